@@ -1,0 +1,100 @@
+"""What the commands share: finding the workspace, options, printing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent.workspace import Workspace, find_workspace
+from market.errors import InputError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def workspace_of(ctx: click.Context) -> Workspace:
+    """Return the workspace of this invocation."""
+    given = ctx.find_root().obj
+    return find_workspace(given, Path.cwd())
+
+
+def data_option(command: Command) -> Command:
+    """Add `--data`."""
+    return click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file.")(
+        command
+    )
+
+
+def json_option(command: Command) -> Command:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
+
+
+def stdout() -> Console:
+    """Return a console for results; wide enough for tables when piped."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+def stderr() -> Console:
+    """Return a console for progress and notes."""
+    return Console(stderr=True, highlight=False)
+
+
+def progress_bar(label: str = "") -> Progress:
+    """Return a progress display on stderr that leaves stdout to results."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=stderr(),
+        transient=True,
+    )
+
+
+def clean(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Return `value` with NaN and infinities as None, so that the output is JSON everywhere."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(item) for item in value]
+    return value
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on stdout."""
+    click.echo(json.dumps(clean(document), ensure_ascii=False, default=str))
+
+
+def number(value: float | None, digits: int = 2, *, percent: bool = False) -> str:
+    """Format a figure; an undefined one is a dash, never a zero."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}%}" if percent else f"{value:.{digits}f}"
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+    """Return a table whose first `left` columns are text and the rest figures."""
+    drawn = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    for index, name in enumerate(columns):
+        drawn.add_column(name, justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def require_positive(name: str, value: float | None) -> None:
+    """Refuse a zero or negative option value."""
+    if value is not None and not value > 0:
+        raise InputError(f"{name} must be above 0, not {value}")

@@ -1,0 +1,51 @@
+"""Where a workspace keeps its gates, and training one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.study import split_of
+from agent.workspace import Workspace
+from market.panel import Panel
+from market.split import loop_panel
+
+if TYPE_CHECKING:
+    from flows.gate import RegimeGate
+
+
+def gate_path(workspace: Workspace, data_name: str) -> Path:
+    """Return where the gate of a data set is stored."""
+    return workspace.root / "models" / f"{data_name}.gate.pt"
+
+
+def train_gate(
+    whole: Panel,
+    workspace: Workspace,
+    data_name: str,
+    progress: Callable[[int, int, float, float], None] | None = None,
+) -> RegimeGate:
+    """Train the gate on the train split, set its threshold on validation, and store the checkpoint.
+
+    `progress` is called with (epoch, epochs, train NLL, validation NLL), in nats.
+    """
+    from flows.checkpoint import save_gate
+    from flows.gate import fit_gate
+    from flows.train import TrainConfig
+
+    settings = workspace.settings
+    split, _ = split_of(whole, settings)
+    config = TrainConfig(
+        flow_steps=settings.gate.steps,
+        hidden=settings.gate.hidden,
+        epochs=settings.gate.epochs,
+        max_rows=settings.gate.max_rows,
+        seed=settings.loop.seed,
+    )
+    gate = fit_gate(
+        loop_panel(whole, split), split, config, percentile=settings.gate.percentile, progress=progress
+    )
+    workspace.folder("models")
+    save_gate(gate, gate_path(workspace, data_name))
+    return gate

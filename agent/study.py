@@ -1,0 +1,189 @@
+"""A study: one data set cut for the loop, with its gate and its trading rules.
+
+This is where the holdout is taken away. `open_study` returns a panel that ends with validation, and
+everything that writes prompts, scores or reports works on that panel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.settings import Settings
+from backtest.costs import Costs
+from backtest.engine import BacktestSpec
+from backtest.evidence import Evidence, Trials, weigh
+from backtest.scorecard import Scored, score
+from factors.engine import check_signal, check_truncation, evaluate
+from factors.parse import parse
+from factors.tree import Expression, Signal
+from market.errors import InputError, Rejection
+from market.panel import FloatArray, Panel
+from market.split import Split, loop_panel, make_split
+
+# The longest label: a decision at t is paid by t+2 at the latest when held one bar; the report looks 24 ahead.
+LABEL_BARS = 24
+_DEFAULT_LOOKBACK = 240
+_STANDARD = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What one data set offers the loop.
+
+    Attributes
+    ----------
+    panel
+        Bars up to the end of validation; the holdout is not in it.
+    dataset
+        Content id of the whole panel: the key under which trials are counted, whatever the split.
+    split
+        Row ranges of train and validation in `panel` (the holdout range lies beyond its end).
+    max_lookback
+        Longest look-back, in bars, that a mined factor may have; the embargo is this plus the label.
+    exposures
+        (T, N) in [0, 1] from the trained gate, or None when there is none.
+    log_likelihood
+        (T, N) nats, NaN in warm-up, or None.
+    threshold
+        Nats below which the gate is shut, or None.
+    """
+
+    panel: Panel
+    dataset: str
+    split: Split
+    spec: BacktestSpec
+    max_lookback: int
+    seed: int
+    min_dsr: float
+    exposures: FloatArray | None = None
+    log_likelihood: FloatArray | None = None
+    threshold: float | None = None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names an expression may use: the standard ones and what the panel carries."""
+        carried = tuple(sorted(name for name in self.panel.fields if name not in _STANDARD))
+        return _STANDARD + carried
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """A candidate that could be scored, with what became of it."""
+
+    expression: Expression
+    signal: Signal
+    scored: Scored
+    evidence: Evidence
+
+
+def default_lookback(n_bars: int, settings: Settings) -> int:
+    """Return the longest allowed look-back in bars: 240, or 40 % of validation where that is shorter."""
+    if settings.split.max_lookback is not None:
+        return settings.split.max_lookback
+    return max(20, min(_DEFAULT_LOOKBACK, int(0.4 * settings.split.validation * n_bars)))
+
+
+def make_spec(settings: Settings) -> BacktestSpec:
+    """Return the trading rules that the settings describe."""
+    rules = settings.backtest
+    costs = Costs(fee_bp=rules.fee_bp, slippage_bp=rules.slippage_bp, borrow_bp_year=rules.borrow_bp_year)
+    return BacktestSpec(weighting=rules.weighting, holding=rules.holding, costs=costs)
+
+
+def split_of(panel: Panel, settings: Settings) -> tuple[Split, int]:
+    """Return the split of a whole panel and the longest look-back it allows."""
+    longest = default_lookback(len(panel.times), settings)
+    shares = settings.split
+    rest = 1.0 - shares.train - shares.validation
+    if rest <= 0:
+        raise InputError(
+            f"train {shares.train} and validation {shares.validation} leave no holdout",
+            "lower one of them in alphaglow.toml [split]",
+        )
+    embargo = longest + LABEL_BARS
+    split = make_split(len(panel.times), fractions=(shares.train, shares.validation, rest), embargo=embargo)
+    return split, longest
+
+
+def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = None) -> Study:
+    """Cut `whole` for the loop and, if a gate was trained on it, compute its exposures."""
+    split, longest = split_of(whole, settings)
+    panel = loop_panel(whole, split)
+    study = Study(
+        panel, whole.id, split, make_spec(settings), longest, settings.loop.seed, settings.loop.min_dsr
+    )
+    if gate_path is None or not gate_path.is_file():
+        return study
+    from flows.checkpoint import load_gate
+
+    gate = load_gate(gate_path)
+    if gate.panel_id != panel.id:
+        raise InputError(
+            f"the gate {gate_path} was trained on other data ({gate.panel_id}, not {panel.id})",
+            "train it again: alphaglow gate train",
+        )
+    likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
+    exposures = gate.exposures_of(likelihood)
+    return Study(
+        panel, whole.id, split, study.spec, longest, study.seed, study.min_dsr, exposures, likelihood, gate.threshold
+    )
+
+
+def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
+    """Return the likelihood, kept beside the checkpoint: on a large panel it costs as much as training."""
+    cache = gate_path.with_suffix(".likelihood.npy")
+    if cache.is_file() and cache.stat().st_mtime >= gate_path.stat().st_mtime:
+        try:
+            stored: FloatArray = np.load(cache, allow_pickle=False)
+        except (ValueError, OSError):
+            stored = np.empty((0, 0))
+        if stored.shape == panel.shape:
+            return stored
+    values = compute()
+    try:
+        np.save(cache, values, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot write {cache}: {error.strerror}", "is the disk full or read-only?") from error
+    return values
+
+
+def read_expression(text: str, study: Study) -> Expression | Rejection:
+    """Parse `text` for this study: its fields, its bar size and its longest look-back."""
+    expression = parse(text, fields=study.fields, bar=study.panel.bar)
+    if isinstance(expression, Rejection):
+        return expression
+    if expression.lookback > study.max_lookback:
+        return Rejection(
+            stage="check",
+            code="lookback",
+            message=f"the factor looks back {expression.lookback} bars, this split allows {study.max_lookback}",
+            hint="shorten the windows",
+        )
+    return expression
+
+
+def score_expression(expression: Expression, study: Study, trials: Trials) -> Scoring | Rejection:
+    """Evaluate, backtest and weigh one factor on train and validation.
+
+    Every factor that would be let in, or that looks too good, is also checked for look-ahead by cutting
+    the panel short and comparing values.
+    """
+    signal = evaluate(expression, study.panel)
+    fault = check_signal(signal, study.panel)
+    if fault is not None:
+        return fault
+    rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
+    scored = score(signal.values, study.panel, study.split, study.spec, gate=study.exposures, rng=rng)
+    if isinstance(scored, Rejection):
+        return scored
+    evidence = weigh(scored, trials, use_gate=study.exposures is not None, min_dsr=study.min_dsr)
+    if evidence.accepted or evidence.audits:
+        rows = len(study.panel.times)
+        leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
+        if leak is not None:
+            return leak
+    return Scoring(expression, signal, scored, evidence)

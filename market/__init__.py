@@ -1,0 +1,1 @@
+"""What happened: panels, data sources, data quality."""
