@@ -52,6 +52,8 @@ class Panel:
         ``continuous`` (crypto, 24/7) or ``exchange`` (252 sessions a year).
     name
         For people; not part of the identity.
+    simulated
+        Whether the prices were generated; reports say so. Not part of the identity.
     """
 
     times: TimeArray
@@ -61,6 +63,7 @@ class Panel:
     bar: np.timedelta64
     calendar: Calendar = "continuous"
     name: str = field(default="panel")
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         """Check shapes and order, and make every array read-only."""

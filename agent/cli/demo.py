@@ -1,0 +1,67 @@
+"""`alphaglow demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout
+from agent.cli.mine import drive
+from agent.cli.tables import attempts_table, run_summary
+
+
+@click.command()
+@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
+@click.option("--seed", default=7, show_default=True, type=click.IntRange(min=0))
+@click.option("--rounds", default=4, show_default=True, type=click.IntRange(min=1))
+@click.option("--candidates", default=8, show_default=True, type=click.IntRange(min=1))
+@json_option
+def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -> None:
+    """Run everything offline: a simulated market, a trained gate, a simulated model, a report.
+
+    The demo's workspace is made anew each time.
+    """
+    from agent.demo import conclude, prepare, train
+
+    note = stderr().print
+    note("[bold]alphaglow demo[/bold]: the market is simulated, the language model is simulated (mock).")
+    with stderr().status("simulating a market of 12 assets, one year of hourly bars"):
+        stage = prepare(folder, seed=seed, rounds=rounds, candidates=candidates)
+    note(f"planted signal: {stage.truth}, with its sign broken in {stage.crash_hours} crash hours")
+    with progress_bar() as bar:
+        task = bar.add_task("market state", total=None)
+
+        def tick(epoch: int, epochs: int, nll_train: float, nll_validation: float) -> None:
+            text = f"GLOW: NLL {nll_train:.2f} train, {nll_validation:.2f} validation (nats)"
+            bar.update(task, description=text, completed=epoch, total=epochs)
+
+        train(stage, tick)
+    with stage.workspace.knowledge() as knowledge:
+        session = stage.session(knowledge, note=note)
+        outcome = drive(session.go)
+        with stderr().status("drawing the report"):
+            ending = conclude(stage, session, knowledge)
+        summary = {
+            **run_summary(knowledge, session.run.id, outcome),
+            "simulated": {"market": True, "llm": True},
+            "truth": stage.truth,
+            "report": str(ending.report),
+            "conclusion": ending.sentence,
+            "agreement": ending.agreement,
+            "seconds": ending.seconds,
+        }
+        if as_json:
+            print_json(summary)
+            return
+        out = stdout()
+        out.print(attempts_table(knowledge, session.run.id))
+    out.print(
+        f"{summary['attempts']} attempts, {summary['evaluated']} scored, {summary['accepted']} accepted; "
+        f"{summary['calls']} simulated model calls; "
+        + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in ending.seconds.items()),
+        soft_wrap=True,
+    )
+    out.print(f"Report: {ending.report}", soft_wrap=True)
+    out.print(ending.sentence, soft_wrap=True)
+    out.print("Market and language model were simulated: nothing here says anything about a real market.")

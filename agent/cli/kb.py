@@ -1,0 +1,128 @@
+"""`alphaglow kb list|show|lessons|export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.common import json_option, number, print_json, stdout, table, workspace_of
+from agent.cli.tables import factor_rows, verdict_of
+from market.errors import InputError
+
+
+@click.group()
+def kb() -> None:
+    """Look into the knowledge base."""
+
+
+@kb.command("list")
+@click.option("--run", "run_id", help="Only this run.")
+@click.option("--all", "everything", is_flag=True, help="Also attempts that could not be scored.")
+@click.option("--library", is_flag=True, help="The published factors instead.")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, run_id: str | None, everything: bool, library: bool, as_json: bool) -> None:
+    """List what is known: runs and factors, or the library of published ones."""
+    with workspace_of(ctx).knowledge() as knowledge:
+        if library:
+            entries = knowledge.library()
+            if as_json:
+                print_json([entry.to_dict() for entry in entries])
+                return
+            rows = [[e.name, e.source, e.canonical or f"refused: {e.message}"] for e in entries]
+            stdout().print(table(f"{len(rows)} published factors", ["name", "source", "expression"], rows, left=3))
+            return
+        run = knowledge.get_run(run_id).id if run_id else None
+        attempts = knowledge.attempts(run_id=run)
+        if as_json:
+            print_json(
+                {
+                    "runs": [r.to_dict() for r in knowledge.runs() if run is None or r.id == run],
+                    "attempts": [a.to_dict() for a in attempts if everything or a.evaluation is not None],
+                }
+            )
+            return
+        out = stdout()
+        runs = [[r.id, r.created, r.status, str(r.config.get("data", "")), str(r.config.get("model", ""))] for r in knowledge.runs()]
+        out.print(table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
+        columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
+        out.print(table("Factors, figures of the train split", columns, factor_rows(attempts), left=3))
+        if everything:
+            rest = [[str(a.id), verdict_of(a), a.text, (a.message or "").splitlines()[0] if a.message else ""] for a in attempts if a.evaluation is None]
+            out.print(table("Not scored", ["attempt", "ended at", "text", "reason"], rest, left=4))
+
+
+@kb.command()
+@click.argument("factor")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, factor: str, as_json: bool) -> None:
+    """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
+    from agent.cli.factor import print_scorecard
+    from factors.parse import parse
+    from factors.reading import read_aloud
+    from factors.tree import Expression
+
+    with workspace_of(ctx).knowledge() as knowledge:
+        record = knowledge.get_factor(factor)
+        if as_json:
+            print_json(record.to_dict())
+            return
+        out = stdout()
+        attempt = record.attempt
+        out.print(f"[bold]{record.factor_id}[/bold]  {attempt.name}\n{record.canonical}", soft_wrap=True)
+        expression = parse(record.canonical, fields=None)
+        if isinstance(expression, Expression):
+            out.print(read_aloud(expression), soft_wrap=True)
+        out.print(f"why: {attempt.rationale or '–'}", soft_wrap=True)
+        for verdict in attempt.verdicts:
+            word = "accepts" if verdict.accept else "objects"
+            out.print(f"judge, turn {verdict.turn}: {word} ({number(verdict.score, 1)}/10) {verdict.critique}", soft_wrap=True)
+        for relation, kin in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
+            out.print(f"{relation}: {kin.factor_id} {kin.canonical} ({verdict_of(kin)})", soft_wrap=True)
+        if attempt.evaluation is None:
+            out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
+            return
+        card = attempt.evaluation.scorecard
+        train = card.get("train")
+        gated = isinstance(train, dict) and train.get("sharpe_gated") is not None
+        print_scorecard(card, gated=gated)
+        reasons = attempt.evaluation.evidence.get("reasons", [])
+        told = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
+        out.print(f"{verdict_of(attempt)}: {told}", soft_wrap=True)
+
+
+@kb.command()
+@click.option("--run", "run_id", help="Only this run.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_context
+def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -> None:
+    """Show the lessons, newest first, with the attempts they rest on."""
+    with workspace_of(ctx).knowledge() as knowledge:
+        run = knowledge.get_run(run_id).id if run_id else None
+        found = knowledge.lessons(run_id=run, limit=limit)
+        if as_json:
+            print_json([lesson.to_dict() for lesson in found])
+            return
+        rows = [[f"{x.run_id[:8]}/{x.round}", x.kind, x.text, ", ".join(map(str, x.evidence[:6]))] for x in found]
+        stdout().print(table("Lessons", ["run/round", "about", "lesson", "attempts"], rows, left=4))
+
+
+@kb.command()
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: stdout).")
+@click.pass_context
+def export(ctx: click.Context, form: str, output: Path | None) -> None:
+    """Export every attempt with its scores and lineage."""
+    with workspace_of(ctx).knowledge() as knowledge:
+        text = knowledge.export("csv" if form == "csv" else "json")
+    if output is None:
+        click.echo(text)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {output}: {error.strerror}", "choose a place you may write") from error
+    click.echo(str(output))

@@ -1,0 +1,131 @@
+"""`alphaglow mine`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from agent.cli.common import data_option, json_option, print_json, progress_bar, require_positive, stderr, stdout, workspace_of
+from agent.cli.tables import attempts_table, run_summary
+from market.errors import InputError
+
+
+@click.command()
+@data_option
+@click.option("--llm", type=click.Choice(["mock", "openai"]), help="mock: simulated, offline. openai: any OpenAI-compatible server.")
+@click.option("--model", help="Model name to ask the server for.")
+@click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's).")
+@click.option("--rounds", type=click.IntRange(min=1), help="Outer rounds.")
+@click.option("--candidates", type=click.IntRange(min=1), help="Candidates a round.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the run (and of the mock model).")
+@click.option("--budget-usd", type=float, help="Stop before spending more than this.")
+@click.option("--budget-calls", type=click.IntRange(min=1), help="Stop before making more calls than this.")
+@click.option("--no-gate", is_flag=True, help="Mine without a regime gate.")
+@click.option("--resume", metavar="RUN", help="Go on with this run; budgets given here replace its own.")
+@json_option
+@click.pass_context
+def mine(
+    ctx: click.Context,
+    data_name: str | None,
+    llm: str | None,
+    model: str | None,
+    base_url: str | None,
+    rounds: int | None,
+    candidates: int | None,
+    seed: int | None,
+    budget_usd: float | None,
+    budget_calls: int | None,
+    no_gate: bool,
+    resume: str | None,
+    as_json: bool,
+) -> None:
+    """Run the writer and judge loops on a data set.
+
+    Ctrl-C stops after the calls under way; `alphaglow mine --resume RUN` goes on. The key for a real
+    model is read from the environment variable OPENAI_API_KEY.
+    """
+    from agent.mining import MineRequest, resume_run, start_run
+
+    require_positive("--budget-usd", budget_usd)
+    workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        if resume is not None:
+            clash = [n for n, v in [("--data", data_name), ("--llm", llm), ("--model", model), ("--seed", seed), ("--candidates", candidates)] if v is not None]
+            if clash:
+                raise InputError(f"{', '.join(clash)} cannot change on --resume", "start a new run instead")
+            session = resume_run(workspace, knowledge, resume, rounds=rounds, budget_usd=budget_usd, budget_calls=budget_calls)
+        else:
+            request = MineRequest(
+                data=data_name,
+                llm=llm or "openai",
+                model=model,
+                base_url=base_url,
+                rounds=rounds,
+                candidates=candidates,
+                seed=seed,
+                budget_usd=budget_usd,
+                budget_calls=budget_calls,
+                gate=not no_gate,
+            )
+            session = start_run(workspace, knowledge, request, note=stderr().print)
+        if not as_json:
+            stderr().print(f"run {session.run.id}")
+        outcome = drive(session.go)
+        if as_json:
+            print_json(run_summary(knowledge, session.run.id, outcome))
+            return
+        stdout().print(attempts_table(knowledge, session.run.id))
+        summary = run_summary(knowledge, session.run.id, outcome)
+        stdout().print(
+            f"run {session.run.id} {outcome}: {summary['attempts']} attempts, {summary['accepted']} accepted, "
+            f"{summary['calls']} model calls, {summary['prompt_tokens']} + {summary['completion_tokens']} tokens, "
+            f"cost {summary['cost']}",
+            soft_wrap=True,
+        )
+        if session.simulated:
+            stdout().print("The language model was simulated (mock).")
+        if outcome != "finished":
+            stdout().print(f"Go on with: alphaglow mine --resume {session.run.id}")
+        stdout().print(f"Report: alphaglow report {session.run.id}")
+
+
+def drive(go: Callable[..., object]) -> str:
+    """Run a mining session with a progress bar; the first Ctrl-C asks it to stop, the second insists."""
+    from agent.loop import Event
+
+    with progress_bar() as bar, _graceful_stop() as stop:
+        task = bar.add_task("starting", total=None)
+
+        def show(event: Event, total: int) -> None:
+            if event.kind == "round":
+                bar.update(task, description=f"round {event.round}: writer and judge", total=total)
+            elif event.kind == "attempt":
+                bar.update(task, description=f"round {event.round}: {event.text.splitlines()[0][:60] if event.text else ''}")
+                bar.advance(task)
+
+        coroutine = go(stop, show)
+        assert asyncio.iscoroutine(coroutine)
+        outcome: str = asyncio.run(coroutine)
+    return outcome
+
+
+@contextmanager
+def _graceful_stop() -> Iterator[Callable[[], bool]]:
+    asked = False
+
+    def handler(signum: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        stderr().print("stopping after the calls under way; Ctrl-C again to stop at once")
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,78 @@
+"""Tables of attempts and runs, for `mine`, `kb` and `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from agent.cli.common import number, table
+from agent.knowledge.records import AttemptRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.lessons import train_figure
+
+_COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
+
+
+def factor_rows(attempts: Sequence[AttemptRecord]) -> list[list[str]]:
+    """Return one row a scored factor, best train Sharpe first; every figure is of the train split."""
+    scored = [a for a in attempts if a.evaluation is not None]
+    return [
+        [
+            (a.factor_id or "").removeprefix("factor:")[:10],
+            a.canonical or a.text,
+            verdict_of(a),
+            number(train_figure(a, "rank_ic"), 4),
+            number(train_figure(a, "ic_ir"), 3),
+            number(train_figure(a, "sharpe_gated")),
+            number(train_figure(a, "sharpe_net")),
+            number(train_figure(a, "turnover"), 1, percent=True),
+        ]
+        for a in sorted(scored, key=factor_order)
+    ]
+
+
+def factor_order(attempt: AttemptRecord) -> tuple[int, float, int]:
+    """Sort key: accepted, promising, the rest; then train net Sharpe (gated where there is a gate), best first."""
+    best = train_figure(attempt, "sharpe_gated")
+    best = best if best is not None else train_figure(attempt, "sharpe_net")
+    rank = {"accepted": 0, "promising": 1}.get(verdict_of(attempt), 2)
+    return rank, -(best if best is not None else -1e9), attempt.id
+
+
+def verdict_of(attempt: AttemptRecord) -> str:
+    """Return the verdict's word, or the stage at which the attempt ended."""
+    if attempt.evaluation is None:
+        return f"{attempt.stage}: {attempt.code}"
+    return str(attempt.evaluation.evidence.get("verdict", "?"))
+
+
+def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) -> Table:
+    """Return the scored factors of a run."""
+    rows = factor_rows(knowledge.attempts(run_id=run_id))
+    more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
+    return table(f"Factors of run {run_id}{more}, figures of the train split", _COLUMNS, rows[:limit], left=3)
+
+
+def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
+    """Return what a run did, counted from the knowledge base."""
+    attempts = knowledge.attempts(run_id=run_id)
+    totals = knowledge.calls_total(run_id)
+    return {
+        "run": run_id,
+        "status": outcome,
+        "attempts": len(attempts),
+        "evaluated": sum(a.evaluation is not None for a in attempts),
+        "accepted": sum(a.evaluation is not None and a.evaluation.accepted for a in attempts),
+        "promising": sum(verdict_of(a) == "promising" for a in attempts),
+        "calls": totals.calls,
+        "prompt_tokens": totals.prompt_tokens,
+        "completion_tokens": totals.completion_tokens,
+        "cost_usd": totals.cost_usd,
+        "cost": "unknown (no price set)" if totals.cost_usd is None else f"${totals.cost_usd:.4f}",
+        "factors": [
+            {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
+            for a in attempts
+            if a.evaluation is not None
+        ],
+    }

@@ -1,0 +1,188 @@
+"""The two loops of QuantAgent (arXiv 2402.03755): propose and judge inside, score and learn outside.
+
+Crash safety rests on three rules. Every reply that was paid for is journalled the moment it arrives.
+Every attempt is written whole, in one transaction, under its (run, round, slot). A round's brief is
+stored before its first call. So a killed run goes on by replaying: finished slots are skipped, and calls
+already journalled are answered from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.briefs import Brief
+from agent.briefing import write_brief
+from agent.inner import Proposed, propose
+from agent.knowledge.records import AttemptRecord, NewAttempt, NewEvaluation, NewVerdict, RunRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.lessons import learn
+from agent.llm.budget import BudgetReached
+from agent.llm.client import LanguageModel
+from agent.settings import LoopSettings
+from agent.study import Scoring, Study, read_expression, score_expression
+from backtest.evidence import Trials
+from factors.tree import Expression
+from market.errors import Rejection
+
+Outcome = Literal["finished", "interrupted", "budget"]
+
+
+class StopRequested(Exception):
+    """The person asked to stop: no new call is made, what was paid for is kept."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a progress display may want to show."""
+
+    kind: Literal["round", "proposed", "attempt", "lessons"]
+    round: int
+    slot: int = -1
+    text: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Mine:
+    """Everything a mining run works with."""
+
+    study: Study
+    knowledge: KnowledgeBase
+    model: LanguageModel
+    run: RunRecord
+    settings: LoopSettings
+    stop: Callable[[], bool] = lambda: False
+    on_event: Callable[[Event], None] = lambda _event: None
+
+
+async def run_rounds(mine: Mine) -> Outcome:
+    """Run every round that is not finished, and set the run's status; safe to call again after a crash."""
+    mine.knowledge.set_run_status(mine.run.id, "running")
+    outcome: Outcome = "finished"
+    try:
+        for number in range(1, mine.settings.rounds + 1):
+            await _round(mine, number)
+    except StopRequested:
+        outcome = "interrupted"
+    except BudgetReached:
+        outcome = "budget"
+    except BaseException:
+        mine.knowledge.set_run_status(mine.run.id, "interrupted")
+        raise
+    mine.knowledge.set_run_status(mine.run.id, outcome)
+    return outcome
+
+
+async def _round(mine: Mine, number: int) -> None:
+    opened = mine.knowledge.start_round(
+        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict()
+    )
+    if opened.status == "finished":
+        return
+    mine.on_event(Event("round", number))
+    brief = Brief.from_dict(opened.brief)
+    done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
+    waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
+    halted: StopRequested | BudgetReached | None = None
+    for slot, proposed in await _propose_all(mine, brief, number, waiting):
+        if isinstance(proposed, (StopRequested, BudgetReached)):
+            halted = halted or proposed
+            continue
+        if mine.stop():
+            halted = halted or StopRequested()
+            break
+        _settle(mine, number, slot, proposed)
+    if halted is not None:
+        raise halted
+    attempts = mine.knowledge.attempts(run_id=mine.run.id)
+    lessons = learn(attempts)
+    mine.knowledge.finish_round(mine.run.id, number, lessons)
+    mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
+
+
+async def _propose_all(
+    mine: Mine, brief: Brief, number: int, slots: list[int]
+) -> list[tuple[int, Proposed | StopRequested | BudgetReached]]:
+    """Run the inner loops of a round side by side; a halt in one does not lose the others."""
+    lane = asyncio.Semaphore(mine.settings.concurrency)
+
+    def check(text: str) -> Expression | Rejection:
+        return read_expression(text, mine.study)
+
+    async def one(slot: int) -> tuple[int, Proposed | StopRequested | BudgetReached]:
+        async with lane:
+            if mine.stop():
+                return slot, StopRequested()
+            try:
+                proposed = await propose(
+                    mine.model, brief, key_prefix=f"r{number}/s{slot}", max_turns=mine.settings.turns, check=check
+                )
+            except (StopRequested, BudgetReached) as halt:
+                return slot, halt
+            mine.on_event(Event("proposed", number, slot))
+            return slot, proposed
+
+    return sorted(await asyncio.gather(*(one(slot) for slot in slots)), key=lambda pair: pair[0])
+
+
+def _settle(mine: Mine, number: int, slot: int, proposed: Proposed) -> None:
+    """Score one proposal and write the attempt, whatever became of it."""
+    result = _examine(mine, proposed)
+    proposal, expression = proposed.proposal, proposed.expression
+    rejection = result if isinstance(result, Rejection) else None
+    attempt = NewAttempt(
+        run_id=mine.run.id,
+        round=number,
+        slot=slot,
+        name=proposal.name if proposal else "",
+        text=proposal.expression if proposal else "",
+        rationale=proposal.rationale if proposal else "",
+        parent_ids=tuple(proposal.parents) if proposal else (),
+        canonical=expression.text if expression else None,
+        factor_id=expression.id if expression else None,
+        stage=rejection.stage if rejection else "evidence",
+        code=rejection.code if rejection else None,
+        message=_message(rejection) if rejection else None,
+        verdicts=tuple(
+            NewVerdict(turn=v.turn, accept=v.accept, score=v.score, critique=v.critique) for v in proposed.verdicts
+        ),
+        evaluation=_evaluation(result) if isinstance(result, Scoring) else None,
+    )
+    mine.knowledge.record_attempt(attempt)
+    mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or ""))
+
+
+def _message(rejection: Rejection) -> str:
+    return f"{rejection.message}\n{rejection.hint}" if rejection.hint else rejection.message
+
+
+def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
+    if proposed.rejection is not None:
+        return proposed.rejection
+    expression = proposed.expression
+    if expression is None:
+        return Rejection("reply", "no_proposal", "the writer proposed nothing that could be read")
+    twin = _already_scored(mine, expression)
+    if twin is not None:
+        return Rejection(
+            "novelty", "duplicate", f"the same factor was scored before, as attempt {twin.id}", "propose another idea"
+        )
+    counted = mine.knowledge.trials(mine.study.dataset)
+    trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
+    return score_expression(expression, mine.study, trials)
+
+
+def _already_scored(mine: Mine, expression: Expression) -> AttemptRecord | None:
+    twins = mine.knowledge.find_canonical(expression.text, panel_id=mine.study.dataset)
+    return next((twin for twin in twins if twin.evaluation is not None), None)
+
+
+def _evaluation(scoring: Scoring) -> NewEvaluation:
+    return NewEvaluation(
+        scorecard=scoring.scored.scorecard.to_dict(),
+        evidence=scoring.evidence.to_dict(),
+        sharpe_per_bar=scoring.scored.scorecard.train.per_bar_sharpe_net,
+        accepted=scoring.evidence.accepted,
+    )

@@ -1,0 +1,252 @@
+"""The charts of a factor's review, from a `Review` to SVG text."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.review import axes, svg
+from agent.review.data import EQUITY_LABELS, Review
+from market.panel import FloatArray, TimeArray
+
+# Okabe-Ito hues, which colour-blind readers can tell apart; the dash repeats the distinction in print.
+_EQUITY_STYLE = {
+    "gross": ("c6", "7 4"),
+    "net": ("c1", ""),
+    "gated": ("c3", ""),
+    "vol_gate": ("c4", "2 3"),
+    "random_gate": ("c5", "9 3 2 3"),
+}
+_SHUT_LEVELS = ((0.25, "shut3"), (0.5, "shut2"), (0.75, "shut1"))
+# Wealth ratios past this hide everything but the best line on a linear scale.
+_LOG_RATIO = 6.0
+
+
+def equity_chart(review: Review) -> str:
+    """Compounded return gross, net, gated and behind placebo gates; shaded where the gate is shut."""
+    lines = []
+    for name in EQUITY_LABELS:
+        if name in review.equity:
+            values = np.asarray(review.equity[name], dtype=np.float64)
+            css, dash = _EQUITY_STYLE[name]
+            note = axes.number(values[-1], "percent", signed=True) if len(values) else ""
+            lines.append(svg.Line(EQUITY_LABELS[name], values, css, dash, note))
+    limits = axes.finite_range([line.values for line in lines])
+    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > _LOG_RATIO
+    return svg.line_chart(
+        svg.LineChart(
+            title="Equity" + (", log scale" if log else ""),
+            description="Compounded return since the first bar, on train and validation.",
+            times=review.times,
+            lines=lines,
+            spans=[*segment_spans(review), *shut_spans(review.gate_exposure)],
+            height=340,
+            percent=True,
+            log=log,
+        )
+    )
+
+
+def exposure_chart(review: Review) -> str:
+    """Mean exposure that the gate lets through."""
+    if review.gate_exposure is None:
+        return svg.empty_chart("Gate exposure", 1080, 110)
+    return svg.line_chart(
+        svg.LineChart(
+            title="Gate exposure",
+            description="Mean over assets of the exposure that the gate lets through, 0 to 100 percent.",
+            times=review.times,
+            lines=[svg.Line("gate exposure, mean over assets", review.gate_exposure, "c3", fill=True)],
+            spans=segment_spans(review, labels=False),
+            height=120,
+            percent=True,
+            floor=0.0,
+            ceiling=1.04,
+        )
+    )
+
+
+def drawdown_chart(review: Review) -> str:
+    """How far below its peak the book was, net and gated."""
+    lines = []
+    for name in ("net", "gated"):
+        if name in review.equity:
+            falls = drawdown(np.asarray(review.equity[name], dtype=np.float64))
+            css, dash = _EQUITY_STYLE[name]
+            limits = axes.finite_range([falls])
+            note = axes.number(limits[0], "percent") if limits else ""
+            lines.append(svg.Line(EQUITY_LABELS[name], falls, css, dash, f"worst {note}", fill=name == "net"))
+    return svg.line_chart(
+        svg.LineChart(
+            title="Drawdown",
+            description="Distance of the compounded equity from its last peak.",
+            times=review.times,
+            lines=lines,
+            spans=segment_spans(review, labels=False),
+            height=190,
+            percent=True,
+        )
+    )
+
+
+def drawdown(equity: FloatArray) -> FloatArray:
+    """Return (T,) wealth / its running peak - 1, from compounded return since the start; the start is a peak."""
+    wealth = 1.0 + np.where(np.isfinite(equity), equity, np.nan)
+    if len(wealth) == 0 or np.isnan(wealth).all():
+        return np.full(len(wealth), np.nan)
+    peak = np.maximum(np.fmax.accumulate(wealth), 1.0)
+    falls: FloatArray = wealth / peak - 1.0
+    return falls
+
+
+def ic_chart(review: Review) -> str:
+    """Rolling mean of the rank IC with two standard errors, and its mean on each split."""
+    window = rolling_window(len(review.times))
+    ic = np.asarray(review.ic, dtype=np.float64)
+    mean, error = axes.rolling_mean(ic, window)
+    levels = []
+    for start, stop, label in _segments(review):
+        known = ic[start:stop][np.isfinite(ic[start:stop])]
+        if known.size:
+            level = float(known.mean())
+            levels.append((start, stop, level, f"{label} mean {axes.number(level, 'ic')}"))
+    return svg.line_chart(
+        svg.LineChart(
+            title="Rank IC over time",
+            description=f"Mean over the last {window} bars, with a band of two standard errors.",
+            times=review.times,
+            lines=[svg.Line(f"mean of {window_words(review.times, window)}, ± 2 standard errors", mean, "c1")],
+            ribbons=[svg.Ribbon(mean - 2 * error, mean + 2 * error, "c1")],
+            spans=segment_spans(review),
+            references=levels,
+            height=250,
+        )
+    )
+
+
+def turnover_chart(review: Review) -> str:
+    """Rolling mean of the share of the book traded per bar."""
+    window = rolling_window(len(review.times))
+    mean, _ = axes.rolling_mean(np.asarray(review.turnover, dtype=np.float64), window)
+    return svg.line_chart(
+        svg.LineChart(
+            title="Turnover",
+            description=f"Share of the book traded per bar, mean of {window} bars.",
+            times=review.times,
+            lines=[svg.Line(f"per bar, mean of {window_words(review.times, window)}", mean, "c2")],
+            spans=segment_spans(review, labels=False),
+            width=530,
+            height=250,
+            percent=True,
+        )
+    )
+
+
+def horizon_chart(review: Review) -> str:
+    """Mean rank IC by bars ahead, on train and validation."""
+    horizons = sorted({*review.ic_by_horizon, *review.ic_by_horizon_validation})
+    nan = float("nan")
+    train = [review.ic_by_horizon.get(h, nan) for h in horizons]
+    held = [review.ic_by_horizon_validation.get(h, nan) for h in horizons]
+    return svg.bar_chart(
+        "Rank IC by horizon",
+        "Mean rank IC with the return over the next bars.",
+        [str(h) for h in horizons],
+        _two(train, held, bool(review.ic_by_horizon_validation)),
+        axis="bars ahead",
+    )
+
+
+def quantile_chart(review: Review) -> str:
+    """Mean forward return by signal quantile, lowest first."""
+    train, held = list(review.quantile_returns), list(review.quantile_returns_validation)
+    count = max(len(train), len(held))
+    labels = [f"Q{k + 1}" for k in range(count)]
+    if count:
+        labels[0] += " low"
+        labels[-1] = f"Q{count} high"
+    return svg.bar_chart(
+        "Return by quantile",
+        "Mean return over the next bar of assets grouped by signal.",
+        labels,
+        _two(train, held, bool(held)),
+        percent=True,
+        axis="signal quantile",
+    )
+
+
+def likelihood_chart(review: Review) -> str:
+    """Histogram of log-likelihoods with the gate's threshold."""
+    histogram = review.likelihood
+    if histogram is None:
+        return svg.empty_chart("Likelihood", 530, 250)
+    return svg.histogram(
+        "Likelihood of the market state",
+        "How usual each bar and asset was to the flow; left of the threshold the gate is shut.",
+        np.asarray(histogram.edges, dtype=np.float64),
+        np.asarray(histogram.counts, dtype=np.float64),
+        threshold=histogram.threshold,
+        axis="log-likelihood, nats",
+    )
+
+
+def _two(
+    train: list[float], held: list[float], both: bool
+) -> list[tuple[str, list[float], str]]:
+    """Return the bars' series: two when validation has its own, else one over everything shown."""
+    if both:
+        return [("train", train, "c1"), ("validation", held, "c2")]
+    return [("train and validation", train, "c1")]
+
+
+def _segments(review: Review) -> list[tuple[int, int, str]]:
+    count = len(review.times)
+    bounds = (
+        (0, min(review.train_end, count), "train"),
+        (min(review.validation_start, count), min(review.validation_stop, count), "validation"),
+    )
+    return [segment for segment in bounds if segment[0] < segment[1]]
+
+
+def segment_spans(review: Review, *, labels: bool = True) -> list[svg.Span]:
+    """Return train, embargo and validation as spans."""
+    spans = [
+        svg.Span(start, stop, f"seg-{name}", name.upper() if labels else "")
+        for start, stop, name in _segments(review)
+    ]
+    start, stop = min(review.train_end, len(review.times)), min(review.validation_start, len(review.times))
+    if start < stop:
+        spans.append(svg.Span(start, stop, "seg-embargo"))
+    return spans
+
+
+def shut_spans(exposure: FloatArray | None, *, buckets: int = 360) -> list[svg.Span]:
+    """Return spans where the mean exposure of a bucket of bars is below 75, 50 or 25 %."""
+    if exposure is None or len(exposure) == 0:
+        return []
+    values = np.where(np.isfinite(exposure), exposure, 1.0)
+    edges = np.unique(np.linspace(0, len(values), buckets + 1).astype(np.int64))
+    spans: list[svg.Span] = []
+    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        mean = float(values[start:stop].mean())
+        css = next((name for level, name in _SHUT_LEVELS if mean < level), "")
+        if not css:
+            continue
+        if spans and spans[-1].css == css and spans[-1].stop == start:
+            start = spans.pop().start
+        spans.append(svg.Span(start, stop, css))
+    return spans
+
+
+def rolling_window(count: int) -> int:
+    """Return the smoothing window in bars: a fortieth of what is shown, at least 20."""
+    return max(20, count // 40)
+
+
+def window_words(times: TimeArray, window: int) -> str:
+    """Return "600 bars (25 days)": the window, with the time it usually spans."""
+    if len(times) < 2:
+        return f"{window} bars"
+    hours = float((times[-1] - times[0]) / np.timedelta64(1, "h")) / (len(times) - 1) * window
+    if hours >= 48:
+        return f"{window} bars ({hours / 24:,.0f} days)"
+    return f"{window} bars ({hours:,.0f} hours)" if hours >= 2 else f"{window} bars ({hours * 60:,.0f} minutes)"

@@ -1,0 +1,319 @@
+"""What a review report draws, as frozen records: no database, no torch, and no holdout.
+
+Whoever builds a `Review` hands over arrays that end with the validation split. The record checks
+that itself, so a report that shows holdout bars cannot be built by mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from market.panel import FloatArray, TimeArray
+
+# The order is the drawing order, the label what the legend says.
+EQUITY_LABELS: Mapping[str, str] = {
+    "gross": "gross",
+    "net": "net of costs",
+    "gated": "net, gated",
+    "vol_gate": "net, volatility gate",
+    "random_gate": "net, random gate",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PanelNote:
+    """The data set in words: `bars` counts what the report may show, never the holdout."""
+
+    name: str
+    panel_id: str
+    assets: int
+    bars: int
+    start: str
+    end: str
+    bar: str
+    calendar: str = "continuous"
+
+
+@dataclass(frozen=True, slots=True)
+class Critique:
+    """One turn of the judge; `score` on 0 to 10."""
+
+    turn: int
+    accept: bool
+    score: float
+    critique: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kin:
+    """A factor this one came from (``parent``) or that came from it (``child``)."""
+
+    relation: str
+    factor_id: str
+    text: str
+    verdict: str
+
+
+@dataclass(frozen=True, eq=False)
+class LikelihoodHistogram:
+    """How usual the bars were to the flow.
+
+    Attributes
+    ----------
+    edges
+        (B + 1,) nats, increasing.
+    counts
+        (B,) bars per bin.
+    threshold
+        Nats below which the gate is shut.
+    below
+        How many values lie below the first edge; they are counted in the first bin.
+    shut
+        Share of values below the threshold, in [0, 1]; NaN when there are none.
+    """
+
+    edges: FloatArray
+    counts: FloatArray
+    threshold: float
+    below: int = 0
+    shut: float = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    """One factor, ready to be drawn. T counts bars from the first of train to the last of validation.
+
+    Attributes
+    ----------
+    factor_id, name, text, reading, rationale
+        Who it is: content id, the writer's name, canonical text, plain-language sentence, why it should work.
+    verdict
+        ``accepted``, ``promising`` or ``rejected``.
+    train, validation
+        `SegmentScore` fields by name; a missing, None or NaN figure prints as a dash, and names that the
+        report doesn't know are ignored.
+    times
+        (T,) UTC open times.
+    equity
+        Name (a key of `EQUITY_LABELS`) to (T,) compounded return since the first bar, 0 = start; see `compound`.
+    ic
+        (T,) rank IC per bar, NaN where undefined.
+    turnover
+        (T,) traded share of the book per bar.
+    train_end, validation_start, validation_stop
+        Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
+    critiques, lineage, reasons, audits
+        What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
+    dsr, psr, trials
+        Deflated and probabilistic Sharpe ratio in [0, 1], and the trial count that deflated it; None = unknown.
+    panel
+        The data set in words.
+    gate_exposure
+        (T,) mean exposure over assets in [0, 1], or None without a gate.
+    ic_by_horizon, quantile_returns
+        On train (or on everything shown, when the validation ones are empty). Quantile returns are mean
+        forward returns per bar, lowest signal first, as fractions.
+    ic_by_horizon_validation, quantile_returns_validation
+        The same on validation.
+    simulated_market, simulated_llm
+        Whether prices were generated, and whether writer and judge were the built-in mock.
+
+    Raises
+    ------
+    ValueError
+        When a series and `times` differ in length, or bars past validation were handed over.
+    """
+
+    factor_id: str
+    name: str
+    text: str
+    reading: str
+    rationale: str
+    verdict: str
+    train: Mapping[str, object]
+    validation: Mapping[str, object]
+    times: TimeArray
+    equity: Mapping[str, FloatArray]
+    ic: FloatArray
+    turnover: FloatArray
+    train_end: int
+    validation_start: int
+    validation_stop: int
+    simulated_market: bool
+    simulated_llm: bool
+    panel: PanelNote
+    critiques: Sequence[Critique] = ()
+    lineage: Sequence[Kin] = ()
+    reasons: Sequence[str] = ()
+    audits: Sequence[str] = ()
+    dsr: float | None = None
+    psr: float | None = None
+    trials: int | None = None
+    gate_exposure: FloatArray | None = None
+    ic_by_horizon: Mapping[int, float] = field(default_factory=dict)
+    ic_by_horizon_validation: Mapping[int, float] = field(default_factory=dict)
+    quantile_returns: Sequence[float] = ()
+    quantile_returns_validation: Sequence[float] = ()
+    likelihood: LikelihoodHistogram | None = None
+
+    def __post_init__(self) -> None:
+        """Check lengths, and that nothing past validation is here."""
+        count = len(self.times)
+        if count > self.validation_stop:
+            raise ValueError(f"a review ends with validation (row {self.validation_stop}), got {count} bars")
+        series = {"ic": self.ic, "turnover": self.turnover, **self.equity}
+        if self.gate_exposure is not None:
+            series["gate_exposure"] = self.gate_exposure
+        wrong = [name for name, values in series.items() if np.shape(values) != (count,)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: not one value for each of {count} bars")
+        unknown = sorted(set(self.equity) - set(EQUITY_LABELS))
+        if unknown:
+            raise ValueError(f"unknown equity series {', '.join(unknown)}; known: {', '.join(EQUITY_LABELS)}")
+
+    @property
+    def simulated(self) -> bool:
+        """Whether anything here is simulated."""
+        return self.simulated_market or self.simulated_llm
+
+
+@dataclass(frozen=True, slots=True)
+class FactorRow:
+    """A scored factor in the run's table; `train` and `validation` as in `Review`."""
+
+    factor_id: str
+    name: str
+    text: str
+    round: int
+    verdict: str
+    train: Mapping[str, object]
+    validation: Mapping[str, object]
+    dsr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStep:
+    """How many attempts got as far as `label`; steps are listed from the widest to the narrowest."""
+
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How many attempts ended at `stage` for the reason `code`."""
+
+    stage: str
+    code: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """Calls to one model in one role. An unknown token count or cost is None, never 0."""
+
+    role: str
+    model: str
+    calls: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LessonRow:
+    """What a round taught; `evidence` names the attempts behind it."""
+
+    round: int
+    kind: str
+    text: str
+    evidence: Sequence[str] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class RunReview:
+    """One run, ready to be drawn.
+
+    Attributes
+    ----------
+    run_id, title, status, created, finished, seed
+        Which run; `finished` is empty while it isn't.
+    rounds
+        Outer rounds completed.
+    settings
+        Name to value, as text, for the reproducibility table.
+    factors
+        Best first; the report prints the first 200.
+    conclusion
+        One sentence above the tables, such as the distance to a planted truth; may be empty.
+    seconds
+        Wall time by stage.
+    best
+        The factor whose review is embedded, or None.
+    """
+
+    run_id: str
+    title: str
+    status: str
+    created: str
+    finished: str
+    seed: int
+    rounds: int
+    panel: PanelNote
+    simulated_market: bool
+    simulated_llm: bool
+    factors: Sequence[FactorRow] = ()
+    funnel: Sequence[FunnelStep] = ()
+    stops: Sequence[Stop] = ()
+    ledger: Sequence[LedgerRow] = ()
+    lessons: Sequence[LessonRow] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    conclusion: str = ""
+    best: Review | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether anything here is simulated."""
+        return self.simulated_market or self.simulated_llm
+
+
+def compound(returns: FloatArray) -> FloatArray:
+    """Return (T,) compounded return since the start from (T,) returns per bar.
+
+    A NaN return earns nothing. A loss of 100 % or more is ruin: the curve stays at -1 from there on.
+    """
+    growth = np.maximum(1.0 + np.where(np.isfinite(returns), returns, 0.0), 0.0)
+    total: FloatArray = np.cumprod(growth) - 1.0
+    return total
+
+
+def likelihood_histogram(values: FloatArray, threshold: float, *, bins: int = 60) -> LikelihoodHistogram | None:
+    """Bin log-likelihoods (any shape, nats, NaN ignored) for the report; None when nothing is finite.
+
+    The left tail of a market's likelihood is very long: values below the 0.2 % quantile (or below a margin left of
+    the threshold, whichever is lower) go into the first bin, and `below` counts them.
+    """
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return None
+    high = float(finite.max())
+    low = float(np.quantile(finite, 0.002))
+    if np.isfinite(threshold):
+        low = min(low, threshold - 0.05 * max(high - threshold, 0.0))
+    low = max(low, float(finite.min()))
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(np.maximum(finite, low), bins=bins, range=(low, high))
+    return LikelihoodHistogram(
+        edges=edges.astype(np.float64),
+        counts=counts.astype(np.float64),
+        threshold=threshold,
+        below=int(np.sum(finite < low)),
+        shut=float(np.mean(finite < threshold)) if np.isfinite(threshold) else float("nan"),
+    )

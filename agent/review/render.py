@@ -1,0 +1,130 @@
+"""From a `Review` or `RunReview` to one self-contained HTML file.
+
+The page has no script and refers to nothing outside itself (a content security policy in the page
+says so to the browser too); everything that a model or a file supplied is escaped.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from agent.review import charts, views
+from agent.review.axes import number
+from agent.review.data import Review, RunReview
+from agent.review.text import clean
+from market.errors import InputError
+
+MAX_FACTORS = 200
+MAX_LESSONS = 100
+MAX_TURNS = 50
+
+
+def render_factor(review: Review) -> str:
+    """Return the review of one factor as an HTML document (text, under 2 MB)."""
+    page = _environment().get_template("factor.html")
+    notes = views.simulated_notes(review.simulated_market, review.simulated_llm)
+    return page.render(f=_factor_context(review), title=f"Factor review: {review.name}", notes=notes)
+
+
+def render_run(run: RunReview) -> str:
+    """Return the report of a run as an HTML document (text, under 2 MB), its best factor's review embedded."""
+    page = _environment().get_template("run.html")
+    return page.render(
+        run=run,
+        title=f"Run report: {run.title}",
+        notes=views.simulated_notes(run.simulated_market, run.simulated_llm),
+        tiles=views.run_tiles(run),
+        factors=views.factor_table(run.factors[:MAX_FACTORS]),
+        hidden_factors=max(0, len(run.factors) - MAX_FACTORS),
+        lessons=run.lessons[:MAX_LESSONS],
+        hidden_lessons=max(0, len(run.lessons) - MAX_LESSONS),
+        widest=max((step.count for step in run.funnel), default=0),
+        total=views.ledger_total(run.ledger),
+        f=None if run.best is None else _factor_context(run.best),
+    )
+
+
+def write_report(html: str, path: Path) -> Path:
+    """Write the page whole or not at all, and return `path`; its folder is made when missing.
+
+    Raises
+    ------
+    InputError
+        When the folder or file cannot be written (read-only, full, a folder of that name).
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_bytes(html.encode("utf-8"))
+        scratch.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write the report {path}: {reason}", "is the disk full or read-only?") from error
+    finally:
+        _discard(scratch)
+    return path
+
+
+def _discard(scratch: Path) -> None:
+    """Remove what a failed write left; a folder that can't be written can't be tidied either."""
+    try:
+        scratch.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.globals.update(
+        verdict_words=views.verdict_words, number=number, dollars=views.dollars, months=views.month_names()
+    )
+    return environment
+
+
+def _shown(value: object) -> object:
+    """Clean every text that a template prints; markup made here is already clean."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _factor_context(review: Review) -> dict[str, object]:
+    """Return what the factor templates lay out."""
+    sentence, gate_css = views.gate_conclusion(review)
+    drawn = {
+        "equity": charts.equity_chart(review),
+        "exposure": charts.exposure_chart(review),
+        "drawdown": charts.drawdown_chart(review),
+        "ic": charts.ic_chart(review),
+        "turnover": charts.turnover_chart(review),
+        "horizon": charts.horizon_chart(review),
+        "quantiles": charts.quantile_chart(review),
+        "likelihood": charts.likelihood_chart(review),
+    }
+    return {
+        "review": review,
+        "verdict": views.verdict_words(review.verdict),
+        "headline": views.headline(review),
+        "tiles": views.tiles(review),
+        "scorecard": views.scorecard_rows(review),
+        "spans": (views.segment_span(review.train), views.segment_span(review.validation)),
+        "gate_rows": views.gate_rows(review),
+        "gate_facts": views.gate_facts(review),
+        "gate_sentence": sentence,
+        "gate_css": gate_css,
+        "monthly": views.monthly_returns(review),
+        "turns": review.critiques[-MAX_TURNS:],
+        # Each chart escapes its own text; nothing in it comes from a template.
+        "charts": {name: Markup(chart) for name, chart in drawn.items()},
+    }

@@ -1,0 +1,322 @@
+"""What the factor page says, in words and rows; the templates only lay it out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.review.axes import DASH, MONTHS, number
+from agent.review.data import FactorRow, LedgerRow, Review, RunReview
+
+# (label, what it means, SegmentScore field, number style); only what is listed here is ever printed.
+SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
+    (
+        "Prediction",
+        (
+            ("Rank IC", "mean Spearman correlation per bar with the return traded", "rank_ic", "ic"),
+            ("ICIR", "mean rank IC / its standard deviation", "ic_ir", "ic"),
+            ("IC t-statistic", "Newey–West", "ic_tstat", "plain"),
+        ),
+    ),
+    (
+        "Performance",
+        (
+            ("Sharpe, gross", "annualised, before costs", "sharpe_gross", "plain"),
+            ("Sharpe, net", "annualised, after all costs", "sharpe_net", "plain"),
+            ("Sortino, net", "annualised, downside deviation only", "sortino", "plain"),
+            ("Calmar, net", "annual return / largest drawdown", "calmar", "plain"),
+            ("Annual return, net", "after all costs", "annual_return_net", "percent"),
+            ("Largest drawdown, net", "peak to trough", "max_drawdown", "percent"),
+            ("Hit rate", "share of bars that earned", "hit_rate", "percent"),
+            ("Profit factor", "gains / losses", "profit_factor", "plain"),
+        ),
+    ),
+    (
+        "Trading",
+        (
+            ("Turnover", "mean share of the book traded per bar", "turnover", "percent"),
+            ("Sharpe per bar, net", "not annualised; what the deflated Sharpe ratio tests", "per_bar_sharpe_net", "ic"),
+            ("Skewness", "of net returns per bar", "skew", "plain"),
+            ("Kurtosis", "of net returns per bar", "kurt", "plain"),
+            ("Bars", "in the segment", "n_bars", "count"),
+        ),
+    ),
+)
+_GATES = (
+    ("Ungated", "every bar traded at full size", "sharpe_net", "annual_return_net"),
+    ("GLOW gate", "exposure by the flow's likelihood", "sharpe_gated", "annual_return_gated"),
+    ("Volatility gate", "same mean exposure, cut where volatility is high", "sharpe_vol_gated", ""),
+    ("Random gate", "same mean exposure, at random times", "sharpe_random_gated", ""),
+)
+_VERDICTS = {
+    "accepted": ("Accepted", "✓"),
+    "promising": ("Promising, not proven", "~"),
+    "rejected": ("Rejected", "✕"),
+}
+# Share of circularly shifted gates that a gate must beat before its gain counts as more than luck.
+_SHIFT_BAR = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of a table: label, explanation, and its cells as text; `strong` sets it off."""
+
+    label: str
+    note: str
+    cells: tuple[str, ...]
+    strong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A headline figure with what stands under it."""
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthCell:
+    """A month's return as text, with a CSS class for its tint."""
+
+    text: str
+    css: str
+
+
+def verdict_words(verdict: str) -> tuple[str, str, str]:
+    """Return (words, symbol, CSS class) of a verdict; an unknown one is shown as it is."""
+    words, symbol = _VERDICTS.get(verdict, (verdict or "not judged", "·"))
+    return words, symbol, verdict if verdict in _VERDICTS else "other"
+
+
+def figure(segment: Mapping[str, object], name: str) -> float:
+    """Return a scorecard figure as a float; NaN when it is absent, None or not a number."""
+    value = segment.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return math.nan
+    return float(value)
+
+
+def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
+    """Return the groups of the scorecard with train and validation side by side."""
+    return [
+        (
+            group,
+            [
+                Row(
+                    label,
+                    note,
+                    (number(review.train.get(key), style), number(review.validation.get(key), style)),
+                    key == "sharpe_net",
+                )
+                for label, note, key, style in rows
+            ],
+        )
+        for group, rows in SCORECARD
+    ]
+
+
+def segment_span(segment: Mapping[str, object]) -> str:
+    """Return "start – end" of a segment as days, or nothing when either is unknown."""
+    start, end = (str(segment.get(key) or "")[:10] for key in ("start", "end"))
+    return f"{start} – {end}" if start and end else ""
+
+
+def gate_rows(review: Review) -> list[Row]:
+    """Return gated beside ungated beside the placebo gates: Sharpe and annual return, train and validation."""
+    rows = [
+        Row(
+            label,
+            note,
+            (
+                number(review.train.get(sharpe)),
+                number(review.validation.get(sharpe)),
+                number(review.train.get(annual), "percent") if annual else DASH,
+                number(review.validation.get(annual), "percent") if annual else DASH,
+            ),
+            sharpe == "sharpe_gated",
+        )
+        for label, note, sharpe, annual in _GATES
+    ]
+    return rows
+
+
+def gate_facts(review: Review) -> list[Row]:
+    """Return mean exposure and the share of shifted gates beaten, train and validation."""
+    facts = (
+        ("Mean exposure", "of the GLOW gate", "mean_exposure"),
+        ("Shifted gates beaten", "share of circular shifts of the same gate with a lower Sharpe", "shift_percentile"),
+    )
+    return [
+        Row(label, note, (number(review.train.get(key), "percent"), number(review.validation.get(key), "percent")))
+        for label, note, key in facts
+    ]
+
+
+def gate_conclusion(review: Review) -> tuple[str, str]:
+    """Return (sentence, CSS class): whether the gate earns its place on validation."""
+    segment = review.validation
+    net, gated = figure(segment, "sharpe_net"), figure(segment, "sharpe_gated")
+    if not math.isfinite(gated):
+        return "No gate was applied: every figure is ungated.", "other"
+    if not math.isfinite(net):
+        return "The ungated Sharpe ratio is undefined, so the gate can't be compared.", "other"
+    pair = f"Sharpe {number(gated)} gated against {number(net)} ungated"
+    if gated <= net:
+        return f"On validation the gate does not earn its place: {pair}.", "rejected"
+    placebos = {"volatility gate": "sharpe_vol_gated", "random gate": "sharpe_random_gated"}
+    rivals = {name: figure(segment, key) for name, key in placebos.items()}
+    missing = [name for name, value in rivals.items() if not math.isfinite(value)]
+    better = [f"a {name} reaches {number(value)}" for name, value in rivals.items() if value >= gated]
+    if better:
+        return f"On validation the gate is not proven: {pair}, but {' and '.join(better)}.", "promising"
+    share = figure(segment, "shift_percentile")
+    if missing or not math.isfinite(share):
+        return f"On validation the gate helps ({pair}), but not every placebo gate could be run.", "promising"
+    beaten = f"{number(share, 'share')} of shifted gates"
+    if share < _SHIFT_BAR:
+        return f"On validation the gate is not proven: {pair}, but it beats only {beaten}; that can be luck.", "promising"
+    return f"On validation the gate earns its place: {pair}, above both placebo gates and {beaten}.", "accepted"
+
+
+def headline(review: Review) -> str:
+    """Return the figures behind the verdict in one sentence."""
+    held = review.validation
+    parts = [
+        f"validation Sharpe {number(held.get('sharpe_net'))} after costs",
+        f"{number(held.get('sharpe_gated'))} behind the gate" if math.isfinite(figure(held, "sharpe_gated")) else "no gate",
+        f"rank IC {number(held.get('rank_ic'), 'ic')}",
+    ]
+    if review.dsr is not None and math.isfinite(review.dsr):
+        after = f" after {number(review.trials, 'count')} trials" if review.trials is not None else ""
+        parts.append(f"deflated Sharpe ratio {number(review.dsr)}{after}")
+    text = ", ".join(parts)
+    return text[0].upper() + text[1:] + "."
+
+
+def tiles(review: Review) -> list[Tile]:
+    """Return the headline figures: validation large, train beneath."""
+    train, held = review.train, review.validation
+
+    def tile(label: str, key: str, style: str = "plain") -> Tile:
+        return Tile(label, number(held.get(key), style), f"train {number(train.get(key), style)}")
+
+    trials = f"{number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
+    return [
+        tile("Sharpe, net", "sharpe_net"),
+        tile("Sharpe, gated", "sharpe_gated"),
+        tile("Rank IC", "rank_ic", "ic"),
+        tile("Annual return, net", "annual_return_net", "percent"),
+        tile("Largest drawdown", "max_drawdown", "percent"),
+        tile("Turnover per bar", "turnover", "percent"),
+        Tile("Deflated Sharpe", number(review.dsr), trials),
+    ]
+
+
+def monthly_returns(review: Review, *, years: int = 15) -> list[tuple[str, list[MonthCell], MonthCell]]:
+    """Return (year, twelve months, whole year) net returns, the latest `years`; empty under two months."""
+    net = review.equity.get("net")
+    if net is None or len(net) == 0:
+        return []
+    months = review.times.astype("datetime64[M]").astype(np.int64)
+    last = np.flatnonzero(np.append(np.diff(months) != 0, True))
+    if len(last) < 2:
+        return []
+    wealth = 1.0 + np.asarray(net, dtype=np.float64)[last]
+    before = np.concatenate(([1.0], wealth[:-1]))
+    with np.errstate(all="ignore"):
+        growth = np.where(before > 0, wealth / before, np.nan)
+    by_year: dict[int, dict[int, float]] = {}
+    for month, value in zip(months[last].tolist(), growth.tolist(), strict=True):
+        by_year.setdefault(1970 + month // 12, {})[month % 12] = value
+    table = []
+    for year in sorted(by_year)[-years:]:
+        held = by_year[year]
+        whole = math.prod(held.values()) - 1.0
+        cells = [_tinted(held[m] - 1.0) if m in held else MonthCell("", "") for m in range(12)]
+        table.append((str(year), cells, _tinted(whole)))
+    return table
+
+
+def _tinted(value: float) -> MonthCell:
+    if not math.isfinite(value):
+        return MonthCell(DASH, "")
+    depth = 1 + (abs(value) >= 0.02) + (abs(value) >= 0.05)
+    return MonthCell(number(value, "percent"), f"{'up' if value >= 0 else 'down'}{depth}")
+
+
+def month_names() -> tuple[str, ...]:
+    """Return the column heads of the monthly table."""
+    return MONTHS
+
+
+def simulated_notes(market: bool, llm: bool) -> list[str]:
+    """Return what must be said when prices or models aren't real."""
+    notes = []
+    if market:
+        notes.append(
+            "Simulated market: a seeded program generated these prices. Nothing here says what any real market would pay."
+        )
+    if llm:
+        notes.append(
+            "Simulated language model: the built-in mock played writer and judge. No language model was asked; "
+            "its rationales and critiques are templates."
+        )
+    return notes
+
+
+def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, str, str], list[str]]]:
+    """Return (row, verdict words, cells) of the run's factors; cells go train, validation for each figure."""
+    columns = (("rank_ic", "ic"), ("ic_ir", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
+    table = []
+    for row in rows:
+        cells = [number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)]
+        cells.append(number(row.validation.get("turnover"), "percent"))
+        cells.append(number(row.dsr))
+        table.append((row, verdict_words(row.verdict), cells))
+    return table
+
+
+def dollars(cost: float | None) -> str:
+    """Return a cost; an unknown one is "unknown", never 0."""
+    return "unknown" if cost is None or not math.isfinite(cost) else f"${cost:,.4f}"
+
+
+def ledger_total(rows: Sequence[LedgerRow]) -> LedgerRow:
+    """Return the sums; a sum over anything unknown is unknown."""
+
+    def total(values: Sequence[int | None]) -> int | None:
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) else None
+
+    costs = [row.cost_usd for row in rows]
+    known = [cost for cost in costs if cost is not None]
+    return LedgerRow(
+        role="total",
+        model="",
+        calls=sum(row.calls for row in rows),
+        prompt_tokens=total([row.prompt_tokens for row in rows]),
+        completion_tokens=total([row.completion_tokens for row in rows]),
+        cost_usd=math.fsum(known) if len(known) == len(costs) else None,
+        latency_s=math.fsum(row.latency_s for row in rows),
+    )
+
+
+def run_tiles(run: RunReview) -> list[Tile]:
+    """Return the headline figures of a run."""
+    attempts = run.funnel[0].count if run.funnel else len(run.factors)
+    accepted = sum(row.verdict == "accepted" for row in run.factors)
+    total = ledger_total(run.ledger)
+    seconds = math.fsum(run.seconds.values())
+    return [
+        Tile("Attempts", number(attempts, "count"), f"{number(run.rounds, 'count')} rounds"),
+        Tile("Scored", number(len(run.factors), "count"), "reached the backtest"),
+        Tile("Accepted", number(accepted, "count"), "passed the evidence rules"),
+        Tile("Model calls", number(total.calls, "count"), "mock" if run.simulated_llm else "journalled"),
+        Tile("Cost", dollars(total.cost_usd), "of model calls"),
+        Tile("Wall time", f"{seconds:,.0f} s" if run.seconds else DASH, "all stages"),
+    ]

@@ -1,0 +1,303 @@
+"""From the knowledge base to a review: re-evaluate a factor on train and validation, and draw it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from agent.cli.tables import factor_order, verdict_of
+from agent.gating import gate_path
+from agent.knowledge.records import AttemptRecord, FactorRecord, RunRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.review.data import (
+    Critique,
+    FactorRow,
+    FunnelStep,
+    Kin,
+    LedgerRow,
+    LessonRow,
+    PanelNote,
+    Review,
+    RunReview,
+    Stop,
+    compound,
+    likelihood_histogram,
+)
+from agent.review.render import render_factor, render_run, write_report
+from agent.settings import Settings
+from agent.study import Scoring, Study, open_study, read_expression, score_expression
+from agent.workspace import Workspace
+from backtest.evidence import Trials
+from backtest.ic import ic_by_horizon, quantile_returns
+from backtest.placebo import random_gate, volatility_gate
+from backtest.engine import run_backtest
+from factors.reading import read_aloud
+from market.errors import InputError, Rejection
+from market.panel import FloatArray
+
+HORIZONS = (1, 2, 4, 8, 12, 24)
+QUANTILES = 5
+
+
+def report_on(
+    workspace: Workspace,
+    knowledge: KnowledgeBase,
+    what: str,
+    *,
+    data: str | None,
+    output: Path | None,
+    conclusion: str = "",
+) -> Path:
+    """Write the report of a run or a factor, by id or its first characters; return the file's path."""
+    run = knowledge.find_run(what)
+    if run is not None:
+        name = run.id
+        html = render_run(review_run(workspace, knowledge, run, data, conclusion))
+    else:
+        record = knowledge.get_factor(what)
+        name = record.factor_id.replace(":", "-")
+        study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), data)
+        html = render_factor(review_factor(study, knowledge, record))
+    path = output if output is not None else workspace.folder("reports") / f"{name}.html"
+    write_report(html, path)
+    return path
+
+
+def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Study:
+    """Open the study that `run` worked on, under the rules it recorded."""
+    config = run.config
+    name = data or str(config["data"])
+    path = workspace.resolve_data(name)
+    settings = Settings.model_validate(
+        {**workspace.settings.model_dump(), "backtest": config["backtest"], "split": config["split"], "loop": config["loop"]}
+    )
+    gate = gate_path(workspace, path.stem) if config.get("gate") else None
+    study = open_study(workspace.load_panel(name), settings, gate_path=gate)
+    if study.dataset != run.panel_id:
+        raise InputError(
+            f"data {name!r} is not what run {run.id} used ({study.dataset}, not {run.panel_id})",
+            "name the right data with --data",
+        )
+    return study
+
+
+def panel_note(study: Study) -> PanelNote:
+    """Describe the data as the loop saw it."""
+    panel = study.panel
+    minutes = float(panel.bar / np.timedelta64(1, "m"))
+    return PanelNote(
+        name=panel.name,
+        panel_id=study.dataset,
+        assets=panel.shape[1],
+        bars=panel.shape[0],
+        start=str(panel.times[0])[:16],
+        end=str(panel.times[-1])[:16],
+        bar=f"{minutes:g} min" if minutes < 1440 else f"{minutes / 1440:g} d",
+        calendar=panel.calendar,
+    )
+
+
+def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) -> Review:
+    """Return everything the report of one factor draws, computed afresh from its text."""
+    attempt = record.attempt
+    expression = read_expression(record.canonical, study)
+    if isinstance(expression, Rejection):
+        raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
+    stored = attempt.evaluation.evidence if attempt.evaluation else {}
+    counted = knowledge.trials(study.dataset)
+    scoring = score_expression(expression, study, Trials(counted.count, counted.sharpe_variance))
+    if isinstance(scoring, Rejection):
+        raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
+    panel, split = study.panel, study.split
+    card = scoring.scored.scorecard.to_dict()
+    values = scoring.signal.values
+    run = knowledge.get_run(attempt.run_id)
+    parts = {"train": split.train, "validation": split.validation}
+    horizon = {n: _horizons(values, study, part) for n, part in parts.items()}
+    quantiles = {n: _quantiles(values, study, part) for n, part in parts.items()}
+    threshold = study.threshold if study.threshold is not None else float("nan")
+    return Review(
+        factor_id=record.factor_id,
+        name=attempt.name or record.factor_id,
+        text=expression.text,
+        reading=read_aloud(expression),
+        rationale=attempt.rationale,
+        verdict=str(stored.get("verdict", scoring.evidence.verdict)),
+        train=_part(card, "train"),
+        validation=_part(card, "validation"),
+        times=panel.times,
+        equity=_equity(scoring, study),
+        ic=scoring.scored.backtest.ic,
+        turnover=scoring.scored.backtest.turnover,
+        train_end=split.train.stop,
+        validation_start=split.validation.start,
+        validation_stop=split.validation.stop,
+        simulated_market=panel.simulated,
+        simulated_llm=run.config.get("llm") == "mock",
+        panel=panel_note(study),
+        critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
+        lineage=[
+            Kin(relation, kin.factor_id or "", kin.canonical or kin.text, verdict_of(kin))
+            for relation, family in (("parent", record.parents), ("child", record.children))
+            for kin in family
+        ],
+        reasons=_strings(stored.get("reasons", scoring.evidence.reasons)),
+        audits=_strings(stored.get("audits", scoring.evidence.audits)),
+        dsr=_figure(stored.get("dsr")),
+        psr=_figure(stored.get("psr")),
+        trials=_count(stored.get("trials")),
+        gate_exposure=None if study.exposures is None else np.mean(study.exposures, axis=1),
+        ic_by_horizon=horizon["train"],
+        ic_by_horizon_validation=horizon["validation"],
+        quantile_returns=quantiles["train"],
+        quantile_returns_validation=quantiles["validation"],
+        likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
+    )
+
+
+def _horizons(values: FloatArray, study: Study, part: slice) -> dict[int, float]:
+    means = ic_by_horizon(values[part], study.panel.rows(part.start, part.stop), HORIZONS)
+    return {int(h): float(v) for h, v in means.items()}
+
+
+def _quantiles(values: FloatArray, study: Study, part: slice) -> list[float]:
+    return [float(v) for v in quantile_returns(values[part], study.panel.rows(part.start, part.stop), q=QUANTILES)]
+
+
+def _equity(scoring: Scoring, study: Study) -> dict[str, FloatArray]:
+    plain, gated = scoring.scored.backtest, scoring.scored.gated
+    series = {"gross": compound(plain.gross), "net": compound(plain.net)}
+    if gated is None or study.exposures is None:
+        return series
+    series["gated"] = compound(gated.net)
+    rng = np.random.default_rng([study.seed, int(scoring.expression.id[-8:], 16)])
+    placebos = {
+        "vol_gate": volatility_gate(study.panel, study.exposures),
+        "random_gate": random_gate(study.exposures, rng),
+    }
+    for name, gate in placebos.items():
+        result = run_backtest(scoring.signal.values, study.panel, study.spec, gate)
+        if not isinstance(result, Rejection):
+            series[name] = compound(result.net)
+    return series
+
+
+def review_run(
+    workspace: Workspace, knowledge: KnowledgeBase, run: RunRecord, data: str | None, conclusion: str
+) -> RunReview:
+    """Return everything the report of a run draws, with its best factor's review inside."""
+    study = study_of_run(workspace, run, data)
+    attempts = knowledge.attempts(run_id=run.id)
+    scored = sorted((a for a in attempts if a.evaluation is not None), key=factor_order)
+    best = None
+    if scored and scored[0].factor_id is not None:
+        best = review_factor(study, knowledge, knowledge.get_factor(scored[0].factor_id, run_id=run.id))
+    return RunReview(
+        run_id=run.id,
+        title=f"Mining run on {run.config.get('data', '')}",
+        status=run.status,
+        created=run.created,
+        finished=run.finished or "",
+        seed=run.seed,
+        rounds=len({a.round for a in attempts}),
+        panel=panel_note(study),
+        simulated_market=study.panel.simulated,
+        simulated_llm=run.config.get("llm") == "mock",
+        factors=[_row(a) for a in scored],
+        funnel=_funnel(attempts),
+        stops=[
+            Stop(stage, code, count)
+            for (stage, code), count in Counter((a.stage, a.code) for a in attempts if a.code).most_common()
+        ],
+        ledger=_ledger(knowledge, run.id),
+        lessons=[
+            LessonRow(x.round, x.kind, x.text, [str(i) for i in x.evidence])
+            for x in knowledge.lessons(run_id=run.id, limit=200)
+        ],
+        settings={key: str(value) for key, value in _flat(run.config)},
+        conclusion=conclusion,
+        best=best,
+    )
+
+
+def _row(attempt: AttemptRecord) -> FactorRow:
+    assert attempt.evaluation is not None
+    card = attempt.evaluation.scorecard
+    return FactorRow(
+        factor_id=attempt.factor_id or "",
+        name=attempt.name,
+        text=attempt.canonical or attempt.text,
+        round=attempt.round,
+        verdict=verdict_of(attempt),
+        train=_part(card, "train"),
+        validation=_part(card, "validation"),
+        dsr=_figure(attempt.evaluation.evidence.get("dsr")),
+    )
+
+
+def _funnel(attempts: Sequence[AttemptRecord]) -> list[FunnelStep]:
+    past_parse = [a for a in attempts if a.factor_id is not None]
+    scored = [a for a in attempts if a.evaluation is not None]
+    liked = [a for a in scored if verdict_of(a) in ("accepted", "promising")]
+    accepted = [a for a in scored if verdict_of(a) == "accepted"]
+    steps = (("proposed", attempts), ("readable", past_parse), ("scored", scored), ("promising", liked), ("accepted", accepted))
+    return [FunnelStep(label, len(group)) for label, group in steps]
+
+
+def _ledger(knowledge: KnowledgeBase, run_id: str) -> list[LedgerRow]:
+    groups: dict[tuple[str, str], list[tuple[int | None, int | None, float | None, float]]] = {}
+    for call in knowledge.calls(run_id):
+        row = (call.prompt_tokens, call.completion_tokens, call.cost_usd, call.latency_s)
+        groups.setdefault((call.role, call.model), []).append(row)
+    return [
+        LedgerRow(
+            role=role,
+            model=model,
+            calls=len(rows),
+            prompt_tokens=_total([row[0] for row in rows]),
+            completion_tokens=_total([row[1] for row in rows]),
+            cost_usd=_sum([row[2] for row in rows]),
+            latency_s=sum(row[3] for row in rows),
+        )
+        for (role, model), rows in sorted(groups.items())
+    ]
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _flat(config: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _part(card: Mapping[str, object], name: str) -> Mapping[str, object]:
+    part = card.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
+
+
+def _figure(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) else None

@@ -1,0 +1,182 @@
+"""The program as its user meets it: every command, good input and bad."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from agent.cli.main import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Run the command line in this process; return exit code, stdout, stderr."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(list(argv))
+    out, err = capsys.readouterr()
+    code = stop.value.code
+    return (code if isinstance(code, int) else 1), out, err
+
+
+@pytest.fixture
+def home(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with a small simulated market, as current folder."""
+    code, _, err = run(capsys, "init", str(tmp_path / "w"))
+    assert code == 0, err
+    monkeypatch.chdir(tmp_path / "w")
+    code, _, err = run(capsys, "data", "synth", "--bars", "2500", "--name", "toy")
+    assert code == 0, err
+    return tmp_path / "w"
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    code, out, err = run(capsys, *argv, "--json")
+    assert code == 0, err
+    return json.loads(out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    code, out, err = run(capsys, *argv)
+    assert code == 2, (out, err)
+    assert "Traceback" not in err
+    assert out == ""
+    return err
+
+
+def test_help_loads_no_heavy_library() -> None:
+    script = (
+        "import sys\n"
+        "from agent.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'ccxt', 'numba', 'sqlalchemy', 'openai'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_eval_scores_the_loose_form_and_says_what_it_means(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = as_json(capsys, "eval", "zscore(close, 20) * rank(volume)", "--data", "toy")
+    assert card["text"].count("ts_zscore(close, 20)") == 1
+    assert "cs_rank(volume)" in card["text"]
+    assert card["scorecard"]["train"]["n_bars"] > card["scorecard"]["validation"]["n_bars"] > 0
+    assert "holdout" not in card["scorecard"]
+
+
+def test_same_question_same_answer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = as_json(capsys, "eval", "cs_rank(ts_mean(volume, 24) / ts_mean(volume, 168))")
+    assert first == as_json(capsys, "eval", "cs_rank(ts_mean(volume, 24) / ts_mean(volume, 168))")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ts_meen(close, 20)", "ts_mean"),
+        ("ts_mean(clse, 20)", "close"),
+        ("ts_mean(close)", "ts_mean"),
+        ("ts_delay(close, -1)", "future"),
+        ("ts_mean(close, 99999)", "window"),
+        ("", "empty"),
+        ("close +", "end"),
+        ("close - close", "constant"),
+        ("log(0 - close)", "NaN"),
+    ],
+)
+def test_a_bad_factor_is_refused_in_words(
+    home: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    assert says.lower() in refused(capsys, "eval", text, "--data", "toy").lower()
+
+
+def test_import_wide_and_long_and_refuse_bad_rows(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = pd.date_range("2024-01-01", periods=50, freq="h", tz="UTC")
+    rng = np.random.default_rng(3)
+    frames = []
+    for symbol in ("AAA", "BBB"):
+        close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, 50)))
+        frames.append(
+            pd.DataFrame(
+                {"time": times, "ticker": symbol, "o": close, "h": close * 1.01, "l": close * 0.99, "last": close, "v": 5.0}
+            )
+        )
+    long = pd.concat(frames)
+    path = home.parent / "long.csv"
+    long.to_csv(path, index=False)
+    shown = as_json(capsys, "data", "import", str(path), "--name", "ok", "--column", "close=last")
+    assert (shown["bars"], shown["assets"], shown["bar_minutes"]) == (50, 2, 60.0)
+    bad = long.copy()
+    bad.loc[bad.index[3], "h"] = 1.0
+    bad.to_csv(home.parent / "bad.csv", index=False)
+    message = refused(capsys, "data", "import", str(home.parent / "bad.csv"), "--name", "bad", "--column", "close=last")
+    assert "high" in message
+    assert not (home / "data" / "bad.parquet").exists()
+
+
+def test_one_asset_cross_section_is_refused_with_the_way_out(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "data", "synth", "--assets", "3", "--bars", "2500", "--name", "three")
+    assert code == 0, err
+    assert "timeseries" in refused(capsys, "eval", "cs_rank(close)", "--data", "three")
+
+
+def test_no_workspace_no_data_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "alphaglow init" in refused(capsys, "data", "show")
+    run(capsys, "init", "w")
+    assert "already" in refused(capsys, "init", "w")
+    monkeypatch.chdir(tmp_path / "w")
+    assert "import" in refused(capsys, "eval", "close")
+    run(capsys, "data", "synth", "--bars", "2500", "--name", "toy")
+    assert "OPENAI_API_KEY" in refused(capsys, "mine", "--llm", "openai", "--model", "x")
+    unreachable = refused(capsys, "mine", "--llm", "openai", "--model", "x", "--base-url", "http://127.0.0.1:9/v1")
+    assert "127.0.0.1:9" in unreachable
+    assert "price" in refused(
+        capsys, "mine", "--llm", "openai", "--model", "x", "--base-url", "http://127.0.0.1:9/v1", "--budget-usd", "1"
+    )
+    assert "nope" in refused(capsys, "mine", "--resume", "nope")
+    assert "nope" in refused(capsys, "report", "nope")
+
+
+def test_wrong_setting_names_the_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "alphaglow.toml").write_text("[backtest]\nhodling = 3\n")
+    assert "backtest.hodling" in refused(capsys, "eval", "close")
+
+
+def test_gate_mine_report_kb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "alphaglow.toml").write_text("[gate]\nepochs = 2\nmax_rows = 2000\nsteps = 1\nhidden = 16\n")
+    trained = as_json(capsys, "gate", "train")
+    assert Path(trained["checkpoint"]).is_file()
+    shown = as_json(capsys, "gate", "show", "--periods", "6")
+    assert all(row["exposure"] is None or 0 <= row["exposure"] <= 1 for row in shown["periods"])
+    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "4")
+    assert (mined["status"], mined["attempts"]) == ("finished", 8)
+    made = as_json(capsys, "report", mined["run"])
+    html = Path(made["report"]).read_text(encoding="utf-8")
+    assert "simulated" in html.lower()
+    assert "<svg" in html
+    listed = as_json(capsys, "kb", "list", "--all")
+    assert len(listed["attempts"]) == 8
+    factor = mined["factors"][0]["factor"]
+    assert as_json(capsys, "kb", "show", factor)["factor_id"] == factor
+    assert Path(as_json(capsys, "report", factor)["report"]).is_file()
+    assert as_json(capsys, "kb", "lessons")
+    code, out, _ = run(capsys, "kb", "export", "--format", "csv")
+    assert code == 0
+    assert len(out.strip().splitlines()) >= 9
+    opened = as_json(capsys, "holdout", factor, "--yes")
+    assert opened["n_bars"] > 0
+    assert "opened" in refused(capsys, "holdout", factor, "--yes")
+
+
+def test_budget_stops_and_resume_finishes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "3", "--budget-calls", "5")
+    assert first["status"] == "budget"
+    assert first["calls"] <= 5
+    rest = as_json(capsys, "mine", "--resume", first["run"], "--budget-calls", "500")
+    assert (rest["status"], rest["attempts"]) == ("finished", 6)
