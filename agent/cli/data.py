@@ -90,13 +90,17 @@ def import_(
     workspace = workspace_of(ctx)
     name = name or files[0].stem
     workspace.data_path(name)
+    notes: list[str] = []
     panel = import_files(
         list(files),
         columns=_columns(columns) or None,
         calendar="exchange" if calendar == "exchange" else "continuous",
-        repair=repair,
+        mend=repair,
+        notes=notes,
         name=name,
     )
+    for line in notes:
+        stderr().print(line)
     _save(workspace, panel, name, replace=replace, as_json=as_json)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,36 @@ DASH = "–"
 _HUGE = 1e150
 _DAY_STEPS = (1, 2, 7, 14)
 _MINUTE_STEPS = (1, 5, 15, 30, 60, 180, 360, 720)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The plotting rectangle of a chart and its data range."""
+
+    width: int
+    height: int
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    left: int = 58
+    right: int = 14
+    top: int = 30
+    bottom: int = 26
+
+    def x(self, value: float) -> float:
+        """Return the horizontal pixel of `value`."""
+        low, high = self.x_range
+        return self.left + (value - low) / (high - low) * (self.width - self.left - self.right)
+
+    def y(self, value: float) -> float:
+        """Return the vertical pixel of `value`, kept within the drawing."""
+        low, high = self.y_range
+        share = min(max((value - low) / (high - low), -0.02), 1.02)
+        return self.height - self.bottom - share * (self.height - self.top - self.bottom)
+
+    @property
+    def base(self) -> float:
+        """Vertical pixel of the lower edge of the plot."""
+        return float(self.height - self.bottom)
 
 
 def finite_range(arrays: Sequence[FloatArray]) -> tuple[float, float] | None:
@@ -47,7 +78,7 @@ def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(unit * power for unit in (1.0, 2.0, 5.0, 10.0) if unit * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
-    count = min(int(math.floor(high / step + 1e-9)) - first + 1, 4 * about)
+    count = min(math.floor(high / step + 1e-9) - first + 1, 4 * about)
     return [(first + k) * step for k in range(max(count, 0))]
 
 
@@ -170,8 +201,9 @@ def _trailing(values: FloatArray, window: int) -> FloatArray:
 def number(value: object, style: str = "plain", *, signed: bool = False) -> str:
     """Return `value` as a person reads it; None, NaN, infinite and non-numbers are a dash.
 
-    Styles: ``plain`` (2 decimals), ``ic`` (4 decimals), ``percent`` (1 decimal), ``fine_percent`` (2 decimals),
-    ``share`` (whole percent), ``count`` (thin spaces between thousands).
+    Styles: ``plain`` (2 decimals), ``ic`` (4 decimals), ``score`` (1 decimal), ``percent`` (1 decimal),
+    ``fine_percent`` (2 decimals), ``share`` (whole percent), ``probability`` (3 decimals, never
+    rounded up to 1), ``count`` (thin spaces between thousands).
     """
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         return DASH
@@ -181,12 +213,15 @@ def number(value: object, style: str = "plain", *, signed: bool = False) -> str:
     sign = "+" if signed else ""
     if style == "count":
         return f"{figure:,.0f}".replace(",", "\u202f")
+    if style == "probability":
+        return f"{figure:.3f}" if figure <= 0.9995 or figure >= 1 else ">0.999"
     if style in ("percent", "fine_percent", "share"):
         digits = {"percent": 1, "fine_percent": 2, "share": 0}[style]
         return _minus(f"{100 * figure:{sign},.{digits}f}".replace(",", "\u202f") + "\u202f%")
     if abs(figure) >= 1e6:
         return _minus(f"{figure:{sign}.2e}")
-    return _minus(f"{figure:{sign}.{4 if style == 'ic' else 2}f}")
+    decimals = {"ic": 4, "score": 1}.get(style, 2)
+    return _minus(f"{figure:{sign}.{decimals}f}")
 
 
 def _minus(text: str) -> str:

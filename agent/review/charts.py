@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agent.review import axes, svg
@@ -22,7 +24,7 @@ _LOG_RATIO = 6.0
 
 
 def equity_chart(review: Review) -> str:
-    """Compounded return gross, net, gated and behind placebo gates; shaded where the gate is shut."""
+    """Draw the compounded return gross, net, gated and behind placebo gates, with gate shading."""
     lines = []
     for name in EQUITY_LABELS:
         if name in review.equity:
@@ -47,15 +49,21 @@ def equity_chart(review: Review) -> str:
 
 
 def exposure_chart(review: Review) -> str:
-    """Mean exposure that the gate lets through."""
+    """Draw the mean exposure that the gate lets through."""
     if review.gate_exposure is None:
-        return svg.empty_chart("Gate exposure", 1080, 110)
+        return svg.empty_chart("Gate exposure", 1080, 120)
+    # Bar by bar the gate opens and shuts too often to see; a page has room for some 240 values.
+    window = len(review.times) // 240
+    mean, label = np.asarray(review.gate_exposure, dtype=np.float64), "gate exposure, mean over assets"
+    if window > 3:
+        mean, _ = axes.rolling_mean(mean, window)
+        label = f"{label} and {window_words(review.times, window)}"
     return svg.line_chart(
         svg.LineChart(
             title="Gate exposure",
             description="Mean over assets of the exposure that the gate lets through, 0 to 100 percent.",
             times=review.times,
-            lines=[svg.Line("gate exposure, mean over assets", review.gate_exposure, "c3", fill=True)],
+            lines=[svg.Line(label, mean, "c3", fill=True)],
             spans=segment_spans(review, labels=False),
             height=120,
             percent=True,
@@ -66,7 +74,7 @@ def exposure_chart(review: Review) -> str:
 
 
 def drawdown_chart(review: Review) -> str:
-    """How far below its peak the book was, net and gated."""
+    """Draw how far below its peak the book was, net and gated."""
     lines = []
     for name in ("net", "gated"):
         if name in review.equity:
@@ -89,7 +97,7 @@ def drawdown_chart(review: Review) -> str:
 
 
 def drawdown(equity: FloatArray) -> FloatArray:
-    """Return (T,) wealth / its running peak - 1, from compounded return since the start; the start is a peak."""
+    """Return (T,) wealth / its running peak - 1 of a compounded return; the start counts as a peak."""
     wealth = 1.0 + np.where(np.isfinite(equity), equity, np.nan)
     if len(wealth) == 0 or np.isnan(wealth).all():
         return np.full(len(wealth), np.nan)
@@ -99,24 +107,28 @@ def drawdown(equity: FloatArray) -> FloatArray:
 
 
 def ic_chart(review: Review) -> str:
-    """Rolling mean of the rank IC with two standard errors, and its mean on each split."""
+    """Draw the rolling mean of the rank IC with two standard errors, and its mean on each split."""
     window = rolling_window(len(review.times))
     ic = np.asarray(review.ic, dtype=np.float64)
     mean, error = axes.rolling_mean(ic, window)
     levels = []
-    for start, stop, label in _segments(review):
+    spans = segment_spans(review)
+    for place, (start, stop, label) in enumerate(_segments(review)):
         known = ic[start:stop][np.isfinite(ic[start:stop])]
         if known.size:
             level = float(known.mean())
-            levels.append((start, stop, level, f"{label} mean {axes.number(level, 'ic')}"))
+            levels.append((start, stop, level))
+            spans[place] = replace(spans[place], label=f"{label.upper()}, mean {axes.number(level, 'ic')}")
     return svg.line_chart(
         svg.LineChart(
             title="Rank IC over time",
             description=f"Mean over the last {window} bars, with a band of two standard errors.",
             times=review.times,
-            lines=[svg.Line(f"mean of {window_words(review.times, window)}, ± 2 standard errors", mean, "c1")],
+            lines=[
+                svg.Line(f"mean of {window_words(review.times, window)}, ± 2 standard errors", mean, "c1")
+            ],
             ribbons=[svg.Ribbon(mean - 2 * error, mean + 2 * error, "c1")],
-            spans=segment_spans(review),
+            spans=spans,
             references=levels,
             height=250,
         )
@@ -124,7 +136,7 @@ def ic_chart(review: Review) -> str:
 
 
 def turnover_chart(review: Review) -> str:
-    """Rolling mean of the share of the book traded per bar."""
+    """Draw the rolling mean of the share of the book traded per bar."""
     window = rolling_window(len(review.times))
     mean, _ = axes.rolling_mean(np.asarray(review.turnover, dtype=np.float64), window)
     return svg.line_chart(
@@ -142,7 +154,7 @@ def turnover_chart(review: Review) -> str:
 
 
 def horizon_chart(review: Review) -> str:
-    """Mean rank IC by bars ahead, on train and validation."""
+    """Draw the mean rank IC by bars ahead, on train and validation."""
     horizons = sorted({*review.ic_by_horizon, *review.ic_by_horizon_validation})
     nan = float("nan")
     train = [review.ic_by_horizon.get(h, nan) for h in horizons]
@@ -157,7 +169,7 @@ def horizon_chart(review: Review) -> str:
 
 
 def quantile_chart(review: Review) -> str:
-    """Mean forward return by signal quantile, lowest first."""
+    """Draw the mean forward return by signal quantile, lowest first."""
     train, held = list(review.quantile_returns), list(review.quantile_returns_validation)
     count = max(len(train), len(held))
     labels = [f"Q{k + 1}" for k in range(count)]
@@ -175,7 +187,7 @@ def quantile_chart(review: Review) -> str:
 
 
 def likelihood_chart(review: Review) -> str:
-    """Histogram of log-likelihoods with the gate's threshold."""
+    """Draw the histogram of log-likelihoods with the gate's threshold."""
     histogram = review.likelihood
     if histogram is None:
         return svg.empty_chart("Likelihood", 530, 250)
@@ -189,9 +201,7 @@ def likelihood_chart(review: Review) -> str:
     )
 
 
-def _two(
-    train: list[float], held: list[float], both: bool
-) -> list[tuple[str, list[float], str]]:
+def _two(train: list[float], held: list[float], both: bool) -> list[tuple[str, list[float], str]]:
     """Return the bars' series: two when validation has its own, else one over everything shown."""
     if both:
         return [("train", train, "c1"), ("validation", held, "c2")]
@@ -249,4 +259,6 @@ def window_words(times: TimeArray, window: int) -> str:
     hours = float((times[-1] - times[0]) / np.timedelta64(1, "h")) / (len(times) - 1) * window
     if hours >= 48:
         return f"{window} bars ({hours / 24:,.0f} days)"
-    return f"{window} bars ({hours:,.0f} hours)" if hours >= 2 else f"{window} bars ({hours * 60:,.0f} minutes)"
+    return (
+        f"{window} bars ({hours:,.0f} hours)" if hours >= 2 else f"{window} bars ({hours * 60:,.0f} minutes)"
+    )

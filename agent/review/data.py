@@ -99,17 +99,18 @@ class Review:
     times
         (T,) UTC open times.
     equity
-        Name (a key of `EQUITY_LABELS`) to (T,) compounded return since the first bar, 0 = start; see `compound`.
+        Name (a key of `EQUITY_LABELS`) to (T,) compounded return since the first bar, 0 = start; see
+        `compound`.
     ic
         (T,) rank IC per bar, NaN where undefined.
     turnover
-        (T,) traded share of the book per bar.
+        (T,) traded share of the ungated book per bar.
     train_end, validation_start, validation_stop
         Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
     critiques, lineage, reasons, audits
         What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
     dsr, psr, trials
-        Deflated and probabilistic Sharpe ratio in [0, 1], and the trial count that deflated it; None = unknown.
+        Deflated and probabilistic Sharpe ratio in [0, 1], and the trials that deflated it; None = unknown.
     panel
         The data set in words.
     gate_exposure
@@ -286,18 +287,19 @@ class RunReview:
 def compound(returns: FloatArray) -> FloatArray:
     """Return (T,) compounded return since the start from (T,) returns per bar.
 
-    A NaN return earns nothing. A loss of 100 % or more is ruin: the curve stays at -1 from there on.
+    A return that is not finite earns nothing. A loss of 100 % or more is ruin: the curve stays at -1.
     """
     growth = np.maximum(1.0 + np.where(np.isfinite(returns), returns, 0.0), 0.0)
-    total: FloatArray = np.cumprod(growth) - 1.0
-    return total
+    return np.asarray(np.cumprod(growth) - 1.0, dtype=np.float64)
 
 
-def likelihood_histogram(values: FloatArray, threshold: float, *, bins: int = 60) -> LikelihoodHistogram | None:
+def likelihood_histogram(
+    values: FloatArray, threshold: float, *, bins: int = 60
+) -> LikelihoodHistogram | None:
     """Bin log-likelihoods (any shape, nats, NaN ignored) for the report; None when nothing is finite.
 
-    The left tail of a market's likelihood is very long: values below the 0.2 % quantile (or below a margin left of
-    the threshold, whichever is lower) go into the first bin, and `below` counts them.
+    The left tail of a market's likelihood is very long: values below the 0.2 % quantile (or below a
+    margin left of the threshold, whichever is lower) go into the first bin, and `below` counts them.
     """
     finite = values[np.isfinite(values)]
     if finite.size == 0:

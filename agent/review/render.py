@@ -32,7 +32,7 @@ def render_factor(review: Review) -> str:
 
 
 def render_run(run: RunReview) -> str:
-    """Return the report of a run as an HTML document (text, under 2 MB), its best factor's review embedded."""
+    """Return the report of a run as an HTML document (under 2 MB), its best factor's review embedded."""
     page = _environment().get_template("run.html")
     return page.render(
         run=run,
@@ -64,7 +64,9 @@ def write_report(html: str, path: Path) -> Path:
         scratch.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"cannot write the report {path}: {reason}", "is the disk full or read-only?") from error
+        raise InputError(
+            f"cannot write the report {path}: {reason}", "is the disk full or read-only?"
+        ) from error
     finally:
         _discard(scratch)
     return path

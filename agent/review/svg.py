@@ -15,6 +15,7 @@ from html import escape
 import numpy as np
 
 from agent.review import axes
+from agent.review.axes import Frame
 from agent.review.text import clean
 from market.panel import FloatArray, TimeArray
 
@@ -23,7 +24,7 @@ _CHAR = 6.6  # mean width of a 12 px character, for laying out legends
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A series over time: (T,) values, a CSS class (``c1`` to ``c6``), dash pattern and a note for the legend."""
+    """A series over time: (T,) values, a CSS class (``c1`` to ``c6``), a dash and a note for the legend."""
 
     label: str
     values: FloatArray
@@ -60,36 +61,6 @@ class Key:
     css: str
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The plotting rectangle of a chart and its data range."""
-
-    width: int
-    height: int
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-    left: int = 58
-    right: int = 14
-    top: int = 30
-    bottom: int = 26
-
-    def x(self, value: float) -> float:
-        """Return the horizontal pixel of `value`."""
-        low, high = self.x_range
-        return self.left + (value - low) / (high - low) * (self.width - self.left - self.right)
-
-    def y(self, value: float) -> float:
-        """Return the vertical pixel of `value`, kept within the drawing."""
-        low, high = self.y_range
-        share = min(max((value - low) / (high - low), -0.02), 1.02)
-        return self.height - self.bottom - share * (self.height - self.top - self.bottom)
-
-    @property
-    def base(self) -> float:
-        """Vertical pixel of the lower edge of the plot."""
-        return float(self.height - self.bottom)
-
-
 @dataclass(frozen=True, eq=False)
 class LineChart:
     """What `line_chart` draws.
@@ -107,7 +78,7 @@ class LineChart:
     floor, ceiling
         Fixed ends of the vertical range, where given.
     references
-        (start row, stop row, level, label): a level drawn over part of the time.
+        (start row, stop row, level): a level drawn over part of the time.
     """
 
     title: str
@@ -123,7 +94,7 @@ class LineChart:
     zero: bool = True
     floor: float | None = None
     ceiling: float | None = None
-    references: Sequence[tuple[int, int, float, str]] = ()
+    references: Sequence[tuple[int, int, float]] = ()
 
 
 def line_chart(chart: LineChart) -> str:
@@ -148,6 +119,8 @@ def line_chart(chart: LineChart) -> str:
     parts.extend(_line(line, values, frame) for line, values in zip(chart.lines, series, strict=True))
     parts.extend(_span_label(span, frame) for span in chart.spans if span.label)
     parts.append(_legend(frame, chart.lines, ()))
+    if chart.log:
+        parts.append(f'<text class="mark end" x="{frame.left - 7}" y="17">log</text>')
     return _svg(chart.title, chart.description, chart.width, chart.height, parts)
 
 
@@ -189,7 +162,9 @@ def bar_chart(
                 f'height="{max(foot - top, 0.6):.1f}"><title>{_text(tip)}</title></rect>'
             )
     for group, label in enumerate(labels):
-        parts.append(f'<text class="tick" x="{frame.x(group):.1f}" y="{frame.base + 17:.1f}">{_text(label)}</text>')
+        parts.append(
+            f'<text class="tick" x="{frame.x(group):.1f}" y="{frame.base + 17:.1f}">{_text(label)}</text>'
+        )
     if axis:
         middle = (frame.left + width - frame.right) / 2
         parts.append(f'<text class="tick" x="{middle:.1f}" y="{frame.base + 35:.1f}">{_text(axis)}</text>')
@@ -221,9 +196,10 @@ def histogram(
         if not (math.isfinite(count) and count > 0):
             continue
         x, top = frame.x(start), frame.y(count)
+        wide = max(frame.x(stop) - x - 0.6, 0.6)
         css = "c2" if (start + stop) / 2 < threshold else "c1"
         parts.append(
-            f'<rect class="bar {css}" x="{x:.1f}" y="{top:.1f}" width="{max(frame.x(stop) - x - 0.6, 0.6):.1f}" '
+            f'<rect class="bar {css}" x="{x:.1f}" y="{top:.1f}" width="{wide:.1f}" '
             f'height="{max(frame.base - top, 0.8):.1f}"/>'
         )
     ticks = axes.nice_ticks(low, high, about=7)
@@ -250,8 +226,9 @@ def _text(text: str) -> str:
 
 
 def _svg(title: str, description: str, width: int, height: int, parts: Sequence[str]) -> str:
+    label = _text(f"{title}. {description}")
     return (
-        f'<svg class="chart" role="img" viewBox="0 0 {width} {height}" aria-label="{_text(f"{title}. {description}")}">'
+        f'<svg class="chart" role="img" viewBox="0 0 {width} {height}" aria-label="{label}">'
         f"<title>{_text(title)}</title><desc>{_text(description)}</desc>{''.join(parts)}</svg>"
     )
 
@@ -315,7 +292,8 @@ def _line(line: Line, values: FloatArray, frame: Frame) -> str:
         return drawn
     foot = frame.y(max(0.0, frame.y_range[0]))
     closed = [
-        f"M{p[0].split(',')[0]},{foot:.1f} L{' L'.join(p)} L{p[-1].split(',')[0]},{foot:.1f} Z" for p in pieces
+        f"M{p[0].split(',')[0]},{foot:.1f} L{' L'.join(p)} L{p[-1].split(',')[0]},{foot:.1f} Z"
+        for p in pieces
     ]
     return f'<path class="area {line.css}" d="{" ".join(closed)}"/>{drawn}'
 
@@ -352,19 +330,14 @@ def _span(span: Span, frame: Frame) -> str:
 
 def _span_label(span: Span, frame: Frame) -> str:
     x = frame.x(span.start - 0.5) + 5
-    return f'<text class="mark" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
+    return f'<text class="mark halo" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
 
 
-def _reference(entry: tuple[int, int, float, str], frame: Frame) -> str:
-    """Draw a level over rows [start, stop) with its label: (start, stop, value, label)."""
-    start, stop, value, label = entry
-    if not math.isfinite(value):
-        return ""
+def _reference(entry: tuple[int, int, float], frame: Frame) -> str:
+    """Draw a level over rows [start, stop)."""
+    start, stop, value = entry
     x1, x2, y = frame.x(start), frame.x(max(stop - 1, start)), frame.y(value)
-    return (
-        f'<line class="level" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="mark end halo" x="{x2 - 3:.1f}" y="{y - 5:.1f}">{_text(label)}</text>'
-    )
+    return f'<line class="level" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def _threshold(frame: Frame, value: float) -> str:

@@ -38,7 +38,12 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Trading",
         (
             ("Turnover", "mean share of the book traded per bar", "turnover", "percent"),
-            ("Sharpe per bar, net", "not annualised; what the deflated Sharpe ratio tests", "per_bar_sharpe_net", "ic"),
+            (
+                "Sharpe per bar, net",
+                "not annualised; what the deflated Sharpe ratio tests",
+                "per_bar_sharpe_net",
+                "ic",
+            ),
             ("Skewness", "of net returns per bar", "skew", "plain"),
             ("Kurtosis", "of net returns per bar", "kurt", "plain"),
             ("Bars", "in the segment", "n_bars", "count"),
@@ -127,8 +132,8 @@ def segment_span(segment: Mapping[str, object]) -> str:
 
 
 def gate_rows(review: Review) -> list[Row]:
-    """Return gated beside ungated beside the placebo gates: Sharpe and annual return, train and validation."""
-    rows = [
+    """Return gated beside ungated beside the placebo gates, on train and validation."""
+    return [
         Row(
             label,
             note,
@@ -142,17 +147,24 @@ def gate_rows(review: Review) -> list[Row]:
         )
         for label, note, sharpe, annual in _GATES
     ]
-    return rows
 
 
 def gate_facts(review: Review) -> list[Row]:
     """Return mean exposure and the share of shifted gates beaten, train and validation."""
     facts = (
         ("Mean exposure", "of the GLOW gate", "mean_exposure"),
-        ("Shifted gates beaten", "share of circular shifts of the same gate with a lower Sharpe", "shift_percentile"),
+        (
+            "Shifted gates beaten",
+            "share of circular shifts of the same gate with a lower Sharpe",
+            "shift_percentile",
+        ),
     )
     return [
-        Row(label, note, (number(review.train.get(key), "percent"), number(review.validation.get(key), "percent")))
+        Row(
+            label,
+            note,
+            (number(review.train.get(key), "percent"), number(review.validation.get(key), "percent")),
+        )
         for label, note, key in facts
     ]
 
@@ -179,8 +191,14 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
         return f"On validation the gate helps ({pair}), but not every placebo gate could be run.", "promising"
     beaten = f"{number(share, 'share')} of shifted gates"
     if share < _SHIFT_BAR:
-        return f"On validation the gate is not proven: {pair}, but it beats only {beaten}; that can be luck.", "promising"
-    return f"On validation the gate earns its place: {pair}, above both placebo gates and {beaten}.", "accepted"
+        return (
+            f"On validation the gate is not proven: {pair}, but it beats only {beaten}; that can be luck.",
+            "promising",
+        )
+    return (
+        f"On validation the gate earns its place: {pair}, above both placebo gates and {beaten}.",
+        "accepted",
+    )
 
 
 def headline(review: Review) -> str:
@@ -188,12 +206,14 @@ def headline(review: Review) -> str:
     held = review.validation
     parts = [
         f"validation Sharpe {number(held.get('sharpe_net'))} after costs",
-        f"{number(held.get('sharpe_gated'))} behind the gate" if math.isfinite(figure(held, "sharpe_gated")) else "no gate",
+        f"{number(held.get('sharpe_gated'))} behind the gate"
+        if math.isfinite(figure(held, "sharpe_gated"))
+        else "no gate",
         f"rank IC {number(held.get('rank_ic'), 'ic')}",
     ]
     if review.dsr is not None and math.isfinite(review.dsr):
         after = f" after {number(review.trials, 'count')} trials" if review.trials is not None else ""
-        parts.append(f"deflated Sharpe ratio {number(review.dsr)}{after}")
+        parts.append(f"deflated Sharpe ratio {number(review.dsr, 'probability')}{after}")
     text = ", ".join(parts)
     return text[0].upper() + text[1:] + "."
 
@@ -213,7 +233,7 @@ def tiles(review: Review) -> list[Tile]:
         tile("Annual return, net", "annual_return_net", "percent"),
         tile("Largest drawdown", "max_drawdown", "percent"),
         tile("Turnover per bar", "turnover", "percent"),
-        Tile("Deflated Sharpe", number(review.dsr), trials),
+        Tile("Deflated Sharpe", number(review.dsr, "probability"), trials),
     ]
 
 
@@ -259,12 +279,13 @@ def simulated_notes(market: bool, llm: bool) -> list[str]:
     notes = []
     if market:
         notes.append(
-            "Simulated market: a seeded program generated these prices. Nothing here says what any real market would pay."
+            "Simulated market: a seeded program generated these prices. "
+            "Nothing here says what any real market would pay."
         )
     if llm:
         notes.append(
-            "Simulated language model: the built-in mock played writer and judge. No language model was asked; "
-            "its rationales and critiques are templates."
+            "Simulated language model: the built-in mock played writer and judge. No language model was "
+            "asked; the rationales and critiques are templates."
         )
     return notes
 
@@ -274,9 +295,11 @@ def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, 
     columns = (("rank_ic", "ic"), ("ic_ir", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
     table = []
     for row in rows:
-        cells = [number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)]
+        cells = [
+            number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)
+        ]
         cells.append(number(row.validation.get("turnover"), "percent"))
-        cells.append(number(row.dsr))
+        cells.append(number(row.dsr, "probability"))
         table.append((row, verdict_words(row.verdict), cells))
     return table
 

@@ -26,7 +26,7 @@ def hours(count: int) -> np.ndarray:
 @settings(max_examples=80, deadline=None)
 @given(values=SERIES, log=st.booleans(), percent=st.booleans())
 def test_line_chart_is_xml_with_finite_coordinates(values: np.ndarray, log: bool, percent: bool) -> None:
-    line = svg.Line("a < b & \"c\"", values, fill=True)
+    line = svg.Line('a < b & "c"', values, fill=True)
     ribbon = svg.Ribbon(values, values * 0.5)
     chart = svg.LineChart("<t>", "d", hours(len(values)), [line], ribbons=[ribbon], log=log, percent=percent)
     text = svg.line_chart(chart)
@@ -61,7 +61,9 @@ def test_histogram_counts_every_finite_value(values: np.ndarray, threshold: floa
 def test_histogram_draws_the_threshold_and_splits_colours_there() -> None:
     made = likelihood_histogram(np.random.default_rng(1).normal(size=5000), -1.0)
     assert made is not None
-    tree = ElementTree.fromstring(svg.histogram("t", "d", made.edges, made.counts, threshold=-1.0, axis="nats"))
+    tree = ElementTree.fromstring(
+        svg.histogram("t", "d", made.edges, made.counts, threshold=-1.0, axis="nats")
+    )
     line = next(node for node in tree.findall("line") if node.attrib["class"] == "threshold")
     x = float(line.attrib["x1"])
     bars = [node for node in tree.findall("rect") if float(node.attrib["y"]) > 20]
@@ -84,7 +86,9 @@ def test_single_point_is_a_visible_dot_and_gaps_break_the_line() -> None:
     chart = svg.LineChart("t", "d", hours(1), [svg.Line("a", np.array([0.3]))])
     assert "line c1 dot" in svg.line_chart(chart)
     chart = svg.LineChart("t", "d", hours(6), [svg.Line("a", np.array([1, 2, np.nan, np.nan, 3, 4.0]))])
-    path = next(n for n in ElementTree.fromstring(svg.line_chart(chart)).findall("path") if "," in n.attrib["d"][8:])
+    path = next(
+        n for n in ElementTree.fromstring(svg.line_chart(chart)).findall("path") if "," in n.attrib["d"][8:]
+    )
     assert path.attrib["d"].count("M") == 2
 
 
@@ -108,7 +112,7 @@ def test_ticks_lie_inside_and_are_few(low: float, high: float) -> None:
 
 @pytest.mark.parametrize(
     ("count", "step", "some"),
-    [(24_000, "h", "Jul 2024"), (2000, "D", "2026"), (90, "m", "01 Jan 00:15"), (24 * 20, "h", "15 Jan")],
+    [(24_000, "h", "Jul 2024"), (2000, "D", "2026"), (90, "m", "01 Jan 00:15"), (24 * 20, "h", "08 Jan")],
 )
 def test_time_ticks_stand_at_round_dates(count: int, step: str, some: str) -> None:
     times = np.datetime64("2024-01-01", "ns") + np.arange(count) * np.timedelta64(1, step)
@@ -169,7 +173,13 @@ def review_of(**validation: object) -> Review:
     )  # fmt: skip
 
 
-GATE = {"sharpe_net": 1.0, "sharpe_gated": 2.0, "sharpe_vol_gated": 1.5, "sharpe_random_gated": 1.0, "shift_percentile": 0.97}
+GATE = {
+    "sharpe_net": 1.0,
+    "sharpe_gated": 2.0,
+    "sharpe_vol_gated": 1.5,
+    "sharpe_random_gated": 1.0,
+    "shift_percentile": 0.97,
+}
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,35 @@ from agent.review.data import (
 from agent.review.render import render_factor, render_run, write_report
 from market.errors import InputError
 
-HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
+HOSTILE = (
+    "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
+)
 SEGMENT: dict[str, object] = {
-    "n_bars": 16800, "start": "2022-01-01T00:00:00", "end": "2023-12-01T23:00:00", "rank_ic": 0.0231, "ic_ir": 0.0872,
-    "ic_tstat": 6.41, "sharpe_gross": 4.9, "sharpe_net": 2.31, "sharpe_gated": 2.94, "sharpe_vol_gated": 2.52,
-    "sharpe_random_gated": 2.26, "shift_percentile": 0.981, "sortino": 3.4, "calmar": 2.9, "max_drawdown": -0.0712,
-    "turnover": 0.0421, "hit_rate": 0.524, "profit_factor": 1.12, "annual_return_net": 0.207,
-    "annual_return_gated": 0.231, "mean_exposure": 0.871, "per_bar_sharpe_net": 0.0247, "skew": -0.21, "kurt": 7.3,
-}  # fmt: skip
+    "n_bars": 16800,
+    "start": "2022-01-01T00:00:00",
+    "end": "2023-12-01T23:00:00",
+    "rank_ic": 0.0231,
+    "ic_ir": 0.0872,
+    "ic_tstat": 6.41,
+    "sharpe_gross": 4.9,
+    "sharpe_net": 2.31,
+    "sharpe_gated": 2.94,
+    "sharpe_vol_gated": 2.52,
+    "sharpe_random_gated": 2.26,
+    "shift_percentile": 0.981,
+    "sortino": 3.4,
+    "calmar": 2.9,
+    "max_drawdown": -0.0712,
+    "turnover": 0.0421,
+    "hit_rate": 0.524,
+    "profit_factor": 1.12,
+    "annual_return_net": 0.207,
+    "annual_return_gated": 0.231,
+    "mean_exposure": 0.871,
+    "per_bar_sharpe_net": 0.0247,
+    "skew": -0.21,
+    "kurt": 7.3,
+}
 
 
 def make_review(bars: int = 2000, **changes: Any) -> Review:
@@ -45,25 +66,39 @@ def make_review(bars: int = 2000, **changes: Any) -> Review:
     slow = np.sin(np.arange(bars) / 400) * 0.00004
     gross = rng.standard_t(5, bars) * 0.0009 + 0.00009 + slow
     net = gross - 0.00004
-    exposure = np.clip(1.15 - np.abs(np.convolve(rng.normal(size=bars), np.ones(48) / 7, "same")) ** 3, 0, 1)
+    exposure = np.clip(
+        1.15 - np.abs(np.convolve(rng.normal(size=bars + 47), np.ones(48) / 7, "full")[47 : bars + 47]) ** 3,
+        0,
+        1,
+    )
     ic = rng.normal(0.022, 0.28, bars)
     ic[: min(168, bars)] = np.nan
     curves = {
-        "gross": gross, "net": net, "gated": net * exposure + 0.00001,
-        "vol_gate": net * np.roll(exposure, 500), "random_gate": net * float(np.mean(exposure)) if bars else net,
-    }  # fmt: skip
+        "gross": gross,
+        "net": net,
+        "gated": net * exposure + 0.00001,
+        "vol_gate": net * np.roll(exposure, 500),
+        "random_gate": net * float(np.mean(exposure)) if bars else net,
+    }
     likelihood = likelihood_histogram(rng.gamma(6, 3, 50_000) * -1 + 22 - rng.pareto(2, 50_000), -12.4)
     times = np.datetime64("2022-01-01T00", "ns") + np.arange(bars) * np.timedelta64(1, "h")
     review = Review(
         factor_id="f:3f9a61c20b77d4e1",
         name="Quiet accumulation",
-        text="cs_rank(ts_decay_linear(ts_mean(volume, 24) / ts_mean(volume, 168), 12)) - 0.5 * cs_rank(ts_std(returns, 24))",
-        reading="Ranks coins by how much recent volume exceeds its weekly norm, smoothed over 12 hours, less half the rank "
-        "of their volatility.",
+        text="cs_rank(ts_decay_linear(ts_mean(volume, 24) / ts_mean(volume, 168), 12)) "
+        "- 0.5 * cs_rank(ts_std(returns, 24))",
+        reading="Ranks coins by how much recent volume exceeds its weekly norm, smoothed over 12 hours, "
+        "less half the rank of their volatility.",
         rationale="Volume that builds while volatility stays low tends to precede informed buying.",
         verdict="accepted",
         train=SEGMENT,
-        validation={**SEGMENT, "n_bars": 3336, "sharpe_net": 1.84, "sharpe_gated": 2.17, "sharpe_vol_gated": 1.95},
+        validation={
+            **SEGMENT,
+            "n_bars": 3336,
+            "sharpe_net": 1.84,
+            "sharpe_gated": 2.17,
+            "sharpe_vol_gated": 1.95,
+        },
         times=times,
         equity={name: compound(values) for name, values in curves.items()},
         ic=ic,
@@ -109,15 +144,26 @@ def make_run(best: Review | None = None, **changes: Any) -> RunReview:
         simulated_market=True,
         simulated_llm=True,
         factors=(
-            FactorRow("f:3f9a", "Quiet accumulation", "cs_rank(volume)", 3, "accepted", SEGMENT, SEGMENT, 0.973),
-            FactorRow("f:77b0", "Range reversal", "-ts_zscore(close, 20)", 2, "promising", SEGMENT, lower, 0.61),
+            FactorRow(
+                "f:3f9a", "Quiet accumulation", "cs_rank(volume)", 3, "accepted", SEGMENT, SEGMENT, 0.973
+            ),
+            FactorRow(
+                "f:77b0", "Range reversal", "-ts_zscore(close, 20)", 2, "promising", SEGMENT, lower, 0.61
+            ),
             FactorRow("f:0c4e", "Late momentum", "ts_delta(close, 5)", 1, "rejected", lower, lower, None),
         ),
         funnel=(
-            FunnelStep("written", 16), FunnelStep("parsed", 12), FunnelStep("let through by the judge", 8),
-            FunnelStep("scored", 3), FunnelStep("accepted", 1),
+            FunnelStep("written", 16),
+            FunnelStep("parsed", 12),
+            FunnelStep("let through by the judge", 8),
+            FunnelStep("scored", 3),
+            FunnelStep("accepted", 1),
         ),
-        stops=(Stop("parse", "unknown_operator", 3), Stop("reply", "invalid_json", 1), Stop("judge", "turn_limit", 4)),
+        stops=(
+            Stop("parse", "unknown_operator", 3),
+            Stop("reply", "invalid_json", 1),
+            Stop("judge", "turn_limit", 4),
+        ),
         ledger=(
             LedgerRow("writer", "mock", 31, 40_211, 3_902, 0.0, 1.2),
             LedgerRow("judge", "mock", 24, 22_015, 1_310, None, 0.9),
@@ -127,7 +173,7 @@ def make_run(best: Review | None = None, **changes: Any) -> RunReview:
         seconds={"gate": 31.2, "mining": 44.0},
         conclusion="The best accepted factor correlates 0.91 with the planted truth.",
         best=best,
-    )  # fmt: skip
+    )
     return replace(run, **changes)
 
 
@@ -164,7 +210,9 @@ PAGES = {
     "factor": lambda: render_factor(make_review()),
     "run": lambda: render_run(make_run(make_review())),
     "empty run": lambda: render_run(
-        make_run(factors=(), funnel=(), stops=(), ledger=(), lessons=(), settings={}, seconds={}, conclusion="")
+        make_run(
+            factors=(), funnel=(), stops=(), ledger=(), lessons=(), settings={}, seconds={}, conclusion=""
+        )
     ),
 }
 
@@ -188,17 +236,40 @@ def test_short_series_still_make_a_page(bars: int) -> None:
 def test_missing_everything_prints_dashes_and_no_nan() -> None:
     bars = 300
     hole = np.full(bars, np.nan)
-    nothing: dict[str, object] = {"sharpe_net": float("nan"), "rank_ic": None, "calmar": float("inf"), "sortino": "x"}
+    nothing: dict[str, object] = {
+        "sharpe_net": float("nan"),
+        "rank_ic": None,
+        "calmar": float("inf"),
+        "sortino": "x",
+    }
     review = make_review(
         bars,
-        train=nothing, validation={}, equity={"gross": hole, "net": hole}, ic=hole, turnover=hole,
-        gate_exposure=None, likelihood=None, dsr=float("nan"), psr=None, trials=None, reasons=(), audits=(), lineage=(),
-        critiques=(), ic_by_horizon={}, ic_by_horizon_validation={}, quantile_returns=(),
-        quantile_returns_validation=[float("nan")] * 5, reading="", rationale="",
-    )  # fmt: skip
+        train=nothing,
+        validation={},
+        equity={"gross": hole, "net": hole},
+        ic=hole,
+        turnover=hole,
+        gate_exposure=None,
+        likelihood=None,
+        dsr=float("nan"),
+        psr=None,
+        trials=None,
+        reasons=(),
+        audits=(),
+        lineage=(),
+        critiques=(),
+        ic_by_horizon={},
+        ic_by_horizon_validation={},
+        quantile_returns=(),
+        quantile_returns_validation=[float("nan")] * 5,
+        reading="",
+        rationale="",
+    )
     html = render_factor(review)
     tree_of(html)
-    words = "".join(tree_of(html).itertext())
+    body = tree_of(html).find("body")
+    assert body is not None
+    words = "".join(body.itertext())
     assert not re.search(r"\b(nan|inf|None)\b", words, re.IGNORECASE)
     assert "no data" in words and "No gate was applied" in words
 
@@ -206,20 +277,34 @@ def test_missing_everything_prints_dashes_and_no_nan() -> None:
 def test_hostile_text_stays_text() -> None:
     review = make_review(
         400,
-        name=HOSTILE, text=HOSTILE, reading=HOSTILE, rationale=HOSTILE, factor_id=HOSTILE, verdict=HOSTILE,
-        reasons=(HOSTILE,), audits=(HOSTILE,), critiques=(Critique(1, True, 3.0, HOSTILE, HOSTILE),),
+        name=HOSTILE,
+        text=HOSTILE,
+        reading=HOSTILE,
+        rationale=HOSTILE,
+        factor_id=HOSTILE,
+        verdict=HOSTILE,
+        reasons=(HOSTILE,),
+        audits=(HOSTILE,),
+        critiques=(Critique(1, True, 3.0, HOSTILE, HOSTILE),),
         lineage=(Kin(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         panel=PanelNote(HOSTILE, HOSTILE, 1, 1, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
         train={"start": HOSTILE, "end": HOSTILE, "sharpe_net": HOSTILE},
-    )  # fmt: skip
+    )
     row = FactorRow(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, {}, {})
     run = make_run(
         review,
-        title=HOSTILE, run_id=HOSTILE, status=HOSTILE, conclusion=HOSTILE, factors=(row,),
-        funnel=(FunnelStep(HOSTILE, 1),), stops=(Stop(HOSTILE, HOSTILE, 1),),
+        title=HOSTILE,
+        run_id=HOSTILE,
+        status=HOSTILE,
+        conclusion=HOSTILE,
+        factors=(row,),
+        funnel=(FunnelStep(HOSTILE, 1),),
+        stops=(Stop(HOSTILE, HOSTILE, 1),),
         ledger=(LedgerRow(HOSTILE, HOSTILE, 1, None, None, None, float("nan")),),
-        lessons=(LessonRow(1, HOSTILE, HOSTILE, (HOSTILE,)),), settings={HOSTILE: HOSTILE}, seconds={HOSTILE: 1.0},
-    )  # fmt: skip
+        lessons=(LessonRow(1, HOSTILE, HOSTILE, (HOSTILE,)),),
+        settings={HOSTILE: HOSTILE},
+        seconds={HOSTILE: 1.0},
+    )
     for html in (render_factor(review), render_run(run)):
         tree = tree_of(html)
         assert_offline(html)
@@ -231,7 +316,9 @@ def test_hostile_text_stays_text() -> None:
 
 def test_long_history_stays_small() -> None:
     bars = 60_000
-    html = render_factor(make_review(bars, critiques=[Critique(k, False, 1.0, "x" * 50_000) for k in range(80)]))
+    html = render_factor(
+        make_review(bars, critiques=[Critique(k, False, 1.0, "x" * 50_000) for k in range(80)])
+    )
     assert len(html.encode("utf-8")) < 2_000_000
     row = FactorRow("f:1", "name", "cs_rank(close)", 1, "rejected", SEGMENT, SEGMENT)
     lessons = [LessonRow(1, "failure", "y" * 300)] * 3000
@@ -271,7 +358,9 @@ def test_series_must_match_the_times() -> None:
 def test_unknown_cost_is_never_zero() -> None:
     words = "".join(tree_of(render_run(make_run())).itertext())
     assert "unknown" in words
-    known = make_run(ledger=(LedgerRow("writer", "m", 1, 5, 5, 0.5, 1.0), LedgerRow("judge", "m", 1, 5, 5, 0.25, 1.0)))
+    known = make_run(
+        ledger=(LedgerRow("writer", "m", 1, 5, 5, 0.5, 1.0), LedgerRow("judge", "m", 1, 5, 5, 0.25, 1.0))
+    )
     assert "$0.7500" in render_run(known)
 
 

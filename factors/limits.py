@@ -1,0 +1,15 @@
+"""What an expression may cost, checked before any work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds: characters of text, nodes and depth of the tree, bars of a window."""
+
+    max_chars: int = 2000
+    max_nodes: int = 200
+    max_depth: int = 30
+    max_window: int = 10_000

@@ -1,0 +1,108 @@
+"""Checking OHLCV bars, and mending them only when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from market.errors import InputError
+
+_PRICES = ("open", "high", "low", "close")
+# float32 sources round each price on its own: a high may lie this far below a close and still be honest.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One bad row: what kind, whose, when, and which row of the input (0-based, as read)."""
+
+    kind: str
+    asset: str
+    time: str
+    row: int
+    message: str
+
+
+def check_ohlcv(frame: pd.DataFrame) -> list[Defect]:
+    """Return what is wrong with a long frame (ts, symbol, open, high, low, close, volume), in row order.
+
+    Checked: missing time, duplicates of (symbol, ts), time order within a symbol, infinite or non-positive prices,
+    negative volume, high below low, high below open or close, low above open or close (beyond 1e-6 relative). A
+    missing (NaN) price is not a defect: missing is NaN.
+    """
+    masks: list[tuple[str, pd.Series, str]] = []
+    masks.append(("time", frame["ts"].isna(), "has no time"))
+    masks.append(("duplicate", frame.duplicated(["symbol", "ts"]), "repeats an earlier bar of the same time"))
+    earlier = frame.groupby("symbol", sort=False, observed=True)["ts"].diff() < pd.Timedelta(0)
+    masks.append(("order", earlier, "comes after a later bar"))
+    prices = frame[list(_PRICES)].to_numpy(dtype=np.float64)
+    for index, name in enumerate(_PRICES):
+        bad = (prices[:, index] <= 0) | np.isinf(prices[:, index])
+        masks.append(("price", pd.Series(bad, index=frame.index), f"has a {name} that is not a positive number"))
+    volume = frame["volume"].to_numpy(dtype=np.float64)
+    bad_volume = (volume < 0) | np.isinf(volume)
+    masks.append(("volume", pd.Series(bad_volume, index=frame.index), "has a negative or infinite volume"))
+    slack = _TOLERANCE * np.abs(prices[:, 3])
+    opened, high, low, close = prices.T
+    ranges = {
+        "high < low": high < low - slack,
+        "high < open or close": (high < opened - slack) | (high < close - slack),
+        "low > open or close": (low > opened + slack) | (low > close + slack),
+    }
+    masks += [("range", pd.Series(bad, index=frame.index), f"has {what}") for what, bad in ranges.items()]
+    return _collect(frame, masks)
+
+
+def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -> list[Defect]:
+    defects = []
+    for kind, mask, what in masks:
+        for position in np.flatnonzero(mask.to_numpy()):
+            asset, time = str(frame["symbol"].iloc[position]), str(frame["ts"].iloc[position])[:19]
+            detail = ""
+            if kind in ("price", "range"):
+                bar = frame.iloc[position]
+                detail = " (" + ", ".join(f"{name} {float(bar[name]):g}" for name in _PRICES) + ")"
+            message = f"row {int(position) + 1}: {asset} at {time} {what}{detail}"
+            defects.append(Defect(kind, asset, time, int(position), message))
+    return sorted(defects, key=lambda defect: (defect.row, defect.kind))
+
+
+def refuse(defects: Sequence[Defect], where: str) -> None:
+    """Raise an `InputError` naming the first bad rows, if there are any."""
+    if not defects:
+        return
+    first = "; ".join(defect.message for defect in defects[:3])
+    more = f" and {len(defects) - 3} more" if len(defects) > 3 else ""
+    raise InputError(f"{where}: {first}{more}", "mend the file, or say --repair to drop or mend such rows")
+
+
+def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:
+    """Mend what can be mended without inventing prices, and say what was done.
+
+    Rows are sorted; the last of duplicate bars wins; rows without time or with impossible prices or volume are dropped; a
+    high or low is widened to enclose open and close.
+    """
+    kinds = {defect.kind for defect in defects}
+    drop = sorted({d.row for d in defects if d.kind in ("time", "price", "volume")})
+    notes = []
+    if drop:
+        frame = frame.drop(index=frame.index[drop])
+        notes.append(f"dropped {len(drop)} rows without a time or with impossible prices or volume")
+    if "duplicate" in kinds:
+        before = len(frame)
+        frame = frame.drop_duplicates(["symbol", "ts"], keep="last")
+        notes.append(f"dropped {before - len(frame)} repeated bars, keeping the last")
+    if "order" in kinds:
+        notes.append("sorted bars into time order")
+    if "range" in kinds:
+        count = sum(d.kind == "range" for d in defects)
+        highs, lows = frame[list(_PRICES)].max(axis=1), frame[list(_PRICES)].min(axis=1)
+        # max and min skip NaN; a bar without a high keeps none.
+        frame = frame.assign(
+            high=highs.where(frame["high"].notna()), low=lows.where(frame["low"].notna())
+        )
+        notes.append(f"widened high or low of {count} bars to enclose open and close")
+    return frame.sort_values(["symbol", "ts"], kind="stable"), notes
