@@ -10,6 +10,6 @@ class Limits:
     """Upper bounds: characters of text, nodes and depth of the tree, bars of a window."""
 
     max_chars: int = 2000
-    max_nodes: int = 200
+    max_nodes: int = 500
     max_depth: int = 30
     max_window: int = 10_000

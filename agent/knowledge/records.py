@@ -1,0 +1,337 @@
+"""What goes into the knowledge base and what comes out: frozen dataclasses, free of SQLAlchemy.
+
+``New…`` types are handed in, ``…Record`` types are handed back. Times are UTC, ISO 8601 with seconds
+(``2026-01-31T12:00:00Z``). A figure that is undefined is None, never 0 and never NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+RunStatus = Literal["running", "interrupted", "finished", "budget"]
+RoundStatus = Literal["open", "finished"]
+LibraryStatus = Literal["translated", "refused"]
+ExportFormat = Literal["json", "csv"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """One exchange with a language model, as it returned and before anything was parsed.
+
+    Attributes
+    ----------
+    run_id
+        The run that pays for it; a journal files what it is given under its own run.
+    key
+        Unique within the run, such as ``r1/s0/t2/judge/1``: round, slot, turn, role, try.
+    mode
+        How the reply's form was asked for (``json_schema``, ``json_object``, ``text``).
+    request_hash
+        Hash of the request, so that a replay under the same key can tell that it was asked something else.
+    request, response
+        The request as JSON text, and the reply's text as it came.
+    prompt_tokens, completion_tokens, cost_usd
+        None where the server did not say or no price is known.
+    latency_s
+        Wall seconds.
+    created
+        UTC time; stamped by the knowledge base when empty.
+    """
+
+    run_id: str
+    key: str
+    role: str
+    model: str
+    mode: str
+    request_hash: str
+    request: str
+    response: str
+    status: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
+    latency_s: float
+    created: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord(NewCall):
+    """A journalled call; `id` is its row (0: held in memory only)."""
+
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a run's calls add up to.
+
+    Tokens are summed over the calls that reported them. The cost is None as soon as one call's cost is
+    unknown: a sum that leaves some out would pass for the bill.
+    """
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewVerdict:
+    """What the judge said of a candidate at one turn of the inner loop; `score` is on a scale of 0 to 10."""
+
+    turn: int
+    accept: bool
+    score: float
+    critique: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvaluation:
+    """What the backtest said: scorecard and evidence as JSON types.
+
+    `sharpe_per_bar` (not annualised) feeds the trial variance of the Deflated Sharpe Ratio; None or NaN
+    where it is undefined.
+    """
+
+    scorecard: Mapping[str, object]
+    evidence: Mapping[str, object]
+    sharpe_per_bar: float | None
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewAttempt:
+    """One candidate and all that became of it; unparsable ones are attempts too.
+
+    Attributes
+    ----------
+    run_id, round, slot
+        Its place; a second attempt at the same place is not written.
+    text
+        The expression as the writer wrote it, parsable or not.
+    canonical, factor_id
+        Canonical text and content id; None where the text could not be read.
+    parent_ids
+        Factor ids that the writer says it built on.
+    stage
+        Where it ended; ``evidence`` for one that was scored.
+    code, message
+        Why it was refused; None where it was scored.
+    """
+
+    run_id: str
+    round: int
+    slot: int
+    text: str
+    stage: str
+    canonical: str | None = None
+    factor_id: str | None = None
+    parent_ids: tuple[str, ...] = ()
+    code: str | None = None
+    message: str | None = None
+    rationale: str = ""
+    name: str = ""
+    verdicts: tuple[NewVerdict, ...] = ()
+    evaluation: NewEvaluation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewLesson:
+    """What attempts taught; `evidence` holds the row ids of the attempts it rests on."""
+
+    kind: str
+    text: str
+    evidence: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecord:
+    """A panel that runs have worked on."""
+
+    panel_id: str
+    name: str
+    bars: int
+    assets: int
+    start: str
+    end: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One mining run; `finished` is None while it has not ended."""
+
+    id: str
+    panel_id: str
+    config: dict[str, object]
+    seed: int
+    status: RunStatus
+    created: str
+    finished: str | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """One outer round with the brief it was started with."""
+
+    run_id: str
+    number: int
+    brief: dict[str, object]
+    status: RoundStatus
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRecord:
+    """A judge's verdict; see `NewVerdict`."""
+
+    turn: int
+    accept: bool
+    score: float
+    critique: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRecord:
+    """A stored evaluation; see `NewEvaluation`."""
+
+    scorecard: dict[str, object]
+    evidence: dict[str, object]
+    sharpe_per_bar: float | None
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """A stored attempt; see `NewAttempt`. `panel_id` is that of its run."""
+
+    id: int
+    run_id: str
+    panel_id: str
+    round: int
+    slot: int
+    text: str
+    canonical: str | None
+    factor_id: str | None
+    parent_ids: tuple[str, ...]
+    stage: str
+    code: str | None
+    message: str | None
+    rationale: str
+    name: str
+    created: str
+    verdicts: tuple[VerdictRecord, ...] = ()
+    evaluation: EvaluationRecord | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class FactorRecord:
+    """A factor with its best-informed attempt and its relatives.
+
+    Attributes
+    ----------
+    attempt
+        The newest scored attempt at this factor, or the newest one where none was scored.
+    attempts
+        Row ids of every attempt at it, oldest first.
+    parents
+        One attempt for each factor that any attempt at this one named as its parent and that is known.
+    children
+        One attempt for each factor that names this one as its parent.
+    """
+
+    factor_id: str
+    canonical: str
+    attempt: AttemptRecord
+    attempts: tuple[int, ...] = ()
+    parents: tuple[AttemptRecord, ...] = ()
+    children: tuple[AttemptRecord, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LessonRecord:
+    """A stored lesson; see `NewLesson`."""
+
+    id: int
+    run_id: str
+    round: int
+    kind: str
+    text: str
+    evidence: tuple[int, ...]
+    created: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialCount:
+    """How often luck had its chance on a panel.
+
+    Attributes
+    ----------
+    count
+        Every attempt on the panel across all runs, those that were refused included.
+    sharpe_variance
+        Sample variance (ddof 1) of the per-bar Sharpe ratios of the attempts that were scored; 0.0 while
+        fewer than two were, where no variance can be estimated.
+    evaluated
+        How many Sharpe ratios the variance rests on.
+    """
+
+    count: int
+    sharpe_variance: float
+    evaluated: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewLibraryEntry:
+    """A published factor: its text as published and, where it could be read, in our language."""
+
+    name: str
+    source: str
+    dialect: str
+    text: str
+    status: LibraryStatus
+    canonical: str | None = None
+    factor_id: str | None = None
+    message: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryRecord(NewLibraryEntry):
+    """A stored library entry; `id` is its row."""
+
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutRecord:
+    """The one time that a factor saw the holdout of a panel."""
+
+    factor_id: str
+    panel_id: str
+    opened_at: str
+    result: dict[str, object]
