@@ -1,0 +1,193 @@
+"""The tables, as SQLAlchemy 2 typed models.
+
+The migrations, not these models, make the tables in a file; a test holds the two equal. JSON columns keep
+the order of keys, so that a brief read back renders to the same prompt.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, CheckConstraint, Double, ForeignKey, ForeignKeyConstraint, MetaData, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+# The newest revision under migrations/versions: a file that has it is opened without loading alembic.
+HEAD = "0001"
+
+
+class Base(DeclarativeBase):
+    """Base of all models; every constraint is named, so that a migration can find it."""
+
+    type_annotation_map = {float: Double}
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Dataset(Base):
+    """A panel that runs work on."""
+
+    __tablename__ = "datasets"
+
+    panel_id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    bars: Mapped[int]
+    assets: Mapped[int]
+    start: Mapped[str]
+    end: Mapped[str]
+
+
+class Run(Base):
+    """One mining run."""
+
+    __tablename__ = "runs"
+    __table_args__ = (CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", "status"),)
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    panel_id: Mapped[str] = mapped_column(ForeignKey("datasets.panel_id"), index=True)
+    config: Mapped[dict[str, object]] = mapped_column(JSON)
+    seed: Mapped[int]
+    status: Mapped[str]
+    created: Mapped[str]
+    finished: Mapped[str | None]
+
+
+class Round(Base):
+    """One outer round of a run, with the brief it was started with."""
+
+    __tablename__ = "rounds"
+    __table_args__ = (CheckConstraint("status IN ('open', 'finished')", "status"),)
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    brief: Mapped[dict[str, object]] = mapped_column(JSON)
+    status: Mapped[str]
+    created: Mapped[str]
+
+
+class Verdict(Base):
+    """What the judge said at one turn."""
+
+    __tablename__ = "verdicts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), index=True)
+    turn: Mapped[int]
+    accept: Mapped[bool]
+    score: Mapped[float]
+    critique: Mapped[str]
+
+
+class Evaluation(Base):
+    """What the backtest said."""
+
+    __tablename__ = "evaluations"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    scorecard: Mapped[dict[str, object]] = mapped_column(JSON)
+    evidence: Mapped[dict[str, object]] = mapped_column(JSON)
+    sharpe_per_bar: Mapped[float | None]
+    accepted: Mapped[bool]
+
+
+class Attempt(Base):
+    """One candidate, whatever became of it."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        UniqueConstraint("run_id", "round", "slot"),
+        ForeignKeyConstraint(["run_id", "round"], ["rounds.run_id", "rounds.number"]),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str]
+    round: Mapped[int]
+    slot: Mapped[int]
+    text: Mapped[str]
+    canonical: Mapped[str | None] = mapped_column(index=True)
+    factor_id: Mapped[str | None] = mapped_column(index=True)
+    parent_ids: Mapped[list[str]] = mapped_column(JSON)
+    stage: Mapped[str]
+    code: Mapped[str | None]
+    message: Mapped[str | None]
+    rationale: Mapped[str]
+    name: Mapped[str]
+    created: Mapped[str]
+    verdicts: Mapped[list[Verdict]] = relationship(order_by=Verdict.id, lazy="selectin")
+    evaluation: Mapped[Evaluation | None] = relationship(lazy="selectin")
+
+
+class Lesson(Base):
+    """What the attempts of a run taught, as of a round; `position` 0 is the most useful of the round."""
+
+    __tablename__ = "lessons"
+    __table_args__ = (ForeignKeyConstraint(["run_id", "round"], ["rounds.run_id", "rounds.number"]),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(index=True)
+    round: Mapped[int]
+    position: Mapped[int]
+    kind: Mapped[str]
+    text: Mapped[str]
+    evidence: Mapped[list[int]] = mapped_column(JSON)
+    created: Mapped[str]
+
+
+class LLMCall(Base):
+    """One exchange with a language model."""
+
+    __tablename__ = "llm_calls"
+    __table_args__ = (UniqueConstraint("run_id", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    key: Mapped[str]
+    role: Mapped[str]
+    model: Mapped[str]
+    mode: Mapped[str]
+    request_hash: Mapped[str]
+    request: Mapped[str]
+    response: Mapped[str]
+    status: Mapped[str]
+    prompt_tokens: Mapped[int | None]
+    completion_tokens: Mapped[int | None]
+    cost_usd: Mapped[float | None]
+    latency_s: Mapped[float]
+    created: Mapped[str]
+
+
+class LibraryEntry(Base):
+    """A published factor."""
+
+    __tablename__ = "library"
+    __table_args__ = (
+        UniqueConstraint("source", "name"),
+        CheckConstraint("status IN ('translated', 'refused')", "status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    source: Mapped[str]
+    dialect: Mapped[str]
+    text: Mapped[str]
+    canonical: Mapped[str | None]
+    factor_id: Mapped[str | None] = mapped_column(index=True)
+    status: Mapped[str]
+    message: Mapped[str | None]
+    notes: Mapped[list[str]] = mapped_column(JSON)
+
+
+class HoldoutOpening(Base):
+    """The one time that a factor saw the holdout of a panel."""
+
+    __tablename__ = "holdout_openings"
+
+    factor_id: Mapped[str] = mapped_column(primary_key=True)
+    panel_id: Mapped[str] = mapped_column(primary_key=True)
+    opened_at: Mapped[str]
+    result: Mapped[dict[str, object]] = mapped_column(JSON)

@@ -1,0 +1,144 @@
+"""Statistics across assets at one bar. Arrays are (T, N); NaN takes no part and stays NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from market.panel import FloatArray
+
+DEMEAN, ZSCORE, MEAN = range(3)
+
+
+@njit(cache=True)
+def ranks(x: FloatArray) -> FloatArray:
+    """Average rank over the bar's finite values / their count, in (0, 1]."""
+    length, width = x.shape
+    out = np.full((length, width), np.nan)
+    for t in range(length):
+        order = np.argsort(x[t])
+        count = 0
+        for i in range(width):
+            if np.isfinite(x[t, i]):
+                count += 1
+        start = 0
+        while start < count:
+            # argsort puts NaN last, so the first `count` places are finite.
+            end = start
+            while end + 1 < count and x[t, order[end + 1]] == x[t, order[start]]:
+                end += 1
+            rank = 0.5 * (start + end) + 1.0
+            for i in range(start, end + 1):
+                out[t, order[i]] = rank / count
+            start = end + 1
+    return out
+
+
+@njit(cache=True)
+def standards(x: FloatArray, groups: NDArray[np.int64], count: int, mode: int) -> FloatArray:
+    """Mean, demeaned value or z-score (ddof 1) within groups; `groups` (T, N) holds codes 0..count-1, -1 for none."""
+    length, width = x.shape
+    out = np.full((length, width), np.nan)
+    size = np.empty(count)
+    mean = np.empty(count)
+    low = np.empty(count)
+    high = np.empty(count)
+    square = np.empty(count)
+    for t in range(length):
+        size[:] = 0.0
+        mean[:] = 0.0
+        square[:] = 0.0
+        low[:] = np.inf
+        high[:] = -np.inf
+        for i in range(width):
+            g = groups[t, i]
+            if g >= 0 and np.isfinite(x[t, i]):
+                size[g] += 1.0
+                mean[g] += x[t, i]
+                low[g] = min(low[g], x[t, i])
+                high[g] = max(high[g], x[t, i])
+        for g in range(count):
+            if size[g] > 0:
+                mean[g] = low[g] if low[g] == high[g] else mean[g] / size[g]
+        if mode == ZSCORE:
+            for i in range(width):
+                g = groups[t, i]
+                if g >= 0 and np.isfinite(x[t, i]):
+                    square[g] += (x[t, i] - mean[g]) ** 2
+        for i in range(width):
+            g = groups[t, i]
+            if g < 0 or not np.isfinite(x[t, i]):
+                continue
+            if mode == MEAN:
+                out[t, i] = mean[g]
+            elif mode == DEMEAN:
+                out[t, i] = x[t, i] - mean[g]
+            elif size[g] > 1 and square[g] > 0.0:
+                out[t, i] = (x[t, i] - mean[g]) / np.sqrt(square[g] / (size[g] - 1.0))
+    return out
+
+
+@njit(cache=True)
+def winsorized(x: FloatArray, k: float) -> FloatArray:
+    """Limit to mean +- k standard deviations (ddof 1) of the bar."""
+    length, width = x.shape
+    out = np.full((length, width), np.nan)
+    for t in range(length):
+        count = 0
+        total = 0.0
+        for i in range(width):
+            if np.isfinite(x[t, i]):
+                count += 1
+                total += x[t, i]
+        if count < 2:
+            continue
+        mean = total / count
+        square = 0.0
+        for i in range(width):
+            if np.isfinite(x[t, i]):
+                square += (x[t, i] - mean) ** 2
+        reach = k * np.sqrt(square / (count - 1))
+        for i in range(width):
+            if np.isfinite(x[t, i]):
+                out[t, i] = min(max(x[t, i], mean - reach), mean + reach)
+    return out
+
+
+@njit(cache=True)
+def scaled(x: FloatArray) -> FloatArray:
+    """Divide by the bar's sum of absolute values; NaN where that is 0."""
+    length, width = x.shape
+    out = np.full((length, width), np.nan)
+    for t in range(length):
+        total = 0.0
+        for i in range(width):
+            if np.isfinite(x[t, i]):
+                total += abs(x[t, i])
+        if total > 0.0:
+            for i in range(width):
+                out[t, i] = x[t, i] / total
+    return out
+
+
+@njit(cache=True)
+def group_ranks(x: FloatArray, groups: NDArray[np.int64]) -> FloatArray:
+    """Average rank within the asset's group / the group's count."""
+    length, width = x.shape
+    out = np.full((length, width), np.nan)
+    for t in range(length):
+        for i in range(width):
+            if groups[t, i] < 0 or not np.isfinite(x[t, i]):
+                continue
+            below = 0
+            equal = 0
+            count = 0
+            for j in range(width):
+                if groups[t, j] == groups[t, i] and np.isfinite(x[t, j]):
+                    count += 1
+                    if x[t, j] < x[t, i]:
+                        below += 1
+                    elif x[t, j] == x[t, i]:
+                        equal += 1
+            out[t, i] = (below + 0.5 * (equal + 1)) / count
+    return out
