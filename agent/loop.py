@@ -24,6 +24,7 @@ from agent.llm.client import LanguageModel
 from agent.settings import LoopSettings
 from agent.study import Scoring, Study, read_expression, score_expression
 from backtest.evidence import Trials
+from backtest.metrics import sharpe
 from factors.tree import Expression
 from market.errors import Rejection
 
@@ -180,9 +181,11 @@ def _already_scored(mine: Mine, expression: Expression) -> AttemptRecord | None:
 
 
 def _evaluation(scoring: Scoring) -> NewEvaluation:
+    # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
+    gross = sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
     return NewEvaluation(
         scorecard=scoring.scored.scorecard.to_dict(),
         evidence=scoring.evidence.to_dict(),
-        sharpe_per_bar=scoring.scored.scorecard.train.per_bar_sharpe_net,
+        sharpe_per_bar=gross,
         accepted=scoring.evidence.accepted,
     )

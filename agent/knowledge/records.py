@@ -164,7 +164,7 @@ class DatasetRecord:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One mining run; `finished` is None while it has not ended."""
+    """One mining run; `finished` is when it last stopped, None while it is running."""
 
     id: str
     panel_id: str
@@ -290,8 +290,9 @@ class TrialCount:
     count
         Every attempt on the panel across all runs, those that were refused included.
     sharpe_variance
-        Sample variance (ddof 1) of the per-bar Sharpe ratios of the attempts that were scored; 0.0 while
-        fewer than two were, where no variance can be estimated.
+        Sample variance (ddof 1) of the per-bar Sharpe ratios of the attempts that were scored. While fewer
+        than two were: 1 / bars of the panel, the variance that estimation alone gives a factor without
+        skill; 0.0 for a panel that no run has worked on.
     evaluated
         How many Sharpe ratios the variance rests on.
     """

@@ -32,8 +32,12 @@ def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
     row = session.get(schema.Dataset, panel.id)
     if row is None:
         bars, assets = panel.shape
-        start, end = (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
-        row = schema.Dataset(panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end)
+        start, end = (
+            (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
+        )
+        row = schema.Dataset(
+            panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end
+        )
         session.add(row)
         session.flush()
     return dataset_record(row)
@@ -82,9 +86,7 @@ def get_run(session: Session, what: str) -> RunRecord:
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:
     """Set a run's status; any but ``running`` also sets the time at which it stopped."""
     stopped = None if status == "running" else now()
-    session.execute(
-        update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped)
-    )
+    session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
 
 
 def get_round(session: Session, run_id: str, number: int) -> RoundRecord | None:
@@ -156,8 +158,8 @@ def add_call(session: Session, call: NewCall) -> CallRecord:
     ``key~1``, ``key~2`` and so on, and still counts in the totals. Journalling the very same call again
     changes nothing.
     """
-    call = replace(call, created=call.created or now())
     taken = get_call(session, call.run_id, call.key)
+    call = replace(call, created=call.created or now())
     if taken is not None:
         if _fields(taken) == _fields(call):
             return taken
@@ -192,4 +194,4 @@ def total_calls(session: Session, run_id: str) -> Totals:
         func.coalesce(func.sum(table.cost_usd), 0.0),
     ).where(table.run_id == run_id)
     calls, prompt, completion, priced, cost = session.execute(query).one()
-    return Totals(calls, int(prompt), int(completion), float(cost) if priced == calls else None)
+    return Totals(calls, prompt or 0, completion or 0, (cost or 0.0) if priced == calls else None)

@@ -6,7 +6,17 @@ the order of keys, so that a brief read back renders to the same prompt.
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, CheckConstraint, Double, ForeignKey, ForeignKeyConstraint, MetaData, UniqueConstraint
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    MetaData,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
@@ -16,7 +26,7 @@ HEAD = "0001"
 class Base(DeclarativeBase):
     """Base of all models; every constraint is named, so that a migration can find it."""
 
-    type_annotation_map = {float: Double}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {float: Double}
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -45,7 +55,9 @@ class Run(Base):
     """One mining run."""
 
     __tablename__ = "runs"
-    __table_args__ = (CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", "status"),)
+    __table_args__ = (
+        CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", "status"),
+    )
 
     seq: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(unique=True)

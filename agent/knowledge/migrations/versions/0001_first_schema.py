@@ -1,4 +1,4 @@
-"""The first schema: runs, rounds, attempts and what came of them, calls, lessons, library, holdout openings."""
+"""The first schema."""
 
 from __future__ import annotations
 

@@ -1,0 +1,134 @@
+"""Is it luck? Probabilistic and Deflated Sharpe Ratios, and the verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import norm
+
+from backtest import metrics
+from backtest.scorecard import Scored
+
+EULER_GAMMA = 0.5772156649015329
+SUSPICIOUS_IC = 0.1
+SUSPICIOUS_SHARPE = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """How often luck had its chance: attempts on this data, and the variance of their per-bar Sharpe ratios."""
+
+    count: int
+    sharpe_variance: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The verdict and what it rests on.
+
+    `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names what made
+    the result suspicious.
+    """
+
+    accepted: bool
+    verdict: Literal["accepted", "promising", "rejected"]
+    reasons: tuple[str, ...]
+    dsr: float
+    psr: float
+    trials: int
+    audits: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types, NaN as None."""
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+
+
+def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:
+    """Return the probability that the true Sharpe ratio lies above `benchmark` (Bailey & López de Prado 2012, eq. 11).
+
+    All per bar, not annualised; `kurt` is 3 for a normal. NaN where undefined.
+    """
+    spread = 1.0 - skew * sharpe_per_bar + (kurt - 1.0) / 4.0 * sharpe_per_bar**2
+    if n < 2 or not math.isfinite(spread) or spread <= 0:
+        return float("nan")
+    return float(norm.cdf((sharpe_per_bar - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
+
+
+def expected_max_sharpe(trials: Trials) -> float:
+    """Return the Sharpe ratio that the best of so many skill-less trials is expected to show.
+
+    Bailey & López de Prado 2014, eq. 1: sqrt(V) ((1 - g) Z(1 - 1/N) + g Z(1 - 1/(N e))). 0 for a single trial.
+    """
+    if trials.count < 2 or trials.sharpe_variance <= 0:
+        return 0.0
+    first = norm.ppf(1.0 - 1.0 / trials.count)
+    second = norm.ppf(1.0 - 1.0 / (trials.count * math.e))
+    return float(math.sqrt(trials.sharpe_variance) * ((1.0 - EULER_GAMMA) * first + EULER_GAMMA * second))
+
+
+def deflated_sharpe(sharpe_per_bar: float, n: int, skew: float, kurt: float, trials: Trials) -> float:
+    """Return the Deflated Sharpe Ratio (Bailey & López de Prado 2014, eq. 2): PSR against the expected maximum."""
+    return probabilistic_sharpe(sharpe_per_bar, expected_max_sharpe(trials), n, skew, kurt)
+
+
+def weigh(scored: Scored, trials: Trials, *, use_gate: bool = True, min_dsr: float = 0.95) -> Evidence:
+    """Return the verdict on a scored factor.
+
+    Accepted: it predicts with the same sign on train and validation, earns after costs on both, and its Deflated Sharpe Ratio
+    over both together is at least `min_dsr`. Promising: all but the last. The returns weighed are the gated ones where there is
+    a gate and `use_gate`.
+
+    The trial variance is never taken below that of a skill-less Sharpe estimate, 1/n: a handful of similar trials would
+    otherwise make the hurdle vanish.
+    """
+    result = scored.gated if use_gate and scored.gated is not None else scored.backtest
+    returns = np.concatenate([scored.paid(result.net, name) for name in ("train", "validation")])
+    returns = returns[np.isfinite(returns)]
+    n = len(returns)
+    per_bar = metrics.sharpe(returns, 1.0)
+    floor = Trials(trials.count, max(trials.sharpe_variance, 1.0 / max(n, 1)))
+    skew, kurt = metrics.skewness(returns), metrics.kurtosis(returns)
+    dsr = deflated_sharpe(per_bar, n, skew, kurt, floor)
+    psr = probabilistic_sharpe(per_bar, 0.0, n, skew, kurt)
+    reasons = _faults(scored, use_gate=use_gate)
+    if reasons:
+        return Evidence(False, "rejected", tuple(reasons), dsr, psr, trials.count, _audits(scored))
+    if not dsr >= min_dsr:
+        why = f"after {trials.count} trials on this data its Sharpe ratio may still be luck (deflated ratio below {min_dsr:g})"
+        return Evidence(False, "promising", (why,), dsr, psr, trials.count, _audits(scored))
+    why = f"earns on train and validation after costs, and survives deflation by {trials.count} trials"
+    return Evidence(True, "accepted", (why,), dsr, psr, trials.count, _audits(scored))
+
+
+def _faults(scored: Scored, *, use_gate: bool) -> list[str]:
+    train, validation = scored.scorecard.train, scored.scorecard.validation
+    gated = use_gate and scored.gated is not None
+    earned = train.sharpe_gated if gated else train.sharpe_net
+    kept = validation.sharpe_gated if gated else validation.sharpe_net
+    faults = []
+    if train.rank_ic < 0:
+        faults.append("it predicts with the wrong sign on train: negate it")
+    elif not earned > 0:
+        eaten = train.sharpe_gross > 0
+        faults.append("costs eat what it earns on train: trade less" if eaten else "it earns nothing on train")
+    if math.isfinite(train.rank_ic) and not train.rank_ic * validation.rank_ic > 0:
+        faults.append("its rank IC does not keep its sign on validation")
+    if not kept > 0:
+        faults.append("it does not earn after costs on validation")
+    return faults
+
+
+def _audits(scored: Scored) -> tuple[str, ...]:
+    """Name what looks too good in either segment; validation is named without its figure."""
+    found = []
+    for name in ("train", "validation"):
+        part = getattr(scored.scorecard, name)
+        if abs(part.rank_ic) > SUSPICIOUS_IC:
+            found.append(f"|rank IC| above {SUSPICIOUS_IC:g} on {name}: look-ahead check made")
+        best = np.nanmax([part.sharpe_net, part.sharpe_gross, part.sharpe_gated, -math.inf])
+        if best > SUSPICIOUS_SHARPE:
+            found.append(f"Sharpe above {SUSPICIOUS_SHARPE:g} on {name}: look-ahead check made")
+    return tuple(found)
