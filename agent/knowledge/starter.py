@@ -18,13 +18,11 @@ from agent.knowledge.records import NewLibraryEntry
 from agent.knowledge.store import KnowledgeBase
 from factors.corpora import PublishedFactor, read_corpus
 from factors.parse import parse
+from factors.table import GROUP_FIELDS, STANDARD_FIELDS
 from market.errors import InputError, Rejection
 
 # A library is not tied to one data set: what some panels carry may be named.
-_FIELDS = (
-    *("open", "high", "low", "close", "volume", "vwap", "amount", "returns"),
-    *("cap", "sector", "industry", "subindustry"),
-)
+_FIELDS = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS, "cap"})
 _SUFFIXES = (".txt", ".json")
 
 

@@ -1,0 +1,145 @@
+"""The regime gate: from likelihood to exposure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
+from flows.train import Epoch, Progress, TrainConfig, TrainedFlow, bits_per_dim, log_likelihood, train
+from flows.glow import Glow
+from market.errors import InputError
+from market.panel import FloatArray, Panel
+from market.split import Split
+
+# The ramp from shut to open runs from the percentile p of validation likelihood to this multiple of p.
+RAMP = 4.0
+
+
+@dataclass(frozen=True, eq=False)
+class RegimeGate:
+    """A trained flow with the likelihoods at which exposure is taken away.
+
+    Attributes
+    ----------
+    threshold, full
+        Nats: exposure is 0 below `threshold`, 1 above `full`, linear between. They are the p-th and the 4p-th percentile of
+        likelihood on the validation split.
+    coverage
+        Share of states below a threshold set on one random half of validation and counted on the other: it should be near
+        p / 100 (the nominal level), since the halves are exchangeable.
+    train_shut, validation_shut
+        Share of states below `threshold` on each split; on train it shows how the market changed.
+    panel_id
+        The loop panel it was trained on.
+    """
+
+    model: Glow
+    config: TrainConfig
+    standardiser: Standardiser
+    percentile: float
+    threshold: float
+    full: float
+    coverage: float
+    train_shut: float
+    validation_shut: float
+    nll_train: float
+    nll_validation: float
+    history: tuple[Epoch, ...]
+    panel_id: str
+
+    def log_likelihood(self, panel: Panel) -> FloatArray:
+        """Return (T, N) log-likelihood in nats of each bar's state; NaN in warm-up and outside the universe."""
+        states = prepared(build_features(panel), self.standardiser, panel)
+        flat = states.reshape(-1, states.shape[-1])
+        known = np.isfinite(flat).all(axis=1)
+        out = np.full(len(flat), np.nan)
+        if known.any():
+            rows = torch.from_numpy(flat[known].astype(np.float32))
+            out[known] = log_likelihood(self.model, rows).numpy()
+        return out.reshape(panel.shape)
+
+    def exposures_of(self, likelihood: FloatArray) -> FloatArray:
+        """Return exposures in [0, 1] for likelihoods in nats; where there is no state there is no exposure."""
+        ramp = (likelihood - self.threshold) / (self.full - self.threshold)
+        return np.where(np.isfinite(likelihood), np.clip(ramp, 0.0, 1.0), 0.0)
+
+    def exposures(self, panel: Panel) -> FloatArray:
+        """Return (T, N) exposures in [0, 1] of each bar, from that bar and earlier ones alone."""
+        return self.exposures_of(self.log_likelihood(panel))
+
+    def summary(self) -> dict[str, object]:
+        """Return the gate's figures as plain JSON types."""
+        return {
+            "nll_train_nats": self.nll_train,
+            "nll_validation_nats": self.nll_validation,
+            "bits_per_dim": bits_per_dim(self.nll_validation, self.model.dim),
+            "epochs": len(self.history),
+            "percentile": self.percentile,
+            "threshold_nats": self.threshold,
+            "full_nats": self.full,
+            "coverage_iid": self.coverage,
+            "coverage_nominal": self.percentile / 100.0,
+            "shut_train": self.train_shut,
+            "shut_validation": self.validation_shut,
+            "panel": self.panel_id,
+            **{f"config_{key}": value for key, value in asdict(self.config).items()},
+        }
+
+
+def fit_gate(
+    panel: Panel,
+    split: Split,
+    config: TrainConfig,
+    *,
+    percentile: float = 5.0,
+    progress: Progress | None = None,
+) -> RegimeGate:
+    """Train the flow on the train rows of `panel` and set the thresholds on its validation rows.
+
+    `panel` ends with validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a threshold.
+    """
+    if len(panel.times) > split.validation.stop:
+        raise ValueError("the gate is fitted on a panel without the holdout")
+    features = build_features(panel)
+    if not np.isfinite(features[split.train]).all(axis=-1).any():
+        raise InputError("no complete market state on the train split", "are volume and prices all there?")
+    standardiser = fit_standardiser(features[split.train])
+    states = prepared(features, standardiser, panel)
+    x_train, x_validation = known_rows(states[split.train]), known_rows(states[split.validation])
+    flow = train(x_train, x_validation, config, progress)
+    return _calibrated(flow, standardiser, x_train, x_validation, percentile, panel.id)
+
+
+def _calibrated(
+    flow: TrainedFlow,
+    standardiser: Standardiser,
+    x_train: FloatArray,
+    x_validation: FloatArray,
+    percentile: float,
+    panel_id: str,
+) -> RegimeGate:
+    on_train, on_validation = (
+        log_likelihood(flow.model, torch.from_numpy(rows.astype(np.float32))).numpy().astype(np.float64)
+        for rows in (x_train, x_validation)
+    )
+    threshold, full = np.percentile(on_validation, [percentile, min(RAMP * percentile, 99.0)])
+    order = np.random.default_rng(flow.config.seed).permutation(len(on_validation))
+    one, other = on_validation[order[::2]], on_validation[order[1::2]]
+    return RegimeGate(
+        model=flow.model,
+        config=flow.config,
+        standardiser=standardiser,
+        percentile=percentile,
+        threshold=float(threshold),
+        full=float(full),
+        coverage=float(np.mean(other < np.percentile(one, percentile))),
+        train_shut=float(np.mean(on_train < threshold)),
+        validation_shut=float(np.mean(on_validation < threshold)),
+        nll_train=flow.nll_train,
+        nll_validation=flow.nll_validation,
+        history=flow.history,
+        panel_id=panel_id,
+    )

@@ -1,0 +1,104 @@
+"""Market states: the 16 features of a panel as points that have a density."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factors.engine import evaluate
+from factors.features import STATE_FEATURES
+from factors.parse import parse
+from factors.tree import Node
+from market.errors import Rejection
+from market.panel import FloatArray, Panel
+
+CLIP = 5.0
+# Width of the noise that spreads ties, in standard deviations of a feature: far below anything a market state means, and wide
+# enough that no flow can pile up likelihood on a line of equal values (doji candles, clipped values, a range's edge).
+DEQUANTISE = 0.05
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Mean and standard deviation of the features on train, (16,) each; values are clipped at +-`clip` deviations."""
+
+    mean: FloatArray
+    std: FloatArray
+    clip: float = CLIP
+
+    def apply(self, features: FloatArray) -> FloatArray:
+        """Standardise and clip (..., 16)."""
+        return np.clip((features - self.mean) / self.std, -self.clip, self.clip)
+
+
+def build_features(panel: Panel) -> FloatArray:
+    """Return (T, N, 16) raw features, NaN in warm-up and outside the universe.
+
+    A candle without a range has no shadows: ``body_ratio`` and ``upper_shadow``, which divide by the range, are 0 there.
+    """
+    cache: dict[Node, FloatArray] = {}
+    layers = []
+    flat = panel["high"] == panel["low"]
+    for feature in STATE_FEATURES:
+        expression = parse(feature.text, dialect="native")
+        assert not isinstance(expression, Rejection), feature
+        values = evaluate(expression, panel, cache=cache).values
+        if feature.name in ("body_ratio", "upper_shadow"):
+            values = np.where(flat, 0.0, values)
+        layers.append(np.where(panel.universe, values, np.nan))
+    return np.stack(layers, axis=-1)
+
+
+def fit_standardiser(features: FloatArray) -> Standardiser:
+    """Fit mean and deviation on (..., 16) train features; rows with NaN are left out.
+
+    A first pass clips at the 0.1 % quantiles, so that one crash cannot set the scale of everything.
+    """
+    rows = features.reshape(-1, features.shape[-1])
+    rows = rows[np.isfinite(rows).all(axis=1)]
+    low, high = np.quantile(rows, [0.001, 0.999], axis=0)
+    cut = np.clip(rows, low, high)
+    deviation = cut.std(axis=0)
+    return Standardiser(cut.mean(axis=0), np.where(deviation > 1e-12, deviation, 1.0))
+
+
+def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[str, ...]) -> FloatArray:
+    """Add uniform noise of width `DEQUANTISE` to standardised states (T, N, 16).
+
+    The noise is a hash of bar time, asset name and feature: the same bar always gets the same noise, whether or not later
+    bars exist, and nothing random is drawn.
+    """
+    names = np.array([_hash_text(asset) for asset in assets], dtype=np.uint64)
+    stamps = times.astype("datetime64[ns]").astype("int64").astype(np.uint64)
+    layers = np.arange(1, states.shape[-1] + 1, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        mixed = _mix(_mix(stamps[:, None, None]) ^ _mix(names[None, :, None]) ^ _mix(layers * np.uint64(0x9E37)))
+    uniform = (mixed >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+    return states + DEQUANTISE * (uniform - 0.5)
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64-bit integers (the finaliser of SplitMix64, Steele et al. 2014)."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _hash_text(text: str) -> int:
+    import hashlib
+
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def prepared(features: FloatArray, standardiser: Standardiser, panel: Panel) -> FloatArray:
+    """Return (T, N, 16) standardised, clipped and dequantised states; NaN rows stay NaN."""
+    return dequantise(standardiser.apply(features), panel.times, panel.assets)
+
+
+def known_rows(states: FloatArray) -> FloatArray:
+    """Return (M, 16) the states without NaN."""
+    rows = states.reshape(-1, states.shape[-1])
+    return rows[np.isfinite(rows).all(axis=1)]

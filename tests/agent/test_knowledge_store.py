@@ -1,0 +1,360 @@
+"""The knowledge base keeps what it is given, once, and finds it again."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import variance
+
+import numpy as np
+import pytest
+
+from agent.knowledge.records import (
+    NewAttempt,
+    NewCall,
+    NewEvaluation,
+    NewLesson,
+    NewLibraryEntry,
+    NewVerdict,
+    RunRecord,
+)
+from agent.knowledge.store import KnowledgeBase
+from market.errors import InputError
+from market.panel import OHLCV, Panel
+
+
+def make_panel(level: float = 100.0, bars: int = 50) -> Panel:
+    times = np.datetime64("2024-01-01", "ns") + np.arange(bars) * np.timedelta64(1, "h")
+    values = np.full((bars, 2), level)
+    return Panel(
+        times, ("AAA", "BBB"), dict.fromkeys(OHLCV, values), np.ones((bars, 2), bool), np.timedelta64(1, "h")
+    )
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> Iterator[KnowledgeBase]:
+    with KnowledgeBase.open(tmp_path / "knowledge.db") as knowledge:
+        yield knowledge
+
+
+@pytest.fixture
+def run(kb: KnowledgeBase) -> RunRecord:
+    panel = make_panel()
+    kb.register_dataset(panel)
+    record = kb.create_run(panel.id, {"data": "toy", "llm": "mock"}, 5)
+    kb.start_round(record.id, 1, {"round": 1})
+    return record
+
+
+def scored(sharpe: float | None, *, accepted: bool = False) -> NewEvaluation:
+    return NewEvaluation(
+        {"train": {"rank_ic": 0.02, "sharpe_net": sharpe}, "validation": {"rank_ic": float("nan")}},
+        {"verdict": "accepted" if accepted else "rejected", "reasons": ("a", "b"), "dsr": np.float64(0.5)},
+        sharpe,
+        accepted,
+    )
+
+
+def attempt(run: RunRecord, slot: int, **changes: object) -> NewAttempt:
+    digits = f"{slot:016x}"
+    base = NewAttempt(
+        run_id=run.id,
+        round=1,
+        slot=slot,
+        text=f"Close + {slot}",
+        stage="evidence",
+        canonical=f"close + {slot}",
+        factor_id=f"factor:{digits}",
+        name=f"idea {slot}",
+        verdicts=(NewVerdict(1, False, 3.5, "too plain"), NewVerdict(2, True, 8, "better")),
+        evaluation=scored(0.01 * slot),
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]  # field names are the test's own
+
+
+def refused(run: RunRecord, slot: int) -> NewAttempt:
+    return NewAttempt(run.id, 1, slot, "ts_meen((", "parse", code="unknown_operator", message="no\n  ^")
+
+
+def test_an_attempt_comes_back_whole(kb: KnowledgeBase, run: RunRecord) -> None:
+    number = kb.record_attempt(attempt(run, 3))
+    (back,) = kb.attempts(run_id=run.id)
+    assert (back.id, back.panel_id, back.slot, back.text) == (number, run.panel_id, 3, "Close + 3")
+    assert [(v.turn, v.accept, v.score) for v in back.verdicts] == [(1, False, 3.5), (2, True, 8.0)]
+    assert back.evaluation is not None
+    assert back.evaluation.scorecard["validation"] == {"rank_ic": None}, "NaN is stored as null"
+    assert back.evaluation.evidence == {"verdict": "rejected", "reasons": ["a", "b"], "dsr": 0.5}
+    json.dumps(back.to_dict(), allow_nan=False)
+
+
+def test_an_unparsable_attempt_is_kept_and_counted(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(refused(run, 0))
+    (back,) = kb.attempts(round=1)
+    assert (back.text, back.canonical, back.code, back.evaluation) == (
+        "ts_meen((",
+        None,
+        "unknown_operator",
+        None,
+    )
+    assert kb.trials(run.panel_id).count == 1
+
+
+def test_the_first_attempt_at_a_place_wins(kb: KnowledgeBase, run: RunRecord) -> None:
+    first = kb.record_attempt(attempt(run, 1))
+    assert kb.record_attempt(attempt(run, 1, text="another", verdicts=(), evaluation=None)) == first
+    (back,) = kb.attempts()
+    assert back.text == "Close + 1"
+    assert len(back.verdicts) == 2
+
+
+def test_a_failed_attempt_leaves_nothing(kb: KnowledgeBase, run: RunRecord) -> None:
+    bad = NewEvaluation({"train": object()}, {}, 0.1, False)
+    with pytest.raises(TypeError):
+        kb.record_attempt(attempt(run, 1, evaluation=bad))
+    assert kb.attempts() == []
+    assert kb.record_attempt(attempt(run, 1)) == kb.attempts()[0].id
+
+
+def test_trials_count_every_run_on_the_panel_and_no_other(kb: KnowledgeBase, run: RunRecord) -> None:
+    assert kb.trials(run.panel_id).sharpe_variance == pytest.approx(1 / 50), (
+        "nothing scored: estimation error"
+    )
+    other = make_panel(7.0)
+    kb.register_dataset(other)
+    second = kb.create_run(run.panel_id, {}, 6)
+    foreign = kb.create_run(other.id, {}, 6)
+    for record in (second, foreign):
+        kb.start_round(record.id, 1, {})
+    sharpes = [0.01, 0.03, -0.02]
+    kb.record_attempt(attempt(run, 1, evaluation=scored(sharpes[0])))
+    kb.record_attempt(attempt(run, 2, evaluation=scored(sharpes[1])))
+    kb.record_attempt(attempt(run, 3, evaluation=scored(float("nan"))))
+    kb.record_attempt(refused(run, 4))
+    kb.record_attempt(attempt(second, 1, evaluation=scored(sharpes[2])))
+    kb.record_attempt(attempt(foreign, 1, evaluation=scored(9.0)))
+    counted = kb.trials(run.panel_id)
+    assert (counted.count, counted.evaluated) == (5, 3)
+    assert counted.sharpe_variance == pytest.approx(variance(sharpes), rel=1e-12)
+    assert kb.trials("panel:unknown") == type(counted)(0, 0.0, 0)
+
+
+def test_lineage_by_id_text_and_name(kb: KnowledgeBase, run: RunRecord) -> None:
+    for slot in (1, 2, 3):
+        kb.record_attempt(attempt(run, slot))
+    named = ("0000000000000001", "close + 2", "idea 3", "nothing known", "factor:0000000000000001")
+    kb.record_attempt(attempt(run, 4, parent_ids=named))
+    child = kb.get_factor("0000000000000004")
+    ids = [f"factor:{slot:016x}" for slot in (1, 2, 3)]
+    assert child.attempt.parent_ids == (*ids, "nothing known")
+    assert [kin.factor_id for kin in child.parents] == ids
+    for one in ids:
+        assert [kin.factor_id for kin in kb.get_factor(one).children] == [child.factor_id]
+
+
+def test_a_factor_is_found_by_the_beginning_of_its_id(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(attempt(run, 1, factor_id="factor:abc1000000000000", evaluation=None, stage="novelty"))
+    kb.record_attempt(attempt(run, 2, factor_id="factor:abd2000000000000"))
+    scored_id = kb.record_attempt(attempt(run, 3, factor_id="factor:abc1000000000000"))
+    kb.record_attempt(attempt(run, 4, factor_id="factor:abc1000000000000", evaluation=None, stage="novelty"))
+    for what in ("abc", "factor:abc1", "factor:abc1000000000000"):
+        found = kb.get_factor(what)
+        assert (found.factor_id, found.attempt.id) == ("factor:abc1000000000000", scored_id)
+        assert len(found.attempts) == 3
+    for what, says in (
+        ("ab", "several"),
+        ("nope", "nope"),
+        ("", "no factor"),
+        ("factor:", "no factor"),
+        ("%", "%"),
+    ):
+        with pytest.raises(InputError, match=says):
+            kb.get_factor(what)
+
+
+def test_a_published_factor_no_run_has_tried_is_named(kb: KnowledgeBase) -> None:
+    entry = NewLibraryEntry("A1", "book", "qlib", "$close", "translated", "close", "factor:feed000000000000")
+    kb.library_add([entry])
+    with pytest.raises(InputError, match="A1 of book"):
+        kb.get_factor("feed")
+
+
+def test_runs_by_prefix(kb: KnowledgeBase, run: RunRecord) -> None:
+    assert kb.get_run(run.id[:6]) == run
+    assert kb.find_run("zzz") is None
+    assert kb.find_run("") is None
+    with pytest.raises(InputError, match=run.id):
+        kb.get_run("zzz")
+    kb.create_run(run.panel_id, {"data": "toy", "llm": "mock"}, 5)
+    with pytest.raises(InputError, match="begins 2 runs"):
+        kb.get_run("r")
+    assert [r.id == run.id for r in kb.runs()] == [True, False]
+
+
+def test_run_status_and_stop_time(kb: KnowledgeBase, run: RunRecord) -> None:
+    assert (run.status, run.finished) == ("running", None)
+    kb.set_run_status(run.id, "interrupted")
+    assert kb.get_run(run.id).finished is not None
+    kb.set_run_status(run.id, "running")
+    assert kb.get_run(run.id).finished is None
+
+
+def test_a_round_keeps_its_first_brief_and_its_key_order(kb: KnowledgeBase, run: RunRecord) -> None:
+    asked = []
+
+    def brief() -> dict[str, object]:
+        asked.append(1)
+        return {"z": 1, "a": (1, math.inf)}
+
+    first = kb.start_round(run.id, 2, brief)
+    again = kb.start_round(run.id, 2, brief)
+    assert first == again
+    assert list(first.brief.items()) == [("z", 1), ("a", [1, None])]
+    assert len(asked) == 1
+
+
+def test_finishing_twice_adds_no_lesson(kb: KnowledgeBase, run: RunRecord) -> None:
+    number = kb.record_attempt(attempt(run, 1))
+    taught = [NewLesson("sign", "first", (number,)), NewLesson("costs", "second")]
+    kb.finish_round(run.id, 1, taught)
+    kb.finish_round(run.id, 1, taught)
+    kb.start_round(run.id, 2, {})
+    kb.finish_round(run.id, 2, [NewLesson("gate", "third"), NewLesson("gate", "fourth")])
+    assert [x.text for x in kb.lessons(run_id=run.id)] == ["third", "fourth", "first", "second"]
+    assert [x.text for x in kb.lessons(panel_id=run.panel_id, limit=3)] == ["third", "fourth", "first"]
+    assert kb.lessons(panel_id="panel:other") == []
+    assert kb.lessons()[2].evidence == (number,)
+    assert kb.start_round(run.id, 1, {}).status == "finished"
+
+
+def test_successes_and_failures(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(attempt(run, 1, evaluation=scored(0.02)))
+    kb.record_attempt(attempt(run, 2, evaluation=scored(0.01, accepted=True)))
+    kb.record_attempt(attempt(run, 3, evaluation=scored(-0.01)))
+    kb.record_attempt(attempt(run, 4, evaluation=scored(None)))
+    kb.record_attempt(refused(run, 5))
+    assert [a.slot for a in kb.successes(run.panel_id)] == [2, 1]
+    assert [a.slot for a in kb.failures(run.panel_id)] == [5, 4, 3]
+    assert [a.slot for a in kb.failures(run.panel_id, limit=1)] == [5]
+
+
+def test_twins_by_canonical_text(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(attempt(run, 1))
+    assert [a.slot for a in kb.find_canonical("close + 1", panel_id=run.panel_id)] == [1]
+    assert kb.find_canonical("close + 1", panel_id="panel:other") == []
+
+
+def call(key: str = "r1/s0/t1/writer/1", **changes: object) -> NewCall:
+    base = NewCall(
+        "",
+        key,
+        "writer",
+        "mock",
+        "json_schema",
+        "h1",
+        "{}",
+        "reply",
+        "ok",
+        10,
+        5,
+        0.25,
+        0.1,
+        "2026-01-01T00:00:00Z",
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]  # field names are the test's own
+
+
+def test_the_journal_answers_by_key(kb: KnowledgeBase, run: RunRecord) -> None:
+    journal = kb.journal(run.id)
+    assert journal.find("r1/s0/t1/writer/1") is None
+    stored = journal.record(call())
+    assert journal.find("r1/s0/t1/writer/1") == stored
+    assert (stored.run_id, stored.response) == (run.id, "reply")
+    assert journal.record(call()).id == stored.id, "the same call again is the same call"
+    assert kb.journal(kb.create_run(run.panel_id, {}, 1).id).find("r1/s0/t1/writer/1") is None
+
+
+def test_no_paid_call_is_lost_when_a_key_is_used_again(kb: KnowledgeBase, run: RunRecord) -> None:
+    journal = kb.journal(run.id)
+    for n in range(3):
+        journal.record(call(request_hash=f"h{n}", response=f"reply {n}"))
+    found = journal.find("r1/s0/t1/writer/1")
+    assert found is not None
+    assert found.response == "reply 2"
+    assert [c.response for c in kb.calls(run.id)] == ["reply 0", "reply 1", "reply 2"]
+    assert kb.calls_total(run.id).calls == 3
+
+
+def test_an_unknown_cost_makes_the_total_unknown(kb: KnowledgeBase, run: RunRecord) -> None:
+    assert kb.calls_total(run.id).cost_usd == 0.0
+    kb.journal(run.id).record(call("a"))
+    kb.journal(run.id).record(call("b"))
+    assert kb.calls_total(run.id).cost_usd == 0.5
+    kb.journal(run.id).record(call("c", cost_usd=None, prompt_tokens=None))
+    totals = kb.calls_total(run.id)
+    assert (totals.calls, totals.prompt_tokens, totals.completion_tokens, totals.cost_usd) == (
+        3,
+        20,
+        15,
+        None,
+    )
+
+
+def test_the_holdout_opens_once_per_factor_and_panel(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.require_unopened("factor:1", run.panel_id)
+    kb.record_holdout("factor:1", run.panel_id, {"sharpe": float("nan")})
+    with pytest.raises(InputError, match="opened"):
+        kb.require_unopened("factor:1", run.panel_id)
+    with pytest.raises(InputError, match="opened"):
+        kb.record_holdout("factor:1", run.panel_id, {"sharpe": 2.0})
+    opening = kb.holdout_opening("factor:1", run.panel_id)
+    assert opening is not None
+    assert opening.result == {"sharpe": None}
+    kb.require_unopened("factor:1", "panel:other")
+    kb.require_unopened("factor:2", run.panel_id)
+
+
+def test_datasets_are_known_by_content(kb: KnowledgeBase) -> None:
+    first = kb.register_dataset(make_panel())
+    again = kb.register_dataset(replace(make_panel(), name="renamed"))
+    assert first == again
+    assert (first.bars, first.assets, first.start, first.end) == (
+        50, 2, "2024-01-01T00:00:00Z", "2024-01-03T01:00:00Z",
+    )  # fmt: skip
+
+
+def test_exports_hold_every_attempt(kb: KnowledgeBase, run: RunRecord) -> None:
+    assert kb.export("csv").startswith("id,run_id,")
+    kb.record_attempt(attempt(run, 1))
+    kb.record_attempt(refused(run, 2))
+    kb.journal(run.id).record(call())
+    document = json.loads(kb.export("json"))
+    assert [a["slot"] for a in document["attempts"]] == [1, 2]
+    assert document["runs"][0]["calls"]["calls"] == 1
+    rows = list(csv.DictReader(io.StringIO(kb.export("csv"))))
+    assert [row["message"] for row in rows] == ["", "no\n  ^"]
+    assert (rows[0]["train_rank_ic"], rows[0]["validation_rank_ic"], rows[1]["train_rank_ic"]) == (
+        "0.02",
+        "",
+        "",
+    )
+
+
+def test_text_survives_as_written(kb: KnowledgeBase, run: RunRecord) -> None:
+    text = "rank(收盘) '\"; drop table attempts; -- \u2028\n🙂"
+    kb.record_attempt(attempt(run, 1, text=text, canonical=None, factor_id=None, message=text, code="syntax"))
+    (back,) = kb.attempts()
+    assert (back.text, back.message) == (text, text)
+    assert json.loads(kb.export("json"))["attempts"][0]["text"] == text
+
+
+def test_two_handles_see_each_other(kb: KnowledgeBase, run: RunRecord) -> None:
+    with KnowledgeBase.open(kb.path) as other:
+        kb.record_attempt(attempt(run, 1))
+        assert len(other.attempts()) == 1
+        other.record_attempt(attempt(run, 2))
+    assert len(kb.attempts()) == 2
