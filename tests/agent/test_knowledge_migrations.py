@@ -24,14 +24,17 @@ ROWS = """
 INSERT INTO datasets VALUES ('panel:1', 'toy', 10, 2, '2024-01-01T00:00:00Z', '2024-01-02T00:00:00Z');
 INSERT INTO runs VALUES (1, 'r1', 'panel:1', '{"data": "toy"}', 7, 'finished', '2024-01-01T00:00:00Z', NULL);
 INSERT INTO rounds VALUES ('r1', 1, '{"b": 1, "a": 2}', 'finished', '2024-01-01T00:00:00Z');
-INSERT INTO attempts VALUES (1, 'r1', 1, 0, 'Close', 'close', 'factor:aa', '["factor:bb"]', 'evidence', NULL, NULL,
-  'why', 'name', '2024-01-01T00:00:00Z');
-INSERT INTO attempts VALUES (2, 'r1', 1, 1, '((', NULL, NULL, '[]', 'parse', 'syntax', 'm', '', '', '2024-01-01T00:00:00Z');
+INSERT INTO attempts VALUES (1, 'r1', 1, 0, 'Close', 'close', 'factor:aa', '["factor:bb"]',
+  'evidence', NULL, NULL, 'why', 'name', '2024-01-01T00:00:00Z');
+INSERT INTO attempts VALUES (2, 'r1', 1, 1, '((', NULL, NULL, '[]',
+  'parse', 'syntax', 'm', '', '', '2024-01-01T00:00:00Z');
 INSERT INTO verdicts VALUES (1, 1, 1, 1, 8.0, 'good');
 INSERT INTO evaluations VALUES (1, '{"train": {"rank_ic": 0.01}}', '{"verdict": "accepted"}', 0.02, 1);
 INSERT INTO lessons VALUES (1, 'r1', 1, 0, 'sign', 'negate it', '[1]', '2024-01-01T00:00:00Z');
-INSERT INTO llm_calls VALUES (1, 'r1', 'k', 'writer', 'm', 'text', 'h', '{}', 'x', 'ok', 1, 2, NULL, 0.1, '2024-01-01T00:00:00Z');
-INSERT INTO library VALUES (1, 'A1', 'book', 'qlib', '$close', 'close', 'factor:cc', 'translated', NULL, '[]');
+INSERT INTO llm_calls VALUES (1, 'r1', 'k', 'writer', 'm', 'text', 'h', '{}',
+  'x', 'ok', 1, 2, NULL, 0.1, '2024-01-01T00:00:00Z');
+INSERT INTO library VALUES (1, 'A1', 'book', 'qlib', '$close', 'close', 'factor:cc',
+  'translated', NULL, '[]');
 INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:00Z', '{"sharpe": 1.0}');
 """
 

@@ -22,7 +22,8 @@ def corpora(tmp_path: Path) -> Path:
     folder = tmp_path / "corpora"
     folder.mkdir()
     (folder / "worldquant_alpha101.txt").write_text(
-        "Alpha#1: (-1 * correlation(rank(open), rank(volume), 10))\n#Alpha#2: rank(IndNeutralize(close, IndClass.sector))\n"
+        "Alpha#1: (-1 * correlation(rank(open), rank(volume), 10))\n"
+        "#Alpha#2: rank(IndNeutralize(close, IndClass.sector))\n"
     )
     (folder / "gtja_alpha191.txt").write_text(
         "Alpha1 MEAN(CLOSE,6)/CLOSE\nAlpha2 MEAN(HGIH,6)\nAlpha1 STD(CLOSE,6)\n"

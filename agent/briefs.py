@@ -1,0 +1,92 @@
+"""The brief: all that the writer is told, and how prompts are rendered from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+PROMPTS = Path(__file__).resolve().parent / "prompts"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A known factor as a prompt shows it: train figures, and of validation the verdict's word alone."""
+
+    text: str
+    name: str
+    metrics: Mapping[str, float]
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What the writer of a round works from; stored with the round, so that a resumed run asks the same."""
+
+    round: int
+    goal: str
+    fields: tuple[str, ...]
+    operators: str
+    successes: tuple[Example, ...]
+    failures: tuple[Example, ...]
+    lessons: tuple[str, ...]
+    market: str
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Brief:
+        """Read what `to_dict` wrote."""
+        return cls(
+            round=raw["round"],
+            goal=raw["goal"],
+            fields=tuple(raw["fields"]),
+            operators=raw["operators"],
+            successes=tuple(Example(**item) for item in raw["successes"]),
+            failures=tuple(Example(**item) for item in raw["failures"]),
+            lessons=tuple(raw["lessons"]),
+            market=raw["market"],
+        )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange of the inner loop: what was proposed, and what came back."""
+
+    expression: str
+    answer: str
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PROMPTS),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Prompts are text for a model, not HTML; nothing here is shown in a page.
+        autoescape=False,
+    )
+
+
+def render(template: str, **values: object) -> str:
+    """Render a prompt file; a name that it lacks is an error, not an empty string."""
+    return _templates().get_template(template).render(**values).strip()
+
+
+def writer_prompt(brief: Brief, slot: str, turns: Sequence[Turn]) -> tuple[str, str]:
+    """Return the writer's system and user prompts. `slot` tells candidates of a round apart."""
+    return render("writer_system.md", brief=brief), render("writer.md", brief=brief, slot=slot, turns=turns)
+
+
+def judge_prompt(brief: Brief, *, text: str, reading: str, name: str, rationale: str, notes: Sequence[str]) -> tuple[str, str]:
+    """Return the judge's system and user prompts on one proposal, canonical text and reading included."""
+    user = render("judge.md", brief=brief, text=text, reading=reading, name=name, rationale=rationale, notes=notes)
+    return render("judge_system.md"), user

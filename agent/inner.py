@@ -1,0 +1,102 @@
+"""The inner loop: writer and judge, until the judge accepts or the turns are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.briefs import Brief, Turn, judge_prompt, writer_prompt
+from agent.llm.client import LanguageModel
+from agent.replies import JudgeReply, Proposal
+from factors.reading import read_aloud
+from factors.tree import Expression
+from market.errors import Rejection
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge said at a turn."""
+
+    turn: int
+    accept: bool
+    score: float
+    critique: str
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What the inner loop ended with.
+
+    Either `rejection` says why there is nothing to score, or `expression` is what the judge let through (or what stood when the turns
+    ran out, which the judge did not accept: then `rejection` is set as well, with stage ``judge``).
+    """
+
+    proposal: Proposal | None
+    expression: Expression | None
+    verdicts: tuple[Verdict, ...]
+    rejection: Rejection | None
+    turns: int
+
+
+async def propose(
+    model: LanguageModel,
+    brief: Brief,
+    *,
+    key_prefix: str,
+    max_turns: int,
+    check: Callable[[str], Expression | Rejection],
+) -> Proposed:
+    """Run the inner loop for one candidate.
+
+    Parameters
+    ----------
+    key_prefix
+        ``r{round}/s{slot}``; calls are journalled under ``{prefix}/t{turn}/{role}/{try}``.
+    check
+        Reads an expression; a rejection goes back to the writer as a turn, caret and all.
+    """
+    turns: list[Turn] = []
+    verdicts: list[Verdict] = []
+    last: tuple[Proposal | None, Expression | None, Rejection | None] = (None, None, None)
+    for number in range(1, max_turns + 1):
+        prompts = writer_prompt(brief, key_prefix, turns)
+        proposal = await model.ask(f"{key_prefix}/t{number}/writer", "writer", *prompts, Proposal)
+        if isinstance(proposal, Rejection):
+            turns.append(Turn("(nothing that could be read)", proposal.message))
+            last = (last[0], None, proposal)
+            continue
+        expression = check(proposal.expression)
+        if isinstance(expression, Rejection):
+            turns.append(Turn(proposal.expression, f"{expression.message}\n{expression.hint}".strip()))
+            last = (proposal, None, expression)
+            continue
+        verdict = await _judged(model, brief, proposal, expression, key_prefix, number)
+        if isinstance(verdict, Rejection):
+            last = (proposal, expression, verdict)
+            turns.append(Turn(expression.text, "the judge could not be understood; propose again"))
+            continue
+        verdicts.append(verdict)
+        if verdict.accept:
+            return Proposed(proposal, expression, tuple(verdicts), None, number)
+        turns.append(Turn(expression.text, f"The judge objects ({verdict.score:g}/10): {verdict.critique}"))
+        refusal = Rejection("judge", "not_accepted", f"the judge did not accept it: {verdict.critique}"[:500])
+        last = (proposal, expression, refusal)
+    return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
+
+
+async def _judged(
+    model: LanguageModel, brief: Brief, proposal: Proposal, expression: Expression, key_prefix: str, number: int
+) -> Verdict | Rejection:
+    prompts = judge_prompt(
+        brief,
+        text=expression.text,
+        reading=read_aloud(expression),
+        name=proposal.name,
+        rationale=proposal.rationale,
+        notes=expression.notes,
+    )
+    said = await model.ask(f"{key_prefix}/t{number}/judge", "judge", *prompts, JudgeReply)
+    if isinstance(said, Rejection):
+        return said
+    critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique
+    return Verdict(number, said.accept, said.score, critique.strip())

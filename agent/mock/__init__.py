@@ -1,0 +1,1 @@
+"""A simulated language model that stands behind the real client."""

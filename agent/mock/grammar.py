@@ -1,0 +1,164 @@
+"""How the mock writer composes and changes expressions: a grammar of common ideas, and mutations of what it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from factors.canonical import to_text
+from factors.parse import kind_of
+from factors.table import OPERATORS
+from factors.tree import Call, Field, Node, Number
+
+WINDOWS = (3, 5, 8, 12, 20, 24, 36, 48, 72, 96, 120, 168)
+PRICES = ("close", "open", "high", "low", "vwap")
+SERIES = ("close", "volume", "amount", "returns", "high", "low")
+_SMOOTHERS = ("ts_mean", "ts_decay_linear", "ts_ema", "ts_median")
+# Operators that take the place of each other.
+_SWAPS = (
+    ("ts_mean", "ts_median", "ts_ema", "ts_decay_linear", "ts_sum"),
+    ("ts_max", "ts_min"),
+    ("ts_std", "ts_mad"),
+    ("cs_rank", "cs_zscore"),
+    ("ts_rank", "ts_zscore", "ts_scale"),
+    ("ts_returns", "ts_delta"),
+    ("ts_corr", "ts_beta"),
+)
+Rng = np.random.Generator
+
+
+def pick(rng: Rng, choices: tuple[str, ...] | list[str]) -> str:
+    """Choose one."""
+    return choices[int(rng.integers(len(choices)))]
+
+
+def window(rng: Rng, least: int = 3, most: int = 168) -> int:
+    """Choose a usual window within bounds."""
+    fitting = [w for w in WINDOWS if least <= w <= most]
+    return int(fitting[int(rng.integers(len(fitting)))]) if fitting else least
+
+
+def compose(rng: Rng, longest: int) -> tuple[str, str]:
+    """Return an idea's name and an expression for it."""
+    idea = pick(rng, list(_IDEAS))
+    body = _IDEAS[idea](rng, longest)
+    if rng.random() < 0.35:
+        body = f"{pick(rng, list(_SMOOTHERS))}({body}, {window(rng, 5, min(48, longest // 2))})"
+    if rng.random() < 0.6:
+        body = f"{pick(rng, ['cs_rank', 'cs_zscore'])}({body})"
+    return idea, f"-1 * {body}" if rng.random() < 0.4 else body
+
+
+def _pair(rng: Rng, longest: int) -> tuple[int, int]:
+    fast = window(rng, 3, max(3, min(48, longest // 3)))
+    return fast, window(rng, min(2 * fast, longest), longest)
+
+
+def _gap(rng: Rng, longest: int) -> str:
+    fast, slow = _pair(rng, longest)
+    field, smooth = pick(rng, list(SERIES[:3])), pick(rng, ["ts_mean", "ts_ema", "ts_median"])
+    return f"{smooth}({field}, {fast}) / {smooth}({field}, {slow})"
+
+
+def _surprise(rng: Rng, longest: int) -> str:
+    field = pick(rng, ["volume", "amount", "close"])
+    return f"{field} / ts_mean({field}, {window(rng, 5, longest)})"
+
+
+_IDEAS: Mapping[str, Callable[[Rng, int], str]] = {
+    "momentum": lambda r, m: f"ts_returns({pick(r, ['close', 'vwap'])}, {window(r, 3, m)})",
+    "reversal": lambda r, m: f"-ts_zscore({pick(r, list(PRICES))}, {window(r, 5, m)})",
+    "fast against slow": _gap,
+    "surprise": _surprise,
+    "volatility": lambda r, m: f"ts_std(returns, {window(r, 5, m)})",
+    "volatility change": lambda r, m: "ts_std(returns, {}) / ts_std(returns, {})".format(*_pair(r, m)),
+    "price and volume": lambda r, m: f"ts_corr({pick(r, ['close', 'returns', 'high'])}, {pick(r, ['volume', 'amount'])}, {window(r, 8, m)})",
+    "place in the range": lambda r, m: f"ts_scale({pick(r, list(SERIES[:3]))}, {window(r, 5, m)})",
+    "trend": lambda r, m: f"ts_slope({pick(r, ['close', 'volume'])}, {window(r, 5, m)}) / {pick(r, ['close', 'open'])}",
+    "risk-adjusted return": lambda r, m: f"ts_ir(returns, {window(r, 8, m)})",
+    "candle": lambda r, _m: "(close - open) / (high - low + 0.0001 * close)",
+    "relative rank": lambda r, m: f"ts_rank({pick(r, list(SERIES))}, {window(r, 5, m)})",
+    "skewness": lambda r, m: f"ts_skew(returns, {window(r, 12, m)})",
+}
+
+
+def mutate(root: Node, rng: Rng, longest: int, *, negate: bool) -> tuple[str, str]:
+    """Return what was changed, and the text of a changed factor."""
+    changes: list[tuple[str, Callable[[], Node]]] = [
+        ("another window", lambda: _change(root, _windows(root), rng, lambda n: _new_window(n, rng, longest))),
+        ("another window", lambda: _change(root, _windows(root), rng, lambda n: _new_window(n, rng, longest))),
+        ("another field", lambda: _change(root, _fields(root), rng, lambda _n: Field(pick(rng, list(SERIES))))),
+        ("a kindred operator", lambda: _change(root, _swappable(root), rng, lambda n: _swapped(n, rng))),
+        ("smoothed", lambda: Call(pick(rng, list(_SMOOTHERS)), (root, Number(float(window(rng, 5, 24)))))),
+        ("ranked", lambda: Call("cs_rank", (root,))),
+    ]
+    what, change = changes[int(rng.integers(len(changes)))]
+    changed = change()
+    if negate:
+        changed = Call("neg", (changed,))
+    return what, to_text(changed)
+
+
+def cross(one: Node, other: Node, rng: Rng) -> str:
+    """Return the sum or product of two factors' ranks."""
+    sides = [node if _is_rank(node) else Call("cs_rank", (node,)) for node in (one, other)]
+    return to_text(Call("add" if rng.random() < 0.7 else "mul", (sides[0], sides[1])))
+
+
+def _is_rank(node: Node) -> bool:
+    return isinstance(node, Call) and node.op == "cs_rank"
+
+
+Path = tuple[int, ...]
+
+
+def _walk(node: Node, path: Path = ()) -> list[tuple[Path, Node, str]]:
+    """List (path, node, parameter kind) of every node below the root's own arguments."""
+    found: list[tuple[Path, Node, str]] = []
+    if isinstance(node, Call):
+        for index, (arg, param) in enumerate(zip(node.args, OPERATORS[node.op].params, strict=True)):
+            found.append(((*path, index), arg, param.kind))
+            found += _walk(arg, (*path, index))
+    return found
+
+
+def _windows(root: Node) -> list[tuple[Path, Node]]:
+    return [(path, node) for path, node, kind in _walk(root) if kind == "window"]
+
+
+def _fields(root: Node) -> list[tuple[Path, Node]]:
+    return [(p, n) for p, n, _ in _walk(root) if isinstance(n, Field) and kind_of(n) == "panel"]
+
+
+def _swappable(root: Node) -> list[tuple[Path, Node]]:
+    nodes: list[tuple[Path, Node]] = [((), root), *((p, n) for p, n, _ in _walk(root))]
+    return [(p, n) for p, n in nodes if isinstance(n, Call) and any(n.op in group for group in _SWAPS)]
+
+
+def _swapped(node: Node, rng: Rng) -> Node:
+    assert isinstance(node, Call)
+    group = next(group for group in _SWAPS if node.op in group)
+    return Call(pick(rng, [op for op in group if op != node.op]), node.args)
+
+
+def _new_window(node: Node, rng: Rng, longest: int) -> Node:
+    assert isinstance(node, Number)
+    near = float(np.clip(round(node.value * float(np.exp(rng.normal(0.0, 0.5)))), 3, longest))
+    return Number(float(window(rng, 3, longest)) if rng.random() < 0.3 else near)
+
+
+def _change(root: Node, places: list[tuple[Path, Node]], rng: Rng, new: Callable[[Node], Node]) -> Node:
+    if not places:
+        return Call("cs_rank", (root,))
+    path, node = places[int(rng.integers(len(places)))]
+    return _replace(root, path, new(node))
+
+
+def _replace(root: Node, path: Path, new: Node) -> Node:
+    if not path:
+        return new
+    assert isinstance(root, Call)
+    args = list(root.args)
+    args[path[0]] = _replace(args[path[0]], path[1:], new)
+    return Call(root.op, tuple(args))

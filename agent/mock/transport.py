@@ -1,0 +1,41 @@
+"""The mock server: an HTTP transport that answers chat completions, so that the real client is on the path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import httpx2
+import numpy as np
+
+from agent.mock.judge import judge_reply
+from agent.mock.writer import writer_reply
+
+
+def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
+    """Answer one request. The reply is a function of `seed` and the request's messages alone."""
+    body = json.loads(request.content)
+    messages = body["messages"]
+    digest = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).digest()
+    rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+    system, user = messages[0]["content"], messages[1]["content"]
+    repairing = len(messages) > 2
+    text = judge_reply(user) if system.startswith("You judge") else writer_reply(system, user, rng, repairing=repairing)
+    prompt = sum(len(message["content"]) for message in messages) // 4
+    return httpx2.Response(
+        200,
+        json={
+            "id": f"mock-{digest.hex()[:12]}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [
+                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            ],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": len(text) // 4,
+                "total_tokens": prompt + len(text) // 4,
+            },
+        },
+    )
