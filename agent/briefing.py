@@ -74,7 +74,10 @@ def _score(attempt: AttemptRecord) -> float:
 def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the best factors by train net Sharpe among those that predict the right way on train."""
     good = [a for a in attempts if (train_figure(a, "rank_ic") or 0.0) > 0]
-    return sorted(good, key=lambda a: (-_score(a), a.id))[:SHOWN_SUCCESSES]
+    ranked = sorted(good, key=lambda a: (-_score(a), a.id))
+    # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
+    distinct = {(train_figure(a, "rank_ic"), train_figure(a, "turnover")): a for a in reversed(ranked)}
+    return [a for a in ranked if distinct[train_figure(a, "rank_ic"), train_figure(a, "turnover")] is a][:SHOWN_SUCCESSES]
 
 
 def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:

@@ -21,6 +21,14 @@ _FOLD: Mapping[str, Callable[..., float]] = {
 }
 
 
+# f(-x) = -f(x), exactly in IEEE arithmetic: the minus sign moves outside, so that both spellings are one factor.
+_ODD = frozenset(
+    "ts_sum ts_mean ts_delay ts_delta ts_decay_linear ts_decay_exp ts_ema ts_sma ts_zscore ts_slope ts_resid ts_ir ts_skew "
+    "cs_demean cs_zscore cs_scale group_neutralize group_mean group_zscore sign tanh".split()
+)
+_EVEN = frozenset("abs ts_std ts_var ts_kurt ts_mad ts_rsquare".split())
+
+
 def _power(x: float, y: float) -> float:
     try:
         value = x**y
@@ -48,6 +56,9 @@ def _simplify(op: str, args: tuple[Node, ...]) -> Node:
             return Number(value + 0.0)
     if op == "neg":
         return _negate(args[0])
+    if args and op in _ODD | _EVEN and (inner := _negated(args[0])) is not None:
+        bare = _simplify(op, (inner, *args[1:]))
+        return _negate(bare) if op in _ODD else bare
     if op in ("gt", "ge"):
         op, args = ("lt" if op == "gt" else "le"), args[::-1]
     if op in ("add", "sub", "mul", "div"):

@@ -15,7 +15,24 @@ from market.panel import FloatArray, Panel
 from market.split import Split
 
 # The ramp from shut to open runs from the percentile p of validation likelihood to this multiple of p.
-RAMP = 4.0
+RAMP = 2.0
+# Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one, and a gate that
+# flickers costs more in turnover than it saves.
+SMOOTH = 12
+
+
+def smoothed(likelihood: FloatArray, bars: int = SMOOTH) -> FloatArray:
+    """Return (T, N) the mean of the finite values among the last `bars` of each asset; NaN where the newest is NaN.
+
+    Each value is summed from its own window, so cutting the series short changes none.
+    """
+    known = np.isfinite(likelihood)
+    filled = np.where(known, likelihood, 0.0)
+    total, count = np.zeros_like(filled), np.zeros(filled.shape)
+    for age in range(min(bars, len(filled))):
+        total[age:] += filled[: len(filled) - age]
+        count[age:] += known[: len(filled) - age]
+    return np.where(known, total / np.maximum(count, 1), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +68,9 @@ class RegimeGate:
     panel_id: str
 
     def log_likelihood(self, panel: Panel) -> FloatArray:
-        """Return (T, N) log-likelihood in nats of each bar's state; NaN in warm-up and outside the universe."""
+        """Return (T, N) log-likelihood in nats, averaged over `SMOOTH` bars; NaN in warm-up and outside the universe."""
         states = prepared(build_features(panel), self.standardiser, panel)
-        flat = states.reshape(-1, states.shape[-1])
-        known = np.isfinite(flat).all(axis=1)
-        out = np.full(len(flat), np.nan)
-        if known.any():
-            rows = torch.from_numpy(flat[known].astype(np.float32))
-            out[known] = log_likelihood(self.model, rows).numpy()
-        return out.reshape(panel.shape)
+        return smoothed(state_likelihood(self.model, states))
 
     def exposures_of(self, likelihood: FloatArray) -> FloatArray:
         """Return exposures in [0, 1] for likelihoods in nats; where there is no state there is no exposure."""
@@ -110,21 +121,29 @@ def fit_gate(
     states = prepared(features, standardiser, panel)
     x_train, x_validation = known_rows(states[split.train]), known_rows(states[split.validation])
     flow = train(x_train, x_validation, config, progress)
-    return _calibrated(flow, standardiser, x_train, x_validation, percentile, panel.id)
+    likelihood = smoothed(state_likelihood(flow.model, states))
+    return _calibrated(flow, standardiser, likelihood[split.train], likelihood[split.validation], percentile, panel.id)
+
+
+def state_likelihood(model: Glow, states: FloatArray) -> FloatArray:
+    """Return (T, N) log-likelihood in nats of prepared states (T, N, 16); NaN where a state has a NaN."""
+    flat = states.reshape(-1, states.shape[-1])
+    known = np.isfinite(flat).all(axis=1)
+    out = np.full(len(flat), np.nan)
+    if known.any():
+        out[known] = log_likelihood(model, torch.from_numpy(flat[known].astype(np.float32))).numpy()
+    return out.reshape(states.shape[:-1])
 
 
 def _calibrated(
     flow: TrainedFlow,
     standardiser: Standardiser,
-    x_train: FloatArray,
-    x_validation: FloatArray,
+    on_train: FloatArray,
+    on_validation: FloatArray,
     percentile: float,
     panel_id: str,
 ) -> RegimeGate:
-    on_train, on_validation = (
-        log_likelihood(flow.model, torch.from_numpy(rows.astype(np.float32))).numpy().astype(np.float64)
-        for rows in (x_train, x_validation)
-    )
+    on_train, on_validation = on_train[np.isfinite(on_train)], on_validation[np.isfinite(on_validation)]
     threshold, full = np.percentile(on_validation, [percentile, min(RAMP * percentile, 99.0)])
     order = np.random.default_rng(flow.config.seed).permutation(len(on_validation))
     one, other = on_validation[order[::2]], on_validation[order[1::2]]

@@ -35,7 +35,7 @@ class SynthSpec:
     seed: int = 7
     assets: int = 12
     bars: int = 8760
-    effect_bp: float = 5.0
+    effect_bp: float = 7.0
     crash_sign: float = -3.0
     crashes: int = 6
     crash_bars: int = 60

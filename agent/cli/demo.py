@@ -14,8 +14,8 @@ from agent.cli.tables import attempts_table, run_summary
 @click.command()
 @click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(min=0))
-@click.option("--rounds", default=4, show_default=True, type=click.IntRange(min=1))
-@click.option("--candidates", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--rounds", default=8, show_default=True, type=click.IntRange(min=1))
+@click.option("--candidates", default=12, show_default=True, type=click.IntRange(min=1))
 @json_option
 def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -> None:
     """Run everything offline: a simulated market, a trained gate, a simulated model, a report.
