@@ -161,7 +161,7 @@ def read_expression(text: str, study: Study) -> Expression | Rejection:
             stage="check",
             code="lookback",
             message=f"the factor looks back {expression.lookback} bars, this split allows {study.max_lookback}",
-            hint="shorten the windows",
+            hint="shorten the windows, or raise max_lookback in alphaglow.toml [split]",
         )
     return expression
 
