@@ -1,0 +1,1 @@
+"""The application: language models, loops, knowledge base, reports and the command line."""

@@ -77,7 +77,9 @@ def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     ranked = sorted(good, key=lambda a: (-_score(a), a.id))
     # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
     distinct = {(train_figure(a, "rank_ic"), train_figure(a, "turnover")): a for a in reversed(ranked)}
-    return [a for a in ranked if distinct[train_figure(a, "rank_ic"), train_figure(a, "turnover")] is a][:SHOWN_SUCCESSES]
+    return [a for a in ranked if distinct[train_figure(a, "rank_ic"), train_figure(a, "turnover")] is a][
+        :SHOWN_SUCCESSES
+    ]
 
 
 def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
@@ -90,9 +92,7 @@ def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
 
 
 def _example(attempt: AttemptRecord) -> Example:
-    metrics = {
-        name: round(value, 5) for name in _FIGURES if (value := train_figure(attempt, name)) is not None
-    }
+    metrics = {name: round(value, 5) for name in _FIGURES if (value := train_figure(attempt, name)) is not None}
     if attempt.evaluation is None:
         verdict, reason = attempt.stage, (attempt.message or "").strip()
     else:

@@ -86,7 +86,9 @@ def writer_prompt(brief: Brief, slot: str, turns: Sequence[Turn]) -> tuple[str, 
     return render("writer_system.md", brief=brief), render("writer.md", brief=brief, slot=slot, turns=turns)
 
 
-def judge_prompt(brief: Brief, *, text: str, reading: str, name: str, rationale: str, notes: Sequence[str]) -> tuple[str, str]:
+def judge_prompt(
+    brief: Brief, *, text: str, reading: str, name: str, rationale: str, notes: Sequence[str]
+) -> tuple[str, str]:
     """Return the judge's system and user prompts on one proposal, canonical text and reading included."""
     user = render("judge.md", brief=brief, text=text, reading=reading, name=name, rationale=rationale, notes=notes)
     return render("judge_system.md"), user

@@ -46,9 +46,7 @@ class Stage:
     def session(self, knowledge: KnowledgeBase, *, note: Callable[[str], None]) -> Session:
         """Start the demo's mining run."""
         self.clock["mining from"] = time.perf_counter()
-        request = MineRequest(
-            data=DATA, llm="mock", rounds=self.rounds, candidates=self.candidates, seed=self.seed
-        )
+        request = MineRequest(data=DATA, llm="mock", rounds=self.rounds, candidates=self.candidates, seed=self.seed)
         return start_run(self.workspace, knowledge, request, note=note)
 
 
@@ -96,7 +94,7 @@ def train(stage: Stage, progress: Callable[[int, int, float, float], None]) -> N
 def conclude(stage: Stage, session: Session, knowledge: KnowledgeBase) -> Ending:
     """Write the report and say how far the best accepted factor is from the planted truth."""
     mined = time.perf_counter()
-    best, agreement, sentence = distance_to_truth(stage, session, knowledge)
+    agreement, sentence = distance_to_truth(stage, session, knowledge)
     report = report_on(stage.workspace, knowledge, session.run.id, data=DATA, output=None, conclusion=sentence)
     seconds = {
         "market": stage.clock["market"],
@@ -107,15 +105,13 @@ def conclude(stage: Stage, session: Session, knowledge: KnowledgeBase) -> Ending
     return Ending(report, sentence, agreement, seconds)
 
 
-def distance_to_truth(
-    stage: Stage, session: Session, knowledge: KnowledgeBase
-) -> tuple[AttemptRecord | None, float | None, str]:
-    """Return the best accepted factor (or the best scored one), its mean rank correlation with the truth, a sentence."""
+def distance_to_truth(stage: Stage, session: Session, knowledge: KnowledgeBase) -> tuple[float | None, str]:
+    """Return the mean rank correlation with the truth of the best factor, accepted if any was, and a sentence."""
     scored = [a for a in knowledge.attempts(run_id=session.run.id) if a.evaluation is not None]
     accepted = [a for a in scored if a.evaluation is not None and a.evaluation.accepted]
     pool = accepted or scored
     if not pool:
-        return None, None, "No factor could be scored, so none can be compared with the planted signal."
+        return None, "No factor could be scored, so none can be compared with the planted signal."
 
     def strength(attempt: AttemptRecord) -> float:
         gated = train_figure(attempt, "sharpe_gated")
@@ -130,7 +126,7 @@ def distance_to_truth(
         f"The {what}, {best.canonical}, has a mean rank correlation of {agreement:+.2f} a bar with the planted signal "
         f"{stage.truth} (1 = the same ranking, 0 = unrelated)."
     )
-    return best, agreement, sentence
+    return agreement, sentence
 
 
 def _values(text: str, panel: Panel) -> np.ndarray:

@@ -43,9 +43,7 @@ def train_gate(
         max_rows=settings.gate.max_rows,
         seed=settings.loop.seed,
     )
-    gate = fit_gate(
-        loop_panel(whole, split), split, config, percentile=settings.gate.percentile, progress=progress
-    )
+    gate = fit_gate(loop_panel(whole, split), split, config, percentile=settings.gate.percentile, progress=progress)
     workspace.folder("models")
     save_gate(gate, gate_path(workspace, data_name))
     return gate

@@ -27,8 +27,9 @@ class Verdict:
 class Proposed:
     """What the inner loop ended with.
 
-    Either `rejection` says why there is nothing to score, or `expression` is what the judge let through (or what stood when the turns
-    ran out, which the judge did not accept: then `rejection` is set as well, with stage ``judge``).
+    Either `rejection` says why there is nothing to score, or `expression` is what the judge let through (or what
+    stood when the turns ran out, which the judge did not accept: then `rejection` is set as well, with stage
+    ``judge``).
     """
 
     proposal: Proposal | None

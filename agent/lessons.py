@@ -37,8 +37,7 @@ def _ids(attempts: Sequence[AttemptRecord]) -> tuple[int, ...]:
 def learn(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Return the lessons of these attempts, most useful first; the same attempts give the same lessons."""
     scored = [a for a in attempts if train_figure(a, "rank_ic") is not None]
-    lessons = [*_ingredients(scored), *_inverted(scored), *_costs(scored), *_gate(scored), *_refusals(attempts)]
-    return lessons
+    return [*_ingredients(scored), *_inverted(scored), *_costs(scored), *_gate(scored), *_refusals(attempts)]
 
 
 def _words(attempt: AttemptRecord) -> set[str]:
@@ -79,12 +78,14 @@ def _ingredients(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
 
 def _inverted(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say which factor predicts with the wrong sign."""
-    strong = [a for a in scored if (train_figure(a, "rank_ic") or 0.0) < 0 and (train_figure(a, "ic_tstat") or 0.0) < -3]
+    strong = [
+        a for a in scored if (train_figure(a, "rank_ic") or 0.0) < 0 and (train_figure(a, "ic_tstat") or 0.0) < -3
+    ]
     strong.sort(key=lambda a: train_figure(a, "ic_tstat") or 0.0)
     return [
         NewLesson(
             "sign",
-            f"{a.canonical} predicts with the opposite sign (train rank IC {train_figure(a, 'rank_ic'):.4f}): negate it",
+            f"{a.canonical} predicts the wrong way (train rank IC {train_figure(a, 'rank_ic'):.4f}): negate it",
             (a.id,),
         )
         for a in strong[:2]
@@ -94,7 +95,9 @@ def _inverted(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
 def _costs(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say when costs, not the idea, were the trouble."""
     eaten = [
-        a for a in scored if (train_figure(a, "sharpe_gross") or 0.0) > 0.5 and (train_figure(a, "sharpe_net") or 0.0) < 0
+        a
+        for a in scored
+        if (train_figure(a, "sharpe_gross") or 0.0) > 0.5 and (train_figure(a, "sharpe_net") or 0.0) < 0
     ]
     if not eaten:
         return []

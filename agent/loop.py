@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.briefs import Brief
 from agent.briefing import write_brief
+from agent.briefs import Brief
 from agent.inner import Proposed, propose
 from agent.knowledge.records import AttemptRecord, NewAttempt, NewEvaluation, NewVerdict, RunRecord
 from agent.knowledge.store import KnowledgeBase

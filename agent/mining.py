@@ -65,9 +65,7 @@ class Session:
                 prices=_prices(self.settings, str(self.config["model"])),
                 before_call=partial(_refuse_when, stop),
             )
-            mine = Mine(
-                self.study, self.knowledge, model, self.run, loop, stop, lambda event: show(event, total)
-            )
+            mine = Mine(self.study, self.knowledge, model, self.run, loop, stop, lambda event: show(event, total))
             return await run_rounds(mine)
         finally:
             await client.close()
@@ -85,9 +83,7 @@ def start_run(
     settings = workspace.settings
     loop = settings.loop.model_copy(
         update={
-            name: value
-            for name in ("rounds", "candidates", "seed")
-            if (value := getattr(request, name)) is not None
+            name: value for name in ("rounds", "candidates", "seed") if (value := getattr(request, name)) is not None
         }
     )
     path = workspace.resolve_data(request.data)

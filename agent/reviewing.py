@@ -30,10 +30,10 @@ from agent.review.render import render_factor, render_run, write_report
 from agent.settings import Settings
 from agent.study import Scoring, Study, open_study, read_expression, score_expression
 from agent.workspace import Workspace
+from backtest.engine import run_backtest
 from backtest.evidence import Trials
 from backtest.ic import ic_by_horizon, quantile_returns
 from backtest.placebo import random_gate, volatility_gate
-from backtest.engine import run_backtest
 from factors.reading import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
@@ -72,7 +72,12 @@ def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Stud
     name = data or str(config["data"])
     path = workspace.resolve_data(name)
     settings = Settings.model_validate(
-        {**workspace.settings.model_dump(), "backtest": config["backtest"], "split": config["split"], "loop": config["loop"]}
+        {
+            **workspace.settings.model_dump(),
+            "backtest": config["backtest"],
+            "split": config["split"],
+            "loop": config["loop"],
+        }
     )
     gate = gate_path(workspace, path.stem) if config.get("gate") else None
     study = open_study(workspace.load_panel(name), settings, gate_path=gate)
@@ -243,7 +248,13 @@ def _funnel(attempts: Sequence[AttemptRecord]) -> list[FunnelStep]:
     scored = [a for a in attempts if a.evaluation is not None]
     liked = [a for a in scored if verdict_of(a) in ("accepted", "promising")]
     accepted = [a for a in scored if verdict_of(a) == "accepted"]
-    steps = (("proposed", attempts), ("readable", past_parse), ("scored", scored), ("promising", liked), ("accepted", accepted))
+    steps = (
+        ("proposed", attempts),
+        ("readable", past_parse),
+        ("scored", scored),
+        ("promising", liked),
+        ("accepted", accepted),
+    )
     return [FunnelStep(label, len(group)) for label, group in steps]
 
 

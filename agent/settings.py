@@ -93,9 +93,7 @@ def load_settings(path: Path) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path}: {where}: {first['msg']}", "see the comments that `alphaglow init` writes"
-        ) from error
+        raise InputError(f"{path}: {where}: {first['msg']}", "see the comments that `alphaglow init` writes") from error
 
 
 DEFAULT_TOML = """\

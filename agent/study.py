@@ -113,9 +113,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     """Cut `whole` for the loop and, if a gate was trained on it, compute its exposures."""
     split, longest = split_of(whole, settings)
     panel = loop_panel(whole, split)
-    study = Study(
-        panel, whole.id, split, make_spec(settings), longest, settings.loop.seed, settings.loop.min_dsr
-    )
+    study = Study(panel, whole.id, split, make_spec(settings), longest, settings.loop.seed, settings.loop.min_dsr)
     if gate_path is None or not gate_path.is_file():
         return study
     from flows.checkpoint import load_gate

@@ -99,7 +99,9 @@ def init_workspace(root: Path) -> Workspace:
             shutil.copyfile(starter_path(), root / "knowledge.db")
         (root / MARKER).write_text(DEFAULT_TOML, encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot make a workspace in {root}: {error.strerror}", "choose a folder you may write") from error
+        raise InputError(
+            f"cannot make a workspace in {root}: {error.strerror}", "choose a folder you may write"
+        ) from error
     return Workspace(root)
 
 

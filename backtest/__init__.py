@@ -1,0 +1,1 @@
+"""What a factor would have earned, and whether that is luck."""

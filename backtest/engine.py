@@ -1,7 +1,7 @@
 """From a signal to returns: weights, delay, costs, gate.
 
-A signal formed at the close of bar t is traded at the open of t+1 and earns from there to the open of t+2. Every series of a
-`Backtest` is aligned to the decision bar t.
+A signal formed at the close of bar t is traded at the open of t+1 and earns from there to the open of t+2. Every
+series of a `Backtest` is aligned to the decision bar t.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class BacktestSpec:
     Attributes
     ----------
     weighting
-        ``rank`` or ``zscore``: dollar-neutral across assets, gross 1. ``timeseries``: each asset on its own z-score over
-        time, a share of 1 / assets each.
+        ``rank`` or ``zscore``: dollar-neutral across assets, gross 1. ``timeseries``: each asset on its own z-score
+        over time, a share of 1 / assets each.
     holding
         Targets are averaged over this many bars, which is the same as holding that many overlapping books
         (Jegadeesh & Titman 1993).
@@ -203,7 +203,8 @@ def apply_gate(weights: FloatArray, gate: FloatArray, *, neutral: bool) -> Float
     with np.errstate(all="ignore"):
         up = np.where(long_sum > 0, kept / long_sum, 0.0)
         down = np.where(short_sum > 0, kept / short_sum, 0.0)
-    return longs * up - shorts * down
+    neutral_book: FloatArray = longs * up - shorts * down
+    return neutral_book
 
 
 def trade(
@@ -228,8 +229,8 @@ def trade(
 def _market(panel: Panel) -> tuple[BoolArray, FloatArray]:
     """Return which assets can be traded at the open of t+1, and the return of holding them to the open of t+2.
 
-    Positions are marked at the last known open: a halted asset returns 0, and the jump is taken when it trades again (by
-    what is still held then; see `DELISTED_AFTER`).
+    Positions are marked at the last known open: a halted asset returns 0, and the jump is taken when it trades again
+    (by what is still held then; see `DELISTED_AFTER`).
     """
     prices = filled_prices(panel)
     tradable = np.zeros(panel.shape, dtype=bool)

@@ -29,8 +29,8 @@ class Trials:
 class Evidence:
     """The verdict and what it rests on.
 
-    `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names what made
-    the result suspicious.
+    `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names
+    what made the result suspicious.
     """
 
     accepted: bool
@@ -77,9 +77,9 @@ def deflated_sharpe(sharpe_per_bar: float, n: int, skew: float, kurt: float, tri
 def weigh(scored: Scored, trials: Trials, *, use_gate: bool = True, min_dsr: float = 0.95) -> Evidence:
     """Return the verdict on a scored factor.
 
-    Accepted: it predicts with the same sign on train and validation, earns after costs on both, and its Deflated Sharpe Ratio
-    over both together is at least `min_dsr`. Promising: all but the last. The returns weighed are the gated ones where there is
-    a gate and `use_gate`.
+    Accepted: it predicts with the same sign on train and validation, earns after costs on both, and its Deflated
+    Sharpe Ratio over both together is at least `min_dsr`. Promising: all but the last. The returns weighed are the
+    gated ones where there is a gate and `use_gate`.
 
     The trial variance is never taken below that of a skill-less Sharpe estimate, 1/n: a handful of similar trials would
     otherwise make the hurdle vanish.
@@ -97,7 +97,9 @@ def weigh(scored: Scored, trials: Trials, *, use_gate: bool = True, min_dsr: flo
     if reasons:
         return Evidence(False, "rejected", tuple(reasons), dsr, psr, trials.count, _audits(scored))
     if not dsr >= min_dsr:
-        why = f"after {trials.count} trials on this data its Sharpe ratio may still be luck (deflated ratio below {min_dsr:g})"
+        why = (
+            f"after {trials.count} trials on this data its Sharpe ratio may be luck (deflated ratio below {min_dsr:g})"
+        )
         return Evidence(False, "promising", (why,), dsr, psr, trials.count, _audits(scored))
     why = f"earns on train and validation after costs, and survives deflation by {trials.count} trials"
     return Evidence(True, "accepted", (why,), dsr, psr, trials.count, _audits(scored))

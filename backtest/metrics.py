@@ -35,8 +35,7 @@ def sortino(returns: FloatArray, bars_per_year: float) -> float:
 def wealth(returns: FloatArray) -> FloatArray:
     """Return (T,) compounded wealth, starting from 1; a NaN return earns nothing, ruin stays at 0."""
     growth = np.maximum(1.0 + np.where(np.isfinite(returns), returns, 0.0), 0.0)
-    total: FloatArray = np.cumprod(growth)
-    return total
+    return np.cumprod(growth, dtype=np.float64)
 
 
 def max_drawdown(returns: FloatArray) -> float:

@@ -19,8 +19,8 @@ def random_gate(gate: FloatArray, rng: np.random.Generator) -> FloatArray:
 def shifted_gates(gate: FloatArray, n: int, rng: np.random.Generator) -> Iterator[FloatArray]:
     """Yield `n` copies of `gate` shifted circularly in time: equal exposure and equal persistence, wrong moments.
 
-    Shifts are drawn without replacement from those at least 5 % of the length away from no shift; fewer than `n` exist on
-    short panels.
+    Shifts are drawn without replacement from those at least 5 % of the length away from no shift; fewer than `n`
+    exist on short panels.
     """
     length = len(gate)
     margin = max(1, length // 20)
@@ -32,8 +32,9 @@ def shifted_gates(gate: FloatArray, n: int, rng: np.random.Generator) -> Iterato
 def volatility_gate(panel: Panel, gate: FloatArray) -> FloatArray:
     """Return a gate by realised volatility with the exposures of `gate`.
 
-    For each asset the exposures of `gate` are handed out anew, the largest to the calmest bar. The assignment knows the whole
-    period's volatilities, which favours this placebo: a gate that beats it beats more than a tradable volatility rule.
+    For each asset the exposures of `gate` are handed out anew, the largest to the calmest bar. The assignment knows
+    the whole period's volatilities, which favours this placebo: a gate that beats it beats more than a tradable
+    volatility rule.
     """
     close = panel["close"]
     with np.errstate(all="ignore"):

@@ -25,9 +25,9 @@ class SegmentScore:
     """Figures of one segment; NaN where undefined, and in the gate's figures without a gate.
 
     Returns and turnover are fractions of capital, Sharpe, Sortino and Calmar are annualised by the panel's bars,
-    `ic_ir` is mean over standard deviation of the rank IC per bar, `turnover` is per bar, `shift_percentile` is the share of
-    circularly shifted gates whose net Sharpe the gate beats. `per_bar_sharpe_net`, `skew` and `kurt` (3 = normal) are those of
-    the returns that the factor would be traded with: gated where there is a gate.
+    `ic_ir` is mean over standard deviation of the rank IC per bar, `turnover` is per bar, `shift_percentile` is the
+    share of circularly shifted gates whose net Sharpe the gate beats. `per_bar_sharpe_net`, `skew` and `kurt` (3 =
+    normal) are those of the returns that the factor would be traded with: gated where there is a gate.
     """
 
     n_bars: int
@@ -121,8 +121,8 @@ def score(
 ) -> Scored | Rejection:
     """Backtest a signal on a panel that ends with validation, and score train and validation apart.
 
-    Positions are simulated once over the panel; segments are cut from the result, each without its last two decisions, whose
-    pay would come from beyond the segment.
+    Positions are simulated once over the panel; segments are cut from the result, each without its last two
+    decisions, whose pay would come from beyond the segment.
     """
     plain = run_backtest(values, panel, spec)
     if isinstance(plain, Rejection):
@@ -130,9 +130,7 @@ def score(
     signal = np.where(panel.universe, values, np.nan)
     targets = target_weights(signal, spec)
     gated = None if gate is None else trade(targets, panel, spec, gate, ic=plain.ic)
-    parts = [
-        _segment(targets, plain, gated, gate, panel, part, spec, rng) for part in (split.train, split.validation)
-    ]
+    parts = [_segment(targets, plain, gated, gate, panel, part, spec, rng) for part in (split.train, split.validation)]
     card = Scorecard(
         train=parts[0],
         validation=parts[1],

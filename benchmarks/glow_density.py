@@ -1,7 +1,7 @@
 """GLOW's density on real market states beside a Gaussian and a Gaussian mixture, on the same rows.
 
-Run with ``python -m benchmarks.glow_density [--quick]``. Lower NLL is better. The test rows are the holdout's: nothing was tuned on
-them, and no factor is scored here.
+Run with ``python -m benchmarks.glow_density [--quick]``. Lower NLL is better. The test rows are the holdout's:
+nothing was tuned on them, and no factor is scored here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def market_states(panel: Panel) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def degeneracy(rows: FloatArray) -> tuple[float, float]:
-    """Return the smallest eigenvalue of the correlation matrix, and the largest R squared of a feature on the others."""
+    """Return the smallest eigenvalue of the correlations, and the largest R squared of a feature on the others."""
     correlation = np.corrcoef(rows.T)
     inverse = np.linalg.inv(correlation)
     return float(np.linalg.eigvalsh(correlation)[0]), float(np.max(1.0 - 1.0 / np.diag(inverse)))
@@ -83,13 +83,21 @@ def main() -> None:
     figures["glow"]["seconds"] = time.perf_counter() - started
     smallest, r_squared = degeneracy(fit)
     error = round_trip(flow.model, held["test"])
-    print(f"{'density':<10} {'validation':>11} {'test':>9} {'bits/dim':>9} {'seconds':>8}   ({len(fit)} train rows, nats)")
+    print(
+        f"{'density':<10} {'validation':>11} {'test':>9} {'bits/dim':>9} {'seconds':>8}   ({len(fit)} train rows, nats)"
+    )
     for name, row in figures.items():
         bits = bits_per_dim(row["test"], 16)
         print(f"{name:<10} {row['validation']:>11.3f} {row['test']:>9.3f} {bits:>9.3f} {row['seconds']:>8.1f}")
     print(f"max |x - f^-1(f(x))| in float32: {error:.2e}")
     print(f"features: smallest eigenvalue of the correlation {smallest:.4f}, largest R^2 on the others {r_squared:.4f}")
-    document = {"rows": len(fit), "nll_nats": figures, "round_trip_float32": error, "eigenvalue_min": smallest, "r2_max": r_squared}
+    document = {
+        "rows": len(fit),
+        "nll_nats": figures,
+        "round_trip_float32": error,
+        "eigenvalue_min": smallest,
+        "r2_max": r_squared,
+    }
     print(json.dumps(document))
 
 

@@ -1,0 +1,1 @@
+"""What could predict: the factor language, its engine, published libraries."""

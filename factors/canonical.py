@@ -23,10 +23,31 @@ _FOLD: Mapping[str, Callable[..., float]] = {
 
 # f(-x) = -f(x), exactly in IEEE arithmetic: the minus sign moves outside, so that both spellings are one factor.
 _ODD = frozenset(
-    "ts_sum ts_mean ts_delay ts_delta ts_decay_linear ts_decay_exp ts_ema ts_sma ts_zscore ts_slope ts_resid ts_ir ts_skew "
-    "cs_demean cs_zscore cs_scale group_neutralize group_mean group_zscore sign tanh".split()
+    [
+        "ts_sum",
+        "ts_mean",
+        "ts_delay",
+        "ts_delta",
+        "ts_decay_linear",
+        "ts_decay_exp",
+        "ts_ema",
+        "ts_sma",
+        "ts_zscore",
+        "ts_slope",
+        "ts_resid",
+        "ts_ir",
+        "ts_skew",
+        "cs_demean",
+        "cs_zscore",
+        "cs_scale",
+        "group_neutralize",
+        "group_mean",
+        "group_zscore",
+        "sign",
+        "tanh",
+    ]
 )
-_EVEN = frozenset("abs ts_std ts_var ts_kurt ts_mad ts_rsquare".split())
+_EVEN = frozenset(["abs", "ts_std", "ts_var", "ts_kurt", "ts_mad", "ts_rsquare"])
 
 
 def _power(x: float, y: float) -> float:
@@ -136,7 +157,20 @@ def _order(node: Node) -> tuple[int, str]:
     return (0 if isinstance(node, Number) else 1, to_text(node))
 
 
-_LEVEL = {"or_": 1, "and_": 2, "lt": 4, "le": 4, "eq": 4, "ne": 4, "gt": 4, "ge": 4, "add": 5, "sub": 5, "mul": 6, "div": 6}
+_LEVEL = {
+    "or_": 1,
+    "and_": 2,
+    "lt": 4,
+    "le": 4,
+    "eq": 4,
+    "ne": 4,
+    "gt": 4,
+    "ge": 4,
+    "add": 5,
+    "sub": 5,
+    "mul": 6,
+    "div": 6,
+}
 _ATOM = 9
 
 

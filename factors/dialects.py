@@ -146,42 +146,42 @@ _GROUPS: Mapping[str, NameRewrite] = {
 
 _LOOSE: dict[str, Rewrite] = {
     **{word: _same(name) for name, words in {
-        "ts_mean": "mean average avg ma ts_avg rolling_mean moving_average rollingmean ts_average".split(),
-        "ts_std": "std stddev stdev ts_stddev rolling_std ts_stdev".split(),
-        "ts_var": "var variance rolling_var".split(),
-        "ts_sum": "sum rolling_sum tssum".split(),
-        "ts_median": "median rolling_median med".split(),
-        "ts_skew": "skew skewness".split(),
-        "ts_kurt": "kurt kurtosis".split(),
-        "ts_product": "product prod ts_prod".split(),
-        "ts_quantile": "quantile rolling_quantile".split(),
+        "ts_mean": ["mean", "average", "avg", "ma", "ts_avg", "rolling_mean", "moving_average", "ts_average"],
+        "ts_std": ["std", "stddev", "stdev", "ts_stddev", "rolling_std", "ts_stdev"],
+        "ts_var": ["var", "variance", "rolling_var"],
+        "ts_sum": ["sum", "rolling_sum", "tssum"],
+        "ts_median": ["median", "rolling_median", "med"],
+        "ts_skew": ["skew", "skewness"],
+        "ts_kurt": ["kurt", "kurtosis"],
+        "ts_product": ["product", "prod", "ts_prod"],
+        "ts_quantile": ["quantile", "rolling_quantile"],
         "ts_mad": ["mad"],
-        "ts_rank": "tsrank rolling_rank".split(),
-        "ts_min": "tsmin rolling_min lowest".split(),
-        "ts_max": "tsmax rolling_max highest".split(),
-        "ts_argmax": "argmax ts_arg_max tsargmax highday".split(),
-        "ts_argmin": "argmin ts_arg_min tsargmin lowday".split(),
-        "ts_corr": "corr correlation ts_correlation rolling_corr".split(),
-        "ts_cov": "cov covariance ts_covariance".split(),
-        "ts_ema": "ema ewm ewma exp_moving_average".split(),
-        "ts_decay_linear": "wma decaylinear decay_linear ts_decay linear_decay".split(),
-        "ts_slope": "slope ts_regression_slope".split(),
+        "ts_rank": ["tsrank", "rolling_rank"],
+        "ts_min": ["tsmin", "rolling_min", "lowest"],
+        "ts_max": ["tsmax", "rolling_max", "highest"],
+        "ts_argmax": ["argmax", "ts_arg_max", "tsargmax", "highday"],
+        "ts_argmin": ["argmin", "ts_arg_min", "tsargmin", "lowday"],
+        "ts_corr": ["corr", "correlation", "ts_correlation", "rolling_corr"],
+        "ts_cov": ["cov", "covariance", "ts_covariance"],
+        "ts_ema": ["ema", "ewm", "ewma", "exp_moving_average"],
+        "ts_decay_linear": ["wma", "decaylinear", "decay_linear", "ts_decay", "linear_decay"],
+        "ts_slope": ["slope", "ts_regression_slope"],
         "ts_count": ["count"],
         "ts_sumif": ["sumif"],
         "ts_autocorr": ["autocorr"],
-        "signed_power": "signedpower sign_power".split(),
-        "power": "pow power".split(),
-        "log": "ln log".split(),
-        "if_else": "where iff if ifelse".split(),
-        "cs_demean": "demean".split(),
-        "cs_zscore": "normalize standardize".split(),
-        "group_neutralize": "indneutralize group_neutral neutralize".split(),
-        "clip": "clamp".split(),
+        "signed_power": ["signedpower", "sign_power"],
+        "power": ["pow", "power"],
+        "log": ["ln", "log"],
+        "if_else": ["where", "iff", "if", "ifelse"],
+        "cs_demean": ["demean"],
+        "cs_zscore": ["normalize", "standardize"],
+        "group_neutralize": ["indneutralize", "group_neutral", "neutralize"],
+        "clip": ["clamp"],
     }.items() for word in words},
     **{word: _same(name, defaults=(1.0,)) for name, words in {
-        "ts_delay": "delay ref shift lag".split(),
-        "ts_delta": "delta diff ts_diff".split(),
-        "ts_returns": "pct_change roc ts_return pctchange".split(),
+        "ts_delay": ["delay", "ref", "shift", "lag"],
+        "ts_delta": ["delta", "diff", "ts_diff"],
+        "ts_returns": ["pct_change", "roc", "ts_return", "pctchange"],
     }.items() for word in words},
     "winsorize": _same("cs_winsorize", defaults=(3.0,)),
     "rank": _by_arity("cs_rank", "ts_rank"),
@@ -204,7 +204,8 @@ _LOOSE_FIELDS: dict[str, NameRewrite] = {
 
 _WORLDQUANT: dict[str, Rewrite] = {
     **{word: _LOOSE[word] for word in (
-        "rank delta delay correlation covariance sum stddev decay_linear product min max scale indneutralize log".split()
+        ["rank", "delta", "delay", "correlation", "covariance", "sum", "stddev", "decay_linear", "product", "min",
+        "max", "scale", "indneutralize", "log"]
     )},
     "signedpower": _same("signed_power", "read as sign(x)·|x|^a, not as the paper's x^a"),
     "ts_argmax": _from_oldest("ts_argmax", "the paper's Ts_ArgMax"),
@@ -228,7 +229,9 @@ def _gtja_wma(raw: RawCall, notes: list[str]) -> Raw:
 
 def _gtja_sumac(raw: RawCall, notes: list[str]) -> Raw:
     if len(raw.args) == 1:
-        raise Fault("dialect", f"{raw.name}(x) sums from the first bar on, which has no window here", "use ts_sum(x, d)", raw.at)
+        raise Fault(
+            "dialect", f"{raw.name}(x) sums from the first bar on, which has no window here", "use ts_sum(x, d)", raw.at
+        )
     notes.append("SUMAC(x, n) is read as the n-bar sum")
     return ours("ts_sum", raw, *raw.args)
 
@@ -265,8 +268,8 @@ def _open_move(side: str, compare: str) -> NameRewrite:
 
 _GTJA: dict[str, Rewrite] = {
     **{word: _LOOSE[word] for word in (
-        "rank delta delay corr covariance sum mean ma std tsrank tsmin tsmax decaylinear count highday lowday prod min max log"
-        .split()
+        ["rank", "delta", "delay", "corr", "covariance", "sum", "mean", "ma", "std", "tsrank", "tsmin", "tsmax",
+        "decaylinear", "count", "highday", "lowday", "prod", "min", "max", "log"]
     )},
     "coviance": _same("ts_cov"),
     "sma": _same("ts_sma", "GTJA's SMA is recursive, alpha = m / n"),
@@ -294,7 +297,8 @@ _QLIB: dict[str, Rewrite] = {
         "skew": "ts_skew", "kurt": "ts_kurt", "max": "ts_max", "min": "ts_min", "rank": "ts_rank", "slope": "ts_slope",
         "rsquare": "ts_rsquare", "resi": "ts_resid", "corr": "ts_corr", "cov": "ts_cov", "delta": "ts_delta",
         "greater": "max", "less": "min", "wma": "ts_decay_linear", "ema": "ts_ema", "power": "power", "if": "if_else",
-        "gt": "gt", "ge": "ge", "lt": "lt", "le": "le", "eq": "eq", "ne": "ne", "and": "and_", "or": "or_", "not": "not_",
+        "gt": "gt", "ge": "ge", "lt": "lt", "le": "le", "eq": "eq", "ne": "ne", "and": "and_", "or": "or_",
+        "not": "not_",
         "add": "add", "sub": "sub", "mul": "mul", "div": "div", "quantile": "ts_quantile", "count": "ts_count",
         "ref": "ts_delay",
     }.items()},

@@ -1,7 +1,7 @@
 """Evaluating expressions on a panel, and checking what came out.
 
-Every value depends on its own bar and earlier ones only. That is so by construction, and `check_truncation` tests it for a
-given factor: on a shortened panel its values must be the same, bit for bit.
+Every value depends on its own bar and earlier ones only. That is so by construction, and `check_truncation` tests it
+for a given factor: on a shortened panel its values must be the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def delay(x: FloatArray, d: float) -> FloatArray:
 
 
 def _divide(x: FloatArray, y: FloatArray) -> FloatArray:
-    return np.where(y == 0, np.nan, x / np.where(y == 0, 1.0, y))
+    quotient: FloatArray = np.where(y == 0, np.nan, x / np.where(y == 0, 1.0, y))
+    return quotient
 
 
 def _power(x: FloatArray, y: FloatArray) -> FloatArray:
@@ -72,7 +73,8 @@ def _if_else(c: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _decay(weights: FloatArray) -> FloatArray:
-    return weights / weights.sum()
+    shares: FloatArray = weights / weights.sum()
+    return shares
 
 
 def _decay_linear(x: FloatArray, d: float) -> FloatArray:
@@ -267,7 +269,9 @@ def panel_field(panel: Panel, name: str) -> FloatArray:
             return panel["volume"] * panel_field(panel, "vwap")
         if name.startswith("adv") and name[3:].isdecimal():
             return _mean(np.ascontiguousarray(panel_field(panel, "amount")), int(name[3:]))
-    hint = "groups need a panel that carries them" if name in GROUP_FIELDS else f"it has {', '.join(sorted(panel.fields))}"
+    hint = (
+        "groups need a panel that carries them" if name in GROUP_FIELDS else f"it has {', '.join(sorted(panel.fields))}"
+    )
     raise InputError(f"the data has no field {name!r}", hint)
 
 
@@ -279,12 +283,18 @@ def check_signal(signal: Signal, panel: Panel) -> Rejection | None:
     finite = np.isfinite(after)
     if not finite.any():
         return Rejection(
-            "evaluate", "all_nan", "the factor is NaN everywhere", "look for a division by zero, a log of negatives, or too long windows"
+            "evaluate",
+            "all_nan",
+            "the factor is NaN everywhere",
+            "look for a division by zero, a log of negatives, or too long windows",
         )
     share = finite.sum() / max(int(traded.sum()), 1)
     if share < MIN_FINITE:
         return Rejection(
-            "evaluate", "mostly_nan", f"the factor is NaN for {1 - share:.0%} of the bars after warm-up", "conditions or gaps leave too little"
+            "evaluate",
+            "mostly_nan",
+            f"the factor is NaN for {1 - share:.0%} of the bars after warm-up",
+            "conditions or gaps leave too little",
         )
     known = after[finite]
     if known.max() - known.min() <= 1e-12 * max(1.0, float(np.abs(known).max())):

@@ -1,13 +1,13 @@
 """The 16 features of a market state, each written in our own language.
 
-The list follows the documents alphaglow started from, but for four definitions. Taken literally, the features hold exact
-copies of each other, and a density on a lower-dimensional surface has no finite likelihood:
+The list follows the documents alphaglow started from, but for four definitions. Taken literally, the features hold
+exact copies of each other, and a density on a lower-dimensional surface has no finite likelihood:
 
 - ``momentum_k`` as close / close k bars ago - 1 equals the sum of returns but for compounding. Here
-  ``momentum_10`` is that return measured in units of its own volatility, and ``momentum_20`` is the gap between a fast and a
-  slow mean.
-- ``|body| + upper shadow + lower shadow = 1`` when all three are divided by the bar's own range. Here the lower shadow is
-  divided by the average true range instead.
+  ``momentum_10`` is that return measured in units of its own volatility, and ``momentum_20`` is the gap between a
+  fast and a slow mean.
+- ``|body| + upper shadow + lower shadow = 1`` when all three are divided by the bar's own range. Here the lower shadow
+  is divided by the average true range instead.
 - ``vol_ratio`` of the two volatilities is a function of the two. Here it is the ratio of mean ranges.
 
 Positive, skewed features are taken in logs before they are standardised.

@@ -64,7 +64,9 @@ def parse(
         if isinstance(node, Number):
             raise Fault("type", "a number alone is not a factor", "use a field, such as close", 0)
         if isinstance(node, Field) and node.name in GROUP_FIELDS:
-            raise Fault("type", f"{node.name} names groups; alone it is not a factor", "use it in group_neutralize(x, g)", 0)
+            raise Fault(
+                "type", f"{node.name} names groups; alone it is not a factor", "use it in group_neutralize(x, g)", 0
+            )
         root = canonical(node)
         if isinstance(root, Number):
             raise Fault("type", f"the expression is always {number_text(root.value)}", "use a field, such as close", 0)
@@ -76,9 +78,13 @@ def parse(
 def _checked(root: Node, source: str, limits: Limits, notes: tuple[str, ...]) -> Expression:
     size, depth = size_of(root), depth_of(root)
     if size > limits.max_nodes:
-        raise Fault("too_large", f"the expression has {size} nodes, at most {limits.max_nodes} are allowed", "simplify it")
+        raise Fault(
+            "too_large", f"the expression has {size} nodes, at most {limits.max_nodes} are allowed", "simplify it"
+        )
     if depth > limits.max_depth:
-        raise Fault("too_deep", f"the expression is {depth} levels deep, at most {limits.max_depth} are allowed", "simplify it")
+        raise Fault(
+            "too_deep", f"the expression is {depth} levels deep, at most {limits.max_depth} are allowed", "simplify it"
+        )
     return Expression(
         root=root,
         text=to_text(root),
@@ -123,7 +129,9 @@ class _Resolver:
             raise Fault("window", f"{raw.value:g}{raw.unit} needs a bar size", "write the window in bars", raw.at)
         bars = raw.value * float(_UNITS[raw.unit] / self.bar)
         if bars < 1 or bars != round(bars):
-            raise Fault("window", f"{raw.value:g}{raw.unit} is {bars:g} bars here", "choose a whole number of bars", raw.at)
+            raise Fault(
+                "window", f"{raw.value:g}{raw.unit} is {bars:g} bars here", "choose a whole number of bars", raw.at
+            )
         return round(bars)
 
     def _name(self, raw: RawName, depth: int) -> Node:
@@ -149,10 +157,20 @@ class _Resolver:
         operator = OPERATORS.get(raw.name) or (OPERATORS.get(raw.name.lower()) if self.dialect.folds_case else None)
         if operator is None:
             known = sorted({*OPERATORS, *self.dialect.names})
-            raise Fault("unknown_operator", f"unknown operator {raw.name!r}", _guess(raw.name.lower(), known, "operators"), raw.at)
+            raise Fault(
+                "unknown_operator",
+                f"unknown operator {raw.name!r}",
+                _guess(raw.name.lower(), known, "operators"),
+                raw.at,
+            )
         if len(raw.args) != len(operator.params):
             given = f"{len(raw.args)} argument{'' if len(raw.args) == 1 else 's'}"
-            raise Fault("arity", f"{operator.name} takes {len(operator.params)}, not {given}", f"write {operator.signature}", raw.at)
+            raise Fault(
+                "arity",
+                f"{operator.name} takes {len(operator.params)}, not {given}",
+                f"write {operator.signature}",
+                raw.at,
+            )
         make = partial(self._argument, operator, depth=depth)
         args = tuple(make(param, arg) for param, arg in zip(operator.params, raw.args, strict=True))
         _check_values(operator, args, raw)
@@ -166,11 +184,18 @@ class _Resolver:
         if param.kind == "group" and kind != "group":
             raise Fault("type", f"{operator.name} groups by a group field", f"one of {', '.join(GROUP_FIELDS)}", raw.at)
         if param.kind != "group" and kind == "group":
-            raise Fault("type", f"{to_text(node)} names groups and cannot be computed with", "use it as a group", raw.at)
+            raise Fault(
+                "type", f"{to_text(node)} names groups and cannot be computed with", "use it as a group", raw.at
+            )
         if param.kind == "bool" and kind != "bool":
             raise Fault("type", f"{operator.name} needs a condition for {param.name}", "such as close > open", raw.at)
         if isinstance(node, Number) and operator.family not in ("arithmetic", "logic"):
-            raise Fault("type", f"{operator.name} needs an expression for {param.name}, not a number", f"write {operator.signature}", raw.at)
+            raise Fault(
+                "type",
+                f"{operator.name} needs an expression for {param.name}, not a number",
+                f"write {operator.signature}",
+                raw.at,
+            )
         return node
 
     def _literal(self, operator: Operator, param: Param, node: Node, raw: Raw) -> Number:
@@ -181,14 +206,24 @@ class _Resolver:
         if param.kind == "number":
             return node
         if value < 0 and operator.name in _LOOKS_BACK:
-            raise Fault("look_ahead", f"{operator.name} with {value:g} would look into the future", "only the past is known", raw.at)
+            raise Fault(
+                "look_ahead",
+                f"{operator.name} with {value:g} would look into the future",
+                "only the past is known",
+                raw.at,
+            )
         if self.dialect.floors_windows and value != int(value):
             self.notes.append("non-integer windows are floored, as the paper says")
             value = float(int(value))
         if value != int(value):
             raise Fault("window", f"a window is a whole number of bars, not {value:g}", "round it", raw.at)
         if not 1 <= value <= self.limits.max_window:
-            raise Fault("window", f"a window lies between 1 and {self.limits.max_window} bars, not {value:g}", "choose another", raw.at)
+            raise Fault(
+                "window",
+                f"a window lies between 1 and {self.limits.max_window} bars, not {value:g}",
+                "choose another",
+                raw.at,
+            )
         return Number(value)
 
 
@@ -209,13 +244,22 @@ _NEEDS: Mapping[str, int] = {
 
 def _check_values(operator: Operator, args: tuple[Node, ...], raw: RawCall) -> None:
     # Only for operators with literal parameters: elsewhere a number is an operand.
-    literal = [a.value for a, p in zip(args, operator.params, strict=True) if p.kind in ("number", "window") and isinstance(a, Number)]
+    literal = [
+        a.value
+        for a, p in zip(args, operator.params, strict=True)
+        if p.kind in ("number", "window") and isinstance(a, Number)
+    ]
     wrong = _VALUES[operator.name](tuple(literal)) if operator.name in _VALUES else None
     if wrong is not None:
         raise Fault("bad_number", f"{operator.name}: {wrong}", f"write {operator.signature}", raw.at)
     least = _NEEDS.get(operator.name)
     if least is not None and literal[0] < least:
-        raise Fault("window", f"{operator.name} needs a window of at least {least}, not {literal[0]:g}", "choose a longer one", raw.at)
+        raise Fault(
+            "window",
+            f"{operator.name} needs a window of at least {least}, not {literal[0]:g}",
+            "choose a longer one",
+            raw.at,
+        )
 
 
 def kind_of(node: Node) -> Kind:

@@ -37,9 +37,7 @@ def _say(node: Node) -> str:
             return f"the {node.name[3:]}-bar mean of traded value"
         return _FIELDS.get(node.name, node.name.replace("_", " "))
     operator = OPERATORS[node.op]
-    parts = {
-        param.name: _bracketed(arg) for param, arg in zip(operator.params, node.args, strict=True)
-    }
+    parts = {param.name: _bracketed(arg) for param, arg in zip(operator.params, node.args, strict=True)}
     # One pass: a reading put in for one name must not be searched for the next.
     return re.sub(r"\{(\w+)\}", lambda match: parts[match[1]], operator.reading)
 

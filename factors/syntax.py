@@ -84,13 +84,17 @@ _MAX_PARENTHESES = 64
 def tokenize(text: str, limits: Limits) -> Iterator[Token]:
     """Yield the tokens of `text`; a character outside the language is a `Fault` at its place."""
     if len(text) > limits.max_chars:
-        raise Fault("too_long", f"the text has {len(text)} characters, at most {limits.max_chars} are read", "say it shorter")
+        raise Fault(
+            "too_long", f"the text has {len(text)} characters, at most {limits.max_chars} are read", "say it shorter"
+        )
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             shown = repr(text[at])
-            raise Fault("bad_character", f"{shown} is not part of the language", "use plain letters, digits and signs", at)
+            raise Fault(
+                "bad_character", f"{shown} is not part of the language", "use plain letters, digits and signs", at
+            )
         kind = match.lastgroup or ""
         value = match.group()
         if kind == "number":
@@ -139,7 +143,9 @@ class _Reader:
 
     def expect(self, sign: str, why: str) -> None:
         if self.now.text != sign:
-            raise Fault("syntax", f"expected {sign!r} {why}, found {self.found()}", "check the parentheses", self.now.at)
+            raise Fault(
+                "syntax", f"expected {sign!r} {why}, found {self.found()}", "check the parentheses", self.now.at
+            )
         self.take()
 
     def found(self) -> str:
@@ -185,7 +191,9 @@ class _Reader:
         while self.now.text in ("-", "+", "!") or (self.now.kind == "name" and self.now.text.lower() == "not"):
             signs.append(self.take())
             if len(signs) > self.limits.max_depth:
-                raise Fault("too_deep", f"more than {self.limits.max_depth} signs in a row", "one is enough", self.now.at)
+                raise Fault(
+                    "too_deep", f"more than {self.limits.max_depth} signs in a row", "one is enough", self.now.at
+                )
         node = self.power()
         for token in reversed(signs):
             if token.text == "-":
@@ -214,7 +222,11 @@ class _Reader:
             self.expect(")", "to close the parenthesis")
             return inside
         self.place -= 1
-        what = "nothing to compute" if token.kind == "end" and self.place == 0 else f"expected a name or number, found {self.found()}"
+        what = (
+            "nothing to compute"
+            if token.kind == "end" and self.place == 0
+            else f"expected a name or number, found {self.found()}"
+        )
         raise Fault("syntax", what, "an expression looks like ts_mean(close, 20) / close", token.at)
 
     def call(self, name: Token) -> Raw:
@@ -253,5 +265,7 @@ def read_tree(text: str, limits: Limits) -> Raw:
     reader = _Reader(text, limits)
     tree = reader.ternary()
     if reader.now.kind != "end":
-        raise Fault("syntax", f"did not expect {reader.found()} here", "an operator or the end should follow", reader.now.at)
+        raise Fault(
+            "syntax", f"did not expect {reader.found()} here", "an operator or the end should follow", reader.now.at
+        )
     return tree

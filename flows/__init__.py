@@ -1,0 +1,1 @@
+"""How normal is now: GLOW and the regime gate."""

@@ -18,7 +18,8 @@ from market.store import write_atomically
 
 _VERSION = 1
 _FIGURES = (
-    "percentile", "threshold", "full", "coverage", "train_shut", "validation_shut", "nll_train", "nll_validation", "panel_id"
+    "percentile", "threshold", "full", "coverage", "train_shut", "validation_shut", "nll_train", "nll_validation",
+    "panel_id",
 )  # fmt: skip
 
 
@@ -53,7 +54,9 @@ def load_gate(path: Path) -> RegimeGate:
     try:
         model.load_state_dict(document["weights"])
     except RuntimeError as error:
-        raise InputError(f"{path} is damaged: its weights do not fit", "train it again: alphaglow gate train") from error
+        raise InputError(
+            f"{path} is damaged: its weights do not fit", "train it again: alphaglow gate train"
+        ) from error
     model.eval()
     standardiser = Standardiser(
         np.asarray(document["mean"].numpy()), np.asarray(document["std"].numpy()), float(document["clip"])

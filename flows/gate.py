@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from flows.glow import Glow
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
 from flows.train import Epoch, Progress, TrainConfig, TrainedFlow, bits_per_dim, log_likelihood, train
-from flows.glow import Glow
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from market.split import Split
 
 # The ramp from shut to open runs from the percentile p of validation likelihood to this multiple of p.
 RAMP = 2.0
-# Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one, and a gate that
-# flickers costs more in turnover than it saves.
+# Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one, and a
+# gate that flickers costs more in turnover than it saves.
 SMOOTH = 12
 
 
@@ -42,11 +42,11 @@ class RegimeGate:
     Attributes
     ----------
     threshold, full
-        Nats: exposure is 0 below `threshold`, 1 above `full`, linear between. They are the p-th and the 4p-th percentile of
-        likelihood on the validation split.
+        Nats: exposure is 0 below `threshold`, 1 above `full`, linear between. They are the p-th and the 4p-th
+        percentile of likelihood on the validation split.
     coverage
-        Share of states below a threshold set on one random half of validation and counted on the other: it should be near
-        p / 100 (the nominal level), since the halves are exchangeable.
+        Share of states below a threshold set on one random half of validation and counted on the other: it should be
+        near p / 100 (the nominal level), since the halves are exchangeable.
     train_shut, validation_shut
         Share of states below `threshold` on each split; on train it shows how the market changed.
     panel_id
@@ -68,7 +68,7 @@ class RegimeGate:
     panel_id: str
 
     def log_likelihood(self, panel: Panel) -> FloatArray:
-        """Return (T, N) log-likelihood in nats, averaged over `SMOOTH` bars; NaN in warm-up and outside the universe."""
+        """Return (T, N) log-likelihood in nats, averaged over `SMOOTH` bars; NaN where there is no state."""
         states = prepared(build_features(panel), self.standardiser, panel)
         return smoothed(state_likelihood(self.model, states))
 
@@ -110,7 +110,8 @@ def fit_gate(
 ) -> RegimeGate:
     """Train the flow on the train rows of `panel` and set the thresholds on its validation rows.
 
-    `panel` ends with validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a threshold.
+    `panel` ends with validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a
+    threshold.
     """
     if len(panel.times) > split.validation.stop:
         raise ValueError("the gate is fitted on a panel without the holdout")

@@ -46,7 +46,7 @@ class ActNorm(nn.Module):
 
 
 class InvertibleLinear(nn.Module):
-    """The invertible 1x1 convolution, in LU form with a fixed permutation, begun from a random rotation (section 3.2)."""
+    """The invertible 1x1 convolution, in LU form, begun from a random rotation (section 3.2)."""
 
     permutation: Tensor
     sign_s: Tensor
@@ -141,8 +141,8 @@ class Step(nn.Module):
 class Glow(nn.Module):
     """A multi-scale flow on vectors.
 
-    After each level but the last, half of the channels leave as latents (section 3.6): for 16 dimensions and 3 levels, 8, 4 and
-    4. The prior is a standard normal.
+    After each level but the last, half of the channels leave as latents (section 3.6): for 16 dimensions and 3
+    levels, 8, 4 and 4. The prior is a standard normal.
 
     Parameters
     ----------

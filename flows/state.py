@@ -15,8 +15,9 @@ from market.errors import Rejection
 from market.panel import FloatArray, Panel
 
 CLIP = 5.0
-# Width of the noise that spreads ties, in standard deviations of a feature: far below anything a market state means, and wide
-# enough that no flow can pile up likelihood on a line of equal values (doji candles, clipped values, a range's edge).
+# Width of the noise that spreads ties, in standard deviations of a feature: far below anything a market state means,
+# and wide enough that no flow can pile up likelihood on a line of equal values (doji candles, clipped values, a
+# range's edge).
 DEQUANTISE = 0.05
 
 
@@ -36,7 +37,8 @@ class Standardiser:
 def build_features(panel: Panel) -> FloatArray:
     """Return (T, N, 16) raw features, NaN in warm-up and outside the universe.
 
-    A candle without a range has no shadows: ``body_ratio`` and ``upper_shadow``, which divide by the range, are 0 there.
+    A candle without a range has no shadows: ``body_ratio`` and ``upper_shadow``, which divide by the range, are 0
+    there.
     """
     cache: dict[Node, FloatArray] = {}
     layers = []
@@ -67,8 +69,8 @@ def fit_standardiser(features: FloatArray) -> Standardiser:
 def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[str, ...]) -> FloatArray:
     """Add uniform noise of width `DEQUANTISE` to standardised states (T, N, 16).
 
-    The noise is a hash of bar time, asset name and feature: the same bar always gets the same noise, whether or not later
-    bars exist, and nothing random is drawn.
+    The noise is a hash of bar time, asset name and feature: the same bar always gets the same noise, whether or not
+    later bars exist, and nothing random is drawn.
     """
     names = np.array([_hash_text(asset) for asset in assets], dtype=np.uint64)
     stamps = times.astype("datetime64[ns]").astype("int64").astype(np.uint64)

@@ -20,7 +20,7 @@ _EVALUATION_BATCH = 16_384
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Size of the flow and how it is trained (AdamW, cosine schedule, gradient clipping, early stop on validation NLL)."""
+    """Size of the flow and how it is trained: AdamW, cosine schedule, clipped gradients, early stop."""
 
     flow_steps: int = 4
     hidden: int = 64
@@ -77,8 +77,8 @@ def train(
 ) -> TrainedFlow:
     """Fit a GLOW to (M, D) train states; the weights with the lowest NLL on validation win.
 
-    `progress` is called with (epoch, epochs, train NLL, validation NLL) after each epoch. The same data and config give the same
-    model on the same machine.
+    `progress` is called with (epoch, epochs, train NLL, validation NLL) after each epoch. The same data and config
+    give the same model on the same machine.
     """
     if len(x_train) < config.batch or len(x_validation) < 100:
         raise InputError(
@@ -112,7 +112,9 @@ def train(
             if since >= config.patience:
                 break
     if not math.isfinite(best_nll):
-        raise InputError("the flow did not train: its likelihood is not finite", "lower the learning rate, or check the data")
+        raise InputError(
+            "the flow did not train: its likelihood is not finite", "lower the learning rate, or check the data"
+        )
     model.load_state_dict(best)
     model.eval()
     return TrainedFlow(model, config, tuple(history), negative_log_likelihood(model, data), best_nll)
@@ -145,7 +147,7 @@ def _epoch(
 def log_likelihood(model: Glow, rows: torch.Tensor) -> torch.Tensor:
     """Return (M,) log-likelihood in nats of (M, D) states, in batches."""
     model.eval()
-    return torch.cat([model.log_prob(part) for part in rows.split(_EVALUATION_BATCH)])
+    return torch.cat([model.log_prob(part) for part in torch.split(rows, _EVALUATION_BATCH)])
 
 
 def negative_log_likelihood(model: Glow, rows: torch.Tensor) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def actnorm(x: Tensor, log_scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """y = (x + bias) * exp(log_scale), per channel."""
+    """Y = (x + bias) * exp(log_scale), per channel."""
     return (x + bias) * torch.exp(log_scale), log_scale.sum().expand(x.shape[0])
 
 
@@ -28,7 +28,7 @@ def compose_lu(permutation: Tensor, lower: Tensor, upper: Tensor, log_s: Tensor,
 
 
 def invertible_linear(x: Tensor, weight: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
-    """y = W x; the log-determinant is the sum of log |s| of its LU form."""
+    """Y = W x; the log-determinant is the sum of log |s| of its LU form."""
     return x @ weight.T, log_s.sum().expand(x.shape[0])
 
 
@@ -38,11 +38,12 @@ def invertible_linear_inverse(
     """Undo `invertible_linear` by two triangular solves, which is steadier than inverting W."""
     right = torch.triu(upper, 1) + torch.diag(sign_s * torch.exp(log_s))
     halfway = torch.linalg.solve_triangular(torch.tril(lower, -1), permutation.T @ y.T, upper=False, unitriangular=True)
-    return torch.linalg.solve_triangular(right, halfway, upper=True).T
+    solved: Tensor = torch.linalg.solve_triangular(right, halfway, upper=True)
+    return solved.T
 
 
 def affine(x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """y = x * exp(log_scale) + shift, element by element."""
+    """Y = x * exp(log_scale) + shift, element by element."""
     return x * torch.exp(log_scale) + shift, log_scale.sum(dim=-1)
 
 

@@ -85,7 +85,9 @@ def _open(ccxt: Any, exchange_id: str, timeframe: str, api_url: str | None) -> A
         import difflib
 
         close = difflib.get_close_matches(exchange_id, ccxt.exchanges, n=3)
-        raise InputError(f"ccxt knows no exchange {exchange_id!r}", f"did you mean {', '.join(close)}?" if close else "")
+        raise InputError(
+            f"ccxt knows no exchange {exchange_id!r}", f"did you mean {', '.join(close)}?" if close else ""
+        )
     exchange = getattr(ccxt, exchange_id)({"enableRateLimit": api_url is None, "options": {"defaultType": "spot"}})
     if api_url is not None:
         exchange.urls["api"] = _redirect(exchange.urls["api"], api_url)

@@ -58,7 +58,9 @@ def import_files(
     unknown = [ours for ours, theirs in mapping.items() if not any(theirs in frame.columns for _, frame in frames)]
     if unknown:
         missing = ", ".join(f"{ours}={mapping[ours]}" for ours in unknown)
-        raise InputError(f"no such column: {missing}", f"{paths[0]} has {', '.join(map(str, frames[0][1].columns[:20]))}")
+        raise InputError(
+            f"no such column: {missing}", f"{paths[0]} has {', '.join(map(str, frames[0][1].columns[:20]))}"
+        )
     if _is_wide(frames, mapping):
         long = _from_wide(frames, mapping)
     else:
@@ -80,7 +82,8 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"no such file: {path}")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pq.read_table(path).to_pandas()
+            frame: pd.DataFrame = pq.read_table(path).to_pandas()
+            return frame
         return pd.read_csv(path)
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty") from error
@@ -112,7 +115,7 @@ def _from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str
     parts = {}
     for path, frame in frames:
         stamp = _find(frame, "ts", mapping) or str(frame.columns[0])
-        field = _field(path)
+        field = _field(path) or "close"
         melted = frame.rename(columns={stamp: "ts"}).melt(id_vars="ts", var_name="symbol", value_name=field)
         parts[field] = melted.assign(ts=parse_times(melted["ts"], path)).set_index(["ts", "symbol"])[field]
     absent = [name for name in OHLCV if name not in parts]
@@ -133,7 +136,9 @@ def _long(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.Dat
     renamed = frame.rename(columns={theirs: ours for ours, theirs in found.items() if theirs is not None})
     if found["symbol"] is None:
         renamed = renamed.assign(symbol=path.stem.rsplit("_", 1)[0] if "_" in path.stem else path.stem)
-    numbers = [c for c in renamed.columns if c in OHLCV or (c not in _KEYS and pd.api.types.is_numeric_dtype(renamed[c]))]
+    numbers = [
+        c for c in renamed.columns if c in OHLCV or (c not in _KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
+    ]
     for column in OHLCV:
         try:
             renamed[column] = pd.to_numeric(renamed[column]).astype(np.float64)
@@ -148,8 +153,11 @@ def parse_times(column: pd.Series, path: Path) -> pd.Series:
     """Return UTC nanosecond times from ISO strings, datetimes, or epoch numbers in s, ms, us or ns."""
     if pd.api.types.is_numeric_dtype(column):
         largest = float(column.abs().max()) if len(column) else 0.0
-        unit = "s" if largest < 1e11 else "ms" if largest < 1e14 else "us" if largest < 1e17 else "ns"
-        return pd.to_datetime(column, unit=unit, utc=True).astype("datetime64[ns, UTC]")
+        scale = 1_000_000_000 if largest < 1e11 else 1_000_000 if largest < 1e14 else 1_000 if largest < 1e17 else 1
+        if column.isna().any():
+            raise InputError(f"{path}: row {int(column.isna().argmax()) + 1} has no time", "mend the file")
+        nanoseconds = (column.astype(np.int64) * scale).to_numpy().astype("datetime64[ns]")
+        return pd.Series(nanoseconds, index=column.index).dt.tz_localize("UTC")
     try:
         return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]")
     except (ValueError, TypeError) as error:

@@ -82,8 +82,8 @@ def refuse(defects: Sequence[Defect], where: str) -> None:
 def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:
     """Mend what can be mended without inventing prices, and say what was done.
 
-    Rows are sorted; the last of duplicate bars wins; rows without time or with impossible prices or volume are dropped; a
-    high or low is widened to enclose open and close.
+    Rows are sorted; the last of duplicate bars wins; rows without time or with impossible prices or volume are
+    dropped; a high or low is widened to enclose open and close.
     """
     kinds = {defect.kind for defect in defects}
     drop = sorted({d.row for d in defects if d.kind in ("time", "price", "volume")})
@@ -101,8 +101,6 @@ def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame
         count = sum(d.kind == "range" for d in defects)
         highs, lows = frame[list(_PRICES)].max(axis=1), frame[list(_PRICES)].min(axis=1)
         # max and min skip NaN; a bar without a high keeps none.
-        frame = frame.assign(
-            high=highs.where(frame["high"].notna()), low=lows.where(frame["low"].notna())
-        )
+        frame = frame.assign(high=highs.where(frame["high"].notna()), low=lows.where(frame["low"].notna()))
         notes.append(f"widened high or low of {count} bars to enclose open and close")
     return frame.sort_values(["symbol", "ts"], kind="stable"), notes

@@ -45,7 +45,8 @@ def make_split(n_bars: int, *, fractions: tuple[float, float, float] = (0.70, 0.
         part: slice = getattr(split, name)
         if part.stop - part.start < MIN_BARS:
             raise InputError(
-                f"{n_bars} bars are too few: {name} would keep {max(0, part.stop - part.start)} bars after an embargo of {embargo}",
+                f"{n_bars} bars are too few: {name} would keep {max(0, part.stop - part.start)} after an embargo of "
+                f"{embargo}",
                 "use more bars, or a smaller max_lookback in alphaglow.toml [split]",
             )
     return split

@@ -80,7 +80,9 @@ def load_panel(path: Path) -> Panel:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     raw = (table.schema.metadata or {}).get(_KEY)
     if raw is None:
-        raise InputError(f"{path} is a Parquet file, but not a stored panel", f"import it: alphaglow data import {path}")
+        raise InputError(
+            f"{path} is a Parquet file, but not a stored panel", f"import it: alphaglow data import {path}"
+        )
     facts = json.loads(raw)
     if facts["format"] > _FORMAT:
         raise InputError(f"{path} was written by a newer alphaglow", "upgrade alphaglow")

@@ -15,7 +15,24 @@ from market.panel import BoolArray, FloatArray, Panel
 
 TRUTH = "cs_rank(ts_mean(volume, 24) / ts_mean(volume, 168))"
 _FAST, _SLOW = 24, 168
-_NAMES = ("AUR", "BOR", "CAD", "DYS", "ERB", "FER", "GAL", "HOL", "IRI", "KRY", "LUT", "MOL", "NEO", "OSM", "PAL", "RHO")
+_NAMES = (
+    "AUR",
+    "BOR",
+    "CAD",
+    "DYS",
+    "ERB",
+    "FER",
+    "GAL",
+    "HOL",
+    "IRI",
+    "KRY",
+    "LUT",
+    "MOL",
+    "NEO",
+    "OSM",
+    "PAL",
+    "RHO",
+)
 
 
 @dataclass(frozen=True)

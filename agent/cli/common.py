@@ -27,9 +27,9 @@ def workspace_of(ctx: click.Context) -> Workspace:
 
 def data_option(command: Command) -> Command:
     """Add `--data`."""
-    return click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file.")(
-        command
-    )
+    return click.option(
+        "--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file."
+    )(command)
 
 
 def json_option(command: Command) -> Command:

@@ -203,9 +203,7 @@ def describe_panel(panel: Panel, name: str) -> dict[str, object]:
     close = np.isfinite(panel["close"])
     steps = np.diff(panel.times)
     wide = np.flatnonzero(steps > panel.bar)
-    gaps = [
-        {"after": str(panel.times[i])[:16], "missing_bars": round(float(steps[i] / panel.bar)) - 1} for i in wide
-    ]
+    gaps = [{"after": str(panel.times[i])[:16], "missing_bars": round(float(steps[i] / panel.bar)) - 1} for i in wide]
     assets = []
     for column, asset in enumerate(panel.assets):
         seen = np.flatnonzero(close[:, column])
@@ -252,7 +250,8 @@ def _show(panel: Panel, name: str, *, as_json: bool) -> None:
     out.print(
         f"[bold]{name}[/bold]  {facts['start']} to {facts['end']} UTC, {facts['bars']} bars of "
         f"{number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
-        f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  fields: {', '.join(sorted(panel.fields))}"
+        f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  "
+        f"fields: {', '.join(sorted(panel.fields))}"
     )
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])

@@ -12,7 +12,9 @@ from agent.cli.tables import attempts_table, run_summary
 
 
 @click.command()
-@click.option("--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True)
+@click.option(
+    "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True
+)
 @click.option("--seed", default=7, show_default=True, type=click.IntRange(min=0))
 @click.option("--rounds", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--candidates", default=12, show_default=True, type=click.IntRange(min=1))

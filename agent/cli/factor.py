@@ -95,7 +95,9 @@ def evaluate_factor(ctx: click.Context, text: str, data_name: str | None, no_gat
     print_scorecard(card.to_dict(), gated=study.exposures is not None)
     if study.exposures is None:
         out.print("No gate: train one with `alphaglow gate train`.")
-    out.print(f"[bold]{evidence.verdict}[/bold] over {trials.count} trials: {'; '.join(evidence.reasons)}", soft_wrap=True)
+    out.print(
+        f"[bold]{evidence.verdict}[/bold] over {trials.count} trials: {'; '.join(evidence.reasons)}", soft_wrap=True
+    )
 
 
 _ROWS: tuple[tuple[str, str, int, bool], ...] = (

@@ -44,12 +44,19 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
             )
             return
         out = stdout()
-        runs = [[r.id, r.created, r.status, str(r.config.get("data", "")), str(r.config.get("model", ""))] for r in knowledge.runs()]
+        runs = [
+            [r.id, r.created, r.status, str(r.config.get("data", "")), str(r.config.get("model", ""))]
+            for r in knowledge.runs()
+        ]
         out.print(table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         out.print(table("Factors, figures of the train split", columns, factor_rows(attempts), left=3))
         if everything:
-            rest = [[str(a.id), verdict_of(a), a.text, (a.message or "").splitlines()[0] if a.message else ""] for a in attempts if a.evaluation is None]
+            rest = [
+                [str(a.id), verdict_of(a), a.text, (a.message or "").splitlines()[0] if a.message else ""]
+                for a in attempts
+                if a.evaluation is None
+            ]
             out.print(table("Not scored", ["attempt", "ended at", "text", "reason"], rest, left=4))
 
 
@@ -78,7 +85,9 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         out.print(f"why: {attempt.rationale or '–'}", soft_wrap=True)
         for verdict in attempt.verdicts:
             word = "accepts" if verdict.accept else "objects"
-            out.print(f"judge, turn {verdict.turn}: {word} ({number(verdict.score, 1)}/10) {verdict.critique}", soft_wrap=True)
+            out.print(
+                f"judge, turn {verdict.turn}: {word} ({number(verdict.score, 1)}/10) {verdict.critique}", soft_wrap=True
+            )
         for relation, kin in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
             out.print(f"{relation}: {kin.factor_id} {kin.canonical} ({verdict_of(kin)})", soft_wrap=True)
         if attempt.evaluation is None:

@@ -9,14 +9,27 @@ from contextlib import contextmanager
 
 import click
 
-from agent.cli.common import data_option, json_option, print_json, progress_bar, require_positive, stderr, stdout, workspace_of
+from agent.cli.common import (
+    data_option,
+    json_option,
+    print_json,
+    progress_bar,
+    require_positive,
+    stderr,
+    stdout,
+    workspace_of,
+)
 from agent.cli.tables import attempts_table, run_summary
 from market.errors import InputError
 
 
 @click.command()
 @data_option
-@click.option("--llm", type=click.Choice(["mock", "openai"]), help="mock: simulated, offline. openai: any OpenAI-compatible server.")
+@click.option(
+    "--llm",
+    type=click.Choice(["mock", "openai"]),
+    help="mock: simulated, offline. openai: any OpenAI-compatible server.",
+)
 @click.option("--model", help="Model name to ask the server for.")
 @click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's).")
 @click.option("--rounds", type=click.IntRange(min=1), help="Outer rounds.")
@@ -54,10 +67,22 @@ def mine(
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         if resume is not None:
-            clash = [n for n, v in [("--data", data_name), ("--llm", llm), ("--model", model), ("--seed", seed), ("--candidates", candidates)] if v is not None]
+            clash = [
+                n
+                for n, v in [
+                    ("--data", data_name),
+                    ("--llm", llm),
+                    ("--model", model),
+                    ("--seed", seed),
+                    ("--candidates", candidates),
+                ]
+                if v is not None
+            ]
             if clash:
                 raise InputError(f"{', '.join(clash)} cannot change on --resume", "start a new run instead")
-            session = resume_run(workspace, knowledge, resume, rounds=rounds, budget_usd=budget_usd, budget_calls=budget_calls)
+            session = resume_run(
+                workspace, knowledge, resume, rounds=rounds, budget_usd=budget_usd, budget_calls=budget_calls
+            )
         else:
             request = MineRequest(
                 data=data_name,
@@ -104,7 +129,9 @@ def drive(go: Callable[..., object]) -> str:
             if event.kind == "round":
                 bar.update(task, description=f"round {event.round}: writer and judge", total=total)
             elif event.kind == "attempt":
-                bar.update(task, description=f"round {event.round}: {event.text.splitlines()[0][:60] if event.text else ''}")
+                bar.update(
+                    task, description=f"round {event.round}: {event.text.splitlines()[0][:60] if event.text else ''}"
+                )
                 bar.advance(task)
 
         coroutine = go(stop, show)

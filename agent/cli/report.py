@@ -12,7 +12,9 @@ from agent.cli.common import data_option, json_option, print_json, stderr, works
 @click.command()
 @click.argument("what", metavar="RUN|FACTOR")
 @data_option
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: reports/ID.html).")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: reports/ID.html)."
+)
 @json_option
 @click.pass_context
 def report(ctx: click.Context, what: str, data_name: str | None, output: Path | None, as_json: bool) -> None:

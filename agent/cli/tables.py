@@ -69,7 +69,11 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         "prompt_tokens": totals.prompt_tokens,
         "completion_tokens": totals.completion_tokens,
         "cost_usd": totals.cost_usd,
-        "cost": "unknown (no price set)" if totals.cost_usd is None else f"${totals.cost_usd:.4f}",
+        "cost": "none (simulated)"
+        if knowledge.get_run(run_id).config.get("llm") == "mock"
+        else "unknown (no price set)"
+        if totals.cost_usd is None
+        else f"${totals.cost_usd:.4f}",
         "factors": [
             {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
             for a in attempts

@@ -80,8 +80,7 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
     for meant in (
         _Attempt.factor_id == tagged,
         or_(_Attempt.canonical == parent, _Attempt.text == parent),
-        (_Attempt.name == parent)
-        & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
+        (_Attempt.name == parent) & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
     ):
         found = session.scalar(newest.where(meant).limit(1))
         if found is not None:
@@ -134,11 +133,7 @@ def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | 
     """
     factor_id = _which(session, what, run_id, panel_id)
     own = _records(session, _select().where(_Attempt.factor_id == factor_id).order_by(_Attempt.id))
-    here = [
-        a
-        for a in own
-        if (run_id is None or a.run_id == run_id) and (panel_id is None or a.panel_id == panel_id)
-    ]
+    here = [a for a in own if (run_id is None or a.run_id == run_id) and (panel_id is None or a.panel_id == panel_id)]
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
     named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
     parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))

@@ -101,9 +101,7 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique) for v in row.verdicts),
         evaluation=None
         if scored is None
-        else EvaluationRecord(
-            dict(scored.scorecard), dict(scored.evidence), scored.sharpe_per_bar, scored.accepted
-        ),
+        else EvaluationRecord(dict(scored.scorecard), dict(scored.evidence), scored.sharpe_per_bar, scored.accepted),
     )
 
 

@@ -32,12 +32,8 @@ def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
     row = session.get(schema.Dataset, panel.id)
     if row is None:
         bars, assets = panel.shape
-        start, end = (
-            (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
-        )
-        row = schema.Dataset(
-            panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end
-        )
+        start, end = (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
+        row = schema.Dataset(panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end)
         session.add(row)
         session.flush()
     return dataset_record(row)
@@ -129,9 +125,7 @@ def close_round(session: Session, run_id: str, number: int, lessons: Sequence[Ne
         )
 
 
-def list_lessons(
-    session: Session, panel_id: str | None, run_id: str | None, limit: int | None
-) -> list[schema.Lesson]:
+def list_lessons(session: Session, panel_id: str | None, run_id: str | None, limit: int | None) -> list[schema.Lesson]:
     """Return lessons, the newest round's first, in each round the most useful first."""
     query = select(schema.Lesson).join(schema.Run, schema.Run.id == schema.Lesson.run_id)
     if panel_id is not None:

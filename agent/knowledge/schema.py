@@ -55,9 +55,7 @@ class Run(Base):
     """One mining run."""
 
     __tablename__ = "runs"
-    __table_args__ = (
-        CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", "status"),
-    )
+    __table_args__ = (CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", "status"),)
 
     seq: Mapped[int] = mapped_column(primary_key=True)
     id: Mapped[str] = mapped_column(unique=True)

@@ -74,9 +74,7 @@ def build_starter(corpora_dir: Path, out_path: Path) -> list[NewLibraryEntry]:
             _compact(draft, final)
             final.replace(out_path)
     except OSError as error:
-        raise InputError(
-            f"cannot write {out_path}: {error.strerror}", "choose a place you may write"
-        ) from error
+        raise InputError(f"cannot write {out_path}: {error.strerror}", "choose a place you may write") from error
     return entries
 
 

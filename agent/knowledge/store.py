@@ -182,9 +182,7 @@ class KnowledgeBase:
         with self._reading() as session:
             return attempts.find_canonical(session, canonical, panel_id)
 
-    def get_factor(
-        self, what: str, *, run_id: str | None = None, panel_id: str | None = None
-    ) -> FactorRecord:
+    def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
         """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
 
         `run_id` and `panel_id` narrow down which attempt is shown. Unknown or ambiguous: `InputError`.

@@ -29,7 +29,8 @@ class Prices:
 class Budget:
     """Upper bounds on calls and dollars (None: no bound), and what was used so far.
 
-    A cost that turns out to be unknown, under a bound in dollars, ends the run: what cannot be counted cannot be bounded.
+    A cost that turns out to be unknown, under a bound in dollars, ends the run: what cannot be counted cannot be
+    bounded.
     """
 
     max_calls: int | None = None

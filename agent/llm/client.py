@@ -1,7 +1,7 @@
 """Asking a model for a typed reply, through the official client, over any base URL.
 
-How a server is asked is found out by trying, from strict to loose, and remembered: a JSON schema, a JSON object, plain text with the
-schema in the prompt. Whatever comes back is journalled before it is read.
+How a server is asked is found out by trying, from strict to loose, and remembered: a JSON schema, a JSON object,
+plain text with the schema in the prompt. Whatever comes back is journalled before it is read.
 """
 
 from __future__ import annotations
@@ -108,7 +108,14 @@ class LanguageModel:
         return self.journal.record(call)
 
     def _journalled(
-        self, key: str, role: str, mode: str, digest: str, request: str, completion: Any, latency: float  # noqa: ANN401
+        self,
+        key: str,
+        role: str,
+        mode: str,
+        digest: str,
+        request: str,
+        completion: Any,  # noqa: ANN401 - a ChatCompletion
+        latency: float,
     ) -> NewCall:
         usage = completion.usage
         tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
@@ -203,7 +210,9 @@ def _prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[di
 def repair_prompt(fault: Rejection, reply: type[BaseModel]) -> str:
     """Return the turn that asks for the reply again."""
     fields = ", ".join(reply.model_fields)
-    return f"That could not be read: {fault.message} Answer again with one JSON object with exactly these fields: {fields}."
+    return (
+        f"That could not be read: {fault.message} Answer again with one JSON object of exactly these fields: {fields}."
+    )
 
 
 def read_reply(call: CallRecord, reply: type[Reply]) -> Reply | Rejection:
@@ -251,9 +260,13 @@ def _in_words(error: openai.APIError, url: str, model: str) -> InputError:
         case openai.PermissionDeniedError():
             return InputError(f"{url} does not permit this: {_short(error)}", "check the key's rights")
         case openai.NotFoundError():
-            return InputError(f"{url} does not know model {model!r} or this path: {_short(error)}", "check --model and --base-url")
+            return InputError(
+                f"{url} does not know model {model!r} or this path: {_short(error)}", "check --model and --base-url"
+            )
         case openai.RateLimitError():
-            return InputError(f"{url} limits the rate or the quota: {_short(error)}", "wait, then go on with mine --resume")
+            return InputError(
+                f"{url} limits the rate or the quota: {_short(error)}", "wait, then go on with mine --resume"
+            )
         case openai.APITimeoutError():
             return InputError(f"{url} did not answer in time", "is the server up? then go on with mine --resume")
         case openai.APIConnectionError():

@@ -1,4 +1,4 @@
-"""How the mock writer composes and changes expressions: a grammar of common ideas, and mutations of what it is shown."""
+"""How the mock writer composes and changes expressions: a grammar of common ideas, and mutations of the known."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ _IDEAS: Mapping[str, Callable[[Rng, int], str]] = {
     "surprise": _surprise,
     "volatility": lambda r, m: f"ts_std(returns, {window(r, 5, m)})",
     "volatility change": lambda r, m: "ts_std(returns, {}) / ts_std(returns, {})".format(*_pair(r, m)),
-    "price and volume": lambda r, m: f"ts_corr({pick(r, ['close', 'returns', 'high'])}, {pick(r, ['volume', 'amount'])}, {window(r, 8, m)})",
+    "price and volume": lambda r, m: (
+        f"ts_corr({pick(r, ['close', 'returns', 'high'])}, {pick(r, ['volume', 'amount'])}, {window(r, 8, m)})"
+    ),
     "place in the range": lambda r, m: f"ts_scale({pick(r, list(SERIES[:3]))}, {window(r, 5, m)})",
     "trend": lambda r, m: f"ts_slope({pick(r, ['close', 'volume'])}, {window(r, 5, m)}) / {pick(r, ['close', 'open'])}",
     "risk-adjusted return": lambda r, m: f"ts_ir(returns, {window(r, 8, m)})",

@@ -47,5 +47,16 @@ def _is_level(node: Node) -> bool:
     """Whether the value carries the asset's own scale: a price or volume that is only smoothed or ranked by size."""
     if not isinstance(node, Call):
         return True
-    smoothing = ("ts_mean", "ts_ema", "ts_median", "ts_decay_linear", "ts_sum", "ts_max", "ts_min", "cs_rank", "cs_zscore", "neg")
+    smoothing = (
+        "ts_mean",
+        "ts_ema",
+        "ts_median",
+        "ts_decay_linear",
+        "ts_sum",
+        "ts_max",
+        "ts_min",
+        "cs_rank",
+        "cs_zscore",
+        "neg",
+    )
     return node.op in smoothing and _is_level(node.args[0])

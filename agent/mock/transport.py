@@ -29,9 +29,7 @@ def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
             "object": "chat.completion",
             "created": 0,
             "model": body["model"],
-            "choices": [
-                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-            ],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
             "usage": {
                 "prompt_tokens": prompt,
                 "completion_tokens": len(text) // 4,

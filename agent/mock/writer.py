@@ -62,13 +62,17 @@ def writer_reply(system: str, user: str, rng: Rng, *, repairing: bool) -> str:
 
 
 def _json(name: str, expression: str, parents: list[str]) -> str:
-    rationale = f"Simulated model: the idea is {name}. Assets that stand out by it are expected to go on earning differently."
+    rationale = (
+        f"Simulated model: the idea is {name}. Assets that stand out by it are expected to go on earning differently."
+    )
     return json.dumps({"name": name, "expression": expression, "rationale": rationale, "parents": parents})
 
 
 def _idea(user: str, rng: Rng) -> tuple[str, str, list[str]]:
     longest = _longest(user)
-    known = [(shown, e) for shown in read_examples(user, "What worked") if isinstance(e := _read(shown.text), Expression)]
+    known = [
+        (shown, e) for shown in read_examples(user, "What worked") if isinstance(e := _read(shown.text), Expression)
+    ]
     wrong = [
         (shown, e)
         for shown in read_examples(user, "What failed")

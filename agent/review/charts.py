@@ -124,9 +124,7 @@ def ic_chart(review: Review) -> str:
             title="Rank IC over time",
             description=f"Mean over the last {window} bars, with a band of two standard errors.",
             times=review.times,
-            lines=[
-                svg.Line(f"mean of {window_words(review.times, window)}, ± 2 standard errors", mean, "c1")
-            ],
+            lines=[svg.Line(f"mean of {window_words(review.times, window)}, ± 2 standard errors", mean, "c1")],
             ribbons=[svg.Ribbon(mean - 2 * error, mean + 2 * error, "c1")],
             spans=spans,
             references=levels,
@@ -220,8 +218,7 @@ def _segments(review: Review) -> list[tuple[int, int, str]]:
 def segment_spans(review: Review, *, labels: bool = True) -> list[svg.Span]:
     """Return train, embargo and validation as spans."""
     spans = [
-        svg.Span(start, stop, f"seg-{name}", name.upper() if labels else "")
-        for start, stop, name in _segments(review)
+        svg.Span(start, stop, f"seg-{name}", name.upper() if labels else "") for start, stop, name in _segments(review)
     ]
     start, stop = min(review.train_end, len(review.times)), min(review.validation_start, len(review.times))
     if start < stop:
@@ -259,6 +256,4 @@ def window_words(times: TimeArray, window: int) -> str:
     hours = float((times[-1] - times[0]) / np.timedelta64(1, "h")) / (len(times) - 1) * window
     if hours >= 48:
         return f"{window} bars ({hours / 24:,.0f} days)"
-    return (
-        f"{window} bars ({hours:,.0f} hours)" if hours >= 2 else f"{window} bars ({hours * 60:,.0f} minutes)"
-    )
+    return f"{window} bars ({hours:,.0f} hours)" if hours >= 2 else f"{window} bars ({hours * 60:,.0f} minutes)"

@@ -293,9 +293,7 @@ def compound(returns: FloatArray) -> FloatArray:
     return np.asarray(np.cumprod(growth) - 1.0, dtype=np.float64)
 
 
-def likelihood_histogram(
-    values: FloatArray, threshold: float, *, bins: int = 60
-) -> LikelihoodHistogram | None:
+def likelihood_histogram(values: FloatArray, threshold: float, *, bins: int = 60) -> LikelihoodHistogram | None:
     """Bin log-likelihoods (any shape, nats, NaN ignored) for the report; None when nothing is finite.
 
     The left tail of a market's likelihood is very long: values below the 0.2 % quantile (or below a

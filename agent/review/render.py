@@ -64,9 +64,7 @@ def write_report(html: str, path: Path) -> Path:
         scratch.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(
-            f"cannot write the report {path}: {reason}", "is the disk full or read-only?"
-        ) from error
+        raise InputError(f"cannot write the report {path}: {reason}", "is the disk full or read-only?") from error
     finally:
         _discard(scratch)
     return path

@@ -162,9 +162,7 @@ def bar_chart(
                 f'height="{max(foot - top, 0.6):.1f}"><title>{_text(tip)}</title></rect>'
             )
     for group, label in enumerate(labels):
-        parts.append(
-            f'<text class="tick" x="{frame.x(group):.1f}" y="{frame.base + 17:.1f}">{_text(label)}</text>'
-        )
+        parts.append(f'<text class="tick" x="{frame.x(group):.1f}" y="{frame.base + 17:.1f}">{_text(label)}</text>')
     if axis:
         middle = (frame.left + width - frame.right) / 2
         parts.append(f'<text class="tick" x="{middle:.1f}" y="{frame.base + 35:.1f}">{_text(axis)}</text>')
@@ -291,10 +289,7 @@ def _line(line: Line, values: FloatArray, frame: Frame) -> str:
     if not line.fill:
         return drawn
     foot = frame.y(max(0.0, frame.y_range[0]))
-    closed = [
-        f"M{p[0].split(',')[0]},{foot:.1f} L{' L'.join(p)} L{p[-1].split(',')[0]},{foot:.1f} Z"
-        for p in pieces
-    ]
+    closed = [f"M{p[0].split(',')[0]},{foot:.1f} L{' L'.join(p)} L{p[-1].split(',')[0]},{foot:.1f} Z" for p in pieces]
     return f'<path class="area {line.css}" d="{" ".join(closed)}"/>{drawn}'
 
 

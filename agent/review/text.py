@@ -6,9 +6,7 @@ import re
 
 # Neither HTML nor XML can hold these: control characters, half surrogates, non-characters. Characters that
 # turn the reading direction can make a factor look like another one, so they are shown as replaced too.
-_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
-)
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 MAX_TEXT = 4000
 
 

@@ -295,9 +295,7 @@ def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, 
     columns = (("rank_ic", "ic"), ("ic_ir", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
     table = []
     for row in rows:
-        cells = [
-            number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)
-        ]
+        cells = [number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)]
         cells.append(number(row.validation.get("turnover"), "percent"))
         cells.append(number(row.dsr, "probability"))
         table.append((row, verdict_words(row.verdict), cells))

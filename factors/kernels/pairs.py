@@ -66,7 +66,7 @@ def pairs(x: FloatArray, y: FloatArray, d: int, mode: int) -> FloatArray:
 
 @njit(cache=True)
 def recursive(x: FloatArray, alpha: float, warm: int) -> FloatArray:
-    """y = alpha x + (1 - alpha) y', from the first finite value on; restarts after a NaN. (N, T) to (N, T).
+    """Y = alpha x + (1 - alpha) y', from the first finite value on; restarts after a NaN. (N, T) to (N, T).
 
     NaN until `warm` finite values stand in a row.
     """

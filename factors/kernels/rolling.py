@@ -1,7 +1,7 @@
 """Rolling statistics of one series.
 
-Each value is computed from its own window, never from a running total: what lies outside the window cannot change it by a
-bit, and cancellation cannot build up. A window with a NaN, or not yet full, gives NaN.
+Each value is computed from its own window, never from a running total: what lies outside the window cannot change it
+by a bit, and cancellation cannot build up. A window with a NaN, or not yet full, gives NaN.
 """
 
 from __future__ import annotations

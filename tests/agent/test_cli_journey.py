@@ -89,9 +89,7 @@ def test_same_question_same_answer(home: Path, capsys: pytest.CaptureFixture[str
         ("log(0 - close)", "NaN"),
     ],
 )
-def test_a_bad_factor_is_refused_in_words(
-    home: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
-) -> None:
+def test_a_bad_factor_is_refused_in_words(home: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:
     assert says.lower() in refused(capsys, "eval", text, "--data", "toy").lower()
 
 
@@ -103,7 +101,15 @@ def test_import_wide_and_long_and_refuse_bad_rows(home: Path, capsys: pytest.Cap
         close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, 50)))
         frames.append(
             pd.DataFrame(
-                {"time": times, "ticker": symbol, "o": close, "h": close * 1.01, "l": close * 0.99, "last": close, "v": 5.0}
+                {
+                    "time": times,
+                    "ticker": symbol,
+                    "o": close,
+                    "h": close * 1.01,
+                    "l": close * 0.99,
+                    "last": close,
+                    "v": 5.0,
+                }
             )
         )
     long = pd.concat(frames)
@@ -125,7 +131,9 @@ def test_one_asset_cross_section_is_refused_with_the_way_out(home: Path, capsys:
     assert "timeseries" in refused(capsys, "eval", "cs_rank(close)", "--data", "three")
 
 
-def test_no_workspace_no_data_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_workspace_no_data_no_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert "alphaglow init" in refused(capsys, "data", "show")
     run(capsys, "init", "w")

@@ -25,9 +25,7 @@ def corpora(tmp_path: Path) -> Path:
         "Alpha#1: (-1 * correlation(rank(open), rank(volume), 10))\n"
         "#Alpha#2: rank(IndNeutralize(close, IndClass.sector))\n"
     )
-    (folder / "gtja_alpha191.txt").write_text(
-        "Alpha1 MEAN(CLOSE,6)/CLOSE\nAlpha2 MEAN(HGIH,6)\nAlpha1 STD(CLOSE,6)\n"
-    )
+    (folder / "gtja_alpha191.txt").write_text("Alpha1 MEAN(CLOSE,6)/CLOSE\nAlpha2 MEAN(HGIH,6)\nAlpha1 STD(CLOSE,6)\n")
     (folder / "qlib_alpha158.json").write_text(json.dumps({"KMID": "($close-$open)/$open"}))
     (folder / "README.md").write_text("not a corpus")
     return folder
@@ -88,9 +86,7 @@ def test_the_published_corpora(shared_corpora: Path, tmp_path: Path) -> None:
             assert entry.message, entry.name
 
 
-def test_the_starter_in_the_repository_is_the_one_these_corpora_make(
-    shared_corpora: Path, tmp_path: Path
-) -> None:
+def test_the_starter_in_the_repository_is_the_one_these_corpora_make(shared_corpora: Path, tmp_path: Path) -> None:
     committed = Path(__file__).resolve().parents[2] / "knowledge.db"
     if not committed.is_file():
         pytest.skip("no knowledge.db here: run `make starter CORPORA=...`")

@@ -31,9 +31,7 @@ from market.panel import OHLCV, Panel
 def make_panel(level: float = 100.0, bars: int = 50) -> Panel:
     times = np.datetime64("2024-01-01", "ns") + np.arange(bars) * np.timedelta64(1, "h")
     values = np.full((bars, 2), level)
-    return Panel(
-        times, ("AAA", "BBB"), dict.fromkeys(OHLCV, values), np.ones((bars, 2), bool), np.timedelta64(1, "h")
-    )
+    return Panel(times, ("AAA", "BBB"), dict.fromkeys(OHLCV, values), np.ones((bars, 2), bool), np.timedelta64(1, "h"))
 
 
 @pytest.fixture
@@ -121,9 +119,7 @@ def test_a_failed_attempt_leaves_nothing(kb: KnowledgeBase, run: RunRecord) -> N
 
 
 def test_trials_count_every_run_on_the_panel_and_no_other(kb: KnowledgeBase, run: RunRecord) -> None:
-    assert kb.trials(run.panel_id).sharpe_variance == pytest.approx(1 / 50), (
-        "nothing scored: estimation error"
-    )
+    assert kb.trials(run.panel_id).sharpe_variance == pytest.approx(1 / 50), "nothing scored: estimation error"
     other = make_panel(7.0)
     kb.register_dataset(other)
     second = kb.create_run(run.panel_id, {}, 6)

@@ -53,17 +53,13 @@ def test_histogram_counts_every_finite_value(values: np.ndarray, threshold: floa
         assert not np.isfinite(bounded).any()
         return
     assert made.counts.sum() == np.isfinite(bounded).sum()
-    ElementTree.fromstring(
-        svg.histogram("t", "d", made.edges, made.counts, threshold=made.threshold, axis="nats")
-    )
+    ElementTree.fromstring(svg.histogram("t", "d", made.edges, made.counts, threshold=made.threshold, axis="nats"))
 
 
 def test_histogram_draws_the_threshold_and_splits_colours_there() -> None:
     made = likelihood_histogram(np.random.default_rng(1).normal(size=5000), -1.0)
     assert made is not None
-    tree = ElementTree.fromstring(
-        svg.histogram("t", "d", made.edges, made.counts, threshold=-1.0, axis="nats")
-    )
+    tree = ElementTree.fromstring(svg.histogram("t", "d", made.edges, made.counts, threshold=-1.0, axis="nats"))
     line = next(node for node in tree.findall("line") if node.attrib["class"] == "threshold")
     x = float(line.attrib["x1"])
     bars = [node for node in tree.findall("rect") if float(node.attrib["y"]) > 20]
@@ -86,9 +82,7 @@ def test_single_point_is_a_visible_dot_and_gaps_break_the_line() -> None:
     chart = svg.LineChart("t", "d", hours(1), [svg.Line("a", np.array([0.3]))])
     assert "line c1 dot" in svg.line_chart(chart)
     chart = svg.LineChart("t", "d", hours(6), [svg.Line("a", np.array([1, 2, np.nan, np.nan, 3, 4.0]))])
-    path = next(
-        n for n in ElementTree.fromstring(svg.line_chart(chart)).findall("path") if "," in n.attrib["d"][8:]
-    )
+    path = next(n for n in ElementTree.fromstring(svg.line_chart(chart)).findall("path") if "," in n.attrib["d"][8:])
     assert path.attrib["d"].count("M") == 2
 
 

@@ -29,9 +29,7 @@ from agent.review.data import (
 from agent.review.render import render_factor, render_run, write_report
 from market.errors import InputError
 
-HOSTILE = (
-    "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
-)
+HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
 SEGMENT: dict[str, object] = {
     "n_bars": 16800,
     "start": "2022-01-01T00:00:00",
@@ -144,12 +142,8 @@ def make_run(best: Review | None = None, **changes: Any) -> RunReview:
         simulated_market=True,
         simulated_llm=True,
         factors=(
-            FactorRow(
-                "f:3f9a", "Quiet accumulation", "cs_rank(volume)", 3, "accepted", SEGMENT, SEGMENT, 0.973
-            ),
-            FactorRow(
-                "f:77b0", "Range reversal", "-ts_zscore(close, 20)", 2, "promising", SEGMENT, lower, 0.61
-            ),
+            FactorRow("f:3f9a", "Quiet accumulation", "cs_rank(volume)", 3, "accepted", SEGMENT, SEGMENT, 0.973),
+            FactorRow("f:77b0", "Range reversal", "-ts_zscore(close, 20)", 2, "promising", SEGMENT, lower, 0.61),
             FactorRow("f:0c4e", "Late momentum", "ts_delta(close, 5)", 1, "rejected", lower, lower, None),
         ),
         funnel=(
@@ -210,9 +204,7 @@ PAGES = {
     "factor": lambda: render_factor(make_review()),
     "run": lambda: render_run(make_run(make_review())),
     "empty run": lambda: render_run(
-        make_run(
-            factors=(), funnel=(), stops=(), ledger=(), lessons=(), settings={}, seconds={}, conclusion=""
-        )
+        make_run(factors=(), funnel=(), stops=(), ledger=(), lessons=(), settings={}, seconds={}, conclusion="")
     ),
 }
 
@@ -316,9 +308,7 @@ def test_hostile_text_stays_text() -> None:
 
 def test_long_history_stays_small() -> None:
     bars = 60_000
-    html = render_factor(
-        make_review(bars, critiques=[Critique(k, False, 1.0, "x" * 50_000) for k in range(80)])
-    )
+    html = render_factor(make_review(bars, critiques=[Critique(k, False, 1.0, "x" * 50_000) for k in range(80)]))
     assert len(html.encode("utf-8")) < 2_000_000
     row = FactorRow("f:1", "name", "cs_rank(close)", 1, "rejected", SEGMENT, SEGMENT)
     lessons = [LessonRow(1, "failure", "y" * 300)] * 3000
@@ -358,9 +348,7 @@ def test_series_must_match_the_times() -> None:
 def test_unknown_cost_is_never_zero() -> None:
     words = "".join(tree_of(render_run(make_run())).itertext())
     assert "unknown" in words
-    known = make_run(
-        ledger=(LedgerRow("writer", "m", 1, 5, 5, 0.5, 1.0), LedgerRow("judge", "m", 1, 5, 5, 0.25, 1.0))
-    )
+    known = make_run(ledger=(LedgerRow("writer", "m", 1, 5, 5, 0.5, 1.0), LedgerRow("judge", "m", 1, 5, 5, 0.25, 1.0)))
     assert "$0.7500" in render_run(known)
 
 

@@ -58,9 +58,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("created", sa.String(), nullable=False),
         sa.Column("finished", sa.String(), nullable=True),
-        sa.CheckConstraint(
-            "status IN ('running', 'interrupted', 'finished', 'budget')", name="ck_runs_status"
-        ),
+        sa.CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", name="ck_runs_status"),
         sa.ForeignKeyConstraint(["panel_id"], ["datasets.panel_id"], name="fk_runs_panel_id_datasets"),
         sa.PrimaryKeyConstraint("seq", name="pk_runs"),
         sa.UniqueConstraint("id", name="uq_runs_id"),
