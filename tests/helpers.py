@@ -1,0 +1,34 @@
+"""Small panels for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from market.panel import FloatArray, Panel
+
+
+def random_panel(bars: int = 120, assets: int = 12, seed: int = 0, *, gaps: float = 0.0) -> Panel:
+    """A random-walk panel; with `gaps`, that share of bars is missing for an asset."""
+    rng = np.random.default_rng(seed)
+    close = 50 * np.exp(np.cumsum(rng.normal(0, 0.01, (bars, assets)), axis=0))
+    opened = close * np.exp(rng.normal(0, 0.004, close.shape))
+    high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0, 0.004, close.shape)))
+    low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0, 0.004, close.shape)))
+    fields = {"open": opened, "high": high, "low": low, "close": close, "volume": np.exp(rng.normal(8, 1, close.shape))}
+    missing = rng.random(close.shape) < gaps
+    fields = {name: np.where(missing, np.nan, values) for name, values in fields.items()}
+    return make_panel(fields)
+
+
+def make_panel(fields: dict[str, FloatArray], bar: str = "h", **options: object) -> Panel:
+    """A panel from (T, N) fields, hourly from 2024-01-01."""
+    bars, assets = fields["close"].shape
+    step = np.timedelta64(1, bar).astype("timedelta64[ns]")
+    return Panel(
+        times=np.datetime64("2024-01-01", "ns") + step * np.arange(bars),
+        assets=tuple(f"A{i:02d}" for i in range(assets)),
+        fields=fields,
+        universe=np.isfinite(fields["close"]),
+        bar=step,
+        **options,  # type: ignore[arg-type]  # the panel's own keywords
+    )
