@@ -1,0 +1,261 @@
+"""The language: what is read, what is refused and how, and that text and tree are one thing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from factors.canonical import canonical, to_text
+from factors.corpora import read_corpus
+from factors.engine import evaluate
+from factors.features import STATE_FEATURES
+from factors.parse import parse
+from factors.reading import read_aloud
+from factors.table import OPERATORS, describe, prompt_table
+from factors.tree import Call, Expression, Field, Node, Number
+from market.errors import Rejection
+from tests.helpers import random_panel
+
+WIDE = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns", "cap", "sector", "industry", "subindustry")
+
+
+def read(text: str, **options: object) -> Expression:
+    expression = parse(text, **options)  # type: ignore[arg-type]
+    assert isinstance(expression, Expression), expression
+    return expression
+
+
+def refusal(text: str, **options: object) -> Rejection:
+    rejection = parse(text, **options)  # type: ignore[arg-type]
+    assert isinstance(rejection, Rejection), rejection
+    return rejection
+
+
+@pytest.mark.parametrize(
+    ("loose", "ours"),
+    [
+        ("zscore(close, 20) * rank(volume)", "cs_rank(volume) * ts_zscore(close, 20)"),
+        ("(close - SMA(close, 20)) / STD(close, 20)", "(close - ts_mean(close, 20)) / ts_std(close, 20)"),
+        ("(close - close_lag_5) / close_lag_5", "(close - ts_delay(close, 5)) / ts_delay(close, 5)"),
+        ("Ts_Rank(volume, 5) && 1 < 2", None),
+        ("rolling_mean($close, window=10)", "ts_mean(close, 10)"),
+        ("max(high, 20)", "ts_max(high, 20)"),
+        ("max(high, close)", "max(close, high)"),
+        ("max(returns, 0)", "max(0, returns)"),
+        ("atr(14)", "atr(high, low, close, 14)"),
+        ("rsi(14)", "rsi(close, 14)"),
+        ("diff(close)", "ts_delta(close, 1)"),
+        ("close ** 2", "power(close, 2)"),
+        ("close > open ? 1 : -1", "if_else(open < close, 1, -1)"),
+        ("scale(close, 2)", "2 * cs_scale(close)"),
+    ],
+)
+def test_loose_forms_are_translated(loose: str, ours: str | None) -> None:
+    if ours is None:
+        assert refusal(loose).code == "type"
+    else:
+        assert read(loose).text == ours
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("close - open", "-1 * (open - close)"),
+        ("close + open", "open + close"),
+        ("close * 2 * 3", "close * 2 * 3.0"),
+        ("close > open", "open < close"),
+        ("--close", "close"),
+        ("close / -1", "-close"),
+        ("-ts_mean(-close, 5)", "ts_mean(close, 5)"),
+        ("ts_corr(close, volume, 5)", "ts_corr(volume, close, 5)"),
+        ("2 * 3 * close", "6 * close"),
+        ("close - -open", "open + close"),
+        ("0 - close", "-close"),
+    ],
+)
+def test_equal_meanings_have_one_identity_and_equal_values(one: str, other: str) -> None:
+    first, second = read(one), read(other)
+    assert first.id == second.id
+    panel = random_panel(30)
+    np.testing.assert_array_equal(evaluate(first, panel).values, evaluate(second, panel).values)
+
+
+@pytest.mark.parametrize(("one", "other"), [("close - open", "open - close"), ("ts_beta(close, open, 5)", "ts_beta(open, close, 5)")])
+def test_different_meanings_have_different_identities(one: str, other: str) -> None:
+    assert read(one).id != read(other).id
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "helps"),
+    [
+        ("", "empty", "looks like"),
+        ("ts_meen(close, 5)", "unknown_operator", "ts_mean"),
+        ("ts_mean(clsoe, 5)", "unknown_field", "close"),
+        ("ts_mean(close)", "arity", "ts_mean(x, d)"),
+        ("ts_mean(close, -5)", "window", "another"),
+        ("ts_mean(close, 0)", "window", "another"),
+        ("ts_mean(close, 10001)", "window", "another"),
+        ("ts_mean(close, 2.5)", "window", "round"),
+        ("ts_std(close, 1)", "window", "longer"),
+        ("ts_mean(close, open)", "type", "ts_mean(x, d)"),
+        ("ts_delay(close, -1)", "look_ahead", "past"),
+        ("shift(close, -1)", "look_ahead", "past"),
+        ("close[1]", "bad_character", "letters"),
+        ("close.__class__", "unknown_field", "fields"),
+        ("__import__('os').system('ls')", "bad_character", "letters"),
+        ("f'{close}'", "bad_character", "letters"),
+        ("clоse", "bad_character", "letters"),  # a Cyrillic o
+        ("close\x00", "bad_character", "letters"),
+        ("1e999 * close", "bad_number", "smaller"),
+        ("nan + close", "bad_number", "missing"),
+        ("42", "type", "field"),
+        ("if_else(close, 1, 2)", "type", "close > open"),
+        ("close < open < high", "syntax", "&"),
+        ("(close", "syntax", "parenthes"),
+        ("close)", "syntax", "end"),
+        ("close open", "syntax", "end"),
+        ("ts_mean(close, 20d)", "window", "bars"),
+        ("group_neutralize(close, sector)", "unknown_field", "groups"),
+        ("group_neutralize(close, open)", "type", "sector"),
+        ("ts_quantile(close, 5, 2)", "bad_number", "ts_quantile"),
+        ("IndClass.sector", "unknown_field", "groups"),
+    ],
+)
+def test_refusals_name_the_fault_and_the_way_out(text: str, code: str, helps: str) -> None:
+    rejection = refusal(text)
+    assert rejection.code == code
+    assert helps in rejection.hint
+    if rejection.position is not None:
+        drawing = rejection.message.splitlines()
+        assert drawing[-1].strip() == "^"
+
+
+def test_the_caret_stands_under_the_fault() -> None:
+    rejection = refusal("ts_mean(close, 5) + ts_meen(close, 5)")
+    _, text, caret = rejection.message.splitlines()
+    assert text[caret.index("^") :].startswith("ts_meen")
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    ["(" * 10**6, "-" * 10**6 + "close", "(" * 900 + "close" + ")" * 900, "-" * 1000 + "close", "abs(" * 400 + "close" + ")" * 400,
+     "+".join(["close"] * 400), "close" + "^2" * 500, "a" * 10**6, "1" * 1999, "close?" * 300, "!" * 1500 + "close", "not " * 400 + "close"],
+)  # fmt: skip
+def test_bombs_are_one_quick_refusal(bomb: str) -> None:
+    started = time.perf_counter()
+    assert isinstance(parse(bomb), Rejection)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_durations_resolve_by_the_bar() -> None:
+    assert read("ts_mean(close, 2d)", bar=np.timedelta64(1, "h")).text == "ts_mean(close, 48)"
+    assert read("ts_mean(close, 4h)", bar=np.timedelta64(1, "h")).text == "ts_mean(close, 4)"
+    assert refusal("ts_mean(close, 90min)", bar=np.timedelta64(1, "h")).code == "window"
+
+
+@pytest.mark.parametrize(
+    ("text", "lookback"),
+    [("close", 0), ("returns", 1), ("ts_delay(close, 5)", 5), ("ts_mean(returns, 5)", 5), ("adv20", 19), ("ts_mean(ts_mean(close, 5), 5)", 8)],
+)
+def test_lookback(text: str, lookback: int) -> None:
+    assert read(text).lookback == lookback
+
+
+@pytest.mark.parametrize(
+    ("file", "least"), [("worldquant_alpha101.txt", 101), ("qlib_alpha158.json", 158), ("gtja_alpha191.txt", 181)]
+)
+def test_published_factors_translate_and_come_back(shared_corpora: Path, file: str, least: int) -> None:
+    factors = read_corpus(shared_corpora / file)
+    done = 0
+    for factor in factors:
+        result = parse(factor.text, fields=WIDE, dialect=factor.dialect)
+        if isinstance(result, Rejection):
+            assert result.message
+            assert result.hint
+            continue
+        done += 1
+        assert read(result.text, fields=WIDE, dialect="native").root == result.root
+    assert done >= least
+
+
+def test_worldquant_argmax_counts_from_the_oldest() -> None:
+    panel = random_panel(30)
+    values = evaluate(read("Ts_ArgMax(close, 5.7)", dialect="worldquant"), panel).values
+    window = panel["close"][20:25, 3]
+    assert values[24, 3] == np.argmax(window) + 1
+
+
+def test_a_dialect_says_where_meanings_differ() -> None:
+    assert any("oldest" in note for note in read("IdxMax($close, 5)", dialect="qlib").notes)
+    assert any("0.9" in note for note in read("WMA(CLOSE,5)", dialect="gtja").notes)
+
+
+def leaf() -> st.SearchStrategy[Node]:
+    return st.sampled_from(["close", "open", "volume", "adv20", "returns"]).map(Field)
+
+
+def trees() -> st.SearchStrategy[Node]:
+    names = sorted(name for name, op in OPERATORS.items() if op.family != "group")
+
+    def call(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+        def build(name: str) -> st.SearchStrategy[Node]:
+            literals = {
+                "number": st.sampled_from([Number(0.5)]),
+                "window": st.integers(5, 300).map(lambda d: Number(float(d))),
+                "bool": st.tuples(children, children).map(lambda pair: Call("lt", pair)),
+            }
+            args = [literals.get(p.kind, children if name.startswith(("ts", "cs")) else st.one_of(children, number)) for p in OPERATORS[name].params]
+            return st.tuples(*args).map(lambda found: Call(name, found))
+
+        number = st.one_of(st.integers(-5, 5), st.floats(-1e9, 1e9)).map(lambda v: Number(float(v)))
+        return st.sampled_from(names).flatmap(build)
+
+    return st.recursive(leaf(), call, max_leaves=12)
+
+
+@settings(max_examples=400, deadline=None)
+@given(trees())
+def test_printing_and_reading_are_inverse(tree: Node) -> None:
+    root = canonical(tree)
+    again = parse(to_text(root), dialect="native")
+    if isinstance(again, Rejection):
+        # Folding may leave a number alone, or a number where a series is asked; nothing else.
+        assert again.code in ("type", "too_deep"), (to_text(root), again)
+    else:
+        assert again.root == root
+        assert canonical(root) == root
+        assert read_aloud(again)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.text(max_size=80))
+def test_any_text_is_an_answer_and_never_a_crash(text: str) -> None:
+    assert isinstance(parse(text), (Expression, Rejection))
+
+
+PIECES = ["close", "open", "ts_mean", "rank", "(", ")", ",", "5", "-", "*", "<", "?", ":", "!", "&", "^", "1e5", "$", "20d", "not", " "]
+
+
+@settings(max_examples=3000, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"]))
+def test_any_mixture_of_words_is_an_answer(text: str, dialect: str) -> None:
+    found = parse(text, dialect=dialect)  # type: ignore[arg-type]
+    if isinstance(found, Expression):
+        assert read(found.text, dialect="native").root == found.root
+
+
+def test_the_table_documents_every_operator() -> None:
+    prompt = prompt_table()
+    for name, operator in OPERATORS.items():
+        assert operator.signature in prompt
+        assert operator.summary in describe(name)
+
+
+def test_the_sixteen_features_are_expressions_of_the_language() -> None:
+    assert len(STATE_FEATURES) == 16
+    assert all(read(feature.text, dialect="native").lookback <= 20 for feature in STATE_FEATURES)
