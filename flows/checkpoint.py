@@ -46,7 +46,9 @@ def load_gate(path: Path) -> RegimeGate:
     except FileNotFoundError as error:
         raise InputError(f"no gate at {path}", "train one: alphaglow gate train") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} is not a gate: {str(error).splitlines()[0][:120]}", "train it again") from error
+        raise InputError(
+            f"{path} is not a gate: {(str(error) or type(error).__name__).splitlines()[0][:120]}", "train it again"
+        ) from error
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise InputError(f"{path} was written by another version of alphaglow", "train it again: alphaglow gate train")
     config = TrainConfig(**document["config"])

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from flows import transforms
 
@@ -81,9 +82,11 @@ class AffineCoupling(nn.Module):
         super().__init__()
         self.kept = dim // 2
         moved = dim - self.kept
-        self.net = nn.Sequential(
-            nn.Linear(self.kept, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * moved)
+        # skip_init: the default initialisation would draw from torch's global random state.
+        first, second, last = (
+            skip_init(nn.Linear, *shape) for shape in ((self.kept, hidden), (hidden, hidden), (hidden, 2 * moved))
         )
+        self.net = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), last)
         _initialize(self.net, generator)
 
     def _parts(self, kept: Tensor) -> tuple[Tensor, Tensor]:

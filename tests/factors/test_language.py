@@ -21,7 +21,20 @@ from factors.tree import Call, Expression, Field, Node, Number
 from market.errors import Rejection
 from tests.helpers import random_panel
 
-WIDE = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns", "cap", "sector", "industry", "subindustry")
+WIDE = (
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "vwap",
+    "amount",
+    "returns",
+    "cap",
+    "sector",
+    "industry",
+    "subindustry",
+)
 
 
 def read(text: str, **options: object) -> Expression:
@@ -85,7 +98,9 @@ def test_equal_meanings_have_one_identity_and_equal_values(one: str, other: str)
     np.testing.assert_array_equal(evaluate(first, panel).values, evaluate(second, panel).values)
 
 
-@pytest.mark.parametrize(("one", "other"), [("close - open", "open - close"), ("ts_beta(close, open, 5)", "ts_beta(open, close, 5)")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("close - open", "open - close"), ("ts_beta(close, open, 5)", "ts_beta(open, close, 5)")]
+)
 def test_different_meanings_have_different_identities(one: str, other: str) -> None:
     assert read(one).id != read(other).id
 
@@ -160,7 +175,14 @@ def test_durations_resolve_by_the_bar() -> None:
 
 @pytest.mark.parametrize(
     ("text", "lookback"),
-    [("close", 0), ("returns", 1), ("ts_delay(close, 5)", 5), ("ts_mean(returns, 5)", 5), ("adv20", 19), ("ts_mean(ts_mean(close, 5), 5)", 8)],
+    [
+        ("close", 0),
+        ("returns", 1),
+        ("ts_delay(close, 5)", 5),
+        ("ts_mean(returns, 5)", 5),
+        ("adv20", 19),
+        ("ts_mean(ts_mean(close, 5), 5)", 8),
+    ],
 )
 def test_lookback(text: str, lookback: int) -> None:
     assert read(text).lookback == lookback
@@ -209,7 +231,10 @@ def trees() -> st.SearchStrategy[Node]:
                 "window": st.integers(5, 300).map(lambda d: Number(float(d))),
                 "bool": st.tuples(children, children).map(lambda pair: Call("lt", pair)),
             }
-            args = [literals.get(p.kind, children if name.startswith(("ts", "cs")) else st.one_of(children, number)) for p in OPERATORS[name].params]
+            args = [
+                literals.get(p.kind, children if name.startswith(("ts", "cs")) else st.one_of(children, number))
+                for p in OPERATORS[name].params
+            ]
             return st.tuples(*args).map(lambda found: Call(name, found))
 
         number = st.one_of(st.integers(-5, 5), st.floats(-1e9, 1e9)).map(lambda v: Number(float(v)))
@@ -238,11 +263,36 @@ def test_any_text_is_an_answer_and_never_a_crash(text: str) -> None:
     assert isinstance(parse(text), (Expression, Rejection))
 
 
-PIECES = ["close", "open", "ts_mean", "rank", "(", ")", ",", "5", "-", "*", "<", "?", ":", "!", "&", "^", "1e5", "$", "20d", "not", " "]
+PIECES = [
+    "close",
+    "open",
+    "ts_mean",
+    "rank",
+    "(",
+    ")",
+    ",",
+    "5",
+    "-",
+    "*",
+    "<",
+    "?",
+    ":",
+    "!",
+    "&",
+    "^",
+    "1e5",
+    "$",
+    "20d",
+    "not",
+    " ",
+]
 
 
 @settings(max_examples=3000, deadline=None)
-@given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"]))
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
+    st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"]),
+)
 def test_any_mixture_of_words_is_an_answer(text: str, dialect: str) -> None:
     found = parse(text, dialect=dialect)  # type: ignore[arg-type]
     if isinstance(found, Expression):

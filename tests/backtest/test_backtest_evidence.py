@@ -1,0 +1,117 @@
+"""Scorecards and verdicts: published numbers, what validation may tell, and what luck looks like."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+from backtest.engine import BacktestSpec
+from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, weigh
+from backtest.ic import forward_returns
+from backtest.scorecard import Scorecard, Scored, score
+from market.panel import FloatArray, Panel
+from market.split import Split, loop_panel, make_split
+from tests.helpers import random_panel
+
+
+@pytest.fixture(scope="module")
+def panel() -> Panel:
+    return random_panel(1200, 12, 3)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return make_split(1200, embargo=20)
+
+
+def scored(values: FloatArray, panel: Panel, split: Split, gate: FloatArray | None = None) -> Scored:
+    loop = loop_panel(panel, split)
+    gate = None if gate is None else gate[: len(loop.times)]
+    found = score(values[: len(loop.times)], loop, split, BacktestSpec(), gate=gate, rng=np.random.default_rng(0))
+    assert isinstance(found, Scored)
+    return found
+
+
+def foresight(panel: Panel, noise: float) -> FloatArray:
+    future = np.nan_to_num(forward_returns(panel, 1))
+    return future + noise * np.random.default_rng(4).normal(size=panel.shape)
+
+
+def test_deflated_sharpe_of_the_published_example() -> None:
+    # Bailey & López de Prado (2014), the numerical example: SR 2.5 a year, 1250 days, 100 trials of variance 1/2.
+    per_day = 2.5 / math.sqrt(250)
+    found = deflated_sharpe(per_day, 1250, -3.0, 10.0, Trials(100, 0.5 / 250))
+    assert found == pytest.approx(0.9004, abs=5e-5)
+    assert expected_max_sharpe(Trials(100, 0.5 / 250)) == pytest.approx(0.1132, abs=5e-5)
+
+
+def test_more_trials_deflate_more() -> None:
+    values = [deflated_sharpe(0.1, 1000, 0, 3, Trials(n, 0.001)) for n in (1, 2, 10, 100, 10_000)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == probabilistic_sharpe(0.1, 0.0, 1000, 0, 3)
+
+
+def test_the_expected_maximum_is_that_of_simulated_luck() -> None:
+    draws = np.random.default_rng(0).normal(0, 0.03, (20_000, 50)).max(axis=1).mean()
+    assert expected_max_sharpe(Trials(50, 0.03**2)) == pytest.approx(draws, rel=0.02)
+
+
+def test_noise_is_not_accepted_and_foresight_is(panel: Panel, split: Split) -> None:
+    verdicts = [
+        weigh(scored(np.random.default_rng(seed).normal(size=panel.shape), panel, split), Trials(20, 1e-3)).verdict
+        for seed in range(10)
+    ]
+    assert verdicts == ["rejected"] * 10
+    evidence = weigh(scored(foresight(panel, 0.003), panel, split), Trials(20, 1e-3))
+    assert evidence.verdict == "accepted"
+    assert any("IC" in audit for audit in evidence.audits)
+
+
+def test_the_same_factor_falls_when_it_was_the_thousandth_try(panel: Panel, split: Split) -> None:
+    result = scored(foresight(panel, 0.05), panel, split)
+    few, many = (weigh(result, Trials(n, 0.01)) for n in (2, 100_000))
+    assert many.dsr < few.dsr
+    assert (few.verdict, many.verdict) == ("accepted", "promising")
+
+
+def test_a_wrong_sign_says_so(panel: Panel, split: Split) -> None:
+    evidence = weigh(scored(-foresight(panel, 0.003), panel, split), Trials(5, 1e-3))
+    assert "negate" in evidence.reasons[0]
+
+
+def test_reasons_hold_no_figure_of_validation(panel: Panel, split: Split) -> None:
+    for noise in (0.002, 0.02, 0.2):
+        result = scored(foresight(panel, noise), panel, split)
+        words = " ".join([*weigh(result, Trials(7, 1e-3)).reasons])
+        assert set(re.findall(r"\d+\.?\d*", words)) <= {"7", "0.95"}
+
+
+def test_scores_do_not_read_past_their_segment(panel: Panel, split: Split) -> None:
+    values = foresight(panel, 0.01)
+    loop = loop_panel(panel, split)
+    assert len(loop.times) == split.validation.stop
+    card = scored(values, panel, split).scorecard
+    late = {name: np.vstack([v[: split.train.stop], v[split.train.stop :] * 3]) for name, v in panel.fields.items()}
+    assert scored(values, panel.with_fields(late), split).scorecard.train.to_dict() == card.train.to_dict()
+
+
+def test_the_gate_is_shown_beside_its_placebos(panel: Panel, split: Split) -> None:
+    gate = (np.random.default_rng(9).random(panel.shape) > 0.1).astype(float)
+    card = scored(foresight(panel, 0.02), panel, split, gate).scorecard
+    for part in (card.train, card.validation):
+        assert math.isfinite(part.sharpe_gated)
+        assert math.isfinite(part.sharpe_vol_gated)
+        assert math.isfinite(part.sharpe_random_gated)
+        assert 0 <= part.shift_percentile <= 1
+        assert part.mean_exposure < 1
+
+
+def test_a_scorecard_survives_json(panel: Panel, split: Split) -> None:
+    card = scored(foresight(panel, 0.02), panel, split).scorecard
+    text = json.dumps(card.to_dict(), allow_nan=False)
+    assert Scorecard.from_dict(json.loads(text)).to_dict() == card.to_dict()
+    assert "holdout" not in text
