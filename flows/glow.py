@@ -84,7 +84,8 @@ class AffineCoupling(nn.Module):
         moved = dim - self.kept
         # skip_init: the default initialisation would draw from torch's global random state.
         first, second, last = (
-            skip_init(nn.Linear, *shape) for shape in ((self.kept, hidden), (hidden, hidden), (hidden, 2 * moved))
+            skip_init(nn.Linear, *shape)  # type: ignore[no-untyped-call]  # torch's own
+            for shape in ((self.kept, hidden), (hidden, hidden), (hidden, 2 * moved))
         )
         self.net = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), last)
         _initialize(self.net, generator)

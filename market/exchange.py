@@ -60,7 +60,9 @@ def fetch_ohlcv(
             like = [name for name in markets if name.split("/")[0] == unknown[0].split("/")[0]][:8]
             raise InputError(f"{exchange_id} has no {', '.join(unknown)}", f"it has {', '.join(like)}" if like else "")
         cache_dir.mkdir(parents=True, exist_ok=True)
-        frames = [_symbol(exchange, s, timeframe, step, start, end, cache_dir, progress) for s in symbols]
+        frames = [
+            _symbol(exchange, s, timeframe, step, start, end, cache_dir, progress) for s in dict.fromkeys(symbols)
+        ]
     except ccxt.AuthenticationError as error:
         raise InputError(f"{exchange_id} wants credentials: {_short(error)}") from error
     except ccxt.NetworkError as error:
@@ -119,19 +121,23 @@ def _symbol(
     progress: Callable[[str, int], None],
 ) -> pd.DataFrame:
     """Fetch one symbol page by page, beginning after what the cache holds."""
-    path = cache_dir / f"{symbol.replace('/', '-').replace(':', '_')}.{timeframe}.parquet"
+    # The start is part of the name: what an earlier, later-starting fetch left must not pass for the beginning.
+    stem = symbol.replace("/", "-").replace(":", "_")
+    path = cache_dir / f"{exchange.id}.{stem}.{timeframe}.{start}.parquet"
+    # A page past an empty stretch must be no longer than what the exchange answers at once, or bars are skipped.
+    page = min(_PAGE, int(exchange.feature_value(symbol, "fetchOHLCV", "limit", _PAGE) or _PAGE))
     known = pd.read_parquet(path) if path.is_file() else pd.DataFrame(columns=_COLUMNS, dtype="float64")
     known = known[(known["ts"] >= start) & (known["ts"] < end)] if len(known) else known
     cursor = int(known["ts"].max()) + step if len(known) else start
     pages = [known]
     while cursor < end:
-        rows = exchange.fetch_ohlcv(symbol, timeframe, since=cursor, limit=_PAGE)
+        rows = exchange.fetch_ohlcv(symbol, timeframe, since=cursor, limit=page)
         fresh = [row[:6] for row in rows if cursor <= row[0] < end]
         if not fresh:
             # Nothing here: a symbol listed later, or a halt. Step a page on until the end.
             if rows and rows[-1][0] >= end:
                 break
-            cursor += _PAGE * step
+            cursor += page * step
             continue
         pages.append(pd.DataFrame(fresh, columns=_COLUMNS).astype("float64"))
         cursor = int(fresh[-1][0]) + step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,8 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "volume": ("volume", "v", "vol", "base_volume"),
 }
 _KEYS = ("ts", "symbol")
+# What a file name says beside the symbol: BTCUSDT_1h, AAPL_data; but BTC_USDT is all symbol.
+_SUFFIX = re.compile(r"_(\d+(s|m|min|h|d|w|mo)|daily|hourly|data|ohlcv|candles|bars|prices)$", re.IGNORECASE)
 
 
 def import_files(
@@ -83,8 +86,11 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             frame: pd.DataFrame = pq.read_table(path).to_pandas()
-            return frame
-        return pd.read_csv(path)
+            # A frame saved with its times (or symbols) as the index keeps them there.
+            indexed = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
+            return frame.reset_index(names="ts" if frame.index.names == [None] else None) if indexed else frame
+        frame = pd.read_csv(path)
+        return frame.drop(columns=[c for c in frame.columns if str(c).startswith("Unnamed:")])
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty") from error
     except (pa.ArrowInvalid, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
@@ -117,6 +123,10 @@ def _from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str
         stamp = _find(frame, "ts", mapping) or str(frame.columns[0])
         field = _field(path) or "close"
         melted = frame.rename(columns={stamp: "ts"}).melt(id_vars="ts", var_name="symbol", value_name=field)
+        if field in parts:
+            raise InputError(f"{path} is a second file for {field}", "give one wide file a field")
+        if melted.duplicated(["ts", "symbol"]).any() or not pd.api.types.is_numeric_dtype(melted[field]):
+            raise InputError(f"{path} repeats a time or holds text", "mend the file: one row a time, numbers only")
         parts[field] = melted.assign(ts=parse_times(melted["ts"], path)).set_index(["ts", "symbol"])[field]
     absent = [name for name in OHLCV if name not in parts]
     if absent:
@@ -133,9 +143,15 @@ def _long(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.Dat
             f"{path} has no column for {', '.join(absent)}",
             f"map it with --column {absent[0]}=NAME; the file has {', '.join(map(str, frame.columns[:20]))}",
         )
-    renamed = frame.rename(columns={theirs: ours for ours, theirs in found.items() if theirs is not None})
+    names = {theirs: ours for ours, theirs in found.items() if theirs is not None}
+    names |= {theirs: ours for ours, theirs in mapping.items() if ours not in _ALIASES}
+    # A mapped column takes the place of one that already has the name (`close=Adj Close`).
+    taken = [c for c in frame.columns if c in names.values() and c not in names]
+    renamed = frame.drop(columns=taken).rename(columns=names)
     if found["symbol"] is None:
-        renamed = renamed.assign(symbol=path.stem.rsplit("_", 1)[0] if "_" in path.stem else path.stem)
+        renamed = renamed.assign(symbol=_SUFFIX.sub("", path.stem))
+    if renamed["symbol"].isna().any():
+        raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "mend the file")
     numbers = [
         c for c in renamed.columns if c in OHLCV or (c not in _KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
     ]
@@ -144,7 +160,9 @@ def _long(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.Dat
             renamed[column] = pd.to_numeric(renamed[column]).astype(np.float64)
         except (ValueError, TypeError) as error:
             raise InputError(f"{path}: column {found[column]!r} is not numeric: {error}") from error
-    extra = {c: str(c).strip().lower().replace(" ", "_") for c in numbers if c not in OHLCV}
+    extra = {c: re.sub(r"\W+", "_", str(c).strip().lower()) for c in numbers if c not in OHLCV}
+    if len({*extra.values(), *_ALIASES}) < len(extra) + len(_ALIASES):
+        raise InputError(f"{path}: two columns would have one name among {', '.join(sorted(extra.values()))}")
     kept = renamed[["ts", "symbol", *numbers]].rename(columns=extra)
     return kept.assign(ts=parse_times(kept["ts"], path), symbol=kept["symbol"].astype(str))
 
@@ -152,12 +170,19 @@ def _long(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.Dat
 def parse_times(column: pd.Series, path: Path) -> pd.Series:
     """Return UTC nanosecond times from ISO strings, datetimes, or epoch numbers in s, ms, us or ns."""
     if pd.api.types.is_numeric_dtype(column):
-        largest = float(column.abs().max()) if len(column) else 0.0
+        numbers = column.astype(np.float64).replace([np.inf, -np.inf], np.nan)
+        largest = float(numbers.abs().max()) if len(column) else 0.0
+        known = numbers.dropna()
+        if len(known) and known.between(19_000_101, 21_001_231).all() and (known % 1 == 0).all():
+            # 20240131 is a date: read as seconds, the whole file would lie in 1970.
+            days = pd.to_datetime(known.astype(np.int64).astype(str), format="%Y%m%d", errors="coerce", utc=True)
+            if days.notna().all():
+                return days.astype("datetime64[ns, UTC]").reindex(column.index)
         scale = 1_000_000_000 if largest < 1e11 else 1_000_000 if largest < 1e14 else 1_000 if largest < 1e17 else 1
-        if column.isna().any():
-            raise InputError(f"{path}: row {int(column.isna().argmax()) + 1} has no time", "mend the file")
-        nanoseconds = (column.astype(np.int64) * scale).to_numpy().astype("datetime64[ns]")
-        return pd.Series(nanoseconds, index=column.index).dt.tz_localize("UTC")
+        whole = (column.where(numbers.notna(), 0).astype(np.int64) * scale).to_numpy().astype("datetime64[ns]")
+        # No time stays no time; `check_ohlcv` names the row.
+        stamps = pd.Series(whole, index=column.index).dt.tz_localize("UTC")
+        return stamps.where(numbers.notna())
     try:
         return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]")
     except (ValueError, TypeError) as error:
@@ -178,7 +203,9 @@ def panel_from_long(frame: pd.DataFrame, *, calendar: Calendar, name: str) -> Pa
         array = np.full(shape, np.nan)
         array[row, codes] = frame[column].to_numpy(dtype=np.float64)
         fields[str(column)] = array
-    steps, counts = np.unique(np.diff(times), return_counts=True)
+    order = np.lexsort((row, codes))
+    within = np.diff(times[row[order]])[np.diff(codes[order]) == 0]
+    steps, counts = np.unique(within if len(within) else np.diff(times), return_counts=True)
     return Panel(
         times=times,
         assets=tuple(str(asset) for asset in assets),

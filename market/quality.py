@@ -38,13 +38,15 @@ def check_ohlcv(frame: pd.DataFrame) -> list[Defect]:
     masks.append(("duplicate", frame.duplicated(["symbol", "ts"]), "repeats an earlier bar of the same time"))
     earlier = frame.groupby("symbol", sort=False, observed=True)["ts"].diff() < pd.Timedelta(0)
     masks.append(("order", earlier, "comes after a later bar"))
-    prices = frame[list(_PRICES)].to_numpy(dtype=np.float64)
+    prices = frame[list(_PRICES)].to_numpy(dtype=np.float64, copy=True)
     for index, name in enumerate(_PRICES):
         bad = (prices[:, index] <= 0) | np.isinf(prices[:, index])
         masks.append(("price", pd.Series(bad, index=frame.index), f"has a {name} that is not a positive number"))
     volume = frame["volume"].to_numpy(dtype=np.float64)
     bad_volume = (volume < 0) | np.isinf(volume)
     masks.append(("volume", pd.Series(bad_volume, index=frame.index), "has a negative or infinite volume"))
+    # An infinite price is named above; among the ranges it would only raise inf - inf.
+    prices[np.isinf(prices)] = np.nan
     slack = _TOLERANCE * np.abs(prices[:, 3])
     opened, high, low, close = prices.T
     ranges = {
@@ -59,14 +61,17 @@ def check_ohlcv(frame: pd.DataFrame) -> list[Defect]:
 def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -> list[Defect]:
     defects = []
     for kind, mask, what in masks:
-        for position in np.flatnonzero(mask.to_numpy()):
-            asset, time = str(frame["symbol"].iloc[position]), str(frame["ts"].iloc[position])[:19]
+        positions = np.flatnonzero(mask.to_numpy())
+        # Taken out at once: a file in the wrong order has a defect in every row.
+        bad = frame.iloc[positions]
+        times = bad["ts"].dt.strftime("%Y-%m-%d %H:%M:%S").fillna("NaT")
+        prices = bad[list(_PRICES)].to_numpy(dtype=np.float64)
+        for position, asset, time, bar in zip(positions, bad["symbol"], times, prices, strict=True):
             detail = ""
             if kind in ("price", "range"):
-                bar = frame.iloc[position]
-                detail = " (" + ", ".join(f"{name} {float(bar[name]):g}" for name in _PRICES) + ")"
+                detail = " (" + ", ".join(f"{name} {value:g}" for name, value in zip(_PRICES, bar, strict=True)) + ")"
             message = f"row {int(position) + 1}: {asset} at {time} {what}{detail}"
-            defects.append(Defect(kind, asset, time, int(position), message))
+            defects.append(Defect(kind, str(asset), time, int(position), message))
     return sorted(defects, key=lambda defect: (defect.row, defect.kind))
 
 
@@ -97,8 +102,8 @@ def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame
         notes.append(f"dropped {before - len(frame)} repeated bars, keeping the last")
     if "order" in kinds:
         notes.append("sorted bars into time order")
-    if "range" in kinds:
-        count = sum(d.kind == "range" for d in defects)
+    count = len({d.row for d in defects if d.kind == "range"} - set(drop))
+    if count:
         highs, lows = frame[list(_PRICES)].max(axis=1), frame[list(_PRICES)].min(axis=1)
         # max and min skip NaN; a bar without a high keeps none.
         frame = frame.assign(high=highs.where(frame["high"].notna()), low=lows.where(frame["low"].notna()))

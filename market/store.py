@@ -31,6 +31,9 @@ def save_panel(panel: Panel, path: Path) -> None:
     keep = inside.copy()
     for array in values.values():
         keep |= ~np.isnan(array)
+    # A bar that knows nothing at all (after `select`) is still a bar: its first asset stands for it.
+    grid = keep.reshape(assets, times)
+    grid[0, ~grid.any(axis=0)] = True
     symbols = pa.DictionaryArray.from_arrays(pa.array(columns[keep]), pa.array(list(panel.assets)))
     table = pa.table(
         {
@@ -64,10 +67,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.replace(path)
     except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}", "is the disk full or read-only?") from error
+    finally:
+        # Whatever stopped the writer, Ctrl-C too; after a success there is nothing left to remove.
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror or error}", "is the disk full or read-only?") from error
 
 
 def load_panel(path: Path) -> Panel:

@@ -158,9 +158,21 @@ def test_the_caret_stands_under_the_fault() -> None:
 
 @pytest.mark.parametrize(
     "bomb",
-    ["(" * 10**6, "-" * 10**6 + "close", "(" * 900 + "close" + ")" * 900, "-" * 1000 + "close", "abs(" * 400 + "close" + ")" * 400,
-     "+".join(["close"] * 400), "close" + "^2" * 500, "a" * 10**6, "1" * 1999, "close?" * 300, "!" * 1500 + "close", "not " * 400 + "close"],
-)  # fmt: skip
+    [
+        "(" * 10**6,
+        "-" * 10**6 + "close",
+        "(" * 900 + "close" + ")" * 900,
+        "-" * 1000 + "close",
+        "abs(" * 400 + "close" + ")" * 400,
+        "+".join(["close"] * 400),
+        "close" + "^2" * 500,
+        "a" * 10**6,
+        "1" * 1999,
+        "close?" * 300,
+        "!" * 1500 + "close",
+        "not " * 400 + "close",
+    ],
+)
 def test_bombs_are_one_quick_refusal(bomb: str) -> None:
     started = time.perf_counter()
     assert isinstance(parse(bomb), Rejection)

@@ -1,0 +1,94 @@
+"""Bad bars are found, named and counted; mending leaves nothing to find and invents no price."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from market.errors import InputError
+from market.quality import check_ohlcv, refuse, repair
+
+
+def bars(count: int = 10, symbol: str = "AAA") -> pd.DataFrame:
+    times = pd.date_range("2024-01-01", periods=count, freq="1h", tz="UTC")
+    return pd.DataFrame(
+        {"ts": times, "symbol": symbol, "open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5, "volume": 1.0}
+    )
+
+
+def test_clean_bars_and_missing_prices_have_no_defect() -> None:
+    frame = bars()
+    frame.loc[3, ["open", "high", "low", "close", "volume"]] = np.nan
+    assert check_ohlcv(frame) == []
+    refuse([], "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("ts", pd.NaT, "time"),
+        ("open", 0.0, "price"),
+        ("close", -1.0, "price"),
+        ("low", np.inf, "price"),
+        ("volume", -1.0, "volume"),
+        ("volume", np.inf, "volume"),
+        ("high", 8.0, "range"),
+        ("high", 10.2, "range"),
+        ("low", 10.2, "range"),
+    ],
+)
+def test_each_defect_is_named_by_row_and_mended(column: str, value: object, kind: str) -> None:
+    frame = bars()
+    frame.loc[6, column] = value
+    defects = check_ohlcv(frame)
+    assert (kind, 6) in {(defect.kind, defect.row) for defect in defects}
+    assert {defect.row for defect in defects} == {6}
+    with pytest.raises(InputError, match=r"x\.csv: row 7: AAA at"):
+        refuse(defects, "x.csv")
+    mended, notes = repair(frame, defects)
+    assert check_ohlcv(mended) == []
+    assert len(notes) == 1
+    assert "1 " in notes[0]
+
+
+def test_duplicates_and_order() -> None:
+    frame = pd.concat([bars(), bars().iloc[[4]].assign(close=10.7)], ignore_index=True)
+    defects = check_ohlcv(frame)
+    assert [(defect.kind, defect.row) for defect in defects] == [("duplicate", 10), ("order", 10)]
+    mended, _ = repair(frame, defects)
+    assert len(mended) == 10
+    assert mended["close"].iloc[4] == 10.7
+
+
+def test_a_float32_rounding_is_no_defect() -> None:
+    assert check_ohlcv(bars().assign(high=10.5 * (1 - 1e-7))) == []
+
+
+def test_the_refusal_counts_what_it_does_not_show() -> None:
+    with pytest.raises(InputError, match=r"row 1: .* and 7 more"):
+        refuse(check_ohlcv(bars().assign(volume=-1.0)), "x.csv")
+
+
+def test_a_file_in_reverse_is_checked_in_seconds() -> None:
+    began = time.perf_counter()
+    assert len(check_ohlcv(bars(100_000).iloc[::-1].reset_index(drop=True))) == 99_999
+    assert time.perf_counter() - began < 4
+
+
+NUMBERS = st.one_of(st.floats(0.5, 20), st.sampled_from([0.0, -3.0, np.nan, np.inf]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 6), *[NUMBERS] * 5), min_size=1, max_size=12))
+def test_mending_leaves_nothing_to_mend(rows: list[tuple[float, ...]]) -> None:
+    frame = pd.DataFrame(rows, columns=["hour", "open", "high", "low", "close", "volume"])
+    frame = frame.assign(ts=pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame.pop("hour"), "h"), symbol="A")
+    mended, _ = repair(frame, check_ohlcv(frame))
+    assert check_ohlcv(mended) == []
+    # Opens and closes are kept as they were or dropped with their row.
+    assert set(mended["close"].dropna()) <= set(frame["close"].dropna())
