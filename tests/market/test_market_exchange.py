@@ -23,12 +23,18 @@ LISTED = {"BTCUSDT": ("BTC", 0), "ETHUSDT": ("ETH", 300)}
 
 def market(symbol: str) -> dict[str, object]:
     base = LISTED[symbol][0]
+    lots = {"basePrecision": "0.000001", "quotePrecision": "0.01", "minOrderQty": "0.0001", "maxOrderQty": "100"}
     return {
-        "symbol": symbol, "baseCoin": base, "quoteCoin": "USDT", "innovation": "0", "status": "Trading", "marginTrading": "none",
-        "lotSizeFilter": {"basePrecision": "0.000001", "quotePrecision": "0.01", "minOrderQty": "0.0001", "maxOrderQty": "100",
-                          "minOrderAmt": "1", "maxOrderAmt": "100000"},
-        "priceFilter": {"tickSize": "0.01"}, "riskParameters": {"limitParameter": "0.05", "marketParameter": "0.05"},
-    }  # fmt: skip
+        "symbol": symbol,
+        "baseCoin": base,
+        "quoteCoin": "USDT",
+        "innovation": "0",
+        "status": "Trading",
+        "marginTrading": "none",
+        "lotSizeFilter": {**lots, "minOrderAmt": "1", "maxOrderAmt": "100000"},
+        "priceFilter": {"tickSize": "0.01"},
+        "riskParameters": {"limitParameter": "0.05", "marketParameter": "0.05"},
+    }
 
 
 class Bybit(ThreadingHTTPServer):
@@ -65,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         symbol, start = query["symbol"][0], int(query["start"][0])
         first = START + LISTED[symbol][1] * HOUR
         end = min(int(query.get("end", [str(self.server.last)])[0]), self.server.last)
-        times = [t for t in range(max(start, first), end + 1, HOUR)][: int(query["limit"][0])]
+        times = list(range(max(start, first), end + 1, HOUR))[: int(query["limit"][0])]
         bars = [[str(t), *(f"{100 + (t // HOUR) % 7 + k}" for k in (0, 5, -5, 1)), "3", "300"] for t in times]
         return self.reply({"category": "spot", "symbol": symbol, "list": bars[::-1]})
 
