@@ -154,13 +154,22 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         dsr=_figure(stored.get("dsr")),
         psr=_figure(stored.get("psr")),
         trials=_count(stored.get("trials")),
-        gate_exposure=None if study.exposures is None else np.mean(study.exposures, axis=1),
+        gate_exposure=_mean_exposure(study),
         ic_by_horizon=horizon["train"],
         ic_by_horizon_validation=horizon["validation"],
         quantile_returns=quantiles["train"],
         quantile_returns_validation=quantiles["validation"],
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
+
+
+def _mean_exposure(study: Study) -> FloatArray | None:
+    """Return (T,) the gate's mean exposure over the assets of the universe; 0 where there are none."""
+    if study.exposures is None:
+        return None
+    traded = study.panel.universe
+    total: FloatArray = np.where(traded, study.exposures, 0.0).sum(axis=1) / np.maximum(traded.sum(axis=1), 1)
+    return total
 
 
 def _horizons(values: FloatArray, study: Study, part: slice) -> dict[int, float]:

@@ -76,7 +76,7 @@ def fetch_ohlcv(
     frame = pd.concat(frames, ignore_index=True)
     if frame.empty:
         raise InputError(f"{exchange_id} returned no bars for {', '.join(symbols)} since {since:%Y-%m-%d}")
-    refuse(check_ohlcv(frame), exchange_id)
+    refuse(check_ohlcv(frame), exchange_id, "the exchange sent bad bars: leave the symbol or the time out")
     panel = panel_from_long(frame, calendar="continuous", name=f"{exchange_id} {timeframe}")
     shutil.rmtree(cache_dir, ignore_errors=True)
     return panel

@@ -75,13 +75,17 @@ def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -
     return sorted(defects, key=lambda defect: (defect.row, defect.kind))
 
 
-def refuse(defects: Sequence[Defect], where: str) -> None:
+def refuse(
+    defects: Sequence[Defect],
+    where: str,
+    hint: str = "mend the file, or say --repair to drop or mend such rows",
+) -> None:
     """Raise an `InputError` naming the first bad rows, if there are any."""
     if not defects:
         return
     first = "; ".join(defect.message for defect in defects[:3])
     more = f" and {len(defects) - 3} more" if len(defects) > 3 else ""
-    raise InputError(f"{where}: {first}{more}", "mend the file, or say --repair to drop or mend such rows")
+    raise InputError(f"{where}: {first}{more}", hint)
 
 
 def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:

@@ -88,8 +88,12 @@ def load_panel(path: Path) -> Panel:
         raise InputError(
             f"{path} is a Parquet file, but not a stored panel", f"import it: alphaglow data import {path}"
         )
-    facts = json.loads(raw)
-    if facts["format"] > _FORMAT:
+    try:
+        facts = json.loads(raw)
+        newer = facts["format"] > _FORMAT
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: its description cannot be read", "import the data again") from error
+    if newer:
         raise InputError(f"{path} was written by a newer alphaglow", "upgrade alphaglow")
     stamps = table["ts"].to_numpy().astype("datetime64[ns]")
     times, row = np.unique(stamps, return_inverse=True)
