@@ -14,9 +14,9 @@ from numba import njit
 
 from backtest.costs import Costs
 from backtest.ic import MIN_PAIRS, filled_prices, forward_returns, rank_ic
-from backtest.ranking import average_ranks
 from market.errors import Rejection
 from market.panel import BoolArray, FloatArray, Panel
+from market.ranking import average_ranks
 
 Weighting = Literal["rank", "zscore", "timeseries"]
 MAX_SMALL_UNIVERSE = 10

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backtest.ranking import average_ranks, correlate_rows
 from market.panel import FloatArray, Panel
+from market.ranking import average_ranks
 
 MIN_PAIRS = 10
 
@@ -32,6 +32,22 @@ def forward_returns(panel: Panel, horizon: int = 1) -> FloatArray:
         with np.errstate(all="ignore"):
             out[: -horizon - 1] = opens[horizon + 1 :] / opens[1:-horizon] - 1.0
     return np.where(np.isfinite(out), out, np.nan)
+
+
+def correlate_rows(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return (T,) Pearson correlation of each row over its common finite values; NaN where a side is constant."""
+    common = np.isfinite(x) & np.isfinite(y)
+    count = common.sum(axis=1)
+    with np.errstate(all="ignore"):
+        sides = []
+        for side in (x, y):
+            filled = np.where(common, side, 0.0)
+            sides.append(np.where(common, filled - (filled.sum(axis=1) / count)[:, None], 0.0))
+        xx, yy = ((side * side).sum(axis=1) for side in sides)
+        xy = (sides[0] * sides[1]).sum(axis=1)
+        result = xy / np.sqrt(xx * yy)
+    # Ranks of up to 10^4 assets differ by halves: anything smaller is rounding.
+    return np.where((count > 1) & (xx > 1e-9) & (yy > 1e-9), np.clip(result, -1.0, 1.0), np.nan)
 
 
 def rank_ic(values: FloatArray, forward: FloatArray, *, min_pairs: int = MIN_PAIRS) -> FloatArray:

@@ -7,32 +7,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import FloatArray
+from market.ranking import average_ranks
 
 DEMEAN, ZSCORE, MEAN = range(3)
 
 
-@njit(cache=True)
 def ranks(x: FloatArray) -> FloatArray:
     """Average rank over the bar's finite values / their count, in (0, 1]."""
-    length, width = x.shape
-    out = np.full((length, width), np.nan)
-    for t in range(length):
-        order = np.argsort(x[t])
-        count = 0
-        for i in range(width):
-            if np.isfinite(x[t, i]):
-                count += 1
-        start = 0
-        while start < count:
-            # argsort puts NaN last, so the first `count` places are finite.
-            end = start
-            while end + 1 < count and x[t, order[end + 1]] == x[t, order[start]]:
-                end += 1
-            rank = 0.5 * (start + end) + 1.0
-            for i in range(start, end + 1):
-                out[t, order[i]] = rank / count
-            start = end + 1
-    return out
+    count = np.isfinite(x).sum(axis=1, keepdims=True)
+    shares: FloatArray = average_ranks(x) / np.maximum(count, 1)
+    return shares
 
 
 @njit(cache=True)
