@@ -71,9 +71,15 @@ def _score(attempt: AttemptRecord) -> float:
     return gated if gated is not None else train_figure(attempt, "sharpe_net") or -np.inf
 
 
+def _predicts(attempt: AttemptRecord) -> bool:
+    """Whether it predicts the right way on train: by rank IC, or where there is no cross-section by gross Sharpe."""
+    ic = train_figure(attempt, "rank_ic")
+    return (ic if ic is not None else train_figure(attempt, "sharpe_gross") or 0.0) > 0
+
+
 def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the best factors by train net Sharpe among those that predict the right way on train."""
-    good = [a for a in attempts if (train_figure(a, "rank_ic") or 0.0) > 0]
+    good = [a for a in attempts if _predicts(a)]
     ranked = sorted(good, key=lambda a: (-_score(a), a.id))
     # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
     distinct = {(train_figure(a, "rank_ic"), train_figure(a, "turnover")): a for a in reversed(ranked)}

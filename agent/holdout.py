@@ -27,7 +27,7 @@ def open_holdout(
     record = knowledge.get_factor(factor)
     knowledge.require_unopened(record.factor_id, whole.id)
     split, _ = split_of(whole, settings)
-    expression = parse(record.canonical, fields=None if record.canonical is None else _fields(whole), bar=whole.bar)
+    expression = parse(record.canonical, fields=_fields(whole), bar=whole.bar)
     if isinstance(expression, Rejection):
         raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
     signal = evaluate(expression, whole)

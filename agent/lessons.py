@@ -36,7 +36,7 @@ def _ids(attempts: Sequence[AttemptRecord]) -> tuple[int, ...]:
 
 def learn(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Return the lessons of these attempts, most useful first; the same attempts give the same lessons."""
-    scored = [a for a in attempts if train_figure(a, "rank_ic") is not None]
+    scored = [a for a in attempts if a.evaluation is not None]
     return [*_ingredients(scored), *_inverted(scored), *_costs(scored), *_gate(scored), *_refusals(attempts)]
 
 
@@ -49,6 +49,7 @@ def _words(attempt: AttemptRecord) -> set[str]:
 
 def _ingredients(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Which operators and fields sit in factors with high, and with low, train IC."""
+    scored = [a for a in scored if train_figure(a, "rank_ic") is not None]
     if len(scored) < 6:
         return []
     by_word: dict[str, list[AttemptRecord]] = defaultdict(list)

@@ -31,8 +31,9 @@ class InputError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Return the message and, after a semicolon, the hint."""
-        return f"{self.message}; {self.hint}" if self.hint else self.message
+        """Return the message and the hint, after a semicolon, or on its own line under a drawn caret."""
+        joint = "\n" if "\n" in self.message else "; "
+        return f"{self.message}{joint}{self.hint}" if self.hint else self.message
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,3 +188,22 @@ def test_budget_stops_and_resume_finishes(home: Path, capsys: pytest.CaptureFixt
     assert first["calls"] <= 5
     rest = as_json(capsys, "mine", "--resume", first["run"], "--budget-calls", "500")
     assert (rest["status"], rest["attempts"]) == ("finished", 6)
+
+
+def test_three_coins_are_mined_as_time_series(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "data", "synth", "--assets", "3", "--bars", "2500", "--name", "three")[0] == 0
+    (home / "alphaglow.toml").write_text('[backtest]\nweighting = "timeseries"\n')
+    mined = as_json(capsys, "mine", "--data", "three", "--llm", "mock", "--rounds", "2", "--candidates", "4")
+    assert mined["evaluated"] > 0
+    card = as_json(capsys, "eval", "ts_returns(close, 24)", "--data", "three")["scorecard"]
+    assert card["train"]["rank_ic"] is None
+    assert card["train"]["sharpe_net"] is not None
+    report = as_json(capsys, "report", mined["run"])
+    assert Path(report["report"]).is_file()
+
+
+def test_a_read_only_workspace_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "data" / "toy2.parquet").mkdir()
+    assert "toy2" in refused(capsys, "data", "synth", "--name", "toy2", "--bars", "500", "--replace")
+    (home / "knowledge.db").write_bytes(b"this is not a database, whatever its name says" * 50)
+    assert "knowledge.db" in refused(capsys, "kb", "list")
