@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.gating import gate_path
 from agent.knowledge.records import RunRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.llm.budget import Budget, Prices
+from agent.llm.budget import Budget, Prices, require_price
 from agent.llm.client import LanguageModel
 from agent.llm.connect import connect_mock, connect_openai
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
@@ -19,6 +20,9 @@ from agent.settings import LoopSettings, Settings
 from agent.study import Study, open_study
 from agent.workspace import Workspace
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    import openai
 
 MOCK_MODEL = "mock"
 
@@ -176,11 +180,8 @@ def _prices(settings: Settings, model: str) -> Prices | None:
 
 
 def _budget(settings: Settings, model: str, usd: float | None, calls: int | None) -> Budget:
-    if usd is not None and model != MOCK_MODEL and model not in settings.prices:
-        raise InputError(
-            f"--budget-usd needs a price for {model!r}, and none is known",
-            f'add [prices."{model}"] input = …, output = … to alphaglow.toml, or use --budget-calls',
-        )
+    if model != MOCK_MODEL:
+        require_price(model, usd, _prices(settings, model))
     return Budget(max_calls=calls, max_usd=usd)
 
 
@@ -192,13 +193,8 @@ def _require_key(config: dict[str, object]) -> None:
         )
 
 
-def _connect(config: dict[str, object], settings: Settings):  # type: ignore[no-untyped-def]  # noqa: ANN202 - openai stays lazy
+def _connect(config: dict[str, object], settings: Settings) -> openai.AsyncOpenAI:
     if config["llm"] == "mock":
         loop = LoopSettings.model_validate(config["loop"])
         return connect_mock(loop.seed)
     return connect_openai(str(config["base_url"]) or None, timeout_s=settings.llm.timeout_s)
-
-
-def config_json(session: Session) -> dict[str, object]:
-    """Return what the run recorded about itself."""
-    return {**asdict(session.run), "config": session.config}
