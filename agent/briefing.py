@@ -45,7 +45,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         round=number,
         goal=GOAL,
         fields=study.fields,
-        operators=prompt_table(),
+        operators=prompt_table(study.max_lookback),
         successes=tuple(_example(a) for a in _successes(attempts)),
         failures=tuple(_example(a) for a in _failures(attempts)),
         lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),

@@ -159,7 +159,7 @@ def _held(weights: FloatArray, holding: int) -> FloatArray:
     return out / holding
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def causal_zscore(signal: FloatArray, window: int) -> FloatArray:
     """Return (T, N) z-scores against the last `window` values (at least 20 of them finite); NaN where undefined."""
     length, width = signal.shape
@@ -241,7 +241,7 @@ def _market(panel: Panel) -> tuple[BoolArray, FloatArray]:
     return tradable, np.where(np.isfinite(returns), returns, 0.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _executed(targets: FloatArray, tradable: BoolArray) -> FloatArray:
     """Keep the old weight where an asset cannot be traded, until it counts as delisted."""
     length, width = targets.shape

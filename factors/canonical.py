@@ -1,53 +1,48 @@
-"""Canonical form: one tree and one text for everything that means the same."""
+"""Canonical form: one tree and one text for everything that means the same.
+
+Each rewriting holds in exact arithmetic and keeps what is missing missing. The canonical tree is the one that is
+evaluated, so two spellings of a factor have the same values to the last bit.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 
+from factors.algebra import Algebra, Product, TooLarge, fraction
+from factors.printing import Printer
 from factors.table import OPERATORS
-from factors.tree import Call, Field, Node, Number
+from factors.tree import Call, Node, Number
 
-_FOLD: Mapping[str, Callable[..., float]] = {
+_EXACT: Mapping[str, Callable[..., Fraction]] = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
     "mul": lambda x, y: x * y,
-    "div": lambda x, y: x / y if y else math.nan,
+    "div": lambda x, y: x / y,
     "neg": lambda x: -x,
+}
+_FOLD: Mapping[str, Callable[..., float]] = {
     "abs": abs,
+    "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
+    "floor": math.floor,
+    "log": lambda x: math.log(x) if x > 0 else math.nan,
     "power": lambda x, y: _power(x, y),
     "max": max,
     "min": min,
 }
-
-
-# f(-x) = -f(x), exactly in IEEE arithmetic: the minus sign moves outside, so that both spellings are one factor.
-_ODD = frozenset(
-    [
-        "ts_sum",
-        "ts_mean",
-        "ts_delay",
-        "ts_delta",
-        "ts_decay_linear",
-        "ts_decay_exp",
-        "ts_ema",
-        "ts_sma",
-        "ts_zscore",
-        "ts_slope",
-        "ts_resid",
-        "ts_ir",
-        "ts_skew",
-        "cs_demean",
-        "cs_zscore",
-        "cs_scale",
-        "group_neutralize",
-        "group_mean",
-        "group_zscore",
-        "sign",
-        "tanh",
-    ]
-)
-_EVEN = frozenset(["abs", "ts_std", "ts_var", "ts_kurt", "ts_mad", "ts_rsquare"])
+_ALGEBRA = frozenset({"add", "sub", "mul", "div", "neg"})
+_CHAINS = frozenset({"max", "min", "and_", "or_"})
+# op(-x) = -other(x), and op(-x) = other(x).
+_MIRRORS = {"ts_max": "ts_min", "ts_min": "ts_max", "cum_max": "cum_min", "cum_min": "cum_max"}
+_TWINS = {"ts_argmax": "ts_argmin", "ts_argmin": "ts_argmax"}
+_IDEMPOTENT = frozenset({"cs_rank", "abs", "sign", "floor"})
+_OPPOSITE = {"lt": "ge", "le": "gt", "eq": "ne", "ne": "eq"}
+# With a window of one bar these give the value itself.
+_TRIVIAL = frozenset({
+    "ts_sum", "ts_mean", "ts_min", "ts_max", "ts_median", "ts_product", "ts_decay_linear", "ts_decay_exp", "ts_ema",
+    "ts_quantile", "ts_backfill",
+})  # fmt: skip
 
 
 def _power(x: float, y: float) -> float:
@@ -55,155 +50,260 @@ def _power(x: float, y: float) -> float:
         value = x**y
     except (OverflowError, ZeroDivisionError):
         return math.nan
-    return math.nan if isinstance(value, complex) else value
+    return math.nan if isinstance(value, complex) else float(value)
 
 
 def canonical(node: Node) -> Node:
     """Return the canonical tree of `node`.
 
-    Constants are folded, arguments of commutative operators ordered, double and movable minus signs resolved (each
-    rewriting is exact in IEEE arithmetic, so values do not change by a bit), and > and >= turned into < and <=.
+    Constants are folded; sums and products are collected, ordered and oriented; signs and positive factors leave
+    operators that do not feel them; > and >= become < and <=; and formulas for which the table has a word (a change, a
+    return, a mean, a z-score) become that word.
     """
-    if not isinstance(node, Call):
-        return node
-    return _simplify(node.op, tuple(canonical(arg) for arg in node.args))
+    printer = Printer()
+    for _ in range(4):
+        before = node
+        node = _Canonical(printer).node(node)
+        if node == before:
+            break
+    return node
 
 
-def _simplify(op: str, args: tuple[Node, ...]) -> Node:
+class _Canonical:
+    def __init__(self, printer: Printer) -> None:
+        self.algebra = Algebra(printer)
+        self.text = printer.text
+
+    def node(self, node: Node) -> Node:
+        if not isinstance(node, Call):
+            return node
+        return self.call(node.op, tuple(self.node(arg) for arg in node.args))
+
+    def call(self, op: str, args: tuple[Node, ...]) -> Node:
+        """Return the canonical form of a call of canonical arguments."""
+        folded = _folded(op, args)
+        if folded is not None:
+            return folded
+        if op in _ALGEBRA:
+            try:
+                return self.sum(op, args) if op in ("add", "sub") else self.product(op, args)
+            except TooLarge:
+                return Call(op, args)
+        if op in ("gt", "ge"):
+            op, args = ("lt" if op == "gt" else "le"), args[::-1]
+        simpler = self.simpler(op, args)
+        return Call(op, self.ordered(op, args)) if simpler is None else simpler
+
+    def simpler(self, op: str, args: tuple[Node, ...]) -> Node | None:
+        for rule in (self.signs, _trivial, _logic, _powers, self.words):
+            found = rule(op, args)
+            if found is not None:
+                return found
+        first = args[0]
+        if op in _IDEMPOTENT and isinstance(first, Call) and first.op == op:
+            return first
+        return None
+
+    def ordered(self, op: str, args: tuple[Node, ...]) -> tuple[Node, ...]:
+        if op in _CHAINS:
+            parts = {self.text(part): part for part in _flat(op, Call(op, args))}
+            if len(parts) > 1:
+                listed = sorted(parts.values(), key=self._order)
+                node = listed[0]
+                for part in listed[1:-1]:
+                    node = Call(op, (node, part))
+                return node, listed[-1]
+        if OPERATORS[op].commutative:
+            # Windows and numbers that are not operands stay where they are.
+            return (*sorted(args[:2], key=self._order), *args[2:])
+        return args
+
+    def _order(self, node: Node) -> tuple[int, str]:
+        return (0 if isinstance(node, Number) else 1, self.text(node))
+
+    # Sums and products
+
+    def sum(self, op: str, args: tuple[Node, ...]) -> Node:
+        terms = self.algebra.terms(Call(op, args))
+        for key, (q, core) in list(terms.items()):
+            if key not in terms:
+                continue
+            if isinstance(core, Call) and core.op == "ts_delay" and q != 0:
+                inner = self.text(core.args[0])
+                if inner in terms and terms[inner][0] == -q:
+                    change = self.call("ts_delta", core.args)
+                    del terms[key], terms[inner]
+                    terms.update(self.algebra.terms(self.algebra.join(_scaled(self.algebra, -q, change))))
+            elif (back := _ratio_to_past(core)) is not None and "" in terms and terms[""][0] == -q:
+                del terms[key], terms[""]
+                gain = self.call("ts_returns", back)
+                terms.update(self.algebra.terms(self.algebra.join(_scaled(self.algebra, q, gain))))
+        return self.algebra.total(terms)
+
+    def product(self, op: str, args: tuple[Node, ...]) -> Node:
+        product = self.algebra.split(Call(op, args))
+        for numerator in product.over:
+            for known in (self._mean(product, numerator), self._ratio(product, numerator)):
+                if known is not None:
+                    return known
+        return self.algebra.join(product)
+
+    def _mean(self, product: Product, numerator: Node) -> Node | None:
+        """Return the product with ts_sum(x, d) / d as ts_mean(x, d)."""
+        if not (isinstance(numerator, Call) and numerator.op == "ts_sum"):
+            return None
+        _, d = numerator.args
+        assert isinstance(d, Number)
+        share = abs(product.coefficient) * Fraction(int(d.value))
+        if share != 1 or d.value == 1:
+            return None
+        mean = self.call("ts_mean", numerator.args)
+        return self._replaced(product, numerator, None, mean, Fraction(int(d.value)))
+
+    def _ratio(self, product: Product, numerator: Node) -> Node | None:
+        """Return the product with a return, z-score or information ratio in the place of its formula."""
+        for denominator in product.under:
+            if not isinstance(denominator, Call) or denominator.op not in ("ts_delay", "ts_std"):
+                continue
+            x, d = denominator.args
+            word = ""
+            if denominator.op == "ts_delay":
+                word = "ts_returns" if numerator == Call("ts_delta", (x, d)) else ""
+            elif numerator == Call("ts_mean", (x, d)):
+                word = "ts_ir"
+            else:
+                sign, gap = self.algebra.oriented(Call("sub", (x, Call("ts_mean", (x, d)))))
+                if numerator == self._canonical_gap(gap):
+                    return self._replaced(
+                        product, numerator, denominator, self.call("ts_zscore", (x, d)), Fraction(sign)
+                    )
+            if word:
+                return self._replaced(product, numerator, denominator, self.call(word, (x, d)), Fraction(1))
+        return None
+
+    def _canonical_gap(self, gap: Node) -> Node:
+        return self.algebra.total(self.algebra.terms(gap))
+
+    def _replaced(
+        self, product: Product, numerator: Node, denominator: Node | None, word: Node, factor: Fraction
+    ) -> Node:
+        over, under = list(product.over), list(product.under)
+        over.remove(numerator)
+        if denominator is not None:
+            under.remove(denominator)
+        rest = Product(product.coefficient * factor, tuple(over), tuple(under))
+        return self.algebra.join(self.algebra.times(rest, self.algebra.split(word)))
+
+    # Signs and scales
+
+    def signs(self, op: str, args: tuple[Node, ...]) -> Node | None:
+        """Take minus signs out of odd and even operators, and positive factors out of those that are free of scale."""
+        row = OPERATORS[op]
+        places = (0, 1) if op in ("ts_corr", "ts_cov") else (0,)
+        flips = row.parity or op in _MIRRORS or op in _TWINS
+        negative = False
+        new = list(args)
+        for place in places:
+            if isinstance(args[place], Number):
+                continue
+            try:
+                product = self.algebra.split(args[place])
+                q = product.coefficient
+                if flips and q < 0:
+                    negative = not negative
+                    q = -q
+                if place in row.scale_free and q != 0:
+                    q = Fraction(1 if q > 0 else -1)
+                if q != product.coefficient:
+                    new[place] = self.algebra.join(Product(q, product.over, product.under))
+            except TooLarge:
+                continue
+        if tuple(new) == args:
+            return None
+        if negative and op in _TWINS:
+            return self.call(_TWINS[op], tuple(new))
+        bare = self.call(_MIRRORS[op] if negative and op in _MIRRORS else op, tuple(new))
+        if negative and (row.parity == "odd" or op in _MIRRORS):
+            return self.call("neg", (bare,))
+        return bare
+
+    def words(self, op: str, args: tuple[Node, ...]) -> Node | None:
+        back = _ratio_to_past(args[0]) if op == "log" else None
+        return Call("ts_log_return", back) if back is not None else None
+
+
+def _folded(op: str, args: tuple[Node, ...]) -> Number | None:
+    if op not in _FOLD and op not in _EXACT:
+        return None
     numbers = [arg.value for arg in args if isinstance(arg, Number)]
-    if op in _FOLD and len(numbers) == len(args):
-        value = _FOLD[op](*numbers)
-        if math.isfinite(value):
-            return Number(value + 0.0)
-    if op == "neg":
-        return _negate(args[0])
-    if args and op in _ODD | _EVEN and (inner := _negated(args[0])) is not None:
-        bare = _simplify(op, (inner, *args[1:]))
-        return _negate(bare) if op in _ODD else bare
-    if op in ("gt", "ge"):
-        op, args = ("lt" if op == "gt" else "le"), args[::-1]
-    if op in ("add", "sub", "mul", "div"):
-        moved = _move_minus(op, args[0], args[1])
-        if moved is not None:
-            return moved
-    if OPERATORS[op].commutative:
-        # Windows and numbers that are not operands stay where they are.
-        pair = sorted(args[:2], key=_order)
-        args = (*pair, *args[2:])
-    return Call(op, args)
+    if len(numbers) != len(args):
+        return None
+    try:
+        # As decimals, so that 1 - 0.7 is 0.3 and not 0.30000000000000004.
+        value = float(_EXACT[op](*map(fraction, numbers))) if op in _EXACT else float(_FOLD[op](*numbers))
+    except (OverflowError, ZeroDivisionError):
+        return None
+    return Number(value + 0.0) if math.isfinite(value) else None
 
 
-def _move_minus(op: str, x: Node, y: Node) -> Node | None:
-    one, zero = Number(1.0), Number(0.0)
-    match op:
-        case "add":
-            if zero in (x, y):
-                return y if x == zero else x
-            if (inner := _negated(y)) is not None:
-                return _simplify("sub", (x, inner))
-            if (inner := _negated(x)) is not None:
-                return _simplify("sub", (y, inner))
-        case "sub":
-            if y == zero:
-                return x
-            if x == zero:
-                return _negate(y)
-            if (inner := _negated(y)) is not None:
-                return _simplify("add", (x, inner))
-            if (inner := _negated(x)) is not None:
-                return _negate(_simplify("add", (inner, y)))
-        case "mul":
-            if one in (x, y):
-                return y if x == one else x
-            if Number(-1.0) in (x, y):
-                return _negate(y if x == Number(-1.0) else x)
-            if (inner := _negated(x)) is not None:
-                return _negate(_simplify("mul", (inner, y)))
-            if (inner := _negated(y)) is not None:
-                return _negate(_simplify("mul", (x, inner)))
-        case "div":
-            if y == one:
-                return x
-            if y == Number(-1.0):
-                return _negate(x)
-            if (inner := _negated(x)) is not None:
-                return _negate(_simplify("div", (inner, y)))
-            if (inner := _negated(y)) is not None:
-                return _negate(_simplify("div", (x, inner)))
+def _scaled(algebra: Algebra, q: Fraction, node: Node) -> Product:
+    return algebra.times(Product(q), algebra.split(node))
+
+
+def _ratio_to_past(node: Node) -> tuple[Node, Node] | None:
+    """Return (x, d) where `node` is x / ts_delay(x, d)."""
+    if isinstance(node, Call) and node.op == "div":
+        over, under = node.args
+        if isinstance(under, Call) and under.op == "ts_delay" and under.args[0] == over:
+            return over, under.args[1]
     return None
 
 
-def _negated(node: Node) -> Node | None:
-    """Return what `node` is the negative of, when that is how it is written."""
-    if isinstance(node, Call) and node.op == "neg":
-        return node.args[0]
-    if isinstance(node, Number) and node.value < 0:
-        return Number(-node.value)
+def _flat(op: str, node: Node) -> list[Node]:
+    if isinstance(node, Call) and node.op == op:
+        return [part for arg in node.args for part in _flat(op, arg)]
+    return [node]
+
+
+def _trivial(op: str, args: tuple[Node, ...]) -> Node | None:
+    if op in _TRIVIAL and args[1] == Number(1.0):
+        return args[0]
+    if op == "ts_sma" and args[1] == args[2]:
+        return args[0] if args[1] == Number(1.0) else None
+    if op in _CHAINS and args[0] == args[1]:
+        return args[0]
     return None
 
 
-def _negate(node: Node) -> Node:
-    match node:
-        case Number(value):
-            return Number(-value + 0.0)
-        case Call("neg", (inner,)):
-            return inner
-        case Call("sub", (x, y)):
-            return Call("sub", (y, x))
-    return Call("neg", (node,))
+def _logic(op: str, args: tuple[Node, ...]) -> Node | None:
+    first = args[0]
+    if not isinstance(first, Call):
+        return None
+    if op == "not_":
+        if first.op == "not_":
+            return first.args[0]
+        opposite = _OPPOSITE.get(first.op)
+        if opposite in ("ge", "gt"):
+            return Call("le" if opposite == "ge" else "lt", first.args[::-1])
+        return Call(opposite, first.args) if opposite else None
+    if op == "if_else":
+        if first.op == "not_":
+            return Call(op, (first.args[0], args[2], args[1]))
+        if first.op == "le":
+            return Call(op, (Call("lt", first.args[::-1]), args[2], args[1]))
+        if first.op == "ne":
+            return Call(op, (Call("eq", first.args), args[2], args[1]))
+    return None
 
 
-def _order(node: Node) -> tuple[int, str]:
-    return (0 if isinstance(node, Number) else 1, to_text(node))
-
-
-_LEVEL = {
-    "or_": 1,
-    "and_": 2,
-    "lt": 4,
-    "le": 4,
-    "eq": 4,
-    "ne": 4,
-    "gt": 4,
-    "ge": 4,
-    "add": 5,
-    "sub": 5,
-    "mul": 6,
-    "div": 6,
-}
-_ATOM = 9
-
-
-def to_text(node: Node) -> str:
-    """Return the text of a tree with the fewest parentheses that keep its shape."""
-    return _print(node)[0]
-
-
-def _print(node: Node) -> tuple[str, int]:
-    if isinstance(node, Field):
-        return node.name, _ATOM
-    if isinstance(node, Number):
-        return number_text(node.value), (_ATOM if node.value >= 0 else 7)
-    if node.op in ("neg", "not_"):
-        text, level = _print(node.args[0])
-        sign = "-" if node.op == "neg" else "!"
-        return f"{sign}{text if level == _ATOM else f'({text})'}", 7
-    symbol = OPERATORS[node.op].infix
-    if symbol is None:
-        return f"{node.op}({', '.join(to_text(arg) for arg in node.args)})", _ATOM
-    level = _LEVEL[node.op]
-    # Comparisons do not chain, so both sides must bind tighter; the others group to the left.
-    left = _side(node.args[0], level + (level == 4))
-    return f"{left} {symbol} {_side(node.args[1], level + 1)}", level
-
-
-def _side(node: Node, level: int) -> str:
-    text, own = _print(node)
-    return text if own >= level else f"({text})"
-
-
-def number_text(value: float) -> str:
-    """Return the shortest text that reads back as `value`; whole numbers have no point."""
-    if value == int(value) and abs(value) < 1e15:
-        return str(int(value))
-    return repr(value)
+def _powers(op: str, args: tuple[Node, ...]) -> Node | None:
+    if op not in ("power", "signed_power") or not isinstance(args[1], Number):
+        return None
+    exponent = args[1].value
+    if exponent == 1:
+        return args[0]
+    if op == "power" and exponent == 0.5:
+        return Call("sqrt", (args[0],))
+    if op == "power" and exponent == -1:
+        return Call("div", (Number(1.0), args[0]))
+    return None

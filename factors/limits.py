@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper bounds: characters of text, nodes and depth of the tree, bars of a window."""
+    """Upper bounds: characters of an expression and of code, nodes and depth of the tree, bars of a window."""
 
     max_chars: int = 2000
+    max_code_chars: int = 4000
     max_nodes: int = 500
     max_depth: int = 30
     max_window: int = 10_000

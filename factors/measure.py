@@ -1,9 +1,15 @@
-"""What can be read from a tree without running it: size, depth, look-back, fields."""
+"""What can be read from a tree without running it: size, depth, look-back, fields, work and memory."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from factors.operators.model import UNBOUNDED
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
+
+_FIELD_NS = 2.0
+_BYTES = 8
 
 
 def size_of(node: Node) -> int:
@@ -25,18 +31,105 @@ def fields_of(node: Node) -> frozenset[str]:
     return frozenset()
 
 
+def numbers_of(call: Call) -> list[float]:
+    """Return the values of a call's literal parameters (windows and numbers), in order."""
+    return [
+        arg.value
+        for arg, param in zip(call.args, OPERATORS[call.op].params, strict=True)
+        if param.kind in ("number", "window") and isinstance(arg, Number)
+    ]
+
+
 def lookback_of(node: Node) -> int:
     """Return how many bars before the current one the value depends on (see `Expression.lookback`)."""
     if isinstance(node, Number):
         return 0
     if isinstance(node, Field):
-        if node.name == "returns":
+        if node.name in ("returns", "market_open", "market_close"):
             return 1
         return int(node.name[3:]) - 1 if node.name.startswith("adv") and node.name[3:].isdecimal() else 0
-    operator = OPERATORS[node.op]
-    numbers = [
-        arg.value
-        for arg, param in zip(node.args, operator.params, strict=True)
-        if param.kind in ("number", "window") and isinstance(arg, Number)
-    ]
-    return max(lookback_of(arg) for arg in node.args) + operator.reach(numbers)
+    deepest = max(lookback_of(arg) for arg in node.args)
+    return min(deepest + OPERATORS[node.op].reach(numbers_of(node)), UNBOUNDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What evaluating a tree takes on a panel.
+
+    Attributes
+    ----------
+    seconds
+        Of one core; an upper estimate for ordinary machines, good to a factor of a few.
+    bytes
+        Peak of the arrays alive at once, the result included.
+    """
+
+    seconds: float
+    bytes: int
+
+
+def cell_cost(root: Node) -> float:
+    """Return the work of a tree per bar and asset, in nanoseconds; equal subtrees count once."""
+    seen: set[Node] = set()
+    total = 0.0
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Number) or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, Field):
+            total += _FIELD_NS
+            continue
+        cost = OPERATORS[node.op].cost
+        windows = [
+            arg.value
+            for arg, param in zip(node.args, OPERATORS[node.op].params, strict=True)
+            if param.kind == "window" and isinstance(arg, Number)
+        ]
+        total += cost.base + cost.bar * max(windows, default=0.0)
+        stack.extend(node.args)
+    return total
+
+
+def live_arrays(root: Node) -> int:
+    """Return the most arrays alive at once when `root` is evaluated and each is freed after its last use."""
+    uses: dict[Node, int] = {}
+    _count_uses(root, uses)
+    alive: set[Node] = set()
+    peak = 0
+
+    def visit(node: Node) -> None:
+        nonlocal peak
+        if isinstance(node, Number) or node in alive:
+            return
+        if isinstance(node, Call):
+            for arg in node.args:
+                visit(arg)
+        alive.add(node)
+        # An operator works on a copy or two of its arguments beside its result.
+        peak = max(peak, len(alive) + 2)
+        if isinstance(node, Call):
+            for arg in node.args:
+                if not isinstance(arg, Number):
+                    uses[arg] -= 1
+                    if uses[arg] == 0:
+                        alive.discard(arg)
+
+    visit(root)
+    return peak
+
+
+def _count_uses(node: Node, uses: dict[Node, int]) -> None:
+    if isinstance(node, Number):
+        return
+    uses[node] = uses.get(node, 0) + 1
+    if uses[node] == 1 and isinstance(node, Call):
+        for arg in node.args:
+            _count_uses(arg, uses)
+
+
+def estimate(root: Node, bars: int, assets: int) -> Estimate:
+    """Return the work and memory of evaluating `root` on a panel of that shape."""
+    cells = bars * assets
+    return Estimate(1e-9 * cell_cost(root) * cells, live_arrays(root) * cells * _BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from factors.canonical import number_text
+from factors.printing import number_text
 from factors.table import OPERATORS
 from factors.tree import Call, Expression, Field, Node, Number
 

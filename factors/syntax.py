@@ -54,8 +54,14 @@ class Fault(Exception):
         return Rejection(stage, self.code, drawn, self.hint, self.at)  # type: ignore[arg-type]  # two of its literals
 
 
+# Marks a call that is already ours, so that no dialect translates it again.
+NATIVE = "\0"
+
+
 def caret(text: str, at: int, width: int = 72) -> str:
-    """Draw the part of `text` around offset `at`, and a caret under it."""
+    """Draw the part of the line of `text` around offset `at`, and a caret under it."""
+    begin = text.rfind("\n", 0, at) + 1
+    text, at = text[begin:].partition("\n")[0], at - begin
     start = max(0, min(at - width // 2, len(text) - width))
     shown = re.sub(r"[^\x20-\x7e]", "?", text[start : start + width])
     return f"  {shown}\n  {' ' * (at - start)}^"
@@ -74,7 +80,7 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>\$?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)"
-    r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=])"
+    r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=\[\]])"
 )
 _UNIT = re.compile(r"(?:min|[dhw])\b")
 # Deeper than any tree that the limits admit, and far from Python's own recursion limit.
@@ -202,8 +208,27 @@ class _Reader:
                 node = RawCall("not_", (node,), token.at)
         return node
 
+    def indexed(self) -> Raw:
+        """Read `close[t-5]`: the value five bars ago."""
+        node = self.atom()
+        while self.now.text == "[":
+            at = self.take().at
+            if self.now.text.lower() != "t":
+                raise Fault("syntax", "a series is indexed by time", "write close[t-1] or ts_delay(close, 1)", at)
+            self.take()
+            if self.now.text == "+":
+                raise Fault("look_ahead", "[t+n] would look into the future", "only the past is known", at)
+            if self.now.text == "-":
+                self.take()
+                if self.now.kind != "number":
+                    why = f"expected a number of bars, found {self.found()}"
+                    raise Fault("syntax", why, "write [t-1]", self.now.at)
+                node = RawCall(f"{NATIVE}ts_delay", (node, _number(self.take())), at)
+            self.expect("]", "to close the bracket")
+        return node
+
     def power(self) -> Raw:
-        base = self.atom()
+        base = self.indexed()
         if self.now.text in ("^", "**"):
             at = self.take().at
             self.enter()

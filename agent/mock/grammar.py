@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from factors.canonical import to_text
-from factors.parse import kind_of
+from factors.printing import to_text
+from factors.resolve import kind_of
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import FloatArray
-from market.ranking import average_ranks
+from market.ranking import average_ranks, tied
 
 DEMEAN, ZSCORE, MEAN = range(3)
 
@@ -19,7 +19,7 @@ def ranks(x: FloatArray) -> FloatArray:
     return shares
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def standards(x: FloatArray, groups: NDArray[np.int64], count: int, mode: int) -> FloatArray:
     """Mean, demeaned value or z-score (ddof 1) within groups; `groups` (T, N) holds codes 0..count-1, -1 for none."""
     length, width = x.shape
@@ -63,7 +63,7 @@ def standards(x: FloatArray, groups: NDArray[np.int64], count: int, mode: int) -
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def winsorized(x: FloatArray, k: float) -> FloatArray:
     """Limit to mean +- k standard deviations (ddof 1) of the bar."""
     length, width = x.shape
@@ -89,7 +89,7 @@ def winsorized(x: FloatArray, k: float) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def scaled(x: FloatArray) -> FloatArray:
     """Divide by the bar's sum of absolute values; NaN where that is 0."""
     length, width = x.shape
@@ -105,7 +105,7 @@ def scaled(x: FloatArray) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def group_ranks(x: FloatArray, groups: NDArray[np.int64]) -> FloatArray:
     """Average rank within the asset's group / the group's count."""
     length, width = x.shape
@@ -120,9 +120,83 @@ def group_ranks(x: FloatArray, groups: NDArray[np.int64]) -> FloatArray:
             for j in range(width):
                 if groups[t, j] == groups[t, i] and np.isfinite(x[t, j]):
                     count += 1
-                    if x[t, j] < x[t, i]:
-                        below += 1
-                    elif x[t, j] == x[t, i]:
+                    if tied(x[t, j], x[t, i]):
                         equal += 1
+                    elif x[t, j] < x[t, i]:
+                        below += 1
             out[t, i] = (below + 0.5 * (equal + 1)) / count
+    return out
+
+
+def buckets(x: FloatArray, n: int) -> FloatArray:
+    """Which of `n` equal-sized parts of the bar's finite values each falls into, 0..n-1; ties stay together."""
+    return np.clip(np.floor(_places(x) * n), 0, n - 1)
+
+
+def top_bottom(x: FloatArray, share: float) -> FloatArray:
+    """1 in the top `share` of the bar's finite values by rank, -1 in the bottom share, 0 between."""
+    places = _places(x)
+    # The margin keeps a place that is the bound but for rounding in the middle.
+    marks = (places > 1.0 - share + 1e-9).astype(np.float64) - (places < share - 1e-9)
+    return np.where(np.isfinite(x), marks, np.nan)
+
+
+def _places(x: FloatArray) -> FloatArray:
+    """(rank - 1/2) / count, in (0, 1): the middle of the slot that a value takes in its row."""
+    count = np.isfinite(x).sum(axis=1, keepdims=True)
+    places: FloatArray = (average_ranks(x) - 0.5) / np.maximum(count, 1)
+    return places
+
+
+@njit(cache=True, error_model="numpy")
+def row_quantiles(x: FloatArray, level: float) -> FloatArray:
+    """Quantile of the bar's finite values, interpolated linearly, wherever there is a value."""
+    length, width = x.shape
+    out = np.full((length, width), np.nan)
+    for t in range(length):
+        known = np.sort(x[t][np.isfinite(x[t])])
+        if len(known) == 0:
+            continue
+        place = level * (len(known) - 1)
+        lower = int(np.floor(place))
+        upper = min(lower + 1, len(known) - 1)
+        value = known[lower] + (place - lower) * (known[upper] - known[lower])
+        for i in range(width):
+            if np.isfinite(x[t, i]):
+                out[t, i] = value
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def residuals(y: FloatArray, x: FloatArray) -> FloatArray:
+    """`y` less its least-squares fit on `x` and a constant over the bar; the mean alone where x is constant."""
+    length, width = y.shape
+    out = np.full((length, width), np.nan)
+    for t in range(length):
+        count = 0
+        mean_x = 0.0
+        mean_y = 0.0
+        low = np.inf
+        high = -np.inf
+        for i in range(width):
+            if np.isfinite(x[t, i]) and np.isfinite(y[t, i]):
+                count += 1
+                mean_x += x[t, i]
+                mean_y += y[t, i]
+                low = min(low, x[t, i])
+                high = max(high, x[t, i])
+        if count == 0:
+            continue
+        mean_x /= count
+        mean_y /= count
+        xx = 0.0
+        xy = 0.0
+        for i in range(width):
+            if np.isfinite(x[t, i]) and np.isfinite(y[t, i]):
+                xx += (x[t, i] - mean_x) ** 2
+                xy += (x[t, i] - mean_x) * (y[t, i] - mean_y)
+        slope = xy / xx if high > low and xx > 0.0 else 0.0
+        for i in range(width):
+            if np.isfinite(x[t, i]) and np.isfinite(y[t, i]):
+                out[t, i] = y[t, i] - mean_y - slope * (x[t, i] - mean_x)
     return out

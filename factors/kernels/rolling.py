@@ -10,13 +10,14 @@ import numpy as np
 from numba import njit
 
 from market.panel import FloatArray
+from market.ranking import tied
 
 SUM, MEAN, STD, VAR, SKEW, KURT, ZSCORE, IR, MAD, PRODUCT = range(10)
 MIN, MAX, ARGMIN, ARGMAX, RANK, SCALE = range(6)
 SLOPE, RSQUARE, RESID = range(3)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def moments(x: FloatArray, d: int, mode: int) -> FloatArray:
     """Sum, mean, product and central moments of the last `d` values; two passes a window. (N, T) to (N, T)."""
     rows, length = x.shape
@@ -85,7 +86,7 @@ def moments(x: FloatArray, d: int, mode: int) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def orders(x: FloatArray, d: int, mode: int) -> FloatArray:
     """Extremes, their age, and the rank of the newest value in its window. (N, T) to (N, T)."""
     rows, length = x.shape
@@ -101,24 +102,28 @@ def orders(x: FloatArray, d: int, mode: int) -> FloatArray:
                 below = 0
                 equal = 0
                 for i in range(t - d + 1, t + 1):
-                    if x[row, i] < newest:
-                        below += 1
-                    elif x[row, i] == newest:
+                    if tied(x[row, i], newest):
                         equal += 1
+                    elif x[row, i] < newest:
+                        below += 1
                 out[row, t] = (below + 0.5 * (equal + 1)) / d
                 continue
             low = newest
             high = newest
             low_age = 0
             high_age = 0
-            # From the newest back, so that a tie keeps the newest.
+            # From the newest back, so that a tie keeps the newest; what differs by rounding is a tie.
+            low_mark = newest
+            high_mark = newest
             for age in range(1, d):
                 value = x[row, t - age]
-                if value < low:
-                    low = value
+                low = min(low, value)
+                high = max(high, value)
+                if value < low_mark and not tied(value, low_mark):
+                    low_mark = value
                     low_age = age
-                if value > high:
-                    high = value
+                if value > high_mark and not tied(value, high_mark):
+                    high_mark = value
                     high_age = age
             if mode == MIN:
                 out[row, t] = low
@@ -133,7 +138,7 @@ def orders(x: FloatArray, d: int, mode: int) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def quantiles(x: FloatArray, d: int, level: float) -> FloatArray:
     """Quantile of the last `d` values, interpolated linearly, from a window kept sorted. (N, T) to (N, T)."""
     rows, length = x.shape
@@ -165,7 +170,7 @@ def quantiles(x: FloatArray, d: int, level: float) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def weighted(x: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted mean; ``weights[0]`` belongs to the newest value and they sum to 1. (N, T) to (N, T)."""
     rows, length = x.shape
@@ -184,7 +189,7 @@ def weighted(x: FloatArray, weights: FloatArray) -> FloatArray:
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def trends(x: FloatArray, d: int, mode: int) -> FloatArray:
     """Least squares of the last `d` values on time: slope a bar, R squared, newest residual. (N, T) to (N, T)."""
     rows, length = x.shape
@@ -224,4 +229,33 @@ def trends(x: FloatArray, d: int, mode: int) -> FloatArray:
                 out[row, t] = min(1.0, slope * cross / square)
             else:
                 out[row, t] = x[row, t] - mean - slope * (d - 1 - middle)
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def central_moment(x: FloatArray, d: int, order: int) -> FloatArray:
+    """Mean of (x - mean)^order over the last `d` values. (N, T) to (N, T)."""
+    rows, length = x.shape
+    out = np.full((rows, length), np.nan)
+    for row in range(rows):
+        run = 0
+        for t in range(length):
+            run = run + 1 if np.isfinite(x[row, t]) else 0
+            if run < d:
+                continue
+            total = 0.0
+            low = x[row, t]
+            high = x[row, t]
+            for i in range(t - d + 1, t + 1):
+                total += x[row, i]
+                low = min(low, x[row, i])
+                high = max(high, x[row, i])
+            if low == high or order == 1:
+                out[row, t] = 0.0
+                continue
+            mean = total / d
+            power = 0.0
+            for i in range(t - d + 1, t + 1):
+                power += (x[row, i] - mean) ** order
+            out[row, t] = power / d
     return out

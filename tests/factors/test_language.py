@@ -10,14 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factors.canonical import canonical, to_text
 from factors.corpora import read_corpus
 from factors.engine import evaluate
 from factors.features import STATE_FEATURES
 from factors.parse import parse
-from factors.reading import read_aloud
 from factors.table import OPERATORS, describe, prompt_table
-from factors.tree import Call, Expression, Field, Node, Number
+from factors.tree import Expression
 from market.errors import Rejection
 from tests.helpers import random_panel
 
@@ -53,8 +51,8 @@ def refusal(text: str, **options: object) -> Rejection:
     ("loose", "ours"),
     [
         ("zscore(close, 20) * rank(volume)", "cs_rank(volume) * ts_zscore(close, 20)"),
-        ("(close - SMA(close, 20)) / STD(close, 20)", "(close - ts_mean(close, 20)) / ts_std(close, 20)"),
-        ("(close - close_lag_5) / close_lag_5", "(close - ts_delay(close, 5)) / ts_delay(close, 5)"),
+        ("(close - SMA(close, 20)) / STD(close, 20)", "ts_zscore(close, 20)"),
+        ("(close - close_lag_5) / close_lag_5", "ts_returns(close, 5)"),
         ("Ts_Rank(volume, 5) && 1 < 2", None),
         ("rolling_mean($close, window=10)", "ts_mean(close, 10)"),
         ("max(high, 20)", "ts_max(high, 20)"),
@@ -120,7 +118,7 @@ def test_different_meanings_have_different_identities(one: str, other: str) -> N
         ("ts_mean(close, open)", "type", "ts_mean(x, d)"),
         ("ts_delay(close, -1)", "look_ahead", "past"),
         ("shift(close, -1)", "look_ahead", "past"),
-        ("close[1]", "bad_character", "letters"),
+        ("close[1]", "syntax", "t-1"),
         ("close.__class__", "unknown_field", "fields"),
         ("__import__('os').system('ls')", "bad_character", "letters"),
         ("f'{close}'", "bad_character", "letters"),
@@ -135,10 +133,10 @@ def test_different_meanings_have_different_identities(one: str, other: str) -> N
         ("close)", "syntax", "end"),
         ("close open", "syntax", "end"),
         ("ts_mean(close, 20d)", "window", "bars"),
-        ("group_neutralize(close, sector)", "unknown_field", "groups"),
-        ("group_neutralize(close, open)", "type", "sector"),
+        ("group_neutralize(close, sector)", "unknown_field", "beta_group"),
+        ("group_neutralize(close, open)", "type", "bucket"),
         ("ts_quantile(close, 5, 2)", "bad_number", "ts_quantile"),
-        ("IndClass.sector", "unknown_field", "groups"),
+        ("IndClass.sector", "unknown_field", "beta_group"),
     ],
 )
 def test_refusals_name_the_fault_and_the_way_out(text: str, code: str, helps: str) -> None:
@@ -201,7 +199,7 @@ def test_lookback(text: str, lookback: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "least"), [("worldquant_alpha101.txt", 101), ("qlib_alpha158.json", 158), ("gtja_alpha191.txt", 181)]
+    ("file", "least"), [("worldquant_alpha101.txt", 101), ("qlib_alpha158.json", 158), ("gtja_alpha191.txt", 185)]
 )
 def test_published_factors_translate_and_come_back(shared_corpora: Path, file: str, least: int) -> None:
     factors = read_corpus(shared_corpora / file)
@@ -227,46 +225,6 @@ def test_worldquant_argmax_counts_from_the_oldest() -> None:
 def test_a_dialect_says_where_meanings_differ() -> None:
     assert any("oldest" in note for note in read("IdxMax($close, 5)", dialect="qlib").notes)
     assert any("0.9" in note for note in read("WMA(CLOSE,5)", dialect="gtja").notes)
-
-
-def leaf() -> st.SearchStrategy[Node]:
-    return st.sampled_from(["close", "open", "volume", "adv20", "returns"]).map(Field)
-
-
-def trees() -> st.SearchStrategy[Node]:
-    names = sorted(name for name, op in OPERATORS.items() if op.family != "group")
-
-    def call(children: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
-        def build(name: str) -> st.SearchStrategy[Node]:
-            literals = {
-                "number": st.sampled_from([Number(0.5)]),
-                "window": st.integers(5, 300).map(lambda d: Number(float(d))),
-                "bool": st.tuples(children, children).map(lambda pair: Call("lt", pair)),
-            }
-            args = [
-                literals.get(p.kind, children if name.startswith(("ts", "cs")) else st.one_of(children, number))
-                for p in OPERATORS[name].params
-            ]
-            return st.tuples(*args).map(lambda found: Call(name, found))
-
-        number = st.one_of(st.integers(-5, 5), st.floats(-1e9, 1e9)).map(lambda v: Number(float(v)))
-        return st.sampled_from(names).flatmap(build)
-
-    return st.recursive(leaf(), call, max_leaves=12)
-
-
-@settings(max_examples=400, deadline=None)
-@given(trees())
-def test_printing_and_reading_are_inverse(tree: Node) -> None:
-    root = canonical(tree)
-    again = parse(to_text(root), dialect="native")
-    if isinstance(again, Rejection):
-        # Folding may leave a number alone, or a number where a series is asked; nothing else.
-        assert again.code in ("type", "too_deep"), (to_text(root), again)
-    else:
-        assert again.root == root
-        assert canonical(root) == root
-        assert read_aloud(again)
 
 
 @settings(max_examples=1500, deadline=None)

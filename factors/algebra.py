@@ -1,0 +1,199 @@
+"""Sums and products in normal form: which of the many ways to write one is the one we keep.
+
+Coefficients are exact fractions of the decimals that were written, so that the order in which constants were
+multiplied cannot show. Nothing is cancelled that could be missing: `x - x` stays `0 * x`, `x / x` stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from factors.printing import Printer
+from factors.tree import Call, Node, Number
+
+_ONE = Fraction(1)
+_MOST_BITS = 200
+_LARGEST = 2**53
+
+
+class TooLarge(Exception):
+    """A coefficient left the range of floats: the form is kept as it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`coefficient * over[0] * over[1] ... / (under[0] * under[1] ...)`; sums among `over` begin with a plus."""
+
+    coefficient: Fraction
+    over: tuple[Node, ...] = ()
+    under: tuple[Node, ...] = ()
+
+
+Terms = dict[str, tuple[Fraction, Node]]
+
+
+def fraction(value: float) -> Fraction:
+    """Return the decimal that a float is the shortest spelling of, as a fraction."""
+    return Fraction(repr(value))
+
+
+def _tidy(value: Fraction) -> Fraction:
+    """Keep the digits bounded: constants such as 1e-300 would grow without end when multiplied."""
+    if value.numerator.bit_length() + value.denominator.bit_length() <= _MOST_BITS:
+        return value
+    try:
+        near = float(value)
+    except OverflowError as error:
+        raise TooLarge from error
+    if near == 0.0 and value != 0:
+        raise TooLarge
+    return fraction(near)
+
+
+class Algebra:
+    """Normal forms of sums and products; one for each tree, whose printed parts it remembers."""
+
+    def __init__(self, printer: Printer) -> None:
+        self.text = printer.text
+
+    # Products
+
+    def split(self, node: Node) -> Product:
+        """Return `node` as coefficient, numerator and denominator."""
+        if isinstance(node, Number):
+            return Product(fraction(node.value))
+        if isinstance(node, Call):
+            if node.op == "neg":
+                inner = self.split(node.args[0])
+                return Product(-inner.coefficient, inner.over, inner.under)
+            if node.op == "mul":
+                return self.times(self.split(node.args[0]), self.split(node.args[1]))
+            if node.op == "div":
+                return self.over(self.split(node.args[0]), self.split(node.args[1]))
+            if node.op in ("add", "sub"):
+                sign, oriented = self.oriented(node)
+                return Product(Fraction(sign), (oriented,))
+        return Product(_ONE, (node,))
+
+    def times(self, x: Product, y: Product) -> Product:
+        """Return x * y."""
+        return Product(_tidy(x.coefficient * y.coefficient), x.over + y.over, x.under + y.under)
+
+    def over(self, x: Product, y: Product) -> Product:
+        """Return x / y. A quotient below the line stays whole: where its own denominator is 0 it is missing."""
+        if y.coefficient == 0:
+            raise TooLarge
+        below = y.over if not y.under else (self.join(Product(_ONE, y.over, y.under)),)
+        return Product(_tidy(x.coefficient / y.coefficient), x.over, x.under + below)
+
+    def join(self, product: Product) -> Node:
+        """Return the one tree of a product."""
+        q = product.coefficient
+        over, under = self._sorted(product.over), self._sorted(product.under)
+        if q < 0:
+            flipped = self._flip_one(over)
+            if flipped is None:
+                return Call("neg", (self.join(Product(-q, product.over, product.under)),))
+            q, over = -q, flipped
+        numerator, denominator = _shares(q)
+        if denominator != 1 and not (over or under):
+            return Number(_float(q))
+        tops = ([] if numerator == 1 and over else [Number(_float(numerator))]) + over
+        bottoms = ([] if denominator == 1 else [Number(_float(denominator))]) + under
+        top = _chain("mul", tops)
+        return Call("div", (top, _chain("mul", bottoms))) if bottoms else top
+
+    def _sorted(self, nodes: Sequence[Node]) -> list[Node]:
+        return sorted(nodes, key=self.text)
+
+    def _flip_one(self, over: list[Node]) -> list[Node] | None:
+        """Let the first difference of the numerator take a minus sign, where there is one."""
+        for place, node in enumerate(over):
+            if isinstance(node, Call) and node.op == "sub":
+                terms = {key: (-q, core) for key, (q, core) in self.terms(node).items()}
+                return [*over[:place], self.total(terms), *over[place + 1 :]]
+        return None
+
+    # Sums
+
+    def terms(self, node: Node) -> Terms:
+        """Return a sum as coefficient and core by the core's text; the constant stands under "" with core 1."""
+        found: Terms = {}
+        self._gather(node, _ONE, found)
+        return found
+
+    def _gather(self, node: Node, sign: Fraction, found: Terms) -> None:
+        # A loop, not recursion, along the long side: a sum may be written with many terms.
+        while isinstance(node, Call) and node.op in ("add", "sub", "neg"):
+            if node.op == "neg":
+                node, sign = node.args[0], -sign
+                continue
+            self._gather(node.args[1], sign if node.op == "add" else -sign, found)
+            node = node.args[0]
+        product = self.split(node)
+        core = self.join(Product(_ONE, product.over, product.under))
+        if isinstance(core, Call) and core.op in ("add", "sub") and abs(product.coefficient) == 1:
+            self._gather(core, sign * product.coefficient, found)
+            return
+        key = "" if isinstance(core, Number) else self.text(core)
+        known = found.get(key, (Fraction(0), core))
+        found[key] = (_tidy(known[0] + sign * product.coefficient), core)
+
+    def total(self, terms: Terms) -> Node:
+        """Return the one tree of a sum: what is added first, then what is taken away, each by its text."""
+        kept = [(q, core) for key, (q, core) in sorted(terms.items()) if q != 0 or key]
+        plus = [self._term(q, core) for q, core in kept if q >= 0]
+        minus = [self._term(-q, core) for q, core in kept if q < 0]
+        if not plus and not minus:
+            return Number(0.0)
+        if not plus:
+            if len(minus) == 1:
+                return Call("neg", (minus[0],)) if not isinstance(minus[0], Number) else Number(-minus[0].value)
+            return Call("neg", (_chain("add", minus),))
+        node = _chain("add", plus)
+        for part in minus:
+            node = Call("sub", (node, part))
+        return node
+
+    def _term(self, q: Fraction, core: Node) -> Node:
+        if isinstance(core, Number):
+            return Number(_float(q))
+        product = self.split(core)
+        if isinstance(core, Call) and core.op in ("add", "sub"):
+            product = Product(_ONE, (core,))
+        return self.join(Product(_tidy(q * product.coefficient), product.over, product.under))
+
+    def oriented(self, node: Node) -> tuple[int, Node]:
+        """Return (sign, tree) with `node = sign * tree`, where the first term by text of a sum has a plus."""
+        if not (isinstance(node, Call) and node.op in ("add", "sub")):
+            return 1, node
+        terms = self.terms(node)
+        named = [key for key in sorted(terms) if key]
+        if not named or terms[named[0]][0] >= 0:
+            return 1, node
+        return -1, self.total({key: (-q, core) for key, (q, core) in terms.items()})
+
+
+def _shares(q: Fraction) -> tuple[Fraction, Fraction]:
+    """Return how a coefficient is written: 1/n as a divisor, decimals as a factor, other fractions as both."""
+    if q.numerator == 1 or q.denominator == 1:
+        return Fraction(q.numerator), Fraction(q.denominator)
+    if fraction(_float(q)) == q or max(q.numerator, q.denominator) > _LARGEST:
+        return q, _ONE
+    return Fraction(q.numerator), Fraction(q.denominator)
+
+
+def _float(q: Fraction) -> float:
+    try:
+        return float(q)
+    except OverflowError as error:
+        raise TooLarge from error
+
+
+def _chain(op: str, nodes: Sequence[Node]) -> Node:
+    node = nodes[0]
+    for other in nodes[1:]:
+        node = Call(op, (node, other))
+    return node

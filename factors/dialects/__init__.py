@@ -1,0 +1,1 @@
+"""Foreign and loose forms, translated into our operators, a module each."""

@@ -1,0 +1,187 @@
+"""The forms that people and models write without thinking of a dialect: SMA, rolling_mean, pct_change, &&, ^."""
+
+from __future__ import annotations
+
+from factors.dialects.base import (
+    GROUPS,
+    Dialect,
+    NameRewrite,
+    Rewrite,
+    by_arity,
+    chained,
+    exactly,
+    extreme,
+    is_number,
+    named,
+    number,
+    ours,
+    renamed,
+    same,
+    scale,
+)
+from factors.syntax import Raw, RawCall
+
+_WORDS: dict[str, list[str]] = {
+    "ts_mean": ["mean", "average", "avg", "ma", "ts_avg", "rolling_mean", "moving_average", "ts_average"],
+    "ts_std": ["std", "stddev", "stdev", "ts_stddev", "ts_std_dev", "rolling_std", "ts_stdev"],
+    "ts_var": ["var", "variance", "rolling_var"],
+    "ts_sum": ["sum", "rolling_sum", "tssum"],
+    "ts_median": ["median", "rolling_median", "med"],
+    "ts_skew": ["skew", "skewness", "ts_skewness", "rolling_skew"],
+    "ts_kurt": ["kurt", "kurtosis", "ts_kurtosis", "rolling_kurt"],
+    "ts_product": ["product", "prod", "ts_prod"],
+    "ts_quantile": ["quantile", "rolling_quantile"],
+    "ts_mad": ["mad"],
+    "ts_moment": ["moment"],
+    "ts_rank": ["tsrank", "rolling_rank"],
+    "ts_min": ["tsmin", "rolling_min", "lowest"],
+    "ts_max": ["tsmax", "rolling_max", "highest"],
+    "ts_argmax": ["argmax", "ts_arg_max", "tsargmax", "highday"],
+    "ts_argmin": ["argmin", "ts_arg_min", "tsargmin", "lowday"],
+    "ts_corr": ["corr", "correlation", "ts_correlation", "rolling_corr"],
+    "ts_cov": ["cov", "covariance", "ts_covariance", "rolling_cov"],
+    "ts_beta": ["beta", "rolling_beta"],
+    "ts_ema": ["ema", "ewm", "ewma", "exp_moving_average"],
+    "ts_decay_linear": ["wma", "decaylinear", "decay_linear", "ts_decay", "linear_decay"],
+    "ts_decay_exp": ["decay_exp", "ts_decay_exp_window"],
+    "ts_dema": ["dema"],
+    "ts_kama": ["kama"],
+    "ts_hma": ["hma"],
+    "ts_slope": ["slope", "linreg_slope"],
+    "ts_rsquare": ["rsquare", "rsquared"],
+    "ts_resid": ["resi", "resid"],
+    "ts_regression_slope": ["regression_slope", "regbeta"],
+    "ts_regression_intercept": ["regression_intercept"],
+    "ts_regression_resid": ["regression_resid", "regresi"],
+    "ts_regression_pred": ["regression_pred"],
+    "ts_ir": ["ir", "ts_information_ratio"],
+    "ts_count": ["count"],
+    "ts_sumif": ["sumif"],
+    "ts_autocorr": ["autocorr"],
+    "ts_backfill": ["backfill"],
+    "ts_min_max_diff": ["min_max_diff"],
+    "signed_power": ["signedpower", "sign_power"],
+    "power": ["pow"],
+    "log": ["ln", "log_e"],
+    "if_else": ["where", "iff", "if", "ifelse"],
+    "cs_demean": ["demean"],
+    "cs_zscore": ["normalize", "standardize"],
+    "cs_top_bottom": ["top_bottom"],
+    "group_neutralize": ["indneutralize", "group_neutral", "neutralize"],
+    "cum_sum": ["cumsum"],
+    "cum_product": ["cumprod"],
+    "cum_max": ["cummax"],
+    "cum_min": ["cummin"],
+    "clip": ["clamp"],
+    "sqrt": ["square_root"],
+    "neg": ["reverse", "negate"],
+    "add": ["add"],
+    "sub": ["subtract"],
+    "mul": ["multiply"],
+    "div": ["divide"],
+}
+_DEFAULTS: dict[str, tuple[tuple[float, ...], list[str]]] = {
+    "ts_delay": ((1.0,), ["delay", "ref", "shift", "lag"]),
+    "ts_delta": ((1.0,), ["delta", "diff", "ts_diff"]),
+    "ts_returns": ((1.0,), ["pct_change", "roc", "ts_return", "pctchange"]),
+    "ts_log_return": ((1.0,), ["log_return", "logret", "ts_log_returns"]),
+    "cs_winsorize": ((3.0,), ["winsorize"]),
+}
+
+
+def _average(raw: RawCall, _notes: list[str]) -> Raw:
+    return ours("ts_sma" if len(raw.args) == 3 else "ts_mean", raw, *raw.args)
+
+
+def _bars(name: str, fields: tuple[str, ...], defaults: tuple[float, ...]) -> Rewrite:
+    """Return the rewriting of an indicator that may be written with its windows alone: atr(14), adx(), macd()."""
+
+    def rewrite(raw: RawCall, _notes: list[str]) -> Raw:
+        args = raw.args
+        if not args or is_number(args[0]):
+            args = (*(named(field, raw) for field in fields), *args)
+        missing = max(0, len(fields) + len(defaults) - len(args))
+        filled = defaults[len(defaults) - missing :] if 0 < missing <= len(defaults) else ()
+        return ours(name, raw, *args, *(number(value, raw) for value in filled))
+
+    return rewrite
+
+
+def _rsi(raw: RawCall, notes: list[str]) -> Raw:
+    notes.append(f"{raw.name}: read with simple means of gains and losses (Cutler); Wilder's smoothing differs")
+    return _bars("rsi", ("close",), (14.0,))(raw, notes)
+
+
+def _vwap(raw: RawCall, _notes: list[str]) -> Raw:
+    """`vwap(20)`, `vwap(close, volume, 20)`: weighted over a window; the field stands without parentheses."""
+    if len(raw.args) == 1 and is_number(raw.args[0]):
+        return ours("div", raw, *(ours("ts_sum", raw, named(name, raw), raw.args[0]) for name in ("amount", "volume")))
+    return ours("ts_vwap", raw, *raw.args)
+
+
+def _signed_log(raw: RawCall, _notes: list[str]) -> Raw:
+    exactly(raw, 1, f"{raw.name}(x)")
+    x = raw.args[0]
+    return ours("mul", raw, ours("sign", raw, x), ours("log1p", raw, ours("abs", raw, x)))
+
+
+def _above_mean(raw: RawCall, _notes: list[str]) -> Raw:
+    exactly(raw, 2, f"{raw.name}(x, d)")
+    return ours("sub", raw, raw.args[0], ours("ts_mean", raw, *raw.args))
+
+
+def _obv(raw: RawCall, notes: list[str]) -> Raw:
+    if len(raw.args) == 1 and is_number(raw.args[0]):
+        return ours("obv", raw, named("close", raw), named("volume", raw), raw.args[0])
+    if len(raw.args) not in (0, 2):
+        return ours("obv", raw, *raw.args)
+    close, volume = raw.args or (named("close", raw), named("volume", raw))
+    notes.append(f"{raw.name} without a window runs from the panel's first bar on; obv(close, volume, d) looks back d")
+    signed = ours("mul", raw, ours("sign", raw, ours("ts_delta", raw, close, number(1.0, raw))), volume)
+    return ours("cum_sum", raw, signed)
+
+
+LOOSE: dict[str, Rewrite] = {
+    **{word: same(name) for name, words in _WORDS.items() for word in words},
+    **{word: same(name, defaults=values) for name, (values, words) in _DEFAULTS.items() for word in words},
+    "rank": by_arity("cs_rank", "ts_rank"),
+    "zscore": by_arity("cs_zscore", "ts_zscore"),
+    "z_score": by_arity("cs_zscore", "ts_zscore"),
+    "sma": _average,
+    "min": extreme("min", "ts_min"),
+    "max": extreme("max", "ts_max"),
+    "and": chained("and_"),
+    "or": chained("or_"),
+    "scale": scale,
+    "rsi": _rsi,
+    "atr": _bars("atr", ("high", "low", "close"), (14.0,)),
+    "adx": _bars("adx", ("high", "low", "close"), (14.0,)),
+    "stochastic": _bars("stochastic", ("high", "low", "close"), (14.0,)),
+    "stoch": _bars("stochastic", ("high", "low", "close"), (14.0,)),
+    "macd": _bars("macd", ("close",), (12.0, 26.0)),
+    "macd_signal": _bars("macd_signal", ("close",), (12.0, 26.0, 9.0)),
+    "macd_hist": _bars("macd_hist", ("close",), (12.0, 26.0, 9.0)),
+    "bollinger_upper": _bars("bollinger_upper", ("close",), (20.0, 2.0)),
+    "bollinger_lower": _bars("bollinger_lower", ("close",), (20.0, 2.0)),
+    "bollinger_position": _bars("bollinger_position", ("close",), (20.0, 2.0)),
+    "bollinger_width": _bars("bollinger_width", ("close",), (20.0, 2.0)),
+    "obv": _obv,
+    "vwap": _vwap,
+    "slog1p": _signed_log,
+    "s_log_1p": _signed_log,
+    "signed_log": _signed_log,
+    "ts_av_diff": _above_mean,
+}
+LOOSE_FIELDS: dict[str, NameRewrite] = {
+    "ret": renamed("returns"),
+    "rets": renamed("returns"),
+    "return": renamed("returns"),
+    "price": renamed("close"),
+    "vol": renamed("volume", "read as the volume traded, not as volatility"),
+    "turnover": renamed("amount", "read as the money traded"),
+    "quote_volume": renamed("amount"),
+    "dollar_volume": renamed("amount"),
+    **GROUPS,
+}
+
+AUTO = Dialect(LOOSE, LOOSE_FIELDS)

@@ -1,0 +1,114 @@
+"""Qlib's expression engine (qlib/data/ops.py), whose windows fill up from the first bar on."""
+
+from __future__ import annotations
+
+from factors.dialects.base import Dialect, Rewrite, exactly, from_oldest, number, ours, refused, same, whole
+from factors.syntax import NATIVE, Fault, Raw, RawCall, RawNumber
+
+_ELEMENTWISE = {
+    "greater": "max", "less": "min", "power": "power", "if": "if_else", "gt": "gt", "ge": "ge", "lt": "lt", "le": "le",
+    "eq": "eq", "ne": "ne", "and": "and_", "or": "or_", "not": "not_", "add": "add", "sub": "sub", "mul": "mul",
+    "div": "div",
+}  # fmt: skip
+_ROLLING = {
+    "mean": "ts_mean", "std": "ts_std", "var": "ts_var", "sum": "ts_sum", "med": "ts_median", "mad": "ts_mad",
+    "skew": "ts_skew", "kurt": "ts_kurt", "max": "ts_max", "min": "ts_min", "rank": "ts_rank", "slope": "ts_slope",
+    "rsquare": "ts_rsquare", "resi": "ts_resid", "corr": "ts_corr", "cov": "ts_cov", "delta": "ts_delta",
+    "quantile": "ts_quantile", "ref": "ts_delay",
+}  # fmt: skip
+_FROM_FIRST_BAR = {"mean": "cum_mean", "sum": "cum_sum", "max": "cum_max", "min": "cum_min"}
+_WARM_UP = "Qlib fills the warm-up from the first bar on, and windows with gaps; here a value needs its full window"
+
+
+def _is_zero(raw: RawCall) -> bool:
+    last = raw.args[-1] if raw.args else None
+    return isinstance(last, RawNumber) and last.value == 0 and not last.unit
+
+
+def _rolling(word: str) -> Rewrite:
+    plain = same(_ROLLING[word])
+
+    def rewrite(raw: RawCall, notes: list[str]) -> Raw:
+        if len(raw.args) >= 2 and _is_zero(raw):
+            if word not in _FROM_FIRST_BAR:
+                raise Fault("window", f"{raw.name} with 0 runs from the first bar on", "give it a window", raw.at)
+            notes.append(f"{raw.name}(x, 0) runs from the panel's first bar on")
+            return ours(_FROM_FIRST_BAR[word], raw, raw.args[0])
+        return plain(raw, notes)
+
+    return rewrite
+
+
+def _wma(raw: RawCall, notes: list[str]) -> Raw:
+    exactly(raw, 2, "WMA(x, n)")
+    size = whole(raw.args[1], "WMA")
+    if size < 2:
+        raise Fault("window", "WMA over one bar gives all weight to nothing", "choose a longer window", raw.at)
+    notes.append("Qlib's WMA weighs the oldest bar 0 and divides by n once more: ts_decay_linear(x, n - 1) / n")
+    inner = ours("ts_decay_linear", raw, raw.args[0], number(float(size - 1), raw))
+    return ours("div", raw, inner, number(float(size), raw))
+
+
+def _ema(raw: RawCall, notes: list[str]) -> Raw:
+    exactly(raw, 2, "EMA(x, n)")
+    notes.append("Qlib's EMA is bias-adjusted (pandas' adjust=True): it differs while the average warms up")
+    size = raw.args[1]
+    if isinstance(size, RawNumber) and 0 < size.value < 1:
+        # alpha = m / n with the n whose span it is.
+        span = float(max(1, round(2.0 / size.value - 1.0)))
+        return ours("ts_sma", raw, raw.args[0], number(span, raw), number(size.value * span, raw))
+    return ours("ts_ema", raw, *raw.args)
+
+
+def _count(raw: RawCall, notes: list[str]) -> Raw:
+    notes.append("Qlib's Count counts what is not missing, whatever it says; read as how often the condition held")
+    return ours("ts_count", raw, *raw.args)
+
+
+def _rank(raw: RawCall, notes: list[str]) -> Raw:
+    notes.append("Rank: older releases of Qlib give 100 / n of this; the order is the same")
+    return _rolling("rank")(raw, notes)
+
+
+def _close_to_constant(word: str) -> Rewrite:
+    plain = _rolling(word)
+
+    def rewrite(raw: RawCall, notes: list[str]) -> Raw:
+        notes.append(f"Qlib's {raw.name} is missing where a standard deviation is below 2e-5; here only where it is 0")
+        return plain(raw, notes)
+
+    return rewrite
+
+
+def _mask(raw: RawCall, _notes: list[str]) -> Raw:
+    raise Fault("dialect", "Mask reads another instrument's series", "use market_close for the market", raw.at)
+
+
+_CALLS: dict[str, Rewrite] = {
+    **{word: same(name) for word, name in _ELEMENTWISE.items()},
+    **{word: _rolling(word) for word in _ROLLING},
+    "corr": _close_to_constant("corr"),
+    "rsquare": _close_to_constant("rsquare"),
+    "rank": _rank,
+    "count": _count,
+    "wma": _wma,
+    "ema": _ema,
+    "mask": _mask,
+    "tresample": refused("it changes the bar size", "import the data with the bars you want"),
+    "idxmax": from_oldest("ts_argmax", "Qlib's IdxMax"),
+    "idxmin": from_oldest("ts_argmin", "Qlib's IdxMin"),
+}
+
+
+class _Qlib(Dialect):
+    """Qlib, whose every rolling operator differs from ours in the same way: the warm-up."""
+
+    def rewrite(self, raw: RawCall, notes: list[str]) -> Raw | None:
+        """Return our form, noting the warm-up once."""
+        found = super().rewrite(raw, notes)
+        if isinstance(found, RawCall) and found.name.startswith((f"{NATIVE}ts_", f"{NATIVE}cum_")):
+            notes.append(_WARM_UP)
+        return found
+
+
+QLIB = _Qlib(_CALLS)

@@ -1,0 +1,87 @@
+"""What a name may stand for while Python code is read."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from factors.syntax import Fault, Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A column: an expression of ours."""
+
+    raw: Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The frame that the code was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Several columns side by side, as `pd.concat([a, b], axis=1)` or `df[['a', 'b']]` make them."""
+
+    parts: tuple[Series, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """`np` or `pd`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`x.rolling(n)`, `x.ewm(...)` or `x.expanding()`, waiting for its statistic."""
+
+    kind: str
+    series: Series
+    bars: Raw | None = None
+    alpha: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """`df.groupby(key)` or a column of it: by asset or by time."""
+
+    by: str
+    series: Series | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A constant that is no number: text, None, True."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A list or tuple."""
+
+    parts: tuple[Value, ...]
+
+
+Value = Series | Frame | Columns | Module | Window | Grouped | Plain | Listed
+
+
+class Places:
+    """Offsets of syntax nodes in the text, and refusals that point there."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0]
+        for line in text.splitlines(keepends=True):
+            self._starts.append(self._starts[-1] + len(line))
+
+    def at(self, node: ast.AST) -> int:
+        """Return where `node` begins."""
+        line = min(int(getattr(node, "lineno", 1)), len(self._starts)) - 1
+        return self._starts[line] + int(getattr(node, "col_offset", 0))
+
+    def fault(self, node: ast.AST, message: str, hint: str, code: str = "python") -> Fault:
+        """Return the refusal of `node`, naming its line."""
+        return Fault(code, f"line {getattr(node, 'lineno', 1)}: {message}", hint, self.at(node))

@@ -1,0 +1,270 @@
+"""Names get their meaning: an untyped tree becomes a typed one, or a fault at its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from factors.canonical import canonical
+from factors.dialects.base import Dialect
+from factors.limits import Limits
+from factors.measure import numbers_of
+from factors.printing import to_text
+from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber, read_tree
+from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, Kind, Operator, Param
+from factors.tree import Call, Field, Node, Number
+
+_UNITS: Mapping[str, np.timedelta64] = {
+    "min": np.timedelta64(1, "m"),
+    "h": np.timedelta64(1, "h"),
+    "d": np.timedelta64(1, "D"),
+    "w": np.timedelta64(7, "D"),
+}
+_LOOKS_BACK = ("ts_delay", "ts_delta", "ts_returns", "ts_log_return")
+_NOT_VALUES = ("nan", "inf", "infinity", "none", "null", "true", "false")
+# What a group that the data lacks is stood in for in dialects whose factors need it: clusters, finer and finer.
+_STAND_INS: Mapping[str, str] = {
+    "sector": NAMED_GROUPS["beta_group"],
+    "industry": "group_cross(bucket(ts_beta(returns, cs_mean(returns), 60), 4), bucket(ts_mean(amount, 60), 3))",
+    "subindustry": "group_cross(bucket(ts_beta(returns, cs_mean(returns), 60), 5), bucket(ts_mean(amount, 60), 5))",
+}
+_GROUP_HINT = f"use {', '.join(NAMED_GROUPS)} or bucket(x, n), or a panel that carries it"
+_WITHOUT_SERIES = ("arithmetic", "logic")
+
+
+@dataclass
+class Resolver:
+    """Gives names their meaning; one for each parse."""
+
+    fields: frozenset[str]
+    bar: np.timedelta64 | None
+    limits: Limits
+    dialect: Dialect
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    made: int = 0
+
+    def node(self, raw: Raw, depth: int) -> Node:
+        """Return the typed tree of `raw`; raises `Fault`."""
+        self.made += 1
+        # Macros and code may multiply nodes, so the bound is checked while they are made.
+        if depth > self.limits.max_depth * 2 or self.made > self.limits.max_nodes * 4:
+            raise Fault("too_large", "the expression is too large or too deep", "simplify it", raw.at)
+        if isinstance(raw, RawNumber):
+            return Number(raw.value if not raw.unit else float(self._bars(raw)))
+        if isinstance(raw, RawName):
+            return self._name(raw, depth)
+        if raw.name.startswith(NATIVE):
+            return self._call(RawCall(raw.name[1:], raw.args, raw.at), depth)
+        rewritten = self.dialect.rewrite(raw, self.notes)
+        if rewritten is not None:
+            return self.node(rewritten, depth + 1)
+        return self._call(raw, depth)
+
+    def _bars(self, raw: RawNumber) -> int:
+        if self.bar is None:
+            raise Fault("window", f"{raw.value:g}{raw.unit} needs a bar size", "write the window in bars", raw.at)
+        bars = raw.value * float(_UNITS[raw.unit] / self.bar)
+        if bars < 1 or bars != round(bars):
+            raise Fault(
+                "window", f"{raw.value:g}{raw.unit} is {bars:g} bars here", "choose a whole number of bars", raw.at
+            )
+        return round(bars)
+
+    def _name(self, raw: RawName, depth: int) -> Node:
+        name = raw.name.removeprefix("$")
+        spoken = name.lower() if self.dialect.folds_case else name
+        if spoken in self.fields or spoken in MARKET_FIELDS or _is_adv(spoken):
+            return Field(spoken)
+        if name in self.fields:
+            return Field(name)
+        rewritten = self.dialect.rewrite_name(RawName(spoken, raw.at), self.notes)
+        if rewritten is not None:
+            return self.node(rewritten, depth + 1)
+        if spoken in NAMED_GROUPS:
+            return self.node(_formula(NAMED_GROUPS[spoken], raw.at), depth + 1)
+        if name in self.blocks:
+            return self._block(self.blocks[name], raw, depth)
+        if spoken in GROUP_FIELDS and self.dialect.stands_in:
+            self.notes.append(f"this data has no {spoken}: clusters stand in, {_STAND_INS[spoken]}")
+            return self.node(_formula(_STAND_INS[spoken], raw.at), depth + 1)
+        raise self._unknown(raw, name, spoken)
+
+    def _unknown(self, raw: RawName, name: str, spoken: str) -> Fault:
+        if spoken in _NOT_VALUES:
+            return Fault("bad_number", f"{raw.name} is not a value here", "missing data is handled for you", raw.at)
+        if name in OPERATORS:
+            return Fault("syntax", f"{name} needs its arguments", f"write {OPERATORS[name].signature}", raw.at)
+        if spoken in GROUP_FIELDS:
+            return Fault("unknown_field", f"this data has no {spoken}", _GROUP_HINT, raw.at)
+        known = sorted({*self.fields, *self.blocks, *NAMED_GROUPS})
+        return Fault("unknown_field", f"unknown field {_brief(raw.name)!r}", _guess(spoken, known, "fields"), raw.at)
+
+    def _block(self, text: str, raw: RawName, depth: int) -> Node:
+        """Put a known factor in the place of its name; its text is canonical and names fields only."""
+        plain = Resolver(self.fields, self.bar, self.limits, Dialect(folds_case=False), {}, self.notes, self.made)
+        try:
+            node = plain.node(_formula(text, raw.at), depth)
+        except Fault as fault:
+            why = f"the factor {raw.name} cannot be used here: {fault.message}"
+            raise Fault("block", why, fault.hint, raw.at) from fault
+        self.made = plain.made
+        return node
+
+    def _call(self, raw: RawCall, depth: int) -> Node:
+        operator = OPERATORS.get(raw.name) or (OPERATORS.get(raw.name.lower()) if self.dialect.folds_case else None)
+        if operator is None:
+            known = sorted({*OPERATORS, *self.dialect.names})
+            raise Fault(
+                "unknown_operator",
+                f"unknown operator {_brief(raw.name)!r}",
+                _guess(raw.name.lower(), known, "operators"),
+                raw.at,
+            )
+        if len(raw.args) != len(operator.params):
+            given = f"{len(raw.args)} argument{'' if len(raw.args) == 1 else 's'}"
+            raise Fault(
+                "arity",
+                f"{operator.name} takes {len(operator.params)}, not {given}",
+                f"write {operator.signature}",
+                raw.at,
+            )
+        if operator.formula:
+            return self._expanded(operator, raw, depth)
+        args = tuple(self._argument(operator, p, arg, depth) for p, arg in zip(operator.params, raw.args, strict=True))
+        call = Call(operator.name, args)
+        _check_values(operator, numbers_of(call), raw)
+        return call
+
+    def _expanded(self, operator: Operator, raw: RawCall, depth: int) -> Node:
+        """Put the formula of a macro in its place, with the arguments where its parameters stand."""
+        for param, arg in zip(operator.params, raw.args, strict=True):
+            if param.kind in ("number", "window"):
+                number = self._literal(operator, param, canonical(self.node(arg, depth + 1)), arg)
+                if param.kind == "window" and number.value < operator.least:
+                    raise _too_short(operator, number.value, raw)
+        given = {param.name: arg for param, arg in zip(operator.params, raw.args, strict=True)}
+        return self.node(_formula(operator.formula, raw.at, given), depth + 1)
+
+    def _argument(self, operator: Operator, param: Param, raw: Raw, depth: int) -> Node:
+        node = self.node(raw, depth + 1)
+        if param.kind in ("number", "window"):
+            return self._literal(operator, param, canonical(node), raw)
+        kind = kind_of(node)
+        if param.kind == "group" and kind != "group":
+            raise Fault("type", f"{operator.name} groups by a group for {param.name}", _GROUP_HINT, raw.at)
+        if param.kind != "group" and kind == "group":
+            raise Fault(
+                "type", f"{to_text(node)} names groups and cannot be computed with", "use it as a group", raw.at
+            )
+        if param.kind == "bool" and kind != "bool":
+            raise Fault("type", f"{operator.name} needs a condition for {param.name}", "such as close > open", raw.at)
+        if kind == "number" and operator.family not in _WITHOUT_SERIES:
+            raise Fault(
+                "type",
+                f"{operator.name} needs an expression for {param.name}, not a number",
+                f"write {operator.signature}",
+                raw.at,
+            )
+        return node
+
+    def _literal(self, operator: Operator, param: Param, node: Node, raw: Raw) -> Number:
+        if not isinstance(node, Number):
+            what = "a whole number of bars" if param.kind == "window" else "a number"
+            raise Fault("type", f"{operator.name} needs {what} for {param.name}", f"write {operator.signature}", raw.at)
+        value = node.value
+        if param.kind == "number":
+            return node
+        if value < 0 and operator.name in _LOOKS_BACK:
+            raise Fault(
+                "look_ahead",
+                f"{operator.name} with {value:g} would look into the future",
+                "only the past is known",
+                raw.at,
+            )
+        if self.dialect.floors_windows and value != int(value):
+            self.notes.append("non-integer windows are floored, as the paper says")
+            value = float(int(value))
+        if value != int(value):
+            raise Fault("window", f"a window is a whole number of bars, not {value:g}", "round it", raw.at)
+        if not 1 <= value <= self.limits.max_window:
+            raise Fault(
+                "window",
+                f"a window lies between 1 and {self.limits.max_window} bars, not {value:g}",
+                "choose another",
+                raw.at,
+            )
+        return Number(value)
+
+
+def _check_values(operator: Operator, numbers: list[float], raw: RawCall) -> None:
+    wrong = operator.check(numbers) if operator.check is not None else None
+    if wrong is not None:
+        raise Fault("bad_number", f"{operator.name}: {wrong}", f"write {operator.signature}", raw.at)
+    if operator.least > 1 and numbers[0] < operator.least:
+        raise _too_short(operator, numbers[0], raw)
+
+
+def _too_short(operator: Operator, value: float, raw: RawCall) -> Fault:
+    return Fault(
+        "window",
+        f"{operator.name} needs a window of at least {operator.least}, not {value:g}",
+        "choose a longer one",
+        raw.at,
+    )
+
+
+def kind_of(node: Node) -> Kind:
+    """Return what a tree yields: panel, bool, group or number. A constant without any field is a number."""
+    if isinstance(node, Number):
+        return "number"
+    if isinstance(node, Field):
+        return "group" if node.name in GROUP_FIELDS else "panel"
+    result = OPERATORS[node.op].result
+    if (
+        result == "panel"
+        and OPERATORS[node.op].family == "arithmetic"
+        and all(kind_of(a) == "number" for a in node.args)
+    ):
+        return "number"
+    return result
+
+
+def _formula(text: str, at: int, given: Mapping[str, Raw] | None = None) -> Raw:
+    """Return the tree of a text of ours, standing at `at`, with `given` in the places of its names."""
+    return _placed(_formula_tree(text), at, given or {})
+
+
+@cache
+def _formula_tree(text: str) -> Raw:
+    return read_tree(text, Limits(max_chars=100_000))
+
+
+def _placed(raw: Raw, at: int, given: Mapping[str, Raw]) -> Raw:
+    if isinstance(raw, RawNumber):
+        return RawNumber(raw.value, raw.unit, at)
+    if isinstance(raw, RawName):
+        return given.get(raw.name, RawName(raw.name, at))
+    name = raw.name if raw.name.startswith(NATIVE) else NATIVE + raw.name
+    return RawCall(name, tuple(_placed(arg, at, given) for arg in raw.args), at)
+
+
+def _is_adv(name: str) -> bool:
+    digits = name.removeprefix("adv")
+    return name.startswith("adv") and digits.isdecimal() and len(digits) < 6 and 1 <= int(digits) <= 10_000
+
+
+def _brief(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:60]}…"
+
+
+def _guess(name: str, known: list[str], what: str) -> str:
+    close = difflib.get_close_matches(name[:64], known, n=3, cutoff=0.55)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    shown = ", ".join(known[:30])
+    return f"the {what} are {shown}{', …' if len(known) > 30 else ''}"

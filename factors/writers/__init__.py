@@ -1,0 +1,1 @@
+"""Writing factors in other languages: pandas, Polars, Qlib, LaTeX."""
