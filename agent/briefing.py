@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agent.blocks import accepted_blocks
 from agent.briefs import Brief, Example
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
@@ -20,6 +21,7 @@ from factors.table import prompt_table
 
 SHOWN_SUCCESSES = 6
 SHOWN_FAILURES = 6
+SHOWN_BLOCKS = 10
 _FIGURES = (
     "rank_ic",
     "ic_ir",
@@ -50,6 +52,9 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         failures=tuple(_example(a) for a in _failures(attempts)),
         lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),
         market=describe_market(study),
+        blocks=dict(list(accepted_blocks(attempts, study.fields).items())[-2 * SHOWN_BLOCKS :]),
+        known=knowledge.index_factors(),
+        attempts_until=max((attempt.id for attempt in attempts), default=0),
     )
 
 

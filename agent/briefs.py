@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from factors.novelty import Novelty
+from factors.reading import read_aloud
+from factors.tree import Expression
 
 PROMPTS = Path(__file__).resolve().parent / "prompts"
 
@@ -26,7 +30,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Brief:
-    """What the writer of a round works from; stored with the round, so that a resumed run asks the same."""
+    """What the writer of a round works from; stored with the round, so that a resumed run asks the same.
+
+    Attributes
+    ----------
+    blocks
+        Accepted factors that may be used by name: name to text.
+    known, attempts_until
+        How far the knowledge base reached when the round began: the newest indexed factor and attempt.
+    """
 
     round: int
     goal: str
@@ -36,6 +48,9 @@ class Brief:
     failures: tuple[Example, ...]
     lessons: tuple[str, ...]
     market: str
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    known: int = 0
+    attempts_until: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
@@ -53,6 +68,9 @@ class Brief:
             failures=tuple(Example(**item) for item in raw["failures"]),
             lessons=tuple(raw["lessons"]),
             market=raw["market"],
+            blocks=raw.get("blocks", {}),
+            known=raw.get("known", 0),
+            attempts_until=raw.get("attempts_until", 0),
         )
 
 
@@ -87,8 +105,21 @@ def writer_prompt(brief: Brief, slot: str, turns: Sequence[Turn]) -> tuple[str, 
 
 
 def judge_prompt(
-    brief: Brief, *, text: str, reading: str, name: str, rationale: str, notes: Sequence[str]
+    brief: Brief,
+    expression: Expression,
+    *,
+    name: str = "",
+    rationale: str = "",
+    novelty: Novelty | None = None,
 ) -> tuple[str, str]:
-    """Return the judge's system and user prompts on one proposal, canonical text and reading included."""
-    user = render("judge.md", brief=brief, text=text, reading=reading, name=name, rationale=rationale, notes=notes)
+    """Return the judge's system and user prompts on one proposal, with all that can be read from its tree."""
+    user = render(
+        "judge.md",
+        brief=brief,
+        factor=expression,
+        reading=read_aloud(expression),
+        name=name,
+        rationale=rationale,
+        novelty=novelty.sentences() if novelty is not None else (),
+    )
     return render("judge_system.md"), user

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from agent.briefs import Brief, Turn, judge_prompt, writer_prompt
 from agent.llm.client import LanguageModel
 from agent.replies import JudgeReply, Proposal
-from factors.reading import read_aloud
+from factors.novelty import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
 
@@ -46,6 +46,7 @@ async def propose(
     key_prefix: str,
     max_turns: int,
     check: Callable[[str], Expression | Rejection],
+    look: Callable[[Expression], Novelty | Rejection] = lambda _expression: Novelty(),
 ) -> Proposed:
     """Run the inner loop for one candidate.
 
@@ -55,6 +56,8 @@ async def propose(
         ``r{round}/s{slot}``; calls are journalled under ``{prefix}/t{turn}/{role}/{try}``.
     check
         Reads an expression; a rejection goes back to the writer as a turn, caret and all.
+    look
+        Says what is known of an expression already; what was scored before goes back to the writer unjudged.
     """
     turns: list[Turn] = []
     verdicts: list[Verdict] = []
@@ -71,7 +74,13 @@ async def propose(
             turns.append(Turn(proposal.expression, f"{expression.message}\n{expression.hint}".strip()))
             last = (proposal, None, expression)
             continue
-        verdict = await _judged(model, brief, proposal, expression, key_prefix, number)
+        novelty = look(expression)
+        if isinstance(novelty, Rejection):
+            turns.append(Turn(expression.text, f"{novelty.message}; {novelty.hint}"))
+            last = (proposal, expression, novelty)
+            continue
+        prompts = judge_prompt(brief, expression, name=proposal.name, rationale=proposal.rationale, novelty=novelty)
+        verdict = await _judged(model, prompts, key_prefix, number)
         if isinstance(verdict, Rejection):
             last = (proposal, expression, verdict)
             turns.append(Turn(expression.text, "the judge could not be understood; propose again"))
@@ -85,17 +94,7 @@ async def propose(
     return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
 
 
-async def _judged(
-    model: LanguageModel, brief: Brief, proposal: Proposal, expression: Expression, key_prefix: str, number: int
-) -> Verdict | Rejection:
-    prompts = judge_prompt(
-        brief,
-        text=expression.text,
-        reading=read_aloud(expression),
-        name=proposal.name,
-        rationale=proposal.rationale,
-        notes=expression.notes,
-    )
+async def _judged(model: LanguageModel, prompts: tuple[str, str], key_prefix: str, number: int) -> Verdict | Rejection:
     said = await model.ask(f"{key_prefix}/t{number}/judge", "judge", *prompts, JudgeReply)
     if isinstance(said, Rejection):
         return said

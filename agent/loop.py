@@ -16,7 +16,7 @@ from typing import Literal
 from agent.briefing import write_brief
 from agent.briefs import Brief
 from agent.inner import Proposed, propose
-from agent.knowledge.records import AttemptRecord, NewAttempt, NewEvaluation, NewVerdict, RunRecord
+from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
 from agent.llm.budget import BudgetReached
@@ -25,6 +25,7 @@ from agent.settings import LoopSettings
 from agent.study import Scoring, Study, read_expression, score_expression
 from backtest.evidence import Trials
 from backtest.metrics import sharpe
+from factors.novelty import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
 
@@ -110,7 +111,12 @@ async def _propose_all(
     lane = asyncio.Semaphore(mine.settings.concurrency)
 
     def check(text: str) -> Expression | Rejection:
-        return read_expression(text, mine.study)
+        return read_expression(text, mine.study, blocks=brief.blocks, strict=mine.settings.strict)
+
+    def look(expression: Expression) -> Novelty | Rejection:
+        # As of the round's start: a resumed round asks what the first one asked.
+        repeated = _repeated(mine, expression, brief.attempts_until)
+        return repeated or mine.knowledge.novelty(expression, until=brief.known)
 
     async def one(slot: int) -> tuple[int, Proposed | StopRequested | BudgetReached]:
         async with lane:
@@ -118,7 +124,12 @@ async def _propose_all(
                 return slot, StopRequested()
             try:
                 proposed = await propose(
-                    mine.model, brief, key_prefix=f"r{number}/s{slot}", max_turns=mine.settings.turns, check=check
+                    mine.model,
+                    brief,
+                    key_prefix=f"r{number}/s{slot}",
+                    max_turns=mine.settings.turns,
+                    check=check,
+                    look=look,
                 )
             except (StopRequested, BudgetReached) as halt:
                 return slot, halt
@@ -165,19 +176,23 @@ def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
     expression = proposed.expression
     if expression is None:
         return Rejection("reply", "no_proposal", "the writer proposed nothing that could be read")
-    twin = _already_scored(mine, expression)
-    if twin is not None:
-        return Rejection(
-            "novelty", "duplicate", f"the same factor was scored before, as attempt {twin.id}", "propose another idea"
-        )
+    repeated = _repeated(mine, expression, None)
+    if repeated is not None:
+        return repeated
     counted = mine.knowledge.trials(mine.study.dataset)
     trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
     return score_expression(expression, mine.study, trials)
 
 
-def _already_scored(mine: Mine, expression: Expression) -> AttemptRecord | None:
-    twins = mine.knowledge.find_canonical(expression.text, panel_id=mine.study.dataset)
-    return next((twin for twin in twins if twin.evaluation is not None), None)
+def _repeated(mine: Mine, expression: Expression, until: int | None) -> Rejection | None:
+    """Return why a factor need not be scored: it was, or one that puts assets in the same order, on this very data."""
+    alike = mine.study.spec.weighting == "rank"
+    twin = mine.knowledge.scored_twin(expression, panel_id=mine.study.dataset, ranks_alike=alike, until=until)
+    if twin is None:
+        return None
+    same = twin.canonical == expression.text
+    what = "the same factor" if same else f"{twin.canonical}, which ranks assets alike,"
+    return Rejection("novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}", "propose another idea")
 
 
 def _evaluation(scoring: Scoring) -> NewEvaluation:

@@ -52,6 +52,9 @@ class LoopSettings(_Section):
     concurrency: int = Field(default=4, ge=1, le=256)
     seed: int = Field(default=7, ge=0)
     min_dsr: float = Field(default=0.95, gt=0, lt=1)
+    strict: bool = Field(default=False, description="refuse quantities that do not fit, added or compared")
+    max_seconds: float = Field(default=60.0, gt=0, description="of one core, estimated, for one factor's values")
+    max_gigabytes: float = Field(default=4.0, gt=0, description="estimated, for one factor's values")
 
 
 class LlmSettings(_Section):
@@ -128,6 +131,11 @@ turns = 3
 concurrency = 4
 seed = 7
 min_dsr = 0.95
+# Refuse, and not only warn of, quantities that do not fit: close + volume.
+strict = false
+# What one factor may cost, by its estimate, before it is refused.
+max_seconds = 60.0
+max_gigabytes = 4.0
 
 [llm]
 model = ""

@@ -6,8 +6,8 @@ everything that writes prompts, scores or reports works on that panel.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,8 @@ from backtest.costs import Costs
 from backtest.engine import BacktestSpec
 from backtest.evidence import Evidence, Trials, weigh
 from backtest.scorecard import Scored, score
-from factors.engine import check_signal, check_truncation, evaluate
-from factors.parse import parse
+from factors.engine import check_cost, check_signal, check_truncation, evaluate
+from factors.parse import DialectName, parse
 from factors.tree import Expression, Signal
 from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
@@ -50,6 +50,8 @@ class Study:
         (T, N) nats, NaN in warm-up, or None.
     threshold
         Nats below which the gate is shut, or None.
+    max_seconds, max_gigabytes
+        What evaluating one factor may take, by its estimate.
     """
 
     panel: Panel
@@ -62,6 +64,8 @@ class Study:
     exposures: FloatArray | None = None
     log_likelihood: FloatArray | None = None
     threshold: float | None = None
+    max_seconds: float = 60.0
+    max_gigabytes: float = 4.0
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -113,7 +117,18 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     """Cut `whole` for the loop and, if a gate was trained on it, compute its exposures."""
     split, longest = split_of(whole, settings)
     panel = loop_panel(whole, split)
-    study = Study(panel, whole.id, split, make_spec(settings), longest, settings.loop.seed, settings.loop.min_dsr)
+    loop = settings.loop
+    study = Study(
+        panel,
+        whole.id,
+        split,
+        make_spec(settings),
+        longest,
+        loop.seed,
+        loop.min_dsr,
+        max_seconds=loop.max_seconds,
+        max_gigabytes=loop.max_gigabytes,
+    )
     if gate_path is None or not gate_path.is_file():
         return study
     from flows.checkpoint import load_gate
@@ -126,9 +141,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
         )
     likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
     exposures = gate.exposures_of(likelihood)
-    return Study(
-        panel, whole.id, split, study.spec, longest, study.seed, study.min_dsr, exposures, likelihood, gate.threshold
-    )
+    return replace(study, exposures=exposures, log_likelihood=likelihood, threshold=gate.threshold)
 
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
@@ -149,11 +162,25 @@ def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel
     return values
 
 
-def read_expression(text: str, study: Study) -> Expression | Rejection:
-    """Parse `text` for this study: its fields, its bar size and its longest look-back."""
-    expression = parse(text, fields=study.fields, bar=study.panel.bar)
+def read_expression(
+    text: str,
+    study: Study,
+    *,
+    dialect: DialectName = "auto",
+    blocks: Mapping[str, str] | None = None,
+    strict: bool = False,
+) -> Expression | Rejection:
+    """Parse `text` for this study: its fields, its bar size, its longest look-back and what a factor may cost."""
+    expression = parse(text, fields=study.fields, bar=study.panel.bar, dialect=dialect, blocks=blocks, strict=strict)
     if isinstance(expression, Rejection):
         return expression
+    if not expression.is_bounded:
+        return Rejection(
+            stage="check",
+            code="lookback",
+            message="the factor looks back to the panel's first bar: no embargo is long enough for it",
+            hint="use ts_sum, ts_mean, ts_max or ts_min over a window in the place of cum_",
+        )
     if expression.lookback > study.max_lookback:
         return Rejection(
             stage="check",
@@ -161,7 +188,8 @@ def read_expression(text: str, study: Study) -> Expression | Rejection:
             message=f"the factor looks back {expression.lookback} bars, this split allows {study.max_lookback}",
             hint="shorten the windows, or raise max_lookback in alphaglow.toml [split]",
         )
-    return expression
+    costly = check_cost(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    return expression if costly is None else costly
 
 
 def score_expression(expression: Expression, study: Study, trials: Trials) -> Scoring | Rejection:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from factors.printing import Printer
 from factors.tree import Call, Node, Number
 
 _ONE = Fraction(1)
+_NOTHING = Fraction(0)
 _MOST_BITS = 200
 _LARGEST = 2**53
 
@@ -31,12 +33,15 @@ class Product:
     under: tuple[Node, ...] = ()
 
 
-Terms = dict[str, tuple[Fraction, Node]]
+# Core to coefficient; the constant stands under the core 1.
+Terms = dict[Node, Fraction]
+CONSTANT = Number(1.0)
 
 
+@lru_cache(maxsize=4096)
 def fraction(value: float) -> Fraction:
     """Return the decimal that a float is the shortest spelling of, as a fraction."""
-    return Fraction(repr(value))
+    return Fraction(int(value)) if value == int(value) and abs(value) < _LARGEST else Fraction(repr(value))
 
 
 def _tidy(value: Fraction) -> Fraction:
@@ -57,11 +62,19 @@ class Algebra:
 
     def __init__(self, printer: Printer) -> None:
         self.text = printer.text
+        self._split: dict[Node, Product] = {}
+        self._oriented: dict[Node, tuple[int, Node]] = {}
 
     # Products
 
     def split(self, node: Node) -> Product:
         """Return `node` as coefficient, numerator and denominator."""
+        known = self._split.get(node)
+        if known is None:
+            known = self._split[node] = self._parts(node)
+        return known
+
+    def _parts(self, node: Node) -> Product:
         if isinstance(node, Number):
             return Product(fraction(node.value))
         if isinstance(node, Call):
@@ -79,6 +92,10 @@ class Algebra:
 
     def times(self, x: Product, y: Product) -> Product:
         """Return x * y."""
+        if x.coefficient == 1:
+            return Product(y.coefficient, x.over + y.over, x.under + y.under)
+        if y.coefficient == 1:
+            return Product(x.coefficient, x.over + y.over, x.under + y.under)
         return Product(_tidy(x.coefficient * y.coefficient), x.over + y.over, x.under + y.under)
 
     def over(self, x: Product, y: Product) -> Product:
@@ -91,6 +108,8 @@ class Algebra:
     def join(self, product: Product) -> Node:
         """Return the one tree of a product."""
         q = product.coefficient
+        if q == 1 and len(product.over) == 1 and not product.under:
+            return product.over[0]
         over, under = self._sorted(product.over), self._sorted(product.under)
         if q < 0:
             flipped = self._flip_one(over)
@@ -106,20 +125,20 @@ class Algebra:
         return Call("div", (top, _chain("mul", bottoms))) if bottoms else top
 
     def _sorted(self, nodes: Sequence[Node]) -> list[Node]:
-        return sorted(nodes, key=self.text)
+        return sorted(nodes, key=self.text) if len(nodes) > 1 else list(nodes)
 
     def _flip_one(self, over: list[Node]) -> list[Node] | None:
         """Let the first difference of the numerator take a minus sign, where there is one."""
         for place, node in enumerate(over):
             if isinstance(node, Call) and node.op == "sub":
-                terms = {key: (-q, core) for key, (q, core) in self.terms(node).items()}
-                return [*over[:place], self.total(terms), *over[place + 1 :]]
+                flipped = self.total({core: -q for core, q in self.terms(node).items()})
+                return [*over[:place], flipped, *over[place + 1 :]]
         return None
 
     # Sums
 
     def terms(self, node: Node) -> Terms:
-        """Return a sum as coefficient and core by the core's text; the constant stands under "" with core 1."""
+        """Return a sum as coefficients of its cores."""
         found: Terms = {}
         self._gather(node, _ONE, found)
         return found
@@ -137,13 +156,11 @@ class Algebra:
         if isinstance(core, Call) and core.op in ("add", "sub") and abs(product.coefficient) == 1:
             self._gather(core, sign * product.coefficient, found)
             return
-        key = "" if isinstance(core, Number) else self.text(core)
-        known = found.get(key, (Fraction(0), core))
-        found[key] = (_tidy(known[0] + sign * product.coefficient), core)
+        found[core] = _tidy(found.get(core, _NOTHING) + sign * product.coefficient)
 
     def total(self, terms: Terms) -> Node:
         """Return the one tree of a sum: what is added first, then what is taken away, each by its text."""
-        kept = [(q, core) for key, (q, core) in sorted(terms.items()) if q != 0 or key]
+        kept = [(terms[core], core) for core in self._ordered(terms) if terms[core] != 0 or core != CONSTANT]
         plus = [self._term(q, core) for q, core in kept if q >= 0]
         minus = [self._term(-q, core) for q, core in kept if q < 0]
         if not plus and not minus:
@@ -157,6 +174,10 @@ class Algebra:
             node = Call("sub", (node, part))
         return node
 
+    def _ordered(self, terms: Terms) -> list[Node]:
+        """Return the cores of a sum by their text, the constant first."""
+        return sorted(terms, key=lambda core: "" if core == CONSTANT else self.text(core))
+
     def _term(self, q: Fraction, core: Node) -> Node:
         if isinstance(core, Number):
             return Number(_float(q))
@@ -169,11 +190,17 @@ class Algebra:
         """Return (sign, tree) with `node = sign * tree`, where the first term by text of a sum has a plus."""
         if not (isinstance(node, Call) and node.op in ("add", "sub")):
             return 1, node
+        known = self._oriented.get(node)
+        if known is None:
+            known = self._oriented[node] = self._orient(node)
+        return known
+
+    def _orient(self, node: Node) -> tuple[int, Node]:
         terms = self.terms(node)
-        named = [key for key in sorted(terms) if key]
-        if not named or terms[named[0]][0] >= 0:
+        first = next((core for core in self._ordered(terms) if core != CONSTANT), None)
+        if first is None or terms[first] >= 0:
             return 1, node
-        return -1, self.total({key: (-q, core) for key, (q, core) in terms.items()})
+        return -1, self.total({core: -q for core, q in terms.items()})
 
 
 def _shares(q: Fraction) -> tuple[Fraction, Fraction]:

@@ -7,10 +7,10 @@ evaluated, so two spellings of a factor have the same values to the last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from factors.algebra import Algebra, Product, TooLarge, fraction
+from factors.algebra import CONSTANT, Algebra, Product, Terms, TooLarge, fraction
 from factors.printing import Printer
 from factors.table import OPERATORS
 from factors.tree import Call, Node, Number
@@ -31,7 +31,9 @@ _FOLD: Mapping[str, Callable[..., float]] = {
     "max": max,
     "min": min,
 }
-_ALGEBRA = frozenset({"add", "sub", "mul", "div", "neg"})
+_SUMS = frozenset({"add", "sub"})
+_PRODUCTS = frozenset({"mul", "div", "neg"})
+_ALGEBRA = _SUMS | _PRODUCTS
 _CHAINS = frozenset({"max", "min", "and_", "or_"})
 # op(-x) = -other(x), and op(-x) = other(x).
 _MIRRORS = {"ts_max": "ts_min", "ts_min": "ts_max", "cum_max": "cum_min", "cum_min": "cum_max"}
@@ -60,24 +62,71 @@ def canonical(node: Node) -> Node:
     operators that do not feel them; > and >= become < and <=; and formulas for which the table has a word (a change, a
     return, a mean, a z-score) become that word.
     """
-    printer = Printer()
-    for _ in range(4):
-        before = node
-        node = _Canonical(printer).node(node)
-        if node == before:
-            break
-    return node
+    if not isinstance(node, Call):
+        return node
+    return _Canonical(Printer()).node(node)
 
 
 class _Canonical:
     def __init__(self, printer: Printer) -> None:
         self.algebra = Algebra(printer)
         self.text = printer.text
+        self.done: dict[Node, Node] = {}
+        # One object for equal trees, so that comparing them is a glance.
+        self.one: dict[Node, Node] = {}
 
     def node(self, node: Node) -> Node:
         if not isinstance(node, Call):
             return node
-        return self.call(node.op, tuple(self.node(arg) for arg in node.args))
+        known = self.done.get(node)
+        if known is None:
+            if node.op in _ALGEBRA:
+                known = self.chain(node)
+            else:
+                known = self.call(node.op, tuple(self.node(arg) for arg in node.args))
+            known = self.one.setdefault(known, known)
+            self.done[node] = known
+            # One rewriting may open the way for another; what is its own form needs no second look.
+            if known != node and known not in self.done:
+                known = self.done[node] = self.node(known)
+        return known
+
+    def chain(self, node: Call) -> Node:
+        """Return a sum or product of many parts at once: part by part, the work would grow with its square."""
+        family = _SUMS if node.op in _SUMS else _PRODUCTS
+        steps: list[tuple[str, tuple[Node, ...]]] = []
+        spine: Node = node
+        while isinstance(spine, Call) and spine.op in family:
+            steps.append((spine.op, spine.args[1:]))
+            spine = spine.args[0]
+        first = self.node(spine)
+        parts = [(op, tuple(self.node(arg) for arg in rest)) for op, rest in reversed(steps)]
+        if len(parts) > 1:
+            try:
+                return self.summed(first, parts) if family is _SUMS else self.multiplied(first, parts)
+            except TooLarge:
+                pass
+        for op, rest in parts:
+            first = self.call(op, (first, *rest))
+        return first
+
+    def summed(self, first: Node, parts: Sequence[tuple[str, tuple[Node, ...]]]) -> Node:
+        terms = dict(self.algebra.terms(first))
+        for op, rest in parts:
+            sign = 1 if op == "add" else -1
+            for core, q in self.algebra.terms(rest[0]).items():
+                terms[core] = terms.get(core, Fraction(0)) + sign * q
+        return self.sum(terms)
+
+    def multiplied(self, first: Node, parts: Sequence[tuple[str, tuple[Node, ...]]]) -> Node:
+        product = self.algebra.split(first)
+        for op, rest in parts:
+            if op == "neg":
+                product = Product(-product.coefficient, product.over, product.under)
+                continue
+            other = self.algebra.split(rest[0])
+            product = self.algebra.times(product, other) if op == "mul" else self.algebra.over(product, other)
+        return self.product(product)
 
     def call(self, op: str, args: tuple[Node, ...]) -> Node:
         """Return the canonical form of a call of canonical arguments."""
@@ -86,7 +135,8 @@ class _Canonical:
             return folded
         if op in _ALGEBRA:
             try:
-                return self.sum(op, args) if op in ("add", "sub") else self.product(op, args)
+                whole = Call(op, args)
+                return self.sum(self.algebra.terms(whole)) if op in _SUMS else self.product(self.algebra.split(whole))
             except TooLarge:
                 return Call(op, args)
         if op in ("gt", "ge"):
@@ -123,25 +173,26 @@ class _Canonical:
 
     # Sums and products
 
-    def sum(self, op: str, args: tuple[Node, ...]) -> Node:
-        terms = self.algebra.terms(Call(op, args))
-        for key, (q, core) in list(terms.items()):
-            if key not in terms:
+    def sum(self, terms: Terms) -> Node:
+        """Return the tree of a sum, with changes and returns in the place of their formulas."""
+        for core, q in list(terms.items()):
+            if core not in terms or not isinstance(core, Call):
                 continue
-            if isinstance(core, Call) and core.op == "ts_delay" and q != 0:
-                inner = self.text(core.args[0])
-                if inner in terms and terms[inner][0] == -q:
-                    change = self.call("ts_delta", core.args)
-                    del terms[key], terms[inner]
-                    terms.update(self.algebra.terms(self.algebra.join(_scaled(self.algebra, -q, change))))
-            elif (back := _ratio_to_past(core)) is not None and "" in terms and terms[""][0] == -q:
-                del terms[key], terms[""]
-                gain = self.call("ts_returns", back)
-                terms.update(self.algebra.terms(self.algebra.join(_scaled(self.algebra, q, gain))))
+            if core.op == "ts_delay" and q != 0 and terms.get(core.args[0]) == -q:
+                del terms[core], terms[core.args[0]]
+                self.add_to(terms, -q, self.call("ts_delta", core.args))
+            elif (back := _ratio_to_past(core)) is not None and terms.get(CONSTANT) == -q:
+                del terms[core], terms[CONSTANT]
+                self.add_to(terms, q, self.call("ts_returns", back))
         return self.algebra.total(terms)
 
-    def product(self, op: str, args: tuple[Node, ...]) -> Node:
-        product = self.algebra.split(Call(op, args))
+    def add_to(self, terms: Terms, q: Fraction, node: Node) -> None:
+        scaled = self.algebra.join(self.algebra.times(Product(q), self.algebra.split(node)))
+        for core, share in self.algebra.terms(scaled).items():
+            terms[core] = terms.get(core, Fraction(0)) + share
+
+    def product(self, product: Product) -> Node:
+        """Return the tree of a product, with means, returns and scores in the place of their formulas."""
         for numerator in product.over:
             for known in (self._mean(product, numerator), self._ratio(product, numerator)):
                 if known is not None:
@@ -199,12 +250,14 @@ class _Canonical:
     def signs(self, op: str, args: tuple[Node, ...]) -> Node | None:
         """Take minus signs out of odd and even operators, and positive factors out of those that are free of scale."""
         row = OPERATORS[op]
+        if not (row.parity or row.scale_free or op in _MIRRORS):
+            return None
         places = (0, 1) if op in ("ts_corr", "ts_cov") else (0,)
         flips = row.parity or op in _MIRRORS or op in _TWINS
         negative = False
         new = list(args)
         for place in places:
-            if isinstance(args[place], Number):
+            if not isinstance(args[place], Call):
                 continue
             try:
                 product = self.algebra.split(args[place])
@@ -244,10 +297,6 @@ def _folded(op: str, args: tuple[Node, ...]) -> Number | None:
     except (OverflowError, ZeroDivisionError):
         return None
     return Number(value + 0.0) if math.isfinite(value) else None
-
-
-def _scaled(algebra: Algebra, q: Fraction, node: Node) -> Product:
-    return algebra.times(Product(q), algebra.split(node))
 
 
 def _ratio_to_past(node: Node) -> tuple[Node, Node] | None:

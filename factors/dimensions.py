@@ -23,19 +23,23 @@ _LONGEST_SHOWN = 60
 class Dimension:
     """Exponents of price and volume. `known` is false for extra columns whose unit nobody stated."""
 
-    price: Fraction = Fraction(0)
-    volume: Fraction = Fraction(0)
+    price: float = 0.0
+    volume: float = 0.0
     known: bool = True
 
     def times(self, other: Dimension, sign: int = 1) -> Dimension:
         """Return the dimension of a product, or with sign -1 of a quotient."""
         if not (self.known and other.known):
             return UNKNOWN
+        if other.is_ratio:
+            return self
         return Dimension(self.price + sign * other.price, self.volume + sign * other.volume)
 
-    def power(self, exponent: Fraction) -> Dimension:
+    def power(self, exponent: float) -> Dimension:
         """Return the dimension of a power."""
-        return Dimension(self.price * exponent, self.volume * exponent) if self.known else UNKNOWN
+        if not self.known or self.is_ratio:
+            return self
+        return Dimension(self.price * exponent, self.volume * exponent)
 
     @property
     def is_ratio(self) -> bool:
@@ -44,7 +48,11 @@ class Dimension:
 
     def agrees(self, other: Dimension) -> bool:
         """Whether the two may be added or compared, as far as is known."""
-        return not (self.known and other.known) or (self.price, self.volume) == (other.price, other.volume)
+        return (
+            self is other
+            or not (self.known and other.known)
+            or (self.price, self.volume) == (other.price, other.volume)
+        )
 
     def __str__(self) -> str:
         """Return price, volume, money, ratio, or powers of them."""
@@ -58,15 +66,15 @@ class Dimension:
         return " * ".join(parts)
 
 
-def _powered(name: str, exponent: Fraction) -> str:
-    return name if exponent == 1 else f"{name}^{exponent}"
+def _powered(name: str, exponent: float) -> str:
+    return name if exponent == 1 else f"{name}^{Fraction(exponent).limit_denominator(100)}"
 
 
 RATIO = Dimension()
 UNKNOWN = Dimension(known=False)
-PRICE = Dimension(price=Fraction(1))
-VOLUME = Dimension(volume=Fraction(1))
-MONEY = Dimension(Fraction(1), Fraction(1))
+PRICE = Dimension(price=1.0)
+VOLUME = Dimension(volume=1.0)
+MONEY = Dimension(1.0, 1.0)
 FIELD_DIMENSIONS: Mapping[str, Dimension] = {
     **dict.fromkeys(("open", "high", "low", "close", "vwap", "market_open", "market_close"), PRICE),
     **dict.fromkeys(("returns", "funding", "funding_rate", "sentiment"), RATIO),
@@ -134,7 +142,7 @@ class _Reader:
     def power(self, call: Call, parts: Sequence[Dimension]) -> Dimension:
         exponent = call.args[1]
         if isinstance(exponent, Number):
-            return parts[0].power(Fraction(repr(exponent.value)).limit_denominator(1000))
+            return parts[0].power(exponent.value)
         if parts[1].known and not parts[1].is_ratio:
             self.warnings.append(f"{_short(call)}: an exponent that is a {parts[1]} depends on the unit")
         return RATIO if parts[0].is_ratio else UNKNOWN
@@ -158,9 +166,9 @@ def _branch(reader: _Reader, call: Call, parts: Sequence[Dimension]) -> Dimensio
     return reader.match(call, 1, 2, parts)
 
 
-def _number(call: Call, place: int) -> Fraction:
+def _number(call: Call, place: int) -> float:
     arg = call.args[place]
-    return Fraction(int(arg.value)) if isinstance(arg, Number) else Fraction(1)
+    return arg.value if isinstance(arg, Number) else 1.0
 
 
 _Rule = Callable[["_Reader", Call, Sequence[Dimension]], Dimension]
@@ -173,8 +181,8 @@ _RULES: Mapping[DimensionRule, _Rule] = {
     "quotient": lambda _r, _c, p: p[0].times(p[1], -1),
     "inverse": lambda _r, _c, p: RATIO.times(p[0], -1),
     "power": lambda r, c, p: r.power(c, p),
-    "root": lambda _r, _c, p: p[0].power(Fraction(1, 2)),
-    "square": lambda _r, _c, p: p[0].power(Fraction(2)),
+    "root": lambda _r, _c, p: p[0].power(0.5),
+    "square": lambda _r, _c, p: p[0].power(2.0),
     "pure": lambda r, c, p: r.pure(c, p),
     "branch": _branch,
     "moment": lambda _r, c, p: p[0].power(_number(c, 2)),

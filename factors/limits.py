@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """Upper bounds: characters of an expression and of code, nodes and depth of the tree, bars of a window."""
 
-    max_chars: int = 2000
+    max_chars: int = 1800
     max_code_chars: int = 4000
     max_nodes: int = 500
     max_depth: int = 30

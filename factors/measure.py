@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from factors.operators.model import UNBOUNDED
+from factors.operators.model import UNBOUNDED, now
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
@@ -12,23 +13,61 @@ _FIELD_NS = 2.0
 _BYTES = 8
 
 
-def size_of(node: Node) -> int:
-    """Return the number of nodes."""
-    return 1 + sum(size_of(arg) for arg in node.args) if isinstance(node, Call) else 1
+class Measures(NamedTuple):
+    """Nodes, levels (a field alone has 1) and bars looked back to (see `Expression.lookback`) of a tree."""
+
+    size: int
+    depth: int
+    lookback: int
 
 
-def depth_of(node: Node) -> int:
-    """Return the number of levels; a field alone has 1."""
-    return 1 + max(depth_of(arg) for arg in node.args) if isinstance(node, Call) else 1
+def measure(node: Node, known: dict[Node, Measures] | None = None) -> Measures:
+    """Measure a tree; equal subtrees are measured once."""
+    if isinstance(node, Number):
+        return _NUMBER
+    if isinstance(node, Field):
+        return Measures(1, 1, _field_lookback(node.name))
+    memo = {} if known is None else known
+    found = memo.get(node)
+    if found is None:
+        size, depth, back = 1, 0, 0
+        for arg in node.args:
+            part = measure(arg, memo)
+            size += part.size
+            depth = max(depth, part.depth)
+            back = max(back, part.lookback)
+        reach = OPERATORS[node.op].reach
+        if reach is not now:
+            back = min(back + reach(numbers_of(node)), UNBOUNDED)
+        found = memo[node] = Measures(size, depth + 1, back)
+    return found
+
+
+_NUMBER = Measures(1, 1, 0)
 
 
 def fields_of(node: Node) -> frozenset[str]:
     """Return the names of the fields used."""
-    if isinstance(node, Field):
-        return frozenset({node.name})
-    if isinstance(node, Call):
-        return frozenset().union(*(fields_of(arg) for arg in node.args))
-    return frozenset()
+    found: set[str] = set()
+    stack = [node]
+    while stack:
+        part = stack.pop()
+        if isinstance(part, Field):
+            found.add(part.name)
+        elif isinstance(part, Call):
+            stack.extend(part.args)
+    return frozenset(found)
+
+
+def _field_lookback(name: str) -> int:
+    if name in ("returns", "market_open", "market_close"):
+        return 1
+    return int(name[3:]) - 1 if name.startswith("adv") and name[3:].isdecimal() else 0
+
+
+def size_of(node: Node) -> int:
+    """Return the number of nodes."""
+    return measure(node).size
 
 
 def numbers_of(call: Call) -> list[float]:
@@ -38,18 +77,6 @@ def numbers_of(call: Call) -> list[float]:
         for arg, param in zip(call.args, OPERATORS[call.op].params, strict=True)
         if param.kind in ("number", "window") and isinstance(arg, Number)
     ]
-
-
-def lookback_of(node: Node) -> int:
-    """Return how many bars before the current one the value depends on (see `Expression.lookback`)."""
-    if isinstance(node, Number):
-        return 0
-    if isinstance(node, Field):
-        if node.name in ("returns", "market_open", "market_close"):
-            return 1
-        return int(node.name[3:]) - 1 if node.name.startswith("adv") and node.name[3:].isdecimal() else 0
-    deepest = max(lookback_of(arg) for arg in node.args)
-    return min(deepest + OPERATORS[node.op].reach(numbers_of(node)), UNBOUNDED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from factors.dialects.qlib import QLIB
 from factors.dialects.worldquant import WORLDQUANT
 from factors.dimensions import dimension_of
 from factors.limits import Limits
-from factors.measure import cell_cost, depth_of, fields_of, lookback_of, size_of
+from factors.measure import cell_cost, fields_of, measure
 from factors.printing import number_text, to_text
 from factors.pycode.reader import looks_like_python, read_python
 from factors.resolve import Resolver, kind_of
@@ -107,7 +107,12 @@ def _check_root(node: Node) -> None:
 
 
 def _measured(root: Node, source: str, limits: Limits, notes: tuple[str, ...]) -> Expression:
-    size, depth = size_of(root), depth_of(root)
+    measures, text = measure(root), to_text(root)
+    size, depth = measures.size, measures.depth
+    if len(text) > limits.max_chars:
+        # What is stored must be readable again.
+        why = f"spelled out, the expression has {len(text)} characters, at most {limits.max_chars} are allowed"
+        raise Fault("too_long", why, "simplify it")
     if size > limits.max_nodes:
         raise Fault(
             "too_large", f"the expression has {size} nodes, at most {limits.max_nodes} are allowed", "simplify it"
@@ -119,9 +124,9 @@ def _measured(root: Node, source: str, limits: Limits, notes: tuple[str, ...]) -
     dimension, warnings = dimension_of(root)
     return Expression(
         root=root,
-        text=to_text(root),
+        text=text,
         source=source,
-        lookback=lookback_of(root),
+        lookback=measures.lookback,
         depth=depth,
         size=size,
         fields=fields_of(root),

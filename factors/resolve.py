@@ -26,8 +26,10 @@ _UNITS: Mapping[str, np.timedelta64] = {
 }
 _LOOKS_BACK = ("ts_delay", "ts_delta", "ts_returns", "ts_log_return")
 _NOT_VALUES = ("nan", "inf", "infinity", "none", "null", "true", "false")
-# What a group that the data lacks is stood in for in dialects whose factors need it: clusters, finer and finer.
+# What stands in, in dialects whose factors need it, for what the data lacks: clusters, finer and finer, for groups, and
+# the money traded for size.
 _STAND_INS: Mapping[str, str] = {
+    "cap": "ts_mean(amount, 60)",
     "sector": NAMED_GROUPS["beta_group"],
     "industry": "group_cross(bucket(ts_beta(returns, cs_mean(returns), 60), 4), bucket(ts_mean(amount, 60), 3))",
     "subindustry": "group_cross(bucket(ts_beta(returns, cs_mean(returns), 60), 5), bucket(ts_mean(amount, 60), 5))",
@@ -47,12 +49,13 @@ class Resolver:
     blocks: Mapping[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     made: int = 0
+    calls: dict[Call, Call] = field(default_factory=dict)
 
     def node(self, raw: Raw, depth: int) -> Node:
         """Return the typed tree of `raw`; raises `Fault`."""
         self.made += 1
         # Macros and code may multiply nodes, so the bound is checked while they are made.
-        if depth > self.limits.max_depth * 2 or self.made > self.limits.max_nodes * 4:
+        if depth > self.limits.max_depth * 2 or self.made > 1.6 * self.limits.max_nodes:
             raise Fault("too_large", "the expression is too large or too deep", "simplify it", raw.at)
         if isinstance(raw, RawNumber):
             return Number(raw.value if not raw.unit else float(self._bars(raw)))
@@ -89,8 +92,8 @@ class Resolver:
             return self.node(_formula(NAMED_GROUPS[spoken], raw.at), depth + 1)
         if name in self.blocks:
             return self._block(self.blocks[name], raw, depth)
-        if spoken in GROUP_FIELDS and self.dialect.stands_in:
-            self.notes.append(f"this data has no {spoken}: clusters stand in, {_STAND_INS[spoken]}")
+        if spoken in _STAND_INS and self.dialect.stands_in:
+            self.notes.append(f"this data has no {spoken}: in its place stands {_STAND_INS[spoken]}")
             return self.node(_formula(_STAND_INS[spoken], raw.at), depth + 1)
         raise self._unknown(raw, name, spoken)
 
@@ -138,13 +141,14 @@ class Resolver:
         args = tuple(self._argument(operator, p, arg, depth) for p, arg in zip(operator.params, raw.args, strict=True))
         call = Call(operator.name, args)
         _check_values(operator, numbers_of(call), raw)
-        return call
+        # Equal subtrees become one object: comparing them later is then a glance, not a walk.
+        return self.calls.setdefault(call, call)
 
     def _expanded(self, operator: Operator, raw: RawCall, depth: int) -> Node:
         """Put the formula of a macro in its place, with the arguments where its parameters stand."""
         for param, arg in zip(operator.params, raw.args, strict=True):
             if param.kind in ("number", "window"):
-                number = self._literal(operator, param, canonical(self.node(arg, depth + 1)), arg)
+                number = self._literal(operator, param, self.node(arg, depth + 1), arg)
                 if param.kind == "window" and number.value < operator.least:
                     raise _too_short(operator, number.value, raw)
         given = {param.name: arg for param, arg in zip(operator.params, raw.args, strict=True)}
@@ -153,7 +157,7 @@ class Resolver:
     def _argument(self, operator: Operator, param: Param, raw: Raw, depth: int) -> Node:
         node = self.node(raw, depth + 1)
         if param.kind in ("number", "window"):
-            return self._literal(operator, param, canonical(node), raw)
+            return self._literal(operator, param, node, raw)
         kind = kind_of(node)
         if param.kind == "group" and kind != "group":
             raise Fault("type", f"{operator.name} groups by a group for {param.name}", _GROUP_HINT, raw.at)
@@ -173,6 +177,7 @@ class Resolver:
         return node
 
     def _literal(self, operator: Operator, param: Param, node: Node, raw: Raw) -> Number:
+        node = canonical(node)
         if not isinstance(node, Number):
             what = "a whole number of bars" if param.kind == "window" else "a number"
             raise Fault("type", f"{operator.name} needs {what} for {param.name}", f"write {operator.signature}", raw.at)
@@ -241,7 +246,7 @@ def _formula(text: str, at: int, given: Mapping[str, Raw] | None = None) -> Raw:
 
 @cache
 def _formula_tree(text: str) -> Raw:
-    return read_tree(text, Limits(max_chars=100_000))
+    return read_tree(text, Limits(max_chars=100_000, max_nodes=10_000))
 
 
 def _placed(raw: Raw, at: int, given: Mapping[str, Raw]) -> Raw:

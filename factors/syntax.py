@@ -5,22 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from factors.limits import Limits
 from market.errors import Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class RawName:
+class RawName(NamedTuple):
     """A bare name."""
 
     name: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class RawNumber:
+class RawNumber(NamedTuple):
     """A number, with its unit where it was written as a duration (``20d``)."""
 
     value: float
@@ -28,8 +26,7 @@ class RawNumber:
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class RawCall:
+class RawCall(NamedTuple):
     """A call or an infix form; `at` is where its name or sign stands."""
 
     name: str
@@ -67,8 +64,7 @@ def caret(text: str, at: int, width: int = 72) -> str:
     return f"  {shown}\n  {' ' * (at - start)}^"
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of text: its kind (number, name, sign, end), its text and where it starts."""
 
     kind: str
@@ -80,9 +76,10 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>\$?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)"
-    r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=\[\]])"
+    r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=\[\]])",
+    re.ASCII,
 )
-_UNIT = re.compile(r"(?:min|[dhw])\b")
+_UNIT = re.compile(r"(?:min|[dhw])\b", re.ASCII)
 # Deeper than any tree that the limits admit, and far from Python's own recursion limit.
 _MAX_PARENTHESES = 64
 
@@ -94,8 +91,9 @@ def tokenize(text: str, limits: Limits) -> Iterator[Token]:
             "too_long", f"the text has {len(text)} characters, at most {limits.max_chars} are read", "say it shorter"
         )
     at = 0
+    read = _TOKEN.match
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        match = read(text, at)
         if match is None:
             shown = repr(text[at])
             raise Fault(
@@ -123,6 +121,7 @@ _BINARY = {
     "*": (6, "mul"), "/": (6, "div"),
     "^": (8, "power"), "**": (8, "power"),
 }  # fmt: skip
+_PREFIXES = ("-", "+", "!", "not")
 _COMPARISON = 4
 _POWER = 8
 
@@ -132,19 +131,23 @@ class _Reader:
         self.text = text
         self.tokens = list(tokenize(text, limits))
         self.place = 0
+        # The token to be read next; a plain attribute, because it is asked for all the time.
+        self.now = self.tokens[0]
         self.nested = 0
-        self.count = 0
         self.limits = limits
-
-    @property
-    def now(self) -> Token:
-        return self.tokens[self.place]
+        # Each name and number is a node of its own: what cannot fit is refused before any tree exists.
+        leaves = sum(token.kind in ("name", "number") for token in self.tokens)
+        if leaves > limits.max_nodes:
+            raise Fault(
+                "too_large",
+                f"the text has {leaves} names and numbers, at most {limits.max_nodes} are allowed",
+                "simplify it",
+            )
 
     def take(self) -> Token:
         token = self.now
         self.place += 1
-        # Every tree node costs a token; this bounds work before any tree exists.
-        self.count += 1
+        self.now = self.tokens[self.place] if self.place < len(self.tokens) else token
         return token
 
     def expect(self, sign: str, why: str) -> None:
@@ -193,6 +196,8 @@ class _Reader:
         return not self.text[:at].rstrip().endswith(")")
 
     def unary(self) -> Raw:
+        if self.now.kind == "number" or self.now.text == "(" or self.now.text.lower() not in _PREFIXES:
+            return self.power()
         signs: list[Token] = []
         while self.now.text in ("-", "+", "!") or (self.now.kind == "name" and self.now.text.lower() == "not"):
             signs.append(self.take())
@@ -246,11 +251,11 @@ class _Reader:
             inside = self.ternary()
             self.expect(")", "to close the parenthesis")
             return inside
-        self.place -= 1
+        found = "the end of the text" if token.kind == "end" else repr(token.text)
         what = (
             "nothing to compute"
-            if token.kind == "end" and self.place == 0
-            else f"expected a name or number, found {self.found()}"
+            if token.kind == "end" and self.place == 1
+            else f"expected a name or number, found {found}"
         )
         raise Fault("syntax", what, "an expression looks like ts_mean(close, 20) / close", token.at)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 
 from agent.cli.common import data_option, json_option, number, print_json, stderr, stdout, table, workspace_of
+from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 
@@ -42,15 +45,27 @@ def refuse(rejection: Rejection) -> InputError:
 @click.command("eval")
 @click.argument("text")
 @data_option
+@click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
+@click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
 @json_option
 @click.pass_context
-def evaluate_factor(ctx: click.Context, text: str, data_name: str | None, no_gate: bool, as_json: bool) -> None:
+def evaluate_factor(
+    ctx: click.Context,
+    text: str,
+    data_name: str | None,
+    dialect: DialectName,
+    strict: bool,
+    no_gate: bool,
+    as_json: bool,
+) -> None:
     """Parse, evaluate and backtest one factor, and print its scorecard.
 
-    Only train and validation are used. It is your own look, not the loop's: it is not recorded as a trial,
-    so the verdict counts the trials that are recorded plus this one.
+    Known factors may be used by name: accepted ones by their names, published ones as alpha101_042, alpha191_007 and
+    alpha158_kmid. Only train and validation are used. It is your own look, not the loop's: it is not recorded as a
+    trial, so the verdict counts the trials that are recorded plus this one.
     """
+    from agent.blocks import all_blocks
     from agent.gating import gate_path
     from agent.study import open_study, read_expression, score_expression
     from backtest.evidence import Trials
@@ -60,11 +75,13 @@ def evaluate_factor(ctx: click.Context, text: str, data_name: str | None, no_gat
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
     study = open_study(whole, workspace.settings, gate_path=None if no_gate else gate_path(workspace, path.stem))
-    expression = read_expression(text, study)
-    if isinstance(expression, Rejection):
-        raise refuse(expression)
     with workspace.knowledge() as knowledge:
+        blocks = all_blocks(knowledge, study.dataset, study.fields)
+        expression = read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
+        if isinstance(expression, Rejection):
+            raise refuse(expression)
         counted = knowledge.trials(study.dataset)
+        novelty = knowledge.novelty(expression)
     trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
     with stderr().status("evaluating"):
         scoring = score_expression(expression, study, trials)
@@ -78,6 +95,9 @@ def evaluate_factor(ctx: click.Context, text: str, data_name: str | None, no_gat
                 "text": expression.text,
                 "reading": read_aloud(expression),
                 "notes": list(expression.notes),
+                "warnings": list(expression.warnings),
+                "dimension": expression.dimension,
+                "novelty": list(novelty.sentences()),
                 "lookback": expression.lookback,
                 "data": study.dataset,
                 "gated": study.exposures is not None,
@@ -90,8 +110,13 @@ def evaluate_factor(ctx: click.Context, text: str, data_name: str | None, no_gat
     out = stdout()
     out.print(f"[bold]{expression.text}[/bold]   {expression.id}, look-back {expression.lookback} bars", soft_wrap=True)
     out.print(read_aloud(expression), soft_wrap=True)
-    for note in expression.notes:
-        out.print(f"note: {note}", soft_wrap=True)
+    for label, remarks in (
+        ("novelty", novelty.sentences()),
+        ("warning", expression.warnings),
+        ("note", expression.notes),
+    ):
+        for remark in remarks:
+            out.print(f"{label}: {remark}", soft_wrap=True, markup=False)
     print_scorecard(card.to_dict(), gated=study.exposures is not None)
     if study.exposures is None:
         out.print("No gate: train one with `alphaglow gate train`.")

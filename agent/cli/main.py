@@ -15,6 +15,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("agent.cli.data", "init", "Make a workspace in DIR."),
     "data": ("agent.cli.data", "data", "Import, fetch, make and show market data."),
     "operators": ("agent.cli.factor", "operators", "Explain the factor language, or one operator."),
+    "translate": ("agent.cli.translate", "translate", "Translate a factor from and to other languages."),
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
     "gate": ("agent.cli.gate", "gate", "Train and show the GLOW regime gate."),
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from agent.knowledge import schema
+from agent.knowledge import novelty, schema
 from agent.knowledge.convert import attempt_record, figure, now, plain_dict
 from agent.knowledge.records import AttemptRecord, FactorRecord, NewAttempt, TrialCount
+from factors.novelty import Fingerprint
 from market.errors import InputError
 
 TAG = "factor:"
@@ -70,6 +71,8 @@ def add_attempt(session: Session, new: NewAttempt) -> int:
         )
     session.add(row)
     session.flush()
+    if row.factor_id is not None and row.canonical is not None:
+        novelty.add(session, row.factor_id, row.canonical, f"attempt {row.id}")
     return row.id
 
 
@@ -98,10 +101,19 @@ def list_attempts(
     return _records(session, query)
 
 
-def find_canonical(session: Session, canonical: str, panel_id: str | None) -> list[AttemptRecord]:
-    """Return every attempt with this canonical text, oldest first."""
-    query = _select(panel_id=panel_id).where(_Attempt.canonical == canonical)
-    return _records(session, query.order_by(_Attempt.id))
+def scored_twin(
+    session: Session, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
+) -> AttemptRecord | None:
+    """Return the first scored attempt on a panel of this factor or, with `alike`, of one with its ranking core."""
+    known = schema.KnownFactor
+    meant = _Attempt.factor_id == factor_id
+    if alike is not None:
+        kin = select(known.factor_id).where(known.ranking == alike.ranking, known.sign == alike.sign)
+        meant = or_(meant, _Attempt.factor_id.in_(kin))
+    query = _select(panel_id=panel_id).join(schema.Evaluation, schema.Evaluation.attempt_id == _Attempt.id).where(meant)
+    if until is not None:
+        query = query.where(_Attempt.id <= until)
+    return next(iter(_records(session, query.order_by(_Attempt.id).limit(1))), None)
 
 
 def best(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     CheckConstraint,
     Double,
     ForeignKey,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0001"
+HEAD = "0002"
 
 
 class Base(DeclarativeBase):
@@ -201,3 +202,29 @@ class HoldoutOpening(Base):
     panel_id: Mapped[str] = mapped_column(primary_key=True)
     opened_at: Mapped[str]
     result: Mapped[dict[str, object]] = mapped_column(JSON)
+
+
+class KnownFactor(Base):
+    """A factor that was tried or published, once; `seq` is the order in which it became known."""
+
+    __tablename__ = "known_factors"
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    factor_id: Mapped[str] = mapped_column(unique=True)
+    canonical: Mapped[str]
+    label: Mapped[str]
+    size: Mapped[int]
+    ranking: Mapped[int] = mapped_column(BigInteger, index=True)
+    sign: Mapped[int]
+    shape: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class KnownPart(Base):
+    """A subtree of a known factor, by its hash; the smallest factor that holds it comes first."""
+
+    __tablename__ = "known_parts"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hash: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    factor_size: Mapped[int] = mapped_column(primary_key=True)
+    seq: Mapped[int] = mapped_column(ForeignKey("known_factors.seq"), primary_key=True)

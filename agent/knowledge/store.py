@@ -17,7 +17,7 @@ from typing import Self
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from agent.knowledge import attempts, export, runs, schema
+from agent.knowledge import attempts, export, novelty, runs, schema
 from agent.knowledge.convert import (
     call_record,
     holdout_record,
@@ -47,6 +47,8 @@ from agent.knowledge.records import (
     Totals,
     TrialCount,
 )
+from factors.novelty import Novelty, fingerprint
+from factors.tree import Expression
 from market.errors import InputError
 from market.panel import Panel
 
@@ -177,10 +179,37 @@ class KnowledgeBase:
         with self._reading() as session:
             return attempts.list_attempts(session, run_id, round, panel_id)
 
-    def find_canonical(self, canonical: str, *, panel_id: str | None = None) -> list[AttemptRecord]:
-        """Return every attempt with this canonical text, oldest first."""
+    def index_factors(self) -> int:
+        """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
         with self._reading() as session:
-            return attempts.find_canonical(session, canonical, panel_id)
+            complete = not novelty.missing(session)
+            latest = novelty.newest(session)
+        if complete:
+            return latest
+        with self._writing() as session:
+            novelty.catch_up(session)
+            return novelty.newest(session)
+
+    def novelty(self, expression: Expression, *, until: int | None = None) -> Novelty:
+        """Return what is known of a factor already, across all data sets and the published ones.
+
+        `until` is a sequence number that `index_factors` gave: what became known later is left out.
+        """
+        latest = self.index_factors() if until is None else until
+        with self._reading() as session:
+            return novelty.look(session, fingerprint(expression.root), expression.id, latest)
+
+    def scored_twin(
+        self, expression: Expression, *, panel_id: str, ranks_alike: bool, until: int | None = None
+    ) -> AttemptRecord | None:
+        """Return the first attempt that scored this factor on a panel, or None.
+
+        With `ranks_alike`, a factor that puts assets in the same order counts as well; `until` is the newest attempt
+        that may be found.
+        """
+        print_ = fingerprint(expression.root) if ranks_alike else None
+        with self._reading() as session:
+            return attempts.scored_twin(session, expression.id, print_, panel_id, until)
 
     def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
         """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
@@ -251,6 +280,7 @@ class KnowledgeBase:
                     setattr(row, name, value)
                 session.add(row)
                 session.flush()
+            novelty.catch_up(session)
 
     def library(self) -> list[LibraryRecord]:
         """Return the published factors in the order in which they were added."""

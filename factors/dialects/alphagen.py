@@ -139,7 +139,7 @@ _CALLS: dict[str, Rewrite] = {
 
 ALPHAGEN = Dialect(_CALLS)
 _TOKEN = re.compile(r"[^\s,]+")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
 
 
 def read_prefix(text: str, deepest: int) -> Raw | None:

@@ -17,7 +17,8 @@ _LOOKS_LIKE = re.compile(
     r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|\breturn\b|\bimport\b|\blambda\b"
     r"|\.(?:rolling|shift|ewm|pct_change|diff|expanding|groupby)\s*\("
 )
-_OPENING = re.compile(r"[(\[{]+")
+_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", ").", "].", ".rolling", ".shift", ".ewm", ".pct",
+          ".diff", ".expanding", ".groupby")  # fmt: skip
 _DEEPEST = 64
 _MOST_SIGNS = 30
 _SIGNS = re.compile(r"(?:[-+~]\s*){31,}|(?:\bnot\s+){31,}|(?:\*\*\s*[-+~]?\s*\w+\s*){31,}")
@@ -25,6 +26,9 @@ _SIGNS = re.compile(r"(?:[-+~]\s*){31,}|(?:\bnot\s+){31,}|(?:\*\*\s*[-+~]?\s*\w+
 
 def looks_like_python(text: str) -> bool:
     """Whether a text is pandas code and not an expression of any dialect."""
+    # Plain searches first: most texts have none of these.
+    if not any(word in text for word in _WORDS):
+        return False
     return _LOOKS_LIKE.search(text) is not None
 
 

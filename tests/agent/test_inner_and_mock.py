@@ -17,9 +17,11 @@ from agent.llm.connect import connect_mock
 from agent.mock.judge import judge_reply
 from agent.mock.writer import read_examples, writer_reply
 from agent.replies import JudgeReply, Proposal
+from factors.novelty import Known, Novelty, Overlap
 from factors.parse import parse
 from factors.table import prompt_table
 from factors.tree import Expression
+from market.errors import Rejection
 from tests.agent.test_llm_client import GOOD, MemoryJournal, Server, model_of
 
 FACTOR = json.dumps({"name": "n", "expression": "cs_rank(ts_returns(close, 24))", "rationale": "r", "parents": []})
@@ -77,6 +79,26 @@ def test_nonsense_to_the_end_is_a_rejection() -> None:
     assert found.proposal is None
 
 
+def test_what_was_scored_before_goes_back_to_the_writer_unjudged() -> None:
+    known = Rejection("novelty", "duplicate", "the same factor was scored before, as attempt 3", "propose another idea")
+    other = json.dumps({"name": "n", "expression": "cs_rank(volume)", "rationale": "r", "parents": []})
+    server = Server(FACTOR, other, GOOD)
+    found = asyncio.run(
+        propose(
+            model_of(server),
+            brief(),
+            key_prefix="r1/s0",
+            max_turns=3,
+            check=parse,
+            look=lambda e: known if "ts_returns" in e.text else Novelty(),
+        )
+    )
+    assert found.expression is not None
+    assert found.expression.text == "cs_rank(volume)"
+    assert "as attempt 3" in server.asked[1]["messages"][1]["content"]
+    assert len(found.verdicts) == 1
+
+
 def shown(text: str, **metrics: float) -> Example:
     return Example(text, "n", metrics, "promising", "because")
 
@@ -87,8 +109,18 @@ def test_prompts_hold_what_they_should() -> None:
         assert piece in system
     for piece in ("cs_rank(close)", "rank_ic 0.02", "smooth it", "r1/s3", "You proposed: a"):
         assert piece in user
-    _, asked = judge_prompt(brief(), text="close", reading="The close.", name="n", rationale="why", notes=["a note"])
-    for piece in ("The close.", "why", "a note"):
+    mixed = parse("rsi(14) * (close + volume)")
+    assert isinstance(mixed, Expression)
+    known = Known("factor:1", "cs_rank(close)", "attempt 7")
+    novelty = Novelty(overlap=Overlap("rsi(close, 14)", 3, 0.4, known))
+    _, asked = judge_prompt(brief(), mixed, name="n", rationale="why", novelty=novelty)
+    for piece in (
+        mixed.text,
+        "why",
+        "Cutler",
+        "close is a price, volume a volume",
+        "shares rsi(close, 14) with attempt 7",
+    ):
         assert piece in asked
 
 
@@ -149,11 +181,12 @@ def test_the_mock_errs_now_and_then_in_every_way() -> None:
         ("close", False),
         ("cs_rank(close)", False),
         ("close - open", True),
-        ("not a factor", False),
     ],
 )
 def test_the_mock_judge_has_reasons(text: str, accept: bool) -> None:
-    _, user = judge_prompt(brief(shown("cs_rank(close)")), text=text, reading="", name="", rationale="", notes=())
+    factor = parse(text)
+    assert isinstance(factor, Expression)
+    _, user = judge_prompt(brief(shown("cs_rank(close)")), factor)
     reply = JudgeReply.model_validate_json(judge_reply(user))
     assert reply.accept is accept
     assert reply.critique

@@ -41,7 +41,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0002", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -90,19 +90,19 @@ def test_rows_of_the_first_revision_are_all_there(tmp_path: Path) -> None:
 
 
 def test_a_later_revision_may_rebuild_a_table_that_others_point_at(tmp_path: Path) -> None:
-    """The way forward works before it is needed: a scratch revision 0002 remakes `attempts`."""
+    """The way forward works before it is needed: a scratch revision 9998 remakes `attempts`."""
     path = tmp_path / "k.db"
     at_revision_one(path)
     versions = tmp_path / "versions"
     own = Path(migration_config_folder()) / "versions"
     shutil.copytree(own, versions, ignore=shutil.ignore_patterns("__pycache__"))
-    (versions / "0002_next.py").write_text(NEXT, encoding="utf-8")
+    (versions / "9998_next.py").write_text(NEXT, encoding="utf-8")
     config = migration_config()
     config.set_main_option("version_locations", str(versions))
     engine = make_engine(path)
     migrate(engine, path, config)
     with engine.connect() as connection:
-        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0002"
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "9998"
         assert connection.exec_driver_sql("SELECT count(*) FROM attempts").scalar() == 2
         assert connection.exec_driver_sql("SELECT count(*) FROM verdicts").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall() == []
@@ -120,7 +120,7 @@ def test_a_failing_migration_changes_nothing(tmp_path: Path) -> None:
     at_revision_one(path)
     versions = tmp_path / "versions"
     shutil.copytree(Path(migration_config_folder()) / "versions", versions)
-    (versions / "0002_next.py").write_text(NEXT + "    raise ZeroDivisionError\n", encoding="utf-8")
+    (versions / "9998_next.py").write_text(NEXT + "    raise ZeroDivisionError\n", encoding="utf-8")
     config = migration_config()
     config.set_main_option("version_locations", str(versions))
     engine = make_engine(path)

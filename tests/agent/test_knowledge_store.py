@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from agent.knowledge.records import (
     RunRecord,
 )
 from agent.knowledge.store import KnowledgeBase
+from factors.parse import parse
+from factors.tree import Expression
 from market.errors import InputError
 from market.panel import OHLCV, Panel
 
@@ -238,10 +241,64 @@ def test_successes_and_failures(kb: KnowledgeBase, run: RunRecord) -> None:
     assert [a.slot for a in kb.failures(run.panel_id, limit=1)] == [5]
 
 
-def test_twins_by_canonical_text(kb: KnowledgeBase, run: RunRecord) -> None:
-    kb.record_attempt(attempt(run, 1))
-    assert [a.slot for a in kb.find_canonical("close + 1", panel_id=run.panel_id)] == [1]
-    assert kb.find_canonical("close + 1", panel_id="panel:other") == []
+def parsed(text: str) -> Expression:
+    expression = parse(text)
+    assert isinstance(expression, Expression), expression
+    return expression
+
+
+def tried(run: RunRecord, slot: int, text: str, **changes: object) -> NewAttempt:
+    expression = parsed(text)
+    return attempt(run, slot, canonical=expression.text, factor_id=expression.id, **changes)
+
+
+def test_what_was_scored_is_found_again_by_itself_and_by_its_order(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(tried(run, 1, "ts_mean(close, 5)", evaluation=None))
+    second = kb.record_attempt(tried(run, 2, "cs_rank(ts_mean(close, 5))", evaluation=scored(0.01)))
+
+    def twin(text: str, **options: object) -> int | None:
+        found = kb.scored_twin(parsed(text), panel_id=run.panel_id, **{"ranks_alike": True, **options})  # type: ignore[arg-type]
+        return found.id if found else None
+
+    assert twin("cs_rank(ts_mean(close, 5))", ranks_alike=False) == second
+    assert twin("2 * ts_sum(close, 5)") == second
+    assert twin("2 * ts_sum(close, 5)", ranks_alike=False) is None
+    assert twin("-ts_mean(close, 5)") is None, "the opposite order is another factor"
+    assert twin("2 * ts_sum(close, 5)", until=second - 1) is None
+    assert kb.scored_twin(parsed("ts_mean(close, 5)"), panel_id="panel:other", ranks_alike=True) is None
+
+
+def test_novelty_against_everything_known(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(tried(run, 1, "cs_rank(ts_corr(close, volume, 10)) * ts_mean(returns, 5)"))
+    kb.record_attempt(tried(run, 2, "ts_std(returns, 20)"))
+    latest = kb.index_factors()
+    kb.record_attempt(tried(run, 3, "ts_corr(close, volume, 10)"))
+
+    assert kb.novelty(parsed("ts_std(returns, 20)")).identical is not None
+    alike = kb.novelty(parsed("1 - cs_rank(ts_std(returns, 20))"))
+    assert alike.ranks_alike is not None
+    assert alike.opposite
+    assert kb.novelty(parsed("ts_std(returns, 30)")).same_shape is not None
+    part = kb.novelty(parsed("ts_corr(close, volume, 10) / close")).overlap
+    assert part is not None
+    assert (part.text, part.size, part.factor.label) == ("ts_corr(close, volume, 10)", 4, "attempt 3")
+    assert part.share == 4 / 6
+    earlier = kb.novelty(parsed("ts_corr(close, volume, 10) / close"), until=latest).overlap
+    assert earlier is not None
+    assert earlier.factor.label == "attempt 1", "what became known later is left out"
+    fresh = kb.novelty(parsed("ts_kurt(volume, 9)"))
+    assert fresh.sentences() == ("nothing like it is known",)
+
+
+def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord) -> None:
+    kb.record_attempt(tried(run, 1, "ts_std(returns, 20)"))
+    kb.record_attempt(attempt(run, 2, canonical="no_longer(a, word)", factor_id="factor:old"))
+    connection = sqlite3.connect(kb.path)
+    connection.executescript("DELETE FROM known_parts; DELETE FROM known_factors;")
+    connection.close()
+    assert kb.index_factors() == 2
+    assert kb.index_factors() == 2
+    assert kb.novelty(parsed("ts_std(returns, 20)")).identical is not None
 
 
 def call(key: str = "r1/s0/t1/writer/1", **changes: object) -> NewCall:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factors.corpora import read_corpus
 from factors.engine import evaluate
 from factors.features import STATE_FEATURES
 from factors.parse import parse
@@ -165,7 +163,7 @@ def test_the_caret_stands_under_the_fault() -> None:
         "+".join(["close"] * 400),
         "close" + "^2" * 500,
         "a" * 10**6,
-        "1" * 1999,
+        "1" * 1799,
         "close?" * 300,
         "!" * 1500 + "close",
         "not " * 400 + "close",
@@ -196,35 +194,6 @@ def test_durations_resolve_by_the_bar() -> None:
 )
 def test_lookback(text: str, lookback: int) -> None:
     assert read(text).lookback == lookback
-
-
-@pytest.mark.parametrize(
-    ("file", "least"), [("worldquant_alpha101.txt", 101), ("qlib_alpha158.json", 158), ("gtja_alpha191.txt", 185)]
-)
-def test_published_factors_translate_and_come_back(shared_corpora: Path, file: str, least: int) -> None:
-    factors = read_corpus(shared_corpora / file)
-    done = 0
-    for factor in factors:
-        result = parse(factor.text, fields=WIDE, dialect=factor.dialect)
-        if isinstance(result, Rejection):
-            assert result.message
-            assert result.hint
-            continue
-        done += 1
-        assert read(result.text, fields=WIDE, dialect="native").root == result.root
-    assert done >= least
-
-
-def test_worldquant_argmax_counts_from_the_oldest() -> None:
-    panel = random_panel(30)
-    values = evaluate(read("Ts_ArgMax(close, 5.7)", dialect="worldquant"), panel).values
-    window = panel["close"][20:25, 3]
-    assert values[24, 3] == np.argmax(window) + 1
-
-
-def test_a_dialect_says_where_meanings_differ() -> None:
-    assert any("oldest" in note for note in read("IdxMax($close, 5)", dialect="qlib").notes)
-    assert any("0.9" in note for note in read("WMA(CLOSE,5)", dialect="gtja").notes)
 
 
 @settings(max_examples=1500, deadline=None)

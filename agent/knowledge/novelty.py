@@ -1,0 +1,119 @@
+"""The index of known factors: what was ever tried or published, by the hashes of its parts.
+
+Each factor gets a sequence number when it is first indexed, and may be asked for as of one: a resumed round then
+finds the same as when it began. Rows that older versions wrote are indexed when first needed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.orm import Session
+
+from agent.knowledge import schema
+from factors.novelty import Fingerprint, Known, Novelty, Overlap, fingerprint
+from factors.parse import parse
+from factors.tree import Expression
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_Known = schema.KnownFactor
+_MOST_PARTS = 500
+
+
+def newest(session: Session) -> int:
+    """Return the sequence number of the factor indexed last, 0 when there is none."""
+    return session.scalar(select(_Known.seq).order_by(_Known.seq.desc()).limit(1)) or 0
+
+
+def catch_up(session: Session) -> int:
+    """Index every attempt and published factor that is not indexed; return how many there were."""
+    count = 0
+    for factor_id, text, label in missing(session):
+        add(session, factor_id, text, label)
+        count += 1
+    return count
+
+
+def missing(session: Session) -> list[tuple[str, str, str]]:
+    """Return id, text and label of what is not indexed yet, in the order in which it was written."""
+    found: dict[str, tuple[str, str, str]] = {}
+    entry, attempt = schema.LibraryEntry, schema.Attempt
+    known = select(_Known.factor_id)
+    published = select(entry.factor_id, entry.canonical, entry.name, entry.source).where(
+        entry.factor_id.is_not(None), entry.factor_id.not_in(known)
+    )
+    for factor_id, text, name, source in session.execute(published.order_by(entry.id)):
+        found.setdefault(str(factor_id), (str(factor_id), str(text), f"{name} of {source}"))
+    tried = select(attempt.factor_id, attempt.canonical, attempt.id).where(
+        attempt.factor_id.is_not(None), attempt.factor_id.not_in(known)
+    )
+    for factor_id, text, number in session.execute(tried.order_by(attempt.id)):
+        found.setdefault(str(factor_id), (str(factor_id), str(text), f"attempt {number}"))
+    return list(found.values())
+
+
+def add(session: Session, factor_id: str, text: str, label: str) -> None:
+    """Index one factor; one that is known already is left as it is."""
+    if session.scalar(select(_Known.seq).where(_Known.factor_id == factor_id)) is not None:
+        return
+    expression = parse(text, dialect="native", fields=set(_NAME.findall(text)))
+    # A text of an older language that cannot be read any more is noted, so that it is not tried again.
+    print_ = fingerprint(expression.root) if isinstance(expression, Expression) else Fingerprint(0, (), 0, 1, 0)
+    add_fingerprint(session, factor_id, text, label, print_)
+
+
+def add_fingerprint(session: Session, factor_id: str, text: str, label: str, found: Fingerprint) -> None:
+    """Index one factor whose fingerprint is at hand."""
+    row = schema.KnownFactor(
+        factor_id=factor_id,
+        canonical=text,
+        label=label,
+        size=found.size,
+        ranking=found.ranking,
+        sign=found.sign,
+        shape=found.shape,
+    )
+    session.add(row)
+    session.flush()
+    parts = [{"hash": part.hash, "factor_size": found.size, "seq": row.seq} for part in found.subtrees[:_MOST_PARTS]]
+    if parts:
+        session.execute(insert(schema.KnownPart).on_conflict_do_nothing(), parts)
+
+
+def look(session: Session, found: Fingerprint, factor_id: str, until: int) -> Novelty:
+    """Return what the factors indexed up to `until` share with a fingerprint."""
+    same = _one(session, _Known.factor_id == factor_id, until)
+    if same is not None:
+        return Novelty(identical=_known(same))
+    alike = _one(session, _Known.ranking == found.ranking, until)
+    shape = _one(session, _Known.shape == found.shape, until)
+    return Novelty(
+        ranks_alike=_known(alike) if alike is not None else None,
+        opposite=alike is not None and alike.sign != found.sign,
+        same_shape=_known(shape) if shape is not None else None,
+        overlap=_overlap(session, found, until),
+    )
+
+
+def _one(session: Session, condition: object, until: int) -> schema.KnownFactor | None:
+    query = select(_Known).where(condition, _Known.seq <= until)  # type: ignore[arg-type]  # a column expression
+    return session.scalars(query.order_by(_Known.seq).limit(1)).first()
+
+
+def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
+    """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
+    part = schema.KnownPart
+    for piece in found.subtrees[:_MOST_PARTS]:
+        query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)
+        seq = session.scalar(query.order_by(part.factor_size, part.seq).limit(1))
+        if seq is not None:
+            row = session.get(_Known, seq)
+            assert row is not None
+            return Overlap(piece.text, piece.size, piece.size / max(found.size, row.size), _known(row))
+    return None
+
+
+def _known(row: schema.KnownFactor) -> Known:
+    return Known(row.factor_id, row.canonical, row.label)
