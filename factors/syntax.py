@@ -284,7 +284,8 @@ def _number(token: Token) -> RawNumber:
     assert match is not None
     value = float(match.group())
     if not math.isfinite(value):
-        raise Fault("bad_number", f"{token.text} is too large for a number", "use a smaller one", token.at)
+        shown = token.text if len(token.text) <= 40 else f"{token.text[:40]}…"
+        raise Fault("bad_number", f"{shown} is too large for a number", "use a smaller one", token.at)
     return RawNumber(value, token.text[match.end() :], token.at)
 
 

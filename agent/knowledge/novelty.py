@@ -6,9 +6,10 @@ finds the same as when it began. Rows that older versions wrote are indexed when
 
 from __future__ import annotations
 
+import json
 import re
 
-from sqlalchemy import select
+from sqlalchemy import exists, func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
@@ -105,14 +106,16 @@ def _one(session: Session, condition: object, until: int) -> schema.KnownFactor 
 def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
     """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
     part = schema.KnownPart
-    for piece in found.subtrees[:_MOST_PARTS]:
-        query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)
-        seq = session.scalar(query.order_by(part.factor_size, part.seq).limit(1))
-        if seq is not None:
-            row = session.get(_Known, seq)
-            assert row is not None
-            return Overlap(piece.text, piece.size, piece.size / max(found.size, row.size), _known(row))
-    return None
+    pieces = found.subtrees[:_MOST_PARTS]
+    asked = func.json_each(json.dumps([piece.hash for piece in pieces])).table_valued("value")
+    held = exists().where(part.hash == asked.c.value, part.seq <= until)
+    known = set(session.scalars(select(asked.c.value).where(held)))
+    piece = next((piece for piece in pieces if piece.hash in known), None)
+    if piece is None:
+        return None
+    query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)
+    row = session.get_one(_Known, session.scalar(query.order_by(part.factor_size, part.seq).limit(1)))
+    return Overlap(piece.text, piece.size, piece.size / max(found.size, row.size), _known(row))
 
 
 def _known(row: schema.KnownFactor) -> Known:

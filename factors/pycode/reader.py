@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import warnings
 
@@ -44,7 +45,8 @@ def read_python(text: str, limits: Limits, notes: list[str]) -> Raw:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = ast.parse(text.strip() + "\n" if "\n" not in text.strip() else _dedented(text))
+            # For its error message Python opens the file that the source is said to come from: there is nothing in it.
+            module = ast.parse(text.strip() + "\n" if "\n" not in text.strip() else _dedented(text), os.devnull)
     except SyntaxError as error:
         line = f"line {error.lineno}: " if error.lineno else ""
         raise Fault("syntax", f"{line}not valid Python: {error.msg}", "check parentheses and indentation") from error

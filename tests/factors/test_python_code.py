@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -162,8 +163,9 @@ def test_nothing_is_executed() -> None:
     watched = ("exec", "import", "open", "os.", "subprocess.", "socket.", "ctypes.")
     on = [False]
 
-    def hook(event: str, _arguments: tuple[object, ...]) -> None:
-        if on[0] and event.startswith(watched):
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        # Python's parser opens the null device for the text of its own errors.
+        if on[0] and event.startswith(watched) and os.devnull not in arguments:
             seen.append(event)
 
     hostile = [
@@ -173,6 +175,7 @@ def test_nothing_is_executed() -> None:
         "df['close'].apply(lambda x: __import__('os'))",
         "def f(df=__import__('os').getcwd()):\n    return df['close']",
         "df['close'].rolling(5).mean()",
+        "df['close'].rolling(5.mean(",
     ]
     for code in hostile:
         parse(code, dialect="python")
