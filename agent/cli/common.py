@@ -25,6 +25,23 @@ def workspace_of(ctx: click.Context) -> Workspace:
     return find_workspace(given, Path.cwd())
 
 
+class FactorCommand(click.Command):
+    """A command whose argument is a factor, which may begin with a minus sign: `eval "-ts_mean(close, 5)"`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep what looks like an option, but is an expression, as the argument."""
+        names = {name for param in self.params for name in (*param.opts, *param.secondary_opts)} | {"-h", "--help"}
+        texts = [arg for arg in args if arg.startswith("-") and arg not in names and _is_expression(arg)]
+        if texts and "--" not in args:
+            args = [arg for arg in args if arg not in texts] + ["--", *texts]
+        return super().parse_args(ctx, args)
+
+
+def _is_expression(text: str) -> bool:
+    """Whether a word that begins with a minus sign is a factor: options have no parentheses, spaces or digits first."""
+    return any(sign in text for sign in "( */+") or text[1:2].isdigit()
+
+
 def data_option(command: Command) -> Command:
     """Add `--data`."""
     return click.option(

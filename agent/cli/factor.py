@@ -6,7 +6,17 @@ from typing import get_args
 
 import click
 
-from agent.cli.common import data_option, json_option, number, print_json, stderr, stdout, table, workspace_of
+from agent.cli.common import (
+    FactorCommand,
+    data_option,
+    json_option,
+    number,
+    print_json,
+    stderr,
+    stdout,
+    table,
+    workspace_of,
+)
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
@@ -42,7 +52,7 @@ def refuse(rejection: Rejection) -> InputError:
     return InputError(rejection.message, rejection.hint)
 
 
-@click.command("eval")
+@click.command("eval", cls=FactorCommand)
 @click.argument("text")
 @data_option
 @click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from agent.cli.common import data_option, json_option, print_json, stderr, stdout, workspace_of
+from agent.cli.common import FactorCommand, data_option, json_option, print_json, stderr, stdout, workspace_of
 from agent.cli.factor import refuse
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
@@ -24,7 +24,7 @@ _OFTEN_CARRIED = ("cap", "funding", "open_interest", "sentiment")
 _LARGEST_FILE = 100_000
 
 
-@click.command()
+@click.command(cls=FactorCommand)
 @click.argument("text", required=False)
 @click.option("--from", "source", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
 @click.option("--to", "target", type=click.Choice(TARGETS), default="alphaglow", help="Language to write.")

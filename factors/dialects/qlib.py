@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from factors.dialects.base import Dialect, Rewrite, exactly, from_oldest, number, ours, refused, same, whole
-from factors.syntax import NATIVE, Fault, Raw, RawCall, RawNumber
+from factors.syntax import Fault, Raw, RawCall, RawNumber
 
 _ELEMENTWISE = {
     "greater": "max", "less": "min", "power": "power", "if": "if_else", "gt": "gt", "ge": "ge", "lt": "lt", "le": "le",
@@ -106,7 +106,7 @@ class _Qlib(Dialect):
     def rewrite(self, raw: RawCall, notes: list[str]) -> Raw | None:
         """Return our form, noting the warm-up once."""
         found = super().rewrite(raw, notes)
-        if isinstance(found, RawCall) and found.name.startswith((f"{NATIVE}ts_", f"{NATIVE}cum_")):
+        if found is not None and raw.name.lower() not in _ELEMENTWISE:
             notes.append(_WARM_UP)
         return found
 

@@ -70,6 +70,51 @@ def test_eval_scores_the_loose_form_and_says_what_it_means(home: Path, capsys: p
     assert "holdout" not in card["scorecard"]
 
 
+def test_eval_knows_published_factors_by_name_and_says_what_is_new(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = as_json(capsys, "eval", "ts_mean(alpha101_012, 5)", "--data", "toy")
+    assert "sign(ts_delta(volume, 1))" in card["text"]
+    assert "shares" in card["novelty"][0]
+    assert "Alpha#12" in card["novelty"][0]
+    known = as_json(capsys, "eval", "-1 * ts_corr(open, volume, 10)")
+    assert as_json(capsys, "eval", "-ts_corr(open, volume, 10)")["factor"] == known["factor"]
+    assert known["novelty"] == ["identical to a known factor: Alpha139 of GTJA 191 (2017)"]
+    mixed = as_json(capsys, "eval", "close + volume")
+    assert mixed["warnings"] == ["close + volume: close is a price, volume a volume"]
+    assert "price" in refused(capsys, "eval", "close + volume", "--strict")
+    assert "first bar" in refused(capsys, "eval", "close / cum_max(close)")
+    spoken = as_json(capsys, "eval", "df['close'].rolling(5).mean() / df['close']")
+    assert spoken["text"] == "ts_mean(close, 5) / close"
+
+
+def test_translate_names_every_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "translate", "--from", "qlib", "IdxMax($high, 5) + WMA($close, 10) / $close")
+    assert found["text"] == "5 + ts_decay_linear(close, 9) / (10 * close) - ts_argmax(high, 5)"
+    assert (found["lookback"], found["dimension"]) == (8, "ratio")
+    assert len(found["notes"]) == 3
+    code, out, err = run(capsys, "translate", "--to", "qlib", "rsi(14) > 50 ? ts_zscore(close, 5) : 0")
+    assert code == 2
+    assert "rsi" in err
+    for target, piece in {"pandas": "def factor(", "polars": "pl.col", "latex": r"\frac", "text": "divided by"}.items():
+        code, out, err = run(capsys, "translate", "--to", target, "mean(close, 5) / close")
+        assert (code, err) == (0, "")
+        assert piece in out
+    path = tmp_path / "factor.py"
+    path.write_text("def f(df):\n    return df['close'].shift(-1)\n")
+    assert "line 2" in refused(capsys, "translate", "--file", str(path))
+    assert "--file" in refused(capsys, "translate")
+    assert "cannot read" in refused(capsys, "translate", "--file", str(tmp_path / "none.py"))
+    assert "divide each" in refused(capsys, "translate", "--strict", "close + volume")
+
+
+def test_every_operator_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "operators", "macd")
+    assert code == 0
+    assert "Short for: ts_ema(x, fast) - ts_ema(x, slow)" in out
+    assert "ts_hma" in refused(capsys, "operators", "ts_hm")
+
+
 def test_same_question_same_answer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = as_json(capsys, "eval", "cs_rank(ts_mean(volume, 12) / ts_mean(volume, 96))")
     assert first == as_json(capsys, "eval", "cs_rank(ts_mean(volume, 12) / ts_mean(volume, 96))")
