@@ -18,6 +18,8 @@ _ONE = Fraction(1)
 _NOTHING = Fraction(0)
 _MOST_BITS = 200
 _LARGEST = 2**53
+# x / 20 reads better than 0.05 * x, and 0.0001 * x better than x / 10000.
+_LARGEST_DIVISOR = 1000
 
 
 class TooLarge(Exception):
@@ -205,7 +207,7 @@ class Algebra:
 
 def _shares(q: Fraction) -> tuple[Fraction, Fraction]:
     """Return how a coefficient is written: 1/n as a divisor, decimals as a factor, other fractions as both."""
-    if q.numerator == 1 or q.denominator == 1:
+    if q.denominator == 1 or (q.numerator == 1 and q.denominator <= _LARGEST_DIVISOR):
         return Fraction(q.numerator), Fraction(q.denominator)
     if fraction(_float(q)) == q or max(q.numerator, q.denominator) > _LARGEST:
         return q, _ONE

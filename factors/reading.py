@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
 
-from factors.printing import number_text
-from factors.table import OPERATORS
+from factors.printing import number_text, to_text
+from factors.table import NAMED_GROUPS, OPERATORS
 from factors.tree import Call, Expression, Field, Node, Number
 
 _FIELDS = {
@@ -36,10 +38,18 @@ def _say(node: Node) -> str:
         if node.name.startswith("adv") and node.name[3:].isdecimal():
             return f"the {node.name[3:]}-bar mean of traded value"
         return _FIELDS.get(node.name, node.name.replace("_", " "))
+    if OPERATORS[node.op].result == "group" and (name := _named_groups().get(to_text(node))) is not None:
+        return name
     operator = OPERATORS[node.op]
     parts = {param.name: _bracketed(arg) for param, arg in zip(operator.params, node.args, strict=True)}
     # One pass: a reading put in for one name must not be searched for the next.
     return re.sub(r"\{(\w+)\}", lambda match: parts[match[1]], operator.reading)
+
+
+@cache
+def _named_groups() -> Mapping[str, str]:
+    """Return the words for groups that have a name, by their canonical text."""
+    return {text: name.replace("_", " ") for name, text in NAMED_GROUPS.items()}
 
 
 def _bracketed(node: Node) -> str:

@@ -34,6 +34,10 @@ def _faults(expression: Expression, user: str) -> list[tuple[str, str]]:
     faults = []
     if f"- {expression.text} (" in user:
         faults += [("It is a copy of a known factor.", "Change the idea, not a constant.")] * 2
+    elif re.search(r"^Novelty: (identical|puts assets in the same order)", user, re.MULTILINE):
+        faults += [("It is known already, as the novelty line says.", "Change the idea, not its dress.")] * 2
+    if re.search(r"^Warning: ", user, re.MULTILINE):
+        faults.append(("It adds or compares quantities that do not fit.", "Divide each by its own mean first."))
     if expression.size > 24:
         faults.append(("It is too complicated for its idea.", "Drop a part."))
     if expression.lookback < _FAST:

@@ -10,7 +10,7 @@ from factors.operators.model import Cost, Operator, ever, forget, full, row, win
 _ts = partial(row, "time series", reach=window)
 _pair = partial(row, "two series", reach=window)
 _cum = partial(row, "cumulative", reach=ever)
-_SCAN = Cost(10.0, 1.0)
+_SCAN = Cost(15.0, 2.0)
 _TWO_PASS = Cost(10.0, 2.5)
 _free = partial(row, "time series", reach=window, dimension="ratio", scale_free=(0,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from factors.engine import evaluate
 from factors.features import STATE_FEATURES
 from factors.parse import parse
+from factors.reading import read_aloud
 from factors.table import OPERATORS, describe, prompt_table
 from factors.tree import Expression
 from market.errors import Rejection
@@ -248,3 +250,22 @@ def test_the_table_documents_every_operator() -> None:
 def test_the_sixteen_features_are_expressions_of_the_language() -> None:
     assert len(STATE_FEATURES) == 16
     assert all(read(feature.text, dialect="native").lookback <= 20 for feature in STATE_FEATURES)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ts_zscore(close, 20)", "How far the close is above its 20-bar mean, in standard deviations."),
+        ("group_rank(close, beta_group)", "The rank of the close within its beta group."),
+        ("-ts_corr(close, volume, 10)", "Minus the 10-bar correlation of the close and volume."),
+        ("(close - open) / (high - low)", "(The close minus the open) divided by (the high minus the low)."),
+        ("adv20", "The 20-bar mean of traded value."),
+    ],
+)
+def test_expressions_read_aloud(text: str, words: str) -> None:
+    assert read_aloud(read(text)).lower() == words.lower()
+
+
+def test_every_operator_reads_aloud_without_a_placeholder() -> None:
+    for name, operator in OPERATORS.items():
+        assert set(re.findall(r"\{(\w+)\}", operator.reading)) <= {param.name for param in operator.params}, name
