@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Literal
 
@@ -21,10 +22,12 @@ from factors.printing import number_text, to_text
 from factors.pycode.reader import looks_like_python, read_python
 from factors.resolve import Resolver, kind_of
 from factors.syntax import Fault, Raw, read_tree
-from factors.table import STANDARD_FIELDS
+from factors.table import GROUP_FIELDS, OPERATORS, STANDARD_FIELDS
 from factors.tree import Expression, Node, Number
 from market.errors import Rejection
 
+_NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::=|=(?!=)|:(?!=))\s*", re.ASCII)
+_FIELD_LIKE = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS, *OPERATORS})
 DialectName = Literal["native", "auto", "worldquant", "gtja", "qlib", "alphagen", "python"]
 DIALECTS: Mapping[DialectName, Dialect] = {
     "native": Dialect(folds_case=False),
@@ -88,6 +91,8 @@ def parse(
 
 
 def _read(text: str, limits: Limits, dialect: DialectName, notes: list[str]) -> tuple[Raw, DialectName]:
+    if dialect == "auto" and len(text) <= limits.max_chars:
+        text = _without_name(text)
     if dialect == "python" or (dialect == "auto" and len(text) <= limits.max_code_chars and looks_like_python(text)):
         return read_python(text, limits, notes), "python"
     if dialect == "alphagen" and len(text) <= limits.max_chars:
@@ -95,6 +100,17 @@ def _read(text: str, limits: Limits, dialect: DialectName, notes: list[str]) -> 
         if prefix is not None:
             return prefix, dialect
     return read_tree(text, limits), dialect
+
+
+def _without_name(text: str) -> str:
+    """Blank out a name that the whole expression is given: `alpha = rank(close)`, `factor_1: close / open`."""
+    found = _NAMED.match(text)
+    # Names of several lines are used in the lines below.
+    return (
+        text
+        if found is None or "\n" in text.strip() or found[1] in _FIELD_LIKE
+        else " " * found.end() + text[found.end() :]
+    )
 
 
 def _check_root(node: Node) -> None:

@@ -63,6 +63,8 @@ class Resolver:
             return self._name(raw, depth)
         if raw.name.startswith(NATIVE):
             return self._call(RawCall(raw.name[1:], raw.args, raw.at), depth)
+        if raw.names:
+            raw = self._in_order(raw)
         rewritten = self.dialect.rewrite(raw, self.notes)
         if rewritten is not None:
             return self.node(rewritten, depth + 1)
@@ -154,6 +156,28 @@ class Resolver:
         given = {param.name: arg for param, arg in zip(operator.params, raw.args, strict=True)}
         return self.node(_formula(operator.formula, raw.at, given), depth + 1)
 
+    def _in_order(self, raw: RawCall) -> RawCall:
+        """Put arguments given by keyword where they belong: macd(close, slow=26, fast=12)."""
+        word = raw.name.lower()
+        operator = OPERATORS.get(self.dialect.targets.get(word, word))
+        if operator is None:
+            return RawCall(raw.name, raw.args, raw.at)
+        places: dict[int, Raw] = {}
+        for place, (keyword, arg) in enumerate(zip(raw.names, raw.args, strict=True)):
+            where = place if not keyword else _place_of(keyword.lower(), operator, places)
+            if where is None or where in places:
+                known = ", ".join(param.name for param in operator.params)
+                raise Fault(
+                    "arity", f"{operator.name} has no free argument {_brief(keyword)!r}", f"it has {known}", arg.at
+                )
+            places[where] = arg
+        if sorted(places) != list(range(len(places))):
+            # A gap in the middle: said so rather than filled with a neighbour.
+            missing = next(i for i in range(len(operator.params)) if i not in places)
+            name = operator.params[missing].name
+            raise Fault("arity", f"{operator.name} lacks its argument {name}", f"write {operator.signature}", raw.at)
+        return RawCall(raw.name, tuple(places[i] for i in sorted(places)), raw.at)
+
     def _argument(self, operator: Operator, param: Param, raw: Raw, depth: int) -> Node:
         node = self.node(raw, depth + 1)
         if param.kind in ("number", "window"):
@@ -204,6 +228,29 @@ class Resolver:
                 raw.at,
             )
         return Number(value)
+
+
+# What people call a window, a second series and a level.
+_WINDOW_WORDS = frozenset(
+    {"window", "period", "periods", "length", "timeperiod", "lookback", "days", "bars", "span", "n", "d"}
+)
+_KEYWORDS = {
+    "other": "y", "series": "x", "data": "x", "value": "x", "q": "level", "quantile": "level", "weight": "m",
+    "min": "lo", "max": "hi", "lower": "lo", "upper": "hi", "exponent": "y", "group": "g", "fastperiod": "fast",
+    "slowperiod": "slow", "signalperiod": "signal", "std": "k", "condition": "c",
+}  # fmt: skip
+
+
+def _place_of(keyword: str, operator: Operator, taken: Mapping[int, Raw]) -> int | None:
+    """Return which parameter a keyword means, by its own name, a usual other one, or as the first free window."""
+    names = [param.name for param in operator.params]
+    for word in (keyword, _KEYWORDS.get(keyword, "")):
+        if word in names:
+            return names.index(word)
+    if keyword in _WINDOW_WORDS:
+        windows = [i for i, param in enumerate(operator.params) if param.kind == "window" and i not in taken]
+        return windows[0] if windows else None
+    return None
 
 
 def _check_values(operator: Operator, numbers: list[float], raw: RawCall) -> None:

@@ -27,11 +27,15 @@ class RawNumber(NamedTuple):
 
 
 class RawCall(NamedTuple):
-    """A call or an infix form; `at` is where its name or sign stands."""
+    """A call or an infix form; `at` is where its name or sign stands.
+
+    `names` are the keywords that arguments were given by, "" for those given by place; empty where all were.
+    """
 
     name: str
     args: tuple[Raw, ...]
     at: int
+    names: tuple[str, ...] = ()
 
 
 Raw = RawName | RawNumber | RawCall
@@ -261,22 +265,24 @@ class _Reader:
 
     def call(self, name: Token) -> Raw:
         self.take()
-        args: list[Raw] = []
+        args: list[tuple[str, Raw]] = []
         if self.now.text != ")":
             args.append(self.argument())
             while self.now.text == ",":
                 self.take()
                 args.append(self.argument())
         self.expect(")", f"to close {name.text}(")
-        return RawCall(name.text, tuple(args), name.at)
+        names = tuple(word for word, _ in args)
+        return RawCall(name.text, tuple(arg for _, arg in args), name.at, names if any(names) else ())
 
-    def argument(self) -> Raw:
-        # Keyword arguments such as window=20 or d=20 are read by place; the name is only a remark.
+    def argument(self) -> tuple[str, Raw]:
+        """Read an argument; return the keyword it is given by, "" for none, and the argument."""
         following = self.tokens[min(self.place + 1, len(self.tokens) - 1)]
+        keyword = ""
         if self.now.kind == "name" and following.text == "=":
+            keyword = self.take().text
             self.take()
-            self.take()
-        return self.ternary()
+        return keyword, self.ternary()
 
 
 def _number(token: Token) -> RawNumber:

@@ -27,6 +27,8 @@ class Dialect:
         Lower-case word to its rewriting.
     fields
         Lower-case field to its rewriting.
+    targets
+        Lower-case word to the operator of ours whose parameters it has, for arguments given by keyword.
     floors_windows
         Whether 3.92795 as a window means 3.
     stands_in
@@ -35,6 +37,7 @@ class Dialect:
 
     calls: Mapping[str, Rewrite] = field(default_factory=dict)
     fields: Mapping[str, NameRewrite] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
     floors_windows: bool = False
     folds_case: bool = True
     stands_in: bool = False

@@ -112,6 +112,15 @@ def _rsi(raw: RawCall, notes: list[str]) -> Raw:
     return _bars("rsi", ("close",), (14.0,))(raw, notes)
 
 
+def _macd(raw: RawCall, notes: list[str]) -> Raw:
+    """`macd(close, 12, 26, 9)` elsewhere gives three values; its first is the line."""
+    args = raw.args
+    if len(args) - (not is_number(args[0]) if args else 0) == 3:
+        notes.append("macd with a signal span is read as the line; macd_signal and macd_hist are the other two")
+        args = args[:-1]
+    return _bars("macd", ("close",), (12.0, 26.0))(RawCall(raw.name, args, raw.at), notes)
+
+
 def _vwap(raw: RawCall, _notes: list[str]) -> Raw:
     """`vwap(20)`, `vwap(close, volume, 20)`: weighted over a window; the field stands without parentheses."""
     if len(raw.args) == 1 and is_number(raw.args[0]):
@@ -158,7 +167,7 @@ LOOSE: dict[str, Rewrite] = {
     "adx": _bars("adx", ("high", "low", "close"), (14.0,)),
     "stochastic": _bars("stochastic", ("high", "low", "close"), (14.0,)),
     "stoch": _bars("stochastic", ("high", "low", "close"), (14.0,)),
-    "macd": _bars("macd", ("close",), (12.0, 26.0)),
+    "macd": _macd,
     "macd_signal": _bars("macd_signal", ("close",), (12.0, 26.0, 9.0)),
     "macd_hist": _bars("macd_hist", ("close",), (12.0, 26.0, 9.0)),
     "bollinger_upper": _bars("bollinger_upper", ("close",), (20.0, 2.0)),
@@ -184,4 +193,13 @@ LOOSE_FIELDS: dict[str, NameRewrite] = {
     **GROUPS,
 }
 
-AUTO = Dialect(LOOSE, LOOSE_FIELDS)
+_TARGETS = {
+    **{word: name for name, words in _WORDS.items() for word in words},
+    **{word: name for name, (_, words) in _DEFAULTS.items() for word in words},
+    "sma": "ts_mean",
+    "zscore": "ts_zscore",
+    "rank": "ts_rank",
+    "macd": "macd_signal",
+}
+
+AUTO = Dialect(LOOSE, LOOSE_FIELDS, _TARGETS)

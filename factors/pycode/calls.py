@@ -22,7 +22,7 @@ from factors.pycode.methods import (
     WHOLE_COLUMN,
 )
 from factors.pycode.values import Columns, Frame, Grouped, Listed, Module, Plain, Series, Value, Window
-from factors.syntax import Fault, Raw, RawNumber
+from factors.syntax import Fault, Raw, RawCall, RawNumber
 
 if TYPE_CHECKING:
     from factors.pycode.reader import Reader
@@ -142,7 +142,11 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
         return reader.series(node.args[0])
     if name in ("eval", "exec", "compile", "open", "__import__", "getattr", "globals", "input", "print"):
         raise reader.places.fault(node, f"{name} is never called", "only arithmetic on columns is read")
-    raise reader.places.fault(node, f"the function {name[:40]} is not known", "call methods of columns, np and pd")
+    # The rest are operators of the language, or unknown: that is told later, with a guess.
+    names = tuple(keyword.arg or "" for keyword in node.keywords)
+    args = tuple(reader.series(arg).raw for arg in (*node.args, *(keyword.value for keyword in node.keywords)))
+    keywords = ("",) * len(node.args) + names if names else ()
+    return Series(RawCall(name, args, reader.places.at(node), keywords))
 
 
 def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import textwrap
 import warnings
 
 from factors.dialects.base import ours
@@ -16,10 +17,10 @@ from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
     r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|\breturn\b|\bimport\b|\blambda\b"
-    r"|\.(?:rolling|shift|ewm|pct_change|diff|expanding|groupby)\s*\("
+    r"|\.(?:rolling|shift|ewm|pct_change|diff|expanding|groupby)\s*\(|\bif\b.+\belse\b"
 )
-_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", ").", "].", ".rolling", ".shift", ".ewm", ".pct",
-          ".diff", ".expanding", ".groupby")  # fmt: skip
+_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", ").", "].", ".rolling", ".shift", ".ewm",
+          ".pct", ".diff", ".expanding", ".groupby")  # fmt: skip
 _DEEPEST = 64
 _MOST_SIGNS = 30
 _SIGNS = re.compile(r"(?:[-+~]\s*){31,}|(?:\bnot\s+){31,}|(?:\*\*\s*[-+~]?\s*\w+\s*){31,}")
@@ -42,23 +43,19 @@ def read_python(text: str, limits: Limits, notes: list[str]) -> Raw:
         why = f"the code has {len(text)} characters, at most {limits.max_code_chars} are read"
         raise Fault("too_long", why, "say it shorter")
     _bounded(text)
+    dedented = textwrap.dedent(text)
+    source = dedented.strip("\n") + "\n"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # For its error message Python opens the file that the source is said to come from: there is nothing in it.
-            module = ast.parse(text.strip() + "\n" if "\n" not in text.strip() else _dedented(text), os.devnull)
+            module = ast.parse(source, os.devnull)
     except SyntaxError as error:
         line = f"line {error.lineno}: " if error.lineno else ""
         raise Fault("syntax", f"{line}not valid Python: {error.msg}", "check parentheses and indentation") from error
     except (ValueError, MemoryError, RecursionError) as error:
         raise Fault("syntax", "not Python that can be read", "say it flatter, without control characters") from error
-    return Reader(text, notes).module(module)
-
-
-def _dedented(text: str) -> str:
-    import textwrap
-
-    return textwrap.dedent(text).strip("\n") + "\n"
+    return Reader(Places(text, dedented), notes).module(module)
 
 
 def _bounded(text: str) -> None:
@@ -81,8 +78,8 @@ def _bounded(text: str) -> None:
 class Reader:
     """Walks the statements of one factor."""
 
-    def __init__(self, text: str, notes: list[str]) -> None:
-        self.places = Places(text)
+    def __init__(self, places: Places, notes: list[str]) -> None:
+        self.places = places
         self.notes = notes
         self.names: dict[str, Value] = {"np": Module("np"), "numpy": Module("np"), "pd": Module("pd"),
                                         "pandas": Module("pd"), "df": Frame(), "data": Frame()}  # fmt: skip

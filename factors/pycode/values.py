@@ -72,15 +72,19 @@ Value = Series | Frame | Columns | Module | Window | Grouped | Plain | Listed
 class Places:
     """Offsets of syntax nodes in the text, and refusals that point there."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, dedented: str) -> None:
         self._starts = [0]
         for line in text.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
+        # What was taken away before parsing: a common margin, and empty lines at the top.
+        self._skipped = len(dedented) - len(dedented.lstrip("\n"))
+        first = text.splitlines()[self._skipped] if self._skipped < len(text.splitlines()) else ""
+        self._margin = max(0, len(first) - len(dedented.strip("\n").partition("\n")[0]))
 
     def at(self, node: ast.AST) -> int:
         """Return where `node` begins."""
-        line = min(int(getattr(node, "lineno", 1)), len(self._starts)) - 1
-        return self._starts[line] + int(getattr(node, "col_offset", 0))
+        line = min(int(getattr(node, "lineno", 1)) + self._skipped, len(self._starts)) - 1
+        return self._starts[line] + self._margin + int(getattr(node, "col_offset", 0))
 
     def fault(self, node: ast.AST, message: str, hint: str, code: str = "python") -> Fault:
         """Return the refusal of `node`, naming its line."""

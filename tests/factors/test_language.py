@@ -74,6 +74,43 @@ def test_loose_forms_are_translated(loose: str, ours: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("loose", "ours"),
+    [
+        ("macd(close, slow=26, fast=12)", "macd(close, 12, 26)"),
+        ("macd(close, 12, 26, 9)", "macd(close, 12, 26)"),
+        ("macd(close, slow=26, fast=12, signal=9)", "macd(close, 12, 26)"),
+        ("macd(12, 26, 9)", "macd(close, 12, 26)"),
+        ("ts_quantile(close, level=0.2, d=20)", "ts_quantile(close, 20, 0.2)"),
+        ("ts_corr(window=10, x=close, y=volume)", "ts_corr(close, volume, 10)"),
+        ("SMA(close, period=5)", "ts_mean(close, 5)"),
+        ("clip(returns, upper=1, lower=-1)", "clip(returns, -1, 1)"),
+        ("corr(close, other=volume, window=9)", "ts_corr(close, volume, 9)"),
+        ("alpha = rank(close)", "cs_rank(close)"),
+        ("alpha_1: close / open", "close / open"),
+        ("factor := ts_mean(close, 5) if close > open else 0", "if_else(open < close, ts_mean(close, 5), 0)"),
+        ("ts_mean(df['close'], 20) / df['close'].shift(1)", "ts_mean(close, 20) / ts_delay(close, 1)"),
+        ("open = close", "open == close"),
+    ],
+)
+def test_arguments_by_keyword_and_names_of_factors(loose: str, ours: str) -> None:
+    assert read(loose).id == read(ours).id
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("macd(close, slow=26)", "arity"),
+        ("ts_mean(close, close=5)", "arity"),
+        ("ts_mean(x=close, x=open)", "arity"),
+        ("ts_mean(close, 5, window=6)", "arity"),
+        ("smooth(df['close'], 5)", "unknown_operator"),
+    ],
+)
+def test_keywords_that_fit_nowhere_are_refused(text: str, code: str) -> None:
+    assert refusal(text).code == code
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         ("close - open", "-1 * (open - close)"),

@@ -157,6 +157,18 @@ def test_what_is_not_read_is_refused_at_its_line(code: str, what: str, line: int
         assert found.message.splitlines()[-1].strip() == "^"
 
 
+@pytest.mark.parametrize(
+    "code", ["  df['close'] % 2", "\n\n    x = df['open']\n    df['close'] % 2\n", "x = df['open']\ndf['close'] % 2"]
+)
+def test_the_caret_stands_under_the_fault_whatever_the_margin(code: str) -> None:
+    found = parse(code, dialect="python")
+    assert isinstance(found, Rejection)
+    assert found.position is not None
+    assert code[found.position :].startswith("df['close'] % 2")
+    _, line, caret = found.message.splitlines()
+    assert line[caret.index("^") :].startswith("df['close'] % 2")
+
+
 def test_nothing_is_executed() -> None:
     """Python's own audit events tell: reading hostile code runs no code object, imports and opens nothing."""
     seen: list[str] = []
