@@ -9,7 +9,8 @@ from agent.knowledge.store import KnowledgeBase
 from agent.study import make_spec, split_of
 from agent.workspace import Workspace
 from backtest.scorecard import segment_score
-from factors.engine import check_signal, evaluate
+from factors.checks import check_signal
+from factors.engine import evaluate
 from factors.parse import parse
 from market.errors import InputError, Rejection
 from market.panel import Panel

@@ -17,7 +17,8 @@ from backtest.costs import Costs
 from backtest.engine import BacktestSpec
 from backtest.evidence import Evidence, Trials, weigh
 from backtest.scorecard import Scored, score
-from factors.engine import check_cost, check_signal, check_truncation, evaluate
+from factors.checks import check_cost, check_signal, check_truncation
+from factors.engine import evaluate
 from factors.parse import DialectName, parse
 from factors.tree import Expression, Signal
 from market.errors import InputError, Rejection

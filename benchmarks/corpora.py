@@ -21,8 +21,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from factors.checks import check_truncation
 from factors.corpora import read_corpus
-from factors.engine import check_truncation, evaluate
+from factors.engine import evaluate
 from factors.parse import parse
 from factors.table import STANDARD_FIELDS
 from market.errors import Rejection

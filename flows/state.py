@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.engine import evaluate
+from factors.engine import evaluate_all
 from factors.features import STATE_FEATURES
 from factors.parse import parse
-from factors.tree import Node
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
 
@@ -40,13 +39,15 @@ def build_features(panel: Panel) -> FloatArray:
     A candle without a range has no shadows: ``body_ratio`` and ``upper_shadow``, which divide by the range, are 0
     there.
     """
-    cache: dict[Node, FloatArray] = {}
-    layers = []
-    flat = panel["high"] == panel["low"]
+    expressions = []
     for feature in STATE_FEATURES:
         expression = parse(feature.text, dialect="native")
         assert not isinstance(expression, Rejection), feature
-        values = evaluate(expression, panel, cache=cache).values
+        expressions.append(expression)
+    layers = []
+    flat = panel["high"] == panel["low"]
+    for feature, signal in zip(STATE_FEATURES, evaluate_all(expressions, panel), strict=True):
+        values = signal.values
         if feature.name in ("body_ratio", "upper_shadow"):
             values = np.where(flat, 0.0, values)
         layers.append(np.where(panel.universe, values, np.nan))

@@ -43,7 +43,7 @@ class Panel:
     assets
         N names, unique.
     fields
-        Name to (T, N) float64, read-only; missing is NaN. Always holds open, high, low, close, volume.
+        Name to (T, N) float64, read-only; missing, or infinite, is NaN. Always holds open, high, low, close, volume.
     universe
         (T, N) bool: which assets may be traded at the bar, known at its close.
     bar
@@ -81,7 +81,7 @@ class Panel:
             array = np.asarray(values, dtype=np.float64)
             if array.shape != shape:
                 raise InputError(f"field {name!r} has shape {array.shape}, the panel {shape}")
-            fields[name] = _frozen(array)
+            fields[name] = _frozen(np.where(np.isinf(array), np.nan, array) if np.isinf(array).any() else array)
         if self.universe.shape != shape:
             raise InputError(f"the universe mask has shape {self.universe.shape}, the panel {shape}")
         object.__setattr__(self, "times", _frozen(times))

@@ -13,8 +13,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factors.engine import KERNELS, check_signal, check_truncation, evaluate
+from factors.checks import check_signal, check_truncation
+from factors.engine import evaluate
+from factors.implementations import STREAMS
+from factors.lowering import is_lowered
 from factors.parse import parse
+from factors.streams import Kernel
 from factors.table import FORGOTTEN, NAMED_GROUPS, OPERATORS
 from factors.tree import Expression
 from market.errors import Rejection
@@ -298,8 +302,10 @@ def test_cumulative_operators_say_that_they_never_forget(name: str) -> None:
     assert not expression.is_bounded
 
 
-def test_one_kernel_for_each_operator_that_is_no_formula() -> None:
-    assert set(KERNELS) == {name for name, op in OPERATORS.items() if not op.formula}
+def test_each_operator_is_a_stream_or_spelled_out_in_others() -> None:
+    streams = {name for name in STREAMS if not name.startswith("_")}
+    lowered = {name for name in OPERATORS if is_lowered(name)}
+    assert streams | lowered == set(OPERATORS)
 
 
 @pytest.mark.parametrize("name", [n for n, op in OPERATORS.items() if op.formula])
@@ -323,8 +329,11 @@ def test_values_so_small_that_squares_vanish_are_missing_not_an_error(text: str)
 
 
 def test_truncation_check_catches_a_kernel_that_peeks(monkeypatch: pytest.MonkeyPatch) -> None:
-    peeking = {**KERNELS, "ts_mean": lambda x, d: x - np.nanmean(x, axis=0)}
-    monkeypatch.setattr("factors.engine.KERNELS", peeking)
+    def centred(x: FloatArray, out: FloatArray) -> None:
+        out[:] = x - np.nanmean(x, axis=0)
+
+    peeking = {**STREAMS, "ts_mean": (1, lambda layout, numbers: Kernel(centred))}
+    monkeypatch.setattr("factors.plan.STREAMS", peeking)
     found = check_truncation(read("ts_mean(close, 5)"), random_panel(), [60])
     assert isinstance(found, Rejection)
     assert found.code == "look_ahead"

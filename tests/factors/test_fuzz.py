@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.language_fuzz import listen, read_all
 from benchmarks.texts import HOSTILE, seeds
-from factors.engine import check_cost, evaluate
+from factors.checks import check_cost
+from factors.engine import evaluate
 from factors.limits import Limits
 from factors.parse import parse
 from factors.tree import Expression

@@ -1,0 +1,171 @@
+"""Operators at work: each takes the next rows of its arguments, and carries what it needs from one call to the next.
+
+A `Stream` owns the state of one operator in one expression. Bound to arrays, it is a list of calls that may be made
+again and again; the same calls serve a whole panel in pieces and one new bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from factors.kernels import cross, elementwise, orders
+from market.panel import BoolArray
+from market.ranking import key_bits, sort_keys
+
+# float64, or float32 for screening.
+Array = NDArray[Any]
+Calls = list[tuple[Callable[..., object], tuple[object, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What state is made for: assets, rows of a piece at most, and the type of values."""
+
+    width: int
+    rows: int
+    dtype: np.dtype[Any]
+
+    def zeros(self, *shape: int) -> Array:
+        """Return zeros of the value type; the last axis is the assets'."""
+        return np.zeros((*shape, self.width), dtype=self.dtype)
+
+    def missing(self, *shape: int) -> Array:
+        """Return NaN of the value type; the last axis is the assets'."""
+        return np.full((*shape, self.width), np.nan, dtype=self.dtype)
+
+    def constants(self, *values: float) -> Array:
+        """Return numbers in the value type, so that arithmetic with them stays in it."""
+        return np.array(values, dtype=self.dtype)
+
+
+class Stream(Protocol):
+    """An operator with its state."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state."""
+
+    def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
+        """Return what to call to advance by the rows of `out`, (rows, N) like `args` and `universe`."""
+
+
+Maker = Callable[[Layout, Sequence[float]], Stream]
+
+
+def _bytes(state: Sequence[object]) -> int:
+    return sum(part.nbytes for part in state if isinstance(part, np.ndarray))
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One compiled kernel: called with arguments, universe if it wants it, output, then state and numbers."""
+
+    kernel: Callable[..., object]
+    state: tuple[object, ...] = ()
+    sees_universe: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state."""
+        return _bytes(self.state)
+
+    def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
+        """Return the one call."""
+        seen = (universe,) if self.sees_universe else ()
+        return [(self.kernel, (*args, *seen, out, *self.state))]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Ufuncs of numpy one after the other, the last result made finite. `steps` maps (args, out) to calls."""
+
+    steps: Callable[[Sequence[Array], Array], Calls]
+    nbytes: int = 0
+
+    def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
+        """Return the ufuncs' calls."""
+        return [*self.steps(args, out), (elementwise.finite, (out,))]
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """A kernel that walks each row in ascending order; `args[0]` is sorted, the others are handed on."""
+
+    kernel: Callable[..., object]
+    keys: NDArray[np.int64]
+    state: tuple[object, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the state and the keys."""
+        return self.keys.nbytes + _bytes(self.state)
+
+    def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
+        """Return the calls that make keys, sort them, and walk."""
+        keys, bits = self.keys[: len(out)], key_bits(out.shape[1])
+        # Keys are made of 64-bit values: a value of 32 bits is exactly one of 64.
+        wide = (args[0],) if out.dtype == np.float64 else ()
+        before: Calls = []
+        if not wide:
+            copy = np.empty(out.shape)
+            before, wide = [(np.copyto, (copy, args[0]))], (copy,)
+        return [
+            *before,
+            (sort_keys, (wide[0], keys, bits)),
+            (np.ndarray.sort, (keys, 1)),
+            (self.kernel, (wide[0], *args[1:], keys, out, *self.state)),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Quantile across the bar, from rows that numpy sorts."""
+
+    ascending: Array
+    level: float
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the sorted copy."""
+        return self.ascending.nbytes
+
+    def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
+        """Return the calls that copy, sort and pick."""
+        ascending = self.ascending[: len(out)]
+        return [
+            (np.copyto, (ascending, args[0])),
+            (np.ndarray.sort, (ascending, 1)),
+            (cross.quantiles, (args[0], ascending, out, self.level)),
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Sliding:
+    """Rank or quantile over a window of time, from the piece's values in order."""
+
+    ring: NDArray[np.float64]
+    d: int
+    level: float
+    mode: int
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the older values, and of two sorted copies of them with a piece."""
+        return 5 * self.ring.nbytes
+
+    def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
+        """Return the calls that gather, sort and slide."""
+        rows, width = out.shape
+        length = self.d - 1 + rows
+        lines, keys = np.empty((width, length)), np.empty((width, length), dtype=np.int64)
+        bits = key_bits(length)
+        return [
+            (orders.gather, (args[0], self.ring, lines, keys, bits)),
+            (np.ndarray.sort, (keys, 1)),
+            (orders.slide, (lines, keys, out, bits, self.d, self.level, self.mode)),
+        ]
