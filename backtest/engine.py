@@ -212,7 +212,7 @@ def trade(
 ) -> Backtest:
     """Return what target weights (T, N) earn after gate, trading halts, costs and funding."""
     weights = targets if gate is None else apply_gate(targets, gate, neutral=spec.weighting != "timeseries")
-    tradable, returns = _market(panel)
+    tradable, returns = market_returns(panel)
     weights = _executed(np.ascontiguousarray(weights), tradable)
     before = np.vstack([np.zeros((1, weights.shape[1])), weights[:-1]])
     turnover = np.abs(weights - before).sum(axis=1)
@@ -226,7 +226,7 @@ def trade(
     return Backtest(weights, gross, cost, funding, net, turnover, np.abs(weights).sum(axis=1), ic, spec)
 
 
-def _market(panel: Panel) -> tuple[BoolArray, FloatArray]:
+def market_returns(panel: Panel) -> tuple[BoolArray, FloatArray]:
     """Return which assets can be traded at the open of t+1, and the return of holding them to the open of t+2.
 
     Positions are marked at the last known open: a halted asset returns 0, and the jump is taken when it trades again

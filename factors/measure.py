@@ -9,8 +9,12 @@ from factors.operators.model import UNBOUNDED, now
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
-_FIELD_NS = 2.0
+_FIELD_NS = 0.6
 _BYTES = 8
+# Cells (rows x assets) of a piece: 128 KiB of float64, so that a handful of them fit a core's second-level cache.
+PIECE_CELLS = 16_384
+_LEAST_ROWS = 8
+_MOST_ROWS = 2_048
 
 
 class Measures(NamedTuple):
@@ -156,7 +160,44 @@ def _count_uses(node: Node, uses: dict[Node, int]) -> None:
             _count_uses(arg, uses)
 
 
+def piece_rows(assets: int) -> int:
+    """Return the rows of a piece: what of the panel is worked through at once (see `factors.plan`)."""
+    return max(_LEAST_ROWS, min(_MOST_ROWS, PIECE_CELLS // max(assets, 1)))
+
+
+def work_bytes(root: Node, assets: int, rows: int) -> int:
+    """Return an upper estimate of scratch and state for evaluating `root` in pieces of `rows`, beside its values.
+
+    An operator keeps at most six values for each bar of its window and asset, and five pieces.
+    """
+    pieces, kept = live_arrays(root), 0
+    seen: set[Node] = set()
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, Number):
+            # A number that stands as an operand is a piece of itself.
+            pieces += 1
+        elif isinstance(node, Field):
+            pieces, kept = pieces + 3, kept + 2 * _field_lookback(node.name)
+        else:
+            stack.extend(node.args)
+            operator = OPERATORS[node.op]
+            pieces += 5
+            kept += 6 * sum(
+                int(arg.value) + 8
+                for arg, param in zip(node.args, operator.params, strict=True)
+                if param.kind == "window" and isinstance(arg, Number)
+            )
+            kept += 24
+    return _BYTES * assets * (pieces * rows + kept)
+
+
 def estimate(root: Node, bars: int, assets: int) -> Estimate:
     """Return the work and memory of evaluating `root` on a panel of that shape."""
     cells = bars * assets
-    return Estimate(1e-9 * cell_cost(root) * cells, live_arrays(root) * cells * _BYTES)
+    memory = cells * _BYTES + work_bytes(root, assets, piece_rows(assets))
+    return Estimate(1e-9 * cell_cost(root) * cells, memory)

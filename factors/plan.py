@@ -19,17 +19,8 @@ from factors.streams import Array, Layout, Stream
 from factors.tree import Call, Field, Node, Number
 from market.panel import BoolArray
 
-# Cells (rows x assets) of a piece: 128 KiB of float64, so that a handful of them fit a core's second-level cache.
-PIECE_CELLS = 16_384
-_LEAST_ROWS = 8
-_MOST_ROWS = 2_048
 # Calls to make; without a function, a field of the panel to read.
 _Bound = list[tuple[Callable[..., object] | None, tuple[Any, ...]]]
-
-
-def piece_rows(width: int) -> int:
-    """Return the rows of a piece for so many assets."""
-    return max(_LEAST_ROWS, min(_MOST_ROWS, PIECE_CELLS // max(width, 1)))
 
 
 @dataclass(frozen=True, slots=True)

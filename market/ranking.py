@@ -82,6 +82,31 @@ def rank_row(values: FloatArray, columns: KeyArray, count: int, ranks: FloatArra
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def ranked(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: FloatArray, ranks: FloatArray) -> int:
+    """Fill average ranks of a row (N,) by column, and its columns and values in ascending order; return the count.
+
+    Ranks are written for finite values only.
+    """
+    count = 0
+    for i in range(len(x)):
+        count += 1 if abs(x[i]) < np.inf else 0
+    # Most rows have no ties and keys that tell all: their ranks are known in one pass.
+    clear = True
+    before = -np.inf
+    for place in range(count):
+        column = keys[place] & mask
+        value = x[column]
+        columns[place] = column
+        values[place] = value
+        ranks[column] = place + 1.0
+        clear = clear and value - before > 2.0 * TIE * max(abs(value), abs(before) if before > -np.inf else 0.0)
+        before = value
+    if not clear:
+        rank_row(values, columns, ordered(x, keys, mask, columns, values), ranks)
+    return count
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def rank_rows(x: FloatArray, keys: KeyArray, out: FloatArray, bits: int, as_share: bool) -> None:
     """Average ranks from sorted keys, or ranks over the row's count of finite values; NaN stays NaN."""
     rows, width = x.shape
@@ -90,11 +115,10 @@ def rank_rows(x: FloatArray, keys: KeyArray, out: FloatArray, bits: int, as_shar
     values = np.empty(width, dtype=x.dtype)
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
-        count = ordered(x[row], keys[row], mask, columns, values)
-        rank_row(values, columns, count, ranks)
-        divisor = count if as_share else 1
         line = x[row]
         result = out[row]
+        count = ranked(line, keys[row], mask, columns, values, ranks)
+        divisor = count if as_share else 1
         for i in range(width):
             result[i] = ranks[i] / divisor if abs(line[i]) < np.inf else np.nan
 

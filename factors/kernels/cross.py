@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import BoolArray, FloatArray
-from market.ranking import ordered, rank_row, tied
+from market.ranking import ordered, ranked, tied
 
 DEMEAN, ZSCORE, MEAN = range(3)
 BUCKET, TOP_BOTTOM = range(2)
@@ -118,8 +118,7 @@ def places(x: FloatArray, keys: NDArray[np.int64], out: FloatArray, bits: int, a
     values = np.empty(width, dtype=x.dtype)
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
-        count = ordered(x[row], keys[row], mask, columns, values)
-        rank_row(values, columns, count, ranks)
+        count = ranked(x[row], keys[row], mask, columns, values, ranks)
         for i in range(width):
             if not abs(x[row, i]) < np.inf:
                 out[row, i] = np.nan

@@ -8,7 +8,7 @@ from factors.operators.model import Cost, Operator, row
 
 _one = partial(row, "arithmetic")
 _test = partial(row, "logic", result="bool", dimension="compare")
-_EXP = Cost(8.0)
+_EXP = Cost(5.0)
 
 
 def rows() -> list[Operator]:

@@ -8,8 +8,8 @@ from factors.operators.model import Cost, Operator, row
 
 _cs = partial(row, "cross-section")
 _group = partial(row, "group")
-_SORT = Cost(90.0)
-_SWEEP = Cost(10.0)
+_SORT = Cost(25.0)
+_SWEEP = Cost(5.0)
 _GROUPED = Cost(25.0)
 _cs_free = partial(row, "cross-section", dimension="ratio", scale_free=(0,))
 _group_free = partial(row, "group", dimension="ratio", scale_free=(0,))
@@ -42,7 +42,7 @@ def _across() -> list[Operator]:
             "one for the top {share} of assets by {x}, minus one for the bottom", cost=_SORT,
             check=lambda n: None if 0 < n[0] <= 0.5 else "share lies in (0, 0.5]"),
         _cs("cs_resid(y, x)", "y less its least-squares fit on x and a constant over the assets of the bar",
-            "{y} beyond what {x} explains across assets", parity="odd", cost=Cost(20.0)),
+            "{y} beyond what {x} explains across assets", parity="odd", cost=Cost(7.0)),
     ]  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def _within() -> list[Operator]:
         _group("group_mean(x, g)", "mean of x in its group at the bar", "the mean of {x} in its {g}", parity="odd",
                cost=_GROUPED),
         _group_free("group_rank(x, g)", "average rank within the group / count", "the rank of {x} within its {g}",
-               cost=_SORT),
+               cost=Cost(60.0)),
         _group_free("group_zscore(x, g)", "(x - mean) / std within the group, ddof 1",
                "how far {x} is above its {g}, in standard deviations", parity="odd", cost=_GROUPED),
         _group_free("bucket(x, n)", "group of x: which of n equal-sized parts of the bar's assets it falls into",

@@ -36,7 +36,7 @@ class Param:
 class Cost:
     """Work per cell (bar and asset) in nanoseconds of one core: `base`, and `bar` for each bar of the window."""
 
-    base: float = 6.0
+    base: float = 2.0
     bar: float = 0.0
 
 

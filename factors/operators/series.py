@@ -10,8 +10,10 @@ from factors.operators.model import Cost, Operator, ever, forget, full, row, win
 _ts = partial(row, "time series", reach=window)
 _pair = partial(row, "two series", reach=window)
 _cum = partial(row, "cumulative", reach=ever)
-_SCAN = Cost(15.0, 2.0)
-_TWO_PASS = Cost(10.0, 2.5)
+_SCAN = Cost(4.0)
+_SPREAD = Cost(7.0)
+_SHAPE = Cost(12.0)
+_LOOK = Cost(8.0, 0.3)
 _free = partial(row, "time series", reach=window, dimension="ratio", scale_free=(0,))
 
 
@@ -32,37 +34,37 @@ def _changes() -> list[Operator]:
 
 
 def _statistics() -> list[Operator]:
-    quantile = Cost(30.0, 0.5)
+    quantile = Cost(40.0, 0.3)
     return [
         _ts("ts_sum(x, d)", "sum of the last d values", "the {d}-bar sum of {x}", parity="odd", cost=_SCAN),
         _ts("ts_mean(x, d)", "mean of the last d values", "the {d}-bar mean of {x}", parity="odd", cost=_SCAN),
         _ts("ts_std(x, d)", "standard deviation, ddof 1", "the {d}-bar standard deviation of {x}",
-            parity="even", least=2, cost=_TWO_PASS),
+            parity="even", least=2, cost=_SPREAD),
         _ts("ts_var(x, d)", "variance, ddof 1", "the {d}-bar variance of {x}", dimension="square", parity="even",
-            least=2, cost=_TWO_PASS),
+            least=2, cost=_SPREAD),
         _free("ts_skew(x, d)", "skewness, bias-corrected", "the {d}-bar skewness of {x}", parity="odd", least=3,
-            cost=_TWO_PASS),
+            cost=_SHAPE),
         _free("ts_kurt(x, d)", "excess kurtosis, bias-corrected", "the {d}-bar excess kurtosis of {x}",
-            parity="even", least=4, cost=_TWO_PASS),
+            parity="even", least=4, cost=_SHAPE),
         _ts("ts_moment(x, d, k)", "mean of (x - mean)^k over the last d values; k a whole number from 1 to 8",
-            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=Cost(10.0, 4.0),
+            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=Cost(12.0, 0.6),
             check=lambda n: None if n[1] in range(1, 9) else "k is a whole number from 1 to 8"),
         _ts("ts_min(x, d)", "smallest of the last d values", "the {d}-bar low of {x}", cost=_SCAN),
         _ts("ts_max(x, d)", "largest of the last d values", "the {d}-bar high of {x}", cost=_SCAN),
         _ts("ts_min_max_diff(x, d)", "largest minus smallest of the last d values", "the {d}-bar range of {x}",
             formula="ts_max(x, d) - ts_min(x, d)"),
         _free("ts_argmax(x, d)", "bars since the largest value, 0 = now; the newest wins a tie",
-            "how many bars ago {x} was at its {d}-bar high", cost=_SCAN),
+            "how many bars ago {x} was at its {d}-bar high", cost=_LOOK),
         _free("ts_argmin(x, d)", "bars since the smallest value, 0 = now; the newest wins a tie",
-            "how many bars ago {x} was at its {d}-bar low", cost=_SCAN),
+            "how many bars ago {x} was at its {d}-bar low", cost=_LOOK),
         _free("ts_rank(x, d)", "average rank of the newest value among the last d, over d, in (0, 1]",
-            "where {x} ranks among its last {d} values", cost=_SCAN),
+            "where {x} ranks among its last {d} values", cost=_LOOK),
         _free("ts_zscore(x, d)", "(x - mean) / std, ddof 1; NaN for a constant window",
-            "how far {x} is above its {d}-bar mean, in standard deviations", parity="odd", least=2, cost=_TWO_PASS),
+            "how far {x} is above its {d}-bar mean, in standard deviations", parity="odd", least=2, cost=_SPREAD),
         _ts("ts_median(x, d)", "median of the last d values", "the {d}-bar median of {x}", parity="odd",
             cost=quantile),
         _ts("ts_mad(x, d)", "mean absolute deviation from the mean", "the {d}-bar mean deviation of {x}",
-            parity="even", cost=_TWO_PASS),
+            parity="even", cost=_LOOK),
         _ts("ts_product(x, d)", "product of the last d values", "the {d}-bar product of {x}", dimension="repeat",
             cost=_SCAN),
         _ts("ts_quantile(x, d, level)", "quantile of the last d values, linear; level in [0, 1]",
@@ -105,25 +107,25 @@ def _averages() -> list[Operator]:
         _ts("ts_dema(x, d)", "double exponential average (Mulloy 1994)", "the double exponential average of {x}",
             formula="2 * ts_ema(x, d) - ts_ema(ts_ema(x, d), d)"),
         _ts("ts_kama(x, d)", "adaptive average (Kaufman 1995), efficiency over d bars, between 2 and 30 bars fast",
-            "the adaptive average of {x} over {d} bars", reach=_kama, parity="odd", cost=Cost(15.0, 1.0)),
+            "the adaptive average of {x} over {d} bars", reach=_kama, parity="odd", cost=Cost(10.0)),
         _ts("ts_hma(x, d)", "Hull's moving average (2005)", "the Hull average of {x} over {d} bars", least=4,
             formula="ts_decay_linear(2 * ts_decay_linear(x, floor(d / 2)) - ts_decay_linear(x, d), floor(sqrt(d)))"),
         _free("ts_ir(x, d)", "mean / std, ddof 1; NaN for a constant window",
-            "the {d}-bar mean of {x} over its deviation", parity="odd", least=2, cost=_TWO_PASS),
+            "the {d}-bar mean of {x} over its deviation", parity="odd", least=2, cost=_SPREAD),
     ]  # fmt: skip
 
 
 def _trends() -> list[Operator]:
     return [
         _ts("ts_slope(x, d)", "slope of x on time over the last d bars, per bar", "the {d}-bar trend of {x}",
-            parity="odd", least=2, cost=_TWO_PASS),
+            parity="odd", least=2, cost=_SPREAD),
         _free("ts_rsquare(x, d)", "R squared of x on time; NaN for a constant window",
-            "how straight the {d}-bar trend of {x} is", parity="even", least=2, cost=_TWO_PASS),
+            "how straight the {d}-bar trend of {x} is", parity="even", least=2, cost=_SPREAD),
         _ts("ts_resid(x, d)", "newest value less its fit on time", "how far {x} is above its {d}-bar trend",
-            parity="odd", least=2, cost=_TWO_PASS),
+            parity="odd", least=2, cost=_SPREAD),
         _free("ts_autocorr(x, d, lag)", "correlation of x with x lag bars ago, over d pairs",
             "the {d}-bar autocorrelation of {x} at lag {lag}", reach=with_lag, parity="even", least=2,
-            cost=Cost(15.0, 4.0)),
+            cost=Cost(16.0)),
     ]  # fmt: skip
 
 
@@ -139,7 +141,7 @@ def _conditions() -> list[Operator]:
 
 
 def _pairs() -> list[Operator]:
-    both = Cost(15.0, 4.0)
+    both = Cost(15.0)
     return [
         _pair("ts_corr(x, y, d)", "correlation; NaN where either side is constant",
               "the {d}-bar correlation of {x} and {y}", commutative=True, dimension="ratio", parity="odd",

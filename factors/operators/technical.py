@@ -23,11 +23,11 @@ def _own() -> list[Operator]:
     return [
         _ti("rsi(x, d)", "100 * gains / (gains + losses), simple means over d changes (Cutler)",
             "the {d}-bar relative strength index of {x}", reach=full, dimension="ratio", scale_free=(0,),
-            cost=Cost(10.0, 2.0)),
+            cost=Cost(8.0)),
         _ti("atr(high, low, close, d)", "simple mean of the true range over d bars",
-            "the {d}-bar average true range", reach=full, dimension="prices", cost=Cost(20.0, 1.0)),
+            "the {d}-bar average true range", reach=full, dimension="prices", cost=Cost(7.0)),
         _ti("adx(high, low, close, d)", "average directional index, 0 to 100, both averages Wilder's (alpha = 1 / d)",
-            "the {d}-bar average directional index", reach=_wilder_twice, dimension="ratio", cost=Cost(60.0)),
+            "the {d}-bar average directional index", reach=_wilder_twice, dimension="ratio", cost=Cost(14.0)),
     ]  # fmt: skip
 
 

@@ -1,0 +1,413 @@
+"""Quick scores: rank IC, IC, turnover and net return of a signal, fed piece by piece while it is being computed.
+
+The figures are those of `backtest.engine` and `backtest.ic` without a gate, for cross-sectional weightings; most
+candidates fail on them and never need a scorecard. What does not depend on the signal (forward returns, their order
+in each bar, what can be traded) is prepared once a panel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from backtest import metrics
+from backtest.engine import DELISTED_AFTER, BacktestSpec, market_returns
+from backtest.ic import MIN_PAIRS, forward_returns
+from market.errors import InputError
+from market.panel import BoolArray, FloatArray, Panel
+from market.ranking import average_ranks, key_bits, rank_row, ranked, sort_keys
+
+_SERIES = 5
+_IC, _PEARSON, _GROSS, _NET, _TURNOVER = range(_SERIES)
+_ZSCORE_CAP = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What signals of a panel are scored against, per decision bar t; all (T, N).
+
+    Attributes
+    ----------
+    forward
+        Return from the open of t+1 to that of t+2, NaN where either is missing.
+    order, ranks
+        Assets by ascending `forward`, those without one last; and average ranks of `forward`.
+    centred, centred_ranks
+        `forward` and `ranks` less their mean over the bar; 0 where missing.
+    sums
+        (3, T) assets with a forward return, and sums of squares of `centred_ranks` and of `centred`.
+    returns, tradable, funding
+        What a position earns, whether it can be changed, and what it pays.
+    """
+
+    panel: Panel
+    spec: BacktestSpec
+    forward: FloatArray
+    order: NDArray[np.int32]
+    ranks: FloatArray
+    centred: FloatArray
+    centred_ranks: FloatArray
+    sums: FloatArray
+    returns: FloatArray
+    tradable: BoolArray
+    funding: FloatArray
+
+
+def prepare_target(panel: Panel, spec: BacktestSpec) -> Target:
+    """Prepare a panel for scoring.
+
+    Raises
+    ------
+    InputError
+        When the trading rules are not cross-sectional.
+    """
+    if spec.weighting == "timeseries":
+        raise InputError("quick scores are cross-sectional", "use weighting = rank or zscore, or full scorecards")
+    forward = forward_returns(panel, 1)
+    tradable, returns = market_returns(panel)
+    funding = np.zeros(panel.shape)
+    if "funding" in panel.fields:
+        funding[:-2] = np.nan_to_num(panel["funding"][2:], nan=0.0)
+    ranks = average_ranks(forward)
+    centred, centred_ranks = _centred(forward), _centred(ranks)
+    sums = np.stack([np.isfinite(forward).sum(axis=1), (centred_ranks**2).sum(axis=1), (centred**2).sum(axis=1)])
+    return Target(
+        panel,
+        spec,
+        forward,
+        np.argsort(forward, axis=1).astype(np.int32),
+        ranks,
+        centred,
+        centred_ranks,
+        sums,
+        returns,
+        tradable,
+        funding,
+    )
+
+
+def _centred(x: FloatArray) -> FloatArray:
+    known = np.isfinite(x)
+    filled = np.where(known, x, 0.0)
+    means = filled.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, x - means, 0.0)
+
+
+@dataclass(frozen=True)
+class QuickScore:
+    """Figures of a segment, as in `backtest.scorecard.SegmentScore`, without a gate; NaN where undefined.
+
+    `ic` is the mean Pearson correlation of signal and forward return per bar; `coverage` is the share of bars with a
+    rank IC.
+    """
+
+    n_bars: int
+    rank_ic: float
+    ic_ir: float
+    ic: float
+    coverage: float
+    turnover: float
+    sharpe_gross: float
+    sharpe_net: float
+    per_bar_sharpe_net: float
+
+
+class QuickScorer:
+    """Scores one signal; `feed` it all bars in order, from the first on."""
+
+    def __init__(self, target: Target, rows: int) -> None:
+        width = target.panel.shape[1]
+        self.target = target
+        self._masked = np.empty((rows, width))
+        self._keys = np.empty((rows, width), dtype=np.int64)
+        self._held = np.zeros((2, width))
+        self._ring = np.zeros((target.spec.holding, width))
+        self._series = np.full((_SERIES, target.panel.shape[0]), np.nan)
+
+    def feed(self, first: int, values: NDArray[Any]) -> None:
+        """Score rows `first` and after; `values` (rows, N), NaN is no opinion."""
+        rows, bits = len(values), key_bits(values.shape[1])
+        masked, keys, target, costs = self._masked[:rows], self._keys[:rows], self.target, self.target.spec.costs
+        at = slice(first, first + rows)
+        np.copyto(masked, values)
+        _mask(masked, target.panel.universe[at])
+        sort_keys(masked, keys, bits)
+        keys.sort(axis=1)
+        # The kernel writes weights over the signal, which has been read by then.
+        _score(
+            masked,
+            keys,
+            bits,
+            target.forward[at],
+            target.order[at],
+            target.ranks[at],
+            target.centred[at],
+            target.centred_ranks[at],
+            target.sums[:, at],
+            target.returns[at],
+            target.tradable[at],
+            target.funding[at],
+            self._held,
+            self._ring,
+            self._series[:, at],
+            first,
+            target.spec.weighting == "zscore",
+            costs.per_trade,
+            costs.borrow_bp_year * 1e-4 / target.panel.bars_per_year,
+        )
+
+    def result(self, part: slice) -> QuickScore:
+        """Return the figures of a segment; its last two decisions are paid beyond it and left out."""
+        paid = slice(part.start, part.stop - 2)
+        series = self._series[:, paid]
+        known = series[_IC][np.isfinite(series[_IC])]
+        pearson = series[_PEARSON][np.isfinite(series[_PEARSON])]
+        deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+        year = self.target.panel.bars_per_year
+        return QuickScore(
+            n_bars=series.shape[1],
+            rank_ic=float(known.mean()) if len(known) else float("nan"),
+            ic_ir=float(known.mean()) / deviation if deviation > 0 else float("nan"),
+            ic=float(pearson.mean()) if len(pearson) else float("nan"),
+            coverage=len(known) / max(series.shape[1], 1),
+            turnover=float(series[_TURNOVER].mean()) if series.shape[1] else float("nan"),
+            sharpe_gross=metrics.sharpe(series[_GROSS], year),
+            sharpe_net=metrics.sharpe(series[_NET], year),
+            per_bar_sharpe_net=metrics.sharpe(series[_NET], 1.0),
+        )
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _mask(values: FloatArray, universe: BoolArray) -> None:
+    a, inside = values.ravel(), universe.ravel()
+    for i in range(len(a)):
+        a[i] = a[i] if inside[i] else np.nan
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _score(
+    signal: FloatArray,
+    keys: NDArray[np.int64],
+    bits: int,
+    forward: FloatArray,
+    order: NDArray[np.int32],
+    forward_ranks: FloatArray,
+    centred: FloatArray,
+    centred_ranks: FloatArray,
+    sums: FloatArray,
+    returns: FloatArray,
+    tradable: BoolArray,
+    funding: FloatArray,
+    held: FloatArray,
+    ring: FloatArray,
+    series: FloatArray,
+    first: int,
+    by_zscore: bool,
+    per_trade: float,
+    borrow: float,
+) -> None:
+    """Score a piece. `held` (2, N) carries positions and how long each has been untradable."""
+    rows, width = signal.shape
+    mask = (1 << bits) - 1
+    columns = np.empty(width, dtype=np.int64)
+    values = np.empty(width)
+    ranks = np.empty(width)
+    shared = np.empty(width)
+    other = np.empty(width)
+    targets = np.empty(width)
+    for row in range(rows):
+        line, ahead = signal[row], forward[row]
+        ranks[:] = np.nan
+        count = ranked(line, keys[row], mask, columns, values, ranks)
+        common = _count_common(line, ahead)
+        series[_IC, row] = np.nan
+        series[_PEARSON, row] = np.nan
+        if common >= MIN_PAIRS and common == count and common == sums[0, row]:
+            # Signal and forward returns stand for the same assets: what forward returns contribute is known.
+            middle = 0.5 * (count + 1)
+            series[_IC, row] = _against(ranks, middle, count, centred_ranks[row], sums[1, row], 1e-9)
+            pivot = values[count // 2]
+            series[_PEARSON, row] = _against(line, pivot, count, centred[row], sums[2, row], 0.0)
+        elif common >= MIN_PAIRS:
+            _common(columns, values, count, ahead)
+            shared[:] = np.nan
+            rank_row(values, columns, common, shared)
+            other[:] = np.nan
+            _rank_shared(order[row], int(sums[0, row]), ahead, shared, values, columns, other)
+            series[_IC, row] = _correlation(shared, other, 1e-9)
+            series[_PEARSON, row] = _correlation(line, ahead, 0.0)
+        _targets(line, ranks, count, targets, by_zscore)
+        _hold(targets, ring, (first + row) % len(ring))
+        gross, turnover, short, paid = _trade(targets, returns[row], tradable[row], funding[row], held)
+        series[_GROSS, row] = gross
+        series[_TURNOVER, row] = turnover
+        series[_NET, row] = gross - turnover * per_trade - borrow * short - paid
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _count_common(x: FloatArray, y: FloatArray) -> int:
+    count = 0
+    for i in range(len(x)):
+        count += 1 if x[i] == x[i] and y[i] == y[i] else 0
+    return count
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _against(x: FloatArray, pivot: float, count: int, centred: FloatArray, yy: float, least: float) -> float:
+    """Correlation of `x` with values centred already, whose squares sum to `yy`; NaN where a side is constant.
+
+    Sums are of distances from `pivot`, a value amid those of `x`.
+    """
+    one = 0.0
+    two = 0.0
+    xy = 0.0
+    for i in range(len(x)):
+        u = x[i] - pivot if x[i] == x[i] else 0.0
+        one += u
+        two += u * u
+        xy += u * centred[i]
+    xx = two - one * one / count
+    # Below this share of it, the spread is what rounding left of equal values.
+    if not (xx > max(least, 1e-24 * pivot * pivot * count) and xx < np.inf and yy > least):
+        return np.nan
+    return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _common(columns: NDArray[np.int64], values: FloatArray, count: int, forward: FloatArray) -> None:
+    """Keep of the ascending values those with a forward return, in place."""
+    kept = 0
+    for place in range(count):
+        column = columns[place]
+        if forward[column] == forward[column]:
+            columns[kept] = column
+            values[kept] = values[place]
+            kept += 1
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _rank_shared(
+    order: NDArray[np.int32],
+    count: int,
+    forward: FloatArray,
+    mine: FloatArray,
+    values: FloatArray,
+    columns: NDArray[np.int64],
+    ranks: FloatArray,
+) -> None:
+    """Rank forward returns among the assets that `mine` has a value for, from their ready order."""
+    kept = 0
+    for place in range(count):
+        column = order[place]
+        if mine[column] == mine[column]:
+            columns[kept] = column
+            values[kept] = forward[column]
+            kept += 1
+    rank_row(values, columns, kept, ranks)
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _correlation(x: FloatArray, y: FloatArray, least: float) -> float:
+    """Pearson correlation over common values; NaN where a side is constant, or its squares sum to no more than `least`."""
+    count = 0.0
+    mean_x = 0.0
+    mean_y = 0.0
+    for i in range(len(x)):
+        known = x[i] == x[i] and y[i] == y[i]
+        count += 1.0 if known else 0.0
+        mean_x += x[i] if known else 0.0
+        mean_y += y[i] if known else 0.0
+    mean_x /= count
+    mean_y /= count
+    xx = 0.0
+    yy = 0.0
+    xy = 0.0
+    for i in range(len(x)):
+        known = x[i] == x[i] and y[i] == y[i]
+        a = x[i] - mean_x if known else 0.0
+        b = y[i] - mean_y if known else 0.0
+        xx += a * a
+        yy += b * b
+        xy += a * b
+    dust = 1e-24 * count
+    if not (max(least, dust * mean_x * mean_x) < xx < np.inf and max(least, dust * mean_y * mean_y) < yy < np.inf):
+        return np.nan
+    return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0))
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _targets(line: FloatArray, ranks: FloatArray, count: int, targets: FloatArray, by_zscore: bool) -> None:
+    """Dollar-neutral weights of gross 1 by rank or by capped z-score; 0 without an opinion."""
+    middle = 0.5 * (count + 1)
+    for i in range(len(line)):
+        targets[i] = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
+    if by_zscore:
+        _standardised(line, count, targets)
+    gross = 0.0
+    for i in range(len(line)):
+        gross += abs(targets[i])
+    # Equal ranks leave rounding dust; that is not a position.
+    scale = 1.0 / gross if count > 1 and 1e-9 < gross < np.inf else 0.0
+    for i in range(len(line)):
+        targets[i] = targets[i] * scale if scale > 0.0 else 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _standardised(line: FloatArray, count: int, targets: FloatArray) -> None:
+    mean = 0.0
+    for i in range(len(line)):
+        mean += line[i] if line[i] == line[i] else 0.0
+    mean /= max(count, 1)
+    square = 0.0
+    for i in range(len(line)):
+        square += (line[i] - mean) ** 2 if line[i] == line[i] else 0.0
+    deviation = np.sqrt(square / max(count - 1, 1))
+    total = 0.0
+    for i in range(len(line)):
+        place = min(max((line[i] - mean) / deviation, -_ZSCORE_CAP), _ZSCORE_CAP)
+        targets[i] = place if abs(place) <= _ZSCORE_CAP else 0.0
+        total += targets[i]
+    for i in range(len(line)):
+        targets[i] = targets[i] - total / max(count, 1) if line[i] == line[i] else 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _hold(targets: FloatArray, ring: FloatArray, place: int) -> None:
+    """Average the targets with those of the bars before, as long as positions are held."""
+    holding = len(ring)
+    if holding == 1:
+        return
+    for i in range(len(targets)):
+        ring[place, i] = targets[i]
+        targets[i] = 0.0
+    for age in range(holding):
+        for i in range(len(targets)):
+            targets[i] += ring[age, i]
+    for i in range(len(targets)):
+        targets[i] /= holding
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _trade(
+    targets: FloatArray, returns: FloatArray, tradable: BoolArray, funding: FloatArray, held: FloatArray
+) -> tuple[float, float, float, float]:
+    """Move positions to their targets where they can be traded; return gross return, turnover, shorts, funding paid."""
+    gross = 0.0
+    turnover = 0.0
+    short = 0.0
+    paid = 0.0
+    for i in range(len(targets)):
+        halted = 0.0 if tradable[i] else held[1, i] + 1.0
+        stuck = held[0, i] if halted <= DELISTED_AFTER else 0.0
+        position = targets[i] if halted == 0.0 else stuck
+        turnover += abs(position - held[0, i])
+        gross += position * returns[i]
+        short += max(-position, 0.0)
+        paid += position * funding[i]
+        held[0, i] = position
+        held[1, i] = halted
+    return gross, turnover, short, paid
