@@ -19,7 +19,7 @@ from backtest.engine import DELISTED_AFTER, BacktestSpec, market_returns
 from backtest.ic import MIN_PAIRS, forward_returns
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
-from market.ranking import average_ranks, key_bits, rank_row, ranked, sort_keys
+from market.ranking import KeySorter, average_ranks, key_bits, ordered, rank_row, ranked, sort_keys
 
 _SERIES = 5
 _IC, _PEARSON, _GROSS, _NET, _TURNOVER = range(_SERIES)
@@ -36,12 +36,18 @@ class Target:
         Return from the open of t+1 to that of t+2, NaN where either is missing.
     order, ranks
         Assets by ascending `forward`, those without one last; and average ranks of `forward`.
-    centred, centred_ranks
-        `forward` and `ranks` less their mean over the bar; 0 where missing.
+    known, centred_ranks
+        Where there is a forward return, and `ranks` less their mean over the bar, 0 where missing: what is read of most
+        bars, and kept small for that.
     sums
-        (3, T) assets with a forward return, and sums of squares of `centred_ranks` and of `centred`.
-    returns, tradable, funding
-        What a position earns, whether it can be changed, and what it pays.
+        (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
+        about its mean.
+    returns, tradable
+        What a position earns (`forward`, or what it is marked at), and whether it can be changed.
+    funding
+        What a position pays; no rows where nothing is ever paid.
+    open_bars
+        (T,) whether every asset can be traded.
     """
 
     panel: Panel
@@ -49,12 +55,13 @@ class Target:
     forward: FloatArray
     order: NDArray[np.int32]
     ranks: FloatArray
-    centred: FloatArray
-    centred_ranks: FloatArray
+    known: BoolArray
+    centred_ranks: NDArray[np.float32]
     sums: FloatArray
     returns: FloatArray
     tradable: BoolArray
     funding: FloatArray
+    open_bars: BoolArray
 
 
 def prepare_target(panel: Panel, spec: BacktestSpec) -> Target:
@@ -69,24 +76,27 @@ def prepare_target(panel: Panel, spec: BacktestSpec) -> Target:
         raise InputError("quick scores are cross-sectional", "use weighting = rank or zscore, or full scorecards")
     forward = forward_returns(panel, 1)
     tradable, returns = market_returns(panel)
-    funding = np.zeros(panel.shape)
+    funding = np.zeros((0, panel.shape[1]))
     if "funding" in panel.fields:
+        funding = np.zeros(panel.shape)
         funding[:-2] = np.nan_to_num(panel["funding"][2:], nan=0.0)
-    ranks = average_ranks(forward)
-    centred, centred_ranks = _centred(forward), _centred(ranks)
-    sums = np.stack([np.isfinite(forward).sum(axis=1), (centred_ranks**2).sum(axis=1), (centred**2).sum(axis=1)])
+    known, ranks = np.isfinite(forward), average_ranks(forward)
+    # Ranks of as many assets as there ever are, less a mean of halves, are exact in 32 bits.
+    centred_ranks = _centred(ranks)
+    sums = [known.sum(axis=1), (centred_ranks**2).sum(axis=1), np.where(known, forward, 0.0).sum(axis=1)]
     return Target(
         panel,
         spec,
         forward,
         np.argsort(forward, axis=1).astype(np.int32),
         ranks,
-        centred,
-        centred_ranks,
-        sums,
+        known,
+        centred_ranks.astype(np.float32),
+        np.stack([*sums, (_centred(forward) ** 2).sum(axis=1)]),
         returns,
         tradable,
         funding,
+        np.asarray(tradable.all(axis=1)),
     )
 
 
@@ -123,7 +133,7 @@ class QuickScorer:
         width = target.panel.shape[1]
         self.target = target
         self._masked = np.empty((rows, width))
-        self._keys = np.empty((rows, width), dtype=np.int64)
+        self._sorter = KeySorter.make(rows, width)
         self._held = np.zeros((2, width))
         self._ring = np.zeros((target.spec.holding, width))
         self._series = np.full((_SERIES, target.panel.shape[0]), np.nan)
@@ -131,26 +141,27 @@ class QuickScorer:
     def feed(self, first: int, values: NDArray[Any]) -> None:
         """Score rows `first` and after; `values` (rows, N), NaN is no opinion."""
         rows, bits = len(values), key_bits(values.shape[1])
-        masked, keys, target, costs = self._masked[:rows], self._keys[:rows], self.target, self.target.spec.costs
+        masked, sorter, target = self._masked[:rows], self._sorter.first(rows), self.target
         at = slice(first, first + rows)
         np.copyto(masked, values)
         _mask(masked, target.panel.universe[at])
-        sort_keys(masked, keys, bits)
-        keys.sort(axis=1)
-        # The kernel writes weights over the signal, which has been read by then.
+        sort_keys(masked, sorter.keys, bits)
+        sorter.sort()
+        costs = target.spec.costs
         _score(
             masked,
-            keys,
+            sorter.result,
             bits,
             target.forward[at],
             target.order[at],
             target.ranks[at],
-            target.centred[at],
+            target.known[at],
             target.centred_ranks[at],
             target.sums[:, at],
             target.returns[at],
             target.tradable[at],
-            target.funding[at],
+            target.funding[at] if len(target.funding) else target.funding,
+            target.open_bars[at],
             self._held,
             self._ring,
             self._series[:, at],
@@ -196,12 +207,13 @@ def _score(
     forward: FloatArray,
     order: NDArray[np.int32],
     forward_ranks: FloatArray,
-    centred: FloatArray,
-    centred_ranks: FloatArray,
+    known: BoolArray,
+    centred_ranks: NDArray[np.float32],
     sums: FloatArray,
     returns: FloatArray,
     tradable: BoolArray,
     funding: FloatArray,
+    open_bars: BoolArray,
     held: FloatArray,
     ring: FloatArray,
     series: FloatArray,
@@ -223,16 +235,17 @@ def _score(
         line, ahead = signal[row], forward[row]
         ranks[:] = np.nan
         count = ranked(line, keys[row], mask, columns, values, ranks)
-        common = _count_common(line, ahead)
+        common = _count_common(line, known[row])
         series[_IC, row] = np.nan
         series[_PEARSON, row] = np.nan
         if common >= MIN_PAIRS and common == count and common == sums[0, row]:
             # Signal and forward returns stand for the same assets: what forward returns contribute is known.
             middle = 0.5 * (count + 1)
-            series[_IC, row] = _against(ranks, middle, count, centred_ranks[row], sums[1, row], 1e-9)
-            pivot = values[count // 2]
-            series[_PEARSON, row] = _against(line, pivot, count, centred[row], sums[2, row], 0.0)
+            series[_IC, row] = _against(ranks, middle, count, centred_ranks[row], 0.0, sums[1, row], 1e-9)
+            pivot = line[keys[row, count // 2] & mask]
+            series[_PEARSON, row] = _against(line, pivot, count, returns[row], sums[2, row], sums[3, row], 0.0)
         elif common >= MIN_PAIRS:
+            ordered(line, keys[row], mask, columns, values)
             _common(columns, values, count, ahead)
             shared[:] = np.nan
             rank_row(values, columns, common, shared)
@@ -242,25 +255,30 @@ def _score(
             series[_PEARSON, row] = _correlation(line, ahead, 0.0)
         _targets(line, ranks, count, targets, by_zscore)
         _hold(targets, ring, (first + row) % len(ring))
-        gross, turnover, short, paid = _trade(targets, returns[row], tradable[row], funding[row], held)
+        if open_bars[row]:
+            gross, turnover, short = _rebalance(targets, returns[row], held[0])
+            held[1] = 0.0
+        else:
+            gross, turnover, short = _trade(targets, returns[row], tradable[row], held[0], held[1])
+        paid = _dot(held[0], funding[row]) if len(funding) else 0.0
         series[_GROSS, row] = gross
         series[_TURNOVER, row] = turnover
         series[_NET, row] = gross - turnover * per_trade - borrow * short - paid
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _count_common(x: FloatArray, y: FloatArray) -> int:
+def _count_common(x: FloatArray, known: BoolArray) -> int:
     count = 0
     for i in range(len(x)):
-        count += 1 if x[i] == x[i] and y[i] == y[i] else 0
+        count += 1 if x[i] == x[i] and known[i] else 0
     return count
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _against(x: FloatArray, pivot: float, count: int, centred: FloatArray, yy: float, least: float) -> float:
-    """Correlation of `x` with values centred already, whose squares sum to `yy`; NaN where a side is constant.
+def _against(x: FloatArray, pivot: float, count: int, y: FloatArray, sum_y: float, yy: float, least: float) -> float:
+    """Correlation of `x` with `y`, whose sum and squares about the mean are known; NaN where a side is constant.
 
-    Sums are of distances from `pivot`, a value amid those of `x`.
+    Where `x` has no value, `y` does not count. Sums are of distances from `pivot`, a value amid those of `x`.
     """
     one = 0.0
     two = 0.0
@@ -269,8 +287,9 @@ def _against(x: FloatArray, pivot: float, count: int, centred: FloatArray, yy: f
         u = x[i] - pivot if x[i] == x[i] else 0.0
         one += u
         two += u * u
-        xy += u * centred[i]
+        xy += u * y[i]
     xx = two - one * one / count
+    xy -= one * (sum_y / count)
     # Below this share of it, the spread is what rounding left of equal values.
     if not (xx > max(least, 1e-24 * pivot * pivot * count) and xx < np.inf and yy > least):
         return np.nan
@@ -312,7 +331,7 @@ def _rank_shared(
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
 def _correlation(x: FloatArray, y: FloatArray, least: float) -> float:
-    """Pearson correlation over common values; NaN where a side is constant, or its squares sum to no more than `least`."""
+    """Pearson correlation over common values; NaN where a side's squares about its mean sum to no more than `least`."""
     count = 0.0
     mean_x = 0.0
     mean_y = 0.0
@@ -392,22 +411,36 @@ def _hold(targets: FloatArray, ring: FloatArray, place: int) -> None:
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _trade(
-    targets: FloatArray, returns: FloatArray, tradable: BoolArray, funding: FloatArray, held: FloatArray
-) -> tuple[float, float, float, float]:
-    """Move positions to their targets where they can be traded; return gross return, turnover, shorts, funding paid."""
+def _rebalance(targets: FloatArray, returns: FloatArray, held: FloatArray) -> tuple[float, float, float]:
+    """Move all positions to their targets; return gross return, turnover, shorts."""
     gross = 0.0
     turnover = 0.0
     short = 0.0
-    paid = 0.0
     for i in range(len(targets)):
-        halted = 0.0 if tradable[i] else held[1, i] + 1.0
-        stuck = held[0, i] if halted <= DELISTED_AFTER else 0.0
-        position = targets[i] if halted == 0.0 else stuck
-        turnover += abs(position - held[0, i])
-        gross += position * returns[i]
-        short += max(-position, 0.0)
-        paid += position * funding[i]
-        held[0, i] = position
-        held[1, i] = halted
-    return gross, turnover, short, paid
+        turnover += abs(targets[i] - held[i])
+        gross += targets[i] * returns[i]
+        short += max(-targets[i], 0.0)
+    for i in range(len(targets)):
+        held[i] = targets[i]
+    return gross, turnover, short
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _trade(
+    targets: FloatArray, returns: FloatArray, tradable: BoolArray, held: FloatArray, halted: FloatArray
+) -> tuple[float, float, float]:
+    """Move positions to their targets where they can be traded; `halted` counts the bars where they cannot."""
+    for i in range(len(targets)):
+        halted[i] = 0.0 if tradable[i] else halted[i] + 1.0
+    for i in range(len(targets)):
+        stuck = held[i] if halted[i] <= DELISTED_AFTER else 0.0
+        targets[i] = targets[i] if halted[i] == 0.0 else stuck
+    return _rebalance(targets, returns, held)
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _dot(x: FloatArray, y: FloatArray) -> float:
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total

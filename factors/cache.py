@@ -1,7 +1,7 @@
 """Values of subtrees that candidates share, kept within a memory budget.
 
-Miners write variations of what they wrote before. A subtree is worth keeping from the second time it is met: what is met
-once is usually never met again, and would only push out what is. When memory runs out, the value that saves least a
+Miners write variations of what they wrote before. A subtree is worth keeping from the second time it is met: what is
+met once is usually never met again, and would only push out what is. When memory runs out, the value that saves least a
 byte goes first, and what has not been used for long ages towards the door (GreedyDual-Size; Cao & Irani 1997).
 """
 

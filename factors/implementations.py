@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from factors.kernels import cross, elementwise, extremes, moments, orders, pairs, recursive, sums, windows
 from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream
-from market.ranking import key_bits, rank_rows
+from market.ranking import KeySorter, key_bits, rank_rows
 
 # Windows up to this long rank by comparing, longer ones by sliding over a sorted piece; measured in benchmarks/engine.
 COMPARED = 96
@@ -127,7 +127,7 @@ def _recent_age(sign: float) -> Maker:
 
 def _time_rank(at: Layout, n: Sequence[float]) -> Stream:
     d = int(n[0])
-    if d <= COMPARED or at.rows < d // 8:
+    if d <= COMPARED or at.live or at.rows < d // 8:
         return Kernel(orders.ranks, (at.missing(d), at.zeros(), at.zeros(3), _clock()))
     return Sliding(np.full((d - 1, at.width), np.nan), d, 0.0, orders.RANK)
 
@@ -169,8 +169,7 @@ def _aging(kernel: Callable[..., object]) -> Maker:
 
 def _row_order(kernel: Callable[..., object], *extra: object) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
-        keys = np.empty((at.rows, at.width), dtype=np.int64)
-        return Sorted(kernel, keys, (key_bits(at.width), *n, *extra))
+        return Sorted(kernel, KeySorter.make(at.rows, at.width), (key_bits(at.width), *n, *extra))
 
     return make
 
@@ -185,8 +184,8 @@ def _in_groups(mode: int) -> Maker:
 
 
 def _group_rank(at: Layout, n: Sequence[float]) -> Stream:
-    keys = np.empty((at.rows, at.width), dtype=np.int64)
-    return Sorted(cross.group_ranks, keys, (*_numbering(at), key_bits(at.width)))
+    state = (*_numbering(at), key_bits(at.width))
+    return Sorted(cross.group_ranks, KeySorter.make(at.rows, at.width), state)
 
 
 def _market(at_open: bool) -> Maker:

@@ -11,8 +11,8 @@ from factors.tree import Call, Field, Node, Number
 
 _FIELD_NS = 0.6
 _BYTES = 8
-# Cells (rows x assets) of a piece: 128 KiB of float64, so that a handful of them fit a core's second-level cache.
-PIECE_CELLS = 16_384
+# Cells (rows x assets) of a piece: 256 KiB of float64; a handful of them fit a core's caches (benchmarks.engine).
+PIECE_CELLS = 32_768
 _LEAST_ROWS = 8
 _MOST_ROWS = 2_048
 

@@ -52,6 +52,11 @@ class Plan:
     layout: Layout
 
     @property
+    def field_names(self) -> tuple[str, ...]:
+        """Fields of the panel that are read."""
+        return tuple(step.name for step in self.steps if isinstance(step, Field))
+
+    @property
     def slot_count(self) -> int:
         """How many scratch arrays are needed."""
         return max(self.slots.values(), default=-1) + 1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from factors.kernels import cross, elementwise, orders
 from market.panel import BoolArray
-from market.ranking import key_bits, sort_keys
+from market.ranking import KeySorter, key_bits, sort_keys
 
 # float64, or float32 for screening.
 Array = NDArray[Any]
@@ -24,11 +24,12 @@ Calls = list[tuple[Callable[..., object], tuple[object, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What state is made for: assets, rows of a piece at most, and the type of values."""
+    """What state is made for: assets, rows of a piece at most, the type of values, and whether single bars will come."""
 
     width: int
     rows: int
     dtype: np.dtype[Any]
+    live: bool = False
 
     def zeros(self, *shape: int) -> Array:
         """Return zeros of the value type; the last axis is the assets'."""
@@ -97,17 +98,17 @@ class Sorted:
     """A kernel that walks each row in ascending order; `args[0]` is sorted, the others are handed on."""
 
     kernel: Callable[..., object]
-    keys: NDArray[np.int64]
+    sorter: KeySorter
     state: tuple[object, ...]
 
     @property
     def nbytes(self) -> int:
         """Memory of the state and the keys."""
-        return self.keys.nbytes + _bytes(self.state)
+        return self.sorter.nbytes + _bytes(self.state)
 
     def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
         """Return the calls that make keys, sort them, and walk."""
-        keys, bits = self.keys[: len(out)], key_bits(out.shape[1])
+        sorter, bits = self.sorter.first(len(out)), key_bits(out.shape[1])
         # Keys are made of 64-bit values: a value of 32 bits is exactly one of 64.
         wide = (args[0],) if out.dtype == np.float64 else ()
         before: Calls = []
@@ -116,9 +117,9 @@ class Sorted:
             before, wide = [(np.copyto, (copy, args[0]))], (copy,)
         return [
             *before,
-            (sort_keys, (wide[0], keys, bits)),
-            (np.ndarray.sort, (keys, 1)),
-            (self.kernel, (wide[0], *args[1:], keys, out, *self.state)),
+            (sort_keys, (wide[0], sorter.keys, bits)),
+            (sorter.sort, ()),
+            (self.kernel, (wide[0], *args[1:], sorter.result, out, *self.state)),
         ]
 
 

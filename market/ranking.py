@@ -6,6 +6,8 @@ these lack of a value is put right while walking the sorted row, so the order is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -20,9 +22,88 @@ _TOP = np.int64(0x7FFFFFFFFFFFFFFF)
 KeyArray = NDArray[np.int64]
 
 
+# numpy sorts so many 64-bit numbers in registers, several times faster than more of them.
+_IN_REGISTERS = 256
+
+
 def key_bits(width: int) -> int:
     """Return how many bits a column number of `width` columns takes."""
     return max(1, (width - 1).bit_length())
+
+
+@dataclass(frozen=True, slots=True)
+class KeySorter:
+    """Memory to sort rows of keys in: short runs by numpy, then merged in pairs.
+
+    Attributes
+    ----------
+    keys
+        (T, W) to be filled by `sort_keys`; W is the columns, rounded up to runs of one length.
+    spare
+        As much again, to merge into.
+    runs
+        Runs a row is cut into, a power of two.
+    """
+
+    keys: KeyArray
+    spare: KeyArray
+    runs: int
+
+    @classmethod
+    def make(cls, rows: int, width: int) -> KeySorter:
+        """Make memory for rows of `width` values."""
+        runs = 1
+        while -(-width // runs) > _IN_REGISTERS:
+            runs *= 2
+        shape = (rows, runs * -(-width // runs))
+        keys = np.empty(shape, dtype=np.int64)
+        return cls(keys, np.empty(shape if runs > 1 else (0, 0), dtype=np.int64), runs)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory taken."""
+        return self.keys.nbytes + self.spare.nbytes
+
+    @property
+    def result(self) -> KeyArray:
+        """Where the sorted rows are after `sort`."""
+        return self.spare if self.runs.bit_length() % 2 == 0 else self.keys
+
+    def first(self, rows: int) -> KeySorter:
+        """Return the part of it that sorts the first rows."""
+        return KeySorter(self.keys[:rows], self.spare[:rows] if self.runs > 1 else self.spare, self.runs)
+
+    def sort(self) -> None:
+        """Sort each row of `keys` into `result`."""
+        rows, width = self.keys.shape
+        self.keys.reshape(rows, self.runs, width // self.runs).sort(axis=2)
+        source, target, length = self.keys, self.spare, width // self.runs
+        while length < width:
+            _merge_runs(source, target, length)
+            source, target, length = target, source, 2 * length
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _merge_runs(source: KeyArray, target: KeyArray, length: int) -> None:
+    """Merge ascending runs of `length` in pairs, from both ends at once: two chains without a guess between them."""
+    rows, width = source.shape
+    for row in range(rows):
+        for start in range(0, width, 2 * length):
+            a = source[row, start : start + 2 * length]
+            b = target[row, start : start + 2 * length]
+            left, right = 0, length
+            left_end, right_end = length - 1, 2 * length - 1
+            for k in range(length):
+                x, y = a[left], a[right]
+                first = int(x <= y)
+                b[k] = x if x <= y else y
+                left += first
+                right += 1 - first
+                x, y = a[left_end], a[right_end]
+                last = int(x > y)
+                b[2 * length - 1 - k] = x if x > y else y
+                left_end -= last
+                right_end -= 1 - last
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -33,7 +114,10 @@ def tied(a: float, b: float) -> bool:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def sort_keys(x: FloatArray, keys: KeyArray, bits: int) -> None:
-    """Fill `keys` (T, N) with numbers that sort like `x` in each row, NaN last, the column in the last `bits`."""
+    """Fill `keys` with numbers that sort like `x` (T, N) in each row, NaN last, the column in the last `bits`.
+
+    Further columns of `keys` sort after all.
+    """
     rows, width = x.shape
     mask = (np.int64(1) << bits) - 1
     raw = x.view(np.int64)
@@ -45,25 +129,26 @@ def sort_keys(x: FloatArray, keys: KeyArray, bits: int) -> None:
             sortable = line[i] ^ ((line[i] >> 63) & _TOP)
             sortable = sortable if abs(value[i]) < np.inf else _TOP
             key[i] = (sortable & ~mask) | i
+        for i in range(width, keys.shape[1]):
+            key[i] = _TOP
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def ordered(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: FloatArray) -> int:
     """Fill columns and values of a row (N,) in ascending order from its sorted keys; return how many are finite."""
     count = 0
-    for key in keys:
-        column = key & mask
+    for i in range(len(x)):
+        count += 1 if abs(x[i]) < np.inf else 0
+    for k in range(count):
+        column = keys[k] & mask
         value = x[column]
-        if not abs(value) < np.inf:
-            break
-        place = count
+        place = k
         while place > 0 and values[place - 1] > value:
             values[place] = values[place - 1]
             columns[place] = columns[place - 1]
             place -= 1
         values[place] = value
         columns[place] = column
-        count += 1
     return count
 
 
@@ -83,23 +168,25 @@ def rank_row(values: FloatArray, columns: KeyArray, count: int, ranks: FloatArra
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def ranked(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: FloatArray, ranks: FloatArray) -> int:
-    """Fill average ranks of a row (N,) by column, and its columns and values in ascending order; return the count.
+    """Fill average ranks of a row (N,) by column, for finite values only; return their count.
 
-    Ranks are written for finite values only.
+    `columns` and `values` are to work in.
     """
     count = 0
     for i in range(len(x)):
         count += 1 if abs(x[i]) < np.inf else 0
-    # Most rows have no ties and keys that tell all: their ranks are known in one pass.
+    if count == 0:
+        return 0
+    # Most rows have no ties, and keys that tell all: their ranks are known in one pass.
+    column = keys[0] & mask
+    before = x[column]
+    ranks[column] = 1.0
     clear = True
-    before = -np.inf
-    for place in range(count):
+    for place in range(1, count):
         column = keys[place] & mask
         value = x[column]
-        columns[place] = column
-        values[place] = value
         ranks[column] = place + 1.0
-        clear = clear and value - before > 2.0 * TIE * max(abs(value), abs(before) if before > -np.inf else 0.0)
+        clear &= value - before > 2.0 * TIE * (abs(value) + abs(before))
         before = value
     if not clear:
         rank_row(values, columns, ordered(x, keys, mask, columns, values), ranks)
@@ -126,10 +213,9 @@ def rank_rows(x: FloatArray, keys: KeyArray, out: FloatArray, bits: int, as_shar
 def average_ranks(x: FloatArray) -> FloatArray:
     """Average rank (1..count) of each finite value of a bar; NaN stays NaN. (T, N) to (T, N)."""
     values = np.array(x, dtype=np.float64, order="C")
-    keys = np.empty(values.shape, dtype=np.int64)
-    bits = key_bits(values.shape[1])
-    sort_keys(values, keys, bits)
-    keys.sort(axis=1)
+    sorter, bits = KeySorter.make(*values.shape), key_bits(values.shape[1])
+    sort_keys(values, sorter.keys, bits)
+    sorter.sort()
     out = np.empty_like(values)
-    rank_rows(values, keys, out, bits, False)
+    rank_rows(values, sorter.result, out, bits, False)
     return out

@@ -140,13 +140,32 @@ def recent_ages(
             mine[i] = sign * now[i]
             bound[i] = sign * low[i] + TIE * abs(low[i])
             age[i] = d
-        for slot in range(d):
-            older = ring[slot]
-            bars_back = float(place - slot if slot <= place else place - slot + d)
+        slot = 0
+        while slot + 4 <= d:
+            v, w, y, z = ring[slot], ring[slot + 1], ring[slot + 2], ring[slot + 3]
+            first = _back(place, slot, d)
+            second = _back(place, slot + 1, d)
+            third = _back(place, slot + 2, d)
+            fourth = _back(place, slot + 3, d)
             for i in range(width):
-                candidate = bars_back if older[i] <= bound[i] else 1e9
-                age[i] = min(age[i], candidate)
+                top = bound[i]
+                one = min(first if v[i] <= top else 1e9, second if w[i] <= top else 1e9)
+                two = min(third if y[i] <= top else 1e9, fourth if z[i] <= top else 1e9)
+                age[i] = min(age[i], min(one, two))
+            slot += 4
+        while slot < d:
+            v = ring[slot]
+            first = _back(place, slot, d)
+            for i in range(width):
+                age[i] = min(age[i], first if v[i] <= bound[i] else 1e9)
+            slot += 1
         result = out[row]
         for i in range(width):
             result[i] = age[i] if low[i] == low[i] else np.nan
         clock[0] = place + 1 if place < d - 1 else 0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _back(place: int, slot: int, d: int) -> float:
+    """How many bars ago a slot of a ring of d was written, now being at `place`."""
+    return float(place - slot if slot <= place else place - slot + d)
