@@ -164,13 +164,13 @@ class Engine:
     def _shared(self, tree: Node) -> tuple[dict[Node, Array], dict[Node, float]]:
         """Return arrays of lowered subtrees that are at hand or shall be kept, and what keeping the latter saves.
 
-        Only the largest are looked at: what is inside one of them is computed with it, or not at all.
+        Of subtrees within one another only the largest is kept.
         """
         whole: dict[Node, Array] = {}
         kept: dict[Node, float] = {}
-        stack, seen = [tree], set[Node]()
+        stack, seen = [(tree, False)], set[Node]()
         while stack:
-            node = stack.pop()
+            node, inside = stack.pop()
             if not isinstance(node, Call) or node in seen:
                 continue
             seen.add(node)
@@ -181,11 +181,14 @@ class Engine:
             known = self.cache.get(lowered)
             if known is not None:
                 whole[lowered] = known
-            elif self.cache.meet(lowered) > 1 and len(kept) * self._whole_bytes < self.cache.budget // 4:
+                continue
+            # The expression as a whole is new; it counts as met for those that will be made of it.
+            again = self.cache.meet(lowered) > 1 and node is not tree and not inside
+            if again and (len(kept) + 1) * self._whole_bytes <= self.cache.budget // 4:
                 whole[lowered] = np.empty((self.stop, self.layout.width), dtype=self.layout.dtype)
                 kept[lowered] = saves
-            else:
-                stack.extend(node.args)
+                inside = True
+            stack.extend((arg, inside) for arg in node.args)
         return whole, kept
 
 

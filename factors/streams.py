@@ -24,7 +24,7 @@ Calls = list[tuple[Callable[..., object], tuple[object, ...]]]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What state is made for: assets, rows of a piece at most, the type of values, and whether single bars will come."""
+    """What state is made for: assets, rows of a piece, the type of values, and whether single bars will come."""
 
     width: int
     rows: int

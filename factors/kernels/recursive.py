@@ -101,7 +101,7 @@ def adaptive(
             weight = (efficiency * (fast - slow) + slow) ** 2
             moved = level[i] + weight * (value - level[i])
             level[i] = moved if run[i] > d else value
-            out[row, i] = level[i] if run[i] > d else np.nan
+            out[row, i] = level[i] if run[i] > d and abs(level[i]) < np.inf else np.nan
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
