@@ -187,6 +187,11 @@ class Runner:
             calls = self._bind(rows, whole, start)
         else:
             calls = self._bound.get(rows) or self._bound.setdefault(rows, self._bind(rows, whole, start))
+        self.execute(calls, fields, start, stop)
+
+    @staticmethod
+    def execute(calls: _Bound, fields: Mapping[str, Array], start: int, stop: int) -> None:
+        """Make the calls of a piece."""
         for function, args in calls:
             if function is None:
                 target, name = args

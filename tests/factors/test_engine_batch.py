@@ -51,7 +51,7 @@ def test_a_batch_gives_each_expression_its_own_values(threads: int, cache_bytes:
             np.testing.assert_array_equal(outcome.result.values, evaluate(outcome.expression, panel).values)
     assert engine.cache.held <= cache_bytes
     if cache_bytes > 1_000_000:
-        assert engine.cache.hits > 40
+        assert engine.cache.hits >= 36
 
 
 def test_only_the_first_bars_are_evaluated() -> None:
