@@ -115,8 +115,8 @@ async def _propose_all(
 
     def look(expression: Expression) -> Novelty | Rejection:
         # As of the round's start: a resumed round asks what the first one asked.
-        repeated = _repeated(mine, expression, brief.attempts_until)
-        return repeated or mine.knowledge.novelty(expression, until=brief.known)
+        twin = repeated(mine.knowledge, mine.study, expression, until=brief.attempts_until)
+        return twin or mine.knowledge.novelty(expression, until=brief.known)
 
     async def one(slot: int) -> tuple[int, Proposed | StopRequested | BudgetReached]:
         async with lane:
@@ -156,17 +156,18 @@ def _settle(mine: Mine, number: int, slot: int, proposed: Proposed) -> None:
         factor_id=expression.id if expression else None,
         stage=rejection.stage if rejection else "evidence",
         code=rejection.code if rejection else None,
-        message=_message(rejection) if rejection else None,
+        message=message_of(rejection) if rejection else None,
         verdicts=tuple(
             NewVerdict(turn=v.turn, accept=v.accept, score=v.score, critique=v.critique) for v in proposed.verdicts
         ),
-        evaluation=_evaluation(result) if isinstance(result, Scoring) else None,
+        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
     )
     mine.knowledge.record_attempt(attempt)
     mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or ""))
 
 
-def _message(rejection: Rejection) -> str:
+def message_of(rejection: Rejection) -> str:
+    """Return what is recorded of a rejection: its message and its hint."""
     return f"{rejection.message}\n{rejection.hint}" if rejection.hint else rejection.message
 
 
@@ -176,18 +177,23 @@ def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
     expression = proposed.expression
     if expression is None:
         return Rejection("reply", "no_proposal", "the writer proposed nothing that could be read")
-    repeated = _repeated(mine, expression, None)
-    if repeated is not None:
-        return repeated
+    twin = repeated(mine.knowledge, mine.study, expression)
+    if twin is not None:
+        return twin
     counted = mine.knowledge.trials(mine.study.dataset)
     trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
     return score_expression(expression, mine.study, trials)
 
 
-def _repeated(mine: Mine, expression: Expression, until: int | None) -> Rejection | None:
-    """Return why a factor need not be scored: it was, or one that puts assets in the same order, on this very data."""
-    alike = mine.study.spec.weighting == "rank"
-    twin = mine.knowledge.scored_twin(expression, panel_id=mine.study.dataset, ranks_alike=alike, until=until)
+def repeated(
+    knowledge: KnowledgeBase, study: Study, expression: Expression, *, until: int | None = None
+) -> Rejection | None:
+    """Return why a factor need not be scored: it was, or one that puts assets in the same order, on this very data.
+
+    With `until`, as the knowledge base was after that attempt.
+    """
+    alike = study.spec.weighting == "rank"
+    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=alike, until=until)
     if twin is None:
         return None
     same = twin.canonical == expression.text
@@ -195,7 +201,8 @@ def _repeated(mine: Mine, expression: Expression, until: int | None) -> Rejectio
     return Rejection("novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}", "propose another idea")
 
 
-def _evaluation(scoring: Scoring) -> NewEvaluation:
+def evaluation_of(scoring: Scoring) -> NewEvaluation:
+    """Return what is recorded of a scored candidate."""
     # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
     gross = sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
     return NewEvaluation(

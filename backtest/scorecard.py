@@ -160,6 +160,13 @@ def segment_score(
     return _segment(targets, plain, gated, gate, panel, part, spec, rng)
 
 
+def unscored_segment(panel: Panel, part: slice) -> SegmentScore:
+    """Return the segment's dates with every figure undefined."""
+    figures = {f.name: NAN for f in fields(SegmentScore) if f.name not in ("n_bars", "start", "end")}
+    start, end = str(panel.times[part.start])[:16], str(panel.times[part.stop - 1])[:16]
+    return SegmentScore(n_bars=0, start=start, end=end, **figures)
+
+
 def _segment(
     targets: FloatArray,
     plain: Backtest,

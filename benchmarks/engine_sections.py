@@ -215,7 +215,7 @@ def _polars(setting: Setting, panel: Panel, fields: dict[str, FloatArray]) -> fl
 
 
 def kunquant(setting: Setting) -> dict[str, Any]:
-    """Time new expressions on panel A: one at a time (compile and run), and in batches of 40; KunQuant NaN-safe, double."""
+    """Time new expressions on panel A, one at a time and in batches of 40; KunQuant compiles, NaN-safe, in double."""
     panel = setting.hourly
     fields = {name: np.ascontiguousarray(v) for name, v in others.peer_fields(panel).items()}
     singles = draw_batch(2 if setting.quick else 8, operators=others.COMPILED, seed=2)

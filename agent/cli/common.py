@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,3 +117,24 @@ def require_positive(name: str, value: float | None) -> None:
     """Refuse a zero or negative option value."""
     if value is not None and not value > 0:
         raise InputError(f"{name} must be above 0, not {value}")
+
+
+@contextmanager
+def graceful_stop(
+    note: str = "stopping after the calls under way; Ctrl-C again to stop at once",
+) -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a wish to stop, which the callable tells; the second insists."""
+    asked = False
+
+    def handler(signum: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        stderr().print(note)
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -17,6 +17,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "operators": ("agent.cli.factor", "operators", "Explain the factor language, or one operator."),
     "translate": ("agent.cli.translate", "translate", "Translate a factor from and to other languages."),
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
+    "screen": ("agent.cli.screen", "screen", "Quick-score many factors, score the best in full."),
     "gate": ("agent.cli.gate", "gate", "Train and show the GLOW regime gate."),
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),
     "report": ("agent.cli.report", "report", "Write the review report of a run or a factor."),

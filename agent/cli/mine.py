@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import click
 
 from agent.cli.common import (
     data_option,
+    graceful_stop,
     json_option,
     print_json,
     progress_bar,
@@ -122,7 +121,7 @@ def drive(go: Callable[..., object]) -> str:
     """Run a mining session with a progress bar; the first Ctrl-C asks it to stop, the second insists."""
     from agent.loop import Event
 
-    with progress_bar() as bar, _graceful_stop() as stop:
+    with progress_bar() as bar, graceful_stop() as stop:
         task = bar.add_task("starting", total=None)
 
         def show(event: Event, total: int) -> None:
@@ -138,21 +137,3 @@ def drive(go: Callable[..., object]) -> str:
         assert asyncio.iscoroutine(coroutine)
         outcome: str = asyncio.run(coroutine)
     return outcome
-
-
-@contextmanager
-def _graceful_stop() -> Iterator[Callable[[], bool]]:
-    asked = False
-
-    def handler(signum: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        stderr().print("stopping after the calls under way; Ctrl-C again to stop at once")
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)

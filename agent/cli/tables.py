@@ -48,8 +48,8 @@ def verdict_of(attempt: AttemptRecord) -> str:
 
 
 def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) -> Table:
-    """Return the scored factors of a run."""
-    rows = factor_rows(knowledge.attempts(run_id=run_id))
+    """Return the factors of a run that were scored in full."""
+    rows = factor_rows([a for a in knowledge.attempts(run_id=run_id) if a.stage != "screen"])
     more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
     return table(f"Factors of run {run_id}{more}, figures of the train split", _COLUMNS, rows[:limit], left=3)
 
@@ -78,5 +78,24 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
             {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
             for a in attempts
             if a.evaluation is not None
+        ],
+    }
+
+
+def screening_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
+    """Return what a screening did, counted from the knowledge base."""
+    attempts = knowledge.attempts(run_id=run_id)
+    full = [a for a in attempts if a.evaluation is not None and a.stage != "screen"]
+    return {
+        "run": run_id,
+        "status": outcome,
+        "attempts": len(attempts),
+        "refused": sum(a.evaluation is None for a in attempts),
+        "screened_out": sum(a.stage == "screen" for a in attempts),
+        "in_full": len(full),
+        "accepted": sum(a.evaluation is not None and a.evaluation.accepted for a in full),
+        "factors": [
+            {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
+            for a in sorted(full, key=factor_order)
         ],
     }

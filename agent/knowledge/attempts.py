@@ -132,6 +132,8 @@ def worst(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:
     scored = schema.Evaluation
     query = _select(panel_id=panel_id).outerjoin(scored, scored.attempt_id == _Attempt.id)
     query = query.where(or_(scored.attempt_id.is_(None), func.coalesce(scored.sharpe_per_bar, 0.0) <= 0))
+    # What a screening sorted out by the thousand teaches a writer nothing.
+    query = query.where(_Attempt.stage != "screen")
     return _records(session, query.order_by(_Attempt.id.desc()).limit(limit))
 
 

@@ -172,6 +172,13 @@ class KnowledgeBase:
         with self._writing() as session:
             return attempts.add_attempt(session, attempt)
 
+    def record_attempts(self, new: Sequence[NewAttempt]) -> None:
+        """Record several attempts in one transaction; see `record_attempt`."""
+        if new:
+            with self._writing() as session:
+                for attempt in new:
+                    attempts.add_attempt(session, attempt)
+
     def attempts(
         self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
     ) -> list[AttemptRecord]:

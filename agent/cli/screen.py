@@ -1,0 +1,111 @@
+"""`alphaglow screen`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.common import (
+    data_option,
+    graceful_stop,
+    json_option,
+    print_json,
+    progress_bar,
+    stderr,
+    stdout,
+    workspace_of,
+)
+from agent.cli.tables import attempts_table, screening_summary
+from market.errors import InputError
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@data_option
+@click.option("--random", "drawn", type=click.IntRange(min=1), help="Draw this many expressions instead of FILE.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random.")
+@click.option("--keep", type=click.IntRange(min=0), default=20, show_default=True, help="How many to score in full.")
+@click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Expressions at once.")
+@click.option("--resume", metavar="RUN", help="Go on with this screening.")
+@json_option
+@click.pass_context
+def screen(
+    ctx: click.Context,
+    file: Path | None,
+    data_name: str | None,
+    drawn: int | None,
+    seed: int,
+    keep: int,
+    threads: int,
+    resume: str | None,
+    as_json: bool,
+) -> None:
+    """Quick-score many factors on train, and score the best in full.
+
+    FILE has one expression a line (- is stdin; lines that begin with # are remarks). Every expression is recorded and
+    counts as a trial. Ctrl-C stops; `alphaglow screen --resume RUN` goes on.
+    """
+    from agent.gating import gate_path
+    from agent.screening import ROUND, Screening, draw_texts, require_cross_section, run_screening
+    from agent.study import open_study
+
+    workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        if resume is not None:
+            if file is not None or drawn is not None or data_name is not None:
+                raise InputError("FILE, --random and --data cannot change on --resume", "start a new screening instead")
+            run = knowledge.get_run(resume)
+            if run.config.get("kind") != "screen":
+                raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
+            data_name, keep = str(run.config["data"]), int(str(run.config["keep"]))
+        elif (file is None) == (drawn is None):
+            raise InputError("what to screen? name a FILE of expressions, or say --random N")
+        path = workspace.resolve_data(data_name)
+        whole = workspace.load_panel(data_name)
+        study = open_study(whole, workspace.settings, gate_path=gate_path(workspace, path.stem))
+        require_cross_section(study)
+        if resume is None:
+            texts = _lines(file) if file is not None else draw_texts(study, drawn or 0, seed)
+            knowledge.register_dataset(whole)
+            config: dict[str, object] = {"kind": "screen", "data": path.stem, "keep": keep, "llm": "none"}
+            run = knowledge.create_run(whole.id, config, seed)
+        elif study.dataset != run.panel_id:
+            raise InputError(f"the data {data_name} changed since run {run.id} started", "start a new screening")
+        stored = knowledge.start_round(run.id, ROUND, lambda: {"texts": texts}).brief["texts"]
+        assert isinstance(stored, list)
+        if not as_json:
+            stderr().print(f"run {run.id}: {len(stored)} expressions")
+        with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
+            task = bar.add_task("reading", total=len(stored))
+            outcome = run_screening(
+                Screening(
+                    study, knowledge, run, [str(text) for text in stored], keep, threads, stop,
+                    lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+                )
+            )  # fmt: skip
+        summary = screening_summary(knowledge, run.id, outcome)
+        if as_json:
+            print_json(summary)
+            return
+        stdout().print(attempts_table(knowledge, run.id))
+        stdout().print(
+            f"run {run.id} {outcome}: {summary['attempts']} of {len(stored)} recorded, {summary['refused']} not scored,"
+            f" {summary['screened_out']} left at their quick score, {summary['in_full']} scored in full, "
+            f"{summary['accepted']} accepted",
+            soft_wrap=True,
+        )
+        if outcome != "finished":
+            stdout().print(f"Go on with: alphaglow screen --resume {run.id}")
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        with click.open_file(str(file), encoding="utf-8") as stream:
+            lines = [line.strip() for line in stream]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {file}: {error}", "it has one expression a line, as UTF-8 text") from error
+    texts = [line for line in lines if line and not line.startswith("#")]
+    if not texts:
+        raise InputError(f"{file} has no expressions", "write one a line")
+    return texts

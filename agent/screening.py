@@ -1,0 +1,273 @@
+"""Screening: many expressions at once, each quick-scored on train, and the best of them scored in full.
+
+What fails its quick score never gets a scorecard, but it is an attempt like any other: it is recorded with its figures
+and counted as a trial. Attempts are written as they come, so a stopped screening goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.loop import Outcome, evaluation_of, message_of, repeated
+from agent.study import Scoring, Study, read_expression, score_expression
+from backtest.engine import MAX_SMALL_UNIVERSE
+from backtest.evidence import Evidence, Trials
+from backtest.quick import QuickScore, QuickScorer, prepare_target
+from backtest.scorecard import Scorecard, unscored_segment
+from factors.batch import Engine
+from factors.drawing import Drawer
+from factors.measure import measure
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.split import Split
+
+_WRITE_EVERY = 100
+ROUND = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """What a screening works with.
+
+    Attributes
+    ----------
+    texts
+        The expressions, in the order that gives them their slots.
+    keep
+        How many of those that pass are scored in full.
+    stop
+        Asked between expressions whether to stop.
+    show
+        Told how many are done.
+    """
+
+    study: Study
+    knowledge: KnowledgeBase
+    run: RunRecord
+    texts: Sequence[str]
+    keep: int = 20
+    threads: int = 1
+    stop: Callable[[], bool] = lambda: False
+    show: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+
+
+@dataclass(frozen=True)
+class _Passed:
+    slot: int
+    expression: Expression
+    quick: QuickScore
+
+
+def require_cross_section(study: Study) -> None:
+    """Refuse what has no quick score.
+
+    Raises
+    ------
+    InputError
+        For time-series weighting, or too few assets for a cross-section.
+    """
+    if study.spec.weighting == "timeseries":
+        raise InputError("screening is cross-sectional", 'set weighting = "rank" in alphaglow.toml [backtest]')
+    if study.panel.shape[1] <= MAX_SMALL_UNIVERSE:
+        raise InputError(
+            f"screening ranks assets against one another: {study.panel.shape[1]} are too few",
+            f"use more than {MAX_SMALL_UNIVERSE} assets, or mine them as time series",
+        )
+
+
+def draw_texts(study: Study, count: int, seed: int) -> list[str]:
+    """Return canonical texts of distinct random expressions whose look-back the split allows."""
+    rng = np.random.default_rng(seed)
+    fields = tuple(name for name in study.fields if name not in ("sector", "industry", "subindustry"))
+    drawer = Drawer(rng, fields=fields, longest=max(5, min(60, study.max_lookback // 3)))
+    found: dict[str, None] = {}
+    while len(found) < count:
+        text = drawer.expression_text(int(rng.integers(3, 6)))
+        expression = read_expression(text, study, dialect="native")
+        if isinstance(expression, Expression) and measure(expression.root).size >= 4:
+            found[text] = None
+    return list(found)
+
+
+def run_screening(screening: Screening) -> Outcome:
+    """Screen every expression that is not recorded yet; safe to call again after a stop or a crash."""
+    screening.knowledge.set_run_status(screening.run.id, "running")
+    # The list is stored with the run: it need not be at hand to go on.
+    screening.knowledge.start_round(screening.run.id, ROUND, {"texts": list(screening.texts)})
+    try:
+        passed = _quick(screening)
+        outcome: Outcome = "interrupted" if passed is None else _full(screening, passed)
+        if outcome == "finished":
+            screening.knowledge.finish_round(screening.run.id, ROUND, [])
+    except BaseException:
+        screening.knowledge.set_run_status(screening.run.id, "interrupted")
+        raise
+    screening.knowledge.set_run_status(screening.run.id, outcome)
+    return outcome
+
+
+def _quick(screening: Screening) -> list[_Passed] | None:
+    """Quick-score what is not recorded; record what fails, return what passes, or None when stopped."""
+    study, knowledge = screening.study, screening.knowledge
+    target = prepare_target(study.panel, study.spec)
+    train = study.split.train
+    engine = Engine(
+        study.panel,
+        stop=train.stop,
+        threads=screening.threads,
+        seconds=study.max_seconds,
+        gigabytes=study.max_gigabytes,
+    )
+    passed: list[_Passed] = []
+    unwritten: list[NewAttempt] = []
+    slots: list[tuple[int, str]] = []
+
+    def readable() -> Iterator[Expression]:
+        seen: set[str] = set()
+        for slot, text in enumerate(screening.texts):
+            if slot in done or screening.stop():
+                continue
+            result = _read(screening, text, seen)
+            if isinstance(result, Rejection):
+                unwritten.append(_attempt(screening, slot, text, None, result))
+            else:
+                slots.append((slot, text))
+                yield result
+
+    done = {attempt.slot for attempt in knowledge.attempts(run_id=screening.run.id)}
+    finished = len(done)
+    for outcome in engine.run(readable(), lambda _: QuickScorer(target, engine.rows)):
+        slot, text = slots.pop(0)
+        finished += 1
+        screening.show("quick scores", finished, len(screening.texts))
+        if isinstance(outcome.result, Rejection):
+            unwritten.append(_attempt(screening, slot, text, outcome.expression, outcome.result))
+            continue
+        quick = outcome.result.result(train)
+        reason = failure(quick, gated=study.exposures is not None)
+        if reason is None:
+            passed.append(_Passed(slot, outcome.expression, quick))
+        else:
+            unwritten.append(_screened(screening, slot, outcome.expression, quick, reason))
+        if len(unwritten) >= _WRITE_EVERY:
+            knowledge.record_attempts(unwritten)
+            unwritten.clear()
+    knowledge.record_attempts(unwritten)
+    return None if screening.stop() else passed
+
+
+def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejection:
+    expression = read_expression(text, screening.study)
+    if isinstance(expression, Rejection):
+        return expression
+    if expression.id in seen:
+        return Rejection("novelty", "duplicate", "the same factor stands earlier in the list")
+    seen.add(expression.id)
+    return repeated(screening.knowledge, screening.study, expression) or expression
+
+
+def failure(quick: QuickScore, *, gated: bool) -> str | None:
+    """Return why a quick score on train rules a factor out, or None.
+
+    The rules are those of `backtest.evidence.weigh` that train alone can decide. With a gate, what a factor earns
+    is only known from its scorecard.
+    """
+    if not np.isfinite(quick.rank_ic):
+        return "no bar of train has enough values to rank"
+    if quick.rank_ic < 0:
+        return "it predicts with the wrong sign on train: negate it"
+    if not gated and not quick.sharpe_net > 0:
+        return "costs eat what it earns on train" if quick.sharpe_gross > 0 else "it earns nothing on train"
+    return None
+
+
+def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
+    """Record those that passed: the best with a full scorecard, the others with their quick score."""
+    best = sorted(passed, key=lambda one: -np.nan_to_num(one.quick.per_bar_sharpe_net, nan=-np.inf))
+    chosen = {one.slot for one in best[: screening.keep]}
+    others = [one for one in passed if one.slot not in chosen]
+    reason = f"it passed its quick score, but is not among the best {screening.keep}"
+    screening.knowledge.record_attempts(
+        [_screened(screening, one.slot, one.expression, one.quick, reason) for one in others]
+    )
+    for number, one in enumerate(best[: screening.keep]):
+        if screening.stop():
+            return "interrupted"
+        screening.show("scorecards", number, len(chosen))
+        counted = screening.knowledge.trials(screening.study.dataset)
+        trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
+        result = score_expression(one.expression, screening.study, trials)
+        attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)
+        screening.knowledge.record_attempt(attempt)
+    return "finished"
+
+
+def _attempt(
+    screening: Screening, slot: int, text: str, expression: Expression | None, result: Scoring | Rejection
+) -> NewAttempt:
+    refused = result if isinstance(result, Rejection) else None
+    return NewAttempt(
+        run_id=screening.run.id,
+        round=ROUND,
+        slot=slot,
+        text=text,
+        canonical=expression.text if expression else None,
+        factor_id=expression.id if expression else None,
+        stage=refused.stage if refused else "evidence",
+        code=refused.code if refused else None,
+        message=message_of(refused) if refused else None,
+        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+    )
+
+
+def _screened(screening: Screening, slot: int, expression: Expression, quick: QuickScore, reason: str) -> NewAttempt:
+    """Return the attempt of a factor that is left at its quick score."""
+    study = screening.study
+    card = quick_scorecard(quick, study)
+    evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
+    year = study.panel.bars_per_year
+    evaluation = NewEvaluation(
+        scorecard=card.to_dict(),
+        evidence=evidence.to_dict(),
+        sharpe_per_bar=quick.sharpe_gross / float(np.sqrt(year)),
+        accepted=False,
+    )
+    return NewAttempt(
+        run_id=screening.run.id,
+        round=ROUND,
+        slot=slot,
+        text=screening.texts[slot],
+        canonical=expression.text,
+        factor_id=expression.id,
+        stage="screen",
+        evaluation=evaluation,
+    )
+
+
+def quick_scorecard(quick: QuickScore, study: Study) -> Scorecard:
+    """Return a scorecard with what the quick score knows; validation was not looked at."""
+    split: Split = study.split
+    train = replace(
+        unscored_segment(study.panel, split.train),
+        n_bars=quick.n_bars,
+        rank_ic=quick.rank_ic,
+        ic_ir=quick.ic_ir,
+        sharpe_gross=quick.sharpe_gross,
+        sharpe_net=quick.sharpe_net,
+        turnover=quick.turnover,
+        per_bar_sharpe_net=quick.per_bar_sharpe_net,
+    )
+    spec = study.spec
+    return Scorecard(
+        train=train,
+        validation=unscored_segment(study.panel, split.validation),
+        bars_per_year=study.panel.bars_per_year,
+        weighting=spec.weighting,
+        holding=spec.holding,
+        cost_bp=spec.costs.fee_bp + spec.costs.slippage_bp,
+    )

@@ -1,0 +1,120 @@
+"""Screening: many factors quick-scored, each recorded and counted, the best scored in full; stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.knowledge.store import KnowledgeBase
+from agent.screening import Screening, draw_texts, run_screening
+from agent.settings import Settings
+from agent.study import Scoring, Study, open_study, read_expression, score_expression
+from backtest.evidence import Trials
+from factors.tree import Expression
+from market.synth import SynthSpec, make_market
+from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return open_study(make_market(SynthSpec(bars=2000)).panel, Settings())
+
+
+def start(study: Study, folder: Path, texts: list[str], **options: Any) -> Screening:
+    folder.mkdir(exist_ok=True)
+    knowledge = KnowledgeBase.open(folder / "knowledge.db")
+    knowledge.register_dataset(make_market(SynthSpec(bars=2000)).panel)
+    record = knowledge.create_run(study.dataset, {"kind": "screen"}, 0)
+    return Screening(study, knowledge, record, texts, **options)
+
+
+def test_every_expression_is_recorded_and_counted(study: Study, tmp_path: Path) -> None:
+    texts = [*draw_texts(study, 60, 1), "close +", "ts_mean(close, 5000)", "cs_rank(close)", "cs_rank(close)"]
+    screening = start(study, tmp_path, texts, keep=3, threads=2)
+    assert run_screening(screening) == "finished"
+    attempts = screening.knowledge.attempts(run_id=screening.run.id)
+    assert sorted(a.slot for a in attempts) == list(range(len(texts)))
+    by_slot = {a.slot: a for a in attempts}
+    assert by_slot[60].code is not None
+    assert by_slot[61].code == "lookback"
+    assert by_slot[63].code == "duplicate"
+    assert screening.knowledge.trials(study.dataset).count == len(texts)
+    full = [a for a in attempts if a.evaluation is not None and a.stage != "screen"]
+    assert len(full) <= 3
+    # What was sorted out is no lesson for a writer, but it is never tried again.
+    told = screening.knowledge.failures(study.dataset, limit=100)
+    assert all(a.stage != "screen" for a in told)
+    again = start(study, tmp_path, ["cs_rank(close)"])
+    run_screening(again)
+    assert again.knowledge.attempts(run_id=again.run.id)[0].code == "duplicate"
+
+
+def test_quick_figures_are_the_scorecards(study: Study, tmp_path: Path) -> None:
+    texts = draw_texts(study, 12, 2)
+    screening = start(study, tmp_path, texts, keep=0)
+    run_screening(screening)
+    checked = 0
+    for attempt in screening.knowledge.attempts(run_id=screening.run.id):
+        if attempt.evaluation is None:
+            continue
+        expression = read_expression(attempt.text, study)
+        assert isinstance(expression, Expression)
+        whole = score_expression(expression, study, Trials(1, 0.0))
+        if not isinstance(whole, Scoring):
+            continue
+        train, quick = whole.scored.scorecard.train.to_dict(), attempt.evaluation.scorecard["train"]
+        assert isinstance(quick, dict)
+        assert (quick["start"], quick["end"]) == (train["start"], train["end"])
+        for name in ("n_bars", "rank_ic", "ic_ir", "sharpe_gross", "sharpe_net", "turnover"):
+            assert quick[name] == pytest.approx(train[name], rel=1e-9, abs=1e-12), name
+        # Nothing of validation was looked at.
+        unseen = attempt.evaluation.scorecard["validation"]
+        assert isinstance(unseen, dict)
+        assert {value for key, value in unseen.items() if key not in ("n_bars", "start", "end")} == {None}
+        checked += 1
+    assert checked > 5
+
+
+def test_a_stopped_screening_goes_on_and_ends_like_one_that_was_not(study: Study, tmp_path: Path) -> None:
+    texts = draw_texts(study, 40, 3)
+    whole = start(study, tmp_path / "a", texts, keep=2)
+    run_screening(whole)
+    asked = iter(range(10_000))
+    cut = start(study, tmp_path / "b", texts, keep=2, stop=lambda: next(asked) > 15)
+    assert run_screening(cut) == "interrupted"
+    recorded = len(cut.knowledge.attempts(run_id=cut.run.id))
+    assert 0 < recorded < len(texts)
+    rest = Screening(study, cut.knowledge, cut.run, texts, keep=2)
+    assert run_screening(rest) == "finished"
+
+    def told(screening: Screening) -> list[tuple[object, ...]]:
+        attempts = screening.knowledge.attempts(run_id=screening.run.id)
+        return sorted((a.slot, a.canonical, a.stage, a.code, json.dumps(_train(a))) for a in attempts)
+
+    assert told(whole) == told(rest)
+
+
+def _train(attempt: Any) -> object:
+    return None if attempt.evaluation is None else attempt.evaluation.scorecard["train"]
+
+
+def test_screening_from_the_command_line(
+    home: Path,  # noqa: F811 - the fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = as_json(capsys, "screen", "--random", "20", "--keep", "1", "--data", "toy")
+    assert found["attempts"] == 20
+    assert found["in_full"] <= 1
+    (home / "list.txt").write_text("# ideas\n-ts_delta(close, 5)\n\nvolume *\n", encoding="utf-8")
+    code, out, err = run(capsys, "screen", "list.txt", "--data", "toy")
+    assert code == 0, err
+    assert "2 of 2 recorded, 1 not scored" in out
+    assert "FILE" in refused(capsys, "screen", "--data", "toy")
+    assert "cannot read" in refused(capsys, "screen", "nothing.txt", "--data", "toy")
+    (home / "empty.txt").write_text("# nothing\n", encoding="utf-8")
+    assert "no expressions" in refused(capsys, "screen", "empty.txt", "--data", "toy")
+    assert "cannot change" in refused(capsys, "screen", "--random", "3", "--resume", found["run"])
+    assert as_json(capsys, "screen", "--resume", found["run"])["attempts"] == 20
