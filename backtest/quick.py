@@ -19,7 +19,18 @@ from backtest.engine import DELISTED_AFTER, BacktestSpec, market_returns
 from backtest.ic import MIN_PAIRS, forward_returns
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
-from market.ranking import KeySorter, average_ranks, key_bits, ordered, rank_row, ranked, sort_keys
+from market.ranking import (
+    KeySorter,
+    average_ranks,
+    count_finite,
+    is_clear,
+    key_bits,
+    ordered,
+    rank_clear,
+    rank_row,
+    ranked,
+    sort_keys,
+)
 
 _SERIES = 5
 _IC, _PEARSON, _GROSS, _NET, _TURNOVER = range(_SERIES)
@@ -46,8 +57,6 @@ class Target:
         What a position earns (`forward`, or what it is marked at), and whether it can be changed.
     funding
         What a position pays; no rows where nothing is ever paid.
-    open_bars
-        (T,) whether every asset can be traded.
     """
 
     panel: Panel
@@ -61,7 +70,6 @@ class Target:
     returns: FloatArray
     tradable: BoolArray
     funding: FloatArray
-    open_bars: BoolArray
 
 
 def prepare_target(panel: Panel, spec: BacktestSpec) -> Target:
@@ -96,7 +104,6 @@ def prepare_target(panel: Panel, spec: BacktestSpec) -> Target:
         returns,
         tradable,
         funding,
-        np.asarray(tradable.all(axis=1)),
     )
 
 
@@ -161,7 +168,6 @@ class QuickScorer:
             target.returns[at],
             target.tradable[at],
             target.funding[at] if len(target.funding) else target.funding,
-            target.open_bars[at],
             self._held,
             self._ring,
             self._series[:, at],
@@ -213,7 +219,6 @@ def _score(
     returns: FloatArray,
     tradable: BoolArray,
     funding: FloatArray,
-    open_bars: BoolArray,
     held: FloatArray,
     ring: FloatArray,
     series: FloatArray,
@@ -225,75 +230,171 @@ def _score(
     """Score a piece. `held` (2, N) carries positions and how long each has been untradable."""
     rows, width = signal.shape
     mask = (1 << bits) - 1
+    plain = len(ring) == 1 and not by_zscore
     columns = np.empty(width, dtype=np.int64)
     values = np.empty(width)
     ranks = np.empty(width)
     shared = np.empty(width)
     other = np.empty(width)
     targets = np.empty(width)
+    figures = np.empty(len(sums))
+    subset = np.empty(width, dtype=np.float32)
     for row in range(rows):
         line, ahead = signal[row], forward[row]
         ranks[:] = np.nan
-        count = ranked(line, keys[row], mask, columns, values, ranks)
-        common = _count_common(line, known[row])
-        series[_IC, row] = np.nan
-        series[_PEARSON, row] = np.nan
-        if common >= MIN_PAIRS and common == count and common == sums[0, row]:
-            # Signal and forward returns stand for the same assets: what forward returns contribute is known.
-            middle = 0.5 * (count + 1)
-            series[_IC, row] = _against(ranks, middle, count, centred_ranks[row], 0.0, sums[1, row], 1e-9)
+        count = count_finite(line)
+        clear = is_clear(keys[row], count, bits)
+        if clear:
+            rank_clear(keys[row], count, mask, ranks)
+        else:
+            ranked(line, keys[row], bits, columns, values, ranks)
+        common, stuck = _count_common(line, known[row], tradable[row], held[0])
+        if plain and common == count and stuck == 0 and count >= MIN_PAIRS:
+            figures[:] = sums[:, row]
+            theirs = centred_ranks[row]
+            if common < figures[0]:
+                theirs = subset
+                _centre_shared(order[row], int(sums[0, row]), line, forward_ranks[row], columns, theirs)
+                _sum_shared(line, ahead, theirs, count, figures)
             pivot = line[keys[row, count // 2] & mask]
-            series[_PEARSON, row] = _against(line, pivot, count, returns[row], sums[2, row], sums[3, row], 0.0)
-        elif common >= MIN_PAIRS:
-            ordered(line, keys[row], mask, columns, values)
-            _common(columns, values, count, ahead)
-            shared[:] = np.nan
-            rank_row(values, columns, common, shared)
-            other[:] = np.nan
-            _rank_shared(order[row], int(sums[0, row]), ahead, shared, values, columns, other)
-            series[_IC, row] = _correlation(shared, other, 1e-9)
-            series[_PEARSON, row] = _correlation(line, ahead, 0.0)
-        _targets(line, ranks, count, targets, by_zscore)
-        _hold(targets, ring, (first + row) % len(ring))
-        if open_bars[row]:
-            gross, turnover, short = _rebalance(targets, returns[row], held[0])
+            sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
+            short = _usual(line, ranks, pivot, count, sizes, theirs, returns[row], figures, held[0], series[:, row])
+            # How long an asset has been halted matters only while it is held.
             held[1] = 0.0
         else:
+            series[_IC, row] = np.nan
+            series[_PEARSON, row] = np.nan
+            if common >= MIN_PAIRS:
+                ordered(line, keys[row], mask, columns, values)
+                _common(columns, values, count, ahead)
+                shared[:] = np.nan
+                rank_row(values, columns, common, shared)
+                other[:] = np.nan
+                _rank_shared(order[row], int(sums[0, row]), ahead, shared, values, columns, other)
+                series[_IC, row] = _correlation(shared, other, 1e-9)
+                series[_PEARSON, row] = _correlation(line, ahead, 0.0)
+            _targets(line, ranks, count, targets, by_zscore)
+            _hold(targets, ring, (first + row) % len(ring))
             gross, turnover, short = _trade(targets, returns[row], tradable[row], held[0], held[1])
+            series[_GROSS, row] = gross
+            series[_TURNOVER, row] = turnover
         paid = _dot(held[0], funding[row]) if len(funding) else 0.0
-        series[_GROSS, row] = gross
-        series[_TURNOVER, row] = turnover
-        series[_NET, row] = gross - turnover * per_trade - borrow * short - paid
+        series[_NET, row] = series[_GROSS, row] - series[_TURNOVER, row] * per_trade - borrow * short - paid
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _centre_shared(
+    order: NDArray[np.int32],
+    count: int,
+    x: FloatArray,
+    forward_ranks: FloatArray,
+    columns: NDArray[np.int64],
+    centred: NDArray[np.float32],
+) -> None:
+    """Rank forward returns among the assets that `x` has a value for, less the mean rank; 0 elsewhere."""
+    kept = 0
+    for place in range(count):
+        column = order[place]
+        columns[kept] = column
+        kept += 1 if x[column] == x[column] else 0
+    centred[:] = 0.0
+    middle = 0.5 * (kept + 1)
+    start = 0
+    for place in range(1, kept + 1):
+        if place < kept and forward_ranks[columns[place]] == forward_ranks[columns[start]]:
+            continue
+        for k in range(start, place):
+            centred[columns[k]] = 0.5 * (start + place + 1) - middle
+        start = place
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _count_common(x: FloatArray, known: BoolArray) -> int:
-    count = 0
+def _sum_shared(
+    x: FloatArray, forward: FloatArray, centred_ranks: NDArray[np.float32], count: int, figures: FloatArray
+) -> None:
+    """Fill what `Target.sums` would hold, for the assets that `x` has a value for."""
+    squares = 0.0
+    total = 0.0
     for i in range(len(x)):
-        count += 1 if x[i] == x[i] and known[i] else 0
-    return count
+        squares += centred_ranks[i] * centred_ranks[i]
+        total += forward[i] if x[i] == x[i] else 0.0
+    mean = total / count
+    spread = 0.0
+    for i in range(len(x)):
+        gap = forward[i] - mean if x[i] == x[i] else 0.0
+        spread += gap * gap
+    figures[1] = squares
+    figures[2] = total
+    figures[3] = spread
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _against(x: FloatArray, pivot: float, count: int, y: FloatArray, sum_y: float, yy: float, least: float) -> float:
-    """Correlation of `x` with `y`, whose sum and squares about the mean are known; NaN where a side is constant.
+def _usual(
+    x: FloatArray,
+    ranks: FloatArray,
+    pivot: float,
+    count: int,
+    sizes: float,
+    centred_ranks: NDArray[np.float32],
+    returns: FloatArray,
+    sums: FloatArray,
+    held: FloatArray,
+    series: FloatArray,
+) -> float:
+    """Score the usual bar in one pass; return what is held short.
 
-    Where `x` has no value, `y` does not count. Sums are of distances from `pivot`, a value amid those of `x`.
+    Whatever should be traded can be, positions are by rank and held for a bar, and signal and forward returns stand for
+    the same assets. `sizes` is the sum of distances from the mean rank, `sums` is as in `Target`.
     """
-    one = 0.0
-    two = 0.0
-    xy = 0.0
+    middle = 0.5 * (count + 1)
+    scale = 1.0 / sizes if sizes > 1e-9 else 0.0
+    squares = rank_product = one = two = product = turnover = gross = short = 0.0
     for i in range(len(x)):
-        u = x[i] - pivot if x[i] == x[i] else 0.0
+        known = x[i] == x[i]
+        place = ranks[i] - middle if known else 0.0
+        u = x[i] - pivot if known else 0.0
+        weight = place * scale
+        squares += place * place
+        rank_product += place * centred_ranks[i]
         one += u
         two += u * u
-        xy += u * y[i]
+        product += u * returns[i]
+        turnover += abs(weight - held[i])
+        gross += weight * returns[i]
+        short += max(-weight, 0.0)
+        held[i] = weight
+    series[_GROSS] = gross
+    series[_TURNOVER] = turnover
+    series[_IC] = _ratio(rank_product, squares, sums[1]) if squares > 1e-9 and sums[1] > 1e-9 else np.nan
     xx = two - one * one / count
-    xy -= one * (sum_y / count)
-    # Below this share of it, the spread is what rounding left of equal values.
-    if not (xx > max(least, 1e-24 * pivot * pivot * count) and xx < np.inf and yy > least):
-        return np.nan
+    dust = 1e-24 * pivot * pivot * count
+    xy = product - one * (sums[2] / count)
+    series[_PEARSON] = _ratio(xy, xx, sums[3]) if dust < xx < np.inf and sums[3] > 0.0 else np.nan
+    return short
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _sizes(ranks: FloatArray, middle: float) -> float:
+    total = 0.0
+    for i in range(len(ranks)):
+        total += abs(ranks[i] - middle) if ranks[i] == ranks[i] else 0.0
+    return total
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _ratio(xy: float, xx: float, yy: float) -> float:
     return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0))
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _count_common(x: FloatArray, known: BoolArray, tradable: BoolArray, held: FloatArray) -> tuple[int, int]:
+    """Return how many assets have both signal and forward return, and how many should be traded but cannot."""
+    count = 0
+    stuck = 0
+    for i in range(len(x)):
+        count += 1 if x[i] == x[i] and known[i] else 0
+        stuck += 1 if not tradable[i] and (x[i] == x[i] or held[i] != 0.0) else 0
+    return count, stuck
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

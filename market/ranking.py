@@ -22,6 +22,8 @@ _TOP = np.int64(0x7FFFFFFFFFFFFFFF)
 KeyArray = NDArray[np.int64]
 
 
+# A step in the last of 52 bits is at least 2^-53 of a value: so many steps are 4 TIE.
+_APART = np.int64(4 * TIE * 2.0**53)
 # numpy sorts so many 64-bit numbers in registers, several times faster than more of them.
 _IN_REGISTERS = 256
 
@@ -167,28 +169,67 @@ def rank_row(values: FloatArray, columns: KeyArray, count: int, ranks: FloatArra
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def ranked(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: FloatArray, ranks: FloatArray) -> int:
+def count_finite(x: FloatArray) -> int:
+    """Return how many values of a row are finite."""
+    count = 0
+    for i in range(len(x)):
+        count += 1 if abs(x[i]) < np.inf else 0
+    return count
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def is_clear(keys: KeyArray, count: int, bits: int) -> bool:
+    """Whether the first sorted keys lie so far apart that no two of their values tie or stand in the wrong order.
+
+    Neighbours are at least 4 TIE apart where their bits, as whole numbers, differ by `_APART`, and keys lack the last
+    `bits` of those.
+    """
+    least = _APART + (np.int64(2) << bits)
+    close = 0
+    for place in range(count - 1):
+        close += 1 if keys[place + 1] - keys[place] < least else 0
+    return close == 0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def rank_clear(keys: KeyArray, count: int, mask: int, ranks: FloatArray) -> None:
+    """Write ranks 1..count to the columns of sorted keys without ties."""
+    for place in range(count):
+        ranks[keys[place] & mask] = place + 1.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _rank_tied(x: FloatArray, keys: KeyArray, count: int, mask: int, ranks: FloatArray) -> bool:
+    """Write average ranks from sorted keys with ties; return False where the keys' missing bits misled them."""
+    start = 0
+    # What is up to here ties with the value at `start`.
+    bound = -np.inf
+    before = -np.inf
+    for place in range(count + 1):
+        value = x[keys[place] & mask] if place < count else np.inf
+        if value < before:
+            return False
+        before = value
+        if value > bound:
+            rank = 0.5 * (start + place + 1)
+            for k in range(start, place):
+                ranks[keys[k] & mask] = rank
+            start = place
+            bound = value / (1.0 - TIE) if value > 0.0 else value - TIE * value
+    return True
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def ranked(x: FloatArray, keys: KeyArray, bits: int, columns: KeyArray, values: FloatArray, ranks: FloatArray) -> int:
     """Fill average ranks of a row (N,) by column, for finite values only; return their count.
 
     `columns` and `values` are to work in.
     """
-    count = 0
-    for i in range(len(x)):
-        count += 1 if abs(x[i]) < np.inf else 0
-    if count == 0:
-        return 0
-    # Most rows have no ties, and keys that tell all: their ranks are known in one pass.
-    column = keys[0] & mask
-    before = x[column]
-    ranks[column] = 1.0
-    clear = True
-    for place in range(1, count):
-        column = keys[place] & mask
-        value = x[column]
-        ranks[column] = place + 1.0
-        clear &= value - before > 2.0 * TIE * (abs(value) + abs(before))
-        before = value
-    if not clear:
+    mask = (1 << bits) - 1
+    count = count_finite(x)
+    if is_clear(keys, count, bits):
+        rank_clear(keys, count, mask, ranks)
+    elif not _rank_tied(x, keys, count, mask, ranks):
         rank_row(values, columns, ordered(x, keys, mask, columns, values), ranks)
     return count
 
@@ -197,14 +238,13 @@ def ranked(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: 
 def rank_rows(x: FloatArray, keys: KeyArray, out: FloatArray, bits: int, as_share: bool) -> None:
     """Average ranks from sorted keys, or ranks over the row's count of finite values; NaN stays NaN."""
     rows, width = x.shape
-    mask = (1 << bits) - 1
     columns = np.empty(width, dtype=np.int64)
     values = np.empty(width, dtype=x.dtype)
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
         line = x[row]
         result = out[row]
-        count = ranked(line, keys[row], mask, columns, values, ranks)
+        count = ranked(line, keys[row], bits, columns, values, ranks)
         divisor = count if as_share else 1
         for i in range(width):
             result[i] = ranks[i] / divisor if abs(line[i]) < np.inf else np.nan

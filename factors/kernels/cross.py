@@ -113,12 +113,11 @@ def places(x: FloatArray, keys: NDArray[np.int64], out: FloatArray, bits: int, a
     A value's place is the middle of the slot it takes in its row, (average rank - 1/2) / count.
     """
     rows, width = x.shape
-    mask = (1 << bits) - 1
     columns = np.empty(width, dtype=np.int64)
     values = np.empty(width, dtype=x.dtype)
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
-        count = ranked(x[row], keys[row], mask, columns, values, ranks)
+        count = ranked(x[row], keys[row], bits, columns, values, ranks)
         for i in range(width):
             if not abs(x[row, i]) < np.inf:
                 out[row, i] = np.nan

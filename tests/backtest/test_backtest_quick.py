@@ -24,9 +24,14 @@ def market(seed: int, gaps: float) -> Panel:
     return panel.with_fields({"funding": funding, "open": opened})
 
 
-def signal(panel: Panel, seed: int) -> FloatArray:
+def signal(panel: Panel, seed: int, *, clean: bool = False) -> FloatArray:
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 1, panel.shape)
+    if clean:
+        # Most bars without ties, and an opinion on whatever there is: with stretches where there is none.
+        values[30:34] = np.nan
+        values[70, :6] = 1.0
+        return np.where(np.isfinite(forward_returns(panel, 1)) | (rng.random(panel.shape) < 0.01), values, np.nan)
     values[:, :4] = np.round(values[:, :4])
     values[rng.random(panel.shape) < 0.1] = np.nan
     values[:5] = np.nan
@@ -38,10 +43,13 @@ def signal(panel: Panel, seed: int) -> FloatArray:
 @pytest.mark.parametrize("holding", [1, 3])
 @pytest.mark.parametrize("gaps", [0.0, 0.15])
 @pytest.mark.parametrize("rows", [160, 7])
-def test_quick_figures_are_those_of_the_scorecard(weighting: str, holding: int, gaps: float, rows: int) -> None:
+@pytest.mark.parametrize("clean", [False, True])
+def test_quick_figures_are_those_of_the_scorecard(
+    weighting: str, holding: int, gaps: float, rows: int, clean: bool
+) -> None:
     panel = market(3, gaps)
     spec = BacktestSpec(weighting, holding, Costs(5.0, 3.0, 200.0))  # type: ignore[arg-type]
-    values = signal(panel, 5)
+    values = signal(panel, 5, clean=clean)
     scorer = QuickScorer(prepare_target(panel, spec), rows)
     for first in range(0, len(values), rows):
         scorer.feed(first, values[first : first + rows])
