@@ -49,19 +49,26 @@ def _signed_power(layout: Layout, numbers: Sequence[float]) -> Stream:
     return Chain(steps, size.nbytes)
 
 
-def _blocks(kernel: Callable[..., object]) -> Maker:
-    return lambda at, n: Kernel(kernel, (at.missing(int(n[0])), at.zeros(), _clock()))
+def _blocks(kernel: Callable[..., object], nothing: float) -> Maker:
+    return lambda at, n: Kernel(kernel, (_block(at, n[0], nothing), at.zeros(), _clock()))
+
+
+def _block(at: Layout, d: float, nothing: float = 0.0, *shape: int) -> Array:
+    """Return memory of a block, (..., d + 1, N): nothing is known of the old one, and the last row sums up nothing."""
+    kept = at.missing(*shape, int(d) + 1)
+    kept[..., -1, :] = nothing
+    return kept
 
 
 def _mean(at: Layout, n: Sequence[float]) -> Stream:
-    return Kernel(sums.means, (at.missing(int(n[0])), at.zeros(), at.zeros(), _clock(), at.constants(1.0 / n[0])))
+    return Kernel(sums.means, (_block(at, n[0]), at.zeros(), at.zeros(), _clock(), at.constants(1.0 / n[0])))
 
 
 def _decay_exp(at: Layout, n: Sequence[float]) -> Stream:
     d = int(n[0])
     powers = np.power(float(n[1]), np.arange(d + 1, dtype=np.float64))
     scale = at.constants(1.0 / powers[:d].sum())
-    state = (at.missing(d), at.zeros(), at.zeros(), _clock(), powers.astype(at.dtype), scale)
+    state = (_block(at, d), at.zeros(), at.zeros(), _clock(), powers.astype(at.dtype), scale)
     return Kernel(sums.fading, state)
 
 
@@ -69,7 +76,7 @@ def _spread(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
         share = at.constants(1.0 / d, 1.0 / (d - 1) if d > 1 else np.nan)
-        state = (at.missing(d), at.missing(d), at.zeros(), at.zeros(4), _clock(), share, mode)
+        state = (_block(at, d), _block(at, d), at.zeros(), at.zeros(2), _clock(), share, mode)
         return Kernel(moments.spreads, state)
 
     return make
@@ -79,7 +86,7 @@ def _shape(mode: int | None) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
         which = int(n[1]) - 1 if mode is None else mode
-        state = (at.missing(d), at.missing(3, d), at.zeros(), at.zeros(8), _clock(), which)
+        state = (_block(at, d), _block(at, d, 0.0, 3), at.zeros(), at.zeros(8), _clock(), which)
         return Kernel(moments.shapes, state)
 
     return make
@@ -88,25 +95,23 @@ def _shape(mode: int | None) -> Maker:
 def _trend(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
-        squares = at.missing(d if mode == moments.RSQUARE else 0)
-        state = (at.missing(d), at.missing(d), squares, at.zeros(), at.zeros(6), _clock(), mode)
+        squares = _block(at, d) if mode == moments.RSQUARE else at.missing(0)
+        state = (_block(at, d), _block(at, d), squares, at.zeros(), at.zeros(4), _clock(), mode)
         return Kernel(moments.trends, state)
 
     return make
 
 
 def _pair(mode: int) -> Maker:
-    return lambda at, n: Kernel(
-        pairs.pairs, (at.missing(5, int(n[0])), at.zeros(2), at.zeros(10), _clock(), mode)
-    )  # fmt: skip
+    return lambda at, n: Kernel(pairs.pairs, (_block(at, n[0], 0.0, 5), at.zeros(2), at.zeros(8), _clock(), mode))
 
 
 def _extreme(sign: float) -> Maker:
-    # Before the first bar there is nothing that could be smaller.
-    return lambda at, n: Kernel(
-        extremes.lows,
-        (at.missing(int(n[0])), at.zeros(), at.zeros(), _clock(), at.constants(sign)[0]),
-    )
+    def make(at: Layout, n: Sequence[float]) -> Stream:
+        state = (_block(at, n[0], np.inf), at.zeros(), at.zeros(), _clock(), at.constants(sign)[0])
+        return Kernel(extremes.lows, state)
+
+    return make
 
 
 def _age(sign: float) -> Maker:
@@ -232,9 +237,9 @@ STREAMS: Mapping[str, tuple[int, Maker]] = {
     "ts_delta": (1, _lag(recursive.DELTA)),
     "ts_returns": (1, _lag(recursive.RETURNS)),
     "_ratio": (1, _lag(recursive.RATIO)),
-    "ts_sum": (1, _blocks(sums.totals)),
+    "ts_sum": (1, _blocks(sums.totals, 0.0)),
     "ts_mean": (1, _mean),
-    "ts_product": (1, _blocks(sums.products)),
+    "ts_product": (1, _blocks(sums.products, 1.0)),
     "ts_decay_exp": (1, _decay_exp),
     "ts_decay_linear": (1, _trend(moments.DECAY)),
     "ts_var": (1, _spread(moments.VAR)),

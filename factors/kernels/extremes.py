@@ -20,38 +20,34 @@ def lows(
     clock: NDArray[np.int64],
     sign: float,
 ) -> None:
-    """Smallest (`sign` 1) or largest (-1) of the last d values. `run` (N,) counts finite values in a row."""
+    """Smallest (`sign` 1) or largest (-1) of the last d values.
+
+    `kept` is (d + 1, N), its last row infinite; `run` (N,) counts finite values in a row.
+    """
     rows, width = x.shape
-    d = kept.shape[0]
+    d = kept.shape[0] - 1
     for row in range(rows):
         place = clock[0]
-        now = x[row]
-        result = out[row]
+        now, result = x[row], out[row]
         if place == 0:
             for back in range(d - 2, 0, -1):
-                here = kept[back]
-                newer = kept[back + 1]
+                here, newer = kept[back], kept[back + 1]
                 for i in range(width):
                     here[i] = here[i] if here[i] < newer[i] else newer[i]
             for i in range(width):
                 lowest[i] = np.inf
-        raw = kept[place]
+        for i in range(width):
+            run[i] = run[i] + 1.0 if now[i] == now[i] else 0.0
+        raw, older = kept[place], kept[place + 1]
         for i in range(width):
             value = sign * now[i]
             # A NaN is never smaller: it is left to `run` to tell of it.
             value = value if value < np.inf else np.inf
-            lowest[i] = value if value < lowest[i] else lowest[i]
+            low = value if value < lowest[i] else lowest[i]
+            lowest[i] = low
             raw[i] = value
-        for i in range(width):
-            run[i] = run[i] + 1.0 if now[i] == now[i] else 0.0
-        if place < d - 1:
-            older = kept[place + 1]
-            for i in range(width):
-                low = lowest[i] if lowest[i] < older[i] else older[i]
-                result[i] = sign * low if run[i] >= d else np.nan
-        else:
-            for i in range(width):
-                result[i] = sign * lowest[i] if run[i] >= d else np.nan
+            low = low if low < older[i] else older[i]
+            result[i] = sign * low if run[i] >= d else np.nan
         clock[0] = place + 1 if place < d - 1 else 0
 
 

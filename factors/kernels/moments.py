@@ -3,7 +3,7 @@
 Powers are of distances u from a pivot, the first value of the newer block. The pivot lies in every window of its block,
 so mean(u)^2 is at most the sum of squares about the mean: turning sums of powers into central moments loses no more
 than a factor 1 + d of the rounding error, whatever the level of prices. A constant window has u = 0 throughout, and a
-variance of exactly 0.
+variance of exactly 0. Arrays that are kept have d + 1 rows, the last 0.
 """
 
 from __future__ import annotations
@@ -33,66 +33,56 @@ def spreads(
 ) -> None:
     """Variance (ddof 1), its root, z-score of the newest value, mean over deviation, of the last d values.
 
-    `work` is (4, N); `share` holds 1 / d and 1 / (d - 1).
+    `work` is (2, N); `share` holds 1 / d and 1 / (d - 1).
     """
     rows, width = x.shape
-    d = kept.shape[0]
-    one, two, first, second = work[0], work[1], work[2], work[3]
+    d = kept.shape[0] - 1
+    one, two = work[0], work[1]
     part, less = share[0], share[1]
     for row in range(rows):
         place = clock[0]
-        now = x[row]
-        result = out[row]
+        now, result = x[row], out[row]
         if place == 0:
             for i in range(width):
                 pivot[i] = now[i]
                 one[i] = 0.0
                 two[i] = 0.0
-                first[i] = 0.0
-                second[i] = 0.0
             for back in range(d - 1, 0, -1):
-                here = kept[back]
-                square = squares[back]
+                here, newer = kept[back], kept[back + 1]
+                square, newer_square = squares[back], squares[back + 1]
                 for i in range(width):
                     u = here[i] - pivot[i]
-                    first[i] += u
-                    second[i] += u * u
-                    here[i] = first[i]
-                    square[i] = second[i]
+                    here[i] = u + newer[i]
+                    square[i] = u * u + newer_square[i]
         raw = kept[place]
+        older, older_square = kept[place + 1], squares[place + 1]
+        # The variance goes where the result will be: what a mode needs beside it is at hand.
         for i in range(width):
             u = now[i] - pivot[i]
-            one[i] += u
-            two[i] += u * u
+            first = one[i] + u
+            second = two[i] + u * u
+            one[i] = first
+            two[i] = second
             raw[i] = now[i]
-        if place < d - 1:
-            older = kept[place + 1]
-            older_square = squares[place + 1]
-            for i in range(width):
-                first[i] = one[i] + older[i]
-                second[i] = two[i] + older_square[i]
-        else:
-            for i in range(width):
-                first[i] = one[i]
-                second[i] = two[i]
+            first += older[i]
+            second += older_square[i]
+            result[i] = max(second - first * first * part, 0.0 * second) * less
         if mode == VAR:
             for i in range(width):
-                value = max(second[i] - first[i] * first[i] * part, 0.0 * second[i]) * less
-                result[i] = value if abs(value) < np.inf else np.nan
+                result[i] = result[i] if abs(result[i]) < np.inf else np.nan
         elif mode == STD:
             for i in range(width):
-                value = np.sqrt(max(second[i] - first[i] * first[i] * part, 0.0 * second[i]) * less)
+                value = np.sqrt(result[i])
                 result[i] = value if abs(value) < np.inf else np.nan
         elif mode == ZSCORE:
             for i in range(width):
-                value = (second[i] - first[i] * first[i] * part) * less
-                mean = first[i] * part
-                result[i] = (now[i] - pivot[i] - mean) / np.sqrt(value) if 0.0 < value < np.inf else np.nan
+                gap = (now[i] - pivot[i]) - (one[i] + older[i]) * part
+                value = gap / np.sqrt(result[i])
+                result[i] = value if 0.0 < result[i] < np.inf else np.nan
         else:
             for i in range(width):
-                value = (second[i] - first[i] * first[i] * part) * less
-                mean = (pivot[i] + first[i] * part) / np.sqrt(value)
-                result[i] = mean if value > 0.0 and abs(mean) < np.inf else np.nan
+                value = (pivot[i] + (one[i] + older[i]) * part) / np.sqrt(result[i])
+                result[i] = value if result[i] > 0.0 and abs(value) < np.inf else np.nan
         clock[0] = place + 1 if place < d - 1 else 0
 
 
@@ -109,10 +99,10 @@ def shapes(
 ) -> None:
     """Skewness and excess kurtosis, corrected for bias, or a central moment (/ d) of order 1 to 4.
 
-    `powers` is (3, d, N): sums of the second to fourth powers of the older block; `work` is (8, N).
+    `powers` is (3, d + 1, N): sums of the second to fourth powers of the older block; `work` is (8, N).
     """
     rows, width = x.shape
-    d = kept.shape[0]
+    d = kept.shape[0] - 1
     one, two, three, four = work[0], work[1], work[2], work[3]
     first, second, third, fourth = work[4], work[5], work[6], work[7]
     for row in range(rows):
@@ -133,19 +123,14 @@ def shapes(
                     for i in range(width):
                         power[i] = sums[i]
         _add_powers(now, pivot, one, two, three, four)
-        raw = kept[place]
+        raw, older = kept[place], kept[place + 1]
         for i in range(width):
             raw[i] = now[i]
-        for k in range(4):
-            whole = work[4 + k]
-            part = work[k]
-            if place < d - 1:
-                older = kept[place + 1] if k == 0 else powers[k - 1, place + 1]
-                for i in range(width):
-                    whole[i] = part[i] + older[i]
-            else:
-                for i in range(width):
-                    whole[i] = part[i]
+            first[i] = one[i] + older[i]
+        for k in range(1, 4):
+            whole, part, older = work[4 + k], work[k], powers[k - 1, place + 1]
+            for i in range(width):
+                whole[i] = part[i] + older[i]
         _centre(first, second, third, fourth, 1.0 / d)
         _shape(second, third, fourth, out[row], d, mode)
         clock[0] = place + 1 if place < d - 1 else 0
@@ -169,7 +154,7 @@ def _add_powers(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _centre(one: FloatArray, two: FloatArray, three: FloatArray, four: FloatArray, part: float) -> None:
-    """From sums of powers about the pivot to mean powers about the mean, in place; the first becomes NaN or 0."""
+    """From sums of powers about the pivot to mean powers about the mean, in place; the first is left as it is."""
     for i in range(len(one)):
         a, b, c = one[i] * part, two[i] * part, three[i] * part
         four[i] = four[i] * part - 4.0 * a * c + 6.0 * a * a * b - 3.0 * a * a * a * a
@@ -219,78 +204,66 @@ def trends(
     """Slope on time a bar, newest residual, mean weighted 1..d to the newest, R squared, over the last d values.
 
     `ramps` holds sums of i u, where i counts from the oldest value of a sum; `squares` is used for R squared only, and
-    may have no rows otherwise. `work` is (6, N).
+    may have no rows otherwise. `work` is (4, N).
     """
     rows, width = x.shape
-    d = kept.shape[0]
-    one, ramp, two = work[0], work[1], work[2]
-    first, slope, second = work[3], work[4], work[5]
+    d = kept.shape[0] - 1
+    one, ramp, two, second = work[0], work[1], work[2], work[3]
     middle = 0.5 * (d - 1)
     spread = d * (d * d - 1.0) / 12.0
     weights = 0.5 * d * (d + 1.0)
     for row in range(rows):
         place = clock[0]
-        now = x[row]
-        result = out[row]
+        now, result = x[row], out[row]
         if place == 0:
             for i in range(width):
                 pivot[i] = now[i]
             work[:] = 0.0
             for back in range(d - 1, 0, -1):
-                here = kept[back]
-                rising = ramps[back]
+                here, newer = kept[back], kept[back + 1]
+                rising, newer_rising = ramps[back], ramps[back + 1]
                 if mode == RSQUARE:
                     for i in range(width):
                         u = here[i] - pivot[i]
-                        second[i] += u * u
-                        squares[back, i] = second[i]
+                        squares[back, i] = squares[back + 1, i] + u * u
                 for i in range(width):
-                    slope[i] += first[i]
-                    first[i] += here[i] - pivot[i]
-                    here[i] = first[i]
-                    rising[i] = slope[i]
-        raw = kept[place]
-        for i in range(width):
-            u = now[i] - pivot[i]
-            one[i] += u
-            ramp[i] += place * u
-            raw[i] = now[i]
+                    rising[i] = newer_rising[i] + newer[i]
+                    here[i] = newer[i] + (here[i] - pivot[i])
+        raw, older, rising = kept[place], kept[place + 1], ramps[place + 1]
         if mode == RSQUARE:
             for i in range(width):
                 u = now[i] - pivot[i]
                 two[i] += u * u
-                second[i] = two[i]
+                second[i] = two[i] + squares[place + 1, i]
         before = d - 1 - place
-        if place < d - 1:
-            older = kept[place + 1]
-            rising = ramps[place + 1]
-            for i in range(width):
-                first[i] = one[i] + older[i]
-                slope[i] = ramp[i] + before * one[i] + rising[i]
-            if mode == RSQUARE:
-                for i in range(width):
-                    second[i] += squares[place + 1, i]
-        else:
-            for i in range(width):
-                first[i] = one[i]
-                slope[i] = ramp[i]
+        # The sum of i u goes where the result will be.
+        for i in range(width):
+            u = now[i] - pivot[i]
+            part = one[i] + u
+            climb = ramp[i] + place * u
+            one[i] = part
+            ramp[i] = climb
+            raw[i] = now[i]
+            result[i] = climb + before * part + rising[i]
         if mode == DECAY:
             for i in range(width):
-                value = pivot[i] + (slope[i] + first[i]) / weights
+                value = pivot[i] + (result[i] + one[i] + older[i]) / weights
                 result[i] = value if abs(value) < np.inf else np.nan
         elif mode == SLOPE:
             for i in range(width):
-                value = (slope[i] - middle * first[i]) / spread
+                value = (result[i] - middle * (one[i] + older[i])) / spread
                 result[i] = value if abs(value) < np.inf else np.nan
         elif mode == RESID:
             for i in range(width):
-                tilt = (slope[i] - middle * first[i]) / spread
-                value = (now[i] - pivot[i]) - first[i] / d - tilt * (d - 1 - middle)
+                first = one[i] + older[i]
+                tilt = (result[i] - middle * first) / spread
+                value = (now[i] - pivot[i]) - first / d - tilt * (d - 1 - middle)
                 result[i] = value if abs(value) < np.inf else np.nan
         else:
             for i in range(width):
-                cross = slope[i] - middle * first[i]
-                square = second[i] - first[i] * first[i] / d
+                first = one[i] + older[i]
+                cross = result[i] - middle * first
+                square = second[i] - first * first / d
                 value = min(1.0, cross * (cross / spread) / square)
                 result[i] = value if square > 0.0 and abs(value) < np.inf else np.nan
         clock[0] = place + 1 if place < d - 1 else 0

@@ -28,91 +28,76 @@ def pairs(
 ) -> None:
     """Correlation, covariance (ddof 1), or slope of `x` on `y`, over the last d pairs.
 
-    `kept` (5, d, N) holds sums of u, v, uu, vv, uv of the older block, and raw values of the newer in the first two;
-    `pivot` is (2, N), `work` (10, N).
+    `kept` (5, d + 1, N) holds sums of u, v, uu, vv, uv of the older block, 0 in the last row, and raw values of the
+    newer block in the first two; `pivot` is (2, N), `work` (8, N).
     """
     rows, width = x.shape
-    d = kept.shape[1]
+    d = kept.shape[1] - 1
+    share = 1.0 / d
+    px, py = pivot[0], pivot[1]
+    su, sv, uu, vv, uv = work[0], work[1], work[2], work[3], work[4]
+    xx, yy, xy = work[5], work[6], work[7]
     for row in range(rows):
         place = clock[0]
+        now_x, now_y = x[row], y[row]
         if place == 0:
-            _restart(x[row], y[row], kept, pivot, work)
-        now_x = x[row]
-        now_y = y[row]
-        px, py = pivot[0], pivot[1]
-        su, sv, uu, vv, uv = work[0], work[1], work[2], work[3], work[4]
-        raw_x = kept[0, place]
-        raw_y = kept[1, place]
+            for i in range(width):
+                px[i] = now_x[i]
+                py[i] = now_y[i]
+            work[:] = 0.0
+            _turn(kept, px, py)
+        raw_x, raw_y = kept[0, place], kept[1, place]
+        older_u, older_v = kept[0, place + 1], kept[1, place + 1]
+        older_uu, older_vv, older_uv = kept[2, place + 1], kept[3, place + 1], kept[4, place + 1]
         for i in range(width):
             u = now_x[i] - px[i]
             v = now_y[i] - py[i]
-            su[i] += u
-            sv[i] += v
-            uu[i] += u * u
-            vv[i] += v * v
-            uv[i] += u * v
+            one, two = su[i] + u, sv[i] + v
+            three, four, five = uu[i] + u * u, vv[i] + v * v, uv[i] + u * v
+            su[i], sv[i] = one, two
+            uu[i], vv[i], uv[i] = three, four, five
+            one += older_u[i]
+            two += older_v[i]
+            xx[i] = three + older_uu[i] - one * one * share
+            yy[i] = four + older_vv[i] - two * two * share
+            xy[i] = five + older_uv[i] - one * two * share
         for i in range(width):
             raw_x[i] = now_x[i]
             raw_y[i] = now_y[i]
-        for k in range(5):
-            whole = work[5 + k]
-            part = work[k]
-            if place < d - 1:
-                older = kept[k, place + 1]
-                for i in range(width):
-                    whole[i] = part[i] + older[i]
-            else:
-                for i in range(width):
-                    whole[i] = part[i]
-        _finish(out[row], work, d, mode)
+        _finish(out[row], xx, yy, xy, d, mode)
         clock[0] = place + 1 if place < d - 1 else 0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _restart(x: FloatArray, y: FloatArray, kept: FloatArray, pivot: FloatArray, work: FloatArray) -> None:
+def _turn(kept: FloatArray, px: FloatArray, py: FloatArray) -> None:
     """Turn the raw values of the block that ended into sums from its end backwards."""
-    width = len(x)
-    px, py = pivot[0], pivot[1]
-    for i in range(width):
-        px[i] = x[i]
-        py[i] = y[i]
-    work[:] = 0.0
-    for back in range(kept.shape[1] - 1, 0, -1):
-        su, sv, uu, vv, uv = work[5], work[6], work[7], work[8], work[9]
-        raw_x = kept[0, back]
-        raw_y = kept[1, back]
-        for i in range(width):
-            u = raw_x[i] - px[i]
-            v = raw_y[i] - py[i]
-            su[i] += u
-            sv[i] += v
-            uu[i] += u * u
-            vv[i] += v * v
-            uv[i] += u * v
-        for k in range(5):
-            here = kept[k, back]
-            whole = work[5 + k]
-            for i in range(width):
-                here[i] = whole[i]
-    for k in range(5):
-        work[k] = 0.0
+    for back in range(kept.shape[1] - 2, 0, -1):
+        su, sv, uu, vv, uv = kept[0, back], kept[1, back], kept[2, back], kept[3, back], kept[4, back]
+        one, two, three, four, five = (
+            kept[0, back + 1], kept[1, back + 1], kept[2, back + 1], kept[3, back + 1], kept[4, back + 1]
+        )  # fmt: skip
+        for i in range(len(px)):
+            u = su[i] - px[i]
+            v = sv[i] - py[i]
+            su[i] = u + one[i]
+            sv[i] = v + two[i]
+            uu[i] = u * u + three[i]
+            vv[i] = v * v + four[i]
+            uv[i] = u * v + five[i]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _finish(result: FloatArray, work: FloatArray, d: int, mode: int) -> None:
-    su, sv, uu, vv, uv = work[5], work[6], work[7], work[8], work[9]
-    share = 1.0 / d
+def _finish(result: FloatArray, xx: FloatArray, yy: FloatArray, xy: FloatArray, d: int, mode: int) -> None:
     for i in range(len(result)):
-        xx = max(uu[i] - su[i] * su[i] * share, 0.0 * uu[i])
-        yy = max(vv[i] - sv[i] * sv[i] * share, 0.0 * vv[i])
-        xy = uv[i] - su[i] * sv[i] * share
-        size = np.sqrt(xx) * np.sqrt(yy)
-        xy = 0.0 * xy if abs(xy) <= _SNAP * size else xy
+        across = max(xx[i], 0.0 * xx[i])
+        along = max(yy[i], 0.0 * yy[i])
+        size = np.sqrt(across) * np.sqrt(along)
+        both = 0.0 * xy[i] if abs(xy[i]) <= _SNAP * size else xy[i]
         if mode == CORR:
-            value = xy / size
+            value = both / size
             value = np.sign(value) if abs(value) > 1.0 - _SNAP else value
         elif mode == COV:
-            value = xy / (d - 1)
+            value = both / (d - 1)
         else:
-            value = xy / yy
+            value = both / along
         result[i] = value if abs(value) < np.inf else np.nan
