@@ -19,6 +19,7 @@ from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
 from agent.settings import LoopSettings, Settings
 from agent.study import Study, open_study
 from agent.workspace import Workspace
+from factors.warm import warming
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +71,11 @@ class Session:
                 before_call=partial(_refuse_when, stop),
             )
             mine = Mine(self.study, self.knowledge, model, self.run, loop, stop, lambda event: show(event, total))
-            return await run_rounds(mine)
+            if self.simulated:
+                return await run_rounds(mine)
+            # While the first reply is on its way, the engine is compiled.
+            with warming():
+                return await run_rounds(mine)
         finally:
             await client.close()
 

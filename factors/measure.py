@@ -168,9 +168,10 @@ def piece_rows(assets: int) -> int:
 def work_bytes(root: Node, assets: int, rows: int) -> int:
     """Return an upper estimate of scratch and state for evaluating `root` in pieces of `rows`, beside its values.
 
-    An operator keeps at most six values for each bar of its window and asset, and five pieces.
+    An operator keeps at most six values for each bar of its window and asset; those that sort keep six pieces, too.
     """
-    pieces, kept = live_arrays(root), 0
+    # What a compound operator is made of lives only while it is computed.
+    pieces, kept = live_arrays(root) + 5, 0
     seen: set[Node] = set()
     stack = [root]
     while stack:
@@ -182,11 +183,12 @@ def work_bytes(root: Node, assets: int, rows: int) -> int:
             # A number that stands as an operand is a piece of itself.
             pieces += 1
         elif isinstance(node, Field):
-            pieces, kept = pieces + 3, kept + 2 * _field_lookback(node.name)
+            kept += 2 * _field_lookback(node.name)
         else:
             stack.extend(node.args)
             operator = OPERATORS[node.op]
-            pieces += 5
+            sorts = operator.family in ("cross-section", "group") or node.op in ("ts_rank", "ts_median", "ts_quantile")
+            pieces += 6 if sorts else int(node.op == "signed_power")
             kept += 6 * sum(
                 int(arg.value) + 8
                 for arg, param in zip(node.args, operator.params, strict=True)

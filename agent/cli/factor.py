@@ -93,7 +93,7 @@ def evaluate_factor(
         counted = knowledge.trials(study.dataset)
         novelty = knowledge.novelty(expression)
     trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
-    with stderr().status("evaluating"):
+    with stderr().status("evaluating (the first time, operators are compiled)"):
         scoring = score_expression(expression, study, trials)
     if isinstance(scoring, Rejection):
         raise refuse(scoring)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from factors import implementations
 from factors.batch import Engine
 from factors.cache import SubtreeCache
 from factors.drawing import draw_expressions
 from factors.engine import evaluate
+from factors.streams import Layout
 from factors.tree import Expression, Field
 from market.errors import Rejection
 from market.panel import FloatArray
@@ -118,6 +120,39 @@ def test_the_cache_drops_what_saves_least_and_was_used_longest_ago() -> None:
     assert cache.held == 3 * 80
     cache.put(Field("large"), np.zeros(1000), 99.0)
     assert cache.get(Field("large")) is None
+
+
+def _kernels(operators: set[str]) -> set[str]:
+    """Names of the functions that operators call."""
+    names = set()
+    layout, some = Layout(12, 4, np.dtype(np.float64)), np.ones((4, 12))
+    for name in operators:
+        arity, make = implementations.STREAMS[name]
+        calls = make(layout, [4.0, 1.0]).calls([some] * arity, np.ones((4, 12), dtype=bool), some.copy())
+        names |= {str(getattr(function, "__name__", function)) for function, _ in calls}
+    return names
+
+
+def test_warming_up_uses_every_kernel() -> None:
+    """What is compiled ahead is all there is: nothing is left for the first user of an operator."""
+    from factors.lowering import Lowering
+    from factors.tree import Call, Node
+    from factors.warm import warm, warming_texts
+
+    used: set[str] = set()
+
+    def collect(node: Node) -> None:
+        if isinstance(node, Call):
+            used.add(node.op)
+            for arg in node.args:
+                collect(arg)
+
+    for text in warming_texts():
+        collect(Lowering(("open", "high", "low", "close", "volume"))(read(text).root))
+    assert _kernels(used) == _kernels(set(implementations.STREAMS))
+    seen: list[tuple[int, int]] = []
+    warm(stop=lambda: len(seen) == 3, show=lambda done, of: seen.append((done, of)))
+    assert seen == [(i, len(warming_texts())) for i in range(3)]
 
 
 def test_a_batch_in_32_bits_feeds_32_bits() -> None:

@@ -57,7 +57,7 @@ def test_what_is_admitted_can_be_read_again_whatever_macros_made_of_it() -> None
 
 def test_a_factor_that_costs_too_much_is_refused_by_its_estimate() -> None:
     panel = random_panel(50)
-    cheap, dear = (parse(text) for text in ("close / open", "ts_corr(close, volume, 10000)"))
+    cheap, dear = (parse(text) for text in ("close / open", "ts_mad(close, 10000)"))
     assert isinstance(cheap, Expression)
     assert isinstance(dear, Expression)
     assert check_cost(cheap, panel, seconds=1.0, gigabytes=1.0) is None
