@@ -17,8 +17,8 @@ from backtest.costs import Costs
 from backtest.engine import BacktestSpec
 from backtest.evidence import Evidence, Trials, weigh
 from backtest.scorecard import Scored, score
+from factors.batch import evaluate_within
 from factors.checks import check_cost, check_signal, check_truncation
-from factors.engine import evaluate
 from factors.parse import DialectName, parse
 from factors.tree import Expression, Signal
 from market.errors import InputError, Rejection
@@ -52,7 +52,7 @@ class Study:
     threshold
         Nats below which the gate is shut, or None.
     max_seconds, max_gigabytes
-        What evaluating one factor may take, by its estimate.
+        What evaluating one factor may take, by its estimate before and by the clock while it is done.
     """
 
     panel: Panel
@@ -199,7 +199,9 @@ def score_expression(expression: Expression, study: Study, trials: Trials) -> Sc
     Every factor that would be let in, or that looks too good, is also checked for look-ahead by cutting
     the panel short and comparing values.
     """
-    signal = evaluate(expression, study.panel)
+    signal = evaluate_within(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    if isinstance(signal, Rejection):
+        return signal
     fault = check_signal(signal, study.panel)
     if fault is not None:
         return fault

@@ -22,7 +22,7 @@ from factors.lowering import Lowering
 from factors.measure import cell_cost, piece_rows, work_bytes
 from factors.plan import Runner, make_plan
 from factors.streams import Array, Layout
-from factors.tree import Call, Expression, Node
+from factors.tree import Call, Expression, Node, Signal
 from market.errors import Rejection
 from market.panel import Panel
 
@@ -47,6 +47,24 @@ class Outcome(Generic[C]):
     expression: Expression
     result: C | Rejection
     seconds: float
+
+
+class _Whole:
+    """Keeps all values of one expression."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.values = np.empty(shape)
+
+    def feed(self, first: int, values: Array) -> None:
+        """Copy the rows."""
+        self.values[first : first + len(values)] = values
+
+
+def evaluate_within(expression: Expression, panel: Panel, *, seconds: float, gigabytes: float) -> Signal | Rejection:
+    """Return an expression's values like `factors.engine.evaluate`, or why it was given up: over time or memory."""
+    engine = Engine(panel, cache_bytes=0, seconds=seconds, gigabytes=gigabytes)
+    found = engine.one(expression, lambda _: _Whole(panel.shape)).result
+    return found if isinstance(found, Rejection) else Signal(expression, found.values, panel.id)
 
 
 class Engine:

@@ -11,8 +11,10 @@ from factors.kernels import cross, elementwise, extremes, moments, orders, pairs
 from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream
 from market.ranking import KeySorter, key_bits, rank_rows
 
-# Windows up to this long rank by comparing, longer ones by sliding over a sorted piece; measured in benchmarks/engine.
-COMPARED = 96
+# Nanoseconds a cell, measured in benchmarks/engine: to compare with one bar of the window, and to slide over a sorted
+# piece, of which the share that repeats the bars before it is the more the shorter it is.
+_COMPARE = 0.17
+_SLIDE, _SORT = 12.0, 19.0
 
 
 def _clock() -> NDArray[np.int64]:
@@ -130,9 +132,14 @@ def _recent_age(sign: float) -> Maker:
     )
 
 
+def slides(d: int, rows: int) -> bool:
+    """Whether ranks over d bars are found faster by sliding over pieces of so many rows than by comparing."""
+    return _SLIDE + _SORT * (d + rows) / rows < _COMPARE * d
+
+
 def _time_rank(at: Layout, n: Sequence[float]) -> Stream:
     d = int(n[0])
-    if d <= COMPARED or at.live or at.rows < d // 8:
+    if at.live or not slides(d, at.rows):
         return Kernel(orders.ranks, (at.missing(d), at.zeros(), at.zeros(3), _clock()))
     return Sliding(np.full((d - 1, at.width), np.nan), d, 0.0, orders.RANK)
 

@@ -28,7 +28,7 @@ _SPECIAL = {
     "signal": "3",
 }
 # Long windows take other ways through the same operators.
-_LONG = ("ts_rank(close, 100)", "ts_argmax(close, 70)", "ts_argmin(close, 70)", "ts_moment(close, 4, 5)")
+_LONG = ("ts_rank(close, 400)", "ts_argmax(close, 70)", "ts_argmin(close, 70)", "ts_moment(close, 4, 5)")
 
 
 def warming_texts() -> list[str]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from factors import implementations
-from factors.batch import Engine
+from factors.batch import Engine, evaluate_within
 from factors.cache import SubtreeCache
 from factors.drawing import draw_expressions
 from factors.engine import evaluate
 from factors.streams import Layout
-from factors.tree import Expression, Field
+from factors.tree import Expression, Field, Signal
 from market.errors import Rejection
 from market.panel import FloatArray
 from tests.factors.test_engine_oracles import read
@@ -69,6 +69,17 @@ def test_what_takes_too_long_is_given_up_with_the_numbers() -> None:
     assert isinstance(outcome.result, Rejection)
     assert outcome.result.code == "too_slow"
     assert "% of the bars" in outcome.result.message
+
+
+def test_within_its_time_an_expression_has_its_values() -> None:
+    panel = random_panel(200)
+    expression = read("ts_corr(close, volume, 10)")
+    found = evaluate_within(expression, panel, seconds=60.0, gigabytes=1.0)
+    assert isinstance(found, Signal)
+    np.testing.assert_array_equal(found.values, evaluate(expression, panel).values)
+    late = evaluate_within(expression, panel, seconds=0.0, gigabytes=1.0)
+    assert isinstance(late, Rejection)
+    assert "0 s" in late.message
 
 
 def test_what_needs_too_much_memory_is_refused_before_any_work() -> None:
