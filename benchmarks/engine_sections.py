@@ -229,7 +229,9 @@ def kunquant(setting: Setting) -> dict[str, Any]:
     for expression in singles:
         evaluate(expression, panel)
     one = interleaved(
-        1, theirs=lambda: [theirs([e])() for e in singles], ours=lambda: [evaluate(e, panel) for e in singles]
+        1,
+        theirs=lambda: [theirs([e])() for e in singles],
+        ours=lambda: [evaluate(e, panel) for e in singles],
     )
     figures: dict[str, Any] = {
         "one_at_a_time": {
@@ -417,7 +419,7 @@ def real(setting: Setting) -> dict[str, Any]:
         if not file.is_file():
             figures[name] = "not here"
             continue
-        panel = import_files([file]).panel
+        panel = import_files([file], repair=True).panel
         target = prepare_target(panel, BacktestSpec())
         batch = setting.batch[:200]
         found: list[QuickScore] = []

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factors.kernels import cross, elementwise, extremes, moments, orders, pairs, recursive, sums, windows
-from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream
+from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream, stretch
 from market.ranking import KeySorter, key_bits, rank_rows
 
-# Nanoseconds a cell, measured in benchmarks/engine: to compare with one bar of the window, and to slide over a sorted
-# piece, of which the share that repeats the bars before it is the more the shorter it is.
-_COMPARE = 0.17
-_SLIDE, _SORT = 12.0, 19.0
+# Nanoseconds a cell, measured in benchmarks/engine: to compare with one bar of the window, to move one bar of a window
+# in order, and to slide over sorted values, each of which is sorted the more often the shorter the stretch is.
+_COMPARE, _SWEEP = 0.17, 0.85
+_SLIDE, _SORT = 5.0, 10.0
 
 
 def _clock() -> NDArray[np.int64]:
@@ -132,9 +132,19 @@ def _recent_age(sign: float) -> Maker:
     )
 
 
+def _sliding_cost(d: int, rows: int) -> float:
+    bars = min(stretch(d), rows)
+    return _SLIDE + _SORT * (d + bars) / bars
+
+
 def slides(d: int, rows: int) -> bool:
     """Whether ranks over d bars are found faster by sliding over pieces of so many rows than by comparing."""
-    return _SLIDE + _SORT * (d + rows) / rows < _COMPARE * d
+    return _sliding_cost(d, rows) < _COMPARE * d
+
+
+def sweeps(d: int, rows: int) -> bool:
+    """Whether quantiles over d bars are found faster by keeping the window in order than by sliding."""
+    return _SWEEP * d < _sliding_cost(d, rows)
 
 
 def _time_rank(at: Layout, n: Sequence[float]) -> Stream:
@@ -145,6 +155,11 @@ def _time_rank(at: Layout, n: Sequence[float]) -> Stream:
 
 
 def _time_quantile(at: Layout, n: Sequence[float]) -> Stream:
+    d = int(n[0])
+    if at.live or sweeps(d, at.rows):
+        ascending, ring = at.zeros(d + 1) + np.inf, at.zeros(d) + np.inf
+        state = (ring.astype(at.dtype), ascending.astype(at.dtype), at.zeros(), at.zeros(3), _clock(), float(n[1]))
+        return Kernel(orders.short_quantiles, state)
     return Sliding(np.full((int(n[0]) - 1, at.width), np.nan), int(n[0]), float(n[1]), orders.QUANTILE)
 
 

@@ -147,7 +147,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class Sliding:
-    """Rank or quantile over a window of time, from the piece's values in order."""
+    """Rank or quantile over a window of time, from values in order, a stretch of the piece at a time."""
 
     ring: NDArray[np.float64]
     d: int
@@ -156,17 +156,30 @@ class Sliding:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the older values, and of two sorted copies of them with a piece."""
-        return 5 * self.ring.nbytes
+        """Memory of the older values, and of sorted copies of them with a stretch."""
+        return self.ring.nbytes + 4 * 8 * self.ring.shape[1] * (self.d + stretch(self.d))
 
     def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
-        """Return the calls that gather, sort and slide."""
+        """Return the calls that gather, sort and slide, for each stretch."""
         rows, width = out.shape
-        length = self.d - 1 + rows
-        lines, keys = np.empty((width, length)), np.empty((width, length), dtype=np.int64)
-        bits = key_bits(length)
-        return [
-            (orders.gather, (args[0], self.ring, lines, keys, bits)),
-            (np.ndarray.sort, (keys, 1)),
-            (orders.slide, (lines, keys, out, bits, self.d, self.level, self.mode)),
-        ]
+        calls: Calls = []
+        memory: dict[int, tuple[NDArray[np.float64], KeySorter]] = {}
+        for start in range(0, rows, stretch(self.d)):
+            part = slice(start, min(start + stretch(self.d), rows))
+            length = self.d - 1 + part.stop - part.start
+            if length not in memory:
+                memory[length] = np.empty((width, length)), KeySorter.make(width, length)
+            lines, sorter = memory[length]
+            bits = key_bits(length)
+            calls += [
+                (orders.gather, (args[0][part], self.ring, lines, sorter.keys, bits)),
+                (sorter.sort, ()),
+                (orders.slide, (lines, sorter.result, out[part], bits, self.d, self.level, self.mode)),
+            ]
+        return calls
+
+
+def stretch(d: int) -> int:
+    """Return how many bars to sort at once with the d before them: few enough to sort fast, enough to be worth it."""
+    shortest, longest = 64, 512
+    return min(max(d, shortest), longest)

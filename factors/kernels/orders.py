@@ -1,9 +1,9 @@
 """Ranks and quantiles over a window.
 
-Short windows compare the newest value with each other one, many assets at a time. For long ones, and quantiles, the
-last d - 1 values and the new ones are sorted once for each piece of the panel, and the window slides over that order as
+Short windows compare the newest value with each other one, many assets at a time, or are kept in order. For long ones
+the last d - 1 values and the new ones are sorted once for a stretch of bars, and the window slides over that order as
 a set of bits: entering and leaving is one bit, a rank is a count of bits, and the cost hardly depends on the window.
-Both give the same values, since ranks are whole numbers and quantiles are values of the window.
+All give the same values, since ranks are whole numbers and quantiles are values of the window.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import FloatArray
-from market.ranking import TIE
+from market.ranking import TIE, count_finite
 
 RANK, QUANTILE = range(2)
 _ONE = np.uint64(1)
@@ -65,7 +65,8 @@ def ranks(
 def gather(x: FloatArray, ring: FloatArray, lines: FloatArray, keys: NDArray[np.int64], bits: int) -> None:
     """Lay the last d - 1 values and the new ones side by side, an asset a line, with keys that sort like them.
 
-    `ring` (d - 1, N) holds the older values, oldest first, and is moved on; `lines` and `keys` are (N, d - 1 + rows).
+    `ring` (d - 1, N) holds the older values, oldest first, and is moved on; `lines` are (N, d - 1 + rows), `keys` at
+    least as long.
     A key is a value's bits, made to sort as a whole number, with its place in the last `bits` of them.
     """
     rows, width = x.shape
@@ -83,6 +84,8 @@ def gather(x: FloatArray, ring: FloatArray, lines: FloatArray, keys: NDArray[np.
             if not abs(lines[i, j]) < np.inf:
                 key = np.int64(0x7FFFFFFFFFFFFFFF)
             keys[i, j] = (key & ~mask) | j
+        for j in range(older + rows, keys.shape[1]):
+            keys[i, j] = np.int64(0x7FFFFFFFFFFFFFFF)
     for j in range(older):
         from_new = j + rows - older
         if from_new >= 0:
@@ -97,7 +100,7 @@ def gather(x: FloatArray, ring: FloatArray, lines: FloatArray, keys: NDArray[np.
 def slide(
     lines: FloatArray, keys: NDArray[np.int64], out: FloatArray, bits: int, d: int, level: float, mode: int
 ) -> None:
-    """Rank of the newest, or linear quantile, of each window of `lines` by the order of `keys`, (N, d - 1 + rows)."""
+    """Rank of the newest, or linear quantile, of each window of `lines` (N, d - 1 + rows) by the order of `keys`."""
     width, length = lines.shape
     order = np.empty(length, dtype=np.int64)
     values = np.empty(length, dtype=np.float64)
@@ -145,20 +148,17 @@ def _in_order(
     line: FloatArray, keys: NDArray[np.int64], mask: int, order: NDArray[np.int64], values: FloatArray
 ) -> int:
     """Fill places and values in ascending order; return how many are finite. Keys lack a value's last bits."""
-    count = 0
-    for key in keys:
-        where = key & mask
+    count = count_finite(line)
+    for place in range(count):
+        where = keys[place] & mask
         value = line[where]
-        if not abs(value) < np.inf:
-            break
-        k = count
+        k = place
         while k > 0 and values[k - 1] > value:
             values[k] = values[k - 1]
             order[k] = order[k - 1]
             k -= 1
         values[k] = value
         order[k] = where
-        count += 1
     return count
 
 
@@ -222,3 +222,56 @@ def _following(present: NDArray[np.uint64], place: int) -> int:
         word += 1
         bits = present[word]
     return (word << 6) + _ones((bits & (~bits + _ONE)) - _ONE)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def short_quantiles(
+    x: FloatArray,
+    out: FloatArray,
+    ring: FloatArray,
+    ascending: FloatArray,
+    run: FloatArray,
+    work: FloatArray,
+    clock: NDArray[np.int64],
+    level: float,
+) -> None:
+    """Linear quantile of the last d values, kept in order: each bar one value leaves and one enters, in one sweep.
+
+    `ring` is (d, N); `ascending` is (d + 1, N), its last row infinite. Both start infinite, and hold infinity for NaN.
+    `work` is (3, N).
+    """
+    rows, width = x.shape
+    d = ring.shape[0]
+    entering, leaving, below = work[0], work[1], work[2]
+    spot = level * (d - 1)
+    lower = int(np.floor(spot))
+    upper = min(lower + 1, d - 1)
+    share = spot - lower
+    for row in range(rows):
+        place = clock[0]
+        now, slot, result = x[row], ring[place], out[row]
+        for i in range(width):
+            value = now[i] if now[i] < np.inf else np.inf
+            run[i] = run[i] + 1.0 if now[i] == now[i] else 0.0
+            leaving[i] = slot[i]
+            entering[i] = value
+            slot[i] = value
+            below[i] = -np.inf
+        for k in range(d):
+            here, above = ascending[k], ascending[k + 1]
+            for i in range(width):
+                value, new, old, next_one, last_one = here[i], entering[i], leaving[i], above[i], below[i]
+                # What lies between the two moves up or down by one. All is computed, then chosen: no branches.
+                larger = new if new > value else value
+                rising = larger if larger < next_one else next_one
+                smaller = new if new < value else value
+                falling = smaller if smaller > last_one else last_one
+                rising = value if value < old else rising
+                falling = value if value > old else falling
+                below[i] = value
+                here[i] = rising if new >= old else falling
+        low, high = ascending[lower], ascending[upper]
+        for i in range(width):
+            value = low[i] + share * (high[i] - low[i]) if share > 0.0 else low[i]
+            result[i] = value if run[i] >= d else np.nan
+        clock[0] = place + 1 if place < d - 1 else 0

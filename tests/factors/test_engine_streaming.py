@@ -47,6 +47,7 @@ LONG = ["ts_rank(x, 40)", "ts_argmax(x, 40)", "ts_argmin(x, 40)", "ts_quantile(x
 def test_pieces_and_single_bars_give_the_values_of_the_whole(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Short windows take the ways of long ones too.
     monkeypatch.setattr(implementations, "slides", lambda d, rows: d > 20)
+    monkeypatch.setattr(implementations, "sweeps", lambda d, rows: d <= 20)
     monkeypatch.setattr("factors.lowering.LOOKED_THROUGH", 20)
     expression = read(text, fields=FIELDS)
     panel = messy_panel(11)
