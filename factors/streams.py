@@ -17,6 +17,8 @@ from factors.kernels import cross, elementwise, orders
 from market.panel import BoolArray
 from market.ranking import KeySorter, key_bits, sort_keys
 
+# Bars that are sorted at once, at least and at most.
+_SHORTEST, _LONGEST = 64, 512
 # float64, or float32 for screening.
 Array = NDArray[Any]
 Calls = list[tuple[Callable[..., object], tuple[object, ...]]]
@@ -181,5 +183,6 @@ class Sliding:
 
 def stretch(d: int) -> int:
     """Return how many bars to sort at once with the d before them: few enough to sort fast, enough to be worth it."""
-    shortest, longest = 64, 512
-    return min(max(d, shortest), longest)
+    if d <= _SHORTEST:
+        return _SHORTEST
+    return d if d < _LONGEST else _LONGEST
