@@ -159,7 +159,8 @@ class Sliding:
     @property
     def nbytes(self) -> int:
         """Memory of the older values, and of sorted copies of them with a stretch."""
-        return self.ring.nbytes + 4 * 8 * self.ring.shape[1] * (self.d + stretch(self.d))
+        width = len(self.ring[0]) if len(self.ring) else 0
+        return self.ring.nbytes + 4 * 8 * width * (self.d + stretch(self.d))
 
     def calls(self, args: Sequence[Array], universe: BoolArray, out: Array) -> Calls:
         """Return the calls that gather, sort and slide, for each stretch."""
