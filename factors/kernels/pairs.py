@@ -13,6 +13,7 @@ from market.panel import FloatArray
 
 CORR, COV, BETA = range(3)
 _SNAP = 1e-12
+_LEAST, _MOST = 1e-280, 1e280
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -88,16 +89,28 @@ def _turn(kept: FloatArray, px: FloatArray, py: FloatArray) -> None:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _finish(result: FloatArray, xx: FloatArray, yy: FloatArray, xy: FloatArray, d: int, mode: int) -> None:
+    """From sums about the mean to the statistic."""
+    careful = 0
     for i in range(len(result)):
-        across = max(xx[i], 0.0 * xx[i])
-        along = max(yy[i], 0.0 * yy[i])
-        size = np.sqrt(across) * np.sqrt(along)
-        both = 0.0 * xy[i] if abs(xy[i]) <= _SNAP * size else xy[i]
-        if mode == CORR:
-            value = both / size
-            value = np.sign(value) if abs(value) > 1.0 - _SNAP else value
-        elif mode == COV:
-            value = both / (d - 1)
-        else:
-            value = both / along
-        result[i] = value if abs(value) < np.inf else np.nan
+        # One root of a product is twice as fast as a product of roots, where the product neither over- nor underflows.
+        product = xx[i] * yy[i]
+        careful += 1 if xx[i] > 0.0 and yy[i] > 0.0 and not _LEAST < product < _MOST else 0
+        size = np.sqrt(max(product, 0.0 * product))
+        result[i] = _statistic(xx[i], yy[i], xy[i], size, d, mode)
+    if careful > 0:
+        for i in range(len(result)):
+            size = np.sqrt(max(xx[i], 0.0 * xx[i])) * np.sqrt(max(yy[i], 0.0 * yy[i]))
+            result[i] = _statistic(xx[i], yy[i], xy[i], size, d, mode)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _statistic(xx: float, yy: float, xy: float, size: float, d: int, mode: int) -> float:
+    both = 0.0 * xy if abs(xy) <= _SNAP * size else xy
+    if mode == CORR:
+        value = both / size
+        value = np.sign(value) if abs(value) > 1.0 - _SNAP else value
+    elif mode == COV:
+        value = both / (d - 1)
+    else:
+        value = both / max(yy, 0.0 * yy)
+    return value if abs(value) < np.inf else np.nan

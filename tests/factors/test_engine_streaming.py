@@ -225,6 +225,17 @@ def test_extreme_values_never_become_infinite(name: str) -> None:
     assert not np.isinf(values).any()
 
 
+@pytest.mark.parametrize("size", [1e-100, 1e-140, 1e100, 1e140])
+def test_correlations_of_tiny_and_huge_values(size: float) -> None:
+    """Where the product of two spreads leaves the range of numbers, their roots do not."""
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(0, 1, (40, 12)), rng.normal(0, 1, (40, 12))
+    plain = random_panel(40).with_fields({"x": x, "y": y})
+    scaled = random_panel(40).with_fields({"x": x * size, "y": y * size})
+    expression = read("ts_corr(x, y, 8)", fields=FIELDS)
+    np.testing.assert_allclose(evaluate(expression, scaled).values, evaluate(expression, plain).values, rtol=1e-9)
+
+
 def test_windows_longer_than_the_data_are_missing() -> None:
     panel = random_panel(30)
     for text in ("ts_mean(close, 31)", "ts_rank(close, 5000)", "ts_median(close, 31)", "ts_argmax(close, 100)"):
