@@ -21,6 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import engine_rivals as rivals
 from benchmarks import engine_sections as sections
 from benchmarks.engine_setup import draw_batch, histogram, make_market, rows_of
 
@@ -29,9 +30,9 @@ SECTIONS: dict[str, Callable[[sections.Setting], dict[str, Any]]] = {
     "screen": sections.screen,
     "memory": sections.memory,
     "cold": sections.cold,
-    "peers": sections.peers,
-    "kunquant": sections.kunquant,
-    "worldquant": sections.worldquant,
+    "peers": rivals.peers,
+    "kunquant": rivals.kunquant,
+    "worldquant": rivals.worldquant,
     "live": sections.live,
     "evolving": sections.evolving,
     "scaling": sections.scaling,
