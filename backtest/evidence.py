@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.stats import norm
 
 from backtest import metrics
+from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
 from backtest.scorecard import Scored
 
 EULER_GAMMA = 0.5772156649015329
@@ -30,7 +31,9 @@ class Evidence:
     """The verdict and what it rests on.
 
     `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names
-    what made the result suspicious.
+    what made the result suspicious. `sharpe_error` is the standard error of the per-bar Sharpe ratio over train and
+    validation together, `bars` how many those are, and `min_bars` how many would make the ratio believable at `min_dsr`
+    against the best that luck is expected to show in so many trials (infinite where it is no better).
     """
 
     accepted: bool
@@ -40,6 +43,9 @@ class Evidence:
     psr: float
     trials: int
     audits: tuple[str, ...] = ()
+    sharpe_error: float = float("nan")
+    min_bars: float = float("nan")
+    bars: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
@@ -51,8 +57,8 @@ def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: 
 
     All per bar, not annualised; `kurt` is 3 for a normal. NaN where undefined.
     """
-    spread = 1.0 - skew * sharpe_per_bar + (kurt - 1.0) / 4.0 * sharpe_per_bar**2
-    if n < 2 or not math.isfinite(spread) or spread <= 0:
+    spread = sharpe_variance_factor(sharpe_per_bar, skew, kurt)
+    if n < 2 or not math.isfinite(spread):
         return float("nan")
     return float(norm.cdf((sharpe_per_bar - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
 
@@ -93,16 +99,28 @@ def weigh(scored: Scored, trials: Trials, *, use_gate: bool = True, min_dsr: flo
     skew, kurt = metrics.skewness(returns), metrics.kurtosis(returns)
     dsr = deflated_sharpe(per_bar, n, skew, kurt, floor)
     psr = probabilistic_sharpe(per_bar, 0.0, n, skew, kurt)
+    rejected = Evidence(
+        False,
+        "rejected",
+        (),
+        dsr,
+        psr,
+        trials.count,
+        _audits(scored),
+        sharpe_error=sharpe_standard_error(returns),
+        min_bars=min_track_record(per_bar, skew, kurt, benchmark=expected_max_sharpe(floor), level=min_dsr),
+        bars=n,
+    )
     reasons = _faults(scored, use_gate=use_gate)
     if reasons:
-        return Evidence(False, "rejected", tuple(reasons), dsr, psr, trials.count, _audits(scored))
+        return replace(rejected, reasons=tuple(reasons))
     if not dsr >= min_dsr:
         why = (
             f"after {trials.count} trials on this data its Sharpe ratio may be luck (deflated ratio below {min_dsr:g})"
         )
-        return Evidence(False, "promising", (why,), dsr, psr, trials.count, _audits(scored))
+        return replace(rejected, verdict="promising", reasons=(why,))
     why = f"earns on train and validation after costs, and survives deflation by {trials.count} trials"
-    return Evidence(True, "accepted", (why,), dsr, psr, trials.count, _audits(scored))
+    return replace(rejected, accepted=True, verdict="accepted", reasons=(why,))
 
 
 def _faults(scored: Scored, *, use_gate: bool) -> list[str]:

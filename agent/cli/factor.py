@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import get_args
+import math
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -19,6 +20,9 @@ from agent.cli.common import (
 )
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
+
+if TYPE_CHECKING:
+    from backtest.evidence import Evidence
 
 
 @click.command()
@@ -130,9 +134,20 @@ def evaluate_factor(
     print_scorecard(card.to_dict(), gated=study.exposures is not None)
     if study.exposures is None:
         out.print("No gate: train one with `alphaglow gate train`.")
+    out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
     out.print(
         f"[bold]{evidence.verdict}[/bold] over {trials.count} trials: {'; '.join(evidence.reasons)}", soft_wrap=True
     )
+
+
+def record_sentence(evidence: Evidence, bars_per_year: float) -> str:
+    """Say how exact the Sharpe ratio is, and how long a record would make it believable."""
+    error = number(evidence.sharpe_error * math.sqrt(bars_per_year))
+    if math.isfinite(evidence.min_bars):
+        enough = f"{evidence.min_bars:,.0f} bars like these would make it believable"
+    else:
+        enough = "no number of such bars would make it believable"
+    return f"Sharpe ratio a year +- {error} (one standard error); {evidence.bars:,} bars were weighed, {enough}"
 
 
 _ROWS: tuple[tuple[str, str, int, bool], ...] = (

@@ -18,7 +18,7 @@ def kb() -> None:
 
 @kb.command("list")
 @click.option("--run", "run_id", help="Only this run.")
-@click.option("--all", "everything", is_flag=True, help="Also attempts that could not be scored.")
+@click.option("--all", "everything", is_flag=True, help="Also attempts that were sorted out.")
 @click.option("--library", is_flag=True, help="The published factors instead.")
 @json_option
 @click.pass_context
@@ -50,7 +50,10 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
         ]
         out.print(table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
-        out.print(table("Factors, figures of the train split", columns, factor_rows(attempts), left=3))
+        listed = [a for a in attempts if everything or a.stage != "screen"]
+        out.print(table("Factors, figures of the train split", columns, factor_rows(listed), left=3))
+        if len(listed) < len(attempts):
+            out.print(f"{len(attempts) - len(listed)} left at their quick score are not shown (--all shows them)")
         if everything:
             rest = [
                 [str(a.id), verdict_of(a), a.text, (a.message or "").splitlines()[0] if a.message else ""]
