@@ -6,11 +6,13 @@ All Sharpe ratios are per bar, not annualised, and kurtosis is 3 for a normal.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
-from scipy.stats import false_discovery_control, norm, rankdata
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control, norm
 
 from backtest import metrics
 from market.errors import InputError
@@ -82,50 +84,77 @@ class Overfitting:
     bars: int
 
 
-def overfitting(returns: FloatArray, *, blocks: int = _BLOCKS) -> Overfitting:
-    """Return the probability of backtest overfitting by combinatorially symmetric cross-validation.
+@dataclass(frozen=True, eq=False)
+class BlockSums:
+    """Sums of one factor's returns, and of their squares, over the blocks that time is cut into."""
 
-    Bailey, Borwein, López de Prado & Zhu 2017. Time is cut into `blocks`, and every way of choosing half of them is a
-    split.
+    sums: FloatArray
+    squares: FloatArray
 
-    Parameters
-    ----------
-    returns
-        (T, factors) net returns per bar; bars where any is NaN are left out.
+
+def block_edges(bars: int, blocks: int = _BLOCKS) -> NDArray[np.int64]:
+    """Return where blocks begin and the last one ends.
 
     Raises
     ------
     InputError
-        For fewer than two factors, an odd number of blocks, or fewer than two bars a block.
+        For an odd number of blocks, or fewer than two bars a block.
     """
-    known = returns[np.isfinite(returns).all(axis=1)]
-    bars, factors = known.shape
-    if factors < 2:
-        raise InputError("overfitting is about choosing: it needs two factors or more")
     if blocks % 2 or blocks < 2:
         raise InputError(f"time is cut into an even number of blocks, not {blocks}")
     if bars < 2 * blocks:
         raise InputError(f"{bars} bars are too few for {blocks} blocks", "use more bars or fewer blocks")
-    edges = np.linspace(0, bars, blocks + 1).astype(int)
-    parts = [known[a:b] for a, b in pairwise(edges)]
-    # A half's Sharpe ratios follow from sums over its blocks.
-    sums = np.stack([part.sum(axis=0) for part in parts])
-    squares = np.stack([(part**2).sum(axis=0) for part in parts])
-    sizes = np.array([len(part) for part in parts], dtype=np.float64)
-    chosen = np.zeros((math.comb(blocks, blocks // 2), blocks))
-    for row, pick in enumerate(combinations(range(blocks), blocks // 2)):
-        chosen[row, list(pick)] = 1.0
-    inside, outside = (_sharpes(half, sums, squares, sizes) for half in (chosen, 1.0 - chosen))
-    best = inside.argmax(axis=1)
-    rows = np.arange(len(chosen))
-    places = rankdata(outside, axis=1)[rows, best] / (factors + 1)
-    return Overfitting(
-        probability=float(np.mean(places <= 0.5)),
-        loss=float(np.mean(outside[rows, best] < 0.0)),
-        splits=len(chosen),
-        factors=factors,
-        bars=bars,
-    )
+    return np.linspace(0, bars, blocks + 1).astype(np.int64)
+
+
+def block_sums(returns: FloatArray, edges: NDArray[np.int64]) -> BlockSums:
+    """Sum a factor's returns (T,), none of them NaN, over blocks."""
+    starts = edges[:-1]
+    return BlockSums(np.add.reduceat(returns, starts), np.add.reduceat(returns**2, starts))
+
+
+def overfitting(returns: FloatArray, *, blocks: int = _BLOCKS) -> Overfitting:
+    """Return the probability of backtest overfitting of (T, factors) net returns per bar; see `overfitting_of`.
+
+    Bars where any return is NaN are left out.
+    """
+    known = returns[np.isfinite(returns).all(axis=1)]
+    edges = block_edges(len(known), blocks)
+    return overfitting_of([block_sums(column, edges) for column in known.T], edges)
+
+
+def overfitting_of(factors: Sequence[BlockSums], edges: NDArray[np.int64]) -> Overfitting:
+    """Return the probability of backtest overfitting by combinatorially symmetric cross-validation.
+
+    Bailey, Borwein, López de Prado & Zhu 2017: every way of choosing half of the blocks is a split, and what is best on
+    one half is looked up on the other. Sharpe ratios of halves follow from sums over blocks, so any number of factors
+    may be weighed.
+
+    Raises
+    ------
+    InputError
+        For fewer than two factors.
+    """
+    if len(factors) < 2:
+        raise InputError("overfitting is about choosing: it needs two factors or more")
+    sums = np.stack([factor.sums for factor in factors], axis=1)
+    squares = np.stack([factor.squares for factor in factors], axis=1)
+    sizes = np.diff(edges).astype(np.float64)
+    blocks = len(sizes)
+    picks = list(combinations(range(blocks), blocks // 2))
+    below, lost = 0, 0
+    # A few million Sharpe ratios at a time.
+    step = max(1, 2_000_000 // len(factors))
+    for first in range(0, len(picks), step):
+        half = np.zeros((len(picks[first : first + step]), blocks))
+        for row, pick in enumerate(picks[first : first + step]):
+            half[row, list(pick)] = 1.0
+        inside, outside = (_sharpes(side, sums, squares, sizes) for side in (half, 1.0 - half))
+        best = outside[np.arange(len(half)), inside.argmax(axis=1)][:, None]
+        rank = (outside < best).sum(axis=1) + 0.5 * ((outside == best).sum(axis=1) + 1)
+        below += int(np.sum(rank / (len(factors) + 1) <= 0.5))
+        lost += int(np.sum(best < 0.0))
+    return Overfitting(below / len(picks), lost / len(picks), len(picks), len(factors), int(edges[-1]))
 
 
 def _sharpes(half: FloatArray, sums: FloatArray, squares: FloatArray, sizes: FloatArray) -> FloatArray:

@@ -162,6 +162,14 @@ class QuickScorer:
             costs.borrow_bp_year * 1e-4 / target.panel.bars_per_year,
         )
 
+    def net(self, part: slice) -> FloatArray:
+        """Return the net returns of a segment's decisions, without the two that are paid beyond it."""
+        return self._series[NET, part.start : part.stop - 2].copy()
+
+    def gross(self, part: slice) -> FloatArray:
+        """Return the returns before costs; see `net`."""
+        return self._series[GROSS, part.start : part.stop - 2].copy()
+
     def result(self, part: slice) -> QuickScore:
         """Return the figures of a segment; its last two decisions are paid beyond it and left out."""
         paid = slice(part.start, part.stop - 2)

@@ -1,4 +1,4 @@
-"""`alphaglow kb list|show|lessons|export`."""
+"""`alphaglow kb list|show|lessons|luck|export`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import json_option, number, print_json, stdout, table, workspace_of
+from agent.cli.common import json_option, number, print_json, progress_bar, stdout, table, workspace_of
 from agent.cli.tables import factor_rows, verdict_of
 from market.errors import InputError
 
@@ -103,6 +103,56 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         reasons = attempt.evaluation.evidence.get("reasons", [])
         told = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
         out.print(f"{verdict_of(attempt)}: {told}", soft_wrap=True)
+
+
+@kb.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--top", default=20, show_default=True, type=click.IntRange(min=0), help="Factors to list.")
+@json_option
+@click.pass_context
+def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
+    """Weigh the factors of RUN together: false discoveries, and overfitting by choosing the best.
+
+    Figures are of the train split, net of costs and without the gate.
+    """
+    from agent.luck import DISCOVERY, weigh_run
+    from agent.screening import require_cross_section
+    from agent.study import open_study
+
+    workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        run = knowledge.get_run(run_id)
+        study = open_study(workspace.load_panel(str(run.config["data"])), workspace.settings)
+        if study.dataset != run.panel_id:
+            raise InputError(f"the data {run.config['data']} changed since run {run.id}", "restore it, or mine it anew")
+        require_cross_section(study)
+        attempts = knowledge.attempts(run_id=run.id)
+    with progress_bar() as bar:
+        task = bar.add_task("evaluating", total=None)
+        found = weigh_run(attempts, study, show=lambda done, of: bar.update(task, completed=done, total=of))
+    if as_json:
+        print_json(found.to_dict())
+        return
+    out = stdout()
+    rows = [
+        [f.factor_id[7:17], f.text, number(f.sharpe_net), number(f.p_value, 4), number(f.q_value, 4)]
+        for f in found.factors[:top]
+    ]
+    out.print(
+        table(f"Factors of run {run.id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
+    )
+    out.print(
+        f"{found.tried} scored factors over {found.bars:,} bars; {found.discoveries} have a q-value below "
+        f"{DISCOVERY:g}; before costs, the best of {found.tried} without skill is expected at a Sharpe ratio of "
+        f"{number(found.expected_best)}",
+        soft_wrap=True,
+    )
+    if found.chosen is not None:
+        out.print(
+            f"the best on one half of train is below the median of the other half in {found.chosen.probability:.0%} of "
+            f"{found.chosen.splits:,} splits (PBO), and loses there in {found.chosen.loss:.0%}",
+            soft_wrap=True,
+        )
 
 
 @kb.command()

@@ -1,0 +1,73 @@
+"""A run's factors weighed together: every scored one counts, and the figures are those of their returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import false_discovery_control
+
+from agent.knowledge.store import KnowledgeBase
+from agent.luck import weigh_run
+from agent.screening import Screening, draw_texts, run_screening
+from agent.settings import Settings
+from agent.study import Study, open_study, read_expression
+from backtest import metrics
+from backtest.engine import run_backtest
+from backtest.luck import overfitting
+from factors.engine import evaluate
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.synth import SynthSpec, make_market
+from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+
+
+def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> None:
+    market = make_market(SynthSpec(bars=2000)).panel
+    study: Study = open_study(market, Settings())
+    with KnowledgeBase.open(tmp_path / "knowledge.db") as knowledge:
+        knowledge.register_dataset(market)
+        record = knowledge.create_run(study.dataset, {"kind": "screen"}, 0)
+        texts = [*draw_texts(study, 25, 4), "close +"]
+        run_screening(Screening(study, knowledge, record, texts, keep=2))
+        attempts = knowledge.attempts(run_id=record.id)
+        with pytest.raises(InputError, match="no scored factors"):
+            weigh_run([], study)
+    found = weigh_run(attempts, study)
+    train = study.split.train
+    series = []
+    for factor in found.factors:
+        expression = read_expression(factor.text, study, dialect="native")
+        assert isinstance(expression, Expression)
+        plain = run_backtest(evaluate(expression, study.panel).values, study.panel, study.spec)
+        if isinstance(plain, Rejection):
+            # It ranks nothing, holds nothing and earns nothing.
+            series.append(np.zeros(found.bars))
+            assert np.isnan(factor.sharpe_net)
+            continue
+        series.append(plain.net[train.start : train.stop - 2])
+        assert factor.sharpe_net == pytest.approx(metrics.sharpe(series[-1], study.panel.bars_per_year), nan_ok=True)
+    assert found.tried == len(found.factors) == sum(a.evaluation is not None for a in attempts)
+    p_values = np.array([factor.p_value for factor in found.factors])
+    known = np.isfinite(p_values)
+    q = np.array([factor.q_value for factor in found.factors])
+    np.testing.assert_allclose(q[known], false_discovery_control(p_values[known]))
+    assert found.chosen is not None
+    whole = overfitting(np.stack(series, axis=1))
+    assert found.chosen.probability == pytest.approx(whole.probability)
+    assert found.chosen.loss == pytest.approx(whole.loss)
+
+
+def test_luck_from_the_command_line(
+    home: Path,  # noqa: F811 - the fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screened = as_json(capsys, "screen", "--random", "12", "--keep", "1", "--data", "toy")
+    found = as_json(capsys, "kb", "luck", screened["run"])
+    assert found["tried"] == len(found["factors"])
+    assert found["chosen"]["splits"] == 12_870
+    code, out, err = run(capsys, "kb", "luck", screened["run"], "--top", "3")
+    assert code == 0, err
+    assert "PBO" in out
+    assert "no run" in refused(capsys, "kb", "luck", "nothing")
