@@ -10,6 +10,8 @@ from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
 _FIELD_NS = 0.6
+# To get a byte of memory from the system and fill it.
+_TOUCH_NS = 1.2
 _BYTES = 8
 # Cells (rows x assets) of a piece: 256 KiB of float64; a handful of them fit a core's caches (benchmarks.engine).
 PIECE_CELLS = 32_768
@@ -201,5 +203,5 @@ def work_bytes(root: Node, assets: int, rows: int) -> int:
 def estimate(root: Node, bars: int, assets: int) -> Estimate:
     """Return the work and memory of evaluating `root` on a panel of that shape."""
     cells = bars * assets
-    memory = cells * _BYTES + work_bytes(root, assets, piece_rows(assets))
-    return Estimate(1e-9 * cell_cost(root) * cells, memory)
+    work = work_bytes(root, assets, piece_rows(assets))
+    return Estimate(1e-9 * (cell_cost(root) * cells + _TOUCH_NS * work), cells * _BYTES + work)

@@ -8,7 +8,7 @@ from factors.operators.model import Cost, Operator, row
 
 _cs = partial(row, "cross-section")
 _group = partial(row, "group")
-_SORT = Cost(25.0)
+_SORT = Cost(15.0)
 _SWEEP = Cost(5.0)
 _GROUPED = Cost(25.0)
 _cs_free = partial(row, "cross-section", dimension="ratio", scale_free=(0,))

@@ -13,7 +13,7 @@ _cum = partial(row, "cumulative", reach=ever)
 _SCAN = Cost(4.0)
 _SPREAD = Cost(7.0)
 _SHAPE = Cost(12.0)
-_LOOK = Cost(8.0, 0.3)
+_LOOK = Cost(8.0, 0.6)
 _free = partial(row, "time series", reach=window, dimension="ratio", scale_free=(0,))
 
 
@@ -34,7 +34,7 @@ def _changes() -> list[Operator]:
 
 
 def _statistics() -> list[Operator]:
-    quantile = Cost(40.0, 0.3)
+    quantile = Cost(40.0, 1.3)
     return [
         _ts("ts_sum(x, d)", "sum of the last d values", "the {d}-bar sum of {x}", parity="odd", cost=_SCAN),
         _ts("ts_mean(x, d)", "mean of the last d values", "the {d}-bar mean of {x}", parity="odd", cost=_SCAN),
@@ -47,7 +47,7 @@ def _statistics() -> list[Operator]:
         _free("ts_kurt(x, d)", "excess kurtosis, bias-corrected", "the {d}-bar excess kurtosis of {x}",
             parity="even", least=4, cost=_SHAPE),
         _ts("ts_moment(x, d, k)", "mean of (x - mean)^k over the last d values; k a whole number from 1 to 8",
-            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=Cost(12.0, 0.6),
+            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=Cost(12.0, 0.9),
             check=lambda n: None if n[1] in range(1, 9) else "k is a whole number from 1 to 8"),
         _ts("ts_min(x, d)", "smallest of the last d values", "the {d}-bar low of {x}", cost=_SCAN),
         _ts("ts_max(x, d)", "largest of the last d values", "the {d}-bar high of {x}", cost=_SCAN),
