@@ -10,6 +10,7 @@ same process, in turn with ours; their values are compared with ours first. They
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import time
 import warnings
@@ -63,6 +64,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     Console().print(f"operators of the batch: {histogram(setting.batch)}")
     slow = {"worldquant", "scaling", "real", "windows"} if args.quick else set()
+    missing = [name for name in ("bottleneck", "KunQuant", "polars") if importlib.util.find_spec(name) is None]
+    if missing:
+        console.print(
+            f"without {', '.join(missing)} nothing runs beside peers: pip install -e '.[bench]'", markup=False
+        )
+        slow |= {"peers", "kunquant", "worldquant"}
     figures: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         if name in slow if args.only is None else name not in args.only:
