@@ -13,6 +13,7 @@ from backtest import metrics
 from backtest.evidence import Trials, expected_max_sharpe, probabilistic_sharpe
 from backtest.luck import Overfitting, block_edges, block_sums, overfitting_of, q_values
 from backtest.quick import QuickScorer, prepare_target
+from backtest.scorecard import paid_rows
 from factors.batch import Engine
 from factors.parse import parse
 from factors.tree import Expression
@@ -82,7 +83,8 @@ def weigh_run(
     train = study.split.train
     target = prepare_target(study.panel, study.spec)
     engine = Engine(study.panel, stop=train.stop, threads=threads)
-    bars = train.stop - train.start - 2
+    paid = paid_rows(train)
+    bars = paid.stop - paid.start
     edges = block_edges(bars)
     ratios, gross, p_values, sums = [], [], [], []
     expressions = [_read(a, study) for a in scored.values()]

@@ -20,7 +20,7 @@ from market.ranking import average_ranks
 
 Weighting = Literal["rank", "zscore", "timeseries"]
 MAX_SMALL_UNIVERSE = 10
-_ZSCORE_CAP = 3.0
+ZSCORE_CAP = 3.0
 _SERIES_WINDOW = 240
 # Without an open for this many bars an asset counts as delisted, and the position as settled at its last price.
 DELISTED_AFTER = 48
@@ -122,7 +122,7 @@ def _ic(signal: FloatArray, panel: Panel, spec: BacktestSpec) -> FloatArray:
 def target_weights(signal: FloatArray, spec: BacktestSpec) -> FloatArray:
     """Return (T, N) target weights from a signal, before the gate; 0 where there is no opinion."""
     if spec.weighting == "timeseries":
-        weights = np.clip(causal_zscore(signal, _SERIES_WINDOW), -_ZSCORE_CAP, _ZSCORE_CAP) / _ZSCORE_CAP
+        weights = np.clip(causal_zscore(signal, _SERIES_WINDOW), -ZSCORE_CAP, ZSCORE_CAP) / ZSCORE_CAP
         weights = np.where(np.isfinite(weights), weights, 0.0) / signal.shape[1]
     else:
         weights = _neutral(signal, spec.weighting)
@@ -138,7 +138,7 @@ def _neutral(signal: FloatArray, weighting: str) -> FloatArray:
         centred = np.where(known, raw - mean, 0.0)
         if weighting == "zscore":
             deviation = np.sqrt((centred**2).sum(axis=1, keepdims=True) / np.maximum(count - 1, 1))
-            capped = np.clip(centred / deviation, -_ZSCORE_CAP, _ZSCORE_CAP)
+            capped = np.clip(centred / deviation, -ZSCORE_CAP, ZSCORE_CAP)
             capped = np.where(known & np.isfinite(capped), capped, 0.0)
             centred = np.where(known, capped - capped.sum(axis=1, keepdims=True) / count, 0.0)
         gross = np.abs(centred).sum(axis=1, keepdims=True)

@@ -17,6 +17,7 @@ from backtest import metrics
 from backtest.engine import BacktestSpec, market_returns
 from backtest.ic import forward_returns
 from backtest.quick_kernels import GROSS, IC, NET, PEARSON, SERIES, TURNOVER, mask_outside, score_piece
+from backtest.scorecard import paid_rows
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import KeySorter, average_ranks, key_bits, sort_keys
@@ -164,16 +165,15 @@ class QuickScorer:
 
     def net(self, part: slice) -> FloatArray:
         """Return the net returns of a segment's decisions, without the two that are paid beyond it."""
-        return self._series[NET, part.start : part.stop - 2].copy()
+        return self._series[NET, paid_rows(part)].copy()
 
     def gross(self, part: slice) -> FloatArray:
         """Return the returns before costs; see `net`."""
-        return self._series[GROSS, part.start : part.stop - 2].copy()
+        return self._series[GROSS, paid_rows(part)].copy()
 
     def result(self, part: slice) -> QuickScore:
         """Return the figures of a segment; its last two decisions are paid beyond it and left out."""
-        paid = slice(part.start, part.stop - 2)
-        series = self._series[:, paid]
+        series = self._series[:, paid_rows(part)]
         known = series[IC][np.isfinite(series[IC])]
         pearson = series[PEARSON][np.isfinite(series[PEARSON])]
         deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0

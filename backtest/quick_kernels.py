@@ -6,15 +6,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from backtest.engine import DELISTED_AFTER
+from backtest.engine import DELISTED_AFTER, ZSCORE_CAP
 from backtest.ic import MIN_PAIRS
 from market.panel import BoolArray, FloatArray
-from market.ranking import count_finite, is_clear, ordered, rank_clear, rank_row, ranked
+from market.ranking import count_finite, ordered, rank_row, ranked
 
 # Rows of the series that are written.
 SERIES = 5
 IC, PEARSON, GROSS, NET, TURNOVER = range(SERIES)
-ZSCORE_CAP = 3.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -63,11 +62,7 @@ def score_piece(
         line, ahead = signal[row], forward[row]
         ranks[:] = np.nan
         count = count_finite(line)
-        clear = is_clear(keys[row], count, bits)
-        if clear:
-            rank_clear(keys[row], count, mask, ranks)
-        else:
-            ranked(line, keys[row], bits, columns, values, ranks)
+        clear = ranked(line, keys[row], count, bits, columns, values, ranks)
         common, stuck = _count_common(line, known[row], tradable[row], held[0])
         if plain and common == count and stuck == 0 and count >= MIN_PAIRS:
             figures[:] = sums[:, row]
@@ -276,7 +271,7 @@ def _correlation(x: FloatArray, y: FloatArray, least: float) -> float:
     dust = 1e-24 * count
     if not (max(least, dust * mean_x * mean_x) < xx < np.inf and max(least, dust * mean_y * mean_y) < yy < np.inf):
         return np.nan
-    return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0))
+    return _ratio(xy, xx, yy)
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})

@@ -157,10 +157,10 @@ def _time_rank(at: Layout, n: Sequence[float]) -> Stream:
 def _time_quantile(at: Layout, n: Sequence[float]) -> Stream:
     d = int(n[0])
     if at.live or sweeps(d, at.rows):
-        ascending, ring = at.zeros(d + 1) + np.inf, at.zeros(d) + np.inf
-        state = (ring.astype(at.dtype), ascending.astype(at.dtype), at.zeros(), at.zeros(3), _clock(), float(n[1]))
+        ring, ascending = at.filled(np.inf, d), at.filled(np.inf, d + 1)
+        state = (ring, ascending, at.zeros(), at.zeros(3), _clock(), float(n[1]))
         return Kernel(orders.short_quantiles, state)
-    return Sliding(np.full((int(n[0]) - 1, at.width), np.nan), int(n[0]), float(n[1]), orders.QUANTILE)
+    return Sliding(np.full((d - 1, at.width), np.nan), d, float(n[1]), orders.QUANTILE)
 
 
 def _deviation(at: Layout, n: Sequence[float]) -> Stream:
@@ -177,8 +177,8 @@ def _average(at: Layout, alpha: float, warm: float) -> Stream:
 
 def _cumulative(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
-        level = at.zeros() + (1.0 if mode == recursive.CUM_PRODUCT else 0.0)
-        return Kernel(recursive.cumulative, (level.astype(at.dtype), at.zeros(), mode))
+        level = at.filled(1.0 if mode == recursive.CUM_PRODUCT else 0.0)
+        return Kernel(recursive.cumulative, (level, at.zeros(), mode))
 
     return make
 
@@ -187,7 +187,7 @@ def _aging(kernel: Callable[..., object]) -> Maker:
     """Return the maker of a kernel whose second state counts bars from d on."""
 
     def make(at: Layout, n: Sequence[float]) -> Stream:
-        late = (at.zeros() + n[0]).astype(at.dtype)
+        late = at.filled(n[0])
         state = (late, at.zeros()) if kernel is recursive.since else (at.missing(), late)
         return Kernel(kernel, (*state, int(n[0])))
 

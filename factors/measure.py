@@ -71,11 +71,6 @@ def _field_lookback(name: str) -> int:
     return int(name[3:]) - 1 if name.startswith("adv") and name[3:].isdecimal() else 0
 
 
-def size_of(node: Node) -> int:
-    """Return the number of nodes."""
-    return measure(node).size
-
-
 def numbers_of(call: Call) -> list[float]:
     """Return the values of a call's literal parameters (windows and numbers), in order."""
     return [

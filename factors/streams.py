@@ -33,13 +33,17 @@ class Layout:
     dtype: np.dtype[Any]
     live: bool = False
 
+    def filled(self, value: float, *shape: int) -> Array:
+        """Return copies of a number, in the value type; the last axis is the assets'."""
+        return np.full((*shape, self.width), value, dtype=self.dtype)
+
     def zeros(self, *shape: int) -> Array:
-        """Return zeros of the value type; the last axis is the assets'."""
-        return np.zeros((*shape, self.width), dtype=self.dtype)
+        """Return zeros; see `filled`."""
+        return self.filled(0.0, *shape)
 
     def missing(self, *shape: int) -> Array:
-        """Return NaN of the value type; the last axis is the assets'."""
-        return np.full((*shape, self.width), np.nan, dtype=self.dtype)
+        """Return NaN; see `filled`."""
+        return self.filled(np.nan, *shape)
 
     def constants(self, *values: float) -> Array:
         """Return numbers in the value type, so that arithmetic with them stays in it."""
@@ -175,7 +179,8 @@ class Sliding:
             lines, sorter = memory[length]
             bits = key_bits(length)
             calls += [
-                (orders.gather, (args[0][part], self.ring, lines, sorter.keys, bits)),
+                (orders.gather, (args[0][part], self.ring, lines)),
+                (sort_keys, (lines, sorter.keys, bits)),
                 (sorter.sort, ()),
                 (orders.slide, (lines, sorter.result, out[part], bits, self.d, self.level, self.mode)),
             ]

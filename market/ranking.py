@@ -136,11 +136,18 @@ def sort_keys(x: FloatArray, keys: KeyArray, bits: int) -> None:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def ordered(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: FloatArray) -> int:
-    """Fill columns and values of a row (N,) in ascending order from its sorted keys; return how many are finite."""
+def count_finite(x: FloatArray) -> int:
+    """Return how many values of a row are finite."""
     count = 0
     for i in range(len(x)):
         count += 1 if abs(x[i]) < np.inf else 0
+    return count
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def ordered(x: FloatArray, keys: KeyArray, mask: int, columns: KeyArray, values: FloatArray) -> int:
+    """Fill columns and values of a row (N,) in ascending order from its sorted keys; return how many are finite."""
+    count = count_finite(x)
     for k in range(count):
         column = keys[k] & mask
         value = x[column]
@@ -166,15 +173,6 @@ def rank_row(values: FloatArray, columns: KeyArray, count: int, ranks: FloatArra
         for place in range(start, end):
             ranks[columns[place]] = rank
         start = end
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def count_finite(x: FloatArray) -> int:
-    """Return how many values of a row are finite."""
-    count = 0
-    for i in range(len(x)):
-        count += 1 if abs(x[i]) < np.inf else 0
-    return count
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -220,18 +218,20 @@ def _rank_tied(x: FloatArray, keys: KeyArray, count: int, mask: int, ranks: Floa
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def ranked(x: FloatArray, keys: KeyArray, bits: int, columns: KeyArray, values: FloatArray, ranks: FloatArray) -> int:
-    """Fill average ranks of a row (N,) by column, for finite values only; return their count.
+def ranked(
+    x: FloatArray, keys: KeyArray, count: int, bits: int, columns: KeyArray, values: FloatArray, ranks: FloatArray
+) -> bool:
+    """Fill average ranks of a row (N,) by column, for its `count` finite values only; return whether none tie.
 
     `columns` and `values` are to work in.
     """
     mask = (1 << bits) - 1
-    count = count_finite(x)
-    if is_clear(keys, count, bits):
+    clear = is_clear(keys, count, bits)
+    if clear:
         rank_clear(keys, count, mask, ranks)
     elif not _rank_tied(x, keys, count, mask, ranks):
         rank_row(values, columns, ordered(x, keys, mask, columns, values), ranks)
-    return count
+    return clear
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -244,7 +244,8 @@ def rank_rows(x: FloatArray, keys: KeyArray, out: FloatArray, bits: int, as_shar
     for row in range(rows):
         line = x[row]
         result = out[row]
-        count = ranked(line, keys[row], bits, columns, values, ranks)
+        count = count_finite(line)
+        ranked(line, keys[row], count, bits, columns, values, ranks)
         divisor = count if as_share else 1
         for i in range(width):
             result[i] = ranks[i] / divisor if abs(line[i]) < np.inf else np.nan

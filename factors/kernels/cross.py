@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import BoolArray, FloatArray
-from market.ranking import ordered, ranked, tied
+from market.ranking import count_finite, ordered, ranked, tied
 
 DEMEAN, ZSCORE, MEAN = range(3)
 BUCKET, TOP_BOTTOM = range(2)
@@ -117,7 +117,8 @@ def places(x: FloatArray, keys: NDArray[np.int64], out: FloatArray, bits: int, a
     values = np.empty(width, dtype=x.dtype)
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
-        count = ranked(x[row], keys[row], bits, columns, values, ranks)
+        count = count_finite(x[row])
+        ranked(x[row], keys[row], count, bits, columns, values, ranks)
         for i in range(width):
             if not abs(x[row, i]) < np.inf:
                 out[row, i] = np.nan

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import FloatArray
-from market.ranking import TIE, count_finite
+from market.ranking import TIE, ordered
 
 RANK, QUANTILE = range(2)
 _ONE = np.uint64(1)
@@ -62,30 +62,18 @@ def ranks(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def gather(x: FloatArray, ring: FloatArray, lines: FloatArray, keys: NDArray[np.int64], bits: int) -> None:
-    """Lay the last d - 1 values and the new ones side by side, an asset a line, with keys that sort like them.
+def gather(x: FloatArray, ring: FloatArray, lines: FloatArray) -> None:
+    """Lay the last d - 1 values and the new ones side by side, an asset a line.
 
-    `ring` (d - 1, N) holds the older values, oldest first, and is moved on; `lines` are (N, d - 1 + rows), `keys` at
-    least as long.
-    A key is a value's bits, made to sort as a whole number, with its place in the last `bits` of them.
+    `ring` (d - 1, N) holds the older values, oldest first, and is moved on; `lines` are (N, d - 1 + rows).
     """
     rows, width = x.shape
     older = ring.shape[0]
-    mask = (np.int64(1) << bits) - 1
     for i in range(width):
         for j in range(older):
             lines[i, j] = ring[j, i]
         for row in range(rows):
             lines[i, older + row] = x[row, i]
-    raw = lines.view(np.int64)
-    for i in range(width):
-        for j in range(older + rows):
-            key = raw[i, j] ^ ((raw[i, j] >> 63) & np.int64(0x7FFFFFFFFFFFFFFF))
-            if not abs(lines[i, j]) < np.inf:
-                key = np.int64(0x7FFFFFFFFFFFFFFF)
-            keys[i, j] = (key & ~mask) | j
-        for j in range(older + rows, keys.shape[1]):
-            keys[i, j] = np.int64(0x7FFFFFFFFFFFFFFF)
     for j in range(older):
         from_new = j + rows - older
         if from_new >= 0:
@@ -113,7 +101,7 @@ def slide(
     share = spot - lower
     for i in range(width):
         line = lines[i]
-        count = _in_order(line, keys[i], (1 << bits) - 1, order, values)
+        count = ordered(line, keys[i], (1 << bits) - 1, order, values)
         for k in range(count):
             place[order[k]] = k
         if mode == RANK:
@@ -141,25 +129,6 @@ def slide(
                 here = _select(present, lower)
                 low = values[here]
                 out[row, i] = low + share * (values[_following(present, here)] - low) if share > 0.0 else low
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _in_order(
-    line: FloatArray, keys: NDArray[np.int64], mask: int, order: NDArray[np.int64], values: FloatArray
-) -> int:
-    """Fill places and values in ascending order; return how many are finite. Keys lack a value's last bits."""
-    count = count_finite(line)
-    for place in range(count):
-        where = keys[place] & mask
-        value = line[where]
-        k = place
-        while k > 0 and values[k - 1] > value:
-            values[k] = values[k - 1]
-            order[k] = order[k - 1]
-            k -= 1
-        values[k] = value
-        order[k] = where
-    return count
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -8,7 +8,7 @@ import pytest
 from backtest.engine import BacktestSpec, target_weights
 from factors.drawing import Drawer, draw_expressions
 from factors.engine import evaluate
-from factors.measure import size_of
+from factors.measure import measure
 from factors.novelty import SMALLEST, fingerprint, ranking_core
 from factors.parse import parse
 from factors.printing import to_text
@@ -66,7 +66,7 @@ def test_subtrees_are_all_there_largest_first() -> None:
 
 
 def subtrees(node: Node) -> dict[str, int]:
-    found = {to_text(node): size_of(node)} if isinstance(node, Call) and size_of(node) >= SMALLEST else {}
+    found = {to_text(node): measure(node).size} if isinstance(node, Call) and measure(node).size >= SMALLEST else {}
     if isinstance(node, Call):
         for arg in node.args:
             found |= subtrees(arg)
