@@ -18,10 +18,12 @@ from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
 from agent.study import Study
 from factors.table import prompt_table
+from market.panel import Panel
 
 SHOWN_SUCCESSES = 6
 SHOWN_FAILURES = 6
 SHOWN_BLOCKS = 10
+_NAMED_ASSETS = 40
 _FIGURES = (
     "rank_ic",
     "ic_ir",
@@ -66,9 +68,17 @@ def describe_market(study: Study) -> str:
     return (
         f"{panel.shape[1]} assets, bars of {bar}, {panel.bars_per_year:g} bars a year. "
         f"Positions: {spec.weighting} weights, targets averaged over {spec.holding} bars; a signal at the close of a "
-        f"bar trades at the next open. Costs: {spec.costs.fee_bp + spec.costs.slippage_bp:g} bp of traded notional. "
-        f"Look-back of a factor: at most {study.max_lookback} bars."
+        f"bar trades at the next {spec.fill}"
+        + ("" if spec.rebalance == 1 else f", every {spec.rebalance} bars")
+        + f". Costs: {spec.costs.per_trade * 1e4:g} bp of traded notional. "
+        f"Look-back of a factor: at most {study.max_lookback} bars." + ("" if study.blind else _named(panel))
     )
+
+
+def _named(panel: Panel) -> str:
+    """Say what a blinded prompt hides: names and dates, which a model may remember the fate of."""
+    shown = ", ".join(panel.assets[:_NAMED_ASSETS]) + (", ..." if len(panel.assets) > _NAMED_ASSETS else "")
+    return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 
 def _score(attempt: AttemptRecord) -> float:

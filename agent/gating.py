@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.study import split_of
+from agent.study import narrowed, split_of
 from agent.workspace import Workspace
 from market.panel import Panel
 from market.split import loop_panel
@@ -43,7 +43,13 @@ def train_gate(
         max_rows=settings.gate.max_rows,
         seed=settings.loop.seed,
     )
-    gate = fit_gate(loop_panel(whole, split), split, config, percentile=settings.gate.percentile, progress=progress)
+    gate = fit_gate(
+        loop_panel(narrowed(whole, settings), split),
+        split,
+        config,
+        percentile=settings.gate.percentile,
+        progress=progress,
+    )
     workspace.folder("models")
     save_gate(gate, gate_path(workspace, data_name))
     return gate

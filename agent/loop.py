@@ -16,15 +16,14 @@ from typing import Literal
 from agent.briefing import write_brief
 from agent.briefs import Brief
 from agent.inner import Proposed, propose
-from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict, RunRecord
+from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
 from agent.llm.budget import BudgetReached
 from agent.llm.client import LanguageModel
 from agent.settings import LoopSettings
-from agent.study import Scoring, Study, read_expression, score_expression
-from backtest.evidence import Trials
-from backtest.metrics import sharpe
+from agent.study import Scoring, Study, read_expression
+from agent.weighing import evaluation_of, weigh_expression
 from factors.novelty import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
@@ -180,9 +179,7 @@ def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
     twin = repeated(mine.knowledge, mine.study, expression)
     if twin is not None:
         return twin
-    counted = mine.knowledge.trials(mine.study.dataset)
-    trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
-    return score_expression(expression, mine.study, trials)
+    return weigh_expression(expression, mine.study, mine.knowledge)
 
 
 def repeated(
@@ -199,15 +196,3 @@ def repeated(
     same = twin.canonical == expression.text
     what = "the same factor" if same else f"{twin.canonical}, which ranks assets alike,"
     return Rejection("novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}", "propose another idea")
-
-
-def evaluation_of(scoring: Scoring) -> NewEvaluation:
-    """Return what is recorded of a scored candidate."""
-    # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
-    gross = sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
-    return NewEvaluation(
-        scorecard=scoring.scored.scorecard.to_dict(),
-        evidence=scoring.evidence.to_dict(),
-        sharpe_per_bar=gross,
-        accepted=scoring.evidence.accepted,
-    )

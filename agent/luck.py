@@ -12,7 +12,7 @@ from agent.study import Study
 from backtest import metrics
 from backtest.evidence import Trials, expected_max_sharpe, probabilistic_sharpe
 from backtest.luck import Overfitting, block_edges, block_sums, overfitting_of, q_values
-from backtest.quick import QuickScorer, prepare_target
+from backtest.quick import QuickScorer
 from backtest.scorecard import paid_rows
 from factors.batch import Engine
 from factors.parse import parse
@@ -81,7 +81,7 @@ def weigh_run(
     if not scored:
         raise InputError("the run has no scored factors", "mine or screen some first")
     train = study.split.train
-    target = prepare_target(study.panel, study.spec)
+    target = study.target
     engine = Engine(study.panel, stop=train.stop, threads=threads)
     paid = paid_rows(train)
     bars = paid.stop - paid.start

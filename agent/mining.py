@@ -108,9 +108,8 @@ def start_run(
         "model": model,
         "base_url": request.base_url or settings.llm.base_url,
         "gate": request.gate and checkpoint.is_file(),
+        **settings.rules(),
         "loop": loop.model_dump(),
-        "backtest": settings.backtest.model_dump(),
-        "split": settings.split.model_dump(),
         "budget_usd": request.budget_usd,
         "budget_calls": request.budget_calls,
     }
@@ -165,14 +164,7 @@ def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object],
     """Open the study under the rules that the run recorded, not those of today's settings file."""
     from market.store import load_panel
 
-    settings = Settings.model_validate(
-        {
-            **workspace.settings.model_dump(),
-            "backtest": config["backtest"],
-            "split": config["split"],
-            "loop": {**workspace.settings.loop.model_dump(), "seed": seed},
-        }
-    )
+    settings = workspace.settings.under({**config, "loop": {**workspace.settings.loop.model_dump(), "seed": seed}})
     gate = gate_path(workspace, whole_path.stem) if config["gate"] else None
     if gate is not None and not gate.is_file():
         raise InputError(f"the gate of this run is gone ({gate})", "train it again: alphaglow gate train")

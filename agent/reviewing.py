@@ -27,19 +27,15 @@ from agent.review.data import (
     likelihood_histogram,
 )
 from agent.review.render import render_factor, render_run, write_report
-from agent.settings import Settings
-from agent.study import Scoring, Study, open_study, read_expression, score_expression
+from agent.study import Scoring, Study, open_study, read_expression
+from agent.weighing import weigh_expression
 from agent.workspace import Workspace
-from backtest.engine import run_backtest
-from backtest.evidence import Trials
-from backtest.ic import ic_by_horizon, quantile_returns
+from backtest.engine import trade
 from backtest.placebo import random_gate, volatility_gate
+from backtest.weights import target_weights
 from factors.reading import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
-
-HORIZONS = (1, 2, 4, 8, 12, 24)
-QUANTILES = 5
 
 
 def report_on(
@@ -71,14 +67,7 @@ def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Stud
     config = run.config
     name = data or str(config["data"])
     path = workspace.resolve_data(name)
-    settings = Settings.model_validate(
-        {
-            **workspace.settings.model_dump(),
-            "backtest": config["backtest"],
-            "split": config["split"],
-            "loop": config["loop"],
-        }
-    )
+    settings = workspace.settings.under(config)
     gate = gate_path(workspace, path.stem) if config.get("gate") else None
     study = open_study(workspace.load_panel(name), settings, gate_path=gate)
     if study.dataset != run.panel_id:
@@ -112,17 +101,14 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
     if isinstance(expression, Rejection):
         raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
     stored = attempt.evaluation.evidence if attempt.evaluation else {}
-    counted = knowledge.trials(study.dataset)
-    scoring = score_expression(expression, study, Trials(counted.count, counted.sharpe_variance))
+    scoring = weigh_expression(expression, study, knowledge, recorded=True)
     if isinstance(scoring, Rejection):
         raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
     panel, split = study.panel, study.split
     card = scoring.scored.scorecard.to_dict()
-    values = scoring.signal.values
     run = knowledge.get_run(attempt.run_id)
-    parts = {"train": split.train, "validation": split.validation}
-    horizon = {n: _horizons(values, study, part) for n, part in parts.items()}
-    quantiles = {n: _quantiles(values, study, part) for n, part in parts.items()}
+    profiles = scoring.scored.scorecard.profiles
+    assert profiles is not None
     threshold = study.threshold if study.threshold is not None else float("nan")
     return Review(
         factor_id=record.factor_id,
@@ -135,7 +121,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         validation=_part(card, "validation"),
         times=panel.times,
         equity=_equity(scoring, study),
-        ic=scoring.scored.backtest.ic,
+        ic=scoring.scored.ic,
         turnover=scoring.scored.backtest.turnover,
         train_end=split.train.stop,
         validation_start=split.validation.start,
@@ -155,10 +141,10 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         psr=_figure(stored.get("psr")),
         trials=_count(stored.get("trials")),
         gate_exposure=_mean_exposure(study),
-        ic_by_horizon=horizon["train"],
-        ic_by_horizon_validation=horizon["validation"],
-        quantile_returns=quantiles["train"],
-        quantile_returns_validation=quantiles["validation"],
+        profiles=profiles,
+        gates=scoring.evidence.gates,
+        openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
+        rules=_rules(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
 
@@ -172,13 +158,20 @@ def _mean_exposure(study: Study) -> FloatArray | None:
     return total
 
 
-def _horizons(values: FloatArray, study: Study, part: slice) -> dict[int, float]:
-    means = ic_by_horizon(values[part], study.panel.rows(part.start, part.stop), HORIZONS)
-    return {int(h): float(v) for h, v in means.items()}
-
-
-def _quantiles(values: FloatArray, study: Study, part: slice) -> list[float]:
-    return [float(v) for v in quantile_returns(values[part], study.panel.rows(part.start, part.stop), q=QUANTILES)]
+def _rules(study: Study) -> str:
+    """Say how positions were taken, filled and paid."""
+    spec = study.spec
+    words = [
+        f"{spec.weighting} weights",
+        f"filled at the next {spec.fill}",
+        "rebalanced every bar" if spec.rebalance == 1 else f"rebalanced every {spec.rebalance} bars",
+        f"{spec.costs.per_trade * 1e4:g} bp of traded notional",
+    ]
+    if spec.holding > 1:
+        words.append(f"targets averaged over {spec.holding} bars")
+    if spec.costs.capital > 0:
+        words.append(f"impact on a capital of {spec.costs.capital:,.0f}")
+    return ", ".join(words)
 
 
 def _equity(scoring: Scoring, study: Study) -> dict[str, FloatArray]:
@@ -192,10 +185,12 @@ def _equity(scoring: Scoring, study: Study) -> dict[str, FloatArray]:
         "vol_gate": volatility_gate(study.panel, study.exposures),
         "random_gate": random_gate(study.exposures, rng),
     }
+    target = study.target
+    signal = np.where(study.panel.universe, scoring.signal.values, np.nan)
+    targets = target_weights(signal, study.spec, target.tape.volatility, target.groups)
     for name, gate in placebos.items():
-        result = run_backtest(scoring.signal.values, study.panel, study.spec, gate)
-        if not isinstance(result, Rejection):
-            series[name] = compound(result.net)
+        result = trade(targets, target.tape, study.spec, gate, bars_per_year=study.panel.bars_per_year)
+        series[name] = compound(result.net)
     return series
 
 

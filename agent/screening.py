@@ -13,17 +13,21 @@ import numpy as np
 
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.loop import Outcome, evaluation_of, message_of, repeated
-from agent.study import Scoring, Study, read_expression, score_expression
+from agent.loop import Outcome, message_of, repeated
+from agent.study import Scoring, Study, read_expression
+from agent.weighing import evaluation_of, weigh_expression
 from backtest.engine import MAX_SMALL_UNIVERSE
-from backtest.evidence import Evidence, Trials
-from backtest.quick import QuickScore, QuickScorer, prepare_target
+from backtest.evidence import Evidence
+from backtest.luck import sketch_of
+from backtest.policy import Policy, TrainFigures, train_gates
+from backtest.quick import QuickScore, QuickScorer
 from backtest.scorecard import Scorecard, unscored_segment
 from factors.batch import Engine
 from factors.drawing import Drawer
 from factors.measure import measure
 from factors.tree import Expression
 from market.errors import InputError, Rejection
+from market.panel import FloatArray
 from market.split import Split
 
 _WRITE_EVERY = 100
@@ -61,22 +65,15 @@ class _Passed:
     slot: int
     expression: Expression
     quick: QuickScore
+    sketch: FloatArray
 
 
 def require_cross_section(study: Study) -> None:
-    """Refuse what has no quick score.
-
-    Raises
-    ------
-    InputError
-        For time-series weighting, or too few assets for a cross-section.
-    """
-    if study.spec.weighting == "timeseries":
-        raise InputError("screening is cross-sectional", 'set weighting = "rank" in alphaglow.toml [backtest]')
-    if study.panel.shape[1] <= MAX_SMALL_UNIVERSE:
+    """Refuse, as an `InputError`, to rank too few assets against one another."""
+    if study.spec.is_cross_sectional and study.panel.shape[1] <= MAX_SMALL_UNIVERSE:
         raise InputError(
-            f"screening ranks assets against one another: {study.panel.shape[1]} are too few",
-            f"use more than {MAX_SMALL_UNIVERSE} assets, or mine them as time series",
+            f"ranking assets against one another needs more than {study.panel.shape[1]} of them",
+            f'use more than {MAX_SMALL_UNIVERSE}, or set weighting = "timeseries" in alphaglow.toml [backtest]',
         )
 
 
@@ -114,7 +111,7 @@ def run_screening(screening: Screening) -> Outcome:
 def _quick(screening: Screening) -> list[_Passed] | None:
     """Quick-score what is not recorded; record what fails, return what passes, or None when stopped."""
     study, knowledge = screening.study, screening.knowledge
-    target = prepare_target(study.panel, study.spec)
+    target = study.target
     train = study.split.train
     engine = Engine(
         study.panel,
@@ -149,11 +146,12 @@ def _quick(screening: Screening) -> list[_Passed] | None:
             unwritten.append(_attempt(screening, slot, text, outcome.expression, outcome.result))
             continue
         quick = outcome.result.result(train)
-        reason = failure(quick, gated=study.exposures is not None)
+        one = _Passed(slot, outcome.expression, quick, sketch_of(outcome.result.gross(train)))
+        reason = failure(quick, study.policy, gated=study.exposures is not None)
         if reason is None:
-            passed.append(_Passed(slot, outcome.expression, quick))
+            passed.append(one)
         else:
-            unwritten.append(_screened(screening, slot, outcome.expression, quick, reason))
+            unwritten.append(_screened(screening, one, reason))
         if len(unwritten) >= _WRITE_EVERY:
             knowledge.record_attempts(unwritten)
             unwritten.clear()
@@ -171,19 +169,16 @@ def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejec
     return repeated(screening.knowledge, screening.study, expression) or expression
 
 
-def failure(quick: QuickScore, *, gated: bool) -> str | None:
+def failure(quick: QuickScore, policy: Policy, *, gated: bool) -> str | None:
     """Return why a quick score on train rules a factor out, or None.
 
-    The rules are those of `backtest.evidence.weigh` that train alone can decide. With a gate, what a factor earns
-    is only known from its scorecard.
+    The gates are those of the admission policy that train alone can decide. With a regime gate, what a factor earns is
+    only known from its scorecard.
     """
-    if not np.isfinite(quick.rank_ic):
-        return "no bar of train has enough values to rank"
-    if quick.rank_ic < 0:
-        return "it predicts with the wrong sign on train: negate it"
-    if not gated and not quick.sharpe_net > 0:
-        return "costs eat what it earns on train" if quick.sharpe_gross > 0 else "it earns nothing on train"
-    return None
+    traded = float("nan") if gated else quick.sharpe_net
+    figures = TrainFigures(quick.rank_ic, quick.ic_tstat, quick.coverage, quick.sharpe_gross, traded)
+    failed = next((gate for gate in train_gates(figures, policy) if not gate.passed), None)
+    return None if failed is None else failed.words[0]
 
 
 def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
@@ -192,16 +187,12 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
     chosen = {one.slot for one in best[: screening.keep]}
     others = [one for one in passed if one.slot not in chosen]
     reason = f"it passed its quick score, but is not among the best {screening.keep}"
-    screening.knowledge.record_attempts(
-        [_screened(screening, one.slot, one.expression, one.quick, reason) for one in others]
-    )
+    screening.knowledge.record_attempts([_screened(screening, one, reason) for one in others])
     for number, one in enumerate(best[: screening.keep]):
         if screening.stop():
             return "interrupted"
         screening.show("scorecards", number, len(chosen))
-        counted = screening.knowledge.trials(screening.study.dataset)
-        trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
-        result = score_expression(one.expression, screening.study, trials)
+        result = weigh_expression(one.expression, screening.study, screening.knowledge)
         attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)
         screening.knowledge.record_attempt(attempt)
     return "finished"
@@ -225,9 +216,9 @@ def _attempt(
     )
 
 
-def _screened(screening: Screening, slot: int, expression: Expression, quick: QuickScore, reason: str) -> NewAttempt:
+def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
     """Return the attempt of a factor that is left at its quick score."""
-    study = screening.study
+    study, quick, expression = screening.study, one.quick, one.expression
     card = quick_scorecard(quick, study)
     evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
     year = study.panel.bars_per_year
@@ -236,12 +227,13 @@ def _screened(screening: Screening, slot: int, expression: Expression, quick: Qu
         evidence=evidence.to_dict(),
         sharpe_per_bar=quick.sharpe_gross / float(np.sqrt(year)),
         accepted=False,
+        sketch=one.sketch,
     )
     return NewAttempt(
         run_id=screening.run.id,
         round=ROUND,
-        slot=slot,
-        text=screening.texts[slot],
+        slot=one.slot,
+        text=screening.texts[one.slot],
         canonical=expression.text,
         factor_id=expression.id,
         stage="screen",
@@ -256,7 +248,9 @@ def quick_scorecard(quick: QuickScore, study: Study) -> Scorecard:
         unscored_segment(study.panel, split.train),
         n_bars=quick.n_bars,
         rank_ic=quick.rank_ic,
+        ic=quick.ic,
         ic_ir=quick.ic_ir,
+        ic_tstat=quick.ic_tstat,
         sharpe_gross=quick.sharpe_gross,
         sharpe_net=quick.sharpe_net,
         turnover=quick.turnover,
@@ -269,5 +263,7 @@ def quick_scorecard(quick: QuickScore, study: Study) -> Scorecard:
         bars_per_year=study.panel.bars_per_year,
         weighting=spec.weighting,
         holding=spec.holding,
-        cost_bp=spec.costs.fee_bp + spec.costs.slippage_bp,
+        cost_bp=spec.costs.per_trade * 1e4,
+        fill=spec.fill,
+        rebalance=spec.rebalance,
     )

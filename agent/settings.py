@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from backtest.costs import PRESETS
+from backtest.policy import GATES
 from market.errors import InputError
+
+# What a run records of the settings it scored under.
+RULES = ("backtest", "universe", "admission", "split", "loop")
 
 
 class _Section(BaseModel):
@@ -16,13 +23,70 @@ class _Section(BaseModel):
 
 
 class BacktestSettings(_Section):
-    """How a signal is turned into positions and what trading costs (basis points of traded notional)."""
+    """How a signal is turned into positions and what trading costs; see `backtest.spec` and `backtest.costs`."""
 
-    weighting: Literal["rank", "zscore", "timeseries"] = "rank"
+    weighting: Literal["rank", "zscore", "quantile", "long_only", "timeseries"] = "rank"
     holding: int = Field(default=1, ge=1, le=10_000, description="bars over which targets are averaged")
+    fill: Literal["open", "close"] = "open"
+    rebalance: int = Field(default=1, ge=1, le=100_000)
+    band: float = Field(default=0.0, ge=0, lt=1)
+    max_weight: float = Field(default=1.0, gt=0, le=1)
+    quantiles: int = Field(default=5, ge=2, le=100)
+    group_neutral: str = Field(default="", description="a group of the language, such as sector or liquidity_group")
+    volatility_scaled: bool = False
+    kelly: float = Field(default=0.0, ge=0, le=1)
+    max_leverage: float = Field(default=1.0, gt=0, le=100)
+    max_risk: float | None = Field(default=None, gt=0)
+    delisting_return: float = Field(default=0.0, ge=-1, le=1)
+    preset: str = ""
     fee_bp: float = Field(default=5.0, ge=0, le=1000)
+    maker_bp: float = Field(default=0.0, ge=-100, le=1000)
+    maker_share: float = Field(default=0.0, ge=0, le=1)
     slippage_bp: float = Field(default=5.0, ge=0, le=1000)
     borrow_bp_year: float = Field(default=0.0, ge=0, le=100_000)
+    impact: float = Field(default=1.0, ge=0, le=100)
+    capital: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_by_preset(cls, raw: object) -> object:
+        """Take from the preset what is not said; every other figure stands as it was written."""
+        if not isinstance(raw, dict) or not raw.get("preset"):
+            return raw
+        name = raw["preset"]
+        if name not in PRESETS:
+            raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        return {**PRESETS[name], **raw}
+
+
+class UniverseSettings(_Section):
+    """Which assets count at a bar, by the money they traded before it."""
+
+    top: int = Field(default=0, ge=0, description="the most liquid so many; 0: all")
+    least_money: float = Field(default=0.0, ge=0, description="a day; 0: any")
+    days: float = Field(default=30.0, gt=0)
+    refresh_days: float = Field(default=7.0, gt=0)
+
+
+class AdmissionSettings(_Section):
+    """The gates that admit a factor, in order, and where their bars are; see `backtest.policy`."""
+
+    gates: tuple[str, ...] = GATES
+    max_overlap: float = Field(default=1.0, gt=0, le=1)
+    min_coverage: float = Field(default=0.1, ge=0, le=1)
+    max_correlation: float = Field(default=0.7, gt=0, le=1)
+    min_ic_t: float = 3.0
+    min_kept: float = Field(default=0.25, ge=0, le=1)
+    min_sharpe: float = 0.0
+    min_dsr: float = Field(default=0.95, gt=0, lt=1)
+
+    @field_validator("gates")
+    @classmethod
+    def _known(cls, gates: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in gates if name not in GATES]
+        if unknown or len(set(gates)) < len(gates):
+            raise ValueError(f"each at most once, among {', '.join(GATES)}; not {', '.join(unknown) or 'twice'}")
+        return gates
 
 
 class SplitSettings(_Section):
@@ -51,7 +115,7 @@ class LoopSettings(_Section):
     turns: int = Field(default=3, ge=1, le=20)
     concurrency: int = Field(default=4, ge=1, le=256)
     seed: int = Field(default=7, ge=0)
-    min_dsr: float = Field(default=0.95, gt=0, lt=1)
+    blind: bool = Field(default=True, description="no asset names and no dates in prompts")
     strict: bool = Field(default=False, description="refuse quantities that do not fit, added or compared")
     max_seconds: float = Field(default=60.0, gt=0, description="of one core, estimated, for one factor's values")
     max_gigabytes: float = Field(default=4.0, gt=0, description="estimated, for one factor's values")
@@ -63,6 +127,7 @@ class LlmSettings(_Section):
     model: str = ""
     base_url: str = ""
     timeout_s: float = Field(default=120.0, gt=0)
+    knowledge_cutoff: date | None = Field(default=None, description="last day that the model may have read about")
 
 
 class Price(_Section):
@@ -76,11 +141,22 @@ class Settings(_Section):
     """The whole of `alphaglow.toml`."""
 
     backtest: BacktestSettings = BacktestSettings()
+    universe: UniverseSettings = UniverseSettings()
+    admission: AdmissionSettings = AdmissionSettings()
     split: SplitSettings = SplitSettings()
     gate: GateSettings = GateSettings()
     loop: LoopSettings = LoopSettings()
     llm: LlmSettings = LlmSettings()
     prices: dict[str, Price] = {}
+
+    def rules(self) -> dict[str, object]:
+        """Return the sections that decide what a factor scores; a run records them."""
+        return {name: getattr(self, name).model_dump(mode="json") for name in RULES}
+
+    def under(self, config: Mapping[str, object]) -> Settings:
+        """Return these settings with the rules that a run recorded in the place of today's."""
+        recorded = {name: config[name] for name in RULES if name in config}
+        return Settings.model_validate({**self.model_dump(), **recorded})
 
 
 def load_settings(path: Path) -> Settings:
@@ -103,13 +179,56 @@ DEFAULT_TOML = """\
 # alphaglow workspace. Every setting is optional; the values below are the defaults.
 
 [backtest]
-# rank or zscore: dollar-neutral cross-section, gross 1. timeseries: each asset on its own.
+# rank, zscore: dollar-neutral, gross 1. quantile: top against bottom. long_only: the top. timeseries: each asset alone.
 weighting = "rank"
 # Targets are averaged over this many bars: more means slower trading and lower costs.
 holding = 1
-fee_bp = 5.0
-slippage_bp = 5.0
-borrow_bp_year = 0.0
+# Decisions at a bar's close are filled at the next bar's open or close.
+fill = "open"
+# Trade every so many bars; only what is further from its target than the band; no position above max_weight.
+rebalance = 1
+band = 0.0
+max_weight = 1.0
+# For quantile and long_only.
+quantiles = 5
+# Positions neutral within groups, such as "sector" or "liquidity_group"; divided by their volatility.
+group_neutral = ""
+volatility_scaled = false
+# Size of the book: 0 is fixed, 0.5 is half-Kelly of its own record, up to max_leverage.
+kelly = 0.0
+max_leverage = 1.0
+# max_risk = 0.002   # largest position times its volatility a bar
+# What a position earns over its last price when its asset ceases to trade; -1.0 is all lost.
+delisting_return = 0.0
+# A venue's costs: binance_spot, binance_perp, bybit_spot, bybit_perp, okx_perp, coinbase_spot, us_equity,
+# us_equity_small. What is said below takes its place; without either, it is what stands there.
+preset = ""
+# fee_bp = 5.0
+# maker_bp = 0.0
+# maker_share = 0.0
+# slippage_bp = 5.0
+# borrow_bp_year = 0.0
+# Square-root impact: coefficient, and the capital that trades (0: too small to move a price).
+impact = 1.0
+capital = 0.0
+
+[universe]
+# The most liquid so many assets, and least money traded a day, by the last days, told anew every refresh_days; 0: all.
+top = 0
+least_money = 0.0
+days = 30.0
+refresh_days = 7.0
+
+[admission]
+# The gates in order, and their bars.
+gates = ["novelty", "sanity", "train_ic", "validation", "net_sharpe", "dsr"]
+max_overlap = 1.0
+min_coverage = 0.1
+max_correlation = 0.7
+min_ic_t = 3.0
+min_kept = 0.25
+min_sharpe = 0.0
+min_dsr = 0.95
 
 [split]
 # What train and validation leave over is the holdout. It is never shown to the loop.
@@ -130,7 +249,8 @@ candidates = 8
 turns = 3
 concurrency = 4
 seed = 7
-min_dsr = 0.95
+# No asset names and no dates in prompts: a model may remember what happened then.
+blind = true
 # Refuse, and not only warn of, quantities that do not fit: close + volume.
 strict = false
 # What one factor may cost, by its estimate, before it is refused.
@@ -141,6 +261,7 @@ max_gigabytes = 4.0
 model = ""
 base_url = ""
 timeout_s = 120.0
+# knowledge_cutoff = 2024-06-01   # scorecards then show what a factor did after it apart
 
 # Prices in US dollars for a million tokens. A model without one has an unknown cost, not a cost of 0.
 # [prices."my-model"]

@@ -6,24 +6,31 @@ everything that writes prompts, scores or reports works on that panel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from agent.settings import Settings
 from backtest.costs import Costs
-from backtest.engine import BacktestSpec
-from backtest.evidence import Evidence, Trials, weigh
+from backtest.evidence import Evidence
+from backtest.policy import Policy
 from backtest.scorecard import Scored, score
+from backtest.spec import BacktestSpec
+from backtest.target import Target, prepare_target
 from factors.batch import evaluate_within
-from factors.checks import check_cost, check_signal, check_truncation
+from factors.checks import check_cost, check_signal
+from factors.engine import compute
+from factors.lowering import Lowering
 from factors.parse import DialectName, parse
-from factors.tree import Expression, Signal
+from factors.tree import Call, Expression, Signal
 from market.errors import InputError, Rejection
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 from market.split import Split, loop_panel, make_split
+from market.universe import liquid_universe
 
 # The longest label: a decision at t is paid by t+2 at the latest when held one bar; the report looks 24 ahead.
 LABEL_BARS = 24
@@ -53,6 +60,14 @@ class Study:
         Nats below which the gate is shut, or None.
     max_seconds, max_gigabytes
         What evaluating one factor may take, by its estimate before and by the clock while it is done.
+    group_neutral
+        The group of the language within which positions are neutral, or nothing.
+    cutoff
+        The model's knowledge cutoff: bars after it are scored apart, too.
+    outcomes
+        What signals of `panel` are scored against instead of it: for controls, such as permuted returns.
+    blind
+        Whether prompts name no asset and no date.
     """
 
     panel: Panel
@@ -61,12 +76,34 @@ class Study:
     spec: BacktestSpec
     max_lookback: int
     seed: int
-    min_dsr: float
+    policy: Policy = field(default_factory=Policy)
     exposures: FloatArray | None = None
     log_likelihood: FloatArray | None = None
     threshold: float | None = None
     max_seconds: float = 60.0
     max_gigabytes: float = 4.0
+    group_neutral: str = ""
+    cutoff: np.datetime64 | None = None
+    outcomes: Panel | None = None
+    blind: bool = True
+
+    @cached_property
+    def target(self) -> Target:
+        """What signals are scored against; prepared when first asked for."""
+        groups = group_values(self.group_neutral, self.panel) if self.group_neutral else None
+        return prepare_target(
+            self.panel if self.outcomes is None else self.outcomes, self.spec, groups=groups, regimes=self._regimes()
+        )
+
+    def _regimes(self) -> dict[str, BoolArray]:
+        """Bars that the flow finds usual and unusual, by the share of the universe that is below its threshold."""
+        if self.log_likelihood is None or self.threshold is None:
+            return {}
+        known = np.isfinite(self.log_likelihood) & self.panel.universe
+        below = (np.where(known, self.log_likelihood, np.inf) < self.threshold).sum(axis=1)
+        count = known.sum(axis=1)
+        share = below / np.maximum(count, 1)
+        return {"usual to the flow": (count > 0) & (share < 0.25), "unusual to the flow": (count > 0) & (share >= 0.25)}
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -77,12 +114,13 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A candidate that could be scored, with what became of it."""
+    """A candidate that could be scored, with what became of it; `sketch` is of its gross returns on train."""
 
     expression: Expression
     signal: Signal
     scored: Scored
     evidence: Evidence
+    sketch: FloatArray
 
 
 def default_lookback(n_bars: int, settings: Settings) -> int:
@@ -95,8 +133,32 @@ def default_lookback(n_bars: int, settings: Settings) -> int:
 def make_spec(settings: Settings) -> BacktestSpec:
     """Return the trading rules that the settings describe."""
     rules = settings.backtest
-    costs = Costs(fee_bp=rules.fee_bp, slippage_bp=rules.slippage_bp, borrow_bp_year=rules.borrow_bp_year)
-    return BacktestSpec(weighting=rules.weighting, holding=rules.holding, costs=costs)
+    costs = Costs(**{f.name: getattr(rules, f.name) for f in fields(Costs)})
+    same = {f.name: getattr(rules, f.name) for f in fields(BacktestSpec) if f.name not in ("costs", "max_risk")}
+    return BacktestSpec(**same, max_risk=math.inf if rules.max_risk is None else rules.max_risk, costs=costs)
+
+
+def make_policy(settings: Settings) -> Policy:
+    """Return the admission policy that the settings describe."""
+    return Policy(**settings.admission.model_dump())
+
+
+def group_values(name: str, panel: Panel) -> FloatArray:
+    """Return (T, N) group numbers of a group of the language, such as ``sector`` or ``bucket(volume, 3)``."""
+    expression = parse(f"group_mean(close, {name})", fields=(*_STANDARD, *panel.fields), bar=panel.bar)
+    if isinstance(expression, Rejection) or not isinstance(expression.root, Call):
+        why = expression.message if isinstance(expression, Rejection) else "it is no group"
+        raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
+    root = Lowering(panel.fields)(expression.root.args[1])
+    return compute([root], panel)[root]
+
+
+def narrowed(whole: Panel, settings: Settings) -> Panel:
+    """Return a whole panel with its universe as the settings have it."""
+    chosen = settings.universe
+    return liquid_universe(
+        whole, top=chosen.top, least_money=chosen.least_money, days=chosen.days, refresh_days=chosen.refresh_days
+    )
 
 
 def split_of(panel: Panel, settings: Settings) -> tuple[Split, int]:
@@ -117,8 +179,8 @@ def split_of(panel: Panel, settings: Settings) -> tuple[Split, int]:
 def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = None) -> Study:
     """Cut `whole` for the loop and, if a gate was trained on it, compute its exposures."""
     split, longest = split_of(whole, settings)
-    panel = loop_panel(whole, split)
-    loop = settings.loop
+    panel = loop_panel(narrowed(whole, settings), split)
+    loop, cutoff = settings.loop, settings.llm.knowledge_cutoff
     study = Study(
         panel,
         whole.id,
@@ -126,9 +188,13 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
         make_spec(settings),
         longest,
         loop.seed,
-        loop.min_dsr,
+        make_policy(settings),
         max_seconds=loop.max_seconds,
         max_gigabytes=loop.max_gigabytes,
+        group_neutral=settings.backtest.group_neutral,
+        # What happened on the day itself may have been read about.
+        cutoff=None if cutoff is None else np.datetime64(cutoff) + np.timedelta64(1, "D"),
+        blind=loop.blind,
     )
     if gate_path is None or not gate_path.is_file():
         return study
@@ -193,12 +259,8 @@ def read_expression(
     return expression if costly is None else costly
 
 
-def score_expression(expression: Expression, study: Study, trials: Trials) -> Scoring | Rejection:
-    """Evaluate, backtest and weigh one factor on train and validation.
-
-    Every factor that would be let in, or that looks too good, is also checked for look-ahead by cutting
-    the panel short and comparing values.
-    """
+def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, Scored] | Rejection:
+    """Evaluate and backtest one factor on train and validation."""
     signal = evaluate_within(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
     if isinstance(signal, Rejection):
         return signal
@@ -206,13 +268,5 @@ def score_expression(expression: Expression, study: Study, trials: Trials) -> Sc
     if fault is not None:
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
-    scored = score(signal.values, study.panel, study.split, study.spec, gate=study.exposures, rng=rng)
-    if isinstance(scored, Rejection):
-        return scored
-    evidence = weigh(scored, trials, use_gate=study.exposures is not None, min_dsr=study.min_dsr)
-    if evidence.accepted or evidence.audits:
-        rows = len(study.panel.times)
-        leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
-        if leak is not None:
-            return leak
-    return Scoring(expression, signal, scored, evidence)
+    scored = score(signal.values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    return scored if isinstance(scored, Rejection) else (signal, scored)

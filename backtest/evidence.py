@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
+from backtest.policy import GateVerdict, Policy, Standing, all_gates
 from backtest.scorecard import Scored
 
 EULER_GAMMA = 0.5772156649015329
@@ -20,10 +21,14 @@ SUSPICIOUS_SHARPE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """How often luck had its chance: attempts on this data, and the variance of their per-bar Sharpe ratios."""
+    """How often luck had its chance: attempts on this data, and the variance of their per-bar Sharpe ratios.
+
+    `effective` is how many different bets those were that could be scored, by clustering their returns; 0 is unknown.
+    """
 
     count: int
     sharpe_variance: float
+    effective: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,9 @@ class Evidence:
     `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names
     what made the result suspicious. `sharpe_error` is the standard error of the per-bar Sharpe ratio over train and
     validation together, `bars` how many those are, and `min_bars` how many would make the ratio believable at `min_dsr`
-    against the best that luck is expected to show in so many trials (infinite where it is no better).
+    against the best that luck is expected to show in so many trials (infinite where it is no better). `gates` are the
+    policy's verdicts in order. `dsr_effective` deflates by the number of different bets instead of all attempts: it is
+    shown, and admits nobody.
     """
 
     accepted: bool
@@ -46,10 +53,22 @@ class Evidence:
     sharpe_error: float = float("nan")
     min_bars: float = float("nan")
     bars: int = 0
+    gates: tuple[GateVerdict, ...] = ()
+    effective_trials: int = 0
+    dsr_effective: float = float("nan")
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        raw = {f.name: _finite(getattr(self, f.name)) for f in fields(self)}
+        gates = [
+            {**asdict(gate), "numbers": {name: _finite(value) for name, value in gate.numbers.items()}}
+            for gate in self.gates
+        ]
+        return {**raw, "gates": gates}
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:
@@ -80,65 +99,50 @@ def deflated_sharpe(sharpe_per_bar: float, n: int, skew: float, kurt: float, tri
     return probabilistic_sharpe(sharpe_per_bar, expected_max_sharpe(trials), n, skew, kurt)
 
 
-def weigh(scored: Scored, trials: Trials, *, use_gate: bool = True, min_dsr: float = 0.95) -> Evidence:
-    """Return the verdict on a scored factor.
+def weigh(
+    scored: Scored,
+    trials: Trials,
+    policy: Policy | None = None,
+    standing: Standing | None = None,
+    *,
+    use_gate: bool = True,
+) -> Evidence:
+    """Return the verdict of a policy's gates on a scored factor.
 
-    Accepted: it predicts with the same sign on train and validation, earns after costs on both, and its Deflated
-    Sharpe Ratio over both together is at least `min_dsr`. Promising: all but the last. The returns weighed are the
-    gated ones where there is a gate and `use_gate`.
-
-    The trial variance is never taken below that of a skill-less Sharpe estimate, 1/n: a handful of similar trials would
-    otherwise make the hurdle vanish.
+    The returns weighed are the gated ones where there is a gate and `use_gate`. The trial variance is never taken below
+    that of a skill-less Sharpe estimate, 1/n: a handful of similar trials would otherwise make the hurdle vanish.
     """
+    policy = policy or Policy()
     result = scored.gated if use_gate and scored.gated is not None else scored.backtest
     returns = np.concatenate([scored.paid(result.net, name) for name in ("train", "validation")])
     returns = returns[np.isfinite(returns)]
     n = len(returns)
     per_bar = metrics.sharpe(returns, 1.0)
-    floor = Trials(trials.count, max(trials.sharpe_variance, 1.0 / max(n, 1)))
+    floor = replace(trials, sharpe_variance=max(trials.sharpe_variance, 1.0 / max(n, 1)))
     skew, kurt = metrics.skewness(returns), metrics.kurtosis(returns)
     dsr = deflated_sharpe(per_bar, n, skew, kurt, floor)
-    psr = probabilistic_sharpe(per_bar, 0.0, n, skew, kurt)
-    rejected = Evidence(
-        False,
-        "rejected",
-        (),
-        dsr,
-        psr,
-        trials.count,
-        _audits(scored),
+    fewer = replace(floor, count=max(1, floor.effective or floor.count))
+    gates = all_gates(scored, dsr, trials.count, policy, standing or Standing(), use_gate=use_gate)
+    failed = [gate for gate in gates if not gate.passed]
+    reasons = tuple(word for gate in failed for word in gate.words)
+    if not failed:
+        reasons = (f"passes every gate, and survives deflation by {trials.count} trials",)
+    only_dsr = [gate.gate for gate in failed] == ["dsr"]
+    return Evidence(
+        accepted=not failed,
+        verdict="accepted" if not failed else "promising" if only_dsr else "rejected",
+        reasons=reasons,
+        dsr=dsr,
+        psr=probabilistic_sharpe(per_bar, 0.0, n, skew, kurt),
+        trials=trials.count,
+        audits=_audits(scored),
         sharpe_error=sharpe_standard_error(returns),
-        min_bars=min_track_record(per_bar, skew, kurt, benchmark=expected_max_sharpe(floor), level=min_dsr),
+        min_bars=min_track_record(per_bar, skew, kurt, benchmark=expected_max_sharpe(floor), level=policy.min_dsr),
         bars=n,
+        gates=tuple(gates),
+        effective_trials=trials.effective,
+        dsr_effective=deflated_sharpe(per_bar, n, skew, kurt, fewer),
     )
-    reasons = _faults(scored, use_gate=use_gate)
-    if reasons:
-        return replace(rejected, reasons=tuple(reasons))
-    if not dsr >= min_dsr:
-        why = (
-            f"after {trials.count} trials on this data its Sharpe ratio may be luck (deflated ratio below {min_dsr:g})"
-        )
-        return replace(rejected, verdict="promising", reasons=(why,))
-    why = f"earns on train and validation after costs, and survives deflation by {trials.count} trials"
-    return replace(rejected, accepted=True, verdict="accepted", reasons=(why,))
-
-
-def _faults(scored: Scored, *, use_gate: bool) -> list[str]:
-    train, validation = scored.scorecard.train, scored.scorecard.validation
-    gated = use_gate and scored.gated is not None
-    earned = train.sharpe_gated if gated else train.sharpe_net
-    kept = validation.sharpe_gated if gated else validation.sharpe_net
-    faults = []
-    if train.rank_ic < 0:
-        faults.append("it predicts with the wrong sign on train: negate it")
-    elif not earned > 0:
-        eaten = train.sharpe_gross > 0
-        faults.append("costs eat what it earns on train: trade less" if eaten else "it earns nothing on train")
-    if math.isfinite(train.rank_ic) and not train.rank_ic * validation.rank_ic > 0:
-        faults.append("its rank IC does not keep its sign on validation")
-    if not kept > 0:
-        faults.append("it does not earn after costs on validation")
-    return faults
 
 
 def _audits(scored: Scored) -> tuple[str, ...]:

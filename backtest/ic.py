@@ -1,53 +1,79 @@
-"""Information coefficients and quantile returns."""
+"""Information coefficients, quantile returns, and t statistics that allow for autocorrelation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import scipy.stats
+from numba import njit
+from numpy.typing import NDArray
 
+from backtest.spec import Fill
+from backtest.weights import quantile_of
 from market.panel import FloatArray, Panel
-from market.ranking import average_ranks
+from market.ranking import Ranked, rank_panel
 
 MIN_PAIRS = 10
+# Fewer bars than this of one asset say nothing about its time series.
+_LEAST_BARS = 30
 
 
-def filled_prices(panel: Panel) -> FloatArray:
-    """Return (T, N) opens with the last known one carried forward; NaN before the first."""
-    prices = panel["open"]
-    place = np.where(np.isfinite(prices), np.arange(len(prices))[:, None], -1)
-    last = np.maximum.accumulate(place, axis=0)
-    return np.where(last >= 0, np.take_along_axis(prices, np.maximum(last, 0), axis=0), np.nan)
+def forward_returns(panel: Panel, horizon: int = 1, fill: Fill = "open") -> FloatArray:
+    """Return (T, N): what a decision at the close of t earns from the fill at t+1 to the price at t+1+horizon.
 
-
-def forward_returns(panel: Panel, horizon: int = 1) -> FloatArray:
-    """Return (T, N): what a decision at the close of t earns from the open of t+1 to the open of t+1+horizon.
-
-    NaN where either open is missing (nothing is carried forward: an asset that cannot be traded has no return), and for
-    the last ``horizon + 1`` bars.
+    NaN where either price is missing (nothing is carried forward: an asset that cannot be traded has no return), and
+    for the last ``horizon + 1`` bars.
     """
-    opens = panel["open"]
-    out = np.full(opens.shape, np.nan)
-    if len(opens) > horizon + 1:
+    prices = panel[fill]
+    out = np.full(prices.shape, np.nan)
+    if len(prices) > horizon + 1:
         with np.errstate(all="ignore"):
-            out[: -horizon - 1] = opens[horizon + 1 :] / opens[1:-horizon] - 1.0
+            out[: -horizon - 1] = prices[horizon + 1 :] / prices[1:-horizon] - 1.0
     return np.where(np.isfinite(out), out, np.nan)
 
 
 def correlate_rows(x: FloatArray, y: FloatArray) -> FloatArray:
     """Return (T,) Pearson correlation of each row over its common finite values; NaN where a side is constant."""
-    common = np.isfinite(x) & np.isfinite(y)
-    count = common.sum(axis=1)
-    with np.errstate(all="ignore"):
-        sides = []
-        for side in (x, y):
-            filled = np.where(common, side, 0.0)
-            sides.append(np.where(common, filled - (filled.sum(axis=1) / count)[:, None], 0.0))
-        xx, yy = ((side * side).sum(axis=1) for side in sides)
-        xy = (sides[0] * sides[1]).sum(axis=1)
-        result = xy / np.sqrt(xx * yy)
-    # Ranks of up to 10^4 assets differ by halves: anything smaller is rounding.
-    return np.where((count > 1) & (xx > 1e-9) & (yy > 1e-9), np.clip(result, -1.0, 1.0), np.nan)
+    found: FloatArray = _correlations(np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64))
+    return found
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _correlations(x: FloatArray, y: FloatArray) -> FloatArray:
+    out = np.empty(len(x))
+    for t in range(len(x)):
+        out[t] = correlation(x[t], y[t], 0.0)
+    return out
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def correlation(x: FloatArray, y: FloatArray, least: float) -> float:
+    """Pearson correlation over common values; NaN where a side's squares about its mean sum to no more than `least`."""
+    count = 0.0
+    mean_x = 0.0
+    mean_y = 0.0
+    for i in range(len(x)):
+        known = x[i] == x[i] and y[i] == y[i]
+        count += 1.0 if known else 0.0
+        mean_x += x[i] if known else 0.0
+        mean_y += y[i] if known else 0.0
+    mean_x /= count
+    mean_y /= count
+    xx = 0.0
+    yy = 0.0
+    xy = 0.0
+    for i in range(len(x)):
+        known = x[i] == x[i] and y[i] == y[i]
+        a = x[i] - mean_x if known else 0.0
+        b = y[i] - mean_y if known else 0.0
+        xx += a * a
+        yy += b * b
+        xy += a * b
+    dust = 1e-24 * count
+    if not (max(least, dust * mean_x * mean_x) < xx < np.inf and max(least, dust * mean_y * mean_y) < yy < np.inf):
+        return np.nan
+    return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0))
 
 
 def rank_ic(values: FloatArray, forward: FloatArray, *, min_pairs: int = MIN_PAIRS) -> FloatArray:
@@ -55,45 +81,130 @@ def rank_ic(values: FloatArray, forward: FloatArray, *, min_pairs: int = MIN_PAI
 
     A bar with fewer than `min_pairs` common finite pairs, or with a constant side, is NaN.
     """
-    common = np.isfinite(values) & np.isfinite(forward)
-    left = average_ranks(np.where(common, values, np.nan))
-    right = average_ranks(np.where(common, forward, np.nan))
-    return np.where(common.sum(axis=1) >= min_pairs, correlate_rows(left, right), np.nan)
+    return rank_ic_of(rank_panel(values), rank_panel(forward), min_pairs=min_pairs)
 
 
-def ic_by_horizon(values: FloatArray, panel: Panel, horizons: Sequence[int]) -> dict[int, float]:
-    """Return the mean rank IC for each horizon in bars; NaN where no bar has one."""
-    traded = np.where(panel.universe, values, np.nan)
-    means = {}
-    for horizon in horizons:
-        series = rank_ic(traded, forward_returns(panel, horizon))
-        known = series[np.isfinite(series)]
-        means[int(horizon)] = float(known.mean()) if len(known) else float("nan")
-    return means
+def rank_ic_of(mine: Ranked, theirs: Ranked, *, min_pairs: int = MIN_PAIRS) -> FloatArray:
+    """Return `rank_ic` of what is in order already."""
+    out: FloatArray = _rank_ics(
+        mine.order, mine.ranks, mine.counts, theirs.order, theirs.ranks, theirs.counts, min_pairs
+    )
+    return out
 
 
-def quantile_returns(values: FloatArray, panel: Panel, q: int = 5) -> FloatArray:
-    """Return (q,) mean forward return a bar of the assets in each signal quantile, lowest first.
+@njit(cache=True, error_model="numpy", nogil=True)
+def _rank_ics(
+    order: NDArray[np.int32],
+    ranks: FloatArray,
+    counts: NDArray[np.int64],
+    their_order: NDArray[np.int32],
+    their_ranks: FloatArray,
+    their_counts: NDArray[np.int64],
+    min_pairs: int,
+) -> FloatArray:
+    out = np.full(len(ranks), np.nan)
+    width = ranks.shape[1]
+    mine = np.zeros(width)
+    others = np.zeros(width)
+    for t in range(len(ranks)):
+        common = 0
+        for i in range(width):
+            common += 1 if ranks[t, i] == ranks[t, i] and their_ranks[t, i] == their_ranks[t, i] else 0
+        if common < min_pairs or common < 2:
+            continue
+        rerank(order[t], counts[t], ranks[t], their_ranks[t], common, mine)
+        rerank(their_order[t], their_counts[t], their_ranks[t], ranks[t], common, others)
+        out[t] = _centred_ratio(mine, others)
+    return out
 
-    Assets are put into quantiles by average rank, so tied assets stay together; bars with fewer than q assets are left
-    out. A quantile that never holds an asset is NaN.
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _centred_ratio(x: FloatArray, y: FloatArray) -> float:
+    xx = yy = xy = 0.0
+    for i in range(len(x)):
+        xx += x[i] * x[i]
+        yy += y[i] * y[i]
+        xy += x[i] * y[i]
+    return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0)) if xx > 1e-9 and yy > 1e-9 else np.nan
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def rerank(
+    order: NDArray[np.int32], count: int, ranks: FloatArray, other: FloatArray, common: int, out: FloatArray
+) -> None:
+    """Rank a row anew among the `common` columns that `other` has too, less the mean rank; 0 elsewhere."""
+    middle = 0.5 * (common + 1)
+    if common == count:
+        for i in range(len(ranks)):
+            out[i] = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
+        return
+    out[:] = 0.0
+    kept = 0
+    start = 0
+    first = -1.0
+    # Columns of one rank are tied: they share the mean of the places that they take.
+    for place in range(count + 1):
+        column = order[place] if place < count else -1
+        if column >= 0 and other[column] != other[column]:
+            continue
+        rank = ranks[column] if column >= 0 else -2.0
+        if rank != first:
+            share = 0.5 * (start + kept + 1) - middle
+            back = place - 1
+            left = kept - start
+            while left > 0:
+                if other[order[back]] == other[order[back]]:
+                    out[order[back]] = share
+                    left -= 1
+                back -= 1
+            start = kept
+            first = rank
+        kept += 1
+
+
+def quantile_series(ranked: Ranked, forward: FloatArray, q: int) -> FloatArray:
+    """Return (T, q) mean forward return of the assets in each signal quantile, lowest first; NaN where none is.
+
+    Assets are put into quantiles by average rank among those with a forward return, so tied assets stay together; bars
+    with fewer than q assets are left out.
     """
-    forward = forward_returns(panel, 1)
-    common = np.isfinite(values) & np.isfinite(forward) & panel.universe
-    ranks = average_ranks(np.where(common, values, np.nan))
-    count = common.sum(axis=1, keepdims=True)
-    common &= count >= q
-    with np.errstate(invalid="ignore"):
-        place = np.floor((ranks - 0.5) / np.maximum(count, 1) * q)
-    means = np.full(q, np.nan)
-    for bucket in range(q):
-        members = common & (place == bucket)
-        size = members.sum(axis=1)
-        held = size > 0
-        if held.any():
-            totals = np.where(members, forward, 0.0).sum(axis=1)[held] / size[held]
-            means[bucket] = totals.mean()
-    return means
+    out: FloatArray = _quantiles(ranked.order, ranked.ranks, ranked.counts, np.ascontiguousarray(forward), q)
+    return out
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _quantiles(
+    order: NDArray[np.int32], ranks: FloatArray, counts: NDArray[np.int64], forward: FloatArray, q: int
+) -> FloatArray:
+    out = np.full((len(ranks), q), np.nan)
+    width = ranks.shape[1]
+    mine = np.zeros(width)
+    for t in range(len(ranks)):
+        common = 0
+        for i in range(width):
+            common += 1 if ranks[t, i] == ranks[t, i] and forward[t, i] == forward[t, i] else 0
+        if common < q:
+            continue
+        rerank(order[t], counts[t], ranks[t], forward[t], common, mine)
+        middle = 0.5 * (common + 1)
+        sums = np.zeros(q)
+        sizes = np.zeros(q)
+        for i in range(width):
+            if ranks[t, i] == ranks[t, i] and forward[t, i] == forward[t, i]:
+                place = quantile_of(mine[i] + middle, common, q)
+                sums[place] += forward[t, i]
+                sizes[place] += 1.0
+        for k in range(q):
+            out[t, k] = sums[k] / sizes[k] if sizes[k] > 0 else np.nan
+    return out
+
+
+def monotonicity(means: FloatArray) -> float:
+    """Return the rank correlation of quantile number and mean return: 1 rises all the way; NaN below 3 quantiles."""
+    known = np.isfinite(means)
+    if known.sum() < 3 or np.ptp(means[known]) == 0:
+        return float("nan")
+    return float(scipy.stats.spearmanr(np.flatnonzero(known), means[known]).statistic)
 
 
 def newey_west_t(series: FloatArray, lags: int | None = None) -> float:
@@ -106,12 +217,80 @@ def newey_west_t(series: FloatArray, lags: int | None = None) -> float:
     n = len(x)
     if n < 3:
         return float("nan")
-    if lags is None:
-        lags = int(4 * (n / 100.0) ** (2.0 / 9.0))
-    gap = x - x.mean()
-    variance = float(gap @ gap) / n
-    for lag in range(1, min(lags, n - 1) + 1):
-        variance += 2.0 * (1.0 - lag / (lags + 1.0)) * float(gap[lag:] @ gap[:-lag]) / n
+    variance = long_run_variance(x - x.mean(), default_lags(n) if lags is None else lags)
     if variance <= 0:
         return float("nan")
     return float(x.mean() / np.sqrt(variance / n))
+
+
+def default_lags(n: int) -> int:
+    """Return the usual number of lags for n values, floor(4 (n / 100)^(2/9)) (Newey & West 1994)."""
+    return int(4 * (n / 100.0) ** (2.0 / 9.0))
+
+
+def long_run_variance(gap: FloatArray, lags: int) -> float:
+    """Return the Bartlett-weighted long-run variance of a series about its mean."""
+    n = len(gap)
+    variance = float(gap @ gap) / n
+    for lag in range(1, min(lags, n - 1) + 1):
+        variance += 2.0 * (1.0 - lag / (lags + 1.0)) * float(gap[lag:] @ gap[:-lag]) / n
+    return variance
+
+
+@dataclass(frozen=True)
+class HorizonIC:
+    """Rank IC at one horizon: mean, and its t statistic with at least as many lags as returns overlap."""
+
+    horizon: int
+    mean: float
+    tstat: float
+
+
+def horizon_ic(series: FloatArray, horizon: int) -> HorizonIC:
+    """Summarise a series of rank ICs against returns over `horizon` bars (Hansen & Hodrick 1980 name the problem)."""
+    known = series[np.isfinite(series)]
+    mean = float(known.mean()) if len(known) else float("nan")
+    # Bartlett weights fade: twice the overlap keeps most of what it adds.
+    lags = max(default_lags(max(len(known), 1)), 2 * (horizon - 1))
+    return HorizonIC(horizon, mean, newey_west_t(series, lags))
+
+
+@dataclass(frozen=True)
+class PooledIC:
+    """Rank correlations over time of each asset's signal with its return, and what they say together.
+
+    Attributes
+    ----------
+    by_asset
+        (N,) Spearman correlation over time; NaN below 30 common bars.
+    mean
+        Their mean.
+    tstat
+        Of the mean over time of the assets' mean product of standardised ranks, with a panel HAC error: robust to
+        autocorrelation and to assets that move together (Driscoll & Kraay 1998).
+    """
+
+    by_asset: FloatArray
+    mean: float
+    tstat: float
+
+
+def pooled_ic(values: FloatArray, forward: FloatArray) -> PooledIC:
+    """Return the time-series IC of each asset, and pooled; for panels too small for a cross-section."""
+    common = np.isfinite(values) & np.isfinite(forward)
+    scores = []
+    for side in (values, forward):
+        ranks = rank_panel(np.where(common, side, np.nan).T).ranks.T
+        with np.errstate(all="ignore"):
+            count = common.sum(axis=0)
+            gap = np.where(common, ranks - 0.5 * (count + 1), 0.0)
+            spread = np.sqrt((gap**2).sum(axis=0) / count)
+            scores.append(np.where(spread > 0, gap / spread, np.nan))
+    product = np.where(common & (common.sum(axis=0) >= _LEAST_BARS), scores[0] * scores[1], np.nan)
+    known = np.isfinite(product)
+    with np.errstate(all="ignore"):
+        by_asset = np.where(known.any(axis=0), np.nansum(product, axis=0) / known.sum(axis=0), np.nan)
+        together = np.where(known.any(axis=1), np.nansum(product, axis=1) / known.sum(axis=1), np.nan)
+    finite = by_asset[np.isfinite(by_asset)]
+    mean = float(finite.mean()) if len(finite) else float("nan")
+    return PooledIC(by_asset, mean, newey_west_t(together))

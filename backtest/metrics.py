@@ -79,11 +79,83 @@ def skewness(returns: FloatArray) -> float:
     """Third standardised moment (not bias-corrected, as the Sharpe statistics use it)."""
     x = _known(returns)
     deviation = float(x.std()) if len(x) else 0.0
-    return float(np.mean((x - x.mean()) ** 3)) / deviation**3 if deviation > 1e-15 else float("nan")
+    if not deviation > 1e-15:
+        return float("nan")
+    gap = x - x.mean()
+    return float((gap * gap) @ gap) / len(x) / deviation**3
 
 
 def kurtosis(returns: FloatArray) -> float:
     """Fourth standardised moment, 3 for a normal (not excess, as the Sharpe statistics use it)."""
     x = _known(returns)
     deviation = float(x.std()) if len(x) else 0.0
-    return float(np.mean((x - x.mean()) ** 4)) / deviation**4 if deviation > 1e-15 else float("nan")
+    if not deviation > 1e-15:
+        return float("nan")
+    square = (x - x.mean()) ** 2
+    return float(square @ square) / len(x) / deviation**4
+
+
+def drawdown_bars(returns: FloatArray) -> int:
+    """Longest stretch of bars below an earlier peak of compounded wealth, recovered or not."""
+    curve = np.concatenate([[1.0], wealth(returns)])
+    at_peak = np.flatnonzero(curve >= np.maximum.accumulate(curve))
+    return int(np.max(np.diff(np.append(at_peak, len(curve))) - 1, initial=0))
+
+
+def tail_ratio(returns: FloatArray) -> float:
+    """95th percentile over the size of the 5th."""
+    x = _known(returns)
+    if len(x) == 0:
+        return float("nan")
+    low, high = np.quantile(x, [0.05, 0.95])
+    return float(abs(high) / abs(low)) if low != 0 else float("nan")
+
+
+def value_at_risk(returns: FloatArray, level: float = 0.05) -> float:
+    """Loss a bar that is exceeded with probability `level`, historically; positive is a loss."""
+    x = _known(returns)
+    return -float(np.quantile(x, level)) if len(x) else float("nan")
+
+
+def expected_shortfall(returns: FloatArray, level: float = 0.05) -> float:
+    """Mean loss a bar of those at least as bad as the value at risk (CVaR); positive is a loss."""
+    x = _known(returns)
+    if len(x) == 0:
+        return float("nan")
+    return -float(x[x <= np.quantile(x, level)].mean())
+
+
+def break_even_bp(before_trading: FloatArray, turnover: FloatArray) -> float:
+    """Basis points of traded notional at which the mean return is 0; `before_trading` (T,) is net of all but trading.
+
+    NaN without turnover; negative where nothing is earned even for free.
+    """
+    known = np.isfinite(before_trading)
+    traded = float(turnover[known].sum())
+    return float(before_trading[known].sum()) / traded * 1e4 if traded > 0 else float("nan")
+
+
+def capacity(before_impact: FloatArray, impact: FloatArray) -> float:
+    """Capital at which the Sharpe ratio is half of what it is for a small one; NaN where that is not positive.
+
+    `before_impact` (T,) are net returns for a capital too small to move prices, `impact` (T,) what impact takes of them
+    for a capital of 1; it grows with the square root of the capital. Infinite where there is none.
+    """
+    known = np.isfinite(before_impact) & np.isfinite(impact)
+    a, k = before_impact[known], impact[known]
+    if len(a) < 2 or not a.mean() > 0 or not a.var() > 0:
+        return float("nan")
+    if not k.mean() > 0:
+        return float("inf")
+    spread, tied, own = np.cov(a, k)[0, 0], np.cov(a, k)[0, 1], np.cov(a, k)[1, 1]
+    # (mean(a) - s mean(k))^2 = r^2 (var(a) - 2 s cov(a, k) + s^2 var(k)), r half the ratio, s the root of the capital.
+    half = 0.25 * float(a.mean()) ** 2 / float(spread)
+    equation = [
+        float(k.mean()) ** 2 - half * float(own),
+        -2.0 * float(a.mean() * k.mean()) + 2.0 * half * float(tied),
+        float(a.mean()) ** 2 - half * float(spread),
+    ]
+    roots = np.roots(equation)
+    below = float(a.mean() / k.mean())
+    fit = [float(r.real) for r in roots if abs(r.imag) < 1e-9 and 0 < r.real <= below]
+    return min(fit) ** 2 if fit else float("nan")

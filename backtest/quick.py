@@ -1,8 +1,8 @@
 """Quick scores: rank IC, IC, turnover and net return of a signal, fed piece by piece while it is being computed.
 
-The figures are those of `backtest.engine` and `backtest.ic` without a gate, for cross-sectional weightings; most
-candidates fail on them and never need a scorecard. What does not depend on the signal (forward returns, their order
-in each bar, what can be traded) is prepared once a panel.
+The figures are those of `backtest.engine` and `backtest.ic` without a gate; most candidates fail on them and never
+need a scorecard. Rules that need the whole signal first (time series, Kelly's size, capped risk) are scored when the
+last bar is there.
 """
 
 from __future__ import annotations
@@ -14,103 +14,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest import metrics
-from backtest.engine import BacktestSpec, market_returns
-from backtest.ic import forward_returns
-from backtest.quick_kernels import GROSS, IC, NET, PEARSON, SERIES, TURNOVER, mask_outside, score_piece
+from backtest.engine import trade
+from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic
+from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PEARSON, SERIES, TURNOVER, mask_outside, score_piece
 from backtest.scorecard import paid_rows
-from market.errors import InputError
-from market.panel import BoolArray, FloatArray, Panel
-from market.ranking import KeySorter, average_ranks, key_bits, sort_keys
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """What signals of a panel are scored against, per decision bar t; all (T, N).
-
-    Attributes
-    ----------
-    forward
-        Return from the open of t+1 to that of t+2, NaN where either is missing.
-    order, ranks
-        Assets by ascending `forward`, those without one last; and average ranks of `forward`.
-    known, centred_ranks
-        Where there is a forward return, and `ranks` less their mean over the bar, 0 where missing: what is read of most
-        bars, and kept small for that.
-    sums
-        (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
-        about its mean.
-    returns, tradable
-        What a position earns (`forward`, or what it is marked at), and whether it can be changed.
-    funding
-        What a position pays; no rows where nothing is ever paid.
-    """
-
-    panel: Panel
-    spec: BacktestSpec
-    forward: FloatArray
-    order: NDArray[np.int32]
-    ranks: FloatArray
-    known: BoolArray
-    centred_ranks: NDArray[np.float32]
-    sums: FloatArray
-    returns: FloatArray
-    tradable: BoolArray
-    funding: FloatArray
-
-
-def prepare_target(panel: Panel, spec: BacktestSpec) -> Target:
-    """Prepare a panel for scoring.
-
-    Raises
-    ------
-    InputError
-        When the trading rules are not cross-sectional.
-    """
-    if spec.weighting == "timeseries":
-        raise InputError("quick scores are cross-sectional", "use weighting = rank or zscore, or full scorecards")
-    forward = forward_returns(panel, 1)
-    tradable, returns = market_returns(panel)
-    funding = np.zeros((0, panel.shape[1]))
-    if "funding" in panel.fields:
-        funding = np.zeros(panel.shape)
-        funding[:-2] = np.nan_to_num(panel["funding"][2:], nan=0.0)
-    known, ranks = np.isfinite(forward), average_ranks(forward)
-    # Ranks of as many assets as there ever are, less a mean of halves, are exact in 32 bits.
-    centred_ranks = _centred(ranks)
-    sums = [known.sum(axis=1), (centred_ranks**2).sum(axis=1), np.where(known, forward, 0.0).sum(axis=1)]
-    return Target(
-        panel,
-        spec,
-        forward,
-        np.argsort(forward, axis=1).astype(np.int32),
-        ranks,
-        known,
-        centred_ranks.astype(np.float32),
-        np.stack([*sums, (_centred(forward) ** 2).sum(axis=1)]),
-        returns,
-        tradable,
-        funding,
-    )
-
-
-def _centred(x: FloatArray) -> FloatArray:
-    known = np.isfinite(x)
-    filled = np.where(known, x, 0.0)
-    means = filled.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, x - means, 0.0)
+from backtest.spec import BacktestSpec
+from backtest.target import Target
+from backtest.weights import KINDS, target_weights
+from market.panel import FloatArray
+from market.ranking import KeySorter, key_bits, sort_keys
 
 
 @dataclass(frozen=True)
 class QuickScore:
     """Figures of a segment, as in `backtest.scorecard.SegmentScore`, without a gate; NaN where undefined.
 
-    `ic` is the mean Pearson correlation of signal and forward return per bar; `coverage` is the share of bars with a
-    rank IC.
+    `coverage` is the share of bars with a position. In a time series `rank_ic` and its t statistic are pooled over
+    assets, and `ic_ir` and `ic` are undefined.
     """
 
     n_bars: int
     rank_ic: float
     ic_ir: float
+    ic_tstat: float
     ic: float
     coverage: float
     turnover: float
@@ -127,65 +53,118 @@ class QuickScorer:
         self.target = target
         self._masked = np.empty((rows, width))
         self._sorter = KeySorter.make(rows, width)
-        self._held = np.zeros((2, width))
+        self._whole = None if _by_bar(target.spec) else np.full(target.panel.shape, np.nan)
+        self._held = np.zeros(width)
+        self._halted = np.zeros(width, dtype=np.int64)
+        self._growth = np.ones(1)
         self._ring = np.zeros((target.spec.holding, width))
         self._series = np.full((SERIES, target.panel.shape[0]), np.nan)
+        self._signal: FloatArray | None = None
 
     def feed(self, first: int, values: NDArray[Any]) -> None:
         """Score rows `first` and after; `values` (rows, N), NaN is no opinion."""
         rows, bits = len(values), key_bits(values.shape[1])
         masked, sorter, target = self._masked[:rows], self._sorter.first(rows), self.target
         at = slice(first, first + rows)
+        if self._whole is not None:
+            self._whole[at] = values
+            return
         np.copyto(masked, values)
         mask_outside(masked, target.panel.universe[at])
         sort_keys(masked, sorter.keys, bits)
         sorter.sort()
-        costs = target.spec.costs
+        spec, tape, costs = target.spec, target.tape, target.spec.costs
+        none = tape.returns[:0]
         score_piece(
             masked,
             sorter.result,
             bits,
             target.forward[at],
-            target.order[at],
-            target.ranks[at],
+            target.ranked.order[at],
+            target.ranked.ranks[at],
             target.known[at],
             target.centred_ranks[at],
             target.sums[:, at],
-            target.returns[at],
-            target.tradable[at],
-            target.funding[at] if len(target.funding) else target.funding,
+            tape.returns[at],
+            tape.tradable[at],
+            tape.funding[at] if len(tape.funding) else none,
+            tape.impact[at] if len(tape.impact) and costs.capital > 0 else none,
+            none if target.groups is None else target.groups[at],
+            tape.volatility[at] if spec.volatility_scaled else none,
             self._held,
+            self._halted,
+            self._growth,
             self._ring,
             self._series[:, at],
             first,
-            target.spec.weighting == "zscore",
+            KINDS[spec.weighting],
+            spec.quantiles,
+            spec.max_weight,
             costs.per_trade,
             costs.borrow_bp_year * 1e-4 / target.panel.bars_per_year,
+            float(np.sqrt(costs.capital)),
+            spec.rebalance,
+            spec.band,
+            spec.delisting_return,
         )
+
+    def _complete(self) -> FloatArray:
+        """Return the series, once every bar was fed."""
+        values, target, spec = self._whole, self.target, self.target.spec
+        if values is None:
+            return self._series
+        signal = np.where(target.panel.universe, values, np.nan)
+        targets = target_weights(signal, spec, target.tape.volatility, target.groups)
+        found = trade(targets, target.tape, spec, None, bars_per_year=target.panel.bars_per_year)
+        self._series[GROSS], self._series[NET], self._series[TURNOVER] = found.gross, found.net, found.turnover
+        self._series[EXPOSURE] = found.exposure
+        if spec.is_cross_sectional:
+            self._series[IC] = rank_ic(signal, target.forward)
+            enough = np.isfinite(self._series[IC])
+            self._series[PEARSON] = np.where(enough, correlate_rows(signal, target.forward), np.nan)
+        else:
+            self._signal = signal
+        self._whole = None
+        return self._series
 
     def net(self, part: slice) -> FloatArray:
         """Return the net returns of a segment's decisions, without the two that are paid beyond it."""
-        return self._series[NET, paid_rows(part)].copy()
+        return self._complete()[NET, paid_rows(part)].copy()
 
     def gross(self, part: slice) -> FloatArray:
         """Return the returns before costs; see `net`."""
-        return self._series[GROSS, paid_rows(part)].copy()
+        return self._complete()[GROSS, paid_rows(part)].copy()
 
     def result(self, part: slice) -> QuickScore:
         """Return the figures of a segment; its last two decisions are paid beyond it and left out."""
-        series = self._series[:, paid_rows(part)]
+        paid = paid_rows(part)
+        series = self._complete()[:, paid]
+        rank, tstat = self._prediction(series[IC], paid)
         known = series[IC][np.isfinite(series[IC])]
         pearson = series[PEARSON][np.isfinite(series[PEARSON])]
         deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
         year = self.target.panel.bars_per_year
         return QuickScore(
             n_bars=series.shape[1],
-            rank_ic=float(known.mean()) if len(known) else float("nan"),
+            rank_ic=rank,
             ic_ir=float(known.mean()) / deviation if deviation > 0 else float("nan"),
+            ic_tstat=tstat,
             ic=float(pearson.mean()) if len(pearson) else float("nan"),
-            coverage=len(known) / max(series.shape[1], 1),
+            coverage=float((series[EXPOSURE] > 0).mean()) if series.shape[1] else float("nan"),
             turnover=float(series[TURNOVER].mean()) if series.shape[1] else float("nan"),
             sharpe_gross=metrics.sharpe(series[GROSS], year),
             sharpe_net=metrics.sharpe(series[NET], year),
             per_bar_sharpe_net=metrics.sharpe(series[NET], 1.0),
         )
+
+    def _prediction(self, series: FloatArray, paid: slice) -> tuple[float, float]:
+        if self._signal is not None:
+            pooled = pooled_ic(self._signal[paid], self.target.forward[paid])
+            return pooled.mean, pooled.tstat
+        known = series[np.isfinite(series)]
+        return float(known.mean()) if len(known) else float("nan"), newey_west_t(series)
+
+
+def _by_bar(spec: BacktestSpec) -> bool:
+    """Whether a bar can be scored as soon as its signal is there."""
+    return spec.is_cross_sectional and spec.kelly == 0 and np.isinf(spec.max_risk)

@@ -6,14 +6,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from backtest.engine import DELISTED_AFTER, ZSCORE_CAP
-from backtest.ic import MIN_PAIRS
+from backtest.ic import MIN_PAIRS, correlation, rerank
+from backtest.ledger import EXPOSURE as _EXPOSURE
+from backtest.ledger import GROSS as _GROSS
+from backtest.ledger import NET as _NET
+from backtest.ledger import RUIN, settle_row
+from backtest.ledger import SERIES as _FIGURES
+from backtest.ledger import TURNOVER as _TURNOVER
+from backtest.weights import weigh_row
 from market.panel import BoolArray, FloatArray
 from market.ranking import count_finite, ordered, rank_row, ranked
 
 # Rows of the series that are written.
-SERIES = 5
-IC, PEARSON, GROSS, NET, TURNOVER = range(SERIES)
+SERIES = 6
+IC, PEARSON, GROSS, NET, TURNOVER, EXPOSURE = range(SERIES)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -38,18 +44,32 @@ def score_piece(
     returns: FloatArray,
     tradable: BoolArray,
     funding: FloatArray,
+    impact: FloatArray,
+    groups: FloatArray,
+    volatility: FloatArray,
     held: FloatArray,
+    halted: NDArray[np.int64],
+    growth: FloatArray,
     ring: FloatArray,
     series: FloatArray,
     first: int,
-    by_zscore: bool,
+    kind: int,
+    quantiles: int,
+    cap: float,
     per_trade: float,
     borrow: float,
+    root: float,
+    rebalance: int,
+    band: float,
+    lost: float,
 ) -> None:
-    """Score a piece. `held` (2, N) carries positions and how long each has been untradable."""
+    """Score a piece. `held`, `halted` and `growth` (1,) are carried as `backtest.ledger.settle_row` has them."""
     rows, width = signal.shape
     mask = (1 << bits) - 1
-    plain = len(ring) == 1 and not by_zscore
+    plain = len(ring) == 1 and kind == 0 and len(groups) == 0 and len(volatility) == 0 and len(impact) == 0
+    plain = plain and rebalance == 1 and band == 0.0 and cap >= 1.0
+    nothing = np.zeros(0)
+    ledger = np.zeros(_FIGURES)
     columns = np.empty(width, dtype=np.int64)
     values = np.empty(width)
     ranks = np.empty(width)
@@ -63,8 +83,8 @@ def score_piece(
         ranks[:] = np.nan
         count = count_finite(line)
         clear = ranked(line, keys[row], count, bits, columns, values, ranks)
-        common, stuck = _count_common(line, known[row], tradable[row], held[0])
-        if plain and common == count and stuck == 0 and count >= MIN_PAIRS:
+        common, stuck = _count_common(line, known[row], tradable[row], held)
+        if plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
             figures[:] = sums[:, row]
             theirs = centred_ranks[row]
             if common < figures[0]:
@@ -73,9 +93,17 @@ def score_piece(
                 _sum_shared(line, ahead, theirs, count, figures)
             pivot = line[keys[row, count // 2] & mask]
             sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
-            short = _usual(line, ranks, pivot, count, sizes, theirs, returns[row], figures, held[0], series[:, row])
+            inverse = 1.0 / growth[0]
+            short = _usual(
+                line, ranks, pivot, count, sizes, theirs, returns[row], figures, held, inverse, series[:, row]
+            )
+            paid = _paid(held, returns[row], funding[row]) if len(funding) else 0.0
+            series[EXPOSURE, row] = 1.0 if sizes > 1e-9 else 0.0
+            net = series[GROSS, row] - (series[TURNOVER, row] * per_trade + borrow * short) - paid
+            series[NET, row] = net
+            growth[0] = 1.0 + net if 1.0 + net > RUIN else 0.0
             # How long an asset has been halted matters only while it is held.
-            held[1] = 0.0
+            halted[:] = 0
         else:
             series[IC, row] = np.nan
             series[PEARSON, row] = np.nan
@@ -84,17 +112,36 @@ def score_piece(
                 _common(columns, values, count, ahead)
                 shared[:] = np.nan
                 rank_row(values, columns, common, shared)
-                other[:] = np.nan
-                _rank_shared(order[row], int(sums[0, row]), ahead, shared, values, columns, other)
-                series[IC, row] = _correlation(shared, other, 1e-9)
-                series[PEARSON, row] = _correlation(line, ahead, 0.0)
-            _targets(line, ranks, count, targets, by_zscore)
+                rerank(order[row], int(sums[0, row]), forward_ranks[row], shared, common, other)
+                for i in range(width):
+                    other[i] = other[i] if shared[i] == shared[i] else np.nan
+                series[IC, row] = correlation(shared, other, 1e-9)
+                series[PEARSON, row] = correlation(line, ahead, 0.0)
+            group = groups[row] if len(groups) else nothing
+            scale = volatility[row] if len(volatility) else nothing
+            weigh_row(line, ranks, count, kind, quantiles, group, scale, cap, targets)
             _hold(targets, ring, (first + row) % len(ring))
-            gross, turnover, short = _trade(targets, returns[row], tradable[row], held[0], held[1])
-            series[GROSS, row] = gross
-            series[TURNOVER, row] = turnover
-        paid = _dot(held[0], funding[row]) if len(funding) else 0.0
-        series[NET, row] = series[GROSS, row] - series[TURNOVER, row] * per_trade - borrow * short - paid
+            growth[0] = settle_row(
+                targets,
+                tradable[row],
+                returns[row],
+                funding[row] if len(funding) else nothing,
+                impact[row] if len(impact) else nothing,
+                held,
+                halted,
+                growth[0],
+                ledger,
+                per_trade,
+                borrow,
+                root,
+                (first + row) % rebalance == 0,
+                band,
+                lost,
+            )
+            series[GROSS, row] = ledger[_GROSS]
+            series[NET, row] = ledger[_NET]
+            series[TURNOVER, row] = ledger[_TURNOVER]
+            series[EXPOSURE, row] = ledger[_EXPOSURE]
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -154,9 +201,10 @@ def _usual(
     returns: FloatArray,
     sums: FloatArray,
     held: FloatArray,
+    inverse: float,
     series: FloatArray,
 ) -> float:
-    """Score the usual bar in one pass; return what is held short.
+    """Score the usual bar in one pass, but for its net return; return what is held short.
 
     Whatever should be traded can be, positions are by rank and held for a bar, and signal and forward returns stand for
     the same assets. `sizes` is the sum of distances from the mean rank, `sums` is as in `Target`.
@@ -174,10 +222,10 @@ def _usual(
         one += u
         two += u * u
         product += u * returns[i]
-        turnover += abs(weight - held[i])
+        turnover += abs(weight - held[i] * inverse)
         gross += weight * returns[i]
         short += max(-weight, 0.0)
-        held[i] = weight
+        held[i] = weight * (1.0 + returns[i])
     series[GROSS] = gross
     series[TURNOVER] = turnover
     series[IC] = _ratio(rank_product, squares, sums[1]) if squares > 1e-9 and sums[1] > 1e-9 else np.nan
@@ -225,92 +273,6 @@ def _common(columns: NDArray[np.int64], values: FloatArray, count: int, forward:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _rank_shared(
-    order: NDArray[np.int32],
-    count: int,
-    forward: FloatArray,
-    mine: FloatArray,
-    values: FloatArray,
-    columns: NDArray[np.int64],
-    ranks: FloatArray,
-) -> None:
-    """Rank forward returns among the assets that `mine` has a value for, from their ready order."""
-    kept = 0
-    for place in range(count):
-        column = order[place]
-        if mine[column] == mine[column]:
-            columns[kept] = column
-            values[kept] = forward[column]
-            kept += 1
-    rank_row(values, columns, kept, ranks)
-
-
-@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _correlation(x: FloatArray, y: FloatArray, least: float) -> float:
-    """Pearson correlation over common values; NaN where a side's squares about its mean sum to no more than `least`."""
-    count = 0.0
-    mean_x = 0.0
-    mean_y = 0.0
-    for i in range(len(x)):
-        known = x[i] == x[i] and y[i] == y[i]
-        count += 1.0 if known else 0.0
-        mean_x += x[i] if known else 0.0
-        mean_y += y[i] if known else 0.0
-    mean_x /= count
-    mean_y /= count
-    xx = 0.0
-    yy = 0.0
-    xy = 0.0
-    for i in range(len(x)):
-        known = x[i] == x[i] and y[i] == y[i]
-        a = x[i] - mean_x if known else 0.0
-        b = y[i] - mean_y if known else 0.0
-        xx += a * a
-        yy += b * b
-        xy += a * b
-    dust = 1e-24 * count
-    if not (max(least, dust * mean_x * mean_x) < xx < np.inf and max(least, dust * mean_y * mean_y) < yy < np.inf):
-        return np.nan
-    return _ratio(xy, xx, yy)
-
-
-@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _targets(line: FloatArray, ranks: FloatArray, count: int, targets: FloatArray, by_zscore: bool) -> None:
-    """Dollar-neutral weights of gross 1 by rank or by capped z-score; 0 without an opinion."""
-    middle = 0.5 * (count + 1)
-    for i in range(len(line)):
-        targets[i] = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
-    if by_zscore:
-        _standardised(line, count, targets)
-    gross = 0.0
-    for i in range(len(line)):
-        gross += abs(targets[i])
-    # Equal ranks leave rounding dust; that is not a position.
-    scale = 1.0 / gross if count > 1 and 1e-9 < gross < np.inf else 0.0
-    for i in range(len(line)):
-        targets[i] = targets[i] * scale if scale > 0.0 else 0.0
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
-def _standardised(line: FloatArray, count: int, targets: FloatArray) -> None:
-    mean = 0.0
-    for i in range(len(line)):
-        mean += line[i] if line[i] == line[i] else 0.0
-    mean /= max(count, 1)
-    square = 0.0
-    for i in range(len(line)):
-        square += (line[i] - mean) ** 2 if line[i] == line[i] else 0.0
-    deviation = np.sqrt(square / max(count - 1, 1))
-    total = 0.0
-    for i in range(len(line)):
-        place = min(max((line[i] - mean) / deviation, -ZSCORE_CAP), ZSCORE_CAP)
-        targets[i] = place if abs(place) <= ZSCORE_CAP else 0.0
-        total += targets[i]
-    for i in range(len(line)):
-        targets[i] = targets[i] - total / max(count, 1) if line[i] == line[i] else 0.0
-
-
-@njit(cache=True, error_model="numpy", nogil=True)
 def _hold(targets: FloatArray, ring: FloatArray, place: int) -> None:
     """Average the targets with those of the bars before, as long as positions are held."""
     holding = len(ring)
@@ -327,36 +289,9 @@ def _hold(targets: FloatArray, ring: FloatArray, place: int) -> None:
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _rebalance(targets: FloatArray, returns: FloatArray, held: FloatArray) -> tuple[float, float, float]:
-    """Move all positions to their targets; return gross return, turnover, shorts."""
-    gross = 0.0
-    turnover = 0.0
-    short = 0.0
-    for i in range(len(targets)):
-        turnover += abs(targets[i] - held[i])
-        gross += targets[i] * returns[i]
-        short += max(-targets[i], 0.0)
-    for i in range(len(targets)):
-        held[i] = targets[i]
-    return gross, turnover, short
-
-
-@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _trade(
-    targets: FloatArray, returns: FloatArray, tradable: BoolArray, held: FloatArray, halted: FloatArray
-) -> tuple[float, float, float]:
-    """Move positions to their targets where they can be traded; `halted` counts the bars where they cannot."""
-    for i in range(len(targets)):
-        halted[i] = 0.0 if tradable[i] else halted[i] + 1.0
-    for i in range(len(targets)):
-        stuck = held[i] if halted[i] <= DELISTED_AFTER else 0.0
-        targets[i] = targets[i] if halted[i] == 0.0 else stuck
-    return _rebalance(targets, returns, held)
-
-
-@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _dot(x: FloatArray, y: FloatArray) -> float:
+def _paid(held: FloatArray, returns: FloatArray, funding: FloatArray) -> float:
+    """Return the funding of positions that have moved with their returns."""
     total = 0.0
-    for i in range(len(x)):
-        total += x[i] * y[i]
+    for i in range(len(held)):
+        total += held[i] / (1.0 + returns[i]) * funding[i] if returns[i] > -1.0 else 0.0
     return total

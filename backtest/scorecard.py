@@ -5,16 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from backtest import metrics
-from backtest.engine import Backtest, BacktestSpec, run_backtest, target_weights, trade
-from backtest.ic import newey_west_t
+from backtest.engine import Backtest, small_universe, trade
+from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic_of
+from backtest.known import Attribution, attribute
+from backtest.luck import sharpe_standard_error
 from backtest.placebo import random_gate, shifted_gates, volatility_gate
+from backtest.profile import Profile, Signals, mean_quantiles, profile_of
+from backtest.target import Target
+from backtest.weights import target_weights
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
-from market.split import Split
+from market.ranking import rank_panel
+from market.split import MIN_BARS, Split
 
 SHIFTS = 19
 NAN = float("nan")
@@ -24,20 +31,51 @@ NAN = float("nan")
 class SegmentScore:
     """Figures of one segment; NaN where undefined, and in the gate's figures without a gate.
 
-    Returns and turnover are fractions of capital, Sharpe, Sortino and Calmar are annualised by the panel's bars,
-    `ic_ir` is mean over standard deviation of the rank IC per bar, `turnover` is per bar, `shift_percentile` is the
-    share of circularly shifted gates whose net Sharpe the gate beats. `per_bar_sharpe_net`, `skew` and `kurt` (3 =
-    normal) are those of the returns that the factor would be traded with: gated where there is a gate.
+    Returns and turnover are fractions of capital; Sharpe (with its standard error), Sortino, Calmar and alpha are
+    annualised by the panel's bars. All but the gate's own figures are of the ungated book.
+
+    Attributes
+    ----------
+    rank_ic, ic
+        Mean rank correlation and mean correlation a bar of signal and return; in a time series `rank_ic` is pooled over
+        assets. `ic_ir` is mean over deviation of the rank IC a bar, `ic_tstat` is robust to autocorrelation.
+    shift_percentile
+        Share of circularly shifted gates whose net Sharpe the gate beats.
+    drawdown_bars
+        Longest stretch below an earlier peak.
+    turnover, mean_exposure, mean_bias
+        A bar: traded notional, sum of absolute weights, sum of weights.
+    trades, duration
+        Positions opened or turned, and bars that one is held.
+    autocorrelation
+        Mean rank correlation of the signal with that of the bar before.
+    monotonicity
+        Rank correlation of quantile number and mean return: 1 rises all the way.
+    var_95, cvar_95
+        Loss a bar exceeded in 5 % of bars, and the mean of those losses.
+    beta, alpha, alpha_tstat, r_squared
+        Loading on the market, what is left a year after known factors, its t statistic, and what they explain.
+    break_even_bp
+        Cost of traded notional at which nothing is earned.
+    capacity
+        Capital at which impact halves the net Sharpe ratio, in the currency of prices.
+    cost_year, funding_year
+        What trading (with borrow and impact) and funding take a year.
+    per_bar_sharpe_net, skew, kurt
+        Those of the returns that the factor would be traded with: gated where there is a gate; kurtosis is 3 for a
+        normal.
     """
 
     n_bars: int
     start: str
     end: str
     rank_ic: float
+    ic: float
     ic_ir: float
     ic_tstat: float
     sharpe_gross: float
     sharpe_net: float
+    sharpe_error: float
     sharpe_gated: float
     sharpe_vol_gated: float
     sharpe_random_gated: float
@@ -45,29 +83,58 @@ class SegmentScore:
     sortino: float
     calmar: float
     max_drawdown: float
+    drawdown_bars: float
     turnover: float
     hit_rate: float
     profit_factor: float
+    tail_ratio: float
+    var_95: float
+    cvar_95: float
     annual_return_net: float
     annual_return_gated: float
+    cost_year: float
+    funding_year: float
     mean_exposure: float
+    mean_bias: float
+    trades: float
+    duration: float
+    autocorrelation: float
+    monotonicity: float
+    beta: float
+    alpha: float
+    alpha_tstat: float
+    r_squared: float
+    break_even_bp: float
+    capacity: float
     per_bar_sharpe_net: float
     skew: float
     kurt: float
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types, NaN as None."""
-        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
+        """Return plain JSON types, NaN as None; an infinite capacity stands as text."""
+        return {k: _plain(v) for k, v in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, object]) -> SegmentScore:
+    def from_dict(cls, raw: Mapping[str, Any]) -> SegmentScore:
         """Read what `to_dict` wrote."""
-        return cls(**{f.name: NAN if raw[f.name] is None else raw[f.name] for f in fields(cls)})  # type: ignore[arg-type]  # JSON
+        read: dict[object, float] = {None: NAN, "inf": math.inf}
+        return cls(**{f.name: read.get(raw[f.name], raw[f.name]) for f in fields(cls)})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "inf" if value == math.inf else None
+    return value
 
 
 @dataclass(frozen=True)
 class Scorecard:
-    """Train and validation, and the rules they were scored under. There is no place for a holdout."""
+    """Train and validation, and the rules they were scored under. There is no place for a holdout.
+
+    `profiles` has what goes into tables (by horizon, year, regime, quantile, asset), by segment. `after_cutoff` is what
+    the factor did on the bars after the model's knowledge cutoff, where one is set: for people, never for prompts, as
+    it reaches into validation.
+    """
 
     train: SegmentScore
     validation: SegmentScore
@@ -75,29 +142,43 @@ class Scorecard:
     weighting: str
     holding: int
     cost_bp: float
+    fill: str = "open"
+    rebalance: int = 1
+    profiles: Mapping[str, Profile] | None = None
+    after_cutoff: SegmentScore | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        return {**asdict(self), "train": self.train.to_dict(), "validation": self.validation.to_dict()}
+        raw = {f.name: getattr(self, f.name) for f in fields(self)}
+        segments = {n: raw[n].to_dict() for n in ("train", "validation")}
+        late = None if self.after_cutoff is None else self.after_cutoff.to_dict()
+        profiles = None if self.profiles is None else {n: p.to_dict() for n, p in self.profiles.items()}
+        return {**raw, **segments, "after_cutoff": late, "profiles": profiles}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, object]) -> Scorecard:
+    def from_dict(cls, raw: Mapping[str, Any]) -> Scorecard:
         """Read what `to_dict` wrote."""
-        parts = {}
-        for name in ("train", "validation"):
+        parts: dict[str, Any] = {}
+        for name in ("train", "validation", "after_cutoff"):
             part = raw[name]
-            assert isinstance(part, Mapping)
-            parts[name] = SegmentScore.from_dict(part)
-        return cls(**{**raw, **parts})  # type: ignore[arg-type]  # JSON
+            parts[name] = SegmentScore.from_dict(part) if isinstance(part, Mapping) else None
+        given = raw["profiles"]
+        if isinstance(given, Mapping):
+            parts["profiles"] = {name: Profile.from_dict(part) for name, part in given.items()}
+        return cls(**{**raw, **parts})
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A scorecard with the backtests it was read from, over the whole panel (train, embargo, validation)."""
+    """A scorecard with what it was read from, over the whole panel (train, embargo, validation).
+
+    `ic` is the (T,) rank IC a bar, NaN in a time series.
+    """
 
     scorecard: Scorecard
     backtest: Backtest
     gated: Backtest | None
+    ic: FloatArray
     split: Split
 
     def paid(self, series: FloatArray, name: str) -> FloatArray:
@@ -106,135 +187,228 @@ class Scored:
 
 
 def paid_rows(part: slice) -> slice:
-    """Return the decisions of a segment that are paid by it: one at t is paid at the open of t+2."""
+    """Return the decisions of a segment that are paid by it: one at t is paid at bar t+2."""
     return slice(part.start, part.stop - 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One factor on one panel, before it is cut into segments."""
+
+    target: Target
+    signals: Signals
+    targets: FloatArray
+    plain: Backtest
+    gated: Backtest | None
+    gate: FloatArray | None
 
 
 def score(
     values: FloatArray,
-    panel: Panel,
+    target: Target,
     split: Split,
-    spec: BacktestSpec,
     *,
     gate: FloatArray | None = None,
     rng: np.random.Generator,
+    cutoff: np.datetime64 | None = None,
 ) -> Scored | Rejection:
     """Backtest a signal on a panel that ends with validation, and score train and validation apart.
 
     Positions are simulated once over the panel; segments are cut from the result, each without its last two
     decisions, whose pay would come from beyond the segment.
+
+    Parameters
+    ----------
+    values
+        (T, N) signal known at the close of each bar; NaN is no opinion.
+    gate
+        (T, N) exposures in [0, 1], or None.
+    cutoff
+        Bars from this time on are scored apart as well, where there are enough of them.
     """
-    plain = run_backtest(values, panel, spec)
-    if isinstance(plain, Rejection):
-        return plain
-    signal = np.where(panel.universe, values, np.nan)
-    targets = target_weights(signal, spec)
-    gated = None if gate is None else trade(targets, panel, spec, gate, ic=plain.ic)
-    parts = [_segment(targets, plain, gated, gate, panel, part, spec, rng) for part in (split.train, split.validation)]
+    run = _run(values, target, gate)
+    if isinstance(run, Rejection):
+        return run
+    panel, spec = target.panel, target.spec
+    names = {"train": split.train, "validation": split.validation}
+    late = None
+    if cutoff is not None:
+        first = int(np.searchsorted(panel.times, cutoff))
+        if len(panel.times) - first >= MIN_BARS:
+            after = slice(first, len(panel.times))
+            late = _segment(run, after, _explain(run, after), None)
+    known = {name: _explain(run, part) for name, part in names.items()}
     card = Scorecard(
-        train=parts[0],
-        validation=parts[1],
+        train=_segment(run, split.train, known["train"], rng),
+        validation=_segment(run, split.validation, known["validation"], rng),
         bars_per_year=panel.bars_per_year,
         weighting=spec.weighting,
         holding=spec.holding,
-        cost_bp=spec.costs.fee_bp + spec.costs.slippage_bp,
+        cost_bp=spec.costs.per_trade * 1e4,
+        fill=spec.fill,
+        rebalance=spec.rebalance,
+        profiles={name: profile_of(run.signals, run.plain, target, part, known[name]) for name, part in names.items()},
+        after_cutoff=late,
     )
-    return Scored(card, plain, gated, split)
+    return Scored(card, run.plain, run.gated, run.signals.ic, split)
 
 
 def segment_score(
-    values: FloatArray,
-    panel: Panel,
-    part: slice,
-    spec: BacktestSpec,
-    *,
-    gate: FloatArray | None = None,
-    rng: np.random.Generator,
+    values: FloatArray, target: Target, part: slice, *, gate: FloatArray | None = None, rng: np.random.Generator
 ) -> SegmentScore | Rejection:
-    """Score one segment of `panel`; for the holdout, by its own command."""
-    plain = run_backtest(values, panel, spec)
-    if isinstance(plain, Rejection):
-        return plain
-    targets = target_weights(np.where(panel.universe, values, np.nan), spec)
-    gated = None if gate is None else trade(targets, panel, spec, gate, ic=plain.ic)
-    return _segment(targets, plain, gated, gate, panel, part, spec, rng)
+    """Score one segment of a panel; for the holdout, by its own command."""
+    run = _run(values, target, gate)
+    return run if isinstance(run, Rejection) else _segment(run, part, _explain(run, part), rng)
+
+
+def _run(values: FloatArray, target: Target, gate: FloatArray | None) -> _Run | Rejection:
+    panel, spec = target.panel, target.spec
+    refused = small_universe(values, panel, spec)
+    if refused is not None:
+        return refused
+    signal = np.where(panel.universe, values, np.nan)
+    ranked = rank_panel(signal)
+    targets = target_weights(signal, spec, target.tape.volatility, target.groups, ranked.ranks)
+    plain = trade(targets, target.tape, spec, None, bars_per_year=panel.bars_per_year)
+    gated = None if gate is None else trade(targets, target.tape, spec, gate, bars_per_year=panel.bars_per_year)
+    wide = spec.is_cross_sectional
+    ic = rank_ic_of(ranked, target.ranked) if wide else np.full(len(signal), NAN)
+    return _Run(target, Signals(signal, ranked, ic, target.forward), targets, plain, gated, gate)
 
 
 def unscored_segment(panel: Panel, part: slice) -> SegmentScore:
     """Return the segment's dates with every figure undefined."""
-    figures = {f.name: NAN for f in fields(SegmentScore) if f.name not in ("n_bars", "start", "end")}
-    start, end = str(panel.times[part.start])[:16], str(panel.times[part.stop - 1])[:16]
-    return SegmentScore(n_bars=0, start=start, end=end, **figures)
+    figures: dict[str, Any] = {f.name: NAN for f in fields(SegmentScore) if f.name not in ("n_bars", "start", "end")}
+    return SegmentScore(n_bars=0, **_dates(panel, part), **figures)
 
 
-def _segment(
-    targets: FloatArray,
-    plain: Backtest,
-    gated: Backtest | None,
-    gate: FloatArray | None,
-    panel: Panel,
-    part: slice,
-    spec: BacktestSpec,
-    rng: np.random.Generator,
-) -> SegmentScore:
-    year = panel.bars_per_year
+def _dates(panel: Panel, part: slice) -> dict[str, Any]:
+    return {"start": str(panel.times[part.start])[:16], "end": str(panel.times[part.stop - 1])[:16]}
+
+
+def _explain(run: _Run, part: slice) -> Attribution:
     paid = paid_rows(part)
-    net, gross, ic = plain.net[paid], plain.gross[paid], plain.ic[paid]
+    return attribute(run.plain.net[paid], run.target.known_factors.returns[paid])
+
+
+def _segment(run: _Run, part: slice, known: Attribution, rng: np.random.Generator | None) -> SegmentScore:
+    """Score a segment; without a generator the gate's placebos are left out."""
+    plain, gated, panel = run.plain, run.gated, run.target.panel
+    year, paid = panel.bars_per_year, paid_rows(part)
+    net, gross = plain.net[paid], plain.gross[paid]
     traded = net if gated is None else gated.net[paid]
-    known = ic[np.isfinite(ic)]
-    deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
     placebos = (NAN, NAN, NAN)
-    if gated is not None and gate is not None:
-        placebos = _placebos(targets, gated, gate, panel.rows(part.start, part.stop), part, spec, rng)
+    if gated is not None and rng is not None:
+        placebos = _placebos(run, part, rng)
+    held, opened = float(plain.held[paid].sum()), float(plain.opened[paid].sum())
+    trading = plain.cost + plain.impact * math.sqrt(plain.spec.costs.capital)
     return SegmentScore(
         n_bars=len(net),
-        start=str(panel.times[part.start])[:16],
-        end=str(panel.times[part.stop - 1])[:16],
-        rank_ic=float(known.mean()) if len(known) else NAN,
-        ic_ir=float(known.mean()) / deviation if deviation > 0 else NAN,
-        ic_tstat=newey_west_t(ic),
+        **_dates(panel, part),
+        **_prediction(run, paid),
         sharpe_gross=metrics.sharpe(gross, year),
         sharpe_net=metrics.sharpe(net, year),
+        sharpe_error=sharpe_standard_error(net) * math.sqrt(year),
         sharpe_gated=NAN if gated is None else metrics.sharpe(traded, year),
         sharpe_vol_gated=placebos[0],
         sharpe_random_gated=placebos[1],
         shift_percentile=placebos[2],
-        sortino=metrics.sortino(net, year),
-        calmar=metrics.calmar(net, year),
-        max_drawdown=metrics.max_drawdown(net),
+        **_performance(net, year),
         turnover=float(plain.turnover[paid].mean()),
-        hit_rate=metrics.hit_rate(net),
-        profit_factor=metrics.profit_factor(net),
-        annual_return_net=metrics.annual_return(net, year),
         annual_return_gated=NAN if gated is None else metrics.annual_return(traded, year),
+        cost_year=float(trading[paid].mean()) * year,
+        funding_year=float(plain.funding[paid].mean()) * year,
         mean_exposure=float((plain if gated is None else gated).exposure[paid].mean()),
+        mean_bias=float(plain.bias[paid].mean()),
+        trades=opened,
+        duration=held / opened if opened else NAN,
+        **_explained(known, year),
+        break_even_bp=metrics.break_even_bp(net + _on_trades(plain)[paid], plain.turnover[paid]),
+        capacity=metrics.capacity(
+            net + plain.impact[paid] * math.sqrt(plain.spec.costs.capital),
+            plain.impact[paid] if np.any(plain.impact) else np.full(len(net), NAN),
+        ),
         per_bar_sharpe_net=metrics.sharpe(traded, 1.0),
         skew=metrics.skewness(traded),
         kurt=metrics.kurtosis(traded),
     )
 
 
-def _placebos(
-    targets: FloatArray,
-    gated: Backtest,
-    gate: FloatArray,
-    rows: Panel,
-    part: slice,
-    spec: BacktestSpec,
-    rng: np.random.Generator,
-) -> tuple[float, float, float]:
+def _on_trades(result: Backtest) -> FloatArray:
+    """Return (T,) what was paid for trading alone: fees, slippage and impact, but neither borrow nor funding."""
+    costs = result.spec.costs
+    return result.turnover * costs.per_trade + result.impact * math.sqrt(costs.capital)
+
+
+def _prediction(run: _Run, paid: slice) -> dict[str, Any]:
+    signals, forward = run.signals, run.target.forward
+    if not run.target.spec.is_cross_sectional:
+        pooled = pooled_ic(signals.values[paid], forward[paid])
+        return {
+            "rank_ic": pooled.mean,
+            "ic": NAN,
+            "ic_ir": NAN,
+            "ic_tstat": pooled.tstat,
+            "autocorrelation": NAN,
+            "monotonicity": NAN,
+        }
+    ic = signals.ic[paid]
+    known = ic[np.isfinite(ic)]
+    deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
+    return {
+        "rank_ic": float(known.mean()) if len(known) else NAN,
+        "ic": _mean(np.where(np.isfinite(ic), correlate_rows(signals.values[paid], forward[paid]), NAN)),
+        "ic_ir": float(known.mean()) / deviation if deviation > 0 else NAN,
+        "ic_tstat": newey_west_t(ic),
+        "autocorrelation": _mean(signals.autocorrelation[paid]),
+        "monotonicity": mean_quantiles(signals, paid).monotonicity,
+    }
+
+
+def _mean(series: FloatArray) -> float:
+    known = series[np.isfinite(series)]
+    return float(known.mean()) if len(known) else NAN
+
+
+def _performance(net: FloatArray, year: float) -> dict[str, Any]:
+    return {
+        "sortino": metrics.sortino(net, year),
+        "calmar": metrics.calmar(net, year),
+        "max_drawdown": metrics.max_drawdown(net),
+        "drawdown_bars": float(metrics.drawdown_bars(net)),
+        "hit_rate": metrics.hit_rate(net),
+        "profit_factor": metrics.profit_factor(net),
+        "tail_ratio": metrics.tail_ratio(net),
+        "var_95": metrics.value_at_risk(net),
+        "cvar_95": metrics.expected_shortfall(net),
+        "annual_return_net": metrics.annual_return(net, year),
+    }
+
+
+def _explained(known: Attribution, year: float) -> dict[str, Any]:
+    return {
+        "beta": known.loadings[0],
+        "alpha": known.alpha * year,
+        "alpha_tstat": known.tstat,
+        "r_squared": known.r_squared,
+    }
+
+
+def _placebos(run: _Run, part: slice, rng: np.random.Generator) -> tuple[float, float, float]:
     """Return net Sharpe of the volatility gate and of a random gate, and the share of shifted gates beaten.
 
     Placebos are made within the segment, so that each has the gate's exposure there.
     """
-    inside, own = gate[part], targets[part]
-    year = rows.bars_per_year
-    nothing = np.full(len(own), NAN)
+    assert run.gate is not None
+    assert run.gated is not None
+    inside, own = run.gate[part], run.targets[part]
+    tape, year = run.target.tape.rows(part), run.target.panel.bars_per_year
 
     def net_sharpe(other: FloatArray) -> float:
-        return metrics.sharpe(trade(own, rows, spec, other, ic=nothing).net, year)
+        return metrics.sharpe(trade(own, tape, run.target.spec, other, bars_per_year=year).net, year)
 
-    mine = metrics.sharpe(gated.net[paid_rows(part)], year)
+    mine = metrics.sharpe(run.gated.net[paid_rows(part)], year)
     shifted = [net_sharpe(other) for other in shifted_gates(inside, SHIFTS, rng)]
     beaten = float(np.mean([mine > other for other in shifted])) if shifted else NAN
+    rows = run.target.panel.rows(part.start, part.stop)
     return net_sharpe(volatility_gate(rows, inside)), net_sharpe(random_gate(inside, rng)), beaten

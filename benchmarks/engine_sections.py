@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from backtest.engine import BacktestSpec
-from backtest.quick import QuickScore, QuickScorer, Target, prepare_target
+from backtest.quick import QuickScore, QuickScorer
+from backtest.spec import BacktestSpec
+from backtest.target import Target, prepare_target
 from benchmarks.engine_setup import Nothing, interleaved, make_market, seconds_of
 from factors.batch import Engine
 from factors.engine import evaluate
@@ -91,8 +92,8 @@ def memory(setting: Setting) -> dict[str, Any]:
         "import resource, json, sys\n"
         "from benchmarks.engine_setup import make_market, draw_batch\n"
         "from benchmarks.engine_sections import _scores\n"
-        "from backtest.quick import prepare_target\n"
-        "from backtest.engine import BacktestSpec\n"
+        "from backtest.target import prepare_target\n"
+        "from backtest.spec import BacktestSpec\n"
         "from factors.batch import Engine\n"
         "import time\n"
         "panel = make_market(2520, 500, 'D'); batch = draw_batch(int(sys.argv[1]))\n"

@@ -260,3 +260,56 @@ def average_ranks(x: FloatArray) -> FloatArray:
     out = np.empty_like(values)
     rank_rows(values, sorter.result, out, bits, False)
     return out
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """Rows of a (T, N) array in order.
+
+    Attributes
+    ----------
+    order
+        Columns by ascending value; of the first `counts` of a row only.
+    ranks
+        Average ranks 1..count by column; NaN where there is no value.
+    counts
+        (T,) finite values a row.
+    """
+
+    order: NDArray[np.int32]
+    ranks: FloatArray
+    counts: NDArray[np.int64]
+
+
+def rank_panel(x: FloatArray) -> Ranked:
+    """Put each row of (T, N) in order."""
+    values = np.array(x, dtype=np.float64, order="C")
+    sorter, bits = KeySorter.make(*values.shape), key_bits(values.shape[1])
+    sort_keys(values, sorter.keys, bits)
+    sorter.sort()
+    found = Ranked(np.empty(values.shape, np.int32), np.empty(values.shape), np.empty(len(values), np.int64))
+    _order_rows(values, sorter.result, found.order, found.ranks, found.counts, bits)
+    return found
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _order_rows(
+    x: FloatArray, keys: KeyArray, order: NDArray[np.int32], out: FloatArray, counts: KeyArray, bits: int
+) -> None:
+    rows, width = x.shape
+    mask = (1 << bits) - 1
+    columns = np.empty(width, dtype=np.int64)
+    values = np.empty(width)
+    for row in range(rows):
+        count = count_finite(x[row])
+        out[row] = np.nan
+        if ranked(x[row], keys[row], count, bits, columns, values, out[row]):
+            for k in range(count):
+                order[row, k] = keys[row, k] & mask
+        else:
+            ordered(x[row], keys[row], mask, columns, values)
+            for k in range(count):
+                order[row, k] = columns[k]
+        for k in range(count, width):
+            order[row, k] = -1
+        counts[row] = count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -81,8 +82,8 @@ def evaluate_factor(
     """
     from agent.blocks import all_blocks
     from agent.gating import gate_path
-    from agent.study import open_study, read_expression, score_expression
-    from backtest.evidence import Trials
+    from agent.study import open_study, read_expression
+    from agent.weighing import weigh_expression
     from factors.reading import read_aloud
 
     workspace = workspace_of(ctx)
@@ -94,11 +95,9 @@ def evaluate_factor(
         expression = read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
         if isinstance(expression, Rejection):
             raise refuse(expression)
-        counted = knowledge.trials(study.dataset)
         novelty = knowledge.novelty(expression)
-    trials = Trials(count=counted.count + 1, sharpe_variance=counted.sharpe_variance)
-    with stderr().status("evaluating (the first time, operators are compiled)"):
-        scoring = score_expression(expression, study, trials)
+        with stderr().status("evaluating (the first time, operators are compiled)"):
+            scoring = weigh_expression(expression, study, knowledge)
     if isinstance(scoring, Rejection):
         raise refuse(scoring)
     card, evidence = scoring.scored.scorecard, scoring.evidence
@@ -115,7 +114,7 @@ def evaluate_factor(
                 "lookback": expression.lookback,
                 "data": study.dataset,
                 "gated": study.exposures is not None,
-                "trials": trials.count,
+                "trials": evidence.trials,
                 "scorecard": card.to_dict(),
                 "evidence": evidence.to_dict(),
             }
@@ -132,11 +131,13 @@ def evaluate_factor(
         for remark in remarks:
             out.print(f"{label}: {remark}", soft_wrap=True, markup=False)
     print_scorecard(card.to_dict(), gated=study.exposures is not None)
+    print_profile(card.to_dict())
+    print_gates(evidence.to_dict())
     if study.exposures is None:
         out.print("No gate: train one with `alphaglow gate train`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
     out.print(
-        f"[bold]{evidence.verdict}[/bold] over {trials.count} trials: {'; '.join(evidence.reasons)}", soft_wrap=True
+        f"[bold]{evidence.verdict}[/bold] over {evidence.trials} trials: {'; '.join(evidence.reasons)}", soft_wrap=True
     )
 
 
@@ -152,10 +153,12 @@ def record_sentence(evidence: Evidence, bars_per_year: float) -> str:
 
 _ROWS: tuple[tuple[str, str, int, bool], ...] = (
     ("rank IC", "rank_ic", 4, False),
+    ("IC", "ic", 4, False),
     ("ICIR (per bar)", "ic_ir", 3, False),
     ("IC t-stat (Newey-West)", "ic_tstat", 2, False),
     ("Sharpe gross", "sharpe_gross", 2, False),
     ("Sharpe net, ungated", "sharpe_net", 2, False),
+    ("standard error of it", "sharpe_error", 2, False),
     ("Sharpe net, gated", "sharpe_gated", 2, False),
     ("Sharpe net, volatility gate", "sharpe_vol_gated", 2, False),
     ("Sharpe net, random gate", "sharpe_random_gated", 2, False),
@@ -163,12 +166,28 @@ _ROWS: tuple[tuple[str, str, int, bool], ...] = (
     ("Sortino", "sortino", 2, False),
     ("Calmar", "calmar", 2, False),
     ("max drawdown", "max_drawdown", 1, True),
+    ("longest drawdown, bars", "drawdown_bars", 0, False),
     ("return a year, net", "annual_return_net", 1, True),
     ("return a year, gated", "annual_return_gated", 1, True),
+    ("costs a year", "cost_year", 1, True),
+    ("funding a year", "funding_year", 1, True),
+    ("break-even cost, bp", "break_even_bp", 1, False),
+    ("capacity, money", "capacity", 0, False),
     ("turnover a bar", "turnover", 2, True),
+    ("positions opened", "trades", 0, False),
+    ("bars held", "duration", 1, False),
+    ("rank autocorrelation", "autocorrelation", 3, False),
+    ("monotonicity of quantiles", "monotonicity", 2, False),
     ("hit rate", "hit_rate", 1, True),
     ("profit factor", "profit_factor", 2, False),
+    ("tail ratio", "tail_ratio", 2, False),
+    ("VaR 95 % a bar", "var_95", 3, True),
+    ("CVaR 95 % a bar", "cvar_95", 3, True),
+    ("beta to the market", "beta", 3, False),
+    ("alpha a year to known factors", "alpha", 1, True),
+    ("its t-stat", "alpha_tstat", 2, False),
     ("mean exposure", "mean_exposure", 1, True),
+    ("mean net exposure", "mean_bias", 1, True),
     ("bars", "n_bars", 0, False),
 )
 _GATED = {"sharpe_gated", "sharpe_vol_gated", "sharpe_random_gated", "shift_percentile", "annual_return_gated"}
@@ -179,22 +198,83 @@ def print_scorecard(card: dict[str, object], *, gated: bool) -> None:
     train, validation = card["train"], card["validation"]
     assert isinstance(train, dict)
     assert isinstance(validation, dict)
+    late = card.get("after_cutoff")
+    parts = {"train": train, "validation": validation, **({"after cutoff": late} if isinstance(late, dict) else {})}
     rows = [
-        [label, *(number(part.get(key), digits, percent=percent) for part in (train, validation))]
+        [label, *(number(figure_of(part.get(key)), digits, percent=percent) for part in parts.values())]
         for label, key, digits, percent in _ROWS
         if gated or key not in _GATED
     ]
-    stdout().print(table("Scorecard", ["", "train", "validation"], rows))
+    stdout().print(table("Scorecard", ["", *parts], rows))
+
+
+def figure_of(value: object) -> float | None:
+    """Return a stored figure; infinity is stored as text."""
+    return float(value) if isinstance(value, (int, float)) or value == "inf" else None
+
+
+def print_profile(card: dict[str, object]) -> None:
+    """Print the scorecard by horizon, year and regime, train beside validation."""
+    profiles = card.get("profiles")
+    if not isinstance(profiles, dict):
+        return
+    parts = ("train", "validation")
+    horizons = {p: {h["horizon"]: h for h in profiles[p]["horizons"]} for p in parts}
+    rows = [
+        [
+            f"{h} bars",
+            *(number(horizons[p].get(h, {}).get(k), d) for p in parts for k, d in (("mean", 4), ("tstat", 2))),
+        ]
+        for h in horizons["train"]
+    ]
+    if rows:
+        stdout().print(table("Rank IC by horizon", ["ahead", "train", "t", "validation", "t"], rows))
+    for title, key in (("By year", "years"), ("By regime", "regimes")):
+        found = {p: {row["name"]: row for row in profiles[p][key]} for p in parts}
+        names = list(dict.fromkeys(name for p in parts for name in found[p]))
+        lines = [[name, *(_slice_cell(found[p].get(name), k, d) for p in parts for k, d in _SLICE)] for name in names]
+        columns = [
+            "",
+            *(f"{p[:5]}{dot} {k}" for p, dot in (("train", ""), ("valid", ".")) for k in ("bars", "IC", "t", "Sharpe")),
+        ]
+        stdout().print(table(title, columns, lines))
+
+
+_SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
+
+
+def _slice_cell(row: dict[str, float | None] | None, key: str, digits: int) -> str:
+    return number(None if row is None else row.get(key), digits)
+
+
+def print_gates(evidence: Mapping[str, object]) -> None:
+    """Print each gate of the admission policy with its numbers and its bar."""
+    gates = evidence.get("gates")
+    if not isinstance(gates, (list, tuple)) or not gates:
+        return
+    rows = []
+    for gate in gates:
+        numbers = ", ".join(f"{name} {number(value, 3)}" for name, value in gate["numbers"].items())
+        rows.append([gate["gate"], "passed" if gate["passed"] else "failed", numbers, gate["bar"]])
+    stdout().print(table("Admission", ["gate", "", "numbers", "bar"], rows, left=4))
+    effective = evidence.get("effective_trials")
+    if effective:
+        deflated = number(figure_of(evidence.get("dsr_effective")), 3)
+        stdout().print(f"By returns, the scored trials were {effective} different bets; deflated by those: {deflated}")
 
 
 @click.command()
 @click.argument("factor")
 @data_option
-@click.option("--yes", is_flag=True, help="Do not ask; the opening is recorded and cannot be repeated.")
+@click.option("--yes", is_flag=True, help="Do not ask; the opening is recorded.")
+@click.option("--again", is_flag=True, help="Open it although it was opened before; every report then says so.")
 @json_option
 @click.pass_context
-def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, as_json: bool) -> None:
-    """Open the holdout for FACTOR (an id of the knowledge base), once."""
+def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, again: bool, as_json: bool) -> None:
+    """Open the holdout for FACTOR (an id of the knowledge base), once.
+
+    Who opened it, when, under which rules and with what result goes into the knowledge base.
+    """
     from agent.holdout import open_holdout
 
     workspace = workspace_of(ctx)
@@ -202,13 +282,12 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
         click.confirm("The holdout opens once per factor and the opening is recorded. Go on?", abort=True, err=True)
     path = workspace.resolve_data(data_name)
     with workspace.knowledge() as knowledge:
-        result = open_holdout(workspace.load_panel(data_name), workspace, path.stem, knowledge, factor)
+        opening = open_holdout(workspace.load_panel(data_name), workspace, path.stem, knowledge, factor, again=again)
     if as_json:
-        print_json(result)
+        print_json({**opening.result, "number": opening.number, "opened_by": opening.opened_by})
         return
-    rows = [[label, number(_float(result.get(key)), digits, percent=percent)] for label, key, digits, percent in _ROWS]
-    stdout().print(table("Holdout, opened once and recorded", ["", "holdout"], rows))
-
-
-def _float(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+    rows = [
+        [label, number(figure_of(opening.result.get(key)), digits, percent=percent)]
+        for label, key, digits, percent in _ROWS
+    ]
+    stdout().print(table(f"Holdout, opening {opening.number}, recorded", ["", "holdout"], rows))

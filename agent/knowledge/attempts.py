@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from agent.knowledge import novelty, schema
+from agent.knowledge import bets, novelty, schema
 from agent.knowledge.convert import attempt_record, figure, now, plain_dict
 from agent.knowledge.records import AttemptRecord, FactorRecord, NewAttempt, TrialCount
 from factors.novelty import Fingerprint
@@ -30,8 +30,10 @@ def _records(session: Session, query: Select[schema.Attempt, str]) -> list[Attem
     return [attempt_record(row, panel_id) for row, panel_id in session.execute(query)]
 
 
-def add_attempt(session: Session, new: NewAttempt) -> int:
+def add_attempt(session: Session, new: NewAttempt, leaders: dict[str, bets.Leaders] | None = None) -> int:
     """Record an attempt with its verdicts and evaluation; return its id.
+
+    `leaders`, by panel, is what several attempts of one transaction share.
 
     A second attempt at the same run, round and slot is not written: the first one's id comes back. What the
     writer named as parents (an id with or without its tag, a text, a name) is stored as factor ids where it
@@ -73,6 +75,11 @@ def add_attempt(session: Session, new: NewAttempt) -> int:
     session.flush()
     if row.factor_id is not None and row.canonical is not None:
         novelty.add(session, row.factor_id, row.canonical, f"attempt {row.id}")
+    if new.evaluation is not None and new.evaluation.sketch is not None and panel_id is not None:
+        leaders = {} if leaders is None else leaders
+        if panel_id not in leaders:
+            leaders[panel_id] = bets.load_leaders(session, panel_id)
+        bets.add_bet(session, row.id, new.evaluation.sketch, leaders[panel_id])
     return row.id
 
 
@@ -213,7 +220,7 @@ def count_trials(session: Session, panel_id: str) -> TrialCount:
     else:
         dataset = session.get(schema.Dataset, panel_id)
         variance = 1.0 / dataset.bars if dataset is not None and dataset.bars else 0.0
-    return TrialCount(count or 0, variance, len(ratios))
+    return TrialCount(count or 0, variance, len(ratios), bets.count_bets(session, panel_id))
 
 
 def _sharpes(session: Session, panel_id: str) -> Sequence[float]:

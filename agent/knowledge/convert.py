@@ -149,4 +149,6 @@ def library_record(row: schema.LibraryEntry) -> LibraryRecord:
 
 def holdout_record(row: schema.HoldoutOpening) -> HoldoutRecord:
     """Return the row as a record."""
-    return HoldoutRecord(row.factor_id, row.panel_id, row.opened_at, dict(row.result))
+    return HoldoutRecord(
+        row.factor_id, row.panel_id, row.number, row.opened_at, row.opened_by, dict(row.rules), dict(row.result)
+    )

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from market.panel import FloatArray
+
 RunStatus = Literal["running", "interrupted", "finished", "budget"]
 RoundStatus = Literal["open", "finished"]
 LibraryStatus = Literal["translated", "refused"]
@@ -96,13 +98,15 @@ class NewEvaluation:
     """What the backtest said: scorecard and evidence as JSON types.
 
     `sharpe_per_bar` (not annualised) feeds the trial variance of the Deflated Sharpe Ratio; None or NaN
-    where it is undefined.
+    where it is undefined. `sketch` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it the
+    attempt is compared with others.
     """
 
     scorecard: Mapping[str, object]
     evidence: Mapping[str, object]
     sharpe_per_bar: float | None
     accepted: bool
+    sketch: FloatArray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +299,22 @@ class TrialCount:
         skill; 0.0 for a panel that no run has worked on.
     evaluated
         How many Sharpe ratios the variance rests on.
+    effective
+        How many different bets the scored attempts were: clusters of returns that correlate by half or more.
     """
 
     count: int
     sharpe_variance: float
     evaluated: int
+    effective: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The accepted factor whose returns correlate most with given ones; NaN and empty where there is none."""
+
+    correlation: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,9 +345,20 @@ class LibraryRecord(NewLibraryEntry):
 
 @dataclass(frozen=True, slots=True)
 class HoldoutRecord:
-    """The one time that a factor saw the holdout of a panel."""
+    """One time that a factor saw the holdout of a panel: who opened it when, under which rules, and what it said.
+
+    `number` counts the openings of this factor on this panel: any but the first were insisted on.
+    """
 
     factor_id: str
     panel_id: str
+    number: int
     opened_at: str
+    opened_by: str
+    rules: dict[str, object]
     result: dict[str, object]
+
+    def sentence(self) -> str:
+        """Say who opened it when; of the result nothing is told."""
+        which = "opened" if self.number == 1 else f"opened again (time {self.number})"
+        return f"The holdout was {which} for this factor at {self.opened_at} by {self.opened_by}."

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0002"
+HEAD = "0003"
 
 
 class Base(DeclarativeBase):
@@ -193,14 +193,28 @@ class LibraryEntry(Base):
     notes: Mapped[list[str]] = mapped_column(JSON)
 
 
+class TrialReturns(Base):
+    """A sketch of a scored attempt's returns, and the first attempt of those that it correlates with."""
+
+    __tablename__ = "trial_returns"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    panel_id: Mapped[str] = mapped_column(index=True)
+    cluster: Mapped[int]
+    sketch: Mapped[bytes]
+
+
 class HoldoutOpening(Base):
-    """The one time that a factor saw the holdout of a panel."""
+    """One time that a factor saw the holdout of a panel."""
 
     __tablename__ = "holdout_openings"
 
     factor_id: Mapped[str] = mapped_column(primary_key=True)
     panel_id: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     opened_at: Mapped[str]
+    opened_by: Mapped[str]
+    rules: Mapped[dict[str, object]] = mapped_column(JSON)
     result: Mapped[dict[str, object]] = mapped_column(JSON)
 
 

@@ -17,7 +17,7 @@ from typing import Self
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from agent.knowledge import attempts, export, novelty, runs, schema
+from agent.knowledge import attempts, bets, export, novelty, runs, schema
 from agent.knowledge.convert import (
     call_record,
     holdout_record,
@@ -37,6 +37,7 @@ from agent.knowledge.records import (
     HoldoutRecord,
     LessonRecord,
     LibraryRecord,
+    Nearest,
     NewAttempt,
     NewCall,
     NewLesson,
@@ -50,7 +51,7 @@ from agent.knowledge.records import (
 from factors.novelty import Novelty, fingerprint
 from factors.tree import Expression
 from market.errors import InputError
-from market.panel import Panel
+from market.panel import FloatArray, Panel
 
 
 class KnowledgeBase:
@@ -175,9 +176,10 @@ class KnowledgeBase:
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
         if new:
+            leaders: dict[str, bets.Leaders] = {}
             with self._writing() as session:
                 for attempt in new:
-                    attempts.add_attempt(session, attempt)
+                    attempts.add_attempt(session, attempt, leaders)
 
     def attempts(
         self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
@@ -241,6 +243,11 @@ class KnowledgeBase:
         with self._reading() as session:
             return attempts.count_trials(session, panel_id)
 
+    def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
+        """Return the accepted factor whose returns on a panel correlate most with a sketch; `but` is left out."""
+        with self._reading() as session:
+            return bets.nearest_accepted(session, panel_id, sketch, but)
+
     def lessons(
         self, *, panel_id: str | None = None, run_id: str | None = None, limit: int | None = 50
     ) -> list[LessonRecord]:
@@ -295,30 +302,48 @@ class KnowledgeBase:
             rows = session.scalars(select(schema.LibraryEntry).order_by(schema.LibraryEntry.id))
             return [library_record(row) for row in rows]
 
-    def holdout_opening(self, factor_id: str, panel_id: str) -> HoldoutRecord | None:
-        """Return when and with what result this factor saw the panel's holdout, or None."""
+    def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
+        """Return every time that this factor saw the panel's holdout, oldest first."""
+        row = schema.HoldoutOpening
+        query = select(row).where(row.factor_id == factor_id, row.panel_id == panel_id).order_by(row.number)
         with self._reading() as session:
-            row = session.get(schema.HoldoutOpening, (factor_id, panel_id))
-            return None if row is None else holdout_record(row)
+            return [holdout_record(found) for found in session.scalars(query)]
 
     def require_unopened(self, factor_id: str, panel_id: str) -> None:
         """Refuse, as an `InputError`, a factor that has seen this panel's holdout."""
-        found = self.holdout_opening(factor_id, panel_id)
-        if found is not None:
-            raise _opened(found.factor_id, found.opened_at)
+        found = self.holdout_openings(factor_id, panel_id)
+        if found:
+            raise _opened(found[-1].factor_id, found[-1].opened_at)
 
-    def record_holdout(self, factor_id: str, panel_id: str, result: Mapping[str, object]) -> HoldoutRecord:
-        """Record that a factor saw a panel's holdout; a second time is refused as an `InputError`."""
+    def record_holdout(
+        self,
+        factor_id: str,
+        panel_id: str,
+        result: Mapping[str, object],
+        *,
+        opened_by: str,
+        rules: Mapping[str, object],
+        again: bool = False,
+    ) -> HoldoutRecord:
+        """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
+        row = schema.HoldoutOpening
         with self._writing() as session:
-            known = session.get(schema.HoldoutOpening, (factor_id, panel_id))
-            if known is not None:
-                raise _opened(factor_id, known.opened_at)
-            row = schema.HoldoutOpening(
-                factor_id=factor_id, panel_id=panel_id, opened_at=now(), result=plain_dict(result)
+            query = select(row).where(row.factor_id == factor_id, row.panel_id == panel_id).order_by(row.number)
+            known = list(session.scalars(query))
+            if known and not again:
+                raise _opened(factor_id, known[-1].opened_at)
+            new = schema.HoldoutOpening(
+                factor_id=factor_id,
+                panel_id=panel_id,
+                number=len(known) + 1,
+                opened_at=now(),
+                opened_by=opened_by,
+                rules=plain_dict(rules),
+                result=plain_dict(result),
             )
-            session.add(row)
+            session.add(new)
             session.flush()
-            return holdout_record(row)
+            return holdout_record(new)
 
     def export(self, form: ExportFormat = "json") -> str:
         """Return everything as JSON text, or the attempts with their scores as CSV text."""
@@ -345,5 +370,5 @@ class RunJournal:
 def _opened(factor_id: str, when: str) -> InputError:
     return InputError(
         f"the holdout was opened for {factor_id} at {when}, and it opens once",
-        "see the recorded result with `alphaglow kb export`; a fresh test needs new data",
+        "see the recorded result with `alphaglow kb export`; --again opens it once more, which every report then shows",
     )

@@ -153,22 +153,26 @@ def turnover_chart(review: Review) -> str:
 
 def horizon_chart(review: Review) -> str:
     """Draw the mean rank IC by bars ahead, on train and validation."""
-    horizons = sorted({*review.ic_by_horizon, *review.ic_by_horizon_validation})
-    nan = float("nan")
-    train = [review.ic_by_horizon.get(h, nan) for h in horizons]
-    held = [review.ic_by_horizon_validation.get(h, nan) for h in horizons]
+    found = [
+        {one.horizon: one.mean for one in review.profiles[part].horizons} if part in review.profiles else {}
+        for part in ("train", "validation")
+    ]
+    horizons = sorted({*found[0], *found[1]})
+    train, held = ([means.get(h, float("nan")) for h in horizons] for means in found)
     return svg.bar_chart(
         "Rank IC by horizon",
         "Mean rank IC with the return over the next bars.",
         [str(h) for h in horizons],
-        _two(train, held, bool(review.ic_by_horizon_validation)),
+        _two(train, held, bool(found[1])),
         axis="bars ahead",
     )
 
 
 def quantile_chart(review: Review) -> str:
     """Draw the mean forward return by signal quantile, lowest first."""
-    train, held = list(review.quantile_returns), list(review.quantile_returns_validation)
+    train, held = (
+        list(review.profiles[part].quantiles) if part in review.profiles else [] for part in ("train", "validation")
+    )
     count = max(len(train), len(held))
     labels = [f"Q{k + 1}" for k in range(count)]
     if count:

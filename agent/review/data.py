@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from backtest.policy import GateVerdict
+from backtest.profile import Profile
 from market.panel import FloatArray, TimeArray
 
 # The order is the drawing order, the label what the legend says.
@@ -115,11 +117,14 @@ class Review:
         The data set in words.
     gate_exposure
         (T,) mean exposure over assets in [0, 1], or None without a gate.
-    ic_by_horizon, quantile_returns
-        On train (or on everything shown, when the validation ones are empty). Quantile returns are mean
-        forward returns per bar, lowest signal first, as fractions.
-    ic_by_horizon_validation, quantile_returns_validation
-        The same on validation.
+    profiles
+        By segment (``train``, ``validation``), what goes into tables and charts by horizon, year, regime and quantile.
+    gates
+        The admission policy's verdicts, in order.
+    openings
+        A sentence for each time that the holdout was opened for this factor; of its result nothing is told.
+    rules
+        How positions were taken, filled and paid, in words.
     simulated_market, simulated_llm
         Whether prices were generated, and whether writer and judge were the built-in mock.
 
@@ -155,10 +160,10 @@ class Review:
     psr: float | None = None
     trials: int | None = None
     gate_exposure: FloatArray | None = None
-    ic_by_horizon: Mapping[int, float] = field(default_factory=dict)
-    ic_by_horizon_validation: Mapping[int, float] = field(default_factory=dict)
-    quantile_returns: Sequence[float] = ()
-    quantile_returns_validation: Sequence[float] = ()
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    gates: Sequence[GateVerdict] = ()
+    openings: Sequence[str] = ()
+    rules: str = ""
     likelihood: LikelihoodHistogram | None = None
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,8 +18,11 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         "Prediction",
         (
             ("Rank IC", "mean Spearman correlation per bar with the return traded", "rank_ic", "ic"),
+            ("IC", "mean Pearson correlation per bar", "ic", "ic"),
             ("ICIR", "mean rank IC / its standard deviation", "ic_ir", "ic"),
             ("IC t-statistic", "Newey–West", "ic_tstat", "plain"),
+            ("Rank autocorrelation", "of the signal with the bar before", "autocorrelation", "plain"),
+            ("Monotonicity", "of returns over signal quantiles; 1 rises all the way", "monotonicity", "plain"),
         ),
     ),
     (
@@ -26,18 +30,31 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
         (
             ("Sharpe, gross", "annualised, before costs", "sharpe_gross", "plain"),
             ("Sharpe, net", "annualised, after all costs", "sharpe_net", "plain"),
+            ("Its standard error", "skew- and kurtosis-aware", "sharpe_error", "plain"),
             ("Sortino, net", "annualised, downside deviation only", "sortino", "plain"),
             ("Calmar, net", "annual return / largest drawdown", "calmar", "plain"),
             ("Annual return, net", "after all costs", "annual_return_net", "percent"),
             ("Largest drawdown, net", "peak to trough", "max_drawdown", "percent"),
+            ("Longest drawdown", "bars below an earlier peak", "drawdown_bars", "count"),
             ("Hit rate", "share of bars that earned", "hit_rate", "percent"),
             ("Profit factor", "gains / losses", "profit_factor", "plain"),
+            ("Tail ratio", "95th percentile / size of the 5th", "tail_ratio", "plain"),
+            ("VaR 95 %", "loss per bar exceeded in 5 % of bars", "var_95", "percent"),
+            ("CVaR 95 %", "mean of those losses", "cvar_95", "percent"),
+            ("Market beta", "of net returns", "beta", "plain"),
+            ("Alpha, annual", "left after known factors", "alpha", "percent"),
+            ("Alpha t-statistic", "Newey–West", "alpha_tstat", "plain"),
         ),
     ),
     (
         "Trading",
         (
             ("Turnover", "mean share of the book traded per bar", "turnover", "percent"),
+            ("Costs, annual", "fees, slippage, borrow and impact", "cost_year", "percent"),
+            ("Break-even cost", "bp of traded notional at which nothing is earned", "break_even_bp", "plain"),
+            ("Capacity", "capital at which impact halves the net Sharpe ratio", "capacity", "count"),
+            ("Positions opened", "or turned", "trades", "count"),
+            ("Bars held", "mean of a position", "duration", "plain"),
             (
                 "Sharpe per bar, net",
                 "not annualised; what the deflated Sharpe ratio tests",
@@ -122,6 +139,42 @@ def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
             ],
         )
         for group, rows in SCORECARD
+    ]
+
+
+def admission_rows(review: Review) -> list[Row]:
+    """Return each gate of the policy with its numbers, its bar and whether it was passed."""
+    rows = []
+    for gate in review.gates:
+        numbers = ", ".join(f"{name} {number(value, 'ic')}" for name, value in gate.numbers.items())
+        rows.append(Row(gate.gate.replace("_", " "), gate.bar, (numbers, "passed" if gate.passed else "failed")))
+    return rows
+
+
+def slice_rows(review: Review, kind: Literal["years", "regimes"]) -> list[Row]:
+    """Return rank IC and net Sharpe of each year or regime, train and validation."""
+    found = {
+        part: {one.name: one for one in getattr(review.profiles[part], kind)} if part in review.profiles else {}
+        for part in ("train", "validation")
+    }
+    rows = []
+    for name in dict.fromkeys([*found["train"], *found["validation"]]):
+        cells: list[str] = []
+        for part in ("train", "validation"):
+            one = found[part].get(name)
+            cells += [DASH] * 3 if one is None else [
+                number(one.bars, "count"), number(one.rank_ic, "ic"), number(one.sharpe_net)
+            ]  # fmt: skip
+        rows.append(Row(name, "", tuple(cells)))
+    return rows
+
+
+def loading_rows(review: Review) -> list[Row]:
+    """Return loadings of net returns on known factors, train and validation."""
+    found = [review.profiles[part].loadings if part in review.profiles else {} for part in ("train", "validation")]
+    return [
+        Row(name, "", tuple(number(loadings.get(name, math.nan)) for loadings in found))
+        for name in dict.fromkeys([*found[0], *found[1]])
     ]
 
 

@@ -241,7 +241,11 @@ def test_three_coins_are_mined_as_time_series(home: Path, capsys: pytest.Capture
     mined = as_json(capsys, "mine", "--data", "three", "--llm", "mock", "--rounds", "2", "--candidates", "4")
     assert mined["evaluated"] > 0
     card = as_json(capsys, "eval", "ts_returns(close, 24)", "--data", "three")["scorecard"]
-    assert card["train"]["rank_ic"] is None
+    # No cross-section of three: each coin's own time series, pooled with a panel error.
+    assets = card["profiles"]["train"]["assets"]
+    assert [one["asset"] for one in assets] == ["AUR", "BOR", "CAD"]
+    assert card["train"]["rank_ic"] == pytest.approx(sum(one["ic"] for one in assets) / 3)
+    assert card["profiles"]["train"]["horizons"] == []
     assert card["train"]["sharpe_net"] is not None
     report = as_json(capsys, "report", mined["run"])
     assert Path(report["report"]).is_file()

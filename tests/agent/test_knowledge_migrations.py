@@ -22,7 +22,8 @@ from market.errors import InputError
 
 ROWS = """
 INSERT INTO datasets VALUES ('panel:1', 'toy', 10, 2, '2024-01-01T00:00:00Z', '2024-01-02T00:00:00Z');
-INSERT INTO runs VALUES (1, 'r1', 'panel:1', '{"data": "toy"}', 7, 'finished', '2024-01-01T00:00:00Z', NULL);
+INSERT INTO runs VALUES (1, 'r1', 'panel:1', '{"data": "toy", "loop": {"seed": 1, "min_dsr": 0.9}}',
+  7, 'finished', '2024-01-01T00:00:00Z', NULL);
 INSERT INTO rounds VALUES ('r1', 1, '{"b": 1, "a": 2}', 'finished', '2024-01-01T00:00:00Z');
 INSERT INTO attempts VALUES (1, 'r1', 1, 0, 'Close', 'close', 'factor:aa', '["factor:bb"]',
   'evidence', NULL, NULL, 'why', 'name', '2024-01-01T00:00:00Z');
@@ -41,7 +42,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0002", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0003", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -87,6 +88,9 @@ def test_rows_of_the_first_revision_are_all_there(tmp_path: Path) -> None:
         assert kb.trials("panel:1").count == 2
         with pytest.raises(InputError, match="opened"):
             kb.require_unopened("factor:aa", "panel:1")
+        (opening,) = kb.holdout_openings("factor:aa", "panel:1")
+        assert (opening.number, opening.result) == (1, {"sharpe": 1.0})
+        assert kb.get_run("r1").config == {"data": "toy", "loop": {"seed": 1}, "admission": {"min_dsr": 0.9}}
 
 
 def test_a_later_revision_may_rebuild_a_table_that_others_point_at(tmp_path: Path) -> None:

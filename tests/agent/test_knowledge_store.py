@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from agent.knowledge.records import (
+    HoldoutRecord,
     NewAttempt,
     NewCall,
     NewEvaluation,
@@ -25,6 +26,7 @@ from agent.knowledge.records import (
     RunRecord,
 )
 from agent.knowledge.store import KnowledgeBase
+from backtest.luck import sketch_of
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError
@@ -357,18 +359,61 @@ def test_an_unknown_cost_makes_the_total_unknown(kb: KnowledgeBase, run: RunReco
     )
 
 
-def test_the_holdout_opens_once_per_factor_and_panel(kb: KnowledgeBase, run: RunRecord) -> None:
+def test_the_holdout_opens_once_per_factor_and_panel_unless_insisted(kb: KnowledgeBase, run: RunRecord) -> None:
+    def opened(result: dict[str, object], *, again: bool = False) -> HoldoutRecord:
+        return kb.record_holdout(
+            "factor:1", run.panel_id, result, opened_by="me on my desk", rules={"fill": "open"}, again=again
+        )
+
     kb.require_unopened("factor:1", run.panel_id)
-    kb.record_holdout("factor:1", run.panel_id, {"sharpe": float("nan")})
+    opened({"sharpe": float("nan")})
     with pytest.raises(InputError, match="opened"):
         kb.require_unopened("factor:1", run.panel_id)
-    with pytest.raises(InputError, match="opened"):
-        kb.record_holdout("factor:1", run.panel_id, {"sharpe": 2.0})
-    opening = kb.holdout_opening("factor:1", run.panel_id)
-    assert opening is not None
-    assert opening.result == {"sharpe": None}
+    with pytest.raises(InputError, match="--again"):
+        opened({"sharpe": 2.0})
+    (first,) = kb.holdout_openings("factor:1", run.panel_id)
+    assert (first.result, first.opened_by, first.rules) == ({"sharpe": None}, "me on my desk", {"fill": "open"})
+    opened({"sharpe": 2.0}, again=True)
+    assert [x.number for x in kb.holdout_openings("factor:1", run.panel_id)] == [1, 2]
+    assert "again" in kb.holdout_openings("factor:1", run.panel_id)[1].sentence()
     kb.require_unopened("factor:1", "panel:other")
     kb.require_unopened("factor:2", run.panel_id)
+
+
+def test_trials_that_go_together_are_one_bet(kb: KnowledgeBase, run: RunRecord) -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(3, 5000))
+    # The same bet twice, its negation, a noisy copy; then two others; then one that never moves.
+    returns = [base[0], 2 * base[0], -base[0], base[0] + 0.3 * rng.normal(size=5000), base[1], base[2], np.zeros(5000)]
+    for slot, series in enumerate(returns):
+        evaluation = replace(scored(0.1, accepted=slot == 4), sketch=sketch_of(series))
+        kb.record_attempt(
+            attempt(run, slot, evaluation=evaluation, factor_id=f"factor:{slot}", canonical=f"close + {slot}")
+        )
+    counted = kb.trials(run.panel_id)
+    assert (counted.count, counted.effective) == (7, 3)
+    near = kb.nearest_accepted(run.panel_id, sketch_of(0.8 * base[1] + 0.6 * base[0]))
+    assert near.correlation == pytest.approx(0.8, abs=0.1)
+    assert near.text == "close + 4"
+    assert np.isnan(kb.nearest_accepted(run.panel_id, sketch_of(base[1]), but="factor:4").correlation)
+
+
+def test_bets_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
+    series = np.random.default_rng(1).normal(size=(40, 600))
+    series[20:] = series[:20] + 0.9 * series[20:]
+    counts = []
+    for together in (False, True):
+        with KnowledgeBase.open(tmp_path / f"{together}.db") as knowledge:
+            panel = make_panel()
+            knowledge.register_dataset(panel)
+            record = knowledge.create_run(panel.id, {}, 1)
+            knowledge.start_round(record.id, 1, {})
+            new = [
+                attempt(record, k, evaluation=replace(scored(0.1), sketch=sketch_of(x))) for k, x in enumerate(series)
+            ]
+            knowledge.record_attempts(new) if together else [knowledge.record_attempt(x) for x in new]
+            counts.append(knowledge.trials(panel.id).effective)
+    assert counts[0] == counts[1] < 40
 
 
 def test_datasets_are_known_by_content(kb: KnowledgeBase) -> None:

@@ -27,6 +27,9 @@ from agent.review.data import (
     likelihood_histogram,
 )
 from agent.review.render import render_factor, render_run, write_report
+from backtest.ic import HorizonIC
+from backtest.policy import GateVerdict
+from backtest.profile import Profile, Slice
 from market.errors import InputError
 
 HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
@@ -56,6 +59,14 @@ SEGMENT: dict[str, object] = {
     "skew": -0.21,
     "kurt": 7.3,
 }
+
+
+def make_profile(ics: list[float], quantiles: tuple[float, ...]) -> Profile:
+    """Tables of one segment."""
+    year = Slice("2022", 8760, 0.02, 4.0, 2.0, 0.2)
+    regimes = (Slice("bull", 9000, 0.03, 5.0, 2.5, 0.3), Slice("bear", 7000, 0.01, 1.0, float("nan"), 0.0))
+    horizons = tuple(HorizonIC(2**k, ic, 3.0) for k, ic in enumerate(ics))
+    return Profile(horizons, quantiles, (year,), regimes, {"market": 0.1, "momentum": -0.2})
 
 
 def make_review(bars: int = 2000, **changes: Any) -> Review:
@@ -118,10 +129,12 @@ def make_review(bars: int = 2000, **changes: Any) -> Review:
         psr=0.998,
         trials=148,
         gate_exposure=exposure,
-        ic_by_horizon={1: 0.023, 2: 0.021, 4: 0.018, 8: 0.013, 12: 0.009, 24: 0.004},
-        ic_by_horizon_validation={1: 0.019, 2: 0.018, 4: 0.012, 8: 0.011, 12: 0.002, 24: -0.001},
-        quantile_returns=[-0.00012, -0.00004, 0.00001, 0.00005, 0.00014],
-        quantile_returns_validation=[-0.0001, -0.00005, 0.00002, 0.00003, 0.00011],
+        profiles={
+            "train": make_profile([0.023, 0.021, 0.018], (-0.00012, -0.00004, 0.00001, 0.00005, 0.00014)),
+            "validation": make_profile([0.019, 0.018, 0.012], (-0.0001, -0.00005, 0.00002, 0.00003, 0.00011)),
+        },
+        gates=(GateVerdict("train_ic", True, {"train": 6.41}, "a t statistic above 3"),),
+        rules="rank weights, filled at the next open",
         likelihood=likelihood,
     )
     return replace(review, **changes)
@@ -250,10 +263,7 @@ def test_missing_everything_prints_dashes_and_no_nan() -> None:
         audits=(),
         lineage=(),
         critiques=(),
-        ic_by_horizon={},
-        ic_by_horizon_validation={},
-        quantile_returns=(),
-        quantile_returns_validation=[float("nan")] * 5,
+        profiles={"validation": make_profile([], (float("nan"),) * 5)},
         reading="",
         rationale="",
     )

@@ -11,9 +11,9 @@ import pytest
 from agent.knowledge.store import KnowledgeBase
 from agent.screening import Screening, draw_texts, run_screening
 from agent.settings import Settings
-from agent.study import Scoring, Study, open_study, read_expression, score_expression
-from backtest.evidence import Trials
+from agent.study import Study, backtest_expression, open_study, read_expression
 from factors.tree import Expression
+from market.errors import Rejection
 from market.synth import SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
@@ -62,13 +62,13 @@ def test_quick_figures_are_the_scorecards(study: Study, tmp_path: Path) -> None:
             continue
         expression = read_expression(attempt.text, study)
         assert isinstance(expression, Expression)
-        whole = score_expression(expression, study, Trials(1, 0.0))
-        if not isinstance(whole, Scoring):
+        whole = backtest_expression(expression, study)
+        if isinstance(whole, Rejection):
             continue
-        train, quick = whole.scored.scorecard.train.to_dict(), attempt.evaluation.scorecard["train"]
+        train, quick = whole[1].scorecard.train.to_dict(), attempt.evaluation.scorecard["train"]
         assert isinstance(quick, dict)
         assert (quick["start"], quick["end"]) == (train["start"], train["end"])
-        for name in ("n_bars", "rank_ic", "ic_ir", "sharpe_gross", "sharpe_net", "turnover"):
+        for name in ("n_bars", "rank_ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "turnover"):
             assert quick[name] == pytest.approx(train[name], rel=1e-9, abs=1e-12), name
         # Nothing of validation was looked at.
         unseen = attempt.evaluation.scorecard["validation"]

@@ -9,10 +9,11 @@ import re
 import numpy as np
 import pytest
 
-from backtest.engine import BacktestSpec
 from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, weigh
 from backtest.ic import forward_returns
 from backtest.scorecard import Scorecard, Scored, score
+from backtest.spec import BacktestSpec
+from backtest.target import prepare_target
 from market.panel import FloatArray, Panel
 from market.split import Split, loop_panel, make_split
 from tests.helpers import random_panel
@@ -31,7 +32,8 @@ def split() -> Split:
 def scored(values: FloatArray, panel: Panel, split: Split, gate: FloatArray | None = None) -> Scored:
     loop = loop_panel(panel, split)
     gate = None if gate is None else gate[: len(loop.times)]
-    found = score(values[: len(loop.times)], loop, split, BacktestSpec(), gate=gate, rng=np.random.default_rng(0))
+    target = prepare_target(loop, BacktestSpec())
+    found = score(values[: len(loop.times)], target, split, gate=gate, rng=np.random.default_rng(0))
     assert isinstance(found, Scored)
     return found
 

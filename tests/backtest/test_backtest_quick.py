@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from backtest.costs import Costs
-from backtest.engine import BacktestSpec, run_backtest
+from backtest.engine import run_backtest
 from backtest.ic import correlate_rows, forward_returns
-from backtest.quick import QuickScorer, prepare_target
+from backtest.quick import QuickScorer
 from backtest.scorecard import segment_score
-from market.errors import InputError, Rejection
+from backtest.spec import BacktestSpec
+from backtest.target import prepare_target
+from market.errors import Rejection
 from market.panel import FloatArray, Panel
 from tests.helpers import random_panel
 
@@ -39,6 +41,25 @@ def signal(panel: Panel, seed: int, *, clean: bool = False) -> FloatArray:
     return values
 
 
+FIGURES = ("n_bars", "rank_ic", "ic", "turnover", "sharpe_gross", "sharpe_net", "per_bar_sharpe_net")
+
+
+def compare(panel: Panel, spec: BacktestSpec, values: FloatArray, rows: int, groups: FloatArray | None = None) -> None:
+    target = prepare_target(panel, spec, groups=groups)
+    scorer = QuickScorer(target, rows)
+    for first in range(0, len(values), rows):
+        scorer.feed(first, values[first : first + rows])
+    part = slice(20, 140)
+    found = scorer.result(part)
+    wanted = segment_score(values, target, part, rng=np.random.default_rng(0))
+    assert not isinstance(wanted, Rejection)
+    for name in FIGURES if spec.is_cross_sectional else ("n_bars", "rank_ic", "turnover", "sharpe_net"):
+        assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-9, abs=1e-12, nan_ok=True), name
+    plain = run_backtest(values, panel, spec, groups=groups)
+    assert not isinstance(plain, Rejection)
+    np.testing.assert_allclose(scorer.net(slice(0, 160)), plain.net[:158], atol=1e-14)
+
+
 @pytest.mark.parametrize("weighting", ["rank", "zscore"])
 @pytest.mark.parametrize("holding", [1, 3])
 @pytest.mark.parametrize("gaps", [0.0, 0.15])
@@ -48,20 +69,37 @@ def test_quick_figures_are_those_of_the_scorecard(
     weighting: str, holding: int, gaps: float, rows: int, clean: bool
 ) -> None:
     panel = market(3, gaps)
-    spec = BacktestSpec(weighting, holding, Costs(5.0, 3.0, 200.0))  # type: ignore[arg-type]
-    values = signal(panel, 5, clean=clean)
-    scorer = QuickScorer(prepare_target(panel, spec), rows)
-    for first in range(0, len(values), rows):
-        scorer.feed(first, values[first : first + rows])
-    part = slice(20, 140)
-    found = scorer.result(part)
-    wanted = segment_score(values, panel, part, spec, rng=np.random.default_rng(0))
-    assert not isinstance(wanted, Rejection)
-    for name in ("n_bars", "rank_ic", "ic_ir", "turnover", "sharpe_gross", "sharpe_net", "per_bar_sharpe_net"):
-        assert getattr(found, name) == pytest.approx(getattr(wanted, name), rel=1e-9, abs=1e-12), name
-    plain = run_backtest(values, panel, spec)
-    assert not isinstance(plain, Rejection)
-    assert found.coverage == pytest.approx(np.isfinite(plain.ic[20:138]).mean())
+    spec = BacktestSpec(weighting, holding, costs=Costs(5.0, 3.0, 200.0))  # type: ignore[arg-type]
+    compare(panel, spec, signal(panel, 5, clean=clean), rows)
+
+
+RULES: dict[str, dict[str, object]] = {
+    "close": {"fill": "close"},
+    "quantile": {"weighting": "quantile", "quantiles": 3},
+    "long only": {"weighting": "long_only", "rebalance": 5},
+    "time series": {"weighting": "timeseries"},
+    "rebalance": {"rebalance": 7, "band": 0.01},
+    "capped": {"max_weight": 0.08, "weighting": "zscore"},
+    "by volatility": {"volatility_scaled": True},
+    "half Kelly": {"kelly": 0.5, "max_leverage": 3.0},
+    "capped risk": {"max_risk": 0.0005},
+    "impact": {"costs": Costs(5.0, 3.0, capital=1e6, impact=0.8)},
+    "delisted": {"delisting_return": -0.5},
+}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
+@pytest.mark.parametrize("rows", [160, 7])
+def test_quick_figures_are_those_of_the_scorecard_under_every_rule(rules: dict[str, object], rows: int) -> None:
+    panel = market(4, 0.05)
+    compare(panel, BacktestSpec(**rules), signal(panel, 6), rows)  # type: ignore[arg-type]
+
+
+def test_quick_figures_are_neutral_within_groups() -> None:
+    panel = market(4, 0.05)
+    groups = np.tile(np.arange(14.0) % 3, (160, 1))
+    groups[:, 13] = np.nan
+    compare(panel, BacktestSpec(), signal(panel, 6), 33, groups)
 
 
 def test_ic_is_the_mean_correlation_of_values() -> None:
@@ -74,8 +112,3 @@ def test_ic_is_the_mean_correlation_of_values() -> None:
     enough = (np.isfinite(traded) & np.isfinite(forward_returns(panel, 1))).sum(axis=1) >= 10
     wanted = np.nanmean(np.where(enough, rows, np.nan)[:158])
     assert scorer.result(slice(0, 160)).ic == pytest.approx(wanted, rel=1e-9)
-
-
-def test_time_series_rules_have_no_quick_score() -> None:
-    with pytest.raises(InputError, match="cross-sectional"):
-        prepare_target(random_panel(), BacktestSpec("timeseries"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backtest.engine import BacktestSpec, target_weights
+from backtest.spec import BacktestSpec
+from backtest.weights import target_weights
 from factors.drawing import Drawer, draw_expressions
 from factors.engine import evaluate
 from factors.measure import measure

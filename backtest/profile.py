@@ -1,0 +1,184 @@
+"""What of a scorecard goes into tables: by horizon, year, regime, quantile, known factor and asset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backtest import metrics
+from backtest.engine import Backtest
+from backtest.ic import HorizonIC, horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
+from backtest.known import NAMES, Attribution
+from backtest.target import Target
+from market.panel import BoolArray, FloatArray
+from market.ranking import Ranked
+
+QUANTILES = 5
+NAN = float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """A signal within the universe (T, N), its order a bar, its rank IC a bar (T,), and the returns it meets (T, N)."""
+
+    values: FloatArray
+    ranked: Ranked
+    ic: FloatArray
+    forward: FloatArray
+
+    @cached_property
+    def quantiles(self) -> FloatArray:
+        """(T, 5) mean forward return of each quantile of the signal."""
+        return quantile_series(self.ranked, self.forward, QUANTILES)
+
+    @cached_property
+    def autocorrelation(self) -> FloatArray:
+        """(T,) rank correlation with the signal of the bar before."""
+        now, before = (
+            Ranked(self.ranked.order[part], self.ranked.ranks[part], self.ranked.counts[part])
+            for part in (slice(1, None), slice(0, -1))
+        )
+        return np.concatenate([[np.nan], rank_ic_of(now, before)])
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """Mean return a bar of each quantile, lowest signal first, and how steadily it rises (see `monotonicity`)."""
+
+    means: tuple[float, ...]
+    monotonicity: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A factor on some bars of a segment: a year, or a regime.
+
+    Sharpe and return are net, ungated and a year; the return is the mean a bar times the bars in a year.
+    """
+
+    name: str
+    bars: int
+    rank_ic: float
+    ic_tstat: float
+    sharpe_net: float
+    annual_return_net: float
+
+
+@dataclass(frozen=True)
+class AssetIC:
+    """Rank correlation over time of one asset's signal and return."""
+
+    asset: str
+    ic: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Tables of one segment; `loadings` on known factors by name, `assets` in time series only."""
+
+    horizons: tuple[HorizonIC, ...]
+    quantiles: tuple[float, ...]
+    years: tuple[Slice, ...]
+    regimes: tuple[Slice, ...]
+    loadings: Mapping[str, float]
+    assets: tuple[AssetIC, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types, NaN as None."""
+        found = _plain(asdict(self))
+        assert isinstance(found, dict)
+        return found
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Profile:
+        """Read what `to_dict` wrote."""
+        return cls(
+            tuple(HorizonIC(**_read(x)) for x in raw["horizons"]),
+            tuple(NAN if x is None else x for x in raw["quantiles"]),
+            tuple(Slice(**_read(x)) for x in raw["years"]),
+            tuple(Slice(**_read(x)) for x in raw["regimes"]),
+            _read(raw["loadings"]),
+            tuple(AssetIC(**_read(x)) for x in raw["assets"]),
+        )
+
+
+def _read(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: NAN if value is None else value for key, value in raw.items()}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def profile_of(signals: Signals, result: Backtest, target: Target, part: slice, known: Attribution) -> Profile:
+    """Return the tables of a segment; nothing that is paid after it enters."""
+    paid = slice(part.start, part.stop - 2)
+    wide = target.spec.is_cross_sectional
+    assets: tuple[AssetIC, ...] = ()
+    if not wide:
+        found = pooled_ic(signals.values[paid], target.forward[paid]).by_asset
+        assets = tuple(AssetIC(name, float(ic)) for name, ic in zip(target.panel.assets, found, strict=True))
+    years, regimes = (
+        tuple(
+            _slice(name, member[paid], signals, result, target, paid)
+            for name, member in cuts.items()
+            if member[paid].any()
+        )
+        for cuts in (target.years, target.regimes)
+    )
+    return Profile(
+        horizons=_horizons(signals, target, part) if wide else (),
+        quantiles=mean_quantiles(signals, paid).means if wide else (),
+        years=years,
+        regimes=regimes,
+        loadings=dict(zip(NAMES, known.loadings, strict=True)),
+        assets=assets,
+    )
+
+
+def _horizons(signals: Signals, target: Target, part: slice) -> tuple[HorizonIC, ...]:
+    found = []
+    for horizon, ranked in target.horizons.items():
+        # The last decision of a segment whose label ends within it.
+        inside = slice(part.start, max(part.stop - 1 - horizon, part.start))
+        mine, theirs = (Ranked(r.order[inside], r.ranks[inside], r.counts[inside]) for r in (signals.ranked, ranked))
+        series = signals.ic[inside] if horizon == 1 else rank_ic_of(mine, theirs)
+        found.append(horizon_ic(series, horizon))
+    return tuple(found)
+
+
+def mean_quantiles(signals: Signals, paid: slice) -> Quantiles:
+    """Return the mean forward return of each signal quantile over some decisions."""
+    series = signals.quantiles[paid]
+    known = np.isfinite(series)
+    counts = known.sum(axis=0)
+    means = np.where(counts > 0, np.where(known, series, 0.0).sum(axis=0) / np.maximum(counts, 1), np.nan)
+    return Quantiles(tuple(float(m) for m in means), monotonicity(means))
+
+
+def _slice(name: str, member: BoolArray, signals: Signals, result: Backtest, target: Target, paid: slice) -> Slice:
+    net = result.net[paid][member]
+    year = target.panel.bars_per_year
+    if target.spec.is_cross_sectional:
+        series = signals.ic[paid][member]
+        known = series[np.isfinite(series)]
+        mean = float(known.mean()) if len(known) else NAN
+        # Bars of a regime need not follow one another: autocorrelation over the joints is a small one.
+        tstat = horizon_ic(series, 1).tstat
+    else:
+        pooled = pooled_ic(signals.values[paid][member], target.forward[paid][member])
+        mean, tstat = pooled.mean, pooled.tstat
+    return Slice(
+        name, len(net), mean, tstat, metrics.sharpe(net, year), float(np.mean(net)) * year if len(net) else NAN
+    )

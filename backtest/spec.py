@@ -1,0 +1,96 @@
+"""The trading rules: how a signal becomes positions, when they are filled, what that costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+from backtest.costs import Costs
+from market.errors import InputError
+
+Weighting = Literal["rank", "zscore", "quantile", "long_only", "timeseries"]
+Fill = Literal["open", "close"]
+NEUTRAL = ("rank", "zscore", "quantile")
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestSpec:
+    """The trading rules.
+
+    Attributes
+    ----------
+    weighting
+        ``rank`` or ``zscore``: dollar-neutral across assets, gross 1. ``quantile``: the top quantile long, the bottom
+        one short, equal weights, gross 1. ``long_only``: the top quantile, equal weights, sum 1. ``timeseries``: each
+        asset on its own z-score over time, a share of 1 / assets each.
+    holding
+        Targets are averaged over this many bars, which is the same as holding that many overlapping books
+        (Jegadeesh & Titman 1993).
+    fill
+        Whether a decision at the close of bar t is filled at the open or at the close of bar t+1.
+    rebalance
+        Positions are traded at every such bar, counted from the panel's first; in between they drift with prices.
+    band
+        An asset is traded only when its target is further than this from what is held, as a fraction of capital; a
+        position is always closed.
+    max_weight
+        Largest position, as a fraction of capital. What is cut off is not handed to others; a neutral book stays
+        neutral by cutting its other side.
+    quantiles
+        How many parts the assets of a bar fall into, for ``quantile`` and ``long_only``.
+    volatility_scaled
+        Positions are divided by the asset's trailing volatility before they are brought to size.
+    kelly
+        Size of the book as a fraction of Kelly's mean / variance of its own trailing net returns (0.5 is half-Kelly),
+        between 0 and `max_leverage`. 0 is fixed size.
+    max_risk
+        Largest position times its trailing volatility a bar: what one standard deviation of one position may cost, as a
+        fraction of capital.
+    delisting_return
+        What a position in an asset that ceases to trade earns over its last price when it is settled; -1 is all lost.
+    """
+
+    weighting: Weighting = "rank"
+    holding: int = 1
+    fill: Fill = "open"
+    rebalance: int = 1
+    band: float = 0.0
+    max_weight: float = 1.0
+    quantiles: int = 5
+    volatility_scaled: bool = False
+    kelly: float = 0.0
+    max_leverage: float = 1.0
+    max_risk: float = math.inf
+    delisting_return: float = 0.0
+    costs: Costs = field(default_factory=Costs)
+
+    def __post_init__(self) -> None:
+        """Refuse rules that mean nothing."""
+        wrong = [
+            f"{name} = {value:g} is not {bounds}"
+            for name, value, ok, bounds in (
+                ("holding", self.holding, self.holding >= 1, "1 bar or more"),
+                ("rebalance", self.rebalance, self.rebalance >= 1, "1 bar or more"),
+                ("band", self.band, 0 <= self.band < 1, "between 0 and 1"),
+                ("max_weight", self.max_weight, 0 < self.max_weight <= 1, "above 0 and at most 1"),
+                ("quantiles", self.quantiles, self.quantiles >= 2, "2 or more"),
+                ("kelly", self.kelly, 0 <= self.kelly <= 1, "between 0 and 1"),
+                ("max_leverage", self.max_leverage, self.max_leverage > 0, "above 0"),
+                ("max_risk", self.max_risk, self.max_risk > 0, "above 0"),
+                ("delisting_return", self.delisting_return, -1 <= self.delisting_return <= 1, "between -1 and 1"),
+            )
+            if not ok
+        ]
+        if wrong:
+            raise InputError("; ".join(wrong), "mend it in alphaglow.toml [backtest]")
+
+    @property
+    def is_neutral(self) -> bool:
+        """Whether longs and shorts weigh the same."""
+        return self.weighting in NEUTRAL
+
+    @property
+    def is_cross_sectional(self) -> bool:
+        """Whether assets are weighed against one another."""
+        return self.weighting != "timeseries"

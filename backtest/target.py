@@ -1,0 +1,114 @@
+"""What signals of a panel are scored against, prepared once: forward returns, tape, regimes, known factors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backtest.ic import forward_returns
+from backtest.known import KnownFactors, known_factors
+from backtest.regimes import market_regimes
+from backtest.spec import BacktestSpec
+from backtest.tape import Tape, make_tape
+from market.panel import BoolArray, FloatArray, Panel
+from market.ranking import Ranked, rank_panel
+
+HORIZONS = (1, 2, 4, 8, 12, 24)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """What signals of a panel are scored against, per decision bar t; arrays are (T, N) unless they say otherwise.
+
+    Attributes
+    ----------
+    forward
+        Return from the fill at t+1 to that at t+2, NaN where either price is missing.
+    ranked
+        Assets of each bar by `forward`.
+    known, centred_ranks
+        Where there is a forward return, and its ranks less their mean over the bar, 0 where missing: what is read of
+        most bars, and kept small for that.
+    sums
+        (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
+        about its mean.
+    tape
+        What the ledger reads.
+    groups
+        Group numbers within which positions are neutral, or None.
+    extra_regimes
+        Further regimes by name, (T,): such as the clusters of a flow.
+    """
+
+    panel: Panel
+    spec: BacktestSpec
+    tape: Tape
+    forward: FloatArray
+    ranked: Ranked
+    known: BoolArray
+    centred_ranks: NDArray[np.float32]
+    sums: FloatArray
+    groups: FloatArray | None = None
+    extra_regimes: Mapping[str, BoolArray] = field(default_factory=dict)
+
+    @cached_property
+    def horizons(self) -> dict[int, Ranked]:
+        """Assets of each bar by their return over each horizon that the panel is long enough for."""
+        longest = len(self.panel.times) - 2
+        further = (h for h in HORIZONS if 1 < h < longest)
+        return {1: self.ranked} | {h: rank_panel(forward_returns(self.panel, h, self.spec.fill)) for h in further}
+
+    @cached_property
+    def regimes(self) -> dict[str, BoolArray]:
+        """(T,) which bars belong to which regime, told from bars up to each."""
+        return market_regimes(self.panel) | dict(self.extra_regimes)
+
+    @cached_property
+    def years(self) -> dict[str, BoolArray]:
+        """(T,) which bars belong to which calendar year."""
+        number = self.panel.times.astype("datetime64[Y]").astype(np.int64) + 1970
+        return {str(year): number == year for year in np.unique(number).tolist()}
+
+    @cached_property
+    def known_factors(self) -> KnownFactors:
+        """Returns of well-known factors between the same fills."""
+        return known_factors(self.panel, self.tape)
+
+
+def prepare_target(
+    panel: Panel,
+    spec: BacktestSpec,
+    *,
+    groups: FloatArray | None = None,
+    regimes: Mapping[str, BoolArray] | None = None,
+) -> Target:
+    """Prepare a panel for scoring under the trading rules `spec`."""
+    forward = forward_returns(panel, 1, spec.fill)
+    ranked = rank_panel(forward)
+    known = np.isfinite(forward)
+    # Ranks of as many assets as there ever are, less a mean of halves, are exact in 32 bits.
+    centred_ranks = _centred(ranked.ranks)
+    sums = [known.sum(axis=1), (centred_ranks**2).sum(axis=1), np.where(known, forward, 0.0).sum(axis=1)]
+    return Target(
+        panel,
+        spec,
+        make_tape(panel, spec),
+        forward,
+        ranked,
+        known,
+        centred_ranks.astype(np.float32),
+        np.stack([*sums, (_centred(forward) ** 2).sum(axis=1)]),
+        groups,
+        regimes or {},
+    )
+
+
+def _centred(x: FloatArray) -> FloatArray:
+    known = np.isfinite(x)
+    filled = np.where(known, x, 0.0)
+    means = filled.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, x - means, 0.0)

@@ -1,0 +1,56 @@
+"""The universe by date: which assets were liquid enough to trade, as known then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from market.errors import InputError
+from market.panel import FloatArray, Panel
+
+_DAY = np.timedelta64(1, "D")
+
+
+def liquid_universe(
+    panel: Panel, *, top: int = 0, least_money: float = 0.0, days: float = 30.0, refresh_days: float = 7.0
+) -> Panel:
+    """Return the panel with its universe narrowed to what was liquid, as known at each bar.
+
+    Parameters
+    ----------
+    top
+        How many assets, by mean money traded a bar over the last `days`; 0 is all. Ties go in.
+    least_money
+        Money a day that an asset must have traded on average; 0 is any.
+    refresh_days
+        How often membership is told anew, counted from the panel's first bar; in between only assets that stop trading
+        leave. Before the first telling with half of `days` known, nothing is in.
+
+    Raises
+    ------
+    InputError
+        When no asset is ever left.
+    """
+    if top <= 0 and least_money <= 0:
+        return panel
+    bars = max(1, round(days * float(_DAY / panel.bar)))
+    step = max(1, round(refresh_days * float(_DAY / panel.bar)))
+    traded = panel.fields["amount"] if "amount" in panel.fields else panel["volume"] * panel["close"]
+    known = np.where(panel.universe, traded, np.nan)
+    mean: FloatArray = pd.DataFrame(known).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
+    inside = np.isfinite(mean)
+    if least_money > 0:
+        inside &= np.nan_to_num(mean) * float(_DAY / panel.bar) >= least_money
+    if 0 < top < panel.shape[1]:
+        ranked = np.sort(np.where(inside, mean, -np.inf), axis=1)[:, ::-1]
+        inside &= mean >= ranked[:, top - 1 : top]
+    told = np.arange(len(inside)) // step * step
+    universe = panel.universe & inside[told]
+    if not universe.any():
+        raise InputError(
+            f"no asset is ever in the universe (top {top}, at least {least_money:g} a day over {days:g} days)",
+            "lower least_money, or shorten days, in alphaglow.toml [universe]",
+        )
+    return replace(panel, universe=universe)
