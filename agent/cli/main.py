@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("agent.cli.report", "report", "Write the review report of a run or a factor."),
     "kb": ("agent.cli.kb", "kb", "Look into the knowledge base."),
     "holdout": ("agent.cli.factor", "holdout", "Open the holdout for one factor, once."),
+    "audit": ("agent.cli.audit", "audit", "Audit the loop on permuted and planted returns."),
     "warm": ("agent.cli.warm", "warm", "Compile the engine now, once after installation."),
     "demo": ("agent.cli.demo", "demo", "Run the offline demo: simulated market, simulated model."),
 }
