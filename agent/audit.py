@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from agent.cli.tables import verdict_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.store import KnowledgeBase
+from agent.lessons import train_figure
 from agent.llm.budget import Budget
 from agent.mining import MOCK_MODEL, Session
 from agent.mock.grammar import compose
@@ -41,6 +43,7 @@ from market.panel import FloatArray
 # A found factor puts assets in the planted order, or its opposite, at least so far.
 FOUND = 0.5
 _DRAWS = 200
+_BEST = 5
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Control:
     """One run on a market whose truth is known.
 
     `admitted` and `promising` count factors; of a planted run, `found` says whether an admitted one is the planted
-    signal, `proposed` whether any scored one is, and `gates` which gates the planted signal itself passes.
+    signal, `nearly` whether one that all gates but deflation let through is, `proposed` whether any scored one is, and
+    `gates` which gates the planted signal itself passes.
     """
 
     kind: str
@@ -88,6 +92,7 @@ class Control:
     size: float | None = None
     text: str = ""
     found: bool | None = None
+    nearly: bool | None = None
     proposed: bool | None = None
     verdict: str = ""
     gates: dict[str, bool] | None = None
@@ -95,13 +100,14 @@ class Control:
 
 @dataclass(frozen=True)
 class FactorCheck:
-    """An admitted factor put to the question: truncation, a signal one bar late, and its gate among shifted ones.
+    """A factor put to the question: truncation, a signal one bar late, and its gate among shifted ones.
 
     Figures are of train; `gate_beats` is the share of shifted gates of equal exposure with a lower net Sharpe ratio.
     """
 
     factor_id: str
     text: str
+    admitted: bool
     causal: bool
     rank_ic: float
     rank_ic_late: float
@@ -128,6 +134,7 @@ class Audit:
                 rows[f"{size:g}"] = {
                     "runs": len(runs),
                     "found": _share([bool(c.found) for c in runs]),
+                    "found_but_for_deflation": _share([bool(c.nearly) for c in runs]),
                     "proposed": _share([bool(c.proposed) for c in runs]),
                     "admitted_when_told": _share([c.verdict == "accepted" for c in runs]),
                     "gates_passed_when_told": {
@@ -198,7 +205,7 @@ def run_audit(auditor: Auditor, knowledge: KnowledgeBase) -> Audit | None:
             file.write(json.dumps(asdict(control)) + "\n")
         done[key] = control
         auditor.show(f"{kind} {'' if size is None else f'{size:g} '}{number + 1}")
-    checks = check_admitted(auditor.study, knowledge, gates=plan.gates, seed=plan.seed)
+    checks = check_factors(auditor.study, knowledge, gates=plan.gates, seed=plan.seed)
     return Audit(plan, tuple(done[key] for key in wanted), tuple(checks))
 
 
@@ -228,6 +235,7 @@ def _planted_run(auditor: Auditor, size: float, number: int) -> Control:
             size=size,
             text=hidden.text,
             found=any(a.id in alike and a.evaluation and a.evaluation.accepted for a in mined.scored),
+            nearly=any(a.id in alike and verdict_of(a) in ("accepted", "promising") for a in mined.scored),
             proposed=bool(alike),
             verdict=told.evidence.verdict if isinstance(told, Scoring) else told.code,
             gates={g.gate: g.passed for g in told.evidence.gates} if isinstance(told, Scoring) else {},
@@ -307,14 +315,14 @@ def _mined(auditor: Auditor, study: Study, name: str, seed: int) -> _Mined:
     return _Mined(knowledge, path, knowledge.attempts(run_id=run.id))
 
 
-def check_admitted(study: Study, knowledge: KnowledgeBase, *, gates: int, seed: int) -> list[FactorCheck]:
-    """Put every factor that was admitted on this data to the question."""
-    accepted = {
-        a.factor_id: a
-        for a in knowledge.attempts(panel_id=study.dataset)
-        if a.evaluation is not None and a.evaluation.accepted and a.factor_id
-    }
-    return [_check(a, study, gates, np.random.default_rng([seed, 3, n])) for n, a in enumerate(accepted.values())]
+def check_factors(study: Study, knowledge: KnowledgeBase, *, gates: int, seed: int) -> list[FactorCheck]:
+    """Put every factor that was admitted on this data to the question; where none was, the best that were tried."""
+    scored = {a.factor_id: a for a in knowledge.attempts(panel_id=study.dataset) if a.evaluation is not None}
+    chosen = [a for a in scored.values() if a.evaluation is not None and a.evaluation.accepted]
+    if not chosen:
+        known = [a for a in scored.values() if train_figure(a, "sharpe_net") is not None]
+        chosen = sorted(known, key=lambda a: (-(train_figure(a, "sharpe_net") or 0.0), a.id))[:_BEST]
+    return [_check(a, study, gates, np.random.default_rng([seed, 3, n])) for n, a in enumerate(chosen)]
 
 
 def _check(attempt: AttemptRecord, study: Study, gates: int, rng: np.random.Generator) -> FactorCheck:
@@ -328,7 +336,9 @@ def _check(attempt: AttemptRecord, study: Study, gates: int, rng: np.random.Gene
     late = np.vstack([np.full((1, values.shape[1]), np.nan), values[:-1]])
     (ic, net), (ic_late, net_late) = (_on_train(x, study) for x in (values, late))
     beats = _gate_beats(values, study, gates, rng)
-    return FactorCheck(attempt.factor_id or "", expression.text, leak is None, ic, ic_late, net, net_late, beats)
+    admitted = attempt.evaluation is not None and attempt.evaluation.accepted
+    name = attempt.factor_id or ""
+    return FactorCheck(name, expression.text, admitted, leak is None, ic, ic_late, net, net_late, beats)
 
 
 def _on_train(values: FloatArray, study: Study) -> tuple[float, float]:

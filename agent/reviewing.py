@@ -31,7 +31,7 @@ from agent.study import Scoring, Study, open_study, read_expression
 from agent.weighing import weigh_expression
 from agent.workspace import Workspace
 from backtest.engine import trade
-from backtest.placebo import random_gate, volatility_gate
+from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.weights import target_weights
 from factors.reading import read_aloud
 from market.errors import InputError, Rejection
@@ -182,7 +182,7 @@ def _equity(scoring: Scoring, study: Study) -> dict[str, FloatArray]:
     series["gated"] = compound(gated.net)
     rng = np.random.default_rng([study.seed, int(scoring.expression.id[-8:], 16)])
     placebos = {
-        "vol_gate": volatility_gate(study.panel, study.exposures),
+        "vol_gate": volatility_gate(calmest_first(study.panel), study.exposures),
         "random_gate": random_gate(study.exposures, rng),
     }
     target = study.target

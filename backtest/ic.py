@@ -107,15 +107,37 @@ def _rank_ics(
     mine = np.zeros(width)
     others = np.zeros(width)
     for t in range(len(ranks)):
-        common = 0
-        for i in range(width):
-            common += 1 if ranks[t, i] == ranks[t, i] and their_ranks[t, i] == their_ranks[t, i] else 0
+        common = _count_common(ranks[t], their_ranks[t])
         if common < min_pairs or common < 2:
+            continue
+        if common == counts[t] and common == their_counts[t]:
+            out[t] = _shared_ratio(ranks[t], their_ranks[t], 0.5 * (common + 1))
             continue
         rerank(order[t], counts[t], ranks[t], their_ranks[t], common, mine)
         rerank(their_order[t], their_counts[t], their_ranks[t], ranks[t], common, others)
         out[t] = _centred_ratio(mine, others)
     return out
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _count_common(x: FloatArray, y: FloatArray) -> int:
+    count = 0
+    for i in range(len(x)):
+        count += 1 if x[i] == x[i] and y[i] == y[i] else 0
+    return count
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _shared_ratio(x: FloatArray, y: FloatArray, middle: float) -> float:
+    """Correlate ranks of the same columns, each with this mean."""
+    xx = yy = xy = 0.0
+    for i in range(len(x)):
+        a = x[i] - middle if x[i] == x[i] else 0.0
+        b = y[i] - middle if y[i] == y[i] else 0.0
+        xx += a * a
+        yy += b * b
+        xy += a * b
+    return float(min(max(xy / (np.sqrt(xx) * np.sqrt(yy)), -1.0), 1.0)) if xx > 1e-9 and yy > 1e-9 else np.nan
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})

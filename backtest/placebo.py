@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from market.panel import FloatArray, Panel
 
@@ -29,13 +30,8 @@ def shifted_gates(gate: FloatArray, n: int, rng: np.random.Generator) -> Iterato
         yield np.roll(gate, int(shift), axis=0)
 
 
-def volatility_gate(panel: Panel, gate: FloatArray) -> FloatArray:
-    """Return a gate by realised volatility with the exposures of `gate`.
-
-    For each asset the exposures of `gate` are handed out anew, the largest to the calmest bar. The assignment knows
-    the whole period's volatilities, which favours this placebo: a gate that beats it beats more than a tradable
-    volatility rule.
-    """
+def calmest_first(panel: Panel) -> NDArray[np.int64]:
+    """Return (T, N) bars of each asset by realised volatility, the calmest first."""
     close = panel["close"]
     with np.errstate(all="ignore"):
         returns = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
@@ -45,7 +41,16 @@ def volatility_gate(panel: Panel, gate: FloatArray) -> FloatArray:
     volatility = total[ends] - total[np.maximum(ends - VOLATILITY_BARS, 0)]
     # A bar without a price cannot be traded anyway: it is treated as the wildest.
     volatility = np.where(np.isfinite(close), volatility, np.inf)
-    calmest_first = np.argsort(volatility, axis=0, kind="stable")
+    return np.argsort(volatility, axis=0, kind="stable")
+
+
+def volatility_gate(order: NDArray[np.int64], gate: FloatArray) -> FloatArray:
+    """Return a gate by realised volatility with the exposures of `gate`; `order` is what `calmest_first` gives.
+
+    For each asset the exposures of `gate` are handed out anew, the largest to the calmest bar. The assignment knows
+    the whole period's volatilities, which favours this placebo: a gate that beats it beats more than a tradable
+    volatility rule.
+    """
     out = np.empty_like(gate)
-    np.put_along_axis(out, calmest_first, -np.sort(-gate, axis=0), axis=0)
+    np.put_along_axis(out, order, -np.sort(-gate, axis=0), axis=0)
     return out

@@ -410,5 +410,8 @@ def _placebos(run: _Run, part: slice, rng: np.random.Generator) -> tuple[float, 
     mine = metrics.sharpe(run.gated.net[paid_rows(part)], year)
     shifted = [net_sharpe(other) for other in shifted_gates(inside, SHIFTS, rng)]
     beaten = float(np.mean([mine > other for other in shifted])) if shifted else NAN
-    rows = run.target.panel.rows(part.start, part.stop)
-    return net_sharpe(volatility_gate(rows, inside)), net_sharpe(random_gate(inside, rng)), beaten
+    return (
+        net_sharpe(volatility_gate(run.target.calm_order(part), inside)),
+        net_sharpe(random_gate(inside, rng)),
+        beaten,
+    )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from backtest.ic import forward_returns
 from backtest.known import KnownFactors, known_factors
+from backtest.placebo import calmest_first
 from backtest.regimes import market_regimes
 from backtest.spec import BacktestSpec
 from backtest.tape import Tape, make_tape
@@ -66,6 +67,17 @@ class Target:
     def regimes(self) -> dict[str, BoolArray]:
         """(T,) which bars belong to which regime, told from bars up to each."""
         return market_regimes(self.panel) | dict(self.extra_regimes)
+
+    @cached_property
+    def _calm(self) -> dict[tuple[int, int], NDArray[np.int64]]:
+        return {}
+
+    def calm_order(self, part: slice) -> NDArray[np.int64]:
+        """Return bars of a segment by volatility (see `backtest.placebo`), told once."""
+        key = (part.start, part.stop)
+        if key not in self._calm:
+            self._calm[key] = calmest_first(self.panel.rows(*key))
+        return self._calm[key]
 
     @cached_property
     def years(self) -> dict[str, BoolArray]:

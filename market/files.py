@@ -56,7 +56,7 @@ def import_files(
     InputError
         For a missing or unreadable file, missing columns, unreadable times, or bad rows (named).
     """
-    frames = [(path, _read(path)) for path in paths]
+    frames = [(path, read_table(path)) for path in paths]
     mapping = dict(columns or {})
     unknown = [ours for ours, theirs in mapping.items() if not any(theirs in frame.columns for _, frame in frames)]
     if unknown:
@@ -80,7 +80,8 @@ def import_files(
     return panel_from_long(long, calendar=calendar, name=name)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV or Parquet file as it stands; whatever is wrong with it is an `InputError`."""
     if not path.is_file():
         raise InputError(f"no such file: {path}")
     try:

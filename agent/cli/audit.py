@@ -99,7 +99,10 @@ def _print(found: Audit) -> None:
         [
             size,
             str(row["runs"]),
-            *(number(row[key], 0, percent=True) for key in ("proposed", "found", "admitted_when_told")),
+            *(
+                number(row[key], 0, percent=True)
+                for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_told")
+            ),
             ", ".join(
                 f"{gate} {number(share, 0, percent=True)}" for gate, share in row["gates_passed_when_told"].items()
             ),
@@ -107,10 +110,18 @@ def _print(found: Audit) -> None:
         for size, row in planted.items()
     ]
     if rows:
-        columns = ["rank IC", "runs", "proposed", "found", "admitted when told", "gates it passes when told"]
+        columns = [
+            "rank IC",
+            "runs",
+            "proposed",
+            "but for deflation",
+            "found",
+            "admitted when told",
+            "gates it passes when told",
+        ]
         out.print(table("Planted signals", columns, rows))
     if not found.factors:
-        out.print("No factor is admitted on this data: there is none to check.")
+        out.print("No factor was scored on this data: there is none to check.")
         return
     checks = [
         [
@@ -125,4 +136,5 @@ def _print(found: Audit) -> None:
         for f in found.factors
     ]
     columns = ["factor", "causal", "rank IC", "a bar late", "Sharpe net", "a bar late", "gate beats shifted"]
-    out.print(table("Admitted factors, train", columns, checks))
+    title = "Admitted factors" if found.factors[0].admitted else "The best factors (none is admitted)"
+    out.print(table(f"{title}, train", columns, checks))

@@ -105,6 +105,32 @@ def import_(
 
 
 @data.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@data_option
+@click.option("--name", help="Name of the new data set (default: NAME-funding).")
+@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
+@json_option
+@click.pass_context
+def funding(
+    ctx: click.Context, file: Path, data_name: str | None, name: str | None, replace: bool, as_json: bool
+) -> None:
+    """Join FILE, the settlements of perpetuals (time, symbol, funding rate), to a data set.
+
+    The backtest then pays and receives funding at the settlements that a position is held through, and factors may use
+    the fields funding and funding_rate.
+    """
+    from market.funding import join_funding
+
+    workspace = workspace_of(ctx)
+    path = workspace.resolve_data(data_name)
+    joined = join_funding(workspace.load_panel(data_name), file)
+    silent = [asset for i, asset in enumerate(joined.assets) if not np.isfinite(joined["funding"][:, i]).any()]
+    if silent and not as_json:
+        stderr().print(f"no settlement of {', '.join(silent[:12])}: they pay none")
+    _save(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json)
+
+
+@data.command()
 @click.option("--exchange", required=True, help="An exchange that ccxt knows, such as bybit.")
 @click.option("--symbols", required=True, help="Comma-separated, such as BTC/USDT,ETH/USDT.")
 @click.option("--timeframe", default="1h", show_default=True)

@@ -153,6 +153,23 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
             f"{found.chosen.splits:,} splits (PBO), and loses there in {found.chosen.loss:.0%}",
             soft_wrap=True,
         )
+    if found.forward is not None and found.paths:
+        middle = found.paths[len(found.paths) // 2]
+        out.print(
+            f"choosing the best on the past, eight times over the second half of train, earned a net Sharpe ratio of "
+            f"{number(found.forward)}; on {len(found.paths)} paths of a combinatorial purged cross-validation, the "
+            f"choice earned {number(found.paths[0])} to {number(found.paths[-1])}, in the middle {number(middle)}",
+            soft_wrap=True,
+        )
+    if found.superior is not None:
+        names = [found.ids[k][7:17] for k in found.superior.superior]
+        out.print(
+            f"superior ability (Hansen's SPA) of {found.tested} factors against earning nothing: p = "
+            f"{number(found.superior.p_value, 3)}; Romano-Wolf's StepM names {', '.join(names) or 'none'}",
+            soft_wrap=True,
+        )
+    elif found.tested:
+        out.print("superior ability (SPA, StepM) was not tested: pip install 'alphaglow[stats]'")
 
 
 @kb.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.audit import Auditor, AuditPlan, check_admitted, run_audit
+from agent.audit import Auditor, AuditPlan, check_factors, run_audit
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.store import KnowledgeBase
 from agent.settings import Settings
@@ -82,7 +82,7 @@ def test_admitted_factors_are_put_to_the_question(study: Study, tmp_path: Path) 
                 evaluation=evaluation,
             )
         )
-        (check,) = check_admitted(study_here, knowledge, gates=10, seed=1)
+        (check,) = check_factors(study_here, knowledge, gates=10, seed=1)
     assert check.causal
     # A slow signal loses little by coming a bar late.
     assert 0.5 * check.rank_ic < check.rank_ic_late < check.rank_ic

@@ -16,9 +16,11 @@ from agent.study import Study, open_study, read_expression
 from backtest import metrics
 from backtest.engine import run_backtest
 from backtest.luck import overfitting
+from backtest.selection import choose_forward
 from factors.engine import evaluate
 from factors.tree import Expression
 from market.errors import InputError, Rejection
+from market.split import walk_forward
 from market.synth import SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
@@ -57,6 +59,16 @@ def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> 
     whole = overfitting(np.stack(series, axis=1))
     assert found.chosen.probability == pytest.approx(whole.probability)
     assert found.chosen.loss == pytest.approx(whole.loss)
+    # Choosing among them, and testing them together, is of the same returns in the same order.
+    of = {factor.factor_id: column for factor, column in zip(found.factors, series, strict=True)}
+    nets = np.stack([of[name] for name in found.ids], axis=1)
+    year = np.sqrt(study.panel.bars_per_year)
+    forward = choose_forward(nets, walk_forward(len(nets), folds=8, embargo=3)).returns
+    assert found.forward == pytest.approx(metrics.sharpe(forward, 1.0) * year, rel=1e-4)
+    assert len(found.paths) == 9
+    assert found.superior is not None
+    assert 0 <= found.superior.p_value <= 1
+    assert found.tested == sum(column.std() > 0 for column in series)
 
 
 def test_luck_from_the_command_line(

@@ -11,7 +11,7 @@ from backtest.costs import Costs
 from backtest.engine import Backtest, run_backtest
 from backtest.ic import forward_returns, newey_west_t, quantile_series, rank_ic
 from backtest.ledger import DELISTED_AFTER
-from backtest.placebo import random_gate, shifted_gates, volatility_gate
+from backtest.placebo import calmest_first, random_gate, shifted_gates, volatility_gate
 from backtest.spec import BacktestSpec
 from backtest.weights import apply_gate
 from market.errors import InputError, Rejection
@@ -166,7 +166,7 @@ def test_placebo_gates_have_the_exposure_of_the_gate() -> None:
     panel = random_panel(200, 12)
     gate = np.random.default_rng(5).random(panel.shape)
     rng = np.random.default_rng(6)
-    for other in (random_gate(gate, rng), volatility_gate(panel, gate), *shifted_gates(gate, 5, rng)):
+    for other in (random_gate(gate, rng), volatility_gate(calmest_first(panel), gate), *shifted_gates(gate, 5, rng)):
         np.testing.assert_allclose(np.sort(other, axis=0), np.sort(gate, axis=0))
         assert not np.array_equal(other, gate)
 
@@ -175,7 +175,7 @@ def test_the_volatility_gate_is_shut_in_the_wildest_bars() -> None:
     panel = random_panel(300, 12)
     gate = np.ones(panel.shape)
     gate[:30] = 0.0
-    other = volatility_gate(panel, gate)
+    other = volatility_gate(calmest_first(panel), gate)
     returns = np.vstack([np.zeros((1, 12)), panel["close"][1:] / panel["close"][:-1] - 1])
     realised = np.array([np.sqrt((returns[max(0, t - 19) : t + 1] ** 2).sum(axis=0)) for t in range(300)])
     assert realised[other == 0].min() >= np.sort(realised, axis=0)[-30].min()

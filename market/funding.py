@@ -1,0 +1,77 @@
+"""Funding of perpetual contracts: settlements, at their own times, joined to a panel's bars."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from market.errors import InputError
+from market.files import read_table
+from market.panel import FloatArray, Panel
+
+_RATE = ("funding_rate", "fundingrate", "rate", "funding")
+_TIME = ("ts", "timestamp", "time", "fundingtime", "funding_time", "calc_time", "date")
+_SYMBOL = ("symbol", "ticker", "asset", "pair", "instrument")
+
+
+def join_funding(panel: Panel, path: Path) -> Panel:
+    """Return the panel with two fields from a long table of settlements (time, symbol, rate).
+
+    ``funding`` at bar t is the sum of the rates settled after the open of the bar before, up to and at that of t: what
+    a long position held through them pays, as a fraction of its value. It is 0 where nothing was settled.
+    ``funding_rate`` is the last rate settled by then. Both are NaN before an asset's first settlement, and for one
+    without any.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, lacks a column, has unreadable rows, or knows none of the panel's assets.
+    """
+    frame = read_table(path)
+    names = {str(column).strip().lower(): column for column in frame.columns}
+    columns = [_column(names, known, path) for known in (_TIME, _SYMBOL, _RATE)]
+    stamps = frame[columns[0]]
+    # Exchanges count milliseconds.
+    numeric = pd.api.types.is_numeric_dtype(stamps)
+    times = pd.to_datetime(stamps, utc=True, errors="coerce", unit="ms" if numeric else None)
+    rates = pd.to_numeric(frame[columns[2]], errors="coerce")
+    wrong = np.flatnonzero(times.isna().to_numpy() | ~np.isfinite(rates.to_numpy(dtype=np.float64)))
+    if len(wrong):
+        raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "mend or drop the row")
+    symbols = frame[columns[1]].astype(str)
+    if not set(symbols) & set(panel.assets):
+        raise InputError(
+            f"{path} knows none of the panel's assets", f"it has {', '.join(sorted(set(symbols))[:5])}, not "
+            f"{', '.join(panel.assets[:5])}"
+        )  # fmt: skip
+    moments = times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    paid, last = np.full(panel.shape, np.nan), np.full(panel.shape, np.nan)
+    for column, asset in enumerate(panel.assets):
+        own = (symbols == asset).to_numpy()
+        if own.any():
+            paid[:, column], last[:, column] = _by_bar(panel, moments[own], rates.to_numpy(dtype=np.float64)[own])
+    return replace(panel, fields={**panel.fields, "funding": paid, "funding_rate": last})
+
+
+def _by_bar(panel: Panel, moments: np.ndarray, rates: FloatArray) -> tuple[FloatArray, FloatArray]:
+    order = np.argsort(moments, kind="stable")
+    moments, rates = moments[order], rates[order]
+    if len(np.unique(moments)) < len(moments):
+        raise InputError("an asset has two settlements at one time", "drop the duplicates")
+    # How many settlements lie at or before each bar's open.
+    known = np.searchsorted(moments, panel.times, side="right")
+    total = np.concatenate([[0.0], np.cumsum(rates)])[known]
+    paid = np.diff(total, prepend=0.0)
+    # What was settled before the panel began was paid by nobody who trades it.
+    paid[0] = rates[known[0] - 1] if known[0] > 0 and moments[known[0] - 1] == panel.times[0] else 0.0
+    return np.where(known > 0, paid, np.nan), np.where(known > 0, rates[np.maximum(known - 1, 0)], np.nan)
+
+
+def _column(names: dict[str, str], known: tuple[str, ...], path: Path) -> str:
+    found = next((names[name] for name in known if name in names), None)
+    if found is None:
+        raise InputError(f"{path} has no column {' or '.join(known)}", f"it has {', '.join(map(str, names))}")
+    return found
