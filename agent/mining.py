@@ -19,6 +19,7 @@ from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
 from agent.settings import LoopSettings, Settings
 from agent.study import Study, open_study
 from agent.workspace import Workspace
+from backtest.warm import warm_backtest
 from factors.warm import warming
 from market.errors import InputError
 
@@ -74,7 +75,7 @@ class Session:
             if self.simulated:
                 return await run_rounds(mine)
             # While the first reply is on its way, the engine is compiled.
-            with warming():
+            with warming(warm_backtest):
                 return await run_rounds(mine)
         finally:
             await client.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,7 @@ from agent.weighing import weigh_expression
 from agent.workspace import Workspace
 from backtest.engine import trade
 from backtest.placebo import calmest_first, random_gate, volatility_gate
+from backtest.policy import GateVerdict
 from backtest.weights import target_weights
 from factors.reading import read_aloud
 from market.errors import InputError, Rejection
@@ -140,12 +143,28 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         dsr=_figure(stored.get("dsr")),
         psr=_figure(stored.get("psr")),
         trials=_count(stored.get("trials")),
+        bets=_count(stored.get("effective_trials")),
         gate_exposure=_mean_exposure(study),
         profiles=profiles,
-        gates=scoring.evidence.gates,
+        gates=_gates(stored.get("gates")) or scoring.evidence.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
         rules=_rules(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
+    )
+
+
+def _gates(stored: object) -> tuple[GateVerdict, ...]:
+    """Return the verdicts of the gates as they were recorded: later trials do not change them."""
+    rows = stored if isinstance(stored, list) else []
+    return tuple(
+        GateVerdict(
+            gate=str(row["gate"]),
+            passed=bool(row["passed"]),
+            numbers={name: math.nan if value is None else float(value) for name, value in row["numbers"].items()},
+            bar=str(row["bar"]),
+            words=tuple(_strings(row["words"])),
+        )
+        for row in rows
     )
 
 
@@ -226,10 +245,22 @@ def review_run(
             LessonRow(x.round, x.kind, x.text, [str(i) for i in x.evidence])
             for x in knowledge.lessons(run_id=run.id, limit=200)
         ],
-        settings={key: str(value) for key, value in _flat(run.config)},
+        settings={
+            key: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in _flat(run.config)
+        },
+        seconds=_seconds(run),
         conclusion=conclusion,
         best=best,
     )
+
+
+def _seconds(run: RunRecord) -> dict[str, float]:
+    """Return how long the run took, pauses before a resumption included; nothing while it is running."""
+    if run.finished is None:
+        return {}
+    start, end = (datetime.fromisoformat(moment) for moment in (run.created, run.finished))
+    return {"from start to last stop": (end - start).total_seconds()}
 
 
 def _row(attempt: AttemptRecord) -> FactorRow:

@@ -130,7 +130,7 @@ def summary(lines: Sequence[Line]) -> dict[str, float]:
     """Return what a market's table says in a few numbers."""
     return {
         "alphas": len(lines),
-        "|t| of rank IC above 3": sum(abs(line.ic_tstat) > 3 for line in lines),
+        "t of rank IC below -3": sum(line.ic_tstat < -3 for line in lines),
         "t of rank IC above 3": sum(line.ic_tstat > 3 for line in lines),
         "gross Sharpe above 0": sum(line.sharpe_gross > 0 for line in lines),
         "net Sharpe above 0": sum(line.sharpe_net > 0 for line in lines),
@@ -138,6 +138,7 @@ def summary(lines: Sequence[Line]) -> dict[str, float]:
         "net Sharpe above 0 on validation": sum(line.sharpe_validation > 0 for line in lines),
         "DSR at least 0.95": sum(line.dsr >= 0.95 for line in lines),
         "best net Sharpe": max((line.sharpe_net for line in lines if math.isfinite(line.sharpe_net)), default=math.nan),
+        "median break-even bp": float(np.nanmedian([line.break_even_bp for line in lines])),
         "best DSR": max((line.dsr for line in lines if math.isfinite(line.dsr)), default=math.nan),
     }
 
@@ -151,12 +152,15 @@ def page(found: dict[str, tuple[Study, list[Line]]], words: str) -> str:
         "",
         words.strip(),
         "",
+        verdict({title: (study, summary(lines)) for title, (study, lines) in found.items()}),
+        "",
         "| | " + " | ".join(found) + " |",
         "|---|" + "---|" * len(found),
     ]
     sums = {title: summary(lines) for title, (_, lines) in found.items()}
     for key in next(iter(sums.values())):
-        cells = " | ".join(f"{sums[title][key]:.2f}" if "best" in key else f"{sums[title][key]:.0f}" for title in found)
+        exact = "best" in key or "median" in key
+        cells = " | ".join(f"{sums[title][key]:.2f}" if exact else f"{sums[title][key]:.0f}" for title in found)
         parts.append(f"| {key} | {cells} |")
     for title, (study, lines) in found.items():
         panel, spec = study.panel, study.spec
@@ -183,6 +187,23 @@ def page(found: dict[str, tuple[Study, list[Line]]], words: str) -> str:
             cells = " | ".join(f"{x:.{d}f}" if math.isfinite(x) else "–" for x, d in (*digits, *more))
             parts.append(f"| {line.name} | {cells} |")
     return "\n".join(parts) + "\n"
+
+
+def verdict(found: dict[str, tuple[Study, dict[str, float]]]) -> str:
+    """Return what the tables say, in a paragraph."""
+    told = []
+    for title, (study, sums) in found.items():
+        told.append(
+            f"{title}: {sums['t of rank IC above 3']:.0f} of {sums['alphas']:.0f} predict with a t statistic above 3, "
+            f"{sums['gross Sharpe above 0']:.0f} earn before costs and {sums['net Sharpe above 0']:.0f} after them "
+            f"({sums['net Sharpe above 0, held']:.0f} when held); half of them break even below "
+            f"{sums['median break-even bp']:.1f} bp, where trading costs {study.spec.costs.per_trade * 1e4:g}."
+        )
+    passed = sum(sums["DSR at least 0.95"] for _, sums in found.values())
+    best = max(sums["best DSR"] for _, sums in found.values())
+    end = f"As the best of 101, {passed:.0f} of them survive deflation; the best DSR is {best:.2f}."
+    moral = "Prediction is not scarce here; prediction that outlives its turnover is."
+    return " ".join([*told, end, moral])
 
 
 WORDS = """

@@ -65,10 +65,15 @@ def warm(stop: Callable[[], bool] = lambda: False, show: Callable[[int, int], No
 
 
 @contextmanager
-def warming() -> Iterator[None]:
-    """Warm up in a thread of its own for as long as the block runs."""
+def warming(first: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Warm up in a thread of its own for as long as the block runs; `first` is what to begin with."""
     ended = threading.Event()
-    thread = threading.Thread(target=warm, args=(ended.is_set,), name="warm")
+
+    def work() -> None:
+        first()
+        warm(ended.is_set)
+
+    thread = threading.Thread(target=work, name="warm")
     thread.start()
     try:
         yield

@@ -69,7 +69,7 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
 @click.pass_context
 def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
-    from agent.cli.factor import print_scorecard
+    from agent.cli.factor import print_gates, print_profile, print_scorecard
     from factors.parse import parse
     from factors.reading import read_aloud
     from factors.tree import Expression
@@ -100,9 +100,13 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         train = card.get("train")
         gated = isinstance(train, dict) and train.get("sharpe_gated") is not None
         print_scorecard(card, gated=gated)
+        print_profile(card)
+        print_gates(attempt.evaluation.evidence)
         reasons = attempt.evaluation.evidence.get("reasons", [])
         told = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
         out.print(f"{verdict_of(attempt)}: {told}", soft_wrap=True)
+        for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
+            out.print(opening.sentence(), soft_wrap=True)
 
 
 @kb.command()

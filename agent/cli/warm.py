@@ -10,9 +10,12 @@ from agent.cli.common import progress_bar, stderr
 @click.command()
 def warm() -> None:
     """Compile the engine now, once after installation, rather than when it is first used."""
+    from backtest.warm import warm_backtest
     from factors.warm import warm as compile_all
 
     with progress_bar() as bar:
         task = bar.add_task("compiling operators", total=None)
         compile_all(show=lambda done, of: bar.update(task, completed=done, total=of))
-    stderr().print("the engine is compiled")
+        bar.update(task, description="compiling the backtest")
+        warm_backtest()
+    stderr().print("the engine and the backtest are compiled")

@@ -111,8 +111,9 @@ class Review:
         Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
     critiques, lineage, reasons, audits
         What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
-    dsr, psr, trials
-        Deflated and probabilistic Sharpe ratio in [0, 1], and the trials that deflated it; None = unknown.
+    dsr, psr, trials, bets
+        Deflated and probabilistic Sharpe ratio in [0, 1], the trials that deflated it, and how many different bets
+        those were by their returns; None = unknown.
     panel
         The data set in words.
     gate_exposure
@@ -159,6 +160,7 @@ class Review:
     dsr: float | None = None
     psr: float | None = None
     trials: int | None = None
+    bets: int | None = None
     gate_exposure: FloatArray | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     gates: Sequence[GateVerdict] = ()

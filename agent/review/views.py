@@ -34,16 +34,23 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
             ("Sortino, net", "annualised, downside deviation only", "sortino", "plain"),
             ("Calmar, net", "annual return / largest drawdown", "calmar", "plain"),
             ("Annual return, net", "after all costs", "annual_return_net", "percent"),
-            ("Largest drawdown, net", "peak to trough", "max_drawdown", "percent"),
-            ("Longest drawdown", "bars below an earlier peak", "drawdown_bars", "count"),
             ("Hit rate", "share of bars that earned", "hit_rate", "percent"),
             ("Profit factor", "gains / losses", "profit_factor", "plain"),
+        ),
+    ),
+    (
+        "Risk",
+        (
+            ("Largest drawdown, net", "peak to trough", "max_drawdown", "percent"),
+            ("Longest drawdown", "bars below an earlier peak", "drawdown_bars", "count"),
             ("Tail ratio", "95th percentile / size of the 5th", "tail_ratio", "plain"),
             ("VaR 95 %", "loss per bar exceeded in 5 % of bars", "var_95", "percent"),
             ("CVaR 95 %", "mean of those losses", "cvar_95", "percent"),
             ("Market beta", "of net returns", "beta", "plain"),
             ("Alpha, annual", "left after known factors", "alpha", "percent"),
             ("Alpha t-statistic", "Newey–West", "alpha_tstat", "plain"),
+            ("Skewness", "of net returns per bar", "skew", "plain"),
+            ("Kurtosis", "of net returns per bar", "kurt", "plain"),
         ),
     ),
     (
@@ -61,8 +68,6 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
                 "per_bar_sharpe_net",
                 "ic",
             ),
-            ("Skewness", "of net returns per bar", "skew", "plain"),
-            ("Kurtosis", "of net returns per bar", "kurt", "plain"),
             ("Bars", "in the segment", "n_bars", "count"),
         ),
     ),
@@ -345,7 +350,7 @@ def simulated_notes(market: bool, llm: bool) -> list[str]:
 
 def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, str, str], list[str]]]:
     """Return (row, verdict words, cells) of the run's factors; cells go train, validation for each figure."""
-    columns = (("rank_ic", "ic"), ("ic_ir", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
+    columns = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
     table = []
     for row in rows:
         cells = [number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)]
@@ -391,6 +396,6 @@ def run_tiles(run: RunReview) -> list[Tile]:
         Tile("Scored", number(len(run.factors), "count"), "reached the backtest"),
         Tile("Accepted", number(accepted, "count"), "passed the evidence rules"),
         Tile("Model calls", number(total.calls, "count"), "mock" if run.simulated_llm else "journalled"),
-        Tile("Cost", dollars(total.cost_usd), "of model calls"),
-        Tile("Wall time", f"{seconds:,.0f} s" if run.seconds else DASH, "all stages"),
+        Tile("Cost", "none" if run.simulated_llm else dollars(total.cost_usd), "of model calls"),
+        Tile("Wall time", f"{seconds:,.0f} s" if run.seconds else DASH, "from first to last"),
     ]

@@ -356,9 +356,10 @@ def test_series_must_match_the_times() -> None:
 
 
 def test_unknown_cost_is_never_zero() -> None:
-    words = "".join(tree_of(render_run(make_run())).itertext())
+    words = "".join(tree_of(render_run(make_run(simulated_llm=False))).itertext())
     assert "unknown" in words
-    known = make_run(ledger=(LedgerRow("writer", "m", 1, 5, 5, 0.5, 1.0), LedgerRow("judge", "m", 1, 5, 5, 0.25, 1.0)))
+    ledger = (LedgerRow("writer", "m", 1, 5, 5, 0.5, 1.0), LedgerRow("judge", "m", 1, 5, 5, 0.25, 1.0))
+    known = make_run(ledger=ledger, simulated_llm=False)
     assert "$0.7500" in render_run(known)
 
 
