@@ -17,7 +17,7 @@ from agent.llm.client import LanguageModel
 from agent.llm.connect import connect_mock, connect_openai
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
 from agent.settings import LoopSettings, Settings
-from agent.study import Study, open_study
+from agent.study import Study, open_study, remarks
 from agent.workspace import Workspace
 from backtest.warm import warm_backtest
 from factors.warm import warming
@@ -118,6 +118,8 @@ def start_run(
     _require_key(config)
     whole = workspace.load_panel(request.data)
     study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
+    for remark in remarks(study):
+        note(remark)
     knowledge.register_dataset(whole)
     run = knowledge.create_run(whole.id, config, loop.seed)
     return Session(run, study, knowledge, settings, config, budget, request.llm == "mock")

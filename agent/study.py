@@ -35,6 +35,8 @@ from market.universe import liquid_universe
 # The longest label: a decision at t is paid by t+2 at the latest when held one bar; the report looks 24 ahead.
 LABEL_BARS = 24
 _DEFAULT_LOOKBACK = 240
+# Fewer bars than this say little.
+FEW_BARS = 200
 _STANDARD = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")
 
 
@@ -174,6 +176,22 @@ def split_of(panel: Panel, settings: Settings) -> tuple[Split, int]:
     embargo = longest + LABEL_BARS
     split = make_split(len(panel.times), fractions=(shares.train, shares.validation, rest), embargo=embargo)
     return split, longest
+
+
+def remarks(study: Study) -> tuple[str, ...]:
+    """Say what of this data weakens what is found on it."""
+    found = []
+    for name, part in (("train", study.split.train), ("validation", study.split.validation)):
+        if part.stop - part.start < FEW_BARS:
+            found.append(f"{name} keeps only {part.stop - part.start} bars: what it says is rough")
+    if not np.any(study.panel["volume"] > 0):
+        found.append("the data have no volume: impact and capacity are unknown, and no bar counts as untraded")
+    alive = np.isfinite(study.panel["close"]).sum(axis=0)
+    short = [asset for asset, bars in zip(study.panel.assets, alive, strict=True) if bars < FEW_BARS]
+    if short:
+        named = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
+        found.append(f"{len(short)} assets have fewer than {FEW_BARS} bars: {named}")
+    return tuple(found)
 
 
 def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = None) -> Study:

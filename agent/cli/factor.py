@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -63,6 +64,9 @@ def refuse(rejection: Rejection) -> InputError:
 @click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
+@click.option(
+    "--ledger", type=click.Path(path_type=Path, dir_okay=False), help="Write the books bar by bar (.csv or .parquet)."
+)
 @json_option
 @click.pass_context
 def evaluate_factor(
@@ -72,6 +76,7 @@ def evaluate_factor(
     dialect: DialectName,
     strict: bool,
     no_gate: bool,
+    ledger: Path | None,
     as_json: bool,
 ) -> None:
     """Parse, evaluate and backtest one factor, and print its scorecard.
@@ -82,7 +87,7 @@ def evaluate_factor(
     """
     from agent.blocks import all_blocks
     from agent.gating import gate_path
-    from agent.study import open_study, read_expression
+    from agent.study import open_study, read_expression, remarks
     from agent.weighing import weigh_expression
     from factors.reading import read_aloud
 
@@ -100,6 +105,11 @@ def evaluate_factor(
             scoring = weigh_expression(expression, study, knowledge)
     if isinstance(scoring, Rejection):
         raise refuse(scoring)
+    if ledger is not None:
+        from agent.books import write_books
+
+        write_books(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
+        stderr().print(f"books written to {ledger}")
     card, evidence = scoring.scored.scorecard, scoring.evidence
     if as_json:
         print_json(
@@ -109,6 +119,7 @@ def evaluate_factor(
                 "reading": read_aloud(expression),
                 "notes": list(expression.notes),
                 "warnings": list(expression.warnings),
+                "remarks": list(remarks(study)),
                 "dimension": expression.dimension,
                 "novelty": list(novelty.sentences()),
                 "lookback": expression.lookback,
@@ -123,13 +134,14 @@ def evaluate_factor(
     out = stdout()
     out.print(f"[bold]{expression.text}[/bold]   {expression.id}, look-back {expression.lookback} bars", soft_wrap=True)
     out.print(read_aloud(expression), soft_wrap=True)
-    for label, remarks in (
+    for label, sentences in (
         ("novelty", novelty.sentences()),
         ("warning", expression.warnings),
         ("note", expression.notes),
+        ("data", remarks(study)),
     ):
-        for remark in remarks:
-            out.print(f"{label}: {remark}", soft_wrap=True, markup=False)
+        for sentence in sentences:
+            out.print(f"{label}: {sentence}", soft_wrap=True, markup=False)
     print_scorecard(card.to_dict(), gated=study.exposures is not None)
     print_profile(card.to_dict())
     print_gates(evidence.to_dict())
