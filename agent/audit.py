@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ from backtest.engine import trade
 from backtest.ic import rank_ic
 from backtest.placebo import shifted_gates
 from backtest.scorecard import paid_rows
-from backtest.target import prepare_target
 from backtest.weights import target_weights
 from factors.checks import check_truncation
 from factors.engine import evaluate
@@ -170,6 +170,7 @@ class Auditor:
     def journal(self) -> Path:
         """The file of what is done; its name holds everything that the results depend on."""
         rules = {**self.settings.rules(), **asdict(self.plan), "data": self.study.dataset}
+        rules["alphaglow"] = version("alphaglow")
         rules = {key: value for key, value in rules.items() if key not in ("permuted", "planted", "sizes", "gates")}
         digest = hashlib.sha256(json.dumps(rules, sort_keys=True, default=str).encode()).hexdigest()[:12]
         return self.folder / f"audit-{digest}.jsonl"
@@ -298,7 +299,7 @@ class _Mined:
 def _mined(auditor: Auditor, study: Study, name: str, seed: int) -> _Mined:
     """Run the loops with the mock model on a study, from an empty knowledge base."""
     plan = auditor.plan
-    path = auditor.folder / f"audit-{name}.db"
+    path = auditor.folder / f"{auditor.journal.stem}-{name}.db"
     for old in path.parent.glob(f"{path.name}*"):
         old.unlink()
     loop = auditor.settings.loop.model_copy(
@@ -335,36 +336,42 @@ def _check(attempt: AttemptRecord, study: Study, gates: int, rng: np.random.Gene
     values = evaluate(expression, study.panel).values
     late = np.vstack([np.full((1, values.shape[1]), np.nan), values[:-1]])
     (ic, net), (ic_late, net_late) = (_on_train(x, study) for x in (values, late))
-    beats = _gate_beats(values, study, gates, rng)
-    admitted = attempt.evaluation is not None and attempt.evaluation.accepted
-    name = attempt.factor_id or ""
-    return FactorCheck(name, expression.text, admitted, leak is None, ic, ic_late, net, net_late, beats)
+    return FactorCheck(
+        factor_id=attempt.factor_id or "",
+        text=expression.text,
+        admitted=attempt.evaluation is not None and attempt.evaluation.accepted,
+        causal=leak is None,
+        rank_ic=ic,
+        rank_ic_late=ic_late,
+        sharpe_net=net,
+        sharpe_net_late=net_late,
+        gate_beats=_gate_beats(_targets(values, study), study, gates, rng),
+    )
+
+
+def _targets(values: FloatArray, study: Study) -> FloatArray:
+    signal = np.where(study.panel.universe, values, np.nan)
+    return target_weights(signal, study.spec, study.target.tape.volatility, study.target.groups)
 
 
 def _on_train(values: FloatArray, study: Study) -> tuple[float, float]:
     paid, target = paid_rows(study.split.train), study.target
-    signal = np.where(study.panel.universe, values, np.nan)
-    ic = rank_ic(signal[paid], target.forward[paid])
+    ic = rank_ic(np.where(study.panel.universe, values, np.nan)[paid], target.forward[paid])
     year = study.panel.bars_per_year
-    weights = target_weights(signal, study.spec, target.tape.volatility, target.groups)
-    net = trade(weights, target.tape, study.spec, None, bars_per_year=year).net[paid]
+    net = trade(_targets(values, study), target.tape, study.spec, None, bars_per_year=year).net[paid]
     mean = float(np.nanmean(ic)) if np.isfinite(ic).any() else float("nan")
     return mean, metrics.sharpe(net, year)
 
 
-def _gate_beats(values: FloatArray, study: Study, count: int, rng: np.random.Generator) -> float | None:
+def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Generator) -> float | None:
     """Return the share of shifted gates, of equal exposure, that the workspace's gate beats on train; None without."""
     if study.exposures is None or count == 0:
         return None
-    train = study.split.train
-    rows = study.panel.rows(train.start, train.stop)
-    target = prepare_target(rows, study.spec)
-    signal = np.where(rows.universe, values[train], np.nan)
-    weights, gate = target_weights(signal, study.spec, target.tape.volatility), study.exposures[train]
+    train, year = study.split.train, study.panel.bars_per_year
+    tape, own, gate = study.target.tape.rows(train), targets[train], study.exposures[train]
 
     def sharpe(exposures: FloatArray) -> float:
-        result = trade(weights, target.tape, study.spec, exposures, bars_per_year=rows.bars_per_year)
-        return metrics.sharpe(result.net, rows.bars_per_year)
+        return metrics.sharpe(trade(own, tape, study.spec, exposures, bars_per_year=year).net, year)
 
     mine = sharpe(gate)
     return float(np.mean([mine > sharpe(other) for other in shifted_gates(gate, count, rng)]))

@@ -10,7 +10,7 @@ import pandas as pd
 from backtest.ic import default_lags
 from backtest.regimes import month_bars
 from backtest.spec import BacktestSpec
-from backtest.tape import Tape, filled, money_volume
+from backtest.tape import Tape, filled
 from backtest.weights import target_weights
 from market.panel import FloatArray, Panel
 
@@ -34,7 +34,7 @@ def known_factors(panel: Panel, tape: Tape) -> KnownFactors:
     month = month_bars(panel)
     day = max(5, min(round(panel.bars_per_year / 365), month // 2))
     close = filled(panel["close"])
-    money = pd.DataFrame(np.where(np.isfinite(panel["close"]), money_volume(panel), np.nan))
+    money = pd.DataFrame(np.where(np.isfinite(panel["close"]), panel.money, np.nan))
     signals = (
         _ratio(_lag(close, day), _lag(close, month + day)),
         -_ratio(close, _lag(close, day)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from backtest.tape import money_volume
 from market.panel import BoolArray, FloatArray, Panel
 
 
@@ -36,7 +35,7 @@ def market_regimes(panel: Panel) -> dict[str, BoolArray]:
     trend = market.rolling(month, min_periods=month).sum().to_numpy()
     deviation = market.rolling(month, min_periods=month).std()
     typical = deviation.expanding(min_periods=month).median()
-    money = np.where(panel.universe, money_volume(panel), np.nan)
+    money = np.where(panel.universe, panel.money, np.nan)
     traded = pd.Series(np.log(np.maximum(np.nansum(money, axis=1), 1e-300))).rolling(month, min_periods=month).mean()
     usual = traded.rolling(12 * month, min_periods=month).median()
     with np.errstate(invalid="ignore"):

@@ -29,8 +29,6 @@ class Tape:
         What longs pay and shorts receive between the fills, as a fraction of the position.
     volatility
         Standard deviation of the last 60 returns a bar, close to close, known at the close of t; NaN below 20 of them.
-    money
-        Money traded in the bar of the fill; NaN where unknown.
     impact
         What a trade of the whole capital would cost, as a fraction of it, for a capital of 1; the cost of a trade of w
         is `impact` |w|^1.5 sqrt(capital).
@@ -40,14 +38,13 @@ class Tape:
     returns: FloatArray
     funding: FloatArray
     volatility: FloatArray
-    money: FloatArray
     impact: FloatArray
 
     def rows(self, part: slice) -> Tape:
         """Return the decisions of some bars."""
         funding = self.funding[part] if len(self.funding) else self.funding
         impact = self.impact[part] if len(self.impact) else self.impact
-        return Tape(self.tradable[part], self.returns[part], funding, self.volatility[part], self.money[part], impact)
+        return Tape(self.tradable[part], self.returns[part], funding, self.volatility[part], impact)
 
 
 def make_tape(panel: Panel, spec: BacktestSpec) -> Tape:
@@ -64,24 +61,15 @@ def make_tape(panel: Panel, spec: BacktestSpec) -> Tape:
     with np.errstate(all="ignore"):
         returns[:-2] = known[2:] / known[1:-1] - 1.0
     volatility = trailing_volatility(panel["close"], VOLATILITY_BARS)
-    money = np.full(panel.shape, np.nan)
-    money[:-1] = money_volume(panel)[1:]
     impact = np.zeros((0, panel.shape[1]))
     if has_volume and spec.costs.impact > 0:
+        impact = np.zeros(panel.shape)
         with np.errstate(all="ignore"):
-            impact = spec.costs.impact * volatility / np.sqrt(money)
+            impact[:-1] = spec.costs.impact * volatility[:-1] / np.sqrt(panel.money[1:])
         # Without a volatility yet, or without a volume in this bar, no impact can be told.
         impact = np.where(np.isfinite(impact), impact, 0.0)
     settled = _settled(panel, spec.fill)
-    return Tape(tradable, np.where(np.isfinite(returns), returns, 0.0), settled, volatility, money, impact)
-
-
-def money_volume(panel: Panel) -> FloatArray:
-    """Return (T, N) money traded in a bar: the panel's own `amount`, or volume at the close."""
-    if "amount" in panel.fields:
-        return panel["amount"]
-    money: FloatArray = panel["volume"] * panel["close"]
-    return money
+    return Tape(tradable, np.where(np.isfinite(returns), returns, 0.0), settled, volatility, impact)
 
 
 def filled(prices: FloatArray) -> FloatArray:

@@ -122,6 +122,14 @@ class Panel:
         days = len(np.unique(self.times.astype("datetime64[D]")))
         return 252.0 * len(self.times) / max(days, 1)
 
+    @property
+    def money(self) -> FloatArray:
+        """(T, N) money traded in a bar: the panel's own ``amount``, or volume at the close."""
+        if "amount" in self.fields:
+            return self.fields["amount"]
+        traded: FloatArray = self.fields["volume"] * self.fields["close"]
+        return traded
+
     def rows(self, start: int, stop: int) -> Panel:
         """Return bars [start, stop) as a panel of their own."""
         return replace(

@@ -37,8 +37,7 @@ def liquid_universe(
         return panel
     bars = max(1, round(days * float(_DAY / panel.bar)))
     step = max(1, round(refresh_days * float(_DAY / panel.bar)))
-    traded = panel.fields["amount"] if "amount" in panel.fields else panel["volume"] * panel["close"]
-    known = np.where(panel.universe, traded, np.nan)
+    known = np.where(panel.universe, panel.money, np.nan)
     mean: FloatArray = pd.DataFrame(known).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
     inside = np.isfinite(mean)
     if least_money > 0:

@@ -18,4 +18,5 @@ BLOCKS = [
 @pytest.mark.parametrize("code", BLOCKS)
 def test_python_on_the_pages_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(code, "page", "exec"), {"__name__": "page"})
-    assert "MB at most" in capsys.readouterr().out
+    # Every page's code prints what it found.
+    assert capsys.readouterr().out.strip()

@@ -47,7 +47,7 @@ def test_an_audit_is_resumed_without_doing_anything_twice(study: Study, tmp_path
         assert straight.controls == found.controls
         # Controls are no trials on the data.
         assert knowledge.trials(study.dataset).count == 0
-    assert not list(tmp_path.glob("audit-p*"))
+    assert not list(tmp_path.glob("audit-*.db*"))
     summary = found.summary()
     assert summary["permuted_runs"] == 2
     assert summary["attempts_each"] == 4
