@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def gate_path(workspace: Workspace, data_name: str) -> Path:
     """Return where the gate of a data set is stored."""
-    return workspace.root / "models" / f"{data_name}.gate.pt"
+    return workspace.root / "models" / f"{data_name}.gate.npz"
 
 
 def train_gate(
@@ -32,13 +32,15 @@ def train_gate(
     """
     from flows.checkpoint import save_gate
     from flows.gate import fit_gate
+    from flows.model import FlowConfig
     from flows.train import TrainConfig
 
     settings = workspace.settings
     split, _ = split_of(whole, settings)
+    flow = FlowConfig(
+        kind=settings.gate.model, steps=settings.gate.steps, hidden=settings.gate.hidden, seed=settings.loop.seed
+    )
     config = TrainConfig(
-        flow_steps=settings.gate.steps,
-        hidden=settings.gate.hidden,
         epochs=settings.gate.epochs,
         max_rows=settings.gate.max_rows,
         seed=settings.loop.seed,
@@ -47,6 +49,7 @@ def train_gate(
         loop_panel(narrowed(whole, settings), split),
         split,
         config,
+        flow,
         percentile=settings.gate.percentile,
         progress=progress,
     )

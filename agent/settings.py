@@ -98,11 +98,12 @@ class SplitSettings(_Section):
 
 
 class GateSettings(_Section):
-    """The GLOW regime gate: its size, its training and where exposure is cut."""
+    """The flow of the regime gate: its shape, its training and where exposure is cut."""
 
     percentile: float = Field(default=5.0, gt=0, lt=50)
-    steps: int = Field(default=4, ge=1, le=64, description="flow steps K per level")
-    hidden: int = Field(default=64, ge=4, le=2048)
+    model: Literal["glow", "realnvp", "nsf"] = "glow"
+    steps: tuple[int, ...] = Field(default=(10, 3, 3), min_length=1, max_length=4, description="of each level")
+    hidden: int = Field(default=52, ge=4, le=2048)
     epochs: int = Field(default=30, ge=1, le=10_000)
     max_rows: int = Field(default=40_000, ge=500)
 
@@ -238,8 +239,10 @@ validation = 0.15
 
 [gate]
 percentile = 5.0
-steps = 4
-hidden = 64
+# glow, realnvp, or nsf (spline couplings; needs the extra "flows"). Steps of each level: 16, 8 and 4 channels.
+model = "glow"
+steps = [10, 3, 3]
+hidden = 52
 epochs = 30
 max_rows = 40000
 

@@ -1,22 +1,29 @@
-"""Storing a gate: weights, ActNorm flags, standardiser and thresholds in one file."""
+"""Storing a gate: weights, normaliser, thresholds and what they were made from, in one file that holds no code.
+
+It is an archive of plain arrays and one JSON text; nothing in it is ever unpickled.
+"""
 
 from __future__ import annotations
 
-import pickle
+import json
+import zipfile
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from factors.features import STATE_FEATURES
 from flows.gate import RegimeGate
-from flows.glow import Glow
+from flows.model import FlowConfig, MarketFlow
 from flows.state import Standardiser
 from flows.train import Epoch, TrainConfig
 from market.errors import InputError
 from market.store import write_atomically
 
-_VERSION = 1
+_VERSION = 2
+_WEIGHT = "weight/"
 _FIGURES = (
     "percentile", "threshold", "full", "coverage", "train_shut", "validation_shut", "nll_train", "nll_validation",
     "panel_id",
@@ -27,47 +34,57 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
     """Write the gate to `path`, whole or not at all."""
     document = {
         "version": _VERSION,
-        "weights": gate.model.state_dict(),
+        "flow": gate.model.config.to_dict(),
         "config": asdict(gate.config),
-        "dim": gate.model.dim,
-        "mean": torch.from_numpy(gate.standardiser.mean),
-        "std": torch.from_numpy(gate.standardiser.std),
+        "features": [[feature.name, feature.text] for feature in STATE_FEATURES],
         "clip": gate.standardiser.clip,
         "history": [asdict(epoch) for epoch in gate.history],
+        "libraries": {name: version(name) for name in ("alphaglow", "torch", "numpy")},
         **{name: getattr(gate, name) for name in _FIGURES},
     }
-    write_atomically(path, lambda target: torch.save(document, target))
+    weights = {_WEIGHT + name: value.cpu().numpy() for name, value in gate.model.state_dict().items()}
+    arrays = {"mean": gate.standardiser.mean, "std": gate.standardiser.std, **weights}
+
+    def write(target: Path) -> None:
+        with target.open("wb") as file:
+            np.savez(file, document=np.array(json.dumps(document)), **arrays)
+
+    write_atomically(path, write)
 
 
 def load_gate(path: Path) -> RegimeGate:
-    """Read a gate; only tensors and plain values are unpickled, and anything else is an `InputError`."""
+    """Read a gate; whatever is not one, or is of other features or another version, is an `InputError`."""
     try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        document = json.loads(str(arrays.pop("document")))
     except FileNotFoundError as error:
         raise InputError(f"no gate at {path}", "train one: alphaglow gate train") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path} is not a gate: {(str(error) or type(error).__name__).splitlines()[0][:120]}", "train it again"
         ) from error
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise InputError(f"{path} was written by another version of alphaglow", "train it again: alphaglow gate train")
-    config = TrainConfig(**document["config"])
-    model = Glow(document["dim"], config.levels, config.flow_steps, config.hidden, config.seed)
+    if document["features"] != [[feature.name, feature.text] for feature in STATE_FEATURES]:
+        raise InputError(f"{path} was trained on other features", "train it again: alphaglow gate train")
+    flow = document["flow"]
+    model = MarketFlow(FlowConfig(**{**flow, "steps": tuple(flow["steps"])}))
+    weights = {
+        name.removeprefix(_WEIGHT): torch.from_numpy(value)
+        for name, value in arrays.items()
+        if name.startswith(_WEIGHT)
+    }
     try:
-        model.load_state_dict(document["weights"])
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(
             f"{path} is damaged: its weights do not fit", "train it again: alphaglow gate train"
         ) from error
-    model.eval()
-    standardiser = Standardiser(
-        np.asarray(document["mean"].numpy()), np.asarray(document["std"].numpy()), float(document["clip"])
-    )
-    history = tuple(Epoch(**epoch) for epoch in document["history"])
     return RegimeGate(
-        model=model,
-        config=config,
-        standardiser=standardiser,
-        history=history,
+        model=model.eval(),
+        config=TrainConfig(**document["config"]),
+        standardiser=Standardiser(arrays["mean"], arrays["std"], float(document["clip"])),
+        history=tuple(Epoch(**epoch) for epoch in document["history"]),
         **{name: document[name] for name in _FIGURES},
     )

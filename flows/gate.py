@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
-from flows.glow import Glow
+from flows.model import FlowConfig, MarketFlow
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
 from flows.train import Epoch, Progress, TrainConfig, TrainedFlow, bits_per_dim, log_likelihood, train
 from market.errors import InputError
@@ -53,7 +53,7 @@ class RegimeGate:
         The loop panel it was trained on.
     """
 
-    model: Glow
+    model: MarketFlow
     config: TrainConfig
     standardiser: Standardiser
     percentile: float
@@ -96,6 +96,9 @@ class RegimeGate:
             "shut_train": self.train_shut,
             "shut_validation": self.validation_shut,
             "panel": self.panel_id,
+            "flow": self.model.config.kind,
+            "steps": " + ".join(map(str, self.model.config.steps)),
+            "parameters": sum(p.numel() for p in self.model.parameters()),
             **{f"config_{key}": value for key, value in asdict(self.config).items()},
         }
 
@@ -104,6 +107,7 @@ def fit_gate(
     panel: Panel,
     split: Split,
     config: TrainConfig,
+    flow: FlowConfig | None = None,
     *,
     percentile: float = 5.0,
     progress: Progress | None = None,
@@ -120,13 +124,16 @@ def fit_gate(
         raise InputError("no complete market state on the train split", "are volume and prices all there?")
     standardiser = fit_standardiser(features[split.train])
     states = prepared(features, standardiser, panel)
-    x_train, x_validation = known_rows(states[split.train]), known_rows(states[split.validation])
-    flow = train(x_train, x_validation, config, progress)
-    likelihood = smoothed(state_likelihood(flow.model, states))
-    return _calibrated(flow, standardiser, likelihood[split.train], likelihood[split.validation], percentile, panel.id)
+    # Training draws its own noise, anew for each batch.
+    x_train, x_validation = known_rows(standardiser.apply(features[split.train])), known_rows(states[split.validation])
+    trained = train(x_train, x_validation, config, flow, progress)
+    likelihood = smoothed(state_likelihood(trained.model, states))
+    return _calibrated(
+        trained, standardiser, likelihood[split.train], likelihood[split.validation], percentile, panel.id
+    )
 
 
-def state_likelihood(model: Glow, states: FloatArray) -> FloatArray:
+def state_likelihood(model: MarketFlow, states: FloatArray) -> FloatArray:
     """Return (T, N) log-likelihood in nats of prepared states (T, N, 16); NaN where a state has a NaN."""
     flat = states.reshape(-1, states.shape[-1])
     known = np.isfinite(flat).all(axis=1)

@@ -1,45 +1,36 @@
-"""The three steps of GLOW as pure functions: each has an inverse and a log-determinant.
+"""The steps of a flow as pure functions: each has an inverse and a log-determinant.
 
 Shapes: ``x`` is (B, D), log-determinants are (B,) and belong to the direction x to y (Kingma & Dhariwal 2018, table 1).
+Matrices and per-channel parameters may have leading dimensions: a stack of steps is mapped at once.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-
-def actnorm(x: Tensor, log_scale: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Y = (x + bias) * exp(log_scale), per channel."""
-    return (x + bias) * torch.exp(log_scale), log_scale.sum().expand(x.shape[0])
-
-
-def actnorm_inverse(y: Tensor, log_scale: Tensor, bias: Tensor) -> Tensor:
-    """Undo `actnorm`."""
-    return y * torch.exp(-log_scale) - bias
+from market.errors import InputError
 
 
 def compose_lu(permutation: Tensor, lower: Tensor, upper: Tensor, log_s: Tensor, sign_s: Tensor) -> Tensor:
     """W = P L (U + diag(sign exp(log_s))), with L unit lower and U strictly upper triangular (section 3.2, eq. 10)."""
-    eye = torch.eye(len(log_s), dtype=lower.dtype, device=lower.device)
+    eye = torch.eye(log_s.shape[-1], dtype=lower.dtype, device=lower.device)
     left = torch.tril(lower, -1) + eye
-    right = torch.triu(upper, 1) + torch.diag(sign_s * torch.exp(log_s))
+    right = torch.triu(upper, 1) + torch.diag_embed(sign_s * torch.exp(log_s))
     return permutation @ left @ right
 
 
-def invertible_linear(x: Tensor, weight: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
-    """Y = W x; the log-determinant is the sum of log |s| of its LU form."""
-    return x @ weight.T, log_s.sum().expand(x.shape[0])
+def fold(weight: Tensor, log_scale: Tensor, bias: Tensor, log_det: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ActNorm y = (x + bias) exp(log_scale) and the linear map W y after it as one, x A + c.
 
-
-def invertible_linear_inverse(
-    y: Tensor, permutation: Tensor, lower: Tensor, upper: Tensor, log_s: Tensor, sign_s: Tensor
-) -> Tensor:
-    """Undo `invertible_linear` by two triangular solves, which is steadier than inverting W."""
-    right = torch.triu(upper, 1) + torch.diag(sign_s * torch.exp(log_s))
-    halfway = torch.linalg.solve_triangular(torch.tril(lower, -1), permutation.T @ y.T, upper=False, unitriangular=True)
-    solved: Tensor = torch.linalg.solve_triangular(right, halfway, upper=True)
-    return solved.T
+    `weight` (K, D, D), `log_scale` and `bias` (K, D), `log_det` (K,) of W; A is (K, D, D), c (K, 1, D), and
+    the log-determinant of both (K,) comes last.
+    """
+    scale = torch.exp(log_scale)
+    matrix = (weight * scale.unsqueeze(-2)).mT
+    return matrix, bias.unsqueeze(-2) @ matrix, log_det + log_scale.sum(dim=-1)
 
 
 def affine(x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,3 +46,27 @@ def affine_inverse(y: Tensor, log_scale: Tensor, shift: Tensor) -> Tensor:
 def bounded(raw: Tensor, bound: float) -> Tensor:
     """Squash a log-scale into (-bound, bound), so that no step can stretch by more than exp(bound)."""
     return bound * torch.tanh(raw / bound)
+
+
+def spline(x: Tensor, raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """Map each element by a monotonic rational-quadratic spline (Durkan et al. 2019), the identity beyond +-`bound`.
+
+    `raw` is (B, D, 3 bins - 1): widths, heights and inner derivatives before they are made positive.
+    """
+    y, log_slope = _rational_quadratic(raw, bound).call_and_ladj(x)
+    return y, log_slope.sum(dim=-1)
+
+
+def spline_inverse(y: Tensor, raw: Tensor, bound: float) -> Tensor:
+    """Undo `spline`."""
+    x: Tensor = _rational_quadratic(raw, bound).inv(y)
+    return x
+
+
+def _rational_quadratic(raw: Tensor, bound: float) -> Any:  # noqa: ANN401 - zuko is an extra
+    try:
+        from zuko.transforms import MonotonicRQSTransform
+    except ImportError as error:
+        raise InputError("spline couplings need the package zuko", "pip install 'alphaglow[flows]'") from error
+    bins = (raw.shape[-1] + 1) // 3
+    return MonotonicRQSTransform(*torch.split(raw, [bins, bins, bins - 1], dim=-1), bound=bound)

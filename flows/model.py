@@ -1,0 +1,326 @@
+"""Flows on market states: GLOW, RealNVP and spline couplings, with exact likelihood and exact inverse.
+
+One module holds them all. A level is a stack of steps whose weights lie in one tensor each, so that a step of training
+touches a dozen tensors and not a thousand. ActNorm and linear map of a step are folded into one before they are used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from flows import transforms
+from market.errors import InputError
+
+Kind = Literal["glow", "realnvp", "nsf"]
+Base = Literal["normal", "student"]
+LOG_SCALE_BOUND = 2.0
+CONDITION_BOUND = 10.0
+# Splines act within this many deviations and are the identity beyond.
+SPLINE_BOUND = 6.0
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+class Flow(Protocol):
+    """What a density on states (B, D) has to offer; log-likelihoods are (B,), in nats."""
+
+    @property
+    def dim(self) -> int:
+        """D."""
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map states to latents (B, D) and log |det dz/dx| (B,)."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map latents back to states."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the exact log-likelihood of states."""
+
+    def sample(self, n: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Draw n states."""
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """The shape of a flow.
+
+    Attributes
+    ----------
+    kind
+        ``glow``: ActNorm, LU-invertible linear map, affine coupling (Kingma & Dhariwal 2018). ``realnvp``: affine
+        couplings of alternating halves (Dinh et al. 2016). ``nsf``: as glow, with rational-quadratic spline couplings
+        (Durkan et al. 2019), from the package zuko.
+    steps
+        Steps in each level. After each level but the last, half of the channels leave as latents: levels of 16, 8 and 4
+        channels leave 8, 4 and 4. Half of the dimensions leave the first, so it needs most of the steps.
+    actnorm
+        Whether steps begin with one; only ``realnvp`` may do without.
+    conditional_prior
+        Whether what leaves a level is standardised by a linear function of what stays (Kingma & Dhariwal 2018, sec.
+        3.6, eq. 12 of Dinh et al.).
+    base
+        Of the latents: standard normal, or Student's t with learned degrees of freedom.
+    bins
+        Of a spline.
+    """
+
+    dim: int = 16
+    kind: Kind = "glow"
+    steps: tuple[int, ...] = (10, 3, 3)
+    hidden: int = 52
+    actnorm: bool = True
+    conditional_prior: bool = False
+    base: Base = "normal"
+    bins: int = 8
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that cannot be split."""
+        halvings = len(self.steps) - 1
+        if not self.steps or min(self.steps) < 1:
+            raise InputError(f"steps {self.steps}: each level needs one or more")
+        if self.dim % 2**halvings or self.dim // 2**halvings < 2:
+            raise InputError(
+                f"{self.dim} dimensions cannot be halved {halvings} times", "use fewer levels, or pad the features"
+            )
+        if not self.actnorm and self.kind != "realnvp":
+            raise InputError(f"{self.kind} begins its steps with ActNorm", "leave actnorm on")
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types."""
+        return {**asdict(self), "steps": list(self.steps)}
+
+
+class Stack(nn.Module):
+    """One level: K steps on D channels, each ActNorm, linear map, coupling. Parameters begin with K.
+
+    ActNorm is set from the first batch that is trained on, so that it leaves with mean 0 and variance 1 (section 3.1);
+    whether that has happened is a buffer, so a checkpoint knows it, and evaluation never sets it.
+    """
+
+    initialized: Tensor
+    permutation: Tensor
+    sign_s: Tensor
+
+    def __init__(self, dim: int, steps: int, config: FlowConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.dim, self.steps, self.config = dim, steps, config
+        self.kept = dim // 2
+        self.moved = dim - self.kept
+        self.register_buffer("initialized", torch.tensor(not config.actnorm))
+        if config.actnorm:
+            self.log_scale = nn.Parameter(torch.zeros(steps, dim))
+            self.bias = nn.Parameter(torch.zeros(steps, dim))
+        if config.kind == "realnvp":
+            # Halves take turns: every other step sees the channels reversed.
+            eye = torch.eye(dim).expand(steps, dim, dim).clone()
+            eye[1:] = eye[1:].flip(-1)
+            self.register_buffer("permutation", eye)
+        else:
+            self._make_lu(generator)
+        outputs = self.moved * (2 if config.kind != "nsf" else 3 * config.bins - 1)
+        shapes = ((self.kept, config.hidden), (config.hidden, config.hidden), (config.hidden, outputs))
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for number, (inputs, out) in enumerate(shapes):
+            bound = 1.0 / math.sqrt(inputs) if number < 2 else 0.0
+            # The last layer is 0, which makes the coupling the identity.
+            self.weights.append(nn.Parameter((torch.rand(steps, inputs, out, generator=generator) * 2 - 1) * bound))
+            self.biases.append(nn.Parameter((torch.rand(steps, 1, out, generator=generator) * 2 - 1) * bound))
+
+    def _make_lu(self, generator: torch.Generator) -> None:
+        noise = torch.randn(self.steps, self.dim, self.dim, generator=generator, dtype=torch.float64)
+        permutation, lower, upper = torch.linalg.lu(torch.linalg.qr(noise)[0])
+        diagonal = torch.diagonal(upper, dim1=-2, dim2=-1)
+        self.register_buffer("permutation", permutation.float())
+        self.register_buffer("sign_s", torch.sign(diagonal).float())
+        self.lower = nn.Parameter(torch.tril(lower, -1).float())
+        self.upper = nn.Parameter(torch.triu(upper, 1).float())
+        self.log_s = nn.Parameter(torch.log(torch.abs(diagonal)).float())
+
+    def linear(self) -> tuple[Tensor, Tensor]:
+        """Return the linear maps (K, D, D) and their log-determinants (K,)."""
+        if self.config.kind == "realnvp":
+            return self.permutation, self.permutation.new_zeros(self.steps)
+        weight = transforms.compose_lu(self.permutation, self.lower, self.upper, self.log_s, self.sign_s)
+        return weight, self.log_s.sum(dim=-1)
+
+    def folded(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ActNorm and linear map as one: (K, D, D) to multiply from the right, (K, 1, D), and (K,) log-det."""
+        weight, log_det = self.linear()
+        if not self.config.actnorm:
+            return weight.mT, weight.new_zeros(self.steps, 1, self.dim), log_det
+        return transforms.fold(weight, self.log_scale, self.bias, log_det)
+
+    def initialize(self, x: Tensor) -> Tensor:
+        """Set every ActNorm from a batch (B, D), one after the other; return what the batch becomes."""
+        with torch.no_grad():
+            for k in range(self.steps):
+                if self.config.actnorm:
+                    self.bias[k].copy_(-x.mean(dim=0))
+                    self.log_scale[k].copy_(-torch.log(x.std(dim=0) + 1e-6))
+                weight, offset, _ = self.folded()
+                x, _ = self._couple(k, torch.addmm(offset[k], x, weight[k]))
+            self.initialized.fill_(True)
+        return x
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (B, D) through all steps; return y and the log-determinant (B,)."""
+        weight, offset, log_dets = self.folded()
+        total = log_dets.sum().expand(x.shape[0])
+        for k in range(self.steps):
+            x, log_det = self._couple(k, torch.addmm(offset[k], x, weight[k]))
+            total = total + log_det
+        return x, total
+
+    def decode(self, y: Tensor) -> Tensor:
+        """Undo `encode`."""
+        weight, offset, _ = self.folded()
+        # Inverted in 64 bits, once for all rows.
+        inverse = torch.linalg.inv(weight.double()).to(weight.dtype)
+        for k in range(self.steps - 1, -1, -1):
+            y = (self._uncouple(k, y) - offset[k]) @ inverse[k]
+        return y
+
+    def _net(self, k: int, x: Tensor) -> Tensor:
+        # Far out, what conditions stands still: a coupling must not extrapolate.
+        x = transforms.bounded(x, CONDITION_BOUND)
+        for number in range(2):
+            x = nn.functional.silu(torch.addmm(self.biases[number][k], x, self.weights[number][k]))
+        return torch.addmm(self.biases[2][k], x, self.weights[2][k])
+
+    def _couple(self, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        kept, moved = x[:, : self.kept], x[:, self.kept :]
+        raw = self._net(k, kept)
+        if self.config.kind == "nsf":
+            y, log_det = transforms.spline(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
+        else:
+            scale, shift = raw.chunk(2, dim=-1)
+            y, log_det = transforms.affine(moved, transforms.bounded(scale, LOG_SCALE_BOUND), shift)
+        return torch.cat([kept, y], dim=-1), log_det
+
+    def _uncouple(self, k: int, y: Tensor) -> Tensor:
+        kept, moved = y[:, : self.kept], y[:, self.kept :]
+        raw = self._net(k, kept)
+        if self.config.kind == "nsf":
+            x = transforms.spline_inverse(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
+        else:
+            scale, shift = raw.chunk(2, dim=-1)
+            x = transforms.affine_inverse(moved, transforms.bounded(scale, LOG_SCALE_BOUND), shift)
+        return torch.cat([kept, x], dim=-1)
+
+
+class MarketFlow(nn.Module):
+    """A multi-scale flow on vectors, of the shape that `config` says; no global random state is read or changed."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(config.seed)
+        self.config = config
+        widths = [config.dim // 2**level for level in range(len(config.steps))]
+        self.latents = tuple([width // 2 for width in widths[:-1]] + [widths[-1]])
+        self.levels = nn.ModuleList(
+            Stack(width, steps, config, generator) for width, steps in zip(widths, config.steps, strict=True)
+        )
+        self.priors = nn.ParameterList()
+        if config.conditional_prior:
+            # Zeros: what leaves begins as it is.
+            self.priors.extend(nn.Parameter(torch.zeros(width // 2 + 1, width)) for width in widths[:-1])
+        if config.base == "student":
+            self.log_freedom = nn.Parameter(torch.full((config.dim,), math.log(10.0)))
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.config.dim
+
+    @property
+    def initialized(self) -> bool:
+        """Whether every ActNorm has seen data."""
+        return all(bool(level.initialized) for level in self.levels)
+
+    def initialize(self, x: Tensor) -> None:
+        """Set every ActNorm from a batch of train states (B, D)."""
+        if len(x) < 2:
+            raise ValueError("ActNorm is set from a batch: one state has no spread")
+        with torch.no_grad():
+            for number, level in enumerate(self.levels):
+                assert isinstance(level, Stack)
+                x = level.initialize(x)
+                if number < len(self.levels) - 1:
+                    x = x.chunk(2, dim=-1)[1]
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (B, D) to latents z (B, D), in the order they leave, and log |det dz/dx| (B,)."""
+        total = x.new_zeros(x.shape[0])
+        leaving = []
+        for number, level in enumerate(self.levels):
+            assert isinstance(level, Stack)
+            x, log_det = level.encode(x)
+            total = total + log_det
+            if number < len(self.levels) - 1:
+                out, x = x.chunk(2, dim=-1)
+                if self.config.conditional_prior:
+                    log_scale, shift = self._prior(number, x)
+                    out = (out - shift) * torch.exp(-log_scale)
+                    total = total - log_scale.sum(dim=-1)
+                leaving.append(out)
+        return torch.cat([*leaving, x], dim=-1), total
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map latents (B, D) back to x."""
+        parts = list(torch.split(z, list(self.latents), dim=-1))
+        x = parts.pop()
+        for number in range(len(self.levels) - 1, -1, -1):
+            if number < len(self.levels) - 1:
+                out = parts.pop()
+                if self.config.conditional_prior:
+                    log_scale, shift = self._prior(number, x)
+                    out = out * torch.exp(log_scale) + shift
+                x = torch.cat([out, x], dim=-1)
+            level = self.levels[number]
+            assert isinstance(level, Stack)
+            x = level.decode(x)
+        return x
+
+    def _prior(self, number: int, stays: Tensor) -> tuple[Tensor, Tensor]:
+        table = self.priors[number]
+        raw, shift = torch.addmm(table[-1:], stays, table[:-1]).chunk(2, dim=-1)
+        return transforms.bounded(raw, LOG_SCALE_BOUND), shift
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Return the exact log-likelihood (B,) in nats: log p(z) + log |det dz/dx|."""
+        z, log_det = self.encode(x)
+        return self.base_log_prob(z) + log_det
+
+    def base_log_prob(self, z: Tensor) -> Tensor:
+        """Return the log-density (B,) of latents (B, D)."""
+        if self.config.base == "normal":
+            return -0.5 * (z**2 + _LOG_2PI).sum(dim=-1)
+        freedom = torch.exp(self.log_freedom)
+        half = 0.5 * (freedom + 1.0)
+        height = torch.lgamma(half) - torch.lgamma(0.5 * freedom) - 0.5 * torch.log(math.pi * freedom)
+        return (height - half * torch.log1p(z**2 / freedom)).sum(dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `log_prob`."""
+        return self.log_prob(x)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+        """Draw n states (n, D); latents are drawn from the base and multiplied by `temperature`."""
+        parameter = next(self.parameters())
+        if self.config.base == "normal":
+            z = torch.randn(n, self.dim, generator=generator).to(parameter)
+        else:
+            # torch draws Student's t from its global state only.
+            seed = int(torch.randint(2**62, (1,), generator=generator))
+            freedom = np.exp(self.log_freedom.detach().double().cpu().numpy())
+            z = torch.from_numpy(np.random.default_rng(seed).standard_t(freedom, (n, self.dim))).to(parameter)
+        return self.decode(z * temperature)

@@ -1,0 +1,399 @@
+"""Flows as mathematics: inverse, Jacobian, likelihood, initialisation, training, storage; and the gate on them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flows import transforms
+from flows.checkpoint import load_gate, save_gate
+from flows.gate import RegimeGate, fit_gate, smoothed
+from flows.model import FlowConfig, MarketFlow, Stack
+from flows.state import DEQUANTISE, build_features, dequantise, fit_standardiser, known_rows, prepared
+from flows.train import TrainConfig, bits_per_dim, log_likelihood, train
+from market.errors import InputError
+from market.panel import Panel
+from market.split import Split, loop_panel, make_split
+from market.synth import SynthSpec, make_market
+
+SMALL = TrainConfig(epochs=3, max_rows=3000, batch=512)
+SMALL_FLOW = FlowConfig(steps=(2, 2, 2), hidden=24)
+
+
+def shaken(config: FlowConfig, seed: int = 0) -> MarketFlow:
+    """A flow with every parameter off its initial value, so that no step is the identity."""
+    model = MarketFlow(config)
+    model.initialize(states(512, config.dim, seed=99))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype))
+    return model.eval()
+
+
+def states(n: int, dim: int = 16, seed: int = 1) -> torch.Tensor:
+    return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
+
+
+CONFIGS = {
+    "glow": FlowConfig(steps=(3, 2, 2), hidden=16),
+    "glow, one level": FlowConfig(steps=(4,), hidden=16),
+    "glow, conditional prior": FlowConfig(steps=(3, 2, 2), hidden=16, conditional_prior=True),
+    "glow, Student's t": FlowConfig(steps=(3, 2), hidden=16, base="student"),
+    "glow, odd width": FlowConfig(dim=5, steps=(3,), hidden=8),
+    "realnvp": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16),
+    "realnvp without ActNorm": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16, actnorm=False),
+    "nsf": FlowConfig(kind="nsf", steps=(2, 2), hidden=16, bins=5),
+}
+every_flow = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+
+
+@every_flow
+def test_log_det_equals_autograd_in_float64(config: FlowConfig) -> None:
+    model = shaken(config).double()
+    x = states(4, config.dim).double()
+    z, log_det = model.encode(x)
+    assert z.shape == x.shape
+    assert log_det.shape == (4,)
+    for row in range(4):
+        jacobian = torch.autograd.functional.jacobian(lambda v: model.encode(v[None])[0][0], x[row])
+        wanted = float(torch.linalg.slogdet(jacobian).logabsdet)
+        assert float(log_det[row].detach()) == pytest.approx(wanted, rel=1e-8, abs=1e-10)
+
+
+@every_flow
+def test_inverts_in_both_directions(config: FlowConfig) -> None:
+    model = shaken(config)
+    with torch.no_grad():
+        drawn = model.sample(500, torch.Generator().manual_seed(3))
+        for x in (states(3000, config.dim), drawn):
+            back = model.decode(model.encode(x)[0])
+            assert torch.isfinite(x).all()
+            assert float((back - x).abs().max()) <= 2e-5
+        # Fifty deviations out, nothing breaks.
+        far = 50 * states(300, config.dim, seed=5)
+        assert torch.isfinite(model.log_prob(far)).all()
+        exact = model.double()
+        z, _ = exact.encode(far.double())
+        torch.testing.assert_close(exact.decode(z), far.double(), rtol=1e-6, atol=1e-6)
+
+
+@every_flow
+def test_gradients_reach_every_parameter(config: FlowConfig) -> None:
+    model = shaken(config)
+    (-model.log_prob(states(64, config.dim)).mean()).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        if "lower" in name or "upper" in name:
+            # Their other halves are never read.
+            continue
+        assert (parameter.grad != 0).any(), name
+
+
+@every_flow
+def test_a_likelihood_is_of_the_state_not_of_its_batch(config: FlowConfig) -> None:
+    model = shaken(config)
+    x = states(50, config.dim)
+    with torch.no_grad():
+        together = model.log_prob(x)
+        alone = torch.cat([model.log_prob(row[None]) for row in x])
+        turned = model.log_prob(x.flip(0)).flip(0)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(together, turned, atol=1e-4, rtol=1e-5)
+
+
+@every_flow
+def test_weights_survive_storage_and_seeds_decide_everything(config: FlowConfig) -> None:
+    model = shaken(config)
+    again = MarketFlow(dataclasses.replace(config, seed=77))
+    again.load_state_dict(copy.deepcopy(model.state_dict()))
+    again.eval()
+    x = states(20, config.dim)
+    with torch.no_grad():
+        torch.testing.assert_close(again.log_prob(x), model.log_prob(x), rtol=0, atol=0)
+        one, two = (model.sample(10, torch.Generator().manual_seed(8)) for _ in range(2))
+    assert torch.equal(one, two)
+    first, second = (MarketFlow(config).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("base", ["normal", "student"])
+def test_density_integrates_to_one(base: str) -> None:
+    config = FlowConfig(dim=2, steps=(3,), hidden=8, base=base)  # type: ignore[arg-type]
+    model = shaken(config).double()
+    axis = torch.linspace(-40, 40, 2401, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        mass = sum(float(torch.exp(model.log_prob(part)).sum()) for part in torch.split(grid, 200_000))
+    assert mass * float(axis[1] - axis[0]) ** 2 == pytest.approx(1.0, abs=1e-2 if base == "student" else 2e-3)
+
+
+def test_samples_have_the_density_that_is_said() -> None:
+    # E[f(x)] under samples equals the integral of f p, for what the density says of a half plane.
+    model = shaken(FlowConfig(dim=2, steps=(3,), hidden=8), seed=4)
+    axis = torch.linspace(-12, 12, 601)
+    grid = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        p = torch.exp(model.log_prob(grid)) * (axis[1] - axis[0]) ** 2
+        drawn = model.sample(200_000, torch.Generator().manual_seed(1))
+    assert float((drawn[:, 0] > 0.5).float().mean()) == pytest.approx(float(p[grid[:, 0] > 0.5].sum()), abs=0.01)
+    assert float(drawn[:, 1].mean()) == pytest.approx(float((p * grid[:, 1]).sum()), abs=0.02)
+
+
+def test_temperature_scales_latents() -> None:
+    model = shaken(FlowConfig(dim=2, steps=(2,), hidden=8))
+    generator = torch.Generator().manual_seed(1)
+    cold = model.encode(model.sample(5000, generator, temperature=0.5))[0]
+    assert float(cold.std().detach()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_latents_leave_in_eights_and_fours() -> None:
+    assert MarketFlow(FlowConfig()).latents == (8, 4, 4)
+    with pytest.raises(InputError, match="halved"):
+        FlowConfig(dim=6, steps=(2, 2, 2))
+    with pytest.raises(InputError, match="ActNorm"):
+        FlowConfig(actnorm=False)
+
+
+def test_first_level_latents_do_not_depend_on_later_levels() -> None:
+    model = shaken(FlowConfig(steps=(2, 2, 2), hidden=16))
+    x = states(10)
+    before, _ = model.encode(x)
+    with torch.no_grad():
+        for parameter in model.levels[2].parameters():
+            parameter.mul_(1.5)
+    after, _ = model.encode(x)
+    assert torch.equal(before[:, :12], after[:, :12])
+    assert not torch.equal(before[:, 12:], after[:, 12:])
+
+
+def test_scale_of_a_coupling_is_bounded() -> None:
+    raw = torch.tensor([-1e9, 0.0, 1e9])
+    np.testing.assert_allclose(transforms.bounded(raw, 2.0), [-2, 0, 2], atol=1e-6)
+
+
+def test_actnorm_is_set_once_from_a_batch_and_never_in_evaluation() -> None:
+    config = FlowConfig(steps=(2, 1), hidden=8)
+    model = MarketFlow(config)
+    x = states(4000) * torch.linspace(0.1, 5, 16) + 3
+    assert not model.initialized
+    with pytest.raises(ValueError, match="no spread"):
+        model.initialize(x[:1])
+    model.eval()
+    model.log_prob(x)
+    assert not model.initialized
+    model.initialize(x)
+    assert model.initialized
+    level = model.levels[0]
+    assert isinstance(level, Stack)
+    normed = (x + level.bias[0]) * torch.exp(level.log_scale[0])
+    torch.testing.assert_close(normed.mean(dim=0), torch.zeros(16), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normed.std(dim=0), torch.ones(16), atol=1e-3, rtol=0)
+    again = MarketFlow(config)
+    again.load_state_dict(copy.deepcopy(model.state_dict()))
+    assert again.initialized
+
+
+def test_the_linear_map_keeps_its_diagonal_through_storage_and_training() -> None:
+    model = shaken(FlowConfig(steps=(2,), hidden=8))
+    level = model.levels[0]
+    assert isinstance(level, Stack)
+    weight, log_det = level.linear()
+    torch.testing.assert_close(torch.linalg.slogdet(weight).logabsdet, log_det, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        level.log_s.add_(0.3)
+    changed, new = level.linear()
+    torch.testing.assert_close(torch.linalg.slogdet(changed).logabsdet, new, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(changed, weight)
+
+
+def test_a_known_density_is_recovered() -> None:
+    # Two bent clusters: the mean of log p - log q under p is the Kullback-Leibler divergence.
+    rng = np.random.default_rng(0)
+    centres, spread = np.array([[-2.0, 0.0], [2.0, 1.0]]), np.array([[0.6, 1.0], [1.0, 0.5]])
+
+    def draw(n: int) -> np.ndarray:
+        which = rng.integers(0, 2, n)
+        return centres[which] + spread[which] * rng.normal(size=(n, 2))
+
+    def truth(x: np.ndarray) -> np.ndarray:
+        parts = [
+            -0.5 * (((x - c) / s) ** 2).sum(axis=1) - np.log(s).sum() - np.log(2 * np.pi)
+            for c, s in zip(centres, spread, strict=True)
+        ]
+        return np.logaddexp(*parts) - np.log(2)
+
+    config = TrainConfig(epochs=25, max_rows=20_000, noise=0.0, batch=512, patience=25)
+    flow = train(draw(20_000), draw(5000), config, FlowConfig(dim=2, steps=(6,), hidden=32))
+    fresh = draw(20_000)
+    divergence = truth(fresh) - log_likelihood(flow.model, torch.from_numpy(fresh.astype(np.float32))).numpy()
+    assert divergence.mean() <= 0.05
+
+
+def test_steps_that_are_not_finite_are_left_out_and_counted() -> None:
+    rows = states(2048).numpy().astype(np.float64)
+    rows[5] = 1e30
+    found = train(rows, states(200, seed=3).numpy(), TrainConfig(epochs=3, max_rows=2048))
+    assert found.skipped > 0
+    assert math.isfinite(found.nll_validation)
+
+
+def test_an_average_of_weights_may_be_kept() -> None:
+    data, held = states(4000).numpy(), states(500, seed=2).numpy()
+    plain, averaged = (train(data, held, dataclasses.replace(SMALL, ema=ema), SMALL_FLOW) for ema in (0.0, 0.99))
+    assert averaged.nll_validation != plain.nll_validation
+    assert averaged.nll_validation < plain.nll_validation + 0.2
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    with pytest.raises(InputError, match="too few"):
+        train(states(100).numpy(), states(200).numpy(), SMALL, SMALL_FLOW)
+    with pytest.raises(InputError, match="GPU") if not torch.cuda.is_available() else nullcontext():
+        train(states(2000).numpy(), states(200).numpy(), dataclasses.replace(SMALL, device="cuda"), SMALL_FLOW)
+    with pytest.raises(InputError, match="did not train"):
+        train(np.full((2000, 16), np.nan), states(200).numpy(), SMALL, SMALL_FLOW)
+
+
+def test_training_beats_a_gaussian_on_what_no_gaussian_can_say() -> None:
+    rng = np.random.default_rng(0)
+
+    def rows(n: int) -> np.ndarray:
+        x = rng.normal(size=(n, 16))
+        x[:, 1] = x[:, 0] ** 2 - 1 + 0.2 * x[:, 1]
+        x[:, 2] *= np.exp(0.8 * x[:, 3])
+        return x
+
+    data, held = rows(6000), rows(2000)
+    flow = train(data, held, TrainConfig(epochs=12, batch=512), FlowConfig(steps=(3, 3, 3), hidden=32))
+    mean, cov = data.mean(axis=0), np.cov(data.T)
+    gap = held - mean
+    gaussian = 0.5 * np.mean(
+        np.einsum("ij,jk,ik->i", gap, np.linalg.inv(cov), gap) + np.linalg.slogdet(2 * np.pi * cov)[1]
+    )
+    assert flow.nll_validation < gaussian - 0.5
+    assert flow.bits_per_dim == pytest.approx(flow.nll_validation / 16 / math.log(2))
+    assert bits_per_dim(16 * math.log(2), 16) == pytest.approx(1.0)
+
+
+def test_same_seed_same_model_and_the_best_weights_are_kept() -> None:
+    data, held = states(3000).numpy(), states(500, seed=2).numpy()
+    # Many steps at a wild rate: validation gets worse after its best epoch.
+    config = dataclasses.replace(SMALL, epochs=6, lr=2e-2, patience=6)
+    one, two = (train(data, held, config, SMALL_FLOW) for _ in range(2))
+    for left, right in zip(one.model.state_dict().values(), two.model.state_dict().values(), strict=True):
+        assert torch.equal(left, right)
+    assert one.nll_validation == min(epoch.nll_validation for epoch in one.history)
+    now = float(-log_likelihood(one.model, torch.from_numpy(held.astype(np.float32))).mean())
+    assert now == pytest.approx(one.nll_validation, abs=1e-6)
+
+
+def test_training_leaves_global_randomness_alone() -> None:
+    torch.manual_seed(123)
+    before = torch.random.get_rng_state()
+    train(states(1000).numpy(), states(200, seed=2).numpy(), dataclasses.replace(SMALL, epochs=1), SMALL_FLOW)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.fixture(scope="module")
+def market() -> tuple[Panel, Split]:
+    panel = make_market(SynthSpec(bars=3000)).panel
+    return panel, make_split(3000, embargo=60)
+
+
+@pytest.fixture(scope="module")
+def gate(market: tuple[Panel, Split]) -> RegimeGate:
+    return fit_gate(loop_panel(*market), market[1], SMALL, SMALL_FLOW)
+
+
+def test_the_gate_never_sees_the_holdout(market: tuple[Panel, Split]) -> None:
+    with pytest.raises(ValueError, match="holdout"):
+        fit_gate(market[0], market[1], SMALL)
+
+
+def test_exposures_do_not_change_when_bars_are_added(market: tuple[Panel, Split], gate: RegimeGate) -> None:
+    whole = gate.exposures(market[0])
+    for cut in (700, 1501):
+        np.testing.assert_allclose(gate.exposures(market[0].rows(0, cut)), whole[:cut], atol=1e-5)
+    assert ((whole >= 0) & (whole <= 1)).all()
+    assert (whole[:20] == 0).all()
+
+
+def test_threshold_is_the_percentile_of_validation(market: tuple[Panel, Split], gate: RegimeGate) -> None:
+    panel, split = market
+    likelihood = gate.log_likelihood(panel)[split.validation]
+    assert np.mean(likelihood < gate.threshold) == pytest.approx(0.05, abs=0.002)
+    assert gate.coverage == pytest.approx(0.05, abs=0.02)
+
+
+def test_crashes_shut_the_gate(market: tuple[Panel, Split]) -> None:
+    _, split = market
+    # Crashes rarer than the percentile: a threshold cannot shut out more of validation than its level.
+    made = make_market(SynthSpec(bars=3000, crashes=2, crash_bars=18))
+    panel, crash = made.panel, made.crash
+    exposures = fit_gate(loop_panel(panel, split), split, dataclasses.replace(SMALL, epochs=8), SMALL_FLOW).exposures(
+        panel
+    )
+    assert exposures[crash].mean() < 0.5 * exposures[~crash][20:].mean()
+
+
+def test_a_stored_gate_is_the_same_gate(tmp_path: Path, market: tuple[Panel, Split], gate: RegimeGate) -> None:
+    path = tmp_path / "g.pt"
+    save_gate(gate, path)
+    again = load_gate(path)
+    np.testing.assert_array_equal(again.log_likelihood(market[0]), gate.log_likelihood(market[0]))
+    assert again.summary() == gate.summary()
+    assert again.model.initialized
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut"])
+def test_a_damaged_gate_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "g.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="gate"):
+        load_gate(path)
+
+
+def test_ties_are_spread_by_noise_that_belongs_to_the_bar() -> None:
+    times = np.datetime64("2024-01-01", "ns") + np.arange(500) * np.timedelta64(1, "h").astype("timedelta64[ns]")
+    zeros = np.zeros((500, 3, 16))
+    noise = dequantise(zeros, times, ("A", "B", "C"))
+    np.testing.assert_array_equal(dequantise(zeros[:200], times[:200], ("A", "B", "C")), noise[:200])
+    np.testing.assert_array_equal(dequantise(zeros[:, 1:2], times, ("B",)), noise[:, 1:2])
+    flat = noise.reshape(-1, 16)
+    assert len(np.unique(flat)) == flat.size
+    assert np.abs(flat).max() <= DEQUANTISE / 2
+    assert np.abs(np.corrcoef(flat.T) - np.eye(16)).max() < 0.12
+    assert flat.std() == pytest.approx(DEQUANTISE / math.sqrt(12), rel=0.02)
+
+
+def test_no_feature_is_a_copy_of_others(market: tuple[Panel, Split]) -> None:
+    panel, split = market
+    features = build_features(panel)
+    rows = known_rows(prepared(features, fit_standardiser(features[split.train]), panel)[split.train])
+    inverse = np.linalg.inv(np.corrcoef(rows.T))
+    assert (1 - 1 / np.diag(inverse)).max() < 0.97
+    assert np.linalg.eigvalsh(np.corrcoef(rows.T))[0] > 0.01
+    assert np.abs(rows).max() <= 5 + DEQUANTISE
+
+
+def test_a_candle_without_range_has_a_state() -> None:
+    panel = make_market(SynthSpec(bars=600)).panel
+    fields = {name: values.copy() for name, values in panel.fields.items()}
+    for name in ("open", "high", "low"):
+        fields[name][300, 2] = fields["close"][300, 2]
+    features = build_features(panel.with_fields(fields))
+    assert np.isfinite(features[300, 2]).all()
+
+
+def test_smoothing_is_the_mean_of_what_is_known() -> None:
+    x = np.arange(6.0)[:, None]
+    x[2] = np.nan
+    np.testing.assert_allclose(smoothed(x, 3)[:, 0], [0, 0.5, np.nan, 2, 3.5, 4])
