@@ -30,6 +30,7 @@ def train_gate(
 
     `progress` is called with (epoch, epochs, train NLL, validation NLL), in nats.
     """
+    from factors.features import STATE_FEATURES, Feature
     from flows.checkpoint import save_gate
     from flows.gate import fit_gate
     from flows.model import FlowConfig
@@ -50,6 +51,7 @@ def train_gate(
         split,
         config,
         flow,
+        features=tuple(Feature(text, text) for text in settings.gate.features) or STATE_FEATURES,
         percentile=settings.gate.percentile,
         progress=progress,
     )

@@ -102,8 +102,9 @@ class GateSettings(_Section):
 
     percentile: float = Field(default=5.0, gt=0, lt=50)
     model: Literal["glow", "realnvp", "nsf"] = "glow"
-    steps: tuple[int, ...] = Field(default=(10, 3, 3), min_length=1, max_length=4, description="of each level")
-    hidden: int = Field(default=52, ge=4, le=2048)
+    steps: tuple[int, ...] = Field(default=(14,), min_length=1, max_length=4, description="of each level")
+    hidden: int = Field(default=48, ge=4, le=2048)
+    features: tuple[str, ...] = Field(default=(), description="expressions; none: the 16 of a market state")
     epochs: int = Field(default=30, ge=1, le=10_000)
     max_rows: int = Field(default=40_000, ge=500)
 
@@ -239,10 +240,11 @@ validation = 0.15
 
 [gate]
 percentile = 5.0
-# glow, realnvp, or nsf (spline couplings; needs the extra "flows"). Steps of each level: 16, 8 and 4 channels.
+# glow, realnvp, or nsf (spline couplings; needs the extra "flows"). Steps of each level; [12, 2, 2] is multi-scale.
 model = "glow"
-steps = [10, 3, 3]
-hidden = 52
+steps = [14]
+hidden = 48
+# features = ["ts_returns(close, 24)", "log(ts_std(returns, 24))"]   # what a state is made of; unset: 16 usual ones
 epochs = 30
 max_rows = 40000
 

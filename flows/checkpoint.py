@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from factors.features import STATE_FEATURES
+from factors.features import Feature
 from flows.gate import RegimeGate
 from flows.model import FlowConfig, MarketFlow
 from flows.state import Standardiser
@@ -36,7 +36,8 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
         "version": _VERSION,
         "flow": gate.model.config.to_dict(),
         "config": asdict(gate.config),
-        "features": [[feature.name, feature.text] for feature in STATE_FEATURES],
+        "features": [[feature.name, feature.text, feature.note] for feature in gate.features],
+        "notes": list(gate.notes),
         "clip": gate.standardiser.clip,
         "history": [asdict(epoch) for epoch in gate.history],
         "libraries": {name: version(name) for name in ("alphaglow", "torch", "numpy")},
@@ -53,7 +54,7 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
 
 
 def load_gate(path: Path) -> RegimeGate:
-    """Read a gate; whatever is not one, or is of other features or another version, is an `InputError`."""
+    """Read a gate; whatever is not one, or is of another version, is an `InputError`."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -66,8 +67,6 @@ def load_gate(path: Path) -> RegimeGate:
         ) from error
     if not isinstance(document, dict) or document.get("version") != _VERSION:
         raise InputError(f"{path} was written by another version of alphaglow", "train it again: alphaglow gate train")
-    if document["features"] != [[feature.name, feature.text] for feature in STATE_FEATURES]:
-        raise InputError(f"{path} was trained on other features", "train it again: alphaglow gate train")
     flow = document["flow"]
     model = MarketFlow(FlowConfig(**{**flow, "steps": tuple(flow["steps"])}))
     weights = {
@@ -85,6 +84,8 @@ def load_gate(path: Path) -> RegimeGate:
         model=model.eval(),
         config=TrainConfig(**document["config"]),
         standardiser=Standardiser(arrays["mean"], arrays["std"], float(document["clip"])),
+        features=tuple(Feature(*parts) for parts in document["features"]),
+        notes=tuple(document["notes"]),
         history=tuple(Epoch(**epoch) for epoch in document["history"]),
         **{name: document[name] for name in _FIGURES},
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
 
+from factors.features import STATE_FEATURES, Feature
+from flows.inspection import inspect_features
 from flows.model import FlowConfig, MarketFlow
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
 from flows.train import Epoch, Progress, TrainConfig, TrainedFlow, bits_per_dim, log_likelihood, train
@@ -51,6 +54,10 @@ class RegimeGate:
         Share of states below `threshold` on each split; on train it shows how the market changed.
     panel_id
         The loop panel it was trained on.
+    features
+        What a state is made of.
+    notes
+        What was found among the features, and done about it.
     """
 
     model: MarketFlow
@@ -66,10 +73,12 @@ class RegimeGate:
     nll_validation: float
     history: tuple[Epoch, ...]
     panel_id: str
+    features: tuple[Feature, ...] = STATE_FEATURES
+    notes: tuple[str, ...] = ()
 
     def log_likelihood(self, panel: Panel) -> FloatArray:
         """Return (T, N) log-likelihood in nats, averaged over `SMOOTH` bars; NaN where there is no state."""
-        states = prepared(build_features(panel), self.standardiser, panel)
+        states = prepared(build_features(panel, self.features), self.standardiser, panel)
         return smoothed(state_likelihood(self.model, states))
 
     def exposures_of(self, likelihood: FloatArray) -> FloatArray:
@@ -96,6 +105,8 @@ class RegimeGate:
             "shut_train": self.train_shut,
             "shut_validation": self.validation_shut,
             "panel": self.panel_id,
+            "features": len(self.features),
+            "notes": "; ".join(self.notes),
             "flow": self.model.config.kind,
             "steps": " + ".join(map(str, self.model.config.steps)),
             "parameters": sum(p.numel() for p in self.model.parameters()),
@@ -109,28 +120,44 @@ def fit_gate(
     config: TrainConfig,
     flow: FlowConfig | None = None,
     *,
+    features: Sequence[Feature] = STATE_FEATURES,
     percentile: float = 5.0,
     progress: Progress | None = None,
 ) -> RegimeGate:
     """Train the flow on the train rows of `panel` and set the thresholds on its validation rows.
 
-    `panel` ends with validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a
-    threshold.
+    Features that are constant on train, or copies of others, are left out, and the gate says so. `panel` ends with
+    validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a threshold.
     """
     if len(panel.times) > split.validation.stop:
         raise ValueError("the gate is fitted on a panel without the holdout")
-    features = build_features(panel)
-    if not np.isfinite(features[split.train]).all(axis=-1).any():
+    values = build_features(panel, features)
+    if not np.isfinite(values[split.train]).any():
+        raise InputError("no market state is known on the train split", "are volume and prices all there?")
+    found = inspect_features(values[split.train], [feature.name for feature in features])
+    values, kept = values[..., list(found.kept)], tuple(features[k] for k in found.kept)
+    if not np.isfinite(values[split.train]).all(axis=-1).any():
         raise InputError("no complete market state on the train split", "are volume and prices all there?")
-    standardiser = fit_standardiser(features[split.train])
-    states = prepared(features, standardiser, panel)
+    flow, fitted = fitting(flow or FlowConfig(), len(kept))
+    standardiser = fit_standardiser(values[split.train])
+    states = prepared(values, standardiser, panel)
     # Training draws its own noise, anew for each batch.
-    x_train, x_validation = known_rows(standardiser.apply(features[split.train])), known_rows(states[split.validation])
+    x_train, x_validation = known_rows(standardiser.apply(values[split.train])), known_rows(states[split.validation])
     trained = train(x_train, x_validation, config, flow, progress)
     likelihood = smoothed(state_likelihood(trained.model, states))
-    return _calibrated(
+    gate = _calibrated(
         trained, standardiser, likelihood[split.train], likelihood[split.validation], percentile, panel.id
     )
+    return replace(gate, features=kept, notes=(*found.sentences(), *fitted))
+
+
+def fitting(flow: FlowConfig, dim: int) -> tuple[FlowConfig, tuple[str, ...]]:
+    """Return a flow for so many features, and what had to be changed: what cannot be halved keeps one level."""
+    halvings = len(flow.steps) - 1
+    if dim % 2**halvings == 0 and dim // 2**halvings >= 2:
+        return replace(flow, dim=dim), ()
+    note = f"{dim} features cannot be halved {halvings} times: all steps are in one level"
+    return replace(flow, dim=dim, steps=(sum(flow.steps),)), (note,)
 
 
 def state_likelihood(model: MarketFlow, states: FloatArray) -> FloatArray:

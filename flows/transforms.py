@@ -1,6 +1,6 @@
 """The steps of a flow as pure functions: each has an inverse and a log-determinant.
 
-Shapes: ``x`` is (B, D), log-determinants are (B,) and belong to the direction x to y (Kingma & Dhariwal 2018, table 1).
+Shapes: ``x`` is (B, D); log-determinants belong to the direction x to y (Kingma & Dhariwal 2018, table 1).
 Matrices and per-channel parameters may have leading dimensions: a stack of steps is mapped at once.
 """
 
@@ -33,9 +33,9 @@ def fold(weight: Tensor, log_scale: Tensor, bias: Tensor, log_det: Tensor) -> tu
     return matrix, bias.unsqueeze(-2) @ matrix, log_det + log_scale.sum(dim=-1)
 
 
-def affine(x: Tensor, log_scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    """Y = x * exp(log_scale) + shift, element by element."""
-    return x * torch.exp(log_scale) + shift, log_scale.sum(dim=-1)
+def affine(x: Tensor, log_scale: Tensor, shift: Tensor) -> Tensor:
+    """Y = x * exp(log_scale) + shift, element by element; the log-determinant is the sum of `log_scale`."""
+    return torch.addcmul(shift, x, torch.exp(log_scale))
 
 
 def affine_inverse(y: Tensor, log_scale: Tensor, shift: Tensor) -> Tensor:
@@ -51,10 +51,12 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
 def spline(x: Tensor, raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Map each element by a monotonic rational-quadratic spline (Durkan et al. 2019), the identity beyond +-`bound`.
 
+    Returns y (B, D) and the logarithms of the slopes (B, D), which sum to the log-determinant.
+
     `raw` is (B, D, 3 bins - 1): widths, heights and inner derivatives before they are made positive.
     """
-    y, log_slope = _rational_quadratic(raw, bound).call_and_ladj(x)
-    return y, log_slope.sum(dim=-1)
+    y, log_slopes = _rational_quadratic(raw, bound).call_and_ladj(x)
+    return y, log_slopes
 
 
 def spline_inverse(y: Tensor, raw: Tensor, bound: float) -> Tensor:

@@ -1,0 +1,110 @@
+"""What is wrong with features, told on train: copies, constants and atoms, on which no density stays finite.
+
+Where one feature is an exact copy of others, states lie on a surface; where a value comes again and again (no volume,
+no shadow, a range's edge), they lie on a line. A flow can pile likelihood up on either without bound, and then it tells
+nothing about anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from market.errors import InputError
+from market.panel import FloatArray
+
+# A feature of which the others explain all but this share is a copy of them.
+_UNEXPLAINED = 1e-4
+# A value that this share of states has is an atom.
+ATOM = 0.005
+_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A value that many states share, as a share of them."""
+
+    feature: str
+    value: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found among features on train.
+
+    Attributes
+    ----------
+    kept
+        Columns that a flow can learn, in order.
+    dropped
+        A sentence for each feature that is left out: never known, constant, or a copy.
+    atoms
+        Values that come often; the noise that states are scored with spreads them.
+    """
+
+    kept: tuple[int, ...]
+    dropped: tuple[str, ...]
+    atoms: tuple[Atom, ...]
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return all that was found, in words."""
+        spread = tuple(f"{a.feature} is {a.value:.4g} in {a.share:.1%} of states: spread by noise" for a in self.atoms)
+        return (*self.dropped, *spread)
+
+
+def inspect_features(features: FloatArray, names: Sequence[str]) -> Inspection:
+    """Inspect (..., D) raw train features, NaN where unknown.
+
+    Raises
+    ------
+    InputError
+        When fewer than two features are left.
+    """
+    rows = features.reshape(-1, features.shape[-1])
+    dropped, candidates = [], []
+    for column, name in enumerate(names):
+        known = rows[np.isfinite(rows[:, column]), column]
+        if len(known) < 2:
+            dropped.append(f"{name} is left out: it is never known on train")
+        elif np.ptp(known) <= 1e-12 * max(1.0, float(np.abs(known).max())):
+            dropped.append(f"{name} is left out: it is constant on train ({known[0]:.4g})")
+        else:
+            candidates.append(column)
+    complete = rows[:, candidates][np.isfinite(rows[:, candidates]).all(axis=1)]
+    step = max(1, len(complete) // _ROWS)
+    kept: list[int] = []
+    for place, column in enumerate(candidates):
+        copied = _copied(complete[::step], [candidates.index(k) for k in kept], place)
+        if copied is None:
+            kept.append(column)
+        else:
+            dropped.append(f"{names[column]} is left out: {copied}")
+    if len(kept) < 2:
+        raise InputError("fewer than two features are left to learn a density of", "; ".join(dropped))
+    atoms = [atom for column in kept if (atom := _atom(rows[:, column], names[column])) is not None]
+    return Inspection(tuple(kept), tuple(dropped), tuple(atoms))
+
+
+def _copied(rows: FloatArray, others: list[int], place: int) -> str | None:
+    """Return why a column adds nothing to those before it, or None."""
+    if not others or len(rows) < 10 * (len(others) + 1):
+        return None
+    target = rows[:, place] - rows[:, place].mean()
+    basis = rows[:, others] - rows[:, others].mean(axis=0)
+    basis = basis / basis.std(axis=0)
+    left = target - basis @ np.linalg.lstsq(basis, target, rcond=None)[0]
+    unexplained = float(left @ left) / float(target @ target)
+    if unexplained >= _UNEXPLAINED:
+        return None
+    return f"the features before it explain {1 - unexplained:.4%} of it"
+
+
+def _atom(values: FloatArray, name: str) -> Atom | None:
+    known = values[np.isfinite(values)]
+    found, counts = np.unique(known, return_counts=True)
+    best = int(counts.argmax())
+    share = counts[best] / len(known)
+    return Atom(name, float(found[best]), float(share)) if share >= ATOM and counts[best] > 1 else None
