@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -98,6 +98,17 @@ class FlowConfig:
         return {**asdict(self), "steps": list(self.steps)}
 
 
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """A level's steps, ready to use: matrices to multiply from the right, offsets, log-determinant, couplings."""
+
+    matrices: tuple[Tensor, ...]
+    offsets: tuple[Tensor, ...]
+    log_det: Tensor
+    nets: list[tuple[Tensor, ...]]
+    inverses: tuple[Tensor, ...] | None
+
+
 class Stack(nn.Module):
     """One level: K steps on D channels, each ActNorm, linear map, coupling. Parameters begin with K.
 
@@ -112,6 +123,7 @@ class Stack(nn.Module):
     def __init__(self, dim: int, steps: int, config: FlowConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.dim, self.steps, self.config = dim, steps, config
+        self._kept: tuple[tuple[tuple[int, int], ...], _Ready] | None = None
         self.kept = dim // 2
         self.moved = dim - self.kept
         self.register_buffer("initialized", torch.tensor(not config.actnorm))
@@ -164,6 +176,32 @@ class Stack(nn.Module):
         tables = [table for pair in zip(self.weights, self.biases, strict=True) for table in pair]
         return list(zip(*(table.unbind(0) for table in tables), strict=True))
 
+    def _ready(self) -> _Ready:
+        """Return what is computed from the parameters alone; in evaluation it is kept until one of them changes.
+
+        Loading, arithmetic in place, and moving to another type or device change a parameter's version or its place in
+        memory; fused optimisers change neither, but train in training mode, and a change of mode forgets what was kept.
+        """
+        if torch.is_grad_enabled() or self.training:
+            return self._computed()
+        key = tuple((p._version, p.data_ptr()) for p in self.parameters())
+        if self._kept is None or self._kept[0] != key:
+            self._kept = (key, self._computed())
+        return self._kept[1]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, and forget what was computed from the parameters."""
+        self._kept = None
+        return super().train(mode)
+
+    def _computed(self) -> _Ready:
+        weight, offset, log_dets = self.folded()
+        inverse = None
+        if not torch.is_grad_enabled():
+            # Inverted in 64 bits, once for all rows.
+            inverse = torch.linalg.inv(weight.double()).to(weight.dtype).unbind(0)
+        return _Ready(weight.unbind(0), offset.unbind(0), log_dets.sum(), self._nets(), inverse)
+
     def initialize(self, x: Tensor) -> Tensor:
         """Set every ActNorm from a batch (B, D), one after the other; return what the batch becomes."""
         with torch.no_grad():
@@ -179,21 +217,21 @@ class Stack(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (B, D) through all steps; return y and the log-determinant (B,)."""
-        weight, offset, log_dets = self.folded()
+        ready = self._ready()
         slopes = []
-        for matrix, shift, net in zip(weight.unbind(0), offset.unbind(0), self._nets(), strict=True):
+        for matrix, shift, net in zip(ready.matrices, ready.offsets, ready.nets, strict=True):
             x, slope = self._couple(net, torch.addmm(shift, x, matrix))
             slopes.append(slope)
-        return x, torch.stack(slopes).sum(dim=(0, 2)) + log_dets.sum()
+        return x, torch.stack(slopes).sum(dim=(0, 2)) + ready.log_det
 
     def decode(self, y: Tensor) -> Tensor:
         """Undo `encode`."""
-        weight, offset, _ = self.folded()
-        # Inverted in 64 bits, once for all rows.
-        inverse = torch.linalg.inv(weight.double()).to(weight.dtype)
-        nets = self._nets()
+        ready = self._ready()
+        inverse = ready.inverses
+        if inverse is None:
+            inverse = torch.linalg.inv(torch.stack(ready.matrices)).unbind(0)
         for k in range(self.steps - 1, -1, -1):
-            y = (self._uncouple(nets[k], y) - offset[k]) @ inverse[k]
+            y = (self._uncouple(ready.nets[k], y) - ready.offsets[k]) @ inverse[k]
         return y
 
     def _net(self, net: tuple[Tensor, ...], x: Tensor) -> Tensor:

@@ -208,6 +208,39 @@ def test_the_linear_map_keeps_its_diagonal_through_storage_and_training() -> Non
     assert not torch.allclose(changed, weight)
 
 
+@every_flow
+def test_what_is_kept_between_calls_is_never_stale(config: FlowConfig) -> None:
+    model, x = shaken(config), states(30, config.dim)
+    other = shaken(config, seed=5)
+
+    def likelihood() -> torch.Tensor:
+        with torch.no_grad():
+            kept = model.log_prob(x)
+            torch.testing.assert_close(model.decode(model.encode(x)[0]), x, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(kept, model.log_prob(x).detach(), atol=1e-4, rtol=1e-5)
+        return kept
+
+    before = likelihood()
+    model.load_state_dict(other.state_dict())
+    loaded = likelihood()
+    assert not torch.allclose(before, loaded)
+    # A fused optimiser leaves no trace in a parameter's version.
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    (-model.log_prob(x).mean()).backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    assert not torch.allclose(likelihood(), loaded)
+    model.eval()
+    assert not torch.allclose(likelihood(), loaded)
+    model.double()
+    with torch.no_grad():
+        assert model.log_prob(x.double()).dtype == torch.float64
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        next(twin.parameters()).add_(0.1)
+        assert not torch.allclose(twin.log_prob(x.double()), model.log_prob(x.double()))
+
+
 def test_a_known_density_is_recovered() -> None:
     # Two bent clusters: the mean of log p - log q under p is the Kullback-Leibler divergence.
     rng = np.random.default_rng(0)
