@@ -53,6 +53,8 @@ def train_gate(
         flow,
         features=tuple(Feature(text, text) for text in settings.gate.features) or STATE_FEATURES,
         percentile=settings.gate.percentile,
+        side=settings.gate.side,
+        hysteresis=settings.gate.hysteresis,
         progress=progress,
     )
     workspace.folder("models")

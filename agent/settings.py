@@ -101,12 +101,20 @@ class GateSettings(_Section):
     """The flow of the regime gate: its shape, its training and where exposure is cut."""
 
     percentile: float = Field(default=5.0, gt=0, lt=50)
+    side: Literal["low", "both"] = Field(default="low", description="both: the most ordinary states shut it, too")
+    hysteresis: float = Field(default=0.25, ge=0, lt=1)
     model: Literal["glow", "realnvp", "nsf"] = "glow"
     steps: tuple[int, ...] = Field(default=(14,), min_length=1, max_length=4, description="of each level")
     hidden: int = Field(default=48, ge=4, le=2048)
     features: tuple[str, ...] = Field(default=(), description="expressions; none: the 16 of a market state")
     epochs: int = Field(default=30, ge=1, le=10_000)
     max_rows: int = Field(default=40_000, ge=500)
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _levels(cls, steps: object) -> object:
+        """Read a single number as one level of so many steps."""
+        return (steps,) if isinstance(steps, int) else steps
 
 
 class LoopSettings(_Section):
@@ -240,6 +248,10 @@ validation = 0.15
 
 [gate]
 percentile = 5.0
+# low: unlikely states shut the gate. both: half of the percentile each for the unlikely and the all too likely.
+side = "low"
+# Exposure stays until it would change by more than this: what flickers is traded.
+hysteresis = 0.25
 # glow, realnvp, or nsf (spline couplings; needs the extra "flows"). Steps of each level; [12, 2, 2] is multi-scale.
 model = "glow"
 steps = [14]

@@ -6,6 +6,7 @@ It is an archive of plain arrays and one JSON text; nothing in it is ever unpick
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from dataclasses import asdict
 from importlib.metadata import version
@@ -22,11 +23,11 @@ from flows.train import Epoch, TrainConfig
 from market.errors import InputError
 from market.store import write_atomically
 
-_VERSION = 2
+_VERSION = 3
 _WEIGHT = "weight/"
 _FIGURES = (
     "percentile", "threshold", "full", "coverage", "train_shut", "validation_shut", "nll_train", "nll_validation",
-    "panel_id",
+    "panel_id", "hysteresis",
 )  # fmt: skip
 
 
@@ -39,6 +40,8 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
         "features": [[feature.name, feature.text, feature.note] for feature in gate.features],
         "notes": list(gate.notes),
         "clip": gate.standardiser.clip,
+        # JSON has no infinity.
+        "ceiling": [gate.ceiling, gate.ceiling_full] if math.isfinite(gate.ceiling) else None,
         "history": [asdict(epoch) for epoch in gate.history],
         "libraries": {name: version(name) for name in ("alphaglow", "torch", "numpy")},
         **{name: getattr(gate, name) for name in _FIGURES},
@@ -80,12 +83,15 @@ def load_gate(path: Path) -> RegimeGate:
         raise InputError(
             f"{path} is damaged: its weights do not fit", "train it again: alphaglow gate train"
         ) from error
+    ceiling, ceiling_full = document["ceiling"] or (math.inf, math.inf)
     return RegimeGate(
         model=model.eval(),
         config=TrainConfig(**document["config"]),
         standardiser=Standardiser(arrays["mean"], arrays["std"], float(document["clip"])),
         features=tuple(Feature(*parts) for parts in document["features"]),
         notes=tuple(document["notes"]),
+        ceiling=ceiling,
+        ceiling_full=ceiling_full,
         history=tuple(Epoch(**epoch) for epoch in document["history"]),
         **{name: document[name] for name in _FIGURES},
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from market.errors import InputError
 from market.panel import FloatArray, Panel
 from market.split import Split
 
+Side = Literal["low", "both"]
 # The ramp from shut to open runs from the percentile p of validation likelihood to this multiple of p.
 RAMP = 2.0
 # Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one, and a
@@ -38,6 +41,18 @@ def smoothed(likelihood: FloatArray, bars: int = SMOOTH) -> FloatArray:
     return np.where(known, total / np.maximum(count, 1), np.nan)
 
 
+def steadied(exposures: FloatArray, band: float) -> FloatArray:
+    """Return (T, N) exposures that stay until they would change by more than `band`, or reach 0 or 1."""
+    if band <= 0:
+        return exposures
+    out = exposures.copy()
+    for t in range(1, len(out)):
+        now = exposures[t]
+        moves = (np.abs(now - out[t - 1]) > band) | (now == 0.0) | (now == 1.0)
+        out[t] = np.where(moves, now, out[t - 1])
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class RegimeGate:
     """A trained flow with the likelihoods at which exposure is taken away.
@@ -45,8 +60,14 @@ class RegimeGate:
     Attributes
     ----------
     threshold, full
-        Nats: exposure is 0 below `threshold`, 1 above `full`, linear between. They are the p-th and the 4p-th
+        Nats: exposure is 0 below `threshold`, 1 above `full`, linear between. They are the p-th and the 2p-th
         percentile of likelihood on the validation split.
+    ceiling, ceiling_full
+        Nats, for a gate that shuts on both sides: exposure is 0 above `ceiling`, 1 below `ceiling_full`. The typical
+        set of a density leaves out its most likely states as well (Nalisnick et al. 2019). Then each side has half of
+        the percentile. Infinite for a gate of one side.
+    hysteresis
+        Exposure stays as it is until it would change by more than this, or reaches 0 or 1: what flickers is traded.
     coverage
         Share of states below a threshold set on one random half of validation and counted on the other: it should be
         near p / 100 (the nominal level), since the halves are exchangeable.
@@ -75,6 +96,9 @@ class RegimeGate:
     panel_id: str
     features: tuple[Feature, ...] = STATE_FEATURES
     notes: tuple[str, ...] = ()
+    ceiling: float = math.inf
+    ceiling_full: float = math.inf
+    hysteresis: float = 0.0
 
     def log_likelihood(self, panel: Panel) -> FloatArray:
         """Return (T, N) log-likelihood in nats, averaged over `SMOOTH` bars; NaN where there is no state."""
@@ -82,9 +106,12 @@ class RegimeGate:
         return smoothed(state_likelihood(self.model, states))
 
     def exposures_of(self, likelihood: FloatArray) -> FloatArray:
-        """Return exposures in [0, 1] for likelihoods in nats; where there is no state there is no exposure."""
-        ramp = (likelihood - self.threshold) / (self.full - self.threshold)
-        return np.where(np.isfinite(likelihood), np.clip(ramp, 0.0, 1.0), 0.0)
+        """Return (T, N) exposures in [0, 1] for likelihoods in nats, from the first bar on; 0 without a state."""
+        ramp = np.clip((likelihood - self.threshold) / (self.full - self.threshold), 0.0, 1.0)
+        if math.isfinite(self.ceiling):
+            above = (self.ceiling - likelihood) / (self.ceiling - self.ceiling_full)
+            ramp = np.minimum(ramp, np.clip(above, 0.0, 1.0))
+        return steadied(np.where(np.isfinite(likelihood), ramp, 0.0), self.hysteresis)
 
     def exposures(self, panel: Panel) -> FloatArray:
         """Return (T, N) exposures in [0, 1] of each bar, from that bar and earlier ones alone."""
@@ -100,6 +127,8 @@ class RegimeGate:
             "percentile": self.percentile,
             "threshold_nats": self.threshold,
             "full_nats": self.full,
+            "ceiling_nats": self.ceiling,
+            "hysteresis": self.hysteresis,
             "coverage_iid": self.coverage,
             "coverage_nominal": self.percentile / 100.0,
             "shut_train": self.train_shut,
@@ -122,6 +151,8 @@ def fit_gate(
     *,
     features: Sequence[Feature] = STATE_FEATURES,
     percentile: float = 5.0,
+    side: Side = "low",
+    hysteresis: float = 0.0,
     progress: Progress | None = None,
 ) -> RegimeGate:
     """Train the flow on the train rows of `panel` and set the thresholds on its validation rows.
@@ -146,9 +177,9 @@ def fit_gate(
     trained = train(x_train, x_validation, config, flow, progress)
     likelihood = smoothed(state_likelihood(trained.model, states))
     gate = _calibrated(
-        trained, standardiser, likelihood[split.train], likelihood[split.validation], percentile, panel.id
+        trained, standardiser, likelihood[split.train], likelihood[split.validation], percentile, side, panel.id
     )
-    return replace(gate, features=kept, notes=(*found.sentences(), *fitted))
+    return replace(gate, features=kept, notes=(*found.sentences(), *fitted), hysteresis=hysteresis)
 
 
 def fitting(flow: FlowConfig, dim: int) -> tuple[FlowConfig, tuple[str, ...]]:
@@ -176,10 +207,20 @@ def _calibrated(
     on_train: FloatArray,
     on_validation: FloatArray,
     percentile: float,
+    side: Side,
     panel_id: str,
 ) -> RegimeGate:
     on_train, on_validation = on_train[np.isfinite(on_train)], on_validation[np.isfinite(on_validation)]
-    threshold, full = np.percentile(on_validation, [percentile, min(RAMP * percentile, 99.0)])
+    share = percentile if side == "low" else 0.5 * percentile
+    marks = (share, min(RAMP * share, 99.0))
+    threshold, full = np.percentile(on_validation, marks)
+    ceiling = ceiling_full = math.inf
+    if side == "both":
+        ceiling, ceiling_full = (float(x) for x in np.percentile(on_validation, [100.0 - mark for mark in marks]))
+
+    def shut(likelihood: FloatArray) -> float:
+        return float(np.mean((likelihood < threshold) | (likelihood > ceiling)))
+
     order = np.random.default_rng(flow.config.seed).permutation(len(on_validation))
     one, other = on_validation[order[::2]], on_validation[order[1::2]]
     return RegimeGate(
@@ -190,10 +231,12 @@ def _calibrated(
         threshold=float(threshold),
         full=float(full),
         coverage=float(np.mean(other < np.percentile(one, percentile))),
-        train_shut=float(np.mean(on_train < threshold)),
-        validation_shut=float(np.mean(on_validation < threshold)),
+        train_shut=shut(on_train),
+        validation_shut=shut(on_validation),
         nll_train=flow.nll_train,
         nll_validation=flow.nll_validation,
         history=flow.history,
         panel_id=panel_id,
+        ceiling=ceiling,
+        ceiling_full=ceiling_full,
     )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import click
 import numpy as np
 
 from agent.cli.common import data_option, json_option, number, print_json, progress_bar, stdout, table, workspace_of
 from market.errors import InputError
+
+# How far the share that is shut may stray from what is meant before it is called drift.
+_BAND = 4.0
 
 
 @click.group()
@@ -37,8 +42,14 @@ def train(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"checkpoint": str(gate_path(workspace, path.stem)), **facts})
         return
-    rows = [[key, value if isinstance(value, str) else number(_float(value), 4)] for key, value in facts.items()]
-    stdout().print(table(f"GLOW gate of {path.stem}", ["", "value"], rows))
+    rows = [
+        [key, value if isinstance(value, str) else number(_float(value), 4)]
+        for key, value in facts.items()
+        if key != "notes"
+    ]
+    stdout().print(table(f"Gate of {path.stem}", ["", "value"], rows))
+    for note in trained.notes:
+        stdout().print(f"feature: {note}", soft_wrap=True, markup=False)
 
 
 def _float(value: object) -> float | None:
@@ -79,8 +90,9 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool, periods: int)
                 "shut": float((share == 0).mean()) if known.any() else None,
             }
         )
+    drift = _drift(rows, workspace.settings.gate.percentile / 100.0)
     if as_json:
-        print_json({"data": study.dataset, "threshold_nats": study.threshold, "periods": rows})
+        print_json({"data": study.dataset, "threshold_nats": study.threshold, "periods": rows, "drift": drift})
         return
     width = 24
     drawn = [
@@ -98,4 +110,18 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool, periods: int)
     title = f"Gate of {path.stem}: shut below {number(study.threshold)} nats"
     stdout().print(
         table(title, ["from", "segment", "exposure", "median nats", "5 % nats", "mean", "shut"], drawn, left=3)
+    )
+    if drift is not None:
+        stdout().print(drift, soft_wrap=True)
+
+
+def _drift(rows: Sequence[Mapping[str, object]], meant: float) -> str | None:
+    """Say when the share that is shut has left its band; hours are not independent, so the band is wide."""
+    last = next((row for row in reversed(rows) if row["shut"] is not None), None)
+    share = None if last is None else _float(last["shut"])
+    if last is None or share is None or meant / _BAND <= share <= meant * _BAND:
+        return None
+    return (
+        f"since {last['from']} the gate is shut in {share:.1%} of states, {meant:.1%} are meant: the market has left "
+        "what it was trained on; train it again: alphaglow gate train"
     )

@@ -11,7 +11,7 @@ import pytest
 
 from factors.features import STATE_FEATURES, Feature
 from flows.checkpoint import load_gate, save_gate
-from flows.gate import RegimeGate, fit_gate, fitting, smoothed
+from flows.gate import RegimeGate, fit_gate, fitting, smoothed, steadied
 from flows.inspection import inspect_features
 from flows.model import FlowConfig
 from flows.state import DEQUANTISE, build_features, dequantise, fit_standardiser, known_rows, prepared
@@ -191,3 +191,33 @@ def test_flows_fit_their_features() -> None:
     assert fitting(FlowConfig(steps=(12, 2, 2)), 16)[0].steps == (12, 2, 2)
     flow, notes = fitting(FlowConfig(steps=(12, 2, 2)), 13)
     assert (flow.dim, flow.steps, len(notes)) == (13, (16,), 1)
+
+
+def test_a_gate_of_both_sides_shuts_on_the_all_too_likely_as_well(tmp_path: Path, market: tuple[Panel, Split]) -> None:
+    panel, split = market
+    gate = fit_gate(loop_panel(panel, split), split, SMALL, SMALL_FLOW, side="both", percentile=10.0)
+    likelihood = gate.log_likelihood(panel)
+    inside = likelihood[split.validation]
+    inside = inside[np.isfinite(inside)]
+    assert np.mean(inside < gate.threshold) == pytest.approx(0.05, abs=0.003)
+    assert np.mean(inside > gate.ceiling) == pytest.approx(0.05, abs=0.003)
+    assert gate.validation_shut == pytest.approx(0.10, abs=0.005)
+    exposures = gate.exposures(panel)
+    assert (exposures[likelihood > gate.ceiling] == 0).all()
+    assert (exposures[likelihood < gate.threshold] == 0).all()
+    between = (likelihood > gate.full) & (likelihood < gate.ceiling_full)
+    assert (exposures[between] == 1).all()
+    save_gate(gate, tmp_path / "g.npz")
+    np.testing.assert_array_equal(load_gate(tmp_path / "g.npz").exposures(panel), exposures)
+
+
+def test_hysteresis_trades_less_and_never_looks_ahead(market: tuple[Panel, Split], gate: RegimeGate) -> None:
+    panel = market[0]
+    steady = dataclasses.replace(gate, hysteresis=0.4)
+    plain, held = gate.exposures(panel), steady.exposures(panel)
+    assert np.abs(np.diff(held, axis=0)).sum() < np.abs(np.diff(plain, axis=0)).sum()
+    assert np.abs(held - plain).max() <= 0.4
+    assert (held[plain == 0] == 0).all()
+    assert (held[plain == 1] == 1).all()
+    np.testing.assert_allclose(steady.exposures(panel.rows(0, 900)), held[:900], atol=1e-5)
+    np.testing.assert_array_equal(steadied(plain, 0.0), plain)
