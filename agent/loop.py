@@ -179,7 +179,9 @@ def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
     twin = repeated(mine.knowledge, mine.study, expression)
     if twin is not None:
         return twin
-    return weigh_expression(expression, mine.study, mine.knowledge)
+    planned = mine.settings.rounds * mine.settings.candidates
+    ahead = max(0, planned - len(mine.knowledge.attempts(run_id=mine.run.id)) - 1)
+    return weigh_expression(expression, mine.study, mine.knowledge, ahead=ahead)
 
 
 def repeated(

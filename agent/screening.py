@@ -192,7 +192,9 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
         if screening.stop():
             return "interrupted"
         screening.show("scorecards", number, len(chosen))
-        result = weigh_expression(one.expression, screening.study, screening.knowledge)
+        # Every text of the list is a trial, whether or not it is written down yet.
+        ahead = len(chosen) - number - 1
+        result = weigh_expression(one.expression, screening.study, screening.knowledge, ahead=ahead)
         attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)
         screening.knowledge.record_attempt(attempt)
     return "finished"

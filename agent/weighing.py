@@ -17,12 +17,13 @@ from market.panel import FloatArray
 
 
 def weigh_expression(
-    expression: Expression, study: Study, knowledge: KnowledgeBase, *, recorded: bool = False
+    expression: Expression, study: Study, knowledge: KnowledgeBase, *, recorded: bool = False, ahead: int = 0
 ) -> Scoring | Rejection:
     """Evaluate, backtest and weigh one factor on train and validation, against the attempts recorded on this data.
 
-    Unless it is `recorded` already, it counts as one trial more. Every factor that would be let in, or that looks too
-    good, is also checked for look-ahead by cutting the panel short and comparing values.
+    Unless it is `recorded` already, it counts as one trial more, and the attempts that its run has still `ahead` count
+    as well: what comes first would else be weighed as if nothing else were ever tried. Every factor that would be let
+    in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values.
     """
     found = backtest_expression(expression, study)
     if isinstance(found, Rejection):
@@ -30,7 +31,8 @@ def weigh_expression(
     signal, scored = found
     sketch = sketch_of(scored.paid(scored.backtest.gross, "train"))
     counted = knowledge.trials(study.dataset)
-    trials = Trials(counted.count + (0 if recorded else 1), counted.sharpe_variance, counted.effective)
+    count = counted.count + (0 if recorded else 1) + ahead
+    trials = Trials(count, counted.sharpe_variance, counted.effective)
     standing = standing_of(expression, sketch, study, knowledge)
     evidence = weigh(scored, trials, study.policy, standing, use_gate=study.exposures is not None)
     if evidence.accepted or evidence.audits:

@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
-from backtest.policy import GateVerdict, Policy, Standing, all_gates
+from backtest.policy import GateVerdict, Policy, Standing, all_gates, counted
 from backtest.scorecard import Scored
 
 EULER_GAMMA = 0.5772156649015329
@@ -126,7 +126,7 @@ def weigh(
     failed = [gate for gate in gates if not gate.passed]
     reasons = tuple(word for gate in failed for word in gate.words)
     if not failed:
-        reasons = (f"passes every gate, and survives deflation by {trials.count} trials",)
+        reasons = (f"passes every gate, and survives deflation by {counted(trials.count)}",)
     only_dsr = [gate.gate for gate in failed] == ["dsr"]
     return Evidence(
         accepted=not failed,

@@ -134,14 +134,19 @@ def all_gates(
             "dsr",
             dsr >= policy.min_dsr,
             {"dsr": dsr},
-            f"at least {policy.min_dsr:g} after {trials} trials",
+            f"at least {policy.min_dsr:g} after {counted(trials)}",
             (
-                f"after {trials} trials on this data its Sharpe ratio may be luck (deflated ratio below "
+                f"after {counted(trials)} on this data its Sharpe ratio may be luck (deflated ratio below "
                 f"{policy.min_dsr:g})",
             ),
         ),
     }
     return [verdicts[name] for name in policy.gates]
+
+
+def counted(trials: int) -> str:
+    """Return a number of trials in words."""
+    return "1 trial" if trials == 1 else f"{trials} trials"
 
 
 def train_figures(scored: Scored, *, use_gate: bool) -> TrainFigures:

@@ -111,9 +111,12 @@ class Review:
         Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
     critiques, lineage, reasons, audits
         What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
-    dsr, psr, trials, bets
-        Deflated and probabilistic Sharpe ratio in [0, 1], the trials that deflated it, and how many different bets
-        those were by their returns; None = unknown.
+    dsr, psr, trials
+        Deflated and probabilistic Sharpe ratio in [0, 1] when the factor was weighed, and the trials that deflated it,
+        those that its run still had ahead included; None = unknown.
+    dsr_now, trials_now, bets
+        The same by all trials recorded by now, whose spread may have grown with their skill; and how many different
+        bets those were by their returns.
     panel
         The data set in words.
     gate_exposure
@@ -160,6 +163,8 @@ class Review:
     dsr: float | None = None
     psr: float | None = None
     trials: int | None = None
+    dsr_now: float | None = None
+    trials_now: int | None = None
     bets: int | None = None
     gate_exposure: FloatArray | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)

@@ -238,3 +238,16 @@ def test_the_books_add_up(home: Path, capsys: pytest.CaptureFixture[str], kind: 
     wanted = card["scorecard"]["train"]["per_bar_sharpe_net"]
     assert train.mean() / train.std() == pytest.approx(wanted, rel=1e-9)
     assert "neither .csv" in refused(capsys, "eval", "close", "--data", "toy", "--ledger", str(home / "b.txt"))
+
+
+def test_what_comes_first_is_deflated_by_all_that_is_to_come(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--data", "toy")
+    first = as_json(capsys, "kb", "list", "--all")["attempts"]
+    assert {a["evaluation"]["evidence"]["trials"] for a in first if a["evaluation"]} == {8}
+    # A second run on the same data comes on top.
+    as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--seed", "9", "--data", "toy")
+    both = as_json(capsys, "kb", "list", "--all")["attempts"][len(first) :]
+    assert {a["evaluation"]["evidence"]["trials"] for a in both if a["evaluation"]} == {11}
