@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.ic import forward_returns, rank_ic
+from backtest.ic import centred_rows, forward_returns, rank_ic
 from backtest.spec import Fill
 from backtest.tape import filled
 from market.errors import InputError
@@ -80,10 +80,10 @@ def plant(panel: Panel, values: FloatArray, rank_ic_wanted: float, fill: Fill = 
     """
     signal = np.where(panel.universe, values, np.nan)
     forward = forward_returns(panel, 1, fill)
-    ranks, deviation = _centred(average_ranks(signal))
+    ranks = centred_rows(average_ranks(signal))
     with np.errstate(all="ignore"):
-        score = np.nan_to_num(ranks / deviation)
-    spread = _centred(forward)[1]
+        score = np.nan_to_num(ranks / _deviation(signal, ranks))
+    spread = _deviation(forward, centred_rows(forward))
 
     def measured(strength: float) -> float:
         return _mean(rank_ic(signal, forward + strength * spread * score))
@@ -104,13 +104,11 @@ def plant(panel: Panel, values: FloatArray, rank_ic_wanted: float, fill: Fill = 
     return Planted(moved, strength, _mean(rank_ic(signal, forward_returns(moved, 1, fill))))
 
 
-def _centred(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return values less their mean over the bar, 0 where missing, and the bar's deviation (T, 1)."""
-    known = np.isfinite(x)
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    mean = np.where(known, x, 0.0).sum(axis=1, keepdims=True) / count
-    gap = np.where(known, x - mean, 0.0)
-    return gap, np.sqrt((gap**2).sum(axis=1, keepdims=True) / count)
+def _deviation(x: FloatArray, gap: FloatArray) -> FloatArray:
+    """Return (T, 1) the deviation over each bar of values whose distances from the mean are known."""
+    count = np.maximum(np.isfinite(x).sum(axis=1, keepdims=True), 1)
+    spread: FloatArray = np.sqrt((gap**2).sum(axis=1, keepdims=True) / count)
+    return spread
 
 
 def _mean(series: FloatArray) -> float:

@@ -33,6 +33,14 @@ def forward_returns(panel: Panel, horizon: int = 1, fill: Fill = "open") -> Floa
     return np.where(np.isfinite(out), out, np.nan)
 
 
+def centred_rows(x: FloatArray) -> FloatArray:
+    """Return (T, N) values less their mean over the bar; 0 where missing."""
+    known = np.isfinite(x)
+    filled = np.where(known, x, 0.0)
+    means = filled.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return np.where(known, x - means, 0.0)
+
+
 def correlate_rows(x: FloatArray, y: FloatArray) -> FloatArray:
     """Return (T,) Pearson correlation of each row over its common finite values; NaN where a side is constant."""
     found: FloatArray = _correlations(np.ascontiguousarray(x, np.float64), np.ascontiguousarray(y, np.float64))

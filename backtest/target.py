@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from backtest.ic import forward_returns
+from backtest.ic import centred_rows, forward_returns
 from backtest.known import KnownFactors, known_factors
 from backtest.placebo import calmest_first
 from backtest.regimes import market_regimes
@@ -103,7 +103,7 @@ def prepare_target(
     ranked = rank_panel(forward)
     known = np.isfinite(forward)
     # Ranks of as many assets as there ever are, less a mean of halves, are exact in 32 bits.
-    centred_ranks = _centred(ranked.ranks)
+    centred_ranks = centred_rows(ranked.ranks)
     sums = [known.sum(axis=1), (centred_ranks**2).sum(axis=1), np.where(known, forward, 0.0).sum(axis=1)]
     return Target(
         panel,
@@ -113,14 +113,7 @@ def prepare_target(
         ranked,
         known,
         centred_ranks.astype(np.float32),
-        np.stack([*sums, (_centred(forward) ** 2).sum(axis=1)]),
+        np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)]),
         groups,
         regimes or {},
     )
-
-
-def _centred(x: FloatArray) -> FloatArray:
-    known = np.isfinite(x)
-    filled = np.where(known, x, 0.0)
-    means = filled.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return np.where(known, x - means, 0.0)
