@@ -15,6 +15,8 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 DASH = "–"
 # Beyond this a span overflows a float; no figure of a report is that large, a broken one may be.
 _HUGE = 1e150
+# Below this, halves and fifths of a number round to nothing.
+_TINY = 1e-300
 _DAY_STEPS = (1, 2, 7, 14)
 _MINUTE_STEPS = (1, 5, 15, 30, 60, 180, 360, 720)
 
@@ -63,8 +65,8 @@ def finite_range(arrays: Sequence[FloatArray]) -> tuple[float, float] | None:
 def padded(low: float, high: float, *, share: float = 0.06) -> tuple[float, float]:
     """Return the range widened by `share` of its span on each side; a single value gets room around it."""
     span = high - low
-    if span <= 1e-12 * max(abs(low), abs(high)) or span < 1e-300:
-        room = 0.5 * abs(low) if low else 1.0
+    if span <= 1e-12 * max(abs(low), abs(high)) or span < _TINY:
+        room = 0.5 * abs(low) if abs(low) > _TINY else 1.0
         return low - room, high + room
     return low - share * span, high + share * span
 
@@ -72,7 +74,7 @@ def padded(low: float, high: float, *, share: float = 0.06) -> tuple[float, floa
 def nice_ticks(low: float, high: float, *, about: int = 5) -> list[float]:
     """Return round values (1, 2 or 5 times a power of ten apart) inside [low, high], `about` many."""
     span = high - low
-    if not math.isfinite(span) or span <= 0:
+    if not math.isfinite(span) or span < _TINY:
         return [low]
     raw = span / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))

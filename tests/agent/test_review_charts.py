@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,6 +25,8 @@ def hours(count: int) -> np.ndarray:
 
 @settings(max_examples=80, deadline=None)
 @given(values=SERIES, log=st.booleans(), percent=st.booleans())
+@example(values=np.array([-5e-324]), log=False, percent=False)
+@example(values=np.array([0.0, 5e-324]), log=False, percent=True)
 def test_line_chart_is_xml_with_finite_coordinates(values: np.ndarray, log: bool, percent: bool) -> None:
     line = svg.Line('a < b & "c"', values, fill=True)
     ribbon = svg.Ribbon(values, values * 0.5)
