@@ -33,7 +33,6 @@ from backtest.engine import trade
 from backtest.ic import rank_ic
 from backtest.placebo import shifted_gates
 from backtest.scorecard import paid_rows
-from backtest.weights import target_weights
 from factors.checks import check_truncation
 from factors.engine import evaluate
 from factors.tree import Expression
@@ -175,6 +174,12 @@ class Auditor:
         digest = hashlib.sha256(json.dumps(rules, sort_keys=True, default=str).encode()).hexdigest()[:12]
         return self.folder / f"audit-{digest}.jsonl"
 
+    def record(self, control: Control) -> None:
+        """Write a repetition down, on a line of its own whatever a crash left of the one before."""
+        broken = self.journal.is_file() and not self.journal.read_bytes().endswith(b"\n")
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(("\n" if broken else "") + json.dumps(asdict(control)) + "\n")
+
     def done(self) -> dict[tuple[str, float | None, int], Control]:
         """Return the repetitions that are written down; a line that a crash left half-written is done again."""
         found = {}
@@ -202,8 +207,7 @@ def run_audit(auditor: Auditor, knowledge: KnowledgeBase) -> Audit | None:
             return None
         kind, size, number = key
         control = _permuted_run(auditor, number) if size is None else _planted_run(auditor, size, number)
-        with auditor.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(control)) + "\n")
+        auditor.record(control)
         done[key] = control
         auditor.show(f"{kind} {'' if size is None else f'{size:g} '}{number + 1}")
     checks = check_factors(auditor.study, knowledge, gates=plan.gates, seed=plan.seed)
@@ -350,8 +354,7 @@ def _check(attempt: AttemptRecord, study: Study, gates: int, rng: np.random.Gene
 
 
 def _targets(values: FloatArray, study: Study) -> FloatArray:
-    signal = np.where(study.panel.universe, values, np.nan)
-    return target_weights(signal, study.spec, study.target.tape.volatility, study.target.groups)
+    return study.target.weights(np.where(study.panel.universe, values, np.nan))
 
 
 def _on_train(values: FloatArray, study: Study) -> tuple[float, float]:

@@ -86,6 +86,8 @@ async def _round(mine: Mine, number: int) -> None:
     brief = Brief.from_dict(opened.brief)
     done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
     waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
+    # What is recorded of earlier rounds is whole: the rest of the run is still to come.
+    ahead = (mine.settings.rounds - number) * mine.settings.candidates + len(waiting)
     halted: StopRequested | BudgetReached | None = None
     for slot, proposed in await _propose_all(mine, brief, number, waiting):
         if isinstance(proposed, (StopRequested, BudgetReached)):
@@ -94,7 +96,8 @@ async def _round(mine: Mine, number: int) -> None:
         if mine.stop():
             halted = halted or StopRequested()
             break
-        _settle(mine, number, slot, proposed)
+        ahead -= 1
+        _settle(mine, number, slot, proposed, ahead)
     if halted is not None:
         raise halted
     attempts = mine.knowledge.attempts(run_id=mine.run.id)
@@ -138,9 +141,9 @@ async def _propose_all(
     return sorted(await asyncio.gather(*(one(slot) for slot in slots)), key=lambda pair: pair[0])
 
 
-def _settle(mine: Mine, number: int, slot: int, proposed: Proposed) -> None:
-    """Score one proposal and write the attempt, whatever became of it."""
-    result = _examine(mine, proposed)
+def _settle(mine: Mine, number: int, slot: int, proposed: Proposed, ahead: int) -> None:
+    """Score one proposal and write the attempt, whatever became of it; `ahead` attempts of the run come after it."""
+    result = _examine(mine, proposed, ahead)
     proposal, expression = proposed.proposal, proposed.expression
     rejection = result if isinstance(result, Rejection) else None
     attempt = NewAttempt(
@@ -170,7 +173,7 @@ def message_of(rejection: Rejection) -> str:
     return f"{rejection.message}\n{rejection.hint}" if rejection.hint else rejection.message
 
 
-def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
+def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     if proposed.rejection is not None:
         return proposed.rejection
     expression = proposed.expression
@@ -179,8 +182,6 @@ def _examine(mine: Mine, proposed: Proposed) -> Scoring | Rejection:
     twin = repeated(mine.knowledge, mine.study, expression)
     if twin is not None:
         return twin
-    planned = mine.settings.rounds * mine.settings.candidates
-    ahead = max(0, planned - len(mine.knowledge.attempts(run_id=mine.run.id)) - 1)
     return weigh_expression(expression, mine.study, mine.knowledge, ahead=ahead)
 
 

@@ -35,7 +35,6 @@ from agent.workspace import Workspace
 from backtest.engine import trade
 from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.policy import GateVerdict
-from backtest.weights import target_weights
 from factors.reading import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
@@ -208,7 +207,7 @@ def _equity(scoring: Scoring, study: Study) -> dict[str, FloatArray]:
     }
     target = study.target
     signal = np.where(study.panel.universe, scoring.signal.values, np.nan)
-    targets = target_weights(signal, study.spec, target.tape.volatility, target.groups)
+    targets = target.weights(signal)
     for name, gate in placebos.items():
         result = trade(targets, target.tape, study.spec, gate, bars_per_year=study.panel.bars_per_year)
         series[name] = compound(result.net)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.stats import norm
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
 from backtest.policy import GateVerdict, Policy, Standing, all_gates, counted
+from backtest.profile import plain
 from backtest.scorecard import Scored
 
 EULER_GAMMA = 0.5772156649015329
@@ -59,16 +60,9 @@ class Evidence:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        raw = {f.name: _finite(getattr(self, f.name)) for f in fields(self)}
-        gates = [
-            {**asdict(gate), "numbers": {name: _finite(value) for name, value in gate.numbers.items()}}
-            for gate in self.gates
-        ]
-        return {**raw, "gates": gates}
-
-
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        found = plain(asdict(self))
+        assert isinstance(found, dict)
+        return found
 
 
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from backtest.engine import Backtest
     from backtest.scorecard import Scored
 
 GATES = ("novelty", "sanity", "train_ic", "validation", "net_sharpe", "dsr")
@@ -156,15 +155,15 @@ def train_figures(scored: Scored, *, use_gate: bool) -> TrainFigures:
     return TrainFigures(
         rank_ic=train.rank_ic,
         ic_tstat=train.ic_tstat,
-        coverage=coverage(scored.backtest, scored),
+        coverage=coverage(scored),
         sharpe_gross=train.sharpe_gross,
         traded=train.sharpe_gated if gated else train.sharpe_net,
     )
 
 
-def coverage(result: Backtest, scored: Scored) -> float:
+def coverage(scored: Scored) -> float:
     """Return the share of train's bars with a position."""
-    exposure = scored.paid(result.exposure, "train")
+    exposure = scored.paid(scored.backtest.exposure, "train")
     return float((exposure > 0).mean()) if len(exposure) else float("nan")
 
 

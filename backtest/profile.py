@@ -90,7 +90,7 @@ class Profile:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        found = _plain(asdict(self))
+        found = plain(asdict(self))
         assert isinstance(found, dict)
         return found
 
@@ -111,13 +111,14 @@ def _read(raw: Mapping[str, Any]) -> dict[str, Any]:
     return {key: NAN if value is None else value for key, value in raw.items()}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return plain JSON types all the way down: what is not finite is None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -20,7 +20,7 @@ from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PEARSON, SERIES, TU
 from backtest.scorecard import paid_rows
 from backtest.spec import BacktestSpec
 from backtest.target import Target
-from backtest.weights import KINDS, target_weights
+from backtest.weights import KINDS
 from market.panel import FloatArray
 from market.ranking import KeySorter, key_bits, sort_keys
 
@@ -114,8 +114,7 @@ class QuickScorer:
         if values is None:
             return self._series
         signal = np.where(target.panel.universe, values, np.nan)
-        targets = target_weights(signal, spec, target.tape.volatility, target.groups)
-        found = trade(targets, target.tape, spec, None, bars_per_year=target.panel.bars_per_year)
+        found = trade(target.weights(signal), target.tape, spec, None, bars_per_year=target.panel.bars_per_year)
         self._series[GROSS], self._series[NET], self._series[TURNOVER] = found.gross, found.net, found.turnover
         self._series[EXPOSURE] = found.exposure
         if spec.is_cross_sectional:

@@ -17,7 +17,6 @@ from backtest.luck import sharpe_standard_error
 from backtest.placebo import random_gate, shifted_gates, volatility_gate
 from backtest.profile import Profile, Signals, mean_quantiles, profile_of
 from backtest.target import Target
-from backtest.weights import target_weights
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
 from market.ranking import rank_panel
@@ -268,7 +267,7 @@ def _run(values: FloatArray, target: Target, gate: FloatArray | None) -> _Run | 
         return refused
     signal = np.where(panel.universe, values, np.nan)
     ranked = rank_panel(signal)
-    targets = target_weights(signal, spec, target.tape.volatility, target.groups, ranked.ranks)
+    targets = target.weights(signal, ranked.ranks)
     plain = trade(targets, target.tape, spec, None, bars_per_year=panel.bars_per_year)
     gated = None if gate is None else trade(targets, target.tape, spec, gate, bars_per_year=panel.bars_per_year)
     wide = spec.is_cross_sectional

@@ -15,6 +15,7 @@ from backtest.placebo import calmest_first
 from backtest.regimes import market_regimes
 from backtest.spec import BacktestSpec
 from backtest.tape import Tape, make_tape
+from backtest.weights import target_weights
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import Ranked, rank_panel
 
@@ -55,6 +56,10 @@ class Target:
     sums: FloatArray
     groups: FloatArray | None = None
     extra_regimes: Mapping[str, BoolArray] = field(default_factory=dict)
+
+    def weights(self, signal: FloatArray, ranks: FloatArray | None = None) -> FloatArray:
+        """Return target weights of a signal within the universe, with this target's volatility and groups."""
+        return target_weights(signal, self.spec, self.tape.volatility, self.groups, ranks)
 
     @cached_property
     def horizons(self) -> dict[int, Ranked]:

@@ -40,6 +40,8 @@ def test_an_audit_is_resumed_without_doing_anything_twice(study: Study, tmp_path
         found = run_audit(replace(auditor, stop=lambda: False, show=again.append), knowledge)
         assert found is not None
         assert again.count("done before") == 2
+        # What came after the crash is written down as well.
+        assert len(auditor.done()) == 3
         fresh = tmp_path / "fresh"
         fresh.mkdir()
         straight = run_audit(replace(auditor, folder=fresh, stop=lambda: False, show=lambda _: None), knowledge)
