@@ -99,7 +99,7 @@ def start_run(
     path = workspace.resolve_data(request.data)
     checkpoint = gate_path(workspace, path.stem)
     if request.gate and not checkpoint.is_file():
-        note(f"no gate for {path.stem}: mining ungated (train one: alphaglow gate train --data {path.stem})")
+        note(f"no gate for {path.stem}: mining ungated (fit one: alphaglow flow fit --data {path.stem})")
     model = MOCK_MODEL if request.llm == "mock" else (request.model or settings.llm.model)
     if not model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
@@ -170,7 +170,7 @@ def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object],
     settings = workspace.settings.under({**config, "loop": {**workspace.settings.loop.model_dump(), "seed": seed}})
     gate = gate_path(workspace, whole_path.stem) if config["gate"] else None
     if gate is not None and not gate.is_file():
-        raise InputError(f"the gate of this run is gone ({gate})", "train it again: alphaglow gate train")
+        raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
     return open_study(load_panel(whole_path), settings, gate_path=gate)
 
 

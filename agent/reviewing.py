@@ -111,7 +111,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
     run = knowledge.get_run(attempt.run_id)
     profiles = scoring.scored.scorecard.profiles
     assert profiles is not None
-    threshold = study.threshold if study.threshold is not None else float("nan")
+    threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
     return Review(
         factor_id=record.factor_id,
         name=attempt.name or record.factor_id,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from backtest.costs import PRESETS
 from backtest.policy import GATES
+from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from market.errors import InputError
 
 # What a run records of the settings it scored under.
@@ -98,17 +99,28 @@ class SplitSettings(_Section):
 
 
 class GateSettings(_Section):
-    """The flow of the regime gate: its shape, its training and where exposure is cut."""
+    """The flow of the regime gate: its shape, its training and where exposure is cut; see `flows.calibration`."""
 
     percentile: float = Field(default=5.0, gt=0, lt=50)
     side: Literal["low", "both"] = Field(default="low", description="both: the most ordinary states shut it, too")
     hysteresis: float = Field(default=0.25, ge=0, lt=1)
+    window: int = Field(default=12, ge=1, le=1000, description="bars over which likelihood is averaged")
+    scope: Literal["asset", "market"] = Field(default="asset", description="market: one exposure for all assets")
+    measure: Literal["likelihood", "given_volatility", "over_gaussian"] = "likelihood"
+    given: tuple[str, ...] = Field(default=VOLATILITY, description="features that given_volatility conditions on")
+    members: int = Field(default=1, ge=1, le=32, description="flows of the ensemble, from seeds in a row")
+    refit_days: float = Field(default=0.0, ge=0, description="between dated refits; 0: fit once, on train")
     model: Literal["glow", "realnvp", "nsf"] = "glow"
+    base: Literal["normal", "student", "mixture"] = "normal"
     steps: tuple[int, ...] = Field(default=(14,), min_length=1, max_length=4, description="of each level")
     hidden: int = Field(default=48, ge=4, le=2048)
     features: tuple[str, ...] = Field(default=(), description="expressions; none: the 16 of a market state")
     epochs: int = Field(default=30, ge=1, le=10_000)
     max_rows: int = Field(default=40_000, ge=500)
+
+    def asked(self) -> tuple[Feature, ...]:
+        """Return what a state is to be made of."""
+        return tuple(Feature(text, text) for text in self.features) or STATE_FEATURES
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -252,6 +264,14 @@ percentile = 5.0
 side = "low"
 # Exposure stays until it would change by more than this: what flickers is traded.
 hysteresis = 0.25
+# Bars over which likelihood is averaged; whether each asset has its exposure, or all have the market's.
+window = 12
+scope = "asset"
+# likelihood, given_volatility (unlikely even for how wild the market is), or over_gaussian.
+measure = "likelihood"
+# Flows of an ensemble. Days between dated refits, which never see later bars; 0: fit once, on train.
+members = 1
+refit_days = 0.0
 # glow, realnvp, or nsf (spline couplings; needs the extra "flows"). Steps of each level; [12, 2, 2] is multi-scale.
 model = "glow"
 steps = [14]

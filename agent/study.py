@@ -59,7 +59,7 @@ class Study:
     log_likelihood
         (T, N) nats, NaN in warm-up, or None.
     threshold
-        Nats below which the gate is shut, or None.
+        (T,) nats below which the gate is shut, NaN before the first of several dated fits; or None.
     max_seconds, max_gigabytes
         What evaluating one factor may take, by its estimate before and by the clock while it is done.
     group_neutral
@@ -81,7 +81,7 @@ class Study:
     policy: Policy = field(default_factory=Policy)
     exposures: FloatArray | None = None
     log_likelihood: FloatArray | None = None
-    threshold: float | None = None
+    threshold: FloatArray | None = None
     max_seconds: float = 60.0
     max_gigabytes: float = 4.0
     group_neutral: str = ""
@@ -102,7 +102,7 @@ class Study:
         if self.log_likelihood is None or self.threshold is None:
             return {}
         known = np.isfinite(self.log_likelihood) & self.panel.universe
-        below = (np.where(known, self.log_likelihood, np.inf) < self.threshold).sum(axis=1)
+        below = (np.where(known, self.log_likelihood, np.inf) < self.threshold[:, None]).sum(axis=1)
         count = known.sum(axis=1)
         share = below / np.maximum(count, 1)
         return {"usual to the flow": (count > 0) & (share < 0.25), "unusual to the flow": (count > 0) & (share >= 0.25)}
@@ -217,16 +217,18 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     if gate_path is None or not gate_path.is_file():
         return study
     from flows.checkpoint import load_gate
+    from flows.gate import check_features
 
     gate = load_gate(gate_path)
     if gate.panel_id != panel.id:
         raise InputError(
             f"the gate {gate_path} was trained on other data ({gate.panel_id}, not {panel.id})",
-            "train it again: alphaglow gate train",
+            "fit it again: alphaglow flow fit",
         )
+    check_features(gate, settings.gate.asked())
     likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
-    exposures = gate.exposures_of(likelihood)
-    return replace(study, exposures=exposures, log_likelihood=likelihood, threshold=gate.threshold)
+    exposures = gate.exposures_of(likelihood, panel)
+    return replace(study, exposures=exposures, log_likelihood=likelihood, threshold=gate.thresholds(panel))
 
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:

@@ -27,6 +27,9 @@ class Feature:
     note: str = ""
 
 
+# Those that tell how wild the market is.
+VOLATILITY = ("volatility_5", "volatility_20", "atr_norm")
+
 STATE_FEATURES: tuple[Feature, ...] = (
     Feature("return_1", "returns"),
     Feature("return_5", "ts_sum(returns, 5)"),

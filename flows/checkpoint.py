@@ -1,97 +1,160 @@
-"""Storing a gate: weights, normaliser, thresholds and what they were made from, in one file that holds no code.
-
-It is an archive of plain arrays and one JSON text; nothing in it is ever unpickled.
-"""
+"""Storing a gate: weights, normaliser, marks and what they were made from, in one file that holds no code."""
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
 from factors.features import Feature
-from flows.gate import RegimeGate
+from flows.archive import Arrays, flattened, load_weights, read_archive, under, write_archive
+from flows.calibration import GateRules, Marks
+from flows.density import StateDensity
+from flows.gate import GateFit, RegimeGate
 from flows.model import FlowConfig, MarketFlow
+from flows.reference import Conditioning, Gaussian, Reference
 from flows.state import Standardiser
 from flows.train import Epoch, TrainConfig
 from market.errors import InputError
-from market.store import write_atomically
 
-_VERSION = 3
-_WEIGHT = "weight/"
-_FIGURES = (
-    "percentile", "threshold", "full", "coverage", "train_shut", "validation_shut", "nll_train", "nll_validation",
-    "panel_id", "hysteresis",
-)  # fmt: skip
+_VERSION = 4
+REMEDY = "fit it again: alphaglow flow fit"
 
 
 def save_gate(gate: RegimeGate, path: Path) -> None:
     """Write the gate to `path`, whole or not at all."""
+    stored = [_fit_parts(fit, f"fit{number}/") for number, fit in enumerate(gate.fits)]
     document = {
         "version": _VERSION,
-        "flow": gate.model.config.to_dict(),
-        "config": asdict(gate.config),
-        "features": [[feature.name, feature.text, feature.note] for feature in gate.features],
-        "notes": list(gate.notes),
-        "clip": gate.standardiser.clip,
-        # JSON has no infinity.
-        "ceiling": [gate.ceiling, gate.ceiling_full] if math.isfinite(gate.ceiling) else None,
-        "history": [asdict(epoch) for epoch in gate.history],
+        "panel_id": gate.panel_id,
+        "rules": asdict(gate.rules),
+        "fits": [document for document, _ in stored],
         "libraries": {name: version(name) for name in ("alphaglow", "torch", "numpy")},
-        **{name: getattr(gate, name) for name in _FIGURES},
     }
-    weights = {_WEIGHT + name: value.cpu().numpy() for name, value in gate.model.state_dict().items()}
-    arrays = {"mean": gate.standardiser.mean, "std": gate.standardiser.std, **weights}
-
-    def write(target: Path) -> None:
-        with target.open("wb") as file:
-            np.savez(file, document=np.array(json.dumps(document)), **arrays)
-
-    write_atomically(path, write)
+    write_archive(path, document, {name: value for _, arrays in stored for name, value in arrays.items()})
 
 
 def load_gate(path: Path) -> RegimeGate:
     """Read a gate; whatever is not one, or is of another version, is an `InputError`."""
+    document, arrays = read_archive(path, "gate", REMEDY)
+    if document.get("version") != _VERSION:
+        raise InputError(f"{path} was written by another version of alphaglow", REMEDY)
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        document = json.loads(str(arrays.pop("document")))
-    except FileNotFoundError as error:
-        raise InputError(f"no gate at {path}", "train one: alphaglow gate train") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path} is not a gate: {(str(error) or type(error).__name__).splitlines()[0][:120]}", "train it again"
-        ) from error
-    if not isinstance(document, dict) or document.get("version") != _VERSION:
-        raise InputError(f"{path} was written by another version of alphaglow", "train it again: alphaglow gate train")
-    flow = document["flow"]
-    model = MarketFlow(FlowConfig(**{**flow, "steps": tuple(flow["steps"])}))
-    weights = {
-        name.removeprefix(_WEIGHT): torch.from_numpy(value)
-        for name, value in arrays.items()
-        if name.startswith(_WEIGHT)
+        fits = tuple(_fit_of(fit, arrays, f"fit{k}/", path) for k, fit in enumerate(document["fits"]))
+        return RegimeGate(fits, GateRules(**document["rules"]), document["panel_id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a gate: {type(error).__name__} {error}"[:160], REMEDY) from error
+
+
+def _fit_parts(fit: GateFit, at: str) -> tuple[dict[str, object], Arrays]:
+    density, marks = fit.density, fit.marks
+    reference, arrays = _reference_parts(fit.reference, at)
+    for name in ("low", "high"):
+        arrays[at + name] = getattr(density, name)
+    arrays |= {at + "mean": density.standardiser.mean, at + "std": density.standardiser.std}
+    for number, member in enumerate(density.members):
+        arrays |= flattened(member.state_dict(), f"{at}member{number}/")
+    document: dict[str, object] = {
+        "flows": [member.config.to_dict() for member in density.members],
+        "features": _listed(density.features),
+        "asked": _listed(density.asked),
+        "clip": density.standardiser.clip,
+        "config": asdict(density.config),
+        "histories": [[asdict(epoch) for epoch in history] for history in density.histories],
+        "nll": [density.nll_train, density.nll_validation],
+        "panel_id": density.panel_id,
+        "assets": list(density.assets),
+        "trained_until": str(density.trained_until),
+        "notes": list(density.notes),
+        "reference": reference,
+        # JSON has no infinity.
+        "marks": {f.name: _finite(getattr(marks, f.name)) for f in fields(Marks)},
+        "since": None if fit.since is None else str(fit.since),
+        "trained": [str(time) for time in fit.trained],
+        "calibrated": [str(time) for time in fit.calibrated],
+        "shut": [fit.train_shut, fit.calibration_shut],
     }
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path} is damaged: its weights do not fit", "train it again: alphaglow gate train"
-        ) from error
-    ceiling, ceiling_full = document["ceiling"] or (math.inf, math.inf)
-    return RegimeGate(
-        model=model.eval(),
-        config=TrainConfig(**document["config"]),
-        standardiser=Standardiser(arrays["mean"], arrays["std"], float(document["clip"])),
-        features=tuple(Feature(*parts) for parts in document["features"]),
-        notes=tuple(document["notes"]),
-        ceiling=ceiling,
-        ceiling_full=ceiling_full,
-        history=tuple(Epoch(**epoch) for epoch in document["history"]),
-        **{name: document[name] for name in _FIGURES},
+    return document, arrays
+
+
+def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) -> GateFit:
+    members = tuple(
+        _flow_of(flow, arrays, f"{at}member{number}/", path) for number, flow in enumerate(document["flows"])
     )
+    density = StateDensity(
+        members=members,
+        features=tuple(Feature(*parts) for parts in document["features"]),
+        asked=tuple(Feature(*parts) for parts in document["asked"]),
+        standardiser=Standardiser(arrays[at + "mean"], arrays[at + "std"], float(document["clip"])),
+        low=arrays[at + "low"],
+        high=arrays[at + "high"],
+        config=TrainConfig(**document["config"]),
+        histories=tuple(tuple(Epoch(**epoch) for epoch in history) for history in document["histories"]),
+        nll_train=document["nll"][0],
+        nll_validation=document["nll"][1],
+        panel_id=document["panel_id"],
+        assets=tuple(document["assets"]),
+        trained_until=np.datetime64(document["trained_until"]),
+        notes=tuple(document["notes"]),
+    )
+    marks = {
+        **document["marks"],
+        "interval": tuple(document["marks"]["interval"]),
+        "daily": tuple(document["marks"]["daily"]),
+    }
+    for name in ("ceiling", "ceiling_full"):
+        marks[name] = math.inf if marks[name] is None else marks[name]
+    return GateFit(
+        density,
+        _reference_of(document["reference"], arrays, at, path),
+        Marks(**marks),
+        None if document["since"] is None else np.datetime64(document["since"]),
+        _span(document["trained"]),
+        _span(document["calibrated"]),
+        *document["shut"],
+    )
+
+
+def _flow_of(config: Mapping[str, Any], arrays: Arrays, at: str, path: Path) -> MarketFlow:
+    model = MarketFlow(FlowConfig(**{**config, "steps": tuple(config["steps"])}))
+    load_weights(model, under(arrays, at), path, REMEDY)
+    return model.eval()
+
+
+def _reference_parts(reference: Reference, at: str) -> tuple[dict[str, object] | None, Arrays]:
+    if reference is None:
+        return None, {}
+    if isinstance(reference, Gaussian):
+        return {"kind": "gaussian"}, {at + "gauss/mean": reference.mean, at + "gauss/cov": reference.covariance}
+    told: dict[str, object] = {
+        "kind": "conditioning",
+        "flow": reference.flow.config.to_dict(),
+        "columns": list(reference.columns),
+    }
+    return told, flattened(reference.flow.state_dict(), at + "given/")
+
+
+def _reference_of(document: Mapping[str, Any] | None, arrays: Arrays, at: str, path: Path) -> Reference:
+    if document is None:
+        return None
+    if document["kind"] == "gaussian":
+        return Gaussian(arrays[at + "gauss/mean"], arrays[at + "gauss/cov"])
+    return Conditioning(_flow_of(document["flow"], arrays, at + "given/", path), tuple(document["columns"]))
+
+
+def _span(times: Sequence[str]) -> tuple[np.datetime64, np.datetime64]:
+    first, last = times
+    return np.datetime64(first), np.datetime64(last)
+
+
+def _listed(features: tuple[Feature, ...]) -> list[list[str]]:
+    return [[feature.name, feature.text, feature.note] for feature in features]
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - a figure, or a tuple of them
+    return None if isinstance(value, float) and not math.isfinite(value) else value

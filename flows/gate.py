@@ -1,242 +1,285 @@
-"""The regime gate: from likelihood to exposure."""
+"""The regime gate: from likelihood to exposure, by one fit or by dated refits that never see later bars."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-import torch
 
-from factors.features import STATE_FEATURES, Feature
-from flows.inspection import inspect_features
-from flows.model import FlowConfig, MarketFlow
-from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
-from flows.train import Epoch, Progress, TrainConfig, TrainedFlow, bits_per_dim, log_likelihood, train
+from factors.features import STATE_FEATURES, VOLATILITY, Feature
+from flows.calibration import GateRules, Marks, calibrate, is_shut, judged, ramp, steadied
+from flows.density import StateDensity, fit_density
+from flows.model import FlowConfig
+from flows.reference import Reference, fit_reference, measured
+from flows.state import known_rows
+from flows.train import Progress, TrainConfig
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from market.split import Split
 
-Side = Literal["low", "both"]
-# The ramp from shut to open runs from the percentile p of validation likelihood to this multiple of p.
-RAMP = 2.0
-# Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one, and a
-# gate that flickers costs more in turnover than it saves.
-SMOOTH = 12
+# Of the bars before a refit, the share that thresholds are set on, and that training is stopped early by.
+_CALIBRATION = 0.2
+# Bars, of train, before the first dated fit.
+_FIRST_REFIT = 0.5
+# A refit begins from the last one's weights, and needs so much of the epochs.
+_WARM = 0.4
 
 
-def smoothed(likelihood: FloatArray, bars: int = SMOOTH) -> FloatArray:
-    """Return (T, N) the mean of the finite values among the last `bars` of each asset; NaN where the newest is NaN.
+@dataclass(frozen=True, eq=False)
+class GateFit:
+    """A density with the marks at which it shuts.
 
-    Each value is summed from its own window, so cutting the series short changes none.
+    Attributes
+    ----------
+    since
+        The first bar that it gates, or None: all.
+    trained, calibrated
+        Times of the first and the last bar that it was trained on, and that set its marks.
+    train_shut, calibration_shut
+        Share of states shut on the rows that it was trained and calibrated on.
     """
-    known = np.isfinite(likelihood)
-    filled = np.where(known, likelihood, 0.0)
-    total, count = np.zeros_like(filled), np.zeros(filled.shape)
-    for age in range(min(bars, len(filled))):
-        total[age:] += filled[: len(filled) - age]
-        count[age:] += known[: len(filled) - age]
-    return np.where(known, total / np.maximum(count, 1), np.nan)
 
-
-def steadied(exposures: FloatArray, band: float) -> FloatArray:
-    """Return (T, N) exposures that stay until they would change by more than `band`, or reach 0 or 1."""
-    if band <= 0:
-        return exposures
-    out = exposures.copy()
-    for t in range(1, len(out)):
-        now = exposures[t]
-        moves = (np.abs(now - out[t - 1]) > band) | (now == 0.0) | (now == 1.0)
-        out[t] = np.where(moves, now, out[t - 1])
-    return out
+    density: StateDensity
+    reference: Reference
+    marks: Marks
+    since: np.datetime64 | None
+    trained: tuple[np.datetime64, np.datetime64]
+    calibrated: tuple[np.datetime64, np.datetime64]
+    train_shut: float
+    calibration_shut: float
 
 
 @dataclass(frozen=True, eq=False)
 class RegimeGate:
-    """A trained flow with the likelihoods at which exposure is taken away.
+    """One fit, or several, each from its date on; before the first of several there is no gate, and it stands open."""
 
-    Attributes
-    ----------
-    threshold, full
-        Nats: exposure is 0 below `threshold`, 1 above `full`, linear between. They are the p-th and the 2p-th
-        percentile of likelihood on the validation split.
-    ceiling, ceiling_full
-        Nats, for a gate that shuts on both sides: exposure is 0 above `ceiling`, 1 below `ceiling_full`. The typical
-        set of a density leaves out its most likely states as well (Nalisnick et al. 2019). Then each side has half of
-        the percentile. Infinite for a gate of one side.
-    hysteresis
-        Exposure stays as it is until it would change by more than this, or reaches 0 or 1: what flickers is traded.
-    coverage
-        Share of states below a threshold set on one random half of validation and counted on the other: it should be
-        near p / 100 (the nominal level), since the halves are exchangeable.
-    train_shut, validation_shut
-        Share of states below `threshold` on each split; on train it shows how the market changed.
-    panel_id
-        The loop panel it was trained on.
-    features
-        What a state is made of.
-    notes
-        What was found among the features, and done about it.
-    """
-
-    model: MarketFlow
-    config: TrainConfig
-    standardiser: Standardiser
-    percentile: float
-    threshold: float
-    full: float
-    coverage: float
-    train_shut: float
-    validation_shut: float
-    nll_train: float
-    nll_validation: float
-    history: tuple[Epoch, ...]
+    fits: tuple[GateFit, ...]
+    rules: GateRules
     panel_id: str
-    features: tuple[Feature, ...] = STATE_FEATURES
-    notes: tuple[str, ...] = ()
-    ceiling: float = math.inf
-    ceiling_full: float = math.inf
-    hysteresis: float = 0.0
+
+    @property
+    def latest(self) -> GateFit:
+        """The fit of the newest bars."""
+        return self.fits[-1]
+
+    @property
+    def density(self) -> StateDensity:
+        """The density of the newest bars."""
+        return self.latest.density
 
     def log_likelihood(self, panel: Panel) -> FloatArray:
-        """Return (T, N) log-likelihood in nats, averaged over `SMOOTH` bars; NaN where there is no state."""
-        states = prepared(build_features(panel, self.features), self.standardiser, panel)
-        return smoothed(state_likelihood(self.model, states))
+        """Return (T, N) what is judged, in nats: averaged over the window (and the market, if so ruled); else NaN."""
+        out = np.full(panel.shape, np.nan)
+        for fit, rows in self.turns(panel):
+            # A window reaches back before the fit's own bars.
+            begin = max(0, rows.start - self.rules.window)
+            states = fit.density.states(panel.rows(0, rows.stop))[begin:]
+            out[rows] = judged(measured(fit.density, fit.reference, states), self.rules)[rows.start - begin :]
+        return out
 
-    def exposures_of(self, likelihood: FloatArray) -> FloatArray:
-        """Return (T, N) exposures in [0, 1] for likelihoods in nats, from the first bar on; 0 without a state."""
-        ramp = np.clip((likelihood - self.threshold) / (self.full - self.threshold), 0.0, 1.0)
-        if math.isfinite(self.ceiling):
-            above = (self.ceiling - likelihood) / (self.ceiling - self.ceiling_full)
-            ramp = np.minimum(ramp, np.clip(above, 0.0, 1.0))
-        return steadied(np.where(np.isfinite(likelihood), ramp, 0.0), self.hysteresis)
+    def thresholds(self, panel: Panel) -> FloatArray:
+        """Return (T,) nats below which the gate is shut at each bar; NaN before the first of several fits."""
+        out = np.full(len(panel.times), np.nan)
+        for fit, rows in self.turns(panel):
+            out[rows] = fit.marks.threshold
+        return out
+
+    def exposures_of(self, likelihood: FloatArray, panel: Panel) -> FloatArray:
+        """Return (T, N) exposures in [0, 1] for what `log_likelihood` gave; 0 without a state."""
+        out = np.ones(panel.shape)
+        for fit, rows in self.turns(panel):
+            out[rows] = ramp(likelihood[rows], fit.marks)
+        return steadied(out, self.rules.hysteresis)
 
     def exposures(self, panel: Panel) -> FloatArray:
         """Return (T, N) exposures in [0, 1] of each bar, from that bar and earlier ones alone."""
-        return self.exposures_of(self.log_likelihood(panel))
+        return self.exposures_of(self.log_likelihood(panel), panel)
+
+    def shut(self, likelihood: FloatArray, panel: Panel) -> FloatArray:
+        """Return (T,) share of the known states of a bar that the gate shuts; NaN where none is known."""
+        out = np.full(len(panel.times), np.nan)
+        for fit, rows in self.turns(panel):
+            there = np.isfinite(likelihood[rows]).sum(axis=1)
+            shares = is_shut(likelihood[rows], fit.marks).sum(axis=1) / np.maximum(there, 1)
+            out[rows] = np.where(there > 0, shares, np.nan)
+        return out
+
+    def turns(self, panel: Panel) -> Iterator[tuple[GateFit, slice]]:
+        """Yield each fit with the rows of a panel that it gates."""
+        begins = [0 if f.since is None else int(np.searchsorted(panel.times, f.since)) for f in self.fits]
+        for fit, (begin, end) in zip(self.fits, pairwise([*begins, len(panel.times)]), strict=True):
+            if end > begin:
+                yield fit, slice(begin, end)
+
+    def drift(self, panel: Panel, likelihood: FloatArray, bars: int) -> str | None:
+        """Say when the share shut over the newest `bars` has left the band that calibration lets expect."""
+        newest = self.shut(likelihood, panel)[-bars:]
+        newest = newest[np.isfinite(newest)]
+        if not len(newest):
+            return None
+        low, high = self.latest.marks.band(len(newest), np.random.default_rng(self.density.config.seed))
+        share = float(newest.mean())
+        if low <= share <= high:
+            return None
+        return (
+            f"since {str(panel.times[-bars:][0])[:16]} the gate is shut in {share:.1%} of states, and {low:.1%} to "
+            f"{high:.1%} are to be expected: the market has left what it was fitted on; fit it again: "
+            "alphaglow flow fit"
+        )
 
     def summary(self) -> dict[str, object]:
         """Return the gate's figures as plain JSON types."""
+        fit = self.latest
         return {
-            "nll_train_nats": self.nll_train,
-            "nll_validation_nats": self.nll_validation,
-            "bits_per_dim": bits_per_dim(self.nll_validation, self.model.dim),
-            "epochs": len(self.history),
-            "percentile": self.percentile,
-            "threshold_nats": self.threshold,
-            "full_nats": self.full,
-            "ceiling_nats": self.ceiling,
-            "hysteresis": self.hysteresis,
-            "coverage_iid": self.coverage,
-            "coverage_nominal": self.percentile / 100.0,
-            "shut_train": self.train_shut,
-            "shut_validation": self.validation_shut,
-            "panel": self.panel_id,
-            "features": len(self.features),
-            "notes": "; ".join(self.notes),
-            "flow": self.model.config.kind,
-            "steps": " + ".join(map(str, self.model.config.steps)),
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            **{f"config_{key}": value for key, value in asdict(self.config).items()},
+            **fit.density.summary(),
+            **asdict(self.rules),
+            "threshold_nats": fit.marks.threshold,
+            "threshold_interval_nats": list(fit.marks.interval),
+            "full_nats": fit.marks.full,
+            "ceiling_nats": fit.marks.ceiling,
+            "coverage_iid": fit.marks.coverage,
+            "coverage_nominal": self.rules.percentile / 100.0,
+            "shut_train": fit.train_shut,
+            "shut_calibration": fit.calibration_shut,
+            "fits": len(self.fits),
+            "fitted_for_bars_since": [None if f.since is None else str(f.since)[:16] for f in self.fits],
+            "notes": "; ".join(fit.density.notes),
         }
 
 
-def fit_gate(
-    panel: Panel,
-    split: Split,
-    config: TrainConfig,
-    flow: FlowConfig | None = None,
-    *,
-    features: Sequence[Feature] = STATE_FEATURES,
-    percentile: float = 5.0,
-    side: Side = "low",
-    hysteresis: float = 0.0,
-    progress: Progress | None = None,
-) -> RegimeGate:
-    """Train the flow on the train rows of `panel` and set the thresholds on its validation rows.
+@dataclass(frozen=True)
+class GatePlan:
+    """What to fit: the flow, how it is trained, and how its likelihood gates.
 
-    Features that are constant on train, or copies of others, are left out, and the gate says so. `panel` ends with
-    validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a threshold.
+    `refit_bars` is 0 for one fit on train, calibrated on validation; else fits are dated, so many bars apart.
+    """
+
+    rules: GateRules = field(default_factory=GateRules)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    config: TrainConfig = field(default_factory=TrainConfig)
+    features: tuple[Feature, ...] = STATE_FEATURES
+    given: tuple[str, ...] = VOLATILITY
+    members: int = 1
+    refit_bars: int = 0
+
+
+def fit_gate(
+    panel: Panel, split: Split, plan: GatePlan, progress: Progress | None = None, *, resume: Path | None = None
+) -> RegimeGate:
+    """Train on the train rows of `panel` and set the marks on its validation rows, or fit anew as time goes on.
+
+    Dated fits begin half-way through train; each is trained on what came before it, calibrated on the last fifth of
+    that, embargo between them, and gates from its date to the next.
+
+    `panel` ends with validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a
+    threshold.
     """
     if len(panel.times) > split.validation.stop:
         raise ValueError("the gate is fitted on a panel without the holdout")
-    values = build_features(panel, features)
-    if not np.isfinite(values[split.train]).any():
-        raise InputError("no market state is known on the train split", "are volume and prices all there?")
-    found = inspect_features(values[split.train], [feature.name for feature in features])
-    values, kept = values[..., list(found.kept)], tuple(features[k] for k in found.kept)
-    if not np.isfinite(values[split.train]).all(axis=-1).any():
-        raise InputError("no complete market state on the train split", "are volume and prices all there?")
-    flow, fitted = fitting(flow or FlowConfig(), len(kept))
-    standardiser = fit_standardiser(values[split.train])
-    states = prepared(values, standardiser, panel)
-    # Training draws its own noise, anew for each batch.
-    x_train, x_validation = known_rows(standardiser.apply(values[split.train])), known_rows(states[split.validation])
-    trained = train(x_train, x_validation, config, flow, progress)
-    likelihood = smoothed(state_likelihood(trained.model, states))
-    gate = _calibrated(
-        trained, standardiser, likelihood[split.train], likelihood[split.validation], percentile, side, panel.id
+    if not plan.refit_bars:
+        fit = _fit(panel, split.train, split.validation, None, plan, progress, resume, None)
+        return RegimeGate((fit,), plan.rules, panel.id)
+    dates = refit_dates(split, plan.refit_bars)
+    fits: list[GateFit] = []
+    embargo = split.validation.start - split.train.stop
+    for number, date in enumerate(dates):
+        held = slice(date - int(_CALIBRATION * (date - split.train.start)), date)
+        train = slice(split.train.start, held.start - embargo)
+        if train.stop <= train.start:
+            raise InputError("too few bars before the first refit", "fit once: [gate] refit_days = 0")
+        # The next fit begins from the last one's weights.
+        shorter = plan if not fits else replace(plan, config=_shorter(plan.config))
+        tick = None if progress is None else _numbered(progress, number, len(dates))
+        file = None if resume is None else resume.with_name(f"{resume.name}.fit{number}")
+        start = fits[-1].density if fits else None
+        fits.append(_fit(panel, train, held, panel.times[date], shorter, tick, file, start))
+    return RegimeGate(tuple(fits), plan.rules, panel.id)
+
+
+def refit_dates(split: Split, every: int) -> range:
+    """Return the rows at which a gate is fitted anew: from half-way through train to the end of validation."""
+    first = split.train.start + int(_FIRST_REFIT * (split.train.stop - split.train.start))
+    return range(first, split.validation.stop, every)
+
+
+def _shorter(config: TrainConfig) -> TrainConfig:
+    return replace(config, epochs=max(1, round(_WARM * config.epochs)), lr=0.5 * config.lr)
+
+
+def _numbered(progress: Progress, number: int, count: int) -> Progress:
+    """Return a progress that tells epochs of all fits as if each had as many."""
+    return lambda epoch, epochs, train, held: progress(number * epochs + epoch, count * epochs, train, held)
+
+
+def _fit(
+    panel: Panel,
+    train: slice,
+    held: slice,
+    since: np.datetime64 | None,
+    plan: GatePlan,
+    progress: Progress | None,
+    resume: Path | None,
+    start: StateDensity | None,
+) -> GateFit:
+    density = fit_density(
+        panel,
+        train,
+        held,
+        plan.config,
+        plan.flow,
+        features=plan.features,
+        members=plan.members,
+        progress=progress,
+        resume=resume,
+        start=start,
     )
-    return replace(gate, features=kept, notes=(*found.sentences(), *fitted), hysteresis=hysteresis)
-
-
-def fitting(flow: FlowConfig, dim: int) -> tuple[FlowConfig, tuple[str, ...]]:
-    """Return a flow for so many features, and what had to be changed: what cannot be halved keeps one level."""
-    halvings = len(flow.steps) - 1
-    if dim % 2**halvings == 0 and dim // 2**halvings >= 2:
-        return replace(flow, dim=dim), ()
-    note = f"{dim} features cannot be halved {halvings} times: all steps are in one level"
-    return replace(flow, dim=dim, steps=(sum(flow.steps),)), (note,)
-
-
-def state_likelihood(model: MarketFlow, states: FloatArray) -> FloatArray:
-    """Return (T, N) log-likelihood in nats of prepared states (T, N, 16); NaN where a state has a NaN."""
-    flat = states.reshape(-1, states.shape[-1])
-    known = np.isfinite(flat).all(axis=1)
-    out = np.full(len(flat), np.nan)
-    if known.any():
-        out[known] = log_likelihood(model, torch.from_numpy(flat[known].astype(np.float32))).numpy()
-    return out.reshape(states.shape[:-1])
-
-
-def _calibrated(
-    flow: TrainedFlow,
-    standardiser: Standardiser,
-    on_train: FloatArray,
-    on_validation: FloatArray,
-    percentile: float,
-    side: Side,
-    panel_id: str,
-) -> RegimeGate:
-    on_train, on_validation = on_train[np.isfinite(on_train)], on_validation[np.isfinite(on_validation)]
-    share = percentile if side == "low" else 0.5 * percentile
-    marks = (share, min(RAMP * share, 99.0))
-    threshold, full = np.percentile(on_validation, marks)
-    ceiling = ceiling_full = math.inf
-    if side == "both":
-        ceiling, ceiling_full = (float(x) for x in np.percentile(on_validation, [100.0 - mark for mark in marks]))
-
-    def shut(likelihood: FloatArray) -> float:
-        return float(np.mean((likelihood < threshold) | (likelihood > ceiling)))
-
-    order = np.random.default_rng(flow.config.seed).permutation(len(on_validation))
-    one, other = on_validation[order[::2]], on_validation[order[1::2]]
-    return RegimeGate(
-        model=flow.model,
-        config=flow.config,
-        standardiser=standardiser,
-        percentile=percentile,
-        threshold=float(threshold),
-        full=float(full),
-        coverage=float(np.mean(other < np.percentile(one, percentile))),
-        train_shut=shut(on_train),
-        validation_shut=shut(on_validation),
-        nll_train=flow.nll_train,
-        nll_validation=flow.nll_validation,
-        history=flow.history,
-        panel_id=panel_id,
-        ceiling=ceiling,
-        ceiling_full=ceiling_full,
+    states = density.states(panel.rows(0, held.stop))
+    reference = fit_reference(
+        plan.rules.measure, density, known_rows(states[train]), known_rows(states[held]), plan.given
     )
+    likelihood = judged(measured(density, reference, states), plan.rules)
+    day = max(1, round(panel.bars_per_year / 365))
+    marks = calibrate(likelihood[held], plan.rules, np.random.default_rng(plan.config.seed), block=day)
+
+    def shut(rows: slice) -> float:
+        return float(is_shut(likelihood[rows], marks).sum() / max(1, np.isfinite(likelihood[rows]).sum()))
+
+    trained, calibrated = ((panel.times[rows.start], panel.times[rows.stop - 1]) for rows in (train, held))
+    return GateFit(density, reference, marks, since, trained, calibrated, shut(train), shut(held))
+
+
+def rows_of(panel: Panel, span: tuple[np.datetime64, np.datetime64]) -> slice:
+    """Return the rows of a panel from the first to the last time of a span."""
+    first, last = np.searchsorted(panel.times, span[0]), np.searchsorted(panel.times, span[1], side="right")
+    return slice(int(first), int(last))
+
+
+def twin_exposures(
+    gate: RegimeGate, panel: Panel, score: Callable[[GateFit], FloatArray], rules: GateRules | None = None
+) -> FloatArray:
+    """Return (T, N) exposures of a gate that judges another score, calibrated on the same bars, by the same rules.
+
+    `score` gives (T, N) for the bars of a fit, higher for more usual; `rules` take the place of the gate's own.
+    """
+    rules = rules or gate.rules
+    out = np.ones(panel.shape)
+    for fit, rows in gate.turns(panel):
+        likelihood = judged(score(fit), rules)
+        marks = calibrate(likelihood[rows_of(panel, fit.calibrated)], rules, np.random.default_rng(0))
+        out[rows] = ramp(likelihood[rows], marks)
+    return steadied(out, rules.hysteresis)
+
+
+def check_features(gate: RegimeGate, features: Sequence[Feature]) -> None:
+    """Refuse a gate whose states are not made of `features`, in this order."""
+    asked = tuple(feature.text for feature in gate.density.asked)
+    wanted = tuple(feature.text for feature in features)
+    if asked != wanted:
+        names = ", ".join(text for text in wanted if text not in asked) or "the same ones in another order"
+        raise InputError(
+            f"the gate was fitted on other features than alphaglow.toml has now: {names}",
+            "fit it again: alphaglow flow fit, or mend [gate] features",
+        )

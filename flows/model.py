@@ -10,20 +10,19 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from flows import transforms
+from flows.bases import MixtureBase, NormalBase, StudentBase
 from market.errors import InputError
 
 Kind = Literal["glow", "realnvp", "nsf"]
-Base = Literal["normal", "student"]
+Base = Literal["normal", "student", "mixture"]
 LOG_SCALE_BOUND = 2.0
 CONDITION_BOUND = 10.0
 # Splines act within this many deviations and are the identity beyond.
 SPLINE_BOUND = 6.0
-_LOG_2PI = math.log(2.0 * math.pi)
 
 
 class Flow(Protocol):
@@ -66,7 +65,10 @@ class FlowConfig:
         Whether what leaves a level is standardised by a linear function of what stays (Kingma & Dhariwal 2018, sec.
         3.6, eq. 12 of Dinh et al.).
     base
-        Of the latents: standard normal, or Student's t with learned degrees of freedom.
+        Of the latents: standard normal, Student's t with learned degrees of freedom, or a mixture of Gaussians
+        (`flows.bases`).
+    components
+        Of a mixture.
     bins
         Of a spline.
     """
@@ -78,6 +80,7 @@ class FlowConfig:
     actnorm: bool = True
     conditional_prior: bool = False
     base: Base = "normal"
+    components: int = 4
     bins: int = 8
     seed: int = 0
 
@@ -280,8 +283,7 @@ class MarketFlow(nn.Module):
         if config.conditional_prior:
             # Zeros: what leaves begins as it is.
             self.priors.extend(nn.Parameter(torch.zeros(width // 2 + 1, width)) for width in widths[:-1])
-        if config.base == "student":
-            self.log_freedom = nn.Parameter(torch.full((config.dim,), math.log(10.0)))
+        self.base = _base(config, generator)
 
     @property
     def dim(self) -> int:
@@ -345,16 +347,7 @@ class MarketFlow(nn.Module):
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the exact log-likelihood (B,) in nats: log p(z) + log |det dz/dx|."""
         z, log_det = self.encode(x)
-        return self.base_log_prob(z) + log_det
-
-    def base_log_prob(self, z: Tensor) -> Tensor:
-        """Return the log-density (B,) of latents (B, D)."""
-        if self.config.base == "normal":
-            return -0.5 * (z**2 + _LOG_2PI).sum(dim=-1)
-        freedom = torch.exp(self.log_freedom)
-        half = 0.5 * (freedom + 1.0)
-        height = torch.lgamma(half) - torch.lgamma(0.5 * freedom) - 0.5 * torch.log(math.pi * freedom)
-        return (height - half * torch.log1p(z**2 / freedom)).sum(dim=-1)
+        return self.base.log_prob(z) + log_det
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `log_prob`."""
@@ -363,12 +356,13 @@ class MarketFlow(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
         """Draw n states (n, D); latents are drawn from the base and multiplied by `temperature`."""
-        parameter = next(self.parameters())
-        if self.config.base == "normal":
-            z = torch.randn(n, self.dim, generator=generator).to(parameter)
-        else:
-            # torch draws Student's t from its global state only.
-            seed = int(torch.randint(2**62, (1,), generator=generator))
-            freedom = np.exp(self.log_freedom.detach().double().cpu().numpy())
-            z = torch.from_numpy(np.random.default_rng(seed).standard_t(freedom, (n, self.dim))).to(parameter)
+        z = self.base.draw(n, self.dim, generator).to(next(self.parameters()))
         return self.decode(z * temperature)
+
+
+def _base(config: FlowConfig, generator: torch.Generator) -> NormalBase | StudentBase | MixtureBase:
+    if config.base == "normal":
+        return NormalBase()
+    return (
+        StudentBase(config.dim) if config.base == "student" else MixtureBase(config.dim, config.components, generator)
+    )

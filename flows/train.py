@@ -7,12 +7,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from flows.archive import flattened, read_archive, under, write_archive
 from flows.model import FlowConfig, MarketFlow
 from market.errors import InputError
 from market.panel import FloatArray
@@ -23,6 +27,7 @@ _EVALUATION_BATCH = 2048
 # Rows that set ActNorm.
 _FIRST_BATCH = 4096
 _LEAST_HELD = 100
+_COUNTERS = ("steps", "skipped", "since", "best_nll")
 
 
 @dataclass(frozen=True)
@@ -117,12 +122,19 @@ def train(
     config: TrainConfig,
     flow: FlowConfig | None = None,
     progress: Progress | None = None,
+    *,
+    resume: Path | None = None,
+    start: MarketFlow | None = None,
 ) -> TrainedFlow:
     """Fit a flow to (M, D) train states; the weights with the lowest NLL on validation win.
 
     Train states come without noise, validation states with the noise that states are scored with. `progress` is called
     with (epoch, epochs, train NLL, validation NLL) after each epoch. The same data and config give the same model on
     the same machine, unless `seconds` are set.
+
+    With a file `resume`, each epoch is stored there; a training of the same data and config goes on from what it finds
+    in it, ends as it would have without the stop, and removes the file. A training that has `seconds` cannot. `start`
+    is a flow of the same shape to begin from, such as that of an earlier refit.
 
     Raises
     ------
@@ -135,7 +147,8 @@ def train(
             "the gate needs more bars or assets; mine with --no-gate meanwhile",
         )
     with torch_threads(config.threads):
-        return _Training(x_train, x_validation, config, flow or FlowConfig(x_train.shape[1]), progress).run()
+        training = _Training(x_train, x_validation, config, flow or FlowConfig(x_train.shape[1]), progress, start)
+        return training.run(resume if config.seconds is None else None)
 
 
 class _Training:
@@ -148,6 +161,7 @@ class _Training:
         config: TrainConfig,
         flow: FlowConfig,
         progress: Progress | None,
+        start: MarketFlow | None,
     ) -> None:
         rng = np.random.default_rng(config.seed)
         self.config, self.progress = config, progress
@@ -157,7 +171,10 @@ class _Training:
         # On the CPU, so that every device sees the same order and noise.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.model = MarketFlow(flow).to(self.device)
-        self.model.initialize(self._noisy(self.data[self._order()[:_FIRST_BATCH]]))
+        if start is None:
+            self.model.initialize(self._noisy(self.data[self._order()[:_FIRST_BATCH]]))
+        else:
+            self.model.load_state_dict(start.state_dict())
         fused = self.device.type in ("cpu", "cuda")
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused
@@ -168,34 +185,87 @@ class _Training:
         self.steps = 0
         self.started = time.perf_counter()
 
-    def run(self) -> TrainedFlow:
+    def run(self, resume: Path | None) -> TrainedFlow:
         config = self.config
-        best, best_nll, since = copy.deepcopy(self.averaged.state_dict()), math.inf, 0
-        history: list[Epoch] = []
-        number = 0
-        while number < config.epochs or config.seconds is not None:
-            number += 1
+        self.best, self.best_nll, self.since = copy.deepcopy(self.averaged.state_dict()), math.inf, 0
+        self.history: list[Epoch] = []
+        if resume is not None and resume.is_file():
+            self._restore(resume)
+        while not self._over():
+            number = len(self.history) + 1
             nll_train = self._epoch()
             nll_held = negative_log_likelihood(self.averaged, self.held)
-            history.append(Epoch(number, nll_train, nll_held))
+            self.history.append(Epoch(number, nll_train, nll_held))
             if self.progress is not None:
                 self.progress(number, config.epochs, nll_train, nll_held)
-            if nll_held < best_nll:
+            if nll_held < self.best_nll:
                 # state_dict() holds references: without the copy, "best" would go on changing.
-                best, best_nll, since = copy.deepcopy(self.averaged.state_dict()), nll_held, 0
+                self.best, self.best_nll, self.since = copy.deepcopy(self.averaged.state_dict()), nll_held, 0
             else:
-                since += 1
-            if (config.seconds is None and since >= config.patience) or self._done() >= 1.0:
-                break
-        if not math.isfinite(best_nll):
+                self.since += 1
+            if resume is not None:
+                self._store(resume)
+        if not math.isfinite(self.best_nll):
             raise InputError(
                 "the flow did not train: its likelihood is not finite", "lower the learning rate, or check the data"
             )
-        self.averaged.load_state_dict(best)
+        self.averaged.load_state_dict(self.best)
         model = self.averaged.to("cpu").eval()
-        noisy = self._noisy(self.data).cpu()
-        nll_train = negative_log_likelihood(model, noisy)
-        return TrainedFlow(model, config, tuple(history), nll_train, best_nll, self.skipped)
+        nll_train = negative_log_likelihood(model, self._noisy(self.data).cpu())
+        if resume is not None:
+            resume.unlink(missing_ok=True)
+        return TrainedFlow(model, config, tuple(self.history), nll_train, self.best_nll, self.skipped)
+
+    def _over(self) -> bool:
+        if self.config.seconds is not None:
+            return bool(self.history) and self._done() >= 1.0
+        return len(self.history) >= self.config.epochs or self.since >= self.config.patience
+
+    def _identity(self) -> str:
+        """Return a hash of what is trained, on what, and how."""
+        told = blake2b(repr((asdict(self.config), self.model.config)).encode(), digest_size=16)
+        for rows in (self.data, self.held):
+            told.update(rows.cpu().numpy().tobytes())
+        return told.hexdigest()
+
+    def _store(self, path: Path) -> None:
+        moments = {
+            f"optimiser/{number}/{name}": value.cpu().numpy()
+            for number, state in self.optimiser.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+        arrays = {
+            **flattened(self.model.state_dict(), "model/"),
+            **flattened(self.averaged.state_dict(), "averaged/"),
+            **flattened(self.best, "best/"),
+            **moments,
+            "generator": self.generator.get_state().numpy(),
+        }
+        document = {
+            "identity": self._identity(),
+            "history": [asdict(epoch) for epoch in self.history],
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }
+        write_archive(path, document, arrays)
+
+    def _restore(self, path: Path) -> None:
+        """Go on from a stored training; one of other data or another config is none of ours, and is left alone."""
+        document, arrays = read_archive(path, "training to go on with", f"remove {path} to train from the start")
+        if document.get("identity") != self._identity():
+            return
+        self.model.load_state_dict(under(arrays, "model/"))
+        if self.averaged is not self.model:
+            self.averaged.load_state_dict(under(arrays, "averaged/"))
+        self.best = under(arrays, "best/")
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in under(arrays, "optimiser/").items():
+            number, name = key.split("/")
+            state.setdefault(int(number), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        self.generator.set_state(under(arrays, "generator")[""])
+        self.history = [Epoch(**epoch) for epoch in document["history"]]
+        for name in _COUNTERS:
+            setattr(self, name, document[name])
 
     def _epoch(self) -> float:
         self.model.train()

@@ -23,7 +23,7 @@ def commands() -> list[str]:
 @pytest.mark.parametrize("command", commands())
 def test_every_command_of_the_readme_exists(command: str) -> None:
     words = command.split()
-    if words[0] not in ("data", "gate", "kb"):
+    if words[0] not in ("data", "flow", "kb"):
         words = words[:1]
     result = CliRunner().invoke(cli, [*words, "--help"])
     assert result.exit_code == 0, result.output
@@ -33,7 +33,7 @@ def test_options_of_the_readme_exist() -> None:
     for line in re.findall(r"^alphaglow (.+?)(?:\s+#.*)?$", SHELL, re.MULTILINE):
         words = line.split()
         named = [word for word in words if word.startswith("--")]
-        path = words[:2] if words[0] in ("data", "gate", "kb") else words[:1]
+        path = words[:2] if words[0] in ("data", "flow", "kb") else words[:1]
         text = CliRunner().invoke(cli, [*path, "--help"]).output
         assert all(option in text for option in named), line
 

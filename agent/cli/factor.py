@@ -146,7 +146,7 @@ def evaluate_factor(
     print_profile(card.to_dict())
     print_gates(evidence.to_dict())
     if study.exposures is None:
-        out.print("No gate: train one with `alphaglow gate train`.")
+        out.print("No gate: fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
     out.print(
         f"[bold]{evidence.verdict}[/bold] over {evidence.trials} trials: {'; '.join(evidence.reasons)}", soft_wrap=True

@@ -18,7 +18,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "translate": ("agent.cli.translate", "translate", "Translate a factor from and to other languages."),
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
     "screen": ("agent.cli.screen", "screen", "Quick-score many factors, score the best in full."),
-    "gate": ("agent.cli.gate", "gate", "Train and show the GLOW regime gate."),
+    "flow": ("agent.cli.flow", "flow", "Fit the flow and its gate; regimes, scenarios, risk."),
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),
     "report": ("agent.cli.report", "report", "Write the review report of a run or a factor."),
     "kb": ("agent.cli.kb", "kb", "Look into the knowledge base."),

@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from agent.flow.findings import Findings
 from agent.review import charts, views
 from agent.review.axes import number
 from agent.review.data import Review, RunReview
@@ -47,6 +48,15 @@ def render_run(run: RunReview) -> str:
         total=views.ledger_total(run.ledger),
         f=None if run.best is None else _factor_context(run.best),
     )
+
+
+def render_findings(found: Findings) -> str:
+    """Return what a command about the flow found, as an HTML document."""
+    page = _environment().get_template("findings.html")
+    # Charts escape their own text.
+    charts = [(heading, Markup(chart), caption) for heading, chart, caption in found.charts]
+    notes = views.simulated_notes(found.simulated, False)
+    return page.render(found=found, charts=charts, title=found.title, notes=notes)
 
 
 def write_report(html: str, path: Path) -> Path:

@@ -203,9 +203,10 @@ def test_wrong_setting_names_the_key(home: Path, capsys: pytest.CaptureFixture[s
 
 def test_gate_mine_report_kb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "alphaglow.toml").write_text("[gate]\nepochs = 2\nmax_rows = 2000\nsteps = 1\nhidden = 16\n")
-    trained = as_json(capsys, "gate", "train")
+    refused(capsys, "flow", "eval")
+    trained = as_json(capsys, "flow", "fit")
     assert Path(trained["checkpoint"]).is_file()
-    shown = as_json(capsys, "gate", "show", "--periods", "6")
+    shown = as_json(capsys, "flow", "eval", "--periods", "6")
     assert all(row["exposure"] is None or 0 <= row["exposure"] <= 1 for row in shown["periods"])
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "4")
     assert (mined["status"], mined["attempts"]) == ("finished", 8)

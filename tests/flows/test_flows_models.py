@@ -40,6 +40,7 @@ CONFIGS = {
     "glow, one level": FlowConfig(steps=(4,), hidden=16),
     "glow, conditional prior": FlowConfig(steps=(3, 2, 2), hidden=16, conditional_prior=True),
     "glow, Student's t": FlowConfig(steps=(3, 2), hidden=16, base="student"),
+    "glow, mixture": FlowConfig(steps=(3,), hidden=16, base="mixture"),
     "glow, odd width": FlowConfig(dim=5, steps=(3,), hidden=8),
     "realnvp": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16),
     "realnvp without ActNorm": FlowConfig(kind="realnvp", steps=(4, 2), hidden=16, actnorm=False),
@@ -118,7 +119,7 @@ def test_weights_survive_storage_and_seeds_decide_everything(config: FlowConfig)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("base", ["normal", "student"])
+@pytest.mark.parametrize("base", ["normal", "student", "mixture"])
 def test_density_integrates_to_one(base: str) -> None:
     config = FlowConfig(dim=2, steps=(3,), hidden=8, base=base)  # type: ignore[arg-type]
     model = shaken(config).double()

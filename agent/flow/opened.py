@@ -1,0 +1,92 @@
+"""A data set with the flow that was fitted on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from agent.gating import gate_path
+from agent.study import Study, open_study
+from agent.workspace import Workspace
+from flows.checkpoint import load_gate
+from flows.density import StateDensity
+from flows.gate import RegimeGate, rows_of
+from flows.state import known_rows
+from market.errors import InputError
+from market.panel import FloatArray, Panel
+
+
+@dataclass(frozen=True, eq=False)
+class OpenFlow:
+    """What the commands work on.
+
+    Attributes
+    ----------
+    name
+        Of the data set.
+    whole
+        The panel with its newest bars, of which only the state of the last is ever read.
+    study
+        The data set cut for the loop: train and validation.
+    """
+
+    name: str
+    whole: Panel
+    study: Study
+    gate: RegimeGate
+    workspace: Workspace
+
+    @property
+    def panel(self) -> Panel:
+        """Train and validation."""
+        return self.study.panel
+
+    @property
+    def density(self) -> StateDensity:
+        """The newest density."""
+        return self.gate.density
+
+    @cached_property
+    def states(self) -> FloatArray:
+        """(T, N, D) states of train and validation to the newest density."""
+        return self.density.states(self.panel)
+
+    @property
+    def trained_rows(self) -> slice:
+        """Rows that the newest density was trained on."""
+        return rows_of(self.panel, self.gate.latest.trained)
+
+    @property
+    def held_rows(self) -> slice:
+        """Rows that its marks were set on."""
+        return rows_of(self.panel, self.gate.latest.calibrated)
+
+    def rng(self, number: int) -> np.random.Generator:
+        """Return a generator of the workspace's seed, one for each use."""
+        return np.random.default_rng([self.study.seed, number])
+
+    def sample_rows(self, rows: slice, limit: int, number: int) -> FloatArray:
+        """Return at most `limit` known states (M, D) of some rows."""
+        known = known_rows(self.states[rows])
+        if len(known) <= limit:
+            return known
+        return known[np.sort(self.rng(number).choice(len(known), limit, replace=False))]
+
+    def remarks(self) -> tuple[str, ...]:
+        """Say what was found among the features, and which assets the flow has never seen."""
+        unseen = self.density.unseen(self.whole)
+        told = (f"never seen in training, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
+        return (*self.density.notes, *told)
+
+
+def open_flow(workspace: Workspace, data_name: str | None) -> OpenFlow:
+    """Open a data set with its gate; without one it is an `InputError` that says how to fit it."""
+    path = workspace.resolve_data(data_name)
+    checkpoint = gate_path(workspace, path.stem)
+    if not checkpoint.is_file():
+        raise InputError(f"no flow for {path.stem!r}", f"fit one: alphaglow flow fit --data {path.stem}")
+    whole = workspace.load_panel(data_name)
+    study = open_study(whole, workspace.settings, gate_path=checkpoint)
+    return OpenFlow(path.stem, whole, study, load_gate(checkpoint), workspace)
