@@ -68,6 +68,8 @@ class Study:
         The model's knowledge cutoff: bars after it are scored apart, too.
     outcomes
         What signals of `panel` are scored against instead of it: for controls, such as permuted returns.
+    clusters
+        (T,) bars of each regime that `alphaglow flow regimes` found, by name.
     blind
         Whether prompts name no asset and no date.
     """
@@ -87,6 +89,7 @@ class Study:
     group_neutral: str = ""
     cutoff: np.datetime64 | None = None
     outcomes: Panel | None = None
+    clusters: Mapping[str, BoolArray] = field(default_factory=dict)
     blind: bool = True
 
     @cached_property
@@ -98,14 +101,18 @@ class Study:
         )
 
     def _regimes(self) -> dict[str, BoolArray]:
-        """Bars that the flow finds usual and unusual, by the share of the universe that is below its threshold."""
+        """Clusters, and bars usual and unusual to the flow, by the share of the universe below its threshold."""
         if self.log_likelihood is None or self.threshold is None:
-            return {}
+            return dict(self.clusters)
         known = np.isfinite(self.log_likelihood) & self.panel.universe
         below = (np.where(known, self.log_likelihood, np.inf) < self.threshold[:, None]).sum(axis=1)
         count = known.sum(axis=1)
         share = below / np.maximum(count, 1)
-        return {"usual to the flow": (count > 0) & (share < 0.25), "unusual to the flow": (count > 0) & (share >= 0.25)}
+        usual = {
+            "usual to the flow": (count > 0) & (share < 0.25),
+            "unusual to the flow": (count > 0) & (share >= 0.25),
+        }
+        return usual | dict(self.clusters)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -218,6 +225,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
         return study
     from flows.checkpoint import load_gate
     from flows.gate import check_features
+    from flows.regime_store import regime_masks, regimes_path
 
     gate = load_gate(gate_path)
     if gate.panel_id != panel.id:
@@ -228,7 +236,13 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     check_features(gate, settings.gate.asked())
     likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
     exposures = gate.exposures_of(likelihood, panel)
-    return replace(study, exposures=exposures, log_likelihood=likelihood, threshold=gate.thresholds(panel))
+    return replace(
+        study,
+        exposures=exposures,
+        log_likelihood=likelihood,
+        threshold=gate.thresholds(panel),
+        clusters=regime_masks(regimes_path(gate_path), panel.id),
+    )
 
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:

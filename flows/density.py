@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from factors.features import STATE_FEATURES, Feature
 from flows.ensemble import ensemble_likelihood, train_ensemble
@@ -87,11 +87,11 @@ class StateDensity:
 
     def latents(self, states: FloatArray) -> FloatArray:
         """Return the latents (..., D) of states (..., D); NaN where a state has a NaN."""
-        return _mapped(states, lambda rows: self.flow.eval().encode(rows)[0])
+        return map_states(states, lambda rows: self.flow.eval().encode(rows)[0])
 
     def decoded(self, latents: FloatArray) -> FloatArray:
         """Return states (..., D) of latents (..., D): the inverse of `latents`."""
-        return _mapped(latents, self.flow.eval().decode)
+        return map_states(latents, self.flow.eval().decode)
 
     def unseen(self, panel: Panel) -> tuple[str, ...]:
         """Return assets of a panel that it was not trained on: their states are judged by those of the others."""
@@ -118,18 +118,17 @@ class StateDensity:
 
 def state_likelihood(members: Sequence[MarketFlow], states: FloatArray) -> FloatArray:
     """Return log-likelihood in nats, of the equal mixture of flows, of states (..., D); NaN where one has a NaN."""
-    return _mapped(states, lambda rows: ensemble_likelihood(members, rows).unsqueeze(-1))[..., 0]
+    return map_states(states, lambda rows: ensemble_likelihood(members, rows).unsqueeze(-1))[..., 0]
 
 
 @torch.no_grad()
-def _mapped(states: FloatArray, work: object) -> FloatArray:
+def map_states(states: FloatArray, work: Callable[[Tensor], Tensor]) -> FloatArray:
     """Apply `work` to the known rows of (..., D), in batches; unknown rows stay NaN."""
-    assert callable(work)
     flat = states.reshape(-1, states.shape[-1])
     known = np.isfinite(flat).all(axis=1)
     rows = torch.from_numpy(flat[known].astype(np.float32))
     if not len(rows):
-        return np.full((*states.shape[:-1], 1 if not flat.shape[1] else flat.shape[1]), np.nan)
+        return np.full(states.shape, np.nan)
     done = torch.cat([work(part) for part in torch.split(rows, _BATCH)]).numpy()
     out = np.full((len(flat), done.shape[1]), np.nan)
     out[known] = done
@@ -252,8 +251,3 @@ def _size(flow: FlowConfig) -> int:
 
 def _skipped(count: int) -> tuple[str, ...]:
     return (f"{count} steps of training were not finite, and were left out",) if count else ()
-
-
-def latent_names(density: StateDensity) -> NDArray[np.str_]:
-    """Return names z1 ... zD."""
-    return np.array([f"z{k + 1}" for k in range(len(density.features))])

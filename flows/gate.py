@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -258,19 +258,27 @@ def rows_of(panel: Panel, span: tuple[np.datetime64, np.datetime64]) -> slice:
 
 
 def twin_exposures(
-    gate: RegimeGate, panel: Panel, score: Callable[[GateFit], FloatArray], rules: GateRules | None = None
-) -> FloatArray:
-    """Return (T, N) exposures of a gate that judges another score, calibrated on the same bars, by the same rules.
+    gate: RegimeGate,
+    panel: Panel,
+    scores: Callable[[GateFit, slice], Mapping[str, FloatArray]],
+    rules: Mapping[str, GateRules],
+) -> dict[str, FloatArray]:
+    """Return (T, N) exposures by name of gates that judge other scores, calibrated on the same bars, fit by fit.
 
-    `score` gives (T, N) for the bars of a fit, higher for more usual; `rules` take the place of the gate's own.
+    `scores` gives, for the rows of a fit that are asked for, what each name judges, higher for more usual. `rules` has
+    the same names.
     """
-    rules = rules or gate.rules
-    out = np.ones(panel.shape)
+    out = {name: np.ones(panel.shape) for name in rules}
     for fit, rows in gate.turns(panel):
-        likelihood = judged(score(fit), rules)
-        marks = calibrate(likelihood[rows_of(panel, fit.calibrated)], rules, np.random.default_rng(0))
-        out[rows] = ramp(likelihood[rows], marks)
-    return steadied(out, rules.hysteresis)
+        held = rows_of(panel, fit.calibrated)
+        first = max(0, min(held.start, rows.start) - max(rule.window for rule in rules.values()))
+        found = scores(fit, slice(first, rows.stop))
+        for name, rule in rules.items():
+            likelihood = judged(found[name], rule)
+            held_part = likelihood[held.start - first : held.stop - first]
+            marks = calibrate(held_part, rule, np.random.default_rng(0))
+            out[name][rows] = ramp(likelihood[rows.start - first :], marks)
+    return {name: steadied(exposures, rules[name].hysteresis) for name, exposures in out.items()}
 
 
 def check_features(gate: RegimeGate, features: Sequence[Feature]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.common import (
+    FactorCommand,
     data_option,
     json_option,
     number,
@@ -21,6 +22,10 @@ from agent.cli.common import (
 
 if TYPE_CHECKING:
     from agent.flow.findings import Findings
+    from flows.direction import Kind
+    from flows.regimes import Method
+
+METHODS: tuple[Method, ...] = ("features", "latents", "mixture", "hmm")
 
 
 @click.group()
@@ -96,6 +101,153 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
     with stderr().status("planting anomalies"):
         found = evaluate_flow(opened, periods=periods)
     show(ctx, found, as_json, f"{opened.name}-flow-eval.html")
+
+
+@flow.command(cls=FactorCommand)
+@click.argument("expressions", nargs=-1)
+@data_option
+@json_option
+@click.option("--shifts", default=200, show_default=True, type=click.IntRange(10, 10_000), help="Shifted gates.")
+@click.option("--given", is_flag=True, help="Also gate by likelihood given volatility: a further small flow each fit.")
+@click.pass_context
+def backtest(
+    ctx: click.Context, expressions: tuple[str, ...], data_name: str | None, as_json: bool, shifts: int, given: bool
+) -> None:
+    """Trade books with and without the gate, beside shifted gates and a volatility gate.
+
+    EXPRESSIONS are the books, beside the market and the latent directions; without any, some well-known factors are.
+    """
+    from agent.flow.opened import open_flow
+    from agent.flow.trading import trade_gates
+
+    with stderr().status("reading states"):
+        opened = open_flow(workspace_of(ctx), data_name)
+    with progress_bar() as bar:
+        task = bar.add_task("gates", total=None)
+
+        def tick(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=of)
+
+        found = trade_gates(opened, expressions, shifts=shifts, given=given, tick=tick)
+    show(ctx, found, as_json, f"{opened.name}-flow-backtest.html")
+
+
+@flow.command()
+@data_option
+@json_option
+@click.option("--direction", type=click.Choice(["fitted", "first"]), default="fitted", show_default=True)
+@click.pass_context
+def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: Kind) -> None:
+    """Say which way each asset's state points now, and how usual it is: long, short or no trade."""
+    from agent.flow.direction import signals_now
+    from agent.flow.opened import open_flow
+
+    with stderr().status("reading states"):
+        found = signals_now(opened := open_flow(workspace_of(ctx), data_name), direction)
+    show(ctx, found, as_json, f"{opened.name}-flow-signal.html")
+
+
+@flow.command()
+@data_option
+@json_option
+@click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, help="Only these; may be repeated.")
+@click.option("--count", "counts", type=click.IntRange(2, 12), multiple=True, help="So many regimes; may be repeated.")
+@click.pass_context
+def regimes(
+    ctx: click.Context, data_name: str | None, as_json: bool, methods: tuple[Method, ...], counts: tuple[int, ...]
+) -> None:
+    """Find the market's regimes, name them, and store them: scorecards then show what a factor earns in each."""
+    from agent.flow.opened import open_flow
+    from agent.flow.regimes import COUNTS, find_regimes
+
+    with stderr().status("reading states"):
+        opened = open_flow(workspace_of(ctx), data_name)
+    with progress_bar() as bar:
+        task = bar.add_task("regimes", total=None)
+
+        def tick(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=of)
+
+        found = find_regimes(opened, methods or METHODS, counts or COUNTS, tick=tick)
+    show(ctx, found, as_json, f"{opened.name}-flow-regimes.html")
+
+
+@flow.command()
+@data_option
+@json_option
+@click.option("--asset", help="Draw paths from its newest state (default: the most traded one).")
+@click.option(
+    "--num", "count", default=1000, show_default=True, type=click.IntRange(100, 1_000_000), help="States, paths."
+)
+@click.option("--steps", default=24, show_default=True, type=click.IntRange(0, 10_000), help="Bars of a path; 0: none.")
+@click.option("--temperature", default=1.0, show_default=True, type=float, help="Latents are multiplied by it.")
+@click.option(
+    "--neighbours", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Nearest past latents."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Instead of [loop] seed.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write states (or paths) as CSV.")
+@click.pass_context
+def scenarios(
+    ctx: click.Context,
+    data_name: str | None,
+    as_json: bool,
+    asset: str | None,
+    count: int,
+    steps: int,
+    temperature: float,
+    neighbours: int,
+    seed: int | None,
+    out: Path | None,
+) -> None:
+    """Draw market states from the flow, and paths from the newest state on."""
+    from agent.flow.opened import open_flow
+    from agent.flow.scenarios import draw_scenarios
+
+    workspace = workspace_of(ctx)
+    with stderr().status("drawing"):
+        opened = open_flow(workspace, data_name)
+        found = draw_scenarios(
+            opened,
+            asset=asset,
+            count=count,
+            steps=steps,
+            temperature=temperature,
+            neighbours=neighbours,
+            seed=workspace.settings.loop.seed if seed is None else seed,
+            out=out,
+        )
+    show(ctx, found, as_json, f"{opened.name}-flow-scenarios.html")
+
+
+@flow.command(cls=FactorCommand)
+@click.argument("expressions", nargs=-1)
+@data_option
+@json_option
+@click.option("--asset", "assets", multiple=True, help="A position in it; may be repeated (default: the most traded).")
+@click.option("--neighbours", default=500, show_default=True, type=click.IntRange(100, 100_000), help="Nearest dates.")
+@click.pass_context
+def risk(
+    ctx: click.Context,
+    expressions: tuple[str, ...],
+    data_name: str | None,
+    as_json: bool,
+    assets: tuple[str, ...],
+    neighbours: int,
+) -> None:
+    """Forecast VaR and CVaR of positions and factor portfolios (EXPRESSIONS), and test the forecasts."""
+    from agent.flow.opened import open_flow
+    from agent.flow.risk import measure_risk
+
+    with stderr().status("reading states"):
+        opened = open_flow(workspace_of(ctx), data_name)
+    with progress_bar() as bar:
+        task = bar.add_task("risk", total=None)
+
+        def tick(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=of)
+
+        found = measure_risk(opened, expressions, assets, neighbours=neighbours, tick=tick)
+    show(ctx, found, as_json, f"{opened.name}-flow-risk.html")
 
 
 def show(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:

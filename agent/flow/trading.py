@@ -1,0 +1,283 @@
+"""What gates are worth in trading: several books under several gates, each beside what it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from agent.flow.direction import direct, directed_targets
+from agent.flow.evaluation import market_index
+from agent.flow.findings import Findings, Grid, grid
+from agent.flow.opened import OpenFlow
+from agent.review import svg
+from agent.review.axes import number
+from agent.review.charts import shut_spans
+from agent.study import backtest_expression, read_expression
+from backtest import metrics
+from backtest.engine import trade
+from backtest.gate_value import gate_value
+from backtest.regimes import market_return
+from backtest.target import Target
+from factors.engine import evaluate_all
+from flows.direction import KINDS
+from flows.gate import GateFit, rows_of, twin_exposures
+from flows.reference import fit_gaussian, fit_reference, measured
+from flows.state import known_rows
+from market.errors import InputError, Rejection
+from market.panel import BoolArray, FloatArray
+
+# What anyone might trade, over as many bars as a factor may look back: the gate is judged on more than one book.
+BOOKS = {
+    "momentum": "ts_returns(close, {bars})",
+    "low volatility": "-ts_std(returns, {bars})",
+    "illiquidity": "ts_mean(abs(returns) / amount, {bars})",
+}
+OWN = "flow"
+SURE = 0.05
+Tick = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Book:
+    name: str
+    targets: FloatArray
+    target: Target
+
+
+def trade_gates(
+    opened: OpenFlow,
+    expressions: Sequence[str],
+    *,
+    shifts: int = 200,
+    given: bool = False,
+    tick: Tick = lambda *_: None,
+) -> Findings:
+    """Trade books under the gate, its variants and a volatility gate, over bars that the gate was not trained on.
+
+    With dated fits those are all bars from the first date on; else the calibration bars, whose likelihood also set the
+    thresholds. `tick` is called with (what, done, of).
+    """
+    part = _span(opened)
+    gates = _gates(opened, given=given)
+    books = _books(opened, expressions)
+    found: list[dict[str, Any]] = []
+    for number_, book in enumerate(books):
+        for k, (name, gate) in enumerate(gates.items()):
+            tick(f"{book.name} under {name}", number_ * len(gates) + k, len(books) * len(gates))
+            value = gate_value(
+                book.targets,
+                book.target,
+                part,
+                gate,
+                opened.rng(50),
+                shifts=shifts,
+                tradable=gates["volatility"],
+            )
+            found.append({"book": book.name, "gate": name, **asdict(value)})
+    weeks = _worst_weeks(opened, gates, part)
+    times = opened.panel.times[part]
+    dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
+    return Findings(
+        title=f"What the gate of {opened.name} is worth",
+        lead=f"{str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. {_verdict(found)}",
+        grids=[_value_grid(found, shifts), _weeks_grid(weeks, list(gates))],
+        charts=[
+            ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
+            ("Equity", _equity_chart(opened, books[0], gates, part), f"Net, {books[0].name}, under each gate."),
+        ],
+        sentences=opened.remarks(),
+        document={
+            "data": opened.study.dataset,
+            "from": str(times[0]),
+            "to": str(times[-1]),
+            "values": found,
+            "weeks": weeks,
+        },
+        simulated=opened.panel.simulated,
+    )
+
+
+_EXPOSURE_CAPTION = (
+    "Mean exposure over the assets, by day; shaded where the flow's gate is shut by a quarter or more. Above, the "
+    "equally weighted market."
+)
+
+
+def _span(opened: OpenFlow) -> slice:
+    since = opened.gate.fits[0].since
+    if since is None:
+        return opened.held_rows
+    return slice(int(np.searchsorted(opened.panel.times, since)), opened.study.split.validation.stop)
+
+
+def _gates(opened: OpenFlow, *, given: bool) -> dict[str, FloatArray]:
+    """Return exposures (T, N) of the gate, of variants by the same densities, and of trailing volatility."""
+    rules = opened.gate.rules
+    other: Literal["asset", "market"] = "market" if rules.scope == "asset" else "asset"
+    variants = {f"flow, by {other}": replace(rules, scope=other)}
+    variants["flow, both sides"] = replace(rules, side="both")
+    if rules.measure != "over_gaussian":
+        variants["flow over Gaussian"] = rules
+    if given and rules.measure != "given_volatility":
+        variants["flow given volatility"] = rules
+    variants["volatility"] = rules
+    assert opened.study.exposures is not None
+    twins = twin_exposures(opened.gate, opened.panel, _scores(opened, list(variants)), variants)
+    return {OWN: opened.study.exposures, **twins}
+
+
+def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice], dict[str, FloatArray]]:
+    panel, calm = opened.panel, -_trailing_volatility(opened)
+
+    def scores(fit: GateFit, rows: slice) -> dict[str, FloatArray]:
+        states = fit.density.states(panel.rows(0, rows.stop))
+        inside = states[rows]
+        likelihood = measured(fit.density, fit.reference, inside)
+        plain = fit.density.likelihood(inside) if fit.reference is not None else likelihood
+        train = known_rows(states[rows_of(panel, fit.trained)])
+        found = dict.fromkeys(names, likelihood)
+        found["volatility"] = np.where(np.isfinite(likelihood), calm[rows], np.nan)
+        found["flow over Gaussian"] = plain - fit_gaussian(train).log_prob(inside)
+        if "flow given volatility" in names:
+            held = known_rows(states[rows_of(panel, fit.calibrated)])
+            settings = opened.workspace.settings.gate
+            reference = fit_reference("given_volatility", fit.density, train, held, settings.given)
+            found["flow given volatility"] = measured(fit.density, reference, inside)
+        return found
+
+    return scores
+
+
+def _trailing_volatility(opened: OpenFlow) -> FloatArray:
+    expression = read_expression("log(ts_std(returns, 20))", opened.study)
+    assert not isinstance(expression, Rejection)
+    values: FloatArray = evaluate_all([expression], opened.panel)[0].values
+    return values
+
+
+def _books(opened: OpenFlow, expressions: Sequence[str]) -> list[_Book]:
+    """Return the market, well-known factors, the flow's own direction, and what the user asked for."""
+    study = opened.study
+    panel, target = study.panel, study.target
+    count = np.maximum(panel.universe.sum(axis=1, keepdims=True), 1)
+    directional = replace(target, spec=replace(study.spec, weighting="timeseries"))
+    held = _Book("the market", np.where(panel.universe, 1.0, 0.0) / count, directional)
+    own = [
+        _Book(f"latent direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS
+    ]
+    bars = int(0.9 * study.max_lookback)
+    named = {text: text for text in expressions} or {name: text.format(bars=bars) for name, text in BOOKS.items()}
+    return [held, *own, *(_factor_book(name, text, opened) for name, text in named.items())]
+
+
+def _factor_book(name: str, text: str, opened: OpenFlow) -> _Book:
+    expression = read_expression(text, opened.study)
+    made = expression if isinstance(expression, Rejection) else backtest_expression(expression, opened.study)
+    if isinstance(made, Rejection):
+        raise InputError(f"{name}: {made.one_line()}")
+    signal, _ = made
+    inside = np.where(opened.panel.universe, signal.values, np.nan)
+    return _Book(name, opened.study.target.weights(inside), opened.study.target)
+
+
+def _verdict(found: Sequence[Mapping[str, Any]]) -> str:
+    """Say whether the configured gate helps, over all books."""
+    own = [row for row in found if row["gate"] == OWN]
+    sure = [row for row in own if row["timing"] > 0 and row["p_value"] <= SURE / len(own)]
+    harmed = [row for row in own if row["gated"] < row["ungated"]]
+    best = np.mean([row["gated"] - row["tradable"] for row in own])
+    if sure:
+        text = f"The gate's timing is worth something on {', '.join(row['book'] for row in sure)}"
+    else:
+        text = f"The gate's timing is worth nothing that shifted gates do not give, on any of {len(own)} books"
+    return (
+        f"{text} (p, Bonferroni over books); it costs {len(harmed)} of {len(own)} books Sharpe ratio. Against a "
+        f"tradable volatility gate it is {'better' if best > 0 else 'worse'} by {abs(best):.2f} on average."
+    )
+
+
+def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
+    keys = ["ungated", "gated", "shifted", "timing", "p_value", "volatility", "tradable", "exposure", "cost"]
+    styles = {"exposure": "percent", "p_value": "probability"}
+    rows = [[row["book"], row["gate"], *(number(row[k], styles.get(k, "plain")) for k in keys)] for row in found]
+    columns = ["book", "gate", "ungated", "gated", "shifted", "timing", "p", "vol., hindsight", "vol., tradable"]
+    note = (
+        f"Net Sharpe ratios a year. Shifted: mean of {shifts} circular shifts of the gate, of equal exposure and "
+        "persistence. Timing: gated less shifted; p: shifts that do as well. Turnover: gated over ungated."
+    )
+    return grid("Value", [*columns, "exposure", "turnover"], rows, left=2, note=note)
+
+
+def _worst_weeks(opened: OpenFlow, gates: Mapping[str, FloatArray], part: slice) -> list[dict[str, Any]]:
+    """Return the market's worst weeks, apart from each other, with each gate's exposure the day before and in them."""
+    panel = opened.panel
+    day = max(1, round(panel.bars_per_year / 365))
+    week = 7 * day
+    market = market_return(panel)
+    total = np.concatenate([[0.0], np.cumsum(np.log1p(market))])
+    starts = np.arange(part.start + day, part.stop - week)
+    falls = total[starts + week] - total[starts]
+    found: list[dict[str, Any]] = []
+    taken: list[int] = []
+    for place in np.argsort(falls):
+        start = int(starts[place])
+        if any(abs(start - other) < 2 * week for other in taken):
+            continue
+        taken.append(start)
+        rows = {"before": slice(start - day, start), "during": slice(start, start + week)}
+        exposures = {
+            name: {when: _mean_exposure(gate[r], panel.universe[r]) for when, r in rows.items()}
+            for name, gate in gates.items()
+        }
+        found.append({"week from": str(panel.times[start])[:13], "market": float(np.expm1(falls[place])), **exposures})
+        if len(found) == 5:
+            break
+    return found
+
+
+def _mean_exposure(gate: FloatArray, inside: BoolArray) -> float:
+    return float(gate[inside].mean()) if inside.any() else float("nan")
+
+
+def _weeks_grid(weeks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Grid:
+    def cell(exposures: Mapping[str, float]) -> str:
+        return f"{number(exposures['before'], 'share')} → {number(exposures['during'], 'share')}"
+
+    rows = [[w["week from"], number(w["market"], "percent"), *(cell(w[name]) for name in names)] for w in weeks]
+    return grid("The market's worst weeks: exposure the day before → in the week", ["from", "market", *names], rows)
+
+
+def _exposure_chart(opened: OpenFlow, gates: Mapping[str, FloatArray], part: slice) -> str:
+    panel = opened.panel
+    day = max(1, round(panel.bars_per_year / 365))
+    inside = panel.universe[part]
+
+    def mean(gate: FloatArray) -> FloatArray:
+        values = np.where(inside, gate[part], 0.0).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
+        return np.convolve(values, np.ones(day) / day)[: len(values)]
+
+    times = panel.times[part]
+    growth = 1.0 + market_index(opened)[part]
+    shut = shut_spans(mean(gates[OWN]))
+    market = svg.Line("market", growth / growth[0] - 1.0)
+    lines = [
+        svg.Line(name, mean(gate), css=f"c{k + 1}", dash="" if k == 0 else "4 3")
+        for k, (name, gate) in enumerate((n, g) for n, g in gates.items() if n in (OWN, "volatility"))
+    ]
+    upper = svg.LineChart("Market", "The equally weighted market.", times, [market], spans=shut, percent=True, log=True)
+    lower = svg.LineChart("Exposure", "Mean exposure by gate.", times, lines, floor=0.0, ceiling=1.0, percent=True)
+    return svg.line_chart(upper) + svg.line_chart(lower)
+
+
+def _equity_chart(opened: OpenFlow, book: _Book, gates: Mapping[str, FloatArray], part: slice) -> str:
+    tape, year = book.target.tape.rows(part), opened.panel.bars_per_year
+    lines = []
+    for k, (name, gate) in enumerate({"ungated": None, **gates}.items()):
+        inside = None if gate is None else gate[part]
+        net = trade(book.targets[part], tape, book.target.spec, inside, bars_per_year=year).net[:-2]
+        lines.append(svg.Line(name, metrics.wealth(net) - 1.0, css=f"c{k % 6 + 1}", dash="" if k < 2 else "4 3"))
+    chart = svg.LineChart("Equity", f"{book.name}, net.", opened.panel.times[part][:-2], lines, percent=True, log=True)
+    return svg.line_chart(chart)
