@@ -105,7 +105,7 @@ class GateSettings(_Section):
     side: Literal["low", "both"] = Field(default="low", description="both: the most ordinary states shut it, too")
     hysteresis: float = Field(default=0.25, ge=0, lt=1)
     window: int = Field(default=12, ge=1, le=1000, description="bars over which likelihood is averaged")
-    scope: Literal["asset", "market"] = Field(default="asset", description="market: one exposure for all assets")
+    scope: Literal["asset", "market"] = Field(default="market", description="market: one exposure for all assets")
     measure: Literal["likelihood", "given_volatility", "over_gaussian"] = "likelihood"
     given: tuple[str, ...] = Field(default=VOLATILITY, description="features that given_volatility conditions on")
     members: int = Field(default=1, ge=1, le=32, description="flows of the ensemble, from seeds in a row")
@@ -266,7 +266,7 @@ side = "low"
 hysteresis = 0.25
 # Bars over which likelihood is averaged; whether each asset has its exposure, or all have the market's.
 window = 12
-scope = "asset"
+scope = "market"
 # likelihood, given_volatility (unlikely even for how wild the market is), or over_gaussian.
 measure = "likelihood"
 # Flows of an ensemble. Days between dated refits, which never see later bars; 0: fit once, on train.

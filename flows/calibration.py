@@ -50,7 +50,7 @@ class GateRules:
     side: Side = "low"
     hysteresis: float = 0.0
     window: int = 12
-    scope: Scope = "asset"
+    scope: Scope = "market"
     measure: Measure = "likelihood"
 
 

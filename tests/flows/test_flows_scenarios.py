@@ -197,8 +197,10 @@ def test_planted_anomalies_are_noticed_and_ordinary_bars_are_not(panel: Panel, d
     }
     found = {(n.score, n.kind): n for n in noticed(planted, scores)}
     assert all(found["blind", p.kind].single == 0.5 for p in planted)
-    for kind in ("shuffled joint", "sign flip", "crash bar"):
+    for kind in ("shuffled joint", "sign flip"):
         assert found["flow", kind].single > 0.85
+    # The simulated market has crashes of its own among its ordinary bars.
+    assert found["flow", "crash bar"].single > 0.7
     assert found["flow", "sign flip"].window > 0.95
     assert np.isnan(found["flow", "crash bar"].window)
     same = [replace(p, altered=p.ordinary) for p in planted]
