@@ -15,8 +15,9 @@ import numpy as np
 from market.errors import InputError
 from market.panel import FloatArray
 
-# A feature of which the others explain all but this share is a copy of them.
-_UNEXPLAINED = 1e-4
+# A feature of which the others explain all but this share is a copy of them. Those of the usual ones that are closest
+# to one have ten times as much.
+_UNEXPLAINED = 5e-3
 # A value that this share of states has is an atom.
 ATOM = 0.005
 _ROWS = 50_000
@@ -89,17 +90,37 @@ def inspect_features(features: FloatArray, names: Sequence[str]) -> Inspection:
 
 
 def _copied(rows: FloatArray, others: list[int], place: int) -> str | None:
-    """Return why a column adds nothing to those before it, or None."""
-    if not others or len(rows) < 10 * (len(others) + 1):
+    """Return why a column adds nothing to those before it, or None.
+
+    It, or its logarithm, is regressed on the others, their sizes, squares and logarithms: a ratio of two volatilities,
+    a compounded sum of returns, and a shadow that is what body and other shadow leave over are copies as well.
+    """
+    columns = 1 + sum(len(_forms(rows[:, k])) for k in others)
+    if not others or len(rows) < 10 * columns:
         return None
-    target = rows[:, place] - rows[:, place].mean()
-    basis = rows[:, others] - rows[:, others].mean(axis=0)
-    basis = basis / basis.std(axis=0)
-    left = target - basis @ np.linalg.lstsq(basis, target, rcond=None)[0]
-    unexplained = float(left @ left) / float(target @ target)
+    basis = np.stack([form for k in others for form in _forms(rows[:, k])], axis=1)
+    basis = basis - basis.mean(axis=0)
+    deviation = basis.std(axis=0)
+    basis = basis[:, deviation > 0] / deviation[deviation > 0]
+    targets = np.stack([rows[:, place], _logarithm(rows[:, place])], axis=1)
+    targets = targets - targets.mean(axis=0)
+    left = targets - basis @ np.linalg.lstsq(basis, targets, rcond=None)[0]
+    with np.errstate(invalid="ignore"):
+        unexplained = float(np.nanmin((left**2).sum(axis=0) / (targets**2).sum(axis=0)))
     if unexplained >= _UNEXPLAINED:
         return None
-    return f"the features before it explain {1 - unexplained:.4%} of it"
+    return f"the features before it explain {1 - unexplained:.2%} of it"
+
+
+def _forms(x: FloatArray) -> tuple[FloatArray, ...]:
+    return (x, np.abs(x), x**2, _logarithm(x))
+
+
+def _logarithm(x: FloatArray) -> FloatArray:
+    """Return log |x|, no smaller than that of a thousandth of its median."""
+    size = np.abs(x)
+    floor = max(1e-3 * float(np.median(size)), np.finfo(np.float64).tiny)
+    return np.log(np.maximum(size, floor))
 
 
 def _atom(values: FloatArray, name: str) -> Atom | None:

@@ -146,10 +146,33 @@ def test_copies_constants_and_atoms_are_found_on_train() -> None:
     ):
         assert words in said
     # Close is not a copy.
-    x[:, 2] += 0.1 * rng.normal(size=3000)
+    x[:, 2] += 0.3 * rng.normal(size=3000)
     assert 2 in inspect_features(x, tuple("abcdef")).kept
     with pytest.raises(InputError, match="fewer than two"):
         inspect_features(x[:, [3, 5]], ("constant", "unknown"))
+
+
+def test_copies_in_other_forms_are_found() -> None:
+    rng = np.random.default_rng(4)
+    moves = 0.01 * rng.standard_t(5, size=(20_000, 10))
+    total, compounded = moves.sum(axis=1), np.prod(1 + moves, axis=1) - 1
+    body, upper = rng.uniform(-1, 1, 20_000), rng.random(20_000)
+    upper *= 1 - np.abs(body)
+    one, two = np.exp(rng.normal(size=(2, 20_000)))
+    features = {
+        "return": total,
+        "momentum": compounded,
+        "body": body,
+        "upper": upper,
+        "lower": 1 - np.abs(body) - upper,
+        "volatility": one,
+        "longer": two,
+        "ratio": one / two,
+        "own": rng.normal(size=20_000) + 0.5 * total / total.std(),
+    }
+    names = list(features)
+    found = inspect_features(np.stack(list(features.values()), axis=1), names)
+    assert [names[k] for k in found.kept] == ["return", "body", "upper", "volatility", "longer", "own"]
 
 
 def test_a_copy_makes_a_likelihood_without_bound_and_a_treated_one_has_one() -> None:

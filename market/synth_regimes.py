@@ -1,10 +1,10 @@
-"""A market with planted regimes, which tests and benchmarks find again."""
+"""A simulated market with planted regimes: what finds regimes can be held against the truth."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flows.regimes import Labels
 from market.panel import Panel
 
 # Drift and deviation of the market a bar, volume, and bars of a stay: calm up, calm down, wild, crash.
@@ -16,8 +16,11 @@ REGIMES = {
 }
 
 
-def planted_market(bars: int = 6000, assets: int = 12, seed: int = 0) -> tuple[Panel, Labels]:
-    """Return hourly bars whose drift, volatility and volume follow a Markov chain, and the chain (T,)."""
+def planted_market(bars: int = 6000, assets: int = 12, seed: int = 0) -> tuple[Panel, NDArray[np.int64]]:
+    """Return hourly bars whose drift, volatility and volume follow a Markov chain, and the chain (T,).
+
+    Numbers of the chain are places in `REGIMES`; the same seed gives the same market.
+    """
     rng = np.random.default_rng(seed)
     settings = np.array(list(REGIMES.values()))
     chain = np.empty(bars, dtype=np.int64)
