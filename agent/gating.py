@@ -33,7 +33,14 @@ def plan_of(settings: Settings, panel: Panel) -> GatePlan:
     return GatePlan(
         GateRules(**{name: getattr(gate, name) for name in names}),
         FlowConfig(kind=gate.model, base=gate.base, steps=gate.steps, hidden=gate.hidden, seed=seed),
-        TrainConfig(epochs=gate.epochs, max_rows=gate.max_rows, seed=seed),
+        TrainConfig(
+            epochs=gate.epochs,
+            max_rows=gate.max_rows,
+            ema=gate.ema,
+            threads=gate.threads,
+            device=gate.device,
+            seed=seed,
+        ),
         gate.asked(),
         gate.given,
         gate.members,

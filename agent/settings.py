@@ -117,6 +117,9 @@ class GateSettings(_Section):
     features: tuple[str, ...] = Field(default=(), description="expressions; none: the 16 of a market state")
     epochs: int = Field(default=30, ge=1, le=10_000)
     max_rows: int = Field(default=40_000, ge=500)
+    ema: float = Field(default=0.0, ge=0, lt=1, description="decay of an average of the weights; 0: none")
+    threads: int = Field(default=1, ge=1, le=256, description="of torch; two lose manifold on a busy machine")
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
 
     def asked(self) -> tuple[Feature, ...]:
         """Return what a state is to be made of."""
@@ -279,6 +282,9 @@ hidden = 48
 # features = ["ts_returns(close, 24)", "log(ts_std(returns, 24))"]   # what a state is made of; unset: 16 usual ones
 epochs = 30
 max_rows = 40000
+# Threads of torch: two gain a fifth on a quiet machine and lose manifold on a busy one. device: cpu, cuda, auto.
+threads = 1
+device = "cpu"
 
 [loop]
 rounds = 4

@@ -39,6 +39,8 @@ def flow() -> None:
 @click.option("--model", type=click.Choice(["glow", "realnvp", "nsf"]), help="Instead of [gate] model.")
 @click.option("--members", type=click.IntRange(1, 32), help="Flows of the ensemble, instead of [gate] members.")
 @click.option("--refit-days", type=click.FloatRange(min=0), help="Between dated refits, instead of [gate] refit_days.")
+@click.option("--threads", type=click.IntRange(1, 256), help="Of torch, instead of [gate] threads.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), help="Instead of [gate] device.")
 @click.pass_context
 def fit(
     ctx: click.Context,
@@ -47,6 +49,8 @@ def fit(
     model: str | None,
     members: int | None,
     refit_days: float | None,
+    threads: int | None,
+    device: str | None,
 ) -> None:
     """Fit the flow on train, calibrate its gate on validation, and store both.
 
@@ -57,7 +61,7 @@ def fit(
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
-    asked = {"model": model, "members": members, "refit_days": refit_days}
+    asked = {"model": model, "members": members, "refit_days": refit_days, "threads": threads, "device": device}
     with progress_bar() as bar:
         task = bar.add_task("market states", total=None)
 
@@ -224,7 +228,7 @@ def scenarios(
 @data_option
 @json_option
 @click.option("--asset", "assets", multiple=True, help="A position in it; may be repeated (default: the most traded).")
-@click.option("--neighbours", default=500, show_default=True, type=click.IntRange(100, 100_000), help="Nearest dates.")
+@click.option("--neighbours", default=1500, show_default=True, type=click.IntRange(100, 100_000), help="Nearest dates.")
 @click.pass_context
 def risk(
     ctx: click.Context,

@@ -101,7 +101,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
         f"return by a correlation of {told.direction.correlation:.4f}.",
         grids=[grid("Now", columns, drawn, left=2, note=note)],
         charts=[],
-        sentences=[f"the market's regime is {regime}" if regime else _NO_REGIMES, *opened.remarks()],
+        sentences=[f"the market's regime is {regime}" if regime else _NO_REGIMES, *opened.warnings()],
         document={
             "data": opened.study.dataset,
             "time": at,

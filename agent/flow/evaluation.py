@@ -36,9 +36,7 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
     calibration = _calibration(opened, week)
     return Findings(
         title=f"Flow of {opened.name}",
-        lead=f"{opened.density.flow.config.kind} of {len(opened.density.members)} member(s) on "
-        f"{len(opened.density.features)} features; {opened.gate.rules.percentile:g} % of calibration states shut the "
-        f"gate, by {opened.gate.rules.measure.replace('_', ' ')} of each {opened.gate.rules.scope}.",
+        lead=_lead(opened),
         grids=[
             _likelihood_grid(densities, len(opened.density.features)),
             _calibration_grid(calibration),
@@ -46,7 +44,7 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
             _time_grid(opened, over_time),
         ],
         charts=[("Likelihood and price", _likelihood_chart(opened, likelihood, exposures), _CAPTION)],
-        sentences=[*([drift] if drift else []), *_library_note(), *opened.remarks()],
+        sentences=[*([drift] if drift else []), *_library_note(), *opened.density.notes, *opened.warnings()],
         document={
             "data": opened.study.dataset,
             "gate": opened.gate.summary(),
@@ -57,6 +55,16 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
             "drift": drift,
         },
         simulated=opened.panel.simulated,
+    )
+
+
+def _lead(opened: OpenFlow) -> str:
+    density, rules = opened.density, opened.gate.rules
+    members = "one flow" if len(density.members) == 1 else f"{len(density.members)} flows"
+    judged = rules.measure.replace("_", " ") + (" of the whole market" if rules.scope == "market" else " of each asset")
+    return (
+        f"{members} ({density.flow.config.kind}) on {len(density.features)} features; {rules.percentile:g} % of "
+        f"calibration states shut the gate, by the {judged}, averaged over {rules.window} bars."
     )
 
 

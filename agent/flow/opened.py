@@ -74,11 +74,10 @@ class OpenFlow:
             return known
         return known[np.sort(self.rng(number).choice(len(known), limit, replace=False))]
 
-    def remarks(self) -> tuple[str, ...]:
-        """Say what was found among the features, and which assets the flow has never seen."""
+    def warnings(self) -> tuple[str, ...]:
+        """Say which assets the flow has never seen."""
         unseen = self.density.unseen(self.whole)
-        told = (f"never seen in training, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
-        return (*self.density.notes, *told)
+        return (f"never seen in training, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
 
 
 def open_flow(workspace: Workspace, data_name: str | None) -> OpenFlow:

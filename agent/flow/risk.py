@@ -22,7 +22,7 @@ from market.errors import InputError, Rejection
 from market.panel import FloatArray
 
 LEVELS = (0.05, 0.01)
-NEIGHBOURS = 500
+NEIGHBOURS = 1500
 TEMPERATURES = (1.0, 1.25, 1.5, 2.0)
 _DRAWS = 5000
 # Held-out bars that are tested, at most, evenly spread.
@@ -33,14 +33,19 @@ Tick = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class _World:
-    """What all books share: market latents (T, D), next-bar returns (T, N), volatility (T, N), and the past."""
+    """What all books share: market latents (T, D), returns and volatility (T, N), each asset's typical one (N,)."""
 
     market: FloatArray
     returns: FloatArray
     volatility: FloatArray
     typical: FloatArray
-    past: PastDates
-    plain: PastDates
+    length: int
+
+    def before(self, row: int, *, scaled: bool) -> PastDates:
+        """Return the dates before a row, as many as train has bars: what a forecast made there may draw on."""
+        rows = slice(max(0, row - self.length), row)
+        flat = np.broadcast_to(self.typical, self.returns.shape)
+        return past_dates(self.market[rows], self.returns[rows], (self.volatility if scaled else flat)[rows])
 
 
 def measure_risk(
@@ -98,15 +103,7 @@ def _world(opened: OpenFlow) -> _World:
     with np.errstate(all="ignore"):
         deviations = np.array([np.nanstd(c) if np.isfinite(c).sum() > 20 else np.nan for c in returns[train].T])
     typical = np.where(np.isfinite(deviations), deviations, np.nanmedian(deviations))
-    flat = np.broadcast_to(typical, returns.shape)
-    return _World(
-        market,
-        returns,
-        volatility,
-        typical,
-        past_dates(market[train], returns[train], volatility[train]),
-        past_dates(market[train], returns[train], flat[train]),
-    )
+    return _World(_known(market), returns, volatility, typical, train.stop - train.start)
 
 
 def _books(opened: OpenFlow, world: _World, expressions: Sequence[str], assets: Sequence[str]) -> dict[str, FloatArray]:
@@ -143,20 +140,30 @@ def _scenarios(
     opened: OpenFlow, world: _World, weights: FloatArray, rows: np.ndarray[Any, Any], neighbours: int
 ) -> dict[str, FloatArray]:
     """Return scenarios (Q, S) of a book at some bars by each method; the flow's own draws for single assets alone."""
-    held, volatility = weights[rows], world.volatility[rows]
-    market = _known(world.market)[rows]
-    flat = np.broadcast_to(world.typical, held.shape)
-    found = {
-        NEAREST: portfolio_scenarios(world.past, market, held, volatility, neighbours),
-        SCALED: portfolio_scenarios(world.past, market, held, volatility, None),
-        PAST: portfolio_scenarios(world.plain, market, held, flat, None),
-    }
+    held = weights[rows]
+    flat = np.broadcast_to(world.typical, world.volatility.shape)
+    parts: dict[str, list[FloatArray]] = {NEAREST: [], SCALED: [], PAST: []}
+    # The past is looked up anew for each month of forecasts.
+    month = max(1, round(opened.panel.bars_per_year / 12))
+    for chunk in np.split(rows, np.flatnonzero(np.diff((rows - rows[0]) // month)) + 1):
+        market, load, wild = world.market[chunk], weights[chunk], world.volatility[chunk]
+        scaled, plain = world.before(int(chunk[0]), scaled=True), world.before(int(chunk[0]), scaled=False)
+        parts[NEAREST].append(portfolio_scenarios(scaled, market, load, wild, neighbours))
+        parts[SCALED].append(portfolio_scenarios(scaled, market, load, wild, None))
+        parts[PAST].append(portfolio_scenarios(plain, market, load, flat[chunk], None))
+    found = {method: _stacked(each) for method, each in parts.items()}
     single = (held != 0).sum(axis=1).max() == 1
     if single and "return_1" in opened.density.names:
         column = opened.density.names.index("return_1")
         draws = draw_states(opened.density, _DRAWS, opened.study.seed).states[:, column]
         found[FLOW] = held.sum(axis=1)[:, None] * draws[None, :]
     return found
+
+
+def _stacked(parts: Sequence[FloatArray]) -> FloatArray:
+    """Return scenarios of all chunks, as many of each as the chunk with the fewest has."""
+    fewest = min(part.shape[1] for part in parts)
+    return np.concatenate([part[:, -fewest:] for part in parts])
 
 
 def _known(market: FloatArray) -> FloatArray:
@@ -188,7 +195,7 @@ def _stress(opened: OpenFlow, world: _World, books: Mapping[str, FloatArray], ne
         return []
     column, train = opened.density.names.index("return_1"), opened.trained_rows
     row = opened.held_rows.stop - 1
-    market = _known(world.market)
+    market = world.market
     dates = np.arange(train.start, train.stop - 1)
     library = Library(market[dates])
     near = dates[library.nearest(market[row : row + 1], neighbours)[0]]

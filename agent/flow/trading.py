@@ -78,22 +78,28 @@ def trade_gates(
             )
             found.append({"book": book.name, "gate": name, **asdict(value)})
     weeks = _worst_weeks(opened, gates, part)
+    performance = [row for book in books for row in _performance(book, gates[OWN], part, opened.panel.bars_per_year)]
     times = opened.panel.times[part]
     dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
     return Findings(
         title=f"What the gate of {opened.name} is worth",
         lead=f"{str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. {_verdict(found)}",
-        grids=[_value_grid(found, shifts), _weeks_grid(weeks, list(gates))],
+        grids=[
+            _value_grid(found, shifts),
+            _performance_grid(performance),
+            _weeks_grid(weeks, list(gates)),
+        ],
         charts=[
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
             ("Equity", _equity_chart(opened, books[0], gates, part), f"Net, {books[0].name}, under each gate."),
         ],
-        sentences=opened.remarks(),
+        sentences=opened.warnings(),
         document={
             "data": opened.study.dataset,
             "from": str(times[0]),
             "to": str(times[-1]),
             "values": found,
+            "performance": performance,
             "weeks": weeks,
         },
         simulated=opened.panel.simulated,
@@ -117,12 +123,12 @@ def _gates(opened: OpenFlow, *, given: bool) -> dict[str, FloatArray]:
     """Return exposures (T, N) of the gate, of variants by the same densities, and of trailing volatility."""
     rules = opened.gate.rules
     other: Literal["asset", "market"] = "market" if rules.scope == "asset" else "asset"
-    variants = {f"flow, by {other}": replace(rules, scope=other)}
-    variants["flow, both sides"] = replace(rules, side="both")
+    variants = {f"by {other}": replace(rules, scope=other)}
+    variants["both sides"] = replace(rules, side="both")
     if rules.measure != "over_gaussian":
-        variants["flow over Gaussian"] = rules
+        variants["over Gaussian"] = rules
     if given and rules.measure != "given_volatility":
-        variants["flow given volatility"] = rules
+        variants["given volatility"] = rules
     variants["volatility"] = rules
     assert opened.study.exposures is not None
     twins = twin_exposures(opened.gate, opened.panel, _scores(opened, list(variants)), variants)
@@ -140,12 +146,12 @@ def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice]
         train = known_rows(states[rows_of(panel, fit.trained)])
         found = dict.fromkeys(names, likelihood)
         found["volatility"] = np.where(np.isfinite(likelihood), calm[rows], np.nan)
-        found["flow over Gaussian"] = plain - fit_gaussian(train).log_prob(inside)
-        if "flow given volatility" in names:
+        found["over Gaussian"] = plain - fit_gaussian(train).log_prob(inside)
+        if "given volatility" in names:
             held = known_rows(states[rows_of(panel, fit.calibrated)])
             settings = opened.workspace.settings.gate
             reference = fit_reference("given_volatility", fit.density, train, held, settings.given)
-            found["flow given volatility"] = measured(fit.density, reference, inside)
+            found["given volatility"] = measured(fit.density, reference, inside)
         return found
 
     return scores
@@ -165,9 +171,7 @@ def _books(opened: OpenFlow, expressions: Sequence[str]) -> list[_Book]:
     count = np.maximum(panel.universe.sum(axis=1, keepdims=True), 1)
     directional = replace(target, spec=replace(study.spec, weighting="timeseries"))
     held = _Book("the market", np.where(panel.universe, 1.0, 0.0) / count, directional)
-    own = [
-        _Book(f"latent direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS
-    ]
+    own = [_Book(f"direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS]
     bars = int(0.9 * study.max_lookback)
     named = {text: text for text in expressions} or {name: text.format(bars=bars) for name, text in BOOKS.items()}
     return [held, *own, *(_factor_book(name, text, opened) for name, text in named.items())]
@@ -209,6 +213,38 @@ def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
         "persistence. Timing: gated less shifted; p: shifts that do as well. Turnover: gated over ungated."
     )
     return grid("Value", [*columns, "exposure", "turnover"], rows, left=2, note=note)
+
+
+def _performance(book: _Book, gate: FloatArray, part: slice, year: float) -> list[dict[str, Any]]:
+    """Return a book's figures over the span, without a gate and with it; ratios a year, returns of the whole span."""
+    tape = book.target.tape.rows(part)
+    rows = []
+    for name, inside in (("none", None), (OWN, gate[part])):
+        made = trade(book.targets[part], tape, book.target.spec, inside, bars_per_year=year)
+        net, gross = made.net[:-2], made.gross[:-2]
+        rows.append(
+            {
+                "book": book.name,
+                "gate": name,
+                "total_return": float(metrics.wealth(net)[-1] - 1.0),
+                "sharpe_gross": metrics.sharpe(gross, year),
+                "sharpe": metrics.sharpe(net, year),
+                "sortino": metrics.sortino(net, year),
+                "calmar": metrics.calmar(net, year),
+                "max_drawdown": metrics.max_drawdown(net),
+                "hit_rate": metrics.hit_rate(net),
+                "profit_factor": metrics.profit_factor(net),
+            }
+        )
+    return rows
+
+
+def _performance_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
+    keys = ["total_return", "sharpe_gross", "sharpe", "sortino", "calmar", "max_drawdown", "hit_rate", "profit_factor"]
+    shares = {"total_return", "max_drawdown", "hit_rate"}
+    drawn = [[r["book"], r["gate"], *(number(r[k], "percent" if k in shares else "plain") for k in keys)] for r in rows]
+    columns = ["book", "gate", "return", "Sharpe gross", "Sharpe net", "Sortino", "Calmar", "drawdown", "bars won"]
+    return grid("Performance, net of costs", [*columns, "profit factor"], drawn, left=2)
 
 
 def _worst_weeks(opened: OpenFlow, gates: Mapping[str, FloatArray], part: slice) -> list[dict[str, Any]]:
