@@ -28,7 +28,7 @@ from rich.table import Table
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from flows.gate import state_likelihood
+from flows.density import state_likelihood
 from flows.model import FlowConfig, MarketFlow
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows, prepared
 from flows.train import TrainConfig, device_of, log_likelihood, subsample, torch_threads, train
@@ -259,7 +259,7 @@ def whole_panel(model: MarketFlow, bars: int) -> float:
     states = np.random.default_rng(0).normal(size=(bars, 50, model.dim))
     with torch_threads(2):
         started = time.perf_counter()
-        state_likelihood(model, states)
+        state_likelihood((model,), states)
         return time.perf_counter() - started
 
 

@@ -32,7 +32,11 @@ class Standardiser:
 
     def apply(self, features: FloatArray) -> FloatArray:
         """Standardise and clip (..., D)."""
-        return np.clip((features - self.mean) / self.std, -self.clip, self.clip)
+        # In place: on a large panel each copy is 100 MB.
+        out = features - self.mean
+        out /= self.std
+        np.clip(out, -self.clip, self.clip, out=out)
+        return out
 
 
 def build_features(panel: Panel, features: Sequence[Feature] = STATE_FEATURES) -> FloatArray:
@@ -84,10 +88,13 @@ def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[
     names = np.array([_hash_text(asset) for asset in assets], dtype=np.uint64)
     stamps = times.astype("datetime64[ns]").astype("int64").astype(np.uint64)
     layers = np.arange(1, states.shape[-1] + 1, dtype=np.uint64)
+    out = states.copy()
     with np.errstate(over="ignore"):
-        mixed = _mix(_mix(stamps[:, None, None]) ^ _mix(names[None, :, None]) ^ _mix(layers * np.uint64(0x9E37)))
-    uniform = (mixed >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-    return states + DEQUANTISE * (uniform - 0.5)
+        cells, salts = _mix(stamps)[:, None] ^ _mix(names), _mix(layers * np.uint64(0x9E37))
+        for layer, salt in enumerate(salts):
+            uniform = (_mix(cells ^ salt) >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+            out[..., layer] += DEQUANTISE * (uniform - 0.5)
+    return out
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

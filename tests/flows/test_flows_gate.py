@@ -208,6 +208,14 @@ def test_a_gate_says_what_it_left_out_and_knows_its_features_again(tmp_path: Pat
     np.testing.assert_array_equal(again.exposures(market[0]), gate.exposures(market[0]))
 
 
+def test_a_coin_that_was_never_seen_is_judged_and_named(market: tuple[Panel, Split], gate: RegimeGate) -> None:
+    stranger = dataclasses.replace(market[0], assets=("NEW", *market[0].assets[1:]))
+    assert gate.density.unseen(stranger) == ("NEW",)
+    assert gate.density.unseen(market[0]) == ()
+    likelihood = gate.density.likelihood(gate.density.states(stranger)[500:700])
+    assert np.isfinite(likelihood).all()
+
+
 def test_a_feature_that_cannot_be_read_is_named(market: tuple[Panel, Split]) -> None:
     with pytest.raises(InputError, match="the feature odd"):
         build_features(market[0], (Feature("odd", "ts_meen(close, 5)"),))
