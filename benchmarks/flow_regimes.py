@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from sklearn.mixture import GaussianMixture
 
-from flows.bases import MixtureBase
-from flows.density import fit_density, map_states
+from flows.density import fit_density
+from flows.mixture import mixture_labels
 from flows.model import FlowConfig
 from flows.regimes import Labels, adjusted_rand, cluster, fit_hmm, fit_projection, from_labels, market_states
-from flows.state import known_rows
-from flows.train import TrainConfig, train
+from flows.train import TrainConfig
 from market.synth_regimes import planted_market
 
 WINDOW, COUNT = 12, 4
@@ -56,31 +54,13 @@ def scores(seed: int, bars: int, epochs: int) -> dict[str, float]:
         "latents, averaged over assets and bars",
         cluster(fit_projection(latents[fit_rows]).apply(latents[fit_rows]), COUNT, rng),
     )
-    add("flow with a mixture base", _mixture(states, fit_rows, held, config, shape))
+    add("flow with a mixture base", mixture_labels(states[fit_rows], COUNT, WINDOW, config, shape))
     hmm = fit_hmm(features[fit_rows], COUNT, projection, seed)
     found["hidden Markov model"] = float("nan") if hmm is None else adjusted_rand(hmm.labels(features)[held], truth)
     known = np.isfinite(features).all(axis=1)
     gmm = GaussianMixture(COUNT, random_state=seed, n_init=3).fit(projection.apply(features[fit_rows][known[fit_rows]]))
     found["Gaussian mixture of scikit-learn"] = adjusted_rand(gmm.predict(projection.apply(features[held])), truth)
     return found
-
-
-def _mixture(
-    states: np.ndarray,
-    fit_rows: slice,
-    held: slice,
-    config: TrainConfig,
-    shape: FlowConfig,
-) -> Labels:
-    known = known_rows(states[fit_rows])
-    flow = replace(shape, base="mixture", components=COUNT)
-    model = train(known, known_rows(states[held]), replace(config, noise=0.0), flow).model.eval()
-    base = model.base
-    assert isinstance(base, MixtureBase)
-    shares = market_states(map_states(states[fit_rows], lambda rows: base.posterior(model.encode(rows)[0])), WINDOW)
-    labels = np.where(np.isfinite(shares).all(axis=1), np.nan_to_num(shares).argmax(axis=1), -1)
-    seen = np.unique(labels[labels >= 0])
-    return np.where(labels >= 0, np.searchsorted(seen, labels), -1)
 
 
 def main() -> None:

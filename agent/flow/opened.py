@@ -8,13 +8,14 @@ from functools import cached_property
 import numpy as np
 
 from agent.gating import gate_path
-from agent.study import Study, open_study
+from agent.study import Study, backtest_expression, open_study, read_expression
 from agent.workspace import Workspace
+from factors.engine import evaluate_all
 from flows.checkpoint import load_gate
 from flows.density import StateDensity
 from flows.gate import RegimeGate, rows_of
 from flows.state import known_rows
-from market.errors import InputError
+from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
 
 
@@ -78,6 +79,20 @@ class OpenFlow:
         """Say which assets the flow has never seen."""
         unseen = self.density.unseen(self.whole)
         return (f"never seen in training, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
+
+    def factor_weights(self, text: str) -> FloatArray:
+        """Return (T, N) target weights of a factor; one that cannot be read or scored is an `InputError`."""
+        expression = read_expression(text, self.study)
+        made = expression if isinstance(expression, Rejection) else backtest_expression(expression, self.study)
+        if isinstance(made, Rejection):
+            raise InputError(f"{text}: {made.one_line()}")
+        return self.study.target.weights(np.where(self.panel.universe, made[0].values, np.nan))
+
+    def values_of(self, text: str) -> FloatArray:
+        """Return (T, N) values of an expression of our own."""
+        expression = read_expression(text, self.study)
+        assert not isinstance(expression, Rejection)
+        return evaluate_all([expression], self.panel)[0].values
 
 
 def open_flow(workspace: Workspace, data_name: str | None) -> OpenFlow:

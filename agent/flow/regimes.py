@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +17,7 @@ from agent.gating import gate_path
 from agent.review import svg
 from agent.review.axes import number
 from backtest.regimes import market_return
-from flows.bases import MixtureBase
-from flows.density import map_states
+from flows.mixture import mixture_labels
 from flows.regime_store import load_regimes, regimes_path, store_regimes
 from flows.regimes import (
     Labels,
@@ -37,8 +36,7 @@ from flows.regimes import (
     name_regimes,
     reordered,
 )
-from flows.state import known_rows
-from flows.train import TrainConfig, train
+from flows.train import TrainConfig
 from market.panel import BoolArray, FloatArray
 
 COUNTS = (2, 3, 4, 5)
@@ -127,28 +125,10 @@ def _fit(sources: _Sources, method: Method, count: int, rows: slice) -> RegimeMo
         latents = sources.latents[rows]
         labels = cluster(fit_projection(latents).apply(latents), count, rng)
     else:
-        labels = _mixture_labels(sources, count, rows)
+        shape = replace(sources.opened.density.flow.config, steps=(6,), hidden=32, seed=sources.seed)
+        config = replace(_MIXTURE, seed=sources.seed)
+        labels = mixture_labels(sources.states[rows], count, sources.window, config, shape)
     return from_labels(method, features, labels, sources.projection)
-
-
-def _mixture_labels(sources: _Sources, count: int, rows: slice) -> Labels:
-    """Train a flow with a mixture base on the assets' states; a bar has the component that its assets favour."""
-    states = sources.states[rows]
-    known = known_rows(states)
-    cut = int(0.9 * len(known))
-    shape = replace(
-        sources.opened.density.flow.config, base="mixture", components=count, steps=(6,), hidden=32, seed=sources.seed
-    )
-    # Prepared states have their noise already.
-    config = replace(_MIXTURE, seed=sources.seed, noise=0.0, batch=min(1024, max(64, cut // 8)))
-    model = train(known[:cut], known[cut:], config, shape).model.eval()
-    base = cast(MixtureBase, model.base)
-    shares = map_states(states, lambda part: base.posterior(model.encode(part)[0]))
-    mean = market_states(shares, sources.window)
-    labels: Labels = np.where(np.isfinite(mean).all(axis=1), np.nan_to_num(mean).argmax(axis=1), -1)
-    # A component that no bar favours is none.
-    seen = np.unique(labels[labels >= 0])
-    return np.where(labels >= 0, np.searchsorted(seen, labels), -1)
 
 
 def _names(opened: OpenFlow, labels: Labels, count: int) -> tuple[str, ...]:

@@ -12,13 +12,11 @@ from agent.flow.findings import Findings, Grid, grid
 from agent.flow.opened import OpenFlow
 from agent.review import svg
 from agent.review.axes import number
-from agent.study import backtest_expression, read_expression
 from backtest.risk import check_risk, tail_risk
-from factors.engine import evaluate_all
 from flows.portfolio import PastDates, past_dates, portfolio_scenarios
 from flows.regimes import market_states
 from flows.scenarios import Library, draw_states
-from market.errors import InputError, Rejection
+from market.errors import InputError
 from market.panel import FloatArray
 
 LEVELS = (0.05, 0.01)
@@ -95,9 +93,7 @@ def _world(opened: OpenFlow) -> _World:
     close = panel["close"]
     with np.errstate(all="ignore"):
         returns = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
-    expression = read_expression("ts_std(returns, 20)", opened.study)
-    assert not isinstance(expression, Rejection)
-    volatility = evaluate_all([expression], panel)[0].values
+    volatility = opened.values_of("ts_std(returns, 20)")
     volatility = np.where(volatility > 0, volatility, np.nan)
     market = market_states(opened.density.latents(opened.states), 1)
     with np.errstate(all="ignore"):
@@ -118,12 +114,7 @@ def _books(opened: OpenFlow, world: _World, expressions: Sequence[str], assets: 
         only[:, panel.assets.index(asset)] = 1.0
         books[asset] = only * np.isfinite(world.volatility)
     for text in expressions:
-        expression = read_expression(text, opened.study)
-        made = expression if isinstance(expression, Rejection) else backtest_expression(expression, opened.study)
-        if isinstance(made, Rejection):
-            raise InputError(f"{text}: {made.one_line()}")
-        inside = np.where(panel.universe, made[0].values, np.nan)
-        books[text] = opened.study.target.weights(inside)
+        books[text] = opened.factor_weights(text)
     return books
 
 

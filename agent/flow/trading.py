@@ -15,18 +15,15 @@ from agent.flow.opened import OpenFlow
 from agent.review import svg
 from agent.review.axes import number
 from agent.review.charts import shut_spans
-from agent.study import backtest_expression, read_expression
 from backtest import metrics
 from backtest.engine import trade
 from backtest.gate_value import gate_value
 from backtest.regimes import market_return
 from backtest.target import Target
-from factors.engine import evaluate_all
 from flows.direction import KINDS
 from flows.gate import GateFit, rows_of, twin_exposures
 from flows.reference import fit_gaussian, fit_reference, measured
 from flows.state import known_rows
-from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray
 
 # What anyone might trade, over as many bars as a factor may look back: the gate is judged on more than one book.
@@ -136,7 +133,7 @@ def _gates(opened: OpenFlow, *, given: bool) -> dict[str, FloatArray]:
 
 
 def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice], dict[str, FloatArray]]:
-    panel, calm = opened.panel, -_trailing_volatility(opened)
+    panel, calm = opened.panel, -opened.values_of("log(ts_std(returns, 20))")
 
     def scores(fit: GateFit, rows: slice) -> dict[str, FloatArray]:
         states = fit.density.states(panel.rows(0, rows.stop))
@@ -157,13 +154,6 @@ def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice]
     return scores
 
 
-def _trailing_volatility(opened: OpenFlow) -> FloatArray:
-    expression = read_expression("log(ts_std(returns, 20))", opened.study)
-    assert not isinstance(expression, Rejection)
-    values: FloatArray = evaluate_all([expression], opened.panel)[0].values
-    return values
-
-
 def _books(opened: OpenFlow, expressions: Sequence[str]) -> list[_Book]:
     """Return the market, well-known factors, the flow's own direction, and what the user asked for."""
     study = opened.study
@@ -174,17 +164,7 @@ def _books(opened: OpenFlow, expressions: Sequence[str]) -> list[_Book]:
     own = [_Book(f"direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS]
     bars = int(0.9 * study.max_lookback)
     named = {text: text for text in expressions} or {name: text.format(bars=bars) for name, text in BOOKS.items()}
-    return [held, *own, *(_factor_book(name, text, opened) for name, text in named.items())]
-
-
-def _factor_book(name: str, text: str, opened: OpenFlow) -> _Book:
-    expression = read_expression(text, opened.study)
-    made = expression if isinstance(expression, Rejection) else backtest_expression(expression, opened.study)
-    if isinstance(made, Rejection):
-        raise InputError(f"{name}: {made.one_line()}")
-    signal, _ = made
-    inside = np.where(opened.panel.universe, signal.values, np.nan)
-    return _Book(name, opened.study.target.weights(inside), opened.study.target)
+    return [held, *own, *(_Book(name, opened.factor_weights(text), target) for name, text in named.items())]
 
 
 def _verdict(found: Sequence[Mapping[str, Any]]) -> str:
