@@ -9,7 +9,7 @@ already journalled are answered from the journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +39,7 @@ class StopRequested(Exception):
 class Event:
     """Something a progress display may want to show."""
 
-    kind: Literal["round", "proposed", "attempt", "lessons"]
+    kind: Literal["round", "proposed", "attempt", "lessons", "note"]
     round: int
     slot: int = -1
     text: str = ""
@@ -89,15 +89,21 @@ async def _round(mine: Mine, number: int) -> None:
     # What is recorded of earlier rounds is whole: the rest of the run is still to come.
     ahead = (mine.settings.rounds - number) * mine.settings.candidates + len(waiting)
     halted: StopRequested | BudgetReached | None = None
-    for slot, proposed in await _propose_all(mine, brief, number, waiting):
-        if isinstance(proposed, (StopRequested, BudgetReached)):
-            halted = halted or proposed
-            continue
-        if mine.stop():
-            halted = halted or StopRequested()
-            break
-        ahead -= 1
-        _settle(mine, number, slot, proposed, ahead)
+    talks = {slot: asyncio.create_task(talk) for slot, talk in _talks(mine, brief, number, waiting)}
+    try:
+        # In the order of slots, so that each is weighed by the trials before it, whichever was answered first.
+        for slot, talk in talks.items():
+            proposed = await talk
+            if isinstance(proposed, (StopRequested, BudgetReached)):
+                halted = halted or proposed
+                continue
+            if mine.stop():
+                halted = halted or StopRequested()
+                break
+            ahead -= 1
+            await _settle(mine, number, slot, proposed, ahead)
+    finally:
+        await _let_finish(talks.values())
     if halted is not None:
         raise halted
     attempts = mine.knowledge.attempts(run_id=mine.run.id)
@@ -106,10 +112,17 @@ async def _round(mine: Mine, number: int) -> None:
     mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
 
 
-async def _propose_all(
+async def _let_finish(talks: Iterable[asyncio.Task[Proposed | StopRequested | BudgetReached]]) -> None:
+    """Let the calls under way end, which are paid for, and begin no others: each stops before its next call."""
+    left = [talk for talk in talks if not talk.done()]
+    if left:
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _talks(
     mine: Mine, brief: Brief, number: int, slots: list[int]
-) -> list[tuple[int, Proposed | StopRequested | BudgetReached]]:
-    """Run the inner loops of a round side by side; a halt in one does not lose the others."""
+) -> list[tuple[int, Coroutine[object, object, Proposed | StopRequested | BudgetReached]]]:
+    """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
     lane = asyncio.Semaphore(mine.settings.concurrency)
 
     def check(text: str) -> Expression | Rejection:
@@ -120,10 +133,10 @@ async def _propose_all(
         twin = repeated(mine.knowledge, mine.study, expression, until=brief.attempts_until)
         return twin or mine.knowledge.novelty(expression, until=brief.known)
 
-    async def one(slot: int) -> tuple[int, Proposed | StopRequested | BudgetReached]:
+    async def one(slot: int) -> Proposed | StopRequested | BudgetReached:
         async with lane:
             if mine.stop():
-                return slot, StopRequested()
+                return StopRequested()
             try:
                 proposed = await propose(
                     mine.model,
@@ -134,16 +147,17 @@ async def _propose_all(
                     look=look,
                 )
             except (StopRequested, BudgetReached) as halt:
-                return slot, halt
+                return halt
             mine.on_event(Event("proposed", number, slot))
-            return slot, proposed
+            return proposed
 
-    return sorted(await asyncio.gather(*(one(slot) for slot in slots)), key=lambda pair: pair[0])
+    return [(slot, one(slot)) for slot in slots]
 
 
-def _settle(mine: Mine, number: int, slot: int, proposed: Proposed, ahead: int) -> None:
+async def _settle(mine: Mine, number: int, slot: int, proposed: Proposed, ahead: int) -> None:
     """Score one proposal and write the attempt, whatever became of it; `ahead` attempts of the run come after it."""
-    result = _examine(mine, proposed, ahead)
+    # In a thread of its own: replies to other candidates are read meanwhile.
+    result = await asyncio.to_thread(_examine, mine, proposed, ahead)
     proposal, expression = proposed.proposal, proposed.expression
     rejection = result if isinstance(result, Rejection) else None
     attempt = NewAttempt(

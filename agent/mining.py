@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.briefing import write_brief
 from agent.gating import gate_path
 from agent.knowledge.records import RunRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.llm.budget import Budget, Prices, require_price
-from agent.llm.client import LanguageModel
-from agent.llm.connect import connect_mock, connect_openai
+from agent.llm.budget import Bounds, Budget
+from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
+from agent.llm.client import LanguageModel, ModelName
+from agent.llm.connect import connect_mock, connect_nothing, connect_openai
+from agent.llm.patience import Patience
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
 from agent.settings import LoopSettings, Settings
+from agent.spending import Estimate, count_spent, estimate, make_budget, model_chain
 from agent.study import Study, open_study, remarks
 from agent.workspace import Workspace
 from backtest.warm import warm_backtest
@@ -40,14 +44,16 @@ class MineRequest:
     rounds: int | None = None
     candidates: int | None = None
     seed: int | None = None
-    budget_usd: float | None = None
-    budget_calls: int | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    fallback: tuple[str, ...] = ()
     gate: bool = True
+    record: Path | None = None
+    replay: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A run that is ready to go."""
+    """A run that is ready to go; `replay` answers in the place of a server, `record` keeps every exchange."""
 
     run: RunRecord
     study: Study
@@ -56,20 +62,31 @@ class Session:
     config: dict[str, object]
     budget: Budget
     simulated: bool
+    expected: Estimate | None = None
+    replay: Cassette | None = None
+    record: Recorder | None = None
 
     async def go(self, stop: Callable[[], bool], show: Callable[[Event, int], None]) -> Outcome:
         """Run the loops to their end, a stop or the budget."""
         loop = LoopSettings.model_validate(self.config["loop"])
         total = loop.rounds * loop.candidates
-        client = _connect(self.config, self.settings)
+        client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
+        llm = self.settings.llm
         try:
             model = LanguageModel(
                 client,
-                model=str(self.config["model"]),
+                models=_chain(self.settings, self.config),
                 budget=self.budget,
                 journal=self.knowledge.journal(self.run.id),
-                prices=_prices(self.settings, str(self.config["model"])),
+                reply_tokens=llm.reply_tokens,
                 before_call=partial(_refuse_when, stop),
+                patience=Patience(tries=llm.tries),
+                replay=self.replay,
+                record=self.record,
+                deadline_s=5 * llm.timeout_s,
+                modes=self.knowledge.known_modes(str(self.config["base_url"])),
+                note=lambda text: show(Event("note", 0, text=text), total),
+                seed=self.run.seed,
             )
             mine = Mine(self.study, self.knowledge, model, self.run, loop, stop, lambda event: show(event, total))
             if self.simulated:
@@ -107,22 +124,53 @@ def start_run(
         "data": str(request.data or path.stem),
         "llm": request.llm,
         "model": model,
+        "fallback": list(request.fallback or (() if request.llm == "mock" else settings.llm.fallback)),
         "base_url": request.base_url or settings.llm.base_url,
         "gate": request.gate and checkpoint.is_file(),
         **settings.rules(),
         "loop": loop.model_dump(),
-        "budget_usd": request.budget_usd,
-        "budget_calls": request.budget_calls,
+        "bounds": asdict(request.bounds),
     }
-    budget = _budget(settings, model, request.budget_usd, request.budget_calls)
-    _require_key(config)
+    replay = None if request.replay is None else load_cassette(request.replay)
+    if replay is not None:
+        config["replay"] = str(request.replay)
+    simulated = request.llm == "mock"
+    chain = _chain(settings, config)
+    if replay is None:
+        _require_key(config)
+    budget = Budget(request.bounds) if replay is not None else make_budget(chain, request.bounds, simulated=simulated)
     whole = workspace.load_panel(request.data)
     study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
     for remark in remarks(study):
         note(remark)
     knowledge.register_dataset(whole)
     run = knowledge.create_run(whole.id, config, loop.seed)
-    return Session(run, study, knowledge, settings, config, budget, request.llm == "mock")
+    expected = estimate(write_brief(study, knowledge, run, 1), loop, chain[0], settings.llm.reply_tokens)
+    record = None if request.record is None else start_recording(request.record, _recorded(config))
+    return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
+
+
+def replay_request(path: Path) -> MineRequest:
+    """Return the request of the run that a cassette is of."""
+    config = load_cassette(path).config
+    loop = config["loop"]
+    return MineRequest(
+        data=config["data"],
+        llm=config["llm"],
+        model=config["model"],
+        base_url=config["base_url"],
+        rounds=loop["rounds"],
+        candidates=loop["candidates"],
+        seed=loop["seed"],
+        fallback=tuple(config["fallback"]),
+        gate=config["gate"],
+        replay=path,
+    )
+
+
+def _recorded(config: Mapping[str, object]) -> dict[str, object]:
+    """Return what a cassette holds of a run's configuration: what decides its prompts, and where it asked."""
+    return {key: value for key, value in config.items() if key not in ("bounds", "replay")}
 
 
 def resume_run(
@@ -131,28 +179,27 @@ def resume_run(
     run_id: str,
     *,
     rounds: int | None = None,
-    budget_usd: float | None = None,
-    budget_calls: int | None = None,
+    bounds: Bounds | None = None,
+    record: Path | None = None,
 ) -> Session:
-    """Return the run `run_id` ready to go on; its data must be unchanged."""
+    """Return the run `run_id` ready to go on; its data must be unchanged. `bounds` that are set replace its own."""
     run = knowledge.get_run(run_id)
     config = dict(run.config)
     loop = LoopSettings.model_validate(config["loop"])
     if rounds is not None:
         loop = loop.model_copy(update={"rounds": rounds})
     config["loop"] = loop.model_dump()
-    usd = budget_usd if budget_usd is not None else config.get("budget_usd")
-    calls = budget_calls if budget_calls is not None else config.get("budget_calls")
     settings = workspace.settings
-    budget = _budget(
-        settings,
-        str(config["model"]),
-        float(usd) if isinstance(usd, (int, float)) else None,
-        calls if isinstance(calls, int) else None,
-    )
-    totals = knowledge.calls_total(run.id)
-    budget.already(totals.calls, totals.cost_usd)
-    _require_key(config)
+    simulated, chain = config["llm"] == "mock", _chain(settings, config)
+    replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
+    limits = _bounds(config, bounds)
+    calls = knowledge.calls(run.id)
+    if replay is not None:
+        budget = Budget(limits)
+    else:
+        _require_key(config)
+        budget = make_budget(chain, limits, simulated=simulated)
+        count_spent(budget, calls, chain, settings.llm.reply_tokens)
     path = workspace.resolve_data(str(config["data"]))
     study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
     if study.dataset != run.panel_id:
@@ -160,7 +207,24 @@ def resume_run(
             f"the data {config['data']} changed since run {run.id} started ({run.panel_id} then, {study.dataset} now)",
             "start a new run on the new data",
         )
-    return Session(run, study, knowledge, settings, config, budget, config["llm"] == "mock")
+    recorder = None if record is None else start_recording(record, _recorded(run.config), calls)
+    return Session(run, study, knowledge, settings, config, budget, simulated, None, replay, recorder)
+
+
+def _bounds(config: Mapping[str, object], asked: Bounds | None) -> Bounds:
+    """Return a recorded run's bounds with what is asked for now in their place."""
+    recorded = config.get("bounds") or {}
+    assert isinstance(recorded, dict)
+    # Runs of earlier versions kept two of them on their own.
+    earlier = {"usd": config.get("budget_usd"), "calls": config.get("budget_calls")}
+    given = {} if asked is None else {name: value for name, value in asdict(asked).items() if value is not None}
+    return Bounds(**{**earlier, **recorded, **given})
+
+
+def _chain(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName, ...]:
+    fallback = config.get("fallback") or []
+    assert isinstance(fallback, list)
+    return model_chain(settings, str(config["model"]), [str(name) for name in fallback])
 
 
 def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object], seed: int) -> Study:
@@ -172,17 +236,6 @@ def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object],
     if gate is not None and not gate.is_file():
         raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
     return open_study(load_panel(whole_path), settings, gate_path=gate)
-
-
-def _prices(settings: Settings, model: str) -> Prices | None:
-    price = settings.prices.get(model)
-    return Prices(input_per_million=price.input, output_per_million=price.output) if price else None
-
-
-def _budget(settings: Settings, model: str, usd: float | None, calls: int | None) -> Budget:
-    if model != MOCK_MODEL:
-        require_price(model, usd, _prices(settings, model))
-    return Budget(max_calls=calls, max_usd=usd)
 
 
 def _require_key(config: dict[str, object]) -> None:

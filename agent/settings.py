@@ -151,7 +151,10 @@ class LlmSettings(_Section):
 
     model: str = ""
     base_url: str = ""
+    fallback: tuple[str, ...] = Field(default=(), description="asked in turn when a model can no longer answer")
     timeout_s: float = Field(default=120.0, gt=0)
+    reply_tokens: int = Field(default=4000, ge=100, description="the most tokens of a reply")
+    tries: int = Field(default=6, ge=1, le=100, description="of one call, with growing pauses")
     knowledge_cutoff: date | None = Field(default=None, description="last day that the model may have read about")
 
 
@@ -303,7 +306,12 @@ max_gigabytes = 4.0
 [llm]
 model = ""
 base_url = ""
+# Asked in turn when the model can no longer answer (unknown, out of quota, down).
+fallback = []
 timeout_s = 120.0
+# The most tokens of a reply: what a budget reckons with for each call under way. Tries of one call.
+reply_tokens = 4000
+tries = 6
 # knowledge_cutoff = 2024-06-01   # scorecards then show what a factor did after it apart
 
 # Prices in US dollars for a million tokens. A model without one has an unknown cost, not a cost of 0.

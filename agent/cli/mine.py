@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -18,7 +19,7 @@ from agent.cli.common import (
     stdout,
     workspace_of,
 )
-from agent.cli.tables import attempts_table, run_summary
+from agent.cli.tables import attempts_table, bill_table, run_summary
 from market.errors import InputError
 
 
@@ -34,8 +35,15 @@ from market.errors import InputError
 @click.option("--rounds", type=click.IntRange(min=1), help="Outer rounds.")
 @click.option("--candidates", type=click.IntRange(min=1), help="Candidates a round.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run (and of the mock model).")
-@click.option("--budget-usd", type=float, help="Stop before spending more than this.")
+@click.option("--fallback", multiple=True, metavar="MODEL", help="Ask this one when the model can no longer answer.")
+@click.option("--budget-usd", type=float, help="Stop before a call could spend more than this.")
+@click.option(
+    "--budget-tokens", type=click.IntRange(min=1), help="Stop before a call could take more tokens than this."
+)
 @click.option("--budget-calls", type=click.IntRange(min=1), help="Stop before making more calls than this.")
+@click.option("--budget-minutes", type=float, help="Stop after this long.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange to a cassette.")
+@click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Run a cassette again, offline.")
 @click.option("--no-gate", is_flag=True, help="Mine without a regime gate.")
 @click.option("--resume", metavar="RUN", help="Go on with this run; budgets given here replace its own.")
 @json_option
@@ -49,20 +57,30 @@ def mine(
     rounds: int | None,
     candidates: int | None,
     seed: int | None,
+    fallback: tuple[str, ...],
     budget_usd: float | None,
+    budget_tokens: int | None,
     budget_calls: int | None,
+    budget_minutes: float | None,
+    record: Path | None,
+    replay: Path | None,
     no_gate: bool,
     resume: str | None,
     as_json: bool,
 ) -> None:
     """Run the writer and judge loops on a data set.
 
-    Ctrl-C stops after the calls under way; `alphaglow mine --resume RUN` goes on. The key for a real
-    model is read from the environment variable OPENAI_API_KEY.
+    Ctrl-C, or a file named STOP in the workspace, stops after the calls under way; `alphaglow mine --resume RUN`
+    goes on. The key for a real model is read from the environment variable OPENAI_API_KEY. A model without a price
+    needs --budget-tokens.
     """
-    from agent.mining import MineRequest, resume_run, start_run
+    from agent.llm.budget import Bounds
+    from agent.mining import MineRequest, replay_request, resume_run, start_run
 
     require_positive("--budget-usd", budget_usd)
+    require_positive("--budget-minutes", budget_minutes)
+    seconds = None if budget_minutes is None else 60.0 * budget_minutes
+    bounds = Bounds(budget_calls, budget_usd, budget_tokens, seconds)
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         if resume is not None:
@@ -74,14 +92,19 @@ def mine(
                     ("--model", model),
                     ("--seed", seed),
                     ("--candidates", candidates),
+                    ("--fallback", fallback or None),
+                    ("--replay", replay),
                 ]
                 if v is not None
             ]
             if clash:
                 raise InputError(f"{', '.join(clash)} cannot change on --resume", "start a new run instead")
-            session = resume_run(
-                workspace, knowledge, resume, rounds=rounds, budget_usd=budget_usd, budget_calls=budget_calls
-            )
+            session = resume_run(workspace, knowledge, resume, rounds=rounds, bounds=bounds, record=record)
+        elif replay is not None:
+            given = {"--data": data_name, "--llm": llm, "--model": model, "--seed": seed, "--rounds": rounds}
+            if clash := [name for name, value in given.items() if value is not None]:
+                raise InputError(f"{', '.join(clash)} cannot change on --replay", "the cassette says all of it")
+            session = start_run(workspace, knowledge, replay_request(replay), note=stderr().print)
         else:
             request = MineRequest(
                 data=data_name,
@@ -91,14 +114,17 @@ def mine(
                 rounds=rounds,
                 candidates=candidates,
                 seed=seed,
-                budget_usd=budget_usd,
-                budget_calls=budget_calls,
+                bounds=bounds,
+                fallback=fallback,
                 gate=not no_gate,
+                record=record,
             )
             session = start_run(workspace, knowledge, request, note=stderr().print)
         if not as_json:
             stderr().print(f"run {session.run.id}")
-        outcome = drive(session.go)
+            if session.expected is not None and not session.simulated and session.replay is None:
+                stderr().print(session.expected.sentence())
+        outcome = drive(session.go, workspace.root / "STOP")
         if as_json:
             print_json(run_summary(knowledge, session.run.id, outcome))
             return
@@ -110,6 +136,14 @@ def mine(
             f"cost {summary['cost']}",
             soft_wrap=True,
         )
+        if session.budget.lost or session.budget.uncounted:
+            stdout().print(
+                f"{session.budget.uncounted} calls came without token counts and {session.budget.lost} got no answer: "
+                "they may have been billed, and counted at their worst against the budget",
+                soft_wrap=True,
+            )
+        if not session.simulated:
+            stdout().print(bill_table(knowledge, session.run.id))
         if session.simulated:
             stdout().print("The language model was simulated (mock).")
         if outcome != "finished":
@@ -117,11 +151,18 @@ def mine(
         stdout().print(f"Report: alphaglow report {session.run.id}")
 
 
-def drive(go: Callable[..., object]) -> str:
-    """Run a mining session with a progress bar; the first Ctrl-C asks it to stop, the second insists."""
+def drive(go: Callable[..., object], stop_file: Path | None = None) -> str:
+    """Run a mining session with a progress bar; the first Ctrl-C asks it to stop, the second insists.
+
+    A `stop_file` asks as well, as long as it is there.
+    """
     from agent.loop import Event
 
-    with progress_bar() as bar, graceful_stop() as stop:
+    with progress_bar() as bar, graceful_stop() as asked:
+
+        def stop() -> bool:
+            return asked() or (stop_file is not None and stop_file.exists())
+
         task = bar.add_task("starting", total=None)
 
         def show(event: Event, total: int) -> None:
@@ -132,6 +173,8 @@ def drive(go: Callable[..., object]) -> str:
                     task, description=f"round {event.round}: {event.text.splitlines()[0][:60] if event.text else ''}"
                 )
                 bar.advance(task)
+            elif event.kind == "note":
+                stderr().print(event.text, soft_wrap=True, markup=False)
 
         coroutine = go(stop, show)
         assert asyncio.iscoroutine(coroutine)

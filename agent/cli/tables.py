@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.table import Table
 
@@ -10,6 +11,7 @@ from agent.cli.common import number, table
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
+from agent.spending import bill
 
 _COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
 
@@ -74,12 +76,30 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         else "unknown (no price set)"
         if totals.cost_usd is None
         else f"${totals.cost_usd:.4f}",
+        "bill": [asdict(line) for line in bill(knowledge.calls(run_id))],
         "factors": [
             {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
             for a in attempts
             if a.evaluation is not None
         ],
     }
+
+
+def bill_table(knowledge: KnowledgeBase, run_id: str) -> Table:
+    """Return what a run's calls took, by round and agent."""
+    rows = [
+        [
+            str(line.round),
+            line.role,
+            line.model,
+            str(line.calls),
+            str(line.prompt_tokens),
+            str(line.completion_tokens),
+            "unknown" if line.cost_usd is None else f"${line.cost_usd:.4f}",
+        ]
+        for line in bill(knowledge.calls(run_id))
+    ]
+    return table("Bill", ["round", "agent", "model", "calls", "prompt tokens", "reply tokens", "cost"], rows, left=3)
 
 
 def screening_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:

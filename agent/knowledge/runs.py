@@ -189,3 +189,12 @@ def total_calls(session: Session, run_id: str) -> Totals:
     ).where(table.run_id == run_id)
     calls, prompt, completion, priced, cost = session.execute(query).one()
     return Totals(calls, prompt or 0, completion or 0, (cost or 0.0) if priced == calls else None)
+
+
+def newest_modes(session: Session, base_url: str) -> dict[str, str]:
+    """Return the mode of the newest answered call of each model of a server."""
+    call, run = schema.LLMCall, schema.Run
+    query = select(call.model, call.mode, run.config).join(run, run.id == call.run_id)
+    newest = select(func.max(call.id)).where(call.status == "ok").group_by(call.model, call.run_id)
+    rows = session.execute(query.where(call.id.in_(newest)).order_by(call.id))
+    return {model: mode for model, mode, config in rows if str(config.get("base_url", "")) == base_url}

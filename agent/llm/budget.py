@@ -1,10 +1,17 @@
-"""What a run may spend, checked before each call."""
+"""What a run may spend, checked before each call against the worst that the calls under way may still cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from market.errors import InputError
+
+# A prompt has at most a token for so many bytes of its text; what a server counts may prove it more.
+_BYTES_PER_TOKEN = 2.0
+# Of shorter prompts, most tokens are the server's own framing.
+_LEAST_BYTES = 500
 
 
 class BudgetReached(Exception):
@@ -25,61 +32,111 @@ class Prices:
         return (prompt_tokens * self.input_per_million + completion_tokens * self.output_per_million) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most calls, dollars, tokens (prompt and reply) and seconds of a session; None is no bound."""
+
+    calls: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The most that a call may take: tokens of prompt and reply, and dollars where there is a price."""
+
+    prompt: int
+    reply: int
+    usd: float
+
+
 @dataclass
 class Budget:
-    """Upper bounds on calls and dollars (None: no bound), and what was used so far.
+    """What was spent so far, and what calls under way may still take.
 
-    A cost that turns out to be unknown, under a bound in dollars, ends the run: what cannot be counted cannot be
-    bounded.
+    A call that is answered without token counts, or is lost on the way after it was sent, may have been billed: it
+    counts at its worst, and `uncounted` and `lost` tell how many such there are.
     """
 
-    max_calls: int | None = None
-    max_usd: float | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    clock: Callable[[], float] = time.monotonic
     calls: int = 0
+    tokens: int = 0
     usd: float = 0.0
-    unknown: bool = False
-    dearest: float = 0.0
-    under_way: int = 0
+    uncounted: int = 0
+    lost: int = 0
+    under_way: list[Worst] = field(default_factory=list)
+    bytes_per_token: float = _BYTES_PER_TOKEN
+    started: float | None = None
 
-    def already(self, calls: int, usd: float | None) -> None:
+    def already(self, calls: int, tokens: int, usd: float) -> None:
         """Count what a resumed run spent before."""
         self.calls += calls
-        self.usd += usd or 0.0
-        self.unknown = self.unknown or (calls > 0 and usd is None)
-
-    def reserve(self) -> None:
-        """Count a call that is about to be made; raises `BudgetReached` when it would go past a bound.
-
-        In dollars a call is expected to cost as much as the dearest one so far, and calls under way count as well.
-        """
-        if self.max_calls is not None and self.calls + self.under_way >= self.max_calls:
-            raise BudgetReached(f"budget of {self.max_calls} calls reached")
-        if self.max_usd is not None:
-            if self.unknown:
-                raise BudgetReached("the server reports no token counts, so the bound in dollars cannot be kept")
-            if self.usd + self.dearest * (self.under_way + 1) > self.max_usd:
-                raise BudgetReached(f"budget of ${self.max_usd:g} reached (spent ${self.usd:.4f})")
-        self.under_way += 1
-
-    def settle(self, usd: float | None, *, priced: bool) -> None:
-        """Count a call that returned; `priced` tells whether the model has a price at all."""
-        self.under_way -= 1
-        self.calls += 1
-        if usd is None:
-            self.unknown = self.unknown or priced
-            return
+        self.tokens += tokens
         self.usd += usd
-        self.dearest = max(self.dearest, usd)
 
-    def release(self) -> None:
-        """Give back a reservation whose call never reached a server."""
-        self.under_way -= 1
+    def worst_of(self, prompt_bytes: int, reply_tokens: int, prices: Prices | None) -> Worst:
+        """Return the most that a call may take whose prompt has so many bytes and whose reply so many tokens."""
+        prompt = int(prompt_bytes / self.bytes_per_token) + 1
+        usd = prices.cost(prompt, reply_tokens) if prices else None
+        return Worst(prompt, reply_tokens, usd or 0.0)
+
+    def reserve(self, worst: Worst) -> None:
+        """Count a call that is about to be made; raises `BudgetReached` when it could go past a bound."""
+        self.started = self.clock() if self.started is None else self.started
+        bounds, flying = self.bounds, self.under_way
+        if bounds.seconds is not None and self.clock() - self.started >= bounds.seconds:
+            raise BudgetReached(f"budget of {bounds.seconds:g} seconds reached")
+        if bounds.calls is not None and self.calls + len(flying) >= bounds.calls:
+            raise BudgetReached(f"budget of {bounds.calls} calls reached")
+        tokens = self.tokens + sum(w.prompt + w.reply for w in (*flying, worst))
+        if bounds.tokens is not None and tokens > bounds.tokens:
+            raise BudgetReached(f"budget of {bounds.tokens} tokens reached (spent {self.tokens})")
+        usd = self.usd + sum(w.usd for w in (*flying, worst))
+        if bounds.usd is not None and usd > bounds.usd:
+            raise BudgetReached(f"budget of ${bounds.usd:g} reached (spent ${self.usd:.4f})")
+        flying.append(worst)
+
+    def settle(
+        self, worst: Worst, prompt_bytes: int, prompt_tokens: int | None, reply_tokens: int | None, usd: float | None
+    ) -> None:
+        """Count a call that returned, with what its server says it took; None: it does not say."""
+        self.under_way.remove(worst)
+        self.calls += 1
+        if prompt_tokens is None or reply_tokens is None:
+            self.uncounted += 1
+            self.tokens += worst.prompt + worst.reply
+            self.usd += worst.usd
+            return
+        if prompt_tokens > 0 and prompt_bytes >= _LEAST_BYTES:
+            self.bytes_per_token = min(self.bytes_per_token, prompt_bytes / prompt_tokens)
+        self.tokens += prompt_tokens + reply_tokens
+        self.usd += usd or 0.0
+
+    def release(self, worst: Worst) -> None:
+        """Give back a reservation whose call a server refused, or that never reached one."""
+        self.under_way.remove(worst)
+
+    def lose(self, worst: Worst) -> None:
+        """Count a call that was sent and got no answer: it may have been billed."""
+        self.under_way.remove(worst)
+        self.lost += 1
+        self.tokens += worst.prompt + worst.reply
+        self.usd += worst.usd
 
 
-def require_price(model: str, usd: float | None, prices: Prices | None) -> None:
-    """Refuse a bound in dollars for a model whose price is unknown."""
-    if usd is not None and prices is None:
+def require_price(model: str, bounds: Bounds, prices: Prices | None) -> None:
+    """Refuse a model whose price is unknown where dollars are bounded, or where no tokens are."""
+    if prices is not None:
+        return
+    known = f'[prices."{model}"] input = …, output = … in alphaglow.toml (0 for a model of your own)'
+    if bounds.usd is not None:
         raise InputError(
-            f"--budget-usd needs a price for {model!r}, and none is known",
-            f'add [prices."{model}"] input = …, output = … to alphaglow.toml, or use --budget-calls',
+            f"--budget-usd needs a price for {model!r}, and none is known", f"write {known}, or use --budget-tokens"
+        )
+    if bounds.tokens is None:
+        raise InputError(
+            f"the price of {model!r} is unknown, so nothing bounds what the run may cost",
+            f"say --budget-tokens N, or write {known}",
         )

@@ -1,7 +1,8 @@
-"""Asking a model for a typed reply, through the official client, over any base URL.
+"""Asking models for typed replies, through the official client, over any base URL.
 
-How a server is asked is found out by trying, from strict to loose, and remembered: a JSON schema, a JSON object,
-plain text with the schema in the prompt. Whatever comes back is journalled before it is read.
+How a server is asked is found out by trying, from strict to loose, and remembered for each model: a JSON schema, a JSON
+object, plain text with the schema in the prompt; and by which name it knows the bound on a reply's tokens. Whatever
+comes back is journalled before it is read.
 """
 
 from __future__ import annotations
@@ -9,21 +10,37 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
+import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import openai
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from agent.knowledge.records import CallRecord, NewCall
-from agent.llm.budget import Budget, Prices
+from agent.llm.budget import Budget, Prices, Worst
+from agent.llm.cassette import Cassette, Recorder
+from agent.llm.forms import MODES, format_of, prompted, read_reply, repair_prompt
+from agent.llm.patience import Circuit, Patience, retry_after, wait
 from market.errors import InputError, Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)
-MODES = ("json_schema", "json_object", "text")
-_PAUSES = (0.5, 2.0, 6.0)
+# Names that servers know the bound on a reply's tokens by; None: by none.
+LIMITS = ("max_completion_tokens", "max_tokens", None)
+# A reply longer than this was not asked for; what is kept of it ends here.
+_LONGEST_REPLY = 200_000
+# What of an unreadable reply is sent back with the wish for another.
+_LONGEST_REPEATED = 8_000
+_HOPELESS = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
+
+
+class Lost(Exception):
+    """A call was sent, and what came back, if anything, is no answer."""
+
+
+_TRANSIENT = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError, Lost)
 
 
 class Journal(Protocol):
@@ -36,36 +53,88 @@ class Journal(Protocol):
         """Keep a call; when this returns, it is safe."""
 
 
+@dataclass(frozen=True)
+class ModelName:
+    """A model as its server knows it, and what it costs; None: unknown."""
+
+    name: str
+    prices: Prices | None = None
+
+
+@dataclass
+class _Manner:
+    """How a model is asked: indices into MODES and LIMITS, which only ever rise."""
+
+    mode: int = 0
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    model: ModelName
+    mode: str
+    completion: Any
+    worst: Worst
+
+
 class LanguageModel:
-    """One model behind one client.
+    """A chain of models behind one client: the next is asked when one can no longer answer.
 
     Parameters
     ----------
     client
-        An async OpenAI client; retries are made here, so that each is counted.
+        An async OpenAI client that makes no retries of its own; they are made here, so that each is counted.
+    models
+        The first is asked until it cannot answer any more (unknown, out of quota, down for good), then the next.
+    reply_tokens
+        The most tokens of a reply: what the budget expects of each call under way.
     before_call
-        Called right before each request; what it raises goes through (a wish to stop).
+        Called right before each request and while waiting; what it raises goes through (a wish to stop).
+    replay
+        A cassette that answers in the server's place: no call is made.
+    record
+        Where each exchange is written, before its reply is used.
+    deadline_s
+        Seconds for one request, however slowly its reply drips in.
+    modes
+        The manner that a server is known to accept from earlier runs, by model.
     """
 
     def __init__(
         self,
         client: openai.AsyncOpenAI,
         *,
-        model: str,
+        models: Sequence[ModelName],
         budget: Budget,
         journal: Journal,
-        prices: Prices | None = None,
+        reply_tokens: int = 4000,
         before_call: Callable[[], None] = lambda: None,
-        pauses: Sequence[float] = _PAUSES,
+        patience: Patience | None = None,
+        replay: Cassette | None = None,
+        record: Recorder | None = None,
+        deadline_s: float = 600.0,
+        modes: dict[str, str] | None = None,
+        note: Callable[[str], None] = lambda _text: None,
+        seed: int = 0,
     ) -> None:
         self.client = client
-        self.model = model
+        self.models = tuple(models)
         self.budget = budget
         self.journal = journal
-        self.prices = prices
+        self.reply_tokens = reply_tokens
         self.before_call = before_call
-        self.pauses = pauses
-        self.mode = 0
+        self.patience = patience or Patience()
+        self.replay = replay
+        self.record = record
+        self.deadline_s = deadline_s
+        self.note = note
+        self.current = 0
+        self.retries = 0
+        self.circuit = Circuit(self.patience)
+        known = modes or {}
+        self.manners = {m.name: _Manner(MODES.index(known[m.name]) if m.name in known else 0) for m in self.models}
+        # Of pauses alone: no result depends on it.
+        self._jitter = random.Random(seed)
 
     async def ask(self, key: str, role: str, system: str, user: str, reply: type[Reply]) -> Reply | Rejection:
         """Ask for a `reply`; one repair turn with the validation error follows an unreadable one.
@@ -75,9 +144,9 @@ class LanguageModel:
         Raises
         ------
         InputError
-            When the server cannot be reached, rejects the key, or does not know the model.
+            When no server can be reached, the key is rejected, or no model is known.
         BudgetReached
-            Before a call that would go past the budget.
+            Before a call that could go past the budget.
         """
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         first = await self._call(f"{key}/1", role, messages, reply)
@@ -85,57 +154,149 @@ class LanguageModel:
         if not isinstance(read, Rejection) or read.code == "refused":
             return read
         messages += [
-            {"role": "assistant", "content": first.response or "(nothing)"},
+            {"role": "assistant", "content": first.response[:_LONGEST_REPEATED] or "(nothing)"},
             {"role": "user", "content": repair_prompt(read, reply)},
         ]
         return read_reply(await self._call(f"{key}/2", role, messages, reply), reply)
 
     async def _call(self, key: str, role: str, messages: list[dict[str, str]], reply: type[BaseModel]) -> CallRecord:
         request = json.dumps(messages, ensure_ascii=False)
-        digest = hashlib.sha256(f"{self.model}\n{request}".encode()).hexdigest()[:32]
         known = self.journal.find(key)
         if known is not None:
-            if known.request_hash != digest:
+            if known.request_hash != _digest(known.model, request):
                 raise InputError(
                     f"the reply journalled under {key} answers another prompt, so the run cannot be replayed",
                     "alphaglow or its prompts changed since the run started: start a new run",
                 )
             if known.status != "error":
                 return known
-        started = time.perf_counter()
-        mode, completion = await self._negotiated(messages, reply)
-        call = self._journalled(key, role, mode, digest, request, completion, time.perf_counter() - started)
-        return self.journal.record(call)
+        if self.replay is not None:
+            call = _replayed(self.replay.find(key, request))
+        else:
+            started = time.perf_counter()
+            answered = await self._chain(messages, reply)
+            call = self._settled(key, role, request, answered, time.perf_counter() - started)
+        kept = self.journal.record(call)
+        if self.record is not None:
+            self.record.write(call)
+        return kept
 
-    def _journalled(
-        self,
-        key: str,
-        role: str,
-        mode: str,
-        digest: str,
-        request: str,
-        completion: Any,  # noqa: ANN401 - a ChatCompletion
-        latency: float,
-    ) -> NewCall:
+    async def _chain(self, messages: list[dict[str, str]], reply: type[BaseModel]) -> _Answered:
+        """Ask the current model; when it can no longer answer, go on with the next one, for good."""
+        while True:
+            place = self.current
+            try:
+                return await self._negotiated(self.models[place], messages, reply)
+            except InputError as error:
+                if place + 1 >= len(self.models):
+                    raise
+                if self.current == place:
+                    self.current += 1
+                    self.circuit.succeeded()
+                    self.note(f"{error}; going on with {self.models[self.current].name}")
+
+    async def _negotiated(self, model: ModelName, messages: list[dict[str, str]], reply: type[BaseModel]) -> _Answered:
+        """Send in the strictest manner that the server is not known to refuse."""
+        manner = self.manners[model.name]
+        while True:
+            mode, limit = manner.mode, manner.limit
+            sent = prompted(messages, reply) if MODES[mode] == "text" else messages
+            options = format_of(MODES[mode], reply)
+            name = LIMITS[limit]
+            if name is not None:
+                options[name] = self.reply_tokens
+            try:
+                completion, worst = await self._patient(model, sent, options)
+                return _Answered(model, MODES[mode], completion, worst)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                about_limit = "max_tokens" in str(error) or "max_completion_tokens" in str(error)
+                if about_limit and limit + 1 < len(LIMITS):
+                    # Others may have found out in the meantime; never go back.
+                    manner.limit = max(manner.limit, limit + 1)
+                elif mode + 1 < len(MODES):
+                    manner.mode = max(manner.mode, mode + 1)
+                else:
+                    raise InputError(
+                        f"the server refused the request: {self._short(error)}", "is --model right?"
+                    ) from error
+
+    async def _patient(
+        self, model: ModelName, messages: list[dict[str, str]], options: dict[str, Any]
+    ) -> tuple[Any, Worst]:
+        failures = 0
+        while True:
+            try:
+                async with self.circuit.passage(self.before_call):
+                    found = await self._send(model, messages, options)
+                self.circuit.succeeded()
+                return found
+            except _TRANSIENT as error:
+                failures += 1
+                self.retries += 1
+                self.circuit.failed()
+                asked = retry_after(error) if isinstance(error, openai.APIError) else None
+                if _hopeless(error) or failures >= self.patience.tries or (asked or 0.0) > self.patience.asked:
+                    raise self._in_words(error, model.name, asked) from error
+                await wait(max(asked or 0.0, self.patience.pause(failures, self._jitter)), self.before_call)
+            except _HOPELESS as error:
+                raise self._in_words(error, model.name, None) from error
+
+    async def _send(
+        self, model: ModelName, messages: list[dict[str, str]], options: dict[str, Any]
+    ) -> tuple[Any, Worst]:
+        self.before_call()
+        worst = self.budget.worst_of(_size(messages), self.reply_tokens, model.prices)
+        self.budget.reserve(worst)
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                completion = await self.client.chat.completions.create(
+                    model=model.name,
+                    messages=messages,  # type: ignore[arg-type]  # plain dicts
+                    **options,
+                )
+        except openai.APIStatusError:
+            self.budget.release(worst)
+            raise
+        except openai.APIConnectionError as error:
+            # A connection that was refused took no prompt; one that broke or fell silent may have been billed for it.
+            (self.budget.release if _never_sent(error) else self.budget.lose)(worst)
+            raise
+        except TimeoutError as error:
+            self.budget.lose(worst)
+            raise Lost(f"no whole reply within {self.deadline_s:g} s") from error
+        except (ValueError, openai.APIResponseValidationError) as error:
+            self.budget.lose(worst)
+            raise Lost(f"a reply that is no JSON: {str(error)[:100]}") from error
+        except BaseException:
+            self.budget.lose(worst)
+            raise
+        if getattr(completion, "choices", None) is None:
+            self.budget.lose(worst)
+            raise Lost("a reply that is no chat completion")
+        return completion, worst
+
+    def _settled(self, key: str, role: str, request: str, answered: _Answered, latency: float) -> NewCall:
+        completion, model = answered.completion, answered.model
         usage = completion.usage
         tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-        cost = self.prices.cost(*tokens) if self.prices else None
-        self.budget.settle(cost, priced=self.prices is not None)
+        cost = model.prices.cost(*tokens) if model.prices else None
+        self.budget.settle(answered.worst, len(request.encode()), tokens[0], tokens[1], cost)
         choice = completion.choices[0] if completion.choices else None
-        text = (choice.message.content or "") if choice else ""
+        text = (choice.message.content or "") if choice and choice.message else ""
         refusal = getattr(choice.message, "refusal", None) if choice else None
-        cut = choice is not None and choice.finish_reason == "length"
+        cut = (choice is not None and choice.finish_reason == "length") or len(text) > _LONGEST_REPLY
         filtered = choice is not None and choice.finish_reason == "content_filter"
         status = "refused" if refusal or filtered else "truncated" if cut else "ok"
         return NewCall(
             run_id="",
             key=key,
             role=role,
-            model=self.model,
-            mode=mode,
-            request_hash=digest,
+            model=model.name,
+            mode=answered.mode,
+            request_hash=_digest(model.name, request),
             request=request,
-            response=refusal or text,
+            # A lone surrogate is no text that a file could hold.
+            response=(refusal or text)[:_LONGEST_REPLY].encode("utf-8", "replace").decode(),
             status=status,
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
@@ -143,132 +304,77 @@ class LanguageModel:
             latency_s=round(latency, 3),
         )
 
-    async def _negotiated(self, messages: list[dict[str, str]], reply: type[BaseModel]) -> tuple[str, Any]:
-        """Send in the strictest mode that the server is not known to refuse."""
-        while True:
-            mode = self.mode
-            try:
-                return MODES[mode], await self._patient(messages, reply, MODES[mode])
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if mode + 1 >= len(MODES):
-                    raise InputError(f"the server refused the request: {_short(error)}", "is --model right?") from error
-                # Others may have found out in the meantime; never go back.
-                self.mode = max(self.mode, mode + 1)
+    def _short(self, error: openai.APIError) -> str:
+        body = error.body
+        told = body.get("message") if isinstance(body, dict) else None
+        text = str(told or error.message).splitlines()[0][:200] if str(told or error.message) else "no reason given"
+        key = self.client.api_key
+        return text.replace(key, "***") if len(key) > 4 else text
 
-    async def _patient(self, messages: list[dict[str, str]], reply: type[BaseModel], mode: str) -> Any:  # noqa: ANN401
-        for pause in (*self.pauses, None):
-            try:
-                return await self._send(messages, reply, mode)
-            except (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError) as error:
-                if pause is None or _hopeless(error):
-                    raise _in_words(error, str(self.client.base_url), self.model) from error
-                await asyncio.sleep(pause)
-            except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-                raise _in_words(error, str(self.client.base_url), self.model) from error
-        raise AssertionError("the last try returns or raises")
-
-    async def _send(self, messages: list[dict[str, str]], reply: type[BaseModel], mode: str) -> Any:  # noqa: ANN401
-        self.before_call()
-        self.budget.reserve()
-        try:
-            return await self.client.chat.completions.create(
-                model=self.model,
-                messages=_prompted(messages, reply) if mode == "text" else messages,  # type: ignore[arg-type]  # plain dicts
-                **_format(mode, reply),
-            )
-        except BaseException:
-            # Refused or lost on the way: no answer came, so nothing is counted.
-            self.budget.release()
-            raise
-
-
-def _format(mode: str, reply: type[BaseModel]) -> dict[str, Any]:
-    if mode == "json_schema":
-        schema = {"name": reply.__name__, "schema": _strict(reply.model_json_schema()), "strict": True}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    return {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
+    def _in_words(self, error: openai.APIError | Lost, model: str, asked: float | None) -> InputError:
+        url = str(self.client.base_url)
+        if isinstance(error, Lost):
+            return InputError(f"{url} sent {error}", "is it the right --base-url? then go on with mine --resume")
+        match error:
+            case openai.AuthenticationError():
+                return InputError(f"{url} rejected the key: {self._short(error)}", "check OPENAI_API_KEY")
+            case openai.PermissionDeniedError():
+                return InputError(f"{url} does not permit this: {self._short(error)}", "check the key's rights")
+            case openai.NotFoundError():
+                return InputError(
+                    f"{url} does not know model {model!r} or this path: {self._short(error)}",
+                    "check --model and --base-url",
+                )
+            case openai.RateLimitError():
+                long = f" and asks to wait {asked:.0f} s" if asked is not None and asked > self.patience.asked else ""
+                return InputError(
+                    f"{url} limits the rate or the quota{long}: {self._short(error)}",
+                    "wait, then go on with mine --resume",
+                )
+            case openai.APITimeoutError():
+                return InputError(f"{url} did not answer in time", "is the server up? then go on with mine --resume")
+            case openai.APIConnectionError() if _never_sent(error):
+                return InputError(f"{url} cannot be reached", "is the server up and --base-url right?")
+            case openai.APIConnectionError():
+                return InputError(
+                    f"{url} breaks off its replies: {self._short(error)}", "go on later with mine --resume"
+                )
+        return InputError(f"{url} failed: {self._short(error)}", "go on later with mine --resume")
 
 
-def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the bounds that strict mode does not know; pydantic checks them afterwards."""
-    dropped = {"maxLength", "minLength", "minimum", "maximum", "title", "default"}
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key == "properties":
-            kept[key] = {name: _strict(inner) for name, inner in value.items()}
-        elif key not in dropped:
-            kept[key] = _strict(value) if isinstance(value, dict) else value
-    return kept
+def _digest(model: str, request: str) -> str:
+    return hashlib.sha256(f"{model}\n{request}".encode()).hexdigest()[:32]
 
 
-def _prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dict[str, str]]:
-    form = json.dumps(_strict(reply.model_json_schema())["properties"])
-    asked = f"\n\nAnswer with one JSON object and nothing else. Its fields: {form}"
-    return [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + asked}]
+def _size(messages: Sequence[dict[str, str]]) -> int:
+    return sum(len(message["content"].encode()) + 16 for message in messages)
 
 
-def repair_prompt(fault: Rejection, reply: type[BaseModel]) -> str:
-    """Return the turn that asks for the reply again."""
-    fields = ", ".join(reply.model_fields)
-    return (
-        f"That could not be read: {fault.message} Answer again with one JSON object of exactly these fields: {fields}."
-    )
+def _never_sent(error: openai.APIConnectionError) -> bool:
+    """Whether a connection could not even be made."""
+    import httpx2
+
+    return isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout))
 
 
-def read_reply(call: CallRecord, reply: type[Reply]) -> Reply | Rejection:
-    """Read a journalled reply: plain, fenced or with chatter around it; else say what is wrong."""
-    if call.status == "refused":
-        return Rejection("reply", "refused", f"the model refused: {call.response[:300]}", "rephrase the goal")
-    for candidate in _candidates(call.response):
-        try:
-            return reply.model_validate_json(candidate)
-        except ValidationError as error:
-            problem = error
-    if call.status == "truncated":
-        return Rejection("reply", "truncated", "the reply was cut off before its end.", "answer more briefly")
-    if "{" not in call.response:
-        return Rejection("reply", "bad_json", "the reply holds no JSON object.", "answer with JSON alone")
-    first = problem.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the object"
-    code = "bad_json" if first["type"] == "json_invalid" else "bad_reply"
-    return Rejection("reply", code, f"{where}: {first['msg']}.", "answer with the asked fields alone")
-
-
-def _candidates(text: str) -> list[str]:
-    """Return what may be the JSON in a reply, likeliest first; there is always at least one."""
-    fenced = re.findall(r"```(?:json)?\s*(\{.*?\})\s*```", text, re.DOTALL)
-    start, end = text.find("{"), text.rfind("}")
-    embedded = [text[start : end + 1]] if 0 <= start < end else []
-    return [text.strip(), *fenced, *embedded]
-
-
-def _short(error: openai.APIError) -> str:
-    body = error.body
-    told = body.get("message") if isinstance(body, dict) else None
-    return str(told or error.message).splitlines()[0][:200]
-
-
-def _hopeless(error: openai.APIError) -> bool:
+def _hopeless(error: Exception) -> bool:
     """Whether trying again cannot help: an exhausted quota is reported like a rate limit."""
     return isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota"
 
 
-def _in_words(error: openai.APIError, url: str, model: str) -> InputError:
-    match error:
-        case openai.AuthenticationError():
-            return InputError(f"{url} rejected the key: {_short(error)}", "check OPENAI_API_KEY")
-        case openai.PermissionDeniedError():
-            return InputError(f"{url} does not permit this: {_short(error)}", "check the key's rights")
-        case openai.NotFoundError():
-            return InputError(
-                f"{url} does not know model {model!r} or this path: {_short(error)}", "check --model and --base-url"
-            )
-        case openai.RateLimitError():
-            return InputError(
-                f"{url} limits the rate or the quota: {_short(error)}", "wait, then go on with mine --resume"
-            )
-        case openai.APITimeoutError():
-            return InputError(f"{url} did not answer in time", "is the server up? then go on with mine --resume")
-        case openai.APIConnectionError():
-            return InputError(f"{url} cannot be reached", "is the server up and --base-url right?")
-    return InputError(f"{url} failed: {_short(error)}", "go on later with mine --resume")
+def _replayed(line: dict[str, Any]) -> NewCall:
+    return NewCall(
+        run_id="",
+        key=line["key"],
+        role=line["role"],
+        model=line["model"],
+        mode=line["mode"],
+        request_hash=_digest(line["model"], line["request"]),
+        request=line["request"],
+        response=line["response"],
+        status=line["status"],
+        prompt_tokens=line["prompt_tokens"],
+        completion_tokens=line["completion_tokens"],
+        cost_usd=line["cost_usd"],
+        latency_s=0.0,
+    )

@@ -14,6 +14,20 @@ def connect_openai(base_url: str | None, *, timeout_s: float) -> openai.AsyncOpe
     return openai.AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout_s, max_retries=0)
 
 
+def connect_nothing() -> openai.AsyncOpenAI:
+    """Return a client that reaches no server: a replay asks none."""
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        raise AssertionError(f"a replay made a call: {request.url}")
+
+    return openai.AsyncOpenAI(
+        base_url="http://replay.invalid/v1",
+        api_key="replay",
+        max_retries=0,
+        http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(refuse)),
+    )
+
+
 def connect_mock(seed: int) -> openai.AsyncOpenAI:
     """Return a client whose every request is answered by the mock, in this process."""
     from agent.mock.transport import answer

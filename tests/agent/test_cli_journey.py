@@ -187,7 +187,11 @@ def test_no_workspace_no_data_no_key(
     assert "import" in refused(capsys, "eval", "close")
     run(capsys, "data", "synth", "--bars", "2500", "--name", "toy")
     assert "OPENAI_API_KEY" in refused(capsys, "mine", "--llm", "openai", "--model", "x")
-    unreachable = refused(capsys, "mine", "--llm", "openai", "--model", "x", "--base-url", "http://127.0.0.1:9/v1")
+    local = ("mine", "--llm", "openai", "--model", "x", "--base-url", "http://127.0.0.1:9/v1")
+    assert "--budget-tokens" in refused(capsys, *local)
+    assert "--budget-usd needs a price" in refused(capsys, *local, "--budget-usd", "5")
+    Path("alphaglow.toml").write_text("[llm]\ntries = 1\n")
+    unreachable = refused(capsys, *local, "--budget-tokens", "100000")
     assert "127.0.0.1:9" in unreachable
     assert "price" in refused(
         capsys, "mine", "--llm", "openai", "--model", "x", "--base-url", "http://127.0.0.1:9/v1", "--budget-usd", "1"

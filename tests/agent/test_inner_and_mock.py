@@ -12,7 +12,7 @@ import pytest
 from agent.briefs import Brief, Example, Turn, judge_prompt, writer_prompt
 from agent.inner import Proposed, propose
 from agent.llm.budget import Budget
-from agent.llm.client import LanguageModel
+from agent.llm.client import LanguageModel, ModelName
 from agent.llm.connect import connect_mock
 from agent.mock.judge import judge_reply
 from agent.mock.writer import read_examples, writer_reply
@@ -198,7 +198,7 @@ def test_same_seed_same_run_through_the_real_client() -> None:
 
         async def go() -> None:
             client = connect_mock(seed)
-            model = LanguageModel(client, model="mock", budget=Budget(), journal=journal)
+            model = LanguageModel(client, models=[ModelName("mock")], budget=Budget(), journal=journal)
             told = brief(shown("cs_rank(close)", rank_ic=0.02))
             for slot in range(6):
                 await propose(model, told, key_prefix=f"r1/s{slot}", max_turns=3, check=parse)

@@ -13,8 +13,9 @@ import openai
 import pytest
 
 from agent.knowledge.records import CallRecord, NewCall
-from agent.llm.budget import Budget, BudgetReached, Prices
-from agent.llm.client import LanguageModel
+from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
+from agent.llm.client import LanguageModel, ModelName
+from agent.llm.patience import Patience
 from agent.replies import JudgeReply
 from market.errors import InputError, Rejection
 
@@ -78,8 +79,10 @@ def model_of(server: Callable[[httpx2.Request], httpx2.Response], **options: Any
         max_retries=0,
         http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(server)),
     )
-    options = {"budget": Budget(), "journal": MemoryJournal(), "pauses": (0.0, 0.0), **options}
-    return LanguageModel(client, model="m", **options)
+    models = [ModelName("m", options.pop("prices", None)), *(ModelName(name) for name in options.pop("fallback", ()))]
+    patience = Patience(tries=3, first=0.0, cool_down=0.0)
+    options = {"budget": Budget(), "journal": MemoryJournal(), "patience": patience, **options}
+    return LanguageModel(client, models=models, **options)
 
 
 def ask(model: LanguageModel, key: str = "k", user: str = "judge this") -> JudgeReply | Rejection:
@@ -183,7 +186,7 @@ def test_what_only_a_person_can_mend_is_said_in_a_line(status: int, says: str) -
         ask(model)
     assert "because" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert (model.budget.calls, model.budget.under_way) == (0, 0)
+    assert (model.budget.calls, model.budget.under_way) == (0, [])
 
 
 def test_an_unreachable_server_is_named() -> None:
@@ -199,7 +202,7 @@ def test_a_passing_fault_is_waited_out() -> None:
 
 def test_no_call_is_made_past_the_budget_of_calls() -> None:
     server = Server("nonsense")
-    model = model_of(server, budget=Budget(max_calls=3))
+    model = model_of(server, budget=Budget(Bounds(calls=3)))
     ask(model, "a")
     with pytest.raises(BudgetReached, match="3 calls"):
         ask(model, "b")
@@ -210,7 +213,7 @@ def test_no_call_is_made_past_the_budget_of_calls() -> None:
 def test_no_call_is_made_that_would_go_past_the_dollars() -> None:
     # 1000 tokens in and 100 out at 1 and 10 dollars a million: 0.002 a call.
     server = Server(GOOD)
-    model = model_of(server, budget=Budget(max_usd=0.005), prices=Prices(1.0, 10.0))
+    model = model_of(server, budget=Budget(Bounds(usd=0.005)), prices=Prices(1.0, 10.0), reply_tokens=100)
     ask(model, "a")
     ask(model, "b")
     with pytest.raises(BudgetReached, match="spent"):
@@ -221,7 +224,7 @@ def test_no_call_is_made_that_would_go_past_the_dollars() -> None:
 
 def test_calls_side_by_side_keep_the_budget() -> None:
     server = Server(GOOD)
-    model = model_of(server, budget=Budget(max_calls=4))
+    model = model_of(server, budget=Budget(Bounds(calls=4)))
 
     async def many() -> list[object]:
         asked = (model.ask(f"k{i}", "judge", "s", "u", JudgeReply) for i in range(10))
@@ -241,7 +244,7 @@ def test_a_model_without_a_price_has_an_unknown_cost() -> None:
 def test_what_was_paid_for_is_replayed_without_a_server() -> None:
     journal = MemoryJournal()
     ask(model_of(Server("bad", GOOD), journal=journal))
-    again = model_of(Server(httpx2.ConnectError("down")), journal=journal, budget=Budget(max_calls=0))
+    again = model_of(Server(httpx2.ConnectError("down")), journal=journal, budget=Budget(Bounds(calls=0)))
     assert isinstance(ask(again), JudgeReply)
 
 

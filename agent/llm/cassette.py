@@ -1,0 +1,137 @@
+"""Cassettes: every exchange of a run in one file, to be replayed offline, call for call.
+
+A cassette is a JSON Lines file: a heading, then one line an exchange, each on disk before its reply is used. It holds
+prompts and replies, and never a key: keys are in no message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.knowledge.records import NewCall
+from market.errors import InputError
+
+_HEADING = "alphaglow cassette"
+_VERSION = 1
+_KEPT = (
+    "key", "role", "model", "mode", "request", "response", "status", "prompt_tokens", "completion_tokens", "cost_usd",
+)  # fmt: skip
+_DIFF_LINES = 20
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """Writes exchanges to a file, each flushed to the disk."""
+
+    path: Path
+
+    def write(self, call: NewCall) -> None:
+        """Add one exchange."""
+        self._append({name: getattr(call, name) for name in _KEPT})
+
+    def _append(self, line: Mapping[str, object]) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"cannot write the cassette {self.path}: {error.strerror}", "is the disk full or read-only?"
+            ) from error
+
+
+def start_recording(path: Path, config: Mapping[str, object], known: Iterable[NewCall] = ()) -> Recorder:
+    """Begin a cassette of a run of this configuration, with the calls that are journalled already.
+
+    A cassette that exists is gone on with if it is of the same run: a line that a crash cut off is taken away, and what
+    was journalled but not recorded is added.
+    """
+    recorder, there = Recorder(path), set()
+    if path.exists() and path.stat().st_size:
+        earlier = load_cassette(path)
+        if earlier.config != _plain(config):
+            raise InputError(f"{path} is the cassette of another run", "name another file, or remove it")
+        there = set(earlier.calls)
+        whole = path.read_bytes()
+        if not whole.endswith(b"\n"):
+            path.write_bytes(whole[: whole.rindex(b"\n") + 1])
+            there = set(load_cassette(path).calls)
+    else:
+        recorder._append({_HEADING: _VERSION, "config": _plain(config)})
+    for call in known:
+        if call.key not in there:
+            recorder.write(call)
+    return recorder
+
+
+def _plain(config: Mapping[str, object]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(config))
+    return plain
+
+
+@dataclass(frozen=True)
+class Cassette:
+    """A recorded run: its configuration, and its exchanges by key."""
+
+    path: Path
+    config: dict[str, Any]
+    calls: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def find(self, key: str, request: str) -> dict[str, Any]:
+        """Return the exchange under `key`, whose prompt must be `request`.
+
+        Raises
+        ------
+        InputError
+            When there is none, or one with another prompt: the difference is shown.
+        """
+        call = self.calls.get(key)
+        if call is None:
+            raise InputError(f"{self.path} holds no call {key}", "record the run again: mine --record FILE")
+        if call["request"] != request:
+            raise InputError(
+                f"{self.path} answers another prompt under {key}:\n{_difference(call['request'], request)}",
+                "data, settings or alphaglow changed since it was recorded: record again",
+            )
+        return call
+
+
+def load_cassette(path: Path) -> Cassette:
+    """Read a cassette; a last line that was cut off by a crash is left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the cassette {path}: {error}") from error
+    try:
+        heading = json.loads(lines[0]) if lines else {}
+        calls = [json.loads(line) for line in lines[1:-1]]
+    except ValueError as error:
+        raise InputError(f"{path} is no cassette: {error}", "record one: mine --record FILE") from error
+    if not isinstance(heading, dict) or heading.get(_HEADING) != _VERSION:
+        raise InputError(f"{path} is no cassette of this version of alphaglow", "record one: mine --record FILE")
+    if len(lines) > 1:
+        with contextlib.suppress(ValueError):
+            calls.append(json.loads(lines[-1]))
+    return Cassette(path, heading["config"], {call["key"]: call for call in calls})
+
+
+def _difference(recorded: str, asked: str) -> str:
+    old, new = (_lines(text) for text in (recorded, asked))
+    found = difflib.unified_diff(old, new, "recorded", "asked", lineterm="", n=1)
+    shown = list(found)
+    more = [f"... {len(shown) - _DIFF_LINES} more lines"] if len(shown) > _DIFF_LINES else []
+    return "\n".join([line[:200] for line in shown[:_DIFF_LINES]] + more)
+
+
+def _lines(request: str) -> list[str]:
+    return [
+        line for message in json.loads(request) for line in (f"[{message['role']}]", *message["content"].split("\n"))
+    ]

@@ -1,0 +1,78 @@
+"""How a typed reply is asked for, from strict to loose, and how it is read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from agent.knowledge.records import CallRecord
+from market.errors import Rejection
+
+Reply = TypeVar("Reply", bound=BaseModel)
+MODES = ("json_schema", "json_object", "text")
+
+
+def format_of(mode: str, reply: type[BaseModel]) -> dict[str, Any]:
+    """Return what a request says of the form of its reply."""
+    if mode == "json_schema":
+        schema = {"name": reply.__name__, "schema": _strict(reply.model_json_schema()), "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    return {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
+
+
+def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the bounds that strict mode does not know; pydantic checks them afterwards."""
+    dropped = {"maxLength", "minLength", "minimum", "maximum", "title", "default"}
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            kept[key] = {name: _strict(inner) for name, inner in value.items()}
+        elif key not in dropped:
+            kept[key] = _strict(value) if isinstance(value, dict) else value
+    return kept
+
+
+def prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dict[str, str]]:
+    """Return messages that ask for the form in words."""
+    form = json.dumps(_strict(reply.model_json_schema())["properties"])
+    asked = f"\n\nAnswer with one JSON object and nothing else. Its fields: {form}"
+    return [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + asked}]
+
+
+def repair_prompt(fault: Rejection, reply: type[BaseModel]) -> str:
+    """Return the turn that asks for the reply again."""
+    fields = ", ".join(reply.model_fields)
+    return (
+        f"That could not be read: {fault.message} Answer again with one JSON object of exactly these fields: {fields}."
+    )
+
+
+def read_reply(call: CallRecord, reply: type[Reply]) -> Reply | Rejection:
+    """Read a journalled reply: plain, fenced or with chatter around it; else say what is wrong."""
+    if call.status == "refused":
+        return Rejection("reply", "refused", f"the model refused: {call.response[:300]}", "rephrase the goal")
+    for candidate in _candidates(call.response):
+        try:
+            return reply.model_validate_json(candidate)
+        except ValidationError as error:
+            problem = error
+    if call.status == "truncated":
+        return Rejection("reply", "truncated", "the reply was cut off before its end.", "answer more briefly")
+    if "{" not in call.response:
+        return Rejection("reply", "bad_json", "the reply holds no JSON object.", "answer with JSON alone")
+    first = problem.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the object"
+    code = "bad_json" if first["type"] == "json_invalid" else "bad_reply"
+    return Rejection("reply", code, f"{where}: {first['msg']}.", "answer with the asked fields alone")
+
+
+def _candidates(text: str) -> list[str]:
+    """Return what may be the JSON in a reply, likeliest first; there is always at least one."""
+    fenced = re.findall(r"```(?:json)?\s*(\{.*?\})\s*```", text, re.DOTALL)
+    start, end = text.find("{"), text.rfind("}")
+    embedded = [text[start : end + 1]] if 0 <= start < end else []
+    return [text.strip(), *fenced, *embedded]

@@ -1,0 +1,141 @@
+"""Cassettes: a run recorded is a run replayed, attempt for attempt, without one call; budgets, and the bill."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.knowledge.records import NewCall
+from agent.knowledge.store import KnowledgeBase
+from agent.llm.cassette import load_cassette, start_recording
+from agent.mining import resume_run
+from agent.mock import transport
+from agent.workspace import Workspace
+from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+
+MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--no-gate")
+
+
+def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:  # noqa: F811 - a fixture
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        attempts = [
+            (a.round, a.slot, a.text, a.canonical, a.stage, a.evaluation and a.evaluation.scorecard)
+            for a in kb.attempts(run_id=run_id)
+        ]
+        calls = sorted((c.key, c.request, c.response, c.prompt_tokens) for c in kb.calls(run_id))
+    return attempts, calls  # type: ignore[return-value]
+
+
+def test_a_recorded_run_is_replayed_without_a_call(
+    home: Path,  # noqa: F811 - a fixture
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    first = as_json(capsys, *MINE, "--record", "tape.jsonl")
+    # In a workspace that has not seen the run: what it knew would be told to the writer.
+    other = tmp_path / "other"
+    run(capsys, "init", str(other))
+    (other / "data" / "toy.parquet").write_bytes(next((home / "data").glob("*.parquet")).read_bytes())
+    assert next((home / "data").glob("*.parquet")).stem == "toy"
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a replay asked the model")
+
+    monkeypatch.setattr(transport, "answer", refuse)
+    again = as_json(capsys, "-w", str(other), "mine", "--replay", "tape.jsonl")
+    assert again["status"] == "finished"
+    assert told(other, again["run"]) == told(home, first["run"])
+    assert again["prompt_tokens"] == first["prompt_tokens"]
+    assert "cannot change on --replay" in refused(capsys, "mine", "--replay", "tape.jsonl", "--rounds", "3")
+
+
+def test_a_prompt_that_changed_is_shown_as_a_difference(
+    home: Path,  # noqa: F811 - a fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    as_json(capsys, *MINE, "--record", "tape.jsonl")
+    # The same workspace knows the first run now.
+    said = refused(capsys, "mine", "--replay", "tape.jsonl")
+    assert "answers another prompt under r1/s0/t1/writer/1" in said
+    assert "--- recorded" in said
+    assert "+" in said.split("+++ asked")[1]
+    lines = Path("tape.jsonl").read_text().splitlines()
+    Path("short.jsonl").write_text("\n".join(lines[:1]) + "\n")
+    assert "holds no call" in refused(capsys, "mine", "--replay", "short.jsonl")
+    Path("none.jsonl").write_text("{}\n")
+    assert "no cassette" in refused(capsys, "mine", "--replay", "none.jsonl")
+    assert "cannot read" in refused(capsys, "mine", "--replay", "missing.jsonl")
+
+
+def call(key: str, text: str = "answer") -> NewCall:
+    return NewCall(
+        "r",
+        key,
+        "writer",
+        "m",
+        "text",
+        "h",
+        json.dumps([{"role": "user", "content": "p"}]),
+        text,
+        "ok",
+        1,
+        1,
+        None,
+        0.1,
+    )
+
+
+def test_a_cassette_that_a_crash_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "tape.jsonl"
+    recorder = start_recording(path, {"seed": 1})
+    for k in range(3):
+        recorder.write(call(f"k{k}"))
+    path.write_bytes(path.read_bytes()[:-25])
+    assert set(load_cassette(path).calls) == {"k0", "k1"}
+    # The third was journalled, a fourth was not recorded at all.
+    start_recording(path, {"seed": 1}, [call(f"k{k}") for k in range(4)]).write(call("k4"))
+    assert set(load_cassette(path).calls) == {f"k{k}" for k in range(5)}
+    assert len(path.read_text().splitlines()) == 6
+    with pytest.raises(Exception, match="another run"):
+        start_recording(path, {"seed": 2})
+
+
+def test_a_stop_file_ends_the_run_after_saving(
+    home: Path,  # noqa: F811 - a fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("STOP").touch()
+    stopped = as_json(capsys, *MINE)
+    assert (stopped["status"], stopped["calls"]) == ("interrupted", 0)
+    Path("STOP").unlink()
+    resumed = as_json(capsys, "mine", "--resume", stopped["run"])
+    assert (resumed["status"], resumed["attempts"]) == ("finished", 8)
+
+
+def test_a_budget_ends_a_run_that_can_be_gone_on_with(
+    home: Path,  # noqa: F811 - a fixture
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    short = as_json(capsys, *MINE, "--budget-tokens", "20000")
+    assert short["status"] == "budget"
+    assert short["prompt_tokens"] + short["completion_tokens"] <= 20_000
+    rest = as_json(capsys, "mine", "--resume", short["run"], "--budget-tokens", "10000000")
+    assert rest["status"] == "finished"
+    bill = rest["bill"]
+    assert {(line["round"], line["role"]) for line in bill} == {
+        (1, "writer"),
+        (1, "judge"),
+        (2, "writer"),
+        (2, "judge"),
+    }
+    assert sum(line["calls"] for line in bill) == rest["calls"]
+    assert sum(line["prompt_tokens"] for line in bill) == rest["prompt_tokens"]
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        session = resume_run(Workspace(home), kb, short["run"])
+        # What was spent before counts on, and the newest bounds are those of the run.
+        assert session.budget.tokens == rest["prompt_tokens"] + rest["completion_tokens"]
+        assert kb.known_modes("") == {"mock": "json_schema"}
+        assert kb.known_modes("http://elsewhere") == {}

@@ -1,0 +1,400 @@
+"""The fault matrix: a local server that misbehaves in every way, behind the real client over real sockets.
+
+For each fault: what came of the call, how many requests were made, what was counted. None loses or double-counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
+from agent.llm.client import LanguageModel, ModelName
+from agent.llm.patience import Circuit, Patience, retry_after
+from agent.replies import JudgeReply
+from market.errors import InputError, Rejection
+from tests.agent.test_llm_client import GOOD, MemoryJournal
+
+PRICES = Prices(1.0, 10.0)
+Handler = Callable[[asyncio.StreamWriter, dict[str, Any]], Awaitable[None]]
+
+
+def body_of(text: str | None, *, usage: bool = True, finish: str = "stop", refusal: str | None = None) -> bytes:
+    message = {"role": "assistant", "content": text, "refusal": refusal}
+    document: dict[str, Any] = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": finish, "message": message}],
+    }
+    if usage:
+        document["usage"] = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+    return json.dumps(document).encode()
+
+
+def reply(body: bytes = b"", status: str = "200 OK", **headers: str) -> Handler:
+    async def write(writer: asyncio.StreamWriter, _asked: dict[str, Any]) -> None:
+        lines = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
+        for name, value in headers.items():
+            lines[name.replace("_", "-")] = value
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        writer.write(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body)
+        await writer.drain()
+
+    return write
+
+
+def fault(status: str, code: str | None = None, **headers: str) -> Handler:
+    return reply(json.dumps({"error": {"message": "because", "type": "x", "code": code}}).encode(), status, **headers)
+
+
+def cut_off(body: bytes) -> Handler:
+    async def write(writer: asyncio.StreamWriter, _asked: dict[str, Any]) -> None:
+        writer.write(
+            f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+        )
+        writer.write(body[: len(body) // 2])
+        await writer.drain()
+        writer.transport.abort()
+
+    return write
+
+
+def drip(seconds: float) -> Handler:
+    async def write(writer: asyncio.StreamWriter, _asked: dict[str, Any]) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n")
+        for _ in range(int(seconds / 0.02)):
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    return write
+
+
+async def silence(_writer: asyncio.StreamWriter, _asked: dict[str, Any]) -> None:
+    await asyncio.sleep(5)
+
+
+@dataclass
+class Scripted:
+    """A server that acts by a script (its last act repeats), and remembers what it was asked."""
+
+    acts: list[Handler]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = next(int(v.split(":")[1]) for v in head.lower().split("\r\n") if v.startswith("content-length"))
+            self.asked.append(json.loads(await reader.readexactly(length)))
+            act = self.acts.pop(0) if len(self.acts) > 1 else self.acts[0]
+            await act(writer, self.asked[-1])
+            writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            writer.transport.abort()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    found: object
+    server: Scripted
+    model: LanguageModel
+    journal: MemoryJournal
+
+
+def play(*acts: Handler, asks: int = 1, models: tuple[str, ...] = ("m",), **options: Any) -> Outcome:
+    """Ask a scripted server through the real client, over a socket."""
+
+    async def go() -> Outcome:
+        scripted = Scripted(list(acts))
+        server = await asyncio.start_server(scripted, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        journal = MemoryJournal()
+        client = openai.AsyncOpenAI(
+            base_url=f"http://127.0.0.1:{port}/v1",
+            api_key="sk-very-secret",
+            max_retries=0,
+            timeout=options.pop("timeout", 2.0),
+            http_client=httpx2.AsyncClient(trust_env=False),
+        )
+        patience = options.pop("patience", Patience(tries=3, first=0.0, cool_down=0.0))
+        model = LanguageModel(
+            client,
+            models=[ModelName(name, PRICES) for name in models],
+            budget=options.pop("budget", Budget(Bounds(usd=1.0))),
+            journal=journal,
+            reply_tokens=500,
+            patience=patience,
+            **options,
+        )
+        found: object = None
+        try:
+            for k in range(asks):
+                found = await model.ask(f"k{k}", "judge", "system", "judge this", JudgeReply)
+        except (InputError, BudgetReached) as error:
+            found = error
+        finally:
+            await client.close()
+            server.close()
+        return Outcome(found, scripted, model, journal)
+
+    return asyncio.run(go())
+
+
+def spent(outcome: Outcome) -> tuple[int, int, int]:
+    """Return requests that reached the server, answered calls, and calls that were lost."""
+    budget = outcome.model.budget
+    assert budget.under_way == []
+    assert len(outcome.journal.calls) == budget.calls
+    recorded = sum(call.cost_usd or 0.0 for call in outcome.journal.calls.values())
+    if not budget.lost and not budget.uncounted:
+        assert budget.usd == pytest.approx(recorded)
+    else:
+        assert budget.usd > recorded
+    return len(outcome.server.asked), budget.calls, budget.lost
+
+
+ANSWER = reply(body_of(GOOD))
+
+
+@pytest.mark.parametrize(
+    ("name", "acts", "expected"),
+    [
+        ("rate limit", [fault("429 Too Many Requests")], (2, 1, 0)),
+        ("rate limit, told how long", [fault("429 Too Many Requests", retry_after="0")], (2, 1, 0)),
+        ("server error", [fault("500 Internal Server Error")], (2, 1, 0)),
+        ("overloaded", [fault("503 Service Unavailable", retry_after_ms="1")], (2, 1, 0)),
+        ("reset in mid-body", [cut_off(body_of(GOOD))], (2, 1, 1)),
+        ("truncated JSON", [reply(body_of(GOOD)[:-40])], (2, 1, 1)),
+        ("a page", [reply(b"<html>busy</html>", content_type="text/html")], (2, 1, 1)),
+        ("no choices at all", [reply(b'{"object": "error"}')], (2, 1, 1)),
+        ("fenced", [reply(body_of(f"```json\n{GOOD}\n```"))], (1, 1, 0)),
+        ("wrong schema", [reply(body_of('{"accept": "perhaps"}'))], (2, 2, 0)),
+        ("truncated reply", [reply(body_of(GOOD[:30], finish="length"))], (2, 2, 0)),
+        ("empty choices", [reply(json.dumps({**json.loads(body_of("")), "choices": []}).encode())], (2, 2, 0)),
+        ("null content", [reply(body_of(None))], (2, 2, 0)),
+        ("Unicode junk", [reply(body_of("\ud800\u0000\u202e{]"))], (2, 2, 0)),
+        ("five megabytes", [reply(body_of("x" * 5_000_000))], (2, 2, 0)),
+        ("schema unsupported", [fault("400 Bad Request")], (2, 1, 0)),
+        ("neither schema nor object", [fault("400 Bad Request"), fault("422 Unprocessable Entity")], (3, 1, 0)),
+    ],
+)
+def test_a_fault_that_passes_costs_what_it_cost(name: str, acts: list[Handler], expected: tuple[int, int, int]) -> None:
+    outcome = play(*acts, ANSWER)
+    assert isinstance(outcome.found, JudgeReply), f"{name}: {outcome.found}"
+    assert spent(outcome) == expected
+    for call in outcome.journal.calls.values():
+        call.response.encode()
+        assert len(call.response) <= 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "act", "says", "requests"),
+    [
+        ("wrong key", fault("401 Unauthorized"), "check OPENAI_API_KEY", 1),
+        ("forbidden", fault("403 Forbidden"), "rights", 1),
+        ("unknown model", fault("404 Not Found"), "--model", 1),
+        ("no quota", fault("429 Too Many Requests", "insufficient_quota"), "quota", 1),
+        ("an hour's wait", fault("429 Too Many Requests", retry_after="3600"), "asks to wait 3600 s", 1),
+        ("down for good", fault("503 Service Unavailable"), "go on later", 3),
+        ("always cut off", cut_off(body_of(GOOD)), "breaks off", 3),
+        ("never JSON", reply(b"{"), "no JSON", 3),
+        ("refused in every form", fault("400 Bad Request"), "is --model right", 3),
+    ],
+)
+def test_a_fault_that_stays_ends_in_words(name: str, act: Handler, says: str, requests: int) -> None:
+    outcome = play(act)
+    assert isinstance(outcome.found, InputError), name
+    assert says in str(outcome.found)
+    assert "sk-very-secret" not in str(outcome.found)
+    assert len(outcome.server.asked) == requests
+    assert outcome.journal.calls == {}
+    spent(outcome)
+
+
+def test_a_key_that_the_server_repeats_is_not_shown() -> None:
+    told = json.dumps({"error": {"message": "Incorrect API key provided: sk-very-secret", "code": None}}).encode()
+    outcome = play(reply(told, "401 Unauthorized"))
+    assert "***" in str(outcome.found)
+    assert "sk-very-secret" not in str(outcome.found)
+
+
+@pytest.mark.parametrize("act", [silence, drip(4.0)], ids=["silence", "a drip"])
+def test_time_runs_out_for_a_server_that_is_silent_or_drips(act: Handler) -> None:
+    outcome = play(act, ANSWER, timeout=0.3, deadline_s=0.5)
+    assert isinstance(outcome.found, JudgeReply)
+    assert spent(outcome) == (2, 1, 1)
+
+
+def test_missing_usage_is_unknown_in_the_record_and_the_worst_in_the_budget() -> None:
+    outcome = play(reply(body_of(GOOD, usage=False)))
+    assert outcome.journal.calls["k0/1"].cost_usd is None
+    assert outcome.journal.calls["k0/1"].prompt_tokens is None
+    assert outcome.model.budget.uncounted == 1
+    assert outcome.model.budget.usd >= 500 * 10 / 1e6
+
+
+def test_a_refusal_is_data() -> None:
+    outcome = play(reply(body_of(None, refusal="no")))
+    assert isinstance(outcome.found, Rejection)
+    assert spent(outcome) == (1, 1, 0)
+
+
+def test_the_bound_on_a_reply_goes_by_the_name_that_the_server_knows() -> None:
+    def pick(asked: dict[str, Any]) -> Handler:
+        if "max_completion_tokens" in asked:
+            said = {"error": {"message": "Unrecognized request argument: max_completion_tokens", "code": None}}
+            return reply(json.dumps(said).encode(), "400 Bad Request")
+        return ANSWER
+
+    async def act(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+        await pick(asked)(writer, asked)
+
+    outcome = play(act, asks=2)
+    assert isinstance(outcome.found, JudgeReply)
+    assert [("max_tokens" in a, a["response_format"]["type"]) for a in outcome.server.asked] == [
+        (False, "json_schema"),
+        (True, "json_schema"),
+        (True, "json_schema"),
+    ]
+
+
+def test_the_next_model_is_asked_when_one_can_no_longer_answer() -> None:
+    async def act(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+        await (fault("404 Not Found") if asked["model"] == "old" else ANSWER)(writer, asked)
+
+    said: list[str] = []
+    outcome = play(act, asks=2, models=("old", "new"), note=said.append)
+    assert isinstance(outcome.found, JudgeReply)
+    assert [a["model"] for a in outcome.server.asked] == ["old", "new", "new"]
+    assert {call.model for call in outcome.journal.calls.values()} == {"new"}
+    assert "going on with new" in said[0]
+    spent(outcome)
+
+
+def test_calls_under_way_are_counted_at_their_worst() -> None:
+    # Each call may take 500 reply tokens at 10 dollars a million: half a cent, and a little for its prompt.
+    async def go() -> tuple[int, float]:
+        budget = Budget(Bounds(usd=0.0175))
+        one = budget.worst_of(400, 500, PRICES)
+        for _ in range(3):
+            budget.reserve(one)
+        with pytest.raises(BudgetReached, match=r"\$0\.0175"):
+            budget.reserve(one)
+        budget.settle(one, 400, 100, 50, PRICES.cost(100, 50))
+        budget.reserve(one)
+        return len(budget.under_way), budget.usd
+
+    flying, usd = asyncio.run(go())
+    assert flying == 3
+    assert usd == pytest.approx(0.0006)
+
+
+def test_bounds_of_tokens_and_time() -> None:
+    now = [0.0]
+    budget = Budget(Bounds(tokens=1300, seconds=60), clock=lambda: now[0])
+    worst = budget.worst_of(200, 500, None)
+    budget.reserve(worst)
+    budget.reserve(worst)
+    with pytest.raises(BudgetReached, match="1300 tokens"):
+        budget.reserve(worst)
+    budget.release(worst)
+    budget.lose(worst)
+    assert (budget.tokens, budget.lost) == (601, 1)
+    now[0] = 61.0
+    with pytest.raises(BudgetReached, match="60 seconds"):
+        budget.reserve(worst)
+
+
+def test_a_server_that_counts_more_tokens_than_bytes_allow_is_believed() -> None:
+    budget = Budget()
+    worst = budget.worst_of(1000, 10, None)
+    budget.reserve(worst)
+    budget.settle(worst, 1000, 900, 5, None)
+    assert budget.worst_of(1000, 10, None).prompt >= 900
+
+
+def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def said(**headers: str) -> float | None:
+        response = httpx2.Response(
+            429,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            request=httpx2.Request("POST", "http://x"),
+        )
+        return retry_after(openai.RateLimitError("x", response=response, body=None), now)
+
+    assert said(retry_after="7") == 7.0
+    assert said(retry_after_ms="250", retry_after="9") == 0.25
+    assert said(retry_after=format_datetime(now + timedelta(seconds=90), usegmt=True)) == 90.0
+    assert said(retry_after=format_datetime(now - timedelta(seconds=90), usegmt=True)) == 0.0
+    assert said(retry_after="soon") is None
+    assert said() is None
+
+
+def test_pauses_grow_and_do_not_coincide() -> None:
+    patience, rng = Patience(first=1.0, longest=10.0), random.Random(1)
+    pauses = [patience.pause(k, rng) for k in range(1, 8)]
+    for k, pause in enumerate(pauses):
+        assert 0.5 * min(10.0, 2.0**k) <= pause <= min(10.0, 2.0**k)
+    assert patience.pause(1, random.Random(2)) != patience.pause(1, random.Random(3))
+
+
+def test_a_circuit_holds_calls_back_and_lets_one_go_first() -> None:
+    async def go() -> tuple[int, list[int]]:
+        circuit = Circuit(Patience(threshold=3, cool_down=0.15))
+        for _ in range(3):
+            circuit.failed()
+        inside, most = 0, []
+
+        async def call() -> None:
+            nonlocal inside
+            async with circuit.passage(lambda: None):
+                inside += 1
+                most.append(inside)
+                await asyncio.sleep(0.01)
+                inside -= 1
+                circuit.succeeded()
+
+        started = asyncio.get_running_loop().time()
+        await asyncio.gather(*(call() for _ in range(4)))
+        assert asyncio.get_running_loop().time() - started >= 0.15
+        return circuit.opened, most
+
+    opened, most = asyncio.run(go())
+    assert opened == 1
+    assert max(most) == 1
+
+
+def test_a_wish_to_stop_is_heard_while_waiting() -> None:
+    class Stop(Exception):
+        pass
+
+    async def go() -> float:
+        from agent.llm.patience import wait
+
+        asked = iter([False, True])
+        started = asyncio.get_running_loop().time()
+
+        def interrupted() -> None:
+            if next(asked):
+                raise Stop
+
+        with pytest.raises(Stop):
+            await wait(30.0, interrupted)
+        return asyncio.get_running_loop().time() - started
+
+    assert asyncio.run(go()) < 2.0
