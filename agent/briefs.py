@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from agent.replies import Proposal
 from factors.novelty import Novelty
 from factors.reading import read_aloud
 from factors.tree import Expression
@@ -107,9 +108,7 @@ def writer_prompt(brief: Brief, slot: str, turns: Sequence[Turn]) -> tuple[str, 
 def judge_prompt(
     brief: Brief,
     expression: Expression,
-    *,
-    name: str = "",
-    rationale: str = "",
+    proposal: Proposal,
     novelty: Novelty | None = None,
 ) -> tuple[str, str]:
     """Return the judge's system and user prompts on one proposal, with all that can be read from its tree."""
@@ -118,8 +117,7 @@ def judge_prompt(
         brief=brief,
         factor=expression,
         reading=read_aloud(expression),
-        name=name,
-        rationale=rationale,
+        proposal=proposal,
         novelty=novelty.sentences() if novelty is not None else (),
     )
     return render("judge_system.md"), user

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from agent.briefs import Brief, Turn, judge_prompt, writer_prompt
 from agent.llm.client import LanguageModel
@@ -21,6 +21,7 @@ class Verdict:
     accept: bool
     score: float
     critique: str
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ async def propose(
     max_turns: int,
     check: Callable[[str], Expression | Rejection],
     look: Callable[[Expression], Novelty | Rejection] = lambda _expression: Novelty(),
+    judged: bool = True,
 ) -> Proposed:
     """Run the inner loop for one candidate.
 
@@ -58,6 +60,8 @@ async def propose(
         Reads an expression; a rejection goes back to the writer as a turn, caret and all.
     look
         Says what is known of an expression already; what was scored before goes back to the writer unjudged.
+    judged
+        Whether the judge is asked; without it, what can be read and is new is let through.
     """
     turns: list[Turn] = []
     verdicts: list[Verdict] = []
@@ -79,7 +83,9 @@ async def propose(
             turns.append(Turn(expression.text, f"{novelty.message}; {novelty.hint}"))
             last = (proposal, expression, novelty)
             continue
-        prompts = judge_prompt(brief, expression, name=proposal.name, rationale=proposal.rationale, novelty=novelty)
+        if not judged:
+            return Proposed(proposal, expression, (), None, number)
+        prompts = judge_prompt(brief, expression, proposal, novelty)
         verdict = await _judged(model, prompts, key_prefix, number)
         if isinstance(verdict, Rejection):
             last = (proposal, expression, verdict)
@@ -99,4 +105,4 @@ async def _judged(model: LanguageModel, prompts: tuple[str, str], key_prefix: st
     if isinstance(said, Rejection):
         return said
     critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique
-    return Verdict(number, said.accept, said.score, critique.strip())
+    return Verdict(number, said.accept, said.score, critique.strip(), said.scores())

@@ -21,6 +21,7 @@ from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
 from agent.llm.budget import BudgetReached
 from agent.llm.client import LanguageModel
+from agent.replies import Proposal
 from agent.settings import LoopSettings
 from agent.study import Scoring, Study, read_expression
 from agent.weighing import evaluation_of, weigh_expression
@@ -145,6 +146,7 @@ def _talks(
                     max_turns=mine.settings.turns,
                     check=check,
                     look=look,
+                    judged=mine.settings.judge,
                 )
             except (StopRequested, BudgetReached) as halt:
                 return halt
@@ -174,12 +176,19 @@ async def _settle(mine: Mine, number: int, slot: int, proposed: Proposed, ahead:
         code=rejection.code if rejection else None,
         message=message_of(rejection) if rejection else None,
         verdicts=tuple(
-            NewVerdict(turn=v.turn, accept=v.accept, score=v.score, critique=v.critique) for v in proposed.verdicts
+            NewVerdict(turn=v.turn, accept=v.accept, score=v.score, critique=v.critique, scores=v.scores)
+            for v in proposed.verdicts
         ),
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+        claims={} if proposal is None else _claims(proposal),
     )
     mine.knowledge.record_attempt(attempt)
     mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or ""))
+
+
+def _claims(proposal: Proposal) -> dict[str, object]:
+    said = {"mechanism": proposal.mechanism, "horizon": proposal.horizon, "fails_when": proposal.fails_when}
+    return {name: value for name, value in said.items() if value}
 
 
 def message_of(rejection: Rejection) -> str:

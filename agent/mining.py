@@ -47,6 +47,7 @@ class MineRequest:
     bounds: Bounds = field(default_factory=Bounds)
     fallback: tuple[str, ...] = ()
     gate: bool = True
+    judge: bool | None = None
     record: Path | None = None
     replay: Path | None = None
 
@@ -108,11 +109,8 @@ def start_run(
 ) -> Session:
     """Record a new run and return it ready to go; everything that can be refused is refused before."""
     settings = workspace.settings
-    loop = settings.loop.model_copy(
-        update={
-            name: value for name in ("rounds", "candidates", "seed") if (value := getattr(request, name)) is not None
-        }
-    )
+    asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge")}
+    loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
     path = workspace.resolve_data(request.data)
     checkpoint = gate_path(workspace, path.stem)
     if request.gate and not checkpoint.is_file():
@@ -162,6 +160,7 @@ def replay_request(path: Path) -> MineRequest:
         rounds=loop["rounds"],
         candidates=loop["candidates"],
         seed=loop["seed"],
+        judge=loop["judge"],
         fallback=tuple(config["fallback"]),
         gate=config["gate"],
         replay=path,

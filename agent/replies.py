@@ -13,6 +13,11 @@ class Proposal(BaseModel):
     name: str = Field(max_length=120, description="a short name in plain words")
     expression: str = Field(max_length=4000, description="the factor in the language described")
     rationale: str = Field(max_length=4000, description="why it should predict returns, in two or three sentences")
+    mechanism: str = Field(
+        default="", max_length=1000, description="who loses what the factor earns, and why they go on doing so"
+    )
+    horizon: int | None = Field(default=None, ge=1, le=100_000, description="bars over which it should pay most")
+    fails_when: str = Field(default="", max_length=1000, description="the market in which it should lose")
     parents: list[str] = Field(description="names or texts of the known factors it builds on; empty if none")
 
 
@@ -23,5 +28,16 @@ class JudgeReply(BaseModel):
 
     accept: bool = Field(description="true if it is worth a backtest")
     score: float = Field(ge=0, le=10, description="0 (worthless) to 10")
+    novelty: float | None = Field(default=None, ge=0, le=10, description="10: nothing like it is known")
+    mechanism: float | None = Field(default=None, ge=0, le=10, description="10: a sound reason that fits the formula")
+    testability: float | None = Field(default=None, ge=0, le=10, description="10: it can clearly be seen to fail")
+    cost: float | None = Field(default=None, ge=0, le=10, description="10: trades so little that costs do not matter")
+    overfitting: float | None = Field(default=None, ge=0, le=10, description="10: nothing in it is fitted to the past")
+    passes: float | None = Field(default=None, ge=0, le=1, description="probability that the backtest lets it through")
     critique: str = Field(max_length=4000, description="what is weak, concretely")
     suggestion: str = Field(max_length=4000, description="the one change that would help most; may be empty")
+
+    def scores(self) -> dict[str, float]:
+        """Return what it said beside its score."""
+        axes = ("novelty", "mechanism", "testability", "cost", "overfitting", "passes")
+        return {name: value for name in axes if (value := getattr(self, name)) is not None}

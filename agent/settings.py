@@ -138,6 +138,7 @@ class LoopSettings(_Section):
     rounds: int = Field(default=4, ge=1, le=100_000)
     candidates: int = Field(default=8, ge=1, le=1000)
     turns: int = Field(default=3, ge=1, le=20)
+    judge: bool = Field(default=True, description="false: what can be read and is new is scored unjudged")
     concurrency: int = Field(default=4, ge=1, le=256)
     seed: int = Field(default=7, ge=0)
     blind: bool = Field(default=True, description="no asset names and no dates in prompts")
@@ -293,6 +294,8 @@ device = "cpu"
 rounds = 4
 candidates = 8
 turns = 3
+# false: what can be read and is new is scored unjudged, at half the calls.
+judge = true
 concurrency = 4
 seed = 7
 # No asset names and no dates in prompts: a model may remember what happened then.

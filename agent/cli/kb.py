@@ -1,4 +1,4 @@
-"""`alphaglow kb list|show|lessons|luck|export`."""
+"""`alphaglow kb list|show|lessons|judge|luck|export`."""
 
 from __future__ import annotations
 
@@ -86,6 +86,8 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if isinstance(expression, Expression):
             out.print(read_aloud(expression), soft_wrap=True)
         out.print(f"why: {attempt.rationale or '–'}", soft_wrap=True)
+        for claim, said in attempt.claims.items():
+            out.print(f"{claim.replace('_', ' ')}: {said}", soft_wrap=True, markup=False)
         for verdict in attempt.verdicts:
             word = "accepts" if verdict.accept else "objects"
             out.print(
@@ -107,6 +109,32 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         out.print(f"{verdict_of(attempt)}: {told}", soft_wrap=True)
         for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
             out.print(opening.sentence(), soft_wrap=True)
+
+
+@kb.command()
+@click.argument("run_id", metavar="RUN", required=False)
+@json_option
+@click.pass_context
+def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
+    """Hold the judge's scores and forecasts against what the backtests found, over RUN or over all runs."""
+    from agent.judging import judge_skill
+
+    with workspace_of(ctx).knowledge() as knowledge:
+        run = knowledge.get_run(run_id).id if run_id else None
+        skill = judge_skill(knowledge.attempts(run_id=run))
+    if as_json:
+        print_json(skill.to_dict())
+        return
+    rows = [["score", number(skill.correlation)], *([name, number(value)] for name, value in skill.by_axis.items())]
+    stdout().print(table("Rank correlation with train rank IC", ["of its", "correlation"], rows))
+    if skill.forecasts:
+        stdout().print(
+            f"{skill.forecasts} forecasts, {skill.passed:.0%} passed: Brier score {skill.brier:.3f}, of saying that "
+            f"share each time {skill.brier_base:.3f}",
+            soft_wrap=True,
+        )
+    stdout().print(skill.sentence(), soft_wrap=True, markup=False)
+    stdout().print("Only what it let through was scored: how well it refuses cannot be seen.", soft_wrap=True)
 
 
 @kb.command()

@@ -44,6 +44,7 @@ from market.errors import InputError
 @click.option("--budget-minutes", type=float, help="Stop after this long.")
 @click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange to a cassette.")
 @click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Run a cassette again, offline.")
+@click.option("--no-judge", is_flag=True, help="Score what can be read and is new, unjudged.")
 @click.option("--no-gate", is_flag=True, help="Mine without a regime gate.")
 @click.option("--resume", metavar="RUN", help="Go on with this run; budgets given here replace its own.")
 @json_option
@@ -64,6 +65,7 @@ def mine(
     budget_minutes: float | None,
     record: Path | None,
     replay: Path | None,
+    no_judge: bool,
     no_gate: bool,
     resume: str | None,
     as_json: bool,
@@ -117,6 +119,7 @@ def mine(
                 bounds=bounds,
                 fallback=fallback,
                 gate=not no_gate,
+                judge=False if no_judge else None,
                 record=record,
             )
             session = start_run(workspace, knowledge, request, note=stderr().print)
@@ -144,6 +147,7 @@ def mine(
             )
         if not session.simulated:
             stdout().print(bill_table(knowledge, session.run.id))
+        stdout().print(str(summary["judge"]), soft_wrap=True, markup=False)
         if session.simulated:
             stdout().print("The language model was simulated (mock).")
         if outcome != "finished":

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from agent.cli.common import number, table
+from agent.judging import judge_skill
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
@@ -76,6 +77,7 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         else "unknown (no price set)"
         if totals.cost_usd is None
         else f"${totals.cost_usd:.4f}",
+        "judge": judge_skill(attempts).sentence(),
         "bill": [asdict(line) for line in bill(knowledge.calls(run_id))],
         "factors": [
             {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}

@@ -59,8 +59,11 @@ def add_attempt(session: Session, new: NewAttempt, leaders: dict[str, bets.Leade
         rationale=new.rationale,
         name=new.name,
         created=now(),
+        claims=plain_dict(new.claims),
         verdicts=[
-            schema.Verdict(turn=v.turn, accept=v.accept, score=float(v.score), critique=v.critique)
+            schema.Verdict(
+                turn=v.turn, accept=v.accept, score=float(v.score), critique=v.critique, scores=plain_dict(v.scores)
+            )
             for v in new.verdicts
         ],
     )

@@ -98,11 +98,16 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         rationale=row.rationale,
         name=row.name,
         created=row.created,
-        verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique) for v in row.verdicts),
+        verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
         evaluation=None
         if scored is None
         else EvaluationRecord(dict(scored.scorecard), dict(scored.evidence), scored.sharpe_per_bar, scored.accepted),
+        claims=dict(row.claims),
     )
+
+
+def _floats(scores: Mapping[str, object]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
 
 
 def lesson_record(row: schema.Lesson) -> LessonRecord:

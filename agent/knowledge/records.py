@@ -85,12 +85,17 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class NewVerdict:
-    """What the judge said of a candidate at one turn of the inner loop; `score` is on a scale of 0 to 10."""
+    """What the judge said of a candidate at one turn of the inner loop; `score` is on a scale of 0 to 10.
+
+    `scores` holds what it said of novelty, mechanism, testability, cost and overfitting, each 0 to 10, and ``passes``,
+    the probability that it gave the candidate to pass.
+    """
 
     turn: int
     accept: bool
     score: float
     critique: str
+    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ class NewAttempt:
         Where it ended; ``evidence`` for one that was scored.
     code, message
         Why it was refused; None where it was scored.
+    claims
+        What the writer says of it: mechanism, expected horizon in bars, when it should fail.
     """
 
     run_id: str
@@ -143,6 +150,7 @@ class NewAttempt:
     name: str = ""
     verdicts: tuple[NewVerdict, ...] = ()
     evaluation: NewEvaluation | None = None
+    claims: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +209,7 @@ class VerdictRecord:
     accept: bool
     score: float
     critique: str
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +243,7 @@ class AttemptRecord:
     created: str
     verdicts: tuple[VerdictRecord, ...] = ()
     evaluation: EvaluationRecord | None = None
+    claims: dict[str, object] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""

@@ -18,10 +18,11 @@ from sqlalchemy import (
     MetaData,
     UniqueConstraint,
 )
+from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0003"
+HEAD = "0004"
 
 
 class Base(DeclarativeBase):
@@ -92,6 +93,7 @@ class Verdict(Base):
     accept: Mapped[bool]
     score: Mapped[float]
     critique: Mapped[str]
+    scores: Mapped[dict[str, object]] = mapped_column(JSON, server_default=sql("'{}'"))
 
 
 class Evaluation(Base):
@@ -129,6 +131,7 @@ class Attempt(Base):
     rationale: Mapped[str]
     name: Mapped[str]
     created: Mapped[str]
+    claims: Mapped[dict[str, object]] = mapped_column(JSON, server_default=sql("'{}'"))
     verdicts: Mapped[list[Verdict]] = relationship(order_by=Verdict.id, lazy="selectin")
     evaluation: Mapped[Evaluation | None] = relationship(lazy="selectin")
 

@@ -25,15 +25,24 @@ def format_of(mode: str, reply: type[BaseModel]) -> dict[str, Any]:
 
 
 def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the bounds that strict mode does not know; pydantic checks them afterwards."""
+    """Drop the bounds that strict mode does not know; pydantic checks them afterwards. No field is optional."""
     dropped = {"maxLength", "minLength", "minimum", "maximum", "title", "default"}
     kept: dict[str, Any] = {}
     for key, value in schema.items():
         if key == "properties":
             kept[key] = {name: _strict(inner) for name, inner in value.items()}
         elif key not in dropped:
-            kept[key] = _strict(value) if isinstance(value, dict) else value
+            kept[key] = _stripped(value)
+    if "properties" in kept:
+        # Strict mode wants each field said; who answers without it may leave out what has a default.
+        kept["required"] = list(kept["properties"])
     return kept
+
+
+def _stripped(value: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    if isinstance(value, dict):
+        return _strict(value)
+    return [_stripped(item) for item in value] if isinstance(value, list) else value
 
 
 def prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dict[str, str]]:

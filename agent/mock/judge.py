@@ -27,7 +27,9 @@ def judge_reply(user: str) -> str:
 
 
 def _json(accept: bool, score: float, critique: str, suggestion: str) -> str:
-    return json.dumps({"accept": accept, "score": score, "critique": critique, "suggestion": suggestion})
+    axes = dict.fromkeys(("novelty", "mechanism", "testability", "cost", "overfitting"), score)
+    said = {"accept": accept, "score": score, **axes, "passes": score / 20, "critique": critique}
+    return json.dumps({**said, "suggestion": suggestion})
 
 
 def _faults(expression: Expression, user: str) -> list[tuple[str, str]]:

@@ -65,7 +65,13 @@ def _json(name: str, expression: str, parents: list[str]) -> str:
     rationale = (
         f"Simulated model: the idea is {name}. Assets that stand out by it are expected to go on earning differently."
     )
-    return json.dumps({"name": name, "expression": expression, "rationale": rationale, "parents": parents})
+    windows = [int(found) for found in re.findall(r", (\d+)\)", expression)]
+    claims = {
+        "mechanism": "Simulated model: it knows of none.",
+        "horizon": max(windows, default=1),
+        "fails_when": "Simulated model: it cannot say.",
+    }
+    return json.dumps({"name": name, "expression": expression, "rationale": rationale, **claims, "parents": parents})
 
 
 def _idea(user: str, rng: Rng) -> tuple[str, str, list[str]]:

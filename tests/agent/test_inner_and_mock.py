@@ -113,10 +113,22 @@ def test_prompts_hold_what_they_should() -> None:
     assert isinstance(mixed, Expression)
     known = Known("factor:1", "cs_rank(close)", "attempt 7")
     novelty = Novelty(overlap=Overlap("rsi(close, 14)", 3, 0.4, known))
-    _, asked = judge_prompt(brief(), mixed, name="n", rationale="why", novelty=novelty)
+    proposal = Proposal(
+        name="n",
+        expression="x",
+        rationale="why",
+        mechanism="sellers in a hurry",
+        horizon=24,
+        fails_when="calm",
+        parents=[],
+    )
+    _, asked = judge_prompt(brief(), mixed, proposal, novelty)
     for piece in (
         mixed.text,
         "why",
+        "Mechanism: sellers in a hurry",
+        "Horizon: 24 bars",
+        "Fails when: calm",
         "Cutler",
         "close is a price, volume a volume",
         "shares rsi(close, 14) with attempt 7",
@@ -186,7 +198,8 @@ def test_the_mock_errs_now_and_then_in_every_way() -> None:
 def test_the_mock_judge_has_reasons(text: str, accept: bool) -> None:
     factor = parse(text)
     assert isinstance(factor, Expression)
-    _, user = judge_prompt(brief(shown("cs_rank(close)")), factor)
+    proposal = Proposal(name="", expression=text, rationale="", parents=[])
+    _, user = judge_prompt(brief(shown("cs_rank(close)")), factor, proposal)
     reply = JudgeReply.model_validate_json(judge_reply(user))
     assert reply.accept is accept
     assert reply.critique

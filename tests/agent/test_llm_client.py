@@ -173,7 +173,8 @@ def test_strict_schema_goes_out_without_what_strict_mode_lacks() -> None:
     assert schema["strict"] is True
     assert schema["schema"]["additionalProperties"] is False
     assert "maximum" not in json.dumps(schema)
-    assert set(schema["schema"]["required"]) == {"accept", "score", "critique", "suggestion"}
+    assert set(schema["schema"]["required"]) == set(JudgeReply.model_fields)
+    assert "null" in json.dumps(schema["schema"]["properties"]["passes"])
 
 
 @pytest.mark.parametrize(
