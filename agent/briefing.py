@@ -16,6 +16,8 @@ from agent.briefs import Brief, Example
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
+from agent.search import plan_tasks
+from agent.settings import LoopSettings
 from agent.study import Study
 from factors.table import prompt_table
 from market.panel import Panel
@@ -44,19 +46,23 @@ GOAL = (
 def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
     attempts = knowledge.attempts(panel_id=study.dataset)
-    lessons = knowledge.lessons(panel_id=study.dataset, limit=10)
+    loop = LoopSettings.model_validate(run.config.get("loop", {}))
+    told = attempts if loop.memory else []
+    lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
+    rng = np.random.default_rng([run.seed, number, 11])
     return Brief(
         round=number,
         goal=GOAL,
         fields=study.fields,
         operators=prompt_table(study.max_lookback),
-        successes=tuple(_example(a) for a in _successes(attempts)),
-        failures=tuple(_example(a) for a in _failures(attempts)),
+        successes=tuple(_example(a) for a in _successes(told)),
+        failures=tuple(_example(a) for a in _failures(told)),
         lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),
         market=describe_market(study),
-        blocks=dict(list(accepted_blocks(attempts, study.fields).items())[-2 * SHOWN_BLOCKS :]),
+        blocks=dict(list(accepted_blocks(told, study.fields).items())[-2 * SHOWN_BLOCKS :]),
         known=knowledge.index_factors(),
         attempts_until=max((attempt.id for attempt in attempts), default=0),
+        tasks=plan_tasks(told, study.fields, loop.candidates, rng) if loop.search else (),
     )
 
 

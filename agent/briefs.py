@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from agent.replies import Proposal
+from agent.search import Task
 from factors.novelty import Novelty
 from factors.reading import read_aloud
 from factors.tree import Expression
@@ -39,6 +40,8 @@ class Brief:
         Accepted factors that may be used by name: name to text.
     known, attempts_until
         How far the knowledge base reached when the round began: the newest indexed factor and attempt.
+    tasks
+        What each candidate is to be, by slot; none where the writer chooses for itself.
     """
 
     round: int
@@ -52,10 +55,18 @@ class Brief:
     blocks: Mapping[str, str] = field(default_factory=dict)
     known: int = 0
     attempts_until: int = 0
+    tasks: tuple[Task, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
         return asdict(self)
+
+    def task(self, slot: str) -> Task | None:
+        """Return the task of a candidate (``r1/s0``); None where it has none."""
+        if not self.tasks:
+            return None
+        number = int(slot.rsplit("/s", 1)[1])
+        return self.tasks[number] if number < len(self.tasks) else None
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Brief:
@@ -72,6 +83,7 @@ class Brief:
             blocks=raw.get("blocks", {}),
             known=raw.get("known", 0),
             attempts_until=raw.get("attempts_until", 0),
+            tasks=tuple(Task.from_dict(task) for task in raw.get("tasks", ())),
         )
 
 
@@ -102,7 +114,8 @@ def render(template: str, **values: object) -> str:
 
 def writer_prompt(brief: Brief, slot: str, turns: Sequence[Turn]) -> tuple[str, str]:
     """Return the writer's system and user prompts. `slot` tells candidates of a round apart."""
-    return render("writer_system.md", brief=brief), render("writer.md", brief=brief, slot=slot, turns=turns)
+    task = brief.task(slot)
+    return render("writer_system.md", brief=brief), render("writer.md", brief=brief, slot=slot, turns=turns, task=task)
 
 
 def judge_prompt(

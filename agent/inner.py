@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from agent.briefs import Brief, Turn, judge_prompt, writer_prompt
 from agent.llm.client import LanguageModel
 from agent.replies import JudgeReply, Proposal
+from agent.search import Task
+from agent.variants import window_variants
 from factors.novelty import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
@@ -98,6 +102,28 @@ async def propose(
         refusal = Rejection("judge", "not_accepted", f"the judge did not accept it: {verdict.critique}"[:500])
         last = (proposal, expression, refusal)
     return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
+
+
+def by_machine(
+    task: Task,
+    longest: int,
+    seed: Sequence[int],
+    check: Callable[[str], Expression | Rejection],
+    look: Callable[[Expression], Novelty | Rejection],
+) -> Proposed:
+    """Propose other windows for a parent, which takes no model: the first that is new. It is a trial like any other."""
+    parent = check(task.parents[0])
+    if isinstance(parent, Rejection):
+        return Proposed(None, None, (), parent, 0)
+    refused = Rejection("novelty", "no_windows", "every other window of the parent was tried, or it has none")
+    for text in window_variants(parent.root, longest, np.random.default_rng(seed)):
+        expression = check(text)
+        if isinstance(expression, Rejection) or isinstance(look(expression), Rejection):
+            continue
+        rationale = "Other windows of a known factor, tried by machine."
+        proposal = Proposal(name="other windows", expression=text, rationale=rationale, parents=[parent.text])
+        return Proposed(proposal, expression, (), None, 0)
+    return Proposed(None, None, (), refused, 0)
 
 
 async def _judged(model: LanguageModel, prompts: tuple[str, str], key_prefix: str, number: int) -> Verdict | Rejection:

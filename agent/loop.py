@@ -15,7 +15,7 @@ from typing import Literal
 
 from agent.briefing import write_brief
 from agent.briefs import Brief
-from agent.inner import Proposed, propose
+from agent.inner import Proposed, by_machine, propose
 from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
@@ -102,7 +102,7 @@ async def _round(mine: Mine, number: int) -> None:
                 halted = halted or StopRequested()
                 break
             ahead -= 1
-            await _settle(mine, number, slot, proposed, ahead)
+            await _settle(mine, brief, slot, proposed, ahead)
     finally:
         await _let_finish(talks.values())
     if halted is not None:
@@ -139,6 +139,9 @@ def _talks(
             if mine.stop():
                 return StopRequested()
             try:
+                task = brief.task(f"r{number}/s{slot}")
+                if task is not None and task.operation == "windows":
+                    return by_machine(task, mine.study.max_lookback, [mine.run.seed, number, slot], check, look)
                 proposed = await propose(
                     mine.model,
                     brief,
@@ -156,8 +159,9 @@ def _talks(
     return [(slot, one(slot)) for slot in slots]
 
 
-async def _settle(mine: Mine, number: int, slot: int, proposed: Proposed, ahead: int) -> None:
+async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead: int) -> None:
     """Score one proposal and write the attempt, whatever became of it; `ahead` attempts of the run come after it."""
+    number = brief.round
     # In a thread of its own: replies to other candidates are read meanwhile.
     result = await asyncio.to_thread(_examine, mine, proposed, ahead)
     proposal, expression = proposed.proposal, proposed.expression
@@ -180,10 +184,16 @@ async def _settle(mine: Mine, number: int, slot: int, proposed: Proposed, ahead:
             for v in proposed.verdicts
         ),
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-        claims={} if proposal is None else _claims(proposal),
+        claims={**_told(brief, number, slot), **({} if proposal is None else _claims(proposal))},
     )
     mine.knowledge.record_attempt(attempt)
     mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or ""))
+
+
+def _told(brief: Brief, number: int, slot: int) -> dict[str, object]:
+    """Return what the candidate was told to be."""
+    task = brief.task(f"r{number}/s{slot}")
+    return {} if task is None else {"operation": task.operation, **({"theme": task.theme} if task.theme else {})}
 
 
 def _claims(proposal: Proposal) -> dict[str, object]:

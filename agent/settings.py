@@ -138,6 +138,9 @@ class LoopSettings(_Section):
     rounds: int = Field(default=4, ge=1, le=100_000)
     candidates: int = Field(default=8, ge=1, le=1000)
     turns: int = Field(default=3, ge=1, le=20)
+    memory: bool = Field(default=True, description="false: the writer is told nothing of what was tried; an ablation")
+    lessons: bool = Field(default=True, description="false: the writer is told factors, but no lessons; an ablation")
+    search: bool = Field(default=True, description="each candidate is told what to be, by what earned its keep")
     judge: bool = Field(default=True, description="false: what can be read and is new is scored unjudged")
     concurrency: int = Field(default=4, ge=1, le=256)
     seed: int = Field(default=7, ge=0)
@@ -294,6 +297,8 @@ device = "cpu"
 rounds = 4
 candidates = 8
 turns = 3
+# Each candidate is told what to be (a theme, a parent to change), by what earned its keep; false: the writer chooses.
+search = true
 # false: what can be read and is new is scored unjudged, at half the calls.
 judge = true
 concurrency = 4

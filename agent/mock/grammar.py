@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from agent.variants import Path, replaced, walk, windows
 from factors.printing import to_text
 from factors.resolve import kind_of
-from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
 WINDOWS = (3, 5, 8, 12, 20, 24, 36, 48, 72, 96, 120, 168)
@@ -39,9 +39,9 @@ def window(rng: Rng, least: int = 3, most: int = 168) -> int:
     return int(fitting[int(rng.integers(len(fitting)))]) if fitting else least
 
 
-def compose(rng: Rng, longest: int) -> tuple[str, str]:
-    """Return an idea's name and an expression for it."""
-    idea = pick(rng, list(_IDEAS))
+def compose(rng: Rng, longest: int, theme: str = "") -> tuple[str, str]:
+    """Return an idea's name, of a theme if it knows one of it, and an expression for it."""
+    idea = pick(rng, list(_OF_THEME.get(theme, tuple(_IDEAS))))
     body = _IDEAS[idea](rng, longest)
     if rng.random() < 0.35:
         body = f"{pick(rng, list(_SMOOTHERS))}({body}, {window(rng, 5, min(48, longest // 2))})"
@@ -85,11 +85,21 @@ _IDEAS: Mapping[str, Callable[[Rng, int], str]] = {
 }
 
 
+_OF_THEME: Mapping[str, tuple[str, ...]] = {
+    "momentum": ("momentum", "risk-adjusted return", "trend"),
+    "reversal": ("reversal", "relative rank"),
+    "volatility": ("volatility", "volatility change", "skewness"),
+    "volume": ("fast against slow", "surprise", "price and volume"),
+    "liquidity": ("surprise", "price and volume"),
+    "candle": ("candle", "place in the range"),
+}
+
+
 def mutate(root: Node, rng: Rng, longest: int, *, negate: bool) -> tuple[str, str]:
     """Return what was changed, and the text of a changed factor."""
     changes: list[tuple[str, Callable[[], Node]]] = [
-        ("another window", lambda: _change(root, _windows(root), rng, lambda n: _new_window(n, rng, longest))),
-        ("another window", lambda: _change(root, _windows(root), rng, lambda n: _new_window(n, rng, longest))),
+        ("another window", lambda: _change(root, windows(root), rng, lambda n: _new_window(n, rng, longest))),
+        ("another window", lambda: _change(root, windows(root), rng, lambda n: _new_window(n, rng, longest))),
         ("another field", lambda: _change(root, _fields(root), rng, lambda _n: Field(pick(rng, list(SERIES))))),
         ("a kindred operator", lambda: _change(root, _swappable(root), rng, lambda n: _swapped(n, rng))),
         ("smoothed", lambda: Call(pick(rng, list(_SMOOTHERS)), (root, Number(float(window(rng, 5, 24)))))),
@@ -102,6 +112,12 @@ def mutate(root: Node, rng: Rng, longest: int, *, negate: bool) -> tuple[str, st
     return what, to_text(changed)
 
 
+def part_of(root: Node, rng: Rng) -> str:
+    """Return one of the larger parts of a factor, ranked: a simpler factor."""
+    parts = [node for _, node, kind in walk(root) if isinstance(node, Call) and kind not in ("window", "group")]
+    return to_text(Call("cs_rank", (parts[int(rng.integers(min(2, len(parts))))],))) if parts else to_text(root)
+
+
 def cross(one: Node, other: Node, rng: Rng) -> str:
     """Return the sum or product of two factors' ranks."""
     sides = [node if _is_rank(node) else Call("cs_rank", (node,)) for node in (one, other)]
@@ -112,29 +128,12 @@ def _is_rank(node: Node) -> bool:
     return isinstance(node, Call) and node.op == "cs_rank"
 
 
-Path = tuple[int, ...]
-
-
-def _walk(node: Node, path: Path = ()) -> list[tuple[Path, Node, str]]:
-    """List (path, node, parameter kind) of every node below the root's own arguments."""
-    found: list[tuple[Path, Node, str]] = []
-    if isinstance(node, Call):
-        for index, (arg, param) in enumerate(zip(node.args, OPERATORS[node.op].params, strict=True)):
-            found.append(((*path, index), arg, param.kind))
-            found += _walk(arg, (*path, index))
-    return found
-
-
-def _windows(root: Node) -> list[tuple[Path, Node]]:
-    return [(path, node) for path, node, kind in _walk(root) if kind == "window"]
-
-
 def _fields(root: Node) -> list[tuple[Path, Node]]:
-    return [(p, n) for p, n, _ in _walk(root) if isinstance(n, Field) and kind_of(n) == "panel"]
+    return [(p, n) for p, n, _ in walk(root) if isinstance(n, Field) and kind_of(n) == "panel"]
 
 
 def _swappable(root: Node) -> list[tuple[Path, Node]]:
-    nodes: list[tuple[Path, Node]] = [((), root), *((p, n) for p, n, _ in _walk(root))]
+    nodes: list[tuple[Path, Node]] = [((), root), *((p, n) for p, n, _ in walk(root))]
     return [(p, n) for p, n in nodes if isinstance(n, Call) and any(n.op in group for group in _SWAPS)]
 
 
@@ -154,13 +153,4 @@ def _change(root: Node, places: list[tuple[Path, Node]], rng: Rng, new: Callable
     if not places:
         return Call("cs_rank", (root,))
     path, node = places[int(rng.integers(len(places)))]
-    return _replace(root, path, new(node))
-
-
-def _replace(root: Node, path: Path, new: Node) -> Node:
-    if not path:
-        return new
-    assert isinstance(root, Call)
-    args = list(root.args)
-    args[path[0]] = _replace(args[path[0]], path[1:], new)
-    return Call(root.op, tuple(args))
+    return replaced(root, path, new(node))

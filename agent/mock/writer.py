@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.mock.grammar import Rng, compose, cross, mutate, pick
+from agent.mock.grammar import Rng, compose, cross, mutate, part_of, pick
 from factors.parse import parse
 from factors.tree import Expression
 
@@ -76,6 +76,9 @@ def _json(name: str, expression: str, parents: list[str]) -> str:
 
 def _idea(user: str, rng: Rng) -> tuple[str, str, list[str]]:
     longest = _longest(user)
+    told = _told(user, rng, longest)
+    if told is not None:
+        return told
     known = [
         (shown, e) for shown in read_examples(user, "What worked") if isinstance(e := _read(shown.text), Expression)
     ]
@@ -100,6 +103,30 @@ def _idea(user: str, rng: Rng) -> tuple[str, str, list[str]]:
         what, text = mutate(base.root, rng, longest, negate=True)
         return f"failed factor turned around, {what}", text, [base.text]
     name, text = compose(rng, longest)
+    return name, text, []
+
+
+def _told(user: str, rng: Rng, longest: int) -> tuple[str, str, list[str]] | None:
+    """Do what the prompt's task says; None where there is none."""
+    part = re.search(r"^# Your task\n(.*?)(?=^# |\Z)", user, re.MULTILINE | re.DOTALL)
+    if part is None:
+        return None
+    operation = re.search(r"^Operation: (\w+)", part[1], re.MULTILINE)
+    theme = re.search(r"^Theme: ([\w -]+?) \(", part[1], re.MULTILINE)
+    parents = [e for text in re.findall(r"^Parent: (.+)$", part[1], re.MULTILINE) if (e := _read(text)) is not None]
+    match operation[1] if operation else "":
+        case "cross" if len(parents) > 1:
+            text = cross(parents[0].root, parents[1].root, rng)
+            return "a blend of two known factors", text, [p.text for p in parents]
+        case "invert" if parents:
+            what, text = mutate(parents[0].root, rng, longest, negate=True)
+            return f"failed factor turned around, {what}", text, [parents[0].text]
+        case "simplify" if parents:
+            return "known factor, a part of it", part_of(parents[0].root, rng), [parents[0].text]
+        case "mutate" if parents:
+            what, text = mutate(parents[0].root, rng, longest, negate=False)
+            return f"known factor, {what}", text, [parents[0].text]
+    name, text = compose(rng, longest, theme[1] if theme else "")
     return name, text, []
 
 

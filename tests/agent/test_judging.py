@@ -75,10 +75,10 @@ def test_what_is_claimed_and_scored_is_kept_and_shown(
     home: Path,  # noqa: F811 - a fixture
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--no-gate")
+    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "8", "--no-gate")
     factor = mined["factors"][0]["factor"]
     shown = as_json(capsys, "kb", "show", factor)["attempt"]
-    assert set(shown["claims"]) == {"mechanism", "horizon", "fails_when"}
+    assert set(shown["claims"]) >= {"mechanism", "horizon", "fails_when"}
     last = shown["verdicts"][-1]
     assert set(last["scores"]) == {"novelty", "mechanism", "testability", "cost", "overfitting", "passes"}
     _, out, _ = run(capsys, "kb", "show", factor)

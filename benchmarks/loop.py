@@ -1,0 +1,146 @@
+"""Does the loop learn? The same mock, with parts of the loop taken away, on a planted market and on coins.
+
+    python -m benchmarks.loop [--quick] [--seeds N]
+
+The mock's skill is the same throughout. Of each run: how near the best factor (by train Sharpe ratio among those that
+pass all but deflation, else among all) is to the planted signal, its train rank IC, and how many pass per 100 backtests.
+What is told per backtest favours a judge, per model call one that is not asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from agent.demo import distance_to_truth, prepare
+from agent.knowledge.records import AttemptRecord
+from agent.lessons import train_figure
+from agent.mining import MineRequest, start_run
+from agent.workspace import Workspace, init_workspace
+from market.files import import_files
+from market.store import save_panel
+
+COINS = Path(__file__).resolve().parents[2] / "shared" / "data" / "crypto_spot_1d.parquet"
+PARTS: Mapping[str, Mapping[str, bool]] = {
+    "all of it": {},
+    "no knowledge base": {"memory": False},
+    "no lessons": {"lessons": False},
+    "no plan (archive, bandit)": {"search": False},
+    "no judge": {"judge": False},
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one run: nearness to the truth (NaN on real data), train rank IC of the best, passes per 100, calls."""
+
+    truth: float
+    rank_ic: float
+    passes: float
+    backtests: int
+    calls: int
+
+
+def one(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, folder: Path, *, coins: bool) -> Outcome:
+    """Mine once, without a gate."""
+    if coins:
+        workspace = init_workspace(folder)
+        # Free of costs: with them nothing on these coins passes, whatever the loop does.
+        text = (workspace.root / "alphaglow.toml").read_text(encoding="utf-8")
+        free = text.replace("# fee_bp = 5.0", "fee_bp = 0.0").replace("# slippage_bp = 5.0", "slippage_bp = 0.0")
+        (workspace.root / "alphaglow.toml").write_text(free, encoding="utf-8")
+        save_panel(import_files([COINS], name="coins"), workspace.data_path("coins"))
+        stage, data = None, "coins"
+    else:
+        stage = prepare(folder, seed=seed, rounds=rounds, candidates=candidates)
+        workspace, data = stage.workspace, "simulated"
+    workspace = _with_loop(workspace, parts)
+    with workspace.knowledge() as knowledge:
+        request = MineRequest(data=data, llm="mock", rounds=rounds, candidates=candidates, seed=seed, gate=False)
+        session = start_run(workspace, knowledge, request, note=lambda _text: None)
+        asyncio.run(session.go(lambda: False, lambda _event, _total: None))
+        attempts = knowledge.attempts(run_id=session.run.id)
+        scored = [a for a in attempts if a.evaluation is not None]
+        passed = [a for a in scored if _verdict(a) in ("promising", "accepted")]
+        best = max(passed or scored, key=lambda a: train_figure(a, "sharpe_net") or -np.inf)
+        near = float("nan") if stage is None else distance_to_truth(stage, session, knowledge)[0]
+        return Outcome(
+            float("nan") if near is None else near,
+            train_figure(best, "rank_ic") or 0.0,
+            100 * len(passed) / max(1, len(scored)),
+            len(scored),
+            knowledge.calls_total(session.run.id).calls,
+        )
+
+
+def _with_loop(workspace: Workspace, parts: Mapping[str, bool]) -> Workspace:
+    path = workspace.root / "alphaglow.toml"
+    lines = [f"{name} = {str(value).lower()}" for name, value in parts.items()]
+    text = path.read_text(encoding="utf-8")
+    for name in parts:
+        text = "\n".join(line for line in text.splitlines() if not line.startswith(f"{name} ="))
+    path.write_text(text.replace("[loop]", "[loop]\n" + "\n".join(lines)), encoding="utf-8")
+    return Workspace(workspace.root)
+
+
+def _verdict(attempt: AttemptRecord) -> object:
+    return None if attempt.evaluation is None else attempt.evaluation.evidence.get("verdict")
+
+
+def main() -> None:
+    """Measure, print tables and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seeds", type=int)
+    options = parser.parse_args()
+    seeds = options.seeds or (1 if options.quick else 10)
+    rounds, candidates = (2, 6) if options.quick else (8, 12)
+    console = Console(stderr=True)
+    result: dict[str, dict[str, list[dict[str, float | None]]]] = {}
+    for market, coins in (("planted", False), ("daily coins, free of costs", True)):
+        if coins and not COINS.is_file():
+            continue
+        found: dict[str, list[Outcome]] = {}
+        for name, parts in PARTS.items():
+            with console.status(f"{market}: {name}"):
+                found[name] = []
+                for seed in range(seeds):
+                    with tempfile.TemporaryDirectory() as folder:
+                        where = Path(folder) / "w"
+                        found[name].append(one(parts, seed, rounds, candidates, where, coins=coins))
+        table = Table("loop", "best to truth", "best rank IC", "passes per 100 backtests", "backtests", "calls")
+        table.title = f"{market}: {seeds} seeds of {rounds} x {candidates}, mean (deviation of the mean)"
+        for name, rows in found.items():
+            cells = [
+                _spread([getattr(row, field) for row in rows], digits)
+                for field, digits in (("truth", 2), ("rank_ic", 4), ("passes", 1), ("backtests", 0), ("calls", 0))
+            ]
+            table.add_row(name, *cells)
+        Console().print(table)
+        result[market] = {name: [_plain(row) for row in rows] for name, rows in found.items()}
+    print(json.dumps(result))
+
+
+def _plain(row: Outcome) -> dict[str, float | None]:
+    return {name: value if np.isfinite(value) else None for name, value in asdict(row).items()}
+
+
+def _spread(values: list[float], digits: int) -> str:
+    known = np.array([v for v in values if np.isfinite(v)])
+    if not len(known):
+        return "–"
+    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else float("nan")
+    return f"{known.mean():.{digits}f} ({error:.{digits}f})"
+
+
+if __name__ == "__main__":
+    main()
