@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from agent.review.text import clean
+
+# A model may write what a terminal, a page or a prompt would take for a command.
+Text = Annotated[str, AfterValidator(clean)]
 
 
 class Proposal(BaseModel):
@@ -10,15 +17,15 @@ class Proposal(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(max_length=120, description="a short name in plain words")
-    expression: str = Field(max_length=4000, description="the factor in the language described")
-    rationale: str = Field(max_length=4000, description="why it should predict returns, in two or three sentences")
-    mechanism: str = Field(
+    name: Text = Field(max_length=120, description="a short name in plain words")
+    expression: Text = Field(max_length=4000, description="the factor in the language described")
+    rationale: Text = Field(max_length=4000, description="why it should predict returns, in two or three sentences")
+    mechanism: Text = Field(
         default="", max_length=1000, description="who loses what the factor earns, and why they go on doing so"
     )
     horizon: int | None = Field(default=None, ge=1, le=100_000, description="bars over which it should pay most")
-    fails_when: str = Field(default="", max_length=1000, description="the market in which it should lose")
-    parents: list[str] = Field(description="names or texts of the known factors it builds on; empty if none")
+    fails_when: Text = Field(default="", max_length=1000, description="the market in which it should lose")
+    parents: list[Text] = Field(description="names or texts of the known factors it builds on; empty if none")
 
 
 class JudgeReply(BaseModel):
@@ -34,8 +41,8 @@ class JudgeReply(BaseModel):
     cost: float | None = Field(default=None, ge=0, le=10, description="10: trades so little that costs do not matter")
     overfitting: float | None = Field(default=None, ge=0, le=10, description="10: nothing in it is fitted to the past")
     passes: float | None = Field(default=None, ge=0, le=1, description="probability that the backtest lets it through")
-    critique: str = Field(max_length=4000, description="what is weak, concretely")
-    suggestion: str = Field(max_length=4000, description="the one change that would help most; may be empty")
+    critique: Text = Field(max_length=4000, description="what is weak, concretely")
+    suggestion: Text = Field(max_length=4000, description="the one change that would help most; may be empty")
 
     def scores(self) -> dict[str, float]:
         """Return what it said beside its score."""

@@ -3,7 +3,7 @@
     python -m benchmarks.loop [--quick] [--seeds N]
 
 The mock's skill is the same throughout. Of each run: how near the best factor (by train Sharpe ratio among those that
-pass all but deflation, else among all) is to the planted signal, its train rank IC, and how many pass per 100 backtests.
+pass all but deflation, else among all) is to the planted signal, its train rank IC, and passes per 100 backtests.
 What is told per backtest favours a judge, per model call one that is not asked.
 """
 

@@ -1,14 +1,21 @@
-"""`alphaglow kb list|show|lessons|judge|luck|export`."""
+"""`alphaglow kb list|show|search|lineage|lessons|judge|luck|sql|verify|export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich.text import Text
 
 from agent.cli.common import json_option, number, print_json, progress_bar, stdout, table, workspace_of
 from agent.cli.tables import factor_rows, verdict_of
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from agent.knowledge.store import KnowledgeBase
 
 
 @click.group()
@@ -237,3 +244,116 @@ def export(ctx: click.Context, form: str, output: Path | None) -> None:
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}", "choose a place you may write") from error
     click.echo(str(output))
+
+
+@kb.command()
+@click.argument("words", nargs=-1, required=True)
+@click.option("--limit", default=30, show_default=True, type=click.IntRange(min=1))
+@json_option
+@click.pass_context
+def search(ctx: click.Context, words: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """Find attempts by WORDS in their name, reason, claims, text or refusal."""
+    from agent.knowledge.looking import search as find
+
+    with workspace_of(ctx).knowledge() as knowledge:
+        found = find(knowledge.attempts(), " ".join(words))
+    if as_json:
+        print_json([attempt.to_dict() for attempt in found[:limit]])
+        return
+    rows = [[str(a.id), (a.factor_id or "")[7:17], a.name, a.canonical or a.text, verdict_of(a)] for a in found[:limit]]
+    title = f"{len(found)} attempts with {' '.join(words)!r}"
+    stdout().print(table(title, ["attempt", "factor", "name", "expression", "verdict"], rows, left=5))
+
+
+@kb.command()
+@click.argument("factor")
+@json_option
+@click.pass_context
+def lineage(ctx: click.Context, factor: str, as_json: bool) -> None:
+    """Show what FACTOR was built on, back to the first ideas, and what was built on it."""
+    with workspace_of(ctx).knowledge() as knowledge:
+        root = knowledge.get_factor(factor)
+        above = _relatives(knowledge, root.factor_id, "parents")
+        below = _relatives(knowledge, root.factor_id, "children")
+    if as_json:
+        print_json({"factor": root.factor_id, "built_on": above, "led_to": below})
+        return
+    from rich.tree import Tree
+
+    tree = Tree(Text(f"{root.canonical} ({verdict_of(root.attempt)})"))
+    for title, relatives in (("built on", above), ("led to", below)):
+        if relatives:
+            _grow(tree.add(title), relatives)
+    stdout().print(tree)
+
+
+def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Return the parents (or children) of a factor with theirs; a circle is cut where it closes."""
+    seen = (*seen, factor_id)
+    record = knowledge.get_factor(factor_id)
+    kin = record.parents if side == "parents" else record.children
+    return [
+        {
+            "factor": relative.factor_id,
+            "text": relative.canonical,
+            "verdict": verdict_of(relative),
+            side: _relatives(knowledge, relative.factor_id, side, seen),
+        }
+        for relative in kin
+        if relative.factor_id is not None and relative.factor_id not in seen
+    ]
+
+
+def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
+    for relative in relatives:
+        branch = tree.add(Text(f"{relative['text']} ({relative['verdict']})"))
+        _grow(branch, relative.get("parents") or relative.get("children") or [])
+
+
+@kb.command()
+@click.argument("text", metavar="QUERY", required=False)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 100_000), help="Rows.")
+@json_option
+@click.pass_context
+def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None:
+    """Run one SELECT on the knowledge base, which cannot write; without a QUERY, list the tables."""
+    from agent.knowledge.looking import query, tables
+
+    workspace = workspace_of(ctx)
+    # Opened once, so that it is there and of this version.
+    with workspace.knowledge():
+        pass
+    if text is None:
+        rows = [[name, columns] for name, columns in tables(workspace.knowledge_path)]
+        if as_json:
+            print_json({name: columns.split(", ") for name, columns in rows})
+            return
+        stdout().print(table("Tables", ["table", "columns"], rows, left=2))
+        return
+    found = query(workspace.knowledge_path, text, limit)
+    if as_json:
+        print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
+        return
+    drawn = [[Text(str(cell)).plain for cell in row] for row in found.rows]
+    stdout().print(table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn))
+
+
+@kb.command()
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> None:
+    """Check the file, its links, that each factor is what its text says, and each reply's prompt."""
+    from agent.knowledge.looking import verify as check
+
+    workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        faults = check(workspace.knowledge_path, knowledge)
+    if as_json:
+        print_json({"faults": faults})
+    elif not faults:
+        stdout().print("nothing is wrong")
+    else:
+        for fault in faults:
+            stdout().print(f"- {fault}", soft_wrap=True, markup=False)
+    if faults:
+        ctx.exit(1)

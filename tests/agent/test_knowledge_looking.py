@@ -1,0 +1,130 @@
+"""Looking into a knowledge base: SQL that cannot write, words, lineage, and checks that find what was tampered with."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent.knowledge.records import AttemptRecord, EvaluationRecord
+from agent.lessons import learn
+from agent.replies import Proposal
+from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+
+
+@pytest.fixture
+def mined(home: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:  # noqa: F811 - a fixture
+    found: dict[str, object] = as_json(
+        capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate"
+    )
+    return found
+
+
+def test_sql_reads_and_cannot_write(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    counted = as_json(capsys, "kb", "sql", "SELECT count(*) AS n FROM attempts")
+    assert counted == {"columns": ["n"], "rows": [[18]], "cut": False}
+    assert as_json(capsys, "kb", "sql", "SELECT id FROM attempts", "--limit", "5")["cut"] is True
+    assert "attempts" in as_json(capsys, "kb", "sql")
+    before = Path("knowledge.db").read_bytes()
+    for text in (
+        "DELETE FROM attempts",
+        "UPDATE runs SET seed = 1",
+        "DROP TABLE lessons",
+        "ATTACH DATABASE 'other.db' AS other",
+        "PRAGMA journal_mode = DELETE",
+        "INSERT INTO lessons DEFAULT VALUES",
+        "SELECT 1; DROP TABLE lessons",
+        "SELECT writefile('x', 'y')",
+        "VACUUM INTO 'copy.db'",
+        "nonsense",
+        "SELECT * FROM no_such_table",
+    ):
+        assert "SQL:" in refused(capsys, "kb", "sql", text), text
+    assert Path("knowledge.db").read_bytes() == before
+    assert not Path("other.db").exists()
+    assert not Path("copy.db").exists()
+
+
+def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "kb", "search", "simulated", "volume")
+    assert found
+    assert all("volume" in str(a).lower() for a in found)
+    assert as_json(capsys, "kb", "search", "no-such-word") == []
+    listed = as_json(capsys, "kb", "list")["attempts"]
+    child = next(a for a in listed if a["parent_ids"])
+    tree = as_json(capsys, "kb", "lineage", child["factor_id"])
+    parents = {kin["factor"] for kin in tree["built_on"]}
+    assert parents
+    assert parents <= set(child["parent_ids"])
+    back = as_json(capsys, "kb", "lineage", next(iter(parents)))
+    assert child["factor_id"] in {kin["factor"] for kin in back["led_to"]}
+    code, out, _ = run(capsys, "kb", "lineage", child["factor_id"])
+    assert code == 0
+    assert "built on" in out
+
+
+def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert as_json(capsys, "kb", "verify") == {"faults": []}
+    with sqlite3.connect("knowledge.db") as connection:
+        connection.execute("UPDATE attempts SET canonical = 'cs_rank(close)' WHERE id = 3")
+        connection.execute("UPDATE llm_calls SET request = '[]' WHERE id = 2")
+        connection.execute("INSERT INTO verdicts (attempt_id, turn, accept, score, critique) VALUES (999, 1, 1, 1, '')")
+    code, out, _ = run(capsys, "kb", "verify")
+    assert code == 1
+    assert "attempt 3: cs_rank(close) is factor:" in out
+    assert "its prompt is not the one that was asked" in out
+    assert "of verdicts points at a row of attempts" in out
+
+
+def test_what_a_model_writes_commands_no_terminal() -> None:
+    said = Proposal(name="a\x1b[2Jb", expression="close\x07", rationale="x\u202ey", parents=["\x9b1m"])
+    assert "\x1b" not in said.name
+    assert "\x07" not in said.expression
+    assert "\u202e" not in said.rationale
+    assert "\x9b" not in said.parents[0]
+
+
+def scored(number: int, text: str, ic: float, t: float, regimes: dict[str, float]) -> AttemptRecord:
+    slices = [{"name": name, "rank_ic": value, "bars": 500} for name, value in regimes.items()]
+    slices.append({"name": "rare", "rank_ic": -9.0, "bars": 5})
+    card = {"train": {"rank_ic": ic, "ic_tstat": t}, "profiles": {"train": {"regimes": slices}}}
+    return AttemptRecord(
+        id=number,
+        run_id="r",
+        panel_id="p",
+        round=1,
+        slot=number,
+        text=text,
+        canonical=text,
+        factor_id=f"factor:{number}",
+        parent_ids=(),
+        stage="evidence",
+        code=None,
+        message=None,
+        rationale="",
+        name="",
+        created="",
+        evaluation=EvaluationRecord(card, {"verdict": "promising"}, 0.1, False),
+    )
+
+
+def test_lessons_say_how_sure_they_are_and_fade_when_contradicted() -> None:
+    early = [scored(k, "ts_std(returns, 5)", 0.04 + 0.001 * k, 5.0, {}) for k in range(6)]
+    plain = [scored(10 + k, "ts_mean(volume, 5)", 0.01 + 0.001 * k, 2.0, {}) for k in range(6)]
+    told = [lesson.text for lesson in learn([*early, *plain]) if lesson.kind == "ingredient"]
+    assert any(text.startswith("`ts_std` helps") and "confidence 1.00" in text for text in told)
+    against = [scored(100 + k, "ts_std(returns, 9)", 0.0, 0.0, {}) for k in range(40)]
+    later = [lesson.text for lesson in learn([*early, *plain, *against]) if lesson.kind == "ingredient"]
+    assert not any("`ts_std` helps" in text for text in later)
+
+
+def test_lessons_name_the_regimes_in_which_predictors_work() -> None:
+    ics = {"flow: calm, up": 0.06, "crash": -0.03, "bull": 0.02}
+    known = [scored(k, "close", 0.03, 4.0, ics) for k in range(4)]
+    (lesson,) = [lesson for lesson in learn(known) if lesson.kind == "regime"]
+    assert (
+        "best in the regime 'flow: calm, up' (mean train rank IC 0.0600) and fail in 'crash' (-0.0300)" in lesson.text
+    )
+    assert lesson.evidence == (0, 1, 2, 3)
+    assert not [x for x in learn([scored(1, "close", 0.0, 1.0, {"bull": 1.0, "bear": 0.0})]) if x.kind == "regime"]
