@@ -9,6 +9,7 @@ already journalled are answered from the journal.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -38,12 +39,13 @@ class StopRequested(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """Something a progress display may want to show."""
+    """Something a progress display may want to show; `figure` is an attempt's rank IC on train, where it was scored."""
 
     kind: Literal["round", "proposed", "attempt", "lessons", "note"]
     round: int
     slot: int = -1
     text: str = ""
+    figure: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +189,15 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
         claims={**_told(brief, number, slot), **({} if proposal is None else _claims(proposal))},
     )
     mine.knowledge.record_attempt(attempt)
-    mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or ""))
+    figure = _figure(result) if isinstance(result, Scoring) else None
+    mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or "", figure))
+
+
+def _figure(scoring: Scoring) -> float | None:
+    """Return the train rank IC, or where there is no cross-section the gross Sharpe ratio."""
+    train = scoring.scored.scorecard.train
+    known = [value for value in (train.rank_ic, train.sharpe_gross) if math.isfinite(value)]
+    return known[0] if known else None
 
 
 def _told(brief: Brief, number: int, slot: int) -> dict[str, object]:

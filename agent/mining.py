@@ -67,10 +67,21 @@ class Session:
     replay: Cassette | None = None
     record: Recorder | None = None
 
+    @property
+    def total(self) -> int:
+        """Candidates of the whole run."""
+        loop = LoopSettings.model_validate(self.config["loop"])
+        return loop.rounds * loop.candidates
+
+    @property
+    def done(self) -> int:
+        """Candidates that are recorded already."""
+        return len(self.knowledge.attempts(run_id=self.run.id))
+
     async def go(self, stop: Callable[[], bool], show: Callable[[Event, int], None]) -> Outcome:
         """Run the loops to their end, a stop or the budget."""
         loop = LoopSettings.model_validate(self.config["loop"])
-        total = loop.rounds * loop.candidates
+        total = self.total
         client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
         llm = self.settings.llm
         try:

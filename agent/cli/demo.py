@@ -41,7 +41,7 @@ def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -
         train(stage, tick)
     with stage.workspace.knowledge() as knowledge:
         session = stage.session(knowledge, note=note)
-        outcome = drive(session.go)
+        outcome = drive(session)
         with stderr().status("drawing the report"):
             ending = conclude(stage, session, knowledge)
         summary = {

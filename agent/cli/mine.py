@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +21,9 @@ from agent.cli.common import (
 )
 from agent.cli.tables import attempts_table, bill_table, run_summary
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.mining import Session
 
 
 @click.command()
@@ -127,7 +130,7 @@ def mine(
             stderr().print(f"run {session.run.id}")
             if session.expected is not None and not session.simulated and session.replay is None:
                 stderr().print(session.expected.sentence())
-        outcome = drive(session.go, workspace.root / "STOP")
+        outcome = drive(session, workspace.root / "STOP")
         if as_json:
             print_json(run_summary(knowledge, session.run.id, outcome))
             return
@@ -155,32 +158,30 @@ def mine(
         stdout().print(f"Report: alphaglow report {session.run.id}")
 
 
-def drive(go: Callable[..., object], stop_file: Path | None = None) -> str:
-    """Run a mining session with a progress bar; the first Ctrl-C asks it to stop, the second insists.
+def drive(session: Session, stop_file: Path | None = None) -> str:
+    """Run a mining session; the first Ctrl-C asks it to stop, the second insists.
 
-    A `stop_file` asks as well, as long as it is there.
+    A `stop_file` asks as well, as long as it is there. A terminal shows a live line; elsewhere each event is a line.
     """
+    from agent.cli.live import Live
     from agent.loop import Event
 
+    err = stderr()
+    live = Live(session.budget, session.total, before=session.done)
     with progress_bar() as bar, graceful_stop() as asked:
 
         def stop() -> bool:
             return asked() or (stop_file is not None and stop_file.exists())
 
-        task = bar.add_task("starting", total=None)
+        task = bar.add_task("starting", total=session.total, completed=session.done)
 
-        def show(event: Event, total: int) -> None:
-            if event.kind == "round":
-                bar.update(task, description=f"round {event.round}: writer and judge", total=total)
-            elif event.kind == "attempt":
-                bar.update(
-                    task, description=f"round {event.round}: {event.text.splitlines()[0][:60] if event.text else ''}"
-                )
-                bar.advance(task)
-            elif event.kind == "note":
-                stderr().print(event.text, soft_wrap=True, markup=False)
+        def show(event: Event, _total: int) -> None:
+            live.take(event)
+            if event.kind == "note":
+                err.print(event.text, soft_wrap=True, markup=False)
+            elif not err.is_terminal:
+                live.plain(event, err)
+            bar.update(task, description=live.line(), completed=live.before + live.done)
 
-        coroutine = go(stop, show)
-        assert asyncio.iscoroutine(coroutine)
-        outcome: str = asyncio.run(coroutine)
+        outcome: str = asyncio.run(session.go(stop, show))
     return outcome
