@@ -39,6 +39,15 @@ from factors.reading import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
 
+# What the report calls what a writer claims, in this order; other claims are not shown.
+_HEADINGS = {
+    "mechanism": "Who loses it",
+    "horizon": "Pays over, bars",
+    "fails_when": "Should fail when",
+    "operation": "Was to be",
+    "theme": "Theme",
+}
+
 
 def report_on(
     workspace: Workspace,
@@ -118,6 +127,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         text=expression.text,
         reading=read_aloud(expression),
         rationale=attempt.rationale,
+        claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.items() if name in _HEADINGS},
         verdict=str(stored.get("verdict", scoring.evidence.verdict)),
         train=_part(card, "train"),
         validation=_part(card, "validation"),

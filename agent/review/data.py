@@ -109,6 +109,8 @@ class Review:
         (T,) traded share of the ungated book per bar.
     train_end, validation_start, validation_stop
         Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
+    claims
+        What else the writer said of it, by heading: mechanism, horizon, when it should fail, what it was told to be.
     critiques, lineage, reasons, audits
         What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
     dsr, psr, trials
@@ -156,6 +158,7 @@ class Review:
     simulated_market: bool
     simulated_llm: bool
     panel: PanelNote
+    claims: Mapping[str, str] = field(default_factory=dict)
     critiques: Sequence[Critique] = ()
     lineage: Sequence[Kin] = ()
     reasons: Sequence[str] = ()

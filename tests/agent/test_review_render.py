@@ -283,6 +283,7 @@ def test_hostile_text_stays_text() -> None:
         text=HOSTILE,
         reading=HOSTILE,
         rationale=HOSTILE,
+        claims={"Who loses it": HOSTILE},
         factor_id=HOSTILE,
         verdict=HOSTILE,
         reasons=(HOSTILE,),
