@@ -203,7 +203,10 @@ def _figure(scoring: Scoring) -> float | None:
 def _told(brief: Brief, number: int, slot: int) -> dict[str, object]:
     """Return what the candidate was told to be."""
     task = brief.task(f"r{number}/s{slot}")
-    return {} if task is None else {"operation": task.operation, **({"theme": task.theme} if task.theme else {})}
+    if task is None:
+        return {}
+    said = {"operation": task.operation, "theme": task.theme, "parents": list(task.parents)}
+    return {name: value for name, value in said.items() if value}
 
 
 def _claims(proposal: Proposal) -> dict[str, object]:

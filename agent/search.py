@@ -92,14 +92,15 @@ def plan_tasks(
     """Return the tasks of a round from all attempts on its data, oldest first."""
     themes = [name for name, (_, needs) in THEMES.items() if set(needs) <= set(fields)]
     elites = archive(attempts)
-    wrong = [a.canonical for a in attempts if a.canonical and (train_figure(a, "ic_tstat") or 0.0) <= -_PREDICTS_T]
+    wrong = _wrong(attempts)
+    worth = rewards(attempts)
     tasks = []
     for _ in range(count):
-        operation = _drawn(attempts, "operation", _possible(elites, wrong), rng)
+        operation = _drawn(attempts, worth, "operation", _possible(elites, wrong), rng)
         if operation == "new":
-            tasks.append(Task("new", _drawn(attempts, "theme", themes, rng)))
+            tasks.append(Task("new", _drawn(attempts, worth, "theme", themes, rng)))
         elif operation == "invert":
-            tasks.append(Task("invert", parents=(wrong[int(rng.integers(len(wrong)))],)))
+            tasks.append(Task("invert", parents=(wrong.pop(int(rng.integers(len(wrong)))),)))
         else:
             chosen = _parents(elites, 2 if operation == "cross" else 1, rng, complex_ones=operation == "simplify")
             tasks.append(Task(operation, theme_of(chosen[0]), tuple(a.canonical or "" for a in chosen)))
@@ -112,12 +113,32 @@ def archive(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     for attempt in attempts:
         if attempt.canonical is None or (_merit(attempt) or 0.0) <= 0:
             continue
-        turnover = train_figure(attempt, "turnover") or 0.0
-        kind = (theme_of(attempt), int(np.searchsorted((0.02, 0.08, 0.25), turnover)), _horizon(attempt.canonical))
+        kind = _kind(attempt)
         best = cells.get(kind)
         if best is None or (_merit(attempt) or 0.0) > (_merit(best) or 0.0):
             cells[kind] = attempt
     return sorted(cells.values(), key=lambda a: (-(_merit(a) or 0.0), a.id))
+
+
+def _kind(attempt: AttemptRecord) -> tuple[str, int, int]:
+    """Return theme, bucket of turnover and bucket of horizon."""
+    turnover = train_figure(attempt, "turnover") or 0.0
+    return theme_of(attempt), int(np.searchsorted((0.02, 0.08, 0.25), turnover)), _horizon(attempt.canonical or "")
+
+
+def _wrong(attempts: Sequence[AttemptRecord]) -> list[str]:
+    """Return factors that predict the wrong way and were not turned around yet; of those that rank alike, one."""
+    turned = {text for a in attempts if a.claims.get("operation") == "invert" for text in _told_parents(a)}
+    found: dict[object, str] = {}
+    for attempt in attempts:
+        if attempt.canonical and (train_figure(attempt, "ic_tstat") or 0.0) <= -_PREDICTS_T:
+            found.setdefault((train_figure(attempt, "rank_ic"), train_figure(attempt, "turnover")), attempt.canonical)
+    return [text for text in found.values() if text not in turned]
+
+
+def _told_parents(attempt: AttemptRecord) -> list[str]:
+    told = attempt.claims.get("parents")
+    return [str(text) for text in told] if isinstance(told, list) else []
 
 
 def theme_of(attempt: AttemptRecord) -> str:
@@ -149,6 +170,24 @@ def reward(attempt: AttemptRecord) -> float:
     return _PARTIAL if (train_figure(attempt, "ic_tstat") or 0.0) >= _PREDICTS_T else 0.0
 
 
+def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
+    """Return what each attempt was worth when it came, by id: its reward, in full if it was the best of its kind.
+
+    A tenth variant of one idea passes as well as the first, and tells nothing.
+    """
+    best: dict[tuple[str, int, int], float] = {}
+    found = {}
+    for attempt in attempts:
+        worth, merit = reward(attempt), _merit(attempt)
+        if worth > 0 and merit is not None:
+            kind = _kind(attempt)
+            if merit <= best.get(kind, 0.0):
+                worth *= _PARTIAL
+            best[kind] = max(merit, best.get(kind, 0.0))
+        found[attempt.id] = worth
+    return found
+
+
 def _merit(attempt: AttemptRecord) -> float | None:
     t = train_figure(attempt, "ic_tstat")
     return t if t is not None else train_figure(attempt, "sharpe_gross")
@@ -171,16 +210,22 @@ def _size(attempt: AttemptRecord) -> int:
     return read.size if isinstance(read, Expression) else 0
 
 
-def _drawn(attempts: Sequence[AttemptRecord], what: str, choices: Sequence[Any], rng: np.random.Generator) -> Any:  # noqa: ANN401 - of the choices' type
+def _drawn(
+    attempts: Sequence[AttemptRecord],
+    worth: Mapping[int, float],
+    what: str,
+    choices: Sequence[Any],
+    rng: np.random.Generator,
+) -> Any:  # noqa: ANN401 - of the choices' type
     """Draw one of `choices` by Thompson sampling on the rewards of attempts that were told it."""
     wins = dict.fromkeys(choices, _PRIOR)
     losses = dict.fromkeys(choices, _PRIOR)
     for age, attempt in enumerate(reversed(attempts)):
         told = attempt.claims.get(what)
         if told in wins:
-            weight, worth = _DECAY**age, reward(attempt)
-            wins[told] += weight * worth
-            losses[told] += weight * (1.0 - worth)
+            weight = _DECAY**age
+            wins[told] += weight * worth[attempt.id]
+            losses[told] += weight * (1.0 - worth[attempt.id])
     samples = {choice: rng.beta(wins[choice], losses[choice]) for choice in choices}
     return max(choices, key=lambda choice: samples[choice])
 

@@ -13,7 +13,7 @@ from agent.briefs import Brief, writer_prompt
 from agent.inner import by_machine
 from agent.knowledge.records import AttemptRecord, EvaluationRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.search import OPERATIONS, Task, archive, plan_tasks, reward, theme_of
+from agent.search import OPERATIONS, Task, archive, plan_tasks, reward, rewards, theme_of
 from agent.variants import window_variants
 from factors.novelty import Novelty
 from factors.parse import parse
@@ -121,6 +121,22 @@ def test_operations_get_the_parents_that_they_need() -> None:
             assert task.parents == (long.canonical,)
         assert wrong.canonical not in task.parents or task.operation == "invert"
     assert {t.operation for t in drawn([short])} == {"new", "mutate", "windows"}
+
+
+def test_what_predicts_the_wrong_way_is_turned_around_once() -> None:
+    wrong = [attempt(k, f"ts_skew(returns, {k})", t=-5.0 - k) for k in range(5, 9)]
+    alike = replace(wrong[0], id=50, canonical="cs_rank(ts_skew(returns, 5))")
+    turned = attempt(60, "-ts_skew(returns, 6)", t=11.0, operation="invert", parents=["ts_skew(returns, 6)"])
+    told = Counter(p for task in drawn([*wrong, alike, turned]) if task.operation == "invert" for p in task.parents)
+    assert told == {"ts_skew(returns, 5)": 1, "ts_skew(returns, 7)": 1, "ts_skew(returns, 8)": 1}
+
+
+def test_a_variant_of_what_is_there_is_worth_less_than_the_first() -> None:
+    first, worse, better = (attempt(k, t=t, verdict="promising") for k, t in ((1, 5.0), (2, 4.0), (3, 6.0)))
+    other = attempt(4, "ts_std(returns, 5)", t=3.5, verdict="promising")
+    found = rewards([first, worse, better, other])
+    assert found[1] == found[3] == found[4] == 1.0
+    assert 0 < found[2] < 0.5
 
 
 def test_rewards_and_themes() -> None:
