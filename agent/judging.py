@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from agent.knowledge.records import AttemptRecord
-from agent.lessons import train_figure
+from agent.lessons import passed, train_figure
 
 # Fewer scored attempts than this say nothing of a judge.
 LEAST = 20
@@ -80,7 +80,7 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
     for axis in axes:
         rows = [(v.scores[axis], came) for _, v, came in judged if isinstance(v.scores.get(axis), (int, float))]
         by_axis[axis] = _spearman([float(s) for s, _ in rows], [came for _, came in rows])[0]
-    said = [(float(v.scores["passes"]), _passed(a)) for a, v, _ in judged if v.scores.get("passes") is not None]
+    said = [(float(v.scores["passes"]), passed(a)) for a, v, _ in judged if v.scores.get("passes") is not None]
     chances, outcomes = np.array([c for c, _ in said]), np.array([float(p) for _, p in said])
     share = float(outcomes.mean()) if len(said) else float("nan")
     return JudgeSkill(
@@ -98,10 +98,6 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
 def _came(attempt: AttemptRecord) -> float | None:
     ic = train_figure(attempt, "rank_ic")
     return ic if ic is not None else train_figure(attempt, "sharpe_gross")
-
-
-def _passed(attempt: AttemptRecord) -> bool:
-    return attempt.evaluation is not None and attempt.evaluation.evidence.get("verdict") in ("promising", "accepted")
 
 
 def _spearman(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:

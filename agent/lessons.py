@@ -22,7 +22,8 @@ _WORD = re.compile(r"[a-z_][a-z0-9_]*")
 # What a factor counts for, of what the next newer one does; and how sure a lesson has to be.
 _DECAY = 0.99
 _SURE_ENOUGH = 0.8
-_PREDICTS_T = 3.0
+# A factor whose rank IC has at least this t statistic predicts.
+PREDICTS_T = 3.0
 _BEST = 10
 _REGIME_BARS = 100
 _STRUCTURAL = frozenset(
@@ -37,6 +38,11 @@ def train_figure(attempt: AttemptRecord, name: str) -> float | None:
     train = attempt.evaluation.scorecard.get("train")
     value = train.get(name) if isinstance(train, dict) else None
     return float(value) if isinstance(value, (int, float)) else None
+
+
+def passed(attempt: AttemptRecord) -> bool:
+    """Whether an attempt passed all gates but, maybe, deflation."""
+    return attempt.evaluation is not None and attempt.evaluation.evidence.get("verdict") in ("promising", "accepted")
 
 
 def _ids(attempts: Sequence[AttemptRecord]) -> tuple[int, ...]:
@@ -69,12 +75,13 @@ def _ingredients(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     if len(known) < 6:
         return []
     ages = {a.id: len(known) - 1 - k for k, (a, _) in enumerate(known)}
+    words = {a.id: _words(a) for a, _ in known}
     found = []
-    for word in sorted({word for a, _ in known for word in _words(a)}):
-        inside = [(a, ic) for a, ic in known if word in _words(a)]
+    for word in sorted(set().union(*words.values())):
+        inside = [(a, ic) for a, ic in known if word in words[a.id]]
         if not 3 <= len(inside) < len(known):
             continue
-        others = [(a, ic) for a, ic in known if word not in _words(a)]
+        others = [(a, ic) for a, ic in known if word not in words[a.id]]
         mean, error = _weighed(inside, ages)
         rest, rest_error = _weighed(others, ages)
         sure = _confidence(mean - rest, float(np.hypot(error, rest_error)))
@@ -111,7 +118,7 @@ def _confidence(difference: float, error: float) -> float:
 
 def _regimes(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say in which regimes the factors that predict do so best, and in which they fail."""
-    good = [a for a in scored if (train_figure(a, "ic_tstat") or 0.0) >= _PREDICTS_T]
+    good = [a for a in scored if (train_figure(a, "ic_tstat") or 0.0) >= PREDICTS_T]
     good = sorted(good, key=lambda a: (-(train_figure(a, "ic_tstat") or 0.0), a.id))[:_BEST]
     by_regime: dict[str, list[float]] = defaultdict(list)
     for attempt in good:

@@ -154,7 +154,9 @@ def start_run(
         note(remark)
     knowledge.register_dataset(whole)
     run = knowledge.create_run(whole.id, config, loop.seed)
-    expected = estimate(write_brief(study, knowledge, run, 1), loop, chain[0], settings.llm.reply_tokens)
+    expected = None
+    if not simulated and replay is None:
+        expected = estimate(write_brief(study, knowledge, run, 1), loop, chain[0], settings.llm.reply_tokens)
     record = None if request.record is None else start_recording(request.record, _recorded(config))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
 

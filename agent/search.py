@@ -12,17 +12,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from agent.knowledge.records import AttemptRecord
-from agent.lessons import train_figure
+from agent.lessons import PREDICTS_T, passed, train_figure
 from factors.parse import parse
 from factors.tree import Expression
 
 Operation = Literal["new", "mutate", "cross", "simplify", "invert", "windows"]
 OPERATIONS: tuple[Operation, ...] = ("new", "mutate", "cross", "simplify", "invert", "windows")
+Choice = TypeVar("Choice", bound=str)
 # What a theme is about, and the fields without which there is none of it.
 THEMES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "momentum": ("what rose goes on rising", ()),
@@ -52,7 +53,6 @@ _PRIOR = 1.0
 _DECAY = 0.99
 # A factor that predicts on train, but is not let through, is a part of a win.
 _PARTIAL = 0.3
-_PREDICTS_T = 3.0
 # Of the candidates with a parent, so many take the best; the others any of the archive.
 _GREEDY = 0.5
 _SIMPLE = 8
@@ -91,18 +91,20 @@ def plan_tasks(
 ) -> tuple[Task, ...]:
     """Return the tasks of a round from all attempts on its data, oldest first."""
     themes = [name for name, (_, needs) in THEMES.items() if set(needs) <= set(fields)]
-    elites = archive(attempts)
-    wrong = _wrong(attempts)
+    elites, wrong = archive(attempts), _wrong(attempts)
+    long = [a for a in elites if _size(a) > _SIMPLE]
     worth = rewards(attempts)
+    operations, ideas = (_odds(attempts, worth, what) for what in ("operation", "theme"))
     tasks = []
     for _ in range(count):
-        operation = _drawn(attempts, worth, "operation", _possible(elites, wrong), rng)
+        enough = {"mutate": elites, "windows": elites, "cross": elites[1:], "simplify": long, "invert": wrong}
+        operation = _drawn(operations, [name for name in OPERATIONS if name == "new" or enough[name]], rng)
         if operation == "new":
-            tasks.append(Task("new", _drawn(attempts, worth, "theme", themes, rng)))
+            tasks.append(Task("new", _drawn(ideas, themes, rng)))
         elif operation == "invert":
             tasks.append(Task("invert", parents=(wrong.pop(int(rng.integers(len(wrong)))),)))
         else:
-            chosen = _parents(elites, 2 if operation == "cross" else 1, rng, complex_ones=operation == "simplify")
+            chosen = _parents(long if operation == "simplify" else elites, 2 if operation == "cross" else 1, rng)
             tasks.append(Task(operation, theme_of(chosen[0]), tuple(a.canonical or "" for a in chosen)))
     return tuple(tasks)
 
@@ -131,7 +133,7 @@ def _wrong(attempts: Sequence[AttemptRecord]) -> list[str]:
     turned = {text for a in attempts if a.claims.get("operation") == "invert" for text in _told_parents(a)}
     found: dict[object, str] = {}
     for attempt in attempts:
-        if attempt.canonical and (train_figure(attempt, "ic_tstat") or 0.0) <= -_PREDICTS_T:
+        if attempt.canonical and (train_figure(attempt, "ic_tstat") or 0.0) <= -PREDICTS_T:
             found.setdefault((train_figure(attempt, "rank_ic"), train_figure(attempt, "turnover")), attempt.canonical)
     return [text for text in found.values() if text not in turned]
 
@@ -163,11 +165,9 @@ def theme_of(attempt: AttemptRecord) -> str:
 
 def reward(attempt: AttemptRecord) -> float:
     """Return what an attempt was worth, in [0, 1]: a pass, a prediction on train, or nothing."""
-    if attempt.evaluation is None:
-        return 0.0
-    if attempt.evaluation.evidence.get("verdict") in ("promising", "accepted"):
+    if passed(attempt):
         return 1.0
-    return _PARTIAL if (train_figure(attempt, "ic_tstat") or 0.0) >= _PREDICTS_T else 0.0
+    return _PARTIAL if (train_figure(attempt, "ic_tstat") or 0.0) >= PREDICTS_T else 0.0
 
 
 def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
@@ -199,41 +199,33 @@ def _horizon(text: str) -> int:
     return int(np.searchsorted((12, 48, 168), min(found, default=1)))
 
 
-def _possible(elites: Sequence[AttemptRecord], wrong: Sequence[str]) -> list[Operation]:
-    enough = {"new": True, "mutate": len(elites) > 0, "windows": len(elites) > 0, "cross": len(elites) > 1}
-    enough |= {"simplify": any(_size(a) > _SIMPLE for a in elites), "invert": len(wrong) > 0}
-    return [operation for operation in OPERATIONS if enough[operation]]
-
-
 def _size(attempt: AttemptRecord) -> int:
     read = parse(attempt.canonical or "", fields=None)
     return read.size if isinstance(read, Expression) else 0
 
 
-def _drawn(
-    attempts: Sequence[AttemptRecord],
-    worth: Mapping[int, float],
-    what: str,
-    choices: Sequence[Any],
-    rng: np.random.Generator,
-) -> Any:  # noqa: ANN401 - of the choices' type
-    """Draw one of `choices` by Thompson sampling on the rewards of attempts that were told it."""
-    wins = dict.fromkeys(choices, _PRIOR)
-    losses = dict.fromkeys(choices, _PRIOR)
+def _odds(attempts: Sequence[AttemptRecord], worth: Mapping[int, float], what: str) -> dict[str, tuple[float, float]]:
+    """Return how often each of what attempts were told has won and lost; what is newer counts for more."""
+    odds: dict[str, tuple[float, float]] = {}
     for age, attempt in enumerate(reversed(attempts)):
         told = attempt.claims.get(what)
-        if told in wins:
+        if isinstance(told, str):
+            won, lost = odds.get(told, (0.0, 0.0))
             weight = _DECAY**age
-            wins[told] += weight * worth[attempt.id]
-            losses[told] += weight * (1.0 - worth[attempt.id])
-    samples = {choice: rng.beta(wins[choice], losses[choice]) for choice in choices}
-    return max(choices, key=lambda choice: samples[choice])
+            odds[told] = won + weight * worth[attempt.id], lost + weight * (1.0 - worth[attempt.id])
+    return odds
 
 
-def _parents(
-    elites: Sequence[AttemptRecord], count: int, rng: np.random.Generator, *, complex_ones: bool
-) -> list[AttemptRecord]:
-    pool = [a for a in elites if _size(a) > _SIMPLE] if complex_ones else list(elites)
+def _drawn(odds: Mapping[str, tuple[float, float]], choices: Sequence[Choice], rng: np.random.Generator) -> Choice:
+    """Draw one of `choices` by Thompson sampling on what each has won and lost."""
+    samples = []
+    for choice in choices:
+        won, lost = odds.get(choice, (0.0, 0.0))
+        samples.append(rng.beta(_PRIOR + won, _PRIOR + lost))
+    return choices[int(np.argmax(samples))]
+
+
+def _parents(pool: Sequence[AttemptRecord], count: int, rng: np.random.Generator) -> list[AttemptRecord]:
     chosen: list[AttemptRecord] = []
     while len(chosen) < min(count, len(pool)):
         left = [a for a in pool if a not in chosen]

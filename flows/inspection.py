@@ -95,10 +95,10 @@ def _copied(rows: FloatArray, others: list[int], place: int) -> str | None:
     It, or its logarithm, is regressed on the others, their sizes, squares and logarithms: a ratio of two volatilities,
     a compounded sum of returns, and a shadow that is what body and other shadow leave over are copies as well.
     """
-    columns = 1 + sum(len(_forms(rows[:, k])) for k in others)
-    if not others or len(rows) < 10 * columns:
+    forms = [form for k in others for form in _forms(rows[:, k])]
+    if not forms or len(rows) < 10 * (1 + len(forms)):
         return None
-    basis = np.stack([form for k in others for form in _forms(rows[:, k])], axis=1)
+    basis = np.stack(forms, axis=1)
     basis = basis - basis.mean(axis=0)
     deviation = basis.std(axis=0)
     basis = basis[:, deviation > 0] / deviation[deviation > 0]

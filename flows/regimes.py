@@ -19,6 +19,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
+from flows.calibration import smoothed
 from market.errors import InputError
 from market.panel import FloatArray
 
@@ -119,12 +120,7 @@ def market_states(states: FloatArray, window: int) -> FloatArray:
     total = np.where(known[:, :, None], states, 0.0).sum(axis=1)
     mean = total / np.maximum(known.sum(axis=1), 1)[:, None]
     there = known.sum(axis=1) > 0
-    filled = np.where(there[:, None], mean, 0.0)
-    summed, count = np.zeros_like(filled), np.zeros(len(filled))
-    for age in range(min(window, len(filled))):
-        summed[age:] += filled[: len(filled) - age]
-        count[age:] += there[: len(filled) - age]
-    return np.where(there[:, None], summed / np.maximum(count, 1)[:, None], np.nan)
+    return smoothed(np.where(there[:, None], mean, np.nan), window)
 
 
 def fit_projection(states: FloatArray) -> Projection:

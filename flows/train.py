@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -221,6 +222,7 @@ class _Training:
             return bool(self.history) and self._done() >= 1.0
         return len(self.history) >= self.config.epochs or self.since >= self.config.patience
 
+    @cached_property
     def _identity(self) -> str:
         """Return a hash of what is trained, on what, and how."""
         told = blake2b(repr((asdict(self.config), self.model.config)).encode(), digest_size=16)
@@ -242,7 +244,7 @@ class _Training:
             "generator": self.generator.get_state().numpy(),
         }
         document = {
-            "identity": self._identity(),
+            "identity": self._identity,
             "history": [asdict(epoch) for epoch in self.history],
             **{name: getattr(self, name) for name in _COUNTERS},
         }
@@ -251,7 +253,7 @@ class _Training:
     def _restore(self, path: Path) -> None:
         """Go on from a stored training; one of other data or another config is none of ours, and is left alone."""
         document, arrays = read_archive(path, "training to go on with", f"remove {path} to train from the start")
-        if document.get("identity") != self._identity():
+        if document.get("identity") != self._identity:
             return
         self.model.load_state_dict(under(arrays, "model/"))
         if self.averaged is not self.model:

@@ -128,7 +128,7 @@ def mine(
             session = start_run(workspace, knowledge, request, note=stderr().print)
         if not as_json:
             stderr().print(f"run {session.run.id}")
-            if session.expected is not None and not session.simulated and session.replay is None:
+            if session.expected is not None:
                 stderr().print(session.expected.sentence())
         outcome = drive(session, workspace.root / "STOP")
         if as_json:

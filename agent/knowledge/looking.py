@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.knowledge.records import AttemptRecord
+from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.store import KnowledgeBase
 from factors.parse import parse
 from factors.tree import Expression
@@ -98,8 +97,7 @@ def verify(path: Path, knowledge: KnowledgeBase) -> list[str]:
         faults += _attempt_faults(attempt)
     for run in knowledge.runs():
         for call in knowledge.calls(run.id):
-            digest = hashlib.sha256(f"{call.model}\n{call.request}".encode()).hexdigest()[:32]
-            if digest != call.request_hash:
+            if request_hash(call.model, call.request) != call.request_hash:
                 faults.append(f"call {call.key} of run {run.id}: its prompt is not the one that was asked")
     return faults
 

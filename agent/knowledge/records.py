@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal
@@ -81,6 +82,11 @@ class Totals:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+
+
+def request_hash(model: str, request: str) -> str:
+    """Return what a call is known by again: a hash of the model that was asked and the messages, as JSON text."""
+    return hashlib.sha256(f"{model}\n{request}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

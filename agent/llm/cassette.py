@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.knowledge.records import NewCall
+from agent.knowledge.records import NewCall, request_hash
 from market.errors import InputError
 
 _HEADING = "alphaglow cassette"
@@ -85,8 +85,8 @@ class Cassette:
     config: dict[str, Any]
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def find(self, key: str, request: str) -> dict[str, Any]:
-        """Return the exchange under `key`, whose prompt must be `request`.
+    def find(self, key: str, request: str) -> NewCall:
+        """Return the exchange under `key`, whose prompt must be `request`, as if it had just been made.
 
         Raises
         ------
@@ -101,7 +101,8 @@ class Cassette:
                 f"{self.path} answers another prompt under {key}:\n{_difference(call['request'], request)}",
                 "data, settings or alphaglow changed since it was recorded: record again",
             )
-        return call
+        kept = {name: call[name] for name in _KEPT}
+        return NewCall(run_id="", request_hash=request_hash(call["model"], request), latency_s=0.0, **kept)
 
 
 def load_cassette(path: Path) -> Cassette:

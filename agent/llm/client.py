@@ -8,7 +8,6 @@ comes back is journalled before it is read.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import time
@@ -19,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import openai
 from pydantic import BaseModel
 
-from agent.knowledge.records import CallRecord, NewCall
+from agent.knowledge.records import CallRecord, NewCall, request_hash
 from agent.llm.budget import Budget, Prices, Worst
 from agent.llm.cassette import Cassette, Recorder
 from agent.llm.forms import MODES, format_of, prompted, read_reply, repair_prompt
@@ -129,7 +128,6 @@ class LanguageModel:
         self.deadline_s = deadline_s
         self.note = note
         self.current = 0
-        self.retries = 0
         self.circuit = Circuit(self.patience)
         known = modes or {}
         self.manners = {m.name: _Manner(MODES.index(known[m.name]) if m.name in known else 0) for m in self.models}
@@ -163,7 +161,7 @@ class LanguageModel:
         request = json.dumps(messages, ensure_ascii=False)
         known = self.journal.find(key)
         if known is not None:
-            if known.request_hash != _digest(known.model, request):
+            if known.request_hash != request_hash(known.model, request):
                 raise InputError(
                     f"the reply journalled under {key} answers another prompt, so the run cannot be replayed",
                     "alphaglow or its prompts changed since the run started: start a new run",
@@ -171,7 +169,7 @@ class LanguageModel:
             if known.status != "error":
                 return known
         if self.replay is not None:
-            call = _replayed(self.replay.find(key, request))
+            call = self.replay.find(key, request)
         else:
             started = time.perf_counter()
             answered = await self._chain(messages, reply)
@@ -232,7 +230,6 @@ class LanguageModel:
                 return found
             except _TRANSIENT as error:
                 failures += 1
-                self.retries += 1
                 self.circuit.failed()
                 asked = retry_after(error) if isinstance(error, openai.APIError) else None
                 if _hopeless(error) or failures >= self.patience.tries or (asked or 0.0) > self.patience.asked:
@@ -293,7 +290,7 @@ class LanguageModel:
             role=role,
             model=model.name,
             mode=answered.mode,
-            request_hash=_digest(model.name, request),
+            request_hash=request_hash(model.name, request),
             request=request,
             # A lone surrogate is no text that a file could hold.
             response=(refusal or text)[:_LONGEST_REPLY].encode("utf-8", "replace").decode(),
@@ -342,10 +339,6 @@ class LanguageModel:
         return InputError(f"{url} failed: {self._short(error)}", "go on later with mine --resume")
 
 
-def _digest(model: str, request: str) -> str:
-    return hashlib.sha256(f"{model}\n{request}".encode()).hexdigest()[:32]
-
-
 def _size(messages: Sequence[dict[str, str]]) -> int:
     return sum(len(message["content"].encode()) + 16 for message in messages)
 
@@ -360,21 +353,3 @@ def _never_sent(error: openai.APIConnectionError) -> bool:
 def _hopeless(error: Exception) -> bool:
     """Whether trying again cannot help: an exhausted quota is reported like a rate limit."""
     return isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota"
-
-
-def _replayed(line: dict[str, Any]) -> NewCall:
-    return NewCall(
-        run_id="",
-        key=line["key"],
-        role=line["role"],
-        model=line["model"],
-        mode=line["mode"],
-        request_hash=_digest(line["model"], line["request"]),
-        request=line["request"],
-        response=line["response"],
-        status=line["status"],
-        prompt_tokens=line["prompt_tokens"],
-        completion_tokens=line["completion_tokens"],
-        cost_usd=line["cost_usd"],
-        latency_s=0.0,
-    )
