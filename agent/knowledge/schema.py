@@ -22,7 +22,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0004"
+HEAD = "0005"
 
 
 class Base(DeclarativeBase):
@@ -245,3 +245,21 @@ class KnownPart(Base):
     hash: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     factor_size: Mapped[int] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(ForeignKey("known_factors.seq"), primary_key=True)
+
+
+class Pool(Base):
+    """Accepted factors of a panel combined into one signal; fitting one is a trial like any other."""
+
+    __tablename__ = "pools"
+
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    panel_id: Mapped[str] = mapped_column(ForeignKey("datasets.panel_id"), index=True)
+    name: Mapped[str]
+    method: Mapped[str]
+    spec: Mapped[dict[str, object]] = mapped_column(JSON)
+    members: Mapped[list[dict[str, object]]] = mapped_column(JSON)
+    scorecard: Mapped[dict[str, object]] = mapped_column(JSON)
+    evidence: Mapped[dict[str, object]] = mapped_column(JSON)
+    sharpe_per_bar: Mapped[float | None]
+    created: Mapped[str]
