@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from agent.replies import Proposal
-from agent.search import Task
+from agent.search.tasks import Task
 from factors.novelty import Novelty
 from factors.reading import read_aloud
 from factors.tree import Expression
@@ -31,6 +31,34 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Assignment:
+    """One candidate of a round: its slot, its task if it has one, and what is known that bears on it."""
+
+    slot: int
+    task: Task | None = None
+    kin: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What can be told of a proposal before it is scored.
+
+    Attributes
+    ----------
+    kin
+        Scored factors that share the largest parts with it, as they were known when the round began.
+    turnover, yearly_cost
+        Share of the book that it would trade a bar, and what that costs a year, from the last bars of train; NaN where
+        that is not known.
+    """
+
+    novelty: Novelty = field(default_factory=Novelty)
+    kin: tuple[Example, ...] = ()
+    turnover: float = float("nan")
+    yearly_cost: float = float("nan")
+
+
+@dataclass(frozen=True)
 class Brief:
     """What the writer of a round works from; stored with the round, so that a resumed run asks the same.
 
@@ -42,6 +70,10 @@ class Brief:
         How far the knowledge base reached when the round began: the newest indexed factor and attempt.
     tasks
         What each candidate is to be, by slot; none where the writer chooses for itself.
+    kin
+        What is known that bears on each task.
+    crowded, left
+        How much of each theme was tried; how much of the run and of its budget is left.
     """
 
     round: int
@@ -56,17 +88,21 @@ class Brief:
     known: int = 0
     attempts_until: int = 0
     tasks: tuple[Task, ...] = ()
+    kin: tuple[tuple[Example, ...], ...] = ()
+    crowded: tuple[str, ...] = ()
+    left: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
         return asdict(self)
 
-    def task(self, slot: str) -> Task | None:
-        """Return the task of a candidate (``r1/s0``); None where it has none."""
-        if not self.tasks:
-            return None
-        number = int(slot.rsplit("/s", 1)[1])
-        return self.tasks[number] if number < len(self.tasks) else None
+    def task(self, slot: int) -> Task | None:
+        """Return the task of a candidate; None where it has none."""
+        return self.tasks[slot] if slot < len(self.tasks) else None
+
+    def assignment(self, slot: int) -> Assignment:
+        """Return what the writer is told of a candidate."""
+        return Assignment(slot, self.task(slot), self.kin[slot] if slot < len(self.kin) else ())
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Brief:
@@ -84,6 +120,9 @@ class Brief:
             known=raw.get("known", 0),
             attempts_until=raw.get("attempts_until", 0),
             tasks=tuple(Task.from_dict(task) for task in raw.get("tasks", ())),
+            kin=tuple(tuple(Example(**item) for item in items) for items in raw.get("kin", ())),
+            crowded=tuple(raw.get("crowded", ())),
+            left=raw.get("left", ""),
         )
 
 
@@ -112,25 +151,29 @@ def render(template: str, **values: object) -> str:
     return _templates().get_template(template).render(**values).strip()
 
 
-def writer_prompt(brief: Brief, slot: str, turns: Sequence[Turn]) -> tuple[str, str]:
-    """Return the writer's system and user prompts. `slot` tells candidates of a round apart."""
-    task = brief.task(slot)
-    return render("writer_system.md", brief=brief), render("writer.md", brief=brief, slot=slot, turns=turns, task=task)
+def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()) -> tuple[str, str]:
+    """Return the writer's system and user prompts for one candidate, or for several that are new.
+
+    `turns` are what became of the one candidate so far.
+    """
+    wanted = [brief.assignment(slot) for slot in slots]
+    return render("writer_system.md", brief=brief, several=len(slots) > 1), render(
+        "writer.md", brief=brief, wanted=wanted, turns=turns
+    )
 
 
 def judge_prompt(
-    brief: Brief,
-    expression: Expression,
-    proposal: Proposal,
-    novelty: Novelty | None = None,
+    brief: Brief, expression: Expression, proposal: Proposal, outlook: Outlook | None = None
 ) -> tuple[str, str]:
-    """Return the judge's system and user prompts on one proposal, with all that can be read from its tree."""
+    """Return the judge's system and user prompts on one proposal, with all that can be told before it is scored."""
+    outlook = outlook or Outlook()
     user = render(
         "judge.md",
         brief=brief,
         factor=expression,
         reading=read_aloud(expression),
         proposal=proposal,
-        novelty=novelty.sentences() if novelty is not None else (),
+        outlook=outlook,
+        novelty=outlook.novelty.sentences(),
     )
     return render("judge_system.md"), user

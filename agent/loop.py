@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from agent.briefing import write_brief
 from agent.briefs import Brief
-from agent.inner import Proposed, by_machine, propose
+from agent.inner import Agents, Proposed, by_machine, propose, propose_together
 from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
 from agent.llm.budget import BudgetReached
-from agent.llm.client import LanguageModel
+from agent.lookout import Lookout, repeated
+from agent.memory import Memory
 from agent.replies import Proposal
+from agent.retrieval import Shelf
 from agent.settings import LoopSettings
 from agent.study import Scoring, Study, read_expression
 from agent.weighing import evaluation_of, weigh_expression
-from factors.novelty import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
 
@@ -35,6 +37,10 @@ Outcome = Literal["finished", "interrupted", "budget"]
 
 class StopRequested(Exception):
     """The person asked to stop: no new call is made, what was paid for is kept."""
+
+
+# How the inner loop of one candidate ends.
+Talk = Proposed | StopRequested | BudgetReached
 
 
 @dataclass(frozen=True)
@@ -54,9 +60,10 @@ class Mine:
 
     study: Study
     knowledge: KnowledgeBase
-    model: LanguageModel
+    agents: Agents
     run: RunRecord
     settings: LoopSettings
+    memory: Memory
     stop: Callable[[], bool] = lambda: False
     on_event: Callable[[Event], None] = lambda _event: None
 
@@ -81,18 +88,18 @@ async def run_rounds(mine: Mine) -> Outcome:
 
 async def _round(mine: Mine, number: int) -> None:
     opened = mine.knowledge.start_round(
-        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict()
+        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number, mine.memory).to_dict()
     )
     if opened.status == "finished":
         return
     mine.on_event(Event("round", number))
     brief = Brief.from_dict(opened.brief)
-    done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
+    done = {a.slot for a in mine.memory.of_run(mine.run.id) if a.round == number}
     waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
     # What is recorded of earlier rounds is whole: the rest of the run is still to come.
     ahead = (mine.settings.rounds - number) * mine.settings.candidates + len(waiting)
     halted: StopRequested | BudgetReached | None = None
-    talks = {slot: asyncio.create_task(talk) for slot, talk in _talks(mine, brief, number, waiting)}
+    talks = {slot: asyncio.create_task(talk) for slot, talk in _talks(mine, brief, waiting)}
     try:
         # In the order of slots, so that each is weighed by the trials before it, whichever was answered first.
         for slot, talk in talks.items():
@@ -109,56 +116,79 @@ async def _round(mine: Mine, number: int) -> None:
         await _let_finish(talks.values())
     if halted is not None:
         raise halted
-    attempts = mine.knowledge.attempts(run_id=mine.run.id)
-    lessons = learn(attempts)
+    lessons = learn(mine.memory.of_run(mine.run.id))
     mine.knowledge.finish_round(mine.run.id, number, lessons)
     mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
 
 
-async def _let_finish(talks: Iterable[asyncio.Task[Proposed | StopRequested | BudgetReached]]) -> None:
+async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
     """Let the calls under way end, which are paid for, and begin no others: each stops before its next call."""
     left = [talk for talk in talks if not talk.done()]
     if left:
         await asyncio.gather(*left, return_exceptions=True)
 
 
-def _talks(
-    mine: Mine, brief: Brief, number: int, slots: list[int]
-) -> list[tuple[int, Coroutine[object, object, Proposed | StopRequested | BudgetReached]]]:
+def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, Coroutine[object, object, Talk]]]:
     """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
     lane = asyncio.Semaphore(mine.settings.concurrency)
+    known = mine.memory.attempts(brief.attempts_until) if mine.settings.memory else []
+    lookout = Lookout(mine.study, mine.knowledge, brief, Shelf(known))
+    together = _together(mine, brief)
 
     def check(text: str) -> Expression | Rejection:
         return read_expression(text, mine.study, blocks=brief.blocks, strict=mine.settings.strict)
 
-    def look(expression: Expression) -> Novelty | Rejection:
-        # As of the round's start: a resumed round asks what the first one asked.
-        twin = repeated(mine.knowledge, mine.study, expression, until=brief.attempts_until)
-        return twin or mine.knowledge.novelty(expression, until=brief.known)
-
-    async def one(slot: int) -> Proposed | StopRequested | BudgetReached:
+    async def one(slot: int) -> Talk:
         async with lane:
             if mine.stop():
                 return StopRequested()
             try:
-                task = brief.task(f"r{number}/s{slot}")
-                if task is not None and task.operation == "windows":
-                    return by_machine(task, mine.study.max_lookback, [mine.run.seed, number, slot], check, look)
-                proposed = await propose(
-                    mine.model,
-                    brief,
-                    key_prefix=f"r{number}/s{slot}",
-                    max_turns=mine.settings.turns,
-                    check=check,
-                    look=look,
-                    judged=mine.settings.judge,
+                task = brief.task(slot)
+                if task is not None and task.by_machine:
+                    seed = [mine.run.seed, brief.round]
+                    before = brief.tasks[:slot].count(task)
+                    return by_machine(task, mine.study.max_lookback, seed, check, lookout.novelty, before)
+                first = await together[slot].proposal(slot) if slot in together else None
+                turns = mine.settings.turns
+                found = await propose(
+                    mine.agents, brief, slot, max_turns=turns, check=check, look=lookout.look, first=first
                 )
             except (StopRequested, BudgetReached) as halt:
                 return halt
-            mine.on_event(Event("proposed", number, slot))
-            return proposed
+            mine.on_event(Event("proposed", brief.round, slot))
+            return found
 
-    return [(slot, one(slot)) for slot in slots]
+    return [(slot, one(slot)) for slot in waiting]
+
+
+class _Batch:
+    """Candidates that are asked for in one call, which the first of them to come makes."""
+
+    def __init__(self, agents: Agents, brief: Brief, slots: Sequence[int]) -> None:
+        self._ask = partial(propose_together, agents, brief, slots)
+        self._asked: asyncio.Task[Mapping[int, Proposal | Rejection]] | None = None
+
+    async def proposal(self, slot: int) -> Proposal | Rejection | None:
+        """Return what was proposed for a candidate, if anything was."""
+        if self._asked is None:
+            self._asked = asyncio.ensure_future(self._ask())
+        return (await asyncio.shield(self._asked)).get(slot)
+
+
+def _together(mine: Mine, brief: Brief) -> dict[int, _Batch]:
+    """Return who is asked for with whom: told by the brief alone, so that a resumed round asks the same."""
+    size, count = mine.settings.proposals, mine.settings.candidates
+    found: dict[int, _Batch] = {}
+    for start in range(0, count if size > 1 else 0, size):
+        slots = [s for s in range(start, min(start + size, count)) if not _mechanical(brief, s)]
+        batch = _Batch(mine.agents, brief, slots)
+        found |= dict.fromkeys(slots, batch) if len(slots) > 1 else {}
+    return found
+
+
+def _mechanical(brief: Brief, slot: int) -> bool:
+    task = brief.task(slot)
+    return task is not None and task.by_machine
 
 
 async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead: int) -> None:
@@ -186,7 +216,7 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
             for v in proposed.verdicts
         ),
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-        claims={**_told(brief, number, slot), **({} if proposal is None else _claims(proposal))},
+        claims={**_told(brief, slot), **({} if proposal is None else _claims(proposal))},
     )
     mine.knowledge.record_attempt(attempt)
     figure = _figure(result) if isinstance(result, Scoring) else None
@@ -200,13 +230,10 @@ def _figure(scoring: Scoring) -> float | None:
     return known[0] if known else None
 
 
-def _told(brief: Brief, number: int, slot: int) -> dict[str, object]:
+def _told(brief: Brief, slot: int) -> dict[str, object]:
     """Return what the candidate was told to be."""
-    task = brief.task(f"r{number}/s{slot}")
-    if task is None:
-        return {}
-    said = {"operation": task.operation, "theme": task.theme, "parents": list(task.parents)}
-    return {name: value for name, value in said.items() if value}
+    task = brief.task(slot)
+    return {} if task is None else task.told()
 
 
 def _claims(proposal: Proposal) -> dict[str, object]:
@@ -229,19 +256,3 @@ def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     if twin is not None:
         return twin
     return weigh_expression(expression, mine.study, mine.knowledge, ahead=ahead)
-
-
-def repeated(
-    knowledge: KnowledgeBase, study: Study, expression: Expression, *, until: int | None = None
-) -> Rejection | None:
-    """Return why a factor need not be scored: it was, or one that puts assets in the same order, on this very data.
-
-    With `until`, as the knowledge base was after that attempt.
-    """
-    alike = study.spec.weighting == "rank"
-    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=alike, until=until)
-    if twin is None:
-        return None
-    same = twin.canonical == expression.text
-    what = "the same factor" if same else f"{twin.canonical}, which ranks assets alike,"
-    return Rejection("novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}", "propose another idea")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from agent.briefing import write_brief
 from agent.gating import gate_path
+from agent.inner import Agents
 from agent.knowledge.records import RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.llm.budget import Bounds, Budget
@@ -19,7 +20,9 @@ from agent.llm.client import LanguageModel, ModelName
 from agent.llm.connect import connect_mock, connect_nothing, connect_openai
 from agent.llm.patience import Patience
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
-from agent.settings import LoopSettings, Settings
+from agent.memory import Memory
+from agent.optimising import given_factor
+from agent.settings import LlmSettings, LoopSettings, Settings
 from agent.spending import Estimate, count_spent, estimate, make_budget, model_chain
 from agent.study import Study, open_study, remarks
 from agent.workspace import Workspace
@@ -46,8 +49,12 @@ class MineRequest:
     seed: int | None = None
     bounds: Bounds = field(default_factory=Bounds)
     fallback: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    judge_model: str | None = None
     gate: bool = True
     judge: bool | None = None
+    proposals: int | None = None
+    improve: str | None = None
     record: Path | None = None
     replay: Path | None = None
 
@@ -83,11 +90,32 @@ class Session:
         loop = LoopSettings.model_validate(self.config["loop"])
         total = self.total
         client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
-        llm = self.settings.llm
         try:
-            model = LanguageModel(
+            agents = self._agents(client, stop, lambda text: show(Event("note", 0, text=text), total), loop)
+            memory = Memory(self.knowledge, self.study.dataset)
+            mine = Mine(
+                self.study, self.knowledge, agents, self.run, loop, memory, stop, lambda event: show(event, total)
+            )
+            if self.simulated:
+                return await run_rounds(mine)
+            # While the first reply is on its way, the engine is compiled.
+            with warming(warm_backtest):
+                return await run_rounds(mine)
+        finally:
+            await client.close()
+
+    def _agents(
+        self, client: openai.AsyncOpenAI, stop: Callable[[], bool], note: Callable[[str], None], loop: LoopSettings
+    ) -> Agents:
+        """Return who writes and who judges: models that share one budget and one journal."""
+        llm = self.settings.llm
+        modes = self.knowledge.known_modes(str(self.config["base_url"]))
+        fallback = _names(self.config, "fallback")
+
+        def speaking(name: str) -> LanguageModel:
+            return LanguageModel(
                 client,
-                models=_chain(self.settings, self.config),
+                models=model_chain(self.settings, name, fallback),
                 budget=self.budget,
                 journal=self.knowledge.journal(self.run.id),
                 reply_tokens=llm.reply_tokens,
@@ -96,18 +124,14 @@ class Session:
                 replay=self.replay,
                 record=self.record,
                 deadline_s=5 * llm.timeout_s,
-                modes=self.knowledge.known_modes(str(self.config["base_url"])),
-                note=lambda text: show(Event("note", 0, text=text), total),
+                modes=modes,
+                note=note,
                 seed=self.run.seed,
             )
-            mine = Mine(self.study, self.knowledge, model, self.run, loop, stop, lambda event: show(event, total))
-            if self.simulated:
-                return await run_rounds(mine)
-            # While the first reply is on its way, the engine is compiled.
-            with warming(warm_backtest):
-                return await run_rounds(mine)
-        finally:
-            await client.close()
+
+        writers = {name: speaking(name) for name in [str(self.config["model"]), *_names(self.config, "writers")]}
+        judge = str(self.config.get("judge") or self.config["model"])
+        return Agents(writers, (writers.get(judge) or speaking(judge)) if loop.judge else None)
 
 
 def _refuse_when(stop: Callable[[], bool]) -> None:
@@ -120,7 +144,7 @@ def start_run(
 ) -> Session:
     """Record a new run and return it ready to go; everything that can be refused is refused before."""
     settings = workspace.settings
-    asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge")}
+    asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
     path = workspace.resolve_data(request.data)
     checkpoint = gate_path(workspace, path.stem)
@@ -133,7 +157,7 @@ def start_run(
         "data": str(request.data or path.stem),
         "llm": request.llm,
         "model": model,
-        "fallback": list(request.fallback or (() if request.llm == "mock" else settings.llm.fallback)),
+        **_others(request, settings),
         "base_url": request.base_url or settings.llm.base_url,
         "gate": request.gate and checkpoint.is_file(),
         **settings.rules(),
@@ -144,19 +168,22 @@ def start_run(
     if replay is not None:
         config["replay"] = str(request.replay)
     simulated = request.llm == "mock"
-    chain = _chain(settings, config)
+    models = _models(settings, config)
     if replay is None:
         _require_key(config)
-    budget = Budget(request.bounds) if replay is not None else make_budget(chain, request.bounds, simulated=simulated)
+    budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
     whole = workspace.load_panel(request.data)
     study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
+    if request.improve is not None:
+        config["improve"] = given_factor(request.improve, study, knowledge).text
     for remark in remarks(study):
         note(remark)
     knowledge.register_dataset(whole)
     run = knowledge.create_run(whole.id, config, loop.seed)
     expected = None
     if not simulated and replay is None:
-        expected = estimate(write_brief(study, knowledge, run, 1), loop, chain[0], settings.llm.reply_tokens)
+        brief = write_brief(study, knowledge, run, 1, Memory(knowledge, study.dataset))
+        expected = estimate(brief, loop, models[0], settings.llm.reply_tokens)
     record = None if request.record is None else start_recording(request.record, _recorded(config))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
 
@@ -174,7 +201,12 @@ def replay_request(path: Path) -> MineRequest:
         candidates=loop["candidates"],
         seed=loop["seed"],
         judge=loop["judge"],
+        proposals=loop["proposals"],
+        improve=config.get("improve"),
         fallback=tuple(config["fallback"]),
+        writers=tuple(config["writers"]),
+        judge_model=config["judge"],
+        bounds=Bounds(**config["bounds"]),
         gate=config["gate"],
         replay=path,
     )
@@ -182,7 +214,7 @@ def replay_request(path: Path) -> MineRequest:
 
 def _recorded(config: Mapping[str, object]) -> dict[str, object]:
     """Return what a cassette holds of a run's configuration: what decides its prompts, and where it asked."""
-    return {key: value for key, value in config.items() if key not in ("bounds", "replay")}
+    return {key: value for key, value in config.items() if key != "replay"}
 
 
 def resume_run(
@@ -202,16 +234,16 @@ def resume_run(
         loop = loop.model_copy(update={"rounds": rounds})
     config["loop"] = loop.model_dump()
     settings = workspace.settings
-    simulated, chain = config["llm"] == "mock", _chain(settings, config)
+    simulated, models = config["llm"] == "mock", _models(settings, config)
     replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
     limits = _bounds(config, bounds)
     calls = knowledge.calls(run.id)
     if replay is not None:
-        budget = Budget(limits)
+        budget = Budget(Bounds())
     else:
         _require_key(config)
-        budget = make_budget(chain, limits, simulated=simulated)
-        count_spent(budget, calls, chain, settings.llm.reply_tokens)
+        budget = make_budget(models, limits, simulated=simulated)
+        count_spent(budget, calls, models, settings.llm.reply_tokens)
     path = workspace.resolve_data(str(config["data"]))
     study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
     if study.dataset != run.panel_id:
@@ -233,10 +265,29 @@ def _bounds(config: Mapping[str, object], asked: Bounds | None) -> Bounds:
     return Bounds(**{**earlier, **recorded, **given})
 
 
-def _chain(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName, ...]:
-    fallback = config.get("fallback") or []
-    assert isinstance(fallback, list)
-    return model_chain(settings, str(config["model"]), [str(name) for name in fallback])
+def _others(request: MineRequest, settings: Settings) -> dict[str, object]:
+    """Return the models beside the first: who else writes, who judges, who stands in."""
+    # A simulated model has no company; a replay has the company that it had.
+    llm = LlmSettings() if request.llm == "mock" or request.replay is not None else settings.llm
+    judge = llm.judge if request.judge_model is None else request.judge_model
+    return {
+        "writers": list(request.writers or llm.writers),
+        "judge": judge,
+        "fallback": list(request.fallback or llm.fallback),
+    }
+
+
+def _names(config: Mapping[str, object], what: str) -> list[str]:
+    names = config.get(what) or []
+    assert isinstance(names, list)
+    return [str(name) for name in names]
+
+
+def _models(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName, ...]:
+    """Return every model that a run may ask, the first writer first."""
+    judge = [str(config["judge"])] if config.get("judge") else []
+    others = [*_names(config, "writers"), *judge, *_names(config, "fallback")]
+    return model_chain(settings, str(config["model"]), list(dict.fromkeys(others)))
 
 
 def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object], seed: int) -> Study:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -28,12 +28,22 @@ class Proposal(BaseModel):
     parents: list[Text] = Field(description="names or texts of the known factors it builds on; empty if none")
 
 
+class Proposals(BaseModel):
+    """Several factors proposed in one reply, in the order in which they were asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    proposals: list[Proposal] = Field(max_length=100, description="one for each candidate, in order")
+
+
 class JudgeReply(BaseModel):
     """The judge's verdict on one proposal."""
 
     model_config = ConfigDict(extra="forbid")
 
-    accept: bool = Field(description="true if it is worth a backtest")
+    decision: Literal["accept", "revise", "refuse"] = Field(
+        description="accept: worth a backtest; revise: one change would make it so; refuse: nothing would"
+    )
     score: float = Field(ge=0, le=10, description="0 (worthless) to 10")
     novelty: float | None = Field(default=None, ge=0, le=10, description="10: nothing like it is known")
     mechanism: float | None = Field(default=None, ge=0, le=10, description="10: a sound reason that fits the formula")

@@ -13,7 +13,8 @@ import numpy as np
 
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.loop import Outcome, message_of, repeated
+from agent.lookout import repeated
+from agent.loop import Outcome, message_of
 from agent.study import Scoring, Study, read_expression
 from agent.weighing import evaluation_of, weigh_expression
 from backtest.engine import MAX_SMALL_UNIVERSE

@@ -138,9 +138,11 @@ class LoopSettings(_Section):
     rounds: int = Field(default=4, ge=1, le=100_000)
     candidates: int = Field(default=8, ge=1, le=1000)
     turns: int = Field(default=3, ge=1, le=20)
+    proposals: int = Field(default=1, ge=1, le=50, description="of one call: candidates that are asked for together")
     memory: bool = Field(default=True, description="false: the writer is told nothing of what was tried; an ablation")
     lessons: bool = Field(default=True, description="false: the writer is told factors, but no lessons; an ablation")
     search: bool = Field(default=True, description="each candidate is told what to be, by what earned its keep")
+    archive: bool = Field(default=True, description="false: the best factors are parents, whatever their kind")
     judge: bool = Field(default=True, description="false: what can be read and is new is scored unjudged")
     concurrency: int = Field(default=4, ge=1, le=256)
     seed: int = Field(default=7, ge=0)
@@ -155,6 +157,8 @@ class LlmSettings(_Section):
 
     model: str = ""
     base_url: str = ""
+    writers: tuple[str, ...] = Field(default=(), description="more models that write; who earns its cost writes more")
+    judge: str = Field(default="", description="another model that judges; none: the one that writes")
     fallback: tuple[str, ...] = Field(default=(), description="asked in turn when a model can no longer answer")
     timeout_s: float = Field(default=120.0, gt=0)
     reply_tokens: int = Field(default=4000, ge=100, description="the most tokens of a reply")
@@ -297,6 +301,8 @@ device = "cpu"
 rounds = 4
 candidates = 8
 turns = 3
+# Candidates that one call asks for: more is cheaper, and less thought is given to each.
+proposals = 1
 # Each candidate is told what to be (a theme, a parent to change), by what earned its keep; false: the writer chooses.
 search = true
 # false: what can be read and is new is scored unjudged, at half the calls.
@@ -314,6 +320,9 @@ max_gigabytes = 4.0
 [llm]
 model = ""
 base_url = ""
+# More models that write (the one that earns its cost writes more), and another that judges.
+writers = []
+judge = ""
 # Asked in turn when the model can no longer answer (unknown, out of quota, down).
 fallback = []
 timeout_s = 120.0

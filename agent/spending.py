@@ -84,9 +84,13 @@ class Estimate:
 
 def estimate(brief: Brief, loop: LoopSettings, model: ModelName, reply_tokens: int) -> Estimate:
     """Estimate a run by its first prompt; the longest course takes every turn, and asks everything twice."""
-    size = sum(len(part.encode()) for part in writer_prompt(brief, "r1/s0", ()))
+    size = sum(len(part.encode()) for part in writer_prompt(brief, [0]))
     slots = loop.rounds * loop.candidates
-    calls, most = round(2 * _USUAL_TURNS * slots), 4 * loop.turns * slots
+    judged = 1 + loop.judge
+    # The first proposals of several candidates may share a call.
+    shared = slots - -(-slots // loop.proposals)
+    calls = max(1, round(judged * _USUAL_TURNS * slots - shared))
+    most = 2 * judged * loop.turns * slots
     # The judge is told less than the writer.
     prompt = int(0.75 * calls * size / _USUAL_BYTES_PER_TOKEN)
     most_prompt = int(most * (size / 2.0 + reply_tokens))

@@ -16,6 +16,7 @@ import numpy as np
 
 from agent.settings import Settings
 from backtest.costs import Costs
+from backtest.engine import run_backtest
 from backtest.evidence import Evidence
 from backtest.policy import Policy
 from backtest.scorecard import Scored, score
@@ -37,6 +38,8 @@ LABEL_BARS = 24
 _DEFAULT_LOOKBACK = 240
 # Fewer bars than this say little.
 FEW_BARS = 200
+# Bars, and the look-back before them, on which turnover is estimated.
+_RECENT = 250
 _STANDARD = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")
 
 
@@ -93,6 +96,12 @@ class Study:
     blind: bool = True
 
     @cached_property
+    def recent(self) -> Panel:
+        """The last bars of train, as many as tell how often a factor changes its mind."""
+        stop = self.split.train.stop
+        return self.panel.rows(max(0, stop - self.max_lookback - _RECENT), stop)
+
+    @cached_property
     def target(self) -> Target:
         """What signals are scored against; prepared when first asked for."""
         groups = group_values(self.group_neutral, self.panel) if self.group_neutral else None
@@ -113,6 +122,10 @@ class Study:
             "unusual to the flow": (count > 0) & (share >= 0.25),
         }
         return usual | dict(self.clusters)
+
+    def yearly_cost(self, turnover: float) -> float:
+        """Return what trading a share of the book at every bar costs a year, as a fraction of capital."""
+        return turnover * self.spec.costs.per_trade * self.panel.bars_per_year
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -304,3 +317,20 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
     scored = score(signal.values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
     return scored if isinstance(scored, Rejection) else (signal, scored)
+
+
+def turnover_of(expression: Expression, study: Study) -> float:
+    """Return the share of the book that a factor would trade a bar, from the last bars of train; NaN where unknown.
+
+    Nothing of returns enters: it tells what an idea costs to follow, not what it earns.
+    """
+    panel = study.recent
+    signal = evaluate_within(expression, panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    if isinstance(signal, Rejection):
+        return math.nan
+    traded = run_backtest(signal.values, panel, study.spec)
+    if isinstance(traded, Rejection):
+        return math.nan
+    known = traded.turnover[expression.lookback + 1 :]
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else math.nan

@@ -20,6 +20,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "screen": ("agent.cli.screen", "screen", "Quick-score many factors, score the best in full."),
     "flow": ("agent.cli.flow", "flow", "Fit the flow and its gate; regimes, scenarios, risk."),
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),
+    "optimise": ("agent.cli.optimise", "optimise", "Improve one factor, one respect at a time."),
     "report": ("agent.cli.report", "report", "Write the review report of a run or a factor."),
     "kb": ("agent.cli.kb", "kb", "Look into the knowledge base."),
     "holdout": ("agent.cli.factor", "holdout", "Open the holdout for one factor, once."),

@@ -102,10 +102,10 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
 
 
 def list_attempts(
-    session: Session, run_id: str | None, round_: int | None, panel_id: str | None
+    session: Session, run_id: str | None, round_: int | None, panel_id: str | None, after: int = 0
 ) -> list[AttemptRecord]:
-    """Return attempts in the order in which they were recorded."""
-    query = _select(run_id=run_id, panel_id=panel_id).order_by(_Attempt.id)
+    """Return attempts in the order in which they were recorded; of those `after` an id."""
+    query = _select(run_id=run_id, panel_id=panel_id).where(_Attempt.id > after).order_by(_Attempt.id)
     if round_ is not None:
         query = query.where(_Attempt.round == round_)
     return _records(session, query)

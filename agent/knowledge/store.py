@@ -182,11 +182,11 @@ class KnowledgeBase:
                     attempts.add_attempt(session, attempt, leaders)
 
     def attempts(
-        self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
+        self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None, after: int = 0
     ) -> list[AttemptRecord]:
-        """Return attempts, oldest first."""
+        """Return attempts, oldest first; with `after`, those that were recorded since the attempt of that id."""
         with self._reading() as session:
-            return attempts.list_attempts(session, run_id, round, panel_id)
+            return attempts.list_attempts(session, run_id, round, panel_id, after)
 
     def index_factors(self) -> int:
         """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""

@@ -39,11 +39,11 @@ def window(rng: Rng, least: int = 3, most: int = 168) -> int:
     return int(fitting[int(rng.integers(len(fitting)))]) if fitting else least
 
 
-def compose(rng: Rng, longest: int, theme: str = "") -> tuple[str, str]:
-    """Return an idea's name, of a theme if it knows one of it, and an expression for it."""
+def compose(rng: Rng, longest: int, theme: str = "", smooth: float = 0.35) -> tuple[str, str]:
+    """Return an idea's name, of a theme if it knows one of it, and an expression for it, smoothed that often."""
     idea = pick(rng, list(_OF_THEME.get(theme, tuple(_IDEAS))))
     body = _IDEAS[idea](rng, longest)
-    if rng.random() < 0.35:
+    if rng.random() < smooth:
         body = f"{pick(rng, list(_SMOOTHERS))}({body}, {window(rng, 5, min(48, longest // 2))})"
     if rng.random() < 0.6:
         body = f"{pick(rng, ['cs_rank', 'cs_zscore'])}({body})"
@@ -110,6 +110,27 @@ def mutate(root: Node, rng: Rng, longest: int, *, negate: bool) -> tuple[str, st
     if negate:
         changed = Call("neg", (changed,))
     return what, to_text(changed)
+
+
+def refine(root: Node, respect: str, rng: Rng, longest: int) -> str:
+    """Return the text of a factor that is better in one respect, if that is what it lacks."""
+    text, bars = to_text(root), window(rng, 12, min(72, longest))
+    ranked = text if _is_rank(root) else f"cs_rank({text})"
+    match respect:
+        case "confirm":
+            return f"{ranked} * cs_rank(volume / ts_mean(volume, {bars}))"
+        case "scale":
+            return f"({text}) / ts_std(returns, {bars})"
+        case "smooth":
+            return f"{pick(rng, list(_SMOOTHERS))}({text}, {window(rng, 5, 48)})"
+        case "normalise":
+            return f"{pick(rng, ['ts_zscore', 'ts_rank'])}({text}, {window(rng, 24, longest)})"
+        case "neutralise":
+            return f"group_neutralize({text}, {pick(rng, ['volatility_group', 'liquidity_group', 'beta_group'])})"
+        case "condition":
+            short, long = _pair(rng, longest)
+            return f"ts_std(returns, {short}) < ts_std(returns, {long}) ? ({text}) : 0 * ({text})"
+    return f"cs_winsorize({text}, 2)"
 
 
 def part_of(root: Node, rng: Rng) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from agent.briefs import Brief, Example, Turn, judge_prompt, writer_prompt
-from agent.inner import Proposed, propose
+from agent.briefs import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
+from agent.inner import Agents, Proposed, propose, propose_together
 from agent.llm.budget import Budget
 from agent.llm.client import LanguageModel, ModelName
 from agent.llm.connect import connect_mock
 from agent.mock.judge import judge_reply
 from agent.mock.writer import read_examples, writer_reply
-from agent.replies import JudgeReply, Proposal
+from agent.replies import JudgeReply, Proposal, Proposals
+from agent.search.tasks import Task
 from factors.novelty import Known, Novelty, Overlap
 from factors.parse import parse
 from factors.table import prompt_table
@@ -42,7 +44,12 @@ def brief(*successes: Example) -> Brief:
 
 
 def run(model: LanguageModel, what: Brief | None = None, turns: int = 3) -> Proposed:
-    return asyncio.run(propose(model, what or brief(), key_prefix="r1/s0", max_turns=turns, check=parse))
+    return asyncio.run(propose(both(model), what or brief(), 0, max_turns=turns, check=parse))
+
+
+def both(model: LanguageModel) -> Agents:
+    """The same model writes and judges."""
+    return Agents({"m": model}, model)
 
 
 def test_judge_accepts_at_once() -> None:
@@ -63,13 +70,68 @@ def test_a_parse_error_goes_back_to_the_writer_with_its_caret() -> None:
 
 
 def test_the_judges_objection_goes_back_and_turns_run_out() -> None:
-    no = json.dumps({"accept": False, "score": 2, "critique": "too nervous", "suggestion": "smooth"})
+    no = json.dumps({"decision": "revise", "score": 2, "critique": "too nervous", "suggestion": "smooth"})
     server = Server(FACTOR, no, FACTOR, no)
     found = run(model_of(server), turns=2)
     assert found.rejection is not None
     assert found.rejection.stage == "judge"
     assert len(found.verdicts) == 2
     assert "too nervous" in server.asked[2]["messages"][1]["content"]
+
+
+def test_a_refusal_for_good_ends_the_talk() -> None:
+    no = json.dumps({"decision": "refuse", "score": 1, "critique": "a copy", "suggestion": ""})
+    server = Server(FACTOR, no, FACTOR, GOOD)
+    found = run(model_of(server))
+    assert found.rejection is not None
+    assert (found.rejection.code, found.turns, len(server.asked)) == ("refused", 1, 2)
+
+
+def test_another_model_may_judge() -> None:
+    writer, judge = Server(FACTOR), Server(GOOD)
+    agents = Agents({"w": model_of(writer)}, model_of(judge))
+    found = asyncio.run(propose(agents, brief(), 0, max_turns=3, check=parse))
+    assert found.rejection is None
+    assert (len(writer.asked), len(judge.asked)) == (1, 1)
+
+
+def test_the_model_that_a_task_names_writes_it() -> None:
+    first, second = Server(FACTOR), Server(FACTOR)
+    agents = Agents({"one": model_of(first), "two": model_of(second)}, None)
+    told = replace(brief(), tasks=(Task("new", "volume", model="two"), Task("new", "volume")))
+    for slot in (0, 1, 1):
+        asyncio.run(propose(agents, told, slot, max_turns=1, check=parse))
+    assert (len(first.asked), len(second.asked)) == (1, 1)  # the second time it is in the journal
+
+
+def test_several_are_asked_for_in_one_call_and_who_gets_none_asks_for_itself() -> None:
+    both_of_them = json.dumps({"proposals": [json.loads(FACTOR), json.loads(BROKEN)]})
+    server = Server(both_of_them, GOOD)
+    agents = both(model_of(server))
+    told = replace(brief(), tasks=(Task("new", "volume"), Task("cross", "", ("close", "open")), Task("new", "candle")))
+    first = asyncio.run(propose_together(agents, told, [0, 1, 2]))
+    asked = server.asked[0]["messages"][1]["content"]
+    assert "## Candidate 0\nOperation: new" in asked
+    assert "## Candidate 2" in asked
+    assert "Propose 3 factors, one for each candidate in this order." in asked
+    assert [p.expression for p in first.values() if isinstance(p, Proposal)] == [
+        "cs_rank(ts_returns(close, 24))",
+        "ts_meen(close, 24)",
+    ]
+    assert 2 not in first
+    found = asyncio.run(propose(agents, told, 0, max_turns=3, check=parse, first=first[0]))
+    assert found.expression is not None
+    assert len(server.asked) == 2  # the judge alone was asked
+
+
+def test_a_reply_to_several_that_cannot_be_read_is_a_turn_of_each() -> None:
+    server = Server("nonsense", "nonsense", FACTOR, GOOD)
+    agents = both(model_of(server))
+    first = asyncio.run(propose_together(agents, brief(), [0, 1]))
+    assert set(first) == {0, 1}
+    found = asyncio.run(propose(agents, brief(), 1, max_turns=2, check=parse, first=first[1]))
+    assert found.expression is not None
+    assert found.turns == 2
 
 
 def test_nonsense_to_the_end_is_a_rejection() -> None:
@@ -83,14 +145,18 @@ def test_what_was_scored_before_goes_back_to_the_writer_unjudged() -> None:
     known = Rejection("novelty", "duplicate", "the same factor was scored before, as attempt 3", "propose another idea")
     other = json.dumps({"name": "n", "expression": "cs_rank(volume)", "rationale": "r", "parents": []})
     server = Server(FACTOR, other, GOOD)
+
+    async def look(expression: Expression) -> Outlook | Rejection:
+        return known if "ts_returns" in expression.text else Outlook()
+
     found = asyncio.run(
         propose(
-            model_of(server),
+            both(model_of(server)),
             brief(),
-            key_prefix="r1/s0",
+            0,
             max_turns=3,
             check=parse,
-            look=lambda e: known if "ts_returns" in e.text else Novelty(),
+            look=look,
         )
     )
     assert found.expression is not None
@@ -104,10 +170,10 @@ def shown(text: str, **metrics: float) -> Example:
 
 
 def test_prompts_hold_what_they_should() -> None:
-    system, user = writer_prompt(brief(shown("cs_rank(close)", rank_ic=0.02)), "r1/s3", [Turn("a", "b")])
+    system, user = writer_prompt(brief(shown("cs_rank(close)", rank_ic=0.02)), [3], [Turn("a", "b")])
     for piece in ("ts_decay_linear(x, d)", "volume"):
         assert piece in system
-    for piece in ("cs_rank(close)", "rank_ic 0.02", "smooth it", "r1/s3", "You proposed: a"):
+    for piece in ("cs_rank(close)", "rank_ic 0.02", "smooth it", "Round 2, candidate 3.", "You proposed: a"):
         assert piece in user
     mixed = parse("rsi(14) * (close + volume)")
     assert isinstance(mixed, Expression)
@@ -122,7 +188,9 @@ def test_prompts_hold_what_they_should() -> None:
         fails_when="calm",
         parents=[],
     )
-    _, asked = judge_prompt(brief(), mixed, proposal, novelty)
+    _, asked = judge_prompt(
+        brief(), mixed, proposal, Outlook(novelty, (shown("rsi(close, 14)", ic_tstat=4.5),), 0.25, 1.5)
+    )
     for piece in (
         mixed.text,
         "why",
@@ -132,13 +200,15 @@ def test_prompts_hold_what_they_should() -> None:
         "Cutler",
         "close is a price, volume a volume",
         "shares rsi(close, 14) with attempt 7",
+        "- rsi(close, 14)\n  promising; ic_tstat 4.5; because",
+        "about 0.250 of the book a bar, which costs 1.500 of capital a year",
     ):
         assert piece in asked
 
 
 def test_the_mock_reads_the_examples_of_the_prompt() -> None:
     _, user = writer_prompt(
-        brief(shown("cs_rank(close)", rank_ic=0.02, sharpe_net=1.5), shown("-close", rank_ic=-0.1)), "s", []
+        brief(shown("cs_rank(close)", rank_ic=0.02, sharpe_net=1.5), shown("-close", rank_ic=-0.1)), [0]
     )
     found = read_examples(user, "What worked")
     assert [(e.text, e.rank_ic) for e in found] == [("cs_rank(close)", 0.02), ("-close", -0.1)]
@@ -147,7 +217,7 @@ def test_the_mock_reads_the_examples_of_the_prompt() -> None:
 def mock_expressions(what: Brief, n: int = 200) -> list[str]:
     texts = []
     for slot in range(n):
-        prompts = writer_prompt(what, f"r1/s{slot}", [])
+        prompts = writer_prompt(what, [slot])
         reply = writer_reply(*prompts, np.random.default_rng(slot), repairing=True)
         texts.append(Proposal.model_validate_json(reply).expression)
     return texts
@@ -168,11 +238,67 @@ def test_the_mock_builds_on_what_worked() -> None:
     assert taught > 40
 
 
+def test_the_mock_writes_several_to_their_tasks() -> None:
+    told = replace(brief(), tasks=(Task("new", "volume"), Task("refine", "smooth", ("ts_kurt(amount, 33)",))))
+    reply = Proposals.model_validate_json(
+        writer_reply(*writer_prompt(told, [0, 1]), np.random.default_rng(0), repairing=True)
+    )
+    assert len(reply.proposals) == 2
+    assert "volume" in reply.proposals[0].expression or "amount" in reply.proposals[0].expression
+    assert "ts_kurt(amount, 33)" in reply.proposals[1].expression
+    untold = Proposals.model_validate_json(
+        writer_reply(*writer_prompt(brief(), [0, 1, 2]), np.random.default_rng(0), repairing=True)
+    )
+    assert len(untold.proposals) == 3
+
+
+def test_the_mock_heeds_lessons_and_does_not_repeat_what_it_is_shown() -> None:
+    words = "`volume` helps: mean |train rank IC| 0.06 over 4 factors, 0.03 without it (confidence 0.92)"
+    plain, taught = (
+        sum("volume" in t for t in mock_expressions(replace(brief(), lessons=lessons))) for lessons in ((), (words,))
+    )
+    assert taught > 1.5 * plain
+    costs = "9 factors earned before costs and lost after them (mean turnover 40% a bar): use longer windows, or smooth"
+    smooth = ("ts_mean(", "ts_decay_linear(", "ts_ema(", "ts_median(")
+    calm, nervous = (
+        sum(
+            any(f"{name}ts_" in t or f"{name}-ts_" in t for name in smooth)
+            for t in mock_expressions(replace(brief(), lessons=lessons))
+        )
+        for lessons in ((costs,), ())
+    )
+    assert calm > 1.3 * nervous
+    mistakes = tuple(f"3 attempts ended at parse ({code}): x" for code in ("unknown_operator", "arity", "look_ahead"))
+    told = replace(brief(), lessons=mistakes)
+    replies = [writer_reply(*writer_prompt(told, [k]), np.random.default_rng(k), repairing=False) for k in range(200)]
+    read = [parse(Proposal.model_validate_json(r).expression) for r in replies if r.startswith("{") and r.endswith("}")]
+    assert all(isinstance(e, Expression) for e in read)
+    seen = shown("-ts_zscore(close, 5)")
+    task = Task("mutate", "reversal", ("ts_zscore(close, 5)",))
+    told = replace(brief(), tasks=(task,) * 200, kin=((seen,),) * 200)
+    assert "-ts_zscore(close, 5)" not in mock_expressions(told)
+
+
+def test_the_mock_judge_goes_by_what_became_of_the_kin() -> None:
+    factor = parse("cs_rank(ts_mean(volume, 24) / ts_mean(volume, 120))")
+    assert isinstance(factor, Expression)
+    proposal = Proposal(name="", expression=factor.text, rationale="", parents=[])
+
+    def said(t: float, cost: float = 0.1) -> JudgeReply:
+        kin = (shown("ts_mean(volume, 24)", ic_tstat=t), shown("ts_mean(volume, 120)", ic_tstat=t))
+        _, user = judge_prompt(brief(), factor, proposal, Outlook(kin=kin, turnover=0.1, yearly_cost=cost))
+        return JudgeReply.model_validate_json(judge_reply(user))
+
+    assert (said(6.0).decision, said(-9.0).decision) == ("accept", "revise")
+    assert said(6.0).score > said(0.0).score > said(-9.0).score
+    assert (said(6.0).passes or 0) > (said(0.0).passes or 0) > (said(0.0, cost=9.0).passes or 1)
+
+
 def test_the_mock_errs_now_and_then_in_every_way() -> None:
     what = brief()
     kinds: Counter[str] = Counter()
     for slot in range(400):
-        reply = writer_reply(*writer_prompt(what, f"s{slot}", []), np.random.default_rng(slot), repairing=False)
+        reply = writer_reply(*writer_prompt(what, [slot]), np.random.default_rng(slot), repairing=False)
         if reply.startswith("```"):
             kinds["fenced"] += 1
         elif reply.startswith("Here"):
@@ -201,7 +327,7 @@ def test_the_mock_judge_has_reasons(text: str, accept: bool) -> None:
     proposal = Proposal(name="", expression=text, rationale="", parents=[])
     _, user = judge_prompt(brief(shown("cs_rank(close)")), factor, proposal)
     reply = JudgeReply.model_validate_json(judge_reply(user))
-    assert reply.accept is accept
+    assert (reply.decision == "accept") is accept
     assert reply.critique
 
 
@@ -214,7 +340,7 @@ def test_same_seed_same_run_through_the_real_client() -> None:
             model = LanguageModel(client, models=[ModelName("mock")], budget=Budget(), journal=journal)
             told = brief(shown("cs_rank(close)", rank_ic=0.02))
             for slot in range(6):
-                await propose(model, told, key_prefix=f"r1/s{slot}", max_turns=3, check=parse)
+                await propose(both(model), told, slot, max_turns=3, check=parse)
             await client.close()
 
         asyncio.run(go())

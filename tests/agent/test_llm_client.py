@@ -19,7 +19,7 @@ from agent.llm.patience import Patience
 from agent.replies import JudgeReply
 from market.errors import InputError, Rejection
 
-GOOD = json.dumps({"accept": True, "score": 7, "critique": "fine", "suggestion": ""})
+GOOD = json.dumps({"decision": "accept", "score": 7, "critique": "fine", "suggestion": ""})
 
 
 class MemoryJournal:
@@ -111,8 +111,8 @@ def test_plain_fenced_and_chatty_replies_are_read(text: str) -> None:
     ("bad", "says"),
     [
         ("no json at all", "no JSON"),
-        ('{"accept": true, "score": 11, "critique": "", "suggestion": ""}', "score"),
-        ('{"accept": true}', "score"),
+        ('{"decision": "accept", "score": 11, "critique": "", "suggestion": ""}', "score"),
+        ('{"decision": "accept"}', "score"),
         (GOOD[:-9], "JSON"),
         ("", "no JSON"),
     ],

@@ -13,7 +13,11 @@ from agent.briefs import Brief, writer_prompt
 from agent.inner import by_machine
 from agent.knowledge.records import AttemptRecord, EvaluationRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.search import OPERATIONS, Task, archive, plan_tasks, reward, rewards, theme_of
+from agent.search.archive import archive
+from agent.search.bandit import reward, rewards
+from agent.search.plan import plan_tasks
+from agent.search.tasks import OPERATIONS, Task
+from agent.search.themes import theme_of
 from agent.variants import window_variants
 from factors.novelty import Novelty
 from factors.parse import parse
@@ -74,7 +78,9 @@ def test_what_earned_its_keep_is_drawn_more_and_nothing_is_given_up() -> None:
     assert themes["volume"] > 5 * themes["momentum"]
     assert len(themes) >= 5
     spent = [attempt(k, t=4, verdict="rejected", operation="mutate") for k in range(30)]
-    gained = [attempt(100 + k, t=6, verdict="accepted", operation="cross", turnover=0.01 * k) for k in range(30)]
+    gained = [
+        attempt(100 + k, f"ts_mean(volume, {5 + k})", 6, "accepted", 0.01 * k, operation="cross") for k in range(30)
+    ]
     operations = Counter(task.operation for task in drawn([*spent, *gained]))
     assert operations["cross"] > 3 * operations["mutate"]
     assert set(operations) <= set(OPERATIONS)
@@ -156,12 +162,12 @@ def test_the_writer_is_told_its_task_and_no_other() -> None:
     )
     again = Brief.from_dict(brief.to_dict())
     assert again == brief
-    _, first = writer_prompt(again, "r1/s0", ())
-    _, second = writer_prompt(again, "r1/s1", ())
+    _, first = writer_prompt(again, [0])
+    _, second = writer_prompt(again, [1])
     assert "Theme: volume (how much is traded" in first
     assert "Parent:" not in first
     assert "Parent: a\nParent: b" in second
-    assert "Your task" not in writer_prompt(again, "r1/s2", ())[1]
+    assert "Your task" not in writer_prompt(again, [2])[1]
 
 
 def test_windows_are_tried_by_machine_until_one_is_new() -> None:
@@ -189,6 +195,9 @@ def test_windows_are_tried_by_machine_until_one_is_new() -> None:
     again = by_machine(task, 150, [1, 2, 3], parse, lambda _: Novelty())
     assert again.expression is not None
     assert again.expression.text == asked[0]
+    third = by_machine(task, 150, [1, 2, 3], parse, lambda _: Novelty(), skip=2)
+    assert third.expression is not None
+    assert third.expression.text == asked[2]
     none = by_machine(Task("windows", parents=("close - open",)), 150, [1], parse, look)
     assert none.rejection is not None
     assert none.rejection.code == "no_windows"

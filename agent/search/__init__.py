@@ -1,0 +1,1 @@
+"""What each candidate of a round is to be: explore and exploit, by what earned its keep so far."""

@@ -1,0 +1,163 @@
+"""Improving a given factor: what is tried, what is built upon, how sure the gain is; several writers, many a call."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.knowledge.records import AttemptRecord, EvaluationRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.optimising import improvement
+from agent.search.plan import Writers, plan_refinements, plan_tasks
+from agent.search.tasks import Task
+from agent.search.themes import REFINEMENTS
+from agent.study import open_study
+from agent.workspace import Workspace
+from backtest.ic import newey_west_t
+from tests.agent.test_cli_journey import as_json, home, refused  # noqa: F401 - a fixture
+from tests.agent.test_search import FIELDS, attempt
+
+START = "-ts_returns(close, 5)"
+
+
+def scored(number: int, text: str, net: float, t: float = 3.0, **claims: object) -> AttemptRecord:
+    train = {"rank_ic": t / 100, "ic_tstat": t, "turnover": 0.1, "sharpe_net": net}
+    return replace(
+        attempt(number, text, **claims),
+        evaluation=EvaluationRecord({"train": train}, {"verdict": "rejected"}, 0.1, False),
+    )
+
+
+def refined(attempts: list[AttemptRecord], line: list[AttemptRecord], count: int = 300) -> tuple[Task, ...]:
+    return plan_refinements(START, attempts, line, count, np.random.default_rng(0))
+
+
+def test_the_given_factor_is_scored_first_and_only_once() -> None:
+    tasks = refined([], [])
+    assert tasks[0] == Task("given", parents=(START,))
+    assert all(task.parents == (START,) for task in tasks)
+    assert {task.operation for task in tasks[1:]} == {"refine", "windows"}
+    assert {task.theme for task in tasks if task.operation == "refine"} == set(REFINEMENTS)
+    known = scored(1, START, 1.0)
+    assert "given" not in {task.operation for task in refined([known], [])}
+
+
+def test_a_given_factor_that_predicts_the_wrong_way_is_turned_around_first() -> None:
+    wrong = scored(1, START, -1.0, t=-6.0)
+    assert refined([wrong], [])[0] == Task("invert", parents=(START,))
+    turned = scored(2, "ts_returns(close, 5)", 1.0, operation="invert", parents=[START])
+    assert "invert" not in {task.operation for task in refined([wrong, turned], [turned])}
+
+
+def test_the_best_of_the_line_is_built_upon_and_what_gains_is_tried_more() -> None:
+    start = scored(1, START, 1.0)
+    line = []
+    for k in range(12):
+        line.append(scored(10 + k, f"a{k}", 1.2, operation="refine", theme="smooth", parents=[START]))
+        line.append(scored(40 + k, f"b{k}", -0.5, operation="refine", theme="confirm", parents=[START]))
+    line.append(scored(99, "best", 3.0, operation="refine", theme="smooth", parents=[START]))
+    tasks = refined([start, *line], line)
+    parents = Counter(task.parents[0] for task in tasks)
+    assert parents.most_common(1)[0][0] == "best"
+    assert not any(text.startswith("b") and text != "best" for text in parents)
+    themes = Counter(task.theme for task in tasks if task.operation == "refine")
+    assert themes["smooth"] > 3 * themes["confirm"]
+
+
+def test_the_writer_that_earns_its_cost_writes_more_and_a_call_has_one_writer() -> None:
+    good = [attempt(k, f"ts_mean(volume, {k + 2})", 5, "promising", model="good") for k in range(20)]
+    poor = [attempt(50 + k, f"ts_std(close, {k + 2})", 0.1, model="poor") for k in range(20)]
+    known = [*good, *poor]
+
+    def writers(costs: dict[str, float] | None, batch: int = 1) -> list[str]:
+        found = plan_tasks(
+            known, FIELDS, 300, np.random.default_rng(0), writers=Writers(("good", "poor"), costs, batch)
+        )
+        return [task.model for task in found if not task.by_machine]
+
+    assert Counter(writers(None))["good"] > 200
+    dear = Counter(writers({"good": 400.0, "poor": 1.0}))
+    assert dear["poor"] > dear["good"]
+    tasks = plan_tasks(known, FIELDS, 12, np.random.default_rng(1), writers=Writers(("good", "poor"), None, 4))
+    for start in range(0, 12, 4):
+        assert len({t.model for t in tasks[start : start + 4] if not t.by_machine}) <= 1
+    assert {t.model for t in plan_tasks(known, FIELDS, 9, np.random.default_rng(0))} == {""}
+
+
+def test_without_an_archive_the_best_are_parents_whatever_their_kind() -> None:
+    known = [attempt(k, f"ts_mean(volume, {k})", t=5.0 + k / 10) for k in range(3, 9)]
+    kinds, best = (
+        {p for task in plan_tasks(known, FIELDS, 300, np.random.default_rng(0), varied=varied) for p in task.parents}
+        for varied in (True, False)
+    )
+    assert kinds == {"ts_mean(volume, 8)"}
+    assert len(best) == 6
+
+
+def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    asked = ("optimise", START, "--llm", "mock", "--rounds", "2", "--candidates", "5", "--no-gate")
+    found = as_json(capsys, *asked)
+    gain = found["improvement"]
+    assert gain["given"]["canonical"] == START
+    assert gain["given"]["claims"]["operation"] == "given"
+    nets = [a["evaluation"]["scorecard"]["train"]["sharpe_net"] for a in gain["tried"]]
+    assert nets == sorted(nets, reverse=True)
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        attempts = kb.attempts(run_id=found["run"])
+        assert len(attempts) == 10
+        workspace = Workspace(home)
+        study = open_study(workspace.load_panel(None), workspace.settings)
+        again = improvement(found["run"], START, study, kb)
+        assert (again.best is None) == (nets[0] <= gain["given"]["evaluation"]["scorecard"]["train"]["sharpe_net"])
+        if again.best is not None:
+            assert again.p_value == pytest.approx(gain["p_value"])
+            assert again.p_value <= 1
+            assert np.isfinite(newey_west_t(np.random.default_rng(0).normal(size=50)))
+        known = kb.get_factor(gain["given"]["factor_id"]).factor_id
+    # The second time, by its id: it is known and not scored again.
+    other = as_json(capsys, "optimise", known[7:17], "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        assert not any(a.claims.get("operation") == "given" for a in kb.attempts(run_id=other["run"]))
+        assert len(kb.attempts(run_id=other["run"])) == 3
+    went_on = as_json(capsys, "optimise", "--resume", other["run"], "--rounds", "2")
+    assert went_on["attempts"] == 6
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("optimise", "--llm", "mock"), "which factor?"),
+        (("optimise", "ts_meen(close, 5)", "--llm", "mock"), "did you mean ts_mean"),
+        (("optimise", "0123456789abcdef", "--llm", "mock"), "no factor"),
+        (("optimise", "close", "--resume", "r1"), "cannot change on --resume"),
+    ],
+)
+def test_what_cannot_be_improved_is_refused(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    asked: tuple[str, ...],
+    told: str,
+) -> None:
+    assert told in refused(capsys, *asked)
+
+
+def test_several_proposals_a_call_make_the_same_attempts_with_fewer_calls(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (home / "alphaglow.toml").write_text("[loop]\nproposals = 4\n")
+    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "6", "--no-gate")
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        keys = [call.key for call in kb.calls(mined["run"])]
+        attempts = kb.attempts(run_id=mined["run"])
+    assert len(attempts) == 12
+    assert "r1/s0-3/t1/writer/1" in keys
+    assert "r1/s4-5/t1/writer/1" in keys
+    assert not any(key.endswith("s0/t1/writer/1") for key in keys)
+    (home / "alphaglow.toml").write_text("")
+    single = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "6", "--no-gate", "--seed", "8")
+    assert mined["calls"] < single["calls"]

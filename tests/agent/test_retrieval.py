@@ -1,0 +1,153 @@
+"""What bears on a task or a proposal is found: by theme, by descent, by shared parts; and shown to writer and judge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.briefing import write_brief
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.lookout import Lookout
+from agent.memory import Memory
+from agent.retrieval import Shelf, crowded, example_of
+from agent.search.tasks import Task
+from agent.settings import Settings
+from agent.study import backtest_expression, open_study, read_expression, turnover_of
+from agent.workspace import Workspace
+from factors.tree import Expression
+from market.errors import Rejection
+from market.synth import SynthSpec, make_market
+from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
+from tests.agent.test_search import attempt
+
+
+def shelf() -> Shelf:
+    return Shelf(
+        [
+            attempt(1, "ts_mean(volume, 5) / ts_mean(volume, 50)", 4.0),
+            attempt(2, "cs_rank(ts_mean(volume, 5) / ts_mean(volume, 50))", 5.0, parents=["ts_mean(volume, 5)"]),
+            attempt(3, "ts_std(returns, 9)", -2.0),
+            attempt(4, "ts_std(returns, 9) / close", 1.0),
+            attempt(5, "ts_mean(volume, 5)", 2.0),
+            replace(attempt(6, "ts_mean(volume, 5) + 1"), evaluation=None),
+        ]
+    )
+
+
+def ids(found: list[AttemptRecord]) -> list[int]:
+    return [a.id for a in found]
+
+
+def test_the_largest_shared_part_comes_first_and_the_factor_itself_is_no_kin() -> None:
+    text = "ts_rank(ts_mean(volume, 5) / ts_mean(volume, 50), 9)"
+    assert ids(shelf().near(text)) == [1, 2, 5]
+    assert ids(shelf().near("ts_mean(volume, 5)")) == [1, 2]
+    assert ids(shelf().near("ts_std(returns, 9) * volume")) == [3, 4]
+    assert shelf().near("ts_skew(close, 7)") == []
+    assert shelf().near("no such ((") == []
+
+
+def test_a_task_is_told_of_its_parents_children_or_of_the_best_and_worst_of_its_theme() -> None:
+    assert ids(shelf().for_task(Task("mutate", "", ("ts_mean(volume, 5)",)))) == [2, 1]
+    assert ids(shelf().for_task(Task("new", "volatility"))) == [4, 3]
+    assert ids(shelf().for_task(Task("new", "volume"), 2)) == [2, 5]
+    assert shelf().for_task(Task("new", "seasonality")) == []
+
+
+def test_examples_hold_train_figures_and_of_validation_the_verdict_alone() -> None:
+    scored = replace(
+        attempt(1, t=4.0),
+        evaluation=EvaluationRecord(
+            {"train": {"rank_ic": 0.04, "sharpe_net": 1.5}, "validation": {"rank_ic": 0.777, "sharpe_net": 8.88}},
+            {"verdict": "promising", "reasons": ["train is good"], "dsr": 0.123},
+            0.1,
+            False,
+        ),
+    )
+    shown = str(example_of(scored))
+    assert "0.04" in shown
+    assert "promising" in shown
+    assert not any(secret in shown for secret in ("0.777", "8.88", "0.123"))
+
+
+def test_what_is_crowded_is_counted() -> None:
+    known = [attempt(k, "ts_mean(volume, 5)", 4, "promising" if k < 2 else "rejected") for k in range(5)]
+    known += [attempt(9, "ts_std(returns, 9)"), replace(attempt(10, "ts_std(returns, 8)"), evaluation=None)]
+    assert crowded(known) == ("volume: 5 scored, 2 passed", "volatility: 1 scored, 0 passed")
+
+
+def test_turnover_is_told_before_scoring_as_the_backtest_finds_it() -> None:
+    panel = make_market(SynthSpec(assets=20, bars=4000, seed=4)).panel
+    study = open_study(panel, Settings())
+    for text in ("cs_rank(ts_returns(close, 5))", "ts_mean(volume, 24) / ts_mean(volume, 120)"):
+        factor = read_expression(text, study)
+        assert isinstance(factor, Expression)
+        told = turnover_of(factor, study)
+        found = backtest_expression(factor, study)
+        assert not isinstance(found, Rejection)
+        assert told == pytest.approx(found[1].scorecard.train.turnover, rel=0.15)
+        cut = study.recent.times
+        assert cut[-1] == study.panel.times[study.split.train.stop - 1]
+        whole = np.nanmean(found[1].backtest.turnover[study.split.train.stop - 250 : study.split.train.stop - 2])
+        assert told == pytest.approx(whole, rel=0.02)
+
+
+def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mined = as_json(
+        capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate", "--budget-calls", "500"
+    )
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        calls = kb.calls(mined["run"])
+        run = kb.get_run(mined["run"])
+        prompts = [c.request for c in calls if c.key.startswith("r3/") and c.role == "writer"]
+        judged = [c.request for c in calls if c.role == "judge"]
+        first = [c.request for c in calls if c.key.startswith("r1/") and c.role == "writer"]
+    assert all("of 500 calls" in p and "1 of 3 rounds, 6 candidates" in p for p in prompts)
+    assert any("# What was tried, by theme" in p for p in prompts)
+    assert any("Known already of this" in p for p in prompts)
+    assert all("500 of 500 calls" in p and "What was tried" not in p for p in first)
+    assert all("Turnover: about" in p for p in judged)
+    assert any("ic_tstat" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)
+    assert isinstance(run, RunRecord)
+
+
+def test_without_memory_neither_brief_nor_judge_is_told_of_what_was_tried(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (home / "alphaglow.toml").write_text("[loop]\nmemory = false\n")
+    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "6", "--no-gate")
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        asked = [c.request for c in kb.calls(mined["run"]) if c.key.startswith("r2/")]
+    assert asked
+    assert not any("ic_tstat" in text for text in asked)
+
+
+def test_a_resumed_round_looks_at_the_knowledge_base_as_it_was(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--no-gate")
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        run = kb.get_run(mined["run"])
+        memory = Memory(kb, run.panel_id)
+        known = memory.attempts()
+        assert memory.attempts(until=known[1].id) == known[:2]
+        assert memory.of_run(run.id) == known
+        workspace = Workspace(home)
+        study = open_study(workspace.load_panel(None), workspace.settings)
+        brief = write_brief(study, kb, run, 2, memory)
+        assert brief.attempts_until == known[-1].id
+        scored = [a for a in known if a.evaluation is not None]
+        early = replace(brief, attempts_until=scored[0].id - 1)
+        factor = read_expression(scored[0].canonical or "", study)
+        assert isinstance(factor, Expression)
+        assert isinstance(Lookout(study, kb, brief, Shelf(known)).novelty(factor), Rejection)
+        assert not isinstance(Lookout(study, kb, early, Shelf([])).novelty(factor), Rejection)
