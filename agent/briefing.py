@@ -47,7 +47,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         round=number,
         goal=GOAL,
         fields=study.fields,
-        operators=prompt_table(study.max_lookback),
+        operators=prompt_table(study.max_lookback, cross_section=study.spec.is_cross_sectional),
         successes=tuple(example_of(a) for a in _successes(told)),
         failures=tuple(example_of(a) for a in _failures(told)),
         lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),

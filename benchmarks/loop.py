@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import multiprocessing
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ PARTS: Mapping[str, Mapping[str, bool]] = {
     "all of it": {},
     "no knowledge base": {"memory": False},
     "no lessons": {"lessons": False},
+    "no archive": {"archive": False},
     "no plan (archive, bandit)": {"search": False},
     "no judge": {"judge": False},
 }
@@ -50,8 +53,13 @@ class Outcome:
     calls: int
 
 
-def one(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, folder: Path, *, coins: bool) -> Outcome:
+def one(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, *, coins: bool) -> Outcome:
     """Mine once, without a gate."""
+    with tempfile.TemporaryDirectory() as folder:
+        return _mined(parts, seed, rounds, candidates, Path(folder) / "w", coins=coins)
+
+
+def _mined(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, folder: Path, *, coins: bool) -> Outcome:
     if coins:
         workspace = init_workspace(folder)
         # Free of costs: with them nothing on these coins passes, whatever the loop does.
@@ -101,22 +109,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--market", choices=["planted", "coins"], help="Only this one.")
+    parser.add_argument("--workers", type=int, default=1, help="Runs side by side.")
     options = parser.parse_args()
     seeds = options.seeds or (1 if options.quick else 10)
     rounds, candidates = (2, 6) if options.quick else (8, 12)
     console = Console(stderr=True)
     result: dict[str, dict[str, list[dict[str, float | None]]]] = {}
     for market, coins in (("planted", False), ("daily coins, free of costs", True)):
-        if coins and not COINS.is_file():
+        if (coins and not COINS.is_file()) or options.market == ("planted" if coins else "coins"):
             continue
         found: dict[str, list[Outcome]] = {}
-        for name, parts in PARTS.items():
-            with console.status(f"{market}: {name}"):
-                found[name] = []
-                for seed in range(seeds):
-                    with tempfile.TemporaryDirectory() as folder:
-                        where = Path(folder) / "w"
-                        found[name].append(one(parts, seed, rounds, candidates, where, coins=coins))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
+            for name, parts in PARTS.items():
+                with console.status(f"{market}: {name}"):
+                    jobs = [pool.submit(one, parts, seed, rounds, candidates, coins=coins) for seed in range(seeds)]
+                    found[name] = [job.result() for job in jobs]
         table = Table("loop", "best to truth", "best rank IC", "passes per 100 backtests", "backtests", "calls")
         table.title = f"{market}: {seeds} seeds of {rounds} x {candidates}, mean (deviation of the mean)"
         for name, rows in found.items():

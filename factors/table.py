@@ -62,21 +62,27 @@ def describe(name: str) -> str:
 
 
 @cache
-def prompt_table(longest: int | None = None) -> str:
+def prompt_table(longest: int | None = None, *, cross_section: bool = True) -> str:
     """Return the table as the writer's prompt shows it: one line an operator, grouped by family.
 
-    `longest` leaves out what looks back further than that whatever its window.
+    What is written with a sign is left to it. `longest` leaves out what looks back further than that
+    whatever its window; without a `cross_section`, what compares assets is left out.
     """
+    shown = [
+        operator
+        for operator in OPERATORS.values()
+        if (longest is None or least_reach(operator) <= longest)
+        and (cross_section or operator.family not in ("cross-section", "group"))
+    ]
     lines: list[str] = []
     family = ""
-    for operator in OPERATORS.values():
-        if longest is not None and least_reach(operator) > longest:
+    for operator in shown:
+        if operator.infix:
             continue
         if operator.family != family:
             family = operator.family
             lines.append(f"{family}:")
-        written = f" (write {operator.infix})" if operator.infix else ""
-        lines.append(f"  {operator.signature}{written}: {operator.summary}")
+        lines.append(f"  {operator.signature}: {operator.summary}")
     return "\n".join(lines)
 
 

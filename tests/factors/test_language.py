@@ -280,8 +280,11 @@ def test_any_mixture_of_words_is_an_answer(text: str, dialect: str) -> None:
 def test_the_table_documents_every_operator() -> None:
     prompt = prompt_table()
     for name, operator in OPERATORS.items():
-        assert operator.signature in prompt
+        assert (operator.signature in prompt) == (not operator.infix)
         assert operator.summary in describe(name)
+    assert "cs_rank" not in prompt_table(cross_section=False)
+    assert "ts_rank" in prompt_table(cross_section=False)
+    assert "adx" not in prompt_table(3)
 
 
 def test_the_sixteen_features_are_expressions_of_the_language() -> None:
