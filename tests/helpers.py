@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, VerdictRecord
 from market.panel import FloatArray, Panel
 
 
@@ -31,4 +34,36 @@ def make_panel(fields: dict[str, FloatArray], bar: str = "h", **options: object)
         universe=np.isfinite(fields["close"]),
         bar=step,
         **options,  # type: ignore[arg-type]  # the panel's own keywords
+    )
+
+
+def scored_attempt(
+    number: int,
+    text: str,
+    card: Mapping[str, object],
+    verdict: str = "rejected",
+    *,
+    verdicts: tuple[VerdictRecord, ...] = (),
+    **claims: object,
+) -> AttemptRecord:
+    """A stored attempt with a scorecard, such as ``{"train": {"rank_ic": 0.01}}``."""
+    return AttemptRecord(
+        id=number,
+        run_id="r",
+        panel_id="p",
+        round=1,
+        slot=number,
+        text=text,
+        canonical=text,
+        factor_id=f"factor:{number}",
+        parent_ids=(),
+        stage="evidence",
+        code=None,
+        message=None,
+        rationale="",
+        name="",
+        created="",
+        verdicts=verdicts,
+        evaluation=EvaluationRecord(dict(card), {"verdict": verdict}, 0.1, verdict == "accepted"),
+        claims=dict(claims),
     )

@@ -14,8 +14,8 @@ from factors.parse import parse
 from factors.tree import Call, Expression, Node
 
 _FAST = 5
-# Costs a year, as a fraction of capital, that a usual edge cannot earn.
-_DEAR = 3.0
+# Costs a year, as a fraction of capital, that a usual edge hardly earns, and that none does.
+_DEAR, _RUINOUS = 0.8, 2.0
 _KIN = "What is known of its kind"
 
 
@@ -72,7 +72,8 @@ def _faults(expression: Expression, user: str) -> list[tuple[str, str]]:
         faults.append(("It is too complicated for its idea.", "Drop a part."))
     cost = re.search(r"^Turnover: .* costs ([\d.]+) of capital a year", user, re.MULTILINE)
     if cost is not None and float(cost[1]) > _DEAR:
-        faults.append(("Costs will eat it.", "Smooth it, or lengthen its windows."))
+        ruinous = float(cost[1]) > _RUINOUS
+        faults += [("Costs will eat it.", "Smooth it, or lengthen its windows.")] * (1 + ruinous)
     elif cost is None and expression.lookback < _FAST:
         faults.append(("It changes its mind at every bar; costs will eat it.", "Smooth it, or lengthen its windows."))
     if _is_level(expression.root):

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.mock.grammar import Rng, compose, cross, mutate, part_of, pick, refine
+from agent.variants import replaced, windows
 from factors.parse import parse
-from factors.tree import Expression
+from factors.printing import to_text
+from factors.tree import Expression, Number
 
 ERROR_RATE = 0.15
 _BLOCK = re.compile(r"^- (?P<text>.+)\n  (?P<rest>.+)$", re.MULTILINE)
@@ -144,6 +146,9 @@ def _drafted(user: str, task: str, told: Told, rng: Rng) -> _Idea:
 def _idea(user: str, told: Told, rng: Rng) -> _Idea:
     """Choose for itself what to do: blend, change or turn around what is known, or think of something new."""
     longest = _longest(user)
+    asked = _mended(user, rng, longest)
+    if asked is not None:
+        return *asked, []
     known = [(s, e) for s in read_examples(user, "What worked") if (e := _read(s.text)) is not None]
     wrong = [e for s in read_examples(user, "What failed") if s.rank_ic < -0.005 and (e := _read(s.text)) is not None]
     draw = rng.random()
@@ -162,8 +167,11 @@ def _idea(user: str, told: Told, rng: Rng) -> _Idea:
 
 
 def _told(user: str, task: str, told: Told, rng: Rng) -> _Idea:
-    """Do what a task says."""
+    """Do what the judge asks for, else what the task says."""
     longest = _longest(user)
+    asked = _mended(user, rng, longest)
+    if asked is not None:
+        return *asked, re.findall(r"^Parent: (.+)$", task, re.MULTILINE)
     operation = re.search(r"^Operation: (\w+)", task, re.MULTILINE)
     theme = re.search(r"^Theme: ([\w -]+?) \(", task, re.MULTILINE)
     parents = [e for text in re.findall(r"^Parent: (.+)$", task, re.MULTILINE) if (e := _read(text)) is not None]
@@ -180,6 +188,20 @@ def _told(user: str, task: str, told: Told, rng: Rng) -> _Idea:
             what, text = mutate(parents[0].root, rng, longest, negate=False)
             return f"known factor, {what}", text, [parents[0].text]
     return (*compose(rng, longest, theme[1] if theme else "", _smoothing(told)), [])
+
+
+def _mended(user: str, rng: Rng, longest: int) -> tuple[str, str] | None:
+    """Return what was proposed last, smoothed if the judge asked for that; None where it asked for nothing."""
+    said = re.findall(r"^You proposed: (.+)\nAnswer: (.+)$", user, re.MULTILINE)
+    last = _read(said[-1][0]) if said else None
+    if last is None or "Smooth it" not in said[-1][1]:
+        return None
+    slow = last.root
+    for path, node in windows(slow):
+        assert isinstance(node, Number)
+        slow = replaced(slow, path, Number(float(min(longest, round(node.value * 2)))))
+    text = to_text(slow)
+    return "the last one, slower", text if rng.random() < 0.5 else refine(slow, "smooth", rng, longest)
 
 
 def _blend(one: Expression, other: Expression, rng: Rng) -> _Idea:

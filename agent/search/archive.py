@@ -20,9 +20,18 @@ _HORIZONS = (12, 48, 168)
 
 
 def merit(attempt: AttemptRecord) -> float | None:
-    """Return how well a factor predicts on train: the t of its rank IC, or where there is none its gross Sharpe."""
+    """Return what a factor earns on train after costs, as a Sharpe ratio; behind the gate, where there is one.
+
+    Prediction alone is no merit: the best rank ICs are those of factors that change their mind at every bar.
+    """
+    gated = train_figure(attempt, "sharpe_gated")
+    return gated if gated is not None else train_figure(attempt, "sharpe_net")
+
+
+def predicts(attempt: AttemptRecord) -> bool:
+    """Whether a factor predicts the right way on train: by rank IC, or where there is none by gross Sharpe ratio."""
     t = train_figure(attempt, "ic_tstat")
-    return t if t is not None else train_figure(attempt, "sharpe_gross")
+    return (t if t is not None else train_figure(attempt, "sharpe_gross") or 0.0) > 0
 
 
 def kind_of(attempt: AttemptRecord) -> Kind:
@@ -38,30 +47,35 @@ def _horizon(text: str) -> int:
 
 
 def archive(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the best predictor of each kind, the best of all first."""
+    """Return of each kind the predictor that earns most, the best of all first."""
     cells: dict[Kind, AttemptRecord] = {}
     for attempt in predictors(attempts):
         kind = kind_of(attempt)
         best = cells.get(kind)
-        if best is None or (merit(attempt) or 0.0) > (merit(best) or 0.0):
+        if best is None or _rank(attempt) < _rank(best):
             cells[kind] = attempt
     return by_merit(cells.values())
 
 
 def best_of_all(attempts: Sequence[AttemptRecord], count: int) -> list[AttemptRecord]:
-    """Return the best predictors whatever their kind, the best first, each factor once: what an archive is not."""
+    """Return the predictors that earn most whatever their kind, each factor once: what an archive is not."""
     unique = {attempt.canonical: attempt for attempt in reversed(list(predictors(attempts)))}
     return by_merit(unique.values())[:count]
 
 
 def predictors(attempts: Iterable[AttemptRecord]) -> Iterable[AttemptRecord]:
     """Return the attempts that predict the right way on train."""
-    return (a for a in attempts if a.canonical is not None and (merit(a) or 0.0) > 0)
+    return (a for a in attempts if a.canonical is not None and merit(a) is not None and predicts(a))
 
 
 def by_merit(attempts: Iterable[AttemptRecord]) -> list[AttemptRecord]:
-    """Return attempts, the best predictor first."""
-    return sorted(attempts, key=lambda a: (-(merit(a) or 0.0), a.id))
+    """Return attempts, the one that earns most first."""
+    return sorted(attempts, key=_rank)
+
+
+def _rank(attempt: AttemptRecord) -> tuple[float, int]:
+    found = merit(attempt)
+    return (np.inf if found is None else -found), attempt.id
 
 
 def wrong_way(attempts: Sequence[AttemptRecord]) -> list[str]:

@@ -20,15 +20,19 @@ Odds = Mapping[str, tuple[float, float]]
 _PRIOR = 1.0
 # What an attempt counts for, of what the one after it does: what worked long ago is worked out.
 _DECAY = 0.99
-# A factor that predicts on train, but is not let through, is a part of a win.
+# A factor that predicts on train, but is not let through, is a part of a win, and more so if it earns its costs.
+_EARNS, _PREDICTS = 0.5, 0.1
+# What a variant of what is known already is worth, of what it would be as the first of its kind.
 PARTIAL = 0.3
 
 
 def reward(attempt: AttemptRecord) -> float:
-    """Return what an attempt was worth, in [0, 1]: a pass, a prediction on train, or nothing."""
+    """Return what an attempt was worth, in [0, 1]: a pass, a prediction on train that earns or not, or nothing."""
     if passed(attempt):
         return 1.0
-    return PARTIAL if (train_figure(attempt, "ic_tstat") or 0.0) >= PREDICTS_T else 0.0
+    if (train_figure(attempt, "ic_tstat") or 0.0) < PREDICTS_T:
+        return 0.0
+    return _EARNS if (merit(attempt) or 0.0) > 0 else _PREDICTS
 
 
 def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
@@ -42,9 +46,9 @@ def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
         worth, its = reward(attempt), merit(attempt)
         if worth > 0 and its is not None:
             kind = kind_of(attempt)
-            if its <= best.get(kind, 0.0):
+            if its <= best.get(kind, -np.inf):
                 worth *= PARTIAL
-            best[kind] = max(its, best.get(kind, 0.0))
+            best[kind] = max(its, best.get(kind, -np.inf))
         found[attempt.id] = worth
     return found
 

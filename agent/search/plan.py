@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.knowledge.records import AttemptRecord
 from agent.lessons import train_figure
-from agent.search.archive import archive, best_of_all, merit, told_parents, wrong_way
+from agent.search.archive import archive, best_of_all, predicts, told_parents, wrong_way
 from agent.search.bandit import PARTIAL, drawn, odds, rewards
 from agent.search.tasks import OPERATIONS, Operation, Task
 from agent.search.themes import REFINEMENTS, theme_of, themes_of_fields
@@ -21,7 +21,7 @@ from factors.parse import parse
 from factors.tree import Expression
 
 # Of the candidates with a parent, so many take the best; the others any of the archive.
-_GREEDY = 0.5
+_GREEDY = 0.7
 _SIMPLE = 8
 # Parents without an archive, and of a refinement.
 _FEW = 12
@@ -104,7 +104,7 @@ def plan_refinements(
     tasks: list[Task] = []
     if not known:
         tasks.append(Task("given", parents=(start,)))
-    elif (merit(known[0]) or 0.0) < 0 and not any(a.claims.get("operation") == "invert" for a in line):
+    elif not predicts(known[0]) and not any(a.claims.get("operation") == "invert" for a in line):
         tasks.append(Task("invert", parents=(start,)))
     while len(tasks) < count:
         parent = _parents(pool, 1, rng)[0]

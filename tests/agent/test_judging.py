@@ -9,32 +9,16 @@ import pytest
 from scipy.stats import spearmanr
 
 from agent.judging import LEAST, judge_skill
-from agent.knowledge.records import AttemptRecord, EvaluationRecord, VerdictRecord
+from agent.knowledge.records import AttemptRecord, VerdictRecord
 from tests.agent.test_cli_journey import as_json, home, run  # noqa: F401 - a fixture
+from tests.helpers import scored_attempt
 
 
 def attempt(number: int, score: float, passes: float | None, ic: float, verdict: str) -> AttemptRecord:
     scores = {"novelty": score, "cost": 5.0} | ({} if passes is None else {"passes": passes})
     early = VerdictRecord(1, False, 0.0, "no", {"novelty": 0.0})
-    return AttemptRecord(
-        id=number,
-        run_id="r",
-        panel_id="p",
-        round=1,
-        slot=number,
-        text="x",
-        canonical="x",
-        factor_id="factor:x",
-        parent_ids=(),
-        stage="evidence",
-        code=None,
-        message=None,
-        rationale="",
-        name="",
-        created="",
-        verdicts=(early, VerdictRecord(2, True, score, "yes", scores)),
-        evaluation=EvaluationRecord({"train": {"rank_ic": ic}}, {"verdict": verdict}, 0.1, False),
-    )
+    verdicts = (early, VerdictRecord(2, True, score, "yes", scores))
+    return scored_attempt(number, "x", {"train": {"rank_ic": ic}}, verdict, verdicts=verdicts)
 
 
 def test_a_judge_that_knows_is_told_from_one_that_does_not() -> None:

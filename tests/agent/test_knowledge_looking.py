@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.records import AttemptRecord, EvaluationRecord
+from agent.knowledge.records import AttemptRecord
 from agent.lessons import learn
 from agent.replies import Proposal
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.helpers import scored_attempt
 
 
 @pytest.fixture
@@ -89,24 +90,7 @@ def scored(number: int, text: str, ic: float, t: float, regimes: dict[str, float
     slices = [{"name": name, "rank_ic": value, "bars": 500} for name, value in regimes.items()]
     slices.append({"name": "rare", "rank_ic": -9.0, "bars": 5})
     card = {"train": {"rank_ic": ic, "ic_tstat": t}, "profiles": {"train": {"regimes": slices}}}
-    return AttemptRecord(
-        id=number,
-        run_id="r",
-        panel_id="p",
-        round=1,
-        slot=number,
-        text=text,
-        canonical=text,
-        factor_id=f"factor:{number}",
-        parent_ids=(),
-        stage="evidence",
-        code=None,
-        message=None,
-        rationale="",
-        name="",
-        created="",
-        evaluation=EvaluationRecord(card, {"verdict": "promising"}, 0.1, False),
-    )
+    return scored_attempt(number, text, card, "promising")
 
 
 def test_lessons_say_how_sure_they_are_and_fade_when_contradicted() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from agent.briefs import Brief, writer_prompt
 from agent.inner import by_machine
-from agent.knowledge.records import AttemptRecord, EvaluationRecord
+from agent.knowledge.records import AttemptRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.search.archive import archive
 from agent.search.bandit import reward, rewards
@@ -24,6 +24,7 @@ from factors.parse import parse
 from factors.tree import Expression
 from market.errors import Rejection
 from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
+from tests.helpers import scored_attempt
 
 FIELDS = ("open", "high", "low", "close", "volume", "amount", "returns")
 
@@ -36,26 +37,8 @@ def attempt(
     turnover: float = 0.1,
     **claims: object,
 ) -> AttemptRecord:
-    train = {"rank_ic": t / 100, "ic_tstat": t, "turnover": turnover}
-    return AttemptRecord(
-        id=number,
-        run_id="r",
-        panel_id="p",
-        round=1,
-        slot=number,
-        text=text,
-        canonical=text,
-        factor_id=f"factor:{number}",
-        parent_ids=(),
-        stage="evidence",
-        code=None,
-        message=None,
-        rationale="",
-        name="",
-        created="",
-        evaluation=EvaluationRecord({"train": train}, {"verdict": verdict}, 0.1, verdict == "accepted"),
-        claims=dict(claims),
-    )
+    train = {"rank_ic": t / 100, "ic_tstat": t, "turnover": turnover, "sharpe_net": t / 2}
+    return scored_attempt(number, text, {"train": train}, verdict, **claims)
 
 
 def drawn(attempts: list[AttemptRecord], count: int = 400, seed: int = 0) -> tuple[Task, ...]:
@@ -72,7 +55,8 @@ def test_without_knowledge_there_are_only_new_ideas_of_all_themes_that_the_data_
 
 
 def test_what_earned_its_keep_is_drawn_more_and_nothing_is_given_up() -> None:
-    won = [attempt(k, t=5, verdict="promising", operation="new", theme="volume") for k in range(12)]
+    # Each is better than the one before it, so that each counts in full.
+    won = [attempt(k, t=5 + k, verdict="promising", operation="new", theme="volume") for k in range(12)]
     lost = [attempt(50 + k, t=0, operation="new", theme="momentum") for k in range(12)]
     themes = Counter(task.theme for task in drawn([*lost, *won]) if task.operation == "new")
     assert themes["volume"] > 5 * themes["momentum"]
@@ -87,7 +71,7 @@ def test_what_earned_its_keep_is_drawn_more_and_nothing_is_given_up() -> None:
 
 
 def test_what_worked_long_ago_is_worked_out() -> None:
-    old = [attempt(k, t=5, verdict="promising", operation="new", theme="volume") for k in range(15)]
+    old = [attempt(k, t=5 + k, verdict="promising", operation="new", theme="volume") for k in range(15)]
     since = [attempt(100 + k, operation="new", theme="volume") for k in range(60)]
     early, late = (
         np.mean([task.theme == "volume" for task in drawn(known, 1500) if task.operation == "new"])
