@@ -143,7 +143,9 @@ def start_run(
     workspace: Workspace, knowledge: KnowledgeBase, request: MineRequest, *, note: Callable[[str], None]
 ) -> Session:
     """Record a new run and return it ready to go; everything that can be refused is refused before."""
-    settings = workspace.settings
+    replay = None if request.replay is None else load_cassette(request.replay)
+    # What was recorded was scored, and told, by the rules of then.
+    settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
     path = workspace.resolve_data(request.data)
@@ -164,7 +166,6 @@ def start_run(
         "loop": loop.model_dump(),
         "bounds": asdict(request.bounds),
     }
-    replay = None if request.replay is None else load_cassette(request.replay)
     if replay is not None:
         config["replay"] = str(request.replay)
     simulated = request.llm == "mock"
@@ -191,17 +192,11 @@ def start_run(
 def replay_request(path: Path) -> MineRequest:
     """Return the request of the run that a cassette is of."""
     config = load_cassette(path).config
-    loop = config["loop"]
     return MineRequest(
         data=config["data"],
         llm=config["llm"],
         model=config["model"],
         base_url=config["base_url"],
-        rounds=loop["rounds"],
-        candidates=loop["candidates"],
-        seed=loop["seed"],
-        judge=loop["judge"],
-        proposals=loop["proposals"],
         improve=config.get("improve"),
         fallback=tuple(config["fallback"]),
         writers=tuple(config["writers"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     "--budget-tokens", type=click.IntRange(min=1), help="Stop before a call could take more tokens than this."
 )
 @click.option("--budget-calls", type=click.IntRange(min=1), help="Stop before making more calls than this.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange to a cassette.")
 @click.option("--no-judge", is_flag=True, help="Score what can be read and is new, unjudged.")
 @click.option("--no-gate", is_flag=True, help="Without a regime gate.")
 @click.option("--resume", metavar="RUN", help="Go on with this run.")
@@ -63,6 +65,7 @@ def optimise(
     budget_usd: float | None,
     budget_tokens: int | None,
     budget_calls: int | None,
+    record: Path | None,
     no_judge: bool,
     no_gate: bool,
     resume: str | None,
@@ -85,7 +88,7 @@ def optimise(
         if resume is not None:
             if factor is not None or data_name is not None:
                 raise InputError("the factor and the data cannot change on --resume", "start a new run instead")
-            session = resume_run(workspace, knowledge, resume, rounds=rounds, bounds=bounds)
+            session = resume_run(workspace, knowledge, resume, rounds=rounds, bounds=bounds, record=record)
             if not session.config.get("improve"):
                 raise InputError(f"{session.run.id} improves nothing", f"alphaglow mine --resume {session.run.id}")
         elif factor is None:
@@ -103,6 +106,7 @@ def optimise(
                 gate=not no_gate,
                 judge=False if no_judge else None,
                 improve=factor,
+                record=record,
             )
             session = start_run(workspace, knowledge, request, note=stderr().print)
         if not as_json:

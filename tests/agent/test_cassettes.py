@@ -28,13 +28,25 @@ def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:  # noqa:
     return attempts, calls  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ("", MINE),
+        ("[loop]\nproposals = 3\narchive = false\n[backtest]\nfee_bp = 1.0\n", (*MINE, "--budget-calls", "300")),
+        ("", ("optimise", "-ts_returns(close, 5)", *MINE[1:])),
+    ],
+    ids=["plain", "other rules", "optimise"],
+)
 def test_a_recorded_run_is_replayed_without_a_call(
     home: Path,  # noqa: F811 - a fixture
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    settings: str,
+    asked: tuple[str, ...],
 ) -> None:
-    first = as_json(capsys, *MINE, "--record", "tape.jsonl")
+    (home / "alphaglow.toml").write_text(settings)
+    first = as_json(capsys, *asked, "--record", "tape.jsonl")
     # In a workspace that has not seen the run: what it knew would be told to the writer.
     other = tmp_path / "other"
     run(capsys, "init", str(other))
