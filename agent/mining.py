@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from agent.briefing import write_brief
 from agent.gating import gate_path
-from agent.knowledge.records import RunRecord
+from agent.knowledge.records import NewCall, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.llm.budget import Bounds, Budget
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
-from agent.llm.client import LanguageModel, ModelName
-from agent.llm.connect import connect_mock, connect_nothing, connect_openai
+from agent.llm.client import ApiName, LanguageModel, ModelName
+from agent.llm.connect import check_server, connect_mock, connect_nothing, connect_openai
 from agent.llm.patience import Patience
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
 from agent.settings import LoopSettings, Settings
@@ -41,6 +41,7 @@ class MineRequest:
     llm: str
     model: str | None = None
     base_url: str | None = None
+    api: str | None = None
     rounds: int | None = None
     candidates: int | None = None
     seed: int | None = None
@@ -78,8 +79,13 @@ class Session:
         """Candidates that are recorded already."""
         return len(self.knowledge.attempts(run_id=self.run.id))
 
-    async def go(self, stop: Callable[[], bool], show: Callable[[Event, int], None]) -> Outcome:
-        """Run the loops to their end, a stop or the budget."""
+    async def go(
+        self,
+        stop: Callable[[], bool],
+        show: Callable[[Event, int], None],
+        on_call: Callable[[NewCall], None] = lambda _call: None,
+    ) -> Outcome:
+        """Run the loops to their end, a stop or the budget; `on_call` is told of each exchange once it is kept."""
         loop = LoopSettings.model_validate(self.config["loop"])
         total = self.total
         client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
@@ -96,9 +102,11 @@ class Session:
                 replay=self.replay,
                 record=self.record,
                 deadline_s=5 * llm.timeout_s,
-                modes=self.knowledge.known_modes(str(self.config["base_url"])),
+                modes=self.knowledge.known_modes(str(self.config["base_url"]), _api(self.config)),
                 note=lambda text: show(Event("note", 0, text=text), total),
+                on_call=on_call,
                 seed=self.run.seed,
+                api=_api(self.config),
             )
             mine = Mine(self.study, self.knowledge, model, self.run, loop, stop, lambda event: show(event, total))
             if self.simulated:
@@ -129,12 +137,14 @@ def start_run(
     model = MOCK_MODEL if request.llm == "mock" else (request.model or settings.llm.model)
     if not model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    base_url = request.base_url or settings.llm.base_url or os.environ.get("OPENAI_BASE_URL", "")
     config: dict[str, object] = {
         "data": str(request.data or path.stem),
         "llm": request.llm,
         "model": model,
         "fallback": list(request.fallback or (() if request.llm == "mock" else settings.llm.fallback)),
-        "base_url": request.base_url or settings.llm.base_url,
+        "base_url": "" if request.llm == "mock" else base_url,
+        "api": request.api or settings.llm.api,
         "gate": request.gate and checkpoint.is_file(),
         **settings.rules(),
         "loop": loop.model_dump(),
@@ -145,6 +155,7 @@ def start_run(
         config["replay"] = str(request.replay)
     simulated = request.llm == "mock"
     chain = _chain(settings, config)
+    check_server(str(config["base_url"]), tuple(one.name for one in chain))
     if replay is None:
         _require_key(config)
     budget = Budget(request.bounds) if replay is not None else make_budget(chain, request.bounds, simulated=simulated)
@@ -170,6 +181,7 @@ def replay_request(path: Path) -> MineRequest:
         llm=config["llm"],
         model=config["model"],
         base_url=config["base_url"],
+        api=config.get("api"),
         rounds=loop["rounds"],
         candidates=loop["candidates"],
         seed=loop["seed"],
@@ -203,6 +215,7 @@ def resume_run(
     config["loop"] = loop.model_dump()
     settings = workspace.settings
     simulated, chain = config["llm"] == "mock", _chain(settings, config)
+    check_server(str(config["base_url"]), tuple(one.name for one in chain))
     replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
     limits = _bounds(config, bounds)
     calls = knowledge.calls(run.id)
@@ -248,6 +261,11 @@ def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object],
     if gate is not None and not gate.is_file():
         raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
     return open_study(load_panel(whole_path), settings, gate_path=gate)
+
+
+def _api(config: Mapping[str, object]) -> ApiName:
+    """Return the API that a run asks by; runs of earlier versions knew one."""
+    return "responses" if config.get("api") == "responses" else "chat"
 
 
 def _require_key(config: dict[str, object]) -> None:

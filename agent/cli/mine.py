@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 )
 @click.option("--model", help="Model name to ask the server for.")
 @click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's).")
+@click.option(
+    "--api", type=click.Choice(["chat", "responses"]), help="How the server is asked (default: chat, which all know)."
+)
 @click.option("--rounds", type=click.IntRange(min=1), help="Outer rounds.")
 @click.option("--candidates", type=click.IntRange(min=1), help="Candidates a round.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run (and of the mock model).")
@@ -58,6 +61,7 @@ def mine(
     llm: str | None,
     model: str | None,
     base_url: str | None,
+    api: str | None,
     rounds: int | None,
     candidates: int | None,
     seed: int | None,
@@ -95,6 +99,10 @@ def mine(
                     ("--data", data_name),
                     ("--llm", llm),
                     ("--model", model),
+                    ("--base-url", base_url),
+                    ("--api", api),
+                    ("--no-judge", no_judge or None),
+                    ("--no-gate", no_gate or None),
                     ("--seed", seed),
                     ("--candidates", candidates),
                     ("--fallback", fallback or None),
@@ -106,7 +114,14 @@ def mine(
                 raise InputError(f"{', '.join(clash)} cannot change on --resume", "start a new run instead")
             session = resume_run(workspace, knowledge, resume, rounds=rounds, bounds=bounds, record=record)
         elif replay is not None:
-            given = {"--data": data_name, "--llm": llm, "--model": model, "--seed": seed, "--rounds": rounds}
+            given = {
+                "--data": data_name,
+                "--llm": llm,
+                "--model": model,
+                "--api": api,
+                "--seed": seed,
+                "--rounds": rounds,
+            }
             if clash := [name for name, value in given.items() if value is not None]:
                 raise InputError(f"{', '.join(clash)} cannot change on --replay", "the cassette says all of it")
             session = start_run(workspace, knowledge, replay_request(replay), note=stderr().print)
@@ -116,6 +131,7 @@ def mine(
                 llm=llm or "openai",
                 model=model,
                 base_url=base_url,
+                api=api,
                 rounds=rounds,
                 candidates=candidates,
                 seed=seed,
