@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from agent.review.text import UNSHOWABLE
 from agent.workspace import Workspace, find_workspace
 from market.errors import InputError
 
@@ -91,9 +92,15 @@ def clean(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     return value
 
 
+def json_line(document: object) -> str:
+    """Return a JSON document in one line that is safe to show: what would command a terminal is escaped, not lost."""
+    text = json.dumps(clean(document), ensure_ascii=False, default=str)
+    return UNSHOWABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
 def print_json(document: object) -> None:
     """Print one JSON document on stdout."""
-    click.echo(json.dumps(clean(document), ensure_ascii=False, default=str))
+    click.echo(json_line(document))
 
 
 def number(value: float | None, digits: int = 2, *, percent: bool = False) -> str:

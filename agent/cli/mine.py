@@ -11,8 +11,6 @@ import click
 from agent.cli.common import (
     data_option,
     graceful_stop,
-    json_option,
-    print_json,
     progress_bar,
     require_positive,
     stderr,
@@ -23,6 +21,8 @@ from agent.cli.tables import attempts_table, bill_table, run_summary
 from market.errors import InputError
 
 if TYPE_CHECKING:
+    from agent.cli.events import Lines
+    from agent.knowledge.records import NewCall
     from agent.mining import Session
 
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--no-judge", is_flag=True, help="Score what can be read and is new, unjudged.")
 @click.option("--no-gate", is_flag=True, help="Mine without a regime gate.")
 @click.option("--resume", metavar="RUN", help="Go on with this run; budgets given here replace its own.")
-@json_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an event; the last is the summary.")
 @click.pass_context
 def mine(
     ctx: click.Context,
@@ -82,7 +82,10 @@ def mine(
     Ctrl-C, or a file named STOP in the workspace, stops after the calls under way; `alphaglow mine --resume RUN`
     goes on. The key for a real model is read from the environment variable OPENAI_API_KEY. A model without a price
     needs --budget-tokens.
+
+    With --json, stdout has one JSON object a line as the run goes, each with its "event"; the last is the summary.
     """
+    from agent.cli.events import Lines
     from agent.llm.budget import Bounds
     from agent.mining import MineRequest, replay_request, resume_run, start_run
 
@@ -91,6 +94,13 @@ def mine(
     seconds = None if budget_minutes is None else 60.0 * budget_minutes
     bounds = Bounds(budget_calls, budget_usd, budget_tokens, seconds)
     workspace = workspace_of(ctx)
+    notes: list[str] = []
+    lines = Lines(told=_note) if as_json else None
+
+    def note(text: str) -> None:
+        notes.append(text)
+        _note(text)
+
     with workspace.knowledge() as knowledge:
         if resume is not None:
             clash = [
@@ -124,7 +134,7 @@ def mine(
             }
             if clash := [name for name, value in given.items() if value is not None]:
                 raise InputError(f"{', '.join(clash)} cannot change on --replay", "the cassette says all of it")
-            session = start_run(workspace, knowledge, replay_request(replay), note=stderr().print)
+            session = start_run(workspace, knowledge, replay_request(replay), note=note)
         else:
             request = MineRequest(
                 data=data_name,
@@ -141,14 +151,20 @@ def mine(
                 judge=False if no_judge else None,
                 record=record,
             )
-            session = start_run(workspace, knowledge, request, note=stderr().print)
-        if not as_json:
+            session = start_run(workspace, knowledge, request, note=note)
+        if lines is not None:
+            lines.begin(session)
+            for text in notes:
+                lines.say("note", text=text)
+        else:
             stderr().print(f"run {session.run.id}")
             if session.expected is not None:
                 stderr().print(session.expected.sentence())
-        outcome = drive(session, workspace.root / "STOP")
-        if as_json:
-            print_json(run_summary(knowledge, session.run.id, outcome))
+        outcome = drive(session, workspace.root / "STOP", lines)
+        if lines is not None:
+            lines.say("summary", **run_summary(knowledge, session.run.id, outcome))
+            if outcome != "finished":
+                _note(f"go on with: alphaglow mine --resume {session.run.id}")
             return
         stdout().print(attempts_table(knowledge, session.run.id))
         summary = run_summary(knowledge, session.run.id, outcome)
@@ -174,10 +190,15 @@ def mine(
         stdout().print(f"Report: alphaglow report {session.run.id}")
 
 
-def drive(session: Session, stop_file: Path | None = None) -> str:
+def _note(text: str) -> None:
+    stderr().print(text, soft_wrap=True, markup=False)
+
+
+def drive(session: Session, stop_file: Path | None = None, lines: Lines | None = None) -> str:
     """Run a mining session; the first Ctrl-C asks it to stop, the second insists.
 
-    A `stop_file` asks as well, as long as it is there. A terminal shows a live line; elsewhere each event is a line.
+    A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
+    live line; elsewhere each event is a line.
     """
     from agent.cli.live import Live
     from agent.loop import Event
@@ -187,17 +208,24 @@ def drive(session: Session, stop_file: Path | None = None) -> str:
     with progress_bar() as bar, graceful_stop() as asked:
 
         def stop() -> bool:
-            return asked() or (stop_file is not None and stop_file.exists())
+            unread = lines is not None and lines.closed
+            return asked() or unread or (stop_file is not None and stop_file.exists())
 
         task = bar.add_task("starting", total=session.total, completed=session.done)
 
         def show(event: Event, _total: int) -> None:
             live.take(event)
+            if lines is not None:
+                lines.take(event, session)
             if event.kind == "note":
                 err.print(event.text, soft_wrap=True, markup=False)
             elif not err.is_terminal:
                 live.plain(event, err)
             bar.update(task, description=live.line(), completed=live.before + live.done)
 
-        outcome: str = asyncio.run(session.go(stop, show))
+        def heard(call: NewCall) -> None:
+            if lines is not None:
+                lines.call(call)
+
+        outcome: str = asyncio.run(session.go(stop, show, heard))
     return outcome
