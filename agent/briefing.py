@@ -19,6 +19,7 @@ from agent.lessons import train_figure
 from agent.search import plan_tasks
 from agent.settings import LoopSettings
 from agent.study import Study
+from agent.told import told
 from factors.table import prompt_table
 from market.panel import Panel
 
@@ -83,7 +84,9 @@ def describe_market(study: Study) -> str:
 
 def _named(panel: Panel) -> str:
     """Say what a blinded prompt hides: names and dates, which a model may remember the fate of."""
-    shown = ", ".join(panel.assets[:_NAMED_ASSETS]) + (", ..." if len(panel.assets) > _NAMED_ASSETS else "")
+    shown = ", ".join(told(name) for name in panel.assets[:_NAMED_ASSETS]) + (
+        ", ..." if len(panel.assets) > _NAMED_ASSETS else ""
+    )
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 

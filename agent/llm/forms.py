@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.knowledge.records import CallRecord
+from agent.told import one_line
 from market.errors import Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -56,9 +57,8 @@ def prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dic
 def repair_prompt(fault: Rejection, reply: type[BaseModel]) -> str:
     """Return the turn that asks for the reply again."""
     fields = ", ".join(reply.model_fields)
-    return (
-        f"That could not be read: {fault.message} Answer again with one JSON object of exactly these fields: {fields}."
-    )
+    wrong = one_line(fault.message)
+    return f"That could not be read: {wrong} Answer again with one JSON object of exactly these fields: {fields}."
 
 
 def read_reply(call: CallRecord, reply: type[Reply]) -> Reply | Rejection:

@@ -14,9 +14,14 @@ UNSHOWABLE = re.compile(
 MAX_TEXT = 4000
 
 
+def printable(text: str) -> str:
+    """Return `text` with what no page can hold, and what would command a terminal, replaced by U+FFFD."""
+    return UNSHOWABLE.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
 def clean(text: str) -> str:
     """Return `text` with what no page can hold replaced by U+FFFD, and cut to 4 000 characters, saying so."""
-    shown = UNSHOWABLE.sub("\ufffd", text.replace("\r\n", "\n"))
+    shown = printable(text)
     if len(shown) <= MAX_TEXT:
         return shown
     return f"{shown[:MAX_TEXT]} … ({len(shown) - MAX_TEXT} more characters not shown)"
