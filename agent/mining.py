@@ -175,21 +175,24 @@ def start_run(
 def replay_request(path: Path) -> MineRequest:
     """Return the request of the run that a cassette is of."""
     config = load_cassette(path).config
-    loop = config["loop"]
-    return MineRequest(
-        data=config["data"],
-        llm=config["llm"],
-        model=config["model"],
-        base_url=config["base_url"],
-        api=config.get("api"),
-        rounds=loop["rounds"],
-        candidates=loop["candidates"],
-        seed=loop["seed"],
-        judge=loop["judge"],
-        fallback=tuple(config["fallback"]),
-        gate=config["gate"],
-        replay=path,
-    )
+    try:
+        loop = LoopSettings.model_validate(config["loop"])
+        return MineRequest(
+            data=str(config["data"]),
+            llm="mock" if config["llm"] == "mock" else "openai",
+            model=str(config["model"]),
+            base_url=str(config["base_url"]),
+            api="responses" if config.get("api") == "responses" else "chat",
+            rounds=loop.rounds,
+            candidates=loop.candidates,
+            seed=loop.seed,
+            judge=loop.judge,
+            fallback=tuple(str(name) for name in config["fallback"]),
+            gate=bool(config["gate"]),
+            replay=path,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not say what it is a cassette of", "record the run again") from error
 
 
 def _recorded(config: Mapping[str, object]) -> dict[str, object]:

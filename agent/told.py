@@ -43,6 +43,6 @@ def told(text: str) -> str:
 
 def indented(text: str) -> str:
     """Return `text` with each line four spaces in, so that a caret stays under what it points at."""
-    lines = _TOKEN.sub("‹", clean(text)).split("\n")
+    lines = [line for line in _TOKEN.sub("‹", clean(text)).split("\n") if line.strip()]
     shown = [line if len(line) <= LONGEST else f"{line[: LONGEST - 2]} …" for line in lines[:_MOST_LINES]]
-    return "\n".join(f"    {line}".rstrip() for line in shown)
+    return "\n".join(f"    {line}" for line in shown or ["(nothing)"])

@@ -59,7 +59,7 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
-class _Plain(Console):
+class PlainConsole(Console):
     """A console to which text is text: no markup is read from it, and nothing in it commands the terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own options
@@ -79,13 +79,13 @@ def headed(head: str, rest: str) -> Text:
 
 def stdout() -> Console:
     """Return a console for results; wide enough for tables when piped."""
-    console = _Plain(highlight=False)
-    return console if console.is_terminal else _Plain(highlight=False, width=140)
+    console = PlainConsole(highlight=False)
+    return console if console.is_terminal else PlainConsole(highlight=False, width=140)
 
 
 def stderr() -> Console:
     """Return a console for progress and notes."""
-    return _Plain(stderr=True, highlight=False)
+    return PlainConsole(stderr=True, highlight=False)
 
 
 def progress_bar(label: str = "") -> Progress:

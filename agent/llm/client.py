@@ -248,13 +248,13 @@ class LanguageModel:
             except openai.APIStatusError as error:
                 # Others may have found out in the meantime; never go back.
                 if too_long(error) or not refuses_form(error):
-                    raise self._in_words(error, model.name) from error
+                    raise self._in_words(error, model.name) from None
                 if names_bound(error) and bound + 1 < len(bounds):
                     manner.bound = max(manner.bound, bound + 1)
                 elif mode + 1 < len(MODES):
                     manner.mode = max(manner.mode, mode + 1)
                 else:
-                    raise self._in_words(error, model.name) from error
+                    raise self._in_words(error, model.name) from None
                 continue
             manner.proven = True
             if (answer.completion_tokens or 0) > self.reply_tokens and bound + 1 < len(bounds) - 1:
@@ -274,12 +274,12 @@ class LanguageModel:
                 if refuses_form(error):
                     raise
                 if not passes(error):
-                    raise self._in_words(error, model.name) from error
+                    raise self._in_words(error, model.name) from None
                 failures += 1
                 self.circuit.failed()
                 asked = retry_after(error) if isinstance(error, openai.APIError) else None
                 if hopeless(error) or failures >= self.patience.tries or (asked or 0.0) > self.patience.asked:
-                    raise self._in_words(error, model.name, asked) from error
+                    raise self._in_words(error, model.name, asked) from None
                 await wait(max(asked or 0.0, self.patience.pause(failures, self._jitter)), self.before_call)
 
     async def _send(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
@@ -329,6 +329,7 @@ class LanguageModel:
         )
 
     def _in_words(self, error: openai.APIError | Lost, model: str, asked: float | None = None) -> InputError:
+        """Return what is raised in an error's place: it may hold the key itself, and a traceback would tell it."""
         url, key = str(self.client.base_url), self.client.api_key
         return in_words(error, url=url, model=model, key=key, patience=self.patience, asked=asked)
 

@@ -15,7 +15,8 @@ _BOUND_NAMES = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 # How llama.cpp says, with status 500, that it does not know a form or cannot make a grammar of it.
 _FORM_WORDS = ("response_format", "json_schema", "json_object", "grammar", "initialize samplers")
 _CONTEXT_WORDS = ("context length", "context size", "context window", "context_length_exceeded", "exceed_context_size")
-_SHORTEST_KEY = 5
+# What is shorter is no secret, such as the "ollama" that stands in for a key.
+_SHORTEST_KEY = 8
 
 
 def passes(error: Exception) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -287,7 +288,9 @@ def test_a_key_that_the_server_repeats_is_not_shown(api: str, before: int) -> No
     text = "x" * before + " Incorrect API key: sk-very-secret\x1b[31m"
     told = json.dumps({"error": {"message": text, "code": None}}).encode()
     outcome = play(reply(told, "401 Unauthorized"), api=api)
+    assert isinstance(outcome.found, InputError)
     assert "sk-v" not in str(outcome.found)
+    assert "sk-v" not in "".join(traceback.format_exception(outcome.found))
     assert "\x1b" not in str(outcome.found)
     assert ("***" in str(outcome.found)) == (before == 0)
 
