@@ -22,6 +22,7 @@ from agent.search.plan import Writers, plan_refinements, plan_tasks
 from agent.search.tasks import Task
 from agent.settings import LoopSettings
 from agent.study import Study
+from agent.told import told
 from factors.table import prompt_table
 from market.panel import Panel
 
@@ -153,7 +154,9 @@ def _regimes(study: Study) -> str:
 
 def _named(panel: Panel) -> str:
     """Say what a blinded prompt hides: names and dates, which a model may remember the fate of."""
-    shown = ", ".join(panel.assets[:_NAMED_ASSETS]) + (", ..." if len(panel.assets) > _NAMED_ASSETS else "")
+    shown = ", ".join(told(name) for name in panel.assets[:_NAMED_ASSETS]) + (
+        ", ..." if len(panel.assets) > _NAMED_ASSETS else ""
+    )
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 

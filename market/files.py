@@ -94,7 +94,7 @@ def read_table(path: Path) -> pd.DataFrame:
         return frame.drop(columns=[c for c in frame.columns if str(c).startswith("Unnamed:")])
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty") from error
-    except (pa.ArrowInvalid, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+    except (pa.ArrowInvalid, pd.errors.ParserError, UnicodeError, OSError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "is it CSV or Parquet?") from error
 
 

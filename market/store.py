@@ -81,7 +81,7 @@ def load_panel(path: Path) -> Panel:
         table = pq.read_table(path)
     except FileNotFoundError as error:
         raise InputError(f"no such panel: {path}") from error
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, pa.ArrowInvalid, UnicodeError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     raw = (table.schema.metadata or {}).get(_KEY)
     if raw is None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from agent.cli.common import (
     data_option,
+    headed,
     json_option,
     number,
     print_json,
@@ -19,6 +20,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.review.text import printable
 from agent.workspace import Workspace, init_workspace
 from market.errors import InputError
 from market.panel import Panel
@@ -30,7 +32,7 @@ def init(folder: Path) -> None:
     """Make a workspace in DIR: settings, folders and a knowledge base."""
     workspace = init_workspace(folder)
     workspace.knowledge().close()
-    click.echo(f"{folder} is a workspace. Next: cd {folder} && alphaglow data import FILE")
+    click.echo(printable(f"{folder} is a workspace. Next: cd {folder} && alphaglow data import FILE"))
 
 
 @click.group()
@@ -216,7 +218,7 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
         if as_json:
             print_json({"data": names})
         elif names:
-            click.echo("\n".join(names))
+            click.echo(printable("\n".join(names)))
         else:
             click.echo("No data yet. Import some: alphaglow data import FILE")
         return
@@ -274,10 +276,13 @@ def _show(panel: Panel, name: str, *, as_json: bool) -> None:
     # A weekend is no gap on an exchange; only holes that single assets have inside their own life are.
     what = "calendar breaks (weekends, holidays)" if panel.calendar == "exchange" else "gaps in the whole market"
     out.print(
-        f"[bold]{name}[/bold]  {facts['start']} to {facts['end']} UTC, {facts['bars']} bars of "
-        f"{number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
-        f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  "
-        f"fields: {', '.join(sorted(panel.fields))}"
+        headed(
+            name,
+            f"  {facts['start']} to {facts['end']} UTC, {facts['bars']} bars of "
+            f"{number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
+            f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  "
+            f"fields: {', '.join(sorted(panel.fields))}",
+        )
     )
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])

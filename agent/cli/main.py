@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from agent.review.text import printable
 from market.errors import InputError
 
 # Command -> (module, attribute, help line). Modules load when their command runs, so that
@@ -66,7 +67,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = cli.main(args=argv, prog_name="alphaglow", standalone_mode=False)
     except InputError as error:
-        click.echo(f"alphaglow: {error}", err=True)
+        # It may hold a file's name, or what a server said.
+        click.echo(f"alphaglow: {printable(str(error))}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
