@@ -10,15 +10,20 @@ from __future__ import annotations
 import re
 
 from agent.review.text import clean
+from factors.dimensions import FIELD_DIMENSIONS
 from factors.parse import parse
+from factors.table import GROUP_FIELDS
 from factors.tree import Expression
 
 # The longest text that is told whole; a rationale is asked for in two or three sentences.
 LONGEST = 1500
+# The longest that the language reads.
+_LONGEST_FACTOR = 1800
 _MOST_LINES = 12
 _WORD = re.compile(r"[\w./:-]{1,40}")
 # The beginnings of <|im_end|>, <s>, </s>, <think>, <start_of_turn>, <<SYS>>, [INST] and their kin.
 _TOKEN = re.compile(r"<(?=[|/<!\w\uff5c])|\[(?=/?[A-Z_]{3,}\])")
+_FIELDS = (*FIELD_DIMENSIONS, *GROUP_FIELDS)
 _QUOTES = str.maketrans("«»", "‹›")
 
 
@@ -35,8 +40,8 @@ def quoted(text: str, longest: int = LONGEST) -> str:
 
 def told(text: str) -> str:
     """Return `text` as a prompt may hold it within a line: a factor or one plain word bare, all else quoted."""
-    flat = one_line(text)
-    if _WORD.fullmatch(flat) or isinstance(parse(flat, dialect="native"), Expression):
+    flat = one_line(text, _LONGEST_FACTOR)
+    if _WORD.fullmatch(flat) or isinstance(parse(flat, dialect="native", fields=_FIELDS), Expression):
         return flat
     return quoted(text)
 

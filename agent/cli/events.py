@@ -32,14 +32,20 @@ class Lines:
         """Write one event as a line."""
         if self.closed:
             return
+        if sys.stdout is None:
+            self._close("it is closed")
+            return
         try:
             sys.stdout.write(json_line({"event": event, **fields}) + "\n")
             sys.stdout.flush()
         except OSError as error:
-            self.closed = True
             # What is buffered is written out once more as the program ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            self.told(f"no event can be written any more ({error.strerror}): stopping after the calls under way")
+            self._close(str(error.strerror))
+
+    def _close(self, why: str) -> None:
+        self.closed = True
+        self.told(f"no event can be written to stdout any more ({why}): stopping after the calls under way")
 
     def begin(self, session: Session) -> None:
         """Say which run it is, and what it is expected to take."""

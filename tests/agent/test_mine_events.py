@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli.common import json_line
+from agent.cli.events import Lines
 from agent.knowledge.store import KnowledgeBase
 from tests.agent.test_cli_journey import as_json, home, run  # noqa: F401 - a fixture
 
@@ -98,6 +99,16 @@ def test_who_closes_the_pipe_asks_the_run_to_stop(home: Path, capsys: pytest.Cap
         assert kb.get_run(begun["run"]).status == "interrupted"
     rest = as_json(capsys, "mine", "--resume", begun["run"], "--rounds", "1")
     assert (rest["status"], rest["attempts"] >= 3) == ("finished", True)
+
+
+def test_a_closed_stdout_is_a_wish_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    lines = Lines(told=said.append)
+    monkeypatch.setattr(sys, "stdout", None)
+    lines.say("round", round=1)
+    lines.say("round", round=2)
+    assert lines.closed
+    assert len(said) == 1
 
 
 @given(st.text() | st.text(st.characters(max_codepoint=0x9F)) | st.text(st.characters(categories=["Cc", "Cf", "Cs"])))
