@@ -1,7 +1,8 @@
 """Pools: factors of a panel combined into one signal, frozen, scored and weighed like any factor.
 
-Weights are fitted on train alone. A pool is named by a hash of its members, their weights and the rules; fitting one is
-a trial. Nothing here sees the holdout: a `Study` does not hold it.
+Weights are fitted on train alone, and a pool is scored where they were not: validation with the weights that are kept,
+and train walking forward, each block with weights from the bars before it. A pool is named by a hash of its members,
+their weights and the rules; fitting one is a trial. Nothing here sees the holdout: a `Study` does not hold it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from agent.knowledge.records import PoolRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.pool_members import Bench, Show, silent
+from agent.pool_members import Bench, Show, silent, trade_alone
 from agent.study import Study
 from backtest import metrics
 from backtest.combine import (
     DECIMALS,
     LEAST_SHARE,
     Members,
+    Penalty,
     choose_penalty,
     combine,
     equal_weights,
@@ -34,7 +37,7 @@ from backtest.combine import (
     scaled,
 )
 from backtest.evidence import Evidence, Trials, weigh
-from backtest.figures import SEGMENTS
+from backtest.figures import SEGMENTS, Figures
 from backtest.ic import newey_west_t
 from backtest.policy import Standing
 from backtest.scorecard import Scored, paid_rows, score
@@ -58,12 +61,29 @@ CROWDED = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Weights (K,) whose absolute values sum to 1, and what the method chose on train."""
+    """What a method fitted on train.
+
+    Attributes
+    ----------
+    weights
+        (K,) from all of train, absolute values summing to 1: those that are kept and traded.
+    early
+        (K,) weights for each block of train, from the bars before it: equal for the first, all 0 where no member kept
+        one.
+    penalties
+        Of the ridge, for each block but the first, and for all of train.
+    """
 
     method: Method
     weights: FloatArray
-    hyperparameters: Mapping[str, object]
-    told: Mapping[str, object]
+    early: tuple[FloatArray, ...]
+    penalties: tuple[float, ...] = ()
+    told: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def hyperparameters(self) -> dict[str, object]:
+        """What was chosen on all of train."""
+        return {"penalty": self.penalties[-1]} if self.penalties else {}
 
 
 @dataclass(frozen=True)
@@ -74,30 +94,62 @@ class Setting:
     rules: Mapping[str, object]
 
 
-def fit_weights(bench: Bench, method: Method) -> Fitted | Rejection:
-    """Return a method's weights from train, or why no member keeps one."""
-    hyper: dict[str, object] = {}
-    told: dict[str, object] = {}
-    if method == "equal":
-        raw = equal_weights(len(bench.candidates))
-    elif method == "ic":
-        raw = ic_weights(bench.means, bench.tstats)
-    elif method == "ridge":
-        penalty = choose_penalty(bench.folds)
-        raw = ridge_weights(bench.folds.whole, penalty.share)
-        hyper["penalty"] = penalty.share
-        told["penalties"] = [list(pair) for pair in penalty.scores]
-    else:
-        raw = nonneg_weights(bench.folds.whole)
-    weights = scaled(raw)
-    if weights is None:
+def fit_weights(
+    bench: Bench, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
+) -> Fitted | Rejection:
+    """Return a method's weights from train, or why no member keeps one.
+
+    `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
+    and a column less, so nothing is read again. `penalties` takes the place of choosing.
+    """
+    count, blocks = len(bench.candidates), len(bench.edges) - 1
+    keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
+    regressed = method in ("ridge", "nonneg")
+    folds = bench.folds.without(but) if regressed and but is not None else bench.folds if regressed else None
+    later: list[FloatArray] = []
+    chosen: list[Penalty] = []
+    # For each block but the first from the bars before it; then from all of train.
+    for block in range(1, blocks + 1):
+        if method == "equal":
+            raw = equal_weights(max(len(keep), 1))
+        elif folds is None:
+            means, tstats = bench.ic_until(bench.rows.stop if block == blocks else bench.edges[block] - bench.purge)
+            raw = ic_weights(means[keep], tstats[keep])
+        else:
+            moments = folds.whole if block == blocks else folds.before(block)
+            if method == "ridge":
+                given = penalties[block - 1] if penalties else None
+                chosen.append(choose_penalty(folds.first(block)) if given is None else Penalty(given, ()))
+                raw = ridge_weights(moments, chosen[-1].share)
+            else:
+                raw = nonneg_weights(moments)
+        found = scaled(raw)
+        later.append(np.zeros(count))
+        if found is not None and len(keep):
+            later[-1][keep] = found
+    if not later[-1].any():
         return Rejection(
             "evidence",
             "no_weight",
             f"{method}: no member keeps a weight, as none earns on train beyond chance",
             "combine other factors, or take equal weights",
         )
-    return Fitted(method, weights, hyper, told)
+    first = np.zeros(count)
+    first[keep] = equal_weights(len(keep))
+    told = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
+    return Fitted(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), told)
+
+
+def unseen_values(bench: Bench, fitted: Fitted) -> FloatArray:
+    """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
+
+    From the end of train on, it is the signal of the weights that are kept.
+    """
+    out = combine(bench.members, fitted.weights)
+    edges = [*bench.edges[:-1], bench.study.split.train.stop]
+    for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
+        out[first:stop] = combine(bench.members, weights, slice(first, stop))
+    return out
 
 
 def fit_pools(
@@ -169,7 +221,7 @@ def _weighed(
     name: str,
     ahead: int,
 ) -> PoolRecord | Rejection:
-    values = combine(bench.members, fitted.weights)
+    values = unseen_values(bench, fitted)
     counted = knowledge.trials(bench.study.dataset)
     trials = Trials(counted.count + 1 + ahead, counted.sharpe_variance, counted.effective)
     weighed = weigh_values(values, pool_id, bench.study, trials)
@@ -188,7 +240,7 @@ def _weighed(
             panel_id=bench.study.dataset,
             name=name,
             method=fitted.method,
-            spec=spec,
+            spec={**spec, "in_sample": asdict(in_sample(bench, fitted.weights, trials))},
             members=tuple(_member(bench, number, fitted.weights, trials) for number in range(len(bench.candidates))),
             scorecard=scored.scorecard.to_dict(),
             evidence=evidence.to_dict(),
@@ -196,6 +248,12 @@ def _weighed(
             sharpe_per_bar=metrics.sharpe(scored.paid(scored.backtest.gross, "train"), 1.0),
         )
     )
+
+
+def in_sample(bench: Bench, weights: FloatArray, trials: Trials) -> Figures:
+    """Return the figures of the kept weights on train, where they were fitted: they flatter."""
+    signal = np.where(bench.study.panel.universe, combine(bench.members, weights), np.nan)
+    return trade_alone(signal, rank_panel(signal), bench.study).figures(bench.study, trials, "train")
 
 
 def weigh_values(values: FloatArray, pool_id: str, study: Study, trials: Trials) -> tuple[Scored, Evidence] | Rejection:
@@ -256,6 +314,7 @@ def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> d
         "text": candidate.expression.text,
         "name": candidate.name,
         "verdict": candidate.verdict,
+        "simulated": candidate.simulated,
         "weight": float(weights[number]),
         **{part: asdict(traded.figures(bench.study, trials, part)) for part in SEGMENTS},
         "correlations": [round(float(x), 3) for x in bench.correlations[number]],

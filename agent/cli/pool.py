@@ -126,7 +126,10 @@ def _print_fits(records: list[PoolRecord]) -> None:
     out.print(table("Pools, net of costs and ungated: train, then validation", columns, rows, left=2))
     out.print(f"best member on train: {best['text']}", soft_wrap=True, markup=False)
     out.print(
-        "Weights were fitted on train: its figures flatter. Look closer: alphaglow pool report NAME", soft_wrap=True
+        "Train is scored walking forward, with weights from earlier bars; validation with those that are kept. Look "
+        f"closer: alphaglow pool report {records[-1].name}",
+        soft_wrap=True,
+        markup=False,
     )
 
 
