@@ -17,6 +17,7 @@ from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
 from agent.memory import Memory
+from agent.pool import describe_pool
 from agent.retrieval import Shelf, crowded, example_of
 from agent.search.plan import Writers, plan_refinements, plan_tasks
 from agent.search.tasks import Task
@@ -58,7 +59,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,
         kin=tuple(tuple(example_of(a) for a in shelf.for_task(task)) for task in tasks),
-        crowded=crowded(told),
+        crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
         left=_left(knowledge, run, loop, number),
     )
 
