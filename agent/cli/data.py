@@ -17,7 +17,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
-from agent.cli.data_fetch import fetch, update
+from agent.cli.data_fetch import fetch, update, yahoo
 from agent.workspace import Workspace, init_workspace
 from market.errors import InputError
 from market.panel import Panel
@@ -39,6 +39,7 @@ def data() -> None:
 
 data.add_command(fetch)
 data.add_command(update)
+data.add_command(yahoo)
 
 
 def _columns(pairs: tuple[str, ...]) -> dict[str, str]:

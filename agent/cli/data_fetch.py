@@ -224,3 +224,95 @@ def _show_fetched(panel: Panel, name: str, fetched: Sequence[Fetched], tally: di
 
 def _day(stamp: object) -> str:
     return f"{datetime.fromtimestamp(stamp / 1000, UTC):%Y-%m-%d %H:%M}" if isinstance(stamp, int) else "–"
+
+
+@click.command()
+@click.argument("tickers", nargs=-1, required=True)
+@click.option("--since", required=True, metavar="DATE", help="First bar, such as 2015-01-01.")
+@click.option("--until", metavar="DATE", help="Stop before this date (default: the last finished session).")
+@click.option("--interval", type=click.Choice(["1d", "1h"]), default="1d", show_default=True)
+@click.option(
+    "--adjust",
+    type=click.Choice(["none", "splits", "all"]),
+    default="all",
+    show_default=True,
+    help="none: as traded. splits: Yahoo's own prices. all: dividends taken out too.",
+)
+@click.option("--name", default="yahoo", show_default=True, help="Name of the data set.")
+@click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing them, and say which.")
+@click.option("--replace", "overwrite", is_flag=True, help="Overwrite a data set of the same name.")
+@json_option
+@click.pass_context
+def yahoo(
+    ctx: click.Context,
+    tickers: tuple[str, ...],
+    since: str,
+    until: str | None,
+    interval: str,
+    adjust: str,
+    name: str,
+    repair: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Fetch bars of stocks from Yahoo Finance (needs the extra `yahoo`).
+
+    Adjusted prices change backwards with every split and dividend: to bring them up to date, fetch again with
+    --replace.
+    """
+    from market.yahoo import SAYS, fetch_yahoo
+
+    workspace = workspace_of(ctx)
+    path = workspace.data_path(name)
+    if path.exists() and not overwrite:
+        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
+    cache = workspace.folder("data") / "raw" / "yahoo"
+    with progress_bar() as bar:
+        task = bar.add_task("bars from Yahoo", total=len(tickers))
+        found = fetch_yahoo(
+            tickers,
+            parse_date(since, "--since"),
+            parse_date(until, "--until") if until else None,
+            adjust=adjust,  # type: ignore[arg-type]  # click checks it
+            interval=interval,
+            cache=cache,
+            mend=repair,
+            progress=lambda ticker: bar.update(task, advance=1, description=ticker),
+        )
+    facts = {
+        "source": "yahoo",
+        "tickers": list(tickers),
+        "interval": interval,
+        "since": since,
+        "until": until,
+        "adjust": adjust,
+        "adjust_says": SAYS[found.adjust],
+        "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        "panel": found.panel.id,
+        "dividends": found.dividends,
+        "splits": found.splits,
+        "notes": found.notes,
+    }
+    _keep_yahoo(path, found.panel, facts)
+    for line in found.notes:
+        stderr().print(line)
+    from agent.cli.data import describe_panel
+
+    described = describe_panel(found.panel, name)
+    if as_json:
+        print_json({**described, "fetch": facts})
+        return
+    stdout().print(
+        f"[bold]{name}[/bold]  {described['start']} to {described['end']}, {found.panel.shape[0]} bars, "
+        f"{found.panel.shape[1]} assets; {SAYS[found.adjust]}\n{found.panel.id}"
+    )
+
+
+def _keep_yahoo(path: Path, panel: Panel, facts: dict[str, Any]) -> None:
+    import json
+
+    from market.store import save_panel, write_atomically
+
+    text = json.dumps(facts, indent=1)
+    write_atomically(path.with_suffix(".yahoo.json"), lambda target: target.write_text(text, encoding="utf-8"))
+    save_panel(panel, path)
