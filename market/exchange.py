@@ -130,10 +130,9 @@ class Client:
             options["fetchMarkets"] = {"types": [kind]}
         exchange = getattr(ccxt, name)({"enableRateLimit": paced, "options": options})
         if self.source.sandbox:
-            try:
-                exchange.set_sandbox_mode(True)
-            except ccxt.NotSupported as error:
-                raise InputError(f"{name} has no test network that ccxt knows", "leave out --sandbox") from error
+            if not exchange.urls.get("test"):
+                raise InputError(f"{name} has no test network that ccxt knows", "leave out --sandbox")
+            exchange.set_sandbox_mode(True)
         if self.source.base_url is not None:
             exchange.urls["api"] = _redirect(exchange.urls["api"], _checked_url(self.source.base_url))
         exchange.on_rest_response = self._on_response

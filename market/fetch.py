@@ -25,6 +25,8 @@ from market.store import write_atomically
 Progress = Callable[[float, float], None]
 
 _FORMAT = 1
+# A bar counts as closed this much after its end, ms: the exchange may still be adding its last trades.
+_SETTLED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ async def run(
         For unknown symbols, or what the exchange does not offer or does not get right.
     """
     step = bar_ms(client, job.timeframe)
-    now = client.now()
-    end = min(on_grid(now, step), now if job.until is None else first_bar(job.until, step))
+    closed = on_grid(client.now() - _SETTLED, step)
+    end = closed if job.until is None else min(closed, first_bar(job.until, step))
     span = (first_bar(job.since, step), end)
     if span[0] >= span[1]:
         raise InputError(f"no bar has closed between {_day(job.since)} and {_day(end)} ({job.source.exchange}'s clock)")

@@ -98,7 +98,9 @@ def fetch(
     name = name or f"{exchange}-{market}-{timeframe}"
     _check_name(workspace, name, source, overwrite)
     ask = _Asking(at_once, retries, paced=not unpaced)
-    _fetch(workspace, name, job, ask, pick=(top, quote) if top else None, as_json=as_json)
+    told = _fetch(workspace, name, job, ask, pick=(top, quote) if top else None, as_json=as_json)
+    if as_json:
+        print_json(told)
 
 
 def _check_name(workspace: Workspace, name: str, source: Source, overwrite: bool) -> None:
@@ -144,15 +146,20 @@ def update(
     if unknown:
         raise InputError(f"{unknown[0]!r} was not fetched from an exchange", f"there is {', '.join(fetched)}")
     ask = _Asking(at_once, retries, paced=not unpaced, backfill=backfill)
+    told = []
     for name in names or fetched:
         job = read_record(workspace.data_path(name).with_suffix(_RECORD))
-        _fetch(workspace, name, replace(job, until=None), ask, pick=None, as_json=as_json)
+        told.append(_fetch(workspace, name, replace(job, until=None), ask, pick=None, as_json=as_json))
+    if as_json:
+        print_json({"data": told})
 
 
 def _fetch(
     workspace: Workspace, name: str, job: Job, ask: _Asking, *, pick: tuple[int, str] | None, as_json: bool
-) -> None:
-    from market.fetch import assemble, write_record
+) -> dict[str, object]:
+    """Fetch, write the data set and its record, and return what there is to tell; without `as_json`, show it."""
+    from agent.cli.data import describe_panel
+    from market.fetch import assemble, summary, write_record
     from market.store import save_panel
 
     path = workspace.data_path(name)
@@ -167,7 +174,10 @@ def _fetch(
     # The record goes first: a data set without one could not be brought up to date.
     write_record(path.with_suffix(_RECORD), job, panel, fetched, tally)
     save_panel(panel, path)
-    _show_fetched(panel, name, fetched, tally, as_json=as_json)
+    symbols = summary(fetched)
+    if not as_json:
+        _show_fetched(panel, name, symbols, tally)
+    return {**describe_panel(panel, name), "fetch": {**tally, "symbols": symbols}}
 
 
 async def _gather(
@@ -192,14 +202,7 @@ async def _gather(
     return replace(job, symbols=tuple(one.symbol for one in fetched)), fetched, tally
 
 
-def _show_fetched(panel: Panel, name: str, fetched: Sequence[Fetched], tally: dict[str, Any], *, as_json: bool) -> None:
-    from agent.cli.data import describe_panel
-    from market.fetch import summary
-
-    symbols = summary(fetched)
-    if as_json:
-        print_json({**describe_panel(panel, name), "fetch": {**tally, "symbols": symbols}})
-        return
+def _show_fetched(panel: Panel, name: str, symbols: Sequence[dict[str, object]], tally: dict[str, Any]) -> None:
     out = stdout()
     out.print(
         f"[bold]{name}[/bold]  {str(panel.times[0])[:16]} to {str(panel.times[-1])[:16]} UTC, {panel.shape[0]} bars, "

@@ -186,6 +186,8 @@ class Handler(BaseHTTPRequestHandler):
             self.server.times.append(time.monotonic())
             if time.monotonic() < self.server.closed_until:
                 self.server.early += 1
+        if not url.path.startswith(("/v5/market/", "/api/v3/", "/fapi/v1/", "/futures/data/")):
+            return self.reply(404, None)
         rows = url.path.rpartition("/")[2] in LIMITS
         key = f"{url.path} {query.get('symbol')}"
         kind, rng = self.server.fault(key) if rows else (None, np.random.default_rng(0))

@@ -122,18 +122,19 @@ def test_binance_keeps_open_interest_for_a_month(tmp_path: Path) -> None:
 
 @BOTH
 def test_the_open_bar_is_never_stored_and_an_update_brings_only_what_is_new(exchange: str, tmp_path: Path) -> None:
-    with serving(BOOK, START + 900 * HOUR + 1, Faults(("open",), share=1.0)) as server:
+    with serving(BOOK, START + 900 * HOUR + 2000, Faults(("open",), share=1.0)) as server:
         wanted = job(server, exchange)
         first = assemble(wanted, fetch(wanted, tmp_path))
         assert_equals_source(first, BOOK.spot, START, server.now)
         files = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
-        # A second before the bar closes there is nothing new; the moment it closes there is one bar.
+        # As long as the bar is open, or its last trades may be on their way, there is nothing new; then one bar.
         asked = server.pages()
-        for moment, bars in [(901 * HOUR - 1000, 900), (901 * HOUR, 901), (1500 * HOUR, 1500), (2590 * HOUR, 2590)]:
+        late = [(901 * HOUR + 5000, 901), (1500 * HOUR + 5000, 1500), (2590 * HOUR + 5000, 2590)]
+        for moment, bars in [(901 * HOUR - 1000, 900), (901 * HOUR, 900), *late]:
             server.clock = START + moment
             panel = assemble(wanted, fetch(wanted, tmp_path))
             assert panel.shape[0] == bars
-            assert_equals_source(panel, BOOK.spot, START, server.now)
+            assert_equals_source(panel, BOOK.spot, START, START + bars * HOUR)
         assert server.pages() - asked < 40
         # What was stored is as it was.
         assert all(path.read_bytes() == content for path, content in files.items())
@@ -346,12 +347,24 @@ def test_an_unreachable_exchange_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_test_network_has_bars_of_its_own(tmp_path: Path) -> None:
+    with serving(BOOK, NOW) as server:
+        wanted = job(server, "bybit", symbols=("AAA/USDT",))
+        asked = server.pages()
+        sandbox = replace(wanted, source=replace(wanted.source, sandbox=True))
+        assert fetch(wanted, tmp_path)[0].series["ohlcv"].folder != fetch(sandbox, tmp_path)[0].series["ohlcv"].folder
+        # Each asked for all of it: nothing of the one passes for the other's.
+        assert server.pages() - asked >= 6
+        with pytest.raises(InputError, match="no test network"):
+            fetch(replace(sandbox, source=replace(sandbox.source, exchange="kraken")), tmp_path)
+
+
 def test_a_wrong_address_is_not_asked_again(tmp_path: Path) -> None:
     with serving(BOOK, NOW) as server:
-        wanted = job(server, "okx")
-        with pytest.raises(InputError):
+        wanted = job(server, "kraken")
+        with pytest.raises(InputError, match="nothing at this address"):
             fetch(wanted, tmp_path)
-        assert len(server.asked) < 12
+        assert len(server.asked) <= 3
     with pytest.raises(InputError, match="no address"):
         fetch(replace(wanted, source=Source("bybit", "spot", "localhost:80")), tmp_path)
 
@@ -373,7 +386,7 @@ def test_the_recorded_market_arrives_whole(shared_data: Path, tmp_path: Path) ->
     book = recorded(shared_data, symbols, "2022-04-01", "2023-11-01", dead=("LUNAUSDT",))
     since, now = (int(pd.Timestamp(day, tz="UTC").timestamp() * 1000) for day in ("2022-04-01", "2023-11-01"))
     for exchange in ("bybit", "binance"):
-        with serving(book, now, Faults(EVERY_FAULT, share=0.3, seed=2)) as server:
+        with serving(book, now + 2000, Faults(EVERY_FAULT, share=0.3, seed=2)) as server:
             wanted = job(server, exchange, symbols=tuple(symbols), since=since)
             panel = assemble(wanted, fetch(wanted, tmp_path / exchange))
         assert assert_equals_source(panel, book.spot, since, now) > 20_000
