@@ -180,14 +180,14 @@ def _bybit(exchange: Any, what: What, timeframe: str, step: int) -> Endpoint:  #
     intervals = exchange.options["intervals"]
     name, length = _period(exchange, step, tuple(intervals))
     period = intervals[name]
-    return Endpoint(what, OPEN_INTEREST, length, 200, "window", interest)
+    return Endpoint(what, OPEN_INTEREST, length, 200, "newest", interest)
 
 
 def _any(exchange: Any, what: What, timeframe: str, step: int) -> Endpoint:  # noqa: ANN401 - ccxt is untyped
     needs = {"ohlcv": "OHLCV", "funding": "FundingRateHistory", "open_interest": "OpenInterestHistory"}[what]
     if not exchange.has.get(f"fetch{needs}"):
         raise InputError(f"{exchange.id} offers no {what.replace('_', ' ')} history", "leave it out")
-    kind = exchange.features.get("spot" if exchange.options["defaultType"] == "spot" else "swap") or {}
+    kind = (exchange.features or {}).get("spot" if exchange.options["defaultType"] == "spot" else "swap") or {}
     feature = (kind.get("linear", kind) or {}).get(f"fetch{needs}") or {}
     most = int(feature.get("limit") or 100)
 

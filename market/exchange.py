@@ -250,7 +250,8 @@ class Client:
             await asyncio.sleep(pause * float(self._rng.uniform(0.5, 1.0)))
         if isinstance(trouble, BadPage):
             raise InputError(
-                f"{name} sent, {wrong} times over, {trouble}", "leave the symbol out, or end before that time"
+                f"{name} sent, {wrong} times over, {trouble}",
+                "leave the symbol out, or fetch only what lies before or after that time",
             ) from trouble
         raise InputError(
             f"{name} cannot be reached for {what}: {_short(trouble)}",

@@ -17,7 +17,6 @@ from agent.workspace import Workspace
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from market.exchange import Source
     from market.fetch import Fetched, Job
     from market.panel import Panel
 
@@ -96,21 +95,23 @@ def fetch(
     end = _ms(until, "--until") if until else None
     job = Job(source, wanted, timeframe, _ms(since, "--since"), end, funding, open_interest)
     name = name or f"{exchange}-{market}-{timeframe}"
-    _check_name(workspace, name, source, overwrite)
+    if not overwrite:
+        _check_name(workspace, name, job)
     ask = _Asking(at_once, retries, paced=not unpaced)
     told = _fetch(workspace, name, job, ask, pick=(top, quote) if top else None, as_json=as_json)
     if as_json:
         print_json(told)
 
 
-def _check_name(workspace: Workspace, name: str, source: Source, overwrite: bool) -> None:
-    """Refuse to write over a data set that did not come from here."""
+def _check_name(workspace: Workspace, name: str, job: Job) -> None:
+    """Refuse to write over a data set that came from elsewhere, or has other bars."""
     from market.fetch import read_record
 
     record = workspace.data_path(name).with_suffix(_RECORD)
-    if overwrite or not workspace.data_path(name).exists():
+    if not workspace.data_path(name).exists():
         return
-    if not record.is_file() or read_record(record).source != source:
+    before = read_record(record) if record.is_file() else None
+    if before is None or (before.source, before.timeframe) != (job.source, job.timeframe):
         raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
 
 

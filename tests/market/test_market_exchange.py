@@ -238,6 +238,14 @@ def test_retry_after_is_kept(tmp_path: Path) -> None:
         assert server.early == 0
 
 
+def test_a_long_ban_is_not_sat_out(tmp_path: Path) -> None:
+    with serving(BOOK, NOW, Faults(("429",), share=1.0)) as server:
+        server.retry_after = 3600
+        with pytest.raises(InputError, match="no request for 60 minutes"):
+            fetch(job(server, "binance"), tmp_path)
+        assert server.pages() <= 4
+
+
 @pytest.mark.slow
 def test_the_rate_limit_is_kept(tmp_path: Path) -> None:
     with serving(BOOK, NOW) as server:
