@@ -16,7 +16,8 @@ from market.exchange import Client, Source
 from market.fetch import Fetched, Job, assemble, read_record, run, write_record
 from market.panel import Panel
 from market.raw import read_rows
-from tests.market.exchange_server import EVERY_FAULT, HOUR, Book, Exchange, Faults, Table, invented, recorded, serving
+from tests.market.exchange_book import HOUR, Book, Table, invented, recorded
+from tests.market.exchange_server import EVERY_FAULT, Exchange, Faults, serving
 
 START = int(pd.Timestamp("2024-01-01", tz="UTC").timestamp() * 1000)
 BOOK = invented(START)
