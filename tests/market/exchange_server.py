@@ -64,6 +64,8 @@ class Exchange(ThreadingHTTPServer):
         self.closed_until = 0.0
         self.early = 0
         self.retry_after = 0
+        # Rows that opened within so many ms are not served yet.
+        self.lag = 0
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Keep what went wrong here for `serving` to raise; a client that was killed is nothing wrong."""
@@ -178,7 +180,7 @@ class Handler(BaseHTTPRequestHandler):
         if table is None:
             return []
         now, most = self.server.now, 2**62
-        start, end = int(query.get(names[0], 0)), min(int(query.get(names[1], most)), now)
+        start, end = int(query.get(names[0], 0)), min(int(query.get(names[1], most)), now - self.server.lag)
         low, high = np.searchsorted(table.stamps, [start, end + 1])
         found = list(range(int(low), int(high)))
         limit = min(int(query.get("limit", 200)), LIMITS[urlparse(self.path).path.rpartition("/")[2]])

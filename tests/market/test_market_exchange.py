@@ -144,6 +144,21 @@ def test_the_open_bar_is_never_stored_and_an_update_brings_only_what_is_new(exch
 
 
 @BOTH
+def test_what_comes_late_is_no_hole(exchange: str, tmp_path: Path) -> None:
+    # At nine, neither the bar of eight nor the settlement of eight is out.
+    nine = START + 9 * 24 * HOUR + 9 * HOUR + 5000
+    with serving(BOOK, nine) as server:
+        server.lag = 2 * HOUR
+        wanted = job(server, exchange, "swap", symbols=("AAA/USDT",), funding=True, since=START)
+        early = assemble(wanted, fetch(wanted, tmp_path))
+        assert stamps(early)[-1] == START + 9 * 24 * HOUR + 7 * HOUR
+        server.lag = 0
+        panel = assemble(wanted, fetch(wanted, tmp_path))
+    assert_equals_source(panel, {"AAAUSDT": BOOK.swap["AAAUSDT"]}, START, nine)
+    assert np.nansum(panel["funding"]) == pytest.approx(settled("AAAUSDT", nine))
+
+
+@BOTH
 def test_an_earlier_since_and_a_fixed_until(exchange: str, tmp_path: Path) -> None:
     with serving(BOOK, NOW) as server:
         late = job(server, exchange, since=START + 2000 * HOUR, until=START + 2100 * HOUR)
