@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -14,12 +13,12 @@ from agent.cli.common import (
     json_option,
     number,
     print_json,
-    progress_bar,
     stderr,
     stdout,
     table,
     workspace_of,
 )
+from agent.cli.data_fetch import fetch, update, yahoo
 from agent.review.text import printable
 from agent.workspace import Workspace, init_workspace
 from market.errors import InputError
@@ -38,6 +37,11 @@ def init(folder: Path) -> None:
 @click.group()
 def data() -> None:
     """Import, fetch, make and show market data."""
+
+
+data.add_command(fetch)
+data.add_command(update)
+data.add_command(yahoo)
 
 
 def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -130,62 +134,6 @@ def funding(
     if silent and not as_json:
         stderr().print(f"no settlement of {', '.join(silent[:12])}: they pay none")
     _save(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json)
-
-
-@data.command()
-@click.option("--exchange", required=True, help="An exchange that ccxt knows, such as bybit.")
-@click.option("--symbols", required=True, help="Comma-separated, such as BTC/USDT,ETH/USDT.")
-@click.option("--timeframe", default="1h", show_default=True)
-@click.option("--since", required=True, metavar="DATE", help="First bar, such as 2024-01-01 (UTC).")
-@click.option("--until", metavar="DATE", help="Stop before this time (default: the last closed bar).")
-@click.option("--name", help="Name of the data set (default: EXCHANGE-TIMEFRAME).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
-@json_option
-@click.pass_context
-def fetch(
-    ctx: click.Context,
-    exchange: str,
-    symbols: str,
-    timeframe: str,
-    since: str,
-    until: str | None,
-    name: str | None,
-    replace: bool,
-    as_json: bool,
-) -> None:
-    """Fetch bars from an exchange; stopped, it goes on where it was."""
-    from market.exchange import fetch_ohlcv
-
-    workspace = workspace_of(ctx)
-    name = name or f"{exchange}-{timeframe}"
-    if workspace.data_path(name).exists() and not replace:
-        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
-    wanted = [part.strip() for part in symbols.split(",") if part.strip()]
-    cache = workspace.folder("data") / ".partial" / name
-    with progress_bar() as bar:
-        task = bar.add_task(f"fetching from {exchange}", total=None)
-
-        def tick(symbol: str, bars: int) -> None:
-            bar.update(task, description=f"{symbol}: {bars} bars", completed=bars)
-
-        panel = fetch_ohlcv(
-            exchange,
-            wanted,
-            timeframe,
-            _date(since, "--since"),
-            _date(until, "--until") if until else None,
-            cache_dir=cache,
-            progress=tick,
-        )
-    _save(workspace, panel, name, replace=replace, as_json=as_json)
-
-
-def _date(text: str, option: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"{option} {text!r} is not a date", "write 2024-01-01 or 2024-01-01T12:00") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 @data.command()
