@@ -17,7 +17,7 @@ from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
 from agent.memory import Memory
-from agent.pool import describe_pool
+from agent.pool_marginal import describe_pool
 from agent.retrieval import Shelf, crowded, example_of
 from agent.search.plan import Writers, plan_refinements, plan_tasks
 from agent.search.tasks import Task

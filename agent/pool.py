@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -32,15 +32,13 @@ from backtest.combine import (
     equal_weights,
     ic_weights,
     nonneg_weights,
-    residual_ic,
     ridge_weights,
     scaled,
 )
 from backtest.evidence import Evidence, Trials, weigh
 from backtest.figures import SEGMENTS, Figures
-from backtest.ic import newey_west_t
 from backtest.policy import Standing
-from backtest.scorecard import Scored, paid_rows, score
+from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
 from factors.engine import evaluate
 from factors.parse import parse
@@ -55,8 +53,6 @@ NORMALISE = "cs_rank less its mean over the bar, in (-1/2, 1/2)"
 # What could be the beginning of an id is no name.
 _LIKE_ID = re.compile(r"[0-9a-f]{4,16}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-# Members whose returns on train correlate by this much are one theme.
-CROWDED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,12 +295,17 @@ def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, dict[st
 
 def notes_on(bench: Bench) -> tuple[str, ...]:
     """Say what of the members weakens a pool of them."""
+    count = len(bench.candidates)
     others = [c for c in bench.candidates if c.verdict != "accepted"]
-    if not others:
-        return ()
-    counts = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
-    told = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return (f"{len(others)} of {len(bench.candidates)} members were not accepted ({told}): this pool rests on them",)
+    elsewhere = sum(c.other_rules for c in bench.candidates)
+    found = []
+    if others:
+        words = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
+        told = ", ".join(f"{number} {word}" for word, number in words.items())
+        found.append(f"{len(others)} of {count} members were not accepted ({told}): this pool rests on them")
+    if elsewhere:
+        found.append(f"{elsewhere} of {count} members were weighed under other trading rules than this pool")
+    return tuple(found)
 
 
 def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> dict[str, object]:
@@ -323,10 +324,11 @@ def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> d
 
 def weights_of(pool: PoolRecord) -> FloatArray:
     """Return (K,) the weights of a pool's members."""
-    return np.array([_number(member["weight"]) for member in pool.members])
+    return np.array([number_of(member["weight"]) for member in pool.members])
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
+    """Return a stored figure; NaN where there is none."""
     return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
@@ -386,101 +388,3 @@ def check_pool_truncation(
                 "this is a defect of alphaglow: please report the pool",
             )
     return None
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """What a signal adds to a pool: rank IC of what is left of it once the pool's ranks are taken out, a bar.
-
-    Attributes
-    ----------
-    rank_ic, ic_tstat
-        Of the residual, on train; NaN where nothing is left.
-    correlation
-        Mean rank correlation a bar with the pool's signal, on train.
-    keeps
-        Whether the residual's rank IC has the same sign on validation. Its size is told to nobody.
-    """
-
-    rank_ic: float
-    ic_tstat: float
-    correlation: float
-    keeps: bool
-
-    def sentences(self) -> tuple[str, ...]:
-        """Say it in words that may go into a prompt: figures of train, and of validation a verdict."""
-        if not np.isfinite(self.rank_ic):
-            return ("it ranks assets as the pool does: nothing is left of it beside the pool",)
-        held = "keeps" if self.keeps else "does not keep"
-        return (
-            f"beside the pool, whose signal it goes with by {self.correlation:+.2f}, its rank IC on train is "
-            f"{self.rank_ic:+.4f} (t {self.ic_tstat:.1f})",
-            f"what it adds {held} its sign on validation",
-        )
-
-
-def marginal(values: FloatArray, pool: FloatArray, study: Study) -> Marginal:
-    """Return what a signal adds to a pool's signal; both (T, N) on the study's panel. It is no trial."""
-    inside = study.panel.universe
-    mine, theirs = (np.where(inside, side, np.nan) for side in (values, pool))
-    found = residual_ic(mine, theirs, study.target.forward)
-    train, held = (found.ic[paid_rows(getattr(study.split, part))] for part in SEGMENTS)
-    known = train[np.isfinite(train)]
-    mean = float(known.mean()) if len(known) else float("nan")
-    later = held[np.isfinite(held)]
-    together = found.correlation[paid_rows(study.split.train)]
-    together = together[np.isfinite(together)]
-    return Marginal(
-        mean,
-        newey_west_t(train),
-        float(together.mean()) if len(together) else float("nan"),
-        bool(len(later) and float(later.mean()) * mean > 0),
-    )
-
-
-def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> list[str]:
-    """Say what the panel's newest pool has already, for a writer: crowded themes, and who carries the weight.
-
-    Figures are of train alone, and no asset and no date is named. Nothing where no pool was fitted.
-    """
-    pools = knowledge.pools(panel_id)
-    if not pools:
-        return []
-    pool = pools[-1]
-    held = [m for m in pool.members if _number(m["weight"]) != 0.0]
-    lines = [f"a pool of {len(held)} factors is traded already ({pool.method} weights); what goes with it adds nothing"]
-    themes = crowded_themes(pool)
-    for theme in themes[:most]:
-        leader, share = theme[0], sum(abs(_number(m["weight"])) for m in theme)
-        train = leader["train"]
-        ic = _number(train.get("rank_ic")) if isinstance(train, dict) else float("nan")
-        kin = f" and {len(theme) - 1} more that go with it" if len(theme) > 1 else ""
-        lines.append(f"{share:.0%} of its weight: {leader['text']}{kin} (rank IC on train {ic:+.4f})")
-    if len(themes) > most:
-        rest = sum(abs(_number(m["weight"])) for theme in themes[most:] for m in theme)
-        lines.append(f"{rest:.0%} of its weight: {len(themes) - most} other themes")
-    return lines
-
-
-def crowded_themes(pool: PoolRecord) -> list[list[dict[str, Any]]]:
-    """Return members that carry weight, grouped by returns on train that correlate by half or more; heaviest first.
-
-    A member joins the first theme whose heaviest member it goes with, with either sign.
-    """
-    order = sorted(range(len(pool.members)), key=lambda k: (-abs(_number(pool.members[k]["weight"])), k))
-    themes: list[list[int]] = []
-    for number in order:
-        if _number(pool.members[number]["weight"]) == 0.0:
-            continue
-        row = pool.members[number]["correlations"]
-        near = row if isinstance(row, list) else []
-        home = next((t for t in themes if abs(_number(near[t[0]])) >= CROWDED), None)
-        if home is None:
-            themes.append([number])
-        else:
-            home.append(number)
-
-    def weight(theme: list[int]) -> float:
-        return sum(abs(_number(pool.members[k]["weight"])) for k in theme)
-
-    return [[pool.members[k] for k in theme] for theme in sorted(themes, key=lambda t: (-weight(t), t[0]))]

@@ -38,13 +38,15 @@ def silent(_what: str, _done: int, _of: int) -> None:
 class Candidate:
     """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
 
-    `simulated` tells that the built-in mock wrote it.
+    `simulated` tells that the built-in mock wrote it, `other_rules` that it was weighed under other trading rules than
+    the study's.
     """
 
     expression: Expression
     name: str
     verdict: str
     simulated: bool = False
+    other_rules: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,19 +185,29 @@ def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> Candida
     if isinstance(expression, Rejection):
         raise InputError(expression.message, expression.hint)
     twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=False)
-    return Candidate(expression, "", "not tried") if twin is None else _known(expression, twin, knowledge)
+    return Candidate(expression, "", "not tried") if twin is None else _known(expression, twin, study, knowledge)
 
 
 def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
     expression = read_expression(attempt.canonical or attempt.text, study, dialect="native")
     if isinstance(expression, Rejection):
         raise InputError(f"{attempt.factor_id} cannot be read on this data: {expression.one_line()}")
-    return _known(expression, attempt, knowledge)
+    return _known(expression, attempt, study, knowledge)
 
 
-def _known(expression: Expression, attempt: AttemptRecord, knowledge: KnowledgeBase) -> Candidate:
+def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
     mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
-    return Candidate(expression, attempt.name, _verdict(attempt), mock)
+    card = {} if attempt.evaluation is None else attempt.evaluation.scorecard
+    spec = study.spec
+    rules = {
+        "weighting": spec.weighting,
+        "holding": spec.holding,
+        "cost_bp": spec.costs.per_trade * 1e4,
+        "fill": spec.fill,
+        "rebalance": spec.rebalance,
+    }
+    other = any(name in card and card[name] != value for name, value in rules.items())
+    return Candidate(expression, attempt.name, _verdict(attempt), mock, other)
 
 
 def _verdict(attempt: AttemptRecord) -> str:

@@ -204,6 +204,11 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     ]
     columns = ("factor", "expression", "verdict", "weight", "rank IC", "valid.", "Sharpe", "valid.")
     out.print(table("Members, each by itself: train, then validation", columns, rows, left=3))
+    out.print("Train is scored walking forward, with weights from earlier bars; validation with those that are kept.")
+    flattered = one.spec.get("in_sample")
+    if isinstance(flattered, dict):
+        earned = flattered.get("sharpe_net")
+        out.print(f"On train itself, where they were fitted, those would show a net Sharpe ratio of {number(earned)}.")
     train = one.scorecard.get("train")
     print_scorecard(one.scorecard, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
     print_profile(one.scorecard)
@@ -230,7 +235,8 @@ def add(
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
     from agent.pool import METHODS as ALL
-    from agent.pool import Setting, fit_pools, marginal, pool_values, rules_of_pool
+    from agent.pool import Setting, fit_pools, pool_values, rules_of_pool
+    from agent.pool_marginal import marginal
     from agent.pool_members import in_order, measure_members, ranked_signal, read_candidate
     from agent.pool_review import candidates_of, study_of_pool
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from agent.knowledge.records import NewAttempt, PoolRecord
@@ -19,15 +20,14 @@ from agent.pool import (
     Method,
     Setting,
     check_pool_truncation,
-    crowded_themes,
-    describe_pool,
     fit_pools,
     fit_weights,
-    marginal,
+    notes_on,
     pool_values,
     unseen_values,
     weights_of,
 )
+from agent.pool_marginal import crowded_themes, describe_pool, marginal
 from agent.pool_members import Bench, Candidate, choose_members, measure_members, ranked_signal, read_candidate
 from agent.pool_review import leave_one_out, review_pool
 from agent.review.render import render_pool
@@ -250,6 +250,23 @@ def test_a_member_that_does_not_know_an_asset(study: Study, kb: KnowledgeBase) -
     assert np.isfinite(silent[47:]).all()
 
 
+def test_the_signal_is_a_few_lines_of_pandas(study: Study, kb: KnowledgeBase) -> None:
+    texts = ("ts_corr(close, volume, 12)", "-ts_delta(close, 5)", "idea_a / (ts_rank(volume, 30) > 0.2)")
+    (pool,) = fit(bench_of(study, kb, *texts), kb, "ridge")
+    total, known = pd.DataFrame(np.zeros(study.panel.shape)), pd.DataFrame(np.zeros(study.panel.shape))
+    for text, weight in weights_by_text(pool).items():
+        member = pd.DataFrame(ranked_signal(read_candidate(text, study, kb).expression, study)[0])
+        count = member.notna().sum(axis=1)
+        ranks = member.rank(axis=1).sub((count + 1) / 2, axis=0).div(count, axis=0)
+        total += weight * ranks.fillna(0.0)
+        known += abs(weight) * member.notna()
+    peer = total.where(known >= 0.5 - 1e-9).round(12)
+    found = pool_values(pool, study.panel)
+    assert 0.05 < np.isnan(found).mean() < 0.5
+    assert np.array_equal(np.isnan(found), peer.isna().to_numpy())
+    np.testing.assert_allclose(found, peer.to_numpy(), atol=2e-12)
+
+
 def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     with pytest.raises(InputError, match="--verdict promising"):
         choose_members(study, kb)
@@ -259,13 +276,13 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
         candidate = read_candidate(text, study, kb)
         scoring = weigh_expression(candidate.expression, study, kb)
         assert not isinstance(scoring, Rejection)
-        told = evaluation_of(scoring)
-        evidence = {**told.evidence, "verdict": verdict, "accepted": verdict == "accepted"}
+        weighed = evaluation_of(scoring)
+        evidence = {**weighed.evidence, "verdict": verdict, "accepted": verdict == "accepted"}
         kb.record_attempt(
             NewAttempt(
                 run_id=run.id, round=1, slot=slot, text=text, stage="evidence", name=f"idea {slot}",
                 canonical=candidate.expression.text, factor_id=candidate.expression.id,
-                evaluation=replace(told, evidence=evidence, accepted=verdict == "accepted"),
+                evaluation=replace(weighed, evidence=evidence, accepted=verdict == "accepted"),
             )
         )  # fmt: skip
     (only,) = choose_members(study, kb)
@@ -278,6 +295,10 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     (pool,) = fit(measure_members(both, study), kb, "equal")
     assert pool.spec["notes"] == ["1 of 2 members were not accepted (1 promising): this pool rests on them"]
     assert fit(measure_members([only], study), kb, "equal")[0].spec["notes"] == []
+    # What was let in where trading is free is no proof where it costs.
+    dear = replace(study, spec=replace(study.spec, costs=replace(study.spec.costs, fee_bp=10.0)))
+    told = notes_on(measure_members(choose_members(dear, kb), dear))
+    assert told == ("1 of 1 members were weighed under other trading rules than this pool",)
     with pytest.raises(InputError, match="named twice"):
         choose_members(study, kb, factors=("idea_a", "idea_a"))
 

@@ -127,7 +127,7 @@ def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.Capt
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         prompts = [c.request for c in kb.calls(mined["run"]) if c.role == "writer"]
     assert prompts
-    assert all("a pool of 2 factors is traded already" in prompt for prompt in prompts)
+    assert all("a pool of 2 factors is kept already" in prompt for prompt in prompts)
 
 
 def test_without_memory_neither_brief_nor_judge_is_told_of_what_was_tried(
