@@ -71,7 +71,7 @@ class Workspace:
         if given in names:
             return self.data_path(given)
         path = Path(given)
-        if path.suffix == ".parquet" and path.is_file():
+        if path.suffix == ".parquet" and path.exists():
             return path
         raise InputError(f"no data set {given!r} in {self.root / 'data'}", known)
 
