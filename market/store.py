@@ -167,6 +167,9 @@ def _swap(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.replace(path)
         return
+    files = list(path.iterdir()) if path.is_dir() else []
+    if path.is_dir() and not (files and all(file.match("part-*.parquet") for file in files)):
+        raise IsADirectoryError(21, "it is a folder, and not one of ours")
     aside = temporary.with_name(f"{temporary.name}.old")
     path.replace(aside)
     try:
