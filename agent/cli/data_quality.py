@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -87,7 +87,14 @@ def _places(ctx: click.Context, what: tuple[str, ...]) -> list[Path]:
         if not names:
             raise InputError("there is no data to check", "name a file, or import one: alphaglow data import FILE")
         return [workspace.data_path(name) for name in names]
-    return [Path(one) if Path(one).exists() else workspace_of(ctx).resolve_data(one) for one in what]
+    return [_place(ctx, one) for one in what]
+
+
+def _place(ctx: click.Context, one: str) -> Path:
+    path = Path(one)
+    if path.is_file() or (path.is_dir() and path.suffix == ".parquet"):
+        return path
+    return workspace_of(ctx).resolve_data(one)
 
 
 def _draw(report: QualityReport, panel: Panel | None, picture: Path) -> None:
@@ -152,18 +159,73 @@ def _print(report: QualityReport, *, everything: bool) -> None:
 
 @click.command()
 @click.option("--name", default="synth", show_default=True)
-@click.option("--seed", default=7, show_default=True)
-@click.option("--assets", default=12, show_default=True)
-@click.option("--bars", default=8760, show_default=True, help="Hourly bars; 8760 is a year.")
+@click.option("--seed", type=int, help="Of the draws (default: 7, or the spec's).")
+@click.option("--assets", type=int, help="How many (default: 12, or the spec's).")
+@click.option("--bars", type=int, help="Hourly bars; 8760, the default, is a year.")
+@click.option(
+    "--spec",
+    "spec_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.toml",
+    help="Regimes, signals of stated rank IC, anomalies, listings and deaths; see --print-spec.",
+)
+@click.option("--print-spec", is_flag=True, help="Print a spec to start from, and stop.")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def synth(ctx: click.Context, name: str, seed: int, assets: int, bars: int, replace: bool, as_json: bool) -> None:
-    """Make a seeded synthetic market with a known planted signal."""
+def synth(
+    ctx: click.Context,
+    name: str,
+    seed: int | None,
+    assets: int | None,
+    bars: int | None,
+    spec_file: Path | None,
+    print_spec: bool,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Make a seeded synthetic market whose truth is known.
+
+    Without --spec: twelve assets with one planted factor, whose sign breaks in crash windows. With one: whatever it
+    says; the truth (regimes, signals, windows, lives) lies beside the data set as NAME.truth.npz.
+    """
+    if print_spec:
+        from market.synthetic.example import EXAMPLE
+
+        click.echo(EXAMPLE, nl=False)
+        return
+    given: dict[str, Any] = {
+        key: value for key, value in (("seed", seed), ("assets", assets), ("bars", bars)) if value is not None
+    }
+    if spec_file is not None:
+        _from_spec(ctx, name, spec_file, given, replace=replace, as_json=as_json)
+        return
     from market.synth import SynthSpec, make_market
 
-    market = make_market(SynthSpec(seed=seed, assets=assets, bars=bars))
-    origin = Origin("simulated", {"seed": seed, "assets": assets, "bars": bars})
+    market = make_market(SynthSpec(**given))
+    origin = Origin("simulated", {"seed": market.spec.seed, "assets": market.spec.assets, "bars": market.spec.bars})
     save_data(workspace_of(ctx), market.panel, name, replace=replace, as_json=as_json, origin=origin)
     if not as_json:
         stderr().print(f"Simulated. The planted signal is {market.truth}; its sign breaks in the crash windows.")
+
+
+def _from_spec(
+    ctx: click.Context, name: str, file: Path, given: dict[str, Any], *, replace: bool, as_json: bool
+) -> None:
+    import dataclasses
+
+    from market.synthetic.make import make_synthetic
+    from market.synthetic.spec import read_spec
+    from market.synthetic.truth import save_truth, tell_truth
+
+    workspace = workspace_of(ctx)
+    spec = dataclasses.replace(read_spec(file), **given)
+    with stderr().status(f"simulating {spec.assets} assets, {spec.bars} bars"):
+        market = make_synthetic(spec)
+    origin = Origin("simulated", {"spec": dataclasses.asdict(spec)})
+    save_data(workspace, market.panel, name, replace=replace, as_json=as_json, origin=origin)
+    path = save_truth(market, workspace.data_path(name).with_suffix(".truth.npz"))
+    if not as_json:
+        for line in tell_truth(market):
+            stderr().print(line, soft_wrap=True)
+        stderr().print(f"Simulated. The truth: {path}", soft_wrap=True)
