@@ -164,7 +164,7 @@ class MarketSpec:
         for signal in self.signals:
             if isinstance(signal.driver, str) and signal.driver not in DRIVERS:
                 raise InputError(f"no driver {signal.driver!r}", f"there is {', '.join(DRIVERS)}")
-            if signal.driver == "funding" and not self.funding:
+            if isinstance(signal.driver, str) and signal.driver == "funding" and not self.funding:
                 raise InputError(f"{signal.name} is driven by funding, and there is none", "say funding = true")
             known = {regime.name for regime in self.regimes}
             if isinstance(signal.ic, Mapping) and (strange := set(signal.ic) - known):
