@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import numpy as np
@@ -11,10 +13,14 @@ import numpy as np
 from agent.cli.common import data_option, json_option, print_json, progress_bar, stderr, workspace_of
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import save_data as _save
-from agent.cli.data_show import show_data
+from agent.cli.data_show import show_data, show_preview
 from agent.workspace import init_workspace
 from market.errors import InputError
 from market.manifest import Origin, read_manifest
+
+if TYPE_CHECKING:
+    from market.files import Stamps
+    from market.panel import Calendar
 
 
 @click.command()
@@ -56,6 +62,15 @@ def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
     show_default=True,
     help="continuous: 24/7 (crypto). exchange: 252 sessions a year (equities).",
 )
+@click.option("--tz", "zone", default="UTC", show_default=True, help="Time zone of times that state none.")
+@click.option(
+    "--stamps",
+    type=click.Choice(["open", "close"]),
+    default="open",
+    show_default=True,
+    help="Whether a time is a bar's open or its close.",
+)
+@click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing the file, and say which.")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
@@ -65,30 +80,44 @@ def import_(
     files: tuple[Path, ...],
     name: str | None,
     columns: tuple[str, ...],
-    calendar: str,
+    calendar: Calendar,
+    zone: str,
+    stamps: Stamps,
+    preview: bool,
     repair: bool,
     replace: bool,
     as_json: bool,
 ) -> None:
-    """Import CSV or Parquet FILES, long or wide, as one data set."""
-    from market.files import import_files
+    """Import CSV or Parquet FILES as one data set.
 
+    Long, wide, or one file an asset; Binance's bulk klines (also zipped), CryptoDataDownload's and yfinance's files.
+    """
+    from market.files import Reading, import_files
+
+    mapping = _columns(columns)
+    _known_zone(zone)
+    if preview:
+        show_preview(list(files), Reading(mapping, zone, stamps), as_json=as_json)
+        return
     workspace = workspace_of(ctx)
     name = name or files[0].stem
     workspace.data_path(name)
     notes: list[str] = []
     panel = import_files(
-        list(files),
-        columns=_columns(columns) or None,
-        calendar="exchange" if calendar == "exchange" else "continuous",
-        mend=repair,
-        notes=notes,
-        name=name,
+        list(files), columns=mapping, calendar=calendar, mend=repair, notes=notes, name=name, zone=zone, stamps=stamps
     )
     for line in notes:
         stderr().print(line)
-    query = {"files": [str(path) for path in files], "columns": _columns(columns)}
-    _save(workspace, panel, name, replace=replace, as_json=as_json, origin=Origin("file", query, repairs=tuple(notes)))
+    query = {"files": [str(path) for path in files], "columns": mapping, "tz": zone, "stamps": stamps}
+    origin = Origin("file", query, repairs=tuple(notes))
+    _save(workspace, panel, name, replace=replace, as_json=as_json, origin=origin)
+
+
+def _known_zone(zone: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"--tz {zone!r} is no time zone", "write UTC or America/New_York") from error
 
 
 @data.command()

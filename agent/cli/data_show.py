@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from agent.cli.common import number, print_json, stdout, table
@@ -9,6 +13,9 @@ from agent.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Manifest, Origin
 from market.panel import Panel
+
+if TYPE_CHECKING:
+    from market.files import Reading
 
 
 def save_data(
@@ -104,3 +111,27 @@ def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | No
     ]
     title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the most missing bars"
     out.print(table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
+
+
+def show_preview(files: list[Path], reading: Reading, *, as_json: bool) -> None:
+    """Print how files would be read."""
+    from market.preview import preview_files
+
+    told = preview_files(files, reading)
+    if as_json:
+        print_json(asdict(told))
+        return
+    out = stdout()
+    more = f" and {told.count - len(told.assets)} more" if told.count > len(told.assets) else ""
+    out.print(
+        f"[bold]{files[0]}[/bold]{f' and {len(files) - 1} more' if len(files) > 1 else ''}: {told.shape}\n"
+        f"{told.rows} rows, {told.start} to {told.end} UTC, bars of {told.bar_seconds / 60:g} min, {told.order}\n"
+        f"times: {told.times}; {told.stamps}\n"
+        f"{told.count} assets: {', '.join(told.assets)}{more}",
+        soft_wrap=True,
+    )
+    columns = table("Columns", ["in the file", "becomes"], told.columns, left=2)
+    out.print(columns)
+    out.print(table("First rows", told.head[0], told.head[1:], left=2))
+    for line in told.defects:
+        out.print(f"an import would refuse {line}", soft_wrap=True)
