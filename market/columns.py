@@ -129,12 +129,21 @@ def parse_times(column: pd.Series, path: Path, zone: str = "UTC") -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return _epochs(column)
     try:
-        if zone == "UTC" or zone_of(column):
-            return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]")
-        local = pd.to_datetime(column).dt.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
-        return local.dt.tz_convert("UTC").astype("datetime64[ns, UTC]")
+        try:
+            return _texts(column, zone, None)
+        except ValueError:
+            # Seconds on some rows and none on others, or dates among times.
+            return _texts(column, zone, "ISO8601")
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: cannot read times such as {column.iloc[0]!r}: {error}", "write ISO 8601") from error
+        first = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot read times such as {column.iloc[0]!r}: {first}", "write ISO 8601") from error
+
+
+def _texts(column: pd.Series, zone: str, form: str | None) -> pd.Series:
+    if zone == "UTC" or zone_of(column):
+        return pd.to_datetime(column, utc=True, format=form).astype("datetime64[ns, UTC]")
+    local = pd.to_datetime(column, format=form).dt.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
+    return local.dt.tz_convert("UTC").astype("datetime64[ns, UTC]")
 
 
 def _are_dates(known: pd.Series) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -32,7 +33,8 @@ def read_table(path: Path) -> pd.DataFrame:
             indexed = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
             return frame.reset_index(names="ts" if frame.index.names == [None] else None) if indexed else frame
         if kinds[-1:] in ([".jsonl"], [".ndjson"]):
-            return pd.read_json(path, lines=True, convert_dates=False)
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
         return _read_csv(path)
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{path} is empty") from error

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import numpy as np
 
 from agent.cli.common import data_option, json_option, print_json, progress_bar, stderr, workspace_of
 from agent.cli.data_quality import check, synth
+from agent.cli.data_show import column_pairs, known_zone, show_data, show_preview
 from agent.cli.data_show import save_data as _save
-from agent.cli.data_show import show_data, show_preview
+from agent.cli.data_text import text
 from agent.workspace import init_workspace
 from market.errors import InputError
 from market.manifest import Origin, read_manifest
@@ -37,18 +37,8 @@ def data() -> None:
     """Import, fetch, make, check and show market data."""
 
 
-for _command in (check, synth):
+for _command in (check, synth, text):
     data.add_command(_command)
-
-
-def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
-    mapping = {}
-    for pair in pairs:
-        ours, sep, theirs = pair.partition("=")
-        if not sep or not ours or not theirs:
-            raise InputError(f"--column {pair!r} is not OURS=THEIRS", "for example --column close=last_price")
-        mapping[ours.strip()] = theirs.strip()
-    return mapping
 
 
 @data.command("import")
@@ -94,8 +84,8 @@ def import_(
     """
     from market.files import Reading, import_files
 
-    mapping = _columns(columns)
-    _known_zone(zone)
+    mapping = column_pairs(columns)
+    known_zone(zone)
     if preview:
         show_preview(list(files), Reading(mapping, zone, stamps), as_json=as_json)
         return
@@ -111,13 +101,6 @@ def import_(
     query = {"files": [str(path) for path in files], "columns": mapping, "tz": zone, "stamps": stamps}
     origin = Origin("file", query, repairs=tuple(notes))
     _save(workspace, panel, name, replace=replace, as_json=as_json, origin=origin)
-
-
-def _known_zone(zone: str) -> None:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InputError(f"--tz {zone!r} is no time zone", "write UTC or America/New_York") from error
 
 
 @data.command()

@@ -1,10 +1,11 @@
-"""Saving a data set and saying what is in it."""
+"""What the data commands share: saving a data set, saying what is in it, and reading options."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
@@ -16,6 +17,25 @@ from market.panel import Panel
 
 if TYPE_CHECKING:
     from market.files import Reading
+
+
+def column_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return what `--column OURS=THEIRS` says."""
+    mapping = {}
+    for pair in pairs:
+        ours, sep, theirs = pair.partition("=")
+        if not sep or not ours or not theirs:
+            raise InputError(f"--column {pair!r} is not OURS=THEIRS", "for example --column close=last_price")
+        mapping[ours.strip()] = theirs.strip()
+    return mapping
+
+
+def known_zone(zone: str) -> None:
+    """Refuse a time zone that there is not."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"--tz {zone!r} is no time zone", "write UTC or America/New_York") from error
 
 
 def save_data(
