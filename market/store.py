@@ -28,6 +28,8 @@ _FORMAT = 1
 _KEYS = ("ts", "symbol", "in_universe")
 # A panel with more values (bars x assets x fields) is stored as a file a year: about 400 MB of float64.
 LARGE = 50_000_000
+# Rows of a row group: the least that is read of a file.
+_GROUP = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
 
     def write(target: Path, part: Panel) -> None:
         table = _table(part).replace_schema_metadata({_KEY: json.dumps(facts).encode()})
-        pq.write_table(table, target, compression="zstd", write_page_checksum=True)
+        pq.write_table(table, target, compression="zstd", row_group_size=_GROUP, write_page_checksum=True)
         parts.append(file_part(target, table.num_rows))
 
     def write_folder(target: Path) -> None:
@@ -122,13 +124,19 @@ def _table(panel: Panel) -> pa.Table:
     # A bar that knows nothing at all (after `select`) is still a bar: its first asset stands for it.
     grid = keep.reshape(assets, times)
     grid[0, ~grid.any(axis=0)] = True
-    symbols = pa.DictionaryArray.from_arrays(pa.array(columns[keep]), pa.array(list(panel.assets)))
+    # Months lie together, so that a range of dates is a range of row groups; in a month an asset's bars do.
+    month = panel.times.astype("datetime64[M]").astype(np.int64)
+    place = np.flatnonzero(keep)
+    place = (
+        place[np.argsort((month - month.min())[rows[place]].astype(np.int16), kind="stable")] if len(month) else place
+    )
+    symbols = pa.DictionaryArray.from_arrays(pa.array(columns[place]), pa.array(list(panel.assets)))
     return pa.table(
         {
-            "ts": pa.array(panel.times[rows[keep]].astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC")),
+            "ts": pa.array(panel.times[rows[place]].astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC")),
             "symbol": symbols,
-            **{name: pa.array(array[keep], from_pandas=True) for name, array in values.items()},
-            "in_universe": pa.array(inside[keep]),
+            **{name: pa.array(array[place], from_pandas=True) for name, array in values.items()},
+            "in_universe": pa.array(inside[place]),
         }
     )
 
