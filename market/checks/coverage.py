@@ -111,6 +111,8 @@ def check_stamps(frame: pd.DataFrame, limits: Limits) -> list[Finding]:
         for name in figures:
             values = frame[name].to_numpy(dtype=np.float64)[own]
             out += _empty_column(str(asset), stamps, values, name)
+            if name in ("price", "close"):
+                out += _level_after_hole(str(asset), stamps, values, name)
             if name.startswith("open_interest"):
                 out += _level_jumps(str(asset), stamps, values, name, limits)
     return out
@@ -132,9 +134,8 @@ def _reused_names(frame: pd.DataFrame) -> list[Finding]:
 
 
 def _together(part: pd.DataFrame) -> bool:
-    """Whether two names hold the ticker at one time, or take turns: a renamed coin does neither."""
-    spans = part.groupby("name")["ts"].agg(["min", "max"]).sort_values("min")
-    return bool((spans["min"].iloc[1:].to_numpy() <= spans["max"].cummax().iloc[:-1].to_numpy()).any())
+    """Whether two names hold the ticker at one time: a coin that is only renamed, or spelt anew, does not."""
+    return bool(part.groupby("ts")["name"].nunique().gt(1).any())
 
 
 def _intervals(asset: str, stamps: np.ndarray) -> list[Finding]:
@@ -173,12 +174,29 @@ def _empty_column(asset: str, stamps: np.ndarray, values: FloatArray, name: str)
     return out
 
 
+def _level_after_hole(asset: str, stamps: np.ndarray, values: FloatArray, name: str) -> list[Finding]:
+    """Return holes after which a price is ten times what it was, or a tenth: perhaps another asset's."""
+    steps = np.diff(stamps.astype("int64"))
+    if not len(steps):
+        return []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = values[1:] / values[:-1]
+        far = (steps > 1.5 * np.median(steps)) & (np.abs(np.log(ratio)) > np.log(10.0))
+    return [
+        Finding(
+            "reuse", asset, stamps[at], stamps[at + 1], "doubtful", float(ratio[at]),
+            f"{name} times {ratio[at]:.3g} over a hole of {steps[at] / 86_400e9:.0f} days: another asset?",
+        )
+        for at in np.flatnonzero(far)
+    ]  # fmt: skip
+
+
 def _level_jumps(asset: str, stamps: np.ndarray, values: FloatArray, name: str, limits: Limits) -> list[Finding]:
     """Return one-step changes of more than 30 % of a level such as open interest."""
     with np.errstate(invalid="ignore", divide="ignore"):
         moves = np.diff(np.log(np.where(values > 0, values, np.nan)))
     out = []
-    for at in np.flatnonzero(np.abs(moves) > np.log(1.3)):
+    for at in np.flatnonzero(np.abs(np.expm1(moves)) > 0.3):
         change = float(np.expm1(moves[at]))
         text = f"{name} {change:+.0%} from one stamp to the next"
         out.append(Finding("jump", asset, stamps[at], stamps[at + 1], "doubtful", change, text))
