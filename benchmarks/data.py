@@ -6,8 +6,8 @@ The input is a long table of hourly bars (ts, symbol, open, high, low, close, vo
 some, else a simulated market of the same size. Every figure is of a process of its own: the least of three runs, in
 wall seconds and in CPU seconds (of all threads; go by these on a busy machine), and the peak of its memory above
 what it held once its libraries were imported. The peers do what a user of theirs would write: read the file and pivot
-each of the five fields to a (time x asset) array. alphaglow's import also checks every bar, and its load also verifies the
-content. Nobody else simulates a market or checks one.
+each of the five fields to a (time x asset) array. alphaglow's import also checks every bar, and its load also verifies
+the content. Nobody else simulates a market or checks one.
 """
 
 from __future__ import annotations
