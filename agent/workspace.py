@@ -74,7 +74,7 @@ class Workspace:
         if given in names:
             return self.data_path(given)
         path = Path(given)
-        if path.suffix == ".parquet" and path.is_file():
+        if path.suffix == ".parquet" and path.exists():
             if not is_name(path.stem):
                 raise InputError(f"{path.stem!r} is no name for a data set", "rename the file")
             return path

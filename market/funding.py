@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from market.errors import InputError
-from market.files import read_table
 from market.panel import FloatArray, Panel, TimeArray
+from market.tables import read_table
 
 _RATE = ("funding_rate", "fundingrate", "rate", "funding")
 _TIME = ("ts", "timestamp", "time", "fundingtime", "funding_time", "calc_time", "date")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress
 
-from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.common import headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
 from agent.workspace import Workspace
 from market.errors import InputError
+from market.manifest import Origin
 
 if TYPE_CHECKING:
     from market.fetch import Fetched, Job
@@ -159,7 +160,7 @@ def _fetch(
     workspace: Workspace, name: str, job: Job, ask: _Asking, *, pick: tuple[int, str] | None, as_json: bool
 ) -> dict[str, object]:
     """Fetch, write the data set and its record, and return what there is to tell; without `as_json`, show it."""
-    from agent.cli.data import describe_panel
+    from agent.cli.data_show import describe_panel
     from market.fetch import assemble, summary, write_record
     from market.store import save_panel
 
@@ -174,7 +175,8 @@ def _fetch(
     panel = assemble(job, fetched)
     # The record goes first: a data set without one could not be brought up to date.
     write_record(path.with_suffix(_RECORD), job, panel, fetched, tally)
-    save_panel(panel, path)
+    query = {**asdict(job.source), "symbols": list(job.symbols), "timeframe": job.timeframe, "since": job.since}
+    save_panel(panel, path, Origin(job.source.exchange, query))
     symbols = summary(fetched)
     if not as_json:
         _show_fetched(panel, name, symbols, tally)
@@ -206,9 +208,12 @@ async def _gather(
 def _show_fetched(panel: Panel, name: str, symbols: Sequence[dict[str, object]], tally: dict[str, Any]) -> None:
     out = stdout()
     out.print(
-        f"[bold]{name}[/bold]  {str(panel.times[0])[:16]} to {str(panel.times[-1])[:16]} UTC, {panel.shape[0]} bars, "
-        f"{panel.shape[1]} assets, {tally['requests']} requests ({tally['asked_again']} made again)\n"
-        f"{panel.id}  fields: {', '.join(sorted(panel.fields))}"
+        headed(
+            name,
+            f"  {str(panel.times[0])[:16]} to {str(panel.times[-1])[:16]} UTC, {panel.shape[0]} bars, "
+            f"{panel.shape[1]} assets, {tally['requests']} requests ({tally['asked_again']} made again)\n"
+            f"{panel.id}  fields: {', '.join(sorted(panel.fields))}",
+        )
     )
     rows = []
     for one in symbols[:30]:
@@ -300,15 +305,18 @@ def yahoo(
     _keep_yahoo(path, found.panel, facts)
     for line in found.notes:
         stderr().print(line)
-    from agent.cli.data import describe_panel
+    from agent.cli.data_show import describe_panel
 
     described = describe_panel(found.panel, name)
     if as_json:
         print_json({**described, "fetch": facts})
         return
     stdout().print(
-        f"[bold]{name}[/bold]  {described['start']} to {described['end']}, {found.panel.shape[0]} bars, "
-        f"{found.panel.shape[1]} assets; {SAYS[found.adjust]}\n{found.panel.id}"
+        headed(
+            name,
+            f"  {described['start']} to {described['end']}, {found.panel.shape[0]} bars, "
+            f"{found.panel.shape[1]} assets; {SAYS[found.adjust]}\n{found.panel.id}",
+        )
     )
 
 
@@ -319,4 +327,6 @@ def _keep_yahoo(path: Path, panel: Panel, facts: dict[str, Any]) -> None:
 
     text = json.dumps(facts, indent=1)
     write_atomically(path.with_suffix(".yahoo.json"), lambda target: target.write_text(text, encoding="utf-8"))
-    save_panel(panel, path)
+    save_panel(
+        panel, path, Origin("yahoo", {"adjust": facts["adjust"], "tickers": list(panel.assets)}, facts["fetched"])
+    )

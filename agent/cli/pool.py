@@ -12,6 +12,7 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    headed,
     json_option,
     number,
     print_json,
@@ -194,7 +195,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         print_json({**one.to_dict(), "holdout": [opening.sentence() for opening in openings]})
         return
     out = stdout()
-    out.print(f"[bold]{one.name}[/bold]  {one.id}, {one.method} weights, fitted {one.created}", soft_wrap=True)
+    out.print(headed(one.name, f"  {one.id}, {one.method} weights, fitted {one.created}"), soft_wrap=True)
     for note in _strings(one.spec.get("notes")):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     members = sorted(one.members, key=lambda m: -abs(_value(m.get("weight"))))
@@ -266,7 +267,7 @@ def add(
         print_json({"marginal": told, "changes": changes, "pool": None if new is None else new.to_dict()})
         return
     out = stdout()
-    out.print(f"[bold]{candidate.expression.text}[/bold]   {candidate.verdict}", soft_wrap=True)
+    out.print(headed(candidate.expression.text, f"   {candidate.verdict}"), soft_wrap=True)
     for sentence in found.sentences():
         out.print(sentence, soft_wrap=True, markup=False)
     if new is None:
