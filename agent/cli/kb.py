@@ -319,18 +319,15 @@ def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None
     """Run one SELECT on the knowledge base, which cannot write; without a QUERY, list the tables."""
     from agent.knowledge.looking import query, tables
 
-    workspace = workspace_of(ctx)
-    # Opened once, so that it is there and of this version.
-    with workspace.knowledge():
-        pass
-    if text is None:
-        rows = [[name, columns] for name, columns in tables(workspace.knowledge_path)]
-        if as_json:
-            print_json({name: columns.split(", ") for name, columns in rows})
+    with workspace_of(ctx).knowledge() as knowledge:
+        if text is None:
+            rows = [[name, columns] for name, columns in tables(knowledge)]
+            if as_json:
+                print_json({name: columns.split(", ") for name, columns in rows})
+                return
+            stdout().print(table("Tables", ["table", "columns"], rows, left=2))
             return
-        stdout().print(table("Tables", ["table", "columns"], rows, left=2))
-        return
-    found = query(workspace.knowledge_path, text, limit)
+        found = query(knowledge, text, limit)
     if as_json:
         print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
         return
@@ -345,9 +342,8 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the file, its links, that each factor is what its text says, and each reply's prompt."""
     from agent.knowledge.looking import verify as check
 
-    workspace = workspace_of(ctx)
-    with workspace.knowledge() as knowledge:
-        faults = check(workspace.knowledge_path, knowledge)
+    with workspace_of(ctx).knowledge() as knowledge:
+        faults = check(knowledge)
     if as_json:
         print_json({"faults": faults})
     elif not faults:

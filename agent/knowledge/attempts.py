@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, String, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from agent.knowledge import bets, novelty, schema
@@ -161,8 +162,9 @@ def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | 
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
     named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
     parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))
-    heirs = func.json_each(_Attempt.parent_ids).table_valued("value")
-    query = _select().join(heirs, heirs.c.value == factor_id).where(_Attempt.factor_id.is_not(None))
+    # An id stands in the list as it is, in quotes: the list need not be taken apart.
+    names_it = cast(_Attempt.parent_ids, String).contains(json.dumps(factor_id), autoescape=True)
+    query = _select().where(names_it, _Attempt.factor_id.is_not(None))
     children = _records(session, query.order_by(_Attempt.id))
     return FactorRecord(
         factor_id=factor_id,

@@ -1,11 +1,14 @@
-"""Looking into the file itself: queries that cannot write, search by words, and checks of all that was written."""
+"""Looking into the database itself: queries that cannot write, search by words, and checks of all that was written."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import inspect, select
 
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.store import KnowledgeBase
@@ -15,6 +18,8 @@ from market.errors import InputError
 
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _MOST_ROWS = 100_000
+_SECONDS = 60
+_HINT = "one SELECT, of the tables that `alphaglow kb sql` lists"
 
 
 @dataclass(frozen=True)
@@ -26,44 +31,75 @@ class QueryResult:
     cut: bool = False
 
 
-def query(path: Path, text: str, limit: int = 1000) -> QueryResult:
-    """Run one SELECT on the file, opened to be read; whatever else it says is refused, by SQLite itself.
+def query(knowledge: KnowledgeBase, text: str, limit: int = 1000) -> QueryResult:
+    """Run one SELECT, which the database itself keeps from writing, attaching or changing anything.
 
     Raises
     ------
     InputError
-        For what is no query, or would write, attach or change anything.
+        For what is no query, or would do more than read.
     """
-
-    def allow(action: int, *_: object) -> int:
-        return sqlite3.SQLITE_OK if action in _ALLOWED else sqlite3.SQLITE_DENY
-
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        connection.set_authorizer(allow)
-        cursor = connection.execute(text)
-        rows = cursor.fetchmany(min(limit, _MOST_ROWS) + 1)
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise InputError(f"SQL: {error}", "one SELECT, of the tables that `alphaglow kb sql` lists") from error
-    finally:
-        connection.close()
-    columns = tuple(column[0] for column in cursor.description or ())
+    limit = min(limit, _MOST_ROWS)
+    if knowledge.place.path is None:
+        columns, rows = _ask_server(knowledge, text, limit + 1)
+    else:
+        columns, rows = _ask_file(knowledge.place.path, text, limit + 1)
     return QueryResult(columns, tuple(rows[:limit]), len(rows) > limit)
 
 
-def tables(path: Path) -> list[tuple[str, str]]:
+def _ask_file(path: Path, text: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    def allow(action: int, what: str | None, *_: object) -> int:
+        # Full-text search asks by it whether its tables changed.
+        harmless = action in _ALLOWED or (action == sqlite3.SQLITE_PRAGMA and what == "data_version")
+        return sqlite3.SQLITE_OK if harmless else sqlite3.SQLITE_DENY
+
+    with closing(_opened(path)) as connection:
+        try:
+            connection.set_authorizer(allow)
+            cursor = connection.execute(text)
+            rows = cursor.fetchmany(most)
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise InputError(f"SQL: {error}", _HINT) from error
+    return tuple(column[0] for column in cursor.description or ()), rows
+
+
+def _ask_server(knowledge: KnowledgeBase, text: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    import psycopg
+
+    with knowledge.lend() as connection:
+        connection.execute(select(1))
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        try:
+            with driver.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", (str(1000 * _SECONDS),))
+                # Prepared, it can only be one statement; a cursor is declared for queries alone. The transaction
+                # is read-only.
+                cursor.execute(f"DECLARE asked CURSOR FOR {text}".encode(), prepare=True)
+                cursor.execute(f"FETCH {int(most)} FROM asked")
+                rows = cursor.fetchall()
+                columns = tuple(column.name for column in cursor.description or ())
+        except (psycopg.Error, UnicodeError) as error:
+            if isinstance(error, psycopg.OperationalError) and not isinstance(error, psycopg.errors.QueryCanceled):
+                raise
+            raise InputError(f"SQL: {str(error).splitlines()[0]}", _HINT) from error
+    return columns, rows
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+
+
+def tables(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
     """Return each table with its columns."""
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        names = [
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")
-        ]
+    with knowledge.lend() as connection:
+        told = inspect(connection)
         return [
-            (name, ", ".join(row[0] for row in connection.execute("SELECT name FROM pragma_table_info(?)", (name,))))
-            for name in names
+            (name, ", ".join(str(column["name"]) for column in told.get_columns(name)))
+            for name in sorted(told.get_table_names())
+            # What full-text search keeps for itself.
+            if not name.startswith("attempt_words_")
         ]
-    finally:
-        connection.close()
 
 
 def search(attempts: Sequence[AttemptRecord], words: str) -> list[AttemptRecord]:
@@ -81,18 +117,12 @@ def search(attempts: Sequence[AttemptRecord], words: str) -> list[AttemptRecord]
     return sorted(found, key=lambda a: (a.evaluation is None, -a.id))
 
 
-def verify(path: Path, knowledge: KnowledgeBase) -> list[str]:
-    """Return what is wrong with a knowledge base: its file, its links, its factors and its replies."""
-    faults = []
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
-    try:
-        faults += [f"file: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        faults += [
-            f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there"
-            for row in connection.execute("PRAGMA foreign_key_check")
-        ]
-    finally:
-        connection.close()
+def verify(knowledge: KnowledgeBase) -> list[str]:
+    """Return what is wrong with a knowledge base: its file, its links, its factors and its replies.
+
+    A server sees to its own files and links.
+    """
+    faults = [] if knowledge.place.path is None else _file_faults(knowledge.place.path)
     for attempt in knowledge.attempts():
         faults += _attempt_faults(attempt)
     for run in knowledge.runs():
@@ -100,6 +130,15 @@ def verify(path: Path, knowledge: KnowledgeBase) -> list[str]:
             if request_hash(call.model, call.request) != call.request_hash:
                 faults.append(f"call {call.key} of run {run.id}: its prompt is not the one that was asked")
     return faults
+
+
+def _file_faults(path: Path) -> list[str]:
+    with closing(_opened(path)) as connection:
+        faults = [f"file: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
+        return faults + [
+            f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there"
+            for row in connection.execute("PRAGMA foreign_key_check")
+        ]
 
 
 def _attempt_faults(attempt: AttemptRecord) -> list[str]:

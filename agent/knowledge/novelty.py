@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
-from sqlalchemy import exists, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ARRAY, BigInteger, TableValuedAlias, cast, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
@@ -78,9 +78,10 @@ def add_fingerprint(session: Session, factor_id: str, text: str, label: str, fou
     )
     session.add(row)
     session.flush()
-    parts = [{"hash": part.hash, "factor_size": found.size, "seq": row.seq} for part in found.subtrees[:_MOST_PARTS]]
-    if parts:
-        session.execute(insert(schema.KnownPart).on_conflict_do_nothing(), parts)
+    hashes = dict.fromkeys(part.hash for part in found.subtrees[:_MOST_PARTS])
+    if hashes:
+        parts = [{"hash": value, "factor_size": found.size, "seq": row.seq} for value in hashes]
+        session.execute(insert(schema.KnownPart), parts)
 
 
 def look(session: Session, found: Fingerprint, factor_id: str, until: int) -> Novelty:
@@ -107,7 +108,7 @@ def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None
     """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
     part = schema.KnownPart
     pieces = found.subtrees[:_MOST_PARTS]
-    asked = func.json_each(json.dumps([piece.hash for piece in pieces])).table_valued("value")
+    asked = _each(session, [piece.hash for piece in pieces])
     held = exists().where(part.hash == asked.c.value, part.seq <= until)
     known = set(session.scalars(select(asked.c.value).where(held)))
     piece = next((piece for piece in pieces if piece.hash in known), None)
@@ -116,6 +117,13 @@ def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None
     query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)
     row = session.get_one(_Known, session.scalar(query.order_by(part.factor_size, part.seq).limit(1)))
     return Overlap(piece.text, piece.size, piece.size / max(found.size, row.size), _known(row))
+
+
+def _each(session: Session, numbers: Sequence[int]) -> TableValuedAlias:
+    """Return numbers as a table of one column, ``value``: each is looked up by itself, until the first row is found."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.json_each(json.dumps(list(numbers))).table_valued("value")
+    return func.unnest(cast(list(numbers), ARRAY(BigInteger))).table_valued("value").render_derived()
 
 
 def _known(row: schema.KnownFactor) -> Known:

@@ -1,8 +1,7 @@
-"""`KnowledgeBase`: the one door to a knowledge base file.
+"""`KnowledgeBase`: the one door to a knowledge base, in a SQLite file or a PostgreSQL database.
 
-Every method is one transaction. Writers take SQLite's write lock when they begin, so several processes may
-work on one file: they queue, for up to ten seconds. What can befall the file (locked, full, read-only,
-damaged) is an `InputError`.
+Every method is one transaction. Writers take a lock when they begin, so several processes may work on one
+knowledge base: they queue. What can befall it (locked, full, read-only, damaged, gone) is an `InputError`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import Session
 
 from agent.knowledge import attempts, bets, export, novelty, runs, schema
@@ -27,7 +26,9 @@ from agent.knowledge.convert import (
     plain_dict,
     run_record,
 )
-from agent.knowledge.engine import in_words, make_engine, migrate, use_wal
+from agent.knowledge.engine import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
+from agent.knowledge.faults import in_words
+from agent.knowledge.place import Place, place_of
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -57,38 +58,58 @@ from market.panel import FloatArray, Panel
 class KnowledgeBase:
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.path = path
-        self._reader = engine
-        self._writer = engine.execution_options(immediate=True)
+    def __init__(self, place: Place, engine: Engine, *, is_new: bool = False) -> None:
+        self.place = place
+        self.is_new = is_new
+        self._engine = engine
+        self._reader = for_reading(engine)
+        self._writer = for_writing(engine)
 
     @classmethod
-    def open(cls, path: Path | str, *, create: bool = True) -> Self:
-        """Open the file, made if missing (unless `create` is false) and brought to the newest revision.
+    def open(cls, where: Path | str, *, create: bool = True, forward: bool = True) -> Self:
+        """Open the file or URL, made if missing (unless `create` is false) and brought to the newest revision.
+
+        Without `forward`, one of an older revision is refused instead.
 
         Raises
         ------
         InputError
-            When it is missing, no knowledge base, of a newer revision, locked, read-only or the disk is full.
+            When it is missing, no knowledge base, of a newer revision, locked, read-only, out of reach, or the disk
+            is full.
         """
-        path = Path(path)
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a knowledge base", "name the file")
-        if not create and not path.is_file():
-            raise InputError(f"there is no knowledge base {path}", "make a workspace: alphaglow init DIR")
-        engine = make_engine(path)
+        place = place_of(where)
+        if place.path is not None and place.path.is_dir():
+            raise InputError(f"{place} is a folder, not a knowledge base", "name the file")
+        if not create and place.path is not None and not place.path.is_file():
+            raise InputError(f"there is no knowledge base {place}", "make a workspace: alphaglow init DIR")
+        engine = make_engine(place)
         try:
-            with in_words(path):
-                migrate(engine, path)
-                use_wal(engine)
+            with in_words(place):
+                revision = schema.HEAD if create and forward else revision_of(engine, place)
+                if revision is None:
+                    raise InputError(f"there is no knowledge base in {place}", "name another one")
+                if not forward and revision != schema.HEAD:
+                    raise InputError(
+                        f"the knowledge base {place} has revision {revision}, and not {schema.HEAD}",
+                        "open it once in its own workspace: alphaglow kb list",
+                    )
+                is_new = migrate(engine, place)
+                if not place.on_server:
+                    use_wal(engine)
         except BaseException:
             engine.dispose()
             raise
-        return cls(path, engine)
+        return cls(place, engine, is_new=is_new)
+
+    @contextmanager
+    def lend(self) -> Iterator[Connection]:
+        """Lend a connection that reads one state of the database and cannot write, for whatever may be asked of it."""
+        with in_words(self.place), self._reader.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close every connection; the last one out folds the write-ahead log into the file."""
-        self._reader.dispose()
+        self._engine.dispose()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -102,12 +123,12 @@ class KnowledgeBase:
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
-        with in_words(self.path), Session(self._reader) as session, session.begin():
+        with in_words(self.place), Session(self._reader) as session, session.begin():
             yield session
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        with in_words(self.path), Session(self._writer) as session, session.begin():
+        with in_words(self.place), Session(self._writer) as session, session.begin():
             yield session
 
     # Data sets, runs and rounds
