@@ -35,7 +35,12 @@ class Workspace:
     @property
     def knowledge_place(self) -> str:
         """Where the knowledge base lies: a path, or a URL, which may hold a password."""
-        named = os.environ.get(KNOWLEDGE_VARIABLE) or self.settings.knowledge.url or "knowledge.db"
+        return os.environ.get(KNOWLEDGE_VARIABLE) or self.configured_place
+
+    @property
+    def configured_place(self) -> str:
+        """Where the settings say that it lies."""
+        named = self.settings.knowledge.url or "knowledge.db"
         return named if "://" in named else str(self.root / named)
 
     def knowledge(self) -> KnowledgeBase:

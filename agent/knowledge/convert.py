@@ -58,6 +58,11 @@ def plain_dict(value: Mapping[str, object]) -> dict[str, object]:
     return {str(key): plain(item) for key, item in value.items()}
 
 
+def storable(text: str) -> str:
+    """Return a text that every database can hold: without NUL, and without half a character."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
 def figure(value: float | None) -> float | None:
     """Return a finite figure as float, or None."""
     return float(value) if value is not None and math.isfinite(value) else None
@@ -76,7 +81,7 @@ def run_record(row: schema.Run) -> RunRecord:
 
 def round_record(row: schema.Round) -> RoundRecord:
     """Return the row as a record."""
-    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status))
+    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status), row.created)
 
 
 def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
@@ -101,7 +106,14 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
         evaluation=None
         if scored is None
-        else EvaluationRecord(dict(scored.scorecard), dict(scored.evidence), scored.sharpe_per_bar, scored.accepted),
+        else EvaluationRecord(
+            dict(scored.scorecard),
+            dict(scored.evidence),
+            scored.sharpe_per_bar,
+            scored.accepted,
+            scored.rules,
+            scored.code,
+        ),
         claims=dict(row.claims),
     )
 

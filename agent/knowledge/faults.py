@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -61,6 +62,11 @@ def in_words(place: Place) -> Iterator[None]:
     """
     try:
         yield
+    except zlib.error as error:
+        raise InputError(
+            f"the knowledge base {place} holds a prompt or a reply that cannot be read ({error})",
+            "restore it from a backup",
+        ) from error
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         known = _server_words(cause) if place.on_server else _file_words(cause)

@@ -1,15 +1,17 @@
-"""Looking into the database itself: queries that cannot write, search by words, and checks of all that was written."""
+"""Looking into the database itself: queries that cannot write, and checks of all that was written."""
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import inspect, select
+from sqlalchemy import func, inspect, select, text
+from sqlalchemy.orm import Session
 
+from agent.knowledge import bets, schema, tallies
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.store import KnowledgeBase
 from factors.parse import parse
@@ -31,7 +33,7 @@ class QueryResult:
     cut: bool = False
 
 
-def query(knowledge: KnowledgeBase, text: str, limit: int = 1000) -> QueryResult:
+def query(knowledge: KnowledgeBase, asked: str, limit: int = 1000) -> QueryResult:
     """Run one SELECT, which the database itself keeps from writing, attaching or changing anything.
 
     Raises
@@ -41,13 +43,13 @@ def query(knowledge: KnowledgeBase, text: str, limit: int = 1000) -> QueryResult
     """
     limit = min(limit, _MOST_ROWS)
     if knowledge.place.path is None:
-        columns, rows = _ask_server(knowledge, text, limit + 1)
+        columns, rows = _ask_server(knowledge, asked, limit + 1)
     else:
-        columns, rows = _ask_file(knowledge.place.path, text, limit + 1)
+        columns, rows = _ask_file(knowledge.place.path, asked, limit + 1)
     return QueryResult(columns, tuple(rows[:limit]), len(rows) > limit)
 
 
-def _ask_file(path: Path, text: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     def allow(action: int, what: str | None, *_: object) -> int:
         # Full-text search asks by it whether its tables changed.
         harmless = action in _ALLOWED or (action == sqlite3.SQLITE_PRAGMA and what == "data_version")
@@ -56,14 +58,14 @@ def _ask_file(path: Path, text: str, most: int) -> tuple[tuple[str, ...], list[t
     with closing(_opened(path)) as connection:
         try:
             connection.set_authorizer(allow)
-            cursor = connection.execute(text)
+            cursor = connection.execute(asked)
             rows = cursor.fetchmany(most)
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise InputError(f"SQL: {error}", _HINT) from error
     return tuple(column[0] for column in cursor.description or ()), rows
 
 
-def _ask_server(knowledge: KnowledgeBase, text: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+def _ask_server(knowledge: KnowledgeBase, query: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     import psycopg
 
     with knowledge.lend() as connection:
@@ -75,7 +77,7 @@ def _ask_server(knowledge: KnowledgeBase, text: str, most: int) -> tuple[tuple[s
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", (str(1000 * _SECONDS),))
                 # Prepared, it can only be one statement; a cursor is declared for queries alone. The transaction
                 # is read-only.
-                cursor.execute(f"DECLARE asked CURSOR FOR {text}".encode(), prepare=True)
+                cursor.execute(f"DECLARE asked CURSOR FOR {query}".encode(), prepare=True)
                 cursor.execute(f"FETCH {int(most)} FROM asked")
                 rows = cursor.fetchall()
                 columns = tuple(column.name for column in cursor.description or ())
@@ -102,33 +104,53 @@ def tables(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
         ]
 
 
-def search(attempts: Sequence[AttemptRecord], words: str) -> list[AttemptRecord]:
-    """Return attempts in whose name, rationale, claims, text or reason every word occurs, scored ones first."""
-    wanted = words.lower().split()
-    found = []
-    for attempt in attempts:
-        said = " ".join(
-            str(part)
-            for part in (attempt.name, attempt.rationale, attempt.canonical or attempt.text, attempt.message or "")
-        )
-        told = f"{said} {' '.join(map(str, attempt.claims.values()))}".lower()
-        if all(word in told for word in wanted):
-            found.append(attempt)
-    return sorted(found, key=lambda a: (a.evaluation is None, -a.id))
-
-
 def verify(knowledge: KnowledgeBase) -> list[str]:
-    """Return what is wrong with a knowledge base: its file, its links, its factors and its replies.
+    """Return what is wrong: with its file and links, its factors, its replies, its counts of trials and bets.
 
     A server sees to its own files and links.
     """
     faults = [] if knowledge.place.path is None else _file_faults(knowledge.place.path)
-    for attempt in knowledge.attempts():
-        faults += _attempt_faults(attempt)
+    with knowledge.as_source() as source:
+        for attempt, _ in source.attempts():
+            faults += _attempt_faults(attempt)
     for run in knowledge.runs():
-        for call in knowledge.calls(run.id):
+        try:
+            calls = knowledge.calls(run.id)
+        except InputError as error:
+            faults.append(f"run {run.id}: {error}")
+            continue
+        for call in calls:
             if request_hash(call.model, call.request) != call.request_hash:
                 faults.append(f"call {call.key} of run {run.id}: its prompt is not the one that was asked")
+    with knowledge.lend() as connection, Session(connection) as session:
+        return faults + _count_faults(session)
+
+
+def _count_faults(session: Session) -> list[str]:
+    """Hold what is kept of trials, bets and words against a count of their rows, one after the other."""
+    faults = []
+    returns = schema.TrialReturns
+    for panel_id in session.scalars(select(schema.Run.panel_id).distinct()).all():
+        kept, counted = session.get(schema.Tally, panel_id), tallies.recount(session, panel_id)
+        if kept is None:
+            if counted.attempts:
+                faults.append(f"panel {panel_id}: its {counted.attempts} trials are not counted")
+            continue
+        for what in ("attempts", "scored", "bets", "mean", "spread"):
+            here, there = getattr(kept, what), getattr(counted, what)
+            if not math.isclose(here, there, rel_tol=1e-9, abs_tol=1e-15):
+                faults.append(f"panel {panel_id}: {what} of its trials is kept as {here}, and counted as {there}")
+        stored = select(returns.attempt_id, returns.cluster).where(returns.panel_id == panel_id)
+        told = bets.clusters_of(session, panel_id)
+        faults += [
+            f"attempt {number}: its bet is kept as that of attempt {cluster}, and told as that of {told[number]}"
+            for number, cluster in session.execute(stored)
+            if told[number] != cluster
+        ]
+    indexed = session.scalar(text("SELECT count(*) FROM attempt_words"))
+    attempts = session.scalar(select(func.count()).select_from(schema.Attempt))
+    if indexed != attempts:
+        faults.append(f"the words of {indexed} attempts are indexed, and there are {attempts}")
     return faults
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ARRAY, BigInteger, TableValuedAlias, cast, exists, func, insert, select
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
-from factors.novelty import Fingerprint, Known, Novelty, Overlap, fingerprint
+from factors.novelty import Fingerprint, Known, Novelty, Overlap, Subtree, fingerprint
 from factors.parse import parse
 from factors.tree import Expression
 
@@ -37,22 +37,34 @@ def catch_up(session: Session) -> int:
     return count
 
 
-def missing(session: Session) -> list[tuple[str, str, str]]:
-    """Return id, text and label of what is not indexed yet, in the order in which it was written."""
+def missing(session: Session, after: tuple[int, int] = (0, 0)) -> list[tuple[str, str, str]]:
+    """Return id, text and label of what is not indexed yet, in the order in which it was written.
+
+    `after` is the newest attempt and library entry that are known to be indexed.
+    """
     found: dict[str, tuple[str, str, str]] = {}
     entry, attempt = schema.LibraryEntry, schema.Attempt
-    known = select(_Known.factor_id)
     published = select(entry.factor_id, entry.canonical, entry.name, entry.source).where(
-        entry.factor_id.is_not(None), entry.factor_id.not_in(known)
+        entry.id > after[1],
+        entry.factor_id.is_not(None),
+        ~exists().where(_Known.factor_id == entry.factor_id),
     )
     for factor_id, text, name, source in session.execute(published.order_by(entry.id)):
         found.setdefault(str(factor_id), (str(factor_id), str(text), f"{name} of {source}"))
     tried = select(attempt.factor_id, attempt.canonical, attempt.id).where(
-        attempt.factor_id.is_not(None), attempt.factor_id.not_in(known)
+        attempt.id > after[0],
+        attempt.factor_id.is_not(None),
+        ~exists().where(_Known.factor_id == attempt.factor_id),
     )
     for factor_id, text, number in session.execute(tried.order_by(attempt.id)):
         found.setdefault(str(factor_id), (str(factor_id), str(text), f"attempt {number}"))
     return list(found.values())
+
+
+def written(session: Session) -> tuple[int, int]:
+    """Return the newest attempt and library entry."""
+    newest_attempt = session.scalar(select(func.max(schema.Attempt.id)))
+    return newest_attempt or 0, session.scalar(select(func.max(schema.LibraryEntry.id))) or 0
 
 
 def add(session: Session, factor_id: str, text: str, label: str) -> None:
@@ -67,20 +79,19 @@ def add(session: Session, factor_id: str, text: str, label: str) -> None:
 
 def add_fingerprint(session: Session, factor_id: str, text: str, label: str, found: Fingerprint) -> None:
     """Index one factor whose fingerprint is at hand."""
-    row = schema.KnownFactor(
-        factor_id=factor_id,
-        canonical=text,
-        label=label,
-        size=found.size,
-        ranking=found.ranking,
-        sign=found.sign,
-        shape=found.shape,
-    )
-    session.add(row)
-    session.flush()
+    row = {
+        "factor_id": factor_id,
+        "canonical": text,
+        "label": label,
+        "size": found.size,
+        "ranking": found.ranking,
+        "sign": found.sign,
+        "shape": found.shape,
+    }
+    seq = session.scalar(insert(_Known).returning(_Known.seq), row)
     hashes = dict.fromkeys(part.hash for part in found.subtrees[:_MOST_PARTS])
     if hashes:
-        parts = [{"hash": value, "factor_size": found.size, "seq": row.seq} for value in hashes]
+        parts = [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
         session.execute(insert(schema.KnownPart), parts)
 
 
@@ -104,14 +115,41 @@ def _one(session: Session, condition: object, until: int) -> schema.KnownFactor 
     return session.scalars(query.order_by(_Known.seq).limit(1)).first()
 
 
-def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
-    """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
+def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: int) -> Iterator[tuple[str, float, str]]:
+    """Return id, share and text of the largest common subtree of factors that were tried and share one, by the part.
+
+    Of each part the smallest `limit` factors are looked at, of which it is the largest share.
+    """
+    part, attempt, run = schema.KnownPart, schema.Attempt, schema.Run
+    for piece in _known_pieces(session, found, newest(session)):
+        tried = exists().where(attempt.factor_id == _Known.factor_id)
+        if panel_id is not None:
+            tried = tried.where(run.id == attempt.run_id, run.panel_id == panel_id)
+        query = (
+            select(_Known.factor_id, part.factor_size)
+            .join(_Known, _Known.seq == part.seq)
+            .where(part.hash == piece.hash, tried)
+            .order_by(part.factor_size, part.seq.desc())
+            .limit(limit + 1)
+        )
+        for factor_id, size in session.execute(query):
+            yield factor_id, piece.size / max(found.size, size), piece.text
+
+
+def _known_pieces(session: Session, found: Fingerprint, until: int) -> list[Subtree]:
+    """Return the parts that a factor indexed up to `until` holds, largest first."""
     part = schema.KnownPart
     pieces = found.subtrees[:_MOST_PARTS]
     asked = _each(session, [piece.hash for piece in pieces])
     held = exists().where(part.hash == asked.c.value, part.seq <= until)
     known = set(session.scalars(select(asked.c.value).where(held)))
-    piece = next((piece for piece in pieces if piece.hash in known), None)
+    return [piece for piece in pieces if piece.hash in known]
+
+
+def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
+    """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
+    part = schema.KnownPart
+    piece = next(iter(_known_pieces(session, found, until)), None)
     if piece is None:
         return None
     query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)

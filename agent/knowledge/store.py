@@ -9,32 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
-from agent.knowledge import attempts, bets, export, novelty, runs, schema
-from agent.knowledge.convert import (
-    call_record,
-    holdout_record,
-    lesson_record,
-    library_record,
-    now,
-    plain_dict,
-    run_record,
-)
-from agent.knowledge.engine import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
-from agent.knowledge.faults import in_words
-from agent.knowledge.place import Place, place_of
+from agent.knowledge import attempts, bets, export, merging, novelty, openings, runs, schema, tallies, words
+from agent.knowledge.convert import call_record, lesson_record, library_record, plain_dict, run_record
+from agent.knowledge.handle import Handle
+from agent.knowledge.memory import load_attempts
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
     DatasetRecord,
     ExportFormat,
     FactorRecord,
+    Found,
     HoldoutRecord,
     LessonRecord,
     LibraryRecord,
@@ -49,87 +37,14 @@ from agent.knowledge.records import (
     Totals,
     TrialCount,
 )
+from agent.knowledge.sources import Source, StoredSource
 from factors.novelty import Novelty, fingerprint
 from factors.tree import Expression
-from market.errors import InputError
 from market.panel import FloatArray, Panel
 
 
-class KnowledgeBase:
+class KnowledgeBase(Handle):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
-
-    def __init__(self, place: Place, engine: Engine, *, is_new: bool = False) -> None:
-        self.place = place
-        self.is_new = is_new
-        self._engine = engine
-        self._reader = for_reading(engine)
-        self._writer = for_writing(engine)
-
-    @classmethod
-    def open(cls, where: Path | str, *, create: bool = True, forward: bool = True) -> Self:
-        """Open the file or URL, made if missing (unless `create` is false) and brought to the newest revision.
-
-        Without `forward`, one of an older revision is refused instead.
-
-        Raises
-        ------
-        InputError
-            When it is missing, no knowledge base, of a newer revision, locked, read-only, out of reach, or the disk
-            is full.
-        """
-        place = place_of(where)
-        if place.path is not None and place.path.is_dir():
-            raise InputError(f"{place} is a folder, not a knowledge base", "name the file")
-        if not create and place.path is not None and not place.path.is_file():
-            raise InputError(f"there is no knowledge base {place}", "make a workspace: alphaglow init DIR")
-        engine = make_engine(place)
-        try:
-            with in_words(place):
-                revision = schema.HEAD if create and forward else revision_of(engine, place)
-                if revision is None:
-                    raise InputError(f"there is no knowledge base in {place}", "name another one")
-                if not forward and revision != schema.HEAD:
-                    raise InputError(
-                        f"the knowledge base {place} has revision {revision}, and not {schema.HEAD}",
-                        "open it once in its own workspace: alphaglow kb list",
-                    )
-                is_new = migrate(engine, place)
-                if not place.on_server:
-                    use_wal(engine)
-        except BaseException:
-            engine.dispose()
-            raise
-        return cls(place, engine, is_new=is_new)
-
-    @contextmanager
-    def lend(self) -> Iterator[Connection]:
-        """Lend a connection that reads one state of the database and cannot write, for whatever may be asked of it."""
-        with in_words(self.place), self._reader.connect() as connection:
-            yield connection
-
-    def close(self) -> None:
-        """Close every connection; the last one out folds the write-ahead log into the file."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with in_words(self.place), Session(self._reader) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        with in_words(self.place), Session(self._writer) as session, session.begin():
-            yield session
 
     # Data sets, runs and rounds
 
@@ -192,28 +107,42 @@ class KnowledgeBase:
     def record_attempt(self, attempt: NewAttempt) -> int:
         """Record an attempt whole; return its id, or the first one's where its place is taken."""
         with self._writing() as session:
-            return attempts.add_attempt(session, attempt)
+            return attempts.add_attempt(session, attempt, self._memory)
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
         if new:
-            leaders: dict[str, bets.Leaders] = {}
             with self._writing() as session:
                 for attempt in new:
-                    attempts.add_attempt(session, attempt, leaders)
+                    attempts.add_attempt(session, attempt, self._memory)
 
     def attempts(
         self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
     ) -> list[AttemptRecord]:
-        """Return attempts, oldest first."""
-        with self._reading() as session:
-            return attempts.list_attempts(session, run_id, round, panel_id)
+        """Return attempts, oldest first.
+
+        Those of a run or a panel are remembered: asked again, only new ones are read. They are shared, so change none.
+        """
+        with self._memory.reading(), self._reading() as session:
+            if run_id is None and panel_id is None:
+                return attempts.list_attempts(session, round)
+            if run_id is not None:
+                found = self._memory.attempts(session, "run", run_id)
+            else:
+                found = self._memory.attempts(session, "panel", str(panel_id))
+        return [
+            attempt
+            for attempt in found
+            if (panel_id is None or attempt.panel_id == panel_id) and (round is None or attempt.round == round)
+        ]
 
     def index_factors(self) -> int:
         """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
-        with self._reading() as session:
-            complete = not novelty.missing(session)
+        with self._memory.reading(), self._reading() as session:
+            complete = not novelty.missing(session, self._memory.indexed)
             latest = novelty.newest(session)
+            if complete:
+                self._memory.indexed = novelty.written(session)
         if complete:
             return latest
         with self._writing() as session:
@@ -260,14 +189,37 @@ class KnowledgeBase:
             return attempts.worst(session, panel_id, limit)
 
     def trials(self, panel_id: str) -> TrialCount:
-        """Count all attempts on a panel across runs, with the variance of their per-bar Sharpe ratios."""
+        """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
         with self._reading() as session:
-            return attempts.count_trials(session, panel_id)
+            return tallies.count_trials(session, panel_id)
 
     def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
         """Return the accepted factor whose returns on a panel correlate most with a sketch; `but` is left out."""
+        with self._memory.reading(), self._reading() as session:
+            return bets.nearest_accepted(session, sketch, but, self._memory.accepted(panel_id))
+
+    def evaluated(
+        self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None
+    ) -> list[AttemptRecord]:
+        """Return what was scored of a factor on a panel, oldest first: under these rules, by this code."""
         with self._reading() as session:
-            return bets.nearest_accepted(session, panel_id, sketch, but)
+            return attempts.evaluated(session, factor_id, panel_id, rules, code)
+
+    def search_text(self, said: str, panel_id: str | None = None, limit: int | None = 30) -> list[Found]:
+        """Return attempts in whose name, reason, claims, text or refusal all these words occur, the best first.
+
+        A word stands for every word that it begins; ``ts_mean(close`` is three words.
+        """
+        with self._reading() as session:
+            matches = words.ranked(session, said, panel_id, limit)
+            found = {record.id: record for record in load_attempts(session, [number for number, _ in matches])}
+        return [Found(found[number], score) for number, score in matches if number in found]
+
+    def alike(self, expression: Expression, panel_id: str | None = None, limit: int = 10) -> list[Found]:
+        """Return attempts at other factors that share parts with an expression, the most alike first."""
+        self.index_factors()
+        with self._reading() as session:
+            return attempts.alike(session, expression, panel_id, limit)
 
     def lessons(
         self, *, panel_id: str | None = None, run_id: str | None = None, limit: int | None = 50
@@ -282,6 +234,11 @@ class KnowledgeBase:
         """Journal a call; a call under a taken key moves the older one aside, and both still count."""
         with self._writing() as session:
             return runs.add_call(session, call)
+
+    def journal_lost(self, run_id: str, key: str, role: str, model: str, request: str) -> None:
+        """Journal a call that was sent and got no answer; see `RunJournal.lose`."""
+        with self._writing() as session:
+            runs.add_lost(session, run_id, key, role, model, request)
 
     def find_call(self, run_id: str, key: str) -> CallRecord | None:
         """Return the newest call of a run under `key`, or None."""
@@ -330,16 +287,14 @@ class KnowledgeBase:
 
     def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
         """Return every time that this factor saw the panel's holdout, oldest first."""
-        row = schema.HoldoutOpening
-        query = select(row).where(row.factor_id == factor_id, row.panel_id == panel_id).order_by(row.number)
         with self._reading() as session:
-            return [holdout_record(found) for found in session.scalars(query)]
+            return openings.list_openings(session, factor_id, panel_id)
 
     def require_unopened(self, factor_id: str, panel_id: str) -> None:
         """Refuse, as an `InputError`, a factor that has seen this panel's holdout."""
         found = self.holdout_openings(factor_id, panel_id)
         if found:
-            raise _opened(found[-1].factor_id, found[-1].opened_at)
+            raise openings.opened(found[-1].factor_id, found[-1].opened_at)
 
     def record_holdout(
         self,
@@ -352,24 +307,21 @@ class KnowledgeBase:
         again: bool = False,
     ) -> HoldoutRecord:
         """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
-        row = schema.HoldoutOpening
         with self._writing() as session:
-            query = select(row).where(row.factor_id == factor_id, row.panel_id == panel_id).order_by(row.number)
-            known = list(session.scalars(query))
-            if known and not again:
-                raise _opened(factor_id, known[-1].opened_at)
-            new = schema.HoldoutOpening(
-                factor_id=factor_id,
-                panel_id=panel_id,
-                number=len(known) + 1,
-                opened_at=now(),
-                opened_by=opened_by,
-                rules=plain_dict(rules),
-                result=plain_dict(result),
+            return openings.add_opening(
+                session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, again=again
             )
-            session.add(new)
-            session.flush()
-            return holdout_record(new)
+
+    def take_in(self, source: Source, show: merging.Show = lambda _what, _done: None) -> merging.Merged:
+        """Add what another knowledge base has and this one has not, all or nothing; see `agent.knowledge.merging`."""
+        with self._writing() as session:
+            return merging.take_in(session, source, show)
+
+    @contextmanager
+    def as_source(self) -> Iterator[Source]:
+        """Lend all that it holds, as of one moment."""
+        with self._reading() as session:
+            yield StoredSource(session)
 
     def export(self, form: ExportFormat = "json") -> str:
         """Return everything as JSON text, or the attempts with their scores as CSV text."""
@@ -392,9 +344,6 @@ class RunJournal:
         """Journal a call under this run, whatever run it names."""
         return self._knowledge.journal_call(replace(call, run_id=self.run_id))
 
-
-def _opened(factor_id: str, when: str) -> InputError:
-    return InputError(
-        f"the holdout was opened for {factor_id} at {when}, and it opens once",
-        "see the recorded result with `alphaglow kb export`; --again opens it once more, which every report then shows",
-    )
+    def lose(self, key: str, role: str, model: str, request: str) -> None:
+        """Journal a call that was sent and got no answer, beside its key: what it took is unknown."""
+        self._knowledge.journal_lost(self.run_id, key, role, model, request)

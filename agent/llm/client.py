@@ -12,6 +12,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -39,6 +40,8 @@ class Lost(Exception):
     """A call was sent, and what came back, if anything, is no answer."""
 
 
+# Key, role and request of the call that a task is making.
+_ASKED: ContextVar[tuple[str, str, str]] = ContextVar("asked")
 _TRANSIENT = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError, Lost)
 
 
@@ -50,6 +53,9 @@ class Journal(Protocol):
 
     def record(self, call: NewCall) -> CallRecord:
         """Keep a call; when this returns, it is safe."""
+
+    def lose(self, key: str, role: str, model: str, request: str) -> None:
+        """Keep a call that was sent and got no answer: it may have been billed, and `find` does not find it."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +178,7 @@ class LanguageModel:
             call = self.replay.find(key, request)
         else:
             started = time.perf_counter()
+            _ASKED.set((key, role, request))
             answered = await self._chain(messages, reply)
             call = self._settled(key, role, request, answered, time.perf_counter() - started)
         kept = self.journal.record(call)
@@ -256,21 +263,27 @@ class LanguageModel:
             raise
         except openai.APIConnectionError as error:
             # A connection that was refused took no prompt; one that broke or fell silent may have been billed for it.
-            (self.budget.release if _never_sent(error) else self.budget.lose)(worst)
+            self.budget.release(worst) if _never_sent(error) else self._lose(model, worst)
             raise
         except TimeoutError as error:
-            self.budget.lose(worst)
+            self._lose(model, worst)
             raise Lost(f"no whole reply within {self.deadline_s:g} s") from error
         except (ValueError, openai.APIResponseValidationError) as error:
-            self.budget.lose(worst)
+            self._lose(model, worst)
             raise Lost(f"a reply that is no JSON: {str(error)[:100]}") from error
         except BaseException:
-            self.budget.lose(worst)
+            self._lose(model, worst)
             raise
         if getattr(completion, "choices", None) is None:
-            self.budget.lose(worst)
+            self._lose(model, worst)
             raise Lost("a reply that is no chat completion")
         return completion, worst
+
+    def _lose(self, model: ModelName, worst: Worst) -> None:
+        """Count a call that was sent and got no answer, and keep that it was, for a session that resumes this one."""
+        self.budget.lose(worst)
+        key, role, request = _ASKED.get()
+        self.journal.lose(key, role, model.name, request)
 
     def _settled(self, key: str, role: str, request: str, answered: _Answered, latency: float) -> NewCall:
         completion, model = answered.completion, answered.model

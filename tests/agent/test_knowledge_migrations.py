@@ -17,8 +17,11 @@ from alembic.script import ScriptDirectory
 
 from agent.knowledge import schema
 from agent.knowledge.engine import make_engine, migrate, migration_config
+from agent.knowledge.looking import verify
 from agent.knowledge.place import place_of
+from agent.knowledge.records import NewAttempt
 from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.versions import rules_id
 from market.errors import InputError
 
 ROWS = """
@@ -33,7 +36,7 @@ INSERT INTO attempts VALUES (2, 'r1', 1, 1, '((', NULL, NULL, '[]',
 INSERT INTO verdicts VALUES (1, 1, 1, TRUE, 8.0, 'good');
 INSERT INTO evaluations VALUES (1, '{"train": {"rank_ic": 0.01}}', '{"verdict": "accepted"}', 0.02, TRUE);
 INSERT INTO lessons VALUES (1, 'r1', 1, 0, 'sign', 'negate it', '[1]', '2024-01-01T00:00:00Z');
-INSERT INTO llm_calls VALUES (1, 'r1', 'k', 'writer', 'm', 'text', 'h', '{}',
+INSERT INTO llm_calls VALUES (1, 'r1', 'k', 'writer', 'm', 'text', 'h', '[{}]',
   'x', 'ok', 1, 2, NULL, 0.1, '2024-01-01T00:00:00Z');
 INSERT INTO library VALUES (1, 'A1', 'book', 'qlib', '$close', 'close', 'factor:cc',
   'translated', NULL, '[]');
@@ -43,7 +46,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0005", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0006", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -59,6 +62,9 @@ def at_revision_one(where: Path | str) -> None:
         for statement in ROWS.split(";\n"):
             if statement.strip():
                 connection.exec_driver_sql(statement)
+        if place.on_server:
+            for name in ("attempts", "verdicts", "llm_calls", "lessons", "library"):
+                connection.exec_driver_sql(f"SELECT setval('{name}_id_seq', 10)")
     engine.dispose()
 
 
@@ -99,6 +105,19 @@ def test_rows_of_the_first_revision_are_all_there(place: str) -> None:
         (opening,) = kb.holdout_openings("factor:aa", "panel:1")
         assert (opening.number, opening.result) == (1, {"sharpe": 1.0})
         assert kb.get_run("r1").config == {"data": "toy", "loop": {"seed": 1}, "admission": {"min_dsr": 0.9}}
+        (call,) = kb.calls("r1")
+        assert (call.request, call.response) == ("[{}]", "x")
+        (key,) = kb.evaluated("factor:aa", "panel:1")
+        assert key.evaluation is not None
+        assert (key.evaluation.rules, key.evaluation.code) == (rules_id(kb.get_run("r1").config), "")
+        assert [found.attempt.id for found in kb.search_text("nam clo")] == [1]
+        assert (kb.trials("panel:1").evaluated, kb.trials("panel:1").effective) == (1, 0)
+        # The rows are made up, and verify knows; nothing was lost on the way.
+        assert [fault.split(":")[0] for fault in verify(kb)] == ["attempt 1", "call k of run r1"]
+        # What is written next goes on from there.
+        number = kb.record_attempt(NewAttempt("r1", 1, 2, "close", "parse", name="later"))
+        assert [found.attempt.id for found in kb.search_text("later")] == [number]
+        assert kb.trials("panel:1").count == 3
 
 
 def test_a_later_revision_may_rebuild_a_table_that_others_point_at(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""What a panel's attempts add up to, kept as they are written: counting trials then takes one row, however many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from agent.knowledge import schema
+from agent.knowledge.records import TrialCount
+
+
+@dataclass
+class Spread:
+    """Mean and sum of squared deviations of figures that come one at a time (Welford 1962)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, figure: float) -> None:
+        """Take in one more figure."""
+        self.count += 1
+        off = figure - self.mean
+        self.mean += off / self.count
+        self.squares += off * (figure - self.mean)
+
+
+def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_bet: bool) -> None:
+    """Count one more attempt on a panel, in the transaction that writes it."""
+    row = session.get(schema.Tally, panel_id)
+    if row is None:
+        row = schema.Tally(panel_id=panel_id, attempts=0, scored=0, mean=0.0, spread=0.0, bets=0, epoch=0)
+        session.add(row)
+    row.attempts += 1
+    row.bets += new_bet
+    if sharpe is not None:
+        told = Spread(row.scored, row.mean, row.spread)
+        told.add(sharpe)
+        row.scored, row.mean, row.spread = told.count, told.mean, told.squares
+
+
+def count_trials(session: Session, panel_id: str) -> TrialCount:
+    """Return the trials on a panel, attempts and pools, and the variance of their per-bar Sharpe ratios.
+
+    While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
+    without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
+    """
+    row = session.get(schema.Tally, panel_id)
+    told = Spread() if row is None else Spread(row.scored, row.mean, row.spread)
+    pooled = session.scalars(
+        select(schema.Pool.sharpe_per_bar).where(schema.Pool.panel_id == panel_id).order_by(schema.Pool.seq)
+    ).all()
+    for figure in pooled:
+        if figure is not None:
+            told.add(figure)
+    if told.count >= 2:
+        variance = told.squares / (told.count - 1)
+    else:
+        dataset = session.get(schema.Dataset, panel_id)
+        variance = 1.0 / dataset.bars if dataset is not None and dataset.bars else 0.0
+    attempts, bets = (0, 0) if row is None else (row.attempts, row.bets)
+    return TrialCount(attempts + len(pooled), variance, told.count, bets)
+
+
+def recount(session: Session, panel_id: str, order: Iterable[int] | None = None) -> schema.Tally:
+    """Return what a panel's tally should be, from its rows: in the order of their ids, or in the one given.
+
+    The row is not attached to the session; its epoch is 0.
+    """
+    attempt, run, scored = schema.Attempt, schema.Run, schema.Evaluation
+    query = (
+        select(attempt.id, scored.sharpe_per_bar)
+        .join(run, run.id == attempt.run_id)
+        .outerjoin(scored, scored.attempt_id == attempt.id)
+        .where(run.panel_id == panel_id)
+        .order_by(attempt.id)
+    )
+    figures = {row[0]: row[1] for row in session.execute(query)}
+    told = Spread()
+    for number in figures if order is None else order:
+        figure = figures[number]
+        if figure is not None:
+            told.add(figure)
+    returns = schema.TrialReturns
+    firsts = select(returns.attempt_id).where(returns.panel_id == panel_id, returns.cluster == returns.attempt_id)
+    return schema.Tally(
+        panel_id=panel_id,
+        attempts=len(figures),
+        scored=told.count,
+        mean=told.mean,
+        spread=told.squares,
+        bets=len(session.scalars(firsts).all()),
+        epoch=0,
+    )
