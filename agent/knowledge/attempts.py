@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Select, String, cast, func, insert, or_, select
+from sqlalchemy import Select, String, cast, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import bets, novelty, schema, tallies, words
 from agent.knowledge.convert import attempt_record, figure, now, plain_dict, storable
-from agent.knowledge.memory import Memory
+from agent.knowledge.memory import Memory, load_attempts
 from agent.knowledge.records import AttemptRecord, FactorRecord, Found, NewAttempt
 from agent.knowledge.versions import scoring_code
 from factors.novelty import Fingerprint, fingerprint
@@ -20,6 +20,18 @@ from market.errors import InputError
 
 TAG = "factor:"
 _Attempt = schema.Attempt
+_NO_END = 2**31 - 1
+# Asked and written for each attempt, so put together once.
+_TAKEN = text("SELECT id FROM attempts WHERE run_id = :run AND round = :round AND slot = :slot")
+_SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND attempt_id <= :until AND factor_id "
+_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1")
+_KIN = text(
+    f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
+    "sign = :sign) ORDER BY attempt_id LIMIT 1"
+)
+_INSERT = insert(schema.table(_Attempt)).returning(schema.table(_Attempt).c.id)
+_INSERT_VERDICT = insert(schema.table(schema.Verdict))
+_INSERT_EVALUATION = insert(schema.table(schema.Evaluation))
 
 
 def _select(*, run_id: str | None = None, panel_id: str | None = None) -> Select[schema.Attempt, str]:
@@ -42,10 +54,10 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     writer named as parents (an id with or without its tag, a text, a name) is stored as factor ids where it
     can be told which factor is meant, and as it stands where not.
     """
-    place = (_Attempt.run_id == new.run_id, _Attempt.round == new.round, _Attempt.slot == new.slot)
-    known = session.scalar(select(_Attempt.id).where(*place))
+    place = {"run": new.run_id, "round": new.round, "slot": new.slot}
+    known = session.connection().execute(_TAKEN, place).first()
     if known is not None:
-        return known
+        return int(known[0])
     run = memory.run(session, new.run_id)
     parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
     code = scoring_code() if new.evaluation is not None else ""
@@ -88,7 +100,8 @@ def write_attempt(session: Session, new: NewAttempt, origin: Origin) -> int:
         "created": origin.created,
         "claims": plain_dict(new.claims),
     }
-    number: int = session.execute(insert(_Attempt).returning(_Attempt.id), row).scalar_one()
+    connection = session.connection()
+    number: int = connection.execute(_INSERT, row).scalar_one()
     verdicts = [
         {
             "attempt_id": number,
@@ -101,7 +114,7 @@ def write_attempt(session: Session, new: NewAttempt, origin: Origin) -> int:
         for v in new.verdicts
     ]
     if verdicts:
-        session.execute(insert(schema.Verdict), verdicts)
+        connection.execute(_INSERT_VERDICT, verdicts)
     if new.evaluation is not None:
         scored = {
             "attempt_id": number,
@@ -114,7 +127,7 @@ def write_attempt(session: Session, new: NewAttempt, origin: Origin) -> int:
             "sharpe_per_bar": figure(new.evaluation.sharpe_per_bar),
             "accepted": bool(new.evaluation.accepted),
         }
-        session.execute(insert(schema.Evaluation), scored)
+        connection.execute(_INSERT_EVALUATION, scored)
     words.add_words(session, number, row)
     if new.factor_id is not None and new.canonical is not None:
         novelty.add(session, new.factor_id, new.canonical, f"attempt {number}")
@@ -148,15 +161,12 @@ def scored_twin(
     session: Session, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
 ) -> AttemptRecord | None:
     """Return the first scored attempt on a panel of this factor or, with `alike`, of one with its ranking core."""
-    known = schema.KnownFactor
-    meant = _Attempt.factor_id == factor_id
-    if alike is not None:
-        kin = select(known.factor_id).where(known.ranking == alike.ranking, known.sign == alike.sign)
-        meant = or_(meant, _Attempt.factor_id.in_(kin))
-    query = _select(panel_id=panel_id).join(schema.Evaluation, schema.Evaluation.attempt_id == _Attempt.id).where(meant)
-    if until is not None:
-        query = query.where(_Attempt.id <= until)
-    return next(iter(_records(session, query.order_by(_Attempt.id).limit(1))), None)
+    asked = {"factor": factor_id, "panel": panel_id, "until": _NO_END if until is None else until}
+    if alike is None:
+        found = session.connection().execute(_TWIN, asked).first()
+    else:
+        found = session.connection().execute(_KIN, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
+    return None if found is None else load_attempts(session, [found[0]])[0]
 
 
 def best(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, insert, select
+from sqlalchemy import TextClause, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
@@ -20,6 +20,18 @@ from market.panel import FloatArray
 SAME_BET = 0.5
 _Row = schema.TrialReturns
 _Floats = NDArray[np.float32]
+# Asked and written for each attempt, so put together once.
+_EPOCH = text("SELECT epoch FROM tallies WHERE panel_id = :panel")
+_SKETCHES = "SELECT t.attempt_id, t.seq, t.sketch FROM trial_returns t"
+_NEW = "t.panel_id = :panel AND t.seq > :after"
+_LEADERS = text(f"{_SKETCHES} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq")
+_ACCEPTED = text(
+    f"{_SKETCHES} JOIN evaluations e ON e.attempt_id = t.attempt_id WHERE e.panel_id = :panel AND e.accepted AND {_NEW} "
+    "ORDER BY t.seq"
+)
+_OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
+_TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
+_INSERT = insert(schema.table(schema.TrialReturns))
 
 
 @dataclass
@@ -64,30 +76,26 @@ class Sketches:
         return (stack.ids[best], float(near[best])) if near[best] else (0, 0.0)
 
 
-def _refresh(session: Session, known: Sketches, query: Select[int, int, bytes]) -> None:
+def _refresh(session: Session, known: Sketches, query: TextClause) -> None:
     """Read what was added since; everything anew where merging has told bets apart again."""
-    epoch = session.scalar(select(schema.Tally.epoch).where(schema.Tally.panel_id == known.panel_id)) or 0
+    connection = session.connection()
+    epoch = connection.execute(_EPOCH, {"panel": known.panel_id}).scalar() or 0
     if epoch != known.epoch:
         known.epoch, known.seq = epoch, 0
         known.stacks.clear()
-    query = query.where(_Row.panel_id == known.panel_id, _Row.seq > known.seq).order_by(_Row.seq)
-    for attempt_id, seq, packed in session.execute(query):
-        known.add(attempt_id, seq, packed)
-
-
-def _sketches() -> Select[int, int, bytes]:
-    return select(_Row.attempt_id, _Row.seq, _Row.sketch)
+    for attempt_id, seq, packed in connection.execute(query, {"panel": known.panel_id, "after": known.seq}):
+        known.add(attempt_id, seq, bytes(packed))
 
 
 def add_bet(session: Session, attempt_id: int, sketch: FloatArray, leaders: Sketches) -> bool:
     """Store an attempt's sketch under its cluster; return whether it began one. An empty sketch is no bet."""
     if len(sketch) == 0:
         return False
-    _refresh(session, leaders, _sketches().where(_Row.cluster == _Row.attempt_id))
+    _refresh(session, leaders, _LEADERS)
     packed = pack(sketch)
     cluster = _cluster(leaders, attempt_id, packed)
     row = {"attempt_id": attempt_id, "panel_id": leaders.panel_id, "seq": attempt_id, "cluster": cluster}
-    session.execute(insert(_Row), {**row, "sketch": packed})
+    session.connection().execute(_INSERT, {**row, "sketch": packed})
     if cluster == attempt_id:
         leaders.add(attempt_id, attempt_id, packed)
     return cluster == attempt_id
@@ -101,10 +109,8 @@ def _cluster(leaders: Sketches, attempt_id: int, packed: bytes) -> int:
 
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:
     """Return the cluster of each attempt with a sketch, told anew: in the order of `seq`, or in the one given."""
-    rows = {
-        attempt_id: packed
-        for attempt_id, _, packed in session.execute(_sketches().where(_Row.panel_id == panel_id).order_by(_Row.seq))
-    }
+    query = select(_Row.attempt_id, _Row.sketch).where(_Row.panel_id == panel_id).order_by(_Row.seq)
+    rows = {row[0]: row[1] for row in session.execute(query)}
     leaders, found = Sketches(panel_id), {}
     for seq, attempt_id in enumerate(rows if order is None else order, start=1):
         found[attempt_id] = _cluster(leaders, attempt_id, rows[attempt_id])
@@ -115,14 +121,14 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
 
 def nearest_accepted(session: Session, sketch: FloatArray, but: str, accepted: Sketches) -> Nearest:
     """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a sketch."""
-    scored = schema.Evaluation
-    query = _sketches().join(scored, scored.attempt_id == _Row.attempt_id)
-    _refresh(session, accepted, query.where(scored.panel_id == accepted.panel_id, scored.accepted.is_(True)))
-    own = select(scored.attempt_id).where(scored.factor_id == but, scored.panel_id == accepted.panel_id)
-    best, near = accepted.nearest(sketch.astype(np.float32), frozenset(session.scalars(own)) if but else frozenset())
+    _refresh(session, accepted, _ACCEPTED)
+    connection = session.connection()
+    own = {"factor": but, "panel": accepted.panel_id}
+    left_out = frozenset(connection.execute(_OWN, own).scalars()) if but and accepted.stacks else frozenset()
+    best, near = accepted.nearest(sketch.astype(np.float32), left_out)
     if not best:
         return Nearest(float("nan"), "")
-    return Nearest(near, session.scalar(select(schema.Attempt.canonical).where(schema.Attempt.id == best)) or "")
+    return Nearest(near, connection.execute(_TEXT, {"id": best}).scalar() or "")
 
 
 def pack(sketch: FloatArray) -> bytes:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 # How long a writer waits for those before it; each holds the lock for milliseconds.
 BUSY_SECONDS = 60.0
 _CONNECT_SECONDS = 10
+# What can be made again is committed without waiting until the disk has it. A crash of the program loses nothing of
+# it; a power cut may, until the next transaction that does wait (each reply of a model, each end of a round).
+RELAXED = "NORMAL"
 # Names the writers' lock among the advisory locks of a PostgreSQL database.
 _WRITERS = 0x616C7068
 
@@ -44,11 +47,14 @@ def for_reading(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def for_writing(engine: Engine) -> Engine:
-    """Return the engine with transactions that hold the writers' lock; what is committed by others is seen at once."""
+def for_writing(engine: Engine, *, relaxed: bool = False) -> Engine:
+    """Return the engine with transactions that hold the writers' lock; what is committed by others is seen at once.
+
+    A `relaxed` one is committed without waiting for the disk; see `RELAXED`.
+    """
     if engine.dialect.name == "sqlite":
-        return engine.execution_options(immediate=True)
-    return engine.execution_options(immediate=True, isolation_level="READ COMMITTED")
+        return engine.execution_options(immediate=True, relaxed=relaxed)
+    return engine.execution_options(immediate=True, relaxed=relaxed, isolation_level="READ COMMITTED")
 
 
 def _server_engine(place: Place) -> Engine:
@@ -67,6 +73,8 @@ def _server_engine(place: Place) -> Engine:
                 "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)",
                 (str(int(1000 * BUSY_SECONDS)), _WRITERS),
             )
+        if connection.get_execution_options().get("relaxed", False):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
 
     return engine
 
@@ -82,12 +90,14 @@ def _file_engine(place: Place, *, foreign_keys: bool) -> Engine:
     def prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        # FULL: a commit that was reported survives a power cut, not only a crash.
-        connection.execute("PRAGMA synchronous=FULL")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
+        options = connection.get_execution_options()
+        immediate = options.get("immediate", False)
+        if immediate:
+            # FULL: a commit that was reported survives a power cut, not only a crash.
+            connection.exec_driver_sql(f"PRAGMA synchronous={RELAXED if options.get('relaxed', False) else 'FULL'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine

@@ -29,6 +29,7 @@ class Handle:
         self._memory = Memory()
         self._reader = for_reading(engine)
         self._writer = for_writing(engine)
+        self._relaxed = for_writing(engine, relaxed=True)
 
     @classmethod
     def open(cls, where: Path | str, *, create: bool = True, forward: bool = True) -> Self:
@@ -92,9 +93,10 @@ class Handle:
             yield session
 
     @contextmanager
-    def _writing(self) -> Iterator[Session]:
+    def _writing(self, *, relaxed: bool = False) -> Iterator[Session]:
+        engine = self._relaxed if relaxed else self._writer
         try:
-            with in_words(self.place), Session(self._writer) as session, session.begin():
+            with in_words(self.place), Session(engine) as session, session.begin():
                 yield session
         except BaseException:
             self._memory.forget_uncommitted()

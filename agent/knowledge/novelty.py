@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from sqlalchemy import ARRAY, BigInteger, TableValuedAlias, cast, exists, func, insert, select
+from sqlalchemy import exists, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
@@ -21,18 +21,44 @@ from factors.tree import Expression
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _Known = schema.KnownFactor
 _MOST_PARTS = 500
+# Asked for each attempt, so written out once: putting statements together would take longer than running them.
+_NEWEST = text(
+    "SELECT (SELECT max(seq) FROM known_factors), (SELECT max(id) FROM attempts), (SELECT max(id) FROM library)"
+)
+_IS_KNOWN = text("SELECT 1 FROM known_factors WHERE factor_id = :factor")
+_INSERT_KNOWN = insert(schema.table(_Known)).returning(schema.table(_Known).c.seq)
+_INSERT_PART = insert(schema.table(schema.KnownPart))
+_COLUMNS = "factor_id, canonical, label, sign"
+_LOOK = text(
+    f"SELECT 'identical', {_COLUMNS} FROM known_factors WHERE factor_id = :factor AND seq <= :until UNION ALL "
+    f"SELECT * FROM (SELECT 'ranking', {_COLUMNS} FROM known_factors WHERE ranking = :ranking AND seq <= :until "
+    "ORDER BY seq LIMIT 1) AS a UNION ALL "
+    f"SELECT * FROM (SELECT 'shape', {_COLUMNS} FROM known_factors WHERE shape = :shape AND seq <= :until "
+    "ORDER BY seq LIMIT 1) AS b"
+)
+_HOLDER = text(
+    "SELECT f.factor_id, f.canonical, f.label, f.size FROM known_parts p JOIN known_factors f ON f.seq = p.seq "
+    "WHERE p.hash = :hash AND p.seq <= :until ORDER BY p.factor_size, p.seq LIMIT 1"
+)
+# Each is looked up by itself, until the first row is found.
+_HELD = "WHERE EXISTS (SELECT 1 FROM known_parts p WHERE p.hash = v.value AND p.seq <= :until)"
+_PIECES = {
+    "sqlite": text(f"SELECT v.value FROM json_each(:asked) AS v {_HELD}"),
+    "postgresql": text(f"SELECT v.value FROM unnest(CAST(:asked AS bigint[])) AS v(value) {_HELD}"),
+}
 
 
-def newest(session: Session) -> int:
-    """Return the sequence number of the factor indexed last, 0 when there is none."""
-    return session.scalar(select(_Known.seq).order_by(_Known.seq.desc()).limit(1)) or 0
+def newest(session: Session) -> tuple[int, tuple[int, int]]:
+    """Return the sequence number of the factor indexed last, and the newest attempt and library entry; 0 for none."""
+    known, attempt, entry = session.connection().execute(_NEWEST).one()
+    return known or 0, (attempt or 0, entry or 0)
 
 
 def catch_up(session: Session) -> int:
     """Index every attempt and published factor that is not indexed; return how many there were."""
     count = 0
-    for factor_id, text, label in missing(session):
-        add(session, factor_id, text, label)
+    for factor_id, canonical, label in missing(session):
+        add(session, factor_id, canonical, label)
         count += 1
     return count
 
@@ -49,70 +75,60 @@ def missing(session: Session, after: tuple[int, int] = (0, 0)) -> list[tuple[str
         entry.factor_id.is_not(None),
         ~exists().where(_Known.factor_id == entry.factor_id),
     )
-    for factor_id, text, name, source in session.execute(published.order_by(entry.id)):
-        found.setdefault(str(factor_id), (str(factor_id), str(text), f"{name} of {source}"))
+    for factor_id, canonical, name, source in session.execute(published.order_by(entry.id)):
+        found.setdefault(str(factor_id), (str(factor_id), str(canonical), f"{name} of {source}"))
     tried = select(attempt.factor_id, attempt.canonical, attempt.id).where(
         attempt.id > after[0],
         attempt.factor_id.is_not(None),
         ~exists().where(_Known.factor_id == attempt.factor_id),
     )
-    for factor_id, text, number in session.execute(tried.order_by(attempt.id)):
-        found.setdefault(str(factor_id), (str(factor_id), str(text), f"attempt {number}"))
+    for factor_id, canonical, number in session.execute(tried.order_by(attempt.id)):
+        found.setdefault(str(factor_id), (str(factor_id), str(canonical), f"attempt {number}"))
     return list(found.values())
 
 
-def written(session: Session) -> tuple[int, int]:
-    """Return the newest attempt and library entry."""
-    newest_attempt = session.scalar(select(func.max(schema.Attempt.id)))
-    return newest_attempt or 0, session.scalar(select(func.max(schema.LibraryEntry.id))) or 0
-
-
-def add(session: Session, factor_id: str, text: str, label: str) -> None:
+def add(session: Session, factor_id: str, canonical: str, label: str) -> None:
     """Index one factor; one that is known already is left as it is."""
-    if session.scalar(select(_Known.seq).where(_Known.factor_id == factor_id)) is not None:
+    if session.connection().execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
         return
-    expression = parse(text, dialect="native", fields=set(_NAME.findall(text)))
+    expression = parse(canonical, dialect="native", fields=set(_NAME.findall(canonical)))
     # A text of an older language that cannot be read any more is noted, so that it is not tried again.
     print_ = fingerprint(expression.root) if isinstance(expression, Expression) else Fingerprint(0, (), 0, 1, 0)
-    add_fingerprint(session, factor_id, text, label, print_)
+    add_fingerprint(session, factor_id, canonical, label, print_)
 
 
-def add_fingerprint(session: Session, factor_id: str, text: str, label: str, found: Fingerprint) -> None:
+def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint) -> None:
     """Index one factor whose fingerprint is at hand."""
     row = {
         "factor_id": factor_id,
-        "canonical": text,
+        "canonical": canonical,
         "label": label,
         "size": found.size,
         "ranking": found.ranking,
         "sign": found.sign,
         "shape": found.shape,
     }
-    seq = session.scalar(insert(_Known).returning(_Known.seq), row)
+    connection = session.connection()
+    seq = connection.execute(_INSERT_KNOWN, row).scalar_one()
     hashes = dict.fromkeys(part.hash for part in found.subtrees[:_MOST_PARTS])
     if hashes:
         parts = [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
-        session.execute(insert(schema.KnownPart), parts)
+        connection.execute(_INSERT_PART, parts)
 
 
 def look(session: Session, found: Fingerprint, factor_id: str, until: int) -> Novelty:
     """Return what the factors indexed up to `until` share with a fingerprint."""
-    same = _one(session, _Known.factor_id == factor_id, until)
-    if same is not None:
-        return Novelty(identical=_known(same))
-    alike = _one(session, _Known.ranking == found.ranking, until)
-    shape = _one(session, _Known.shape == found.shape, until)
+    asked = {"factor": factor_id, "ranking": found.ranking, "shape": found.shape, "until": until}
+    rows = {row[0]: row for row in session.connection().execute(_LOOK, asked)}
+    known = {kind: Known(*row[1:4]) for kind, row in rows.items()}
+    if "identical" in known:
+        return Novelty(identical=known["identical"])
     return Novelty(
-        ranks_alike=_known(alike) if alike is not None else None,
-        opposite=alike is not None and alike.sign != found.sign,
-        same_shape=_known(shape) if shape is not None else None,
+        ranks_alike=known.get("ranking"),
+        opposite="ranking" in rows and rows["ranking"][4] != found.sign,
+        same_shape=known.get("shape"),
         overlap=_overlap(session, found, until),
     )
-
-
-def _one(session: Session, condition: object, until: int) -> schema.KnownFactor | None:
-    query = select(_Known).where(condition, _Known.seq <= until)  # type: ignore[arg-type]  # a column expression
-    return session.scalars(query.order_by(_Known.seq).limit(1)).first()
 
 
 def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: int) -> Iterator[tuple[str, float, str]]:
@@ -121,7 +137,7 @@ def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: i
     Of each part the smallest `limit` factors are looked at, of which it is the largest share.
     """
     part, attempt, run = schema.KnownPart, schema.Attempt, schema.Run
-    for piece in _known_pieces(session, found, newest(session)):
+    for piece in _known_pieces(session, found, newest(session)[0]):
         tried = exists().where(attempt.factor_id == _Known.factor_id)
         if panel_id is not None:
             tried = tried.where(run.id == attempt.run_id, run.panel_id == panel_id)
@@ -138,31 +154,19 @@ def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: i
 
 def _known_pieces(session: Session, found: Fingerprint, until: int) -> list[Subtree]:
     """Return the parts that a factor indexed up to `until` holds, largest first."""
-    part = schema.KnownPart
     pieces = found.subtrees[:_MOST_PARTS]
-    asked = _each(session, [piece.hash for piece in pieces])
-    held = exists().where(part.hash == asked.c.value, part.seq <= until)
-    known = set(session.scalars(select(asked.c.value).where(held)))
+    connection = session.connection()
+    hashes = [piece.hash for piece in pieces]
+    asked = json.dumps(hashes) if connection.dialect.name == "sqlite" else hashes
+    rows = connection.execute(_PIECES[connection.dialect.name], {"asked": asked, "until": until})
+    known = {row[0] for row in rows}
     return [piece for piece in pieces if piece.hash in known]
 
 
 def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
     """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
-    part = schema.KnownPart
     piece = next(iter(_known_pieces(session, found, until)), None)
     if piece is None:
         return None
-    query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)
-    row = session.get_one(_Known, session.scalar(query.order_by(part.factor_size, part.seq).limit(1)))
-    return Overlap(piece.text, piece.size, piece.size / max(found.size, row.size), _known(row))
-
-
-def _each(session: Session, numbers: Sequence[int]) -> TableValuedAlias:
-    """Return numbers as a table of one column, ``value``: each is looked up by itself, until the first row is found."""
-    if session.get_bind().dialect.name == "sqlite":
-        return func.json_each(json.dumps(list(numbers))).table_valued("value")
-    return func.unnest(cast(list(numbers), ARRAY(BigInteger))).table_valued("value").render_derived()
-
-
-def _known(row: schema.KnownFactor) -> Known:
-    return Known(row.factor_id, row.canonical, row.label)
+    *holder, size = session.connection().execute(_HOLDER, {"hash": piece.hash, "until": until}).one()
+    return Overlap(piece.text, piece.size, piece.size / max(found.size, size), Known(*holder))

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    Table,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -317,3 +318,10 @@ class Pool(Base):
     evidence: Mapped[dict[str, object]] = mapped_column(JSON)
     sharpe_per_bar: Mapped[float | None]
     created: Mapped[str]
+
+
+def table(model: type[Base]) -> Table:
+    """Return a model's table, for statements that need no objects."""
+    found = model.__table__
+    assert isinstance(found, Table)
+    return found

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from agent.knowledge import attempts, bets, export, merging, novelty, openings, runs, schema, tallies, words
 from agent.knowledge.convert import call_record, lesson_record, library_record, plain_dict, run_record
@@ -105,14 +106,17 @@ class KnowledgeBase(Handle):
     # Attempts and factors
 
     def record_attempt(self, attempt: NewAttempt) -> int:
-        """Record an attempt whole; return its id, or the first one's where its place is taken."""
-        with self._writing() as session:
+        """Record an attempt whole; return its id, or the first one's where its place is taken.
+
+        The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
+        """
+        with self._writing(relaxed=True) as session:
             return attempts.add_attempt(session, attempt, self._memory)
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
         if new:
-            with self._writing() as session:
+            with self._writing(relaxed=True) as session:
                 for attempt in new:
                     attempts.add_attempt(session, attempt, self._memory)
 
@@ -138,25 +142,36 @@ class KnowledgeBase(Handle):
 
     def index_factors(self) -> int:
         """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
-        with self._memory.reading(), self._reading() as session:
-            complete = not novelty.missing(session, self._memory.indexed)
-            latest = novelty.newest(session)
-            if complete:
-                self._memory.indexed = novelty.written(session)
-        if complete:
+        with self._reading() as session:
+            latest = self._indexed(session)
+        if latest is not None:
             return latest
         with self._writing() as session:
             novelty.catch_up(session)
-            return novelty.newest(session)
+            return novelty.newest(session)[0]
+
+    def _indexed(self, session: Session) -> int | None:
+        """Return the newest sequence number, or None where something is not indexed."""
+        with self._memory.reading():
+            latest, written = novelty.newest(session)
+            if written != self._memory.indexed and novelty.missing(session, self._memory.indexed):
+                return None
+            self._memory.indexed = written
+            return latest
 
     def novelty(self, expression: Expression, *, until: int | None = None) -> Novelty:
         """Return what is known of a factor already, across all data sets and the published ones.
 
         `until` is a sequence number that `index_factors` gave: what became known later is left out.
         """
-        latest = self.index_factors() if until is None else until
+        print_ = fingerprint(expression.root)
         with self._reading() as session:
-            return novelty.look(session, fingerprint(expression.root), expression.id, latest)
+            latest = self._indexed(session) if until is None else until
+            if latest is not None:
+                return novelty.look(session, print_, expression.id, latest)
+        latest = self.index_factors()
+        with self._reading() as session:
+            return novelty.look(session, print_, expression.id, latest)
 
     def scored_twin(
         self, expression: Expression, *, panel_id: str, ranks_alike: bool, until: int | None = None

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Double, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
 from agent.knowledge.records import TrialCount
+
+# As `Spread.add` does it: what stands on the right is of before.
+_COUNT = text("UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets WHERE panel_id = :panel")
+_COUNT_SCORED = text(
+    "UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets, scored = scored + 1, "
+    "mean = mean + (:sharpe - mean) / (scored + 1), "
+    "spread = spread + (:sharpe - mean) * (:sharpe - (mean + (:sharpe - mean) / (scored + 1))) WHERE panel_id = :panel"
+).bindparams(bindparam("sharpe", type_=Double))
+_FIRST = text(
+    "INSERT INTO tallies (panel_id, attempts, scored, mean, spread, bets, epoch) "
+    "VALUES (:panel, 1, :scored, :sharpe, 0.0, :bets, 0)"
+)
+_TALLY = text("SELECT attempts, bets, scored, mean, spread FROM tallies WHERE panel_id = :panel")
+_POOLED = text("SELECT sharpe_per_bar FROM pools WHERE panel_id = :panel ORDER BY seq")
 
 
 @dataclass
@@ -30,16 +44,11 @@ class Spread:
 
 def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_bet: bool) -> None:
     """Count one more attempt on a panel, in the transaction that writes it."""
-    row = session.get(schema.Tally, panel_id)
-    if row is None:
-        row = schema.Tally(panel_id=panel_id, attempts=0, scored=0, mean=0.0, spread=0.0, bets=0, epoch=0)
-        session.add(row)
-    row.attempts += 1
-    row.bets += new_bet
-    if sharpe is not None:
-        told = Spread(row.scored, row.mean, row.spread)
-        told.add(sharpe)
-        row.scored, row.mean, row.spread = told.count, told.mean, told.squares
+    connection = session.connection()
+    asked = {"panel": panel_id, "bets": int(new_bet), "sharpe": sharpe}
+    if connection.execute(_COUNT if sharpe is None else _COUNT_SCORED, asked).rowcount:
+        return
+    connection.execute(_FIRST, {**asked, "scored": int(sharpe is not None), "sharpe": sharpe or 0.0})
 
 
 def count_trials(session: Session, panel_id: str) -> TrialCount:
@@ -48,11 +57,10 @@ def count_trials(session: Session, panel_id: str) -> TrialCount:
     While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
     without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
     """
-    row = session.get(schema.Tally, panel_id)
-    told = Spread() if row is None else Spread(row.scored, row.mean, row.spread)
-    pooled = session.scalars(
-        select(schema.Pool.sharpe_per_bar).where(schema.Pool.panel_id == panel_id).order_by(schema.Pool.seq)
-    ).all()
+    connection, asked = session.connection(), {"panel": panel_id}
+    row = connection.execute(_TALLY, asked).first()
+    attempts, bets, told = (0, 0, Spread()) if row is None else (row[0], row[1], Spread(*row[2:]))
+    pooled = connection.execute(_POOLED, asked).scalars().all()
     for figure in pooled:
         if figure is not None:
             told.add(figure)
@@ -61,7 +69,6 @@ def count_trials(session: Session, panel_id: str) -> TrialCount:
     else:
         dataset = session.get(schema.Dataset, panel_id)
         variance = 1.0 / dataset.bars if dataset is not None and dataset.bars else 0.0
-    attempts, bets = (0, 0) if row is None else (row.attempts, row.bets)
     return TrialCount(attempts + len(pooled), variance, told.count, bets)
 
 

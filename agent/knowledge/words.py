@@ -51,10 +51,11 @@ def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> N
         "message": str(row["message"] or ""),
     }
     said = {name: words_of(part) for name, part in parts.items()}
-    if session.get_bind().dialect.name == "sqlite":
-        session.execute(_INTO_FILE, {"id": attempt_id, **{name: " ".join(words) for name, words in said.items()}})
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        connection.execute(_INTO_FILE, {"id": attempt_id, **{name: " ".join(words) for name, words in said.items()}})
     else:
-        session.execute(_INTO_SERVER, {"id": attempt_id, "words": vector_of(said)})
+        connection.execute(_INTO_SERVER, {"id": attempt_id, "words": vector_of(said)})
 
 
 def vector_of(said: Mapping[str, Sequence[str]]) -> str:
