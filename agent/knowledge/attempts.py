@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Select, String, cast, func, insert, or_, select, text
+from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import bets, novelty, schema, tallies, words
 from agent.knowledge.convert import attempt_record, figure, now, plain_dict, storable
-from agent.knowledge.memory import Memory, load_attempts
+from agent.knowledge.memory import Memory
 from agent.knowledge.records import AttemptRecord, FactorRecord, Found, NewAttempt
 from agent.knowledge.versions import scoring_code
 from factors.novelty import Fingerprint, fingerprint
@@ -61,13 +61,16 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     run = memory.run(session, new.run_id)
     parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
     code = scoring_code() if new.evaluation is not None else ""
-    number = write_attempt(session, new, Origin(run.panel_id, run.rules, code, now(), tuple(parents)))
+    origin = Origin(run.panel_id, run.rules, code, now(), tuple(parents))
+    number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
     sharpe, new_bet = None, False
     if new.evaluation is not None:
         sharpe = figure(new.evaluation.sharpe_per_bar)
         if new.evaluation.sketch is not None:
             new_bet = bets.add_bet(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
     tallies.count_one(session, run.panel_id, sharpe, new_bet=new_bet)
+    if new.factor_id is None or new.canonical is not None:
+        memory.wrote(number)
     return number
 
 
@@ -82,7 +85,7 @@ class Origin:
     parents: tuple[str, ...]
 
 
-def write_attempt(session: Session, new: NewAttempt, origin: Origin) -> int:
+def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fingerprint | None = None) -> int:
     """Write an attempt's rows, all but its sketch, and index its words and its factor; return its id."""
     row = {
         "run_id": new.run_id,
@@ -130,7 +133,7 @@ def write_attempt(session: Session, new: NewAttempt, origin: Origin) -> int:
         connection.execute(_INSERT_EVALUATION, scored)
     words.add_words(session, number, row)
     if new.factor_id is not None and new.canonical is not None:
-        novelty.add(session, new.factor_id, new.canonical, f"attempt {number}")
+        novelty.add(session, new.factor_id, new.canonical, f"attempt {number}", found)
     return number
 
 
@@ -158,15 +161,15 @@ def list_attempts(session: Session, round_: int | None = None) -> list[AttemptRe
 
 
 def scored_twin(
-    session: Session, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
-) -> AttemptRecord | None:
+    connection: Connection, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
+) -> int | None:
     """Return the first scored attempt on a panel of this factor or, with `alike`, of one with its ranking core."""
     asked = {"factor": factor_id, "panel": panel_id, "until": _NO_END if until is None else until}
     if alike is None:
-        found = session.connection().execute(_TWIN, asked).first()
+        found = connection.execute(_TWIN, asked).first()
     else:
-        found = session.connection().execute(_KIN, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
-    return None if found is None else load_attempts(session, [found[0]])[0]
+        found = connection.execute(_KIN, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
+    return None if found is None else int(found[0])
 
 
 def best(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:

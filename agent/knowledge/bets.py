@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import TextClause, insert, select, text
+from sqlalchemy import Connection, TextClause, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
@@ -26,8 +26,8 @@ _SKETCHES = "SELECT t.attempt_id, t.seq, t.sketch FROM trial_returns t"
 _NEW = "t.panel_id = :panel AND t.seq > :after"
 _LEADERS = text(f"{_SKETCHES} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq")
 _ACCEPTED = text(
-    f"{_SKETCHES} JOIN evaluations e ON e.attempt_id = t.attempt_id WHERE e.panel_id = :panel AND e.accepted AND {_NEW} "
-    "ORDER BY t.seq"
+    f"{_SKETCHES} JOIN evaluations e ON e.attempt_id = t.attempt_id "
+    f"WHERE e.panel_id = :panel AND e.accepted AND {_NEW} ORDER BY t.seq"
 )
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
@@ -76,9 +76,8 @@ class Sketches:
         return (stack.ids[best], float(near[best])) if near[best] else (0, 0.0)
 
 
-def _refresh(session: Session, known: Sketches, query: TextClause) -> None:
+def _refresh(connection: Connection, known: Sketches, query: TextClause) -> None:
     """Read what was added since; everything anew where merging has told bets apart again."""
-    connection = session.connection()
     epoch = connection.execute(_EPOCH, {"panel": known.panel_id}).scalar() or 0
     if epoch != known.epoch:
         known.epoch, known.seq = epoch, 0
@@ -91,11 +90,12 @@ def add_bet(session: Session, attempt_id: int, sketch: FloatArray, leaders: Sket
     """Store an attempt's sketch under its cluster; return whether it began one. An empty sketch is no bet."""
     if len(sketch) == 0:
         return False
-    _refresh(session, leaders, _LEADERS)
+    connection = session.connection()
+    _refresh(connection, leaders, _LEADERS)
     packed = pack(sketch)
     cluster = _cluster(leaders, attempt_id, packed)
     row = {"attempt_id": attempt_id, "panel_id": leaders.panel_id, "seq": attempt_id, "cluster": cluster}
-    session.connection().execute(_INSERT, {**row, "sketch": packed})
+    connection.execute(_INSERT, {**row, "sketch": packed})
     if cluster == attempt_id:
         leaders.add(attempt_id, attempt_id, packed)
     return cluster == attempt_id
@@ -119,10 +119,9 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
     return found
 
 
-def nearest_accepted(session: Session, sketch: FloatArray, but: str, accepted: Sketches) -> Nearest:
+def nearest_accepted(connection: Connection, sketch: FloatArray, but: str, accepted: Sketches) -> Nearest:
     """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a sketch."""
-    _refresh(session, accepted, _ACCEPTED)
-    connection = session.connection()
+    _refresh(connection, accepted, _ACCEPTED)
     own = {"factor": but, "panel": accepted.panel_id}
     left_out = frozenset(connection.execute(_OWN, own).scalars()) if but and accepted.stacks else frozenset()
     best, near = accepted.nearest(sketch.astype(np.float32), left_out)

@@ -56,6 +56,8 @@ def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[
         return sqlite3.SQLITE_OK if harmless else sqlite3.SQLITE_DENY
 
     with closing(_opened(path)) as connection:
+        # A full-text table is set up when first named, which the authorizer would take for making a table.
+        connection.execute("SELECT 1 FROM attempt_words LIMIT 0").fetchall()
         try:
             connection.set_authorizer(allow)
             cursor = connection.execute(asked)

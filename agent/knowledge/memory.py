@@ -19,8 +19,11 @@ from agent.knowledge.bets import Sketches
 from agent.knowledge.convert import attempt_record
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.versions import rules_id
+from factors.novelty import Fingerprint, fingerprint
+from factors.tree import Expression
 
 _AT_ONCE = 500
+_PRINTS = 1000
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._prints: dict[str, Fingerprint] = {}
         self._runs: dict[str, RunFacts] = {}
         self._leaders: dict[str, Sketches] = {}
         self._accepted: dict[str, Sketches] = {}
@@ -62,6 +66,21 @@ class Memory:
             self._runs[run_id] = found
         return found
 
+    def fingerprint(self, expression: Expression) -> Fingerprint:
+        """Return an expression's fingerprint; those of the newest are at hand."""
+        with self._lock:
+            found = self._prints.get(expression.id)
+            if found is None:
+                found = self._prints[expression.id] = fingerprint(expression.root)
+                if len(self._prints) > _PRINTS:
+                    del self._prints[next(iter(self._prints))]
+            return found
+
+    def known_print(self, factor_id: str) -> Fingerprint | None:
+        """Return the fingerprint of a factor that was asked for lately."""
+        with self._lock:
+            return self._prints.get(factor_id)
+
     def leaders(self, panel_id: str) -> Sketches:
         """Return the first of each cluster of a panel, for a writer, who holds the writers' lock."""
         return self._leaders.setdefault(panel_id, Sketches(panel_id))
@@ -72,8 +91,16 @@ class Memory:
 
     def forget_uncommitted(self) -> None:
         """Drop what a transaction that failed may have left."""
-        self._leaders.clear()
-        self._runs.clear()
+        with self._lock:
+            self._leaders.clear()
+            self._runs.clear()
+            self.indexed = (0, 0)
+
+    def wrote(self, number: int) -> None:
+        """Note that an attempt was written, and indexed with it: if all before it are, it need not be looked for."""
+        with self._lock:
+            if self.indexed[0] == number - 1:
+                self.indexed = (number, self.indexed[1])
 
     def attempts(self, session: Session, kind: str, which: str) -> list[AttemptRecord]:
         """Return the attempts of a ``run`` or a ``panel``, oldest first; only what is new is read."""

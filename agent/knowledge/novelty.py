@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from sqlalchemy import exists, insert, select, text
+from sqlalchemy import Connection, exists, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
@@ -28,6 +28,13 @@ _NEWEST = text(
 _IS_KNOWN = text("SELECT 1 FROM known_factors WHERE factor_id = :factor")
 _INSERT_KNOWN = insert(schema.table(_Known)).returning(schema.table(_Known).c.seq)
 _INSERT_PART = insert(schema.table(schema.KnownPart))
+_UNKNOWN = "factor_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM known_factors k WHERE k.factor_id = t.factor_id)"
+_PUBLISHED = text(
+    f"SELECT factor_id, canonical, name || ' of ' || source FROM library t WHERE id > :after AND {_UNKNOWN} ORDER BY id"
+)
+_TRIED = text(
+    f"SELECT factor_id, canonical, 'attempt ' || id FROM attempts t WHERE id > :after AND {_UNKNOWN} ORDER BY id"
+)
 _COLUMNS = "factor_id, canonical, label, sign"
 _LOOK = text(
     f"SELECT 'identical', {_COLUMNS} FROM known_factors WHERE factor_id = :factor AND seq <= :until UNION ALL "
@@ -48,48 +55,39 @@ _PIECES = {
 }
 
 
-def newest(session: Session) -> tuple[int, tuple[int, int]]:
+def newest(connection: Connection) -> tuple[int, tuple[int, int]]:
     """Return the sequence number of the factor indexed last, and the newest attempt and library entry; 0 for none."""
-    known, attempt, entry = session.connection().execute(_NEWEST).one()
+    known, attempt, entry = connection.execute(_NEWEST).one()
     return known or 0, (attempt or 0, entry or 0)
 
 
 def catch_up(session: Session) -> int:
     """Index every attempt and published factor that is not indexed; return how many there were."""
     count = 0
-    for factor_id, canonical, label in missing(session):
+    for factor_id, canonical, label in missing(session.connection()):
         add(session, factor_id, canonical, label)
         count += 1
     return count
 
 
-def missing(session: Session, after: tuple[int, int] = (0, 0)) -> list[tuple[str, str, str]]:
+def missing(connection: Connection, after: tuple[int, int] = (0, 0)) -> list[tuple[str, str, str]]:
     """Return id, text and label of what is not indexed yet, in the order in which it was written.
 
     `after` is the newest attempt and library entry that are known to be indexed.
     """
     found: dict[str, tuple[str, str, str]] = {}
-    entry, attempt = schema.LibraryEntry, schema.Attempt
-    published = select(entry.factor_id, entry.canonical, entry.name, entry.source).where(
-        entry.id > after[1],
-        entry.factor_id.is_not(None),
-        ~exists().where(_Known.factor_id == entry.factor_id),
-    )
-    for factor_id, canonical, name, source in session.execute(published.order_by(entry.id)):
-        found.setdefault(str(factor_id), (str(factor_id), str(canonical), f"{name} of {source}"))
-    tried = select(attempt.factor_id, attempt.canonical, attempt.id).where(
-        attempt.id > after[0],
-        attempt.factor_id.is_not(None),
-        ~exists().where(_Known.factor_id == attempt.factor_id),
-    )
-    for factor_id, canonical, number in session.execute(tried.order_by(attempt.id)):
-        found.setdefault(str(factor_id), (str(factor_id), str(canonical), f"attempt {number}"))
+    for statement, since in ((_PUBLISHED, after[1]), (_TRIED, after[0])):
+        for factor_id, canonical, label in connection.execute(statement, {"after": since}):
+            found.setdefault(factor_id, (factor_id, canonical, label))
     return list(found.values())
 
 
-def add(session: Session, factor_id: str, canonical: str, label: str) -> None:
-    """Index one factor; one that is known already is left as it is."""
+def add(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None) -> None:
+    """Index one factor, whose fingerprint may be at hand; one that is known already is left as it is."""
     if session.connection().execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
+        return
+    if found is not None:
+        add_fingerprint(session, factor_id, canonical, label, found)
         return
     expression = parse(canonical, dialect="native", fields=set(_NAME.findall(canonical)))
     # A text of an older language that cannot be read any more is noted, so that it is not tried again.
@@ -116,10 +114,10 @@ def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str
         connection.execute(_INSERT_PART, parts)
 
 
-def look(session: Session, found: Fingerprint, factor_id: str, until: int) -> Novelty:
+def look(connection: Connection, found: Fingerprint, factor_id: str, until: int) -> Novelty:
     """Return what the factors indexed up to `until` share with a fingerprint."""
     asked = {"factor": factor_id, "ranking": found.ranking, "shape": found.shape, "until": until}
-    rows = {row[0]: row for row in session.connection().execute(_LOOK, asked)}
+    rows = {row[0]: row for row in connection.execute(_LOOK, asked)}
     known = {kind: Known(*row[1:4]) for kind, row in rows.items()}
     if "identical" in known:
         return Novelty(identical=known["identical"])
@@ -127,7 +125,7 @@ def look(session: Session, found: Fingerprint, factor_id: str, until: int) -> No
         ranks_alike=known.get("ranking"),
         opposite="ranking" in rows and rows["ranking"][4] != found.sign,
         same_shape=known.get("shape"),
-        overlap=_overlap(session, found, until),
+        overlap=_overlap(connection, found, until),
     )
 
 
@@ -136,8 +134,9 @@ def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: i
 
     Of each part the smallest `limit` factors are looked at, of which it is the largest share.
     """
+    connection = session.connection()
     part, attempt, run = schema.KnownPart, schema.Attempt, schema.Run
-    for piece in _known_pieces(session, found, newest(session)[0]):
+    for piece in _known_pieces(connection, found, newest(connection)[0]):
         tried = exists().where(attempt.factor_id == _Known.factor_id)
         if panel_id is not None:
             tried = tried.where(run.id == attempt.run_id, run.panel_id == panel_id)
@@ -152,10 +151,9 @@ def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: i
             yield factor_id, piece.size / max(found.size, size), piece.text
 
 
-def _known_pieces(session: Session, found: Fingerprint, until: int) -> list[Subtree]:
+def _known_pieces(connection: Connection, found: Fingerprint, until: int) -> list[Subtree]:
     """Return the parts that a factor indexed up to `until` holds, largest first."""
     pieces = found.subtrees[:_MOST_PARTS]
-    connection = session.connection()
     hashes = [piece.hash for piece in pieces]
     asked = json.dumps(hashes) if connection.dialect.name == "sqlite" else hashes
     rows = connection.execute(_PIECES[connection.dialect.name], {"asked": asked, "until": until})
@@ -163,10 +161,10 @@ def _known_pieces(session: Session, found: Fingerprint, until: int) -> list[Subt
     return [piece for piece in pieces if piece.hash in known]
 
 
-def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
+def _overlap(connection: Connection, found: Fingerprint, until: int) -> Overlap | None:
     """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
-    piece = next(iter(_known_pieces(session, found, until)), None)
+    piece = next(iter(_known_pieces(connection, found, until)), None)
     if piece is None:
         return None
-    *holder, size = session.connection().execute(_HOLDER, {"hash": piece.hash, "until": until}).one()
+    *holder, size = connection.execute(_HOLDER, {"hash": piece.hash, "until": until}).one()
     return Overlap(piece.text, piece.size, piece.size / max(found.size, size), Known(*holder))

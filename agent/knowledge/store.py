@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
 from agent.knowledge import attempts, bets, export, merging, novelty, openings, runs, schema, tallies, words
 from agent.knowledge.convert import call_record, lesson_record, library_record, plain_dict, run_record
@@ -39,7 +38,7 @@ from agent.knowledge.records import (
     TrialCount,
 )
 from agent.knowledge.sources import Source, StoredSource
-from factors.novelty import Novelty, fingerprint
+from factors.novelty import Novelty
 from factors.tree import Expression
 from market.panel import FloatArray, Panel
 
@@ -142,19 +141,19 @@ class KnowledgeBase(Handle):
 
     def index_factors(self) -> int:
         """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
-        with self._reading() as session:
-            latest = self._indexed(session)
+        with self.lend() as connection:
+            latest = self._indexed(connection)
         if latest is not None:
             return latest
         with self._writing() as session:
             novelty.catch_up(session)
-            return novelty.newest(session)[0]
+            return novelty.newest(session.connection())[0]
 
-    def _indexed(self, session: Session) -> int | None:
+    def _indexed(self, connection: Connection) -> int | None:
         """Return the newest sequence number, or None where something is not indexed."""
         with self._memory.reading():
-            latest, written = novelty.newest(session)
-            if written != self._memory.indexed and novelty.missing(session, self._memory.indexed):
+            latest, written = novelty.newest(connection)
+            if written != self._memory.indexed and novelty.missing(connection, self._memory.indexed):
                 return None
             self._memory.indexed = written
             return latest
@@ -164,14 +163,14 @@ class KnowledgeBase(Handle):
 
         `until` is a sequence number that `index_factors` gave: what became known later is left out.
         """
-        print_ = fingerprint(expression.root)
-        with self._reading() as session:
-            latest = self._indexed(session) if until is None else until
+        print_ = self._memory.fingerprint(expression)
+        with self.lend() as connection:
+            latest = self._indexed(connection) if until is None else until
             if latest is not None:
-                return novelty.look(session, print_, expression.id, latest)
+                return novelty.look(connection, print_, expression.id, latest)
         latest = self.index_factors()
-        with self._reading() as session:
-            return novelty.look(session, print_, expression.id, latest)
+        with self.lend() as connection:
+            return novelty.look(connection, print_, expression.id, latest)
 
     def scored_twin(
         self, expression: Expression, *, panel_id: str, ranks_alike: bool, until: int | None = None
@@ -181,9 +180,13 @@ class KnowledgeBase(Handle):
         With `ranks_alike`, a factor that puts assets in the same order counts as well; `until` is the newest attempt
         that may be found.
         """
-        print_ = fingerprint(expression.root) if ranks_alike else None
+        print_ = self._memory.fingerprint(expression) if ranks_alike else None
+        with self.lend() as connection:
+            number = attempts.scored_twin(connection, expression.id, print_, panel_id, until)
+        if number is None:
+            return None
         with self._reading() as session:
-            return attempts.scored_twin(session, expression.id, print_, panel_id, until)
+            return load_attempts(session, [number])[0]
 
     def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
         """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
@@ -205,13 +208,13 @@ class KnowledgeBase(Handle):
 
     def trials(self, panel_id: str) -> TrialCount:
         """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
-        with self._reading() as session:
-            return tallies.count_trials(session, panel_id)
+        with self.lend() as connection:
+            return tallies.count_trials(connection, panel_id)
 
     def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
         """Return the accepted factor whose returns on a panel correlate most with a sketch; `but` is left out."""
-        with self._memory.reading(), self._reading() as session:
-            return bets.nearest_accepted(session, sketch, but, self._memory.accepted(panel_id))
+        with self._memory.reading(), self.lend() as connection:
+            return bets.nearest_accepted(connection, sketch, but, self._memory.accepted(panel_id))
 
     def evaluated(
         self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Double, bindparam, select, text
+from sqlalchemy import Connection, Double, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
@@ -23,6 +23,7 @@ _FIRST = text(
     "VALUES (:panel, 1, :scored, :sharpe, 0.0, :bets, 0)"
 )
 _TALLY = text("SELECT attempts, bets, scored, mean, spread FROM tallies WHERE panel_id = :panel")
+_BARS = text("SELECT bars FROM datasets WHERE panel_id = :panel")
 _POOLED = text("SELECT sharpe_per_bar FROM pools WHERE panel_id = :panel ORDER BY seq")
 
 
@@ -51,13 +52,13 @@ def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_bet:
     connection.execute(_FIRST, {**asked, "scored": int(sharpe is not None), "sharpe": sharpe or 0.0})
 
 
-def count_trials(session: Session, panel_id: str) -> TrialCount:
+def count_trials(connection: Connection, panel_id: str) -> TrialCount:
     """Return the trials on a panel, attempts and pools, and the variance of their per-bar Sharpe ratios.
 
     While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
     without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
     """
-    connection, asked = session.connection(), {"panel": panel_id}
+    asked = {"panel": panel_id}
     row = connection.execute(_TALLY, asked).first()
     attempts, bets, told = (0, 0, Spread()) if row is None else (row[0], row[1], Spread(*row[2:]))
     pooled = connection.execute(_POOLED, asked).scalars().all()
@@ -67,8 +68,8 @@ def count_trials(session: Session, panel_id: str) -> TrialCount:
     if told.count >= 2:
         variance = told.squares / (told.count - 1)
     else:
-        dataset = session.get(schema.Dataset, panel_id)
-        variance = 1.0 / dataset.bars if dataset is not None and dataset.bars else 0.0
+        bars = connection.execute(_BARS, asked).scalar() or 0
+        variance = 1.0 / bars if bars else 0.0
     return TrialCount(attempts + len(pooled), variance, told.count, bets)
 
 

@@ -28,6 +28,8 @@ def test_sql_reads_and_cannot_write(mined: dict[str, object], capsys: pytest.Cap
     assert counted == {"columns": ["n"], "rows": [[18]], "cut": False}
     assert as_json(capsys, "kb", "sql", "SELECT id FROM attempts", "--limit", "5")["cut"] is True
     assert "attempts" in as_json(capsys, "kb", "sql")
+    words = as_json(capsys, "kb", "sql", "SELECT count(*) FROM attempt_words WHERE attempt_words MATCH 'simul*'")
+    assert words["rows"][0][0] > 0
     before = Path("knowledge.db").read_bytes()
     for text in (
         "DELETE FROM attempts",

@@ -374,7 +374,7 @@ def test_novelty_against_everything_known(kb: KnowledgeBase, run: RunRecord) -> 
     assert fresh.sentences() == ("nothing like it is known",)
 
 
-def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord) -> None:
+def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord, place: str) -> None:
     kb.record_attempt(tried(run, 1, "ts_std(returns, 20)"))
     kb.record_attempt(attempt(run, 2, canonical="no_longer(a, word)", factor_id="factor:old"))
     engine = make_engine(kb.place)
@@ -382,10 +382,11 @@ def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBa
         for name in ("known_parts", "known_factors"):
             connection.exec_driver_sql(f"DELETE FROM {name}")
     engine.dispose()
-    latest = kb.index_factors()
-    assert latest >= 2
-    assert kb.index_factors() == latest
-    assert kb.novelty(parsed("ts_std(returns, 20)")).identical is not None
+    with KnowledgeBase.open(place) as opened:
+        latest = opened.index_factors()
+        assert latest >= 2
+        assert opened.index_factors() == latest
+        assert opened.novelty(parsed("ts_std(returns, 20)")).identical is not None
 
 
 def call(key: str = "r1/s0/t1/writer/1", **changes: object) -> NewCall:
