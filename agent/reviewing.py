@@ -29,12 +29,13 @@ from agent.review.data import (
     likelihood_histogram,
 )
 from agent.review.render import render_factor, render_run, write_report
-from agent.study import Scoring, Study, open_study, read_expression
+from agent.study import Study, open_study, read_expression
 from agent.weighing import weigh_expression
 from agent.workspace import Workspace
 from backtest.engine import trade
 from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.policy import GateVerdict
+from backtest.scorecard import Scored
 from factors.reading import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
@@ -129,10 +130,10 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         rationale=attempt.rationale,
         claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.items() if name in _HEADINGS},
         verdict=str(stored.get("verdict", scoring.evidence.verdict)),
-        train=_part(card, "train"),
-        validation=_part(card, "validation"),
+        train=part_of(card, "train"),
+        validation=part_of(card, "validation"),
         times=panel.times,
-        equity=_equity(scoring, study),
+        equity=equity_of(scoring.scored, scoring.signal.values, scoring.expression.id, study),
         ic=scoring.scored.ic,
         turnover=scoring.scored.backtest.turnover,
         train_end=split.train.stop,
@@ -155,16 +156,16 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         dsr_now=_figure(scoring.evidence.dsr),
         trials_now=scoring.evidence.trials,
         bets=scoring.evidence.effective_trials,
-        gate_exposure=_mean_exposure(study),
+        gate_exposure=mean_exposure(study),
         profiles=profiles,
-        gates=_gates(stored.get("gates")) or scoring.evidence.gates,
+        gates=gates_of(stored.get("gates")) or scoring.evidence.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
-        rules=_rules(study),
+        rules=rules_of(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
 
 
-def _gates(stored: object) -> tuple[GateVerdict, ...]:
+def gates_of(stored: object) -> tuple[GateVerdict, ...]:
     """Return the verdicts of the gates as they were recorded: later trials do not change them."""
     rows = stored if isinstance(stored, list) else []
     return tuple(
@@ -179,7 +180,7 @@ def _gates(stored: object) -> tuple[GateVerdict, ...]:
     )
 
 
-def _mean_exposure(study: Study) -> FloatArray | None:
+def mean_exposure(study: Study) -> FloatArray | None:
     """Return (T,) the gate's mean exposure over the assets of the universe; 0 where there are none."""
     if study.exposures is None:
         return None
@@ -188,7 +189,7 @@ def _mean_exposure(study: Study) -> FloatArray | None:
     return total
 
 
-def _rules(study: Study) -> str:
+def rules_of(study: Study) -> str:
     """Say how positions were taken, filled and paid."""
     spec = study.spec
     words = [
@@ -204,19 +205,20 @@ def _rules(study: Study) -> str:
     return ", ".join(words)
 
 
-def _equity(scoring: Scoring, study: Study) -> dict[str, FloatArray]:
-    plain, gated = scoring.scored.backtest, scoring.scored.gated
+def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study) -> dict[str, FloatArray]:
+    """Return the curves of a signal (T, N), by `EQUITY_LABELS`; with a gate, those of placebo gates as well."""
+    plain, gated = scored.backtest, scored.gated
     series = {"gross": compound(plain.gross), "net": compound(plain.net)}
     if gated is None or study.exposures is None:
         return series
     series["gated"] = compound(gated.net)
-    rng = np.random.default_rng([study.seed, int(scoring.expression.id[-8:], 16)])
+    rng = np.random.default_rng([study.seed, int(content_id[-8:], 16)])
     placebos = {
         "vol_gate": volatility_gate(calmest_first(study.panel), study.exposures),
         "random_gate": random_gate(study.exposures, rng),
     }
     target = study.target
-    signal = np.where(study.panel.universe, scoring.signal.values, np.nan)
+    signal = np.where(study.panel.universe, values, np.nan)
     targets = target.weights(signal)
     for name, gate in placebos.items():
         result = trade(targets, target.tape, study.spec, gate, bars_per_year=study.panel.bars_per_year)
@@ -283,8 +285,8 @@ def _row(attempt: AttemptRecord) -> FactorRow:
         text=attempt.canonical or attempt.text,
         round=attempt.round,
         verdict=verdict_of(attempt),
-        train=_part(card, "train"),
-        validation=_part(card, "validation"),
+        train=part_of(card, "train"),
+        validation=part_of(card, "validation"),
         dsr=_figure(attempt.evaluation.evidence.get("dsr")),
     )
 
@@ -343,7 +345,8 @@ def _flat(config: Mapping[str, object], prefix: str = "") -> list[tuple[str, obj
     return rows
 
 
-def _part(card: Mapping[str, object], name: str) -> Mapping[str, object]:
+def part_of(card: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return the figures of one segment of a stored scorecard."""
     part = card.get(name)
     return part if isinstance(part, Mapping) else {}
 

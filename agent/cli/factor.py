@@ -283,7 +283,7 @@ def print_gates(evidence: Mapping[str, object]) -> None:
 @json_option
 @click.pass_context
 def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, again: bool, as_json: bool) -> None:
-    """Open the holdout for FACTOR (an id of the knowledge base), once.
+    """Open the holdout for FACTOR (an id of the knowledge base, or the name of a pool), once.
 
     Who opened it, when, under which rules and with what result goes into the knowledge base.
     """

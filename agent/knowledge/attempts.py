@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from agent.knowledge import bets, novelty, schema
+from agent.knowledge import bets, novelty, pools, schema
 from agent.knowledge.convert import attempt_record, figure, now, plain_dict
 from agent.knowledge.records import AttemptRecord, FactorRecord, NewAttempt, TrialCount
 from factors.novelty import Fingerprint
@@ -205,7 +205,7 @@ def _which(session: Session, what: str, run_id: str | None, panel_id: str | None
 
 
 def count_trials(session: Session, panel_id: str) -> TrialCount:
-    """Count every attempt on a panel and estimate the variance of their per-bar Sharpe ratios.
+    """Count every attempt and pool on a panel and estimate the variance of their per-bar Sharpe ratios.
 
     While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
     without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
@@ -216,14 +216,15 @@ def count_trials(session: Session, panel_id: str) -> TrialCount:
         .join(schema.Run, schema.Run.id == _Attempt.run_id)
         .where(schema.Run.panel_id == panel_id)
     )
-    ratios = _sharpes(session, panel_id)
+    ratios = [*_sharpes(session, panel_id), *pools.pool_sharpes(session, panel_id)]
     if len(ratios) >= 2:
         mean = sum(ratios) / len(ratios)
         variance = sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1)
     else:
         dataset = session.get(schema.Dataset, panel_id)
         variance = 1.0 / dataset.bars if dataset is not None and dataset.bars else 0.0
-    return TrialCount(count or 0, variance, len(ratios), bets.count_bets(session, panel_id))
+    tried = (count or 0) + pools.count_pools(session, panel_id)
+    return TrialCount(tried, variance, len(ratios), bets.count_bets(session, panel_id))
 
 
 def _sharpes(session: Session, panel_id: str) -> Sequence[float]:

@@ -21,6 +21,7 @@ from agent.knowledge.convert import (
     round_record,
     run_record,
 )
+from agent.knowledge.pools import list_pools
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.runs import total_calls
 
@@ -43,6 +44,7 @@ def to_json(session: Session) -> str:
         "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in runs],
         "rounds": [asdict(round_record(row)) for row in session.scalars(rounds)],
         "attempts": [attempt.to_dict() for attempt in list_attempts(session, None, None, None)],
+        "pools": [pool.to_dict() for pool in list_pools(session, None)],
         "lessons": [lesson_record(row).to_dict() for row in session.scalars(lessons)],
         "holdout_openings": [asdict(holdout_record(row)) for row in session.scalars(openings)],
         "library": [library_record(row).to_dict() for row in session.scalars(library)],

@@ -361,7 +361,7 @@ class LibraryRecord(NewLibraryEntry):
 
 @dataclass(frozen=True, slots=True)
 class HoldoutRecord:
-    """One time that a factor saw the holdout of a panel: who opened it when, under which rules, and what it said.
+    """One time that a factor or pool saw the holdout of a panel: who opened it when, under which rules, the result.
 
     `number` counts the openings of this factor on this panel: any but the first were insisted on.
     """
@@ -377,4 +377,37 @@ class HoldoutRecord:
     def sentence(self) -> str:
         """Say who opened it when; of the result nothing is told."""
         which = "opened" if self.number == 1 else f"opened again (time {self.number})"
-        return f"The holdout was {which} for this factor at {self.opened_at} by {self.opened_by}."
+        what = "pool" if self.factor_id.startswith("pool:") else "factor"
+        return f"The holdout was {which} for this {what} at {self.opened_at} by {self.opened_by}."
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRecord:
+    """Factors of a panel combined into one signal: weights that never change, and what became of them.
+
+    Attributes
+    ----------
+    id
+        Hash of what the pool is: members, weights and the rules that they were fitted under.
+    spec
+        How members are normalised and weighed, what the weights were fitted on, and the rules.
+    members
+        Factor id, canonical text, weight and stand-alone figures of each.
+    sharpe_per_bar
+        Before costs, on train: it feeds the trial variance, as an attempt's does.
+    """
+
+    id: str
+    panel_id: str
+    name: str
+    method: str
+    spec: dict[str, object]
+    members: tuple[dict[str, object], ...]
+    scorecard: dict[str, object]
+    evidence: dict[str, object]
+    sharpe_per_bar: float | None
+    created: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types."""
+        return asdict(self)

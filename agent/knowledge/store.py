@@ -17,7 +17,7 @@ from typing import Self
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from agent.knowledge import attempts, bets, export, novelty, runs, schema
+from agent.knowledge import attempts, bets, export, novelty, pools, runs, schema
 from agent.knowledge.convert import (
     call_record,
     holdout_record,
@@ -42,6 +42,7 @@ from agent.knowledge.records import (
     NewCall,
     NewLesson,
     NewLibraryEntry,
+    PoolRecord,
     RoundRecord,
     RunRecord,
     RunStatus,
@@ -239,7 +240,7 @@ class KnowledgeBase:
             return attempts.worst(session, panel_id, limit)
 
     def trials(self, panel_id: str) -> TrialCount:
-        """Count all attempts on a panel across runs, with the variance of their per-bar Sharpe ratios."""
+        """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
         with self._reading() as session:
             return attempts.count_trials(session, panel_id)
 
@@ -254,6 +255,35 @@ class KnowledgeBase:
         """Return lessons, the newest round's first, in each round the most useful first."""
         with self._reading() as session:
             return [lesson_record(row) for row in runs.list_lessons(session, panel_id, run_id, limit)]
+
+    # Pools
+
+    def record_pool(self, pool: PoolRecord) -> PoolRecord:
+        """Record a fitted pool, which counts as a trial; one of the same content is left as it was recorded first."""
+        with self._writing() as session:
+            return pools.add_pool(session, pool)
+
+    def pools(self, panel_id: str | None = None) -> list[PoolRecord]:
+        """Return pools, oldest first."""
+        with self._reading() as session:
+            return pools.list_pools(session, panel_id)
+
+    def find_pool(self, what: str) -> PoolRecord | None:
+        """Return the pool of this name, id or unique beginning of an id, or None; ambiguous: `InputError`."""
+        with self._reading() as session:
+            return pools.find_pool(session, what)
+
+    def get_pool(self, what: str) -> PoolRecord:
+        """Return the pool of this name, id or unique beginning of an id; none is an `InputError`."""
+        found = self.find_pool(what)
+        if found is None:
+            raise InputError(f"no pool {what!r}", "list them: alphaglow pool list")
+        return found
+
+    def standing_factors(self, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
+        """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
+        with self._reading() as session:
+            return pools.standing_factors(session, panel_id, verdicts)
 
     # Model calls
 

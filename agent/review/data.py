@@ -131,6 +131,8 @@ class Review:
         A sentence for each time that the holdout was opened for this factor; of its result nothing is told.
     rules
         How positions were taken, filled and paid, in words.
+    kind
+        What it is: ``Factor``, or ``Pool``, which nobody wrote and nobody judged.
     simulated_market, simulated_llm
         Whether prices were generated, and whether writer and judge were the built-in mock.
 
@@ -175,6 +177,7 @@ class Review:
     openings: Sequence[str] = ()
     rules: str = ""
     likelihood: LikelihoodHistogram | None = None
+    kind: str = "Factor"
 
     def __post_init__(self) -> None:
         """Check lengths, and that nothing past validation is here."""

@@ -17,6 +17,7 @@ from agent.flow.findings import Findings
 from agent.review import charts, views
 from agent.review.axes import number
 from agent.review.data import Review, RunReview
+from agent.review.pool import PoolReview, pool_context
 from agent.review.text import clean
 from market.errors import InputError
 
@@ -47,6 +48,19 @@ def render_run(run: RunReview) -> str:
         widest=max((step.count for step in run.funnel), default=0),
         total=views.ledger_total(run.ledger),
         f=None if run.best is None else _factor_context(run.best),
+    )
+
+
+def render_pool(pool: PoolReview) -> str:
+    """Return the review of a pool as an HTML document: its members, and its signal like any factor's."""
+    page = _environment().get_template("pool.html")
+    review = pool.review
+    return page.render(
+        pool=pool,
+        title=f"Pool review: {review.name}",
+        notes=views.simulated_notes(review.simulated_market, review.simulated_llm),
+        f=_factor_context(review),
+        **pool_context(pool),
     )
 
 

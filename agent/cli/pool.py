@@ -1,0 +1,306 @@
+"""`alphaglow pool fit|list|show|add|report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import (
+    FactorCommand,
+    data_option,
+    json_option,
+    number,
+    print_json,
+    progress_bar,
+    stdout,
+    table,
+    workspace_of,
+)
+from market.errors import InputError, Rejection
+
+if TYPE_CHECKING:
+    from agent.knowledge.records import PoolRecord
+
+METHODS = ("equal", "ic", "ridge", "nonneg")
+_FIGURES = (("rank_ic", 4), ("sharpe_net", 2))
+
+
+@click.group()
+def pool() -> None:
+    """Combine factors into one signal, with a scorecard of its own; every fit counts as a trial."""
+
+
+@contextmanager
+def _showing() -> Iterator[Callable[[str, int, int], None]]:
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)
+
+
+@pool.command()
+@click.option("--name", help="What to call it (with several methods, the method follows).")
+@click.option("--method", type=click.Choice([*METHODS, "all"]), default="ridge", show_default=True)
+@click.option("--factors", "-f", multiple=True, metavar="ID|TEXT", help="A member; may be given again.")
+@click.option(
+    "--verdict",
+    type=click.Choice(["accepted", "promising"]),
+    default="accepted",
+    show_default=True,
+    help="Which factors are members: the accepted, or the promising as well.",
+)
+@click.option("--max", "most", type=click.IntRange(min=1), help="Keep those that earned most on train.")
+@data_option
+@json_option
+@click.pass_context
+def fit(
+    ctx: click.Context,
+    name: str | None,
+    method: str,
+    factors: tuple[str, ...],
+    verdict: str,
+    most: int | None,
+    data_name: str | None,
+    as_json: bool,
+) -> None:
+    """Fit weights on train, score the combined signal on train and validation, and keep it.
+
+    equal: the same weight. ic: rank IC on train, shrunk by its error. ridge: regression of returns, its penalty chosen
+    by purged folds of train. nonneg: regression without negative weights.
+    """
+    from agent.gating import gate_path
+    from agent.pool import METHODS as ALL
+    from agent.pool import Setting, fit_pools
+    from agent.pool_members import choose_members, measure_members
+    from agent.study import open_study
+
+    workspace = workspace_of(ctx)
+    path = workspace.resolve_data(data_name)
+    whole = workspace.load_panel(data_name)
+    study = open_study(whole, workspace.settings, gate_path=gate_path(workspace, path.stem))
+    methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
+    with workspace.knowledge() as knowledge:
+        verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
+        candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
+        with _showing() as show:
+            bench = measure_members(candidates, study, show)
+            knowledge.register_dataset(whole)
+            before = {one.id for one in knowledge.pools(study.dataset)}
+            setting = Setting(path.stem, workspace.settings.rules())
+            found = list(fit_pools(bench, methods, knowledge, setting, name=name or "", show=show))
+        records = [one for _, one in found if not isinstance(one, Rejection)]
+        failed = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
+        if as_json:
+            print_json(
+                {
+                    "pools": [{**one.to_dict(), "new": one.id not in before} for one in records],
+                    "failed": failed,
+                    "trials": knowledge.trials(study.dataset).count,
+                }
+            )
+        else:
+            if records:
+                _print_fits(records)
+            for one in records:
+                if one.id in before:
+                    stdout().print(f"{one.name} was fitted before, and is no further trial", markup=False)
+            for how, why in failed.items():
+                stdout().print(f"{how} is not kept: {why}", soft_wrap=True, markup=False)
+    if not records:
+        raise InputError("no pool could be fitted", "see the reasons above" if not as_json else "see failed")
+
+
+def _print_fits(records: list[PoolRecord]) -> None:
+    """Print pools of the same members beside the best of these members on train."""
+    out = stdout()
+    for note in _strings(records[0].spec.get("notes")):
+        out.print(f"note: {note}", soft_wrap=True, markup=False)
+    rows = [_pool_row(one) for one in records]
+    members = records[0].members
+    best = max(members, key=lambda m: _of(m, "train", "sharpe_net", -1e9))
+    rows.append(["best member on train", "", "", *_figures(best), "", str(best["verdict"])])
+    columns = ("pool", "method", "members", "rank IC", "valid.", "Sharpe", "valid.", "DSR", "verdict")
+    out.print(table("Pools, net of costs and ungated: train, then validation", columns, rows, left=2))
+    out.print(f"best member on train: {best['text']}", soft_wrap=True, markup=False)
+    out.print(
+        "Weights were fitted on train: its figures flatter. Look closer: alphaglow pool report NAME", soft_wrap=True
+    )
+
+
+def _pool_row(one: PoolRecord) -> list[str]:
+    weighed = sum(_value(m.get("weight")) != 0.0 for m in one.members)
+    dsr = one.evidence.get("dsr")
+    return [
+        one.name,
+        one.method,
+        f"{weighed} of {len(one.members)}",
+        *_figures(one.scorecard),
+        number(dsr if isinstance(dsr, float) else None, 3),
+        str(one.evidence.get("verdict", "")),
+    ]
+
+
+def _figures(card: Any) -> list[str]:  # noqa: ANN401 - a stored scorecard, or a member
+    return [number(_of(card, part, key, None), digits) for key, digits in _FIGURES for part in ("train", "validation")]
+
+
+def _of(card: Any, part: str, key: str, default: Any) -> Any:  # noqa: ANN401 - stored JSON
+    segment = card.get(part)
+    value = segment.get(key) if isinstance(segment, dict) else None
+    return float(value) if isinstance(value, (int, float)) else default
+
+
+def _value(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
+
+
+@pool.command("list")
+@json_option
+@click.pass_context
+def list_pools(ctx: click.Context, as_json: bool) -> None:
+    """List the pools of this workspace, oldest first."""
+    with workspace_of(ctx).knowledge() as knowledge:
+        found = knowledge.pools()
+    if as_json:
+        print_json([one.to_dict() for one in found])
+        return
+    rows = [[*_pool_row(one), str(one.spec.get("data", "")), one.created] for one in found]
+    columns = ("pool", "method", "members", "rank IC", "valid.", "Sharpe", "valid.", "DSR", "verdict", "data", "fitted")
+    stdout().print(table(f"{len(found)} pools: train, then validation", columns, rows, left=2))
+
+
+@pool.command()
+@click.argument("name")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Show the pool NAME (or its id): members, weights, scorecard and verdict, as recorded."""
+    from agent.cli.factor import print_gates, print_profile, print_scorecard
+
+    with workspace_of(ctx).knowledge() as knowledge:
+        one = knowledge.get_pool(name)
+        openings = knowledge.holdout_openings(one.id, one.panel_id)
+    if as_json:
+        print_json({**one.to_dict(), "holdout": [opening.sentence() for opening in openings]})
+        return
+    out = stdout()
+    out.print(f"[bold]{one.name}[/bold]  {one.id}, {one.method} weights, fitted {one.created}", soft_wrap=True)
+    for note in _strings(one.spec.get("notes")):
+        out.print(f"note: {note}", soft_wrap=True, markup=False)
+    members = sorted(one.members, key=lambda m: -abs(_value(m.get("weight"))))
+    rows = [
+        [str(m["factor_id"])[7:17], str(m["text"]), str(m["verdict"]), number(_value(m["weight"]), 4), *_figures(m)]
+        for m in members
+    ]
+    columns = ("factor", "expression", "verdict", "weight", "rank IC", "valid.", "Sharpe", "valid.")
+    out.print(table("Members, each by itself: train, then validation", columns, rows, left=3))
+    train = one.scorecard.get("train")
+    print_scorecard(one.scorecard, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
+    print_profile(one.scorecard)
+    print_gates(one.evidence)
+    reasons = "; ".join(_strings(one.evidence.get("reasons")))
+    out.print(f"{one.evidence.get('verdict')} over {one.evidence.get('trials')} trials: {reasons}", soft_wrap=True)
+    for opening in openings:
+        out.print(opening.sentence(), soft_wrap=True)
+
+
+@pool.command(cls=FactorCommand)
+@click.argument("name")
+@click.argument("factor", metavar="FACTOR")
+@click.option("--as", "called", metavar="NAME", help="What to call the pool with it.")
+@click.option("--look", is_flag=True, help="Only say what it would add; nothing is fitted, and nothing recorded.")
+@data_option
+@json_option
+@click.pass_context
+def add(
+    ctx: click.Context, name: str, factor: str, called: str | None, look: bool, data_name: str | None, as_json: bool
+) -> None:
+    """Say what FACTOR (an id or an expression) adds to the pool NAME, and fit a new pool with it.
+
+    The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
+    """
+    from agent.pool import METHODS as ALL
+    from agent.pool import Setting, fit_pools, marginal, pool_values, rules_of_pool
+    from agent.pool_members import in_order, measure_members, ranked_signal, read_candidate
+    from agent.pool_review import candidates_of, study_of_pool
+
+    workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        old = knowledge.get_pool(name)
+        study = study_of_pool(workspace, old, data_name)
+        candidate = read_candidate(factor, study, knowledge)
+        if candidate.expression.id in {m["factor_id"] for m in old.members}:
+            raise InputError(f"{candidate.expression.text} is a member of {old.name} already", "name another factor")
+        with _showing() as showing:
+            values, _ = ranked_signal(candidate.expression, study)
+            found = marginal(values, pool_values(old, study.panel), study)
+            new = None
+            if not look:
+                members = in_order([*candidates_of(old, study), candidate])
+                methods = tuple(m for m in ALL if m == old.method)
+                setting = Setting(str(old.spec["data"]), rules_of_pool(old))
+                bench = measure_members(members, study, showing)
+                ((_, new),) = fit_pools(bench, methods, knowledge, setting, name=called or "", show=showing)
+    if isinstance(new, Rejection):
+        raise InputError(new.message, new.hint)
+    changes = {} if new is None else _changes(old, new)
+    if as_json:
+        # What is left of a factor on validation is a verdict here, and no figure.
+        told = {k: getattr(found, k) for k in ("rank_ic", "ic_tstat", "correlation", "keeps")}
+        print_json({"marginal": told, "changes": changes, "pool": None if new is None else new.to_dict()})
+        return
+    out = stdout()
+    out.print(f"[bold]{candidate.expression.text}[/bold]   {candidate.verdict}", soft_wrap=True)
+    for sentence in found.sentences():
+        out.print(sentence, soft_wrap=True, markup=False)
+    if new is None:
+        out.print("nothing was fitted, and no trial counted")
+        return
+    rows = [
+        [label, number(changes[f"{key}_before"], digits), number(changes[f"{key}_after"], digits)]
+        for label, key, digits in (("rank IC", "rank_ic", 4), ("Sharpe net", "sharpe_net", 2))
+    ]
+    out.print(table("On train", ["", old.name, new.name], rows))
+    word = "more" if changes["earns_more_on_validation"] else "no more"
+    out.print(f"on validation it earns {word} with it; {new.name} is {new.evidence.get('verdict')}", soft_wrap=True)
+
+
+def _changes(old: PoolRecord, new: PoolRecord) -> dict[str, Any]:
+    """Return train's figures before and after; of validation, whether more is earned."""
+    found: dict[str, Any] = {}
+    for key, _ in _FIGURES:
+        found[f"{key}_before"] = _of(old.scorecard, "train", key, None)
+        found[f"{key}_after"] = _of(new.scorecard, "train", key, None)
+    before, after = (_of(one.scorecard, "validation", "sharpe_net", float("nan")) for one in (old, new))
+    found["earns_more_on_validation"] = bool(after > before)
+    return found
+
+
+@pool.command()
+@click.argument("name")
+@data_option
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: reports/ID.html)."
+)
+@json_option
+@click.pass_context
+def report(ctx: click.Context, name: str, data_name: str | None, output: Path | None, as_json: bool) -> None:
+    """Write the page of the pool NAME: what each member adds, and the pool beside its best member and equal weights."""
+    from agent.pool_review import report_on_pool
+
+    workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        one = knowledge.get_pool(name)
+        with _showing() as showing:
+            path = report_on_pool(workspace, knowledge, one, data=data_name, output=output, show=showing)
+    if as_json:
+        print_json({"report": str(path)})
+    else:
+        click.echo(str(path))
