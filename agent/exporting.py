@@ -230,18 +230,25 @@ def _write(subject: _Subject, target: Target) -> Written:
             class_name=strategy,
             timeframe=timeframe_of(panel.bar),
             minutes=int(panel.bar / np.timedelta64(1, "m")),
-            filled_are_gaps=not has_still_candles(panel),
+            filled_are_gaps=fills_are_gaps(panel),
         )
     return Written(subject.content_id, exported.title, source, strategy, tuple(remarks))
 
 
-def has_still_candles(panel: Panel) -> bool:
-    """Whether the data hold candles of volume 0 that stand at the last close: an exchange that writes those itself."""
+def fills_are_gaps(panel: Panel) -> bool:
+    """Whether a candle of volume 0 that stands at the last close is more often a gap that freqtrade filled.
+
+    Some exchanges write such candles themselves, and the data then hold them; others leave them out, and the data have
+    gaps.
+    """
     close, before = panel["close"][1:], panel["close"][:-1]
     still = (panel["volume"][1:] == 0) & (close == before)
     for name in ("open", "high", "low"):
         still &= panel[name][1:] == before
-    return bool(still.any())
+    known = np.isfinite(panel["close"])
+    lives = [panel.times[rows][[0, -1]] for rows in known.T if rows.any()]
+    whole = sum(round(float((last - first) / panel.bar)) + 1 for first, last in lives)
+    return bool(still.sum() <= whole - known.sum())
 
 
 def _left_out(subject: _Subject, target: Target) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.exporting import has_still_candles
+from agent.exporting import fills_are_gaps
 from agent.pool import combine_expressions
 from backtest.spec import BacktestSpec
 from backtest.weights import target_weights
@@ -61,7 +61,7 @@ def test_real_coins_each_pair_has_our_signal(fill: bool, shared_data: Path, tmp_
     panel = whole.rows(2900, 3900)
     expressions = [read(text) for text in REAL[:4]]
     pool = Exported("A pool", tuple(expressions), Rules(holding=6), (0.4, -0.3, 0.2, 0.1))
-    strategy = strategy_of(pool, panel, tmp_path, fill=fill, gaps=not has_still_candles(panel))
+    strategy = strategy_of(pool, panel, tmp_path, fill=fill, gaps=fills_are_gaps(panel))
     frames = analyse(strategy)
     wanted = seen(panel, combine_expressions(expressions, np.array(pool.weights), panel))
     assert len(np.unique(np.diff(panel.times))) > 1
@@ -81,6 +81,19 @@ def test_gaps_that_freqtrade_fills_are_gaps_again(tmp_path: Path) -> None:
     assert difference(aligned(analyse(strategy), "signal", panel), wanted) <= NEAR
     left = strategy_of(exported, panel, tmp_path, fill=True, gaps=False)
     assert difference(aligned(analyse(left), "signal", panel), wanted) > NEAR
+
+
+def test_whether_still_candles_are_gaps_is_read_off_the_data() -> None:
+    panel = random_panel(100, 12)
+    assert fills_are_gaps(panel)
+    still = {name: panel[name].copy() for name in panel.fields}
+    for name in ("open", "high", "low", "close"):
+        still[name][50, 3] = still["close"][49, 3]
+    still["volume"][50, 3] = 0.0
+    # One such candle and no gap: the exchange writes them. One gap as well: as likely freqtrade's.
+    assert not fills_are_gaps(panel.with_fields(still))
+    holed = {name: np.where(np.arange(100)[:, None] == 70, np.nan, values) for name, values in still.items()}
+    assert fills_are_gaps(panel.with_fields(holed))
 
 
 def test_a_candle_is_computed_once_and_the_next_one_afresh(tmp_path: Path) -> None:
