@@ -26,7 +26,7 @@ from agent.workspace import Workspace
 from backtest.combine import DECIMALS, LEAST_SHARE
 from factors.parse import parse
 from factors.reading import read_aloud
-from factors.tree import Expression
+from factors.tree import Call, Expression, Node
 from factors.writers.freqtrade import CANDLE, require_candles, timeframe_of, to_freqtrade
 from factors.writers.module import Exported, Rules, how, to_module
 from market.errors import InputError, Rejection
@@ -135,12 +135,13 @@ def rules_of(settings: Settings, panel: Panel) -> Rules:
     spec, chosen = make_spec(settings), settings.universe
     a_day = float(_DAY / panel.bar)
     name = settings.backtest.group_neutral
+    group, reach = _group(name, panel) if name else (None, 0)
     return Rules(
         weighting=spec.weighting,
         holding=spec.holding,
         max_weight=spec.max_weight,
         quantiles=spec.quantiles,
-        group=_group(name, panel).root.args[1] if name else None,  # type: ignore[union-attr]  # `_group` checks
+        group=group,
         volatility_scaled=spec.volatility_scaled,
         max_risk=spec.max_risk,
         rebalance=spec.rebalance,
@@ -150,16 +151,17 @@ def rules_of(settings: Settings, panel: Panel) -> Rules:
         liquid_bars=max(1, round(chosen.days * a_day)),
         bars_a_day=a_day,
         refresh_bars=max(1, round(chosen.refresh_days * a_day)),
-        group_lookback=_group(name, panel).lookback if name else 0,
+        group_lookback=reach,
     )
 
 
-def _group(name: str, panel: Panel) -> Expression:
-    """Return an expression whose second argument is the group."""
+def _group(name: str, panel: Panel) -> tuple[Node, int]:
+    """Return the tree of a group, and how many bars it looks back."""
     found = parse(f"group_mean(close, {name})", fields=_fields(panel), bar=panel.bar)
-    if isinstance(found, Rejection):
-        raise InputError(f"group_neutral = {name!r}: {found.message}", "mend it in alphaglow.toml [backtest]")
-    return found
+    if isinstance(found, Rejection) or not isinstance(found.root, Call):
+        why = found.message if isinstance(found, Rejection) else "it is no group"
+        raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
+    return found.root.args[1], found.lookback
 
 
 def _read(text: str, panel: Panel, called: str) -> Expression:

@@ -3,7 +3,7 @@
 freqtrade shows a strategy one pair at a time, so the file gathers the candles of all pairs by
 ``dp.get_pair_dataframe``, computes signal and weights once a candle, and gives each pair its column. Nothing of
 freqtrade (GPL-3.0) is imported or copied here; the interface is as its documentation has it
-(freqtrade.io: strategy customization, strategy callbacks, bot basics; version 2024.10).
+(freqtrade.io: strategy customization, strategy callbacks, bot basics); tried in freqtrade 2026.9.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ _NOTES = (
     "here says that it will earn: ABOUT says what it is and what it was fitted on. Run it dry first.",
     "",
     "The whitelist is the universe: assets are compared across its pairs, so it should hold those that the factor was "
-    "found on, and more than ten of them. Set max_open_trades to -1 or to the number of pairs, and stake_amount to "
-    '"unlimited" in the configuration: stakes are set here, as a share of the whole.',
+    "found on, and more than ten of them. In the configuration set max_open_trades to the number of pairs and "
+    'stake_amount to "unlimited": stakes are set here, as a share of the whole.',
     "",
     "A signal of a closed candle is traded at the next one's open. Exits are by signal alone: minimal_roi and stoploss "
     "are as good as off; choose your own stoploss.",
@@ -149,7 +149,6 @@ class <<name>>(IStrategy):
     stoploss = -0.99
     trailing_stop = False
     position_adjustment_enable = True
-    max_open_trades = -1
 
     # freqtrade fills a gap with candles of volume 0 at the last close. True: they are gaps here too.
     filled_are_gaps = <<gaps>>
