@@ -194,6 +194,7 @@ HOSTILE = [
     "<<steps>> <<book>> {0} %s \\",
     "\\",
     "nul \x00 and a lone \udcff surrogate",
+    "na\u00efve \u56e0\u5b50 \u202e",
 ]
 
 
