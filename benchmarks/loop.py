@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--market", choices=["planted", "coins"], help="Only this one.")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), help="Only these loops.")
     parser.add_argument("--workers", type=int, default=1, help="Runs side by side.")
     options = parser.parse_args()
     seeds = options.seeds or (1 if options.quick else 10)
@@ -123,6 +124,8 @@ def main() -> None:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
             for name, parts in PARTS.items():
+                if options.parts and name not in options.parts:
+                    continue
                 with console.status(f"{market}: {name}"):
                     jobs = [pool.submit(one, parts, seed, rounds, candidates, coins=coins) for seed in range(seeds)]
                     found[name] = [job.result() for job in jobs]
