@@ -165,13 +165,18 @@ def make_policy(settings: Settings) -> Policy:
     return Policy(**settings.admission.model_dump())
 
 
-def group_values(name: str, panel: Panel) -> FloatArray:
-    """Return (T, N) group numbers of a group of the language, such as ``sector`` or ``bucket(volume, 3)``."""
+def group_expression(name: str, panel: Panel) -> Expression:
+    """Return a group of the language, such as ``sector`` or ``bucket(volume, 3)``, as an expression of its numbers."""
     expression = parse(f"group_mean(close, {name})", fields=(*_STANDARD, *panel.fields), bar=panel.bar)
     if isinstance(expression, Rejection) or not isinstance(expression.root, Call):
         why = expression.message if isinstance(expression, Rejection) else "it is no group"
         raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
-    root = Lowering(panel.fields)(expression.root.args[1])
+    return replace(expression, root=expression.root.args[1])
+
+
+def group_values(name: str, panel: Panel) -> FloatArray:
+    """Return (T, N) group numbers of a group of the language; see `group_expression`."""
+    root = Lowering(panel.fields)(group_expression(name, panel).root)
     return compute([root], panel)[root]
 
 

@@ -22,6 +22,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),
     "optimise": ("agent.cli.optimise", "optimise", "Improve one factor, one respect at a time."),
     "pool": ("agent.cli.pool", "pool", "Combine factors into one signal, and hold it against them."),
+    "signal": ("agent.cli.signal", "signal", "Target weights now, bar by bar, and on paper."),
     "report": ("agent.cli.report", "report", "Write the review report of a run or a factor."),
     "kb": ("agent.cli.kb", "kb", "Look into the knowledge base."),
     "holdout": ("agent.cli.factor", "holdout", "Open the holdout for one factor or pool, once."),

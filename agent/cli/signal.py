@@ -1,0 +1,374 @@
+"""`alphaglow signal`: target weights now or bar by bar, with their reasons, and the paper ledger."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import (
+    FactorCommand,
+    data_option,
+    graceful_stop,
+    json_option,
+    number,
+    print_json,
+    stderr,
+    stdout,
+    table,
+    workspace_of,
+)
+from market.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.signals.arrivals import Patience
+    from agent.signals.book import Book
+    from agent.signals.feed import Clock, Feed
+    from agent.signals.journal import Journal
+    from agent.workspace import Workspace
+    from market.panel import FloatArray, Panel
+
+_ROWS = 30
+
+
+class _DefaultGroup(click.Group):
+    """A group that takes what is no command of its own for arguments of `now`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `now` before them."""
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["now", *args]
+        return super().parse_args(ctx, args)
+
+
+def book_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says which book is meant."""
+    for option in (
+        click.option("--no-gate", is_flag=True, help="Trade without the gate, even where one is fitted."),
+        click.option("--replay-from", metavar="DATE", help="Replay the data set's own bars from there on."),
+        click.option("--pool", "pool_name", metavar="NAME", help="The pool to trade (or name factors)."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_DefaultGroup)
+def signal() -> None:
+    """Evaluate a pool or factors on the newest bars: target weights and their reasons. No order is ever sent.
+
+    `alphaglow signal --pool NAME` or `alphaglow signal FACTOR...`, with --watch for every bar to come;
+    `alphaglow signal ledger --pool NAME` shows what it earned on paper.
+    """
+
+
+@signal.command(cls=FactorCommand)
+@click.argument("factors", nargs=-1, metavar="[FACTOR]...")
+@book_options
+@click.option("--watch", is_flag=True, help="Wait for each bar's close, and emit its signal once, until Ctrl-C.")
+@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Of a replay: times real time; 0: no waiting.")
+@click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after so many signals.")
+@click.option("--grace", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Seconds after a close.")
+@click.option(
+    "--bound", type=click.FloatRange(min=0), default=120.0, show_default=True, help="To wait for late assets."
+)
+@click.option("--share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of assets, to be complete.")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Append each signal to FILE.")
+@data_option
+@json_option
+@click.pass_context
+def now(
+    ctx: click.Context,
+    factors: tuple[str, ...],
+    pool_name: str | None,
+    replay_from: str | None,
+    no_gate: bool,
+    watch: bool,
+    speed: float,
+    most: int | None,
+    grace: float,
+    bound: float,
+    share: float,
+    csv_path: Path | None,
+    data_name: str | None,
+    as_json: bool,
+) -> None:
+    """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
+    from agent.signals.arrivals import Arrivals, Patience
+    from agent.signals.feed import FeedDown
+    from agent.signals.office import Office
+    from agent.signals.output import CsvFile
+
+    workspace = workspace_of(ctx)
+    patience = Patience(grace=grace, bound=bound, share=share)
+    with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate, speed) as desk:
+        if watch and desk.source == "data":
+            raise InputError(
+                f"{desk.data} was not fetched from an exchange: there is nothing to wait for",
+                "replay it: --replay-from DATE, or fetch it: alphaglow data fetch",
+            )
+        for note in desk.book.notes:
+            stderr().print(f"note: {note}", markup=False, soft_wrap=True)
+        office = Office(desk.book, desk.base, desk.journal, desk.feed.name, calibration=desk.calibration(), show=_say)
+        if desk.source == "replay":
+            desk.catch_up(office.newest.time, patience)
+        file = None if csv_path is None else CsvFile(csv_path, desk.book.labels)
+        if file is not None:
+            # What was in the journal, but not in the file yet when something stopped us.
+            for one in desk.journal.signals(office.id):
+                if one.status == "emitted":
+                    file.put(one.document)
+        emitted = 0
+        with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
+            done = False
+            arrivals = Arrivals(
+                desk.feed, desk.clock, office.newest, desk.base.bar, patience,
+                stop=lambda: done or asked(), notice=_say,
+            )  # fmt: skip
+            try:
+                for document in office.work(
+                    arrivals.watch() if watch else arrivals.now(), always=desk.source == "data"
+                ):
+                    if file is not None:
+                        file.put(document)
+                    _show(document, as_json)
+                    emitted += 1
+                    done = most is not None and emitted >= most
+                    if done:
+                        break
+            except FeedDown as error:
+                raise InputError(str(error), "try again later, or wait for it with --watch") from error
+        if not emitted and not watch:
+            last = desk.journal.last(office.id)
+            if last is None:
+                raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
+            _say("this bar's signal was emitted before; here it is again, from the journal")
+            _show(last.document, as_json)
+
+
+@dataclass
+class _Opened:
+    """What a command on a book works with."""
+
+    workspace: Workspace
+    data: str
+    base: Panel
+    book: Book
+    feed: Feed
+    clock: Clock
+    journal: Journal
+    source: str
+
+    def calibration(self) -> FloatArray | None:
+        """Return what percentiles are told among."""
+        if self.book.gate is None or self.book.gate_file is None:
+            return None
+        from agent.signals.gating import calibration_likelihood
+        from agent.study import narrowed
+
+        return calibration_likelihood(self.book.gate, self.book.gate_file, narrowed(self.base, self.book.settings))
+
+    def catch_up(self, newest: Any, patience: Patience) -> None:  # noqa: ANN401 - a datetime64
+        """Set a replay's clock to where an earlier one stopped."""
+        from agent.signals.feed import FastClock, as_seconds
+
+        assert isinstance(self.clock, FastClock)
+        self.clock.start = max(self.clock.start, as_seconds(newest + self.base.bar) + patience.grace)
+
+
+@contextmanager
+def _opened(
+    workspace: Workspace,
+    data_name: str | None,
+    pool_name: str | None,
+    factors: tuple[str, ...],
+    replay_from: str | None,
+    no_gate: bool,
+    speed: float = 0.0,
+) -> Iterator[_Opened]:
+    import numpy as np
+
+    from agent.signals.book import open_book
+    from agent.signals.feed import FastClock, Replay, SystemClock, as_seconds
+    from agent.signals.journal import FILE, Journal
+
+    with workspace.knowledge() as knowledge:
+        if data_name is None and pool_name is not None:
+            data_name = str(knowledge.get_pool(pool_name).spec["data"])
+        path = workspace.resolve_data(data_name)
+        whole = workspace.load_panel(data_name)
+        book = open_book(workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate)
+    if replay_from is not None:
+        first = int(np.searchsorted(whole.times, np.datetime64(_date(replay_from), "ns")))
+        if not 0 < first < len(whole.times):
+            raise InputError(
+                f"there is nothing to replay from {replay_from}",
+                f"the data set has bars from {str(whole.times[0])[:16]} to {str(whole.times[-1])[:16]}",
+            )
+        source, name = "replay", f"replay of {path.stem} from {str(whole.times[first])[:16]}"
+    else:
+        # The data set's own newest bar, as if it had just closed.
+        first, source, name = len(whole.times) - 1, "data", f"data of {path.stem} {whole.id}"
+    clock = SystemClock() if source == "data" else FastClock(as_seconds(whole.times[first]), speed)
+    journal = Journal.open(workspace.root / FILE)
+    try:
+        yield _Opened(
+            workspace, path.stem, whole.rows(0, first), book, Replay(whole, clock, name), clock, journal, source
+        )
+    finally:
+        journal.close()
+
+
+def _date(text: str) -> datetime:
+    from datetime import UTC
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--replay-from {text!r} is no date", "write 2024-01-01 or 2024-01-01T12:00") from error
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _say(text: str) -> None:
+    stderr().print(text, markup=False, soft_wrap=True)
+
+
+def _show(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
+    if as_json:
+        print_json(document)
+        sys.stdout.flush()
+        return
+    out = stdout()
+    out.print(
+        f"[bold]{document['book']}[/bold]  bar {document['time'][:16]} UTC, closed {document['data_age_s']:.0f} s ago, "
+        f"gross {document['gross']:.3f}, net {document['net']:+.3f}, turnover {document['turnover']:.3f}, "
+        f"VaR 95 % {number(document['var_95'], 2, percent=True)} a bar",
+        soft_wrap=True,
+    )
+    if document["gate_exposure"] is not None and document["likelihood_percentile"] is not None:
+        out.print(
+            f"gate {document['gate_exposure']:.2f}, likelihood at the {document['likelihood_percentile']:.0f}th "
+            f"percentile, regime {document['regime'] or 'unknown (alphaglow flow regimes)'}"
+        )
+    labels = list(document["weights"][0]["contributions"]) if document["weights"] else []
+    rows = [
+        [
+            row["asset"] + (" (late)" if row["stale"] else ""),
+            f"{row['weight']:+.4f}",
+            f"{row['change']:+.4f}",
+            number(row["price"], 6),
+            number(row["gate_exposure"]),
+            *(number(row["contributions"].get(label), 3) for label in labels),
+        ]
+        for row in _largest(document["weights"])
+    ]
+    more = f" ({_ROWS} largest of {len(document['weights'])})" if len(document["weights"]) > _ROWS else ""
+    out.print(table(f"Target weights{more}", ["asset", "weight", "change", "close", "gate", *labels], rows))
+
+
+def _largest(rows: list[Any]) -> list[Any]:
+    kept = sorted(rows, key=lambda row: -abs(row["weight"]))[:_ROWS]
+    return sorted(kept, key=lambda row: -row["weight"])
+
+
+@signal.command(cls=FactorCommand)
+@click.argument("factors", nargs=-1, metavar="[FACTOR]...")
+@book_options
+@click.option("--against-backtest", is_flag=True, help="Hold it against the backtest of the same bars, bar by bar.")
+@click.option(
+    "--fills", "last", type=click.IntRange(min=0), default=10, show_default=True, help="Newest fills to show."
+)
+@data_option
+@json_option
+@click.pass_context
+def ledger(
+    ctx: click.Context,
+    factors: tuple[str, ...],
+    pool_name: str | None,
+    replay_from: str | None,
+    no_gate: bool,
+    against_backtest: bool,
+    last: int,
+    data_name: str | None,
+    as_json: bool,
+) -> None:
+    """Show what a book earned on paper; without a book, which ledgers there are."""
+    from agent.signals.compare import against_backtest as compare
+    from agent.signals.compare import ledger_facts
+    from agent.signals.feed import with_bars
+    from agent.signals.journal import FILE, Journal
+    from agent.signals.office import ledger_id
+
+    workspace = workspace_of(ctx)
+    if pool_name is None and not factors:
+        journal = Journal.open(workspace.root / FILE)
+        books = journal.books()
+        journal.close()
+        _show_ledgers(books, as_json)
+        return
+    with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate) as desk:
+        name = ledger_id(desk.book, desk.feed.name)
+        paid = desk.journal.equity(name)
+        facts = ledger_facts(paid, desk.base.bars_per_year)
+        fills = desk.journal.fills(name, last)
+        found: dict[str, Any] = {"ledger": name, "book": desk.book.name, "feed": desk.feed.name, **facts}
+        if against_backtest:
+            whole = with_bars(desk.base, desk.journal.bars(desk.feed.name, desk.base.times[-1]))
+            found["against_backtest"] = compare(desk.book, desk.journal, name, whole)
+    if as_json:
+        print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
+        return
+    _show_ledger(found, fills)
+
+
+def _show_ledgers(books: list[dict[str, object]], as_json: bool) -> None:
+    if as_json:
+        print_json(books)
+        return
+    rows = [[str(b["id"]), str(b["name"]), str(b["feed"]), str(b["signals"])] for b in books]
+    stdout().print(table(f"{len(books)} ledgers", ["ledger", "book", "feed", "signals"], rows, left=3))
+
+
+def _show_ledger(found: dict[str, Any], fills: list[dict[str, Any]]) -> None:
+    out = stdout()
+    out.print(f"[bold]{found['book']}[/bold]  {found['ledger']}, {found['feed']}", soft_wrap=True)
+    if not found["bars"]:
+        out.print("nothing is paid yet: a decision at a close is filled at the next bar, and paid at the one after")
+    else:
+        out.print(
+            f"{found['bars']} bars from {found['from']} to {found['to']}: equity {found['equity']:.6f}, return "
+            f"{found['return']:+.3%} (gross {found['gross']:+.3%}, costs {found['cost']:.3%}, funding "
+            f"{found['funding']:+.3%}), Sharpe {number(found['sharpe'])}, drawdown "
+            f"{number(found['max_drawdown'], 1, percent=True)}, turnover {found['turnover']:.1f}",
+            soft_wrap=True,
+        )
+    if fills:
+        rows = [
+            [str(f["time"])[:16], f["asset"], f"{f['change']:+.4f}", f"{f['weight']:+.4f}", number(f["price"], 6)]
+            for f in fills
+        ]
+        out.print(
+            table("Newest fills, by the bar of the decision", ["bar", "asset", "traded", "held", "price"], rows, left=2)
+        )
+    told = found.get("against_backtest")
+    if told is None:
+        return
+    out.print(
+        f"against the backtest: {told['bars']} bars ({told['missed']} missed), largest difference of a weight "
+        f"{told['largest_weight_difference']:.3g}",
+        soft_wrap=True,
+    )
+    if "paper_return" in told:
+        out.print(
+            f"of a return {told['largest_return_difference']:.3g} (at {told['largest_return_difference_at']}), of "
+            f"equity {told['largest_equity_difference']:.3g}; paper {told['paper_return']:+.6%}, backtest "
+            f"{told['backtest_return']:+.6%}",
+            soft_wrap=True,
+        )
+    if told["late_assets"]:
+        out.print(f"late at some bar, and kept at their last target: {', '.join(told['late_assets'])}", soft_wrap=True)
