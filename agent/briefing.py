@@ -17,11 +17,13 @@ from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
 from agent.memory import Memory
+from agent.pool_marginal import describe_pool
 from agent.retrieval import Shelf, crowded, example_of
 from agent.search.plan import Writers, plan_refinements, plan_tasks
 from agent.search.tasks import Task
 from agent.settings import LoopSettings
 from agent.study import Study
+from agent.told import told
 from factors.table import prompt_table
 from market.panel import Panel
 
@@ -57,7 +59,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,
         kin=tuple(tuple(example_of(a) for a in shelf.for_task(task)) for task in tasks),
-        crowded=crowded(told),
+        crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
         left=_left(knowledge, run, loop, number),
     )
 
@@ -153,7 +155,9 @@ def _regimes(study: Study) -> str:
 
 def _named(panel: Panel) -> str:
     """Say what a blinded prompt hides: names and dates, which a model may remember the fate of."""
-    shown = ", ".join(panel.assets[:_NAMED_ASSETS]) + (", ..." if len(panel.assets) > _NAMED_ASSETS else "")
+    shown = ", ".join(told(name) for name in panel.assets[:_NAMED_ASSETS]) + (
+        ", ..." if len(panel.assets) > _NAMED_ASSETS else ""
+    )
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 

@@ -12,6 +12,7 @@ import jinja2
 
 from agent.replies import Proposal
 from agent.search.tasks import Task
+from agent.told import indented, one_line, told
 from factors.novelty import Novelty
 from factors.reading import read_aloud
 from factors.tree import Expression
@@ -136,7 +137,7 @@ class Turn:
 
 @cache
 def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PROMPTS),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -144,6 +145,8 @@ def _templates() -> jinja2.Environment:
         # Prompts are text for a model, not HTML; nothing here is shown in a page.
         autoescape=False,
     )
+    environment.filters.update(told=told, one_line=one_line, indented=indented)
+    return environment
 
 
 def render(template: str, **values: object) -> str:

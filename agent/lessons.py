@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import norm
 
 from agent.knowledge.records import AttemptRecord, NewLesson
+from agent.told import quoted
 
 _CALL = re.compile(r"([a-z_][a-z0-9_]*)\(")
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
@@ -26,6 +27,7 @@ _SURE_ENOUGH = 0.8
 PREDICTS_T = 3.0
 _BEST = 10
 _REGIME_BARS = 100
+_LONGEST_MESSAGE = 240
 _STRUCTURAL = frozenset(
     {"add", "sub", "mul", "div", "neg", "abs", "sign", "max", "min", "cs_rank", "cs_zscore", "cs_demean", "cs_scale"}
 )
@@ -208,6 +210,7 @@ def _refusals(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
     for (stage, code), count in Counter((a.stage, a.code) for a in refused).most_common(3):
         group = [a for a in refused if (a.stage, a.code) == (stage, code)]
         message = (group[-1].message or "").splitlines()
-        text = f"{count} attempts ended at {stage} ({code}): {message[0] if message else ''}"
-        lessons.append(NewLesson("refusal", text[:300], _ids(group)))
+        # A message may hold what a model wrote, and a lesson is told to another.
+        said = f": {quoted(message[0], _LONGEST_MESSAGE)}" if message else ""
+        lessons.append(NewLesson("refusal", f"{count} attempts ended at {stage} ({code}){said}", _ids(group)))
     return lessons

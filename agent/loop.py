@@ -123,9 +123,8 @@ async def _round(mine: Mine, number: int) -> None:
 
 async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
     """Let the calls under way end, which are paid for, and begin no others: each stops before its next call."""
-    left = [talk for talk in talks if not talk.done()]
-    if left:
-        await asyncio.gather(*left, return_exceptions=True)
+    # Those that are done too: an exception that nobody takes would be printed, traceback and all.
+    await asyncio.gather(*talks, return_exceptions=True)
 
 
 def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, Coroutine[object, object, Talk]]]:

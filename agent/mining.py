@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from agent.briefing import write_brief
 from agent.gating import gate_path
 from agent.inner import Agents
-from agent.knowledge.records import RunRecord
+from agent.knowledge.records import NewCall, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.llm.budget import Bounds, Budget
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
-from agent.llm.client import LanguageModel, ModelName
-from agent.llm.connect import connect_mock, connect_nothing, connect_openai
+from agent.llm.client import ApiName, LanguageModel, ModelName
+from agent.llm.connect import check_server, connect_mock, connect_nothing, connect_openai
 from agent.llm.patience import Patience
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
 from agent.memory import Memory
@@ -44,6 +44,7 @@ class MineRequest:
     llm: str
     model: str | None = None
     base_url: str | None = None
+    api: str | None = None
     rounds: int | None = None
     candidates: int | None = None
     seed: int | None = None
@@ -85,13 +86,18 @@ class Session:
         """Candidates that are recorded already."""
         return len(self.knowledge.attempts(run_id=self.run.id))
 
-    async def go(self, stop: Callable[[], bool], show: Callable[[Event, int], None]) -> Outcome:
-        """Run the loops to their end, a stop or the budget."""
+    async def go(
+        self,
+        stop: Callable[[], bool],
+        show: Callable[[Event, int], None],
+        on_call: Callable[[NewCall], None] = lambda _call: None,
+    ) -> Outcome:
+        """Run the loops to their end, a stop or the budget; `on_call` is told of each exchange once it is kept."""
         loop = LoopSettings.model_validate(self.config["loop"])
         total = self.total
         client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
         try:
-            agents = self._agents(client, stop, lambda text: show(Event("note", 0, text=text), total), loop)
+            agents = self._agents(client, loop, stop, lambda text: show(Event("note", 0, text=text), total), on_call)
             memory = Memory(self.knowledge, self.study.dataset)
             mine = Mine(
                 self.study, self.knowledge, agents, self.run, loop, memory, stop, lambda event: show(event, total)
@@ -105,11 +111,16 @@ class Session:
             await client.close()
 
     def _agents(
-        self, client: openai.AsyncOpenAI, stop: Callable[[], bool], note: Callable[[str], None], loop: LoopSettings
+        self,
+        client: openai.AsyncOpenAI,
+        loop: LoopSettings,
+        stop: Callable[[], bool],
+        note: Callable[[str], None],
+        on_call: Callable[[NewCall], None],
     ) -> Agents:
         """Return who writes and who judges: models that share one budget and one journal."""
         llm = self.settings.llm
-        modes = self.knowledge.known_modes(str(self.config["base_url"]))
+        modes = self.knowledge.known_modes(str(self.config["base_url"]), _api(self.config))
         fallback = _names(self.config, "fallback")
 
         def speaking(name: str) -> LanguageModel:
@@ -126,7 +137,9 @@ class Session:
                 deadline_s=5 * llm.timeout_s,
                 modes=modes,
                 note=note,
+                on_call=on_call,
                 seed=self.run.seed,
+                api=_api(self.config),
             )
 
         writers = {name: speaking(name) for name in [str(self.config["model"]), *_names(self.config, "writers")]}
@@ -143,7 +156,9 @@ def start_run(
     workspace: Workspace, knowledge: KnowledgeBase, request: MineRequest, *, note: Callable[[str], None]
 ) -> Session:
     """Record a new run and return it ready to go; everything that can be refused is refused before."""
-    settings = workspace.settings
+    replay = None if request.replay is None else load_cassette(request.replay)
+    # What was recorded was scored, and told, by the rules of then.
+    settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
     path = workspace.resolve_data(request.data)
@@ -153,22 +168,24 @@ def start_run(
     model = MOCK_MODEL if request.llm == "mock" else (request.model or settings.llm.model)
     if not model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    base_url = request.base_url or settings.llm.base_url or os.environ.get("OPENAI_BASE_URL", "")
     config: dict[str, object] = {
         "data": str(request.data or path.stem),
         "llm": request.llm,
         "model": model,
         **_others(request, settings),
-        "base_url": request.base_url or settings.llm.base_url,
+        "base_url": "" if request.llm == "mock" else base_url,
+        "api": request.api or settings.llm.api,
         "gate": request.gate and checkpoint.is_file(),
         **settings.rules(),
         "loop": loop.model_dump(),
         "bounds": asdict(request.bounds),
     }
-    replay = None if request.replay is None else load_cassette(request.replay)
     if replay is not None:
         config["replay"] = str(request.replay)
     simulated = request.llm == "mock"
     models = _models(settings, config)
+    check_server(str(config["base_url"]), tuple(one.name for one in models))
     if replay is None:
         _require_key(config)
     budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
@@ -191,25 +208,23 @@ def start_run(
 def replay_request(path: Path) -> MineRequest:
     """Return the request of the run that a cassette is of."""
     config = load_cassette(path).config
-    loop = config["loop"]
-    return MineRequest(
-        data=config["data"],
-        llm=config["llm"],
-        model=config["model"],
-        base_url=config["base_url"],
-        rounds=loop["rounds"],
-        candidates=loop["candidates"],
-        seed=loop["seed"],
-        judge=loop["judge"],
-        proposals=loop["proposals"],
-        improve=config.get("improve"),
-        fallback=tuple(config["fallback"]),
-        writers=tuple(config["writers"]),
-        judge_model=config["judge"],
-        bounds=Bounds(**config["bounds"]),
-        gate=config["gate"],
-        replay=path,
-    )
+    try:
+        return MineRequest(
+            data=str(config["data"]),
+            llm="mock" if config["llm"] == "mock" else "openai",
+            model=str(config["model"]),
+            base_url=str(config["base_url"]),
+            api="responses" if config.get("api") == "responses" else "chat",
+            improve=config.get("improve"),
+            fallback=tuple(str(name) for name in config["fallback"]),
+            writers=tuple(str(name) for name in config["writers"]),
+            judge_model=str(config["judge"]),
+            bounds=Bounds(**config["bounds"]),
+            gate=bool(config["gate"]),
+            replay=path,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not say what it is a cassette of", "record the run again") from error
 
 
 def _recorded(config: Mapping[str, object]) -> dict[str, object]:
@@ -235,6 +250,7 @@ def resume_run(
     config["loop"] = loop.model_dump()
     settings = workspace.settings
     simulated, models = config["llm"] == "mock", _models(settings, config)
+    check_server(str(config["base_url"]), tuple(one.name for one in models))
     replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
     limits = _bounds(config, bounds)
     calls = knowledge.calls(run.id)
@@ -299,6 +315,11 @@ def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object],
     if gate is not None and not gate.is_file():
         raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
     return open_study(load_panel(whole_path), settings, gate_path=gate)
+
+
+def _api(config: Mapping[str, object]) -> ApiName:
+    """Return the API that a run asks by; runs of earlier versions knew one."""
+    return "responses" if config.get("api") == "responses" else "chat"
 
 
 def _require_key(config: dict[str, object]) -> None:

@@ -1,7 +1,8 @@
 """Pools: factors of a panel combined into one signal, frozen, scored and weighed like any factor.
 
-Weights are fitted on train alone. A pool is named by a hash of its members, their weights and the rules; fitting one is
-a trial. Nothing here sees the holdout: a `Study` does not hold it.
+Weights are fitted on train alone, and a pool is scored where they were not: validation with the weights that are kept,
+and train walking forward, each block with weights from the bars before it. A pool is named by a hash of its members,
+their weights and the rules; fitting one is a trial. Nothing here sees the holdout: a `Study` does not hold it.
 """
 
 from __future__ import annotations
@@ -10,34 +11,34 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 
 from agent.knowledge.records import PoolRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.pool_members import Bench, Show, silent
+from agent.pool_members import Bench, Show, silent, trade_alone
 from agent.study import Study
 from backtest import metrics
 from backtest.combine import (
     DECIMALS,
     LEAST_SHARE,
     Members,
+    Penalty,
     choose_penalty,
     combine,
     equal_weights,
     ic_weights,
     nonneg_weights,
-    residual_ic,
     ridge_weights,
     scaled,
 )
 from backtest.evidence import Evidence, Trials, weigh
-from backtest.figures import SEGMENTS
-from backtest.ic import newey_west_t
+from backtest.figures import SEGMENTS, Figures
 from backtest.policy import Standing
-from backtest.scorecard import Scored, paid_rows, score
+from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
 from factors.engine import evaluate
 from factors.parse import parse
@@ -52,18 +53,33 @@ NORMALISE = "cs_rank less its mean over the bar, in (-1/2, 1/2)"
 # What could be the beginning of an id is no name.
 _LIKE_ID = re.compile(r"[0-9a-f]{4,16}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-# Members whose returns on train correlate by this much are one theme.
-CROWDED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Weights (K,) whose absolute values sum to 1, and what the method chose on train."""
+    """What a method fitted on train.
+
+    Attributes
+    ----------
+    weights
+        (K,) from all of train, absolute values summing to 1: those that are kept and traded.
+    early
+        (K,) weights for each block of train, from the bars before it: equal for the first, all 0 where no member kept
+        one.
+    penalties
+        Of the ridge, for each block but the first, and for all of train.
+    """
 
     method: Method
     weights: FloatArray
-    hyperparameters: Mapping[str, object]
-    told: Mapping[str, object]
+    early: tuple[FloatArray, ...]
+    penalties: tuple[float, ...] = ()
+    told: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def hyperparameters(self) -> dict[str, object]:
+        """What was chosen on all of train."""
+        return {"penalty": self.penalties[-1]} if self.penalties else {}
 
 
 @dataclass(frozen=True)
@@ -74,30 +90,62 @@ class Setting:
     rules: Mapping[str, object]
 
 
-def fit_weights(bench: Bench, method: Method) -> Fitted | Rejection:
-    """Return a method's weights from train, or why no member keeps one."""
-    hyper: dict[str, object] = {}
-    told: dict[str, object] = {}
-    if method == "equal":
-        raw = equal_weights(len(bench.candidates))
-    elif method == "ic":
-        raw = ic_weights(bench.means, bench.tstats)
-    elif method == "ridge":
-        penalty = choose_penalty(bench.folds)
-        raw = ridge_weights(bench.folds.whole, penalty.share)
-        hyper["penalty"] = penalty.share
-        told["penalties"] = [list(pair) for pair in penalty.scores]
-    else:
-        raw = nonneg_weights(bench.folds.whole)
-    weights = scaled(raw)
-    if weights is None:
+def fit_weights(
+    bench: Bench, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
+) -> Fitted | Rejection:
+    """Return a method's weights from train, or why no member keeps one.
+
+    `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
+    and a column less, so nothing is read again. `penalties` takes the place of choosing.
+    """
+    count, blocks = len(bench.candidates), len(bench.edges) - 1
+    keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
+    regressed = method in ("ridge", "nonneg")
+    folds = bench.folds.without(but) if regressed and but is not None else bench.folds if regressed else None
+    later: list[FloatArray] = []
+    chosen: list[Penalty] = []
+    # For each block but the first from the bars before it; then from all of train.
+    for block in range(1, blocks + 1):
+        if method == "equal":
+            raw = equal_weights(max(len(keep), 1))
+        elif folds is None:
+            means, tstats = bench.ic_until(bench.rows.stop if block == blocks else bench.edges[block] - bench.purge)
+            raw = ic_weights(means[keep], tstats[keep])
+        else:
+            moments = folds.whole if block == blocks else folds.before(block)
+            if method == "ridge":
+                given = penalties[block - 1] if penalties else None
+                chosen.append(choose_penalty(folds.first(block)) if given is None else Penalty(given, ()))
+                raw = ridge_weights(moments, chosen[-1].share)
+            else:
+                raw = nonneg_weights(moments)
+        found = scaled(raw)
+        later.append(np.zeros(count))
+        if found is not None and len(keep):
+            later[-1][keep] = found
+    if not later[-1].any():
         return Rejection(
             "evidence",
             "no_weight",
             f"{method}: no member keeps a weight, as none earns on train beyond chance",
             "combine other factors, or take equal weights",
         )
-    return Fitted(method, weights, hyper, told)
+    first = np.zeros(count)
+    first[keep] = equal_weights(len(keep))
+    told = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
+    return Fitted(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), told)
+
+
+def unseen_values(bench: Bench, fitted: Fitted) -> FloatArray:
+    """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
+
+    From the end of train on, it is the signal of the weights that are kept.
+    """
+    out = combine(bench.members, fitted.weights)
+    edges = [*bench.edges[:-1], bench.study.split.train.stop]
+    for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
+        out[first:stop] = combine(bench.members, weights, slice(first, stop))
+    return out
 
 
 def fit_pools(
@@ -169,7 +217,7 @@ def _weighed(
     name: str,
     ahead: int,
 ) -> PoolRecord | Rejection:
-    values = combine(bench.members, fitted.weights)
+    values = unseen_values(bench, fitted)
     counted = knowledge.trials(bench.study.dataset)
     trials = Trials(counted.count + 1 + ahead, counted.sharpe_variance, counted.effective)
     weighed = weigh_values(values, pool_id, bench.study, trials)
@@ -188,7 +236,7 @@ def _weighed(
             panel_id=bench.study.dataset,
             name=name,
             method=fitted.method,
-            spec=spec,
+            spec={**spec, "in_sample": asdict(in_sample(bench, fitted.weights, trials))},
             members=tuple(_member(bench, number, fitted.weights, trials) for number in range(len(bench.candidates))),
             scorecard=scored.scorecard.to_dict(),
             evidence=evidence.to_dict(),
@@ -196,6 +244,12 @@ def _weighed(
             sharpe_per_bar=metrics.sharpe(scored.paid(scored.backtest.gross, "train"), 1.0),
         )
     )
+
+
+def in_sample(bench: Bench, weights: FloatArray, trials: Trials) -> Figures:
+    """Return the figures of the kept weights on train, where they were fitted: they flatter."""
+    signal = np.where(bench.study.panel.universe, combine(bench.members, weights), np.nan)
+    return trade_alone(signal, rank_panel(signal), bench.study).figures(bench.study, trials, "train")
 
 
 def weigh_values(values: FloatArray, pool_id: str, study: Study, trials: Trials) -> tuple[Scored, Evidence] | Rejection:
@@ -241,12 +295,17 @@ def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, dict[st
 
 def notes_on(bench: Bench) -> tuple[str, ...]:
     """Say what of the members weakens a pool of them."""
+    count = len(bench.candidates)
     others = [c for c in bench.candidates if c.verdict != "accepted"]
-    if not others:
-        return ()
-    counts = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
-    told = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return (f"{len(others)} of {len(bench.candidates)} members were not accepted ({told}): this pool rests on them",)
+    elsewhere = sum(c.other_rules for c in bench.candidates)
+    found = []
+    if others:
+        words = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
+        told = ", ".join(f"{number} {word}" for word, number in words.items())
+        found.append(f"{len(others)} of {count} members were not accepted ({told}): this pool rests on them")
+    if elsewhere:
+        found.append(f"{elsewhere} of {count} members were weighed under other trading rules than this pool")
+    return tuple(found)
 
 
 def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> dict[str, object]:
@@ -256,6 +315,7 @@ def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> d
         "text": candidate.expression.text,
         "name": candidate.name,
         "verdict": candidate.verdict,
+        "simulated": candidate.simulated,
         "weight": float(weights[number]),
         **{part: asdict(traded.figures(bench.study, trials, part)) for part in SEGMENTS},
         "correlations": [round(float(x), 3) for x in bench.correlations[number]],
@@ -264,10 +324,11 @@ def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> d
 
 def weights_of(pool: PoolRecord) -> FloatArray:
     """Return (K,) the weights of a pool's members."""
-    return np.array([_number(member["weight"]) for member in pool.members])
+    return np.array([number_of(member["weight"]) for member in pool.members])
 
 
-def _number(value: object) -> float:
+def number_of(value: object) -> float:
+    """Return a stored figure; NaN where there is none."""
     return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
@@ -327,101 +388,3 @@ def check_pool_truncation(
                 "this is a defect of alphaglow: please report the pool",
             )
     return None
-
-
-@dataclass(frozen=True)
-class Marginal:
-    """What a signal adds to a pool: rank IC of what is left of it once the pool's ranks are taken out, a bar.
-
-    Attributes
-    ----------
-    rank_ic, ic_tstat
-        Of the residual, on train; NaN where nothing is left.
-    correlation
-        Mean rank correlation a bar with the pool's signal, on train.
-    keeps
-        Whether the residual's rank IC has the same sign on validation. Its size is told to nobody.
-    """
-
-    rank_ic: float
-    ic_tstat: float
-    correlation: float
-    keeps: bool
-
-    def sentences(self) -> tuple[str, ...]:
-        """Say it in words that may go into a prompt: figures of train, and of validation a verdict."""
-        if not np.isfinite(self.rank_ic):
-            return ("it ranks assets as the pool does: nothing is left of it beside the pool",)
-        held = "keeps" if self.keeps else "does not keep"
-        return (
-            f"beside the pool, whose signal it goes with by {self.correlation:+.2f}, its rank IC on train is "
-            f"{self.rank_ic:+.4f} (t {self.ic_tstat:.1f})",
-            f"what it adds {held} its sign on validation",
-        )
-
-
-def marginal(values: FloatArray, pool: FloatArray, study: Study) -> Marginal:
-    """Return what a signal adds to a pool's signal; both (T, N) on the study's panel. It is no trial."""
-    inside = study.panel.universe
-    mine, theirs = (np.where(inside, side, np.nan) for side in (values, pool))
-    found = residual_ic(mine, theirs, study.target.forward)
-    train, held = (found.ic[paid_rows(getattr(study.split, part))] for part in SEGMENTS)
-    known = train[np.isfinite(train)]
-    mean = float(known.mean()) if len(known) else float("nan")
-    later = held[np.isfinite(held)]
-    together = found.correlation[paid_rows(study.split.train)]
-    together = together[np.isfinite(together)]
-    return Marginal(
-        mean,
-        newey_west_t(train),
-        float(together.mean()) if len(together) else float("nan"),
-        bool(len(later) and float(later.mean()) * mean > 0),
-    )
-
-
-def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> list[str]:
-    """Say what the panel's newest pool has already, for a writer: crowded themes, and who carries the weight.
-
-    Figures are of train alone, and no asset and no date is named. Nothing where no pool was fitted.
-    """
-    pools = knowledge.pools(panel_id)
-    if not pools:
-        return []
-    pool = pools[-1]
-    held = [m for m in pool.members if _number(m["weight"]) != 0.0]
-    lines = [f"a pool of {len(held)} factors is traded already ({pool.method} weights); what goes with it adds nothing"]
-    themes = crowded_themes(pool)
-    for theme in themes[:most]:
-        leader, share = theme[0], sum(abs(_number(m["weight"])) for m in theme)
-        train = leader["train"]
-        ic = _number(train.get("rank_ic")) if isinstance(train, dict) else float("nan")
-        kin = f" and {len(theme) - 1} more that go with it" if len(theme) > 1 else ""
-        lines.append(f"{share:.0%} of its weight: {leader['text']}{kin} (rank IC on train {ic:+.4f})")
-    if len(themes) > most:
-        rest = sum(abs(_number(m["weight"])) for theme in themes[most:] for m in theme)
-        lines.append(f"{rest:.0%} of its weight: {len(themes) - most} other themes")
-    return lines
-
-
-def crowded_themes(pool: PoolRecord) -> list[list[dict[str, Any]]]:
-    """Return members that carry weight, grouped by returns on train that correlate by half or more; heaviest first.
-
-    A member joins the first theme whose heaviest member it goes with, with either sign.
-    """
-    order = sorted(range(len(pool.members)), key=lambda k: (-abs(_number(pool.members[k]["weight"])), k))
-    themes: list[list[int]] = []
-    for number in order:
-        if _number(pool.members[number]["weight"]) == 0.0:
-            continue
-        row = pool.members[number]["correlations"]
-        near = row if isinstance(row, list) else []
-        home = next((t for t in themes if abs(_number(near[t[0]])) >= CROWDED), None)
-        if home is None:
-            themes.append([number])
-        else:
-            home.append(number)
-
-    def weight(theme: list[int]) -> float:
-        return sum(abs(_number(pool.members[k]["weight"])) for k in theme)
-
-    return [[pool.members[k] for k in theme] for theme in sorted(themes, key=lambda t: (-weight(t), t[0]))]

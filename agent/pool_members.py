@@ -13,7 +13,7 @@ from agent.blocks import all_blocks
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.study import Study, read_expression
-from backtest.combine import Folds, Members, folds_of
+from backtest.combine import Folds, Members, block_edges, folds_of
 from backtest.engine import trade
 from backtest.evidence import Trials
 from backtest.figures import Figures, figures_of
@@ -36,11 +36,17 @@ def silent(_what: str, _done: int, _of: int) -> None:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A factor that is to be a member; its verdict is the recorded one, or ``not tried``."""
+    """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
+
+    `simulated` tells that the built-in mock wrote it, `other_rules` that it was weighed under other trading rules than
+    the study's.
+    """
 
     expression: Expression
     name: str
     verdict: str
+    simulated: bool = False
+    other_rules: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +71,8 @@ class Bench:
     ----------
     horizon
         Bars of the label: as long as a decision is held.
-    means, tstats
-        (K,) mean rank IC with the label on train, and its t statistic.
+    ics
+        (K, T) rank IC with the label a bar.
     """
 
     study: Study
@@ -74,18 +80,32 @@ class Bench:
     members: Members
     traded: tuple[Traded, ...]
     horizon: int
-    means: FloatArray
-    tstats: FloatArray
+    ics: FloatArray
 
     @property
     def rows(self) -> slice:
         """Decisions of train whose label ends within it."""
         return label_rows(self.study.split, self.horizon)
 
+    @property
+    def purge(self) -> int:
+        """Bars whose label reaches past a border behind them."""
+        return self.horizon + 1
+
+    @cached_property
+    def edges(self) -> list[int]:
+        """Where blocks of train begin, and where the last one ends."""
+        return block_edges(self.rows, purge=self.purge)
+
     @cached_property
     def folds(self) -> Folds:
-        """Moments of train in blocks, purged by the label; nothing past train enters."""
-        return folds_of(self.members, label_of(self.study, self.horizon), self.rows, purge=self.horizon + 1)
+        """Moments of the blocks of train; nothing past train enters."""
+        return folds_of(self.members, label_of(self.study, self.horizon), self.edges, purge=self.purge)
+
+    def ic_until(self, stop: int) -> tuple[FloatArray, FloatArray]:
+        """Return (K,) mean rank IC with the label on train's bars before `stop`, and its t statistic."""
+        told = [horizon_ic(series[self.rows.start : stop], self.horizon) for series in self.ics]
+        return np.array([one.mean for one in told]), np.array([one.tstat for one in told])
 
     @cached_property
     def correlations(self) -> FloatArray:
@@ -149,7 +169,7 @@ def choose_members(
             else "mine some, or name some: --factors TEXT",
         )
     kept = attempts if most is None else attempts[:most]
-    return in_order([_stored(a, study) for a in kept])
+    return in_order([_stored(a, study, knowledge) for a in kept])
 
 
 def in_order(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -160,19 +180,34 @@ def in_order(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
 def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> Candidate:
     """Return the factor meant by an id of the knowledge base, or by an expression; neither is an `InputError`."""
     if _ID.fullmatch(text.strip()):
-        return _stored(knowledge.get_factor(text.strip(), panel_id=study.dataset).attempt, study)
+        return _stored(knowledge.get_factor(text.strip(), panel_id=study.dataset).attempt, study, knowledge)
     expression = read_expression(text, study, blocks=all_blocks(knowledge, study.dataset, study.fields))
     if isinstance(expression, Rejection):
         raise InputError(expression.message, expression.hint)
     twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=False)
-    return Candidate(expression, twin.name if twin else "", _verdict(twin) if twin else "not tried")
+    return Candidate(expression, "", "not tried") if twin is None else _known(expression, twin, study, knowledge)
 
 
-def _stored(attempt: AttemptRecord, study: Study) -> Candidate:
+def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
     expression = read_expression(attempt.canonical or attempt.text, study, dialect="native")
     if isinstance(expression, Rejection):
         raise InputError(f"{attempt.factor_id} cannot be read on this data: {expression.one_line()}")
-    return Candidate(expression, attempt.name, _verdict(attempt))
+    return _known(expression, attempt, study, knowledge)
+
+
+def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
+    mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
+    card = {} if attempt.evaluation is None else attempt.evaluation.scorecard
+    spec = study.spec
+    rules = {
+        "weighting": spec.weighting,
+        "holding": spec.holding,
+        "cost_bp": spec.costs.per_trade * 1e4,
+        "fill": spec.fill,
+        "rebalance": spec.rebalance,
+    }
+    other = any(name in card and card[name] != value for name, value in rules.items())
+    return Candidate(expression, attempt.name, _verdict(attempt), mock, other)
 
 
 def _verdict(attempt: AttemptRecord) -> str:
@@ -199,22 +234,18 @@ def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = 
             "use another weighting in alphaglow.toml [backtest]",
         )
     horizon = label_horizon(study)
-    rows = label_rows(study.split, horizon)
     labels = study.target.ranked if horizon == 1 else rank_panel(label_of(study, horizon))
     members = Members.empty(len(candidates), study.panel.shape)
-    traded, means, tstats = [], [], []
+    traded, ics = [], []
     for number, candidate in enumerate(candidates):
         show("members", number, len(candidates))
         signal, ranked = ranked_signal(candidate.expression, study)
         members.put(number, ranked)
         one = trade_alone(signal, ranked, study)
         traded.append(one)
-        series = one.ic if horizon == 1 else rank_ic_of(ranked, labels)
-        told = horizon_ic(series[rows], horizon)
-        means.append(told.mean)
-        tstats.append(told.tstat)
+        ics.append(one.ic if horizon == 1 else rank_ic_of(ranked, labels))
     show("members", len(candidates), len(candidates))
-    return Bench(study, tuple(candidates), members, tuple(traded), horizon, np.array(means), np.array(tstats))
+    return Bench(study, tuple(candidates), members, tuple(traded), horizon, np.stack(ics))
 
 
 def ranked_signal(expression: Expression, study: Study) -> tuple[FloatArray, Ranked]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,16 @@ import numpy as np
 from agent.gating import gate_path
 from agent.knowledge.records import PoolRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.pool import rules_of_pool, weigh_values, weights_of
+from agent.pool import METHODS, Fitted, fit_weights, rules_of_pool, unseen_values, weigh_values, weights_of
 from agent.pool_members import Bench, Candidate, Show, Traded, measure_members, silent, trade_alone
+from agent.review.axes import number
 from agent.review.data import Review, compound, likelihood_histogram
 from agent.review.pool import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
 from agent.reviewing import equity_of, gates_of, mean_exposure, panel_note, part_of, rules_of
 from agent.study import Study, open_study, read_expression
 from agent.workspace import Workspace
-from backtest.combine import combine, equal_weights, ic_weights, nonneg_weights, ridge_weights, scaled
+from backtest.combine import combine, equal_weights
 from backtest.evidence import Evidence, Trials
 from backtest.figures import SEGMENTS, Figures
 from backtest.scorecard import Scored
@@ -49,7 +51,7 @@ def candidates_of(pool: PoolRecord, study: Study) -> tuple[Candidate, ...]:
         expression = read_expression(str(member["text"]), study, dialect="native")
         if isinstance(expression, Rejection):
             raise InputError(f"{member['factor_id']} cannot be read on this data: {expression.one_line()}")
-        found.append(Candidate(expression, str(member["name"]), str(member["verdict"])))
+        found.append(Candidate(expression, str(member["name"]), str(member["verdict"]), bool(member.get("simulated"))))
     return tuple(found)
 
 
@@ -73,7 +75,12 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
     """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
     bench = measure_members(candidates_of(pool, study), study, show)
     weights = weights_of(pool)
-    values = combine(bench.members, weights)
+    again = fit_weights(bench, next(method for method in METHODS if method == pool.method))
+    if isinstance(again, Rejection):
+        raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
+    # What is kept is what was traded; only the way through train is fitted again.
+    fitted = replace(again, weights=weights)
+    values = unseen_values(bench, fitted)
     counted = knowledge.trials(study.dataset)
     trials = Trials(counted.count, counted.sharpe_variance, counted.effective)
     weighed = weigh_values(values, pool.id, study, trials)
@@ -81,7 +88,7 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
         raise InputError(f"{pool.name} cannot be scored: {weighed.one_line()}")
     own = _trade(values, study)
     order = sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k))
-    rests = leave_one_out(bench, pool, own, trials, show)
+    rests = leave_one_out(bench, fitted, own, trials, show)
     members = [_member_row(bench, k, weights, trials, rests[k]) for k in order]
     rivals, curves = _rivals(bench, pool, own, trials)
     return PoolReview(
@@ -96,46 +103,21 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
 
 
 def leave_one_out(
-    bench: Bench, pool: PoolRecord, own: Traded, trials: Trials, show: Show = silent
+    bench: Bench, fitted: Fitted, own: Traded, trials: Trials, show: Show = silent
 ) -> list[Mapping[str, Figures]]:
-    """Return by member the figures of the pool refitted without it; nothing for the only member.
+    """Return by member the figures of the pool refitted without it; nothing for the only one that keeps a weight.
 
-    Moments without a member are those of all with a row and a column less, so nothing is read again; each takes one
-    backtest. The penalty stays.
+    Each is scored like the pool, train walking forward, by one backtest; penalties stay.
     """
-    weights = weights_of(pool)
-    count = len(weights)
+    count = len(fitted.weights)
     found: list[Mapping[str, Figures]] = []
-    for number in range(count):
-        show("leaving one out", number, count)
-        if weights[number] == 0.0 and pool.method in ("ic", "nonneg"):
-            # Without a weight of 0, the others keep theirs.
-            found.append(_both(own, bench.study, trials))
-            continue
-        rest = refitted_without(bench, pool, number)
-        traded = None if rest is None else _trade(combine(bench.members, rest), bench.study)
+    for k in range(count):
+        show("leaving one out", k, count)
+        rest = fit_weights(bench, fitted.method, but=k, penalties=fitted.penalties)
+        traded = None if isinstance(rest, Rejection) else _trade(unseen_values(bench, rest), bench.study)
         found.append({} if traded is None else _both(traded, bench.study, trials))
     show("leaving one out", count, count)
     return found
-
-
-def refitted_without(bench: Bench, pool: PoolRecord, number: int) -> FloatArray | None:
-    """Return (K,) weights of a pool's method without one member, 0 in its place; None where none keeps a weight."""
-    count = len(bench.candidates)
-    if count < 2:
-        return None
-    keep = np.delete(np.arange(count), number)
-    if pool.method == "equal":
-        raw = equal_weights(count - 1)
-    elif pool.method == "ic":
-        raw = ic_weights(bench.means[keep], bench.tstats[keep])
-    else:
-        moments = bench.folds.whole.without(number)
-        hyper = pool.spec.get("hyperparameters")
-        penalty = hyper.get("penalty") if isinstance(hyper, Mapping) else None
-        raw = nonneg_weights(moments) if penalty is None else ridge_weights(moments, float(penalty))
-    rest = scaled(raw)
-    return None if rest is None else np.insert(rest, number, 0.0)
 
 
 def best_member(bench: Bench, trials: Trials) -> int:
@@ -208,7 +190,7 @@ def _review(
         validation_start=split.validation.start,
         validation_stop=split.validation.stop,
         simulated_market=study.panel.simulated,
-        simulated_llm=False,
+        simulated_llm=any(bool(member.get("simulated")) for member in pool.members),
         panel=panel_note(study),
         reasons=_strings(stored.get("reasons")),
         audits=_strings(stored.get("audits")),
@@ -256,6 +238,9 @@ def _facts(pool: PoolRecord) -> dict[str, str]:
         "label": f"{label['bars']} bars from {label['fill']} to {label['fill']}",
         "weights from": f"{fitted['first']} to {fitted['last']} ({fitted['bars']:,} bars of train)",
     }
+    flattered = spec.get("in_sample")
+    if isinstance(flattered, Mapping):
+        facts["net Sharpe of these weights on train itself"] = number(flattered.get("sharpe_net"))
     hyper = spec.get("hyperparameters")
     if isinstance(hyper, Mapping) and "penalty" in hyper:
         facts["penalty, share of the mean squared member"] = f"{float(hyper['penalty']):g}"

@@ -157,6 +157,7 @@ class LlmSettings(_Section):
 
     model: str = ""
     base_url: str = ""
+    api: Literal["chat", "responses"] = Field(default="chat", description="of a server, by which it is asked")
     writers: tuple[str, ...] = Field(default=(), description="more models that write; who earns its cost writes more")
     judge: str = Field(default="", description="another model that judges; none: the one that writes")
     fallback: tuple[str, ...] = Field(default=(), description="asked in turn when a model can no longer answer")
@@ -171,6 +172,14 @@ class Price(_Section):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0, description="of prompt tokens that the server had read before")
+
+    @model_validator(mode="after")
+    def _never_dearer(self) -> Price:
+        """Refuse what would make a budget's worst case too low."""
+        if self.cached is not None and self.cached > self.input:
+            raise ValueError("cached tokens cannot cost more than others: cached is above input")
+        return self
 
 
 class Settings(_Section):
@@ -320,6 +329,8 @@ max_gigabytes = 4.0
 [llm]
 model = ""
 base_url = ""
+# chat: Chat Completions, which every server knows. responses: OpenAI's newer API.
+api = "chat"
 # More models that write (the one that earns its cost writes more), and another that judges.
 writers = []
 judge = ""
@@ -335,4 +346,5 @@ tries = 6
 # [prices."my-model"]
 # input = 0.50
 # output = 1.50
+# cached = 0.05   # of prompt tokens that the server had read before; unset: as input
 """

@@ -20,7 +20,7 @@ _USUAL_REPLY, _USUAL_TURNS = 300, 1.5
 def prices_of(settings: Settings, model: str) -> Prices | None:
     """Return what a model costs by the settings; None: unknown."""
     price = settings.prices.get(model)
-    return Prices(input_per_million=price.input, output_per_million=price.output) if price else None
+    return Prices(price.input, price.output, price.cached) if price else None
 
 
 def model_chain(settings: Settings, model: str, fallback: Sequence[str]) -> tuple[ModelName, ...]:

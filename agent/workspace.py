@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 FOLDERS = ("data", "models", "reports", "runs")
 MARKER = "alphaglow.toml"
+_LONGEST_NAME = 100
+# Windows takes these for devices, whatever follows the first dot.
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(10))}
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Workspace:
 
     def data_path(self, name: str) -> Path:
         """Path of the data set `name`, whether or not it exists; a name may not leave the folder."""
-        if not name or name.startswith(".") or any(mark in name for mark in "/\\\0"):
+        if not is_name(name):
             raise InputError(f"{name!r} is no name for a data set", "use letters, digits, - and _")
         return self.root / "data" / f"{name}.parquet"
 
@@ -71,7 +74,9 @@ class Workspace:
         if given in names:
             return self.data_path(given)
         path = Path(given)
-        if path.suffix == ".parquet" and path.is_file():
+        if path.suffix == ".parquet" and path.exists():
+            if not is_name(path.stem):
+                raise InputError(f"{path.stem!r} is no name for a data set", "rename the file")
             return path
         raise InputError(f"no data set {given!r} in {self.root / 'data'}", known)
 
@@ -80,6 +85,13 @@ class Workspace:
         from market.store import load_panel
 
         return load_panel(self.resolve_data(given))
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a file on any system, and be seen for what it is wherever it is shown."""
+    whole = text.isprintable() and not any(mark in text for mark in '/\\:*?"<>|')
+    ends = text[:1] not in ("", ".", "-", " ") and text[-1] not in (".", " ")
+    return whole and ends and len(text) <= _LONGEST_NAME and text.split(".")[0].rstrip().upper() not in _DEVICES
 
 
 def starter_path() -> Path:

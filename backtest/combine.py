@@ -69,27 +69,34 @@ class Members:
         return found
 
 
-def combine(members: Members, weights: FloatArray) -> FloatArray:
-    """Return (T, N) the sum of normalised members times (K,) weights.
+def combine(members: Members, weights: FloatArray, rows: slice | None = None) -> FloatArray:
+    """Return (T, N) the sum of normalised members times (K,) weights; of `rows`, where they are given.
 
     An unknown member adds nothing. A value is NaN where less than half of the absolute weight knows the asset, and is
     rounded to 12 decimals.
     """
-    out = np.empty(members.ranks.shape[1:])
-    _combine(members.ranks, members.counts, np.asarray(weights, dtype=np.float64), LEAST_SHARE, out)
+    first, stop = (0, members.ranks.shape[1]) if rows is None else (rows.start, rows.stop)
+    out = np.empty((stop - first, members.ranks.shape[2]))
+    _combine(members.ranks, members.counts, np.asarray(weights, dtype=np.float64), LEAST_SHARE, first, out)
     return np.asarray(np.round(out, DECIMALS), dtype=np.float64)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _combine(
-    ranks: NDArray[np.int16], counts: NDArray[np.int32], weights: FloatArray, least_share: float, out: FloatArray
+    ranks: NDArray[np.int16],
+    counts: NDArray[np.int32],
+    weights: FloatArray,
+    least_share: float,
+    first: int,
+    out: FloatArray,
 ) -> None:
-    members, bars, width = ranks.shape
+    members, _, width = ranks.shape
     known = np.empty(width)
     # A hair below the half: weights of a third each add up to a little less than one.
     least = least_share * np.abs(weights).sum() * (1.0 - 1e-9)
-    for t in range(bars):
-        total = out[t]
+    for row in range(len(out)):
+        t = first + row
+        total = out[row]
         total[:] = 0.0
         known[:] = 0.0
         for k in range(members):
@@ -127,11 +134,6 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         return Moments(
             self.gram + other.gram, self.cross + other.cross, self.square + other.square, self.rows + other.rows
-        )
-
-    def __sub__(self, other: Moments) -> Moments:
-        return Moments(
-            self.gram - other.gram, self.cross - other.cross, self.square - other.square, self.rows - other.rows
         )
 
     def without(self, number: int) -> Moments:
@@ -207,31 +209,43 @@ def _design(
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Moments of blocks of train in time order: each in full, and of its last bars, whose labels reach into the next.
+    """Moments of blocks of train in time order: the body of each, and its last bars, whose labels reach into the next.
 
-    Fitting before block j takes all blocks before it less the last bars of block j - 1 (López de Prado 2018, ch. 7).
+    What is fitted before block j takes all blocks before it but the end of block j - 1 (López de Prado 2018, ch. 7).
     """
 
-    blocks: tuple[Moments, ...]
+    bodies: tuple[Moments, ...]
     ends: tuple[Moments, ...]
 
     @property
     def whole(self) -> Moments:
         """All of train."""
-        return _total(self.blocks)
+        return _total([*self.bodies, *self.ends])
+
+    def block(self, number: int) -> Moments:
+        """Return a block with its end."""
+        return self.bodies[number] + self.ends[number]
+
+    def before(self, number: int) -> Moments:
+        """Return all that may be known when a block, which is not the first, begins."""
+        return _total([*self.bodies[:number], *self.ends[: number - 1]])
+
+    def first(self, number: int) -> Folds:
+        """Return the first so many blocks."""
+        return Folds(self.bodies[:number], self.ends[:number])
 
     def without(self, number: int) -> Folds:
         """Return the folds of all members but one."""
-        return Folds(tuple(b.without(number) for b in self.blocks), tuple(e.without(number) for e in self.ends))
+        return Folds(tuple(b.without(number) for b in self.bodies), tuple(e.without(number) for e in self.ends))
 
 
-def folds_of(members: Members, forward: FloatArray, part: slice, *, purge: int, folds: int = FOLDS) -> Folds:
-    """Cut the bars of `part` into folds + 1 blocks; `purge` bars are left out before each test.
+def block_edges(part: slice, *, purge: int, folds: int = FOLDS) -> list[int]:
+    """Return where folds + 1 blocks of equal length begin, and where the last one ends.
 
     Raises
     ------
     InputError
-        When a block is no longer than the purge.
+        When a block is no longer than the `purge` bars before the next.
     """
     edges = np.linspace(part.start, part.stop, folds + 2).astype(int)
     if min(np.diff(edges)) <= purge:
@@ -239,10 +253,14 @@ def folds_of(members: Members, forward: FloatArray, part: slice, *, purge: int, 
             f"{part.stop - part.start} bars of train are too few for {folds} folds with {purge} bars between them",
             "use more bars",
         )
-    cuts = [(int(a), int(b)) for a, b in pairwise(edges)]
-    ends = tuple(moments_of(members, forward, slice(b - purge, b)) for _, b in cuts)
-    rest = (moments_of(members, forward, slice(a, b - purge)) for a, b in cuts)
-    return Folds(tuple(body + end for body, end in zip(rest, ends, strict=True)), ends)
+    return [int(edge) for edge in edges]
+
+
+def folds_of(members: Members, forward: FloatArray, edges: Sequence[int], *, purge: int) -> Folds:
+    """Return the moments of blocks between `edges`; `purge` bars are left out before each test."""
+    cuts = list(pairwise(edges))
+    bodies = tuple(moments_of(members, forward, slice(a, b - purge)) for a, b in cuts)
+    return Folds(bodies, tuple(moments_of(members, forward, slice(b - purge, b)) for _, b in cuts))
 
 
 def _total(parts: Sequence[Moments]) -> Moments:
@@ -275,7 +293,7 @@ def ridge_weights(moments: Moments, share: float) -> FloatArray:
     The penalty is `share` times the mean of the Gram matrix's diagonal. A large one ends at weights by covariance with
     returns, one by one; a small one at least squares.
     """
-    return _ridge_path(moments, np.array([share]))[0]
+    return np.asarray(_ridge_path(moments, np.array([share]))[0], dtype=np.float64)
 
 
 def _ridge_path(moments: Moments, shares: FloatArray) -> FloatArray:
@@ -291,29 +309,36 @@ def _ridge_path(moments: Moments, shares: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class Penalty:
-    """The chosen penalty, and by penalty the mean correlation of forecasts and returns in the folds."""
+    """The chosen penalty, and by penalty the mean correlation of forecasts with returns over the folds."""
 
     share: float
     scores: tuple[tuple[float, float], ...]
 
 
 def choose_penalty(folds: Folds, shares: Sequence[float] = PENALTIES) -> Penalty:
-    """Return the ridge penalty whose forecasts correlate most with the returns of the folds, each fitted on earlier.
+    """Return the largest ridge penalty that does about as well as the best in folds, each forecast from bars before it.
 
-    Correlation, not squared error: a book is brought to one size, so the scale of a forecast is never traded. Of equal
-    ones the largest penalty is taken.
+    Forecasts are judged by correlation with returns, not by squared error: a book is brought to one size, so the scale
+    of a forecast is never traded. About as well: what is lacking on average is no more than one standard error of it
+    over folds (the one-standard-error rule of Breiman et al. 1984, on paired differences). The largest penalty is also
+    taken where there is one block only, and nothing to choose by.
     """
     grid = np.asarray(sorted(shares))
+    if len(folds.bodies) < 2:
+        return Penalty(float(grid[-1]), ())
     scores = []
-    for number in range(1, len(folds.blocks)):
-        weights = _ridge_path(_total(folds.blocks[:number]) - folds.ends[number - 1], grid)
-        test = folds.blocks[number]
+    for number in range(1, len(folds.bodies)):
+        weights = _ridge_path(folds.before(number), grid)
+        test = folds.block(number)
         spread = np.einsum("pk,kl,pl->p", weights, test.gram, weights) * test.square
         with np.errstate(all="ignore"):
             scores.append(np.where(spread > 0, weights @ test.cross / np.sqrt(spread), 0.0))
-    means = np.mean(scores, axis=0)
-    best = len(grid) - 1 - int(np.argmax(means[::-1]))
-    return Penalty(float(grid[best]), tuple(zip(grid.tolist(), means.tolist(), strict=True)))
+    told = np.array(scores)
+    means = told.mean(axis=0)
+    lacking = told[:, [int(np.argmax(means))]] - told
+    error = lacking.std(axis=0, ddof=1) / np.sqrt(len(told)) if len(told) > 1 else np.zeros(len(grid))
+    alike = np.flatnonzero(lacking.mean(axis=0) <= error)
+    return Penalty(float(grid[alike[-1]]), tuple(zip(grid.tolist(), means.tolist(), strict=True)))
 
 
 def nonneg_weights(moments: Moments) -> FloatArray:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from backtest.combine import Members, combine, moments_of
 from backtest.quick import QuickScorer
 from backtest.scorecard import score
 from backtest.spec import BacktestSpec
 from backtest.target import prepare_target
 from market.panel import Panel
+from market.ranking import rank_panel
 from market.split import Split
 
 _BARS, _ASSETS = 240, 12
 
 
 def warm_backtest() -> None:
-    """Score one signal, in full and quickly, on a few bars; what is compiled already is only loaded."""
+    """Score one signal, in full and quickly, and combine it, on a few bars; what is compiled already is only loaded."""
     rng = np.random.default_rng(0)
     shape = (_BARS, _ASSETS)
     prices = 100.0 * np.exp(np.cumsum(rng.normal(0, 0.01, shape), axis=0))
@@ -34,3 +36,7 @@ def warm_backtest() -> None:
         scorer = QuickScorer(target, _BARS)
         scorer.feed(0, values)
         scorer.result(split.train)
+    members = Members.empty(1, shape)
+    members.put(0, rank_panel(values))
+    combine(members, np.ones(1))
+    moments_of(members, values, split.train)

@@ -1,32 +1,44 @@
-"""Reading CSV and Parquet, long or wide, into a panel."""
+"""Reading CSV and Parquet, long or wide, and frames of pandas or Polars, into a panel."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from market.columns import KEYS, field_name, is_noise, parse_times, symbol_of, understand
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
 from market.quality import check_ohlcv, refuse, repair
+from market.tables import read_table
+from market.wide import from_wide, is_wide, unstack
 
-_ALIASES: Mapping[str, tuple[str, ...]] = {
-    "ts": ("ts", "timestamp", "time", "datetime", "date", "open_time", "opentime", "bar_time"),
-    "symbol": ("symbol", "ticker", "asset", "pair", "instrument", "name", "coin"),
-    "open": ("open", "o", "open_price"),
-    "high": ("high", "h", "high_price"),
-    "low": ("low", "l", "low_price"),
-    "close": ("close", "c", "close_price", "last"),
-    "volume": ("volume", "v", "vol", "base_volume"),
-}
-_KEYS = ("ts", "symbol")
-# What a file name says beside the symbol: BTCUSDT_1h, AAPL_data; but BTC_USDT is all symbol.
-_SUFFIX = re.compile(r"_(\d+(s|m|min|h|d|w|mo)|daily|hourly|data|ohlcv|candles|bars|prices)$", re.IGNORECASE)
+Stamps = Literal["open", "close"]
+_FRAME = Path("frame")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are to be read, where they do not say themselves.
+
+    Attributes
+    ----------
+    columns
+        Our name to the file's, such as ``{"close": "last_price"}``; common names are recognised without.
+    zone
+        Time zone of times that state none.
+    stamps
+        Whether a time is a bar's open (the panel's own meaning) or its close, from which a bar's length is taken off.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    zone: str = "UTC"
+    stamps: Stamps = "open"
 
 
 def import_files(
@@ -37,17 +49,21 @@ def import_files(
     mend: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
+    zone: str = "UTC",
+    stamps: Stamps = "open",
 ) -> Panel:
     """Read files into one panel.
 
-    Three shapes are understood. *Long*: a time, a symbol and OHLCV columns. *One asset a file*: no symbol column; the
-    file name is the symbol. *Wide*: a time column and one column an asset, the file name (or its part after the last
-    ``_``) being the field, one file for each of open, high, low, close, volume.
+    The shapes understood: *Long*: a time, a symbol and OHLCV columns. *One asset a file*: no symbol column; the file
+    name is the symbol. *Wide*: a time column and one column an asset, the file name (or its part after the last ``_``)
+    being the field, one file for each of open, high, low, close, volume. *Two header rows*, field and asset, as
+    yfinance writes; or both in one name, such as ``BTCUSDT_close``. Binance's bulk klines without a header and
+    CryptoDataDownload's files are long or one asset a file.
 
     Parameters
     ----------
-    columns
-        Our name to the file's, such as ``{"close": "last_price"}``; common names are recognised without.
+    columns, zone, stamps
+        See `Reading`.
     mend
         Repair bad rows instead of refusing; what was done is appended to `notes`.
 
@@ -56,138 +72,141 @@ def import_files(
     InputError
         For a missing or unreadable file, missing columns, unreadable times, or bad rows (named).
     """
-    frames = [(path, read_table(path)) for path in paths]
-    mapping = dict(columns or {})
+    long = read_long(paths, Reading(columns or {}, zone, stamps))
+    where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
+    return _checked(long, where, calendar=calendar, mend=mend, name=name, notes=notes)
+
+
+def from_frame(
+    frame: Any,  # noqa: ANN401 - pandas, Polars, Arrow: whatever hands out Arrow data
+    *,
+    columns: Mapping[str, str] | None = None,
+    calendar: Calendar = "continuous",
+    mend: bool = False,
+    name: str = "panel",
+    notes: list[str] | None = None,
+    zone: str = "UTC",
+    stamps: Stamps = "open",
+) -> Panel:
+    """Return a panel from a frame of pandas, Polars or Arrow in one of the shapes that `import_files` reads.
+
+    Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
+    """
+    reading = Reading(columns or {}, zone, stamps)
+    return _checked(long_of([(_FRAME, to_pandas(frame))], reading), "the frame", calendar=calendar, mend=mend,
+                    name=name, notes=notes)  # fmt: skip
+
+
+def to_pandas(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
+    """Return a frame of pandas; any other that offers Arrow data is converted, what offers none is an `InputError`."""
+    if isinstance(frame, pd.DataFrame):
+        named = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
+        return frame.reset_index(names="ts" if frame.index.names == [None] else None) if named else frame
+    if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
+        # A lazy frame of Polars.
+        frame = frame.collect()
+    if not isinstance(frame, pa.Table):
+        if not hasattr(frame, "__arrow_c_stream__"):
+            raise InputError(f"a {type(frame).__name__} is no frame", "give a frame of pandas, Polars or Arrow")
+        frame = pa.table(frame)
+    converted: pd.DataFrame = frame.to_pandas()
+    return converted
+
+
+def read_long(paths: Sequence[Path], reading: Reading) -> pd.DataFrame:
+    """Return the files' rows as one long frame (ts, symbol, open, high, low, close, volume, …), as they stand."""
+    return long_of([(path, read_table(path)) for path in paths], reading)
+
+
+def long_of(frames: Sequence[tuple[Path, pd.DataFrame]], reading: Reading) -> pd.DataFrame:
+    """Return frames, each with the name of its file, as one long frame."""
+    mapping = reading.columns
     unknown = [ours for ours, theirs in mapping.items() if not any(theirs in frame.columns for _, frame in frames)]
     if unknown:
         missing = ", ".join(f"{ours}={mapping[ours]}" for ours in unknown)
         raise InputError(
-            f"no such column: {missing}", f"{paths[0]} has {', '.join(map(str, frames[0][1].columns[:20]))}"
+            f"no such column: {missing}", f"{frames[0][0]} has {', '.join(map(str, frames[0][1].columns[:20]))}"
         )
-    if _is_wide(frames, mapping):
-        long = _from_wide(frames, mapping)
+    frames = [(path, unstack(frame, mapping)) for path, frame in frames]
+    if is_wide(frames, mapping):
+        long = from_wide(frames, mapping, reading.zone)
     else:
-        long = pd.concat([_long(path, frame, mapping) for path, frame in frames], ignore_index=True)
+        long = pd.concat([_long(path, frame, reading) for path, frame in frames], ignore_index=True)
     if long.empty:
-        raise InputError(f"{paths[0]} has no rows", "is it the right file?")
+        raise InputError(f"{frames[0][0]} has no rows", "is it the right file?")
+    long = _oldest_first(long)
+    if reading.stamps == "close":
+        # A bar closes when the next one opens: its open is a bar's length before.
+        bar = bar_of(long)
+        # Binance stamps the close a millisecond early.
+        long = long.assign(ts=(long["ts"] - pd.Timedelta(bar, "ns")).dt.round("1s"))
+    return long
+
+
+def _checked(
+    long: pd.DataFrame, where: str, *, calendar: Calendar, mend: bool, name: str, notes: list[str] | None
+) -> Panel:
     defects = check_ohlcv(long)
     if mend:
         long, done = repair(long, defects)
         if notes is not None:
             notes.extend(done)
     else:
-        refuse(defects, str(paths[0]) if len(paths) == 1 else f"{len(paths)} files")
+        refuse(defects, where)
     return panel_from_long(long, calendar=calendar, name=name)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV or Parquet file as it stands; whatever is wrong with it is an `InputError`."""
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            frame: pd.DataFrame = pq.read_table(path).to_pandas()
-            # A frame saved with its times (or symbols) as the index keeps them there.
-            indexed = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
-            return frame.reset_index(names="ts" if frame.index.names == [None] else None) if indexed else frame
-        frame = pd.read_csv(path)
-        return frame.drop(columns=[c for c in frame.columns if str(c).startswith("Unnamed:")])
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{path} is empty") from error
-    except (pa.ArrowInvalid, pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "is it CSV or Parquet?") from error
+def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
+    """Turn a table around that is written newest first throughout, as some sources do; any other stays as it is."""
+    steps = long.groupby("symbol", sort=False, observed=True)["ts"].diff()
+    known = steps.dropna()
+    newest_first = len(known) and bool((known < pd.Timedelta(0)).all()) and not long["ts"].isna().any()
+    return long.iloc[::-1].reset_index(drop=True) if newest_first else long
 
 
-def _find(frame: pd.DataFrame, ours: str, mapping: Mapping[str, str]) -> str | None:
-    if ours in mapping and mapping[ours] in frame.columns:
-        return mapping[ours]
-    lowered = {str(column).strip().lower(): str(column) for column in frame.columns}
-    return next((lowered[alias] for alias in _ALIASES[ours] if alias in lowered), None)
-
-
-def _is_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str, str]) -> bool:
-    """Whether every file lacks a close and a symbol column and is named after a field."""
-    return all(
-        _find(frame, "close", mapping) is None and _find(frame, "symbol", mapping) is None and _field(path) is not None
-        for path, frame in frames
-    )
-
-
-def _field(path: Path) -> str | None:
-    word = path.stem.lower().rsplit("_", 1)[-1]
-    return next((ours for ours, names in _ALIASES.items() if ours not in _KEYS and word in names), None)
-
-
-def _from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str, str]) -> pd.DataFrame:
-    parts = {}
-    for path, frame in frames:
-        stamp = _find(frame, "ts", mapping) or str(frame.columns[0])
-        field = _field(path) or "close"
-        melted = frame.rename(columns={stamp: "ts"}).melt(id_vars="ts", var_name="symbol", value_name=field)
-        if field in parts:
-            raise InputError(f"{path} is a second file for {field}", "give one wide file a field")
-        if melted.duplicated(["ts", "symbol"]).any() or not pd.api.types.is_numeric_dtype(melted[field]):
-            raise InputError(f"{path} repeats a time or holds text", "mend the file: one row a time, numbers only")
-        parts[field] = melted.assign(ts=parse_times(melted["ts"], path)).set_index(["ts", "symbol"])[field]
-    absent = [name for name in OHLCV if name not in parts]
-    if absent:
-        raise InputError(f"the wide files lack {', '.join(absent)}", "give one file for each, such as spot_high.csv")
-    long = pd.DataFrame(parts).dropna(how="all").reset_index()
-    return long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
-
-
-def _long(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
-    found = {ours: _find(frame, ours, mapping) for ours in _ALIASES}
-    absent = [ours for ours in ("ts", *OHLCV) if found[ours] is None]
+def _long(path: Path, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+    names = understand(frame, reading.columns)
+    absent = [ours for ours in ("ts", *OHLCV) if ours not in names.values()]
     if absent:
         raise InputError(
             f"{path} has no column for {', '.join(absent)}",
             f"map it with --column {absent[0]}=NAME; the file has {', '.join(map(str, frame.columns[:20]))}",
         )
-    names = {theirs: ours for ours, theirs in found.items() if theirs is not None}
-    names |= {theirs: ours for ours, theirs in mapping.items() if ours not in _ALIASES}
     # A mapped column takes the place of one that already has the name (`close=Adj Close`).
-    taken = [c for c in frame.columns if c in names.values() and c not in names]
+    taken = [c for c in frame.columns if (c in names.values() and c not in names) or (is_noise(c) and c not in names)]
     renamed = frame.drop(columns=taken).rename(columns=names)
-    if found["symbol"] is None:
-        renamed = renamed.assign(symbol=_SUFFIX.sub("", path.stem))
+    if "symbol" not in names.values():
+        renamed = renamed.assign(symbol=symbol_of(path))
     if renamed["symbol"].isna().any():
         raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "mend the file")
     numbers = [
-        c for c in renamed.columns if c in OHLCV or (c not in _KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
+        c for c in renamed.columns if c in OHLCV or (c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
     ]
+    theirs = {ours: column for column, ours in names.items()}
     for column in OHLCV:
         try:
             renamed[column] = pd.to_numeric(renamed[column]).astype(np.float64)
         except (ValueError, TypeError) as error:
-            raise InputError(f"{path}: column {found[column]!r} is not numeric: {error}") from error
-    extra = {c: re.sub(r"\W+", "_", str(c).strip().lower()) for c in numbers if c not in OHLCV}
-    if len({*extra.values(), *_ALIASES}) < len(extra) + len(_ALIASES):
+            raise InputError(f"{path}: column {theirs[column]!r} is not numeric: {error}") from error
+    extra = {c: field_name(c) for c in numbers if c not in OHLCV}
+    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
         raise InputError(f"{path}: two columns would have one name among {', '.join(sorted(extra.values()))}")
     kept = renamed[["ts", "symbol", *numbers]].rename(columns=extra)
-    return kept.assign(ts=parse_times(kept["ts"], path), symbol=kept["symbol"].astype(str))
+    times = parse_times(kept["ts"], path, reading.zone)
+    return kept.assign(ts=times, symbol=kept["symbol"].astype(str))
 
 
-def parse_times(column: pd.Series, path: Path) -> pd.Series:
-    """Return UTC nanosecond times from ISO strings, datetimes, or epoch numbers in s, ms, us or ns."""
-    if pd.api.types.is_numeric_dtype(column):
-        numbers = column.astype(np.float64).replace([np.inf, -np.inf], np.nan)
-        largest = float(numbers.abs().max()) if len(column) else 0.0
-        known = numbers.dropna()
-        if len(known) and known.between(19_000_101, 21_001_231).all() and (known % 1 == 0).all():
-            # 20240131 is a date: read as seconds, the whole file would lie in 1970.
-            days = pd.to_datetime(known.astype(np.int64).astype(str), format="%Y%m%d", errors="coerce", utc=True)
-            if days.notna().all():
-                return days.astype("datetime64[ns, UTC]").reindex(column.index)
-        scale = 1_000_000_000 if largest < 1e11 else 1_000_000 if largest < 1e14 else 1_000 if largest < 1e17 else 1
-        whole = (column.where(numbers.notna(), 0).astype(np.int64) * scale).to_numpy().astype("datetime64[ns]")
-        # No time stays no time; `check_ohlcv` names the row.
-        stamps = pd.Series(whole, index=column.index).dt.tz_localize("UTC")
-        return stamps.where(numbers.notna())
-    try:
-        return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]")
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot read times such as {column.iloc[0]!r}: {error}", "write ISO 8601") from error
+def bar_of(long: pd.DataFrame) -> int:
+    """Return the length of a bar in nanoseconds: the most common step within an asset."""
+    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype("int64")
+    codes = pd.factorize(long["symbol"])[0]
+    order = np.lexsort((times, codes))
+    within = np.diff(times[order])[np.diff(codes[order]) == 0]
+    within = within[within > 0]
+    steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
+    if not len(steps):
+        raise InputError("the data has fewer than two bars", "is it the right file?")
+    return int(steps[np.argmax(counts)])
 
 
 def panel_from_long(frame: pd.DataFrame, *, calendar: Calendar, name: str) -> Panel:
@@ -199,20 +218,17 @@ def panel_from_long(frame: pd.DataFrame, *, calendar: Calendar, name: str) -> Pa
     shape = (len(times), len(assets))
     fields = {}
     for column in frame.columns:
-        if column in _KEYS:
+        if column in KEYS:
             continue
         array = np.full(shape, np.nan)
         array[row, codes] = frame[column].to_numpy(dtype=np.float64)
         fields[str(column)] = array
-    order = np.lexsort((row, codes))
-    within = np.diff(times[row[order]])[np.diff(codes[order]) == 0]
-    steps, counts = np.unique(within if len(within) else np.diff(times), return_counts=True)
     return Panel(
         times=times,
         assets=tuple(str(asset) for asset in assets),
         fields=fields,
         universe=np.isfinite(fields["close"]),
-        bar=steps[np.argmax(counts)],
+        bar=np.timedelta64(bar_of(frame), "ns"),
         calendar=calendar,
         name=name,
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from market.errors import InputError
-from market.files import read_table
-from market.panel import FloatArray, Panel
+from market.panel import FloatArray, Panel, TimeArray
+from market.tables import read_table
 
 _RATE = ("funding_rate", "fundingrate", "rate", "funding")
 _TIME = ("ts", "timestamp", "time", "fundingtime", "funding_time", "calc_time", "date")
@@ -48,12 +48,38 @@ def join_funding(panel: Panel, path: Path) -> Panel:
             f"{', '.join(panel.assets[:5])}"
         )  # fmt: skip
     moments = times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    numbers = rates.to_numpy(dtype=np.float64)
+    owned = {asset: (symbols == asset).to_numpy() for asset in panel.assets}
+    return join_settlements(panel, {asset: (moments[own], numbers[own]) for asset, own in owned.items()})
+
+
+def join_settlements(panel: Panel, settled: Mapping[str, tuple[TimeArray, FloatArray]]) -> Panel:
+    """Return the panel with ``funding`` and ``funding_rate``, as `join_funding` has them, from times and rates."""
     paid, last = np.full(panel.shape, np.nan), np.full(panel.shape, np.nan)
     for column, asset in enumerate(panel.assets):
-        own = (symbols == asset).to_numpy()
-        if own.any():
-            paid[:, column], last[:, column] = _by_bar(panel, moments[own], rates.to_numpy(dtype=np.float64)[own])
-    return replace(panel, fields={**panel.fields, "funding": paid, "funding_rate": last})
+        moments, rates = settled.get(asset, ((), ()))
+        if len(moments):
+            paid[:, column], last[:, column] = _by_bar(panel, np.asarray(moments), np.asarray(rates))
+    return panel.with_fields({"funding": paid, "funding_rate": last})
+
+
+def join_snapshots(
+    panel: Panel, name: str, taken: Mapping[str, tuple[TimeArray, FloatArray]], oldest: np.timedelta64
+) -> Panel:
+    """Return the panel with the field `name`: at each bar the newest snapshot taken at or before its open.
+
+    A snapshot as old as `oldest`, or older, says nothing any more: NaN.
+    """
+    values = np.full(panel.shape, np.nan)
+    for column, asset in enumerate(panel.assets):
+        moments, numbers = taken.get(asset, ((), ()))
+        if not len(moments):
+            continue
+        moments, numbers = np.asarray(moments), np.asarray(numbers)
+        place = np.searchsorted(moments, panel.times, side="right") - 1
+        fresh = (place >= 0) & (panel.times - moments[np.maximum(place, 0)] < oldest)
+        values[fresh, column] = numbers[place[fresh]]
+    return panel.with_fields({name: values})
 
 
 def _by_bar(panel: Panel, moments: np.ndarray, rates: FloatArray) -> tuple[FloatArray, FloatArray]:

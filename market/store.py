@@ -1,27 +1,117 @@
-"""A panel as one Parquet file: a long table (ts, symbol, fields, in_universe) with the rest as metadata."""
+"""A panel on disk: a long Parquet table (ts, symbol, fields, in_universe), one file or one a year, and a manifest."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from market.errors import InputError
-from market.panel import Panel
+from market.manifest import Manifest, Origin, Part, describe, file_part, manifest_path
+from market.panel import OHLCV, BoolArray, FloatArray, Panel, TimeArray
 
 _KEY = b"alphaglow"
 _FORMAT = 1
+_KEYS = ("ts", "symbol", "in_universe")
+# A panel with more values (bars x assets x fields) is stored as a file a year: about 400 MB of float64.
+LARGE = 50_000_000
+# Rows of a row group: the least that is read of a file.
+_GROUP = 1 << 16
 
 
-def save_panel(panel: Panel, path: Path) -> None:
-    """Write `panel` to `path`: whole or not at all. A full disk or read-only folder is an `InputError`."""
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Some fields of a stored panel over some bars: what `load_fields` reads.
+
+    Attributes
+    ----------
+    times
+        (T,) ``datetime64[ns]``, UTC.
+    fields
+        Name to (T, N) float64; missing is NaN.
+    universe
+        (T, N) bool.
+    facts
+        What the file says of the whole panel: ``id``, ``bar_ns``, ``calendar``, ``name``, ``simulated``.
+    """
+
+    times: TimeArray
+    assets: tuple[str, ...]
+    fields: Mapping[str, FloatArray]
+    universe: BoolArray
+    facts: Mapping[str, Any]
+
+
+def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_year: bool | None = None) -> Manifest:
+    """Write `panel` to `path` (NAME.parquet): whole or not at all; then its manifest, NAME.json beside it.
+
+    Parameters
+    ----------
+    origin
+        Where the panel came from; told in the manifest.
+    by_year
+        Make `path` a folder with one file a year, which is read by date without the rest. By default that is done
+        above `LARGE` values.
+
+    Raises
+    ------
+    InputError
+        For a full disk or a read-only folder.
+    """
+    split = by_year if by_year is not None else panel.universe.size * len(panel.fields) > LARGE
+    years = _years(panel) if split else []
+    facts = {
+        "format": _FORMAT,
+        "id": panel.id,
+        "assets": list(panel.assets),
+        "times": len(panel.times),
+        "bar_ns": int(panel.bar.astype("int64")),
+        "calendar": panel.calendar,
+        "name": panel.name,
+        "simulated": panel.simulated,
+        "files": len(years) if split else 1,
+    }
+    parts: list[Part] = []
+
+    def write(target: Path, part: Panel) -> None:
+        table = _table(part).replace_schema_metadata({_KEY: json.dumps(facts).encode()})
+        pq.write_table(table, target, compression="zstd", row_group_size=_GROUP, write_page_checksum=True)
+        parts.append(file_part(target, table.num_rows))
+
+    def write_folder(target: Path) -> None:
+        for year, part in years:
+            write(target / f"part-{year}.parquet", part)
+
+    if split:
+        write_atomically(path, write_folder, folder=True)
+    else:
+        write_atomically(path, lambda target: write(target, panel))
+        parts = [Part(path.name, part.rows, part.bytes, part.sha256) for part in parts]
+    manifest = describe(panel, origin or Origin("simulated" if panel.simulated else "unknown"), parts)
+    write_atomically(manifest_path(path), lambda target: target.write_text(manifest.to_json(), encoding="utf-8"))
+    return manifest
+
+
+def _years(panel: Panel) -> list[tuple[str, Panel]]:
+    years = panel.times.astype("datetime64[Y]")
+    edges = [0, *(np.flatnonzero(years[1:] != years[:-1]) + 1).tolist(), len(years)]
+    return [(str(years[a]), panel.rows(a, b)) for a, b in itertools.pairwise(edges)]
+
+
+def _table(panel: Panel) -> pa.Table:
     times, assets = panel.shape
     rows = np.tile(np.arange(times, dtype=np.int32), assets)
     columns = np.repeat(np.arange(assets, dtype=np.int32), times)
@@ -34,56 +124,156 @@ def save_panel(panel: Panel, path: Path) -> None:
     # A bar that knows nothing at all (after `select`) is still a bar: its first asset stands for it.
     grid = keep.reshape(assets, times)
     grid[0, ~grid.any(axis=0)] = True
-    symbols = pa.DictionaryArray.from_arrays(pa.array(columns[keep]), pa.array(list(panel.assets)))
-    table = pa.table(
+    # Months lie together, so that a range of dates is a range of row groups; in a month an asset's bars do.
+    month = panel.times.astype("datetime64[M]").astype(np.int64)
+    place = np.flatnonzero(keep)
+    place = (
+        place[np.argsort((month - month.min())[rows[place]].astype(np.int16), kind="stable")] if len(month) else place
+    )
+    symbols = pa.DictionaryArray.from_arrays(pa.array(columns[place]), pa.array(list(panel.assets)))
+    return pa.table(
         {
-            "ts": pa.array(panel.times[rows[keep]].astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC")),
+            "ts": pa.array(panel.times[rows[place]].astype("datetime64[ns]"), type=pa.timestamp("ns", tz="UTC")),
             "symbol": symbols,
-            **{name: pa.array(array[keep], from_pandas=True) for name, array in values.items()},
-            "in_universe": pa.array(inside[keep]),
+            **{name: pa.array(array[place], from_pandas=True) for name, array in values.items()},
+            "in_universe": pa.array(inside[place]),
         }
     )
-    facts = {
-        "format": _FORMAT,
-        "id": panel.id,
-        "assets": list(panel.assets),
-        "times": len(panel.times),
-        "bar_ns": int(panel.bar.astype("int64")),
-        "calendar": panel.calendar,
-        "name": panel.name,
-        "simulated": panel.simulated,
-    }
-    table = table.replace_schema_metadata({_KEY: json.dumps(facts).encode()})
-    write_atomically(path, lambda target: pq.write_table(table, target, compression="zstd"))
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary)` and move the result to `path`; on failure nothing is left behind."""
+def write_atomically(path: Path, write: Callable[[Path], object], *, folder: bool = False) -> None:
+    """Call `write(temporary)` and move the result to `path`; on failure nothing is left behind.
+
+    With `folder` the temporary is an empty folder. A folder that stood at `path` is moved aside first and removed last,
+    so that a crash in between leaves the old one under its temporary name, never a half-written one under `path`.
+    """
     temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        if folder:
+            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            # mkdtemp makes it private; data are as readable as their neighbours.
+            temporary.chmod(0o755)
+        else:
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
         write(temporary)
-        temporary.replace(path)
+        if folder or path.is_dir():
+            _swap(temporary, path)
+        else:
+            temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}", "is the disk full or read-only?") from error
     finally:
         # Whatever stopped the writer, Ctrl-C too; after a success there is nothing left to remove.
         if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
 
-def load_panel(path: Path) -> Panel:
-    """Read a panel that `save_panel` wrote; any other file is an `InputError`, and so is a damaged one."""
+def _swap(temporary: Path, path: Path) -> None:
+    """Put `temporary` in the place of `path`, where one of them is a folder."""
+    if not path.exists():
+        temporary.replace(path)
+        return
+    files = list(path.iterdir()) if path.is_dir() else []
+    if path.is_dir() and not (files and all(file.match("part-*.parquet") for file in files)):
+        raise IsADirectoryError(21, "it is a folder, and not one of ours")
+    aside = temporary.with_name(f"{temporary.name}.old")
+    path.replace(aside)
     try:
-        table = pq.read_table(path)
-    except FileNotFoundError as error:
-        raise InputError(f"no such panel: {path}") from error
-    except (OSError, pa.ArrowInvalid) as error:
+        temporary.replace(path)
+    except BaseException:
+        aside.replace(path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def load_panel(
+    path: Path,
+    *,
+    fields: Sequence[str] | None = None,
+    start: np.datetime64 | None = None,
+    end: np.datetime64 | None = None,
+) -> Panel:
+    """Read a panel that `save_panel` wrote; any other file is an `InputError`, and so is a damaged one.
+
+    Parameters
+    ----------
+    fields
+        What to read beside open, high, low, close and volume; all by default.
+    start, end
+        Only bars in [start, end), UTC; the rest is not read.
+    """
+    wanted = None if fields is None else tuple(dict.fromkeys([*OHLCV, *fields]))
+    part = load_fields(path, wanted, start=start, end=end)
+    panel = Panel(
+        times=part.times,
+        assets=part.assets,
+        fields=part.fields,
+        universe=part.universe,
+        bar=np.timedelta64(part.facts["bar_ns"], "ns"),
+        calendar=part.facts["calendar"],
+        name=part.facts["name"],
+        simulated=part.facts["simulated"],
+    )
+    # A part has another id than the whole; its pages' checksums were checked on reading.
+    if fields is None and start is None and end is None and panel.id != part.facts["id"]:
+        raise InputError(f"{path} is damaged: its content is not what was saved", "import the data again")
+    return panel
+
+
+def load_fields(
+    path: Path,
+    fields: Sequence[str] | None = None,
+    *,
+    start: np.datetime64 | None = None,
+    end: np.datetime64 | None = None,
+) -> Slice:
+    """Read named fields over bars in [start, end), and nothing else: for panels larger than memory.
+
+    Raises
+    ------
+    InputError
+        For a file that is absent, foreign, damaged or newer than this version, and for an unknown field.
+    """
+    source, facts = _open(path)
+    known = [name for name in source.schema.names if name not in _KEYS]
+    wanted = known if fields is None else list(fields)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise InputError(f"{path} has no field {', '.join(unknown)}", f"it has {', '.join(known)}")
+    bounds = [pc.field("ts") >= _moment(start)] if start is not None else []
+    bounds += [pc.field("ts") < _moment(end)] if end is not None else []
+    condition = bounds[0] & bounds[1] if len(bounds) == 2 else bounds[0] if bounds else None
+    try:
+        table = source.to_table(columns=["ts", "symbol", *wanted, "in_universe"], filter=condition)
+    except (OSError, pa.ArrowInvalid, UnicodeError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
-    raw = (table.schema.metadata or {}).get(_KEY)
+    return _pivot(table, wanted, facts)
+
+
+def _open(path: Path) -> tuple[ds.Dataset, dict[str, Any]]:
+    """Open a stored panel's files without reading them; the description of the whole comes from the first."""
+    if not path.exists():
+        raise InputError(f"no such panel: {path}")
+    try:
+        checked = ds.ParquetFileFormat(
+            default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        )
+        source = ds.dataset(
+            sorted(map(str, path.glob("part-*.parquet"))) if path.is_dir() else str(path), format=checked
+        )
+        raw = (source.schema.metadata or {}).get(_KEY)
+    except (OSError, pa.ArrowInvalid, ValueError) as error:
+        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     if raw is None:
         raise InputError(
             f"{path} is a Parquet file, but not a stored panel", f"import it: alphaglow data import {path}"
@@ -95,32 +285,38 @@ def load_panel(path: Path) -> Panel:
         raise InputError(f"{path} is damaged: its description cannot be read", "import the data again") from error
     if newer:
         raise InputError(f"{path} was written by a newer alphaglow", "upgrade alphaglow")
-    stamps = table["ts"].to_numpy().astype("datetime64[ns]")
-    times, row = np.unique(stamps, return_inverse=True)
-    chunked = table["symbol"].combine_chunks()
-    local = list(chunked.dictionary.to_pylist())
-    place = np.array([facts["assets"].index(name) for name in local], dtype=np.int64)
-    column = place[chunked.indices.to_numpy(zero_copy_only=False)]
-    shape = (len(times), len(facts["assets"]))
+    if len(source.files) != facts.get("files", 1):
+        raise InputError(
+            f"{path} is damaged: {len(source.files)} of {facts['files']} files are there", "import it again"
+        )
+    return source, facts
+
+
+def _pivot(table: pa.Table, wanted: Sequence[str], facts: Mapping[str, Any]) -> Slice:
+    # Hashing the times is several times faster than sorting millions of rows.
+    coded = table["ts"].combine_chunks().dictionary_encode()
+    seen = coded.dictionary.to_numpy(zero_copy_only=False).astype("datetime64[ns]")
+    order = np.argsort(seen, kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    row = rank[coded.indices.to_numpy(zero_copy_only=False)] if len(seen) else np.empty(0, np.int64)
+    symbols = table["symbol"].unify_dictionaries().combine_chunks()
+    if isinstance(symbols, pa.ChunkedArray):
+        symbols = symbols.chunk(0) if symbols.num_chunks else pa.array([], pa.string()).dictionary_encode()
+    places = {name: place for place, name in enumerate(facts["assets"])}
+    local = np.array([places[name] for name in symbols.dictionary.to_pylist()], dtype=np.int64)
+    column = local[symbols.indices.to_numpy(zero_copy_only=False)] if len(local) else np.empty(0, np.int64)
+    shape = (len(seen), len(facts["assets"]))
+    flat = row * shape[1] + column
     fields = {}
-    for name in table.column_names:
-        if name in ("ts", "symbol", "in_universe"):
-            continue
+    for name in wanted:
         array = np.full(shape, np.nan)
-        array[row, column] = table[name].to_numpy()
+        array.ravel()[flat] = table[name].to_numpy()
         fields[name] = array
     universe = np.zeros(shape, dtype=bool)
-    universe[row, column] = table["in_universe"].to_numpy(zero_copy_only=False)
-    panel = Panel(
-        times=times,
-        assets=tuple(facts["assets"]),
-        fields=fields,
-        universe=universe,
-        bar=np.timedelta64(facts["bar_ns"], "ns"),
-        calendar=facts["calendar"],
-        name=facts["name"],
-        simulated=facts["simulated"],
-    )
-    if panel.id != facts["id"]:
-        raise InputError(f"{path} is damaged: its content is not what was saved", "import the data again")
-    return panel
+    universe.ravel()[flat] = table["in_universe"].to_numpy()
+    return Slice(seen[order], tuple(facts["assets"]), fields, universe, facts)
+
+
+def _moment(time: np.datetime64) -> pa.Scalar:
+    return pa.scalar(int(time.astype("datetime64[ns]").astype("int64")), type=pa.timestamp("ns", tz="UTC"))

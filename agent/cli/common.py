@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
+from agent.review.text import UNSHOWABLE, printable
 from agent.workspace import Workspace, find_workspace
 from market.errors import InputError
 
@@ -56,15 +59,33 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
+class PlainConsole(Console):
+    """A console to which text is text: no markup is read from it, and nothing in it commands the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own options
+        """Return text as it is."""
+        return super().render_str(printable(text), **{**options, "markup": False, "emoji": False})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Clean what comes ready-made, too."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else printable(text), style, control)
+
+
+def headed(head: str, rest: str) -> Text:
+    """Return a line that begins in bold."""
+    return Text.assemble((head, "bold"), rest)
+
+
 def stdout() -> Console:
     """Return a console for results; wide enough for tables when piped."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
+    console = PlainConsole(highlight=False)
+    return console if console.is_terminal else PlainConsole(highlight=False, width=140)
 
 
 def stderr() -> Console:
     """Return a console for progress and notes."""
-    return Console(stderr=True, highlight=False)
+    return PlainConsole(stderr=True, highlight=False)
 
 
 def progress_bar(label: str = "") -> Progress:
@@ -91,9 +112,19 @@ def clean(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     return value
 
 
+def json_line(document: object) -> str:
+    """Return a JSON document in one line that is safe to show: what would command a terminal is escaped, not lost."""
+    return escape_json(json.dumps(clean(document), ensure_ascii=False, default=str))
+
+
+def escape_json(text: str) -> str:
+    """Return JSON text with what would command a terminal, which can only stand in its strings, escaped."""
+    return UNSHOWABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
 def print_json(document: object) -> None:
     """Print one JSON document on stdout."""
-    click.echo(json.dumps(clean(document), ensure_ascii=False, default=str))
+    click.echo(json_line(document))
 
 
 def number(value: float | None, digits: int = 2, *, percent: bool = False) -> str:

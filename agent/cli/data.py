@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
-from agent.cli.common import (
-    data_option,
-    json_option,
-    number,
-    print_json,
-    progress_bar,
-    stderr,
-    stdout,
-    table,
-    workspace_of,
-)
-from agent.workspace import Workspace, init_workspace
-from market.errors import InputError
-from market.panel import Panel
+from agent.cli.common import data_option, json_option, print_json, stderr, workspace_of
+from agent.cli.data_fetch import fetch, update, yahoo
+from agent.cli.data_quality import check, synth
+from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
+from agent.cli.data_text import text
+from agent.review.text import printable
+from agent.workspace import init_workspace
+from market.manifest import Origin, read_manifest
+
+if TYPE_CHECKING:
+    from market.files import Stamps
+    from market.panel import Calendar
 
 
 @click.command()
@@ -30,33 +28,16 @@ def init(folder: Path) -> None:
     """Make a workspace in DIR: settings, folders and a knowledge base."""
     workspace = init_workspace(folder)
     workspace.knowledge().close()
-    click.echo(f"{folder} is a workspace. Next: cd {folder} && alphaglow data import FILE")
+    click.echo(printable(f"{folder} is a workspace. Next: cd {folder} && alphaglow data import FILE"))
 
 
 @click.group()
 def data() -> None:
-    """Import, fetch, make and show market data."""
+    """Import, fetch, make, check and show market data."""
 
 
-def _columns(pairs: tuple[str, ...]) -> dict[str, str]:
-    mapping = {}
-    for pair in pairs:
-        ours, sep, theirs = pair.partition("=")
-        if not sep or not ours or not theirs:
-            raise InputError(f"--column {pair!r} is not OURS=THEIRS", "for example --column close=last_price")
-        mapping[ours.strip()] = theirs.strip()
-    return mapping
-
-
-def _save(workspace: Workspace, panel: Panel, name: str, *, replace: bool, as_json: bool) -> None:
-    from market.store import save_panel
-
-    path = workspace.data_path(name)
-    if path.exists() and not replace:
-        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
-    workspace.folder("data")
-    save_panel(panel, path)
-    _show(panel, name, as_json=as_json)
+for _command in (fetch, update, yahoo, check, synth, text):
+    data.add_command(_command)
 
 
 @data.command("import")
@@ -70,6 +51,15 @@ def _save(workspace: Workspace, panel: Panel, name: str, *, replace: bool, as_js
     show_default=True,
     help="continuous: 24/7 (crypto). exchange: 252 sessions a year (equities).",
 )
+@click.option("--tz", "zone", default="UTC", show_default=True, help="Time zone of times that state none.")
+@click.option(
+    "--stamps",
+    type=click.Choice(["open", "close"]),
+    default="open",
+    show_default=True,
+    help="Whether a time is a bar's open or its close.",
+)
+@click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing the file, and say which.")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
@@ -79,29 +69,37 @@ def import_(
     files: tuple[Path, ...],
     name: str | None,
     columns: tuple[str, ...],
-    calendar: str,
+    calendar: Calendar,
+    zone: str,
+    stamps: Stamps,
+    preview: bool,
     repair: bool,
     replace: bool,
     as_json: bool,
 ) -> None:
-    """Import CSV or Parquet FILES, long or wide, as one data set."""
-    from market.files import import_files
+    """Import CSV or Parquet FILES as one data set.
 
+    Long, wide, or one file an asset; Binance's bulk klines (also zipped), CryptoDataDownload's and yfinance's files.
+    """
+    from market.files import Reading, import_files
+
+    mapping = column_pairs(columns)
+    known_zone(zone)
+    if preview:
+        show_preview(list(files), Reading(mapping, zone, stamps), as_json=as_json)
+        return
     workspace = workspace_of(ctx)
     name = name or files[0].stem
     workspace.data_path(name)
     notes: list[str] = []
     panel = import_files(
-        list(files),
-        columns=_columns(columns) or None,
-        calendar="exchange" if calendar == "exchange" else "continuous",
-        mend=repair,
-        notes=notes,
-        name=name,
+        list(files), columns=mapping, calendar=calendar, mend=repair, notes=notes, name=name, zone=zone, stamps=stamps
     )
     for line in notes:
         stderr().print(line)
-    _save(workspace, panel, name, replace=replace, as_json=as_json)
+    query = {"files": [str(path) for path in files], "columns": mapping, "tz": zone, "stamps": stamps}
+    origin = Origin("file", query, repairs=tuple(notes))
+    save_data(workspace, panel, name, replace=replace, as_json=as_json, origin=origin)
 
 
 @data.command()
@@ -123,85 +121,13 @@ def funding(
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
-    joined = join_funding(workspace.load_panel(data_name), file)
+    whole = workspace.load_panel(data_name)
+    joined = join_funding(whole, file)
     silent = [asset for i, asset in enumerate(joined.assets) if not np.isfinite(joined["funding"][:, i]).any()]
     if silent and not as_json:
         stderr().print(f"no settlement of {', '.join(silent[:12])}: they pay none")
-    _save(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json)
-
-
-@data.command()
-@click.option("--exchange", required=True, help="An exchange that ccxt knows, such as bybit.")
-@click.option("--symbols", required=True, help="Comma-separated, such as BTC/USDT,ETH/USDT.")
-@click.option("--timeframe", default="1h", show_default=True)
-@click.option("--since", required=True, metavar="DATE", help="First bar, such as 2024-01-01 (UTC).")
-@click.option("--until", metavar="DATE", help="Stop before this time (default: the last closed bar).")
-@click.option("--name", help="Name of the data set (default: EXCHANGE-TIMEFRAME).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
-@json_option
-@click.pass_context
-def fetch(
-    ctx: click.Context,
-    exchange: str,
-    symbols: str,
-    timeframe: str,
-    since: str,
-    until: str | None,
-    name: str | None,
-    replace: bool,
-    as_json: bool,
-) -> None:
-    """Fetch bars from an exchange; stopped, it goes on where it was."""
-    from market.exchange import fetch_ohlcv
-
-    workspace = workspace_of(ctx)
-    name = name or f"{exchange}-{timeframe}"
-    if workspace.data_path(name).exists() and not replace:
-        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
-    wanted = [part.strip() for part in symbols.split(",") if part.strip()]
-    cache = workspace.folder("data") / ".partial" / name
-    with progress_bar() as bar:
-        task = bar.add_task(f"fetching from {exchange}", total=None)
-
-        def tick(symbol: str, bars: int) -> None:
-            bar.update(task, description=f"{symbol}: {bars} bars", completed=bars)
-
-        panel = fetch_ohlcv(
-            exchange,
-            wanted,
-            timeframe,
-            _date(since, "--since"),
-            _date(until, "--until") if until else None,
-            cache_dir=cache,
-            progress=tick,
-        )
-    _save(workspace, panel, name, replace=replace, as_json=as_json)
-
-
-def _date(text: str, option: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"{option} {text!r} is not a date", "write 2024-01-01 or 2024-01-01T12:00") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-@data.command()
-@click.option("--name", default="synth", show_default=True)
-@click.option("--seed", default=7, show_default=True)
-@click.option("--assets", default=12, show_default=True)
-@click.option("--bars", default=8760, show_default=True, help="Hourly bars; 8760 is a year.")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
-@json_option
-@click.pass_context
-def synth(ctx: click.Context, name: str, seed: int, assets: int, bars: int, replace: bool, as_json: bool) -> None:
-    """Make a seeded synthetic market with a known planted signal."""
-    from market.synth import SynthSpec, make_market
-
-    market = make_market(SynthSpec(seed=seed, assets=assets, bars=bars))
-    _save(workspace_of(ctx), market.panel, name, replace=replace, as_json=as_json)
-    if not as_json:
-        stderr().print(f"Simulated. The planted signal is {market.truth}; its sign breaks in the crash windows.")
+    made = Origin("funding", {"data": path.stem, "file": str(file)}, parent=whole.id)
+    save_data(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json, origin=made)
 
 
 @data.command()
@@ -216,75 +142,9 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
         if as_json:
             print_json({"data": names})
         elif names:
-            click.echo("\n".join(names))
+            click.echo(printable("\n".join(names)))
         else:
             click.echo("No data yet. Import some: alphaglow data import FILE")
         return
     path = workspace.resolve_data(data_name)
-    _show(workspace.load_panel(data_name), path.stem, as_json=as_json)
-
-
-def describe_panel(panel: Panel, name: str) -> dict[str, object]:
-    """Return span, size, fields, gaps and per-asset coverage as plain JSON types."""
-    close = np.isfinite(panel["close"])
-    steps = np.diff(panel.times)
-    wide = np.flatnonzero(steps > panel.bar)
-    gaps = [{"after": str(panel.times[i])[:16], "missing_bars": round(float(steps[i] / panel.bar)) - 1} for i in wide]
-    assets = []
-    for column, asset in enumerate(panel.assets):
-        seen = np.flatnonzero(close[:, column])
-        if len(seen) == 0:
-            assets.append({"asset": asset, "bars": 0, "first": None, "last": None, "missing_inside": 0})
-            continue
-        first, last = int(seen[0]), int(seen[-1])
-        assets.append(
-            {
-                "asset": asset,
-                "bars": len(seen),
-                "first": str(panel.times[first])[:16],
-                "last": str(panel.times[last])[:16],
-                "missing_inside": last - first + 1 - len(seen),
-            }
-        )
-    return {
-        "name": name,
-        "id": panel.id,
-        "bars": panel.shape[0],
-        "assets": panel.shape[1],
-        "bar_minutes": float(panel.bar / np.timedelta64(1, "m")),
-        "start": str(panel.times[0])[:16],
-        "end": str(panel.times[-1])[:16],
-        "calendar": panel.calendar,
-        "bars_per_year": panel.bars_per_year,
-        "fields": sorted(panel.fields),
-        "gaps": gaps,
-        "per_asset": assets,
-    }
-
-
-def _show(panel: Panel, name: str, *, as_json: bool) -> None:
-    facts = describe_panel(panel, name)
-    if as_json:
-        print_json(facts)
-        return
-    out = stdout()
-    gaps, assets = facts["gaps"], facts["per_asset"]
-    assert isinstance(gaps, list)
-    assert isinstance(assets, list)
-    # A weekend is no gap on an exchange; only holes that single assets have inside their own life are.
-    what = "calendar breaks (weekends, holidays)" if panel.calendar == "exchange" else "gaps in the whole market"
-    out.print(
-        f"[bold]{name}[/bold]  {facts['start']} to {facts['end']} UTC, {facts['bars']} bars of "
-        f"{number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
-        f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  "
-        f"fields: {', '.join(sorted(panel.fields))}"
-    )
-    if gaps and panel.calendar == "continuous":
-        shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
-        out.print(f"missing bars: {shown}{' …' if len(gaps) > 8 else ''}")
-    holed = sorted(assets, key=lambda row: -int(row["missing_inside"]))
-    rows = [
-        [a["asset"], str(a["bars"]), a["first"] or "–", a["last"] or "–", str(a["missing_inside"])] for a in holed[:15]
-    ]
-    title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the most missing bars"
-    out.print(table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
+    show_data(workspace.load_panel(data_name), path.stem, as_json=as_json, manifest=read_manifest(path))

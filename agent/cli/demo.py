@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout
-from agent.cli.mine import drive
+from agent.cli.running import drive
 from agent.cli.tables import attempts_table, run_summary
 
 
@@ -27,7 +27,7 @@ def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -
     from agent.demo import conclude, prepare, train
 
     note = stderr().print
-    note("[bold]alphaglow demo[/bold]: the market is simulated, the language model is simulated (mock).")
+    note("alphaglow demo: the market is simulated, the language model is simulated (mock).")
     with stderr().status("simulating a market of 12 assets, one year of hourly bars"):
         stage = prepare(folder, seed=seed, rounds=rounds, candidates=candidates)
     note(f"planted signal: {stage.truth}, with its sign broken in {stage.crash_hours} crash hours")

@@ -12,6 +12,7 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    headed,
     json_option,
     number,
     print_json,
@@ -132,7 +133,8 @@ def evaluate_factor(
         )
         return
     out = stdout()
-    out.print(f"[bold]{expression.text}[/bold]   {expression.id}, look-back {expression.lookback} bars", soft_wrap=True)
+    about = f"   {expression.id}, look-back {expression.lookback} bars"
+    out.print(headed(expression.text, about), soft_wrap=True)
     out.print(read_aloud(expression), soft_wrap=True)
     for label, sentences in (
         ("novelty", novelty.sentences()),
@@ -148,9 +150,8 @@ def evaluate_factor(
     if study.exposures is None:
         out.print("No gate: fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
-    out.print(
-        f"[bold]{evidence.verdict}[/bold] over {evidence.trials} trials: {'; '.join(evidence.reasons)}", soft_wrap=True
-    )
+    why = f" over {evidence.trials} trials: {'; '.join(evidence.reasons)}"
+    out.print(headed(evidence.verdict, why), soft_wrap=True)
 
 
 def record_sentence(evidence: Evidence, bars_per_year: float) -> str:

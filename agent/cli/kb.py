@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
-from agent.cli.common import json_option, number, print_json, progress_bar, stdout, table, workspace_of
+from agent.cli.common import (
+    escape_json,
+    headed,
+    json_option,
+    number,
+    print_json,
+    progress_bar,
+    stdout,
+    table,
+    workspace_of,
+)
 from agent.cli.tables import factor_rows, verdict_of
+from agent.review.text import printable
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,7 +99,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
             return
         out = stdout()
         attempt = record.attempt
-        out.print(f"[bold]{record.factor_id}[/bold]  {attempt.name}\n{record.canonical}", soft_wrap=True)
+        out.print(headed(record.factor_id, f"  {attempt.name}\n{record.canonical}"), soft_wrap=True)
         expression = parse(record.canonical, fields=None)
         if isinstance(expression, Expression):
             out.print(read_aloud(expression), soft_wrap=True)
@@ -237,7 +248,7 @@ def export(ctx: click.Context, form: str, output: Path | None) -> None:
     with workspace_of(ctx).knowledge() as knowledge:
         text = knowledge.export("csv" if form == "csv" else "json")
     if output is None:
-        click.echo(text)
+        click.echo(escape_json(text) if form == "json" else printable(text))
         return
     try:
         output.write_text(text, encoding="utf-8")

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from agent.llm.budget import Budget
 from agent.loop import Event
+from agent.review.text import printable
 
 _NAME = 48
 
@@ -53,7 +54,7 @@ class Live:
         parts.append(self.spend())
         if (left := self.left()) is not None:
             parts.append(f"{left} left")
-        return escape(" · ".join(parts))
+        return escape(printable(" · ".join(parts)))
 
     def spend(self) -> str:
         """Return calls and, where they are known or bounded, dollars and tokens."""

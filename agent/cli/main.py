@@ -7,13 +7,14 @@ import sys
 
 import click
 
+from agent.review.text import printable
 from market.errors import InputError
 
 # Command -> (module, attribute, help line). Modules load when their command runs, so that
 # `alphaglow --help` starts without torch, ccxt, numba or SQLAlchemy.
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("agent.cli.data", "init", "Make a workspace in DIR."),
-    "data": ("agent.cli.data", "data", "Import, fetch, make and show market data."),
+    "data": ("agent.cli.data", "data", "Import, fetch, make, check and show market data."),
     "operators": ("agent.cli.factor", "operators", "Explain the factor language, or one operator."),
     "translate": ("agent.cli.translate", "translate", "Translate a factor from and to other languages."),
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
@@ -68,7 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = cli.main(args=argv, prog_name="alphaglow", standalone_mode=False)
     except InputError as error:
-        click.echo(f"alphaglow: {error}", err=True)
+        # It may hold a file's name, or what a server said.
+        click.echo(f"alphaglow: {printable(str(error))}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

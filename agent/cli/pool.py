@@ -12,6 +12,7 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    headed,
     json_option,
     number,
     print_json,
@@ -126,7 +127,10 @@ def _print_fits(records: list[PoolRecord]) -> None:
     out.print(table("Pools, net of costs and ungated: train, then validation", columns, rows, left=2))
     out.print(f"best member on train: {best['text']}", soft_wrap=True, markup=False)
     out.print(
-        "Weights were fitted on train: its figures flatter. Look closer: alphaglow pool report NAME", soft_wrap=True
+        "Train is scored walking forward, with weights from earlier bars; validation with those that are kept. Look "
+        f"closer: alphaglow pool report {records[-1].name}",
+        soft_wrap=True,
+        markup=False,
     )
 
 
@@ -191,7 +195,7 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         print_json({**one.to_dict(), "holdout": [opening.sentence() for opening in openings]})
         return
     out = stdout()
-    out.print(f"[bold]{one.name}[/bold]  {one.id}, {one.method} weights, fitted {one.created}", soft_wrap=True)
+    out.print(headed(one.name, f"  {one.id}, {one.method} weights, fitted {one.created}"), soft_wrap=True)
     for note in _strings(one.spec.get("notes")):
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     members = sorted(one.members, key=lambda m: -abs(_value(m.get("weight"))))
@@ -201,6 +205,11 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     ]
     columns = ("factor", "expression", "verdict", "weight", "rank IC", "valid.", "Sharpe", "valid.")
     out.print(table("Members, each by itself: train, then validation", columns, rows, left=3))
+    out.print("Train is scored walking forward, with weights from earlier bars; validation with those that are kept.")
+    flattered = one.spec.get("in_sample")
+    if isinstance(flattered, dict):
+        earned = flattered.get("sharpe_net")
+        out.print(f"On train itself, where they were fitted, those would show a net Sharpe ratio of {number(earned)}.")
     train = one.scorecard.get("train")
     print_scorecard(one.scorecard, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
     print_profile(one.scorecard)
@@ -227,7 +236,8 @@ def add(
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
     from agent.pool import METHODS as ALL
-    from agent.pool import Setting, fit_pools, marginal, pool_values, rules_of_pool
+    from agent.pool import Setting, fit_pools, pool_values, rules_of_pool
+    from agent.pool_marginal import marginal
     from agent.pool_members import in_order, measure_members, ranked_signal, read_candidate
     from agent.pool_review import candidates_of, study_of_pool
 
@@ -257,7 +267,7 @@ def add(
         print_json({"marginal": told, "changes": changes, "pool": None if new is None else new.to_dict()})
         return
     out = stdout()
-    out.print(f"[bold]{candidate.expression.text}[/bold]   {candidate.verdict}", soft_wrap=True)
+    out.print(headed(candidate.expression.text, f"   {candidate.verdict}"), soft_wrap=True)
     for sentence in found.sentences():
         out.print(sentence, soft_wrap=True, markup=False)
     if new is None:

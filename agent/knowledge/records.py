@@ -30,7 +30,8 @@ class NewCall:
     key
         Unique within the run, such as ``r1/s0/t2/judge/1``: round, slot, turn, role, try.
     mode
-        How the reply's form was asked for (``json_schema``, ``json_object``, ``text``).
+        How the reply's form was asked for (``json_schema``, ``json_object``, ``text``), and by which name its length
+        was bounded where not by the first (``json_schema max_tokens``).
     request_hash
         Hash of the request, so that a replay under the same key can tell that it was asked something else.
     request, response

@@ -191,10 +191,15 @@ def total_calls(session: Session, run_id: str) -> Totals:
     return Totals(calls, prompt or 0, completion or 0, (cost or 0.0) if priced == calls else None)
 
 
-def newest_modes(session: Session, base_url: str) -> dict[str, str]:
-    """Return the mode of the newest answered call of each model of a server."""
+def newest_modes(session: Session, base_url: str, api: str) -> dict[str, str]:
+    """Return the mode of the newest answered call of each model of a server, asked by this API."""
     call, run = schema.LLMCall, schema.Run
     query = select(call.model, call.mode, run.config).join(run, run.id == call.run_id)
     newest = select(func.max(call.id)).where(call.status == "ok").group_by(call.model, call.run_id)
     rows = session.execute(query.where(call.id.in_(newest)).order_by(call.id))
-    return {model: mode for model, mode, config in rows if str(config.get("base_url", "")) == base_url}
+    asked = (base_url, api)
+    return {
+        model: mode
+        for model, mode, config in rows
+        if (str(config.get("base_url", "")), config.get("api", "chat")) == asked
+    }

@@ -303,10 +303,10 @@ class KnowledgeBase:
         with self._reading() as session:
             return [call_record(row) for row in session.scalars(query)]
 
-    def known_modes(self, base_url: str) -> dict[str, str]:
+    def known_modes(self, base_url: str, api: str = "chat") -> dict[str, str]:
         """Return by which form each model of a server answered last: how it is asked first."""
         with self._reading() as session:
-            return runs.newest_modes(session, base_url)
+            return runs.newest_modes(session, base_url, api)
 
     def calls_total(self, run_id: str) -> Totals:
         """Return what a run's calls add up to."""

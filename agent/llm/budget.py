@@ -20,16 +20,27 @@ class BudgetReached(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for a million tokens."""
+    """US dollars for a million tokens; of a prompt's tokens that the server had read before, `cached_per_million`.
+
+    Without a price of their own, cached tokens cost what others do: no less than the bill will say.
+    """
 
     input_per_million: float
     output_per_million: float
+    cached_per_million: float | None = None
 
-    def cost(self, prompt_tokens: int | None, completion_tokens: int | None) -> float | None:
-        """Return a call's cost in dollars; None when the server did not say how many tokens it took."""
+    def cost(
+        self, prompt_tokens: int | None, completion_tokens: int | None, cached_tokens: int | None = None
+    ) -> float | None:
+        """Return a call's cost in dollars; None when the server did not say how many tokens it took.
+
+        `cached_tokens` are among the prompt's; None: the server does not say.
+        """
         if prompt_tokens is None or completion_tokens is None:
             return None
-        return (prompt_tokens * self.input_per_million + completion_tokens * self.output_per_million) / 1e6
+        cached = 0 if self.cached_per_million is None else min(cached_tokens or 0, prompt_tokens)
+        read = (prompt_tokens - cached) * self.input_per_million + cached * (self.cached_per_million or 0.0)
+        return (read + completion_tokens * self.output_per_million) / 1e6
 
 
 @dataclass(frozen=True, slots=True)

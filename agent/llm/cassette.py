@@ -1,7 +1,7 @@
 """Cassettes: every exchange of a run in one file, to be replayed offline, call for call.
 
 A cassette is a JSON Lines file: a heading, then one line an exchange, each on disk before its reply is used. It holds
-prompts and replies, and never a key: keys are in no message.
+prompts and replies, and never a key: keys are in no message, and are taken out of replies that repeat them.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _VERSION = 1
 _KEPT = (
     "key", "role", "model", "mode", "request", "response", "status", "prompt_tokens", "completion_tokens", "cost_usd",
 )  # fmt: skip
+_TEXTS = ("key", "role", "model", "mode", "request", "response", "status")
 _DIFF_LINES = 20
 
 
@@ -121,7 +122,24 @@ def load_cassette(path: Path) -> Cassette:
     if len(lines) > 1:
         with contextlib.suppress(ValueError):
             calls.append(json.loads(lines[-1]))
+    if not isinstance(heading.get("config"), dict) or not all(_is_call(call) for call in calls):
+        raise InputError(f"{path} is a damaged cassette", "record the run again: mine --record FILE")
     return Cassette(path, heading["config"], {call["key"]: call for call in calls})
+
+
+def _is_call(line: object) -> bool:
+    """Whether a line holds all of an exchange, and its prompt can be read."""
+    if not isinstance(line, dict) or any(name not in line for name in _KEPT):
+        return False
+    if not all(isinstance(line[name], str) for name in _TEXTS):
+        return False
+    try:
+        _lines(line["request"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    counts = (line["prompt_tokens"], line["completion_tokens"])
+    known = all(count is None or (isinstance(count, int) and count >= 0) for count in counts)
+    return known and (line["cost_usd"] is None or isinstance(line["cost_usd"], (int, float)))
 
 
 def _difference(recorded: str, asked: str) -> str:

@@ -2,7 +2,8 @@
 
 How a server is asked is found out by trying, from strict to loose, and remembered for each model: a JSON schema, a JSON
 object, plain text with the schema in the prompt; and by which name it knows the bound on a reply's tokens. Whatever
-comes back is journalled before it is read.
+comes back is journalled before it is read. Which API carries it, `agent.llm.chat` or `agent.llm.responses`, is their
+business.
 """
 
 from __future__ import annotations
@@ -11,35 +12,40 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
 
 import openai
 from pydantic import BaseModel
 
 from agent.knowledge.records import CallRecord, NewCall, request_hash
+from agent.llm import chat, responses
+from agent.llm.answer import Answer, Ask, Lost
 from agent.llm.budget import Budget, Prices, Worst
 from agent.llm.cassette import Cassette, Recorder
-from agent.llm.forms import MODES, format_of, prompted, read_reply, repair_prompt
+from agent.llm.faults import hopeless, in_words, names_bound, never_sent, passes, refuses_form, too_long, without_key
+from agent.llm.forms import MODES, prompted, read_reply, repair_prompt, schema_of, spoken
 from agent.llm.patience import Circuit, Patience, retry_after, wait
 from market.errors import InputError, Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)
-# Names that servers know the bound on a reply's tokens by; None: by none.
-LIMITS = ("max_completion_tokens", "max_tokens", None)
+ApiName = Literal["chat", "responses"]
 # A reply longer than this was not asked for; what is kept of it ends here.
 _LONGEST_REPLY = 200_000
 # What of an unreadable reply is sent back with the wish for another.
 _LONGEST_REPEATED = 8_000
-_HOPELESS = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 
 
-class Lost(Exception):
-    """A call was sent, and what came back, if anything, is no answer."""
+@dataclass(frozen=True, slots=True)
+class _Api:
+    """How an API is asked, and by which names servers know its bound on a reply's tokens."""
+
+    send: Callable[[openai.AsyncOpenAI, Ask], Awaitable[Answer]]
+    bounds: tuple[str | None, ...]
 
 
-_TRANSIENT = (openai.RateLimitError, openai.InternalServerError, openai.APIConnectionError, Lost)
+_APIS = {"chat": _Api(chat.send, chat.BOUNDS), "responses": _Api(responses.send, responses.BOUNDS)}
 
 
 class Journal(Protocol):
@@ -62,17 +68,35 @@ class ModelName:
 
 @dataclass
 class _Manner:
-    """How a model is asked: indices into MODES and LIMITS, which only ever rise."""
+    """How a model is asked: indices into MODES and the API's bounds, which only ever rise.
+
+    Until a reply has shown that the server accepts it, requests go one at a time: what is refused is refused once.
+    """
 
     mode: int = 0
-    limit: int = 0
+    bound: int = 0
+    proven: bool = False
+    first: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @classmethod
+    def known(cls, said: str | None, bounds: Sequence[str | None]) -> _Manner:
+        """Read what `said` wrote of an earlier run; None, and what is no longer known, is found out anew."""
+        mode, _, bound = (said or "").partition(" ")
+        names = [str(name) for name in bounds]
+        if mode not in MODES or (bound or names[0]) not in names:
+            return cls()
+        return cls(MODES.index(mode), names.index(bound or names[0]), proven=True)
+
+    def said(self, bounds: Sequence[str | None]) -> str:
+        """Return the manner in words that the journal keeps: ``json_object``, ``json_schema max_tokens``."""
+        return MODES[self.mode] + (f" {bounds[self.bound]}" if self.bound else "")
 
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
     model: ModelName
-    mode: str
-    completion: Any
+    manner: str
+    answer: Answer
     worst: Worst
 
 
@@ -97,6 +121,10 @@ class LanguageModel:
         Seconds for one request, however slowly its reply drips in.
     modes
         The manner that a server is known to accept from earlier runs, by model.
+    api
+        Which of the client's APIs is used.
+    on_call
+        Told of each exchange once it is journalled; not of one that was journalled before.
     """
 
     def __init__(
@@ -114,7 +142,9 @@ class LanguageModel:
         deadline_s: float = 600.0,
         modes: dict[str, str] | None = None,
         note: Callable[[str], None] = lambda _text: None,
+        on_call: Callable[[NewCall], None] = lambda _call: None,
         seed: int = 0,
+        api: ApiName = "chat",
     ) -> None:
         self.client = client
         self.models = tuple(models)
@@ -127,10 +157,12 @@ class LanguageModel:
         self.record = record
         self.deadline_s = deadline_s
         self.note = note
+        self.on_call = on_call
+        self.api = _APIS[api]
         self.current = 0
         self.circuit = Circuit(self.patience)
         known = modes or {}
-        self.manners = {m.name: _Manner(MODES.index(known[m.name]) if m.name in known else 0) for m in self.models}
+        self.manners = {m.name: _Manner.known(known.get(m.name), self.api.bounds) for m in self.models}
         # Of pauses alone: no result depends on it.
         self._jitter = random.Random(seed)
 
@@ -152,7 +184,7 @@ class LanguageModel:
         if not isinstance(read, Rejection) or read.code == "refused":
             return read
         messages += [
-            {"role": "assistant", "content": first.response[:_LONGEST_REPEATED] or "(nothing)"},
+            {"role": "assistant", "content": spoken(first.response)[:_LONGEST_REPEATED] or "(nothing)"},
             {"role": "user", "content": repair_prompt(read, reply)},
         ]
         return read_reply(await self._call(f"{key}/2", role, messages, reply), reply)
@@ -177,6 +209,7 @@ class LanguageModel:
         kept = self.journal.record(call)
         if self.record is not None:
             self.record.write(call)
+        self.on_call(call)
         return kept
 
     async def _chain(self, messages: list[dict[str, str]], reply: type[BaseModel]) -> _Answered:
@@ -196,160 +229,110 @@ class LanguageModel:
     async def _negotiated(self, model: ModelName, messages: list[dict[str, str]], reply: type[BaseModel]) -> _Answered:
         """Send in the strictest manner that the server is not known to refuse."""
         manner = self.manners[model.name]
+        if not manner.proven:
+            async with manner.first:
+                if not manner.proven:
+                    return await self._found_out(model, manner, messages, reply)
+        return await self._found_out(model, manner, messages, reply)
+
+    async def _found_out(
+        self, model: ModelName, manner: _Manner, messages: list[dict[str, str]], reply: type[BaseModel]
+    ) -> _Answered:
+        bounds = self.api.bounds
         while True:
-            mode, limit = manner.mode, manner.limit
+            mode, bound, said = manner.mode, manner.bound, manner.said(bounds)
             sent = prompted(messages, reply) if MODES[mode] == "text" else messages
-            options = format_of(MODES[mode], reply)
-            name = LIMITS[limit]
-            if name is not None:
-                options[name] = self.reply_tokens
+            ask = Ask(model.name, sent, MODES[mode], schema_of(reply), bounds[bound], self.reply_tokens)
             try:
-                completion, worst = await self._patient(model, sent, options)
-                return _Answered(model, MODES[mode], completion, worst)
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                about_limit = "max_tokens" in str(error) or "max_completion_tokens" in str(error)
-                if about_limit and limit + 1 < len(LIMITS):
-                    # Others may have found out in the meantime; never go back.
-                    manner.limit = max(manner.limit, limit + 1)
+                answer, worst = await self._patient(model, ask)
+            except openai.APIStatusError as error:
+                # Others may have found out in the meantime; never go back.
+                if too_long(error) or not refuses_form(error):
+                    raise self._in_words(error, model.name) from None
+                if names_bound(error) and bound + 1 < len(bounds):
+                    manner.bound = max(manner.bound, bound + 1)
                 elif mode + 1 < len(MODES):
                     manner.mode = max(manner.mode, mode + 1)
                 else:
-                    raise InputError(
-                        f"the server refused the request: {self._short(error)}", "is --model right?"
-                    ) from error
+                    raise self._in_words(error, model.name) from None
+                continue
+            manner.proven = True
+            if (answer.completion_tokens or 0) > self.reply_tokens and bound + 1 < len(bounds) - 1:
+                # The server passed over the bound in silence: it may know it by another name.
+                manner.bound = max(manner.bound, bound + 1)
+            return _Answered(model, said, answer, worst)
 
-    async def _patient(
-        self, model: ModelName, messages: list[dict[str, str]], options: dict[str, Any]
-    ) -> tuple[Any, Worst]:
+    async def _patient(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
         failures = 0
         while True:
             try:
                 async with self.circuit.passage(self.before_call):
-                    found = await self._send(model, messages, options)
+                    found = await self._send(model, ask)
                 self.circuit.succeeded()
                 return found
-            except _TRANSIENT as error:
+            except (openai.APIError, Lost) as error:
+                if refuses_form(error):
+                    raise
+                if not passes(error):
+                    raise self._in_words(error, model.name) from None
                 failures += 1
                 self.circuit.failed()
                 asked = retry_after(error) if isinstance(error, openai.APIError) else None
-                if _hopeless(error) or failures >= self.patience.tries or (asked or 0.0) > self.patience.asked:
-                    raise self._in_words(error, model.name, asked) from error
+                if hopeless(error) or failures >= self.patience.tries or (asked or 0.0) > self.patience.asked:
+                    raise self._in_words(error, model.name, asked) from None
                 await wait(max(asked or 0.0, self.patience.pause(failures, self._jitter)), self.before_call)
-            except _HOPELESS as error:
-                raise self._in_words(error, model.name, None) from error
 
-    async def _send(
-        self, model: ModelName, messages: list[dict[str, str]], options: dict[str, Any]
-    ) -> tuple[Any, Worst]:
+    async def _send(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
         self.before_call()
-        worst = self.budget.worst_of(_size(messages), self.reply_tokens, model.prices)
+        worst = self.budget.worst_of(_size(ask.messages), self.reply_tokens, model.prices)
         self.budget.reserve(worst)
         try:
             async with asyncio.timeout(self.deadline_s):
-                completion = await self.client.chat.completions.create(
-                    model=model.name,
-                    messages=messages,  # type: ignore[arg-type]  # plain dicts
-                    **options,
-                )
+                return await self.api.send(self.client, ask), worst
         except openai.APIStatusError:
             self.budget.release(worst)
             raise
         except openai.APIConnectionError as error:
             # A connection that was refused took no prompt; one that broke or fell silent may have been billed for it.
-            (self.budget.release if _never_sent(error) else self.budget.lose)(worst)
+            (self.budget.release if never_sent(error) else self.budget.lose)(worst)
             raise
         except TimeoutError as error:
             self.budget.lose(worst)
             raise Lost(f"no whole reply within {self.deadline_s:g} s") from error
-        except (ValueError, openai.APIResponseValidationError) as error:
-            self.budget.lose(worst)
-            raise Lost(f"a reply that is no JSON: {str(error)[:100]}") from error
         except BaseException:
             self.budget.lose(worst)
             raise
-        if getattr(completion, "choices", None) is None:
-            self.budget.lose(worst)
-            raise Lost("a reply that is no chat completion")
-        return completion, worst
 
     def _settled(self, key: str, role: str, request: str, answered: _Answered, latency: float) -> NewCall:
-        completion, model = answered.completion, answered.model
-        usage = completion.usage
-        tokens = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
-        cost = model.prices.cost(*tokens) if model.prices else None
+        model, answer = answered.model, answered.answer
+        tokens = (answer.prompt_tokens, answer.completion_tokens)
+        cost = model.prices.cost(*tokens, answer.cached_tokens) if model.prices else None
         self.budget.settle(answered.worst, len(request.encode()), tokens[0], tokens[1], cost)
-        choice = completion.choices[0] if completion.choices else None
-        text = (choice.message.content or "") if choice and choice.message else ""
-        refusal = getattr(choice.message, "refusal", None) if choice else None
-        cut = (choice is not None and choice.finish_reason == "length") or len(text) > _LONGEST_REPLY
-        filtered = choice is not None and choice.finish_reason == "content_filter"
-        status = "refused" if refusal or filtered else "truncated" if cut else "ok"
+        # A server may repeat the key that it was sent, and what it says is kept and shown.
+        text = without_key(answer.refusal or answer.text, self.client.api_key)
+        cut = answer.cut or len(text) > _LONGEST_REPLY
         return NewCall(
             run_id="",
             key=key,
             role=role,
             model=model.name,
-            mode=answered.mode,
+            mode=answered.manner,
             request_hash=request_hash(model.name, request),
             request=request,
             # A lone surrogate is no text that a file could hold.
-            response=(refusal or text)[:_LONGEST_REPLY].encode("utf-8", "replace").decode(),
-            status=status,
+            response=text[:_LONGEST_REPLY].encode("utf-8", "replace").decode(),
+            status="refused" if answer.refusal else "truncated" if cut else "ok",
             prompt_tokens=tokens[0],
             completion_tokens=tokens[1],
             cost_usd=cost,
             latency_s=round(latency, 3),
         )
 
-    def _short(self, error: openai.APIError) -> str:
-        body = error.body
-        told = body.get("message") if isinstance(body, dict) else None
-        text = str(told or error.message).splitlines()[0][:200] if str(told or error.message) else "no reason given"
-        key = self.client.api_key
-        return text.replace(key, "***") if len(key) > 4 else text
-
-    def _in_words(self, error: openai.APIError | Lost, model: str, asked: float | None) -> InputError:
-        url = str(self.client.base_url)
-        if isinstance(error, Lost):
-            return InputError(f"{url} sent {error}", "is it the right --base-url? then go on with mine --resume")
-        match error:
-            case openai.AuthenticationError():
-                return InputError(f"{url} rejected the key: {self._short(error)}", "check OPENAI_API_KEY")
-            case openai.PermissionDeniedError():
-                return InputError(f"{url} does not permit this: {self._short(error)}", "check the key's rights")
-            case openai.NotFoundError():
-                return InputError(
-                    f"{url} does not know model {model!r} or this path: {self._short(error)}",
-                    "check --model and --base-url",
-                )
-            case openai.RateLimitError():
-                long = f" and asks to wait {asked:.0f} s" if asked is not None and asked > self.patience.asked else ""
-                return InputError(
-                    f"{url} limits the rate or the quota{long}: {self._short(error)}",
-                    "wait, then go on with mine --resume",
-                )
-            case openai.APITimeoutError():
-                return InputError(f"{url} did not answer in time", "is the server up? then go on with mine --resume")
-            case openai.APIConnectionError() if _never_sent(error):
-                return InputError(f"{url} cannot be reached", "is the server up and --base-url right?")
-            case openai.APIConnectionError():
-                return InputError(
-                    f"{url} breaks off its replies: {self._short(error)}", "go on later with mine --resume"
-                )
-        return InputError(f"{url} failed: {self._short(error)}", "go on later with mine --resume")
+    def _in_words(self, error: openai.APIError | Lost, model: str, asked: float | None = None) -> InputError:
+        """Return what is raised in an error's place: it may hold the key itself, and a traceback would tell it."""
+        url, key = str(self.client.base_url), self.client.api_key
+        return in_words(error, url=url, model=model, key=key, patience=self.patience, asked=asked)
 
 
-def _size(messages: Sequence[dict[str, str]]) -> int:
+def _size(messages: Sequence[Any]) -> int:
     return sum(len(message["content"].encode()) + 16 for message in messages)
-
-
-def _never_sent(error: openai.APIConnectionError) -> bool:
-    """Whether a connection could not even be made."""
-    import httpx2
-
-    return isinstance(error.__cause__, (httpx2.ConnectError, httpx2.ConnectTimeout))
-
-
-def _hopeless(error: Exception) -> bool:
-    """Whether trying again cannot help: an exhausted quota is reported like a rate limit."""
-    return isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota"

@@ -10,18 +10,20 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.knowledge.records import CallRecord
+from agent.told import one_line
 from market.errors import Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)
 MODES = ("json_schema", "json_object", "text")
+_THINKING = re.compile(r"\s*(?:<think(?:ing)?>|\[THINK\])")
+_THOUGHT = re.compile(r"</think(?:ing)?>|\[/THINK\]")
+# Of one reply; who sends more is not asked to be understood.
+_MOST_CANDIDATES = 20
 
 
-def format_of(mode: str, reply: type[BaseModel]) -> dict[str, Any]:
-    """Return what a request says of the form of its reply."""
-    if mode == "json_schema":
-        schema = {"name": reply.__name__, "schema": _strict(reply.model_json_schema()), "strict": True}
-        return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    return {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
+def schema_of(reply: type[BaseModel]) -> dict[str, Any]:
+    """Return what a request says of the form of its reply, in strict mode."""
+    return {"name": reply.__name__, "schema": _strict(reply.model_json_schema()), "strict": True}
 
 
 def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,23 +57,23 @@ def prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dic
 def repair_prompt(fault: Rejection, reply: type[BaseModel]) -> str:
     """Return the turn that asks for the reply again."""
     fields = ", ".join(reply.model_fields)
-    return (
-        f"That could not be read: {fault.message} Answer again with one JSON object of exactly these fields: {fields}."
-    )
+    wrong = one_line(fault.message)
+    return f"That could not be read: {wrong} Answer again with one JSON object of exactly these fields: {fields}."
 
 
 def read_reply(call: CallRecord, reply: type[Reply]) -> Reply | Rejection:
     """Read a journalled reply: plain, fenced or with chatter around it; else say what is wrong."""
     if call.status == "refused":
         return Rejection("reply", "refused", f"the model refused: {call.response[:300]}", "rephrase the goal")
-    for candidate in _candidates(call.response):
+    text = spoken(call.response)
+    for candidate in _candidates(text):
         try:
             return reply.model_validate_json(candidate)
         except ValidationError as error:
             problem = error
     if call.status == "truncated":
         return Rejection("reply", "truncated", "the reply was cut off before its end.", "answer more briefly")
-    if "{" not in call.response:
+    if "{" not in text:
         return Rejection("reply", "bad_json", "the reply holds no JSON object.", "answer with JSON alone")
     first = problem.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the object"
@@ -79,9 +81,23 @@ def read_reply(call: CallRecord, reply: type[Reply]) -> Reply | Rejection:
     return Rejection("reply", code, f"{where}: {first['msg']}.", "answer with the asked fields alone")
 
 
+def spoken(text: str) -> str:
+    """Return a reply without the thinking that some servers leave before it; all of it, if that does not end.
+
+    What opens the thinking may stand at the prompt's end already, so that only its closing tag is seen.
+    """
+    opening = _THINKING.match(text)
+    if opening is None and text.lstrip()[:1] in ("{", "`"):
+        return text
+    closing = _THOUGHT.search(text)
+    if closing is not None:
+        return text[closing.end() :]
+    return "" if opening else text
+
+
 def _candidates(text: str) -> list[str]:
     """Return what may be the JSON in a reply, likeliest first; there is always at least one."""
-    fenced = re.findall(r"```(?:json)?\s*(\{.*?\})\s*```", text, re.DOTALL)
+    fenced = [part.removeprefix("json").strip() for part in text.split("```")[1::2]]
     start, end = text.find("{"), text.rfind("}")
     embedded = [text[start : end + 1]] if 0 <= start < end else []
-    return [text.strip(), *fenced, *embedded]
+    return [text.strip(), *(part for part in fenced if part.startswith("{"))][:_MOST_CANDIDATES] + embedded

@@ -1,4 +1,4 @@
-"""The mock server: an HTTP transport that answers chat completions, so that the real client is on the path."""
+"""The mock server: an HTTP transport that answers by either API, so that the real client is on the path."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from agent.mock.writer import writer_reply
 def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
     """Answer one request. The reply is a function of `seed` and the request's messages alone."""
     body = json.loads(request.content)
-    messages = body["messages"]
+    messages = body["messages"] if "messages" in body else body["input"]
     digest = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
     system, user = messages[0]["content"], messages[1]["content"]
     repairing = len(messages) > 2
     text = judge_reply(user) if system.startswith("You judge") else writer_reply(system, user, rng, repairing=repairing)
     prompt = sum(len(message["content"]) for message in messages) // 4
+    if "input" in body:
+        return httpx2.Response(200, json=_response(body["model"], text, prompt))
     return httpx2.Response(
         200,
         json={
@@ -37,3 +39,19 @@ def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
             },
         },
     )
+
+
+def _response(model: str, text: str, prompt: int) -> dict[str, object]:
+    """Return what the Responses API answers."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {
+        "object": "response",
+        "status": "completed",
+        "model": model,
+        "output": [{"type": "message", "role": "assistant", "status": "completed", "content": content}],
+        "usage": {
+            "input_tokens": prompt,
+            "output_tokens": len(text) // 4,
+            "total_tokens": prompt + len(text) // 4,
+        },
+    }

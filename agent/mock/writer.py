@@ -192,7 +192,7 @@ def _told(user: str, task: str, told: Told, rng: Rng) -> _Idea:
 
 def _mended(user: str, rng: Rng, longest: int) -> tuple[str, str] | None:
     """Return what was proposed last, smoothed if the judge asked for that; None where it asked for nothing."""
-    said = re.findall(r"^You proposed: (.+)\nAnswer: (.+)$", user, re.MULTILINE)
+    said = re.findall(r"^You proposed: (.+)\nAnswer:\n    (.+)$", user, re.MULTILINE)
     last = _read(said[-1][0]) if said else None
     if last is None or "Smooth it" not in said[-1][1]:
         return None

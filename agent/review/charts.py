@@ -20,7 +20,7 @@ _EQUITY_STYLE = {
 }
 _SHUT_LEVELS = ((0.25, "shut3"), (0.5, "shut2"), (0.75, "shut1"))
 # Wealth ratios past this hide everything but the best line on a linear scale.
-_LOG_RATIO = 6.0
+LOG_RATIO = 6.0
 
 
 def equity_chart(review: Review) -> str:
@@ -33,7 +33,7 @@ def equity_chart(review: Review) -> str:
             note = axes.number(values[-1], "percent", signed=True) if len(values) else ""
             lines.append(svg.Line(EQUITY_LABELS[name], values, css, dash, note))
     limits = axes.finite_range([line.values for line in lines])
-    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > _LOG_RATIO
+    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > LOG_RATIO
     return svg.line_chart(
         svg.LineChart(
             title="Equity" + (", log scale" if log else ""),

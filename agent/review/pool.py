@@ -80,7 +80,7 @@ def pool_context(pool: PoolReview) -> dict[str, object]:
     rival_rows = [Row(r.label, r.note, _cells(r.figures), i == 0) for i, r in enumerate(pool.rivals)]
     own = pool.rivals[0].figures
     members = [
-        (m, verdict_words(m.verdict), number(m.weight, "share", signed=True), _cells(m.alone)) for m in pool.members
+        (m, verdict_words(m.verdict), number(m.weight, "percent", signed=True), _cells(m.alone)) for m in pool.members
     ]
     adds = [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members]
     shown = min(len(pool.members), MAX_CORRELATED)
@@ -124,22 +124,24 @@ def _tinted(value: float) -> MonthCell:
 
 
 def rival_sentence(pool: PoolReview) -> tuple[str, str]:
-    """Return (sentence, CSS class): whether combining paid on validation."""
+    """Return (sentence, CSS class): whether combining, and combining like this, paid on validation."""
     own = pool.rivals[0].figures["validation"].sharpe_net
     others = {r.label: r.figures["validation"].sharpe_net for r in pool.rivals[1:]}
-    told = ", ".join(f"{label[0].lower() + label[1:]} {number(value)}" for label, value in others.items())
     if not others:
-        return "There is nothing to hold it against: it has one member.", "other"
+        return "There is nothing to hold it against.", "other"
     if not np.isfinite(own):
         return "Its Sharpe ratio on validation is undefined.", "other"
-    better = [label for label, value in others.items() if value >= own]
-    verdict = (
-        f"On validation this pool's net Sharpe ratio is {number(own)}; {told}. "
-        "One stretch of time decides little: see the standard error below."
+    told = [
+        f"{'above' if own > value else 'not above'} {label[0].lower() + label[1:]} ({number(value)})"
+        for label, value in others.items()
+    ]
+    beaten = sum(own > value for value in others.values())
+    css = "accepted" if beaten == len(others) else "promising" if beaten else "rejected"
+    return (
+        f"On validation its net Sharpe ratio is {number(own)}: {' and '.join(told)}. One stretch of time decides "
+        "little: its standard error stands in the scorecard.",
+        css,
     )
-    if better:
-        return f"Combining like this did not pay on validation. {verdict}", "rejected"
-    return f"Combining like this paid on validation. {verdict}", "accepted"
 
 
 def curve_chart(pool: PoolReview) -> str:
@@ -148,14 +150,17 @@ def curve_chart(pool: PoolReview) -> str:
         svg.Line(label, np.asarray(values), *style, note=axes.number(values[-1], "percent", signed=True))
         for (label, values), style in zip(pool.curves.items(), _STYLES, strict=False)
     ]
+    limits = axes.finite_range([line.values for line in lines])
+    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > charts.LOG_RATIO
     return svg.line_chart(
         svg.LineChart(
-            title="Pool and rivals",
+            title="Pool and rivals" + (", log scale" if log else ""),
             description="Compounded return net of costs, ungated, of the pool, equal weights and the best member.",
             times=pool.review.times,
             lines=lines,
             spans=charts.segment_spans(pool.review),
             height=300,
             percent=True,
+            log=log,
         )
     )

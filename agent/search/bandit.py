@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.knowledge.records import AttemptRecord
 from agent.lessons import PREDICTS_T, passed, train_figure
-from agent.search.archive import Kind, kind_of, merit
+from agent.search.archive import Kind, kind_of, merit, told_parents
 
 Choice = TypeVar("Choice", bound=str)
 Odds = Mapping[str, tuple[float, float]]
@@ -24,6 +24,8 @@ _DECAY = 0.99
 _EARNS, _PREDICTS = 0.5, 0.1
 # What a variant of what is known already is worth, of what it would be as the first of its kind.
 PARTIAL = 0.3
+# What an idea is worth for what was made of it, of what that was worth.
+_DESCENT = 0.8
 
 
 def reward(attempt: AttemptRecord) -> float:
@@ -36,9 +38,10 @@ def reward(attempt: AttemptRecord) -> float:
 
 
 def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
-    """Return what each attempt was worth when it came, by id: its reward, in full if it was the best of its kind.
+    """Return what each attempt is worth, by id: its reward, in full if it was the best of its kind when it came.
 
-    A tenth variant of one idea passes as well as the first, and tells nothing.
+    A tenth variant of one idea passes as well as the first, and tells nothing. An idea that fails, and of which
+    something good is made, is worth most of that: else new ideas, which seldom pass as they stand, would cease.
     """
     best: dict[Kind, float] = {}
     found = {}
@@ -50,7 +53,18 @@ def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
                 worth *= PARTIAL
             best[kind] = max(its, best.get(kind, -np.inf))
         found[attempt.id] = worth
-    return found
+    return _credited(attempts, found)
+
+
+def _credited(attempts: Sequence[AttemptRecord], worth: dict[int, float]) -> dict[int, float]:
+    """Return worths with what descendants earned, the newest first, so that it reaches their forebears."""
+    first = {a.canonical: a.id for a in reversed(attempts) if a.canonical}
+    for attempt in reversed(attempts):
+        for text in told_parents(attempt.claims):
+            parent = first.get(text)
+            if parent is not None and parent != attempt.id:
+                worth[parent] = max(worth[parent], _DESCENT * worth[attempt.id])
+    return worth
 
 
 def odds(

@@ -22,6 +22,8 @@ from factors.tree import Expression
 
 # Of the candidates with a parent, so many take the best; the others any of the archive.
 _GREEDY = 0.7
+# New ideas of a round, at the least: what is worth building on has to be found first.
+_NEW = 0.3
 _SIMPLE = 8
 # Parents without an archive, and of a refinement.
 _FEW = 12
@@ -61,7 +63,8 @@ def plan_tasks(
     tasks: list[Task] = []
     for _ in range(count):
         enough = {"mutate": pool, "windows": pool, "cross": pool[1:], "simplify": long, "invert": wrong}
-        operation = drawn(operations, [name for name in OPERATIONS if name == "new" or enough[name]], rng)
+        open_to = [name for name in OPERATIONS if name == "new" or enough[name]]
+        operation = "new" if rng.random() < _NEW else drawn(operations, open_to, rng)
         if operation == "new":
             tasks.append(Task("new", drawn(ideas, themes, rng)))
         elif operation == "invert":

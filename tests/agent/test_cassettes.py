@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from agent.knowledge.records import NewCall
@@ -28,13 +29,25 @@ def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:  # noqa:
     return attempts, calls  # type: ignore[return-value]
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ("", MINE),
+        ("[loop]\nproposals = 3\narchive = false\n[backtest]\nfee_bp = 1.0\n", (*MINE, "--budget-calls", "300")),
+        ("", ("optimise", "-ts_returns(close, 5)", *MINE[1:])),
+    ],
+    ids=["plain", "other rules", "optimise"],
+)
 def test_a_recorded_run_is_replayed_without_a_call(
     home: Path,  # noqa: F811 - a fixture
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    settings: str,
+    asked: tuple[str, ...],
 ) -> None:
-    first = as_json(capsys, *MINE, "--record", "tape.jsonl")
+    (home / "alphaglow.toml").write_text(settings)
+    first = as_json(capsys, *asked, "--record", "tape.jsonl")
     # In a workspace that has not seen the run: what it knew would be told to the writer.
     other = tmp_path / "other"
     run(capsys, "init", str(other))
@@ -139,3 +152,34 @@ def test_a_budget_ends_a_run_that_can_be_gone_on_with(
         assert session.budget.tokens == rest["prompt_tokens"] + rest["completion_tokens"]
         assert kb.known_modes("") == {"mock": "json_schema"}
         assert kb.known_modes("http://elsewhere") == {}
+
+
+def test_either_api_makes_the_same_run_and_a_resumed_one_asks_as_before(
+    home: Path,  # noqa: F811 - a fixture
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    # A writer is told how much of the budget is left.
+    by_chat = as_json(capsys, *MINE, "--budget-calls", "5")
+    by_chat = as_json(capsys, "mine", "--resume", by_chat["run"], "--budget-calls", "500")
+    run(capsys, "init", str(tmp_path / "other"))
+    (tmp_path / "other" / "data" / "toy.parquet").write_bytes((home / "data" / "toy.parquet").read_bytes())
+    monkeypatch.chdir(tmp_path / "other")
+    asked: list[str] = []
+    real = transport.answer
+
+    def listening(request: httpx2.Request, seed: int) -> httpx2.Response:
+        asked.append(request.url.path)
+        return real(request, seed)
+
+    monkeypatch.setattr(transport, "answer", listening)
+    first = as_json(capsys, *MINE, "--api", "responses", "--budget-calls", "5")
+    # What the settings say today is not what the run recorded.
+    assert "cannot change on --resume" in refused(capsys, "mine", "--resume", first["run"], "--api", "chat")
+    rest = as_json(capsys, "mine", "--resume", first["run"], "--budget-calls", "500", "--record", "tape.jsonl")
+    assert set(asked) == {"/v1/responses"}
+    assert told(tmp_path / "other", rest["run"]) == told(home, by_chat["run"])
+    assert load_cassette(Path("tape.jsonl")).config["api"] == "responses"
+    with KnowledgeBase.open(Path("knowledge.db")) as kb:
+        assert (kb.known_modes("", "responses"), kb.known_modes("")) == ({"mock": "json_schema"}, {})

@@ -37,9 +37,10 @@ def home(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    """Return the last line: of `mine`, which prints an event a line, the summary; else the one document."""
     code, out, err = run(capsys, *argv, "--json")
     assert code == 0, err
-    return json.loads(out)
+    return json.loads(out.splitlines()[-1])
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:

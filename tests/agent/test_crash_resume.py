@@ -19,7 +19,7 @@ def alphaglow(home: Path, *argv: str) -> dict[str, object]:
         [sys.executable, "-m", "agent", *argv, "--json"], cwd=home, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    document: dict[str, object] = json.loads(done.stdout)
+    document: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return document
 
 

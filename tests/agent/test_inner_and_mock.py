@@ -194,7 +194,7 @@ def test_prompts_hold_what_they_should() -> None:
     for piece in (
         mixed.text,
         "why",
-        "Mechanism: sellers in a hurry",
+        "Mechanism: «sellers in a hurry»",
         "Horizon: 24 bars",
         "Fails when: calm",
         "Cutler",

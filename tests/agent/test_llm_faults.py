@@ -1,6 +1,7 @@
 """The fault matrix: a local server that misbehaves in every way, behind the real client over real sockets.
 
-For each fault: what came of the call, how many requests were made, what was counted. None loses or double-counts.
+Through Chat Completions and through Responses alike. For each fault: what came of the call, how many requests were
+made, what was counted. None loses or double-counts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,22 +31,57 @@ PRICES = Prices(1.0, 10.0)
 Handler = Callable[[asyncio.StreamWriter, dict[str, Any]], Awaitable[None]]
 
 
-def body_of(text: str | None, *, usage: bool = True, finish: str = "stop", refusal: str | None = None) -> bytes:
-    message = {"role": "assistant", "content": text, "refusal": refusal}
-    document: dict[str, Any] = {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [{"index": 0, "finish_reason": finish, "message": message}],
-    }
-    if usage:
-        document["usage"] = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
-    return json.dumps(document).encode()
+Body = Callable[[dict[str, Any]], bytes]
 
 
-def reply(body: bytes = b"", status: str = "200 OK", **headers: str) -> Handler:
-    async def write(writer: asyncio.StreamWriter, _asked: dict[str, Any]) -> None:
+def body_of(text: str | None, *, usage: bool = True, finish: str = "stop", refusal: str | None = None) -> Body:
+    """What a server answers, by the API that it is asked by."""
+
+    def chat() -> dict[str, Any]:
+        message = {"role": "assistant", "content": text, "refusal": refusal}
+        document: dict[str, Any] = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "m",
+            "choices": [{"index": 0, "finish_reason": finish, "message": message}],
+        }
+        if usage:
+            document["usage"] = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+        return document
+
+    def responses() -> dict[str, Any]:
+        said = {"type": "refusal", "refusal": refusal} if refusal else {"type": "output_text", "text": text or ""}
+        why = {"length": "max_output_tokens", "content_filter": "content_filter"}.get(finish)
+        document: dict[str, Any] = {
+            "id": "x",
+            "object": "response",
+            "status": "incomplete" if why else "completed",
+            "incomplete_details": {"reason": why} if why else None,
+            "output": [
+                {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "hm {"}]},
+                {"type": "message", "role": "assistant", "content": [said] if text is not None or refusal else []},
+            ],
+        }
+        if usage:
+            document["usage"] = {"input_tokens": 1000, "output_tokens": 100, "total_tokens": 1100}
+        return document
+
+    return lambda asked: json.dumps(responses() if "input" in asked else chat()).encode()
+
+
+def nothing_in_it(asked: dict[str, Any]) -> bytes:
+    """A whole reply with no choice, or no output."""
+    document = json.loads(body_of("")(asked))
+    return json.dumps({**document, "output" if "input" in asked else "choices": []}).encode()
+
+
+def reply(said: Body | bytes = b"", status: str = "200 OK", less: int = 0, **headers: str) -> Handler:
+    """Answer so; without the last `less` bytes."""
+
+    async def write(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+        body = said if isinstance(said, bytes) else said(asked)
+        body = body[: len(body) - less]
         lines = {"content-type": "application/json", "content-length": str(len(body)), "connection": "close"}
         for name, value in headers.items():
             lines[name.replace("_", "-")] = value
@@ -59,8 +96,9 @@ def fault(status: str, code: str | None = None, **headers: str) -> Handler:
     return reply(json.dumps({"error": {"message": "because", "type": "x", "code": code}}).encode(), status, **headers)
 
 
-def cut_off(body: bytes) -> Handler:
-    async def write(writer: asyncio.StreamWriter, _asked: dict[str, Any]) -> None:
+def cut_off(said: Body) -> Handler:
+    async def write(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+        body = said(asked)
         writer.write(
             f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode()
         )
@@ -169,21 +207,32 @@ def spent(outcome: Outcome) -> tuple[int, int, int]:
 ANSWER = reply(body_of(GOOD))
 
 
+@pytest.fixture(params=["chat", "responses"])
+def api(request: pytest.FixtureRequest) -> str:
+    """Each API in turn."""
+    return str(request.param)
+
+
 @pytest.mark.parametrize(
     ("name", "acts", "expected"),
     [
         ("rate limit", [fault("429 Too Many Requests")], (2, 1, 0)),
         ("rate limit, told how long", [fault("429 Too Many Requests", retry_after="0")], (2, 1, 0)),
         ("server error", [fault("500 Internal Server Error")], (2, 1, 0)),
+        ("timed out at the server", [fault("408 Request Timeout")], (2, 1, 0)),
+        ("an error as an answer", [reply(b'{"error": {"message": "busy"}}')], (2, 1, 1)),
+        ("nested too deeply", [reply(b"[" * 200_000)], (2, 1, 1)),
         ("overloaded", [fault("503 Service Unavailable", retry_after_ms="1")], (2, 1, 0)),
         ("reset in mid-body", [cut_off(body_of(GOOD))], (2, 1, 1)),
-        ("truncated JSON", [reply(body_of(GOOD)[:-40])], (2, 1, 1)),
+        ("truncated JSON", [reply(body_of(GOOD), less=40)], (2, 1, 1)),
         ("a page", [reply(b"<html>busy</html>", content_type="text/html")], (2, 1, 1)),
         ("no choices at all", [reply(b'{"object": "error"}')], (2, 1, 1)),
+        ("thinking before it", [reply(body_of(f"<think>is it {{so}}?</think>\n{GOOD}"))], (1, 1, 0)),
+        ("fences without end", [reply(body_of("```{" * 40_000))], (2, 2, 0)),
         ("fenced", [reply(body_of(f"```json\n{GOOD}\n```"))], (1, 1, 0)),
         ("wrong schema", [reply(body_of('{"accept": "perhaps"}'))], (2, 2, 0)),
         ("truncated reply", [reply(body_of(GOOD[:30], finish="length"))], (2, 2, 0)),
-        ("empty choices", [reply(json.dumps({**json.loads(body_of("")), "choices": []}).encode())], (2, 2, 0)),
+        ("empty choices", [reply(nothing_in_it)], (2, 2, 0)),
         ("null content", [reply(body_of(None))], (2, 2, 0)),
         ("Unicode junk", [reply(body_of("\ud800\u0000\u202e{]"))], (2, 2, 0)),
         ("five megabytes", [reply(body_of("x" * 5_000_000))], (2, 2, 0)),
@@ -191,8 +240,10 @@ ANSWER = reply(body_of(GOOD))
         ("neither schema nor object", [fault("400 Bad Request"), fault("422 Unprocessable Entity")], (3, 1, 0)),
     ],
 )
-def test_a_fault_that_passes_costs_what_it_cost(name: str, acts: list[Handler], expected: tuple[int, int, int]) -> None:
-    outcome = play(*acts, ANSWER)
+def test_a_fault_that_passes_costs_what_it_cost(
+    api: str, name: str, acts: list[Handler], expected: tuple[int, int, int]
+) -> None:
+    outcome = play(*acts, ANSWER, api=api)
     assert isinstance(outcome.found, JudgeReply), f"{name}: {outcome.found}"
     assert spent(outcome) == expected
     for call in outcome.journal.calls.values():
@@ -208,14 +259,21 @@ def test_a_fault_that_passes_costs_what_it_cost(name: str, acts: list[Handler], 
         ("unknown model", fault("404 Not Found"), "--model", 1),
         ("no quota", fault("429 Too Many Requests", "insufficient_quota"), "quota", 1),
         ("an hour's wait", fault("429 Too Many Requests", retry_after="3600"), "asks to wait 3600 s", 1),
+        ("unpaid", fault("402 Payment Required"), "account", 1),
+        (
+            "a prompt too long",
+            reply(b'{"error": {"message": "This model\'s maximum context length is 99"}}', "400 Bad Request"),
+            "reply_tokens",
+            1,
+        ),
         ("down for good", fault("503 Service Unavailable"), "go on later", 3),
         ("always cut off", cut_off(body_of(GOOD)), "breaks off", 3),
         ("never JSON", reply(b"{"), "no JSON", 3),
         ("refused in every form", fault("400 Bad Request"), "is --model right", 3),
     ],
 )
-def test_a_fault_that_stays_ends_in_words(name: str, act: Handler, says: str, requests: int) -> None:
-    outcome = play(act)
+def test_a_fault_that_stays_ends_in_words(api: str, name: str, act: Handler, says: str, requests: int) -> None:
+    outcome = play(act, api=api)
     assert isinstance(outcome.found, InputError), name
     assert says in str(outcome.found)
     assert "sk-very-secret" not in str(outcome.found)
@@ -224,31 +282,55 @@ def test_a_fault_that_stays_ends_in_words(name: str, act: Handler, says: str, re
     spent(outcome)
 
 
-def test_a_key_that_the_server_repeats_is_not_shown() -> None:
-    told = json.dumps({"error": {"message": "Incorrect API key provided: sk-very-secret", "code": None}}).encode()
-    outcome = play(reply(told, "401 Unauthorized"))
-    assert "***" in str(outcome.found)
-    assert "sk-very-secret" not in str(outcome.found)
+@pytest.mark.parametrize("before", [0, 180, 192, 199])
+def test_a_key_that_the_server_repeats_is_not_shown(api: str, before: int) -> None:
+    # Wherever the message is cut, no part of the key is left.
+    text = "x" * before + " Incorrect API key: sk-very-secret\x1b[31m"
+    told = json.dumps({"error": {"message": text, "code": None}}).encode()
+    outcome = play(reply(told, "401 Unauthorized"), api=api)
+    assert isinstance(outcome.found, InputError)
+    assert "sk-v" not in str(outcome.found)
+    assert "sk-v" not in "".join(traceback.format_exception(outcome.found))
+    assert "\x1b" not in str(outcome.found)
+    assert ("***" in str(outcome.found)) == (before == 0)
+
+
+def test_a_key_in_a_reply_is_neither_kept_nor_shown(api: str) -> None:
+    echo = GOOD.replace("fine", "fine, sk-very-secret")
+    outcome = play(reply(body_of(echo)), api=api)
+    assert isinstance(outcome.found, JudgeReply)
+    assert outcome.found.critique == "fine, ***"
+    assert "sk-very-secret" not in outcome.journal.calls["k0/1"].response
 
 
 @pytest.mark.parametrize("act", [silence, drip(4.0)], ids=["silence", "a drip"])
-def test_time_runs_out_for_a_server_that_is_silent_or_drips(act: Handler) -> None:
-    outcome = play(act, ANSWER, timeout=0.3, deadline_s=0.5)
+def test_time_runs_out_for_a_server_that_is_silent_or_drips(api: str, act: Handler) -> None:
+    outcome = play(act, ANSWER, timeout=0.3, deadline_s=0.5, api=api)
     assert isinstance(outcome.found, JudgeReply)
     assert spent(outcome) == (2, 1, 1)
 
 
-def test_missing_usage_is_unknown_in_the_record_and_the_worst_in_the_budget() -> None:
-    outcome = play(reply(body_of(GOOD, usage=False)))
+def test_missing_usage_is_unknown_in_the_record_and_the_worst_in_the_budget(api: str) -> None:
+    outcome = play(reply(body_of(GOOD, usage=False)), api=api)
     assert outcome.journal.calls["k0/1"].cost_usd is None
     assert outcome.journal.calls["k0/1"].prompt_tokens is None
     assert outcome.model.budget.uncounted == 1
     assert outcome.model.budget.usd >= 500 * 10 / 1e6
 
 
-def test_a_refusal_is_data() -> None:
-    outcome = play(reply(body_of(None, refusal="no")))
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (body_of(None, refusal="no"), "no"),
+        (body_of("some of it", finish="content_filter"), "some of it"),
+        (body_of(None, finish="content_filter"), "withheld"),
+    ],
+    ids=["refused", "filtered", "filtered whole"],
+)
+def test_a_refusal_is_data(api: str, said: Body, words: str) -> None:
+    outcome = play(reply(said), api=api)
     assert isinstance(outcome.found, Rejection)
+    assert (outcome.found.code, words in outcome.found.message) == ("refused", True)
     assert spent(outcome) == (1, 1, 0)
 
 

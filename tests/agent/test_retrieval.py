@@ -110,12 +110,24 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
         judged = [c.request for c in calls if c.role == "judge"]
         first = [c.request for c in calls if c.key.startswith("r1/") and c.role == "writer"]
     assert all("of 500 calls" in p and "1 of 3 rounds, 6 candidates" in p for p in prompts)
-    assert any("# What was tried, by theme" in p for p in prompts)
+    assert any("# What is crowded" in p for p in prompts)
     assert any("Known already of this" in p for p in prompts)
-    assert all("500 of 500 calls" in p and "What was tried" not in p for p in first)
+    assert all("500 of 500 calls" in p and "What is crowded" not in p for p in first)
     assert all("Turnover: about" in p for p in judged)
     assert any("ic_tstat" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)
     assert isinstance(run, RunRecord)
+
+
+def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
+    texts = ("cs_rank(ts_mean(volume, 24) / ts_mean(volume, 96))", "-ts_returns(close, 24)")
+    asked = [part for text in texts for part in ("--factors", text)]
+    as_json(capsys, "pool", "fit", "--name", "desk", "--method", "equal", *asked)
+    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate", "--seed", "9")
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        prompts = [c.request for c in kb.calls(mined["run"]) if c.role == "writer"]
+    assert prompts
+    assert all("a pool of 2 factors is kept already" in prompt for prompt in prompts)
 
 
 def test_without_memory_neither_brief_nor_judge_is_told_of_what_was_tried(

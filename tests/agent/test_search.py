@@ -129,6 +129,24 @@ def test_a_variant_of_what_is_there_is_worth_less_than_the_first() -> None:
     assert 0 < found[2] < 0.5
 
 
+def test_an_idea_is_worth_what_is_made_of_it_and_new_ones_never_cease() -> None:
+    idea = attempt(1, "ts_std(close, 9)", t=0.5, operation="new", theme="volatility")
+    child = attempt(2, "ts_std(close, 18)", t=0.7, operation="mutate", parents=[idea.canonical])
+    grandchild = attempt(
+        3, "ts_std(close, 36)", t=9.0, verdict="promising", operation="mutate", parents=[child.canonical]
+    )
+    found = rewards([idea, child, grandchild])
+    assert found[3] == 1.0
+    assert found[2] == pytest.approx(0.8)
+    assert found[1] == pytest.approx(0.64)
+    # A circle of parents ends.
+    loop = [replace(idea, claims={"parents": [child.canonical]}), child]
+    assert set(rewards(loop)) == {1, 2}
+    spent = [attempt(k, f"ts_mean(volume, {k})", operation="new", theme="volume") for k in range(60)]
+    gained = [attempt(100 + k, f"ts_std(volume, {k + 2})", 9 + k, "promising", operation="mutate") for k in range(60)]
+    assert 0.25 < np.mean([task.operation == "new" for task in drawn([*spent, *gained])]) < 0.4
+
+
 def test_rewards_and_themes() -> None:
     assert reward(attempt(1, t=1.0)) == 0.0
     assert 0 < reward(attempt(1, t=4.0)) < reward(attempt(1, t=4.0, verdict="promising")) == 1.0

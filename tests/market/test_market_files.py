@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from market.columns import parse_times
 from market.errors import InputError
-from market.files import import_files, parse_times
+from market.files import import_files
 from market.panel import OHLCV
 
 

@@ -1,0 +1,163 @@
+"""What the data commands share: saving a data set, saying what is in it, and reading options."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from agent.cli.common import headed, number, print_json, stdout, table
+from agent.workspace import Workspace
+from market.errors import InputError
+from market.manifest import Manifest, Origin
+from market.panel import Panel
+
+if TYPE_CHECKING:
+    from market.files import Reading
+
+
+def column_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return what `--column OURS=THEIRS` says."""
+    mapping = {}
+    for pair in pairs:
+        ours, sep, theirs = pair.partition("=")
+        if not sep or not ours or not theirs:
+            raise InputError(f"--column {pair!r} is not OURS=THEIRS", "for example --column close=last_price")
+        mapping[ours.strip()] = theirs.strip()
+    return mapping
+
+
+def known_zone(zone: str) -> None:
+    """Refuse a time zone that there is not."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(f"--tz {zone!r} is no time zone", "write UTC or America/New_York") from error
+
+
+def save_data(
+    workspace: Workspace,
+    panel: Panel,
+    name: str,
+    *,
+    replace: bool,
+    as_json: bool,
+    origin: Origin | None = None,
+    quiet: bool = False,
+) -> None:
+    """Store a panel under `name` with its manifest, and show it unless `quiet`."""
+    from market.store import save_panel
+
+    path = workspace.data_path(name)
+    if path.exists() and not replace:
+        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
+    workspace.folder("data")
+    manifest = save_panel(panel, path, origin)
+    if not quiet:
+        show_data(panel, name, as_json=as_json, manifest=manifest)
+
+
+def describe_panel(panel: Panel, name: str) -> dict[str, object]:
+    """Return span, size, fields, gaps and per-asset coverage as plain JSON types."""
+    close = np.isfinite(panel["close"])
+    steps = np.diff(panel.times)
+    wide = np.flatnonzero(steps > panel.bar)
+    gaps = [{"after": str(panel.times[i])[:16], "missing_bars": round(float(steps[i] / panel.bar)) - 1} for i in wide]
+    assets = []
+    for column, asset in enumerate(panel.assets):
+        seen = np.flatnonzero(close[:, column])
+        if len(seen) == 0:
+            assets.append({"asset": asset, "bars": 0, "first": None, "last": None, "missing_inside": 0})
+            continue
+        first, last = int(seen[0]), int(seen[-1])
+        assets.append(
+            {
+                "asset": asset,
+                "bars": len(seen),
+                "first": str(panel.times[first])[:16],
+                "last": str(panel.times[last])[:16],
+                "missing_inside": last - first + 1 - len(seen),
+            }
+        )
+    return {
+        "name": name,
+        "id": panel.id,
+        "bars": panel.shape[0],
+        "assets": panel.shape[1],
+        "bar_minutes": float(panel.bar / np.timedelta64(1, "m")),
+        "start": str(panel.times[0])[:16],
+        "end": str(panel.times[-1])[:16],
+        "calendar": panel.calendar,
+        "bars_per_year": panel.bars_per_year,
+        "fields": sorted(panel.fields),
+        "gaps": gaps,
+        "per_asset": assets,
+    }
+
+
+def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | None = None) -> None:
+    """Print what a panel holds, where it came from and what was mended."""
+    facts = describe_panel(panel, name)
+    if manifest is not None and manifest.panel == panel.id:
+        facts |= {"source": manifest.source, "query": manifest.query, "fetched": manifest.fetched}
+        facts |= {"repairs": list(manifest.repairs), "parent": manifest.parent, "files": len(manifest.parts)}
+    if as_json:
+        print_json(facts)
+        return
+    out = stdout()
+    gaps, assets = facts["gaps"], facts["per_asset"]
+    assert isinstance(gaps, list)
+    assert isinstance(assets, list)
+    # A weekend is no gap on an exchange; only holes that single assets have inside their own life are.
+    what = "calendar breaks (weekends, holidays)" if panel.calendar == "exchange" else "gaps in the whole market"
+    out.print(
+        headed(
+            name,
+            f"  {facts['start']} to {facts['end']} UTC, {facts['bars']} bars of "
+            f"{number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
+            f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  "
+            f"fields: {', '.join(sorted(panel.fields))}",
+        )
+    )
+    if "source" in facts:
+        mended = f", {len(manifest.repairs)} repairs" if manifest is not None and manifest.repairs else ""
+        out.print(f"from {facts['source']}, {facts['fetched']}{mended}")
+    if gaps and panel.calendar == "continuous":
+        shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
+        out.print(f"missing bars: {shown}{' …' if len(gaps) > 8 else ''}")
+    holed = sorted(assets, key=lambda row: -int(row["missing_inside"]))
+    rows = [
+        [a["asset"], str(a["bars"]), a["first"] or "–", a["last"] or "–", str(a["missing_inside"])] for a in holed[:15]
+    ]
+    title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the most missing bars"
+    out.print(table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
+
+
+def show_preview(files: list[Path], reading: Reading, *, as_json: bool) -> None:
+    """Print how files would be read."""
+    from market.preview import preview_files
+
+    told = preview_files(files, reading)
+    if as_json:
+        print_json(asdict(told))
+        return
+    out = stdout()
+    more = f" and {told.count - len(told.assets)} more" if told.count > len(told.assets) else ""
+    out.print(
+        headed(
+            str(files[0]),
+            f"{f' and {len(files) - 1} more' if len(files) > 1 else ''}: {told.shape}\n"
+            f"{told.rows} rows, {told.start} to {told.end} UTC, bars of {told.bar_seconds / 60:g} min, {told.order}\n"
+            f"times: {told.times}; {told.stamps}\n"
+            f"{told.count} assets: {', '.join(told.assets)}{more}",
+        ),
+        soft_wrap=True,
+    )
+    columns = table("Columns", ["in the file", "becomes"], told.columns, left=2)
+    out.print(columns)
+    out.print(table("First rows", told.head[0], told.head[1:], left=2))
+    for line in told.defects:
+        out.print(f"an import would refuse {line}", soft_wrap=True)

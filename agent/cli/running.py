@@ -1,0 +1,225 @@
+"""What the commands that run the loops share: their options, the driving, the telling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import Command, graceful_stop, progress_bar, require_positive, stderr
+from agent.cli.tables import run_summary
+from market.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.cli.events import Lines
+    from agent.knowledge.records import NewCall
+    from agent.knowledge.store import KnowledgeBase
+    from agent.llm.budget import Bounds
+    from agent.mining import MineRequest, Session
+    from agent.workspace import Workspace
+
+Note = Callable[[str], None]
+_OPTIONS = (
+    click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file."),
+    click.option(
+        "--llm",
+        type=click.Choice(["mock", "openai"]),
+        help="mock: simulated, offline. openai: any OpenAI-compatible server.",
+    ),
+    click.option("--model", help="Model name to ask the server for."),
+    click.option("--judge-model", metavar="MODEL", help="Another model to judge."),
+    click.option("--writer", "writers", multiple=True, metavar="MODEL", help="Another model to write, too."),
+    click.option("--fallback", multiple=True, metavar="MODEL", help="Ask this one when a model can no longer answer."),
+    click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's)."),
+    click.option(
+        "--api", type=click.Choice(["chat", "responses"]), help="How the server is asked (default: chat, all know it)."
+    ),
+    click.option("--rounds", type=click.IntRange(min=1), help="Outer rounds."),
+    click.option("--candidates", type=click.IntRange(min=1), help="Candidates a round."),
+    click.option("--proposals", type=click.IntRange(1, 50), help="Candidates that one call asks for."),
+    click.option("--seed", type=click.IntRange(min=0), help="Seed of the run (and of the mock model)."),
+    click.option("--budget-usd", type=float, help="Stop before a call could spend more than this."),
+    click.option(
+        "--budget-tokens", type=click.IntRange(min=1), help="Stop before a call could take more tokens than this."
+    ),
+    click.option("--budget-calls", type=click.IntRange(min=1), help="Stop before making more calls than this."),
+    click.option("--budget-minutes", type=float, help="Stop after this long."),
+    click.option(
+        "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange to a cassette."
+    ),
+    click.option("--no-judge", is_flag=True, help="Score what can be read and is new, unjudged."),
+    click.option("--no-gate", is_flag=True, help="Without a regime gate."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object an event; the last is the summary."),
+)
+
+
+def loop_options(command: Command) -> Command:
+    """Add the options of a command that runs the loops; it gets them as keywords, for `Asked.of`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of `loop_options`, as they were given."""
+
+    data_name: str | None
+    llm: str | None
+    model: str | None
+    judge_model: str | None
+    writers: tuple[str, ...]
+    fallback: tuple[str, ...]
+    base_url: str | None
+    api: str | None
+    rounds: int | None
+    candidates: int | None
+    proposals: int | None
+    seed: int | None
+    budget_usd: float | None
+    budget_tokens: int | None
+    budget_calls: int | None
+    budget_minutes: float | None
+    record: Path | None
+    no_judge: bool
+    no_gate: bool
+    as_json: bool
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Asked:
+        """Read the keywords of a command."""
+        asked = cls(**{field.name: options[field.name] for field in fields(cls)})
+        require_positive("--budget-usd", asked.budget_usd)
+        require_positive("--budget-minutes", asked.budget_minutes)
+        return asked
+
+    def bounds(self) -> Bounds:
+        """Return the budgets that were given."""
+        from agent.llm.budget import Bounds
+
+        seconds = None if self.budget_minutes is None else 60.0 * self.budget_minutes
+        return Bounds(self.budget_calls, self.budget_usd, self.budget_tokens, seconds)
+
+    def request(self, **more: Any) -> MineRequest:  # noqa: ANN401 - fields of the request
+        """Return what is asked of a new run."""
+        from agent.mining import MineRequest
+
+        return MineRequest(
+            data=self.data_name,
+            llm=self.llm or "openai",
+            model=self.model,
+            judge_model=self.judge_model,
+            writers=self.writers,
+            fallback=self.fallback,
+            base_url=self.base_url,
+            api=self.api,
+            rounds=self.rounds,
+            candidates=self.candidates,
+            proposals=self.proposals,
+            seed=self.seed,
+            bounds=self.bounds(),
+            gate=not self.no_gate,
+            judge=False if self.no_judge else None,
+            record=self.record,
+            **more,
+        )
+
+    def refuse_all_but(self, allowed: tuple[str, ...], where: str, hint: str, also: tuple[str, ...] = ()) -> None:
+        """Refuse, as an `InputError`, what was given (and `also` that) and cannot change where a run goes on."""
+        names = {"data_name": "data", "writers": "writer"}
+        given = [f.name for f in fields(self) if f.name not in allowed]
+        given = [name for name in given if getattr(self, name) not in (None, False, ())]
+        told = [f"--{names.get(name, name).replace('_', '-')}" for name in given] + list(also)
+        if told:
+            raise InputError(f"{', '.join(told)} cannot change on {where}", hint)
+
+
+# What may be said where a recorded run goes on.
+GOING_ON = ("rounds", "record", "as_json", "budget_usd", "budget_tokens", "budget_calls", "budget_minutes")
+
+
+def say(text: str) -> None:
+    """Say something on stderr, as it stands."""
+    stderr().print(text, soft_wrap=True, markup=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Conducted:
+    """A run that came to its end, a stop or the budget, and the lines that tell of it where JSON was asked for."""
+
+    session: Session
+    outcome: str
+    lines: Lines | None
+
+    def summary(self, knowledge: KnowledgeBase, command: str, **more: object) -> bool:
+        """Say the summary as the last event; False where no JSON was asked for, and nothing is said."""
+        if self.lines is None:
+            return False
+        self.lines.say("summary", **run_summary(knowledge, self.session.run.id, self.outcome), **more)
+        if self.outcome != "finished":
+            say(f"go on with: alphaglow {command} --resume {self.session.run.id}")
+        return True
+
+
+def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: bool) -> Conducted:
+    """Begin a run, say which it is and what it is expected to take, and drive it."""
+    from agent.cli.events import Lines
+
+    notes: list[str] = []
+    lines = Lines(told=say) if as_json else None
+
+    def note(text: str) -> None:
+        notes.append(text)
+        say(text)
+
+    session = begin(note)
+    if lines is not None:
+        lines.begin(session)
+        for text in notes:
+            lines.say("note", text=text)
+    else:
+        stderr().print(f"run {session.run.id}")
+        if session.expected is not None:
+            stderr().print(session.expected.sentence())
+    return Conducted(session, drive(session, workspace.root / "STOP", lines), lines)
+
+
+def drive(session: Session, stop_file: Path | None = None, lines: Lines | None = None) -> str:
+    """Run a mining session; the first Ctrl-C asks it to stop, the second insists.
+
+    A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
+    live line; elsewhere each event is a line.
+    """
+    from agent.cli.live import Live
+    from agent.loop import Event
+
+    err = stderr()
+    live = Live(session.budget, session.total, before=session.done)
+    with progress_bar() as bar, graceful_stop() as asked:
+
+        def stop() -> bool:
+            unread = lines is not None and lines.closed
+            return asked() or unread or (stop_file is not None and stop_file.exists())
+
+        task = bar.add_task("starting", total=session.total, completed=session.done)
+
+        def show(event: Event, _total: int) -> None:
+            live.take(event)
+            if lines is not None:
+                lines.take(event, session)
+            if event.kind == "note":
+                err.print(event.text, soft_wrap=True, markup=False)
+            elif not err.is_terminal:
+                live.plain(event, err)
+            bar.update(task, description=live.line(), completed=live.before + live.done)
+
+        def heard(call: NewCall) -> None:
+            if lines is not None:
+                lines.call(call)
+
+        outcome: str = asyncio.run(session.go(stop, show, heard))
+    return outcome

@@ -1,0 +1,75 @@
+"""Checking a file or a stored data set: what it is decides which checks it gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from market.checks.finding import Limits
+from market.checks.report import QualityReport, check_panel, check_table, row_findings
+from market.checks.words import check_documents
+from market.columns import field_name, parse_times, understand
+from market.errors import InputError
+from market.files import Reading, long_of, panel_from_long
+from market.panel import Calendar, Panel
+from market.quality import check_ohlcv, repair
+from market.store import load_panel
+from market.tables import read_table
+
+
+def check_file(
+    path: Path, *, calendar: Calendar | None = None, reading: Reading | None = None, limits: Limits | None = None
+) -> tuple[QualityReport, Panel | None]:
+    """Check a stored panel, a file of bars, of other figures (ts, symbol, …), or of texts; never changes the file.
+
+    Returns the report, and the panel where there are bars. Without `calendar` it is told by whether bars fall on
+    weekends.
+
+    Raises
+    ------
+    InputError
+        For a file that cannot be read, or holds none of these.
+    """
+    if path.is_dir() or _is_stored(path):
+        panel = load_panel(path)
+        return replace(check_panel(panel, limits), name=path.stem), panel
+    reading = reading or Reading()
+    frame = read_table(path)
+    names = set(understand(frame, reading.columns).values())
+    if isinstance(frame.columns, pd.MultiIndex) or {"open", "high", "low", "close"} <= names or "symbol" not in names:
+        if "title" in frame.columns:
+            return check_documents(frame, path, limits), None
+        long = long_of([(path, frame)], reading)
+        defects = check_ohlcv(long)
+        mended, _ = repair(long, [defect for defect in defects if defect.kind != "range"])
+        panel = panel_from_long(mended, calendar=calendar or calendar_of(mended["ts"]), name=path.stem)
+        return check_panel(panel, limits, row_findings(defects)), panel
+    if "ts" not in names:
+        raise InputError(f"{path} has no column of times", "map it with --column ts=NAME")
+    theirs = {ours: column for column, ours in understand(frame, reading.columns).items()}
+    long = frame.rename(columns={theirs["ts"]: "ts", theirs["symbol"]: "symbol"}).rename(columns=field_name)
+    long = long.assign(ts=parse_times(long["ts"], path, reading.zone), symbol=long["symbol"].astype(str))
+    return check_table(long, path.stem, limits), None
+
+
+def calendar_of(times: pd.Series) -> Calendar:
+    """Return ``exchange`` where almost nothing falls on a Saturday or Sunday over two weeks or more."""
+    days = times.dropna().dt.tz_localize(None).to_numpy(dtype="datetime64[D]")
+    if not len(days) or days.max() - days.min() < np.timedelta64(14, "D"):
+        return "continuous"
+    weekday = (days.astype("int64") + 3) % 7
+    return "exchange" if float((weekday >= 5).mean()) < 0.01 else "continuous"
+
+
+def _is_stored(path: Path) -> bool:
+    if path.suffix != ".parquet" or not path.is_file():
+        return False
+    try:
+        return b"alphaglow" in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False

@@ -1,0 +1,235 @@
+"""Texts with time stamps: news, posts, filings, known from their stamp on and keyed to assets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from market.columns import ALIASES, parse_times, plain
+from market.errors import InputError
+from market.matching import Matcher
+from market.panel import BoolArray, FloatArray, Panel, TimeArray
+from market.store import write_atomically
+from market.tables import read_table
+
+_KEY = b"alphaglow.documents"
+_TEXTS: Mapping[str, tuple[str, ...]] = {
+    "ts": (*ALIASES["ts"], "pubdate", "published_on", "created_at", "filed"),
+    "title": ("title", "headline"),
+    "body": ("body", "text", "content", "teaser", "summary", "description"),
+    "source": ("source", "publisher", "author", "site"),
+    "url": ("url", "link"),
+    "assets": ("assets", "symbols", "tickers"),
+}
+# The same headline within this time is the same story; a column of that name may well come back later.
+_SAME_STORY = np.timedelta64(7, "D")
+
+
+@dataclass(frozen=True, eq=False)
+class Documents:
+    """K texts in the order in which they became known.
+
+    Attributes
+    ----------
+    known
+        (K,) ``datetime64[ns]``, UTC: from when on a text may be used. Its stamp; for a date alone, the day's end.
+    dated
+        (K,) whether the stamp was a date alone.
+    source, title, body, url
+        (K,) texts; empty where there is none.
+    assets
+        (K,) the assets that each text speaks of.
+    """
+
+    known: TimeArray
+    dated: BoolArray
+    source: tuple[str, ...]
+    title: tuple[str, ...]
+    body: tuple[str, ...]
+    url: tuple[str, ...]
+    assets: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        """Return K."""
+        return len(self.known)
+
+    def until(self, time: np.datetime64) -> Documents:
+        """Return what was known at `time`."""
+        return self._first(int(np.searchsorted(self.known, time.astype("datetime64[ns]"), side="right")))
+
+    def _first(self, count: int) -> Documents:
+        return Documents(
+            self.known[:count], self.dated[:count], self.source[:count], self.title[:count], self.body[:count],
+            self.url[:count], self.assets[:count],
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TextCounts:
+    """What reading did: rows, repeats dropped by url and by title, rows without time or text, dates alone, matched."""
+
+    rows: int
+    repeated_url: int
+    repeated_title: int
+    unusable: int
+    dated: int
+    matched: int
+    by_asset: Mapping[str, int]
+
+
+def read_documents(
+    paths: Sequence[Path], matcher: Matcher, *, columns: Mapping[str, str] | None = None, zone: str = "UTC"
+) -> tuple[Documents, TextCounts]:
+    """Read CSV, Parquet or JSON-lines files of texts.
+
+    A stamp at midnight is taken for a date alone, and known at the end of that day; an hour too late is safe, an hour
+    too early is a look into the future. Repeats (the same address, or the same title within a week) are dropped, the
+    first known kept. Where the file has a column of assets, that counts and nothing is searched.
+
+    Parameters
+    ----------
+    columns
+        Our name (ts, title, body, source, url, assets) to the file's.
+    zone
+        Time zone of times that state none, and of the day's end.
+
+    Raises
+    ------
+    InputError
+        For an unreadable file, or one without times or texts.
+    """
+    frame = pd.concat([_rows(path, columns or {}, zone) for path in paths], ignore_index=True)
+    rows = len(frame)
+    frame = frame[frame["known"].notna() & (frame["title"].str.len() + frame["body"].str.len() > 0)]
+    unusable = rows - len(frame)
+    frame = frame.sort_values("known", kind="stable")
+    again = frame["url"].ne("") & frame.duplicated("url")
+    frame = frame[~again]
+    echo = _echoes(frame)
+    frame = frame[~echo]
+    assets = [
+        tuple(str(given).replace(";", ",").replace(" ", "").strip(",").split(",")) if given else matcher.assets_in(text)
+        for given, text in zip(frame["assets"], frame["title"] + "\n" + frame["body"], strict=True)
+    ]
+    documents = Documents(
+        known=frame["known"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"),
+        dated=frame["dated"].to_numpy(dtype=bool),
+        assets=tuple(assets),
+        **{name: tuple(frame[name]) for name in ("source", "title", "body", "url")},
+    )
+    total: dict[str, int] = {}
+    for one in assets:
+        for asset in one:
+            total[asset] = total.get(asset, 0) + 1
+    counts = TextCounts(
+        rows=rows,
+        repeated_url=int(again.sum()),
+        repeated_title=int(echo.sum()),
+        unusable=unusable,
+        dated=int(documents.dated.sum()),
+        matched=sum(bool(one) for one in assets),
+        by_asset=dict(sorted(total.items(), key=lambda item: (-item[1], item[0]))),
+    )
+    return documents, counts
+
+
+def _rows(path: Path, columns: Mapping[str, str], zone: str) -> pd.DataFrame:
+    frame = read_table(path)
+    lowered = {plain(column): column for column in frame.columns}
+    found = {}
+    for ours, names in _TEXTS.items():
+        if ours in columns and columns[ours] not in frame.columns:
+            raise InputError(f"{path} has no column {columns[ours]}", f"it has {', '.join(map(str, frame.columns))}")
+        found[ours] = columns.get(ours) or next((lowered[name] for name in names if name in lowered), None)
+    if found["ts"] is None or (found["title"] is None and found["body"] is None):
+        absent = "time" if found["ts"] is None else "title or body"
+        raise InputError(
+            f"{path} has no column of {absent}",
+            f"map it with --column ts=NAME or title=NAME; it has {', '.join(map(str, frame.columns))}",
+        )
+    stamps = parse_times(frame[found["ts"]], path, zone)
+    local = stamps.dt.tz_convert(ZoneInfo(zone))
+    dated = (local == local.dt.normalize()) & local.notna()
+    ends = (local.dt.normalize() + pd.Timedelta(days=1)).dt.tz_convert("UTC")
+    out = {"known": stamps.where(~dated, ends).astype("datetime64[ns, UTC]"), "dated": dated}
+    for ours in ("title", "body", "source", "url"):
+        name = found[ours]
+        out[ours] = frame[name].fillna("").astype(str).str.strip() if name is not None else pd.Series("", frame.index)
+    name = found["assets"]
+    out["assets"] = frame[name].map(_listed) if name is not None else pd.Series("", frame.index)
+    return pd.DataFrame(out)
+
+
+def _listed(value: object) -> str:
+    """Return a cell of assets, a text or a list, as one text with commas."""
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ",".join(str(one) for one in value)
+    return "" if value is None or value != value else str(value)
+
+
+def _echoes(frame: pd.DataFrame) -> pd.Series:
+    """Return which rows repeat a title known less than a week before, letters and digits alone compared."""
+    titles = frame["title"].str.casefold().map(lambda title: re.sub(r"\W+", " ", title).strip())
+    before = frame.groupby(titles)["known"].diff()
+    return (titles != "") & before.notna() & (before < pd.Timedelta(_SAME_STORY))
+
+
+def count_by_bar(documents: Documents, panel: Panel) -> FloatArray:
+    """Return (T, N) how many texts about each asset became known in a bar: after its open, up to its close.
+
+    A text that becomes known in a gap of the panel counts in the next bar.
+    """
+    out = np.zeros(panel.shape)
+    closes = panel.times + panel.bar
+    row = np.searchsorted(closes, documents.known, side="left")
+    column = {asset: place for place, asset in enumerate(panel.assets)}
+    first = panel.times[0]
+    for at, known, assets in zip(row, documents.known, documents.assets, strict=True):
+        if at < len(closes) and known > first:
+            for asset in assets:
+                if asset in column:
+                    out[at, column[asset]] += 1
+    return out
+
+
+def save_documents(documents: Documents, path: Path, about: Mapping[str, object]) -> None:
+    """Write documents as Parquet, whole or not at all; `about` (source, counts) goes into the file's metadata."""
+    table = pa.table(
+        {
+            "known": pa.array(documents.known, type=pa.timestamp("ns", tz="UTC")),
+            "dated": pa.array(documents.dated),
+            **{name: pa.array(getattr(documents, name), type=pa.string()) for name in _STRINGS},
+            "assets": pa.array([list(one) for one in documents.assets], type=pa.list_(pa.string())),
+        }
+    ).replace_schema_metadata({_KEY: json.dumps(about, default=str).encode()})
+    write_atomically(path, lambda target: pq.write_table(table, target, compression="zstd"))
+
+
+_STRINGS = ("source", "title", "body", "url")
+
+
+def load_documents(path: Path) -> Documents:
+    """Read documents that `save_documents` wrote; anything else is an `InputError`."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError as error:
+        raise InputError(f"no such texts: {path}") from error
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the texts again") from error
+    if _KEY not in (table.schema.metadata or {}):
+        raise InputError(f"{path} holds no stored texts", f"import them: alphaglow data text {path}")
+    return Documents(
+        known=table["known"].to_numpy().astype("datetime64[ns]"),
+        dated=table["dated"].to_numpy(),
+        assets=tuple(tuple(one) for one in table["assets"].to_pylist()),
+        **{name: tuple(table[name].to_pylist()) for name in _STRINGS},
+    )

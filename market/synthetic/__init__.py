@@ -1,0 +1,1 @@
+"""A seeded synthetic market whose truth is known: regimes, planted signals, anomalies, listings and deaths."""

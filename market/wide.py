@@ -1,0 +1,86 @@
+"""Wide tables: one column an asset, or an asset and a field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from market.columns import ALIASES, KEYS, field_name, field_of, find, parse_times, plain
+from market.errors import InputError
+from market.panel import OHLCV
+
+_FIELDS = {alias: ours for ours, names in ALIASES.items() if ours not in KEYS for alias in names}
+# BTCUSDT_close, close.BTCUSDT, "AAPL Close"; single letters are no fields here.
+_JOINT = re.compile(r"^(.+?)[_.\-: ](open|high|low|close|volume)$|^(open|high|low|close|volume)[_.\-: ](.+)$", re.I)
+
+
+def unstack(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame whose columns name assets and fields as a long one; any other frame as it is."""
+    if isinstance(frame.columns, pd.MultiIndex):
+        return _from_levels(frame)
+    if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None:
+        return frame
+    parts: dict[str, dict[str, str]] = {}
+    for column in frame.columns:
+        hit = _JOINT.match(str(column).strip())
+        if hit:
+            asset, name = (hit[1], hit[2]) if hit[1] else (hit[4], hit[3])
+            parts.setdefault(asset, {})[name.lower()] = str(column)
+    whole = {asset: names for asset, names in parts.items() if set(OHLCV) <= set(names)}
+    if not whole:
+        return frame
+    stamp = find(frame, "ts", mapping) or str(frame.columns[0])
+    pieces = [
+        pd.DataFrame({"ts": frame[stamp], "symbol": asset, **{name: frame[names[name]] for name in OHLCV}})
+        for asset, names in whole.items()
+    ]
+    return pd.concat(pieces, ignore_index=True).dropna(subset=list(OHLCV), how="all")
+
+
+def _from_levels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with two header rows, fields over assets or assets over fields, as a long one."""
+    if frame.columns.nlevels != 2:
+        raise InputError(f"{frame.columns.nlevels} header rows cannot be read", "two can: field and asset")
+    stamped = [column for column in frame.columns if plain(column[0]) in ALIASES["ts"] and not plain(column[1])]
+    if stamped:
+        frame = frame.set_index(stamped[0])
+    known = [sum(plain(word) in _FIELDS for word in set(frame.columns.get_level_values(n))) for n in (0, 1)]
+    level = int(known[1] > known[0])
+    pieces = []
+    for asset in dict.fromkeys(frame.columns.get_level_values(1 - level)):
+        part = pd.DataFrame(frame.xs(asset, axis=1, level=1 - level))
+        named = part.rename(columns={c: _FIELDS.get(plain(c), field_name(c)) for c in part.columns})
+        named = named.dropna(how="all")
+        pieces.append(named.rename_axis(index="ts", columns=None).reset_index().assign(symbol=str(asset)))
+    return pd.concat(pieces, ignore_index=True)
+
+
+def is_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str, str]) -> bool:
+    """Whether every file lacks a close and a symbol column and is named after a field."""
+    return all(
+        find(frame, "close", mapping) is None and find(frame, "symbol", mapping) is None and field_of(path) is not None
+        for path, frame in frames
+    )
+
+
+def from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str, str], zone: str) -> pd.DataFrame:
+    """Return one wide file a field as a long frame, in order of symbol and time."""
+    parts = {}
+    for path, frame in frames:
+        stamp = find(frame, "ts", mapping) or str(frame.columns[0])
+        name = field_of(path) or "close"
+        melted = frame.rename(columns={stamp: "ts"}).melt(id_vars="ts", var_name="symbol", value_name=name)
+        if name in parts:
+            raise InputError(f"{path} is a second file for {name}", "give one wide file a field")
+        if melted.duplicated(["ts", "symbol"]).any() or not pd.api.types.is_numeric_dtype(melted[name]):
+            raise InputError(f"{path} repeats a time or holds text", "mend the file: one row a time, numbers only")
+        parts[name] = melted.assign(ts=parse_times(melted["ts"], path, zone)).set_index(["ts", "symbol"])[name]
+    absent = [name for name in OHLCV if name not in parts]
+    if absent:
+        raise InputError(f"the wide files lack {', '.join(absent)}", "give one file for each, such as spot_high.csv")
+    long = pd.DataFrame(parts).dropna(how="all").reset_index()
+    ordered: pd.DataFrame = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+    return ordered
