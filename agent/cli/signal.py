@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -155,7 +155,6 @@ def now(
 class _Opened:
     """What a command on a book works with."""
 
-    workspace: Workspace
     data: str
     base: Panel
     book: Book
@@ -191,8 +190,7 @@ def _opened(
     no_gate: bool,
     speed: float = 0.0,
 ) -> Iterator[_Opened]:
-    import numpy as np
-
+    from agent.cli.data_fetch import RECORD
     from agent.signals.book import open_book
     from agent.signals.feed import FastClock, Replay, SystemClock, as_seconds
     from agent.signals.journal import FILE, Journal
@@ -203,25 +201,46 @@ def _opened(
         path = workspace.resolve_data(data_name)
         whole = workspace.load_panel(data_name)
         book = open_book(workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate)
-    if replay_from is not None:
-        first = int(np.searchsorted(whole.times, np.datetime64(_date(replay_from), "ns")))
-        if not 0 < first < len(whole.times):
-            raise InputError(
-                f"there is nothing to replay from {replay_from}",
-                f"the data set has bars from {str(whole.times[0])[:16]} to {str(whole.times[-1])[:16]}",
-            )
-        source, name = "replay", f"replay of {path.stem} from {str(whole.times[first])[:16]}"
-    else:
-        # The data set's own newest bar, as if it had just closed.
-        first, source, name = len(whole.times) - 1, "data", f"data of {path.stem} {whole.id}"
-    clock = SystemClock() if source == "data" else FastClock(as_seconds(whole.times[first]), speed)
     journal = Journal.open(workspace.root / FILE)
+    clock: Clock
+    feed: Feed
     try:
-        yield _Opened(
-            workspace, path.stem, whole.rows(0, first), book, Replay(whole, clock, name), clock, journal, source
-        )
+        with ExitStack() as stack:
+            record = path.with_suffix(RECORD)
+            if replay_from is not None:
+                first = _replayed(whole, replay_from)
+                clock = FastClock(as_seconds(whole.times[first]), speed)
+                feed = Replay(whole, clock, f"replay of {path.stem} from {str(whole.times[first])[:16]}")
+                source, base = "replay", whole.rows(0, first)
+            elif record.is_file():
+                from agent.signals.exchange import ExchangeFeed
+                from market.fetch import read_record
+
+                job = read_record(record)
+                clock, source, base = SystemClock(), "exchange", whole
+                # A server of one's own sets no limits.
+                paced = job.source.base_url is None
+                feed = stack.enter_context(ExchangeFeed(job, whole.assets, path.stem, paced=paced))
+            else:
+                # The data set's own newest bar.
+                clock, source, base = SystemClock(), "data", whole.rows(0, len(whole.times) - 1)
+                feed = Replay(whole, clock, f"data of {path.stem} {whole.id}")
+            yield _Opened(path.stem, base, book, feed, clock, journal, source)
     finally:
         journal.close()
+
+
+def _replayed(whole: Panel, text: str) -> int:
+    """Return the first row of a replay."""
+    import numpy as np
+
+    first = int(np.searchsorted(whole.times, np.datetime64(_date(text), "ns")))
+    if not 0 < first < len(whole.times):
+        raise InputError(
+            f"there is nothing to replay from {text}",
+            f"the data set has bars from {str(whole.times[0])[:16]} to {str(whole.times[-1])[:16]}",
+        )
+    return first
 
 
 def _date(text: str) -> datetime:
