@@ -265,7 +265,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
     """Return the likelihood, kept beside the checkpoint: on a large panel it costs as much as training."""
-    cache = gate_path.with_suffix(".likelihood.npy")
+    cache = gate_path.with_suffix(".log_likelihood.npy")
     if cache.is_file() and cache.stat().st_mtime >= gate_path.stat().st_mtime:
         try:
             stored: FloatArray = np.load(cache, allow_pickle=False)

@@ -128,7 +128,7 @@ def now(
             done = False
             arrivals = Arrivals(
                 desk.feed, desk.clock, office.newest, desk.base.bar, patience,
-                stop=lambda: done or asked(), notice=_say,
+                owed=office.owed(), stop=lambda: done or asked(), notice=_say,
             )  # fmt: skip
             try:
                 for document in office.work(
@@ -224,7 +224,7 @@ def _opened(
             else:
                 # The data set's own newest bar.
                 clock, source, base = SystemClock(), "data", whole.rows(0, len(whole.times) - 1)
-                feed = Replay(whole, clock, f"data of {path.stem} {whole.id}")
+                feed = Replay(whole, clock, f"data of {path.stem}")
             yield _Opened(path.stem, base, book, feed, clock, journal, source)
     finally:
         journal.close()

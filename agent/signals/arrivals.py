@@ -70,6 +70,8 @@ class Arrivals:
     ----------
     last
         The newest bar that is known, which also says which assets are expected.
+    owed
+        Earlier bars that lack an asset which may come yet.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Arrivals:
         length: np.timedelta64,
         patience: Patience,
         *,
+        owed: Iterable[Bar] = (),
         stop: Stop = lambda: False,
         notice: Notice = lambda _: None,
     ) -> None:
@@ -94,10 +97,13 @@ class Arrivals:
         self._troubles = 0
         self._warned: float | None = None
         # Bars that lack an asset which may still come, by time.
-        self._owed: dict[np.datetime64, Bar] = {}
+        self._owed: dict[np.datetime64, Bar] = {bar.time: bar for bar in owed}
 
     def watch(self) -> Iterator[Arrival]:
         """Yield bars for ever, or until asked to stop."""
+        # Before any wait: our clock may be far from the server's.
+        while not self._stop() and not self._measured():
+            pass
         while not self._stop():
             close = as_seconds(self._last.time) + 2 * self._bar
             wait = close + self._patience.grace - self._server()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent.blocks import all_blocks
 from agent.gating import gate_path
 from agent.knowledge.records import PoolRecord
 from agent.knowledge.store import KnowledgeBase
@@ -29,6 +31,8 @@ from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import rank_panel
+
+_ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
 
 if TYPE_CHECKING:
     from flows.gate import RegimeGate
@@ -111,9 +115,11 @@ def open_book(
         weights = equal_weights(len(texts))
         name, gated = " + ".join(labels), use_gate
     fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
+    # A text may name accepted factors; those of a pool are spelled out.
+    blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
     expressions = []
     for text in texts:
-        expression = parse(text, fields=fields, bar=panel.bar)
+        expression = parse(text, fields=fields, bar=panel.bar, blocks=blocks)
         if isinstance(expression, Rejection):
             raise InputError(f"{text} cannot be read on this data: {expression.message}", expression.hint)
         expressions.append(expression)
@@ -157,13 +163,13 @@ def _factor_members(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     texts, labels, notes = [], [], []
     for what in factors:
-        if all(sign not in what for sign in "( "):
+        if _ID.fullmatch(what.strip()):
             record = knowledge.get_factor(what, panel_id=None)
             attempt = record.attempt
             text, label = record.canonical, attempt.name or record.canonical
             verdict = "not scored" if attempt.evaluation is None else str(attempt.evaluation.evidence.get("verdict"))
         else:
-            text, label, verdict = what, what, "not of the knowledge base"
+            text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
         if verdict != "accepted":
             notes.append(f"{label} is {verdict}: on paper it may be traded")
         texts.append(text)

@@ -47,16 +47,19 @@ def against_backtest(book: Book, journal: Journal, ledger: str, whole: Panel) ->
     targets[rows[0] :] = batch.decided[rows[0] :]
     _, series = keep_ledger(targets, batch.tape, book.spec, batch.panel.bars_per_year)
     paid = journal.equity(ledger)
+    emitted = sum(one.status == "emitted" for one in stored)
+    bars = int(rows[-1] - rows[0] + 1)
     found = {
-        "bars": len(stored),
-        "emitted": sum(one.status == "emitted" for one in stored),
-        "missed": sum(one.status == "missed" for one in stored),
+        "bars": bars,
+        "emitted": emitted,
+        "missed": bars - emitted,
         "late_assets": sorted(late),
         "largest_weight_difference": largest,
         "where": where,
         "paid": len(paid),
     }
-    return found | _paid(paid, series[:, rows[: len(paid)]], lag_of(book.spec, whole.fields))
+    at = np.searchsorted(whole.times, np.array([row["time"] for row in paid], dtype="datetime64[ns]"))
+    return found | _paid(paid, series[:, at], lag_of(book.spec, whole.fields))
 
 
 def _paid(paid: list[dict[str, Any]], series: np.ndarray[Any, Any], lag: int) -> dict[str, object]:

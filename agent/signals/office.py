@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.signals.arrivals import Arrival
+from agent.signals.arrivals import HEAL_BARS, Arrival
 from agent.signals.book import Book
 from agent.signals.desk import Decision, Desk, Show
 from agent.signals.feed import Bar, bar_of, with_bars
@@ -67,6 +67,7 @@ class Office:
         about = {"data": base.name, "panel": base.id, "expressions": [e.text for e in book.expressions]}
         journal.add_book(self.id, book.name, feed, {**about, "book": book.id, "notes": list(book.notes)})
         self._ledger: _Ledger | None = None
+        self._unrecorded: list[Paid] = []
         self._last: FloatArray | None = None
         self._build()
 
@@ -86,20 +87,38 @@ class Office:
         return with_bars(self._base, self.journal.bars(self.feed, self._base.times[-1]))
 
     def _restored(self, whole: Panel, stored: list[Stored]) -> _Ledger:
-        """Settle again what the journal says was decided, up to the newest bar."""
+        """Settle again what the journal says was decided, up to the newest bar.
+
+        Bars that came into the data set while nobody watched were missed; what they pay is recorded with the next bar.
+        """
         spec, tape = self.book.spec, make_tape(whole, self.book.spec)
-        first = int(np.searchsorted(whole.times, stored[0].time))
-        running = Running(len(whole.assets), spec, self._year)
-        running.halt(tape, len(whole.times) - 1 - first)
-        waiting = Rows(self._lag + 1)
-        for place, one in enumerate(stored):
-            row, back = first + place, len(whole.times) - 1 - first - place
-            waiting.put((row, one.status, one.weights))
-            if back >= self._lag:
-                due = one.status == "emitted" and row % spec.rebalance == 0
-                running.settle(one.weights, tape, back, due=due)
+        known = {one.time: one for one in stored}
         paid = self.journal.equity(self.id)
-        return _Ledger(running, waiting, float(str(paid[-1]["equity"])) if paid else 1.0)
+        recorded = {row["time"] for row in paid}
+        first, bars = int(np.searchsorted(whole.times, stored[0].time)), len(whole.times)
+        running = Running(len(whole.assets), spec, self._year)
+        running.halt(tape, bars - 1 - first)
+        ledger = _Ledger(running, Rows(self._lag + 1), float(str(paid[-1]["equity"])) if paid else 1.0)
+        for row in range(first, bars):
+            one = known.get(whole.times[row])
+            status, weights = ("missed", np.zeros(len(whole.assets))) if one is None else (one.status, one.weights)
+            ledger.waiting.put((row, status, weights))
+            if row + self._lag >= bars:
+                continue
+            due = status == "emitted" and row % spec.rebalance == 0
+            figures = running.settle(weights, tape, bars - 1 - row, due=due)
+            if whole.times[row] not in recorded:
+                self._unrecorded.append(self._paid(ledger, whole.times[row], figures, whole[spec.fill][row + 1]))
+        return ledger
+
+    def owed(self) -> list[Bar]:
+        """Return the newest bars that lacked an asset which may have come since."""
+        late = [s.time for s in self.journal.signals(self.id)[-HEAL_BARS:] if s.document.get("stale")]
+        return (
+            [bar for bar in self.journal.bars(self.feed, min(late) - self._base.bar) if bar.time in late]
+            if late
+            else []
+        )
 
     def work(self, arrivals: Iterator[Arrival], *, always: bool = False) -> Iterator[Document]:
         """Take bars as they arrive; yield the document of each signal that is emitted, once it is in the journal.
@@ -140,8 +159,9 @@ class Office:
         document = self._document(arrival, decision, weights, status)
         signal = Stored(signal_id(self.id, arrival.bar.time), arrival.bar.time, status, weights, document)
         self._ledger.waiting.put((decision.row, status, weights))
-        paid = self._settle()
-        self.journal.add_bar(self.feed, arrival.bar, signal, self.id, paid)
+        self._unrecorded += self._settle()
+        self.journal.add_bar(self.feed, arrival.bar, signal, self.id, self._unrecorded)
+        self._unrecorded = []
         self.newest = arrival.bar
         if not emit:
             return None
@@ -157,14 +177,16 @@ class Office:
         row, status, weights = ledger.waiting.first()
         due = status == "emitted" and row % spec.rebalance == 0
         figures = ledger.running.settle(weights, self.desk.tape(), self._lag, due=due)
+        return [self._paid(ledger, self.desk.time(self._lag), figures, self.desk.price(self._lag - 1))]
+
+    def _paid(self, ledger: _Ledger, time: np.datetime64, figures: FloatArray, price: FloatArray) -> Paid:
         ledger.equity *= max(0.0, 1.0 + float(figures[NET]))
-        price = self.desk.price(self._lag - 1)
         changes, held = ledger.running.changes, ledger.running.weights
         fills = [
-            (self.desk.assets[k], float(changes[k]), float(held[k]), float(price[k]))
+            (self._base.assets[k], float(changes[k]), float(held[k]), float(price[k]))
             for k in np.flatnonzero(np.abs(changes) > _DUST)
         ]
-        return [Paid(self.desk.time(self._lag), figures, ledger.equity, fills)]
+        return Paid(time, figures, ledger.equity, fills)
 
     def _document(self, arrival: Arrival, decision: Decision, weights: FloatArray, status: str) -> dict[str, object]:
         before = np.zeros(len(weights)) if self._last is None else self._last
