@@ -79,6 +79,7 @@ class Liquid:
         self._open = top <= 0 and least_money <= 0
         self._panel, self._step = panel.rows(0, 0), refresh_bars(panel, refresh_days)
         self._bars = len(panel.times)
+        self._told = "amount" in panel.fields
         self._money = [np.where(panel.universe, panel.money, np.nan)]
         self._inside = np.ones(len(panel.assets), dtype=bool)
         if not self._open and self._bars:
@@ -88,8 +89,10 @@ class Liquid:
     def put(self, bar: Bar) -> BoolArray:
         """Take the next bar; return (N,) which assets are in the universe at it."""
         if not self._open:
-            money = bar.fields["amount"] if "amount" in bar.fields else bar.fields["volume"] * bar.fields["close"]
-            self._money.append(np.where(bar.inside, money, np.nan)[None])
+            nothing = np.full(len(bar.inside), np.nan)
+            # A feed may tell the money where the data set never did: what the panel goes by is gone by.
+            told = bar.fields.get("amount", nothing) if self._told else bar.fields["volume"] * bar.fields["close"]
+            self._money.append(np.where(bar.inside, told, np.nan)[None])
             if self._bars % self._step == 0:
                 # Of all bars, not of the last days alone: a running mean carries rounding from the first on.
                 self._money = [np.concatenate(self._money)]

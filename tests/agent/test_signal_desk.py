@@ -34,7 +34,7 @@ RULES = {
     "Kelly": f"[backtest]\nkelly = 0.5\nmax_leverage = 2.0\n{FREE}",
     "Kelly at the close": f'[backtest]\nkelly = 0.5\nfill = "close"\nholding = 3\n{FREE}',
     "risk capped": "[backtest]\nmax_risk = 0.0004\n",
-    "impact": f"[backtest]\nkelly = 0.3\ncapital = 1e4\n{FREE}",
+    "impact": f"[backtest]\nkelly = 0.3\ncapital = 10.0\n{FREE}",
     "liquid": "[universe]\ntop = 14\ndays = 5.0\nrefresh_days = 2.0\n",
     "one by one": '[backtest]\nweighting = "timeseries"\n',
     "one by one, scaled": '[backtest]\nweighting = "timeseries"\nvolatility_scaled = true\nholding = 4\n',
