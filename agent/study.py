@@ -244,6 +244,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     from flows.checkpoint import load_gate
     from flows.gate import check_features
     from flows.regime_store import regime_masks, regimes_path
+    from flows.train import torch_threads
 
     gate = load_gate(gate_path)
     if gate.panel_id != panel.id:
@@ -252,7 +253,8 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
             "fit it again: alphaglow flow fit",
         )
     check_features(gate, settings.gate.asked())
-    likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
+    with torch_threads(settings.gate.threads):
+        likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
     exposures = gate.exposures_of(likelihood, panel)
     return replace(
         study,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,13 +16,11 @@ from agent.cli.common import (
     data_option,
     graceful_stop,
     json_option,
-    number,
     print_json,
     stderr,
-    stdout,
-    table,
     workspace_of,
 )
+from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from agent.signals.journal import Journal
     from agent.workspace import Workspace
     from market.panel import FloatArray, Panel
-
-_ROWS = 30
 
 
 class _DefaultGroup(click.Group):
@@ -124,6 +119,9 @@ def now(
                 if one.status == "emitted":
                     file.put(one.document)
         emitted = 0
+        if watch:
+            ends = str(office.newest.time + 2 * desk.base.bar)[:16]
+            _say(f"watching {desk.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
         with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
             done = False
             arrivals = Arrivals(
@@ -136,7 +134,7 @@ def now(
                 ):
                     if file is not None:
                         file.put(document)
-                    _show(document, as_json)
+                    show_signal(document, as_json)
                     emitted += 1
                     done = most is not None and emitted >= most
                     if done:
@@ -148,7 +146,7 @@ def now(
             if last is None:
                 raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
             _say("this bar's signal was emitted before; here it is again, from the journal")
-            _show(last.document, as_json)
+            show_signal(last.document, as_json)
 
 
 @dataclass
@@ -257,44 +255,6 @@ def _say(text: str) -> None:
     stderr().print(text, markup=False, soft_wrap=True)
 
 
-def _show(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
-    if as_json:
-        print_json(document)
-        sys.stdout.flush()
-        return
-    out = stdout()
-    out.print(
-        f"[bold]{document['book']}[/bold]  bar {document['time'][:16]} UTC, closed {document['data_age_s']:.0f} s ago, "
-        f"gross {document['gross']:.3f}, net {document['net']:+.3f}, turnover {document['turnover']:.3f}, "
-        f"VaR 95 % {number(document['var_95'], 2, percent=True)} a bar",
-        soft_wrap=True,
-    )
-    if document["gate_exposure"] is not None and document["likelihood_percentile"] is not None:
-        out.print(
-            f"gate {document['gate_exposure']:.2f}, likelihood at the {document['likelihood_percentile']:.0f}th "
-            f"percentile, regime {document['regime'] or 'unknown (alphaglow flow regimes)'}"
-        )
-    labels = list(document["weights"][0]["contributions"]) if document["weights"] else []
-    rows = [
-        [
-            row["asset"] + (" (late)" if row["stale"] else ""),
-            f"{row['weight']:+.4f}",
-            f"{row['change']:+.4f}",
-            number(row["price"], 6),
-            number(row["gate_exposure"]),
-            *(number(row["contributions"].get(label), 3) for label in labels),
-        ]
-        for row in _largest(document["weights"])
-    ]
-    more = f" ({_ROWS} largest of {len(document['weights'])})" if len(document["weights"]) > _ROWS else ""
-    out.print(table(f"Target weights{more}", ["asset", "weight", "change", "close", "gate", *labels], rows))
-
-
-def _largest(rows: list[Any]) -> list[Any]:
-    kept = sorted(rows, key=lambda row: -abs(row["weight"]))[:_ROWS]
-    return sorted(kept, key=lambda row: -row["weight"])
-
-
 @signal.command(cls=FactorCommand)
 @click.argument("factors", nargs=-1, metavar="[FACTOR]...")
 @book_options
@@ -328,7 +288,7 @@ def ledger(
         journal = Journal.open(workspace.root / FILE)
         books = journal.books()
         journal.close()
-        _show_ledgers(books, as_json)
+        show_ledgers(books, as_json)
         return
     with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate) as desk:
         name = ledger_id(desk.book, desk.feed.name)
@@ -342,52 +302,4 @@ def ledger(
     if as_json:
         print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
         return
-    _show_ledger(found, fills)
-
-
-def _show_ledgers(books: list[dict[str, object]], as_json: bool) -> None:
-    if as_json:
-        print_json(books)
-        return
-    rows = [[str(b["id"]), str(b["name"]), str(b["feed"]), str(b["signals"])] for b in books]
-    stdout().print(table(f"{len(books)} ledgers", ["ledger", "book", "feed", "signals"], rows, left=3))
-
-
-def _show_ledger(found: dict[str, Any], fills: list[dict[str, Any]]) -> None:
-    out = stdout()
-    out.print(f"[bold]{found['book']}[/bold]  {found['ledger']}, {found['feed']}", soft_wrap=True)
-    if not found["bars"]:
-        out.print("nothing is paid yet: a decision at a close is filled at the next bar, and paid at the one after")
-    else:
-        out.print(
-            f"{found['bars']} bars from {found['from']} to {found['to']}: equity {found['equity']:.6f}, return "
-            f"{found['return']:+.3%} (gross {found['gross']:+.3%}, costs {found['cost']:.3%}, funding "
-            f"{found['funding']:+.3%}), Sharpe {number(found['sharpe'])}, drawdown "
-            f"{number(found['max_drawdown'], 1, percent=True)}, turnover {found['turnover']:.1f}",
-            soft_wrap=True,
-        )
-    if fills:
-        rows = [
-            [str(f["time"])[:16], f["asset"], f"{f['change']:+.4f}", f"{f['weight']:+.4f}", number(f["price"], 6)]
-            for f in fills
-        ]
-        out.print(
-            table("Newest fills, by the bar of the decision", ["bar", "asset", "traded", "held", "price"], rows, left=2)
-        )
-    told = found.get("against_backtest")
-    if told is None:
-        return
-    out.print(
-        f"against the backtest: {told['bars']} bars ({told['missed']} missed), largest difference of a weight "
-        f"{told['largest_weight_difference']:.3g}",
-        soft_wrap=True,
-    )
-    if "paper_return" in told:
-        out.print(
-            f"of a return {told['largest_return_difference']:.3g} (at {told['largest_return_difference_at']}), of "
-            f"equity {told['largest_equity_difference']:.3g}; paper {told['paper_return']:+.6%}, backtest "
-            f"{told['backtest_return']:+.6%}",
-            soft_wrap=True,
-        )
-    if told["late_assets"]:
-        out.print(f"late at some bar, and kept at their last target: {', '.join(told['late_assets'])}", soft_wrap=True)
+    show_ledger(found, fills)

@@ -243,6 +243,11 @@ def batch_of(book: Book, whole: Panel) -> Batch:
     neutral = book.settings.backtest.group_neutral
     groups = group_values(neutral, panel) if neutral else None
     targets = target_weights(signal, book.spec, tape.volatility, groups)
-    exposures = None if book.gate is None else book.gate.exposures(panel)
+    exposures = None
+    if book.gate is not None:
+        from flows.train import torch_threads
+
+        with torch_threads(book.settings.gate.threads):
+            exposures = book.gate.exposures(panel)
     decided = sized_weights(targets, tape, book.spec, exposures, bars_per_year=panel.bars_per_year)
     return Batch(panel, tape, targets, exposures, decided)

@@ -9,11 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.gating import gate_path
 from agent.pool import pool_values
 from agent.signals.book import Book, batch_of, open_book
 from agent.signals.desk import Desk
 from agent.signals.feed import bar_of
+from agent.signals.gating import calibration_likelihood
+from agent.study import open_study
 from agent.workspace import Workspace
+from flows.gate import rows_of
+from flows.regime_store import load_regimes, regimes_path
+from flows.regimes import market_states
 from market.errors import InputError
 from market.files import import_files
 from market.funding import join_funding
@@ -153,6 +159,43 @@ def test_the_gate_is_the_batch_one(
     if refit:
         turns = [rows.start for _, rows in book.gate.turns(panel)]
         assert any(first < start < first + 200 for start in turns)
+
+
+def test_percentile_regime_and_risk_are_those_of_the_flow(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (home / "alphaglow.toml").write_text(GATE.format(scope="market", hysteresis=0.1, measure="likelihood", refit=0.0))
+    assert run(capsys, "flow", "fit")[0] == 0
+    assert run(capsys, "flow", "regimes", "--method", "features", "--count", "3")[0] == 0
+    workspace = Workspace(home)
+    panel, file = workspace.load_panel("toy"), gate_path(workspace, "toy")
+    with workspace.knowledge() as knowledge:
+        book = open_book(workspace, knowledge, "toy", panel, factors=FACTORS)
+    assert book.gate is not None
+    study = open_study(panel, workspace.settings, gate_path=file)
+    assert study.log_likelihood is not None
+    held = study.log_likelihood[rows_of(panel, book.gate.latest.calibrated)]
+    calibration = calibration_likelihood(book.gate, file, panel)
+    np.testing.assert_allclose(calibration, np.sort(held[np.isfinite(held)]), rtol=0, atol=1e-10)
+    first = 2350
+    desk = Desk(book, panel.rows(0, first), calibration=calibration)
+    took = [desk.take(bar_of(panel, row)) for row in range(first, 2500)]
+    model, _, _ = load_regimes(regimes_path(file))
+    labels = model.labels(market_states(book.gate.density.states(panel), book.gate.rules.window))
+    assert [one.regime for one in took] == [model.names[k] for k in labels[first:]]
+    assert len({one.regime for one in took}) > 1
+    likelihood = book.gate.log_likelihood(panel)[first:]
+    shares = np.array([np.mean(calibration < row[0]) for row in likelihood])
+    np.testing.assert_allclose([one.percentile[0] for one in took], 100 * shares, atol=0.1)
+    # Five of a hundred past bars, scaled to today's volatility, would have lost more.
+    assert desk.risk is not None
+    weights = took[-1].weights
+    close = panel["close"]
+    returns = close[1:] / close[:-1] - 1.0
+    deviations = pd.DataFrame(np.vstack([np.full(close.shape[1], np.nan), returns])).rolling(20).std().to_numpy()
+    came = ((returns[20:] / deviations[20:-1]) * deviations[-1]) @ weights
+    assert desk.risk.value_at_risk(weights) == pytest.approx(-np.quantile(came, 0.05), rel=0.02)
 
 
 def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from market.exchange import Client, Source
 from market.fetch import Job, assemble, run
 from market.panel import Panel
 from tests.agent.signal_helpers import book_on
-from tests.market.exchange_book import HOUR, Book, recorded
+from tests.agent.test_cli_journey import as_json
+from tests.agent.test_cli_journey import run as run_command
+from tests.market.exchange_book import HOUR, Book, invented, recorded
 from tests.market.exchange_server import Exchange, Faults, serving
 
 DAY = 24 * HOUR
@@ -111,3 +115,33 @@ def test_an_exchange_that_is_gone_is_down_and_comes_back(market: Book, tmp_path:
     nobody = Job(Source("bybit", "swap", "http://127.0.0.1:9"), symbols, "1h", BEGIN)
     with ExchangeFeed(nobody, panel.assets, "x", paced=False) as feed, pytest.raises(FeedDown):
         feed.time()
+
+
+def test_the_command_fetches_what_closed_since(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the machine's own clock: the newest closed bar is emitted, once; down, the exchange is named in one line."""
+    hour = int(time.time() * 1000) // HOUR * HOUR
+    home = tmp_path / "w"
+    home.mkdir()
+    (home / "alphaglow.toml").write_text('[backtest]\nweighting = "timeseries"\n')
+    monkeypatch.chdir(home)
+    day = f"{pd.Timestamp(hour - 600 * HOUR, unit='ms'):%Y-%m-%dT%H:%M}"
+    until = f"{pd.Timestamp(hour - 5 * HOUR, unit='ms'):%Y-%m-%dT%H:%M}"
+    with serving(invented(hour - 2500 * HOUR)) as server:
+        chosen = ["--symbols", "AAA/USDT,BBB/USDT,CCC/USDT", "--name", "x", "--base-url", server.url, "--unpaced"]
+        assert run_command(capsys, "data", "fetch", "bybit", *chosen, "--since", day, "--until", until)[0] == 0
+        # A bar that closed this very moment has its grace; another may close while we ask.
+        told = as_json(capsys, "signal", "-ts_returns(close, 5)", "--grace", "0.1")
+        due = {f"{np.datetime64(stamp, 'ms')}"[:13] for stamp in (hour - HOUR, hour, hour + HOUR)}
+        assert str(told["time"])[:13] in due
+        assert told["feed"].startswith("bybit@")
+        assert 0 <= told["data_age_s"] < 3700
+        assert 0 < told["gross"] <= 1
+        code, out, err = run_command(capsys, "signal", "-ts_returns(close, 5)", "--json")
+        assert code == 0
+        assert "from the journal" in err or json.loads(out)["time"] > told["time"]
+    code, _, err = run_command(capsys, "signal", "-ts_mean(close, 5)")
+    assert code == 2
+    assert "cannot be reached" in err
+    assert "Traceback" not in err
