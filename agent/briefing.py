@@ -16,7 +16,6 @@ from agent.briefs import Brief
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
-from agent.memory import Memory
 from agent.pool_marginal import describe_pool
 from agent.retrieval import Shelf, crowded, example_of
 from agent.search.plan import Writers, plan_refinements, plan_tasks
@@ -37,9 +36,9 @@ GOAL = (
 )
 
 
-def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int, memory: Memory) -> Brief:
+def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
-    attempts = memory.attempts()
+    attempts = knowledge.attempts(panel_id=study.dataset)
     loop = LoopSettings.model_validate(run.config.get("loop", {}))
     told = attempts if loop.memory else []
     lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []

@@ -23,7 +23,6 @@ from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
 from agent.llm.budget import BudgetReached
 from agent.lookout import Lookout, repeated
-from agent.memory import Memory
 from agent.replies import Proposal
 from agent.retrieval import Shelf
 from agent.settings import LoopSettings
@@ -63,7 +62,6 @@ class Mine:
     agents: Agents
     run: RunRecord
     settings: LoopSettings
-    memory: Memory
     stop: Callable[[], bool] = lambda: False
     on_event: Callable[[Event], None] = lambda _event: None
 
@@ -88,13 +86,13 @@ async def run_rounds(mine: Mine) -> Outcome:
 
 async def _round(mine: Mine, number: int) -> None:
     opened = mine.knowledge.start_round(
-        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number, mine.memory).to_dict()
+        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict()
     )
     if opened.status == "finished":
         return
     mine.on_event(Event("round", number))
     brief = Brief.from_dict(opened.brief)
-    done = {a.slot for a in mine.memory.of_run(mine.run.id) if a.round == number}
+    done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
     waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
     # What is recorded of earlier rounds is whole: the rest of the run is still to come.
     ahead = (mine.settings.rounds - number) * mine.settings.candidates + len(waiting)
@@ -116,7 +114,7 @@ async def _round(mine: Mine, number: int) -> None:
         await _let_finish(talks.values())
     if halted is not None:
         raise halted
-    lessons = learn(mine.memory.of_run(mine.run.id))
+    lessons = learn(mine.knowledge.attempts(run_id=mine.run.id))
     mine.knowledge.finish_round(mine.run.id, number, lessons)
     mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
 
@@ -130,8 +128,9 @@ async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
 def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, Coroutine[object, object, Talk]]]:
     """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
     lane = asyncio.Semaphore(mine.settings.concurrency)
-    known = mine.memory.attempts(brief.attempts_until) if mine.settings.memory else []
-    lookout = Lookout(mine.study, mine.knowledge, brief, Shelf(known))
+    known = mine.knowledge.attempts(panel_id=mine.study.dataset) if mine.settings.memory else []
+    shelf = Shelf(a for a in known if a.id <= brief.attempts_until)
+    lookout = Lookout(mine.study, mine.knowledge, brief, shelf)
     together = _together(mine, brief)
 
     def check(text: str) -> Expression | Rejection:

@@ -20,7 +20,6 @@ from agent.llm.client import ApiName, LanguageModel, ModelName
 from agent.llm.connect import check_server, connect_mock, connect_nothing, connect_openai
 from agent.llm.patience import Patience
 from agent.loop import Event, Mine, Outcome, StopRequested, run_rounds
-from agent.memory import Memory
 from agent.optimising import given_factor
 from agent.settings import LlmSettings, LoopSettings, Settings
 from agent.spending import Estimate, count_spent, estimate, make_budget, model_chain
@@ -98,10 +97,7 @@ class Session:
         client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
         try:
             agents = self._agents(client, loop, stop, lambda text: show(Event("note", 0, text=text), total), on_call)
-            memory = Memory(self.knowledge, self.study.dataset)
-            mine = Mine(
-                self.study, self.knowledge, agents, self.run, loop, memory, stop, lambda event: show(event, total)
-            )
+            mine = Mine(self.study, self.knowledge, agents, self.run, loop, stop, lambda event: show(event, total))
             if self.simulated:
                 return await run_rounds(mine)
             # While the first reply is on its way, the engine is compiled.
@@ -199,7 +195,7 @@ def start_run(
     run = knowledge.create_run(whole.id, config, loop.seed)
     expected = None
     if not simulated and replay is None:
-        brief = write_brief(study, knowledge, run, 1, Memory(knowledge, study.dataset))
+        brief = write_brief(study, knowledge, run, 1)
         expected = estimate(brief, loop, models[0], settings.llm.reply_tokens)
     record = None if request.record is None else start_recording(request.record, _recorded(config))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)

@@ -182,6 +182,12 @@ class Price(_Section):
         return self
 
 
+class KnowledgeSettings(_Section):
+    """Where the knowledge base is; a password in the URL is never printed."""
+
+    url: str = Field(default="", description="a SQLAlchemy URL; empty: knowledge.db in the workspace", repr=False)
+
+
 class Settings(_Section):
     """The whole of `alphaglow.toml`."""
 
@@ -192,6 +198,7 @@ class Settings(_Section):
     gate: GateSettings = GateSettings()
     loop: LoopSettings = LoopSettings()
     llm: LlmSettings = LlmSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     prices: dict[str, Price] = {}
 
     def rules(self) -> dict[str, object]:
@@ -341,6 +348,11 @@ timeout_s = 120.0
 reply_tokens = 4000
 tries = 6
 # knowledge_cutoff = 2024-06-01   # scorecards then show what a factor did after it apart
+
+[knowledge]
+# Empty: knowledge.db in this folder. Else a URL, such as postgresql://USER:PASSWORD@HOST/NAME (needs the extra
+# "postgres"). The environment variable ALPHAGLOW_KNOWLEDGE takes its place.
+url = ""
 
 # Prices in US dollars for a million tokens. A model without one has an unknown cost, not a cost of 0.
 # [prices."my-model"]

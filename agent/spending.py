@@ -42,8 +42,10 @@ def count_spent(budget: Budget, calls: Sequence[CallRecord], chain: Sequence[Mod
     for call in calls:
         if call.prompt_tokens is None or call.completion_tokens is None:
             worst = budget.worst_of(len(call.request.encode()), reply_tokens, prices.get(call.model))
-            budget.uncounted += 1
-            budget.already(1, worst.prompt + worst.reply, worst.usd)
+            lost = call.status == "lost"
+            budget.lost += lost
+            budget.uncounted += not lost
+            budget.already(0 if lost else 1, worst.prompt + worst.reply, worst.usd)
             continue
         known = prices.get(call.model)
         cost = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ MARKER = "alphaglow.toml"
 _LONGEST_NAME = 100
 # Windows takes these for devices, whatever follows the first dot.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(10))}
+KNOWLEDGE_VARIABLE = "ALPHAGLOW_KNOWLEDGE"
 
 
 @dataclass(frozen=True)
@@ -34,15 +36,27 @@ class Workspace:
         return load_settings(self.root / MARKER)
 
     @property
-    def knowledge_path(self) -> Path:
-        """Where the knowledge base lies."""
-        return self.root / "knowledge.db"
+    def knowledge_place(self) -> str:
+        """Where the knowledge base lies: a path, or a URL, which may hold a password."""
+        return os.environ.get(KNOWLEDGE_VARIABLE) or self.configured_place
+
+    @property
+    def configured_place(self) -> str:
+        """Where the settings say that it lies."""
+        named = self.settings.knowledge.url or "knowledge.db"
+        return named if "://" in named else str(self.root / named)
 
     def knowledge(self) -> KnowledgeBase:
-        """Open the knowledge base, creating or migrating it as needed."""
+        """Open the knowledge base, creating or migrating it as needed; a new one knows the published factors."""
         from agent.knowledge.store import KnowledgeBase
 
-        return KnowledgeBase.open(self.knowledge_path)
+        knowledge = KnowledgeBase.open(self.knowledge_place)
+        if knowledge.is_new and starter_path().is_file():
+            from agent.knowledge.borrowing import borrowed
+
+            with borrowed(starter_path()) as starter:
+                knowledge.library_add(starter.library())
+        return knowledge
 
     def folder(self, name: str) -> Path:
         """Return a folder of the workspace, made if missing."""

@@ -22,7 +22,8 @@ from rich.table import Table
 from sqlalchemy.orm import Session
 
 from agent.knowledge import novelty as index
-from agent.knowledge.engine import make_engine
+from agent.knowledge.engine import for_writing, make_engine
+from agent.knowledge.place import place_of
 from agent.knowledge.store import KnowledgeBase
 from agent.mock.grammar import mutate
 from factors.drawing import Drawer
@@ -61,9 +62,9 @@ def changed(rng: np.random.Generator, stored: Sequence[Expression], count: int) 
 def store(path: Path, expressions: Sequence[Expression], console: Console) -> float:
     """Index the expressions in a new knowledge base; return the seconds per factor."""
     KnowledgeBase.open(path).close()
-    engine = make_engine(path)
+    engine = make_engine(place_of(path))
     begun = time.perf_counter()
-    with Session(engine.execution_options(immediate=True)) as session, session.begin():
+    with Session(for_writing(engine)) as session, session.begin():
         numbered = enumerate(track(expressions, description="indexing", console=console, transient=True))
         for number, expression in numbered:
             found = fingerprint(expression.root)

@@ -1,15 +1,14 @@
-"""`alphaglow kb list|show|search|lineage|lessons|judge|luck|sql|verify|export`."""
+"""`alphaglow kb list|show|lineage|lessons|judge|luck`; `kb_search` and `kb_files` have its other commands."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
+from agent.cli import kb_files, kb_search
 from agent.cli.common import (
-    escape_json,
     headed,
     json_option,
     number,
@@ -20,7 +19,6 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.tables import factor_rows, verdict_of
-from agent.review.text import printable
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -240,43 +238,6 @@ def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -
 
 
 @kb.command()
-@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: stdout).")
-@click.pass_context
-def export(ctx: click.Context, form: str, output: Path | None) -> None:
-    """Export every attempt with its scores and lineage."""
-    with workspace_of(ctx).knowledge() as knowledge:
-        text = knowledge.export("csv" if form == "csv" else "json")
-    if output is None:
-        click.echo(escape_json(text) if form == "json" else printable(text))
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {output}: {error.strerror}", "choose a place you may write") from error
-    click.echo(str(output))
-
-
-@kb.command()
-@click.argument("words", nargs=-1, required=True)
-@click.option("--limit", default=30, show_default=True, type=click.IntRange(min=1))
-@json_option
-@click.pass_context
-def search(ctx: click.Context, words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Find attempts by WORDS in their name, reason, claims, text or refusal."""
-    from agent.knowledge.looking import search as find
-
-    with workspace_of(ctx).knowledge() as knowledge:
-        found = find(knowledge.attempts(), " ".join(words))
-    if as_json:
-        print_json([attempt.to_dict() for attempt in found[:limit]])
-        return
-    rows = [[str(a.id), (a.factor_id or "")[7:17], a.name, a.canonical or a.text, verdict_of(a)] for a in found[:limit]]
-    title = f"{len(found)} attempts with {' '.join(words)!r}"
-    stdout().print(table(title, ["attempt", "factor", "name", "expression", "verdict"], rows, left=5))
-
-
-@kb.command()
 @click.argument("factor")
 @json_option
 @click.pass_context
@@ -321,50 +282,13 @@ def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
         _grow(branch, relative.get("parents") or relative.get("children") or [])
 
 
-@kb.command()
-@click.argument("text", metavar="QUERY", required=False)
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 100_000), help="Rows.")
-@json_option
-@click.pass_context
-def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None:
-    """Run one SELECT on the knowledge base, which cannot write; without a QUERY, list the tables."""
-    from agent.knowledge.looking import query, tables
-
-    workspace = workspace_of(ctx)
-    # Opened once, so that it is there and of this version.
-    with workspace.knowledge():
-        pass
-    if text is None:
-        rows = [[name, columns] for name, columns in tables(workspace.knowledge_path)]
-        if as_json:
-            print_json({name: columns.split(", ") for name, columns in rows})
-            return
-        stdout().print(table("Tables", ["table", "columns"], rows, left=2))
-        return
-    found = query(workspace.knowledge_path, text, limit)
-    if as_json:
-        print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
-        return
-    drawn = [[Text(str(cell)).plain for cell in row] for row in found.rows]
-    stdout().print(table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn))
-
-
-@kb.command()
-@json_option
-@click.pass_context
-def verify(ctx: click.Context, as_json: bool) -> None:
-    """Check the file, its links, that each factor is what its text says, and each reply's prompt."""
-    from agent.knowledge.looking import verify as check
-
-    workspace = workspace_of(ctx)
-    with workspace.knowledge() as knowledge:
-        faults = check(workspace.knowledge_path, knowledge)
-    if as_json:
-        print_json({"faults": faults})
-    elif not faults:
-        stdout().print("nothing is wrong")
-    else:
-        for fault in faults:
-            stdout().print(f"- {fault}", soft_wrap=True, markup=False)
-    if faults:
-        ctx.exit(1)
+for _command in (
+    kb_search.search,
+    kb_search.calls,
+    kb_files.sql,
+    kb_files.verify,
+    kb_files.export,
+    kb_files.import_,
+    kb_files.merge,
+):
+    kb.add_command(_command)

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
-from agent.knowledge import bets, novelty, pools, schema
-from agent.knowledge.convert import attempt_record, figure, now, plain_dict
-from agent.knowledge.records import AttemptRecord, FactorRecord, NewAttempt, TrialCount
-from factors.novelty import Fingerprint
+from agent.knowledge import bets, novelty, schema, tallies, words
+from agent.knowledge.convert import attempt_record, figure, now, plain_dict, storable
+from agent.knowledge.memory import Memory
+from agent.knowledge.records import AttemptRecord, FactorRecord, Found, NewAttempt
+from agent.knowledge.versions import scoring_code
+from factors.novelty import Fingerprint, fingerprint
+from factors.tree import Expression
 from market.errors import InputError
 
 TAG = "factor:"
 _Attempt = schema.Attempt
+_NO_END = 2**31 - 1
+# Asked and written for each attempt, so put together once.
+_TAKEN = text("SELECT id FROM attempts WHERE run_id = :run AND round = :round AND slot = :slot")
+_SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND attempt_id <= :until AND factor_id "
+_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1")
+_KIN = text(
+    f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
+    "sign = :sign) ORDER BY attempt_id LIMIT 1"
+)
+_INSERT = insert(schema.table(_Attempt)).returning(schema.table(_Attempt).c.id)
+_INSERT_VERDICT = insert(schema.table(schema.Verdict))
+_INSERT_EVALUATION = insert(schema.table(schema.Evaluation))
 
 
 def _select(*, run_id: str | None = None, panel_id: str | None = None) -> Select[schema.Attempt, str]:
@@ -30,60 +47,94 @@ def _records(session: Session, query: Select[schema.Attempt, str]) -> list[Attem
     return [attempt_record(row, panel_id) for row, panel_id in session.execute(query)]
 
 
-def add_attempt(session: Session, new: NewAttempt, leaders: dict[str, bets.Leaders] | None = None) -> int:
-    """Record an attempt with its verdicts and evaluation; return its id.
-
-    `leaders`, by panel, is what several attempts of one transaction share.
+def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
+    """Record an attempt with its verdicts and evaluation, and count it as a trial; return its id.
 
     A second attempt at the same run, round and slot is not written: the first one's id comes back. What the
     writer named as parents (an id with or without its tag, a text, a name) is stored as factor ids where it
     can be told which factor is meant, and as it stands where not.
     """
-    place = (_Attempt.run_id == new.run_id, _Attempt.round == new.round, _Attempt.slot == new.slot)
-    known = session.scalar(select(_Attempt.id).where(*place))
+    place = {"run": new.run_id, "round": new.round, "slot": new.slot}
+    known = session.connection().execute(_TAKEN, place).first()
     if known is not None:
-        return known
-    panel_id = session.scalar(select(schema.Run.panel_id).where(schema.Run.id == new.run_id))
-    parents = dict.fromkeys(_resolve(session, name, panel_id) for name in new.parent_ids)
-    row = schema.Attempt(
-        run_id=new.run_id,
-        round=new.round,
-        slot=new.slot,
-        text=new.text,
-        canonical=new.canonical,
-        factor_id=new.factor_id,
-        parent_ids=list(parents),
-        stage=new.stage,
-        code=new.code,
-        message=new.message,
-        rationale=new.rationale,
-        name=new.name,
-        created=now(),
-        claims=plain_dict(new.claims),
-        verdicts=[
-            schema.Verdict(
-                turn=v.turn, accept=v.accept, score=float(v.score), critique=v.critique, scores=plain_dict(v.scores)
-            )
-            for v in new.verdicts
-        ],
-    )
+        return int(known[0])
+    run = memory.run(session, new.run_id)
+    parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
+    code = scoring_code() if new.evaluation is not None else ""
+    origin = Origin(run.panel_id, run.rules, code, now(), tuple(parents))
+    number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
+    sharpe, new_bet = None, False
     if new.evaluation is not None:
-        row.evaluation = schema.Evaluation(
-            scorecard=plain_dict(new.evaluation.scorecard),
-            evidence=plain_dict(new.evaluation.evidence),
-            sharpe_per_bar=figure(new.evaluation.sharpe_per_bar),
-            accepted=bool(new.evaluation.accepted),
-        )
-    session.add(row)
-    session.flush()
-    if row.factor_id is not None and row.canonical is not None:
-        novelty.add(session, row.factor_id, row.canonical, f"attempt {row.id}")
-    if new.evaluation is not None and new.evaluation.sketch is not None and panel_id is not None:
-        leaders = {} if leaders is None else leaders
-        if panel_id not in leaders:
-            leaders[panel_id] = bets.load_leaders(session, panel_id)
-        bets.add_bet(session, row.id, new.evaluation.sketch, leaders[panel_id])
-    return row.id
+        sharpe = figure(new.evaluation.sharpe_per_bar)
+        if new.evaluation.sketch is not None:
+            new_bet = bets.add_bet(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
+    tallies.count_one(session, run.panel_id, sharpe, new_bet=new_bet)
+    if new.factor_id is None or new.canonical is not None:
+        memory.wrote(number)
+    return number
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an attempt comes from: data, rules, code and time of its scoring, and its parents as factor ids."""
+
+    panel_id: str
+    rules: str
+    code: str
+    created: str
+    parents: tuple[str, ...]
+
+
+def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fingerprint | None = None) -> int:
+    """Write an attempt's rows, all but its sketch, and index its words and its factor; return its id."""
+    row = {
+        "run_id": new.run_id,
+        "round": new.round,
+        "slot": new.slot,
+        "text": storable(new.text),
+        "canonical": new.canonical,
+        "factor_id": new.factor_id,
+        "parent_ids": list(origin.parents),
+        "stage": new.stage,
+        "code": new.code,
+        "message": None if new.message is None else storable(new.message),
+        "rationale": storable(new.rationale),
+        "name": storable(new.name),
+        "created": origin.created,
+        "claims": plain_dict(new.claims),
+    }
+    connection = session.connection()
+    number: int = connection.execute(_INSERT, row).scalar_one()
+    verdicts = [
+        {
+            "attempt_id": number,
+            "turn": v.turn,
+            "accept": v.accept,
+            "score": float(v.score),
+            "critique": storable(v.critique),
+            "scores": plain_dict(v.scores),
+        }
+        for v in new.verdicts
+    ]
+    if verdicts:
+        connection.execute(_INSERT_VERDICT, verdicts)
+    if new.evaluation is not None:
+        scored = {
+            "attempt_id": number,
+            "factor_id": new.factor_id,
+            "panel_id": origin.panel_id,
+            "rules": origin.rules,
+            "code": origin.code,
+            "scorecard": plain_dict(new.evaluation.scorecard),
+            "evidence": plain_dict(new.evaluation.evidence),
+            "sharpe_per_bar": figure(new.evaluation.sharpe_per_bar),
+            "accepted": bool(new.evaluation.accepted),
+        }
+        connection.execute(_INSERT_EVALUATION, scored)
+    words.add_words(session, number, row)
+    if new.factor_id is not None and new.canonical is not None:
+        novelty.add(session, new.factor_id, new.canonical, f"attempt {number}", found)
+    return number
 
 
 def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
@@ -101,29 +152,24 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
     return parent
 
 
-def list_attempts(
-    session: Session, run_id: str | None, round_: int | None, panel_id: str | None, after: int = 0
-) -> list[AttemptRecord]:
-    """Return attempts in the order in which they were recorded; of those `after` an id."""
-    query = _select(run_id=run_id, panel_id=panel_id).where(_Attempt.id > after).order_by(_Attempt.id)
+def list_attempts(session: Session, round_: int | None = None) -> list[AttemptRecord]:
+    """Return all attempts, or those of a round of each run, in the order in which they were recorded."""
+    query = _select().order_by(_Attempt.id)
     if round_ is not None:
         query = query.where(_Attempt.round == round_)
     return _records(session, query)
 
 
 def scored_twin(
-    session: Session, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
-) -> AttemptRecord | None:
+    connection: Connection, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
+) -> int | None:
     """Return the first scored attempt on a panel of this factor or, with `alike`, of one with its ranking core."""
-    known = schema.KnownFactor
-    meant = _Attempt.factor_id == factor_id
-    if alike is not None:
-        kin = select(known.factor_id).where(known.ranking == alike.ranking, known.sign == alike.sign)
-        meant = or_(meant, _Attempt.factor_id.in_(kin))
-    query = _select(panel_id=panel_id).join(schema.Evaluation, schema.Evaluation.attempt_id == _Attempt.id).where(meant)
-    if until is not None:
-        query = query.where(_Attempt.id <= until)
-    return next(iter(_records(session, query.order_by(_Attempt.id).limit(1))), None)
+    asked = {"factor": factor_id, "panel": panel_id, "until": _NO_END if until is None else until}
+    if alike is None:
+        found = connection.execute(_TWIN, asked).first()
+    else:
+        found = connection.execute(_KIN, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
+    return None if found is None else int(found[0])
 
 
 def best(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:
@@ -161,8 +207,9 @@ def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | 
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
     named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
     parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))
-    heirs = func.json_each(_Attempt.parent_ids).table_valued("value")
-    query = _select().join(heirs, heirs.c.value == factor_id).where(_Attempt.factor_id.is_not(None))
+    # An id stands in the list as it is, in quotes: the list need not be taken apart.
+    names_it = cast(_Attempt.parent_ids, String).contains(json.dumps(factor_id), autoescape=True)
+    query = _select().where(names_it, _Attempt.factor_id.is_not(None))
     children = _records(session, query.order_by(_Attempt.id))
     return FactorRecord(
         factor_id=factor_id,
@@ -204,36 +251,30 @@ def _which(session: Session, what: str, run_id: str | None, panel_id: str | None
     raise InputError(f"no factor {what!r}", "list them with `alphaglow kb list`")
 
 
-def count_trials(session: Session, panel_id: str) -> TrialCount:
-    """Count every attempt and pool on a panel and estimate the variance of their per-bar Sharpe ratios.
-
-    While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
-    without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
-    """
-    count = session.scalar(
-        select(func.count())
-        .select_from(_Attempt)
-        .join(schema.Run, schema.Run.id == _Attempt.run_id)
-        .where(schema.Run.panel_id == panel_id)
-    )
-    ratios = [*_sharpes(session, panel_id), *pools.pool_sharpes(session, panel_id)]
-    if len(ratios) >= 2:
-        mean = sum(ratios) / len(ratios)
-        variance = sum((ratio - mean) ** 2 for ratio in ratios) / (len(ratios) - 1)
-    else:
-        dataset = session.get(schema.Dataset, panel_id)
-        variance = 1.0 / dataset.bars if dataset is not None and dataset.bars else 0.0
-    tried = (count or 0) + pools.count_pools(session, panel_id)
-    return TrialCount(tried, variance, len(ratios), bets.count_bets(session, panel_id))
-
-
-def _sharpes(session: Session, panel_id: str) -> Sequence[float]:
+def evaluated(
+    session: Session, factor_id: str, panel_id: str, rules: str | None, code: str | None
+) -> list[AttemptRecord]:
+    """Return the scored attempts with this key, oldest first."""
     scored = schema.Evaluation
-    query = (
-        select(scored.sharpe_per_bar)
-        .join(_Attempt, _Attempt.id == scored.attempt_id)
-        .join(schema.Run, schema.Run.id == _Attempt.run_id)
-        .where(schema.Run.panel_id == panel_id, scored.sharpe_per_bar.is_not(None))
-        .order_by(scored.attempt_id)
-    )
-    return [value for value in session.scalars(query) if value is not None]
+    query = _select().join(scored, scored.attempt_id == _Attempt.id)
+    query = query.where(scored.factor_id == factor_id, scored.panel_id == panel_id)
+    for part, meant in ((scored.rules, rules), (scored.code, code)):
+        if meant is not None:
+            query = query.where(part == meant)
+    return _records(session, query.order_by(_Attempt.id))
+
+
+def alike(session: Session, expression: Expression, panel_id: str | None, limit: int) -> list[Found]:
+    """Return the newest scored attempt at each factor that shares parts with an expression, the most alike first.
+
+    How alike two are is the size of their largest common subtree over that of the larger tree, in nodes. A factor that
+    was never scored comes with its newest attempt.
+    """
+    best: dict[str, tuple[float, str]] = {}
+    for factor_id, share, part in novelty.sharing(session, fingerprint(expression.root), panel_id, limit):
+        if factor_id != expression.id and share > best.get(factor_id, (0.0, ""))[0]:
+            best[factor_id] = (share, part)
+    chosen = sorted(best, key=lambda name: (-best[name][0], name))[:limit]
+    query = _select(panel_id=panel_id).where(_Attempt.factor_id.in_(chosen)).order_by(_Attempt.id)
+    attempts = {attempt.factor_id: attempt for attempt in _one_each(_records(session, query))}
+    return [Found(attempts[name], *best[name]) for name in chosen if name in attempts]

@@ -42,11 +42,12 @@ def plain(value: object) -> object:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or isinstance(value, (bool, int, str)):
-        return value
+    # Most are figures: they are asked for first.
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (dict, Mapping)):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
@@ -56,6 +57,11 @@ def plain(value: object) -> object:
 def plain_dict(value: Mapping[str, object]) -> dict[str, object]:
     """Return a mapping as JSON types; see `plain`."""
     return {str(key): plain(item) for key, item in value.items()}
+
+
+def storable(text: str) -> str:
+    """Return a text that every database can hold: without NUL, and without half a character."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def figure(value: float | None) -> float | None:
@@ -76,7 +82,7 @@ def run_record(row: schema.Run) -> RunRecord:
 
 def round_record(row: schema.Round) -> RoundRecord:
     """Return the row as a record."""
-    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status))
+    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status), row.created)
 
 
 def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
@@ -101,7 +107,14 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
         evaluation=None
         if scored is None
-        else EvaluationRecord(dict(scored.scorecard), dict(scored.evidence), scored.sharpe_per_bar, scored.accepted),
+        else EvaluationRecord(
+            dict(scored.scorecard),
+            dict(scored.evidence),
+            scored.sharpe_per_bar,
+            scored.accepted,
+            scored.rules,
+            scored.code,
+        ),
         claims=dict(row.claims),
     )
 

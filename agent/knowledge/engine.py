@@ -1,4 +1,4 @@
-"""Opening the SQLite file: pragmas, transactions, migrations, and its errors in words."""
+"""Opening a database: pragmas, transactions, migrations."""
 
 from __future__ import annotations
 
@@ -8,59 +8,80 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from agent.knowledge.faults import PRIMARY
+from agent.knowledge.place import Place
 from agent.knowledge.schema import HEAD
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-BUSY_SECONDS = 10.0
-_PRIMARY = 0xFF
-_WORDS = {
-    sqlite3.SQLITE_BUSY: ("is locked by another process", "wait until that one is done"),
-    sqlite3.SQLITE_LOCKED: ("is locked", "wait until the other command is done"),
-    sqlite3.SQLITE_PERM: ("may not be accessed", "check the file's permissions"),
-    sqlite3.SQLITE_READONLY: ("is read-only", "make the file and its folder writable, or work on a copy"),
-    sqlite3.SQLITE_IOERR: ("cannot be read or written: disk I/O error", "is the disk full or failing?"),
-    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space; what was committed is safe"),
-    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that the folder exists and is writable"),
-    sqlite3.SQLITE_NOTADB: ("is not a database", "name another file, or move this one away"),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "restore it from a backup"),
-}
+# How long a writer waits for those before it; each holds the lock for milliseconds.
+BUSY_SECONDS = 60.0
+_CONNECT_SECONDS = 10
+# What can be made again is committed without waiting until the disk has it. A crash of the program loses nothing of
+# it; a power cut may, until the next transaction that does wait (each reply of a model, each end of a round).
+RELAXED = "NORMAL"
+# Names the writers' lock among the advisory locks of a PostgreSQL database.
+_WRITERS = 0x616C7068
 
 
-@contextmanager
-def in_words(path: Path) -> Iterator[None]:
-    """Turn what can befall a file (locked, full, read-only, damaged ...) into an `InputError`.
+def make_engine(place: Place, *, foreign_keys: bool = True) -> Engine:
+    """Return an engine on `place`; transactions begin where SQLAlchemy says, not where a driver guesses.
 
-    Anything else that SQLite complains about is a defect here and passes through.
+    A connection with the execution option ``immediate`` takes the writers' lock at once: writers queue, so that what
+    one has read still holds when it writes (a free slot, the clusters of bets, the number of an opening).
     """
-    try:
-        yield
-    except (DBAPIError, sqlite3.Error) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlite_errorcode", None)
-        known = _WORDS.get(code & _PRIMARY) if isinstance(code, int) else None
-        if known is None:
-            raise
-        raise InputError(f"the knowledge base {path} {known[0]}", known[1]) from error
+    return _server_engine(place) if place.on_server else _file_engine(place, foreign_keys=foreign_keys)
 
 
-def make_engine(path: Path, *, foreign_keys: bool = True) -> Engine:
-    """Return an engine on `path`; transactions begin where SQLAlchemy says, not where sqlite3 guesses.
+def for_reading(engine: Engine) -> Engine:
+    """Return the engine with transactions that see one state of the database throughout, and cannot write."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
-    A connection with the execution option ``immediate`` takes the write lock at once: a transaction that
-    reads first and writes later could otherwise fail half-way, without waiting for the lock.
+
+def for_writing(engine: Engine, *, relaxed: bool = False) -> Engine:
+    """Return the engine with transactions that hold the writers' lock; what is committed by others is seen at once.
+
+    A `relaxed` one is committed without waiting for the disk; see `RELAXED`.
     """
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(immediate=True, relaxed=relaxed)
+    return engine.execution_options(immediate=True, relaxed=relaxed, isolation_level="READ COMMITTED")
+
+
+def _server_engine(place: Place) -> Engine:
     engine = create_engine(
-        URL.create("sqlite", database=str(path)),
+        place.url,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "alphaglow"},
+        # Between calls to a model minutes may pass, in which a connection can die.
+        pool_pre_ping=True,
+        json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("immediate", False):
+            connection.exec_driver_sql(
+                "SELECT set_config('lock_timeout', %s, true), pg_advisory_xact_lock(%s)",
+                (str(int(1000 * BUSY_SECONDS)), _WRITERS),
+            )
+        if connection.get_execution_options().get("relaxed", False):
+            connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
+
+    return engine
+
+
+def _file_engine(place: Place, *, foreign_keys: bool) -> Engine:
+    engine = create_engine(
+        place.url,
         connect_args={"timeout": BUSY_SECONDS},
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),
     )
@@ -69,12 +90,17 @@ def make_engine(path: Path, *, foreign_keys: bool = True) -> Engine:
     def prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        # FULL: a commit that was reported survives a power cut, not only a crash.
-        connection.execute("PRAGMA synchronous=FULL")
+        # Folding the log into the file waits for the disk: seldom, in pages of the log. The cache is in KiB.
+        connection.execute("PRAGMA wal_autocheckpoint=4000")
+        connection.execute("PRAGMA cache_size=-16000")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
+        options = connection.get_execution_options()
+        immediate = options.get("immediate", False)
+        if immediate:
+            # FULL: a commit that was reported survives a power cut, not only a crash.
+            connection.exec_driver_sql(f"PRAGMA synchronous={RELAXED if options.get('relaxed', False) else 'FULL'}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
@@ -104,7 +130,7 @@ def use_wal(engine: Engine) -> None:
             try:
                 connection.execute("PRAGMA journal_mode=WAL").fetchone()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                if error.sqlite_errorcode & PRIMARY != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
             else:
@@ -122,8 +148,8 @@ def migration_config() -> Config:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the file's revision; None for a new file. A foreign database is a `LookupError`."""
-    tables = set(connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table'").scalars())
+    """Return the database's revision; None for an empty one. A foreign database is a `LookupError`."""
+    tables = set(inspect(connection).get_table_names())
     if not tables:
         return None
     if "alembic_version" not in tables:
@@ -132,50 +158,54 @@ def current_revision(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def migrate(engine: Engine, path: Path, config: Config | None = None, target: str = "head") -> None:
-    """Bring the file forward to `target`, all in one transaction; a newer file is an `InputError`.
+def migrate(engine: Engine, place: Place, config: Config | None = None, target: str = "head") -> bool:
+    """Bring the database forward to `target`, all in one transaction; return whether it was empty.
+
+    A database that a newer version wrote is an `InputError`.
 
     Parameters
     ----------
     config
         Alembic's configuration, for tests; None: this package's.
     """
-    if config is None and target == "head" and _revision(engine, path) == HEAD:
-        return
+    if config is None and target == "head" and revision_of(engine, place) == HEAD:
+        return False
     from alembic import command
     from alembic.script import ScriptDirectory
 
     config = config or migration_config()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    # Making a table anew drops the old one; rows that point at it must not object in between.
-    mover = make_engine(path, foreign_keys=False)
+    # Making a SQLite table anew drops the old one; rows that point at it must not object in between.
+    mover = make_engine(place, foreign_keys=False)
     try:
-        with mover.execution_options(immediate=True).begin() as connection:
+        with for_writing(mover).begin() as connection:
             # Asked again under the lock: another process may have migrated meanwhile.
-            revision = _checked(connection, path)
+            revision = _checked(connection, place)
             if revision is not None and revision not in known:
                 raise InputError(
-                    f"the knowledge base {path} has revision {revision}, which this alphaglow does not know",
+                    f"the knowledge base {place} has revision {revision}, which this alphaglow does not know",
                     "it was written by a newer version: upgrade alphaglow",
                 )
             config.attributes["connection"] = connection
             command.upgrade(config, target)
-            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+            broken = [] if place.on_server else connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
             if broken:
-                raise InputError(f"the knowledge base {path} is damaged: {len(broken)} rows point nowhere")
+                raise InputError(f"the knowledge base {place} is damaged: {len(broken)} rows point nowhere")
+            return revision is None
     finally:
         mover.dispose()
 
 
-def _revision(engine: Engine, path: Path) -> str | None:
+def revision_of(engine: Engine, place: Place) -> str | None:
+    """Return the database's revision, None for an empty one; a foreign database is an `InputError`."""
     with engine.connect() as connection:
-        return _checked(connection, path)
+        return _checked(connection, place)
 
 
-def _checked(connection: Connection, path: Path) -> str | None:
+def _checked(connection: Connection, place: Place) -> str | None:
     try:
         return current_revision(connection)
     except LookupError:
         raise InputError(
-            f"{path} is a database, but no knowledge base", "name another file, or move this one away"
+            f"{place} is a database, but no knowledge base", "name another one, or move this one away"
         ) from None

@@ -8,53 +8,46 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
 from agent.knowledge.attempts import list_attempts
-from agent.knowledge.convert import (
-    dataset_record,
-    holdout_record,
-    lesson_record,
-    library_record,
-    round_record,
-    run_record,
-)
-from agent.knowledge.pools import list_pools
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.runs import total_calls
+from agent.knowledge.sources import FORMAT, StoredSource, sketch_text
 
 _PARTS = ("train", "validation")
 
 
 def to_json(session: Session) -> str:
-    """Return everything but the wording of the model calls, of which the totals are given by run."""
-    runs = [run_record(row) for row in session.scalars(select(schema.Run).order_by(schema.Run.seq))]
-    rounds = select(schema.Round).join(schema.Run, schema.Run.id == schema.Round.run_id)
-    rounds = rounds.order_by(schema.Run.seq, schema.Round.number)
-    datasets = select(schema.Dataset).order_by(schema.Dataset.panel_id)
-    openings = select(schema.HoldoutOpening).order_by(schema.HoldoutOpening.opened_at)
-    lessons = select(schema.Lesson).order_by(schema.Lesson.id)
-    library = select(schema.LibraryEntry).order_by(schema.LibraryEntry.id)
+    """Return everything that `alphaglow kb import` can read back, the wording of model calls included."""
+    source = StoredSource(session)
     document = {
-        "format": "alphaglow knowledge base",
+        "format": FORMAT,
         "revision": schema.HEAD,
-        "datasets": [asdict(dataset_record(row)) for row in session.scalars(datasets)],
-        "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in runs],
-        "rounds": [asdict(round_record(row)) for row in session.scalars(rounds)],
-        "attempts": [attempt.to_dict() for attempt in list_attempts(session, None, None, None)],
-        "pools": [pool.to_dict() for pool in list_pools(session, None)],
-        "lessons": [lesson_record(row).to_dict() for row in session.scalars(lessons)],
-        "holdout_openings": [asdict(holdout_record(row)) for row in session.scalars(openings)],
-        "library": [library_record(row).to_dict() for row in session.scalars(library)],
+        "datasets": [asdict(row) for row in source.datasets()],
+        "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in source.runs()],
+        "rounds": [asdict(row) for row in source.rounds()],
+        "attempts": [_attempt(attempt, sketch) for attempt, sketch in source.attempts()],
+        "lessons": [lesson.to_dict() for lesson in source.lessons()],
+        "holdout_openings": [asdict(row) for row in source.openings()],
+        "library": [entry.to_dict() for entry in source.library()],
+        "pools": list(source.pools()),
+        "calls": [call.to_dict() for call in source.calls()],
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
 
 
+def _attempt(attempt: AttemptRecord, sketch: bytes | None) -> dict[str, object]:
+    row = attempt.to_dict()
+    if isinstance(row["evaluation"], dict):
+        row["evaluation"]["sketch"] = sketch_text(sketch)
+    return row
+
+
 def to_csv(session: Session) -> str:
     """Return one row an attempt, its figures in columns ``train_…`` and ``validation_…``."""
-    attempts = list_attempts(session, None, None, None)
+    attempts = list_attempts(session)
     rows = [_row(attempt) for attempt in attempts]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()

@@ -8,115 +8,163 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
-from sqlalchemy import exists, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, exists, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge import schema
-from factors.novelty import Fingerprint, Known, Novelty, Overlap, fingerprint
+from factors.novelty import Fingerprint, Known, Novelty, Overlap, Subtree, fingerprint
 from factors.parse import parse
 from factors.tree import Expression
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _Known = schema.KnownFactor
 _MOST_PARTS = 500
+# Asked for each attempt, so written out once: putting statements together would take longer than running them.
+_NEWEST = text(
+    "SELECT (SELECT max(seq) FROM known_factors), (SELECT max(id) FROM attempts), (SELECT max(id) FROM library)"
+)
+_IS_KNOWN = text("SELECT 1 FROM known_factors WHERE factor_id = :factor")
+_INSERT_KNOWN = insert(schema.table(_Known)).returning(schema.table(_Known).c.seq)
+_INSERT_PART = insert(schema.table(schema.KnownPart))
+_UNKNOWN = "factor_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM known_factors k WHERE k.factor_id = t.factor_id)"
+_PUBLISHED = text(
+    f"SELECT factor_id, canonical, name || ' of ' || source FROM library t WHERE id > :after AND {_UNKNOWN} ORDER BY id"
+)
+_TRIED = text(
+    f"SELECT factor_id, canonical, 'attempt ' || id FROM attempts t WHERE id > :after AND {_UNKNOWN} ORDER BY id"
+)
+_COLUMNS = "factor_id, canonical, label, sign"
+_LOOK = text(
+    f"SELECT 'identical', {_COLUMNS} FROM known_factors WHERE factor_id = :factor AND seq <= :until UNION ALL "
+    f"SELECT * FROM (SELECT 'ranking', {_COLUMNS} FROM known_factors WHERE ranking = :ranking AND seq <= :until "
+    "ORDER BY seq LIMIT 1) AS a UNION ALL "
+    f"SELECT * FROM (SELECT 'shape', {_COLUMNS} FROM known_factors WHERE shape = :shape AND seq <= :until "
+    "ORDER BY seq LIMIT 1) AS b"
+)
+_HOLDER = text(
+    "SELECT f.factor_id, f.canonical, f.label, f.size FROM known_parts p JOIN known_factors f ON f.seq = p.seq "
+    "WHERE p.hash = :hash AND p.seq <= :until ORDER BY p.factor_size, p.seq LIMIT 1"
+)
+# Each is looked up by itself, until the first row is found.
+_HELD = "WHERE EXISTS (SELECT 1 FROM known_parts p WHERE p.hash = v.value AND p.seq <= :until)"
+_PIECES = {
+    "sqlite": text(f"SELECT v.value FROM json_each(:asked) AS v {_HELD}"),
+    "postgresql": text(f"SELECT v.value FROM unnest(CAST(:asked AS bigint[])) AS v(value) {_HELD}"),
+}
 
 
-def newest(session: Session) -> int:
-    """Return the sequence number of the factor indexed last, 0 when there is none."""
-    return session.scalar(select(_Known.seq).order_by(_Known.seq.desc()).limit(1)) or 0
+def newest(connection: Connection) -> tuple[int, tuple[int, int]]:
+    """Return the sequence number of the factor indexed last, and the newest attempt and library entry; 0 for none."""
+    known, attempt, entry = connection.execute(_NEWEST).one()
+    return known or 0, (attempt or 0, entry or 0)
 
 
 def catch_up(session: Session) -> int:
     """Index every attempt and published factor that is not indexed; return how many there were."""
     count = 0
-    for factor_id, text, label in missing(session):
-        add(session, factor_id, text, label)
+    for factor_id, canonical, label in missing(session.connection()):
+        add(session, factor_id, canonical, label)
         count += 1
     return count
 
 
-def missing(session: Session) -> list[tuple[str, str, str]]:
-    """Return id, text and label of what is not indexed yet, in the order in which it was written."""
+def missing(connection: Connection, after: tuple[int, int] = (0, 0)) -> list[tuple[str, str, str]]:
+    """Return id, text and label of what is not indexed yet, in the order in which it was written.
+
+    `after` is the newest attempt and library entry that are known to be indexed.
+    """
     found: dict[str, tuple[str, str, str]] = {}
-    entry, attempt = schema.LibraryEntry, schema.Attempt
-    known = select(_Known.factor_id)
-    published = select(entry.factor_id, entry.canonical, entry.name, entry.source).where(
-        entry.factor_id.is_not(None), entry.factor_id.not_in(known)
-    )
-    for factor_id, text, name, source in session.execute(published.order_by(entry.id)):
-        found.setdefault(str(factor_id), (str(factor_id), str(text), f"{name} of {source}"))
-    tried = select(attempt.factor_id, attempt.canonical, attempt.id).where(
-        attempt.factor_id.is_not(None), attempt.factor_id.not_in(known)
-    )
-    for factor_id, text, number in session.execute(tried.order_by(attempt.id)):
-        found.setdefault(str(factor_id), (str(factor_id), str(text), f"attempt {number}"))
+    for statement, since in ((_PUBLISHED, after[1]), (_TRIED, after[0])):
+        for factor_id, canonical, label in connection.execute(statement, {"after": since}):
+            found.setdefault(factor_id, (factor_id, canonical, label))
     return list(found.values())
 
 
-def add(session: Session, factor_id: str, text: str, label: str) -> None:
-    """Index one factor; one that is known already is left as it is."""
-    if session.scalar(select(_Known.seq).where(_Known.factor_id == factor_id)) is not None:
+def add(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None) -> None:
+    """Index one factor, whose fingerprint may be at hand; one that is known already is left as it is."""
+    if session.connection().execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
         return
-    expression = parse(text, dialect="native", fields=set(_NAME.findall(text)))
+    if found is not None:
+        add_fingerprint(session, factor_id, canonical, label, found)
+        return
+    expression = parse(canonical, dialect="native", fields=set(_NAME.findall(canonical)))
     # A text of an older language that cannot be read any more is noted, so that it is not tried again.
     print_ = fingerprint(expression.root) if isinstance(expression, Expression) else Fingerprint(0, (), 0, 1, 0)
-    add_fingerprint(session, factor_id, text, label, print_)
+    add_fingerprint(session, factor_id, canonical, label, print_)
 
 
-def add_fingerprint(session: Session, factor_id: str, text: str, label: str, found: Fingerprint) -> None:
+def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint) -> None:
     """Index one factor whose fingerprint is at hand."""
-    row = schema.KnownFactor(
-        factor_id=factor_id,
-        canonical=text,
-        label=label,
-        size=found.size,
-        ranking=found.ranking,
-        sign=found.sign,
-        shape=found.shape,
-    )
-    session.add(row)
-    session.flush()
-    parts = [{"hash": part.hash, "factor_size": found.size, "seq": row.seq} for part in found.subtrees[:_MOST_PARTS]]
-    if parts:
-        session.execute(insert(schema.KnownPart).on_conflict_do_nothing(), parts)
+    row = {
+        "factor_id": factor_id,
+        "canonical": canonical,
+        "label": label,
+        "size": found.size,
+        "ranking": found.ranking,
+        "sign": found.sign,
+        "shape": found.shape,
+    }
+    connection = session.connection()
+    seq = connection.execute(_INSERT_KNOWN, row).scalar_one()
+    hashes = dict.fromkeys(part.hash for part in found.subtrees[:_MOST_PARTS])
+    if hashes:
+        parts = [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
+        connection.execute(_INSERT_PART, parts)
 
 
-def look(session: Session, found: Fingerprint, factor_id: str, until: int) -> Novelty:
+def look(connection: Connection, found: Fingerprint, factor_id: str, until: int) -> Novelty:
     """Return what the factors indexed up to `until` share with a fingerprint."""
-    same = _one(session, _Known.factor_id == factor_id, until)
-    if same is not None:
-        return Novelty(identical=_known(same))
-    alike = _one(session, _Known.ranking == found.ranking, until)
-    shape = _one(session, _Known.shape == found.shape, until)
+    asked = {"factor": factor_id, "ranking": found.ranking, "shape": found.shape, "until": until}
+    rows = {row[0]: row for row in connection.execute(_LOOK, asked)}
+    known = {kind: Known(*row[1:4]) for kind, row in rows.items()}
+    if "identical" in known:
+        return Novelty(identical=known["identical"])
     return Novelty(
-        ranks_alike=_known(alike) if alike is not None else None,
-        opposite=alike is not None and alike.sign != found.sign,
-        same_shape=_known(shape) if shape is not None else None,
-        overlap=_overlap(session, found, until),
+        ranks_alike=known.get("ranking"),
+        opposite="ranking" in rows and rows["ranking"][4] != found.sign,
+        same_shape=known.get("shape"),
+        overlap=_overlap(connection, found, until),
     )
 
 
-def _one(session: Session, condition: object, until: int) -> schema.KnownFactor | None:
-    query = select(_Known).where(condition, _Known.seq <= until)  # type: ignore[arg-type]  # a column expression
-    return session.scalars(query.order_by(_Known.seq).limit(1)).first()
+def sharing(session: Session, found: Fingerprint, panel_id: str | None, limit: int) -> Iterator[tuple[str, float, str]]:
+    """Return id, share and text of the largest common subtree of factors that were tried and share one, by the part.
+
+    Of each part the smallest `limit` factors are looked at, of which it is the largest share.
+    """
+    connection = session.connection()
+    part, attempt, run = schema.KnownPart, schema.Attempt, schema.Run
+    for piece in _known_pieces(connection, found, newest(connection)[0]):
+        tried = exists().where(attempt.factor_id == _Known.factor_id)
+        if panel_id is not None:
+            tried = tried.where(run.id == attempt.run_id, run.panel_id == panel_id)
+        query = (
+            select(_Known.factor_id, part.factor_size)
+            .join(_Known, _Known.seq == part.seq)
+            .where(part.hash == piece.hash, tried)
+            .order_by(part.factor_size, part.seq.desc())
+            .limit(limit + 1)
+        )
+        for factor_id, size in session.execute(query):
+            yield factor_id, piece.size / max(found.size, size), piece.text
 
 
-def _overlap(session: Session, found: Fingerprint, until: int) -> Overlap | None:
-    """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
-    part = schema.KnownPart
+def _known_pieces(connection: Connection, found: Fingerprint, until: int) -> list[Subtree]:
+    """Return the parts that a factor indexed up to `until` holds, largest first."""
     pieces = found.subtrees[:_MOST_PARTS]
-    asked = func.json_each(json.dumps([piece.hash for piece in pieces])).table_valued("value")
-    held = exists().where(part.hash == asked.c.value, part.seq <= until)
-    known = set(session.scalars(select(asked.c.value).where(held)))
-    piece = next((piece for piece in pieces if piece.hash in known), None)
+    hashes = [piece.hash for piece in pieces]
+    asked = json.dumps(hashes) if connection.dialect.name == "sqlite" else hashes
+    rows = connection.execute(_PIECES[connection.dialect.name], {"asked": asked, "until": until})
+    known = {row[0] for row in rows}
+    return [piece for piece in pieces if piece.hash in known]
+
+
+def _overlap(connection: Connection, found: Fingerprint, until: int) -> Overlap | None:
+    """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
+    piece = next(iter(_known_pieces(connection, found, until)), None)
     if piece is None:
         return None
-    query = select(part.seq).where(part.hash == piece.hash, part.seq <= until)
-    row = session.get_one(_Known, session.scalar(query.order_by(part.factor_size, part.seq).limit(1)))
-    return Overlap(piece.text, piece.size, piece.size / max(found.size, row.size), _known(row))
-
-
-def _known(row: schema.KnownFactor) -> Known:
-    return Known(row.factor_id, row.canonical, row.label)
+    *holder, size = connection.execute(_HOLDER, {"hash": piece.hash, "until": until}).one()
+    return Overlap(piece.text, piece.size, piece.size / max(found.size, size), Known(*holder))

@@ -69,17 +69,6 @@ def find_pool(session: Session, what: str) -> PoolRecord | None:
     return pool_record(found[0]) if found else None
 
 
-def count_pools(session: Session, panel_id: str) -> int:
-    """Return how many pools were fitted on a panel."""
-    return session.scalar(select(func.count()).select_from(_Pool).where(_Pool.panel_id == panel_id)) or 0
-
-
-def pool_sharpes(session: Session, panel_id: str) -> list[float]:
-    """Return the per-bar Sharpe ratios of a panel's pools, oldest first."""
-    query = select(_Pool.sharpe_per_bar).where(_Pool.panel_id == panel_id).order_by(_Pool.seq)
-    return [value for value in session.scalars(query) if value is not None]
-
-
 def standing_factors(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
     """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
     scored, attempt = schema.Evaluation, schema.Attempt

@@ -36,6 +36,8 @@ class NewCall:
         Hash of the request, so that a replay under the same key can tell that it was asked something else.
     request, response
         The request as JSON text, and the reply's text as it came.
+    status
+        ``ok``, ``refused``, ``truncated``, or ``lost``: sent, and never answered.
     prompt_tokens, completion_tokens, cost_usd
         None where the server did not say or no price is known.
     latency_s
@@ -206,6 +208,7 @@ class RoundRecord:
     number: int
     brief: dict[str, object]
     status: RoundStatus
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +224,14 @@ class VerdictRecord:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRecord:
-    """A stored evaluation; see `NewEvaluation`."""
+    """A stored evaluation; see `NewEvaluation`. `rules` and `code` are hashes of what it was made under and by."""
 
     scorecard: dict[str, object]
     evidence: dict[str, object]
     sharpe_per_bar: float | None
     accepted: bool
+    rules: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +260,15 @@ class AttemptRecord:
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An attempt that was looked for: how well it matches (more is better), and the part that it shares, if any."""
+
+    attempt: AttemptRecord
+    score: float
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from agent.knowledge.records import (
     RunRecord,
     RunStatus,
     Totals,
+    request_hash,
 )
 from market.errors import InputError
 from market.panel import Panel
@@ -157,20 +158,40 @@ def add_call(session: Session, call: NewCall) -> CallRecord:
     if taken is not None:
         if _fields(taken) == _fields(call):
             return taken
-        used = session.scalar(
-            select(func.count())
-            .select_from(schema.LLMCall)
-            .where(
-                schema.LLMCall.run_id == call.run_id,
-                schema.LLMCall.key.startswith(f"{call.key}~", autoescape=True),
-            )
-        )
         aside = update(schema.LLMCall).where(schema.LLMCall.id == taken.id)
-        session.execute(aside.values(key=f"{call.key}~{(used or 0) + 1}"))
+        session.execute(aside.values(key=_key_aside(session, call.run_id, call.key)))
     row = schema.LLMCall(**_fields(call))
     session.add(row)
     session.flush()
     return call_record(row)
+
+
+def add_lost(session: Session, run_id: str, key: str, role: str, model: str, request: str) -> None:
+    """Journal a call that was sent and got no answer, under ``key~1``, ``key~2`` ...: it answers nothing."""
+    lost = schema.LLMCall(
+        run_id=run_id,
+        key=_key_aside(session, run_id, key),
+        role=role,
+        model=model,
+        mode="",
+        request_hash=request_hash(model, request),
+        request=request,
+        response="",
+        status="lost",
+        prompt_tokens=None,
+        completion_tokens=None,
+        cost_usd=None,
+        latency_s=0.0,
+        created=now(),
+    )
+    session.add(lost)
+
+
+def _key_aside(session: Session, run_id: str, key: str) -> str:
+    """Return the next key beside `key`."""
+    call = schema.LLMCall
+    beside = (call.run_id == run_id, call.key.startswith(f"{key}~", autoescape=True))
+    return f"{key}~{(session.scalar(select(func.count()).select_from(call).where(*beside)) or 0) + 1}"
 
 
 def _fields(call: NewCall) -> dict[str, object]:

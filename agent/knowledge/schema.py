@@ -6,23 +6,48 @@ the order of keys, so that a brief read back renders to the same prompt.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Dialect,
     Double,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
+    LargeBinary,
     MetaData,
+    Table,
+    TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0005"
+HEAD = "0006"
+
+
+class Squeezed(TypeDecorator[str]):
+    """Text that is stored compressed."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
+        """Compress."""
+        return None if value is None else zlib.compress(value.encode())
+
+    def process_result_value(self, value: bytes | str | None, dialect: Dialect) -> str | None:
+        """Decompress; what was tampered with is a `zlib.error`."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            raise zlib.error("plain text where compressed text should be")
+        return zlib.decompress(value).decode()
 
 
 class Base(DeclarativeBase):
@@ -97,11 +122,19 @@ class Verdict(Base):
 
 
 class Evaluation(Base):
-    """What the backtest said."""
+    """What the backtest said, known by its factor, its data, the rules and the code that scored it."""
 
     __tablename__ = "evaluations"
+    __table_args__ = (
+        Index("ix_evaluations_key", "factor_id", "panel_id", "rules", "code"),
+        Index("ix_evaluations_panel_id", "panel_id", "accepted"),
+    )
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    factor_id: Mapped[str | None]
+    panel_id: Mapped[str]
+    rules: Mapped[str]
+    code: Mapped[str]
     scorecard: Mapped[dict[str, object]] = mapped_column(JSON)
     evidence: Mapped[dict[str, object]] = mapped_column(JSON)
     sharpe_per_bar: Mapped[float | None]
@@ -165,8 +198,8 @@ class LLMCall(Base):
     model: Mapped[str]
     mode: Mapped[str]
     request_hash: Mapped[str]
-    request: Mapped[str]
-    response: Mapped[str]
+    request: Mapped[str] = mapped_column(Squeezed)
+    response: Mapped[str] = mapped_column(Squeezed)
     status: Mapped[str]
     prompt_tokens: Mapped[int | None]
     completion_tokens: Mapped[int | None]
@@ -197,14 +230,36 @@ class LibraryEntry(Base):
 
 
 class TrialReturns(Base):
-    """A sketch of a scored attempt's returns, and the first attempt of those that it correlates with."""
+    """A sketch of a scored attempt's returns, and the first attempt of those that it correlates with.
+
+    `seq` is the order in which a panel's attempts were told apart: that of their ids, but where bases were merged.
+    """
 
     __tablename__ = "trial_returns"
+    __table_args__ = (Index("ix_trial_returns_panel_id", "panel_id", "seq"),)
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
-    panel_id: Mapped[str] = mapped_column(index=True)
+    panel_id: Mapped[str]
+    seq: Mapped[int]
     cluster: Mapped[int]
     sketch: Mapped[bytes]
+
+
+class Tally(Base):
+    """What a panel's attempts add up to, kept as they are written; `epoch` rises when merging told bets apart anew.
+
+    `mean` and `spread` (the sum of squared deviations) are of the per-bar Sharpe ratios of `scored` attempts.
+    """
+
+    __tablename__ = "tallies"
+
+    panel_id: Mapped[str] = mapped_column(ForeignKey("datasets.panel_id"), primary_key=True)
+    attempts: Mapped[int]
+    scored: Mapped[int]
+    mean: Mapped[float]
+    spread: Mapped[float]
+    bets: Mapped[int]
+    epoch: Mapped[int]
 
 
 class HoldoutOpening(Base):
@@ -263,3 +318,10 @@ class Pool(Base):
     evidence: Mapped[dict[str, object]] = mapped_column(JSON)
     sharpe_per_bar: Mapped[float | None]
     created: Mapped[str]
+
+
+def table(model: type[Base]) -> Table:
+    """Return a model's table, for statements that need no objects."""
+    found = model.__table__
+    assert isinstance(found, Table)
+    return found

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.knowledge.engine import in_words
+from agent.knowledge.faults import in_words
+from agent.knowledge.place import place_of
 from agent.knowledge.records import NewLibraryEntry
 from agent.knowledge.store import KnowledgeBase
 from factors.corpora import PublishedFactor, read_corpus
@@ -80,7 +81,7 @@ def build_starter(corpora_dir: Path, out_path: Path) -> list[NewLibraryEntry]:
 
 def _compact(draft: Path, final: Path) -> None:
     """Copy the database without slack or write-ahead log: its bytes then follow from its content alone."""
-    with in_words(draft):
+    with in_words(place_of(draft)):
         connection = sqlite3.connect(draft, isolation_level=None)
         try:
             connection.execute("PRAGMA journal_mode=DELETE")

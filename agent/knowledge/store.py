@@ -1,8 +1,7 @@
-"""`KnowledgeBase`: the one door to a knowledge base file.
+"""`KnowledgeBase`: the one door to a knowledge base, in a SQLite file or a PostgreSQL database.
 
-Every method is one transaction. Writers take SQLite's write lock when they begin, so several processes may
-work on one file: they queue, for up to ten seconds. What can befall the file (locked, full, read-only,
-damaged) is an `InputError`.
+Every method is one transaction. Writers take a lock when they begin, so several processes may work on one
+knowledge base: they queue. What can befall it (locked, full, read-only, damaged, gone) is an `InputError`.
 """
 
 from __future__ import annotations
@@ -10,30 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from sqlalchemy import Engine, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
-from agent.knowledge import attempts, bets, export, novelty, pools, runs, schema
-from agent.knowledge.convert import (
-    call_record,
-    holdout_record,
-    lesson_record,
-    library_record,
-    now,
-    plain_dict,
-    run_record,
-)
-from agent.knowledge.engine import in_words, make_engine, migrate, use_wal
+from agent.knowledge import attempts, bets, export, merging, novelty, openings, pools, runs, schema, tallies, words
+from agent.knowledge.convert import call_record, lesson_record, library_record, plain_dict, run_record
+from agent.knowledge.handle import Handle
+from agent.knowledge.memory import load_attempts
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
     DatasetRecord,
     ExportFormat,
     FactorRecord,
+    Found,
     HoldoutRecord,
     LessonRecord,
     LibraryRecord,
@@ -49,67 +38,15 @@ from agent.knowledge.records import (
     Totals,
     TrialCount,
 )
-from factors.novelty import Novelty, fingerprint
+from agent.knowledge.sources import Source, StoredSource
+from factors.novelty import Novelty
 from factors.tree import Expression
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 
 
-class KnowledgeBase:
+class KnowledgeBase(Handle):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
-
-    def __init__(self, path: Path, engine: Engine) -> None:
-        self.path = path
-        self._reader = engine
-        self._writer = engine.execution_options(immediate=True)
-
-    @classmethod
-    def open(cls, path: Path | str, *, create: bool = True) -> Self:
-        """Open the file, made if missing (unless `create` is false) and brought to the newest revision.
-
-        Raises
-        ------
-        InputError
-            When it is missing, no knowledge base, of a newer revision, locked, read-only or the disk is full.
-        """
-        path = Path(path)
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a knowledge base", "name the file")
-        if not create and not path.is_file():
-            raise InputError(f"there is no knowledge base {path}", "make a workspace: alphaglow init DIR")
-        engine = make_engine(path)
-        try:
-            with in_words(path):
-                migrate(engine, path)
-                use_wal(engine)
-        except BaseException:
-            engine.dispose()
-            raise
-        return cls(path, engine)
-
-    def close(self) -> None:
-        """Close every connection; the last one out folds the write-ahead log into the file."""
-        self._reader.dispose()
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with in_words(self.path), Session(self._reader) as session, session.begin():
-            yield session
-
-    @contextmanager
-    def _writing(self) -> Iterator[Session]:
-        with in_words(self.path), Session(self._writer) as session, session.begin():
-            yield session
 
     # Data sets, runs and rounds
 
@@ -170,44 +107,72 @@ class KnowledgeBase:
     # Attempts and factors
 
     def record_attempt(self, attempt: NewAttempt) -> int:
-        """Record an attempt whole; return its id, or the first one's where its place is taken."""
-        with self._writing() as session:
-            return attempts.add_attempt(session, attempt)
+        """Record an attempt whole; return its id, or the first one's where its place is taken.
+
+        The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
+        """
+        with self._writing(relaxed=True) as session:
+            return attempts.add_attempt(session, attempt, self._memory)
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
         if new:
-            leaders: dict[str, bets.Leaders] = {}
-            with self._writing() as session:
+            with self._writing(relaxed=True) as session:
                 for attempt in new:
-                    attempts.add_attempt(session, attempt, leaders)
+                    attempts.add_attempt(session, attempt, self._memory)
 
     def attempts(
-        self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None, after: int = 0
+        self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
     ) -> list[AttemptRecord]:
-        """Return attempts, oldest first; with `after`, those that were recorded since the attempt of that id."""
-        with self._reading() as session:
-            return attempts.list_attempts(session, run_id, round, panel_id, after)
+        """Return attempts, oldest first.
+
+        Those of a run or a panel are remembered: asked again, only new ones are read. They are shared, so change none.
+        """
+        with self._memory.reading(), self._reading() as session:
+            if run_id is None and panel_id is None:
+                return attempts.list_attempts(session, round)
+            if run_id is not None:
+                found = self._memory.attempts(session, "run", run_id)
+            else:
+                found = self._memory.attempts(session, "panel", str(panel_id))
+        return [
+            attempt
+            for attempt in found
+            if (panel_id is None or attempt.panel_id == panel_id) and (round is None or attempt.round == round)
+        ]
 
     def index_factors(self) -> int:
         """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
-        with self._reading() as session:
-            complete = not novelty.missing(session)
-            latest = novelty.newest(session)
-        if complete:
+        with self.lend() as connection:
+            latest = self._indexed(connection)
+        if latest is not None:
             return latest
         with self._writing() as session:
             novelty.catch_up(session)
-            return novelty.newest(session)
+            return novelty.newest(session.connection())[0]
+
+    def _indexed(self, connection: Connection) -> int | None:
+        """Return the newest sequence number, or None where something is not indexed."""
+        with self._memory.reading():
+            latest, written = novelty.newest(connection)
+            if written != self._memory.indexed and novelty.missing(connection, self._memory.indexed):
+                return None
+            self._memory.indexed = written
+            return latest
 
     def novelty(self, expression: Expression, *, until: int | None = None) -> Novelty:
         """Return what is known of a factor already, across all data sets and the published ones.
 
         `until` is a sequence number that `index_factors` gave: what became known later is left out.
         """
-        latest = self.index_factors() if until is None else until
-        with self._reading() as session:
-            return novelty.look(session, fingerprint(expression.root), expression.id, latest)
+        print_ = self._memory.fingerprint(expression)
+        with self.lend() as connection:
+            latest = self._indexed(connection) if until is None else until
+            if latest is not None:
+                return novelty.look(connection, print_, expression.id, latest)
+        latest = self.index_factors()
+        with self.lend() as connection:
+            return novelty.look(connection, print_, expression.id, latest)
 
     def scored_twin(
         self, expression: Expression, *, panel_id: str, ranks_alike: bool, until: int | None = None
@@ -217,9 +182,13 @@ class KnowledgeBase:
         With `ranks_alike`, a factor that puts assets in the same order counts as well; `until` is the newest attempt
         that may be found.
         """
-        print_ = fingerprint(expression.root) if ranks_alike else None
+        print_ = self._memory.fingerprint(expression) if ranks_alike else None
+        with self.lend() as connection:
+            number = attempts.scored_twin(connection, expression.id, print_, panel_id, until)
+        if number is None:
+            return None
         with self._reading() as session:
-            return attempts.scored_twin(session, expression.id, print_, panel_id, until)
+            return load_attempts(session, [number])[0]
 
     def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
         """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
@@ -241,13 +210,36 @@ class KnowledgeBase:
 
     def trials(self, panel_id: str) -> TrialCount:
         """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
-        with self._reading() as session:
-            return attempts.count_trials(session, panel_id)
+        with self.lend() as connection:
+            return tallies.count_trials(connection, panel_id)
 
     def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
         """Return the accepted factor whose returns on a panel correlate most with a sketch; `but` is left out."""
+        with self._memory.reading(), self.lend() as connection:
+            return bets.nearest_accepted(connection, sketch, but, self._memory.accepted(panel_id))
+
+    def evaluated(
+        self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None
+    ) -> list[AttemptRecord]:
+        """Return what was scored of a factor on a panel, oldest first: under these rules, by this code."""
         with self._reading() as session:
-            return bets.nearest_accepted(session, panel_id, sketch, but)
+            return attempts.evaluated(session, factor_id, panel_id, rules, code)
+
+    def search_text(self, said: str, panel_id: str | None = None, limit: int | None = 30) -> list[Found]:
+        """Return attempts in whose name, reason, claims, text or refusal all these words occur, the best first.
+
+        A word stands for every word that it begins; ``ts_mean(close`` is three words.
+        """
+        with self._reading() as session:
+            matches = words.ranked(session, said, panel_id, limit)
+            found = {record.id: record for record in load_attempts(session, [number for number, _ in matches])}
+        return [Found(found[number], score) for number, score in matches if number in found]
+
+    def alike(self, expression: Expression, panel_id: str | None = None, limit: int = 10) -> list[Found]:
+        """Return attempts at other factors that share parts with an expression, the most alike first."""
+        self.index_factors()
+        with self._reading() as session:
+            return attempts.alike(session, expression, panel_id, limit)
 
     def lessons(
         self, *, panel_id: str | None = None, run_id: str | None = None, limit: int | None = 50
@@ -291,6 +283,11 @@ class KnowledgeBase:
         """Journal a call; a call under a taken key moves the older one aside, and both still count."""
         with self._writing() as session:
             return runs.add_call(session, call)
+
+    def journal_lost(self, run_id: str, key: str, role: str, model: str, request: str) -> None:
+        """Journal a call that was sent and got no answer; see `RunJournal.lose`."""
+        with self._writing() as session:
+            runs.add_lost(session, run_id, key, role, model, request)
 
     def find_call(self, run_id: str, key: str) -> CallRecord | None:
         """Return the newest call of a run under `key`, or None."""
@@ -339,16 +336,14 @@ class KnowledgeBase:
 
     def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
         """Return every time that this factor saw the panel's holdout, oldest first."""
-        row = schema.HoldoutOpening
-        query = select(row).where(row.factor_id == factor_id, row.panel_id == panel_id).order_by(row.number)
         with self._reading() as session:
-            return [holdout_record(found) for found in session.scalars(query)]
+            return openings.list_openings(session, factor_id, panel_id)
 
     def require_unopened(self, factor_id: str, panel_id: str) -> None:
         """Refuse, as an `InputError`, a factor that has seen this panel's holdout."""
         found = self.holdout_openings(factor_id, panel_id)
         if found:
-            raise _opened(found[-1].factor_id, found[-1].opened_at)
+            raise openings.opened(found[-1].factor_id, found[-1].opened_at)
 
     def record_holdout(
         self,
@@ -361,24 +356,21 @@ class KnowledgeBase:
         again: bool = False,
     ) -> HoldoutRecord:
         """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
-        row = schema.HoldoutOpening
         with self._writing() as session:
-            query = select(row).where(row.factor_id == factor_id, row.panel_id == panel_id).order_by(row.number)
-            known = list(session.scalars(query))
-            if known and not again:
-                raise _opened(factor_id, known[-1].opened_at)
-            new = schema.HoldoutOpening(
-                factor_id=factor_id,
-                panel_id=panel_id,
-                number=len(known) + 1,
-                opened_at=now(),
-                opened_by=opened_by,
-                rules=plain_dict(rules),
-                result=plain_dict(result),
+            return openings.add_opening(
+                session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, again=again
             )
-            session.add(new)
-            session.flush()
-            return holdout_record(new)
+
+    def take_in(self, source: Source, show: merging.Show = lambda _what, _done: None) -> merging.Merged:
+        """Add what another knowledge base has and this one has not, all or nothing; see `agent.knowledge.merging`."""
+        with self._writing() as session:
+            return merging.take_in(session, source, show)
+
+    @contextmanager
+    def as_source(self) -> Iterator[Source]:
+        """Lend all that it holds, as of one moment."""
+        with self._reading() as session:
+            yield StoredSource(session)
 
     def export(self, form: ExportFormat = "json") -> str:
         """Return everything as JSON text, or the attempts with their scores as CSV text."""
@@ -401,9 +393,6 @@ class RunJournal:
         """Journal a call under this run, whatever run it names."""
         return self._knowledge.journal_call(replace(call, run_id=self.run_id))
 
-
-def _opened(factor_id: str, when: str) -> InputError:
-    return InputError(
-        f"the holdout was opened for {factor_id} at {when}, and it opens once",
-        "see the recorded result with `alphaglow kb export`; --again opens it once more, which every report then shows",
-    )
+    def lose(self, key: str, role: str, model: str, request: str) -> None:
+        """Journal a call that was sent and got no answer, beside its key: what it took is unknown."""
+        self._knowledge.journal_lost(self.run_id, key, role, model, request)

@@ -13,6 +13,7 @@ import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -46,6 +47,8 @@ class _Api:
 
 
 _APIS = {"chat": _Api(chat.send, chat.BOUNDS), "responses": _Api(responses.send, responses.BOUNDS)}
+# Key, role and request of the call that a task is making.
+_ASKED: ContextVar[tuple[str, str, str]] = ContextVar("asked")
 
 
 class Journal(Protocol):
@@ -56,6 +59,9 @@ class Journal(Protocol):
 
     def record(self, call: NewCall) -> CallRecord:
         """Keep a call; when this returns, it is safe."""
+
+    def lose(self, key: str, role: str, model: str, request: str) -> None:
+        """Keep a call that was sent and got no answer: it may have been billed, and `find` does not find it."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +210,7 @@ class LanguageModel:
             call = self.replay.find(key, request)
         else:
             started = time.perf_counter()
+            _ASKED.set((key, role, request))
             answered = await self._chain(messages, reply)
             call = self._settled(key, role, request, answered, time.perf_counter() - started)
         kept = self.journal.record(call)
@@ -294,14 +301,20 @@ class LanguageModel:
             raise
         except openai.APIConnectionError as error:
             # A connection that was refused took no prompt; one that broke or fell silent may have been billed for it.
-            (self.budget.release if never_sent(error) else self.budget.lose)(worst)
+            self.budget.release(worst) if never_sent(error) else self._lose(model, worst)
             raise
         except TimeoutError as error:
-            self.budget.lose(worst)
+            self._lose(model, worst)
             raise Lost(f"no whole reply within {self.deadline_s:g} s") from error
         except BaseException:
-            self.budget.lose(worst)
+            self._lose(model, worst)
             raise
+
+    def _lose(self, model: ModelName, worst: Worst) -> None:
+        """Count a call that was sent and got no answer, and keep that it was, for a session that resumes this one."""
+        self.budget.lose(worst)
+        key, role, request = _ASKED.get()
+        self.journal.lose(key, role, model.name, request)
 
     def _settled(self, key: str, role: str, request: str, answered: _Answered, latency: float) -> NewCall:
         model, answer = answered.model, answered.answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.signals.feed import Bar, Clock, Feed, FeedDown, Stop, as_seconds
+from agent.signals.feed import Bar, Clock, Feed, FeedDown, FeedOver, Stop, as_seconds
 from market.panel import BoolArray
 
 Notice = Callable[[str], None]
@@ -95,16 +95,17 @@ class Arrivals:
         self._mended: list[Bar] = []
         self._skew = 0.0
         self._troubles = 0
+        self._over = False
         self._warned: float | None = None
         # Bars that lack an asset which may still come, by time.
         self._owed: dict[np.datetime64, Bar] = {bar.time: bar for bar in owed}
 
     def watch(self) -> Iterator[Arrival]:
-        """Yield bars for ever, or until asked to stop."""
+        """Yield bars for ever, until asked to stop, or until the feed is over."""
         # Before any wait: our clock may be far from the server's.
         while not self._stop() and not self._measured():
             pass
-        while not self._stop():
+        while not self._stop() and not self._over:
             close = as_seconds(self._last.time) + 2 * self._bar
             wait = close + self._patience.grace - self._server()
             if wait > 0:
@@ -118,14 +119,14 @@ class Arrivals:
             for arrival in self._ready():
                 came = True
                 yield arrival
-            if not came:
+            if not came and not self._over:
                 self._pause()
 
     def now(self) -> Iterator[Arrival]:
         """Yield what has closed by now, waiting only for late assets."""
         if not self._measured():
             raise FeedDown(f"{self._feed.name} cannot be reached")
-        while not self._stop() and self._closed(self._last.time + self._length):
+        while not self._stop() and not self._over and self._closed(self._last.time + self._length):
             came = False
             for arrival in self._ready():
                 came = True
@@ -133,7 +134,7 @@ class Arrivals:
             if not came and self._server() > self._due():
                 self._tell_age()
                 return
-            if not came:
+            if not came and not self._over:
                 self._pause()
 
     def _server(self) -> float:
@@ -174,6 +175,11 @@ class Arrivals:
             told = self._feed.newer(min(oldest - self._length, self._last.time))
         except FeedDown as error:
             self._down(error)
+            return
+        except FeedOver as error:
+            self._tell_age()
+            self._notice(f"{self._feed.name}: {error}")
+            self._over = True
             return
         self._troubles = 0
         known = _in_order(told)

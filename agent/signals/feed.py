@@ -20,6 +20,10 @@ class FeedDown(Exception):
     """The feed cannot answer now; asking again may help."""
 
 
+class FeedOver(Exception):
+    """The feed has given all it ever will."""
+
+
 @dataclass(frozen=True, eq=False)
 class Bar:
     """One bar of a market, assets in the order of the panel.
@@ -64,6 +68,8 @@ class Feed(Protocol):
         ------
         FeedDown
             When it cannot be reached; nothing is lost.
+        FeedOver
+            When no bar will come any more.
         """
 
 
@@ -136,7 +142,9 @@ class Replay:
         return as_moment(self.clock.now())
 
     def newer(self, after: np.datetime64) -> list[Bar]:
-        """Return the bars that opened after `after` and are closed."""
+        """Return the bars that opened after `after` and are closed; past the last one it is `FeedOver`."""
+        if after >= self.panel.times[-1]:
+            raise FeedOver("the recording is over")
         first = int(np.searchsorted(self.panel.times, after, side="right"))
         end = int(np.searchsorted(self.panel.times, self.time() - self.panel.bar, side="right"))
         return [bar_of(self.panel, row) for row in range(first, end)]

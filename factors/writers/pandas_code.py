@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 from factors.printing import number_text
+from factors.table import MARKET_FIELDS
 from factors.table import OPERATORS as TABLE
 from factors.tree import Call, Expression, Field, Node, Number
+from factors.writers.book_parts import BOOK
 from factors.writers.pandas_parts import ELEMENTWISE, HELPERS, OPERATORS
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*"}
 _ACROSS = ("cross-section", "group")
+_PARTS: Mapping[str, tuple[tuple[str, ...], str]] = {**HELPERS, **BOOK}
 _HEAD = '''"""Computes {text}
 
 {reading}
@@ -53,7 +57,7 @@ def to_pandas(expression: Expression, *, reading: str = "") -> str:
     The function takes a dict of DataFrames (bars by assets) and returns a DataFrame with the values of
     `factors.engine.evaluate`, to rounding.
     """
-    writer = _Writer()
+    writer = Steps()
     result = writer.step(expression.root)
     parts = writer.sources()
     needs = ", ".join(sorted(writer.fields | {"close"}))
@@ -64,12 +68,31 @@ def to_pandas(expression: Expression, *, reading: str = "") -> str:
     )  # fmt: skip
 
 
-class _Writer:
+class Steps:
+    """Lines that compute trees, one after the other, and the parts that these lines call.
+
+    The lines need ``field(name)``, which returns a field as an array, ``among(x)``, which cuts one to the universe,
+    and ``inside`` and ``panel``, the universe and the fields by name.
+
+    Attributes
+    ----------
+    lines
+        ``v0 = ...`` and so on; `step` adds to them.
+    fields
+        Fields that must be given.
+    """
+
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.names: dict[Node, str] = {}
         self.used: dict[str, None] = {"finite": None}
         self.fields: set[str] = set()
+
+    def fresh(self) -> Steps:
+        """Return steps of another function of the same file: parts and fields are shared, lines are its own."""
+        other = Steps()
+        other.used, other.fields = self.used, self.fields
+        return other
 
     def step(self, node: Node) -> str:
         """Write what computes `node`, once; return the name that holds it."""
@@ -77,14 +100,14 @@ class _Writer:
             return number_text(node.value)
         known = self.names.get(node)
         if known is None:
-            value = self.field(node.name) if isinstance(node, Field) else self.call(node)
+            value = self._field(node.name) if isinstance(node, Field) else self._call(node)
             known = self.names[node] = f"v{len(self.names)}"
             self.lines.append(f"{known} = {value}")
         return known
 
-    def field(self, name: str) -> str:
+    def _field(self, name: str) -> str:
         if name == "returns" or (name.startswith("adv") and name[3:].isdecimal()):
-            return self.derived(name)
+            return self._derived(name)
         if name in ("vwap", "amount"):
             self.fields |= {"high", "low", "close", "volume"}
             self.use("div")
@@ -94,10 +117,15 @@ class _Writer:
                 return f"field('vwap') if 'vwap' in panel else {paid} if 'amount' in panel else {price}"
             priced = f"field('vwap') if 'vwap' in panel else {price}"
             return f"field('amount') if 'amount' in panel else field('volume') * ({priced})"
+        if name in MARKET_FIELDS:
+            self.fields |= {"open", "close"}
+            self.use("market")
+            index = f"finite(market(field('open'), field('close'), inside, {name == 'market_open'}))"
+            return f"field({name!r}) if {name!r} in panel else {index}"
         self.fields.add(name)
-        return f"field({name!r})"
+        return f"field({name!a})"
 
-    def derived(self, name: str) -> str:
+    def _derived(self, name: str) -> str:
         if name == "returns":
             self.fields.add("close")
             self.use("ts_returns")
@@ -105,7 +133,7 @@ class _Writer:
         self.use("ts_mean")
         return f"field({name!r}) if {name!r} in panel else finite(ts_mean({self.step(Field('amount'))}, {name[3:]}))"
 
-    def call(self, call: Call) -> str:
+    def _call(self, call: Call) -> str:
         operator = TABLE[call.op]
         args = []
         for place, (arg, param) in enumerate(zip(call.args, operator.params, strict=True)):
@@ -124,18 +152,19 @@ class _Writer:
         """Note that a part is needed, after the parts that it needs itself."""
         if name in self.used:
             return
-        needs = HELPERS[name][0] if name in HELPERS else OPERATORS[name][0] if name in OPERATORS else ()
+        needs = _PARTS[name][0] if name in _PARTS else OPERATORS[name][0] if name in OPERATORS else ()
         for other in needs:
             self.use(other)
         self.used[name] = None
 
     def sources(self) -> list[str]:
+        """Return the source of each part, those first that others need."""
         return [_source(name) for name in self.used]
 
 
 def _source(name: str) -> str:
-    if name in HELPERS:
-        return HELPERS[name][1]
+    if name in _PARTS:
+        return _PARTS[name][1]
     params = ", ".join(param.name for param in TABLE[name].params)
     body = f"return {ELEMENTWISE[name]}" if name in ELEMENTWISE else OPERATORS[name][1].strip("\n")
     return f"def {_function(name)}({params}):\n{textwrap.indent(body, '    ')}"

@@ -63,19 +63,44 @@ def recursive(x, alpha, warm):
     return out
 """),
     "average_ranks": (("tied",), """
-def average_ranks(row):
-    # 1..n; values equal but for rounding share their average rank.
-    out = np.full(len(row), np.nan)
-    order = [i for i in np.argsort(row) if np.isfinite(row[i])]
-    start = 0
-    while start < len(order):
-        stop = start
-        while stop + 1 < len(order) and tied(row[order[stop + 1]], row[order[start]]):
-            stop += 1
-        for i in order[start : stop + 1]:
-            out[i] = 0.5 * (start + stop) + 1.0
-        start = stop + 1
-    return out
+def average_ranks(x):
+    # 1..n in each row; values equal but for rounding share their average rank, and NaN stays NaN.
+    order = np.argsort(x, axis=1, kind="stable")
+    values = np.take_along_axis(x, order, axis=1)
+    columns = np.arange(x.shape[1])
+    # In ascending order, where each value's group of ties starts and ends.
+    start = np.zeros(x.shape, dtype=int)
+    for k in columns[1:]:
+        smallest = np.take_along_axis(values, start[:, k - 1 : k], axis=1)[:, 0]
+        start[:, k] = np.where(tied(values[:, k], smallest), start[:, k - 1], k)
+    end = np.tile(columns, (len(x), 1))
+    for k in columns[-2::-1]:
+        end[:, k] = np.where(start[:, k + 1] == start[:, k], end[:, k + 1], k)
+    out = np.empty(x.shape)
+    np.put_along_axis(out, order, 0.5 * (start + end) + 1.0, axis=1)
+    return np.where(np.isfinite(x), out, np.nan)
+"""),
+    "shares": ((), """
+def shares(ranks):
+    # Ranks over how many there are in the row.
+    return ranks / np.maximum(np.isfinite(ranks).sum(axis=1, keepdims=True), 1)
+"""),
+    "places": (("average_ranks",), """
+def places(x):
+    # Where each value stands in its row, in (0, 1).
+    return (average_ranks(x) - 0.5) / np.maximum(np.isfinite(x).sum(axis=1, keepdims=True), 1)
+"""),
+    "market": ((), """
+def market(opened, close, inside, at_open):
+    # Equal-weighted index: 1 times its assets' mean moves; its open is yesterday's close times the mean gap.
+    before = np.vstack([np.full((1, close.shape[1]), np.nan), close[:-1]])
+    def mean_move(price):
+        move = price / before - 1.0
+        known = inside & np.isfinite(move)
+        return np.cumsum(np.where(known, move, 0.0), axis=1)[:, -1] / np.maximum(known.sum(axis=1), 1)
+    level = np.cumprod(1.0 + mean_move(close))
+    start = np.concatenate([[np.nan], level[:-1]]) * (1.0 + mean_move(opened))
+    return np.broadcast_to((start if at_open else level)[:, None], close.shape)
 """),
     "by_bar": ((), """
 def by_bar(statistic, x, *others):
@@ -279,8 +304,7 @@ minus = np.where(known, np.where((down > up) & (down > 0), down, 0.0), np.nan)
 plus, minus = recursive(plus, 1 / d, d), recursive(minus, 1 / d, d)
 index = np.where(plus + minus == 0, 0.0, 100 * np.abs(plus - minus) / np.where(plus + minus == 0, 1.0, plus + minus))
 return recursive(index, 1 / d, d)"""),
-    "cs_rank": (("by_bar", "average_ranks"),
-                "return by_bar(lambda row: average_ranks(row) / max(np.isfinite(row).sum(), 1), x)"),
+    "cs_rank": (("shares", "average_ranks"), "return shares(average_ranks(x))"),
     "cs_zscore": (("by_bar", "spread"), """
 def statistic(row):
     deviation = spread(row)
@@ -302,12 +326,10 @@ return by_bar(statistic, x)"""),
 def statistic(row):
     return np.where(np.isfinite(row), np.nanquantile(row, level), np.nan)
 return by_bar(statistic, x)"""),
-    "cs_top_bottom": (("by_bar", "average_ranks"), """
-def statistic(row):
-    place = (average_ranks(row) - 0.5) / max(np.isfinite(row).sum(), 1)
-    mark = (place > 1 - share + 1e-9) * 1.0 - (place < share - 1e-9) * 1.0
-    return np.where(np.isfinite(row), mark, np.nan)
-return by_bar(statistic, x)"""),
+    "cs_top_bottom": (("places",), """
+place = places(x)
+mark = (place > 1 - share + 1e-9) * 1.0 - (place < share - 1e-9) * 1.0
+return np.where(np.isfinite(x), mark, np.nan)"""),
     "cs_resid": (("by_bar",), """
 def statistic(u, v):
     known = np.isfinite(u) & np.isfinite(v)
@@ -318,16 +340,12 @@ def statistic(u, v):
         out[known] = a - slope * b
     return out
 return by_bar(statistic, y, x)"""),
-    "bucket": (("by_bar", "average_ranks"), """
-def statistic(row):
-    place = (average_ranks(row) - 0.5) / max(np.isfinite(row).sum(), 1)
-    return np.clip(np.floor(place * n), 0, n - 1)
-return by_bar(statistic, x)"""),
+    "bucket": (("places",), "return np.clip(np.floor(places(x) * n), 0, n - 1)"),
     "group_mean": (("in_groups",),
                    "return in_groups(lambda row: np.where(np.isfinite(row), np.nanmean(row), np.nan), x, g)"),
     "group_neutralize": (("in_groups",), "return in_groups(lambda row: row - np.nanmean(row), x, g)"),
-    "group_rank": (("in_groups", "average_ranks"),
-                   "return in_groups(lambda row: average_ranks(row) / max(np.isfinite(row).sum(), 1), x, g)"),
+    "group_rank": (("in_groups", "shares", "average_ranks"),
+                   "return in_groups(lambda row: shares(average_ranks(row[None]))[0], x, g)"),
     "group_zscore": (("in_groups", "spread"), """
 def statistic(row):
     deviation = spread(row)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,8 @@ def test_sql_reads_and_cannot_write(mined: dict[str, object], capsys: pytest.Cap
     assert counted == {"columns": ["n"], "rows": [[18]], "cut": False}
     assert as_json(capsys, "kb", "sql", "SELECT id FROM attempts", "--limit", "5")["cut"] is True
     assert "attempts" in as_json(capsys, "kb", "sql")
+    words = as_json(capsys, "kb", "sql", "SELECT count(*) FROM attempt_words WHERE attempt_words MATCH 'simul*'")
+    assert words["rows"][0][0] > 0
     before = Path("knowledge.db").read_bytes()
     for text in (
         "DELETE FROM attempts",
@@ -51,7 +55,18 @@ def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixtu
     found = as_json(capsys, "kb", "search", "simulated", "volume")
     assert found
     assert all("volume" in str(a).lower() for a in found)
+    assert [a["match"] for a in found] == sorted((a["match"] for a in found), reverse=True)
     assert as_json(capsys, "kb", "search", "no-such-word") == []
+    assert "what is to be found" in refused(capsys, "kb", "search")
+    everything = as_json(capsys, "kb", "list", "--all")["attempts"]
+    theme = next(a["claims"]["theme"] for a in everything if a["claims"].get("theme"))
+    by_theme = {a["id"] for a in as_json(capsys, "kb", "search", "--theme", theme)}
+    assert by_theme >= {a["id"] for a in everything if a["claims"].get("theme") == theme}
+    assert len(by_theme) < len(everything)
+    assert "there are momentum" in refused(capsys, "kb", "search", "--theme", "astrology")
+    some = next(a for a in everything if a["evaluation"])
+    kin = as_json(capsys, "kb", "search", "--like", some["factor_id"])
+    assert all(a["shared"] in a["canonical"] and a["factor_id"] != some["factor_id"] for a in kin)
     listed = as_json(capsys, "kb", "list")["attempts"]
     child = next(a for a in listed if a["parent_ids"])
     tree = as_json(capsys, "kb", "lineage", child["factor_id"])
@@ -65,17 +80,45 @@ def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixtu
     assert "built on" in out
 
 
+def test_prompts_and_replies_are_read_again(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    every = as_json(capsys, "kb", "calls", str(mined["run"]))
+    assert len(every) == mined["calls"]
+    with sqlite3.connect("knowledge.db") as connection:
+        stored = connection.execute("SELECT sum(length(request) + length(response)) FROM llm_calls").fetchone()[0]
+    assert stored < 0.5 * sum(len(call["request"]) + len(call["response"]) for call in every)
+    code, out, _ = run(capsys, "kb", "calls", str(mined["run"]), "--key", every[0]["key"])
+    assert code == 0
+    for said in (*(m["content"].splitlines()[0] for m in json.loads(every[0]["request"])), every[0]["response"]):
+        assert said in out
+    assert "holds no call" in refused(capsys, "kb", "calls", str(mined["run"]), "--key", "r9/s9")
+
+
 def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "kb", "verify") == {"faults": []}
     with sqlite3.connect("knowledge.db") as connection:
         connection.execute("UPDATE attempts SET canonical = 'cs_rank(close)' WHERE id = 3")
-        connection.execute("UPDATE llm_calls SET request = '[]' WHERE id = 2")
+        connection.execute("UPDATE llm_calls SET request = ? WHERE id = 2", (zlib.compress(b"[]"),))
+        connection.execute("UPDATE tallies SET attempts = attempts + 1, bets = bets + 1")
+        connection.execute(
+            "UPDATE trial_returns SET cluster = -1 WHERE attempt_id = (SELECT max(cluster) FROM trial_returns)"
+        )
+        connection.execute("DELETE FROM attempt_words WHERE rowid = 4")
         connection.execute("INSERT INTO verdicts (attempt_id, turn, accept, score, critique) VALUES (999, 1, 1, 1, '')")
     code, out, _ = run(capsys, "kb", "verify")
     assert code == 1
     assert "attempt 3: cs_rank(close) is factor:" in out
     assert "its prompt is not the one that was asked" in out
     assert "of verdicts points at a row of attempts" in out
+    assert "attempts of its trials is kept as 19, and counted as 18" in out
+    assert "bets of its trials is kept as" in out
+    assert "its bet is kept as that of attempt -1" in out
+    assert "the words of 17 attempts are indexed, and there are 18" in out
+    with sqlite3.connect("knowledge.db") as connection:
+        connection.execute("UPDATE llm_calls SET response = 'plain' WHERE id = 2")
+    code, out, _ = run(capsys, "kb", "verify")
+    assert code == 1
+    assert "a reply that cannot be read" in out
+    assert "a reply that cannot be read" in refused(capsys, "kb", "calls", str(mined["run"]))
 
 
 def test_what_a_model_writes_commands_no_terminal() -> None:

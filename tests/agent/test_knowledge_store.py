@@ -6,15 +6,16 @@ import csv
 import io
 import json
 import math
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import variance
+from typing import Any
 
 import numpy as np
 import pytest
 
+from agent.knowledge.engine import make_engine
 from agent.knowledge.records import (
     HoldoutRecord,
     NewAttempt,
@@ -26,7 +27,12 @@ from agent.knowledge.records import (
     RunRecord,
 )
 from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.versions import scoring_code
+from agent.llm.budget import Budget, Prices
+from agent.llm.client import ModelName
+from agent.spending import count_spent
 from backtest.luck import sketch_of
+from factors.novelty import fingerprint
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError
@@ -40,8 +46,8 @@ def make_panel(level: float = 100.0, bars: int = 50) -> Panel:
 
 
 @pytest.fixture
-def kb(tmp_path: Path) -> Iterator[KnowledgeBase]:
-    with KnowledgeBase.open(tmp_path / "knowledge.db") as knowledge:
+def kb(place: str) -> Iterator[KnowledgeBase]:
+    with KnowledgeBase.open(place) as knowledge:
         yield knowledge
 
 
@@ -243,6 +249,82 @@ def test_successes_and_failures(kb: KnowledgeBase, run: RunRecord) -> None:
     assert [a.slot for a in kb.failures(run.panel_id, limit=1)] == [5]
 
 
+def test_evaluations_are_known_by_factor_data_rules_and_code(kb: KnowledgeBase, run: RunRecord) -> None:
+    other = kb.create_run(run.panel_id, {"backtest": {"fee_bp": 1.0}, "loop": {"seed": 1}}, 1)
+    same = kb.create_run(run.panel_id, {"backtest": {"fee_bp": 1.0}, "loop": {"seed": 2}}, 2)
+    for one in (run, other, same):
+        kb.start_round(one.id, 1, {})
+        kb.record_attempt(attempt(one, 1))
+    first, second, third = (a.evaluation for a in kb.evaluated("factor:0000000000000001", run.panel_id))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.code == second.code == third.code == scoring_code()
+    assert first.rules != second.rules == third.rules, "the loop's settings decide no score"
+    found = kb.evaluated("factor:0000000000000001", run.panel_id, rules=second.rules, code=second.code)
+    assert [a.run_id for a in found] == [other.id, same.id]
+    assert kb.evaluated("factor:0000000000000001", run.panel_id, code="code:other") == []
+    assert kb.evaluated("factor:0000000000000001", "panel:other") == []
+
+
+def test_words_are_found_wherever_they_stand_and_ranked(kb: KnowledgeBase, run: RunRecord) -> None:
+    said = [
+        {"name": "volume surge", "rationale": "crowds"},
+        {"name": "quiet", "rationale": "when volume dries up, volume tells"},
+        {"text": "ts_mean(volume, 5)", "canonical": None, "factor_id": None, "message": "no ünit"},
+        {"name": "other", "claims": {"mechanism": "herding of crowds"}},
+    ]
+    for slot, words in enumerate(said):
+        kb.record_attempt(attempt(run, slot, **words))
+
+    def slots(words: str, **options: Any) -> list[int]:
+        return [found.attempt.slot for found in kb.search_text(words, **options)]
+
+    assert slots("volume")[0] == 0, "a name says more than a reason or a text"
+    assert set(slots("VOLUME")) == {0, 1, 2}
+    assert slots("crowd herd") == [3], "the beginnings of words, wherever"
+    assert slots("ts_mean(volume, 5)") == [2]
+    assert slots("ünit") == [2]
+    assert slots("volume", limit=1) == [0]
+    assert slots("volume", panel_id="panel:other") == []
+    assert set(slots("volume", panel_id=run.panel_id)) == {0, 1, 2}
+    for hostile in ("'", '"', "NEAR(", "a OR b'", "*", ":*", "((", "", "\0", "name:volume -x", "x" * 50_000):
+        assert slots(hostile) == [], hostile
+    with pytest.raises(TypeError):
+        kb.record_attempt(attempt(run, 9, name="volume", evaluation=NewEvaluation({"x": object()}, {}, 0.1, False)))
+    assert len(slots("volume")) == 3, "words are written with their attempt, or not at all"
+
+
+def test_what_shares_parts_is_found_the_most_alike_first(kb: KnowledgeBase, run: RunRecord) -> None:
+    texts = [
+        "cs_rank(ts_corr(close, volume, 10)) * ts_mean(returns, 5)",
+        "ts_corr(close, volume, 10)",
+        "ts_std(returns, 20)",
+        "ts_mean(returns, 5) / ts_std(volume, 9)",
+        "ts_corr(close, volume, 10) / close",
+    ]
+    for slot, text in enumerate(texts):
+        kb.record_attempt(tried(run, slot, text, evaluation=None if slot == 3 else scored(0.1)))
+    again = kb.record_attempt(tried(run, 9, texts[1]))
+    found = kb.alike(parsed("cs_rank(ts_corr(close, volume, 10)) + ts_mean(returns, 5)"))
+    shares = {one.attempt.canonical: (one.score, one.shared) for one in found}
+    sizes = {text: fingerprint(parsed(text).root).size for text in texts}
+    own = fingerprint(parsed("cs_rank(ts_corr(close, volume, 10)) + ts_mean(returns, 5)").root).size
+    for text, part in (
+        (texts[0], "cs_rank(ts_corr(close, volume, 10))"),
+        (texts[1], "ts_corr(close, volume, 10)"),
+        (texts[3], "ts_mean(returns, 5)"),
+        (texts[4], "ts_corr(close, volume, 10)"),
+    ):
+        canonical = parsed(text).text
+        assert shares.pop(canonical) == (fingerprint(parsed(part).root).size / max(own, sizes[text]), part)
+    assert shares == {}, "what shares nothing is not alike"
+    assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
+    assert again in {one.attempt.id for one in found}, "the newest score of a factor"
+    assert len(kb.alike(parsed("ts_corr(close, volume, 10) + close"), limit=2)) == 2
+    assert kb.alike(parsed("ts_corr(close, volume, 10)"), panel_id="panel:other") == []
+
+
 def parsed(text: str) -> Expression:
     expression = parse(text)
     assert isinstance(expression, Expression), expression
@@ -292,15 +374,19 @@ def test_novelty_against_everything_known(kb: KnowledgeBase, run: RunRecord) -> 
     assert fresh.sentences() == ("nothing like it is known",)
 
 
-def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord) -> None:
+def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord, place: str) -> None:
     kb.record_attempt(tried(run, 1, "ts_std(returns, 20)"))
     kb.record_attempt(attempt(run, 2, canonical="no_longer(a, word)", factor_id="factor:old"))
-    connection = sqlite3.connect(kb.path)
-    connection.executescript("DELETE FROM known_parts; DELETE FROM known_factors;")
-    connection.close()
-    assert kb.index_factors() == 2
-    assert kb.index_factors() == 2
-    assert kb.novelty(parsed("ts_std(returns, 20)")).identical is not None
+    engine = make_engine(kb.place)
+    with engine.begin() as connection:
+        for name in ("known_parts", "known_factors"):
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+    engine.dispose()
+    with KnowledgeBase.open(place) as opened:
+        latest = opened.index_factors()
+        assert latest >= 2
+        assert opened.index_factors() == latest
+        assert opened.novelty(parsed("ts_std(returns, 20)")).identical is not None
 
 
 def call(key: str = "r1/s0/t1/writer/1", **changes: object) -> NewCall:
@@ -342,6 +428,30 @@ def test_no_paid_call_is_lost_when_a_key_is_used_again(kb: KnowledgeBase, run: R
     assert found.response == "reply 2"
     assert [c.response for c in kb.calls(run.id)] == ["reply 0", "reply 1", "reply 2"]
     assert kb.calls_total(run.id).calls == 3
+
+
+def test_a_call_that_got_no_answer_is_kept_and_never_found(kb: KnowledgeBase, run: RunRecord) -> None:
+    journal = kb.journal(run.id)
+    for _ in range(2):
+        journal.lose("r1/s0/t1/writer/1", "writer", "m", "[]")
+    assert journal.find("r1/s0/t1/writer/1") is None
+    journal.record(call(request_hash="h2"))
+    found = journal.find("r1/s0/t1/writer/1")
+    assert found is not None
+    assert found.response == "reply"
+    assert [(c.key, c.status, c.prompt_tokens) for c in kb.calls(run.id)] == [
+        ("r1/s0/t1/writer/1~1", "lost", None),
+        ("r1/s0/t1/writer/1~2", "lost", None),
+        ("r1/s0/t1/writer/1", "ok", 10),
+    ]
+    assert kb.calls_total(run.id).cost_usd is None
+    # A session that goes on counts them at their worst, and not as answers.
+    budget = Budget()
+    count_spent(budget, kb.calls(run.id), [ModelName("m", Prices(1.0, 1.0))], 500)
+    worst = budget.worst_of(2, 500, Prices(1.0, 1.0))
+    assert (budget.calls, budget.lost, budget.uncounted) == (1, 2, 0)
+    assert budget.tokens == 15 + 2 * (worst.prompt + worst.reply)
+    assert budget.usd == pytest.approx(0.25 + 2 * worst.usd)
 
 
 def test_an_unknown_cost_makes_the_total_unknown(kb: KnowledgeBase, run: RunRecord) -> None:
@@ -450,8 +560,8 @@ def test_text_survives_as_written(kb: KnowledgeBase, run: RunRecord) -> None:
     assert json.loads(kb.export("json"))["attempts"][0]["text"] == text
 
 
-def test_two_handles_see_each_other(kb: KnowledgeBase, run: RunRecord) -> None:
-    with KnowledgeBase.open(kb.path) as other:
+def test_two_handles_see_each_other(kb: KnowledgeBase, run: RunRecord, place: str) -> None:
+    with KnowledgeBase.open(place) as other:
         kb.record_attempt(attempt(run, 1))
         assert len(other.attempts()) == 1
         other.record_attempt(attempt(run, 2))

@@ -27,6 +27,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.calls: dict[str, CallRecord] = {}
+        self.lost: list[tuple[str, str, str, str]] = []
 
     def find(self, key: str) -> CallRecord | None:
         return self.calls.get(key)
@@ -34,6 +35,9 @@ class MemoryJournal:
     def record(self, call: NewCall) -> CallRecord:
         self.calls[call.key] = CallRecord(**call.to_dict())  # type: ignore[arg-type]
         return self.calls[call.key]
+
+    def lose(self, key: str, role: str, model: str, request: str) -> None:
+        self.lost.append((key, role, model, request))
 
 
 class Server:

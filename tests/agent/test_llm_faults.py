@@ -196,6 +196,7 @@ def spent(outcome: Outcome) -> tuple[int, int, int]:
     budget = outcome.model.budget
     assert budget.under_way == []
     assert len(outcome.journal.calls) == budget.calls
+    assert len(outcome.journal.lost) == budget.lost, "a session that resumes must know of each"
     recorded = sum(call.cost_usd or 0.0 for call in outcome.journal.calls.values())
     if not budget.lost and not budget.uncounted:
         assert budget.usd == pytest.approx(recorded)

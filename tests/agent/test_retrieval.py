@@ -12,7 +12,6 @@ from agent.briefing import write_brief
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
 from agent.knowledge.store import KnowledgeBase
 from agent.lookout import Lookout
-from agent.memory import Memory
 from agent.retrieval import Shelf, crowded, example_of
 from agent.search.tasks import Task
 from agent.settings import Settings
@@ -149,13 +148,10 @@ def test_a_resumed_round_looks_at_the_knowledge_base_as_it_was(
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--no-gate")
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         run = kb.get_run(mined["run"])
-        memory = Memory(kb, run.panel_id)
-        known = memory.attempts()
-        assert memory.attempts(until=known[1].id) == known[:2]
-        assert memory.of_run(run.id) == known
+        known = kb.attempts(panel_id=run.panel_id)
         workspace = Workspace(home)
         study = open_study(workspace.load_panel(None), workspace.settings)
-        brief = write_brief(study, kb, run, 2, memory)
+        brief = write_brief(study, kb, run, 2)
         assert brief.attempts_until == known[-1].id
         scored = [a for a in known if a.evaluation is not None]
         early = replace(brief, attempts_until=scored[0].id - 1)

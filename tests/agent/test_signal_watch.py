@@ -290,6 +290,13 @@ def test_the_csv_holds_each_bar_once(tmp_path: Path) -> None:
         CsvFile(path, ["f"])
 
 
+def test_a_recording_ends(panel: Panel) -> None:
+    feed, clock = replay_of(panel, FIRST)
+    told: list[str] = []
+    assert times_of(arrivals(feed, clock, panel, 10_000, told)) == list(panel.times[FIRST:])
+    assert "the recording is over" in told[-1]
+
+
 def test_the_feed_is_asked_little(panel: Panel) -> None:
     """A few questions a bar: one for the time, one for the bars, and a few while it waits."""
     feed, clock = faulty_of(panel, FIRST)

@@ -26,6 +26,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_trial_returns_panel_id", "trial_returns", ["panel_id"], unique=False)
     op.rename_table("holdout_openings", "openings_before")
+    if op.get_bind().dialect.name == "postgresql":
+        # There, the key keeps its name when its table is renamed.
+        op.execute("ALTER TABLE openings_before RENAME CONSTRAINT pk_holdout_openings TO pk_openings_before")
     op.create_table(
         "holdout_openings",
         sa.Column("factor_id", sa.String(), nullable=False),
@@ -49,7 +52,7 @@ def _move_min_dsr() -> None:
     """Move the bar of the Deflated Sharpe Ratio, once a setting of the loop, to where it is now."""
     connection = op.get_bind()
     for run_id, text in connection.execute(sa.text("SELECT id, config FROM runs")).fetchall():
-        config = json.loads(text)
+        config = json.loads(text) if isinstance(text, str) else text
         loop = config.get("loop")
         if isinstance(loop, dict) and "min_dsr" in loop:
             config["admission"] = {"min_dsr": loop.pop("min_dsr"), **config.get("admission", {})}

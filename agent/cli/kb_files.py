@@ -1,0 +1,132 @@
+"""`alphaglow kb sql|verify|export|import|merge`: the knowledge base as a whole."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from agent.cli.common import escape_json, json_option, print_json, progress_bar, stdout, table, workspace_of
+from agent.review.text import printable
+from agent.workspace import MARKER, Workspace
+from market.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agent.knowledge.sources import Source
+
+
+@click.command()
+@click.argument("text", metavar="QUERY", required=False)
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 100_000), help="Rows.")
+@json_option
+@click.pass_context
+def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None:
+    """Run one SELECT on the knowledge base, which cannot write; without a QUERY, list the tables.
+
+    Prompts and replies are stored compressed: read them with `alphaglow kb calls`.
+    """
+    from agent.knowledge.looking import query, tables
+
+    with workspace_of(ctx).knowledge() as knowledge:
+        if text is None:
+            rows = [[name, columns] for name, columns in tables(knowledge)]
+            if as_json:
+                print_json({name: columns.split(", ") for name, columns in rows})
+                return
+            stdout().print(table("Tables", ["table", "columns"], rows, left=2))
+            return
+        found = query(knowledge, text, limit)
+    if as_json:
+        print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
+        return
+    drawn = [[Text(str(cell)).plain for cell in row] for row in found.rows]
+    stdout().print(table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn))
+
+
+@click.command()
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> None:
+    """Check the file, its links, each factor and each reply's prompt, and count trials and bets anew."""
+    from agent.knowledge.looking import verify as check
+
+    with workspace_of(ctx).knowledge() as knowledge:
+        faults = check(knowledge)
+    if as_json:
+        print_json({"faults": faults})
+    elif not faults:
+        stdout().print("nothing is wrong")
+    else:
+        for fault in faults:
+            stdout().print(f"- {fault}", soft_wrap=True, markup=False)
+    if faults:
+        ctx.exit(1)
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: stdout).")
+@click.pass_context
+def export(ctx: click.Context, form: str, output: Path | None) -> None:
+    """Export everything as JSON, which `kb import` reads back, or every attempt with its scores as CSV."""
+    with workspace_of(ctx).knowledge() as knowledge:
+        text = knowledge.export("csv" if form == "csv" else "json")
+    if output is None:
+        click.echo(escape_json(text) if form == "json" else printable(text))
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {output}: {error.strerror}", "choose a place you may write") from error
+    click.echo(printable(str(output)))
+
+
+@click.command("import")
+@click.argument("given", metavar="FILE|URL")
+@json_option
+@click.pass_context
+def import_(ctx: click.Context, given: str, as_json: bool) -> None:
+    """Take in what `kb export` wrote, or another knowledge base's file or URL; what is known already stays."""
+    _take_in(ctx, given, as_json=as_json)
+
+
+@click.command()
+@click.argument("other", metavar="OTHER")
+@json_option
+@click.pass_context
+def merge(ctx: click.Context, other: str, as_json: bool) -> None:
+    """Take in OTHER, a workspace or a knowledge base's file or URL, which is left as it is.
+
+    Trials and bets are counted anew over both; a factor whose holdout was opened in either is opened.
+    """
+    _take_in(ctx, other, as_json=as_json)
+
+
+def _take_in(ctx: click.Context, given: str, *, as_json: bool) -> None:
+    with workspace_of(ctx).knowledge() as knowledge, _source(given) as source, progress_bar() as bar:
+        task = bar.add_task("reading", total=None)
+        merged = knowledge.take_in(source, lambda what, done: bar.update(task, description=what, completed=done))
+    if as_json:
+        print_json({"added": merged.added})
+    else:
+        stdout().print(merged.sentence())
+
+
+@contextmanager
+def _source(given: str) -> Iterator[Source]:
+    from agent.knowledge.borrowing import borrowed
+    from agent.knowledge.sources import ExportedSource
+
+    path = Path(given)
+    if (path / MARKER).is_file():
+        given = Workspace(path).configured_place
+    elif path.suffix == ".json" or (path.is_file() and path.read_bytes()[:1] == b"{"):
+        yield ExportedSource(path)
+        return
+    with borrowed(given) as other, other.as_source() as source:
+        yield source

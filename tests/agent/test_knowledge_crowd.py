@@ -1,0 +1,67 @@
+"""Eight processes that mine into one knowledge base at once: none waits in vain, nothing is lost or counted wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.cli.main import main
+from agent.knowledge.looking import verify
+from agent.knowledge.store import KnowledgeBase
+
+PROCESSES, ROUNDS, CANDIDATES = 8, 2, 5
+
+
+def alphaglow(*argv: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(list(argv))
+    assert not stop.value.code
+
+
+@pytest.mark.slow
+def test_eight_processes_mine_into_one_knowledge_base(
+    tmp_path: Path, place: str, record_property: pytest.RecordProperty
+) -> None:
+    home = tmp_path / "home"
+    alphaglow("init", str(home))
+    alphaglow("-w", str(home), "data", "synth", "--bars", "2500", "--name", "toy")
+    words = ("mine", "--llm", "mock", "--rounds", str(ROUNDS), "--candidates", str(CANDIDATES), "--no-gate", "--json")
+    begun = time.monotonic()
+    # The base is not there yet: making it is a race as well.
+    miners = [
+        subprocess.Popen(
+            [sys.executable, "-m", "agent", *words, "--seed", str(seed)],
+            cwd=home,
+            env={**os.environ, "ALPHAGLOW_KNOWLEDGE": place},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in range(PROCESSES)
+    ]
+    outcomes = [miner.communicate(timeout=500) for miner in miners]
+    record_property("seconds", round(time.monotonic() - begun, 1))
+    assert [miner.returncode for miner in miners] == [0] * PROCESSES, [err[-500:] for _, err in outcomes]
+    assert not [err for _, err in outcomes if "locked" in err]
+    told = [json.loads(out) for out, _ in outcomes]
+    with KnowledgeBase.open(place) as kb:
+        assert {run.id: run.status for run in kb.runs()} == {one["run"]: "finished" for one in told}
+        everything = kb.attempts()
+        places = {(a.run_id, a.round, a.slot) for a in everything}
+        assert len(places) == len(everything) == PROCESSES * ROUNDS * CANDIDATES
+        for one in told:
+            assert len(kb.calls(one["run"])) == one["calls"]
+            assert all(a.evaluation is not None or a.message for a in kb.attempts(run_id=one["run"]))
+        (panel,) = {a.panel_id for a in everything}
+        counted = kb.trials(panel)
+        assert counted.count == len(everything)
+        assert counted.evaluated == sum(a.evaluation is not None for a in everything)
+        assert len(kb.library()) > 400, "the published factors are there, once"
+        # It counts trials, bets and clusters again, one attempt after the other.
+        assert verify(kb) == []
