@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from agent.signals.book import Book
     from agent.signals.feed import Clock, Feed
     from agent.signals.journal import Journal
+    from agent.signals.office import Office
+    from agent.signals.output import CsvFile
     from agent.workspace import Workspace
     from market.panel import FloatArray, Panel
 
@@ -94,10 +96,9 @@ def now(
     as_json: bool,
 ) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
-    from agent.signals.arrivals import Arrivals, Patience
+    from agent.signals.arrivals import Patience
     from agent.signals.feed import FeedDown
     from agent.signals.office import Office
-    from agent.signals.output import CsvFile
 
     workspace = workspace_of(ctx)
     patience = Patience(grace=grace, bound=bound, share=share)
@@ -112,41 +113,56 @@ def now(
         office = Office(desk.book, desk.base, desk.journal, desk.feed.name, calibration=desk.calibration(), show=_say)
         if desk.source == "replay":
             desk.catch_up(office.newest.time, patience)
-        file = None if csv_path is None else CsvFile(csv_path, desk.book.labels)
-        if file is not None:
-            # What was in the journal, but not in the file yet when something stopped us.
-            for one in desk.journal.signals(office.id):
-                if one.status == "emitted":
-                    file.put(one.document)
-        emitted = 0
+        file = None if csv_path is None else _csv_file(csv_path, desk, office)
         if watch:
             ends = str(office.newest.time + 2 * desk.base.bar)[:16]
             _say(f"watching {desk.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
-        with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
-            done = False
-            arrivals = Arrivals(
-                desk.feed, desk.clock, office.newest, desk.base.bar, patience,
-                owed=office.owed(), stop=lambda: done or asked(), notice=_say,
-            )  # fmt: skip
-            try:
-                for document in office.work(
-                    arrivals.watch() if watch else arrivals.now(), always=desk.source == "data"
-                ):
-                    if file is not None:
-                        file.put(document)
-                    show_signal(document, as_json)
-                    emitted += 1
-                    done = most is not None and emitted >= most
-                    if done:
-                        break
-            except FeedDown as error:
-                raise InputError(str(error), "try again later, or wait for it with --watch") from error
+        emitted = 0
+        try:
+            for document in _documents(desk, office, patience, watch):
+                if file is not None:
+                    file.put(document)
+                show_signal(document, as_json)
+                emitted += 1
+                if emitted == most:
+                    break
+        except FeedDown as error:
+            raise InputError(str(error), "try again later, or wait for it with --watch") from error
         if not emitted and not watch:
             last = desk.journal.last(office.id)
             if last is None:
                 raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
             _say("this bar's signal was emitted before; here it is again, from the journal")
             show_signal(last.document, as_json)
+
+
+def _csv_file(path: Path, desk: _Opened, office: Office) -> CsvFile:
+    """Open the file, and add what was in the journal, but not in it yet when something stopped us."""
+    from agent.signals.output import CsvFile
+
+    file = CsvFile(path, desk.book.labels)
+    for one in desk.journal.signals(office.id):
+        if one.status == "emitted":
+            file.put(one.document)
+    return file
+
+
+def _documents(desk: _Opened, office: Office, patience: Patience, watch: bool) -> Iterator[Mapping[str, object]]:
+    """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
+    from agent.signals.arrivals import Arrivals
+
+    with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
+        arrivals = Arrivals(
+            desk.feed,
+            desk.clock,
+            office.newest,
+            desk.base.bar,
+            patience,
+            owed=office.owed(),
+            stop=asked,
+            notice=_say,
+        )
+        yield from office.work(arrivals.watch() if watch else arrivals.now(), always=desk.source == "data")
 
 
 @dataclass

@@ -148,6 +148,8 @@ class Office:
         emit = arrival.newest or always
         # Before the first signal nothing is traded on paper.
         if not emit and self._ledger is None:
+            if decision.row % 500 == 0:
+                self._show(f"catching up: {str(arrival.bar.time)[:16]}")
             self.journal.add_bar(self.feed, arrival.bar)
             self.newest = arrival.bar
             return None
