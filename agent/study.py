@@ -165,13 +165,18 @@ def make_policy(settings: Settings) -> Policy:
     return Policy(**settings.admission.model_dump())
 
 
-def group_values(name: str, panel: Panel) -> FloatArray:
-    """Return (T, N) group numbers of a group of the language, such as ``sector`` or ``bucket(volume, 3)``."""
+def group_expression(name: str, panel: Panel) -> Expression:
+    """Return a group of the language, such as ``sector`` or ``bucket(volume, 3)``, as an expression of its numbers."""
     expression = parse(f"group_mean(close, {name})", fields=(*_STANDARD, *panel.fields), bar=panel.bar)
     if isinstance(expression, Rejection) or not isinstance(expression.root, Call):
         why = expression.message if isinstance(expression, Rejection) else "it is no group"
         raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
-    root = Lowering(panel.fields)(expression.root.args[1])
+    return replace(expression, root=expression.root.args[1])
+
+
+def group_values(name: str, panel: Panel) -> FloatArray:
+    """Return (T, N) group numbers of a group of the language; see `group_expression`."""
+    root = Lowering(panel.fields)(group_expression(name, panel).root)
     return compute([root], panel)[root]
 
 
@@ -239,6 +244,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     from flows.checkpoint import load_gate
     from flows.gate import check_features
     from flows.regime_store import regime_masks, regimes_path
+    from flows.train import torch_threads
 
     gate = load_gate(gate_path)
     if gate.panel_id != panel.id:
@@ -247,7 +253,8 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
             "fit it again: alphaglow flow fit",
         )
     check_features(gate, settings.gate.asked())
-    likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
+    with torch_threads(settings.gate.threads):
+        likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
     exposures = gate.exposures_of(likelihood, panel)
     return replace(
         study,
@@ -260,7 +267,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
     """Return the likelihood, kept beside the checkpoint: on a large panel it costs as much as training."""
-    cache = gate_path.with_suffix(".likelihood.npy")
+    cache = gate_path.with_suffix(".log_likelihood.npy")
     if cache.is_file() and cache.stat().st_mtime >= gate_path.stat().st_mtime:
         try:
             stored: FloatArray = np.load(cache, allow_pickle=False)

@@ -107,14 +107,7 @@ def trade(
     targets: FloatArray, tape: Tape, spec: BacktestSpec, gate: FloatArray | None, *, bars_per_year: float
 ) -> Backtest:
     """Return what target weights (T, N) earn after gate, size, halts, costs and funding."""
-    neutral = spec.is_neutral
-    weights = targets if gate is None else apply_gate(targets, gate, neutral=neutral)
-    if spec.kelly > 0:
-        _, series = keep_ledger(weights, tape, spec, bars_per_year)
-        size = kelly_leverage(series[NET], spec.kelly, spec.max_leverage)
-        weights = weights * size[:, None]
-    if not math.isinf(spec.max_risk):
-        weights = cap_risk(weights, tape.volatility, spec.max_risk, neutral=neutral)
+    weights = sized_weights(targets, tape, spec, gate, bars_per_year=bars_per_year)
     weights, series = keep_ledger(weights, tape, spec, bars_per_year)
     return Backtest(
         weights,
@@ -130,3 +123,18 @@ def trade(
         held=series[HELD],
         spec=spec,
     )
+
+
+def sized_weights(
+    targets: FloatArray, tape: Tape, spec: BacktestSpec, gate: FloatArray | None, *, bars_per_year: float
+) -> FloatArray:
+    """Return (T, N) target weights after gate, Kelly size and risk caps: what is decided at each close."""
+    neutral = spec.is_neutral
+    weights = targets if gate is None else apply_gate(targets, gate, neutral=neutral)
+    if spec.kelly > 0:
+        _, series = keep_ledger(weights, tape, spec, bars_per_year)
+        size = kelly_leverage(series[NET], spec.kelly, spec.max_leverage)
+        weights = weights * size[:, None]
+    if not math.isinf(spec.max_risk):
+        weights = cap_risk(weights, tape.volatility, spec.max_risk, neutral=neutral)
+    return weights

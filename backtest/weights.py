@@ -14,7 +14,7 @@ from market.ranking import average_ranks
 ZSCORE_CAP = 3.0
 KINDS = {"rank": 0, "zscore": 1, "quantile": 2, "long_only": 3}
 _ZSCORE, _QUANTILE, _LONG_ONLY = 1, 2, 3
-_SERIES_WINDOW = 240
+SERIES_WINDOW = 240
 # Kelly's fraction is read from so many bars, and positions have unit size until the fewer of them are known.
 _KELLY_BARS, _KELLY_LEAST = 2000, 250
 
@@ -208,7 +208,7 @@ def average_over(weights: FloatArray, holding: int) -> FloatArray:
 
 
 def _time_series(signal: FloatArray, volatility: FloatArray) -> FloatArray:
-    weights = np.clip(causal_zscore(signal, _SERIES_WINDOW), -ZSCORE_CAP, ZSCORE_CAP) / ZSCORE_CAP
+    weights = np.clip(causal_zscore(signal, SERIES_WINDOW), -ZSCORE_CAP, ZSCORE_CAP) / ZSCORE_CAP
     weights = np.where(np.isfinite(weights), weights, 0.0)
     if len(volatility):
         with np.errstate(all="ignore"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -83,15 +85,19 @@ class StateDensity:
 
     def likelihood(self, states: FloatArray) -> FloatArray:
         """Return log-likelihood in nats of states (..., D); NaN where a state has a NaN."""
-        return state_likelihood(self.members, states)
+        return state_likelihood(self._exact, states)
+
+    @cached_property
+    def _exact(self) -> tuple[MarketFlow, ...]:
+        return in_double(self.members)
 
     def latents(self, states: FloatArray) -> FloatArray:
         """Return the latents (..., D) of states (..., D); NaN where a state has a NaN."""
-        return map_states(states, lambda rows: self.flow.eval().encode(rows)[0])
+        return map_states(states, lambda rows: self.flow.eval().encode(rows.float())[0])
 
     def decoded(self, latents: FloatArray) -> FloatArray:
         """Return states (..., D) of latents (..., D): the inverse of `latents`."""
-        return map_states(latents, self.flow.eval().decode)
+        return map_states(latents, lambda rows: self.flow.eval().decode(rows.float()))
 
     def unseen(self, panel: Panel) -> tuple[str, ...]:
         """Return assets of a panel that it was not trained on: their states are judged by those of the others."""
@@ -116,20 +122,30 @@ class StateDensity:
         }
 
 
+def in_double(members: Sequence[MarketFlow]) -> tuple[MarketFlow, ...]:
+    """Return copies in double precision.
+
+    In single precision what a flow says of a state depends, in its last bits, on how many others are asked for with it;
+    a threshold makes more of that, and a bar alone would be gated otherwise than among its history.
+    """
+    return tuple(copy.deepcopy(member).double().eval() for member in members)
+
+
 def state_likelihood(members: Sequence[MarketFlow], states: FloatArray) -> FloatArray:
     """Return log-likelihood in nats, of the equal mixture of flows, of states (..., D); NaN where one has a NaN."""
-    return map_states(states, lambda rows: ensemble_likelihood(members, rows).unsqueeze(-1))[..., 0]
+    dtype = next(members[0].parameters()).dtype
+    return map_states(states, lambda rows: ensemble_likelihood(members, rows.to(dtype)).unsqueeze(-1))[..., 0]
 
 
 @torch.no_grad()
 def map_states(states: FloatArray, work: Callable[[Tensor], Tensor]) -> FloatArray:
-    """Apply `work` to the known rows of (..., D), in batches; unknown rows stay NaN."""
+    """Apply `work` to the known rows of (..., D), in batches of doubles; unknown rows stay NaN."""
     flat = states.reshape(-1, states.shape[-1])
     known = np.isfinite(flat).all(axis=1)
-    rows = torch.from_numpy(flat[known].astype(np.float32))
+    rows = torch.from_numpy(flat[known])
     if not len(rows):
         return np.full(states.shape, np.nan)
-    done = torch.cat([work(part) for part in torch.split(rows, _BATCH)]).numpy()
+    done = torch.cat([work(part) for part in torch.split(rows, _BATCH)]).double().numpy()
     out = np.full((len(flat), done.shape[1]), np.nan)
     out[known] = done
     return out.reshape(*states.shape[:-1], done.shape[1])

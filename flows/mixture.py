@@ -28,7 +28,7 @@ def mixture_labels(states: FloatArray, components: int, window: int, config: Tra
     patient = replace(config, noise=0.0, batch=min(config.batch, max(64, cut // 8)))
     model = train(known[:cut], known[cut:], patient, flow).model.eval()
     base = cast(MixtureBase, model.base)
-    shares = map_states(states, lambda part: base.posterior(model.encode(part)[0]))
+    shares = map_states(states, lambda part: base.posterior(model.encode(part.float())[0]))
     mean = market_states(shares, window)
     labels: Labels = np.where(np.isfinite(mean).all(axis=1), np.nan_to_num(mean).argmax(axis=1), -1)
     seen = np.unique(labels[labels >= 0])

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from factors.features import VOLATILITY
-from flows.density import StateDensity, state_likelihood
+from flows.density import StateDensity, in_double, state_likelihood
 from flows.model import FlowConfig, MarketFlow
 from flows.train import train
 from market.errors import InputError
@@ -55,7 +56,11 @@ class Conditioning:
 
     def log_prob(self, states: FloatArray) -> FloatArray:
         """Return log-density in nats of those columns of states (..., D)."""
-        return state_likelihood((self.flow,), states[..., list(self.columns)])
+        return state_likelihood(self._exact, states[..., list(self.columns)])
+
+    @cached_property
+    def _exact(self) -> tuple[MarketFlow, ...]:
+        return in_double((self.flow,))
 
 
 Reference = Gaussian | Conditioning | None

@@ -82,20 +82,28 @@ class RegimeModel:
         A bar without a state keeps the beliefs of the last one, moved on by the transitions, and has no likelihood.
         """
         emission = self._log_emission(self.projection.apply(states))
-        log_transition = np.log(self.transition)
         beliefs = np.empty((len(states), self.count))
         predictive = np.full(len(states), np.nan)
-        now = np.log(_stationary(self.transition))
+        now: FloatArray | None = None
         for t, seen in enumerate(emission):
-            ahead = logsumexp(now[:, None] + log_transition, axis=0) if t else now
-            if np.isfinite(seen).all():
-                joint = ahead + seen
-                total = logsumexp(joint)
-                predictive[t], now = total, joint - total
-            else:
-                now = ahead
+            now, predictive[t] = self._moved(now, seen)
             beliefs[t] = np.exp(now)
         return beliefs, predictive
+
+    def step(self, now: FloatArray | None, state: FloatArray) -> FloatArray:
+        """Return log beliefs (K,) after one more market state (D,), from those before it; None before the first."""
+        return self._moved(now, self._log_emission(self.projection.apply(state[None]))[0])[0]
+
+    def _moved(self, now: FloatArray | None, seen: FloatArray) -> tuple[FloatArray, float]:
+        if now is None:
+            ahead = np.log(_stationary(self.transition))
+        else:
+            ahead = logsumexp(now[:, None] + np.log(self.transition), axis=0)
+        if not np.isfinite(seen).all():
+            return ahead, float("nan")
+        joint = ahead + seen
+        total = logsumexp(joint)
+        return joint - total, float(total)
 
     def labels(self, states: FloatArray) -> Labels:
         """Return (T,) the likeliest regime of each bar by bars up to it; -1 before the first state."""

@@ -12,8 +12,9 @@ from factors.engine import evaluate_all
 from factors.features import STATE_FEATURES, Feature
 from factors.parse import parse
 from factors.table import STANDARD_FIELDS
+from factors.tree import Expression
 from market.errors import InputError, Rejection
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 
 CLIP = 5.0
 # Width of the noise that spreads ties, in standard deviations of a feature: far below anything a market state means,
@@ -50,20 +51,31 @@ def build_features(panel: Panel, features: Sequence[Feature] = STATE_FEATURES) -
     InputError
         For an expression that cannot be read on this panel.
     """
+    expressions = feature_expressions(panel, features)
+    flat = panel["high"] == panel["low"]
+    layers = [
+        finished(feature, signal.values, flat, panel.universe)
+        for feature, signal in zip(features, evaluate_all(expressions, panel), strict=True)
+    ]
+    return np.stack(layers, axis=-1)
+
+
+def feature_expressions(panel: Panel, features: Sequence[Feature]) -> list[Expression]:
+    """Return the expressions of features; one that cannot be read on this panel is an `InputError`."""
     expressions = []
     for feature in features:
         expression = parse(feature.text, fields=(*STANDARD_FIELDS, *panel.fields), bar=panel.bar)
         if isinstance(expression, Rejection):
             raise InputError(f"the feature {feature.name} cannot be read: {expression.one_line()}", expression.hint)
         expressions.append(expression)
-    layers = []
-    flat = panel["high"] == panel["low"]
-    for feature, signal in zip(features, evaluate_all(expressions, panel), strict=True):
-        values = signal.values
-        if feature.name in ("body_ratio", "upper_shadow"):
-            values = np.where(flat, 0.0, values)
-        layers.append(np.where(panel.universe, values, np.nan))
-    return np.stack(layers, axis=-1)
+    return expressions
+
+
+def finished(feature: Feature, values: FloatArray, flat: BoolArray, universe: BoolArray) -> FloatArray:
+    """Return a feature's values, of any shape, NaN outside the universe; `flat` is where a candle has no range."""
+    if feature.name in ("body_ratio", "upper_shadow"):
+        values = np.where(flat, 0.0, values)
+    return np.where(universe, values, np.nan)
 
 
 def fit_standardiser(features: FloatArray) -> Standardiser:

@@ -38,6 +38,10 @@ MONEY = frozenset(
 )
 
 
+class Unreachable(InputError):
+    """An exchange that does not answer now, and may later."""
+
+
 class BadPage(Exception):
     """What an exchange sent cannot be right: asked for again, and in the end an `InputError`."""
 
@@ -253,7 +257,7 @@ class Client:
                 f"{name} sent, {wrong} times over, {trouble}",
                 "leave the symbol out, or fetch only what lies before or after that time",
             ) from trouble
-        raise InputError(
+        raise Unreachable(
             f"{name} cannot be reached for {what}: {_short(trouble)}",
             "what was fetched is kept; run the same command again",
         ) from trouble
@@ -261,7 +265,7 @@ class Client:
     async def _turn(self) -> None:
         wait = self._not_before - time.monotonic()
         if wait > _LONGEST_BAN:
-            raise InputError(
+            raise Unreachable(
                 f"{self.source.exchange} wants no request for {wait / 60:.0f} minutes",
                 "what was fetched is kept; run the same command again after that",
             )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from market.errors import InputError
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 
 _DAY = np.timedelta64(1, "D")
 
@@ -35,21 +35,42 @@ def liquid_universe(
     """
     if top <= 0 and least_money <= 0:
         return panel
-    bars = max(1, round(days * float(_DAY / panel.bar)))
-    step = max(1, round(refresh_days * float(_DAY / panel.bar)))
-    known = np.where(panel.universe, panel.money, np.nan)
-    mean: FloatArray = pd.DataFrame(known).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
-    inside = np.isfinite(mean)
-    if least_money > 0:
-        inside &= np.nan_to_num(mean) * float(_DAY / panel.bar) >= least_money
-    if 0 < top < panel.shape[1]:
-        ranked = np.sort(np.where(inside, mean, -np.inf), axis=1)[:, ::-1]
-        inside &= mean >= ranked[:, top - 1 : top]
-    told = np.arange(len(inside)) // step * step
-    universe = panel.universe & inside[told]
+    universe = liquid_mask(panel, top=top, least_money=least_money, days=days, refresh_days=refresh_days)
     if not universe.any():
         raise InputError(
             f"no asset is ever in the universe (top {top}, at least {least_money:g} a day over {days:g} days)",
             "lower least_money, or shorten days, in alphaglow.toml [universe]",
         )
     return replace(panel, universe=universe)
+
+
+def liquid_mask(panel: Panel, *, top: int, least_money: float, days: float, refresh_days: float) -> BoolArray:
+    """Return (T, N) the universe that `liquid_universe` gives, none of it left or not."""
+    if top <= 0 and least_money <= 0:
+        return panel.universe
+    step = refresh_bars(panel, refresh_days)
+    inside = liquid_rows(panel, np.where(panel.universe, panel.money, np.nan), top, least_money, days)
+    told = np.arange(len(inside)) // step * step
+    universe: BoolArray = panel.universe & inside[told]
+    return universe
+
+
+def refresh_bars(panel: Panel, refresh_days: float) -> int:
+    """Return after how many bars membership is told anew."""
+    return max(1, round(refresh_days * float(_DAY / panel.bar)))
+
+
+def liquid_rows(panel: Panel, money: FloatArray, top: int, least_money: float, days: float) -> BoolArray:
+    """Return (T, N) which assets are liquid by money traded in the universe up to each bar, (T, N).
+
+    Of the panel only the bar size is read.
+    """
+    bars = max(1, round(days * float(_DAY / panel.bar)))
+    mean: FloatArray = pd.DataFrame(money).rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
+    inside: BoolArray = np.isfinite(mean)
+    if least_money > 0:
+        inside &= np.nan_to_num(mean) * float(_DAY / panel.bar) >= least_money
+    if 0 < top < money.shape[1]:
+        ranked = np.sort(np.where(inside, mean, -np.inf), axis=1)[:, ::-1]
+        inside &= mean >= ranked[:, top - 1 : top]
+    return inside

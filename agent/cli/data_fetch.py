@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from market.fetch import Fetched, Job
     from market.panel import Panel
 
-_RECORD = ".fetch.json"
+RECORD = ".fetch.json"
 
 
 def parse_date(text: str, option: str) -> datetime:
@@ -108,7 +108,7 @@ def _check_name(workspace: Workspace, name: str, job: Job) -> None:
     """Refuse to write over a data set that came from elsewhere, or has other bars."""
     from market.fetch import read_record
 
-    record = workspace.data_path(name).with_suffix(_RECORD)
+    record = workspace.data_path(name).with_suffix(RECORD)
     if not workspace.data_path(name).exists():
         return
     before = read_record(record) if record.is_file() else None
@@ -141,7 +141,7 @@ def update(
     from market.fetch import read_record
 
     workspace = workspace_of(ctx)
-    fetched = sorted(path.name.removesuffix(_RECORD) for path in (workspace.root / "data").glob(f"*{_RECORD}"))
+    fetched = sorted(path.name.removesuffix(RECORD) for path in (workspace.root / "data").glob(f"*{RECORD}"))
     if not fetched:
         raise InputError("no data set was fetched here", "fetch one: alphaglow data fetch EXCHANGE --symbols ...")
     unknown = [name for name in names if name not in fetched]
@@ -150,7 +150,7 @@ def update(
     ask = _Asking(at_once, retries, paced=not unpaced, backfill=backfill)
     told = []
     for name in names or fetched:
-        job = read_record(workspace.data_path(name).with_suffix(_RECORD))
+        job = read_record(workspace.data_path(name).with_suffix(RECORD))
         told.append(_fetch(workspace, name, replace(job, until=None), ask, pick=None, as_json=as_json))
     if as_json:
         print_json({"data": told})
@@ -174,7 +174,7 @@ def _fetch(
             raise
     panel = assemble(job, fetched)
     # The record goes first: a data set without one could not be brought up to date.
-    write_record(path.with_suffix(_RECORD), job, panel, fetched, tally)
+    write_record(path.with_suffix(RECORD), job, panel, fetched, tally)
     query = {**asdict(job.source), "symbols": list(job.symbols), "timeframe": job.timeframe, "since": job.since}
     save_panel(panel, path, Origin(job.source.exchange, query))
     symbols = summary(fetched)

@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "optimise": ("agent.cli.optimise", "optimise", "Improve one factor, one respect at a time."),
     "pool": ("agent.cli.pool", "pool", "Combine factors into one signal, and hold it against them."),
     "export": ("agent.cli.export", "export", "Write a factor or a pool for what trades it."),
+    "signal": ("agent.cli.signal", "signal", "Target weights now, bar by bar, and on paper."),
     "report": ("agent.cli.report", "report", "Write the review report of a run or a factor."),
     "kb": ("agent.cli.kb", "kb", "Look into the knowledge base."),
     "holdout": ("agent.cli.factor", "holdout", "Open the holdout for one factor or pool, once."),

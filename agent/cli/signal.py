@@ -1,0 +1,321 @@
+"""`alphaglow signal`: target weights now or bar by bar, with their reasons, and the paper ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import (
+    FactorCommand,
+    data_option,
+    graceful_stop,
+    json_option,
+    print_json,
+    stderr,
+    workspace_of,
+)
+from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
+from market.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.signals.arrivals import Patience
+    from agent.signals.book import Book
+    from agent.signals.feed import Clock, Feed
+    from agent.signals.journal import Journal
+    from agent.signals.office import Office
+    from agent.signals.output import CsvFile
+    from agent.workspace import Workspace
+    from market.panel import FloatArray, Panel
+
+
+class _DefaultGroup(click.Group):
+    """A group that takes what is no command of its own for arguments of `now`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `now` before them."""
+        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
+            args = ["now", *args]
+        return super().parse_args(ctx, args)
+
+
+def book_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says which book is meant."""
+    for option in (
+        click.option("--no-gate", is_flag=True, help="Trade without the gate, even where one is fitted."),
+        click.option("--replay-from", metavar="DATE", help="Replay the data set's own bars from there on."),
+        click.option("--pool", "pool_name", metavar="NAME", help="The pool to trade (or name factors)."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(cls=_DefaultGroup)
+def signal() -> None:
+    """Evaluate a pool or factors on the newest bars: target weights and their reasons. No order is ever sent.
+
+    `alphaglow signal --pool NAME` or `alphaglow signal FACTOR...`, with --watch for every bar to come;
+    `alphaglow signal ledger --pool NAME` shows what it earned on paper.
+    """
+
+
+@signal.command(cls=FactorCommand)
+@click.argument("factors", nargs=-1, metavar="[FACTOR]...")
+@book_options
+@click.option("--watch", is_flag=True, help="Wait for each bar's close, and emit its signal once, until Ctrl-C.")
+@click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Of a replay: times real time; 0: no waiting.")
+@click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after so many signals.")
+@click.option("--grace", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Seconds after a close.")
+@click.option(
+    "--bound", type=click.FloatRange(min=0), default=120.0, show_default=True, help="To wait for late assets."
+)
+@click.option("--share", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Of assets, to be complete.")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Append each signal to FILE.")
+@data_option
+@json_option
+@click.pass_context
+def now(
+    ctx: click.Context,
+    factors: tuple[str, ...],
+    pool_name: str | None,
+    replay_from: str | None,
+    no_gate: bool,
+    watch: bool,
+    speed: float,
+    most: int | None,
+    grace: float,
+    bound: float,
+    share: float,
+    csv_path: Path | None,
+    data_name: str | None,
+    as_json: bool,
+) -> None:
+    """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
+    from agent.signals.arrivals import Patience
+    from agent.signals.feed import FeedDown
+    from agent.signals.office import Office
+
+    workspace = workspace_of(ctx)
+    patience = Patience(grace=grace, bound=bound, share=share)
+    with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate, speed) as desk:
+        if watch and desk.source == "data":
+            raise InputError(
+                f"{desk.data} was not fetched from an exchange: there is nothing to wait for",
+                "replay it: --replay-from DATE, or fetch it: alphaglow data fetch",
+            )
+        for note in desk.book.notes:
+            stderr().print(f"note: {note}", markup=False, soft_wrap=True)
+        office = Office(desk.book, desk.base, desk.journal, desk.feed.name, calibration=desk.calibration(), show=_say)
+        if desk.source == "replay":
+            desk.catch_up(office.newest.time, patience)
+        file = None if csv_path is None else _csv_file(csv_path, desk, office)
+        if watch:
+            ends = str(office.newest.time + 2 * desk.base.bar)[:16]
+            _say(f"watching {desk.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
+        emitted = 0
+        try:
+            for document in _documents(desk, office, patience, watch):
+                if file is not None:
+                    file.put(document)
+                show_signal(document, as_json)
+                emitted += 1
+                if emitted == most:
+                    break
+        except FeedDown as error:
+            raise InputError(str(error), "try again later, or wait for it with --watch") from error
+        if not emitted and not watch:
+            last = desk.journal.last(office.id)
+            if last is None:
+                raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
+            _say("this bar's signal was emitted before; here it is again, from the journal")
+            show_signal(last.document, as_json)
+
+
+def _csv_file(path: Path, desk: _Opened, office: Office) -> CsvFile:
+    """Open the file, and add what was in the journal, but not in it yet when something stopped us."""
+    from agent.signals.output import CsvFile
+
+    file = CsvFile(path, desk.book.labels)
+    for one in desk.journal.signals(office.id):
+        if one.status == "emitted":
+            file.put(one.document)
+    return file
+
+
+def _documents(desk: _Opened, office: Office, patience: Patience, watch: bool) -> Iterator[Mapping[str, object]]:
+    """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
+    from agent.signals.arrivals import Arrivals
+
+    with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
+        arrivals = Arrivals(
+            desk.feed,
+            desk.clock,
+            office.newest,
+            desk.base.bar,
+            patience,
+            owed=office.owed(),
+            stop=asked,
+            notice=_say,
+        )
+        yield from office.work(arrivals.watch() if watch else arrivals.now(), always=desk.source == "data")
+
+
+@dataclass
+class _Opened:
+    """What a command on a book works with."""
+
+    data: str
+    base: Panel
+    book: Book
+    feed: Feed
+    clock: Clock
+    journal: Journal
+    source: str
+
+    def calibration(self) -> FloatArray | None:
+        """Return what percentiles are told among."""
+        if self.book.gate is None or self.book.gate_file is None:
+            return None
+        from agent.signals.gating import calibration_likelihood
+        from agent.study import narrowed
+
+        return calibration_likelihood(self.book.gate, self.book.gate_file, narrowed(self.base, self.book.settings))
+
+    def catch_up(self, newest: Any, patience: Patience) -> None:  # noqa: ANN401 - a datetime64
+        """Set a replay's clock to where an earlier one stopped."""
+        from agent.signals.feed import FastClock, as_seconds
+
+        assert isinstance(self.clock, FastClock)
+        self.clock.start = max(self.clock.start, as_seconds(newest + self.base.bar) + patience.grace)
+
+
+@contextmanager
+def _opened(
+    workspace: Workspace,
+    data_name: str | None,
+    pool_name: str | None,
+    factors: tuple[str, ...],
+    replay_from: str | None,
+    no_gate: bool,
+    speed: float = 0.0,
+) -> Iterator[_Opened]:
+    from agent.cli.data_fetch import RECORD
+    from agent.signals.book import open_book
+    from agent.signals.feed import FastClock, Replay, SystemClock, as_seconds
+    from agent.signals.journal import FILE, Journal
+
+    with workspace.knowledge() as knowledge:
+        if data_name is None and pool_name is not None:
+            data_name = str(knowledge.get_pool(pool_name).spec["data"])
+        path = workspace.resolve_data(data_name)
+        whole = workspace.load_panel(data_name)
+        book = open_book(workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate)
+    journal = Journal.open(workspace.root / FILE)
+    clock: Clock
+    feed: Feed
+    try:
+        with ExitStack() as stack:
+            record = path.with_suffix(RECORD)
+            if replay_from is not None:
+                first = _replayed(whole, replay_from)
+                clock = FastClock(as_seconds(whole.times[first]), speed)
+                feed = Replay(whole, clock, f"replay of {path.stem} from {str(whole.times[first])[:16]}")
+                source, base = "replay", whole.rows(0, first)
+            elif record.is_file():
+                from agent.signals.exchange import ExchangeFeed
+                from market.fetch import read_record
+
+                job = read_record(record)
+                clock, source, base = SystemClock(), "exchange", whole
+                # A server of one's own sets no limits.
+                paced = job.source.base_url is None
+                feed = stack.enter_context(ExchangeFeed(job, whole.assets, path.stem, paced=paced))
+            else:
+                # The data set's own newest bar.
+                clock, source, base = SystemClock(), "data", whole.rows(0, len(whole.times) - 1)
+                feed = Replay(whole, clock, f"data of {path.stem}")
+            yield _Opened(path.stem, base, book, feed, clock, journal, source)
+    finally:
+        journal.close()
+
+
+def _replayed(whole: Panel, text: str) -> int:
+    """Return the first row of a replay."""
+    import numpy as np
+
+    first = int(np.searchsorted(whole.times, np.datetime64(_date(text), "ns")))
+    if not 0 < first < len(whole.times):
+        raise InputError(
+            f"there is nothing to replay from {text}",
+            f"the data set has bars from {str(whole.times[0])[:16]} to {str(whole.times[-1])[:16]}",
+        )
+    return first
+
+
+def _date(text: str) -> datetime:
+    from datetime import UTC
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--replay-from {text!r} is no date", "write 2024-01-01 or 2024-01-01T12:00") from error
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _say(text: str) -> None:
+    stderr().print(text, markup=False, soft_wrap=True)
+
+
+@signal.command(cls=FactorCommand)
+@click.argument("factors", nargs=-1, metavar="[FACTOR]...")
+@book_options
+@click.option("--against-backtest", is_flag=True, help="Hold it against the backtest of the same bars, bar by bar.")
+@click.option(
+    "--fills", "last", type=click.IntRange(min=0), default=10, show_default=True, help="Newest fills to show."
+)
+@data_option
+@json_option
+@click.pass_context
+def ledger(
+    ctx: click.Context,
+    factors: tuple[str, ...],
+    pool_name: str | None,
+    replay_from: str | None,
+    no_gate: bool,
+    against_backtest: bool,
+    last: int,
+    data_name: str | None,
+    as_json: bool,
+) -> None:
+    """Show what a book earned on paper; without a book, which ledgers there are."""
+    from agent.signals.compare import against_backtest as compare
+    from agent.signals.compare import ledger_facts
+    from agent.signals.feed import with_bars
+    from agent.signals.journal import FILE, Journal
+    from agent.signals.office import ledger_id
+
+    workspace = workspace_of(ctx)
+    if pool_name is None and not factors:
+        journal = Journal.open(workspace.root / FILE)
+        books = journal.books()
+        journal.close()
+        show_ledgers(books, as_json)
+        return
+    with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate) as desk:
+        name = ledger_id(desk.book, desk.feed.name)
+        paid = desk.journal.equity(name)
+        facts = ledger_facts(paid, desk.base.bars_per_year)
+        fills = desk.journal.fills(name, last)
+        found: dict[str, Any] = {"ledger": name, "book": desk.book.name, "feed": desk.feed.name, **facts}
+        if against_backtest:
+            whole = with_bars(desk.base, desk.journal.bars(desk.feed.name, desk.base.times[-1]))
+            found["against_backtest"] = compare(desk.book, desk.journal, name, whole)
+    if as_json:
+        print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
+        return
+    show_ledger(found, fills)

@@ -1,0 +1,118 @@
+"""`alphaglow signal` as its user meets it: a table, JSON, CSV, a replay, a ledger, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from agent.signals.journal import FILE
+from agent.workspace import Workspace
+from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+
+FACTOR = "-ts_returns(close, 5)"
+
+
+def since(home: Path) -> str:  # noqa: F811
+    """Thirty bars before the end of the toy market."""
+    return str(Workspace(home).load_panel("toy").times[-30])[:19]
+
+
+def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    code, out, err = run(capsys, "signal", FACTOR)
+    assert code == 0, err
+    assert "Target weights" in out
+    assert "stale" in err
+    assert "not of the knowledge base" in err
+    code, again, err = run(capsys, "signal", FACTOR, "--json")
+    assert code == 0
+    assert "from the journal" in err
+    told = json.loads(again)
+    assert told["status"] == "emitted"
+    assert sum(abs(row["weight"]) for row in told["weights"]) == pytest.approx(told["gross"])
+    assert told["gross"] == pytest.approx(1.0)
+    assert abs(told["net"]) < 1e-12
+    assert 0 < told["var_95"] < 0.2
+    assert {"asset", "weight", "change", "price", "contributions", "gate_exposure", "stale"} <= set(told["weights"][0])
+    listed = as_json(capsys, "signal", "ledger")
+    assert [row["signals"] for row in listed] == [1]
+
+
+def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    replay = ("--replay-from", since(home))
+    code, out, err = run(capsys, "signal", FACTOR, *replay, "--watch", "--bars", "8", "--json", "--csv", "out.csv")
+    assert code == 0, err
+    first = [json.loads(line)["time"] for line in out.splitlines()]
+    assert len(first) == 8
+    code, out, _ = run(capsys, "signal", FACTOR, *replay, "--watch", "--bars", "12", "--json", "--csv", "out.csv")
+    assert code == 0
+    times = first + [json.loads(line)["time"] for line in out.splitlines()]
+    assert times == sorted(set(times))
+    assert len(times) == 20
+    frame = pd.read_csv("out.csv")
+    assert list(dict.fromkeys(frame["time"])) == times
+    assert not frame.duplicated(["time", "asset"]).any()
+    told = as_json(capsys, "signal", "ledger", FACTOR, *replay, "--against-backtest", "--fills", "5")
+    assert told["bars"] == 18
+    assert len(told["fills"]) == 5
+    compared = told["against_backtest"]
+    assert (compared["bars"], compared["missed"]) == (20, 0)
+    assert compared["largest_weight_difference"] <= 1e-12
+    assert compared["largest_return_difference"] <= 1e-12
+    code, out, _ = run(capsys, "signal", "ledger", FACTOR, *replay, "--against-backtest")
+    assert code == 0
+    assert "against the backtest: 20 bars (0 missed)" in out
+    # Another book has a ledger of its own.
+    assert as_json(capsys, "signal", "ledger", "-ts_returns(close, 6)", *replay)["bars"] == 0
+
+
+def test_the_csv_catches_up_with_the_journal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    """What was emitted before the file was named, or before something stopped us, is in it after all."""
+    replay = ("--replay-from", since(home))
+    run(capsys, "signal", FACTOR, *replay, "--watch", "--bars", "3", "--json")
+    run(capsys, "signal", FACTOR, *replay, "--watch", "--bars", "2", "--json", "--csv", "late.csv")
+    assert pd.read_csv("late.csv")["time"].nunique() == 5
+
+
+def test_ctrl_c_ends_a_watch_between_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    watch = [sys.executable, "-m", "agent", "signal", FACTOR, "--replay-from", since(home), "--watch", "--json"]
+    process = subprocess.Popen([*watch, "--speed", "1800"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    lines = [first, *out.splitlines()]
+    assert len(lines) <= 3
+    assert [row["signals"] for row in as_json(capsys, "signal", "ledger")] == [len(lines)]
+
+
+def test_what_cannot_be_is_refused_in_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    assert "a pool or factors" in refused(capsys, "signal")
+    assert "nothing to wait for" in refused(capsys, "signal", FACTOR, "--watch")
+    assert "nothing to replay" in refused(capsys, "signal", FACTOR, "--replay-from", "1999-01-01")
+    assert "no date" in refused(capsys, "signal", FACTOR, "--replay-from", "soon")
+    assert "twice" in refused(capsys, "signal", FACTOR, FACTOR)
+    assert "ts_nonsense" in refused(capsys, "signal", "ts_nonsense(close, 3)")
+    assert "no pool" in refused(capsys, "signal", "--pool", "nobody")
+    assert "nothing was emitted" in refused(capsys, "signal", "ledger", FACTOR, "--against-backtest")
+    (home / FILE).write_bytes(b"no database at all, but long enough to be read as a header" * 50)
+    assert FILE in refused(capsys, "signal", FACTOR)
+
+
+def test_nothing_of_it_is_imported_by_the_loop() -> None:
+    """The newest bars, the holdout among them, are read here: no module that writes prompts may see them."""
+    root = Path(__file__).resolve().parents[2] / "agent"
+    for path in root.rglob("*.py"):
+        if path.parent.name == "signals" or path == root / "cli" / "signal.py":
+            continue
+        assert "agent.signals" not in path.read_text(encoding="utf-8"), path
