@@ -2,9 +2,11 @@
 
     python -m benchmarks.loop [--quick] [--seeds N]
 
-The mock's skill is the same throughout. Of each run: how near the best factor (by train Sharpe ratio among those that
-pass all but deflation, else among all) is to the planted signal, its train rank IC, and passes per 100 backtests.
-What is told per backtest favours a judge, per model call one that is not asked.
+The mock's skill is the same throughout. Of each run: how near the best factor (by train Sharpe ratio among the sound,
+else among all) is to the planted signal, and its train rank IC; per 100 backtests, how many were admitted, and how many
+were sound: past every gate but deflation and novelty, since what is admitted shuts the door to its kin; and how many
+different bets the sound were (returns that correlate by half or more are one). What is told per backtest favours a
+judge, per model call one that is not asked.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.demo import distance_to_truth, prepare
+from agent.knowledge.looking import query
 from agent.knowledge.records import AttemptRecord
+from agent.knowledge.store import KnowledgeBase
 from agent.lessons import train_figure
 from agent.mining import MineRequest, start_run
 from agent.workspace import Workspace, init_workspace
@@ -44,11 +48,13 @@ PARTS: Mapping[str, Mapping[str, bool]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one run: nearness to the truth (NaN on real data), train rank IC of the best, passes per 100, calls."""
+    """Of one run: nearness to the truth (NaN on real data), train rank IC of the best, and what else was found."""
 
     truth: float
     rank_ic: float
-    passes: float
+    admitted: float
+    sound: float
+    bets: int
     backtests: int
     calls: int
 
@@ -78,13 +84,16 @@ def _mined(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, f
         asyncio.run(session.go(lambda: False, lambda _event, _total: None))
         attempts = knowledge.attempts(run_id=session.run.id)
         scored = [a for a in attempts if a.evaluation is not None]
-        passed = [a for a in scored if _verdict(a) in ("promising", "accepted")]
-        best = max(passed or scored, key=lambda a: train_figure(a, "sharpe_net") or -np.inf)
+        sound = [a for a in scored if _is_sound(a)]
+        admitted = sum(a.evaluation.accepted for a in scored if a.evaluation is not None)
+        best = max(sound or scored, key=lambda a: train_figure(a, "sharpe_net") or -np.inf)
         near = float("nan") if stage is None else distance_to_truth(stage, session, knowledge)[0]
         return Outcome(
             float("nan") if near is None else near,
             train_figure(best, "rank_ic") or 0.0,
-            100 * len(passed) / max(1, len(scored)),
+            100 * admitted / max(1, len(scored)),
+            100 * len(sound) / max(1, len(scored)),
+            _bets(knowledge, {a.id for a in sound}),
             len(scored),
             knowledge.calls_total(session.run.id).calls,
         )
@@ -100,8 +109,17 @@ def _with_loop(workspace: Workspace, parts: Mapping[str, bool]) -> Workspace:
     return Workspace(workspace.root)
 
 
-def _verdict(attempt: AttemptRecord) -> object:
-    return None if attempt.evaluation is None else attempt.evaluation.evidence.get("verdict")
+def _is_sound(attempt: AttemptRecord) -> bool:
+    """Whether an attempt passed every gate but novelty and deflation."""
+    gates = attempt.evaluation.evidence.get("gates") if attempt.evaluation else None
+    assert isinstance(gates, list)
+    return all(gate["passed"] for gate in gates if gate["gate"] not in ("novelty", "dsr"))
+
+
+def _bets(knowledge: KnowledgeBase, attempts: set[int]) -> int:
+    """Return how many different bets attempts were."""
+    found = query(knowledge, "SELECT attempt_id, cluster FROM trial_returns", 100_000)
+    return len({cluster for attempt, cluster in found.rows if attempt in attempts})
 
 
 def main() -> None:
@@ -129,15 +147,32 @@ def main() -> None:
                 with console.status(f"{market}: {name}"):
                     jobs = [pool.submit(one, parts, seed, rounds, candidates, coins=coins) for seed in range(seeds)]
                     found[name] = [job.result() for job in jobs]
-        table = Table("loop", "best to truth", "best rank IC", "passes per 100 backtests", "backtests", "calls")
+        columns = (
+            "best to truth",
+            "its rank IC",
+            "admitted per 100",
+            "sound per 100",
+            "sound bets",
+            "backtests",
+            "calls",
+        )
+        table = Table("loop", *columns)
         table.title = f"{market}: {seeds} seeds of {rounds} x {candidates}, mean (deviation of the mean)"
         for name, rows in found.items():
             cells = [
                 _spread([getattr(row, field) for row in rows], digits)
-                for field, digits in (("truth", 2), ("rank_ic", 4), ("passes", 1), ("backtests", 0), ("calls", 0))
+                for field, digits in (
+                    ("truth", 2),
+                    ("rank_ic", 4),
+                    ("admitted", 1),
+                    ("sound", 1),
+                    ("bets", 1),
+                    ("backtests", 0),
+                    ("calls", 0),
+                )
             ]
             table.add_row(name, *cells)
-        Console().print(table)
+        Console(width=140).print(table)
         result[market] = {name: [_plain(row) for row in rows] for name, rows in found.items()}
     print(json.dumps(result))
 

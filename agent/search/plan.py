@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.knowledge.records import AttemptRecord
-from agent.lessons import train_figure
-from agent.search.archive import archive, best_of_all, predicts, told_parents, wrong_way
+from agent.lessons import PREDICTS_T, train_figure
+from agent.search.archive import archive, best_of_all, merit, predicts, told_parents, wrong_way
 from agent.search.bandit import PARTIAL, drawn, odds, rewards
 from agent.search.tasks import OPERATIONS, Operation, Task
 from agent.search.themes import REFINEMENTS, theme_of, themes_of_fields
@@ -54,7 +54,7 @@ def plan_tasks(
     Without `varied`, parents are the best factors whatever their kind.
     """
     themes = themes_of_fields(frozenset(fields))
-    elites = archive(attempts) if varied else best_of_all(attempts, _FEW)
+    elites = _worth_building_on(archive(attempts) if varied else best_of_all(attempts, _FEW))
     theme = {a.canonical or "": theme_of(a) for a in elites}
     pool, wrong = list(theme), wrong_way(attempts)
     long = [text for text in pool if _size(text) > _SIMPLE]
@@ -74,6 +74,12 @@ def plan_tasks(
             parents = _parents(long if operation == "simplify" else pool, 2 if operation == "cross" else 1, rng)
             tasks.append(Task(operation, theme[parents[0]], parents))
     return _signed(tasks, attempts, worth, writers, rng)
+
+
+def _worth_building_on(ranked: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+    """Return those that predict beyond chance and earn their costs; while there are few, the best few at all."""
+    sound = [a for a in ranked if (train_figure(a, "ic_tstat") or np.inf) >= PREDICTS_T and (merit(a) or 0.0) > 0]
+    return sound if len(sound) >= _LINES else list(ranked[:_LINES])
 
 
 def plan_refinements(
