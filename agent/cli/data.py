@@ -12,7 +12,6 @@ from agent.cli.common import data_option, json_option, print_json, stderr, works
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
-from agent.cli.data_text import text
 from agent.review.text import printable
 from agent.workspace import init_workspace
 from market.manifest import Origin, read_manifest
@@ -36,7 +35,7 @@ def data() -> None:
     """Import, fetch, make, check and show market data."""
 
 
-for _command in (fetch, update, yahoo, check, synth, text):
+for _command in (fetch, update, yahoo, check, synth):
     data.add_command(_command)
 
 

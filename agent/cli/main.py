@@ -15,6 +15,7 @@ from market.errors import InputError
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("agent.cli.data", "init", "Make a workspace in DIR."),
     "data": ("agent.cli.data", "data", "Import, fetch, make, check and show market data."),
+    "text": ("agent.cli.text", "text", "Import and score texts, and join them to data."),
     "operators": ("agent.cli.factor", "operators", "Explain the factor language, or one operator."),
     "translate": ("agent.cli.translate", "translate", "Translate a factor from and to other languages."),
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
