@@ -74,7 +74,7 @@ def join(
     documents = load_documents(texts_path(workspace, texts))
     by = by or _scored_by(workspace, texts)
     scores = load_scores(scores_path(workspace.folder("texts"), texts, by), documents)
-    fade = parse_half_life(half_life, whole)
+    fade = parse_span(half_life, whole, "--half-life")
     panel = _within(whole, documents) if within else whole
     # A story that is told again says as much as is new in it.
     weight = scores.relevance * scores.novelty
@@ -115,7 +115,7 @@ def _scored_by(workspace: Workspace, name: str) -> str:
     raise InputError(f"the texts {name!r} have no scores", f"score them: alphaglow text score {name}")
 
 
-def parse_half_life(said: str, panel: Panel) -> np.timedelta64:
+def parse_span(said: str, panel: Panel, option: str) -> np.timedelta64:
     """Read a time: hours (24h), days (3d), minutes (30m), weeks (1w), or bars of the panel (12b)."""
     units = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
     count, unit = said[:-1], said[-1:]
@@ -124,7 +124,7 @@ def parse_half_life(said: str, panel: Panel) -> np.timedelta64:
         if not 0 < seconds < 1e9:
             raise ValueError
     except (KeyError, ValueError) as error:
-        raise InputError(f"{said!r} is no half-life", "say hours, days, weeks or bars: 24h, 3d, 1w, 12b") from error
+        raise InputError(f"{option} {said!r} is no time", "say hours, days, weeks or bars: 24h, 3d, 1w, 12b") from error
     return np.timedelta64(round(seconds * 1e9), "ns")
 
 

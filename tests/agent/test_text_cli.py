@@ -81,7 +81,7 @@ def test_bad_input_is_one_line(told: Path, capsys: pytest.CaptureFixture[str]) -
     hint = refused(capsys, "text", "score", "news", "--by", "llm", "--model", "m", "--base-url", "http://localhost:1")
     assert "price of 'm' is unknown" in hint
     as_json(capsys, "text", "score", "news")
-    assert "is no half-life" in refused(capsys, "text", "join", "news", "--data", "toy", "--half-life", "soon")
+    assert "is no time" in refused(capsys, "text", "join", "news", "--data", "toy", "--half-life", "soon")
     assert "already" in refused(capsys, "text", "join", "news", "--data", "toy", "--name", "toy")
     code, _, err = run(capsys, "data", "synth", "--bars", "500", "--name", "old", "--seed", "3")
     assert code == 0, err
