@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -74,6 +74,15 @@ class Fitted(Protocol):
 
     def facts(self) -> dict[str, object]:
         """Return figures of the fit (losses, temperature ...) as JSON types."""
+        ...
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A fitted model that also tells probabilities; `walk` then says how often they came true."""
+
+    def probabilities(self, windows: Windows) -> FloatArray:
+        """Return (M, 3) probabilities of short, hold and long."""
         ...
 
 

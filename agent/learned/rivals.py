@@ -130,9 +130,9 @@ class RowModel:
 
     def predict(self, windows: Windows) -> FloatArray:
         """Return (M,) the expected class value, or the regression's value."""
-        out = np.empty(len(windows))
         from threadpoolctl import threadpool_limits
 
+        out = np.empty(len(windows))
         with threadpool_limits(1):
             for start in range(0, len(windows), _PREDICTED_AT_ONCE):
                 rows = slice(start, start + _PREDICTED_AT_ONCE)

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.learned.calibration import reliability
 from agent.learned.features import CHANNELS, channel_values, read_channels
-from agent.learned.protocol import Examples, Learner, Progress, silent
+from agent.learned.protocol import Calibrated, Examples, Fitted, Learner, Progress, silent
 from agent.learned.targets import Labels, TargetSpec, make_labels, sample_weights
 from agent.learned.windows import FloatGrid, Scaling, Windows, seen_places
 from backtest.spec import Fill
@@ -24,6 +25,8 @@ from market.split import Fold, walk_forward
 # A model of fewer examples says nothing.
 LEAST_EXAMPLES = 200
 _LEAST_HELD = 50
+# Out-of-fold places by which probabilities are judged, a fold.
+_JUDGED = 5_000
 
 
 @dataclass(frozen=True)
@@ -182,10 +185,36 @@ class _Fold:
         rows, assets = np.nonzero(self.material.seen[test])
         predicted = np.full((test.stop - test.start, self.material.panel.shape[1]), np.nan)
         predicted[rows, assets] = fitted.predict(Windows(grid, assets, rows + test.start, self.plan.window))
-        facts = {**self._dates(), "train": len(train), "held": len(held), **fitted.facts()}
+        facts = {**self._dates(), "train": len(train), "held": len(held), **fitted.facts(), **self._told(fitted, grid)}
         if done is not None:
             write_archive(done, {"identity": identity, "facts": facts}, {"values": predicted})
         return predicted, facts
+
+    def _told(self, fitted: Fitted, grid: FloatGrid) -> dict[str, object]:
+        """Return how often, out of fold, what the model said with each probability came true; nothing if it says none.
+
+        Labels of the stretch's last bars end after it, and tell of the model all the same: nothing is fitted by them.
+        """
+        if not (isinstance(fitted, Calibrated) and self.plan.target.is_class):
+            return {}
+        rng = np.random.default_rng([self.plan.seed, self.number, 2])
+        bars, assets, labels, _ = self._places(self.fold.test, _JUDGED, rng)
+        if not len(bars):
+            return {}
+        said = fitted.probabilities(Windows(grid, assets, bars, self.plan.window))
+        return {"reliability": reliability(said, labels.astype(np.int64))}
+
+    def _places(
+        self, rows: slice, limit: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray, NDArray[np.int64]]:
+        """Return bars, assets, labels and ends of at most `limit` labelled places of some rows, in time order."""
+        labels = self.material.labels
+        bars, assets = np.nonzero(self.material.seen[rows] & np.isfinite(labels.values[rows]))
+        bars = bars + rows.start
+        if len(bars) > limit:
+            chosen = np.sort(rng.choice(len(bars), size=limit, replace=False))
+            bars, assets = bars[chosen], assets[chosen]
+        return bars, assets, labels.values[bars, assets], labels.ends[bars, assets]
 
     def examples(self) -> tuple[Examples, Examples, FloatGrid]:
         """Return what is fitted on, what is held out for stopping, and the channels normalised by the former's rows."""
@@ -212,15 +241,8 @@ class _Fold:
         return fitted, held, grid
 
     def _draw(self, rows: slice, limit: int, grid: FloatGrid, rng: np.random.Generator) -> Examples:
-        """Return at most `limit` labelled places of some rows, in time order; all labels end within the fold."""
-        labels = self.material.labels
-        usable = self.material.seen[rows] & np.isfinite(labels.values[rows])
-        bars, assets = np.nonzero(usable)
-        bars = bars + rows.start
-        if len(bars) > limit:
-            chosen = np.sort(rng.choice(len(bars), size=limit, replace=False))
-            bars, assets = bars[chosen], assets[chosen]
-        found, ends = labels.values[bars, assets], labels.ends[bars, assets]
+        """Return examples of some rows; all their labels end before the fold's stretch begins."""
+        bars, assets, found, ends = self._places(rows, limit, rng)
         # By construction of folds and embargo; a label beyond would be a look ahead.
         assert not len(ends) or int(ends.max()) < self.fold.test.start
         weights = sample_weights(found, self.plan.target, assets, bars, ends)
