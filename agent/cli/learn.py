@@ -134,7 +134,7 @@ def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, A
     from agent.learned.learning import learn as begin
 
     workspace = workspace_of(ctx)
-    lesson = _lesson(ctx, learner, options)
+    lesson = lesson_of(ctx, learner, options)
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("reading channels", total=None)
 
@@ -152,7 +152,8 @@ def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, A
     show_learned(found)
 
 
-def _lesson(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> Lesson:
+def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> Lesson:
+    """Return what the options of `learn_options` ask a learner to learn."""
     from agent.blocks import slug
     from agent.gating import gate_path
     from agent.learned.features import given_channels

@@ -21,7 +21,7 @@ _COMMANDS: dict[str, tuple[str, str, str]] = {
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
     "screen": ("agent.cli.screen", "screen", "Quick-score many factors, score the best in full."),
     "flow": ("agent.cli.flow", "flow", "Fit the flow and its gate; regimes, scenarios, risk."),
-    "learn": ("agent.cli.learn", "learn", "Train models walking forward; predictions become factors."),
+    "learn": ("agent.cli.learn_fusion", "learn", "Train models walking forward; predictions become factors."),
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),
     "optimise": ("agent.cli.optimise", "optimise", "Improve one factor, one respect at a time."),
     "pool": ("agent.cli.pool", "pool", "Combine factors into one signal, and hold it against them."),

@@ -72,7 +72,7 @@ def join(
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
     documents = load_documents(texts_path(workspace, texts))
-    by = by or _scored_by(workspace, texts)
+    by = by or scored_by(workspace, texts)
     scores = load_scores(scores_path(workspace.folder("texts"), texts, by), documents)
     fade = parse_span(half_life, whole, "--half-life")
     panel = _within(whole, documents) if within else whole
@@ -104,7 +104,8 @@ def texts_path(workspace: Workspace, name: str) -> Any:  # noqa: ANN401 - a path
     return path
 
 
-def _scored_by(workspace: Workspace, name: str) -> str:
+def scored_by(workspace: Workspace, name: str) -> str:
+    """Return whose scores of these texts there are, where one scorer's are."""
     from agent.texts.scores import scores_path
 
     there = [by for by in _SCORERS if scores_path(workspace.folder("texts"), name, by).is_file()]

@@ -109,3 +109,34 @@ def test_ctrl_c_keeps_what_was_read(told: Path) -> None:
     assert 0 < first["read"] < 240
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     assert json.loads(done.stdout)["read_before"] == first["read"]
+
+
+def test_fusion_is_learned_with_its_ablations_and_recorded(told: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    as_json(capsys, "text", "score", "news")
+    asked = ("learn", "fusion", "--data", "toy", "--texts", "news", "--window", "16", "--folds", "2", "--epochs", "1",
+             "--max-windows", "600", "--no-gate")  # fmt: skip
+    found = as_json(capsys, *asked, "--reads", "each")["each"]
+    kinds = [one["recipe"]["kind"] for one in found]
+    assert kinds == ["fusion", "fusion_numbers", "fusion_text"]
+    assert all(one["scorecard"]["train"]["n_bars"] > 0 for one in found)
+    again = as_json(capsys, *asked)
+    assert again["known"]
+    assert again["text"] == found[0]["text"]
+    card = as_json(capsys, "eval", f"ts_mean({again['text']}, 4) + cs_rank(close)", "--data", "toy")
+    assert card["scorecard"]["train"]["n_bars"] > 0
+    code, out, err = run(capsys, *asked, "--reads", "each")
+    assert code == 0, err
+    assert "side by side" in out
+    assert "no texts 'olds'" in refused(capsys, "learn", "fusion", "--data", "toy", "--texts", "olds")
+
+
+def test_the_writer_has_the_theme_of_sentiment_where_texts_are_joined(
+    told: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_json(capsys, "text", "score", "news")
+    as_json(capsys, "text", "join", "news", "--data", "toy", "--name", "both")
+    summary = as_json(capsys, "mine", "--data", "both", "--llm", "mock", "--rounds", "3", "--candidates", "8")
+    with Workspace(told).knowledge() as knowledge:
+        tried = knowledge.attempts(run_id=summary["run"])
+    assert any(attempt.claims.get("theme") == "sentiment" for attempt in tried)
+    assert any("sentiment" in (attempt.canonical or "") for attempt in tried)
