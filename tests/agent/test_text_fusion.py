@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ def test_what_is_masked_or_not_read_changes_nothing(reads: Reads) -> None:
                 assert not torch.allclose(net(part, texts, there), before)
 
 
+@pytest.mark.slow
 def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
     panel = random_panel(900, 12, seed=5)
     memory = memory_of(panel, told(panel, honest=True, share=0.3), reach=4)
@@ -115,13 +117,13 @@ def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
     assert abs(found["numbers"]) < 0.1
 
 
+@pytest.mark.slow
 def test_texts_after_a_bar_change_nothing_before_it() -> None:
     panel = random_panel(500, 6, seed=7)
-    plan = PLAN
     texts = told(panel)
     fold_end = 320
     cut = texts.until(panel.times[fold_end])
-    whole, part = walked(panel, memory_of(panel, texts), plan=plan), walked(panel, memory_of(panel, cut), plan=plan)
+    whole, part = walked(panel, memory_of(panel, texts)), walked(panel, memory_of(panel, cut))
     first = whole.folds[0].test
     stop = min(first.stop, fold_end)
     assert np.isfinite(whole.values[first.start : stop]).any()
@@ -148,8 +150,6 @@ def test_windows_with_gaps_and_texts_without_scores_leave_finite_predictions() -
     texts = told(panel)
     scores = score_by_lexicon(texts)
     unscored = np.where(np.arange(len(texts)) % 2 == 0, np.nan, scores.sentiment)
-    from dataclasses import replace
-
     memory = remember(panel, texts, replace(scores, sentiment=unscored))
     values = walked(panel, memory).values
     said = np.isfinite(values[300:])
@@ -159,13 +159,12 @@ def test_windows_with_gaps_and_texts_without_scores_leave_finite_predictions() -
 
 def test_one_class_only_is_refused_in_words() -> None:
     panel = random_panel(500, 6, seed=13)
-    from dataclasses import replace
-
     plan = replace(PLAN, target=TargetSpec("threshold", 4, width=1e6, volatility=10))
     with pytest.raises(InputError, match="one class only"):
         walked(panel, memory_of(panel, told(panel)), plan=plan)
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     panel = random_panel(500, 6, seed=15)
     memory = memory_of(panel, told(panel))
