@@ -50,9 +50,9 @@ class NetTraining:
 
     epochs: int = 20
     warmup: int = 5
-    lr: float = 2e-3
+    lr: float = 4e-3
     weight_decay: float = 0.05
-    batch: int = 256
+    batch: int = 128
     patience: int = 5
     clip: float = 1.0
     smoothing: float = 0.1
