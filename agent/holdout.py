@@ -13,6 +13,7 @@ import numpy as np
 from agent.gating import gate_path
 from agent.knowledge.records import FactorRecord, HoldoutRecord
 from agent.knowledge.store import KnowledgeBase
+from agent.learned.store import PREFIX
 from agent.pool import pool_values, rules_of_pool
 from agent.settings import Settings
 from agent.study import group_values, make_spec, narrowed, split_of
@@ -87,6 +88,11 @@ def _subject(whole: Panel, workspace: Workspace, knowledge: KnowledgeBase, what:
 
 
 def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:
+    if PREFIX in record.canonical:
+        raise InputError(
+            f"{record.factor_id} reads what a model predicted, and no model was asked for the bars of the holdout",
+            "the holdout stays closed; a learned factor is judged by bars that were predicted by models that had not seen them",
+        )
     expression = parse(record.canonical, fields=_fields(panel), bar=panel.bar)
     if isinstance(expression, Rejection):
         raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")

@@ -310,7 +310,7 @@ def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object],
     gate = gate_path(workspace, whole_path.stem) if config["gate"] else None
     if gate is not None and not gate.is_file():
         raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
-    return open_study(load_panel(whole_path), settings, gate_path=gate)
+    return open_study(load_panel(whole_path), settings, gate_path=gate, learned=workspace.learned)
 
 
 def _api(config: Mapping[str, object]) -> ApiName:

@@ -35,7 +35,7 @@ def study_of_pool(workspace: Workspace, pool: PoolRecord, data: str | None) -> S
     path = workspace.resolve_data(name)
     settings = workspace.settings.under(rules_of_pool(pool))
     gate = gate_path(workspace, path.stem) if pool.spec.get("gate") else None
-    study = open_study(workspace.load_panel(name), settings, gate_path=gate)
+    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
     if study.dataset != pool.panel_id:
         raise InputError(
             f"data {name!r} is not what the pool {pool.name} was fitted on ({study.dataset}, not {pool.panel_id})",

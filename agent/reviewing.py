@@ -81,7 +81,7 @@ def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Stud
     path = workspace.resolve_data(name)
     settings = workspace.settings.under(config)
     gate = gate_path(workspace, path.stem) if config.get("gate") else None
-    study = open_study(workspace.load_panel(name), settings, gate_path=gate)
+    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
     if study.dataset != run.panel_id:
         raise InputError(
             f"data {name!r} is not what run {run.id} used ({study.dataset}, not {run.panel_id})",

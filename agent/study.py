@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.learned.store import stored_fields
 from agent.settings import Settings
 from backtest.costs import Costs
 from backtest.engine import run_backtest
@@ -30,7 +31,7 @@ from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
-from market.split import Split, loop_panel, make_split
+from market.split import MIN_BARS, Split, loop_panel, make_split
 from market.universe import liquid_universe
 
 # The longest label: a decision at t is paid by t+2 at the latest when held one bar; the report looks 24 ahead.
@@ -75,6 +76,8 @@ class Study:
         (T,) bars of each regime that `alphaglow flow regimes` found, by name.
     blind
         Whether prompts name no asset and no date.
+    learned
+        The panel's fields that models predicted out of fold, and the first row that each has.
     """
 
     panel: Panel
@@ -94,6 +97,7 @@ class Study:
     outcomes: Panel | None = None
     clusters: Mapping[str, BoolArray] = field(default_factory=dict)
     blind: bool = True
+    learned: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def recent(self) -> Panel:
@@ -122,6 +126,12 @@ class Study:
             "unusual to the flow": (count > 0) & (share >= 0.25),
         }
         return usual | dict(self.clusters)
+
+    def split_of(self, expression: Expression) -> Split:
+        """Return the split by which a factor is scored: what it reads of models has no bars before its first fold."""
+        first = max((self.learned.get(name, 0) for name in expression.fields), default=0)
+        train = self.split.train
+        return replace(self.split, train=slice(min(max(first, train.start), train.stop - MIN_BARS), train.stop))
 
     def yearly_cost(self, turnover: float) -> float:
         """Return what trading a share of the book at every bar costs a year, as a fraction of capital."""
@@ -219,8 +229,13 @@ def remarks(study: Study) -> tuple[str, ...]:
     return tuple(found)
 
 
-def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = None) -> Study:
-    """Cut `whole` for the loop and, if a gate was trained on it, compute its exposures."""
+def open_study(
+    whole: Panel, settings: Settings, *, gate_path: Path | None = None, learned: Path | None = None
+) -> Study:
+    """Cut `whole` for the loop; if a gate was trained on it, compute its exposures; attach what was learned on it.
+
+    `learned` is the folder of learned factors; those of this very panel become fields of the study's.
+    """
     split, longest = split_of(whole, settings)
     panel = loop_panel(narrowed(whole, settings), split)
     loop, cutoff = settings.loop, settings.llm.knowledge_cutoff
@@ -240,7 +255,7 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
         blind=loop.blind,
     )
     if gate_path is None or not gate_path.is_file():
-        return study
+        return attach(study, learned)
     from flows.checkpoint import load_gate
     from flows.gate import check_features
     from flows.regime_store import regime_masks, regimes_path
@@ -256,13 +271,24 @@ def open_study(whole: Panel, settings: Settings, *, gate_path: Path | None = Non
     with torch_threads(settings.gate.threads):
         likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
     exposures = gate.exposures_of(likelihood, panel)
-    return replace(
+    gated = replace(
         study,
         exposures=exposures,
         log_likelihood=likelihood,
         threshold=gate.thresholds(panel),
         clusters=regime_masks(regimes_path(gate_path), panel.id),
     )
+    return attach(gated, learned)
+
+
+def attach(study: Study, folder: Path | None) -> Study:
+    """Return a study whose panel carries the learned factors of a folder that were made on it."""
+    found = {} if folder is None else stored_fields(folder, study.panel)
+    if not found:
+        return study
+    known = {name: np.isfinite(values).any(axis=1) for name, values in found.items()}
+    first = {name: int(rows.argmax()) for name, rows in known.items()}
+    return replace(study, panel=study.panel.with_fields(found), learned={**study.learned, **first})
 
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
@@ -322,7 +348,8 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
     if fault is not None:
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
-    scored = score(signal.values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    split = study.split_of(expression)
+    scored = score(signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
     return scored if isinstance(scored, Rejection) else (signal, scored)
 
 

@@ -9,6 +9,7 @@ from backtest import metrics
 from backtest.evidence import Trials, weigh
 from backtest.luck import sketch_of
 from backtest.policy import Standing
+from backtest.scorecard import paid_rows
 from factors.checks import check_truncation
 from factors.novelty import Novelty
 from factors.tree import Expression
@@ -29,7 +30,8 @@ def weigh_expression(
     if isinstance(found, Rejection):
         return found
     signal, scored = found
-    sketch = sketch_of(scored.paid(scored.backtest.gross, "train"))
+    # Of all of train, whatever part of it was scored: sketches are compared bar by bar.
+    sketch = sketch_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
     count = counted.count + (0 if recorded else 1) + ahead
     trials = Trials(count, counted.sharpe_variance, counted.effective)

@@ -67,6 +67,11 @@ class Workspace:
             raise InputError(f"cannot make {path}: {error.strerror}", "is the disk full or read-only?") from error
         return path
 
+    @property
+    def learned(self) -> Path:
+        """Where learned factors lie."""
+        return self.root / "learned"
+
     def data_names(self) -> list[str]:
         """Names of the data sets, sorted."""
         return sorted(path.stem for path in (self.root / "data").glob("*.parquet"))

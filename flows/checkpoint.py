@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from factors.features import Feature
-from flows.archive import Arrays, flattened, load_weights, read_archive, under, write_archive
+from flows.archive import flattened, load_weights, under
 from flows.calibration import GateRules, Marks
 from flows.density import StateDensity
 from flows.gate import GateFit, RegimeGate
@@ -20,6 +20,7 @@ from flows.model import FlowConfig, MarketFlow
 from flows.reference import Conditioning, Gaussian, Reference
 from flows.state import Standardiser
 from flows.train import Epoch, TrainConfig
+from market.archive import Arrays, read_archive, write_archive
 from market.errors import InputError
 
 _VERSION = 4

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.archive import read_archive, write_archive
 from flows.regimes import Labels, Projection, RegimeModel
+from market.archive import read_archive, write_archive
 from market.errors import InputError
 from market.panel import BoolArray
 

@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flows.archive import flattened, read_archive, under, write_archive
+from flows.archive import flattened, under
 from flows.model import FlowConfig, MarketFlow
+from market.archive import read_archive, write_archive
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from market.columns import ALIASES, parse_times, plain
 from market.errors import InputError
 from market.matching import Matcher
-from market.panel import BoolArray, FloatArray, Panel, TimeArray
+from market.panel import BoolArray, TimeArray
 from market.store import write_atomically
 from market.tables import read_table
 
@@ -183,24 +183,6 @@ def _echoes(frame: pd.DataFrame) -> pd.Series:
     return (titles != "") & before.notna() & (before < pd.Timedelta(_SAME_STORY))
 
 
-def count_by_bar(documents: Documents, panel: Panel) -> FloatArray:
-    """Return (T, N) how many texts about each asset became known in a bar: after its open, up to its close.
-
-    A text that becomes known in a gap of the panel counts in the next bar.
-    """
-    out = np.zeros(panel.shape)
-    closes = panel.times + panel.bar
-    row = np.searchsorted(closes, documents.known, side="left")
-    column = {asset: place for place, asset in enumerate(panel.assets)}
-    first = panel.times[0]
-    for at, known, assets in zip(row, documents.known, documents.assets, strict=True):
-        if at < len(closes) and known > first:
-            for asset in assets:
-                if asset in column:
-                    out[at, column[asset]] += 1
-    return out
-
-
 def save_documents(documents: Documents, path: Path, about: Mapping[str, object]) -> None:
     """Write documents as Parquet, whole or not at all; `about` (source, counts) goes into the file's metadata."""
     table = pa.table(
@@ -226,7 +208,7 @@ def load_documents(path: Path) -> Documents:
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the texts again") from error
     if _KEY not in (table.schema.metadata or {}):
-        raise InputError(f"{path} holds no stored texts", f"import them: alphaglow data text {path}")
+        raise InputError(f"{path} holds no stored texts", f"import them: alphaglow text import {path}")
     return Documents(
         known=table["known"].to_numpy().astype("datetime64[ns]"),
         dated=table["dated"].to_numpy(),

@@ -12,9 +12,9 @@ from market.errors import InputError
 from market.panel import FloatArray, Panel, TimeArray
 from market.tables import read_table
 
-_RATE = ("funding_rate", "fundingrate", "rate", "funding")
-_TIME = ("ts", "timestamp", "time", "fundingtime", "funding_time", "calc_time", "date")
-_SYMBOL = ("symbol", "ticker", "asset", "pair", "instrument")
+RATE = ("funding_rate", "fundingrate", "rate", "funding")
+TIME = ("ts", "timestamp", "time", "fundingtime", "funding_time", "calc_time", "date")
+SYMBOL = ("symbol", "ticker", "asset", "pair", "instrument")
 
 
 def join_funding(panel: Panel, path: Path) -> Panel:
@@ -32,7 +32,7 @@ def join_funding(panel: Panel, path: Path) -> Panel:
     """
     frame = read_table(path)
     names = {str(column).strip().lower(): column for column in frame.columns}
-    columns = [_column(names, known, path) for known in (_TIME, _SYMBOL, _RATE)]
+    columns = [_column(names, known, path) for known in (TIME, SYMBOL, RATE)]
     stamps = frame[columns[0]]
     # Exchanges count milliseconds.
     numeric = pd.api.types.is_numeric_dtype(stamps)

@@ -49,7 +49,9 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
-    study = open_study(workspace.load_panel(data_name), workspace.settings, gate_path=gate_path(workspace, path.stem))
+    gate = gate_path(workspace, path.stem)
+    whole = workspace.load_panel(data_name)
+    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
     plan = plan_of(workspace.settings.loop, sizes=_sizes(sizes), **given)
     total = plan.permuted + plan.planted * len(plan.sizes)
     with (

@@ -12,7 +12,6 @@ from agent.cli.common import data_option, json_option, print_json, stderr, works
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
-from agent.cli.data_text import text
 from agent.review.text import printable
 from agent.workspace import init_workspace
 from market.manifest import Origin, read_manifest
@@ -36,7 +35,7 @@ def data() -> None:
     """Import, fetch, make, check and show market data."""
 
 
-for _command in (fetch, update, yahoo, check, synth, text):
+for _command in (fetch, update, yahoo, check, synth):
     data.add_command(_command)
 
 
@@ -128,6 +127,48 @@ def funding(
         stderr().print(f"no settlement of {', '.join(silent[:12])}: they pay none")
     made = Origin("funding", {"data": path.stem, "file": str(file)}, parent=whole.id)
     save_data(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json, origin=made)
+
+
+@data.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@data_option
+@click.option("--column", "columns", multiple=True, metavar="NAME", help="Only this column; repeat as needed.")
+@click.option("--oldest", metavar="TIME", help="After which a value is stale: 2h, 3d (default: three spacings).")
+@click.option("--name", help="Name of the new data set (default: NAME-joined).")
+@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
+@json_option
+@click.pass_context
+def join(
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    data_name: str | None,
+    columns: tuple[str, ...],
+    oldest: str | None,
+    name: str | None,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    """Join FILES of figures known at a time (time, symbol, numbers) to a data set, each column as a field.
+
+    Open interest, long/short and taker ratios, exchange flows, locked value. A bar has the newest value stamped at or
+    before its open. A file of funding rates is joined as `data funding` does.
+    """
+    from agent.cli.text import parse_span
+    from market.snapshots import join_table
+
+    workspace = workspace_of(ctx)
+    path = workspace.resolve_data(data_name)
+    whole = joined = workspace.load_panel(data_name)
+    limit = None if oldest is None else parse_span(oldest, whole, "--oldest")
+    for file in files:
+        joined = join_table(joined, file, columns=columns, oldest=limit)
+    query = {"data": path.stem, "files": [str(file) for file in files], "columns": list(columns), "oldest": oldest}
+    made = Origin("joined", query, parent=whole.id)
+    save_data(workspace, joined, name or f"{path.stem}-joined", replace=replace, as_json=as_json, origin=made)
+    for field in sorted(set(joined.fields) - set(whole.fields)) if not as_json else ():
+        known = np.isfinite(joined[field])
+        share = known.sum() / max(1, int(np.isfinite(joined["close"]).sum()))
+        stderr().print(f"{field}: {int(known.any(axis=0).sum())} assets, {share:.0%} of their bars")
 
 
 @data.command()

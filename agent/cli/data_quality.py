@@ -1,4 +1,4 @@
-"""`alphaglow data check`, `data synth` and `data text`."""
+"""`alphaglow data check` and `data synth`."""
 
 from __future__ import annotations
 

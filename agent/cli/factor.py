@@ -95,7 +95,8 @@ def evaluate_factor(
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
-    study = open_study(whole, workspace.settings, gate_path=None if no_gate else gate_path(workspace, path.stem))
+    gate = None if no_gate else gate_path(workspace, path.stem)
+    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
     with workspace.knowledge() as knowledge:
         blocks = all_blocks(knowledge, study.dataset, study.fields)
         expression = read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)

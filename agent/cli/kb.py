@@ -170,7 +170,8 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         run = knowledge.get_run(run_id)
-        study = open_study(workspace.load_panel(str(run.config["data"])), workspace.settings)
+        whole = workspace.load_panel(str(run.config["data"]))
+        study = open_study(whole, workspace.settings, learned=workspace.learned)
         if study.dataset != run.panel_id:
             raise InputError(f"the data {run.config['data']} changed since run {run.id}", "restore it, or mine it anew")
         require_cross_section(study)

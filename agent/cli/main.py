@@ -15,11 +15,13 @@ from market.errors import InputError
 _COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": ("agent.cli.data", "init", "Make a workspace in DIR."),
     "data": ("agent.cli.data", "data", "Import, fetch, make, check and show market data."),
+    "text": ("agent.cli.text", "text", "Import and score texts, and join them to data."),
     "operators": ("agent.cli.factor", "operators", "Explain the factor language, or one operator."),
     "translate": ("agent.cli.translate", "translate", "Translate a factor from and to other languages."),
     "eval": ("agent.cli.factor", "evaluate_factor", "Parse, evaluate and backtest one factor."),
     "screen": ("agent.cli.screen", "screen", "Quick-score many factors, score the best in full."),
     "flow": ("agent.cli.flow", "flow", "Fit the flow and its gate; regimes, scenarios, risk."),
+    "learn": ("agent.cli.learn_fusion", "learn", "Train models walking forward; predictions become factors."),
     "mine": ("agent.cli.mine", "mine", "Run the writer and judge loops."),
     "optimise": ("agent.cli.optimise", "optimise", "Improve one factor, one respect at a time."),
     "pool": ("agent.cli.pool", "pool", "Combine factors into one signal, and hold it against them."),

@@ -81,7 +81,8 @@ def fit(
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
-    study = open_study(whole, workspace.settings, gate_path=gate_path(workspace, path.stem))
+    gate = gate_path(workspace, path.stem)
+    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")

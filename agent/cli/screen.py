@@ -63,7 +63,8 @@ def screen(
             raise InputError("what to screen? name a FILE of expressions, or say --random N")
         path = workspace.resolve_data(data_name)
         whole = workspace.load_panel(data_name)
-        study = open_study(whole, workspace.settings, gate_path=gate_path(workspace, path.stem))
+        gate = gate_path(workspace, path.stem)
+        study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
         require_cross_section(study)
         if resume is None:
             texts = _lines(file) if file is not None else draw_texts(study, drawn or 0, seed)

@@ -102,5 +102,5 @@ def open_flow(workspace: Workspace, data_name: str | None) -> OpenFlow:
     if not checkpoint.is_file():
         raise InputError(f"no flow for {path.stem!r}", f"fit one: alphaglow flow fit --data {path.stem}")
     whole = workspace.load_panel(data_name)
-    study = open_study(whole, workspace.settings, gate_path=checkpoint)
+    study = open_study(whole, workspace.settings, gate_path=checkpoint, learned=workspace.learned)
     return OpenFlow(path.stem, whole, study, load_gate(checkpoint), workspace)

@@ -42,7 +42,7 @@ def window(rng: Rng, least: int = 3, most: int = 168) -> int:
 def compose(rng: Rng, longest: int, theme: str = "", smooth: float = 0.35) -> tuple[str, str]:
     """Return an idea's name, of a theme if it knows one of it, and an expression for it, smoothed that often."""
     idea = pick(rng, list(_OF_THEME.get(theme, tuple(_IDEAS))))
-    body = _IDEAS[idea](rng, longest)
+    body = {**_IDEAS, **_OF_FIELDS}[idea](rng, longest)
     if rng.random() < smooth:
         body = f"{pick(rng, list(_SMOOTHERS))}({body}, {window(rng, 5, min(48, longest // 2))})"
     if rng.random() < 0.6:
@@ -84,8 +84,19 @@ _IDEAS: Mapping[str, Callable[[Rng, int], str]] = {
     "skewness": lambda r, m: f"ts_skew(returns, {window(r, 12, m)})",
 }
 
+# Ideas that need a field which not every panel has: written to their theme alone.
+_OF_FIELDS: Mapping[str, Callable[[Rng, int], str]] = {
+    "what holders pay": lambda r, m: f"-ts_mean(funding, {window(r, 8, m)})",
+    "contracts opened": lambda r, m: f"ts_returns(open_interest, {window(r, 5, m)})",
+    "what is written": lambda r, m: f"ts_mean(sentiment, {window(r, 5, m)})",
+    "a change of tone": lambda r, m: f"ts_delta(sentiment, {window(r, 5, m)})",
+}
+
 
 _OF_THEME: Mapping[str, tuple[str, ...]] = {
+    "funding": ("what holders pay",),
+    "open interest": ("contracts opened",),
+    "sentiment": ("what is written", "a change of tone"),
     "momentum": ("momentum", "risk-adjusted return", "trend"),
     "reversal": ("reversal", "relative rank"),
     "volatility": ("volatility", "volatility change", "skewness"),

@@ -9,6 +9,7 @@ import httpx2
 import numpy as np
 
 from agent.mock.judge import judge_reply
+from agent.mock.reader import reader_reply
 from agent.mock.writer import writer_reply
 
 
@@ -20,7 +21,12 @@ def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
     rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
     system, user = messages[0]["content"], messages[1]["content"]
     repairing = len(messages) > 2
-    text = judge_reply(user) if system.startswith("You judge") else writer_reply(system, user, rng, repairing=repairing)
+    if system.startswith("You judge"):
+        text = judge_reply(user)
+    elif system.startswith("You read news"):
+        text = reader_reply(user, rng, repairing=repairing)
+    else:
+        text = writer_reply(system, user, rng, repairing=repairing)
     prompt = sum(len(message["content"]) for message in messages) // 4
     if "input" in body:
         return httpx2.Response(200, json=_response(body["model"], text, prompt))

@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli.main import cli
-from market.documents import count_by_bar, load_documents, read_documents, save_documents
+from market.documents import load_documents, read_documents, save_documents
 from market.errors import InputError
 from market.matching import base_of, matcher_for, read_map
-from tests.helpers import random_panel
 
 COINS = ("BTCUSDT", "ETHUSDT", "BCHUSDT", "ETCUSDT", "SOLUSDT", "OPUSDT", "ONEUSDT", "LINKUSDT", "NEARUSDT", "XLMUSDT",
          "FLOWUSDT", "1000SHIBUSDT", "LUNAUSDT", "ADAUSDT", "GMTUSDT", "APEUSDT")  # fmt: skip
@@ -114,20 +113,6 @@ def test_assets_of_the_file_count_and_nothing_is_searched(tmp_path: Path) -> Non
     assert documents.assets == (("AAPL", "MSFT"),)
 
 
-def test_a_text_counts_in_the_bar_in_which_it_becomes_known(tmp_path: Path) -> None:
-    panel = random_panel(bars=30, assets=2)
-    stamps = ["2024-01-01 00:30", "2024-01-01 01:00", "2024-01-01 01:00:01", "2023-12-31 10:00", "2024-01-05 10:00"]
-    frame = pd.DataFrame({"ts": stamps, "title": ["a", "b", "c", "d", "e"], "assets": ["A01"] * 5})
-    frame.to_csv(tmp_path / "x.csv", index=False)
-    documents, _ = read_documents([tmp_path / "x.csv"], matcher_for(panel.assets))
-    counts = count_by_bar(documents, panel)
-    assert counts[:3].tolist() == [[0, 2], [0, 1], [0, 0]]
-    assert counts.sum() == 3
-    # The bars up to any time say the same without what came later.
-    early = count_by_bar(documents.until(panel.times[1]), panel)
-    np.testing.assert_array_equal(early[:1], counts[:1])
-
-
 def test_texts_come_back_as_they_were_stored(tmp_path: Path) -> None:
     news().to_csv(tmp_path / "x.csv", index=False)
     documents, _ = read_documents([tmp_path / "x.csv"], matcher_for(COINS))
@@ -156,7 +141,7 @@ def test_the_command_on_recorded_news(shared_data: Path, tmp_path: Path) -> None
     runner = CliRunner()
     assert runner.invoke(cli, ["init", str(tmp_path / "w")]).exit_code == 0
     coins = [option for coin in COINS for option in ("--asset", coin)]
-    base = ["-w", str(tmp_path / "w"), "data", "text", str(shared_data / "crypto_news_2021_2022.parquet")]
+    base = ["-w", str(tmp_path / "w"), "text", "import", str(shared_data / "crypto_news_2021_2022.parquet")]
     told = runner.invoke(cli, [*base, *coins, "--name", "news", "--json"])
     assert told.exit_code == 0, told.output
     facts = json.loads(told.stdout)

@@ -1,4 +1,4 @@
-"""`alphaglow data text`: texts with time stamps into the workspace."""
+"""`alphaglow text import`: texts with time stamps into the workspace."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.cli.common import headed, json_option, number, print_json, stderr, st
 from market.errors import InputError
 
 
-@click.command()
+@click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the texts (default: from the first file).")
 @click.option("--data", "-d", "data_name", metavar="NAME", help="Data set whose assets are searched for.")
@@ -25,7 +25,7 @@ from market.errors import InputError
 @click.option("--replace", is_flag=True, help="Overwrite texts of the same name.")
 @json_option
 @click.pass_context
-def text(
+def import_texts(
     ctx: click.Context,
     files: tuple[Path, ...],
     name: str | None,

@@ -1,0 +1,244 @@
+"""`alphaglow learn convnext|boosting|ridge`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import (
+    Command,
+    headed,
+    json_option,
+    number,
+    print_json,
+    progress_bar,
+    stderr,
+    stdout,
+    table,
+    workspace_of,
+)
+
+if TYPE_CHECKING:
+    from agent.learned.convnext import Size
+    from agent.learned.learning import Learned, Lesson
+    from agent.learned.protocol import Learner
+    from agent.learned.training import Loss
+
+_OPTIONS = (
+    click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file."),
+    click.option("--name", default="", help="What to call the factor, instead of its model's kind."),
+    click.option("--feature", "features", multiple=True, metavar="EXPR", help="Read this channel; may be repeated."),
+    click.option("--window", default=128, show_default=True, type=click.IntRange(1, 10_000), help="Bars of a window."),
+    click.option(
+        "--target",
+        type=click.Choice(["barrier", "threshold", "return"]),
+        default="barrier",
+        show_default=True,
+        help="Long, short or hold by the first barrier that is touched, or by the return's size; or the return.",
+    ),
+    click.option(
+        "--horizon", default=12, show_default=True, type=click.IntRange(1, 10_000), help="Bars that a label reaches."
+    ),
+    click.option(
+        "--width", default=0.7, show_default=True, type=float, help="Of barriers and threshold, in deviations."
+    ),
+    click.option("--folds", default=4, show_default=True, type=click.IntRange(1, 100), help="Models, one a stretch."),
+    click.option(
+        "--first",
+        default=0.4,
+        show_default=True,
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Share of the bars before the first stretch.",
+    ),
+    click.option(
+        "--max-windows", default=12_000, show_default=True, type=click.IntRange(min=200), help="Examples of a fold."
+    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Instead of [loop] seed."),
+    click.option("--no-gate", is_flag=True, help="Score without the regime gate."),
+    json_option,
+)
+
+
+def learn_options(command: Command) -> Command:
+    """Add the options that every kind of model has; the command gets them as keywords, for `learn_and_show`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.group()
+def learn() -> None:
+    """Train a model walking forward; its out-of-fold prediction becomes a factor, scored and counted like any other.
+
+    Each stretch of time is predicted by a model whose labels had all ended before it. The factor's name may be used in
+    expressions on the same data. A training that is stopped goes on when the same command is given again.
+    """
+
+
+@learn.command()
+@learn_options
+@click.option(
+    "--size",
+    type=click.Choice(["nano", "tiny", "small", "base"]),
+    default="nano",
+    show_default=True,
+    help="Of the net.",
+)
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most.")
+@click.option("--loss", type=click.Choice(["huber", "mse"]), default="huber", show_default=True, help="Of returns.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of torch.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
+@click.pass_context
+def convnext(
+    ctx: click.Context,
+    /,
+    size: Size,
+    epochs: int,
+    loss: Loss,
+    threads: int,
+    device: str,
+    **options: Any,  # noqa: ANN401
+) -> None:
+    """Train a ConvNeXt on windows of channels."""
+    from agent.learned.network import ConvNextLearner
+    from agent.learned.training import NetTraining
+
+    training = NetTraining(epochs=epochs, loss=loss, threads=threads, device=device)
+    learn_and_show(ctx, ConvNextLearner(size, training), options)
+
+
+@learn.command()
+@learn_options
+@click.pass_context
+def boosting(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - options of `learn_options`
+    """Train scikit-learn's gradient boosting on the channels of the newest bar."""
+    from agent.learned.rivals import Boosting
+
+    learn_and_show(ctx, Boosting(), options)
+
+
+@learn.command()
+@learn_options
+@click.pass_context
+def ridge(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - options of `learn_options`
+    """Fit scikit-learn's ridge regression on the channels of the newest bar."""
+    from agent.learned.rivals import Ridge
+
+    learn_and_show(ctx, Ridge(), options)
+
+
+def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> None:
+    """Train a kind of model as the options of `learn_options` say, record the factor, and print what became of it."""
+    from agent.learned.learning import learn as begin
+
+    workspace = workspace_of(ctx)
+    lesson = lesson_of(ctx, learner, options)
+    with workspace.knowledge() as knowledge, progress_bar() as bar:
+        task = bar.add_task("reading channels", total=None)
+
+        def tick(what: str, done: int, of: int) -> None:
+            bar.update(task, description=what, completed=done, total=of)
+
+        try:
+            found = begin(lesson, knowledge, tick)
+        except KeyboardInterrupt:
+            stderr().print("stopped; the same command goes on from the last epoch")
+            raise
+    if options["as_json"]:
+        print_json(document_of(found, lesson))
+        return
+    show_learned(found)
+
+
+def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> Lesson:
+    """Return what the options of `learn_options` ask a learner to learn."""
+    from agent.blocks import slug
+    from agent.gating import gate_path
+    from agent.learned.features import given_channels
+    from agent.learned.learning import Lesson
+    from agent.learned.rivals import require_sklearn
+    from agent.learned.targets import TargetSpec
+    from agent.learned.walk import WalkPlan
+    from agent.screening import require_cross_section
+    from agent.study import open_study
+
+    if learner.kind in ("ridge", "boosting"):
+        require_sklearn()
+    workspace = workspace_of(ctx)
+    settings = workspace.settings
+    path = workspace.resolve_data(options["data_name"])
+    whole = workspace.load_panel(options["data_name"])
+    study = open_study(whole, settings, gate_path=None if options["no_gate"] else gate_path(workspace, path.stem))
+    require_cross_section(study)
+    plan = WalkPlan(
+        features=given_channels(options["features"]),
+        window=options["window"],
+        target=TargetSpec(options["target"], options["horizon"], options["width"]),
+        folds=options["folds"],
+        first=options["first"],
+        max_windows=options["max_windows"],
+        seed=settings.loop.seed if options["seed"] is None else options["seed"],
+        relative=study.spec.is_cross_sectional,
+        fill=study.spec.fill,
+    )
+    name = slug(options["name"]) if options["name"] else ""
+    return Lesson(study, whole, learner, plan, workspace.learned, path.stem, settings.rules(), name)
+
+
+def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
+    """Return what became of a lesson, as JSON types."""
+    attempt = found.attempt
+    evaluation = attempt.evaluation
+    return {
+        "factor": attempt.factor_id,
+        "text": attempt.canonical,
+        "run": attempt.run_id,
+        "known": found.known,
+        "recipe": lesson.recipe.to_dict(),
+        "folds": [dict(fact) for fact in found.facts],
+        "scorecard": None if evaluation is None else evaluation.scorecard,
+        "evidence": None if evaluation is None else evaluation.evidence,
+        "refused": attempt.message,
+    }
+
+
+def show_learned(found: Learned) -> None:
+    """Print the folds, the scorecard and the verdict of a learned factor."""
+    from agent.cli.factor import print_gates, print_profile, print_scorecard
+    from agent.cli.tables import verdict_of
+
+    out, attempt = stdout(), found.attempt
+    out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)
+    if found.known:
+        out.print("Learned before: nothing was trained, and no trial was added.")
+    told = [name for name in found.facts[0] if name not in ("trained", "predicted", "reliability")]
+    rows = [[" to ".join(_dates(fact["predicted"])), *(_cell(fact.get(name)) for name in told)] for fact in found.facts]
+    out.print(table("Folds", ["predicts", *(name.replace("_", " ") for name in told)], rows))
+    judged = [fact["reliability"] for fact in found.facts if isinstance(fact.get("reliability"), dict)]
+    if judged:
+        errors = ", ".join(number(fact["error"], 3) for fact in judged)  # type: ignore[index]  # a dict, see above
+        out.print(f"Probabilities out of fold are off by {errors} on average (expected calibration error, by fold).")
+    if attempt.evaluation is None:
+        out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
+        return
+    card = attempt.evaluation.scorecard
+    train = card.get("train")
+    print_scorecard(card, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
+    print_profile(card)
+    print_gates(attempt.evaluation.evidence)
+    reasons = attempt.evaluation.evidence.get("reasons", [])
+    why = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
+    out.print(headed(verdict_of(attempt), f": {why}"), soft_wrap=True)
+    out.print(f"Use it in expressions on this data: {found.field}", soft_wrap=True)
+
+
+def _dates(span: object) -> list[str]:
+    return [str(time)[:10] for time in span] if isinstance(span, (list, tuple)) else []
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return number(value, 4)
+    return "–" if value is None else str(value)

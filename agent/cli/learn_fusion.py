@@ -1,0 +1,112 @@
+"""`alphaglow learn fusion`: numbers and texts in one network, and what each of them adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.common import number, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.learn import document_of, learn, learn_options, lesson_of, show_learned
+
+if TYPE_CHECKING:
+    from agent.learned.learning import Learned, Lesson
+
+
+@learn.command()
+@learn_options
+@click.option("--texts", required=True, metavar="DOCS", help="Scored texts: see `alphaglow text score`.")
+@click.option("--by", type=click.Choice(["lexicon", "llm"]), help="Whose scores (default: those that there are).")
+@click.option(
+    "--reads",
+    type=click.Choice(["both", "numbers", "text", "each"]),
+    default="both",
+    show_default=True,
+    help="What the network is given; each: all three, one after another, side by side.",
+)
+@click.option("--count", default=8, show_default=True, type=click.IntRange(1, 100), help="Texts read at a bar at most.")
+@click.option("--reach", default=72, show_default=True, type=click.IntRange(1, 10_000), help="Their age in bars.")
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of torch.")
+@click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
+@click.pass_context
+def fusion(
+    ctx: click.Context,
+    /,
+    texts: str,
+    by: str | None,
+    reads: str,
+    count: int,
+    reach: int,
+    epochs: int,
+    threads: int,
+    device: str,
+    **options: Any,  # noqa: ANN401 - options of `learn_options`
+) -> None:
+    """Train a network in which windows of numbers ask the newest texts by cross-attention.
+
+    A text is read from the first bar that closes after it was known; a bar without texts is read as such.
+    """
+    from agent.cli.text import scored_by, texts_path
+    from agent.learned.fusion import READS, FusionLearner, Reads
+    from agent.learned.learning import learn as begin
+    from agent.learned.memory import remember
+    from agent.learned.network import ConvNextLearner
+    from agent.learned.training import NetTraining
+    from agent.texts.scores import load_scores, scores_path
+    from market.documents import load_documents
+
+    workspace = workspace_of(ctx)
+    documents = load_documents(texts_path(workspace, texts))
+    scorer = by or scored_by(workspace, texts)
+    scores = load_scores(scores_path(workspace.folder("texts"), texts, scorer), documents)
+    training = NetTraining(epochs=epochs, threads=threads, device=device)
+    # Texts are remembered by the rows of the study's panel, which the lesson opens; its learner comes after.
+    lesson = lesson_of(ctx, ConvNextLearner(), options)
+    memory = remember(lesson.study.panel, documents, scores, count=count, reach=reach)
+    if not len(memory.keys):
+        stderr().print("no text is about an asset of these bars: the network reads numbers alone", soft_wrap=True)
+    asked: tuple[Reads, ...] = READS if reads == "each" else tuple(one for one in READS if one == reads)
+    found: list[tuple[Learned, Lesson]] = []
+    with workspace.knowledge() as knowledge, progress_bar() as bar:
+        task = bar.add_task("reading channels", total=None)
+        for one in asked:
+
+            def tick(what: str, done: int, of: int, one: str = one) -> None:
+                bar.update(task, description=f"{one}: {what}", completed=done, total=of)
+
+            part = replace(lesson, learner=FusionLearner(memory, one, training=training))
+            try:
+                found.append((begin(part, knowledge, tick), part))
+            except KeyboardInterrupt:
+                stderr().print("stopped; the same command goes on from the last epoch")
+                raise
+    if options["as_json"]:
+        each = [document_of(made, part) for made, part in found]
+        print_json({"each": each} if reads == "each" else each[0])
+        return
+    if reads == "each":
+        _beside(found)
+    else:
+        show_learned(found[0][0])
+
+
+def _beside(found: list[tuple[Learned, Lesson]]) -> None:
+    """Print the ablations side by side."""
+    rows = []
+    for made, _ in found:
+        evaluation = made.attempt.evaluation
+        card: Mapping[str, Any] = {} if evaluation is None else evaluation.scorecard
+        figures = [
+            number(card.get(segment, {}).get(name), digits)
+            for segment in ("train", "validation")
+            for name, digits in (("rank_ic", 4), ("ic_tstat", 1), ("sharpe_gross", 2), ("sharpe_net", 2))
+        ]
+        rows.append([made.field, *figures])
+    # gross and net: Sharpe ratios a year, before and after costs.
+    columns = [f"{name}{when}" for when in (" train", " valid.") for name in ("rank IC", "t", "gross", "net")]
+    stdout().print(
+        table("Out of fold, side by side; Sharpe ratios a year gross and net of costs", ["factor", *columns], rows)
+    )

@@ -1,0 +1,263 @@
+"""`alphaglow text score`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from agent.cli.common import (
+    graceful_stop,
+    headed,
+    json_option,
+    number,
+    print_json,
+    progress_bar,
+    require_positive,
+    stderr,
+    stdout,
+    table,
+    workspace_of,
+)
+from market.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.llm.budget import Bounds, Budget
+    from agent.llm.client import LanguageModel
+    from agent.texts.journal import TextJournal
+    from agent.texts.reading import Read
+    from agent.texts.scores import Scores
+    from agent.workspace import Workspace
+    from market.documents import Documents
+
+
+@dataclass(frozen=True)
+class _Ask:
+    llm: str
+    model: str
+    base_url: str
+    api: str
+    batch: int
+    at_once: int
+    seed: int
+    bounds: Bounds
+    record: Path | None
+    replay: Path | None
+
+
+@click.command()
+@click.argument("texts", metavar="DOCS")
+@click.option(
+    "--by", type=click.Choice(["lexicon", "llm"]), default="lexicon", show_default=True, help="A word list, or a model."
+)
+@click.option("--llm", type=click.Choice(["mock", "openai"]), default="openai", help="As for mine.")
+@click.option("--model", help="Model name to ask the server for.")
+@click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's).")
+@click.option("--api", type=click.Choice(["chat", "responses"]), help="How the server is asked (default: chat).")
+@click.option("--batch", type=click.IntRange(1, 100), default=20, show_default=True, help="Texts of one call.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=4, show_default=True, help="Calls under way at a time.")
+@click.option("--seed", type=click.IntRange(min=0), default=7, help="Seed of the mock model.")
+@click.option("--budget-usd", type=float, help="Stop before a call could spend more than this.")
+@click.option("--budget-tokens", type=click.IntRange(min=1), help="Stop before a call could take more tokens.")
+@click.option("--budget-calls", type=click.IntRange(min=1), help="Stop before making more calls than this.")
+@click.option("--budget-minutes", type=float, help="Stop after this long.")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange to a cassette.")
+@click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Answer from a cassette, ask nobody.")
+@click.option("--show", "shown", default=0, metavar="N", help="Print N scored texts, evenly drawn.")
+@json_option
+@click.pass_context
+def score(
+    ctx: click.Context,
+    texts: str,
+    by: str,
+    llm: str,
+    model: str | None,
+    base_url: str | None,
+    api: str | None,
+    batch: int,
+    at_once: int,
+    seed: int,
+    budget_usd: float | None,
+    budget_tokens: int | None,
+    budget_calls: int | None,
+    budget_minutes: float | None,
+    record: Path | None,
+    replay: Path | None,
+    shown: int,
+    as_json: bool,
+) -> None:
+    """Score the texts DOCS: sentiment, relevance, novelty and event, by a word list or a language model.
+
+    A model is paid for a text once, whichever run or set it comes in: the same command goes on where it was stopped.
+    """
+    from agent.cli.text import texts_path
+    from agent.llm.budget import Bounds
+    from agent.texts.scores import save_scores, scores_path
+    from market.documents import load_documents
+
+    workspace = workspace_of(ctx)
+    require_positive("--budget-usd", budget_usd)
+    require_positive("--budget-minutes", budget_minutes)
+    documents = load_documents(texts_path(workspace, texts))
+    spent: dict[str, object] = {}
+    outcome = "finished"
+    if by == "lexicon":
+        from agent.texts.lexicon import score_by_lexicon
+
+        scores = score_by_lexicon(documents)
+    else:
+        settings = workspace.settings.llm
+        seconds = None if budget_minutes is None else 60 * budget_minutes
+        ask = _Ask(
+            llm=llm,
+            model="mock" if llm == "mock" else (model or settings.model),
+            base_url="" if llm == "mock" else base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", ""),
+            api=api or settings.api,
+            batch=batch,
+            at_once=at_once,
+            seed=seed,
+            bounds=Bounds(budget_calls, budget_usd, budget_tokens, seconds),
+            record=record,
+            replay=replay,
+        )
+        scores, read, budget = _read(workspace, documents, ask)
+        outcome = read.outcome
+        spent = {"calls": budget.calls, "tokens": budget.tokens, "usd": budget.usd, "lost": budget.lost}
+        spent |= {"read": read.bought, "read_before": read.before, "unreadable_replies": read.refused}
+    path = scores_path(workspace.folder("texts"), texts, by)
+    save_scores(scores, path, {"texts": texts, "simulated": by == "llm" and llm == "mock"})
+    facts = {"name": texts, "by": scores.by, "texts": len(documents), "outcome": outcome, **_summary(scores), **spent}
+    if as_json:
+        print_json(facts)
+        return
+    _show(texts, facts, scores, documents, shown)
+
+
+def _summary(scores: Scores) -> dict[str, object]:
+    scored = np.isfinite(scores.sentiment)
+    return {
+        "unscored": scores.unscored,
+        "mean_sentiment": float(scores.sentiment[scored].mean()) if scored.any() else float("nan"),
+        "neutral": float((scores.sentiment[scored] == 0).mean()) if scored.any() else float("nan"),
+        "mean_novelty": float(scores.novelty.mean()),
+        "events": dict(Counter(event for event in scores.event if event).most_common()),
+    }
+
+
+def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores, Read, Budget]:
+    from agent.llm.budget import Bounds, Budget
+    from agent.loop import StopRequested
+    from agent.spending import make_budget, model_chain
+    from agent.texts.journal import open_journal
+    from agent.texts.reading import read_texts, score_by_readings
+
+    if not ask.model:
+        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    chain = model_chain(workspace.settings, ask.model, ())
+    simulated = ask.llm == "mock"
+    budget = Budget(Bounds()) if ask.replay else make_budget(chain, ask.bounds, simulated=simulated)
+    journal = open_journal(workspace.folder("texts") / "calls.jsonl")
+
+    async def go() -> Read:
+        speaker = _speaker(workspace, ask, budget, journal, stop)
+        try:
+            return await read_texts(
+                documents, speaker, journal, batch=ask.batch, at_once=ask.at_once, progress=progress
+            )
+        finally:
+            await speaker.client.close()
+
+    with progress_bar() as bar, graceful_stop() as asked:
+
+        def stop() -> None:
+            if asked():
+                raise StopRequested
+
+        task = bar.add_task("texts read", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        read = asyncio.run(go())
+    return score_by_readings(documents, read.known, ask.model), read, budget
+
+
+def _speaker(
+    workspace: Workspace, ask: _Ask, budget: Budget, journal: TextJournal, stop: Callable[[], None]
+) -> LanguageModel:
+    from agent.llm.cassette import load_cassette, start_recording
+    from agent.llm.client import LanguageModel
+    from agent.llm.connect import check_server, connect_mock, connect_nothing, connect_openai
+    from agent.llm.patience import Patience
+    from agent.spending import model_chain
+    from agent.texts.reading import VERSION
+
+    settings = workspace.settings.llm
+    check_server(ask.base_url, (ask.model,))
+    config: dict[str, object] = {"reader": VERSION, "model": ask.model, "base_url": ask.base_url, "api": ask.api}
+    replay = None if ask.replay is None else load_cassette(ask.replay)
+    if replay is not None:
+        if replay.config.get("reader") != VERSION or replay.config.get("model") != ask.model:
+            raise InputError(f"{ask.replay} is no cassette of this reading", "record one: text score --record FILE")
+        client = connect_nothing()
+    elif ask.llm == "mock":
+        client = connect_mock(ask.seed)
+    else:
+        if not ask.base_url and not os.environ.get("OPENAI_API_KEY"):
+            raise InputError(
+                "no key: the environment variable OPENAI_API_KEY is not set",
+                "set it, name a local server with --base-url, or try --llm mock",
+            )
+        client = connect_openai(ask.base_url or None, timeout_s=settings.timeout_s)
+    return LanguageModel(
+        client,
+        models=model_chain(workspace.settings, ask.model, ()),
+        budget=budget,
+        journal=journal,
+        reply_tokens=settings.reply_tokens,
+        before_call=stop,
+        patience=Patience(tries=settings.tries),
+        replay=replay,
+        record=None if ask.record is None else start_recording(ask.record, config),
+        deadline_s=5 * settings.timeout_s,
+        note=lambda said: stderr().print(said, soft_wrap=True),
+        seed=ask.seed,
+        api="responses" if ask.api == "responses" else "chat",
+    )
+
+
+def _show(name: str, facts: dict[str, object], scores: Scores, documents: Documents, shown: int) -> None:
+    out = stdout()
+    told = f": {facts['texts']} texts by {facts['by']}"
+    if "calls" in facts:
+        told += (
+            f"; {facts['read']} read now in {facts['calls']} calls ({facts['tokens']} tokens), "
+            f"{facts['read_before']} known from before"
+        )
+    out.print(headed(name, told), soft_wrap=True)
+    scored = np.isfinite(scores.sentiment)
+    events = Counter(event for event in scores.event if event)
+    rows = []
+    for event, count in events.most_common():
+        own = scored & (np.array(scores.event) == event)
+        rows.append([event, str(count), number(float(scores.sentiment[own].mean()), 2)])
+    out.print(table("Events", ["event", "texts", "mean sentiment"], rows))
+    if scores.unscored:
+        stderr().print(f"{scores.unscored} texts are not scored (a model reads only those about an asset)")
+    if facts["outcome"] != "finished":
+        stderr().print(f"ended early ({facts['outcome']}): the same command goes on")
+    for k in np.linspace(0, len(documents) - 1, min(shown, len(documents))).astype(int):
+        figures = f"{number(float(scores.sentiment[k]))} {number(float(scores.relevance[k]))}"
+        out.print(
+            f"{str(documents.known[k])[:16]}  {figures} {number(float(scores.novelty[k]))} "
+            f"{scores.event[k] or '–':11s} {documents.title[k]}",
+            markup=False,
+            soft_wrap=True,
+        )

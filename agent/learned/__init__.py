@@ -1,0 +1,1 @@
+"""Learned factors: models trained walking forward, whose out-of-fold predictions are fields of the language."""

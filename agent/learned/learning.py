@@ -1,0 +1,181 @@
+"""From a kind of model to a factor in the knowledge base: walked forward, stored, scored and counted like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
+from agent.knowledge.store import KnowledgeBase
+from agent.learned.protocol import Learner, Progress, silent
+from agent.learned.store import Recipe, clear_work, factor_path, read_field, store_field, work_folder
+from agent.learned.walk import Walked, WalkPlan, check_walk, walk
+from agent.loop import message_of
+from agent.study import Scoring, Study, attach, read_expression
+from agent.weighing import evaluation_of, weigh_expression
+from market.errors import InputError, Rejection
+from market.panel import Panel
+
+ROUND = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What is to be learned, and where it is kept.
+
+    Attributes
+    ----------
+    study
+        Of the data, without learned fields: its panel is what models see.
+    whole
+        The data as they are in the workspace; they are only named in the knowledge base.
+    folder
+        Of learned factors.
+    data
+        Name of the data set.
+    rules
+        The settings that it is scored under, as runs record them.
+    name
+        What the factor is called, instead of its model's kind.
+    """
+
+    study: Study
+    whole: Panel
+    learner: Learner
+    plan: WalkPlan
+    folder: Path
+    data: str
+    rules: Mapping[str, object]
+    name: str = ""
+
+    @property
+    def recipe(self) -> Recipe:
+        """All that the factor's values depend on."""
+        return Recipe(self.learner.kind, self.study.panel.id, self.plan.recipe(), self.learner.recipe())
+
+    @property
+    def field(self) -> str:
+        """The factor's name in the language, and its canonical text."""
+        return self.recipe.field(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A learned factor: its record, what is told of each fold, and its score where it was scored just now."""
+
+    field: str
+    attempt: AttemptRecord
+    facts: tuple[Mapping[str, object], ...]
+    study: Study
+    scoring: Scoring | None
+    known: bool = False
+
+
+def learn(lesson: Lesson, knowledge: KnowledgeBase, progress: Progress = silent) -> Learned:
+    """Walk forward, store the predictions, and record the factor as one trial.
+
+    A lesson that was learned before is not walked or counted again; one that was stopped goes on where it was.
+
+    Raises
+    ------
+    InputError
+        For too few bars or examples, features that cannot be read, or that look ahead.
+    """
+    before = _recorded(lesson, knowledge)
+    if before is not None and factor_path(lesson.folder, lesson.field).is_file():
+        document, _ = read_field(lesson.folder, lesson.field)
+        return Learned(lesson.field, before, _facts(document), attach(lesson.study, lesson.folder), None, known=True)
+    knowledge.register_dataset(lesson.whole)
+    run = _run(lesson, knowledge)
+    knowledge.set_run_status(run.id, "running")
+    try:
+        progress("checking that no feature looks ahead", 0, 1)
+        check_walk(lesson.study.panel, lesson.plan, outcomes=lesson.study.outcomes)
+        work = work_folder(lesson.folder, lesson.field)
+        walked = walk(
+            lesson.study.panel,
+            lesson.plan,
+            lesson.learner,
+            outcomes=lesson.study.outcomes,
+            progress=progress,
+            resume=work,
+        )
+        document = {"recipe": lesson.recipe.to_dict(), "folds": list(walked.facts)}
+        store_field(lesson.folder, lesson.field, lesson.study.panel, walked.values, document)
+        clear_work(lesson.folder, lesson.field)
+        made = _score(lesson, walked, run, knowledge)
+    except BaseException:
+        knowledge.set_run_status(run.id, "interrupted")
+        raise
+    knowledge.finish_round(run.id, ROUND, [])
+    knowledge.set_run_status(run.id, "finished")
+    return made
+
+
+def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeBase) -> Learned:
+    """Weigh the field as the expression that it is, and record it."""
+    study = attach(lesson.study, lesson.folder)
+    expression = read_expression(lesson.field, study, dialect="native")
+    if isinstance(expression, Rejection):
+        raise InputError(f"{lesson.field} cannot be read: {expression.one_line()}")
+    before = _recorded(lesson, knowledge)
+    result = weigh_expression(expression, study, knowledge, recorded=before is not None)
+    refused = result if isinstance(result, Rejection) else None
+    plan = lesson.plan
+    attempt = NewAttempt(
+        run_id=run.id,
+        round=ROUND,
+        slot=0,
+        text=lesson.field,
+        canonical=expression.text,
+        factor_id=expression.id,
+        stage=refused.stage if refused else "evidence",
+        code=refused.code if refused else None,
+        message=message_of(refused) if refused else None,
+        rationale=f"out-of-fold predictions of {lesson.learner.kind} from {len(plan.features)} channels",
+        name=lesson.name or lesson.learner.kind,
+        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+        claims={
+            "horizon": plan.target.horizon,
+            "model": dict(lesson.learner.recipe()),
+            "target": f"{plan.target.kind}, {plan.target.horizon} bars",
+            "folds": [fact["predicted"] for fact in walked.facts],
+            "data": lesson.study.dataset,
+        },
+    )
+    knowledge.record_attempt(attempt)
+    record = knowledge.get_factor(expression.id, run_id=run.id).attempt
+    scoring = None if isinstance(result, Rejection) else result
+    return Learned(lesson.field, record, walked.facts, study, scoring, known=before is not None)
+
+
+def _recorded(lesson: Lesson, knowledge: KnowledgeBase) -> AttemptRecord | None:
+    """Return the first attempt at this very factor on this data."""
+    attempts = knowledge.attempts(panel_id=lesson.study.dataset)
+    return next((attempt for attempt in attempts if attempt.canonical == lesson.field), None)
+
+
+def _run(lesson: Lesson, knowledge: KnowledgeBase) -> RunRecord:
+    """Return the run of this lesson that was stopped, or a new one."""
+    for run in knowledge.runs(lesson.study.dataset):
+        if run.config.get("kind") == "learn" and run.config.get("field") == lesson.field and run.status != "finished":
+            return run
+    config: dict[str, object] = {
+        **lesson.rules,
+        "kind": "learn",
+        "data": lesson.data,
+        "field": lesson.field,
+        "gate": lesson.study.exposures is not None,
+        "llm": "none",
+        "model": lesson.learner.kind,
+        "recipe": lesson.recipe.to_dict(),
+    }
+    run = knowledge.create_run(lesson.study.dataset, config, lesson.plan.seed)
+    knowledge.start_round(run.id, ROUND, {"recipe": lesson.recipe.to_dict()})
+    return run
+
+
+def _facts(document: Mapping[str, object]) -> tuple[Mapping[str, object], ...]:
+    folds = document.get("folds")
+    return tuple(fold for fold in folds if isinstance(fold, dict)) if isinstance(folds, list) else ()

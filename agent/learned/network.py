@@ -1,0 +1,106 @@
+"""ConvNeXt as a learner: built, trained, its probabilities calibrated."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from agent.learned.calibration import fit_temperature, log_priors, nll, reliability, softmax
+from agent.learned.convnext import SIZES, Size, build, count_parameters
+from agent.learned.protocol import Examples, Progress
+from agent.learned.targets import CLASSES
+from agent.learned.training import Forward, NetTraining, outputs, plain, train_net
+from agent.learned.windows import Windows
+from market.panel import FloatArray
+
+
+@dataclass(frozen=True)
+class ConvNextLearner:
+    """A ConvNeXt of a size, and how it is trained."""
+
+    size: Size = "nano"
+    training: NetTraining = field(default_factory=NetTraining)
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+        return "convnext"
+
+    def recipe(self) -> dict[str, object]:
+        """Return its settings; threads and device decide how long it takes, and the last digits."""
+        return {"size": self.size, **asdict(SIZES[self.size]), "training": training_recipe(self.training)}
+
+    def fit(
+        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+    ) -> NetFit:
+        """Train a network from new weights, and calibrate it on the held examples."""
+        build_seed, seed = (int(number) for number in rng.integers(2**31, size=2))
+        count = len(CLASSES) if train.is_class else 1
+        model = build(train.windows.channels, count, SIZES[self.size], build_seed)
+        return fit_net(model, train, held, self.training, seed, progress, resume)
+
+
+def training_recipe(training: NetTraining) -> dict[str, object]:
+    """Return what a training's outcome depends on."""
+    return {name: value for name, value in asdict(training).items() if name not in ("threads", "device")}
+
+
+@dataclass(frozen=True, eq=False)
+class NetFit:
+    """A trained network; of classes, with log priors and temperature that make its outputs probabilities."""
+
+    model: nn.Module
+    training: NetTraining
+    told: dict[str, object]
+    priors: FloatArray | None
+    temperature: float
+    forward: Forward = plain
+
+    def predict(self, windows: Windows) -> FloatArray:
+        """Return (M,) p(long) - p(short), or the predicted return in deviations."""
+        if self.priors is None:
+            return outputs(self.model, windows, self.training, self.forward)[:, 0]
+        found = self.probabilities(windows)
+        return found[:, 2] - found[:, 0]
+
+    def probabilities(self, windows: Windows) -> FloatArray:
+        """Return (M, 3) calibrated probabilities of short, hold and long."""
+        assert self.priors is not None
+        return softmax((outputs(self.model, windows, self.training, self.forward) + self.priors) / self.temperature)
+
+    def facts(self) -> dict[str, object]:
+        """Return the figures of the fit."""
+        return self.told
+
+
+def fit_net(
+    model: nn.Module,
+    train: Examples,
+    held: Examples,
+    training: NetTraining,
+    seed: int,
+    progress: Progress,
+    resume: Path | None,
+    forward: Forward = plain,
+) -> NetFit:
+    """Train any network of windows and, of classes, calibrate it on the held examples."""
+    done = train_net(model, train, held, training, seed, progress, resume=resume, forward=forward)
+    told = {"parameters": count_parameters(model), **done.facts()}
+    if not train.is_class:
+        return NetFit(done.model, training, told, None, 1.0, forward)
+    # It was taught as if classes came equally often.
+    priors = log_priors(train.labels, len(CLASSES))
+    logits = outputs(done.model, held.windows, training, forward) + priors
+    labels = held.labels.astype(np.int64)
+    temperature = fit_temperature(logits, labels)
+    before, after = softmax(logits), softmax(logits / temperature)
+    told |= {
+        "temperature": temperature,
+        "held_nll": nll(after, labels),
+        "held_nll_uncalibrated": nll(before, labels),
+        "held_calibration_error": reliability(after, labels)["error"],
+    }
+    return NetFit(done.model, training, told, priors, temperature, forward)

@@ -1,0 +1,153 @@
+"""The plain rivals: scikit-learn's ridge regression and gradient boosting, on the channels of the newest bar."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from agent.learned.protocol import Examples, Progress
+from agent.learned.windows import Windows
+from market.errors import InputError
+from market.panel import FloatArray
+
+_PREDICTED_AT_ONCE = 100_000
+
+
+def require_sklearn() -> None:
+    """Refuse, as an `InputError`, to go on without scikit-learn."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise InputError("scikit-learn is not installed", 'install the extra "flows": pip install "alphaglow[flows]"')
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Linear regression with a penalty; of classes, on their values -1, 0, 1.
+
+    Attributes
+    ----------
+    alphas
+        Penalties, of which the one with the least squared error on the held examples is taken.
+    """
+
+    kind: Literal["ridge"] = "ridge"
+    alphas: tuple[float, ...] = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
+
+    def recipe(self) -> dict[str, object]:
+        """Return its settings."""
+        return asdict(self)
+
+    def fit(
+        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+    ) -> RowModel:
+        """Fit one regression for each penalty, and keep the best."""
+        require_sklearn()
+        from sklearn.linear_model import Ridge as Regression
+
+        x, y = train.windows.newest(), _values(train)
+        x_held, y_held = held.windows.newest(), _values(held)
+        fits: list[tuple[float, float, Any]] = []
+        for number, alpha in enumerate(self.alphas):
+            model = Regression(alpha=alpha, solver="cholesky").fit(x.astype(np.float64), y, sample_weight=train.weights)
+            error = float(np.average((model.predict(x_held) - y_held) ** 2, weights=held.weights))
+            fits.append((error, alpha, model))
+            progress("ridge", number + 1, len(self.alphas))
+        error, alpha, best = min(fits, key=lambda fit: fit[0])
+        return RowModel(best, False, {"alpha": alpha, "held_error": error})
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Gradient boosting of shallow trees on histograms, stopped early on the held examples.
+
+    Attributes
+    ----------
+    least, penalty
+        Examples in a leaf at least, and the penalty on its value.
+    patience
+        Rounds without a lower held loss after which it stops.
+    threads
+        Of OpenMP. More than one wait for each other on a busy machine, and lose manifold.
+    """
+
+    kind: Literal["boosting"] = "boosting"
+    rounds: int = 300
+    lr: float = 0.03
+    leaves: int = 15
+    least: int = 100
+    penalty: float = 1.0
+    patience: int = 20
+    threads: int = 1
+
+    def recipe(self) -> dict[str, object]:
+        """Return its settings; threads do not change the outcome."""
+        return {name: value for name, value in asdict(self).items() if name != "threads"}
+
+    def fit(
+        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+    ) -> RowModel:
+        """Add trees until the held loss has not fallen for some rounds."""
+        require_sklearn()
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+        from threadpoolctl import threadpool_limits
+
+        made = HistGradientBoostingClassifier if train.is_class else HistGradientBoostingRegressor
+        model = made(
+            max_iter=self.rounds,
+            learning_rate=self.lr,
+            max_leaf_nodes=self.leaves,
+            min_samples_leaf=self.least,
+            l2_regularization=self.penalty,
+            early_stopping=True,
+            n_iter_no_change=self.patience,
+            random_state=int(rng.integers(2**31)),
+        )
+        progress("boosting", 0, 1)
+        kept = np.isin(held.labels, train.labels) if train.is_class else np.ones(len(held), dtype=bool)
+        with threadpool_limits(self.threads):
+            model.fit(
+                train.windows.newest(),
+                train.labels,
+                sample_weight=train.weights,
+                X_val=held.windows.newest()[kept],
+                y_val=held.labels[kept],
+                sample_weight_val=held.weights[kept],
+            )
+        progress("boosting", 1, 1)
+        return RowModel(model, train.is_class, {"trees": int(model.n_iter_)})
+
+
+@dataclass(frozen=True, eq=False)
+class RowModel:
+    """A fitted model of scikit-learn that reads the newest bar."""
+
+    model: Any
+    is_class: bool
+    told: dict[str, object]
+
+    def predict(self, windows: Windows) -> FloatArray:
+        """Return (M,) the expected class value, or the regression's value."""
+        from threadpoolctl import threadpool_limits
+
+        out = np.empty(len(windows))
+        with threadpool_limits(1):
+            for start in range(0, len(windows), _PREDICTED_AT_ONCE):
+                rows = slice(start, start + _PREDICTED_AT_ONCE)
+                x = windows.take(rows).newest()
+                out[rows] = (
+                    self.model.predict_proba(x) @ (np.asarray(self.model.classes_) - 1.0)
+                    if self.is_class
+                    else self.model.predict(x)
+                )
+        return out
+
+    def facts(self) -> dict[str, object]:
+        """Return the figures of the fit."""
+        return self.told
+
+
+def _values(examples: Examples) -> FloatArray:
+    return examples.labels - 1.0 if examples.is_class else examples.labels

@@ -1,0 +1,295 @@
+"""Walking forward: each stretch of time is predicted by a model whose labels had all ended before it began."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.learned.calibration import reliability
+from agent.learned.features import CHANNELS, channel_values, read_channels
+from agent.learned.protocol import Calibrated, Examples, Fitted, Learner, Progress, silent
+from agent.learned.targets import Labels, TargetSpec, make_labels, sample_weights
+from agent.learned.windows import FloatGrid, Scaling, Windows, seen_places
+from backtest.spec import Fill
+from factors.features import Feature
+from market.archive import read_archive, write_archive
+from market.errors import InputError
+from market.panel import BoolArray, FloatArray, Panel
+from market.split import Fold, walk_forward
+
+# A model of fewer examples says nothing.
+LEAST_EXAMPLES = 200
+_LEAST_HELD = 50
+# Out-of-fold places by which probabilities are judged, a fold.
+_JUDGED = 5_000
+
+
+@dataclass(frozen=True)
+class WalkPlan:
+    """What is learned from what, and when.
+
+    Attributes
+    ----------
+    window
+        Bars that a model reads, the decision's own the last.
+    folds, first
+        So many models, each for an equal stretch of time; the share of the bars before the first stretch.
+    held
+        Of the bars before a stretch, the share at their end that early stopping and calibration use.
+    max_windows
+        Examples of a fold at most, drawn at random; a quarter of it of the held ones.
+    relative, fill
+        Of the labels, as the trading rules have it: see `agent.learned.targets.make_labels`.
+    """
+
+    features: tuple[Feature, ...] = CHANNELS
+    window: int = 128
+    target: TargetSpec = field(default_factory=TargetSpec)
+    folds: int = 4
+    first: float = 0.4
+    held: float = 0.15
+    max_windows: int = 12_000
+    seed: int = 7
+    relative: bool = True
+    fill: Fill = "open"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be walked."""
+        if not 1 <= self.window <= 10_000 or not 0 < self.first < 1 or not 0 < self.held < 0.5:
+            raise InputError(f"a window of {self.window} bars, first {self.first:g}, held {self.held:g}")
+
+    @property
+    def embargo(self) -> int:
+        """Bars left unused before each stretch: the label's reach and the window."""
+        return self.target.reach + self.window
+
+    def recipe(self) -> dict[str, object]:
+        """Return the plan as JSON types; features by their texts."""
+        raw = {name: value for name, value in asdict(self).items() if name != "features"}
+        return {**raw, "features": [feature.text for feature in self.features]}
+
+
+@dataclass(frozen=True, eq=False)
+class Walked:
+    """Out-of-fold predictions.
+
+    Attributes
+    ----------
+    values
+        (T, N) signal, higher for better; NaN before the first stretch, outside the universe and where too few channels
+        are known.
+    folds
+        Rows that each model could be fitted on, and those that it predicted.
+    facts
+        Of each fold: dates, examples, and what its model tells of itself.
+    """
+
+    values: FloatArray
+    folds: tuple[Fold, ...]
+    facts: tuple[dict[str, object], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What all folds read: (N, T, C) channels, (T, N) labels, and where something may be said."""
+
+    panel: Panel
+    channels: FloatGrid
+    labels: Labels
+    seen: BoolArray
+
+
+def gather(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> Material:
+    """Evaluate channels and labels of a panel; labels come from `outcomes` where given (controls)."""
+    channels = channel_values(read_channels(plan.features, panel), panel)
+    labels = make_labels(outcomes or panel, plan.target, fill=plan.fill, relative=plan.relative)
+    return Material(panel, channels, labels, seen_places(channels, panel.universe))
+
+
+def folds_of(n_bars: int, plan: WalkPlan) -> tuple[Fold, ...]:
+    """Cut time; too few bars are an `InputError`."""
+    return tuple(walk_forward(n_bars, folds=plan.folds, first=plan.first, embargo=plan.embargo))
+
+
+def walk(
+    panel: Panel,
+    plan: WalkPlan,
+    learner: Learner,
+    *,
+    outcomes: Panel | None = None,
+    folds: Sequence[Fold] | None = None,
+    progress: Progress = silent,
+    resume: Path | None = None,
+) -> Walked:
+    """Fit a model before each stretch of time, and predict the stretch with it.
+
+    Parameters
+    ----------
+    outcomes
+        What labels are made of instead of `panel`: for controls, such as permuted returns.
+    folds
+        Instead of those of the plan; for checks.
+    resume
+        A folder: folds that are done, and the one under way, are kept there, and a walk of the same data and recipe
+        goes on from them. Whoever has stored the outcome removes it.
+
+    Raises
+    ------
+    InputError
+        For too few bars or examples, or features that cannot be read.
+    """
+    material = gather(panel, plan, outcomes=outcomes)
+    cut = folds_of(len(panel.times), plan) if folds is None else tuple(folds)
+    values = np.full(panel.shape, np.nan)
+    facts: list[dict[str, object]] = []
+    for number, fold in enumerate(cut):
+
+        def told(what: str, done: int, of: int, number: int = number) -> None:
+            progress(f"fold {number + 1} of {len(cut)}, {what}", number * of + done, len(cut) * of)
+
+        one = _Fold(material, plan, learner, fold, number)
+        predicted, fact = one.run(told, resume)
+        values[fold.test] = predicted
+        facts.append(fact)
+    return Walked(values, cut, tuple(facts))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One model: what it is fitted on, and the stretch it predicts."""
+
+    material: Material
+    plan: WalkPlan
+    learner: Learner
+    fold: Fold
+    number: int
+
+    def run(self, progress: Progress, resume: Path | None) -> tuple[FloatArray, dict[str, object]]:
+        """Return the predictions of the stretch and what is told of the fold."""
+        train, held, grid = self.examples()
+        done = None if resume is None else resume / f"fold{self.number}.npz"
+        identity = self._identity(train, held)
+        if done is not None and done.is_file():
+            document, arrays = read_archive(done, "fold of a walk", f"remove {done} to train it again")
+            if document.get("identity") == identity:
+                return arrays["values"], document["facts"]
+        rng = np.random.default_rng([self.plan.seed, self.number])
+        under_way = None if resume is None else resume / f"fold{self.number}.training"
+        fitted = self.learner.fit(train, held, rng, progress, under_way)
+        test = self.fold.test
+        rows, assets = np.nonzero(self.material.seen[test])
+        predicted = np.full((test.stop - test.start, self.material.panel.shape[1]), np.nan)
+        predicted[rows, assets] = fitted.predict(Windows(grid, assets, rows + test.start, self.plan.window))
+        facts = {**self._dates(), "train": len(train), "held": len(held), **fitted.facts(), **self._told(fitted, grid)}
+        if done is not None:
+            write_archive(done, {"identity": identity, "facts": facts}, {"values": predicted})
+        return predicted, facts
+
+    def _told(self, fitted: Fitted, grid: FloatGrid) -> dict[str, object]:
+        """Return how often, out of fold, what the model said with each probability came true; nothing if it says none.
+
+        Labels of the stretch's last bars end after it, and tell of the model all the same: nothing is fitted by them.
+        """
+        if not (isinstance(fitted, Calibrated) and self.plan.target.is_class):
+            return {}
+        rng = np.random.default_rng([self.plan.seed, self.number, 2])
+        bars, assets, labels, _ = self._places(self.fold.test, _JUDGED, rng)
+        if not len(bars):
+            return {}
+        said = fitted.probabilities(Windows(grid, assets, bars, self.plan.window))
+        return {"reliability": reliability(said, labels.astype(np.int64))}
+
+    def _places(
+        self, rows: slice, limit: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray, NDArray[np.int64]]:
+        """Return bars, assets, labels and ends of at most `limit` labelled places of some rows, in time order."""
+        labels = self.material.labels
+        bars, assets = np.nonzero(self.material.seen[rows] & np.isfinite(labels.values[rows]))
+        bars = bars + rows.start
+        if len(bars) > limit:
+            chosen = np.sort(rng.choice(len(bars), size=limit, replace=False))
+            bars, assets = bars[chosen], assets[chosen]
+        return bars, assets, labels.values[bars, assets], labels.ends[bars, assets]
+
+    def examples(self) -> tuple[Examples, Examples, FloatGrid]:
+        """Return what is fitted on, what is held out for stopping, and the channels normalised by the former's rows."""
+        plan, train = self.plan, self.fold.train
+        start = train.stop - round(plan.held * (train.stop - train.start))
+        fit_rows, held_rows = slice(train.start, max(start - plan.embargo, train.start)), slice(start, train.stop)
+        known = np.zeros(self.material.seen.shape, dtype=bool)
+        known[fit_rows] = self.material.seen[fit_rows]
+        grid = Scaling.of(self.material.channels, known.T).applied(self.material.channels)
+        rng = np.random.default_rng([plan.seed, self.number, 1])
+        fitted = self._draw(fit_rows, plan.max_windows, grid, rng)
+        held = self._draw(held_rows, max(plan.max_windows // 4, _LEAST_HELD), grid, rng)
+        if len(fitted) < LEAST_EXAMPLES or len(held) < _LEAST_HELD:
+            raise InputError(
+                f"fold {self.number + 1} has {len(fitted)} examples to fit on and {len(held)} to stop by, at least "
+                f"{LEAST_EXAMPLES} and {_LEAST_HELD} are needed",
+                "use more bars or assets, fewer folds, a shorter window or horizon",
+            )
+        if self.plan.target.is_class and len(np.unique(fitted.labels)) < 2:
+            raise InputError(
+                f"fold {self.number + 1} knows one class only: nothing can be told apart",
+                "choose another --width or --horizon, or --target return",
+            )
+        return fitted, held, grid
+
+    def _draw(self, rows: slice, limit: int, grid: FloatGrid, rng: np.random.Generator) -> Examples:
+        """Return examples of some rows; all their labels end before the fold's stretch begins."""
+        bars, assets, found, ends = self._places(rows, limit, rng)
+        # By construction of folds and embargo; a label beyond would be a look ahead.
+        assert not len(ends) or int(ends.max()) < self.fold.test.start
+        weights = sample_weights(found, self.plan.target, assets, bars, ends)
+        windows = Windows(grid, assets, bars, self.plan.window)
+        return Examples(windows, found, weights, self.plan.target.is_class)
+
+    def _dates(self) -> dict[str, object]:
+        times, train, test = self.material.panel.times, self.fold.train, self.fold.test
+        spans = {"trained": train, "predicted": test}
+        return {name: [str(times[s.start])[:16], str(times[s.stop - 1])[:16]] for name, s in spans.items()}
+
+    def _identity(self, train: Examples, held: Examples) -> str:
+        """Return a hash of what is fitted, on what, and of what it is to predict."""
+        told = hashlib.blake2b(repr((self.learner.kind, self.learner.recipe(), self.plan)).encode(), digest_size=16)
+        told.update(repr((self.fold, self.number)).encode())
+        for part in (train, held):
+            for array in (part.windows.assets, part.windows.bars, part.labels, part.weights):
+                told.update(np.ascontiguousarray(array).tobytes())
+        told.update(np.ascontiguousarray(train.windows.grid[:, : self.fold.test.stop]).tobytes())
+        return told.hexdigest()
+
+
+def check_walk(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> None:
+    """Check that nothing a fold reads changes when the bars after its stretch are cut off.
+
+    For each fold, channels up to the end of its stretch and labels before it are made again from the panel that ends
+    there, and must be the same to the bit. What a model is asked is then a function of bars up to the stretch's end,
+    and what it is fitted on of bars before the stretch.
+
+    Raises
+    ------
+    InputError
+        When something changes: a channel looks ahead.
+    """
+    whole = gather(panel, plan, outcomes=outcomes)
+    for number, fold in enumerate(folds_of(len(panel.times), plan)):
+        stop = fold.test.stop
+        part = gather(panel.rows(0, stop), plan, outcomes=None if outcomes is None else outcomes.rows(0, stop))
+        before = fold.train.stop
+        pairs: list[tuple[NDArray[np.generic], NDArray[np.generic]]] = [
+            (whole.channels[:, :stop], part.channels),
+            (whole.seen[:stop], part.seen),
+            (whole.labels.values[:before], part.labels.values[:before]),
+            (whole.labels.ends[:before], part.labels.ends[:before]),
+        ]
+        if not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs):
+            raise InputError(
+                f"what fold {number + 1} reads changes when later bars are cut off: a feature looks ahead",
+                "report the features; the result was not recorded",
+            )

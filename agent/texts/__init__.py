@@ -1,0 +1,1 @@
+"""Texts beside numbers: scoring documents by a lexicon or a language model."""

@@ -1,0 +1,195 @@
+"""Learned factors find what is there, and nothing where nothing is; and the command that makes them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.cli.main import main
+from agent.learned.convnext import ConvNextConfig, build
+from agent.learned.features import given_channels
+from agent.learned.network import NetFit, fit_net
+from agent.learned.protocol import Examples, Learner, Progress
+from agent.learned.rivals import Boosting, Ridge
+from agent.learned.targets import TargetSpec
+from agent.learned.training import NetTraining
+from agent.learned.walk import WalkPlan, walk
+from backtest.controls import permuted, plant
+from backtest.ic import forward_returns, rank_ic
+from market.panel import FloatArray, Panel
+from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.helpers import random_panel
+
+CHANNELS = given_channels(["ts_log_return(close, 1)", "ts_delta(log(volume), 1)"])
+PLAN = WalkPlan(
+    CHANNELS, window=16, target=TargetSpec("return", horizon=1, volatility=20), folds=1, first=0.6, max_windows=20_000
+)
+
+
+@dataclass(frozen=True)
+class SmallNet:
+    """A ConvNeXt that is smaller than nano, so that it trains in seconds."""
+
+    training: NetTraining
+    kind: str = "small"
+
+    def recipe(self) -> dict[str, object]:
+        return {}
+
+    def fit(
+        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+    ) -> NetFit:
+        config = ConvNextConfig((16, 16, 24, 32), (1, 1, 2, 1), 0.0)
+        model = build(train.windows.channels, 1, config, int(rng.integers(1000)))
+        return fit_net(model, train, held, self.training, 3, progress, resume)
+
+
+def product(panel: Panel) -> FloatArray:
+    """A rise on growing volume, or a fall on shrinking: neither channel by itself tells anything."""
+    logs = {name: np.log(panel[name]) for name in ("close", "volume")}
+    move, grown = (np.vstack([np.zeros((1, panel.shape[1])), np.diff(x, axis=0)]) for x in logs.values())
+    return np.tanh(move / 0.01) * np.tanh(grown)
+
+
+def share_found(learner: Learner, panel: Panel, truth: FloatArray) -> float:
+    """Rank IC out of fold, as a share of the planted one's on the same bars."""
+    walked = walk(panel, PLAN, learner)
+    rows, paid = slice(walked.folds[0].test.start, None), forward_returns(panel, 1)
+    found, there = (float(np.nanmean(rank_ic(x[rows], paid[rows]))) for x in (walked.values, truth))
+    return found / there
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[Panel, FloatArray]:
+    panel = random_panel(2200, 20, seed=3)
+    truth = product(panel)
+    return plant(panel, truth, 0.4).panel, truth
+
+
+def test_boosting_finds_what_ridge_cannot(planted: tuple[Panel, FloatArray]) -> None:
+    assert share_found(Boosting(), *planted) > 0.8
+    assert abs(share_found(Ridge(), *planted)) < 0.15
+
+
+@pytest.mark.slow
+def test_convnext_finds_most_of_a_planted_pattern(planted: tuple[Panel, FloatArray]) -> None:
+    training = NetTraining(epochs=14, warmup=3, lr=5e-3, batch=128, patience=14)
+    assert share_found(SmallNet(training), *planted) > 0.8
+
+
+def in_noise(learner: Learner, seeds: int) -> list[float]:
+    """t statistics, out of fold, of models taught the returns of another order of time."""
+    found = []
+    for seed in range(seeds):
+        panel = random_panel(900, 15, seed=100 + seed)
+        outcomes = permuted(panel, 24, np.random.default_rng(seed))
+        plan = replace(PLAN, max_windows=3000, seed=seed)
+        walked = walk(panel, plan, learner, outcomes=outcomes)
+        ic = rank_ic(walked.values, forward_returns(outcomes, 1))
+        ic = ic[np.isfinite(ic)]
+        found.append(float(ic.mean() / ic.std(ddof=1) * np.sqrt(len(ic))))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "learner",
+    [Ridge(), Boosting(rounds=60), SmallNet(NetTraining(epochs=3, warmup=1, batch=128))],
+    ids=["ridge", "boosting", "convnext"],
+)
+def test_on_permuted_returns_nothing_is_found(learner: Learner) -> None:
+    found = np.array(in_noise(learner, 10))
+    # Ten draws of a normal: none beyond 3.3, and their mean within 1, but once in a thousand.
+    assert np.abs(found).max() < 3.3
+    assert abs(found.mean()) < 1.0
+
+
+# The command
+
+
+def test_learn_records_a_factor_that_the_other_commands_know(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    asked = ("learn", "ridge", "--window", "8", "--horizon", "4", "--folds", "2", "--name", "My first")
+    code, out, err = run(capsys, *asked)
+    assert code == 0, err
+    field = next(word for word in out.split() if word.startswith("learned_my_first_"))
+    assert "Use it in expressions" in out
+    assert (home / "learned" / f"{field}.npz").is_file()
+    assert not list((home / "learned").glob("*.training"))
+    again = as_json(capsys, *asked)
+    assert again["known"]
+    assert again["text"] == field
+    assert again["recipe"]["plan"]["target"]["horizon"] == 4
+    found = as_json(capsys, "eval", f"ts_mean({field}, 4)")
+    assert found["text"] == f"ts_mean({field}, 4)"
+    assert found["trials"] == 2
+    assert found["scorecard"]["train"]["start"] > "2024-01-15"
+    shown = as_json(capsys, "kb", "show", again["factor"])
+    assert shown["attempt"]["claims"]["target"] == "barrier, 4 bars"
+    code, out, err = run(capsys, "report", again["factor"])
+    assert code == 0, err
+    assert list((home / "reports").glob("*.html"))
+    # A look at the holdout would need values that were never predicted.
+    assert "holdout" in refused(capsys, "holdout", again["factor"], "--yes")
+
+
+def test_convnext_is_learned_from_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    found = as_json(
+        capsys, "learn", "convnext", "--window", "16", "--folds", "2", "--epochs", "1", "--max-windows", "400",
+        "--feature", "returns", "--feature", "rsi(close, 14)",
+    )  # fmt: skip
+    assert found["text"].startswith("learned_convnext_")
+    assert found["recipe"]["plan"]["features"] == ["returns", "rsi(close, 14)"]
+    assert found["folds"][0]["temperature"] > 0
+    assert len(found["folds"][0]["reliability"]["said"]) == 10
+
+
+def test_bad_requests_are_refused_and_lose_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    assert "unknown field" in refused(capsys, "learn", "ridge", "--feature", "sentiment")
+    assert "--width" in refused(capsys, "learn", "ridge", "--width", "1e9", "--target", "threshold")
+    assert "too few" in refused(capsys, "learn", "ridge", "--window", "2000")
+    assert not list((home / "learned").glob("*.npz"))
+
+
+def test_without_scikit_learn_the_extra_is_named(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert "alphaglow[flows]" in refused(capsys, "learn", "boosting")
+
+
+def test_a_stopped_training_goes_on(
+    home: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from agent.learned import rivals
+
+    asked = ("learn", "ridge", "--window", "8", "--folds", "3", "--max-windows", "500")
+    calls = 0
+    fit = rivals.Ridge.fit
+
+    def stopped(self: Ridge, *given: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return fit(self, *given)  # type: ignore[arg-type]  # what the walk gave
+
+    monkeypatch.setattr(rivals.Ridge, "fit", stopped)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main([*asked])
+    assert stop.value.code == 130
+    assert "goes on" in capsys.readouterr().err
+    assert [run["status"] for run in json.loads(run(capsys, "kb", "list", "--json")[1])["runs"]] == ["interrupted"]
+    found = as_json(capsys, *asked)
+    # The first fold was done; the run that was stopped is the one that ends.
+    assert calls == 4
+    assert len(found["folds"]) == 3
