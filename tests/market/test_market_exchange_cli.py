@@ -143,9 +143,13 @@ def _wait(ready: object, seconds: float = 30.0) -> None:
         time.sleep(0.002)
 
 
+# Each start of the program takes seconds: fifty were tried once, and are told in docs/data.md.
+KILLS = 12
+
+
 @pytest.mark.slow
 @BOTH
-def test_killed_fifty_times_on_the_way(exchange: str, desk: Path) -> None:
+def test_killed_many_times_on_the_way(exchange: str, desk: Path) -> None:
     rng = np.random.default_rng(5)
     book = invented(START, 9000)
     now = START + 8999 * HOUR + HOUR // 2
@@ -156,15 +160,15 @@ def test_killed_fifty_times_on_the_way(exchange: str, desk: Path) -> None:
         while True:
             process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             seen, stop_after = server.pages(), int(rng.integers(1, 4))
-            while kills < 50 and process.poll() is None and server.pages() - seen < stop_after:
+            while kills < KILLS and process.poll() is None and server.pages() - seen < stop_after:
                 time.sleep(0.001)
-            if kills < 50 and process.poll() is None:
+            if kills < KILLS and process.poll() is None:
                 time.sleep(float(rng.uniform(0, 0.02)))
                 process.kill()
                 kills += 1
             if process.wait(120) == 0:
                 break
-    assert kills == 50
+    assert kills == KILLS
     panel = load_panel(desk / "data" / "x.parquet")
     bars = assert_equals_source(panel, book.swap, START, now)
     assert bars > 25_000
