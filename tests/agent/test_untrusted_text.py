@@ -9,7 +9,6 @@ import gc
 import io
 import json
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from agent.briefing import describe_market
 from agent.briefs import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
 from agent.cli.common import PlainConsole, headed, table
 from agent.knowledge.records import AttemptRecord
+from agent.knowledge.store import KnowledgeBase
 from agent.lessons import learn
 from agent.llm.connect import check_server, connect_openai
 from agent.llm.forms import read_reply, repair_prompt
@@ -423,9 +423,11 @@ def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
         assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", text)
     assert "&lt;script&gt;" in (home / "reports" / f"{ran}.html").read_text(encoding="utf-8")
     # Each prompt keeps its shape, whatever was answered before.
-    database = sqlite3.connect(home / "knowledge.db")
-    requests = [json.loads(row[0]) for row in database.execute("select request from llm_calls")]
-    database.close()
+    with KnowledgeBase.open(home / "knowledge.db") as kb:
+        calls = [call for known in kb.runs() for call in kb.calls(known.id)]
+    # They are stored compressed, so that bytes alone would not show a key.
+    assert not any(KEY[:16] in f"{call.request}{call.response}" for call in calls)
+    requests = [json.loads(call.request) for call in calls if call.request]
     assert len(requests) > 10
     for request in requests:
         user = skeleton(request[1]["content"])
