@@ -91,7 +91,7 @@ def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:
     if PREFIX in record.canonical:
         raise InputError(
             f"{record.factor_id} reads what a model predicted, and no model was asked for the bars of the holdout",
-            "the holdout stays closed; a learned factor is judged by bars that were predicted by models that had not seen them",
+            "the holdout stays closed; judge it by validation, predicted out of fold as well",
         )
     expression = parse(record.canonical, fields=_fields(panel), bar=panel.bar)
     if isinstance(expression, Rejection):

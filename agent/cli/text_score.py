@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from agent.workspace import Workspace
     from market.documents import Documents
 
+# Of an estimate: characters of the prompt around the texts, characters of a token, and tokens of one reading.
+_SYSTEM, _PER_TOKEN, _REPLY = 1600, 4, 35
+
 
 @dataclass(frozen=True)
 class _Ask:
@@ -156,7 +159,7 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
     from agent.loop import StopRequested
     from agent.spending import make_budget, model_chain
     from agent.texts.journal import open_journal
-    from agent.texts.reading import read_texts, score_by_readings
+    from agent.texts.reading import batch_prompt, read_texts, score_by_readings, unread
 
     if not ask.model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
@@ -164,6 +167,14 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
     simulated = ask.llm == "mock"
     budget = Budget(Bounds()) if ask.replay else make_budget(chain, ask.bounds, simulated=simulated)
     journal = open_journal(workspace.folder("texts") / "calls.jsonl")
+    left = unread(documents, journal, ask.model)
+    calls = -(-len(left) // ask.batch)
+    tokens = (len(batch_prompt(documents, left)) + _SYSTEM * calls) // _PER_TOKEN + _REPLY * len(left)
+    price = chain[0].prices
+    cost = price.cost(tokens - _REPLY * len(left), _REPLY * len(left)) if price else None
+    told = "cost unknown (no price set)" if cost is None else f"about ${cost:.2f}"
+    if not simulated and ask.replay is None:
+        stderr().print(f"estimate: {len(left)} texts in {calls} calls, about {tokens:,} tokens; {told}", soft_wrap=True)
 
     async def go() -> Read:
         speaker = _speaker(workspace, ask, budget, journal, stop)

@@ -83,6 +83,13 @@ def known_readings(journal: TextJournal, model: str) -> dict[str, Reading]:
     return found
 
 
+def unread(documents: Documents, journal: TextJournal, model: str) -> list[int]:
+    """Return the texts that are about an asset and were not read by this model before; each text once."""
+    hashes, known = text_hashes(documents), known_readings(journal, model)
+    wanted = {hashes[k]: k for k in reversed(range(len(documents))) if documents.assets[k]}
+    return sorted(place for text, place in wanted.items() if text not in known)
+
+
 async def read_texts(
     documents: Documents,
     speaker: LanguageModel,

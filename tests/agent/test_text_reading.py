@@ -200,3 +200,28 @@ def test_a_headline_that_gives_orders_changes_no_other_text(tmp_path: Path) -> N
         assert beside.known[text].event == one.event
         assert beside.known[text].sentiment == pytest.approx(one.sentiment, abs=0.4)
     assert len(beside.known) == len(set(mixed.title))
+
+
+def test_a_server_that_breaks_down_is_told_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    server = Server()
+    whole = server.client
+
+    def failing() -> openai.AsyncOpenAI:
+        def reply(request: httpx2.Request) -> httpx2.Response:
+            if len(server.asked) >= 2:
+                return httpx2.Response(401, json={"error": {"message": "no such key"}})
+            server.asked.append("x")
+            return answer(request, 3)
+
+        return openai.AsyncOpenAI(
+            base_url="http://mock.invalid/v1", api_key="k", max_retries=0,
+            http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(reply)),
+        )  # fmt: skip
+
+    server.client = failing  # type: ignore[method-assign]
+    with pytest.raises(InputError, match="key"):
+        read(news(), open_journal(tmp_path / "calls.jsonl"), server, batch=4)
+    server.client = whole  # type: ignore[method-assign]
+    again, _ = read(news(), open_journal(tmp_path / "calls.jsonl"), server, batch=4)
+    assert again.before > 0
+    assert again.before + again.bought == 21
