@@ -72,7 +72,7 @@ def test_a_prompt_that_changed_is_shown_as_a_difference(
     as_json(capsys, *MINE, "--record", "tape.jsonl")
     # The same workspace knows the first run now.
     said = refused(capsys, "mine", "--replay", "tape.jsonl")
-    assert "answers another prompt under r1/s0/t1/writer/1" in said
+    assert "answers another prompt under r1/s" in said
     assert "--- recorded" in said
     assert "+" in said.split("+++ asked")[1]
     lines = Path("tape.jsonl").read_text().splitlines()
