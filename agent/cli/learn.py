@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.learned.convnext import Size
@@ -80,6 +82,11 @@ def learn() -> None:
 @learn.command()
 @learn_options
 @click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw what its probabilities said beside what came true, out of fold (SVG).",
+)
+@click.option(
     "--size",
     type=click.Choice(["nano", "tiny", "small", "base"]),
     default="nano",
@@ -105,6 +112,8 @@ def convnext(
     from agent.learned.network import ConvNextLearner
     from agent.learned.training import NetTraining
 
+    if options["picture"] is not None and options["target"] == "return":
+        raise InputError("returns have no probabilities to draw", "--picture is for --target barrier or threshold")
     training = NetTraining(epochs=epochs, loss=loss, threads=threads, device=device)
     learn_and_show(ctx, ConvNextLearner(size, training), options)
 
@@ -146,10 +155,22 @@ def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, A
         except KeyboardInterrupt:
             stderr().print("stopped; the same command goes on from the last epoch")
             raise
+    if options.get("picture") is not None:
+        _draw(found, options["picture"])
     if options["as_json"]:
         print_json(document_of(found, lesson))
         return
     show_learned(found)
+
+
+def _draw(found: Learned, path: Path) -> None:
+    from agent.review.reliability import reliability_picture
+    from market.store import write_atomically
+
+    drawn = reliability_picture(found.facts, f"{found.field}: said and came true, out of fold")
+    if drawn is None:
+        raise InputError("no fold had bars to judge its probabilities by", "see the folds")
+    write_atomically(path, lambda target: target.write_text(drawn, encoding="utf-8"))
 
 
 def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> Lesson:
