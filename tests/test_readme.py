@@ -33,7 +33,7 @@ def test_options_of_the_readme_exist() -> None:
     for line in re.findall(r"^alphaglow (.+?)(?:\s+#.*)?$", SHELL, re.MULTILINE):
         words = line.split()
         named = [word for word in words if word.startswith("--")]
-        path = words[:2] if words[0] in ("data", "flow", "kb", "pool") else words[:1]
+        path = words[:2] if words[0] in ("data", "flow", "kb", "learn", "pool", "text") else words[:1]
         text = CliRunner().invoke(cli, [*path, "--help"]).output
         assert all(option in text for option in named), line
 
