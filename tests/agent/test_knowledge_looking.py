@@ -96,7 +96,8 @@ def test_prompts_and_replies_are_read_again(mined: dict[str, object], capsys: py
 def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "kb", "verify") == {"faults": []}
     with sqlite3.connect("knowledge.db") as connection:
-        connection.execute("UPDATE attempts SET canonical = 'cs_rank(close)' WHERE id = 3")
+        (changed,) = connection.execute("SELECT min(id) FROM attempts WHERE factor_id IS NOT NULL").fetchone()
+        connection.execute("UPDATE attempts SET canonical = 'cs_rank(close)' WHERE id = ?", (changed,))
         connection.execute("UPDATE llm_calls SET request = ? WHERE id = 2", (zlib.compress(b"[]"),))
         connection.execute("UPDATE tallies SET attempts = attempts + 1, bets = bets + 1")
         connection.execute(
@@ -106,7 +107,7 @@ def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytes
         connection.execute("INSERT INTO verdicts (attempt_id, turn, accept, score, critique) VALUES (999, 1, 1, 1, '')")
     code, out, _ = run(capsys, "kb", "verify")
     assert code == 1
-    assert "attempt 3: cs_rank(close) is factor:" in out
+    assert f"attempt {changed}: cs_rank(close) is factor:" in out
     assert "its prompt is not the one that was asked" in out
     assert "of verdicts points at a row of attempts" in out
     assert "attempts of its trials is kept as 19, and counted as 18" in out
