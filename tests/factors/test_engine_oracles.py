@@ -350,7 +350,14 @@ def test_a_signal_that_ranks_nothing_is_refused(text: str, code: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.one_of(st.floats(-1e6, 1e6), st.just(float("nan")), st.integers(-2, 2).map(float)), min_size=12, max_size=40
+        # To two digits: what differs by less than rounding can make is a tie here, and is none for pandas.
+        st.one_of(
+            st.floats(-1e6, 1e6).map(lambda value: round(value, 2)),
+            st.just(float("nan")),
+            st.integers(-2, 2).map(float),
+        ),
+        min_size=12,
+        max_size=40,
     ),
     st.integers(2, 9),
 )
