@@ -325,7 +325,8 @@ def likelihood_histogram(values: FloatArray, threshold: float, *, bins: int = 60
     if np.isfinite(threshold):
         low = min(low, threshold - 0.05 * max(high - threshold, 0.0))
     low = max(low, float(finite.min()))
-    if not high > low:
+    # A range that so many bins cannot divide, in the precision of its ends, is that of one value.
+    if high - low <= 1e-9 * max(abs(high), abs(low), 1.0):
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(np.maximum(finite, low), bins=bins, range=(low, high))
     return LikelihoodHistogram(

@@ -47,6 +47,8 @@ def test_bar_chart_is_xml_with_a_bar_per_finite_value(values: list[float], perce
 
 
 @settings(max_examples=60, deadline=None)
+@example(values=np.array([0.0, 5e-324]), threshold=0.0)
+@example(values=np.array([1e11, np.nextafter(1e11, np.inf)]), threshold=float("nan"))
 @given(values=hnp.arrays(np.float64, st.integers(0, 80), elements=ANY), threshold=ANY)
 def test_histogram_counts_every_finite_value(values: np.ndarray, threshold: float) -> None:
     bounded = np.where(np.abs(values) > 1e12, np.nan, values)
