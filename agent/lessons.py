@@ -42,6 +42,12 @@ def train_figure(attempt: AttemptRecord, name: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
+def least_figure(attempt: AttemptRecord, name: str) -> float:
+    """Return a train figure to rank by: what has none comes last."""
+    figure = train_figure(attempt, name)
+    return -np.inf if figure is None else figure
+
+
 def passed(attempt: AttemptRecord) -> bool:
     """Whether an attempt passed all gates but, maybe, deflation."""
     return attempt.evaluation is not None and attempt.evaluation.evidence.get("verdict") in ("promising", "accepted")

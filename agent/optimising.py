@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
 from scipy.stats import norm
 
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.store import KnowledgeBase
-from agent.lessons import train_figure
+from agent.lessons import least_figure
 from agent.study import Study, backtest_expression, read_expression
 from backtest.ic import newey_west_t
 from factors.tree import Expression
@@ -83,17 +82,12 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
     known = [a for a in knowledge.attempts(panel_id=study.dataset) if a.canonical == given and a.evaluation is not None]
     if not known:
         raise InputError(f"the given factor {given} was not scored", "see why with: alphaglow kb list --all")
-    ranked = sorted(line, key=lambda a: (-_known(a, name), a.id))
-    if not ranked or _known(ranked[0], name) <= _known(known[-1], name):
+    ranked = sorted(line, key=lambda a: (-least_figure(a, name), a.id))
+    if not ranked or least_figure(ranked[0], name) <= least_figure(known[-1], name):
         return Improvement(known[-1], None, tuple(ranked), math.nan, math.nan)
     t = newey_west_t(_earned(ranked[0], study) - _earned(known[-1], study))
     p = min(1.0, len(ranked) * float(norm.sf(t))) if math.isfinite(t) else math.nan
     return Improvement(known[-1], ranked[0], tuple(ranked), t, p)
-
-
-def _known(attempt: AttemptRecord, name: str) -> float:
-    figure = train_figure(attempt, name)
-    return -np.inf if figure is None else figure
 
 
 def _earned(attempt: AttemptRecord, study: Study) -> FloatArray:

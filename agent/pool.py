@@ -40,6 +40,7 @@ from backtest.figures import SEGMENTS, Figures
 from backtest.policy import Standing
 from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
+from factors.checks import changed_by_later_bars
 from factors.engine import evaluate
 from factors.parse import parse
 from factors.tree import Expression
@@ -375,16 +376,4 @@ def check_pool_truncation(
     expressions: Sequence[Expression], weights: FloatArray, panel: Panel, cuts: Sequence[int]
 ) -> Rejection | None:
     """Return a rejection if a pool's values on the first k bars change when later bars are added."""
-    whole = combine_expressions(expressions, weights, panel)
-    for cut in cuts:
-        part = combine_expressions(expressions, weights, panel.rows(0, cut))
-        same = (part == whole[:cut]) | (np.isnan(part) & np.isnan(whole[:cut]))
-        if not same.all():
-            bar, asset = np.argwhere(~same)[0]
-            return Rejection(
-                "evidence",
-                "look_ahead",
-                f"values of past bars change when later bars are added (bar {bar}, {panel.assets[asset]})",
-                "this is a defect of alphaglow: please report the pool",
-            )
-    return None
+    return changed_by_later_bars(lambda part: combine_expressions(expressions, weights, part), panel, cuts, "pool")

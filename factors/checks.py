@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from factors.engine import evaluate
 from factors.measure import estimate
 from factors.tree import Expression, Signal
 from market.errors import Rejection
-from market.panel import Panel
+from market.panel import FloatArray, Panel
 
 MIN_FINITE = 0.2
 
@@ -64,9 +64,19 @@ def check_signal(signal: Signal, panel: Panel) -> Rejection | None:
 
 def check_truncation(expression: Expression, panel: Panel, cuts: Sequence[int]) -> Rejection | None:
     """Return a rejection if values on the first k bars change when later bars are added, for any k in `cuts`."""
-    whole = evaluate(expression, panel).values
+    return changed_by_later_bars(lambda part: evaluate(expression, part).values, panel, cuts, "expression")
+
+
+def changed_by_later_bars(
+    values_of: Callable[[Panel], FloatArray], panel: Panel, cuts: Sequence[int], what: str
+) -> Rejection | None:
+    """Return a rejection if (T, N) values on the first k bars change when later bars are added, for any k in `cuts`.
+
+    `what` names what is valued, for the report of a defect.
+    """
+    whole = values_of(panel)
     for cut in cuts:
-        part = evaluate(expression, panel.rows(0, cut)).values
+        part = values_of(panel.rows(0, cut))
         same = (part == whole[:cut]) | (np.isnan(part) & np.isnan(whole[:cut]))
         if not same.all():
             bar, asset = np.argwhere(~same)[0]
@@ -74,6 +84,6 @@ def check_truncation(expression: Expression, panel: Panel, cuts: Sequence[int]) 
                 "evidence",
                 "look_ahead",
                 f"values of past bars change when later bars are added (bar {bar}, {panel.assets[asset]})",
-                "this is a defect of alphaglow: please report the expression",
+                f"this is a defect of alphaglow: please report the {what}",
             )
     return None

@@ -11,13 +11,12 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from flows.archive import flattened, under
+from flows.archive import flattened, optimiser_arrays, restore_optimiser, under
 from flows.model import FlowConfig, MarketFlow
 from market.archive import read_archive, write_archive
 from market.errors import InputError
@@ -232,16 +231,11 @@ class _Training:
         return told.hexdigest()
 
     def _store(self, path: Path) -> None:
-        moments = {
-            f"optimiser/{number}/{name}": value.cpu().numpy()
-            for number, state in self.optimiser.state_dict()["state"].items()
-            for name, value in state.items()
-        }
         arrays = {
             **flattened(self.model.state_dict(), "model/"),
             **flattened(self.averaged.state_dict(), "averaged/"),
             **flattened(self.best, "best/"),
-            **moments,
+            **optimiser_arrays(self.optimiser),
             "generator": self.generator.get_state().numpy(),
         }
         document = {
@@ -260,11 +254,7 @@ class _Training:
         if self.averaged is not self.model:
             self.averaged.load_state_dict(under(arrays, "averaged/"))
         self.best = under(arrays, "best/")
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in under(arrays, "optimiser/").items():
-            number, name = key.split("/")
-            state.setdefault(int(number), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        restore_optimiser(self.optimiser, arrays)
         self.generator.set_state(under(arrays, "generator")[""])
         self.history = [Epoch(**epoch) for epoch in document["history"]]
         for name in _COUNTERS:

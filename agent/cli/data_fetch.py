@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress
 
-from agent.cli.common import headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
 from agent.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Origin
@@ -37,6 +37,24 @@ def _ms(text: str, option: str) -> int:
     return int(parse_date(text, option).timestamp() * 1000)
 
 
+_ASKING = (
+    click.option(
+        "--at-once", type=click.IntRange(1), default=8, show_default=True, help="Symbols fetched side by side."
+    ),
+    click.option(
+        "--retries", type=click.IntRange(0), default=8, show_default=True, help="New tries of a failed request."
+    ),
+    click.option("--unpaced", is_flag=True, help="Ignore the exchange's rate limits: only for a server of your own."),
+)
+
+
+def _asking(command: Command) -> Command:
+    """Add the options of how an exchange is asked."""
+    for option in reversed(_ASKING):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("exchange")
 @click.option("--symbols", help="Comma-separated, such as BTC/USDT,ETH/USDT.")
@@ -54,9 +72,7 @@ def _ms(text: str, option: str) -> int:
 @click.option("--replace", "overwrite", is_flag=True, help="Overwrite a data set of the same name that came elsewhere.")
 @click.option("--base-url", metavar="URL", help="Send every request to this server in the exchange's place.")
 @click.option("--sandbox", is_flag=True, help="Ask the exchange's test network.")
-@click.option("--at-once", type=click.IntRange(1), default=8, show_default=True, help="Symbols fetched side by side.")
-@click.option("--retries", type=click.IntRange(0), default=8, show_default=True, help="New tries of a failed request.")
-@click.option("--unpaced", is_flag=True, help="Ignore the exchange's rate limits: only for a server of your own.")
+@_asking
 @json_option
 @click.pass_context
 def fetch(
@@ -126,9 +142,7 @@ class _Asking:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--backfill", is_flag=True, help="Ask once more for the holes that earlier fetches found.")
-@click.option("--at-once", type=click.IntRange(1), default=8, show_default=True, help="Symbols fetched side by side.")
-@click.option("--retries", type=click.IntRange(0), default=8, show_default=True, help="New tries of a failed request.")
-@click.option("--unpaced", is_flag=True, help="Ignore the exchange's rate limits: only for a server of your own.")
+@_asking
 @json_option
 @click.pass_context
 def update(

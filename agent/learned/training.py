@@ -18,7 +18,7 @@ from torch.nn import functional
 from agent.learned.augment import Augmentation, augmented
 from agent.learned.protocol import Examples, Progress
 from agent.learned.windows import Windows
-from flows.archive import flattened, under
+from flows.archive import flattened, optimiser_arrays, restore_optimiser, under
 from flows.train import device_of, torch_threads
 from market.archive import read_archive, write_archive
 from market.errors import InputError
@@ -255,15 +255,10 @@ class _Training:
         return told.hexdigest()
 
     def _store(self, path: Path) -> None:
-        moments = {
-            f"optimiser/{number}/{name}": value.cpu().numpy()
-            for number, state in self.optimiser.state_dict()["state"].items()
-            for name, value in state.items()
-        }
         arrays = {
             **flattened(self.model.state_dict(), "model/"),
             **flattened(self.best, "best/"),
-            **moments,
+            **optimiser_arrays(self.optimiser),
             "chance": self.chance.get_state().numpy(),
         }
         counters = {name: getattr(self, name) for name in ("steps", "skipped", "since", "best_loss")}
@@ -276,11 +271,7 @@ class _Training:
             return
         self.model.load_state_dict(under(arrays, "model/"))
         self.best = under(arrays, "best/")
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in under(arrays, "optimiser/").items():
-            number, name = key.split("/")
-            state.setdefault(int(number), {})[name] = value
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        restore_optimiser(self.optimiser, arrays)
         self.chance.set_state(under(arrays, "chance")[""])
         self.history = [(float(a), float(b)) for a, b in document["history"]]
         self.steps, self.skipped, self.since = (int(document[name]) for name in ("steps", "skipped", "since"))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.knowledge.records import NewCall, request_hash
+from agent.llm.lines import append_line
 from market.errors import InputError
 
 _HEADING = "alphaglow cassette"
@@ -38,15 +38,7 @@ class Recorder:
         self._append({name: getattr(call, name) for name in _KEPT})
 
     def _append(self, line: Mapping[str, object]) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise InputError(
-                f"cannot write the cassette {self.path}: {error.strerror}", "is the disk full or read-only?"
-            ) from error
+        append_line(self.path, line, "the cassette ")
 
 
 def start_recording(path: Path, config: Mapping[str, object], known: Iterable[NewCall] = ()) -> Recorder:

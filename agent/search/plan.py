@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.knowledge.records import AttemptRecord
-from agent.lessons import PREDICTS_T, train_figure
+from agent.lessons import PREDICTS_T, least_figure, train_figure
 from agent.search.archive import archive, best_of_all, merit, predicts, told_parents, wrong_way
 from agent.search.bandit import PARTIAL, drawn, odds, rewards
 from agent.search.tasks import OPERATIONS, Operation, Task
@@ -106,7 +106,7 @@ def plan_refinements(
     name = "sharpe_gated" if gated else "sharpe_net"
     known = [a for a in attempts if a.canonical == start and a.evaluation is not None][:1]
     scored = [a for a in line if a.evaluation is not None and a.canonical]
-    best = sorted([*known, *scored], key=lambda a: (-_figure(a, name), a.id))
+    best = sorted([*known, *scored], key=lambda a: (-least_figure(a, name), a.id))
     pool = list(dict.fromkeys([a.canonical or "" for a in best][:_LINES])) or [start]
     worth = _gains(line, best, name)
     respects = odds(line, worth, lambda a: a.claims.get("theme"))
@@ -125,11 +125,6 @@ def plan_refinements(
         theme = drawn(respects, list(REFINEMENTS), rng) if operation == "refine" else ""
         tasks.append(Task(operation, theme, (parent,)))
     return _signed(tasks, line, worth, writers, rng)
-
-
-def _figure(attempt: AttemptRecord, name: str) -> float:
-    figure = train_figure(attempt, name)
-    return -np.inf if figure is None else figure
 
 
 def _gains(line: Sequence[AttemptRecord], known: Sequence[AttemptRecord], name: str) -> dict[int, float]:

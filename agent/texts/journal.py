@@ -7,13 +7,13 @@ asked for again, in this run or another, whichever set of texts it comes in.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.knowledge.records import CallRecord, NewCall, request_hash
+from agent.llm.lines import append_line
 from market.errors import InputError
 
 
@@ -53,13 +53,7 @@ class TextJournal:
         self.read[key] = tuple(texts)
 
     def _append(self, line: dict[str, Any]) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise InputError(f"cannot write {self.path}: {error.strerror}", "is the disk full or read-only?") from error
+        append_line(self.path, line)
 
 
 def stem(key: str) -> str:
