@@ -25,7 +25,7 @@ contracts: $(STAMP)
 check: lint types contracts test
 
 starter: $(STAMP)
-	$(BIN)/python -m agent.knowledge.starter $(CORPORA) knowledge.db
+	$(BIN)/python -m agent.knowledge.transfer.starter $(CORPORA) knowledge.db
 
 # torch first and alone: resolved together with the rest, pip may prefer a build with gigabytes of CUDA.
 $(STAMP): pyproject.toml constraints.txt

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.ic import centred_rows, forward_returns, rank_ic
-from backtest.spec import Fill
-from backtest.tape import filled
+from backtest.market_rows import filled
+from backtest.trading_rules import Fill
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from market.ranking import average_ranks

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from backtest import metrics
-from backtest.engine import trade
 from backtest.placebo import shifted_gates, volatility_gate
+from backtest.run import trade
 from backtest.scorecard import paid_rows
 from backtest.target import Target
 from market.panel import FloatArray

@@ -9,7 +9,7 @@ import scipy.stats
 from numba import njit
 from numpy.typing import NDArray
 
-from backtest.spec import Fill
+from backtest.trading_rules import Fill
 from backtest.weights import quantile_of
 from market.panel import FloatArray, Panel
 from market.ranking import Ranked, rank_panel

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from backtest.bar_regimes import month_bars
 from backtest.ic import default_lags
-from backtest.regimes import month_bars
-from backtest.spec import BacktestSpec
-from backtest.tape import Tape, filled
+from backtest.market_rows import Tape, filled
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from market.panel import FloatArray, Panel
 

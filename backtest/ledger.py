@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from backtest.spec import BacktestSpec
-from backtest.tape import Tape
+from backtest.market_rows import Tape
+from backtest.trading_rules import BacktestSpec
 from market.panel import BoolArray, FloatArray
 
 # Without a price for this many bars an asset counts as delisted, and the position as settled at its last price.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from backtest import metrics
-from backtest.engine import Backtest
 from backtest.ic import HorizonIC, horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
 from backtest.known import NAMES, Attribution
+from backtest.run import Backtest
 from backtest.target import Target
 from market.panel import BoolArray, FloatArray
 from market.ranking import Ranked

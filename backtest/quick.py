@@ -1,6 +1,6 @@
 """Quick scores: rank IC, IC, turnover and net return of a signal, fed piece by piece while it is being computed.
 
-The figures are those of `backtest.engine` and `backtest.ic` without a gate; most candidates fail on them and never
+The figures are those of `backtest.run` and `backtest.ic` without a gate; most candidates fail on them and never
 need a scorecard. Rules that need the whole signal first (time series, Kelly's size, capped risk) are scored when the
 last bar is there.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest import metrics
-from backtest.engine import trade
 from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic
 from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PEARSON, SERIES, TURNOVER, mask_outside, score_piece
+from backtest.run import trade
 from backtest.scorecard import paid_rows
-from backtest.spec import BacktestSpec
 from backtest.target import Target
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import KINDS
 from market.panel import FloatArray
 from market.ranking import KeySorter, key_bits, sort_keys

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from backtest import metrics
-from backtest.engine import Backtest, small_universe, trade
 from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic_of
 from backtest.known import Attribution, attribute
 from backtest.luck import sharpe_standard_error
 from backtest.placebo import random_gate, shifted_gates, volatility_gate
 from backtest.profile import Profile, Signals, mean_quantiles, profile_of
+from backtest.run import Backtest, small_universe, trade
 from backtest.target import Target
 from market.errors import Rejection
 from market.panel import FloatArray, Panel

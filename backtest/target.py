@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.bar_regimes import market_regimes
 from backtest.ic import centred_rows, forward_returns
 from backtest.known import KnownFactors, known_factors
+from backtest.market_rows import Tape, make_tape
 from backtest.placebo import calmest_first
-from backtest.regimes import market_regimes
-from backtest.spec import BacktestSpec
-from backtest.tape import Tape, make_tape
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import Ranked, rank_panel

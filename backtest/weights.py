@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from backtest.spec import BacktestSpec
+from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray
 from market.ranking import average_ranks
 

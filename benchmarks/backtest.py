@@ -24,12 +24,12 @@ from rich.table import Table
 
 from backtest import metrics
 from backtest.costs import Costs
-from backtest.engine import Backtest, trade
 from backtest.ic import quantile_series, rank_ic_of
 from backtest.quick import QuickScorer
+from backtest.run import Backtest, trade
 from backtest.scorecard import score
-from backtest.spec import BacktestSpec
 from backtest.target import Target, prepare_target
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from benchmarks.engine_setup import draw_batch, make_market
 from factors.batch import Engine

@@ -44,11 +44,11 @@ Job = Callable[[], object]
 
 def ours(task: str, folder: Path, quick: bool) -> Job:
     """Return alphaglow's job."""
-    from market.checks.report import check_panel
+    from market.checks.all_checks import check_panel
     from market.files import import_files, panel_from_long
-    from market.store import load_fields, load_panel
+    from market.panel_store import load_fields, load_panel
     from market.synthetic.make import make_synthetic
-    from market.synthetic.spec import MarketSpec, Signal
+    from market.synthetic.market_spec import MarketSpec, Signal
     from market.universe import liquid_universe
 
     stored = folder / "stored.parquet"
@@ -178,9 +178,9 @@ def prepare(folder: Path, file: Path | None, *, quick: bool) -> str:
     import pandas as pd
 
     from market.files import import_files
-    from market.store import save_panel
+    from market.panel_store import save_panel
     from market.synthetic.make import make_synthetic
-    from market.synthetic.spec import MarketSpec
+    from market.synthetic.market_spec import MarketSpec
 
     if file is not None:
         frame = pd.read_parquet(file)

@@ -18,14 +18,14 @@ import numpy as np
 from rich.console import Console
 
 from backtest.quick import QuickScore, QuickScorer
-from backtest.spec import BacktestSpec
 from backtest.target import Target, prepare_target
+from backtest.trading_rules import BacktestSpec
 from benchmarks.engine_setup import Nothing, interleaved, make_market, seconds_of
 from factors.batch import Engine
 from factors.engine import evaluate
-from factors.live import Live
+from factors.evaluation_plan import Runner
+from factors.live_factors import Live
 from factors.parse import parse
-from factors.plan import Runner
 from factors.tree import Expression
 from market.files import import_files
 from market.panel import Panel
@@ -93,7 +93,7 @@ def memory(setting: Setting) -> dict[str, Any]:
         "from benchmarks.engine_setup import make_market, draw_batch\n"
         "from benchmarks.engine_sections import _scores\n"
         "from backtest.target import prepare_target\n"
-        "from backtest.spec import BacktestSpec\n"
+        "from backtest.trading_rules import BacktestSpec\n"
         "from factors.batch import Engine\n"
         "import time\n"
         "panel = make_market(2520, 500, 'D'); batch = draw_batch(int(sys.argv[1]))\n"

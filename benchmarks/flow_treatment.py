@@ -23,8 +23,8 @@ from rich.table import Table
 
 from factors.features import Feature
 from flows.ensemble import train_ensemble
+from flows.flow_model import FlowConfig
 from flows.inspection import inspect_features
-from flows.model import FlowConfig
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows
 from flows.train import TrainConfig, subsample, train
 from market.files import import_files

@@ -29,7 +29,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from flows.density import state_likelihood
-from flows.model import FlowConfig, MarketFlow
+from flows.flow_model import FlowConfig, MarketFlow
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows, prepared
 from flows.train import TrainConfig, device_of, log_likelihood, subsample, torch_threads, train
 from market.files import import_files

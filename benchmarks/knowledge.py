@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
-from agent.knowledge.store import KnowledgeBase
 from backtest.luck import sketch_of
 from benchmarks.novelty import draw
 from factors.tree import Expression
@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with ours(str(folder / "k.db"), expressions) as step:
             figures["sqlite"] = timed("SQLite", step, count)
         with (
-            mock.patch("agent.knowledge.engine.RELAXED", "FULL"),
+            mock.patch("agent.knowledge.database.connection.RELAXED", "FULL"),
             ours(str(folder / "s.db"), expressions) as step,
         ):
             figures["sqlite_synced"] = timed("SQLite, synced", step, count)

@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.blocks import library_blocks
-from agent.knowledge.borrowing import borrowed
+from agent.knowledge.transfer.read_only import borrowed
+from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.convnext import SIZES, build, count_parameters
-from agent.learned.features import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.network import ConvNextLearner
 from agent.learned.protocol import Examples, Learner, silent
 from agent.learned.rivals import Boosting, Ridge
+from agent.learned.sample_windows import Scaling, Windows, seen_places
 from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining, outputs, train_net
 from agent.learned.walk import WalkPlan, folds_of, walk
-from agent.learned.windows import Scaling, Windows, seen_places
-from agent.settings import Settings
-from agent.study import Study, open_study, read_expression
-from agent.workspace import starter_path
+from agent.study.blocks import library_blocks
+from agent.study.settings import Settings
+from agent.study.study import Study, open_study, read_expression
+from agent.study.workspace import starter_path
 from backtest.controls import plant
 from backtest.ic import forward_returns, rank_ic
 from backtest.scorecard import Scored, score

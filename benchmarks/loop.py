@@ -25,15 +25,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agent.demo import distance_to_truth, prepare
-from agent.knowledge.looking import query
+from agent.cli.demo_stages import distance_to_truth, prepare
+from agent.knowledge.attempt_figures import train_figure
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.queries import query
 from agent.knowledge.records import AttemptRecord
-from agent.knowledge.store import KnowledgeBase
-from agent.lessons import train_figure
-from agent.mining import MineRequest, start_run
-from agent.workspace import Workspace, init_workspace
+from agent.mining.session import MineRequest, start_run
+from agent.study.workspace import Workspace, init_workspace
 from market.files import import_files
-from market.store import save_panel
+from market.panel_store import save_panel
 
 COINS = Path(__file__).resolve().parents[2] / "shared" / "data" / "crypto_spot_1d.parquet"
 PARTS: Mapping[str, Mapping[str, bool]] = {

@@ -21,13 +21,13 @@ from rich.progress import track
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from agent.knowledge import novelty as index
-from agent.knowledge.engine import for_writing, make_engine
-from agent.knowledge.place import place_of
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.database.connection import for_writing, make_engine
+from agent.knowledge.database.location import place_of
+from agent.knowledge.tables import novelty_index as index
 from agent.mock.grammar import mutate
 from factors.drawing import Drawer
-from factors.novelty import fingerprint
+from factors.overlap import fingerprint
 from factors.parse import parse
 from factors.printing import to_text
 from factors.tree import Call, Expression, Node

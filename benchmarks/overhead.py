@@ -25,17 +25,17 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import agent.weighing as weighing
-from agent.mining import MineRequest, start_run
-from agent.study import backtest_expression, read_expression
-from agent.workspace import init_workspace
-from backtest.warm import warm_backtest
+import agent.study.scoring as weighing
+from agent.mining.session import MineRequest, start_run
+from agent.study.study import backtest_expression, read_expression
+from agent.study.workspace import init_workspace
+from backtest.warm_backtest import warm_backtest
 from factors.tree import Expression
-from factors.warm import warming
+from factors.warm_engine import warming
 from market.files import import_files
 from market.panel import Panel
-from market.store import save_panel
-from market.synth import SynthSpec, make_market
+from market.panel_store import save_panel
+from market.synthetic.demo_market import SynthSpec, make_market
 
 COINS = Path(__file__).resolve().parents[2] / "shared" / "data" / "crypto_spot_1h.parquet"
 BARS, ASSETS = 17_520, 50

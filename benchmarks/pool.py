@@ -20,17 +20,17 @@ import numpy as np
 from rich.console import Console
 from sklearn.linear_model import Ridge
 
-from agent.knowledge.store import KnowledgeBase
-from agent.pool import METHODS, Setting, fit_pools
-from agent.pool_members import Bench, choose_members, label_of, measure_members
-from agent.screening import draw_texts
-from agent.settings import Settings
-from agent.study import Study, open_study
+from agent.knowledge.base import KnowledgeBase
+from agent.mining.screening import draw_texts
+from agent.pools.fitting import METHODS, Setting, fit_pools
+from agent.pools.members import Bench, choose_members, label_of, measure_members
+from agent.study.settings import Settings
+from agent.study.study import Study, open_study
 from backtest.combine import Members, ridge_weights
 from market.errors import InputError, Rejection
 from market.files import import_files
 from market.panel import FloatArray, Panel
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 
 COINS = Path(__file__).resolve().parents[2] / "shared" / "data" / "crypto_spot_1h.parquet"
 Result = TypeVar("Result")

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.signals.arrivals import Arrivals, Patience
-from agent.signals.book import open_book
-from agent.signals.compare import against_backtest
-from agent.signals.exchange import ExchangeFeed
-from agent.signals.feed import Stop, as_seconds
-from agent.signals.journal import FILE, Journal
-from agent.signals.office import Office
-from agent.workspace import Workspace
+from agent.live.arrivals import Arrivals, Patience
+from agent.live.exchange_feed import ExchangeFeed
+from agent.live.feed import Stop, as_seconds
+from agent.live.paper_check import against_backtest
+from agent.live.service import Office
+from agent.live.signal_journal import FILE, Journal
+from agent.live.signal_source import open_book
+from agent.study.workspace import Workspace
 from market.exchange import Source
 from market.fetch import Job
 from tests.market.exchange_book import recorded

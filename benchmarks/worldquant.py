@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.settings import Settings
-from agent.study import Study, open_study
+from agent.study.settings import Settings
+from agent.study.study import Study, open_study
 from backtest import metrics
-from backtest.engine import Backtest, run_backtest
 from backtest.evidence import Trials, deflated_sharpe
+from backtest.run import Backtest, run_backtest
 from backtest.scorecard import Scored, score
 from factors.corpora import PublishedFactor, read_corpus
 from factors.engine import evaluate

@@ -18,9 +18,9 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from factors.cache import SubtreeCache
+from factors.evaluation_plan import Runner, make_plan
 from factors.lowering import Lowering
 from factors.measure import cell_cost, piece_rows, work_bytes
-from factors.plan import Runner, make_plan
 from factors.streams import Array, Layout
 from factors.tree import Call, Expression, Node, Signal
 from market.errors import Rejection

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from factors.operators.model import DimensionRule
+from factors.operators.row import DimensionRule
 from factors.printing import number_text, to_text
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number

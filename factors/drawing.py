@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from factors.canonical import canonical
-from factors.operators.model import Operator, Param
+from factors.operators.row import Operator, Param
 from factors.printing import to_text
 from factors.resolve import kind_of
 from factors.table import OPERATORS

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from factors.evaluation_plan import Runner, make_plan
 from factors.lowering import Lowering
 from factors.measure import piece_rows
-from factors.plan import Runner, make_plan
 from factors.streams import Layout
 from factors.tree import Expression, Node, Signal
 from market.panel import FloatArray, Panel

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from factors.kernels import cross, elementwise, extremes, moments, orders, pairs, recursive, sums, windows
+from factors.kernels import cross, elementwise, extremes, moments, orders, pairs, recursive, sums
+from factors.kernels import deviations as windows
 from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream, stretch
 from market.ranking import KeySorter, key_bits, rank_rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from factors.operators.model import UNBOUNDED, now
+from factors.operators.row import UNBOUNDED, now
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
@@ -158,7 +158,7 @@ def _count_uses(node: Node, uses: dict[Node, int]) -> None:
 
 
 def piece_rows(assets: int) -> int:
-    """Return the rows of a piece: what of the panel is worked through at once (see `factors.plan`)."""
+    """Return the rows of a piece: what of the panel is worked through at once (see `factors.evaluation_plan`)."""
     return max(_LEAST_ROWS, min(_MOST_ROWS, PIECE_CELLS // max(assets, 1)))
 
 

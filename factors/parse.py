@@ -11,15 +11,15 @@ import numpy as np
 from factors.canonical import canonical
 from factors.dialects.alphagen import ALPHAGEN, read_prefix
 from factors.dialects.base import Dialect
+from factors.dialects.from_qlib import QLIB
 from factors.dialects.gtja import GTJA
 from factors.dialects.loose import AUTO
-from factors.dialects.qlib import QLIB
 from factors.dialects.worldquant import WORLDQUANT
 from factors.dimensions import dimension_of
 from factors.limits import Limits
 from factors.measure import cell_cost, fields_of, measure
 from factors.printing import number_text, to_text
-from factors.pycode.reader import looks_like_python, read_python
+from factors.pycode.statements import looks_like_python, read_python
 from factors.resolve import Resolver, kind_of
 from factors.syntax import Fault, Raw, read_tree
 from factors.table import GROUP_FIELDS, OPERATORS, STANDARD_FIELDS

@@ -52,7 +52,7 @@ class Fault(Exception):
         """Return the fault as data, with the place drawn under the text."""
         stage = "check" if self.code in ("too_long", "too_deep", "too_large") else "parse"
         drawn = self.message if self.at is None else f"{self.message}\n{caret(text, self.at)}"
-        return Rejection(stage, self.code, drawn, self.hint, self.at)  # type: ignore[arg-type]  # two of its literals
+        return Rejection(stage, self.code, drawn, self.hint, self.at)
 
 
 # Marks a call that is already ours, so that no dialect translates it again.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from factors.operators import arithmetic, cross, series, technical
-from factors.operators.model import FORGOTTEN, UNBOUNDED, Kind, Operator, Param, forget
+from factors.operators import across as cross
+from factors.operators import arithmetic, series, technical
+from factors.operators.row import FORGOTTEN, UNBOUNDED, Kind, Operator, Param, forget
 
 __all__ = [
     "FORGOTTEN", "GROUP_FIELDS", "MARKET_FIELDS", "NAMED_GROUPS", "OPERATORS", "STANDARD_FIELDS", "UNBOUNDED", "Kind",

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from factors.operators.model import UNBOUNDED
+from factors.operators.row import UNBOUNDED
 from market.panel import FloatArray
 
 

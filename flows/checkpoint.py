@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from factors.features import Feature
-from flows.archive import flattened, load_weights, under
-from flows.calibration import GateRules, Marks
 from flows.density import StateDensity
+from flows.exposure import GateRules, Marks
+from flows.flow_model import FlowConfig, MarketFlow
 from flows.gate import GateFit, RegimeGate
-from flows.model import FlowConfig, MarketFlow
 from flows.reference import Conditioning, Gaussian, Reference
 from flows.state import Standardiser
+from flows.tensor_file import flattened, load_weights, under
 from flows.train import Epoch, TrainConfig
-from market.archive import Arrays, read_archive, write_archive
+from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
 
 _VERSION = 4

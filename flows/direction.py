@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from flows.calibration import Marks
+from flows.exposure import Marks
 from market.errors import InputError
 from market.panel import FloatArray
 

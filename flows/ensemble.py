@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flows.model import FlowConfig, MarketFlow
+from flows.flow_model import FlowConfig, MarketFlow
 from flows.train import Progress, TrainConfig, TrainedFlow, log_likelihood, torch_threads, train
 from market.panel import FloatArray
 

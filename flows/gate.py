@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
-from flows.calibration import GateRules, Marks, calibrate, is_shut, judged, ramp, steadied
 from flows.density import StateDensity, fit_density
-from flows.model import FlowConfig
+from flows.exposure import GateRules, Marks, calibrate, is_shut, judged, ramp, steadied
+from flows.flow_model import FlowConfig
 from flows.reference import Reference, fit_reference, measured
 from flows.state import known_rows
 from flows.train import Progress, TrainConfig

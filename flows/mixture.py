@@ -9,7 +9,7 @@ import numpy as np
 
 from flows.bases import MixtureBase
 from flows.density import map_states
-from flows.model import FlowConfig
+from flows.flow_model import FlowConfig
 from flows.regimes import Labels, market_states
 from flows.state import known_rows
 from flows.train import TrainConfig, train

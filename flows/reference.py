@@ -21,7 +21,7 @@ import numpy as np
 
 from factors.features import VOLATILITY
 from flows.density import StateDensity, in_double, state_likelihood
-from flows.model import FlowConfig, MarketFlow
+from flows.flow_model import FlowConfig, MarketFlow
 from flows.train import train
 from market.errors import InputError
 from market.panel import FloatArray

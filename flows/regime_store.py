@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.regimes import Labels, Projection, RegimeModel
-from market.archive import read_archive, write_archive
+from market.array_file import read_archive, write_archive
 from market.errors import InputError
 from market.panel import BoolArray
 

@@ -19,7 +19,7 @@ from scipy.cluster.vq import kmeans2
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
-from flows.calibration import smoothed
+from flows.exposure import smoothed
 from market.errors import InputError
 from market.panel import FloatArray
 

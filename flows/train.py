@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flows.archive import flattened, optimiser_arrays, restore_optimiser, under
-from flows.model import FlowConfig, MarketFlow
-from market.archive import read_archive, write_archive
+from flows.flow_model import FlowConfig, MarketFlow
+from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
+from market.array_file import read_archive, write_archive
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -18,8 +18,8 @@ from market.columns import ALIASES, parse_times, plain
 from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
-from market.store import write_atomically
-from market.tables import read_table
+from market.panel_store import write_atomically
+from market.table_files import read_table
 
 _KEY = b"alphaglow.documents"
 _TEXTS: Mapping[str, tuple[str, ...]] = {

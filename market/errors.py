@@ -1,17 +1,14 @@
 """The two ways something can go wrong, kept apart by who has to act.
 
 An `InputError` is for the person at the keyboard: bad file, bad flag, full disk. The
-command line prints it in one line and exits with code 2. A `Rejection` is for the factor:
-it is data about what a model (or person) proposed, it is stored, and it goes back to the
-writer. Anything else that is raised is a defect in alphaglow and keeps its traceback.
+command line prints it in one line and exits with code 2. A `Rejection` is about a candidate:
+it is data about a proposal, and goes back to its author. Anything else
+that is raised is a defect in alphaglow and keeps its traceback.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
-
-Stage = Literal["reply", "parse", "check", "novelty", "judge", "evaluate", "backtest", "evidence"]
 
 
 class InputError(Exception):
@@ -38,12 +35,12 @@ class InputError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a candidate went no further: data for the writer and the knowledge base.
+    """Why a candidate went no further, as data.
 
     Attributes
     ----------
     stage
-        Where it stopped.
+        Where it stopped; each package names its own stages.
     code
         A stable, greppable name such as ``unknown_operator``.
     message
@@ -54,7 +51,7 @@ class Rejection:
         Offset into the candidate's text, where there is one.
     """
 
-    stage: Stage
+    stage: str
     code: str
     message: str
     hint: str = ""
@@ -68,3 +65,7 @@ class Rejection:
         """Return message and hint on one line, for tables and `InputError`."""
         first = self.message.splitlines()[0] if self.message else self.code
         return f"{first} ({self.hint})" if self.hint else first
+
+    def with_hint(self) -> str:
+        """Return the whole message, and the hint on a line of its own."""
+        return f"{self.message}\n{self.hint}" if self.hint else self.message

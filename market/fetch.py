@@ -18,9 +18,9 @@ from market.exchange import Client, Source, names
 from market.funding import join_settlements, join_snapshots
 from market.paging import fill
 from market.panel import Panel
+from market.panel_store import write_atomically
 from market.raw import Rows, Series, forget, only_one, open_series, read_rows, save_manifest
 from market.spans import DAY, Span, first_bar, on_grid, runs, within, without
-from market.store import write_atomically
 
 Progress = Callable[[float, float], None]
 

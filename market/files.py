@@ -15,7 +15,7 @@ from market.columns import KEYS, field_name, is_noise, parse_times, symbol_of, u
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
 from market.quality import check_ohlcv, refuse, repair
-from market.tables import read_table
+from market.table_files import read_table
 from market.wide import from_wide, is_wide, unstack
 
 Stamps = Literal["open", "close"]

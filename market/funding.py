@@ -10,7 +10,7 @@ import pandas as pd
 
 from market.errors import InputError
 from market.panel import FloatArray, Panel, TimeArray
-from market.tables import read_table
+from market.table_files import read_table
 
 RATE = ("funding_rate", "fundingrate", "rate", "funding")
 TIME = ("ts", "timestamp", "time", "fundingtime", "funding_time", "calc_time", "date")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from market.errors import InputError
-from market.tables import read_table
+from market.table_files import read_table
 
 # Ticker -> names under which texts speak of it. Facts, not advice; add your own with a map file.
 NAMES: Mapping[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from market.errors import InputError
 from market.files import Reading, bar_of, long_of
 from market.panel import OHLCV
 from market.quality import check_ohlcv
-from market.tables import read_table
+from market.table_files import read_table
 from market.wide import is_wide, unstack
 
 

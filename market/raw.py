@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from market.errors import InputError
 from market.panel import FloatArray
+from market.panel_store import write_atomically
 from market.spans import Span, Stamps, inside, union, without
-from market.store import write_atomically
 
 _FORMAT = 1
 _MANIFEST = "manifest.json"

@@ -13,7 +13,7 @@ from market.errors import InputError
 from market.funding import RATE, SYMBOL, TIME, join_funding, join_snapshots
 from market.matching import base_of
 from market.panel import OHLCV, Panel
-from market.tables import read_table
+from market.table_files import read_table
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table that skips a snapshot or two still tells how things stand.

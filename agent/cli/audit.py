@@ -21,7 +21,7 @@ from agent.cli.common import (
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.audit import Audit
+    from agent.evidence.control_audit import Audit
 
 
 @click.command()
@@ -43,9 +43,9 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
     with a signal one bar late; the gate is compared with gates of the same exposure at other times. Ctrl-C stops; the
     same command goes on. Nothing here counts as a trial.
     """
-    from agent.audit import Auditor, plan_of, run_audit
-    from agent.gating import gate_path
-    from agent.study import open_study
+    from agent.evidence.control_audit import Auditor, plan_of, run_audit
+    from agent.study.gates import gate_path
+    from agent.study.study import open_study
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)

@@ -17,8 +17,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from agent.review.text import UNSHOWABLE, printable
-from agent.workspace import Workspace, find_workspace
+from agent.study.workspace import Workspace, find_workspace
+from agent.untrusted.showing import UNSHOWABLE, printable
 from market.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

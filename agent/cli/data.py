@@ -12,8 +12,8 @@ from agent.cli.common import data_option, json_option, print_json, stderr, works
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
-from agent.review.text import printable
-from agent.workspace import init_workspace
+from agent.study.workspace import init_workspace
+from agent.untrusted.showing import printable
 from market.manifest import Origin, read_manifest
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def join(
     Open interest, long/short and taker ratios, exchange flows, locked value. A bar has the newest value stamped at or
     before its open. A file of funding rates is joined as `data funding` does.
     """
-    from agent.cli.text import parse_span
+    from agent.cli.text_sources import parse_span
     from market.snapshots import join_table
 
     workspace = workspace_of(ctx)

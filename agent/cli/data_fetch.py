@@ -13,7 +13,7 @@ import click
 from rich.progress import Progress
 
 from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
-from agent.workspace import Workspace
+from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Origin
 
@@ -176,7 +176,7 @@ def _fetch(
     """Fetch, write the data set and its record, and return what there is to tell; without `as_json`, show it."""
     from agent.cli.data_show import describe_panel
     from market.fetch import assemble, summary, write_record
-    from market.store import save_panel
+    from market.panel_store import save_panel
 
     path = workspace.data_path(name)
     raw = workspace.folder("data") / "raw"
@@ -337,7 +337,7 @@ def yahoo(
 def _keep_yahoo(path: Path, panel: Panel, facts: dict[str, Any]) -> None:
     import json
 
-    from market.store import save_panel, write_atomically
+    from market.panel_store import save_panel, write_atomically
 
     text = json.dumps(facts, indent=1)
     write_atomically(path.with_suffix(".yahoo.json"), lambda target: target.write_text(text, encoding="utf-8"))

@@ -9,12 +9,12 @@ import click
 
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
 from agent.cli.data_show import save_data
-from agent.workspace import Workspace
+from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Origin, read_manifest
 
 if TYPE_CHECKING:
-    from market.checks.report import QualityReport
+    from market.checks.all_checks import QualityReport
     from market.panel import Calendar, Panel
 
 
@@ -99,7 +99,7 @@ def _place(ctx: click.Context, one: str) -> Path:
 
 def _draw(report: QualityReport, panel: Panel | None, picture: Path) -> None:
     from agent.review.defects import defect_map
-    from market.store import write_atomically
+    from market.panel_store import write_atomically
 
     if panel is None:
         raise InputError(f"{report.name} has no bars to draw", "--picture is for bars")
@@ -110,8 +110,8 @@ def _draw(report: QualityReport, panel: Panel | None, picture: Path) -> None:
 def _mend(
     workspace: Workspace, places: list[Path], kinds: tuple[str, ...], name: str | None, *, replace: bool, as_json: bool
 ) -> None:
+    from market.checks.all_checks import check_panel
     from market.checks.repairs import repair_panel
-    from market.checks.report import check_panel
 
     if len(places) != 1 or places[0].parent.resolve() != (workspace.root / "data").resolve():
         raise InputError("--repair mends one data set of the workspace", "import the file first, then name the set")
@@ -200,7 +200,7 @@ def synth(
     if spec_file is not None:
         _from_spec(ctx, name, spec_file, given, replace=replace, as_json=as_json)
         return
-    from market.synth import SynthSpec, make_market
+    from market.synthetic.demo_market import SynthSpec, make_market
 
     market = make_market(SynthSpec(**given))
     origin = Origin("simulated", {"seed": market.spec.seed, "assets": market.spec.assets, "bars": market.spec.bars})
@@ -215,7 +215,7 @@ def _from_spec(
     import dataclasses
 
     from market.synthetic.make import make_synthetic
-    from market.synthetic.spec import read_spec
+    from market.synthetic.market_spec import read_spec
     from market.synthetic.truth import save_truth, tell_truth
 
     workspace = workspace_of(ctx)

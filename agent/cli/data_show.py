@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from agent.cli.common import headed, number, print_json, stdout, table
-from agent.workspace import Workspace
+from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Manifest, Origin
 from market.panel import Panel
@@ -49,7 +49,7 @@ def save_data(
     quiet: bool = False,
 ) -> None:
     """Store a panel under `name` with its manifest, and show it unless `quiet`."""
-    from market.store import save_panel
+    from market.panel_store import save_panel
 
     path = workspace.data_path(name)
     if path.exists() and not replace:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from agent.cli.attempt_tables import attempts_table, run_summary
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout
 from agent.cli.running import drive
-from agent.cli.tables import attempts_table, run_summary
 
 
 @click.command()
@@ -24,7 +24,7 @@ def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -
 
     The demo's workspace is made anew each time.
     """
-    from agent.demo import conclude, prepare, train
+    from agent.cli.demo_stages import conclude, prepare, train
 
     note = stderr().print
     note("alphaglow demo: the market is simulated, the language model is simulated (mock).")

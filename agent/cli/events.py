@@ -9,13 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agent.cli.common import json_line
-from agent.cli.tables import verdict_of
+from agent.knowledge.attempt_figures import train_figure, verdict_of
 from agent.knowledge.records import AttemptRecord, NewCall
-from agent.lessons import train_figure
-from agent.loop import Event
+from agent.mining.outer_loop import Event
 
 if TYPE_CHECKING:
-    from agent.mining import Session
+    from agent.mining.session import Session
 
 Kind = Literal["run", "estimate", "round", "call", "proposed", "attempt", "lessons", "note", "summary"]
 FIGURES = ("rank_ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "sharpe_gated", "turnover")

@@ -11,7 +11,7 @@ from agent.cli.common import FactorCommand, data_option, json_option, print_json
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.exporting import Target
+    from agent.live.exporting import Target
 
 
 @click.command(cls=FactorCommand)
@@ -39,8 +39,8 @@ def export(
     strategy file that compares the pairs of its whitelist. Values are ours; weights follow the rules of alphaglow.toml,
     or those that the pool was fitted under. What is not in the file is said.
     """
-    from agent.exporting import export_factor, export_pool
-    from market.store import write_atomically
+    from agent.live.exporting import export_factor, export_pool
+    from market.panel_store import write_atomically
 
     if (factor is None) == (pool is None):
         raise InputError("what should be exported?", "name a FACTOR, or a pool with --pool")

@@ -86,11 +86,11 @@ def evaluate_factor(
     alpha158_kmid. Only train and validation are used. It is your own look, not the loop's: it is not recorded as a
     trial, so the verdict counts the trials that are recorded plus this one.
     """
-    from agent.blocks import all_blocks
-    from agent.gating import gate_path
-    from agent.study import open_study, read_expression, remarks
-    from agent.weighing import weigh_expression
-    from factors.reading import read_aloud
+    from agent.study.blocks import all_blocks
+    from agent.study.gates import gate_path
+    from agent.study.scoring import weigh_expression
+    from agent.study.study import open_study, read_expression, remarks
+    from factors.plain_words import read_aloud
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
@@ -108,7 +108,7 @@ def evaluate_factor(
     if isinstance(scoring, Rejection):
         raise refuse(scoring)
     if ledger is not None:
-        from agent.books import write_books
+        from agent.study.ledger_file import write_books
 
         write_books(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
         stderr().print(f"books written to {ledger}")
@@ -289,7 +289,7 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
 
     Who opened it, when, under which rules and with what result goes into the knowledge base.
     """
-    from agent.holdout import open_holdout
+    from agent.evidence.holdout import open_holdout
 
     workspace = workspace_of(ctx)
     if not yes:

@@ -21,7 +21,7 @@ from agent.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from agent.flow.findings import Findings
+    from agent.review.findings import Findings
     from flows.direction import Kind
     from flows.regimes import Method
 
@@ -56,7 +56,7 @@ def fit(
 
     A fit that is stopped (Ctrl-C) goes on from its last epoch when it is asked for again.
     """
-    from agent.gating import gate_path, train_gate
+    from agent.study.gates import gate_path, train_gate
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
@@ -143,7 +143,7 @@ def backtest(
 @click.pass_context
 def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: Kind) -> None:
     """Say which way each asset's state points now, and how usual it is: long, short or no trade."""
-    from agent.flow.direction import signals_now
+    from agent.flow.direction_study import signals_now
     from agent.flow.opened import open_flow
 
     with stderr().status("reading states"):
@@ -162,7 +162,7 @@ def regimes(
 ) -> None:
     """Find the market's regimes, name them, and store them: scorecards then show what a factor earns in each."""
     from agent.flow.opened import open_flow
-    from agent.flow.regimes import COUNTS, find_regimes
+    from agent.flow.regime_study import COUNTS, find_regimes
 
     with stderr().status("reading states"):
         opened = open_flow(workspace_of(ctx), data_name)
@@ -205,7 +205,7 @@ def scenarios(
 ) -> None:
     """Draw market states from the flow, and paths from the newest state on."""
     from agent.flow.opened import open_flow
-    from agent.flow.scenarios import draw_scenarios
+    from agent.flow.scenario_study import draw_scenarios
 
     workspace = workspace_of(ctx)
     with stderr().status("drawing"):
@@ -240,7 +240,7 @@ def risk(
 ) -> None:
     """Forecast VaR and CVaR of positions and factor portfolios (EXPRESSIONS), and test the forecasts."""
     from agent.flow.opened import open_flow
-    from agent.flow.risk import measure_risk
+    from agent.flow.risk_study import measure_risk
 
     with stderr().status("reading states"):
         opened = open_flow(workspace_of(ctx), data_name)

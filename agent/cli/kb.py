@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 from agent.cli import kb_files, kb_search
+from agent.cli.attempt_tables import factor_rows
 from agent.cli.common import (
     headed,
     json_option,
@@ -18,13 +19,13 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
-from agent.cli.tables import factor_rows, verdict_of
+from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from agent.knowledge.store import KnowledgeBase
+    from agent.knowledge.base import KnowledgeBase
 
 
 @click.group()
@@ -87,7 +88,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
     from agent.cli.factor import print_gates, print_profile, print_scorecard
     from factors.parse import parse
-    from factors.reading import read_aloud
+    from factors.plain_words import read_aloud
     from factors.tree import Expression
 
     with workspace_of(ctx).knowledge() as knowledge:
@@ -133,7 +134,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
 @click.pass_context
 def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
     """Hold the judge's scores and forecasts against what the backtests found, over RUN or over all runs."""
-    from agent.judging import judge_skill
+    from agent.mining.judge_skill import judge_skill
 
     with workspace_of(ctx).knowledge() as knowledge:
         run = knowledge.get_run(run_id).id if run_id else None
@@ -163,9 +164,9 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
 
     Figures are of the train split, net of costs and without the gate.
     """
-    from agent.luck import DISCOVERY, weigh_run
-    from agent.screening import require_cross_section
-    from agent.study import open_study
+    from agent.evidence.run_luck import DISCOVERY, weigh_run
+    from agent.mining.screening import require_cross_section
+    from agent.study.study import open_study
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:

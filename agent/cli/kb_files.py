@@ -10,14 +10,14 @@ import click
 from rich.text import Text
 
 from agent.cli.common import escape_json, json_option, print_json, progress_bar, stdout, table, workspace_of
-from agent.review.text import printable
-from agent.workspace import MARKER, Workspace
+from agent.study.workspace import MARKER, Workspace
+from agent.untrusted.showing import printable
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agent.knowledge.sources import Source
+    from agent.knowledge.transfer.table_rows import Source
 
 
 @click.command()
@@ -30,7 +30,7 @@ def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None
 
     Prompts and replies are stored compressed: read them with `alphaglow kb calls`.
     """
-    from agent.knowledge.looking import query, tables
+    from agent.knowledge.queries import query, tables
 
     with workspace_of(ctx).knowledge() as knowledge:
         if text is None:
@@ -53,7 +53,7 @@ def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the file, its links, each factor and each reply's prompt, and count trials and bets anew."""
-    from agent.knowledge.looking import verify as check
+    from agent.knowledge.queries import verify as check
 
     with workspace_of(ctx).knowledge() as knowledge:
         faults = check(knowledge)
@@ -119,8 +119,8 @@ def _take_in(ctx: click.Context, given: str, *, as_json: bool) -> None:
 
 @contextmanager
 def _source(given: str) -> Iterator[Source]:
-    from agent.knowledge.borrowing import borrowed
-    from agent.knowledge.sources import ExportedSource
+    from agent.knowledge.transfer.read_only import borrowed
+    from agent.knowledge.transfer.table_rows import ExportedSource
 
     path = Path(given)
     if (path / MARKER).is_file():

@@ -8,12 +8,12 @@ import click
 from rich.text import Text
 
 from agent.cli.common import json_option, number, print_json, stdout, table, workspace_of
-from agent.cli.tables import verdict_of
+from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
+    from agent.knowledge.base import KnowledgeBase
     from agent.knowledge.records import CallRecord, Found
-    from agent.knowledge.store import KnowledgeBase
 
 _REPLY_SHOWN = 100
 
@@ -69,7 +69,7 @@ def search(
 
 def _found(knowledge: KnowledgeBase, said: str, like: str | None, theme: str | None, limit: int) -> list[Found]:
     from agent.knowledge.records import Found
-    from agent.search.themes import THEMES, theme_of
+    from agent.mining.search.themes import THEMES, theme_of
 
     if theme is not None and theme not in THEMES:
         raise InputError(f"no theme {theme!r}", f"there are {', '.join(THEMES)}")

@@ -164,8 +164,8 @@ def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, A
 
 
 def _draw(found: Learned, path: Path) -> None:
-    from agent.review.reliability import reliability_picture
-    from market.store import write_atomically
+    from agent.learned.reliability_picture import reliability_picture
+    from market.panel_store import write_atomically
 
     drawn = reliability_picture(found.facts, f"{found.field}: said and came true, out of fold")
     if drawn is None:
@@ -175,15 +175,15 @@ def _draw(found: Learned, path: Path) -> None:
 
 def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> Lesson:
     """Return what the options of `learn_options` ask a learner to learn."""
-    from agent.blocks import slug
-    from agent.gating import gate_path
-    from agent.learned.features import given_channels
+    from agent.learned.channels import given_channels
     from agent.learned.learning import Lesson
     from agent.learned.rivals import require_sklearn
     from agent.learned.targets import TargetSpec
     from agent.learned.walk import WalkPlan
-    from agent.screening import require_cross_section
-    from agent.study import open_study
+    from agent.mining.screening import require_cross_section
+    from agent.study.blocks import slug
+    from agent.study.gates import gate_path
+    from agent.study.study import open_study
 
     if learner.kind in ("ridge", "boosting"):
         require_sklearn()
@@ -228,7 +228,7 @@ def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
 def show_learned(found: Learned) -> None:
     """Print the folds, the scorecard and the verdict of a learned factor."""
     from agent.cli.factor import print_gates, print_profile, print_scorecard
-    from agent.cli.tables import verdict_of
+    from agent.knowledge.attempt_figures import verdict_of
 
     out, attempt = stdout(), found.attempt
     out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)

@@ -49,11 +49,11 @@ def fusion(
 
     A text is read from the first bar that closes after it was known; a bar without texts is read as such.
     """
-    from agent.cli.text import scored_by, texts_path
+    from agent.cli.text_sources import scored_by, texts_path
     from agent.learned.fusion import READS, FusionLearner, Reads
     from agent.learned.learning import learn as begin
-    from agent.learned.memory import remember
     from agent.learned.network import ConvNextLearner
+    from agent.learned.texts_before import remember
     from agent.learned.training import NetTraining
     from agent.texts.scores import load_scores, scores_path
     from market.documents import load_documents

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from agent.review.text import printable
+from agent.untrusted.showing import printable
 from market.errors import InputError
 
 # Command -> (module, attribute, help line). Modules load when their command runs, so that

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.attempt_tables import attempts_table, bill_table, run_summary
 from agent.cli.common import stdout, workspace_of
 from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
-from agent.cli.tables import attempts_table, bill_table, run_summary
 
 if TYPE_CHECKING:
-    from agent.knowledge.store import KnowledgeBase
-    from agent.mining import Session
+    from agent.knowledge.base import KnowledgeBase
+    from agent.mining.session import Session
 
 
 @click.command()
@@ -30,7 +30,7 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
 
     With --json, stdout has one JSON object a line as the run goes, each with its "event"; the last is the summary.
     """
-    from agent.mining import replay_request, resume_run, start_run
+    from agent.mining.session import replay_request, resume_run, start_run
 
     asked, workspace = Asked.of(options), workspace_of(ctx)
     with workspace.knowledge() as knowledge:

@@ -8,12 +8,12 @@ import click
 
 from agent.cli.common import FactorCommand, number, stdout, table, workspace_of
 from agent.cli.running import GOING_ON, Asked, Note, conduct, loop_options
-from agent.cli.tables import verdict_of
+from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.mining import Session
-    from agent.optimising import Improvement
+    from agent.mining.optimising import Improvement
+    from agent.mining.session import Session
 
 
 @click.command(cls=FactorCommand)
@@ -27,8 +27,8 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
     Volume that confirms it, division by volatility, smoothing, neutralising, a condition, other windows: what earns its
     keep is tried more, and the best of the line is built upon. Every try counts as a trial.
     """
-    from agent.mining import resume_run, start_run
-    from agent.optimising import improvement
+    from agent.mining.optimising import improvement
+    from agent.mining.session import resume_run, start_run
 
     asked, workspace = Asked.of(options), workspace_of(ctx)
     with workspace.knowledge() as knowledge:
@@ -61,8 +61,8 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
 
 
 def _print(found: Improvement) -> None:
-    from agent.lessons import train_figure
-    from agent.optimising import shown
+    from agent.knowledge.attempt_figures import train_figure
+    from agent.mining.optimising import shown
 
     names = ("rank_ic", "ic_tstat", "sharpe_net", "sharpe_gated", "turnover")
     rows = [

@@ -72,11 +72,11 @@ def fit(
     equal: the same weight. ic: rank IC on train, shrunk by its error. ridge: regression of returns, its penalty chosen
     by purged folds of train. nonneg: regression without negative weights.
     """
-    from agent.gating import gate_path
-    from agent.pool import METHODS as ALL
-    from agent.pool import Setting, fit_pools
-    from agent.pool_members import choose_members, measure_members
-    from agent.study import open_study
+    from agent.pools.fitting import METHODS as ALL
+    from agent.pools.fitting import Setting, fit_pools
+    from agent.pools.members import choose_members, measure_members
+    from agent.study.gates import gate_path
+    from agent.study.study import open_study
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
@@ -236,11 +236,11 @@ def add(
 
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
-    from agent.pool import METHODS as ALL
-    from agent.pool import Setting, fit_pools, pool_values, rules_of_pool
-    from agent.pool_marginal import marginal
-    from agent.pool_members import in_order, measure_members, ranked_signal, read_candidate
-    from agent.pool_review import candidates_of, study_of_pool
+    from agent.pools.fitting import METHODS as ALL
+    from agent.pools.fitting import Setting, fit_pools, pool_values, rules_of_pool
+    from agent.pools.marginal import marginal
+    from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
+    from agent.review.collect_pool import candidates_of, study_of_pool
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
@@ -304,7 +304,7 @@ def _changes(old: PoolRecord, new: PoolRecord) -> dict[str, Any]:
 @click.pass_context
 def report(ctx: click.Context, name: str, data_name: str | None, output: Path | None, as_json: bool) -> None:
     """Write the page of the pool NAME: what each member adds, and the pool beside its best member and equal weights."""
-    from agent.pool_review import report_on_pool
+    from agent.review.collect_pool import report_on_pool
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:

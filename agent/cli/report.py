@@ -19,7 +19,7 @@ from agent.cli.common import data_option, json_option, print_json, stderr, works
 @click.pass_context
 def report(ctx: click.Context, what: str, data_name: str | None, output: Path | None, as_json: bool) -> None:
     """Write the review report of a RUN or a FACTOR as one offline HTML file."""
-    from agent.reviewing import report_on
+    from agent.review.collect import report_on
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge, stderr().status("drawing the report"):

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.attempt_tables import run_summary
 from agent.cli.common import Command, graceful_stop, progress_bar, require_positive, stderr
-from agent.cli.tables import run_summary
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.cli.events import Lines
+    from agent.knowledge.base import KnowledgeBase
     from agent.knowledge.records import NewCall
-    from agent.knowledge.store import KnowledgeBase
     from agent.llm.budget import Bounds
-    from agent.mining import MineRequest, Session
-    from agent.workspace import Workspace
+    from agent.mining.session import MineRequest, Session
+    from agent.study.workspace import Workspace
 
 Note = Callable[[str], None]
 _OPTIONS = (
@@ -106,7 +106,7 @@ class Asked:
 
     def request(self, **more: Any) -> MineRequest:  # noqa: ANN401 - fields of the request
         """Return what is asked of a new run."""
-        from agent.mining import MineRequest
+        from agent.mining.session import MineRequest
 
         return MineRequest(
             data=self.data_name,
@@ -194,8 +194,8 @@ def drive(session: Session, stop_file: Path | None = None, lines: Lines | None =
     A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
     live line; elsewhere each event is a line.
     """
-    from agent.cli.live import Live
-    from agent.loop import Event
+    from agent.cli.live_line import Live
+    from agent.mining.outer_loop import Event
 
     err = stderr()
     live = Live(session.budget, session.total, before=session.done)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from agent.cli.attempt_tables import attempts_table, screening_summary
 from agent.cli.common import (
     data_option,
     graceful_stop,
@@ -16,7 +17,6 @@ from agent.cli.common import (
     stdout,
     workspace_of,
 )
-from agent.cli.tables import attempts_table, screening_summary
 from market.errors import InputError
 
 
@@ -46,9 +46,9 @@ def screen(
     FILE has one expression a line (- is stdin; lines that begin with # are remarks). Every expression is recorded and
     counts as a trial. Ctrl-C stops; `alphaglow screen --resume RUN` goes on.
     """
-    from agent.gating import gate_path
-    from agent.screening import ROUND, Screening, draw_texts, require_cross_section, run_screening
-    from agent.study import open_study
+    from agent.mining.screening import ROUND, Screening, draw_texts, require_cross_section, run_screening
+    from agent.study.gates import gate_path
+    from agent.study.study import open_study
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:

@@ -24,13 +24,13 @@ from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.signals.arrivals import Patience
-    from agent.signals.book import Book
-    from agent.signals.feed import Clock, Feed
-    from agent.signals.journal import Journal
-    from agent.signals.office import Office
-    from agent.signals.output import CsvFile
-    from agent.workspace import Workspace
+    from agent.live.arrivals import Patience
+    from agent.live.csv_output import CsvFile
+    from agent.live.feed import Clock, Feed
+    from agent.live.service import Office
+    from agent.live.signal_journal import Journal
+    from agent.live.signal_source import Book
+    from agent.study.workspace import Workspace
     from market.panel import FloatArray, Panel
 
 
@@ -96,9 +96,9 @@ def now(
     as_json: bool,
 ) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
-    from agent.signals.arrivals import Patience
-    from agent.signals.feed import FeedDown
-    from agent.signals.office import Office
+    from agent.live.arrivals import Patience
+    from agent.live.feed import FeedDown
+    from agent.live.service import Office
 
     workspace = workspace_of(ctx)
     patience = Patience(grace=grace, bound=bound, share=share)
@@ -138,7 +138,7 @@ def now(
 
 def _csv_file(path: Path, desk: _Opened, office: Office) -> CsvFile:
     """Open the file, and add what was in the journal, but not in it yet when something stopped us."""
-    from agent.signals.output import CsvFile
+    from agent.live.csv_output import CsvFile
 
     file = CsvFile(path, desk.book.labels)
     for one in desk.journal.signals(office.id):
@@ -149,7 +149,7 @@ def _csv_file(path: Path, desk: _Opened, office: Office) -> CsvFile:
 
 def _documents(desk: _Opened, office: Office, patience: Patience, watch: bool) -> Iterator[Mapping[str, object]]:
     """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
-    from agent.signals.arrivals import Arrivals
+    from agent.live.arrivals import Arrivals
 
     with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
         arrivals = Arrivals(
@@ -181,14 +181,14 @@ class _Opened:
         """Return what percentiles are told among."""
         if self.book.gate is None or self.book.gate_file is None:
             return None
-        from agent.signals.gating import calibration_likelihood
-        from agent.study import narrowed
+        from agent.live.gate_state import calibration_likelihood
+        from agent.study.study import narrowed
 
         return calibration_likelihood(self.book.gate, self.book.gate_file, narrowed(self.base, self.book.settings))
 
     def catch_up(self, newest: Any, patience: Patience) -> None:  # noqa: ANN401 - a datetime64
         """Set a replay's clock to where an earlier one stopped."""
-        from agent.signals.feed import FastClock, as_seconds
+        from agent.live.feed import FastClock, as_seconds
 
         assert isinstance(self.clock, FastClock)
         self.clock.start = max(self.clock.start, as_seconds(newest + self.base.bar) + patience.grace)
@@ -205,9 +205,9 @@ def _opened(
     speed: float = 0.0,
 ) -> Iterator[_Opened]:
     from agent.cli.data_fetch import RECORD
-    from agent.signals.book import open_book
-    from agent.signals.feed import FastClock, Replay, SystemClock, as_seconds
-    from agent.signals.journal import FILE, Journal
+    from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
+    from agent.live.signal_journal import FILE, Journal
+    from agent.live.signal_source import open_book
 
     with workspace.knowledge() as knowledge:
         if data_name is None and pool_name is not None:
@@ -227,7 +227,7 @@ def _opened(
                 feed = Replay(whole, clock, f"replay of {path.stem} from {str(whole.times[first])[:16]}")
                 source, base = "replay", whole.rows(0, first)
             elif record.is_file():
-                from agent.signals.exchange import ExchangeFeed
+                from agent.live.exchange_feed import ExchangeFeed
                 from market.fetch import read_record
 
                 job = read_record(record)
@@ -293,11 +293,11 @@ def ledger(
     as_json: bool,
 ) -> None:
     """Show what a book earned on paper; without a book, which ledgers there are."""
-    from agent.signals.compare import against_backtest as compare
-    from agent.signals.compare import ledger_facts
-    from agent.signals.feed import with_bars
-    from agent.signals.journal import FILE, Journal
-    from agent.signals.office import ledger_id
+    from agent.live.feed import with_bars
+    from agent.live.paper_check import against_backtest as compare
+    from agent.live.paper_check import ledger_facts
+    from agent.live.service import ledger_id
+    from agent.live.signal_journal import FILE, Journal
 
     workspace = workspace_of(ctx)
     if pool_name is None and not factors:

@@ -1,23 +1,12 @@
-"""`alphaglow text ...`: texts with time stamps, scored, and as fields beside prices."""
+"""`alphaglow text ...`: the group of its commands."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import click
-import numpy as np
 
-from agent.cli.common import data_option, headed, json_option, number, stderr, stdout, table, workspace_of
 from agent.cli.text_import import import_texts
+from agent.cli.text_join import join
 from agent.cli.text_score import score
-from market.errors import InputError
-
-if TYPE_CHECKING:
-    from agent.workspace import Workspace
-    from market.documents import Documents
-    from market.panel import Panel
-
-_SCORERS = ("lexicon", "llm")
 
 
 @click.group()
@@ -25,139 +14,5 @@ def text() -> None:
     """Import and score texts, and join them to data."""
 
 
-text.add_command(import_texts)
-text.add_command(score)
-
-
-@text.command()
-@click.argument("texts", metavar="DOCS")
-@data_option
-@click.option("--name", help="Name of the new data set (default: NAME-texts).")
-@click.option("--by", type=click.Choice(_SCORERS), help="Whose scores (default: those that there are).")
-@click.option(
-    "--half-life",
-    default="24h",
-    show_default=True,
-    metavar="TIME",
-    help="After which a text weighs half: 24h, 3d, 12b.",
-)
-@click.option("--market", is_flag=True, help="Also market_sentiment and market_news_count, of texts about no asset.")
-@click.option("--within", is_flag=True, help="Keep only the bars from the first text to the last.")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
-@json_option
-@click.pass_context
-def join(
-    ctx: click.Context,
-    texts: str,
-    data_name: str | None,
-    name: str | None,
-    by: str | None,
-    half_life: str,
-    market: bool,
-    within: bool,
-    replace: bool,
-    as_json: bool,
-) -> None:
-    """Join the scored texts DOCS to a data set, as fields sentiment, news_count and sentiment_surprise.
-
-    A text counts at the close of the first bar that closes after it was known.
-    """
-    from agent.cli.data_show import save_data
-    from agent.texts.scores import load_scores, scores_path
-    from market.documents import load_documents
-    from market.manifest import Origin
-    from market.news import differs_when_cut, join_news
-
-    workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    documents = load_documents(texts_path(workspace, texts))
-    by = by or scored_by(workspace, texts)
-    scores = load_scores(scores_path(workspace.folder("texts"), texts, by), documents)
-    fade = parse_span(half_life, whole, "--half-life")
-    panel = _within(whole, documents) if within else whole
-    # A story that is told again says as much as is new in it.
-    weight = scores.relevance * scores.novelty
-    joined = join_news(panel, documents, scores.sentiment, weight, half_life=fade, market=market)
-    bars = [round(share * (len(panel.times) - 1)) for share in (0.25, 0.5, 0.75)]
-    wrong = differs_when_cut(panel, joined, documents, (scores.sentiment, weight), fade, bars)
-    if wrong:
-        raise AssertionError(f"{', '.join(wrong)} change when later texts are taken away")
-    query = {"data": path.stem, "texts": texts, "scores": scores.by, "half_life": half_life, "market": market}
-    made = Origin("texts", {**query, "within": within}, parent=whole.id)
-    new = name or f"{path.stem}-texts"
-    save_data(workspace, joined, new, replace=replace, as_json=as_json, origin=made)
-    if not as_json:
-        _tell(joined, documents, scores.unscored)
-
-
-def texts_path(workspace: Workspace, name: str) -> Any:  # noqa: ANN401 - a path
-    """Return where the texts `name` lie; an `InputError` names those that there are."""
-    workspace.data_path(name)
-    folder = workspace.folder("texts")
-    path = folder / f"{name}.parquet"
-    if not path.is_file():
-        there = ", ".join(sorted(one.stem for one in folder.glob("*.parquet")))
-        raise InputError(
-            f"no texts {name!r}", f"there is {there}" if there else "import some: alphaglow text import FILE"
-        )
-    return path
-
-
-def scored_by(workspace: Workspace, name: str) -> str:
-    """Return whose scores of these texts there are, where one scorer's are."""
-    from agent.texts.scores import scores_path
-
-    there = [by for by in _SCORERS if scores_path(workspace.folder("texts"), name, by).is_file()]
-    if len(there) == 1:
-        return there[0]
-    if there:
-        raise InputError("whose scores? say --by lexicon or --by llm", "both have scored these texts")
-    raise InputError(f"the texts {name!r} have no scores", f"score them: alphaglow text score {name}")
-
-
-def parse_span(said: str, panel: Panel, option: str) -> np.timedelta64:
-    """Read a time: hours (24h), days (3d), minutes (30m), weeks (1w), or bars of the panel (12b)."""
-    units = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-    count, unit = said[:-1], said[-1:]
-    try:
-        seconds = float(count) * (units[unit] if unit != "b" else panel.bar / np.timedelta64(1, "s"))
-        if not 0 < seconds < 1e9:
-            raise ValueError
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{option} {said!r} is no time", "say hours, days, weeks or bars: 24h, 3d, 1w, 12b") from error
-    return np.timedelta64(round(seconds * 1e9), "ns")
-
-
-def _within(panel: Panel, documents: Documents) -> Panel:
-    first = int(np.searchsorted(panel.times, documents.known[0], side="left"))
-    last = int(np.searchsorted(panel.times, documents.known[-1], side="right"))
-    if last - first < 2:
-        raise InputError("no bar lies between the first text and the last", "leave out --within")
-    return panel.rows(first, last)
-
-
-def _tell(joined: Panel, documents: Documents, unscored: int) -> None:
-    count = np.nansum(joined["news_count"], axis=0)
-    silent = [asset for asset, texts in zip(joined.assets, count, strict=True) if not texts]
-    out = stdout()
-    after = joined.times[-1] - documents.known[-1]
-    out.print(
-        headed("texts", f": {int(count.sum())} mentions of {len(joined.assets) - len(silent)} assets; the same without "
-               "what came later (checked)"),
-        soft_wrap=True,
-    )  # fmt: skip
-    order = np.argsort(-count, kind="stable")[:10]
-    rows = [[joined.assets[n], f"{int(count[n])}", number(float(np.nanmean(joined["sentiment"][:, n])), 3)]
-            for n in order if count[n]]  # fmt: skip
-    out.print(table("Most written of", ["asset", "texts", "mean sentiment"], rows))
-    if silent:
-        stderr().print(f"nothing is written of {', '.join(silent[:12])}: their count and sentiment are 0")
-    if unscored:
-        stderr().print(f"{unscored} texts have no score: they count in news_count alone")
-    if after > np.timedelta64(7, "D"):
-        stderr().print(
-            f"the texts end {after.astype('timedelta64[D]').astype(int)} days before the bars: from there on all is "
-            "silence (--within keeps the bars between the first text and the last)",
-            soft_wrap=True,
-        )
+for _command in (import_texts, score, join):
+    text.add_command(_command)

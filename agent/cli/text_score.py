@@ -31,10 +31,10 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from agent.llm.budget import Bounds, Budget
     from agent.llm.client import LanguageModel
-    from agent.texts.journal import TextJournal
-    from agent.texts.reading import Read
+    from agent.study.workspace import Workspace
+    from agent.texts.call_journal import TextJournal
+    from agent.texts.model_scores import Read
     from agent.texts.scores import Scores
-    from agent.workspace import Workspace
     from market.documents import Documents
 
 # Of an estimate: characters of the prompt around the texts, characters of a token, and tokens of one reading.
@@ -100,7 +100,7 @@ def score(
 
     A model is paid for a text once, whichever run or set it comes in: the same command goes on where it was stopped.
     """
-    from agent.cli.text import texts_path
+    from agent.cli.text_sources import texts_path
     from agent.llm.budget import Bounds
     from agent.texts.scores import save_scores, scores_path
     from market.documents import load_documents
@@ -155,11 +155,10 @@ def _summary(scores: Scores) -> dict[str, object]:
 
 
 def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores, Read, Budget]:
-    from agent.llm.budget import Bounds, Budget
-    from agent.loop import StopRequested
-    from agent.spending import make_budget, model_chain
-    from agent.texts.journal import open_journal
-    from agent.texts.reading import batch_prompt, read_texts, score_by_readings, unread
+    from agent.llm.budget import Bounds, Budget, StopRequested
+    from agent.mining.spending import make_budget, model_chain
+    from agent.texts.call_journal import open_journal
+    from agent.texts.model_scores import batch_prompt, read_texts, score_by_readings, unread
 
     if not ask.model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
@@ -205,10 +204,11 @@ def _speaker(
 ) -> LanguageModel:
     from agent.llm.cassette import load_cassette, start_recording
     from agent.llm.client import LanguageModel
-    from agent.llm.connect import check_server, connect_mock, connect_nothing, connect_openai
+    from agent.llm.connect import check_server, connect_nothing, connect_openai
     from agent.llm.patience import Patience
-    from agent.spending import model_chain
-    from agent.texts.reading import VERSION
+    from agent.mining.spending import model_chain
+    from agent.mock.transport import connect_mock
+    from agent.texts.model_scores import VERSION
 
     settings = workspace.settings.llm
     check_server(ask.base_url, (ask.model,))

@@ -90,11 +90,11 @@ def _known(ctx: click.Context, data_name: str | None) -> tuple[tuple[str, ...], 
 
 
 def _write(expression: Expression, target: str) -> str:
-    from factors.reading import read_aloud
+    from factors.plain_words import read_aloud
     from factors.writers.latex import to_latex
     from factors.writers.pandas_code import to_pandas
     from factors.writers.polars_code import to_polars
-    from factors.writers.qlib import to_qlib
+    from factors.writers.to_qlib import to_qlib
 
     writers: dict[str, Callable[[Expression], str]] = {
         "alphaglow": lambda e: e.text,
@@ -108,7 +108,7 @@ def _write(expression: Expression, target: str) -> str:
 
 
 def _document(expression: Expression, target: str, written: str) -> dict[str, object]:
-    from factors.reading import read_aloud
+    from factors.plain_words import read_aloud
 
     return {
         "factor": expression.id,
@@ -126,7 +126,7 @@ def _document(expression: Expression, target: str, written: str) -> dict[str, ob
 
 
 def _explain(expression: Expression) -> None:
-    from factors.reading import read_aloud
+    from factors.plain_words import read_aloud
 
     out = stdout()
     out.print(expression.text, soft_wrap=True, markup=False, style="bold")

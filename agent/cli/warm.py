@@ -10,8 +10,8 @@ from agent.cli.common import progress_bar, stderr
 @click.command()
 def warm() -> None:
     """Compile the engine now, once after installation, rather than when it is first used."""
-    from backtest.warm import warm_backtest
-    from factors.warm import warm as compile_all
+    from backtest.warm_backtest import warm_backtest
+    from factors.warm_engine import warm as compile_all
 
     with progress_bar() as bar:
         task = bar.add_task("compiling operators", total=None)

@@ -7,13 +7,13 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from agent.flow.findings import Findings, Grid, grid
+from agent.drawing import svg
+from agent.drawing.axes import number
 from agent.flow.opened import OpenFlow
-from agent.review import svg
-from agent.review.axes import number
 from agent.review.charts import shut_spans
-from backtest.regimes import market_return
-from flows.anomalies import Score, noticed, plant_anomalies, two_sided
+from agent.review.findings import Findings, Grid, grid
+from backtest.bar_regimes import market_return
+from flows.planted_anomalies import Score, noticed, plant_anomalies, two_sided
 from flows.reference import fit_gaussian, fit_reference, measured
 from flows.train import bits_per_dim
 from market.panel import FloatArray

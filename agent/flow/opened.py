@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from agent.gating import gate_path
-from agent.study import Study, backtest_expression, open_study, read_expression
-from agent.workspace import Workspace
+from agent.study.gates import gate_path
+from agent.study.study import Study, backtest_expression, open_study, read_expression
+from agent.study.workspace import Workspace
 from factors.engine import evaluate_all
 from flows.checkpoint import load_gate
 from flows.density import StateDensity

@@ -8,17 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from agent.flow.direction import direct, directed_targets
+from agent.drawing import svg
+from agent.drawing.axes import number
+from agent.flow.direction_study import direct, directed_targets
 from agent.flow.evaluation import market_index
-from agent.flow.findings import Findings, Grid, grid
 from agent.flow.opened import OpenFlow
-from agent.review import svg
-from agent.review.axes import number
 from agent.review.charts import shut_spans
+from agent.review.findings import Findings, Grid, grid
 from backtest import metrics
-from backtest.engine import trade
+from backtest.bar_regimes import market_return
 from backtest.gate_value import gate_value
-from backtest.regimes import market_return
+from backtest.run import trade
 from backtest.target import Target
 from flows.direction import KINDS
 from flows.gate import GateFit, rows_of, twin_exposures

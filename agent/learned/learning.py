@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
-from agent.knowledge.store import KnowledgeBase
 from agent.learned.protocol import Learner, Progress, silent
-from agent.learned.store import Recipe, clear_work, factor_path, read_field, store_field, work_folder
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk
-from agent.loop import message_of
-from agent.study import Scoring, Study, attach, read_expression
-from agent.weighing import evaluation_of, weigh_expression
+from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
+from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.study import Scoring, Study, attach, read_expression
 from market.errors import InputError, Rejection
 from market.panel import Panel
 
@@ -132,7 +131,7 @@ def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeB
         factor_id=expression.id,
         stage=refused.stage if refused else "evidence",
         code=refused.code if refused else None,
-        message=message_of(refused) if refused else None,
+        message=refused.with_hint() if refused else None,
         rationale=f"out-of-fold predictions of {lesson.learner.kind} from {len(plan.features)} channels",
         name=lesson.name or lesson.learner.kind,
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,

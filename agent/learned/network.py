@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from agent.learned.calibration import fit_temperature, log_priors, nll, reliability, softmax
 from agent.learned.convnext import SIZES, Size, build, count_parameters
 from agent.learned.protocol import Examples, Progress
+from agent.learned.sample_windows import Windows
 from agent.learned.targets import CLASSES
+from agent.learned.temperature import fit_temperature, log_priors, nll, reliability, softmax
 from agent.learned.training import Forward, NetTraining, outputs, plain, train_net
-from agent.learned.windows import Windows
 from market.panel import FloatArray
 
 

@@ -32,7 +32,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from agent.learned.windows import Windows
+from agent.learned.sample_windows import Windows
 from market.panel import FloatArray
 
 # Told what is done, how far it is, and of how much.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from agent.learned.protocol import Examples, Progress
-from agent.learned.windows import Windows
+from agent.learned.sample_windows import Windows
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.ic import forward_returns
-from backtest.spec import Fill
+from backtest.trading_rules import Fill
 from factors.engine import evaluate
 from factors.parse import parse
 from factors.tree import Expression

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from agent.learned.augment import Augmentation, augmented
 from agent.learned.protocol import Examples, Progress
-from agent.learned.windows import Windows
-from flows.archive import flattened, optimiser_arrays, restore_optimiser, under
+from agent.learned.sample_windows import Windows
+from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
 from flows.train import device_of, torch_threads
-from market.archive import read_archive, write_archive
+from market.array_file import read_archive, write_archive
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.learned.calibration import reliability
-from agent.learned.features import CHANNELS, channel_values, read_channels
+from agent.learned.channels import CHANNELS, channel_values, read_channels
 from agent.learned.protocol import Calibrated, Examples, Fitted, Learner, Progress, silent
+from agent.learned.sample_windows import FloatGrid, Scaling, Windows, seen_places
 from agent.learned.targets import Labels, TargetSpec, make_labels, sample_weights
-from agent.learned.windows import FloatGrid, Scaling, Windows, seen_places
-from backtest.spec import Fill
+from agent.learned.temperature import reliability
+from backtest.trading_rules import Fill
 from factors.features import Feature
-from market.archive import read_archive, write_archive
+from market.array_file import read_archive, write_archive
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.split import Fold, walk_forward

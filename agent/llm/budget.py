@@ -18,6 +18,10 @@ class BudgetReached(Exception):
     """No further call may be made; the loop stops cleanly and what was paid for is kept."""
 
 
+class StopRequested(Exception):
+    """The person asked to stop: no new call is made, what was paid for is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """US dollars for a million tokens; of a prompt's tokens that the server had read before, `cached_per_million`.

@@ -25,9 +25,18 @@ from agent.llm import chat, responses
 from agent.llm.answer import Answer, Ask, Lost
 from agent.llm.budget import Budget, Prices, Worst
 from agent.llm.cassette import Cassette, Recorder
-from agent.llm.faults import hopeless, in_words, names_bound, never_sent, passes, refuses_form, too_long, without_key
 from agent.llm.forms import MODES, prompted, read_reply, repair_prompt, schema_of, spoken
 from agent.llm.patience import Circuit, Patience, retry_after, wait
+from agent.llm.server_errors import (
+    hopeless,
+    in_words,
+    names_bound,
+    never_sent,
+    passes,
+    refuses_form,
+    too_long,
+    without_key,
+)
 from market.errors import InputError, Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)

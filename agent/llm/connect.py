@@ -61,16 +61,3 @@ def connect_nothing() -> openai.AsyncOpenAI:
         max_retries=0,
         http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(refuse)),
     )
-
-
-def connect_mock(seed: int) -> openai.AsyncOpenAI:
-    """Return a client whose every request is answered by the mock, in this process."""
-    from agent.mock.transport import answer
-
-    transport = httpx2.MockTransport(lambda request: answer(request, seed))
-    return openai.AsyncOpenAI(
-        base_url="http://mock.invalid/v1",
-        api_key="mock",
-        max_retries=0,
-        http_client=httpx2.AsyncClient(transport=transport),
-    )

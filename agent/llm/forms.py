@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agent.knowledge.records import CallRecord
-from agent.told import one_line
+from agent.untrusted.quoting import one_line
 from market.errors import Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from agent.variants import Path, replaced, walk, windows
 from factors.printing import to_text
 from factors.resolve import kind_of
 from factors.tree import Call, Field, Node, Number
+from factors.variants import Path, replaced, walk, windows
 
 WINDOWS = (3, 5, 8, 12, 20, 24, 36, 48, 72, 96, 120, 168)
 PRICES = ("close", "open", "high", "low", "vwap")

@@ -7,9 +7,10 @@ import json
 
 import httpx2
 import numpy as np
+import openai
 
 from agent.mock.judge import judge_reply
-from agent.mock.reader import reader_reply
+from agent.mock.news_reader import reader_reply
 from agent.mock.writer import writer_reply
 
 
@@ -61,3 +62,14 @@ def _response(model: str, text: str, prompt: int) -> dict[str, object]:
             "total_tokens": prompt + len(text) // 4,
         },
     }
+
+
+def connect_mock(seed: int) -> openai.AsyncOpenAI:
+    """Return a client whose every request is answered by the mock, in this process."""
+    transport = httpx2.MockTransport(lambda request: answer(request, seed))
+    return openai.AsyncOpenAI(
+        base_url="http://mock.invalid/v1",
+        api_key="mock",
+        max_retries=0,
+        http_client=httpx2.AsyncClient(transport=transport),
+    )

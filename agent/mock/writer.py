@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.mock.grammar import Rng, compose, cross, mutate, part_of, pick, refine
-from agent.variants import replaced, windows
 from factors.parse import parse
 from factors.printing import to_text
 from factors.tree import Expression, Number
+from factors.variants import replaced, windows
 
 ERROR_RATE = 0.15
 _BLOCK = re.compile(r"^- (?P<text>.+)\n  (?P<rest>.+)$", re.MULTILINE)

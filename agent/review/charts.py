@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.review import axes, svg
-from agent.review.data import EQUITY_LABELS, Review
+from agent.drawing import axes, svg
+from agent.review.review_records import EQUITY_LABELS, Review
 from market.panel import FloatArray, TimeArray
 
 # Okabe-Ito hues, which colour-blind readers can tell apart; the dash repeats the distinction in print.

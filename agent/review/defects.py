@@ -6,10 +6,10 @@ from html import escape
 
 import numpy as np
 
-from agent.review import axes
-from agent.review.axes import Frame
+from agent.drawing import axes
+from agent.drawing.axes import Frame
+from market.checks.all_checks import QualityReport
 from market.checks.finding import Finding
-from market.checks.report import QualityReport
 from market.panel import Panel
 
 # Family -> kinds; the colour is c1, c2, … of the palette below.

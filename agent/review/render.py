@@ -13,12 +13,12 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.flow.findings import Findings
+from agent.drawing.axes import number
 from agent.review import charts, views
-from agent.review.axes import number
-from agent.review.data import Review, RunReview
-from agent.review.pool import PoolReview, pool_context
-from agent.review.text import clean
+from agent.review.findings import Findings
+from agent.review.pool_page import PoolReview, pool_context
+from agent.review.review_records import Review, RunReview
+from agent.untrusted.showing import clean
 from market.errors import InputError
 
 MAX_FACTORS = 200

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from agent.review.axes import DASH, MONTHS, number
-from agent.review.data import FactorRow, LedgerRow, Review, RunReview
+from agent.drawing.axes import DASH, MONTHS, number
+from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview
 
 # (label, what it means, SegmentScore field, number style); only what is listed here is ever printed.
 SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (

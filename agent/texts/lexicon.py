@@ -9,9 +9,9 @@ from functools import cache
 
 import numpy as np
 
-from agent.texts.novelty import measure_novelty
 from agent.texts.scores import Scores, text_hashes
-from agent.texts.words import EVENT_WORDS, NEGATIONS, PHRASES, STRONGER, WEAKER, WEIGHTS
+from agent.texts.text_novelty import measure_novelty
+from agent.texts.word_list import EVENT_WORDS, NEGATIONS, PHRASES, STRONGER, WEAKER, WEIGHTS
 from market.documents import Documents
 from market.matching import Matcher, matcher_for
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from market.documents import Documents
 from market.errors import InputError
 from market.panel import FloatArray
-from market.store import write_atomically
+from market.panel_store import write_atomically
 
 _KEY = b"alphaglow.scores"
 Event = Literal[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from factors.operators.model import Cost, Operator, row
+from factors.operators.row import Cost, Operator, row
 
 _one = partial(row, "arithmetic")
 _test = partial(row, "logic", result="bool", dimension="compare")

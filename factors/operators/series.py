@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from factors.operators.model import Cost, Operator, ever, forget, full, row, window, with_lag
+from factors.operators.row import Cost, Operator, ever, forget, full, row, window, with_lag
 
 _ts = partial(row, "time series", reach=window)
 _pair = partial(row, "two series", reach=window)

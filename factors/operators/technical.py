@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from factors.operators.model import Cost, Operator, forget, full, row, window
+from factors.operators.row import Cost, Operator, forget, full, row, window
 
 _ti = partial(row, "technical")
 

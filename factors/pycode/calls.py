@@ -25,7 +25,7 @@ from factors.pycode.values import Columns, Frame, Grouped, Listed, Module, Plain
 from factors.syntax import Fault, Raw, RawCall, RawNumber
 
 if TYPE_CHECKING:
-    from factors.pycode.reader import Reader
+    from factors.pycode.statements import Reader
 
 _FULL_WINDOWS = "pandas may fill windows early (min_periods); here a value needs its full window"
 

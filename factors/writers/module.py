@@ -20,7 +20,7 @@ _WIDTH = 116
 
 @dataclass(frozen=True)
 class Rules:
-    """How values become target weights: what of `backtest.spec` is a function of the values alone.
+    """How values become target weights: what of `backtest.trading_rules` is a function of the values alone.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Core:
 def to_module(exported: Exported) -> str:
     """Return Python source with ``values(frames)``, ``weights(signal, frames)`` and ``newest(frames)``.
 
-    The values are those of `factors.engine.evaluate`, and of a pool those of `agent.pool.pool_values`, to rounding.
+    The values are those of `factors.engine.evaluate`, and of a pool those of `pool_values`, to rounding.
     Run as a program it reads a long CSV or Parquet file and prints the newest weights.
     """
     core = core_of(exported)

@@ -9,8 +9,8 @@ from factors.printing import number_text
 from factors.table import MARKET_FIELDS
 from factors.table import OPERATORS as TABLE
 from factors.tree import Call, Expression, Field, Node, Number
-from factors.writers.book_parts import BOOK
 from factors.writers.pandas_parts import ELEMENTWISE, HELPERS, OPERATORS
+from factors.writers.portfolio_parts import BOOK
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*"}
 _ACROSS = ("cross-section", "group")

@@ -10,16 +10,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from market.checks.all_checks import QualityReport, check_panel, check_table, row_findings
 from market.checks.finding import Limits
-from market.checks.report import QualityReport, check_panel, check_table, row_findings
-from market.checks.words import check_documents
+from market.checks.text_checks import check_documents
 from market.columns import field_name, parse_times, understand
 from market.errors import InputError
 from market.files import Reading, long_of, panel_from_long
 from market.panel import Calendar, Panel
+from market.panel_store import load_panel
 from market.quality import check_ohlcv, repair
-from market.store import load_panel
-from market.tables import read_table
+from market.table_files import read_table
 
 
 def check_file(

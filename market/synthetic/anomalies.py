@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.panel import FloatArray
-from market.synthetic.spec import MarketSpec, Window
+from market.synthetic.market_spec import MarketSpec, Window
 
 _DEAD = 0.05
 

@@ -9,8 +9,8 @@ from scipy.signal import lfilter
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.synthetic.anomalies import Effects, blank_bars, effects_of, hold_still, place_windows
+from market.synthetic.market_spec import MarketSpec, Signal, SyntheticMarket, Truth
 from market.synthetic.planting import plant
-from market.synthetic.spec import MarketSpec, Signal, SyntheticMarket, Truth
 
 _FAST, _SLOW = 24, 168
 

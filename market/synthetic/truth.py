@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from market.store import write_atomically
-from market.synthetic.spec import DRIVERS, SyntheticMarket
+from market.panel_store import write_atomically
+from market.synthetic.market_spec import DRIVERS, SyntheticMarket
 
 
 def save_truth(market: SyntheticMarket, path: Path) -> Path:

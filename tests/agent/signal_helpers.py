@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.settings import Settings
-from agent.signals.book import Book, open_book
-from agent.signals.feed import Bar, FastClock, FeedDown, Replay, as_seconds, bar_of
-from agent.workspace import Workspace
+from agent.live.feed import Bar, FastClock, FeedDown, Replay, as_seconds, bar_of
+from agent.live.signal_source import Book, open_book
+from agent.study.settings import Settings
+from agent.study.workspace import Workspace
 from market.panel import Panel
 
 FACTORS = ("-ts_returns(close, 5)", "ts_corr(close, volume, 12)", "-ts_std(returns, 20)")

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.audit import Auditor, AuditPlan, check_factors, run_audit
+from agent.evidence.control_audit import Auditor, AuditPlan, check_factors, run_audit
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
-from agent.knowledge.store import KnowledgeBase
-from agent.settings import Settings
-from agent.study import Study, open_study, read_expression
-from agent.weighing import evaluation_of, weigh_expression
+from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.settings import Settings
+from agent.study.study import Study, open_study, read_expression
 from factors.tree import Expression
 from market.errors import Rejection
-from market.synth import TRUTH, SynthSpec, make_market
+from market.synthetic.demo_market import TRUTH, SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home, refused  # noqa: F401 - a fixture
 
 PLAN = AuditPlan(permuted=2, planted=1, sizes=(0.08,), rounds=1, candidates=4, gates=5)

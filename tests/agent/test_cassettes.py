@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewCall
-from agent.knowledge.store import KnowledgeBase
 from agent.llm.cassette import load_cassette, start_recording
-from agent.mining import resume_run
+from agent.mining.session import resume_run
 from agent.mock import transport
-from agent.workspace import Workspace
+from agent.study.workspace import Workspace
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--no-gate")

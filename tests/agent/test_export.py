@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.pool import METHODS, pool_values
-from agent.settings import Settings
-from agent.study import make_spec, narrowed
-from agent.workspace import Workspace
+from agent.pools.fitting import METHODS, pool_values
+from agent.study.settings import Settings
+from agent.study.study import make_spec, narrowed
+from agent.study.workspace import Workspace
 from backtest.target import prepare_target
 from factors.engine import evaluate
 from factors.parse import parse
@@ -106,7 +106,7 @@ def test_a_factor_runs_alone_under_the_workspaces_rules(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    from agent.study import group_values
+    from agent.study.study import group_values
     from backtest.weights import cap_risk
 
     settings = settings_of(home, **RULES[number])
@@ -167,7 +167,7 @@ def test_a_known_factor_is_named_by_its_id_and_what_its_writer_said_stays_text(
 ) -> None:
     from dataclasses import replace
 
-    from agent.knowledge.store import KnowledgeBase
+    from agent.knowledge.base import KnowledgeBase
 
     assert run(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--no-gate")[0] == 0
     with Workspace(home).knowledge() as knowledge:
@@ -230,7 +230,7 @@ def test_fields_that_freqtrade_lacks_are_named(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from market.store import save_panel
+    from market.panel_store import save_panel
 
     panel = toy(home)
     rate = np.full(panel.shape, 1e-4)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.study import open_study
-from agent.workspace import Workspace
+from agent.study.study import open_study
+from agent.study.workspace import Workspace
 from flows.checkpoint import load_gate
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 

@@ -10,16 +10,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.briefs import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
-from agent.inner import Agents, Proposed, propose, propose_together
 from agent.llm.budget import Budget
 from agent.llm.client import LanguageModel, ModelName
-from agent.llm.connect import connect_mock
+from agent.mining.brief import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
+from agent.mining.inner_loop import Agents, Proposed, propose, propose_together
+from agent.mining.replies import JudgeReply, Proposal, Proposals
+from agent.mining.search.tasks import Task
 from agent.mock.judge import judge_reply
+from agent.mock.transport import connect_mock
 from agent.mock.writer import read_examples, writer_reply
-from agent.replies import JudgeReply, Proposal, Proposals
-from agent.search.tasks import Task
-from factors.novelty import Known, Novelty, Overlap
+from factors.overlap import Known, Novelty, Overlap
 from factors.parse import parse
 from factors.table import prompt_table
 from factors.tree import Expression

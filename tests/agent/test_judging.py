@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from agent.judging import LEAST, judge_skill
 from agent.knowledge.records import AttemptRecord, VerdictRecord
+from agent.mining.judge_skill import LEAST, judge_skill
 from tests.agent.test_cli_journey import as_json, home, run  # noqa: F401 - a fixture
 from tests.helpers import scored_attempt
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
-from agent.knowledge.store import KnowledgeBase
 from market.errors import InputError
 
 PRELUDE = """
 import sys
 from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.base import KnowledgeBase
 
 def attempt(run, number, slot):
     return NewAttempt(
@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path: Path) -> Non
 def test_a_locked_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "k.db"
     run = make_run(path)
-    monkeypatch.setattr("agent.knowledge.engine.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("agent.knowledge.database.connection.BUSY_SECONDS", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     with KnowledgeBase.open(path) as kb:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from agent.knowledge.looking import verify
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.queries import verify
 
 PROCESSES, ROUNDS, CANDIDATES = 8, 2, 5
 

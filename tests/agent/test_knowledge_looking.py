@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.knowledge.records import AttemptRecord
-from agent.lessons import learn
-from agent.replies import Proposal
+from agent.mining.lessons import learn
+from agent.mining.replies import Proposal
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 from tests.helpers import scored_attempt
 

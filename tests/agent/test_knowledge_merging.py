@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.knowledge.borrowing import borrowed
-from agent.knowledge.looking import verify
-from agent.knowledge.merging import Merged
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.queries import verify
 from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, NewLibraryEntry, request_hash
-from agent.knowledge.sources import ExportedSource
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.transfer.merging import Merged
+from agent.knowledge.transfer.read_only import borrowed
+from agent.knowledge.transfer.table_rows import ExportedSource
 from backtest.luck import sketch_of
 from market.errors import InputError
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture

@@ -15,13 +15,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from agent.knowledge import schema
-from agent.knowledge.engine import make_engine, migrate, migration_config
-from agent.knowledge.looking import verify
-from agent.knowledge.place import place_of
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.database import schema
+from agent.knowledge.database.connection import make_engine, migrate, migration_config
+from agent.knowledge.database.location import place_of
+from agent.knowledge.queries import verify
 from agent.knowledge.records import NewAttempt
-from agent.knowledge.store import KnowledgeBase
-from agent.knowledge.versions import rules_id
+from agent.knowledge.tables.versions import rules_id
 from market.errors import InputError
 
 ROWS = """
@@ -213,7 +213,7 @@ def test_opening_is_quiet_and_leaves_one_file(
 
 def test_the_package_brings_its_migrations_along(tmp_path: Path) -> None:
     """From a copy of the package elsewhere, in another folder, with no alembic.ini near."""
-    root = Path(schema.__file__).parents[2]
+    root = Path(schema.__file__).parents[3]
     for name in ("agent", "market", "factors"):
         (tmp_path / "lib" / name).mkdir(parents=True)
         shutil.copytree(
@@ -223,7 +223,7 @@ def test_the_package_brings_its_migrations_along(tmp_path: Path) -> None:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     script = (
-        "import agent.knowledge.store as s, sys\n"
+        "import agent.knowledge.base as s, sys\n"
         f"assert s.__file__.startswith({str(tmp_path)!r})\n"
         "s.KnowledgeBase.open('k.db').close()\n"
     )

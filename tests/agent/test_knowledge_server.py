@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge import place as places
-from agent.knowledge.place import place_of
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.database import location as places
+from agent.knowledge.database.location import place_of
 from agent.knowledge.records import NewAttempt
-from agent.knowledge.store import KnowledgeBase
 from market.errors import InputError
 from tests.agent.postgres import PASSWORD, Server
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
@@ -70,7 +70,7 @@ def test_a_user_who_may_only_read_and_a_lock_that_is_held(postgres: Server, monk
     url = postgres.new_database()
     name = url.split("/")[3].split("?")[0]
     with KnowledgeBase.open(url) as kb:
-        monkeypatch.setattr("agent.knowledge.engine.BUSY_SECONDS", 0.1)
+        monkeypatch.setattr("agent.knowledge.database.connection.BUSY_SECONDS", 0.1)
         with psycopg.connect(url) as other:
             other.execute("SELECT pg_advisory_xact_lock(1634496616)")
             assert kb.attempts() == [], "readers are not in a writer's way"
@@ -152,7 +152,7 @@ def test_the_program_works_on_a_server(
 
 def test_help_and_a_file_need_no_driver(tmp_path: Path) -> None:
     script = (
-        "import sys; from agent.knowledge.store import KnowledgeBase\n"
+        "import sys; from agent.knowledge.base import KnowledgeBase\n"
         f"KnowledgeBase.open({str(tmp_path / 'k.db')!r}).close()\n"
         "sys.exit('psycopg' in sys.modules)"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.starter import build_starter, main
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.transfer.starter import build_starter, main
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.knowledge.engine import make_engine
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.database.connection import make_engine
 from agent.knowledge.records import (
     HoldoutRecord,
     NewAttempt,
@@ -26,13 +27,12 @@ from agent.knowledge.records import (
     NewVerdict,
     RunRecord,
 )
-from agent.knowledge.store import KnowledgeBase
-from agent.knowledge.versions import scoring_code
+from agent.knowledge.tables.versions import scoring_code
 from agent.llm.budget import Budget, Prices
 from agent.llm.client import ModelName
-from agent.spending import count_spent
+from agent.mining.spending import count_spent
 from backtest.luck import sketch_of
-from factors.novelty import fingerprint
+from factors.overlap import fingerprint
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agent.learned.augment import Augmentation, augmented
-from agent.learned.calibration import fit_temperature, log_priors, nll, reliability, softmax
 from agent.learned.convnext import SIZES, Block, ConvNext, ConvNextConfig, build, count_parameters
 from agent.learned.network import ConvNextLearner, fit_net
 from agent.learned.protocol import Examples, silent
+from agent.learned.sample_windows import Windows
+from agent.learned.temperature import fit_temperature, log_priors, nll, reliability, softmax
 from agent.learned.training import NetTraining, train_net
-from agent.learned.windows import Windows
 from flows.train import torch_threads
 from market.errors import InputError
 

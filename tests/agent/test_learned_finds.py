@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from agent.cli.main import main
+from agent.learned.channels import given_channels
 from agent.learned.convnext import ConvNextConfig, build
-from agent.learned.features import given_channels
 from agent.learned.network import NetFit, fit_net
 from agent.learned.protocol import Examples, Learner, Progress
 from agent.learned.rivals import Boosting, Ridge

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.knowledge.store import KnowledgeBase
-from agent.learned.features import CHANNELS, channel_values, given_channels, read_channels
+from agent.knowledge.base import KnowledgeBase
+from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.learning import Lesson, learn
 from agent.learned.protocol import Examples, Progress
 from agent.learned.rivals import Ridge
-from agent.learned.store import factor_path
+from agent.learned.sample_windows import Scaling, Windows
 from agent.learned.targets import TargetSpec, make_labels, uniqueness
 from agent.learned.walk import WalkPlan, check_walk, folds_of, gather, walk
-from agent.learned.windows import Scaling, Windows
-from agent.settings import Settings
-from agent.study import attach, backtest_expression, open_study, read_expression
-from agent.weighing import weigh_expression
+from agent.study.learned_fields import factor_path
+from agent.study.scoring import weigh_expression
+from agent.study.settings import Settings
+from agent.study.study import attach, backtest_expression, open_study, read_expression
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 from tests.helpers import make_panel, random_panel
 
 FEW = given_channels(["returns", "log(volume / ts_mean(volume, 20))", "rsi(close, 14)"])

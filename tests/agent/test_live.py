@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from agent.cli.live import Live
+from agent.cli.live_line import Live
 from agent.llm.budget import Bounds, Budget
-from agent.loop import Event
+from agent.mining.outer_loop import Event
 from tests.agent.test_cli_journey import home, run  # noqa: F401 - a fixture
 
 

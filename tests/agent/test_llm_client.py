@@ -16,7 +16,7 @@ from agent.knowledge.records import CallRecord, NewCall
 from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName
 from agent.llm.patience import Patience
-from agent.replies import JudgeReply
+from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 
 GOOD = json.dumps({"decision": "accept", "score": 7, "critique": "fine", "suggestion": ""})

@@ -23,7 +23,7 @@ import pytest
 from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName
 from agent.llm.patience import Circuit, Patience, retry_after
-from agent.replies import JudgeReply
+from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 from tests.agent.test_llm_client import GOOD, MemoryJournal
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.base import KnowledgeBase
 from agent.llm.answer import Lost
 from agent.llm.budget import Prices
 from agent.llm.chat import read as read_chat
 from agent.llm.responses import read as read_response
-from agent.replies import JudgeReply
+from agent.mining.replies import JudgeReply
 from tests.agent.test_llm_client import GOOD, completion, error, model_of
 from tests.agent.test_llm_client import Server as Transport
 from tests.agent.test_llm_faults import Handler, body_of, play, reply

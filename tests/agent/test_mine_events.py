@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.cli.common import json_line
 from agent.cli.events import Lines
-from agent.knowledge.store import KnowledgeBase
+from agent.knowledge.base import KnowledgeBase
 from tests.agent.test_cli_journey import as_json, home, run  # noqa: F401 - a fixture
 
 MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "3", "--no-gate")

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
-from agent.knowledge.store import KnowledgeBase
-from agent.optimising import improvement
-from agent.search.plan import Writers, plan_refinements, plan_tasks
-from agent.search.tasks import Task
-from agent.search.themes import REFINEMENTS
-from agent.study import open_study
-from agent.workspace import Workspace
+from agent.mining.optimising import improvement
+from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
+from agent.mining.search.tasks import Task
+from agent.mining.search.themes import REFINEMENTS
+from agent.study.study import open_study
+from agent.study.workspace import Workspace
 from backtest.ic import newey_west_t
 from tests.agent.test_cli_journey import as_json, home, refused  # noqa: F401 - a fixture
 from tests.agent.test_search import FIELDS, attempt

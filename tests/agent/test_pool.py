@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, PoolRecord
-from agent.knowledge.store import KnowledgeBase
-from agent.pool import (
+from agent.pools.fitting import (
     METHODS,
     Fitted,
     Method,
@@ -27,19 +27,19 @@ from agent.pool import (
     unseen_values,
     weights_of,
 )
-from agent.pool_marginal import crowded_themes, describe_pool, marginal
-from agent.pool_members import Bench, Candidate, choose_members, measure_members, ranked_signal, read_candidate
-from agent.pool_review import leave_one_out, review_pool
+from agent.pools.marginal import crowded_themes, describe_pool, marginal
+from agent.pools.members import Bench, Candidate, choose_members, measure_members, ranked_signal, read_candidate
+from agent.review.collect_pool import leave_one_out, review_pool
 from agent.review.render import render_pool
-from agent.settings import BacktestSettings, Settings, SplitSettings
-from agent.study import Study, backtest_expression, open_study
-from agent.weighing import evaluation_of, weigh_expression
+from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.settings import BacktestSettings, Settings, SplitSettings
+from agent.study.study import Study, backtest_expression, open_study
 from backtest.evidence import Trials
 from market.errors import InputError, Rejection
 from market.files import import_files
 from market.panel import FloatArray, Panel
-from market.store import load_panel, save_panel
-from market.synth import SynthSpec, make_market
+from market.panel_store import load_panel, save_panel
+from market.synthetic.demo_market import SynthSpec, make_market
 
 BARS = 3000
 FREE = Settings(backtest=BacktestSettings(fee_bp=0.0, slippage_bp=0.0), split=SplitSettings(max_lookback=60))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.workspace import Workspace
+from agent.study.workspace import Workspace
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 NEAR = "cs_rank(ts_mean(volume, 24) / ts_mean(volume, 120))"

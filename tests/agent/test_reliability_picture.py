@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from agent.learned.calibration import reliability
-from agent.review.reliability import reliability_picture
+from agent.learned.reliability_picture import reliability_picture
+from agent.learned.temperature import reliability
 
 
 def test_a_picture_has_a_pair_of_bars_a_bin_over_all_folds() -> None:

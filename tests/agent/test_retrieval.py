@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.briefing import write_brief
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
-from agent.knowledge.store import KnowledgeBase
-from agent.lookout import Lookout
-from agent.retrieval import Shelf, crowded, example_of
-from agent.search.tasks import Task
-from agent.settings import Settings
-from agent.study import backtest_expression, open_study, read_expression, turnover_of
-from agent.workspace import Workspace
+from agent.mining.briefing import write_brief
+from agent.mining.forecast import Lookout
+from agent.mining.retrieval import Shelf, crowded, example_of
+from agent.mining.search.tasks import Task
+from agent.study.settings import Settings
+from agent.study.study import backtest_expression, open_study, read_expression, turnover_of
+from agent.study.workspace import Workspace
 from factors.tree import Expression
 from market.errors import Rejection
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
 from tests.agent.test_search import attempt
 

@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from agent.review import axes, svg, views
+from agent.drawing import axes, svg
+from agent.review import views
 from agent.review.charts import drawdown, shut_spans
-from agent.review.data import PanelNote, Review, compound, likelihood_histogram
+from agent.review.review_records import PanelNote, Review, compound, likelihood_histogram
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 SERIES = hnp.arrays(np.float64, st.integers(0, 60), elements=ANY)

@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from agent.review.data import (
+from agent.review.render import render_factor, render_run, write_report
+from agent.review.review_records import (
     Critique,
     FactorRow,
     FunnelStep,
@@ -26,7 +27,6 @@ from agent.review.data import (
     compound,
     likelihood_histogram,
 )
-from agent.review.render import render_factor, render_run, write_report
 from backtest.ic import HorizonIC
 from backtest.policy import GateVerdict
 from backtest.profile import Profile, Slice

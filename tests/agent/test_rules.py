@@ -11,19 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.briefing import describe_market
-from agent.knowledge.store import KnowledgeBase
-from agent.settings import DEFAULT_TOML, Settings, load_settings
-from agent.study import Study, backtest_expression, make_policy, make_spec, open_study, read_expression, remarks
-from agent.weighing import weigh_expression
+from agent.knowledge.base import KnowledgeBase
+from agent.mining.briefing import describe_market
+from agent.study.scoring import weigh_expression
+from agent.study.settings import DEFAULT_TOML, Settings, load_settings
+from agent.study.study import Study, backtest_expression, make_policy, make_spec, open_study, read_expression, remarks
 from backtest.costs import PRESETS
 from backtest.policy import Policy
 from backtest.scorecard import Scored
-from backtest.spec import BacktestSpec
+from backtest.trading_rules import BacktestSpec
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import Panel
-from market.synth import TRUTH, SynthSpec, make_market
+from market.synthetic.demo_market import TRUTH, SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 
@@ -137,7 +137,7 @@ def test_a_variation_of_an_accepted_factor_is_refused_by_its_returns(whole: Pane
     from dataclasses import replace
 
     from agent.knowledge.records import NewAttempt
-    from agent.weighing import evaluation_of
+    from agent.study.scoring import evaluation_of
 
     study = open_study(whole, Settings())
     first, second = (

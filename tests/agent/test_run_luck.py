@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from agent.knowledge.store import KnowledgeBase
-from agent.luck import weigh_run
-from agent.screening import Screening, draw_texts, run_screening
-from agent.settings import Settings
-from agent.study import Study, open_study, read_expression
+from agent.evidence.run_luck import weigh_run
+from agent.knowledge.base import KnowledgeBase
+from agent.mining.screening import Screening, draw_texts, run_screening
+from agent.study.settings import Settings
+from agent.study.study import Study, open_study, read_expression
 from backtest import metrics
-from backtest.engine import run_backtest
 from backtest.luck import overfitting
+from backtest.run import run_backtest
 from backtest.selection import choose_forward
 from factors.engine import evaluate
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.split import walk_forward
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 

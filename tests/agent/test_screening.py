@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from agent.knowledge.store import KnowledgeBase
-from agent.screening import Screening, draw_texts, run_screening
-from agent.settings import Settings
-from agent.study import Study, backtest_expression, open_study, read_expression
+from agent.knowledge.base import KnowledgeBase
+from agent.mining.screening import Screening, draw_texts, run_screening
+from agent.study.settings import Settings
+from agent.study.study import Study, backtest_expression, open_study, read_expression
 from factors.tree import Expression
 from market.errors import Rejection
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.briefs import Brief, writer_prompt
-from agent.inner import by_machine
+from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
-from agent.knowledge.store import KnowledgeBase
-from agent.search.archive import archive
-from agent.search.bandit import reward, rewards
-from agent.search.plan import plan_tasks
-from agent.search.tasks import OPERATIONS, Task
-from agent.search.themes import theme_of
-from agent.variants import window_variants
-from factors.novelty import Novelty
+from agent.mining.brief import Brief, writer_prompt
+from agent.mining.inner_loop import by_machine
+from agent.mining.search.bandit import reward, rewards
+from agent.mining.search.elites import archive
+from agent.mining.search.round_plan import plan_tasks
+from agent.mining.search.tasks import OPERATIONS, Task
+from agent.mining.search.themes import theme_of
+from factors.overlap import Novelty
 from factors.parse import parse
 from factors.tree import Expression
+from factors.variants import window_variants
 from market.errors import Rejection
 from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
 from tests.helpers import scored_attempt

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agent.signals.journal import FILE
-from agent.workspace import Workspace
+from agent.live.signal_journal import FILE
+from agent.study.workspace import Workspace
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 FACTOR = "-ts_returns(close, 5)"
@@ -113,6 +113,6 @@ def test_nothing_of_it_is_imported_by_the_loop() -> None:
     """The newest bars, the holdout among them, are read here: no module that writes prompts may see them."""
     root = Path(__file__).resolve().parents[2] / "agent"
     for path in root.rglob("*.py"):
-        if path.parent.name == "signals" or path == root / "cli" / "signal.py":
+        if path.parent.name == "live" or path == root / "cli" / "signal.py":
             continue
-        assert "agent.signals" not in path.read_text(encoding="utf-8"), path
+        assert "agent.live" not in path.read_text(encoding="utf-8"), path

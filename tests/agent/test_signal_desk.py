@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.gating import gate_path
-from agent.pool import pool_values
-from agent.signals.book import Book, batch_of, open_book
-from agent.signals.desk import Desk
-from agent.signals.feed import bar_of
-from agent.signals.gating import calibration_likelihood
-from agent.study import open_study
-from agent.workspace import Workspace
+from agent.live.decisions import Desk
+from agent.live.feed import bar_of
+from agent.live.gate_state import calibration_likelihood
+from agent.live.signal_source import Book, batch_of, open_book
+from agent.pools.fitting import pool_values
+from agent.study.gates import gate_path
+from agent.study.study import open_study
+from agent.study.workspace import Workspace
 from flows.gate import rows_of
 from flows.regime_store import load_regimes, regimes_path
 from flows.regimes import market_states

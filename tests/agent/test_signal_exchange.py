@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.signals.arrivals import Arrivals, Patience
-from agent.signals.book import batch_of
-from agent.signals.compare import against_backtest
-from agent.signals.exchange import ExchangeFeed
-from agent.signals.feed import FeedDown, Stop
-from agent.signals.journal import FILE, Journal
-from agent.signals.office import Office
+from agent.live.arrivals import Arrivals, Patience
+from agent.live.exchange_feed import ExchangeFeed
+from agent.live.feed import FeedDown, Stop
+from agent.live.paper_check import against_backtest
+from agent.live.service import Office
+from agent.live.signal_journal import FILE, Journal
+from agent.live.signal_source import batch_of
 from market.exchange import Client, Source
 from market.fetch import Job, assemble, run
 from market.panel import Panel

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.signals.arrivals import Arrival, Arrivals, Patience
-from agent.signals.book import Book, batch_of
-from agent.signals.compare import against_backtest
-from agent.signals.feed import Bar, Clock, Feed, as_seconds, bar_of
-from agent.signals.journal import FILE, Journal
-from agent.signals.office import Office
-from agent.signals.output import CsvFile
+from agent.live.arrivals import Arrival, Arrivals, Patience
+from agent.live.csv_output import CsvFile
+from agent.live.feed import Bar, Clock, Feed, as_seconds, bar_of
+from agent.live.paper_check import against_backtest
+from agent.live.service import Office
+from agent.live.signal_journal import FILE, Journal
+from agent.live.signal_source import Book, batch_of
 from backtest.ledger import NET, keep_ledger
 from market.errors import InputError
 from market.panel import Panel
@@ -353,7 +353,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
 
 
 def _replay_start(root: Path) -> str:
-    from market.store import load_panel
+    from market.panel_store import load_panel
 
     return str(load_panel(root / "data" / "toy.parquet").times[FIRST])[:19]
 

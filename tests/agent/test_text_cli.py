@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.workspace import Workspace
+from agent.study.workspace import Workspace
 from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from agent.learned.fusion import READS, FusionConfig, FusionLearner, FusionNet, Reads
-from agent.learned.memory import TextMemory, remember
 from agent.learned.targets import TargetSpec
+from agent.learned.texts_before import TextMemory, remember
 from agent.learned.training import NetTraining
 from agent.learned.walk import Walked, WalkPlan, walk
 from agent.texts.lexicon import score_by_lexicon

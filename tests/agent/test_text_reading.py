@@ -15,15 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.llm.budget import Bounds, Budget
+from agent.llm.budget import Bounds, Budget, StopRequested
 from agent.llm.client import LanguageModel, ModelName
-from agent.llm.connect import connect_mock
 from agent.llm.patience import Patience
-from agent.loop import StopRequested
-from agent.mock.reader import reader_reply
-from agent.mock.transport import answer
-from agent.texts.journal import TextJournal, open_journal
-from agent.texts.reading import Read, batch_prompt, read_texts, score_by_readings
+from agent.mock.news_reader import reader_reply
+from agent.mock.transport import answer, connect_mock
+from agent.texts.call_journal import TextJournal, open_journal
+from agent.texts.model_scores import Read, batch_prompt, read_texts, score_by_readings
 from market.documents import Documents
 from market.errors import InputError
 from tests.agent.test_text_scoring import texts

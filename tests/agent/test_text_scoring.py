@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from agent.texts.lexicon import event_of, score_by_lexicon, sentiment_of
-from agent.texts.novelty import measure_novelty
 from agent.texts.scores import EVENTS, load_scores, save_scores, text_hashes
-from agent.texts.words import EVENT_WORDS, WEIGHTS
+from agent.texts.text_novelty import measure_novelty
+from agent.texts.word_list import EVENT_WORDS, WEIGHTS
 from market.documents import Documents, load_documents, read_documents, save_documents
 from market.errors import InputError
 from market.matching import matcher_for

@@ -16,8 +16,8 @@ from backtest import metrics
 from backtest.evidence import Trials, deflated_sharpe, probabilistic_sharpe
 from backtest.ic import newey_west_t, pooled_ic, quantile_series, rank_ic
 from backtest.known import attribute
-from backtest.spec import BacktestSpec
 from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
 from market.ranking import rank_panel
 from tests.helpers import random_panel
 

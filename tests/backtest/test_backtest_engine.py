@@ -8,11 +8,11 @@ import scipy.stats
 
 from backtest import metrics
 from backtest.costs import Costs
-from backtest.engine import Backtest, run_backtest
 from backtest.ic import forward_returns, newey_west_t, quantile_series, rank_ic
 from backtest.ledger import DELISTED_AFTER
 from backtest.placebo import calmest_first, random_gate, shifted_gates, volatility_gate
-from backtest.spec import BacktestSpec
+from backtest.run import Backtest, run_backtest
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import apply_gate
 from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel

@@ -12,8 +12,8 @@ import pytest
 from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, weigh
 from backtest.ic import forward_returns
 from backtest.scorecard import Scorecard, Scored, score
-from backtest.spec import BacktestSpec
 from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray, Panel
 from market.split import Split, loop_panel, make_split
 from tests.helpers import random_panel

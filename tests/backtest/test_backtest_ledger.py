@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.costs import PRESETS, Costs
-from backtest.engine import Backtest, run_backtest, trade
 from backtest.ledger import DELISTED_AFTER
-from backtest.spec import BacktestSpec
-from backtest.tape import make_tape
+from backtest.market_rows import make_tape
+from backtest.run import Backtest, run_backtest, trade
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from market.errors import InputError
 from market.panel import FloatArray, Panel

@@ -13,8 +13,8 @@ from backtest.evidence import Evidence, Trials, weigh
 from backtest.ic import forward_returns
 from backtest.policy import GATES, Policy, Standing, TrainFigures, train_gates
 from backtest.scorecard import Scored, score
-from backtest.spec import BacktestSpec
 from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.panel import FloatArray
 from market.split import make_split

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from backtest.costs import Costs
-from backtest.engine import run_backtest
 from backtest.ic import correlate_rows, forward_returns
 from backtest.quick import QuickScorer
+from backtest.run import run_backtest
 from backtest.scorecard import segment_score
-from backtest.spec import BacktestSpec
 from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
 from tests.helpers import random_panel

@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import chi2, kstest, norm
 
 from backtest.gate_value import gate_value
-from backtest.risk import check_risk, christoffersen_ratio, kupiec_ratio, tail_risk
-from backtest.spec import BacktestSpec
+from backtest.risk_tests import check_risk, christoffersen_ratio, kupiec_ratio, tail_risk
 from backtest.target import prepare_target
-from market.synth import SynthSpec, make_market
+from backtest.trading_rules import BacktestSpec
+from market.synthetic.demo_market import SynthSpec, make_market
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from factors.canonical import canonical
 from factors.drawing import Drawer
 from factors.engine import evaluate
 from factors.parse import parse
+from factors.plain_words import read_aloud
 from factors.printing import to_text
-from factors.reading import read_aloud
 from factors.table import OPERATORS
 from factors.tree import Call, Expression, Field, Node, Number
 from tests.helpers import random_panel

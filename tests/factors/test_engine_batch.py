@@ -148,7 +148,7 @@ def test_warming_up_uses_every_kernel() -> None:
     """What is compiled ahead is all there is: nothing is left for the first user of an operator."""
     from factors.lowering import Lowering
     from factors.tree import Call, Node
-    from factors.warm import warm, warming_texts
+    from factors.warm_engine import warm, warming_texts
 
     used: set[str] = set()
 

@@ -333,7 +333,7 @@ def test_truncation_check_catches_a_kernel_that_peeks(monkeypatch: pytest.Monkey
         out[:] = x - np.nanmean(x, axis=0)
 
     peeking = {**STREAMS, "ts_mean": (1, lambda layout, numbers: Kernel(centred))}
-    monkeypatch.setattr("factors.plan.STREAMS", peeking)
+    monkeypatch.setattr("factors.evaluation_plan.STREAMS", peeking)
     found = check_truncation(read("ts_mean(close, 5)"), random_panel(), [60])
     assert isinstance(found, Rejection)
     assert found.code == "look_ahead"

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from factors import implementations
 from factors.drawing import draw_expressions
 from factors.engine import evaluate, evaluate_all
-from factors.live import Live
+from factors.evaluation_plan import Runner, make_plan
+from factors.live_factors import Live
 from factors.lowering import Lowering
 from factors.measure import piece_rows, work_bytes
 from factors.parse import parse
-from factors.plan import Runner, make_plan
 from factors.streams import Layout
 from factors.table import OPERATORS
 from factors.tree import Expression

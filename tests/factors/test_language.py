@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from factors.engine import evaluate
 from factors.features import STATE_FEATURES
 from factors.parse import parse
-from factors.reading import read_aloud
+from factors.plain_words import read_aloud
 from factors.table import OPERATORS, describe, prompt_table
 from factors.tree import Expression
 from market.errors import Rejection

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backtest.spec import BacktestSpec
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from factors.drawing import Drawer, draw_expressions
 from factors.engine import evaluate
 from factors.measure import measure
-from factors.novelty import SMALLEST, fingerprint, ranking_core
+from factors.overlap import SMALLEST, fingerprint, ranking_core
 from factors.parse import parse
 from factors.printing import to_text
 from factors.tree import Call, Expression, Node

@@ -13,13 +13,13 @@ from factors.drawing import FIELDS as DRAWN_FIELDS
 from factors.drawing import draw_expressions
 from factors.engine import evaluate
 from factors.parse import parse
-from factors.reading import read_aloud
+from factors.plain_words import read_aloud
 from factors.table import OPERATORS
 from factors.tree import Expression
 from factors.writers.latex import to_latex
 from factors.writers.pandas_code import to_pandas
 from factors.writers.polars_code import to_polars
-from factors.writers.qlib import to_qlib
+from factors.writers.to_qlib import to_qlib
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from tests.factors.test_engine_oracles import FIELDS, call_of, messy_panel, read

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.exporting import fills_are_gaps
-from agent.pool import combine_expressions
-from backtest.spec import BacktestSpec
+from agent.live.exporting import fills_are_gaps
+from agent.pools.fitting import combine_expressions
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from factors.engine import evaluate
 from factors.writers.freqtrade import require_candles, timeframe_of, to_freqtrade

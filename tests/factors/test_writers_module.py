@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.pool import combine_expressions
-from backtest.spec import BacktestSpec
-from backtest.tape import trailing_volatility
+from agent.pools.fitting import combine_expressions
+from backtest.market_rows import trailing_volatility
+from backtest.trading_rules import BacktestSpec
 from backtest.weights import cap_risk, target_weights
 from factors.engine import compute, evaluate
 from factors.lowering import Lowering

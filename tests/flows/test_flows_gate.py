@@ -12,20 +12,20 @@ import torch
 from scipy.stats import multivariate_normal
 
 from factors.features import STATE_FEATURES, Feature
-from flows.calibration import GateRules, calibrate, smoothed, steadied
 from flows.checkpoint import load_gate, save_gate
 from flows.density import fitting, state_likelihood
 from flows.ensemble import ensemble_sample
+from flows.exposure import GateRules, calibrate, smoothed, steadied
+from flows.flow_model import FlowConfig, MarketFlow
 from flows.gate import GatePlan, RegimeGate, check_features, fit_gate, twin_exposures
 from flows.inspection import inspect_features
-from flows.model import FlowConfig, MarketFlow
 from flows.reference import Conditioning, Measure, measured
 from flows.state import DEQUANTISE, build_features, dequantise, fit_standardiser, known_rows, prepared
 from flows.train import TrainConfig, train
 from market.errors import InputError
 from market.panel import Panel
 from market.split import Split, loop_panel, make_split
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 
 SMALL = TrainConfig(epochs=3, max_rows=3000, batch=512)
 SMALL_FLOW = FlowConfig(steps=(2, 2, 2), hidden=24)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from flows import transforms
-from flows.model import FlowConfig, MarketFlow, Stack
+from flows.flow_model import FlowConfig, MarketFlow, Stack
 from flows.train import TrainConfig, bits_per_dim, log_likelihood, train
 from market.errors import InputError
 

@@ -28,7 +28,7 @@ from flows.regimes import (
 from flows.state import build_features, fit_standardiser
 from market.errors import InputError
 from market.panel import FloatArray
-from market.synth_regimes import planted_market
+from market.synthetic.planted_regimes import planted_market
 
 TRAIN = slice(0, 4000)
 

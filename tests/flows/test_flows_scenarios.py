@@ -9,11 +9,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from flows.anomalies import WINDOW, auroc, noticed, plant_anomalies, two_sided
-from flows.calibration import Marks
 from flows.density import StateDensity, fit_density
 from flows.direction import confidence, fit_direction, positions
-from flows.model import FlowConfig
+from flows.exposure import Marks
+from flows.flow_model import FlowConfig
+from flows.planted_anomalies import WINDOW, auroc, noticed, plant_anomalies, two_sided
 from flows.portfolio import past_dates, portfolio_scenarios
 from flows.reference import fit_gaussian
 from flows.scenarios import (
@@ -30,7 +30,7 @@ from flows.state import known_rows
 from flows.train import TrainConfig
 from market.errors import InputError
 from market.panel import Panel
-from market.synth import SynthSpec, make_market
+from market.synthetic.demo_market import SynthSpec, make_market
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flows.ensemble import train_ensemble
-from flows.model import FlowConfig
+from flows.flow_model import FlowConfig
 from flows.train import TrainConfig, train
 from market.errors import InputError
 from market.panel import FloatArray

@@ -12,15 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli.main import cli
+from market.checks.all_checks import check_panel
 from market.checks.finding import Finding, Limits
 from market.checks.repairs import REPAIRS, repair_panel
-from market.checks.report import check_panel
 from market.checks.source import check_file
 from market.errors import InputError
 from market.manifest import read_manifest
 from market.panel import Panel
-from market.store import load_panel, save_panel
-from market.synth import SynthSpec, make_market
+from market.panel_store import load_panel, save_panel
+from market.synthetic.demo_market import SynthSpec, make_market
 
 BARS, AT, ASSET = 3000, 1500, 3
 Fields = dict[str, np.ndarray]

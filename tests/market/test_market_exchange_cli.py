@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from agent.cli import main
-from market.store import load_panel
+from market.panel_store import load_panel
 from tests.market.exchange_book import HOUR, invented, recorded
 from tests.market.exchange_server import EVERY_FAULT, Exchange, Faults, serving
 from tests.market.test_market_exchange import BOOK, BOTH, NOW, START, assert_equals_source

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.spec import BacktestSpec
-from backtest.tape import make_tape
+from backtest.market_rows import make_tape
+from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.files import import_files
 from market.funding import join_funding

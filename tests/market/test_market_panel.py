@@ -10,7 +10,7 @@ import pytest
 from market.errors import InputError
 from market.files import import_files
 from market.panel import Panel
-from market.store import load_panel, save_panel
+from market.panel_store import load_panel, save_panel
 from tests.helpers import make_panel, random_panel
 
 

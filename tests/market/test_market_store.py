@@ -13,8 +13,8 @@ import pytest
 from market.errors import InputError
 from market.manifest import Origin, manifest_path, read_manifest
 from market.panel import OHLCV, Panel
-from market.store import load_fields, load_panel, save_panel, write_atomically
-from market.synth import SynthSpec, make_market
+from market.panel_store import load_fields, load_panel, save_panel, write_atomically
+from market.synthetic.demo_market import SynthSpec, make_market
 
 
 @pytest.fixture(scope="module")

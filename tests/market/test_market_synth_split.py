@@ -12,7 +12,7 @@ from scipy.stats import rankdata
 from market.errors import InputError
 from market.quality import check_ohlcv
 from market.split import MIN_BARS, loop_panel, make_split
-from market.synth import SynthMarket, SynthSpec, make_market
+from market.synthetic.demo_market import SynthMarket, SynthSpec, make_market
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ from click.testing import CliRunner
 from scipy.stats import kurtosis, spearmanr
 
 from agent.cli.main import cli
-from market.checks.report import check_panel
+from market.checks.all_checks import check_panel
 from market.errors import InputError
 from market.panel import Panel
-from market.store import load_panel
+from market.panel_store import load_panel
 from market.synthetic.example import EXAMPLE
 from market.synthetic.make import make_synthetic
+from market.synthetic.market_spec import ANOMALIES, CALM, CRASH, WILD, Anomaly, MarketSpec, Signal, read_spec
 from market.synthetic.planting import normal_scores, pearson_of, plant
-from market.synthetic.spec import ANOMALIES, CALM, CRASH, WILD, Anomaly, MarketSpec, Signal, read_spec
 
 ONE = (replace(CALM, stay=1e9),)
 

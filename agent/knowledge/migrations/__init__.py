@@ -1,1 +1,1 @@
-"""Alembic's environment for the knowledge base; run by `agent.knowledge.engine`, never by hand."""
+"""Alembic's environment for the knowledge base; run by `agent.knowledge.database.connection`, never by hand."""

@@ -1,10 +1,10 @@
-"""Run the migrations on the connection that `agent.knowledge.engine` hands over, in its transaction."""
+"""Run the migrations on the connection that `agent.knowledge.database.connection` hands over, in its transaction."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from agent.knowledge.schema import Base
+from agent.knowledge.database.schema import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

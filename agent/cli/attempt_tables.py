@@ -1,0 +1,108 @@
+"""Tables of attempts and runs, for `mine`, `kb` and `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.table import Table
+
+from agent.cli.common import number, table
+from agent.knowledge.attempt_figures import factor_order, train_figure, verdict_of
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import AttemptRecord
+from agent.mining.judge_skill import judge_skill
+from agent.mining.spending import bill
+
+_COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
+
+
+def factor_rows(attempts: Sequence[AttemptRecord]) -> list[list[str]]:
+    """Return one row a scored factor, best train Sharpe first; every figure is of the train split."""
+    scored = [a for a in attempts if a.evaluation is not None]
+    return [
+        [
+            (a.factor_id or "").removeprefix("factor:")[:10],
+            a.canonical or a.text,
+            verdict_of(a),
+            number(train_figure(a, "rank_ic"), 4),
+            number(train_figure(a, "ic_ir"), 3),
+            number(train_figure(a, "sharpe_gated")),
+            number(train_figure(a, "sharpe_net")),
+            number(train_figure(a, "turnover"), 1, percent=True),
+        ]
+        for a in sorted(scored, key=factor_order)
+    ]
+
+
+def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) -> Table:
+    """Return the factors of a run that were scored in full."""
+    rows = factor_rows([a for a in knowledge.attempts(run_id=run_id) if a.stage != "screen"])
+    more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
+    return table(f"Factors of run {run_id}{more}, figures of the train split", _COLUMNS, rows[:limit], left=3)
+
+
+def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
+    """Return what a run did, counted from the knowledge base."""
+    attempts = knowledge.attempts(run_id=run_id)
+    totals = knowledge.calls_total(run_id)
+    return {
+        "run": run_id,
+        "status": outcome,
+        "attempts": len(attempts),
+        "evaluated": sum(a.evaluation is not None for a in attempts),
+        "accepted": sum(a.evaluation is not None and a.evaluation.accepted for a in attempts),
+        "promising": sum(verdict_of(a) == "promising" for a in attempts),
+        "calls": totals.calls,
+        "prompt_tokens": totals.prompt_tokens,
+        "completion_tokens": totals.completion_tokens,
+        "cost_usd": totals.cost_usd,
+        "cost": "none (simulated)"
+        if knowledge.get_run(run_id).config.get("llm") == "mock"
+        else "unknown (no price set)"
+        if totals.cost_usd is None
+        else f"${totals.cost_usd:.4f}",
+        "judge": judge_skill(attempts).sentence(),
+        "bill": [asdict(line) for line in bill(knowledge.calls(run_id))],
+        "factors": [
+            {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
+            for a in attempts
+            if a.evaluation is not None
+        ],
+    }
+
+
+def bill_table(knowledge: KnowledgeBase, run_id: str) -> Table:
+    """Return what a run's calls took, by round and agent."""
+    rows = [
+        [
+            str(line.round),
+            line.role,
+            line.model,
+            str(line.calls),
+            str(line.prompt_tokens),
+            str(line.completion_tokens),
+            "unknown" if line.cost_usd is None else f"${line.cost_usd:.4f}",
+        ]
+        for line in bill(knowledge.calls(run_id))
+    ]
+    return table("Bill", ["round", "agent", "model", "calls", "prompt tokens", "reply tokens", "cost"], rows, left=3)
+
+
+def screening_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
+    """Return what a screening did, counted from the knowledge base."""
+    attempts = knowledge.attempts(run_id=run_id)
+    full = [a for a in attempts if a.evaluation is not None and a.stage != "screen"]
+    return {
+        "run": run_id,
+        "status": outcome,
+        "attempts": len(attempts),
+        "refused": sum(a.evaluation is None for a in attempts),
+        "screened_out": sum(a.stage == "screen" for a in attempts),
+        "in_full": len(full),
+        "accepted": sum(a.evaluation is not None and a.evaluation.accepted for a in full),
+        "factors": [
+            {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}
+            for a in sorted(full, key=factor_order)
+        ],
+    }

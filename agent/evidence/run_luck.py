@@ -1,0 +1,182 @@
+"""What a run's factors say together: how many would pass by luck, and what choosing the best of them is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.knowledge.records import AttemptRecord
+from agent.study.study import Study
+from backtest import metrics
+from backtest.evidence import Trials, expected_max_sharpe, probabilistic_sharpe
+from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, overfitting_of, q_values
+from backtest.quick import QuickScorer
+from backtest.scorecard import paid_rows
+from backtest.selection import Superior, choose_combined, choose_forward, superior_ability
+from factors.batch import Engine
+from factors.parse import parse
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.split import combinatorial_purged, walk_forward
+
+DISCOVERY = 0.1
+_FOLDS, _GROUPS = 8, 10
+# A bootstrap of more would take minutes.
+_MOST_TESTED = 300
+
+
+@dataclass(frozen=True)
+class FactorLuck:
+    """One factor on train: per-bar net Sharpe ratio, its p-value against none, and its q-value among the run's."""
+
+    factor_id: str
+    text: str
+    sharpe_net: float
+    p_value: float
+    q_value: float
+
+
+@dataclass(frozen=True)
+class RunLuck:
+    """A run's factors together, on train, net of costs and ungated.
+
+    Attributes
+    ----------
+    tried
+        Scored factors of the run; each is weighed.
+    expected_best
+        Annual Sharpe ratio, before costs, that the best of so many trials without skill is expected to show.
+    discoveries
+        Factors with a q-value below 0.1.
+    chosen
+        The probability of overfitting by choosing among them; None for fewer than two.
+    forward
+        Annual net Sharpe ratio of choosing the best on the past, eight times on the second half of train.
+    paths
+        Annual net Sharpe ratios of choosing the best in a combinatorial purged cross-validation, sorted.
+    superior
+        Tests of superior predictive ability, over all factors or, where those are more than 300, the accepted ones;
+        None where there are none, or `arch` is not installed.
+    tested, ids
+        Factors in that test; and ids of all, which the numbers in `superior` count.
+    factors
+        The best first.
+    """
+
+    tried: int
+    bars: int
+    expected_best: float
+    discoveries: int
+    chosen: Overfitting | None
+    forward: float | None
+    paths: tuple[float, ...]
+    superior: Superior | None
+    tested: int
+    ids: tuple[str, ...]
+    factors: tuple[FactorLuck, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain types."""
+        return asdict(self)
+
+
+def weigh_run(
+    attempts: list[AttemptRecord],
+    study: Study,
+    *,
+    threads: int = 2,
+    show: Callable[[int, int], None] = lambda _done, _of: None,
+) -> RunLuck:
+    """Evaluate the scored factors of a run again on train, and weigh them together.
+
+    Beside the figures, returns of all factors are held in 32 bits: four bytes a bar and factor.
+
+    Raises
+    ------
+    InputError
+        When the run has no scored factor, or train is too short to be cut into blocks.
+    """
+    scored = {a.factor_id or "": a for a in attempts if a.evaluation is not None and a.canonical}
+    if not scored:
+        raise InputError("the run has no scored factors", "mine or screen some first")
+    train = study.split.train
+    target = study.target
+    engine = Engine(study.panel, stop=train.stop, threads=threads)
+    paid = paid_rows(train)
+    bars = paid.stop - paid.start
+    edges = block_edges(bars)
+    ratios, gross, p_values = [], [], []
+    sums: list[BlockSums] = []
+    nets = np.empty((bars, len(scored)), dtype=np.float32)
+    expressions = [_read(a, study) for a in scored.values()]
+    for outcome in engine.run(expressions, lambda _: QuickScorer(target, engine.rows)):
+        if isinstance(outcome.result, Rejection):
+            why = outcome.result.one_line()
+            raise InputError(f"{outcome.expression.id} cannot be evaluated again: {why}", "the machine may be busy")
+        net = outcome.result.net(train)
+        ratios.append(metrics.sharpe(net, 1.0))
+        gross.append(metrics.sharpe(outcome.result.gross(train), 1.0))
+        shape = (metrics.skewness(net), metrics.kurtosis(net))
+        p_values.append(1.0 - probabilistic_sharpe(ratios[-1], 0.0, bars, *shape))
+        nets[:, len(sums)] = np.nan_to_num(net)
+        sums.append(block_sums(np.nan_to_num(net), edges))
+        show(len(ratios), len(expressions))
+    q = q_values(np.array(p_values))
+    year = float(np.sqrt(study.panel.bars_per_year))
+    factors = [
+        FactorLuck(a.factor_id or "", a.canonical or "", ratios[i] * year, p_values[i], float(q[i]))
+        for i, a in enumerate(scored.values())
+    ]
+    # Luck acts before costs: the spread of net ratios would mostly be one of turnovers.
+    known = np.array([ratio for ratio in gross if np.isfinite(ratio)])
+    spread = max(float(known.var(ddof=1)) if len(known) > 1 else 0.0, 1.0 / bars)
+    forward, paths = _choices(nets, study, year)
+    superior, tested = _superior(
+        nets, [a.evaluation is not None and a.evaluation.accepted for a in scored.values()], study
+    )
+    return RunLuck(
+        tried=len(scored),
+        bars=bars,
+        expected_best=expected_max_sharpe(Trials(len(scored), spread)) * year,
+        discoveries=int(np.sum(q < DISCOVERY)),
+        chosen=overfitting_of(sums, edges) if len(sums) > 1 else None,
+        forward=forward,
+        paths=paths,
+        superior=superior,
+        tested=tested,
+        ids=tuple(scored),
+        factors=tuple(sorted(factors, key=lambda one: -np.nan_to_num(one.sharpe_net, nan=-np.inf))),
+    )
+
+
+def _choices(nets: NDArray[np.float32], study: Study, year: float) -> tuple[float | None, tuple[float, ...]]:
+    """Return what choosing the best earns, walking forward and on the paths of a cross-validation, a year."""
+    bars, factors = nets.shape
+    # A return is paid two bars after its decision, and a book is held for `holding` of them.
+    purge = 2 + study.spec.holding
+    if factors < 2 or bars < 10 * _GROUPS * purge:
+        return None, ()
+    out = choose_forward(nets, walk_forward(bars, folds=_FOLDS, embargo=purge)).returns
+    paths = choose_combined(nets, combinatorial_purged(bars, groups=_GROUPS, tests=2, purge=purge))
+    return metrics.sharpe(out, 1.0) * year, tuple(sorted(float(p) * year for p in paths))
+
+
+def _superior(nets: NDArray[np.float32], accepted: list[bool], study: Study) -> tuple[Superior | None, int]:
+    """Test all factors, or the accepted ones where all are too many to resample."""
+    which = np.flatnonzero(accepted) if nets.shape[1] > _MOST_TESTED else np.arange(nets.shape[1])
+    moving = which[nets[:, which].std(axis=0) > 0] if len(which) else which
+    if len(moving) == 0 or find_spec("arch") is None:
+        return None, len(moving)
+    found = superior_ability(nets[:, moving], seed=study.seed)
+    return replace(found, superior=tuple(int(moving[k]) for k in found.superior)), len(moving)
+
+
+def _read(attempt: AttemptRecord, study: Study) -> Expression:
+    found = parse(attempt.canonical or "", fields=study.fields, bar=study.panel.bar, dialect="native")
+    if isinstance(found, Rejection):
+        raise InputError(f"{attempt.factor_id} cannot be read on this data: {found.message}", "name the run's data")
+    return found

@@ -1,0 +1,286 @@
+"""Value at risk and expected shortfall of portfolios by scenarios, now and tested on the bars held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.drawing import svg
+from agent.drawing.axes import number
+from agent.flow.opened import OpenFlow
+from agent.review.findings import Findings, Grid, grid
+from backtest.risk_tests import check_risk, tail_risk
+from flows.portfolio import PastDates, past_dates, portfolio_scenarios
+from flows.regimes import market_states
+from flows.scenarios import Library, draw_states
+from market.errors import InputError
+from market.panel import FloatArray
+
+LEVELS = (0.05, 0.01)
+NEIGHBOURS = 1500
+TEMPERATURES = (1.0, 1.25, 1.5, 2.0)
+_DRAWS = 5000
+# Held-out bars that are tested, at most, evenly spread.
+_TESTED = 4000
+NEAREST, SCALED, PAST, FLOW = "nearest latents", "all dates, scaled", "all dates", "flow, unconditional"
+Tick = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _World:
+    """What all books share: market latents (T, D), returns and volatility (T, N), each asset's typical one (N,)."""
+
+    market: FloatArray
+    returns: FloatArray
+    volatility: FloatArray
+    typical: FloatArray
+    length: int
+
+    def before(self, row: int, *, scaled: bool) -> PastDates:
+        """Return the dates before a row, as many as train has bars: what a forecast made there may draw on."""
+        rows = slice(max(0, row - self.length), row)
+        flat = np.broadcast_to(self.typical, self.returns.shape)
+        return past_dates(self.market[rows], self.returns[rows], (self.volatility if scaled else flat)[rows])
+
+
+def measure_risk(
+    opened: OpenFlow,
+    expressions: Sequence[str],
+    assets: Sequence[str],
+    *,
+    neighbours: int = NEIGHBOURS,
+    tick: Tick = lambda *_: None,
+) -> Findings:
+    """Forecast VaR and ES of books, test them on held-out bars, and say what they are at the newest bar of those."""
+    world = _world(opened)
+    books = _books(opened, world, expressions, assets)
+    held = opened.held_rows
+    # The last bar's return is not known yet.
+    rows = np.arange(held.start, held.stop - 1)
+    rows = rows[:: max(1, len(rows) // _TESTED)]
+    tested: list[dict[str, Any]] = []
+    now: list[dict[str, Any]] = []
+    for place, (name, weights) in enumerate(books.items()):
+        tick(name, place, len(books))
+        came = np.nansum(weights[rows] * np.nan_to_num(world.returns[rows + 1]), axis=1)
+        active = np.abs(weights[rows]).sum(axis=1) > 0
+        if active.sum() < 100:
+            raise InputError(f"{name} holds something at fewer than 100 of the held-out bars", "choose another book")
+        for method, scenarios in _scenarios(opened, world, weights, rows[active], neighbours).items():
+            for level in LEVELS:
+                result = check_risk(came[active], scenarios, level, opened.rng(7))
+                tested.append({"book": name, "method": method, **asdict(result)})
+        last = int(rows[active][-1])
+        now.extend(_now(opened, world, name, weights, last, neighbours))
+    stressed = _stress(opened, world, books, neighbours)
+    first = next(iter(books))
+    return Findings(
+        title=f"Risk of {opened.name}",
+        lead=_lead(tested, len(rows)),
+        grids=[_now_grid(now), _test_grid(tested), *([_stress_grid(stressed)] if stressed else [])],
+        charts=[_chart(opened, world, first, books[first], rows, neighbours)],
+        sentences=[] if stressed else ["stress by temperature needs the feature return_1 in the state"],
+        document={"data": opened.study.dataset, "now": now, "tests": tested, "stress": stressed},
+        simulated=opened.panel.simulated,
+    )
+
+
+def _world(opened: OpenFlow) -> _World:
+    panel, train = opened.panel, opened.trained_rows
+    close = panel["close"]
+    with np.errstate(all="ignore"):
+        returns = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
+    volatility = opened.values_of("ts_std(returns, 20)")
+    volatility = np.where(volatility > 0, volatility, np.nan)
+    market = market_states(opened.density.latents(opened.states), 1)
+    with np.errstate(all="ignore"):
+        deviations = np.array([np.nanstd(c) if np.isfinite(c).sum() > 20 else np.nan for c in returns[train].T])
+    typical = np.where(np.isfinite(deviations), deviations, np.nanmedian(deviations))
+    return _World(_known(market), returns, volatility, typical, train.stop - train.start)
+
+
+def _books(opened: OpenFlow, world: _World, expressions: Sequence[str], assets: Sequence[str]) -> dict[str, FloatArray]:
+    """Return weights (T, N) of the market, of single assets, and of factors' books before costs and gates."""
+    panel = opened.panel
+    there = panel.universe & np.isfinite(world.volatility)
+    books = {"the market": there / np.maximum(there.sum(axis=1, keepdims=True), 1)}
+    for asset in assets or _most_traded(opened):
+        if asset not in panel.assets:
+            raise InputError(f"no asset {asset!r} in this data set", f"there are {', '.join(panel.assets[:20])}")
+        only = np.zeros(panel.shape)
+        only[:, panel.assets.index(asset)] = 1.0
+        books[asset] = only * np.isfinite(world.volatility)
+    for text in expressions:
+        books[text] = opened.factor_weights(text)
+    return books
+
+
+def _most_traded(opened: OpenFlow) -> list[str]:
+    """Return the three most traded of the assets that trade through all held-out bars."""
+    held = opened.held_rows
+    whole = np.isfinite(opened.panel["close"][held]).all(axis=0)
+    money = np.where(whole, np.nan_to_num(opened.panel.money[held]).sum(axis=0), -1.0)
+    best = np.argsort(-money)[: min(3, int(whole.sum()))]
+    return [opened.panel.assets[k] for k in best]
+
+
+def _scenarios(
+    opened: OpenFlow, world: _World, weights: FloatArray, rows: np.ndarray[Any, Any], neighbours: int
+) -> dict[str, FloatArray]:
+    """Return scenarios (Q, S) of a book at some bars by each method; the flow's own draws for single assets alone."""
+    held = weights[rows]
+    flat = np.broadcast_to(world.typical, world.volatility.shape)
+    parts: dict[str, list[FloatArray]] = {NEAREST: [], SCALED: [], PAST: []}
+    # The past is looked up anew for each month of forecasts.
+    month = max(1, round(opened.panel.bars_per_year / 12))
+    for chunk in np.split(rows, np.flatnonzero(np.diff((rows - rows[0]) // month)) + 1):
+        market, load, wild = world.market[chunk], weights[chunk], world.volatility[chunk]
+        scaled, plain = world.before(int(chunk[0]), scaled=True), world.before(int(chunk[0]), scaled=False)
+        parts[NEAREST].append(portfolio_scenarios(scaled, market, load, wild, neighbours))
+        parts[SCALED].append(portfolio_scenarios(scaled, market, load, wild, None))
+        parts[PAST].append(portfolio_scenarios(plain, market, load, flat[chunk], None))
+    found = {method: _stacked(each) for method, each in parts.items()}
+    single = (held != 0).sum(axis=1).max() == 1
+    if single and "return_1" in opened.density.names:
+        column = opened.density.names.index("return_1")
+        draws = draw_states(opened.density, _DRAWS, opened.study.seed).states[:, column]
+        found[FLOW] = held.sum(axis=1)[:, None] * draws[None, :]
+    return found
+
+
+def _stacked(parts: Sequence[FloatArray]) -> FloatArray:
+    """Return scenarios of all chunks, as many of each as the chunk with the fewest has."""
+    fewest = min(part.shape[1] for part in parts)
+    return np.concatenate([part[:, -fewest:] for part in parts])
+
+
+def _known(market: FloatArray) -> FloatArray:
+    """Return market states with the last known one where one is missing."""
+    there = np.isfinite(market).all(axis=1)
+    last = np.maximum.accumulate(np.where(there, np.arange(len(market)), 0))
+    return np.nan_to_num(market[last])
+
+
+def _now(
+    opened: OpenFlow, world: _World, name: str, weights: FloatArray, row: int, neighbours: int
+) -> list[dict[str, Any]]:
+    found = []
+    for method, scenarios in _scenarios(opened, world, weights, np.array([row]), neighbours).items():
+        figures: dict[str, Any] = {"book": name, "method": method, "time": str(opened.panel.times[row])[:16]}
+        for level in LEVELS:
+            value, shortfall = tail_risk(scenarios, level)
+            figures |= {f"var_{1 - level:.2f}": float(value[0]), f"cvar_{1 - level:.2f}": float(shortfall[0])}
+        found.append(figures)
+    return found
+
+
+def _stress(opened: OpenFlow, world: _World, books: Mapping[str, FloatArray], neighbours: int) -> list[dict[str, Any]]:
+    """Return tail risk now with the latents of what followed the nearest dates multiplied by temperatures.
+
+    What a temperature adds to each asset's return, as the flow decodes it, is added to the return that came.
+    """
+    if "return_1" not in opened.density.names:
+        return []
+    column, train = opened.density.names.index("return_1"), opened.trained_rows
+    row = opened.held_rows.stop - 1
+    market = world.market
+    dates = np.arange(train.start, train.stop - 1)
+    library = Library(market[dates])
+    near = dates[library.nearest(market[row : row + 1], neighbours)[0]]
+    latents = opened.density.latents(opened.states[near + 1])
+    scale, deviation = opened.density.standardiser.std[column], world.volatility[near]
+    base = opened.density.decoded(latents)[..., column]
+    with np.errstate(all="ignore"):
+        shocks = world.returns[near + 1] / deviation
+    found = []
+    for temperature in TEMPERATURES:
+        hot = np.clip(opened.density.decoded(latents * temperature), opened.density.low, opened.density.high)
+        moved = shocks + (hot[..., column] - base) * scale / deviation
+        known = np.isfinite(moved)
+        mean = np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        filled = np.where(known, moved, mean[:, None])
+        for name, weights in books.items():
+            load = weights[row] * np.nan_to_num(world.volatility[row])
+            value, shortfall = tail_risk((filled @ load)[None], 0.05)
+            found.append(
+                {
+                    "book": name,
+                    "temperature": temperature,
+                    "var_0.95": float(value[0]),
+                    "cvar_0.95": float(shortfall[0]),
+                }
+            )
+    return found
+
+
+def _lead(tested: Sequence[Mapping[str, Any]], bars: int) -> str:
+    """Say which methods pass the tests of frequency."""
+    methods = list(dict.fromkeys(str(row["method"]) for row in tested))
+    words = []
+    for method in methods:
+        rows = [row for row in tested if row["method"] == method]
+        passed = sum(row["kupiec"] >= 0.05 for row in rows)
+        words.append(f"{method} {passed} of {len(rows)}")
+    return f"Next-bar VaR on up to {bars} held-out bars; Kupiec's test is passed at 5 % by: {', '.join(words)}."
+
+
+def _now_grid(now: Sequence[Mapping[str, Any]]) -> Grid:
+    keys = ["var_0.95", "cvar_0.95", "var_0.99", "cvar_0.99"]
+    rows = [[r["book"], r["method"], r["time"], *(number(r[key], "fine_percent") for key in keys)] for r in now]
+    columns = ["book", "method", "at", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
+    return grid("Now: of the next bar, in shares of capital", columns, rows, left=3)
+
+
+def _test_grid(tested: Sequence[Mapping[str, Any]]) -> Grid:
+    rows = []
+    for row in tested:
+        meant = row["bars"] * row["level"]
+        ps = [number(row[key], "probability") for key in ("kupiec", "christoffersen", "coverage")]
+        tail = [number(row["shortfall"]), number(row["shortfall_p"], "probability")]
+        level = number(1 - row["level"], "share")
+        rows.append([row["book"], row["method"], level, f"{row['exceptions']} / {meant:.0f}", *ps, *tail])
+    columns = ["book", "method", "VaR", "beyond / meant", "Kupiec p", "Christoffersen p", "both p", "ES: Z2", "p"]
+    note = (
+        "Kupiec: as many losses beyond VaR as meant; Christoffersen: not one after the other; Z2 (Acerbi, Szekely): 0 "
+        "is meant, below 0 losses beyond VaR are larger than expected shortfall says."
+    )
+    return grid("Tests on the bars held out", columns, rows, left=3, note=note)
+
+
+def _stress_grid(stressed: Sequence[Mapping[str, Any]]) -> Grid:
+    books = list(dict.fromkeys(str(row["book"]) for row in stressed))
+    cells = {(row["book"], row["temperature"]): row for row in stressed}
+    rows = []
+    for book in books:
+        pairs = [cells[book, temperature] for temperature in TEMPERATURES]
+        rows.append(
+            [
+                book,
+                *(f"{number(p['var_0.95'], 'fine_percent')} / {number(p['cvar_0.95'], 'fine_percent')}" for p in pairs),
+            ]
+        )
+    columns = ["book", *(f"temperature {temperature:g}" for temperature in TEMPERATURES)]
+    return grid("Stress: VaR / CVaR 95 % of the next bar", columns, rows)
+
+
+def _chart(
+    opened: OpenFlow, world: _World, name: str, weights: FloatArray, rows: np.ndarray[Any, Any], neighbours: int
+) -> tuple[str, str, str]:
+    found = _scenarios(opened, world, weights, rows, neighbours)
+    came = np.nansum(weights[rows] * np.nan_to_num(world.returns[rows + 1]), axis=1)
+    near, past = (-tail_risk(found[method], 0.01)[0] for method in (NEAREST, PAST))
+    chart = svg.LineChart(
+        "Returns and VaR 99 %",
+        f"Next-bar returns of {name} and the loss not exceeded with 99 %.",
+        opened.panel.times[rows],
+        [
+            svg.Line("return", came, css="c6"),
+            svg.Line(NEAREST, near, css="c1"),
+            svg.Line(PAST, past, css="c2", dash="4 3"),
+        ],
+        percent=True,
+    )
+    return (f"Returns and VaR 99 % of {name}", svg.line_chart(chart), "On the bars held out.")

@@ -1,0 +1,404 @@
+"""`KnowledgeBase`: the one door to a knowledge base, in a SQLite file or a PostgreSQL database.
+
+Every method is one transaction. Writers take a lock when they begin, so several processes may work on one
+knowledge base: they queue. What can befall it (locked, full, read-only, damaged, gone) is an `InputError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from agent.knowledge.database import schema
+from agent.knowledge.database.transactions import Handle
+from agent.knowledge.records import (
+    AttemptRecord,
+    CallRecord,
+    DatasetRecord,
+    ExportFormat,
+    FactorRecord,
+    Found,
+    HoldoutRecord,
+    LessonRecord,
+    LibraryRecord,
+    Nearest,
+    NewAttempt,
+    NewCall,
+    NewLesson,
+    NewLibraryEntry,
+    PoolRecord,
+    RoundRecord,
+    RunRecord,
+    RunStatus,
+    Totals,
+    TrialCount,
+)
+from agent.knowledge.tables import attempts, openings, pools, runs, tallies
+from agent.knowledge.tables import effective_trials as bets
+from agent.knowledge.tables import full_text as words
+from agent.knowledge.tables import novelty_index as novelty
+from agent.knowledge.tables.convert import call_record, lesson_record, library_record, plain_dict, run_record
+from agent.knowledge.tables.row_cache import load_attempts
+from agent.knowledge.transfer import dump as export
+from agent.knowledge.transfer import merging
+from agent.knowledge.transfer.table_rows import Source, StoredSource
+from factors.overlap import Novelty
+from factors.tree import Expression
+from market.errors import InputError
+from market.panel import FloatArray, Panel
+
+
+class KnowledgeBase(Handle):
+    """An open knowledge base; use `open`, and close it or use it as a context manager."""
+
+    # Data sets, runs and rounds
+
+    def register_dataset(self, panel: Panel) -> DatasetRecord:
+        """Record a panel by its content id; known content keeps its first name."""
+        with self._writing() as session:
+            return runs.add_dataset(session, panel)
+
+    def create_run(self, panel_id: str, config: Mapping[str, object], seed: int) -> RunRecord:
+        """Record a new run on a registered panel, status ``running``."""
+        with self._writing() as session:
+            return runs.add_run(session, panel_id, config, seed)
+
+    def runs(self, panel_id: str | None = None) -> list[RunRecord]:
+        """Return runs, oldest first."""
+        query = select(schema.Run).order_by(schema.Run.seq)
+        if panel_id is not None:
+            query = query.where(schema.Run.panel_id == panel_id)
+        with self._reading() as session:
+            return [run_record(row) for row in session.scalars(query)]
+
+    def find_run(self, what: str) -> RunRecord | None:
+        """Return the run with this id or unique beginning of one, or None; ambiguous: `InputError`."""
+        with self._reading() as session:
+            return runs.find_run(session, what)
+
+    def get_run(self, what: str) -> RunRecord:
+        """Return the run with this id or unique beginning of one; none is an `InputError`."""
+        with self._reading() as session:
+            return runs.get_run(session, what)
+
+    def set_run_status(self, run_id: str, status: RunStatus) -> None:
+        """Set a run's status and, unless it is ``running``, the time at which it stopped."""
+        with self._writing() as session:
+            runs.set_status(session, run_id, status)
+
+    def start_round(
+        self, run_id: str, number: int, brief: Mapping[str, object] | Callable[[], Mapping[str, object]]
+    ) -> RoundRecord:
+        """Start a round, or return it with its stored brief when it has started before.
+
+        A callable brief is only called for a round that has not started. The brief that comes back has been
+        through JSON in either case, so that a resumed round reads just what the first one read.
+        """
+        with self._reading() as session:
+            found = runs.get_round(session, run_id, number)
+        if found is not None:
+            return found
+        given = brief() if callable(brief) else brief
+        with self._writing() as session:
+            return runs.add_round(session, run_id, number, given)
+
+    def finish_round(self, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
+        """Finish a round and store its lessons, in one transaction; doing it again changes nothing."""
+        with self._writing() as session:
+            runs.close_round(session, run_id, number, lessons)
+
+    # Attempts and factors
+
+    def record_attempt(self, attempt: NewAttempt) -> int:
+        """Record an attempt whole; return its id, or the first one's where its place is taken.
+
+        The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
+        """
+        with self._writing(relaxed=True) as session:
+            return attempts.add_attempt(session, attempt, self._memory)
+
+    def record_attempts(self, new: Sequence[NewAttempt]) -> None:
+        """Record several attempts in one transaction; see `record_attempt`."""
+        if new:
+            with self._writing(relaxed=True) as session:
+                for attempt in new:
+                    attempts.add_attempt(session, attempt, self._memory)
+
+    def attempts(
+        self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
+    ) -> list[AttemptRecord]:
+        """Return attempts, oldest first.
+
+        Those of a run or a panel are remembered: asked again, only new ones are read. They are shared, so change none.
+        """
+        with self._memory.reading(), self._reading() as session:
+            if run_id is None and panel_id is None:
+                return attempts.list_attempts(session, round)
+            if run_id is not None:
+                found = self._memory.attempts(session, "run", run_id)
+            else:
+                found = self._memory.attempts(session, "panel", str(panel_id))
+        return [
+            attempt
+            for attempt in found
+            if (panel_id is None or attempt.panel_id == panel_id) and (round is None or attempt.round == round)
+        ]
+
+    def index_factors(self) -> int:
+        """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""
+        with self.lend() as connection:
+            latest = self._indexed(connection)
+        if latest is not None:
+            return latest
+        with self._writing() as session:
+            novelty.catch_up(session)
+            return novelty.newest(session.connection())[0]
+
+    def _indexed(self, connection: Connection) -> int | None:
+        """Return the newest sequence number, or None where something is not indexed."""
+        with self._memory.reading():
+            latest, written = novelty.newest(connection)
+            if written != self._memory.indexed and novelty.missing(connection, self._memory.indexed):
+                return None
+            self._memory.indexed = written
+            return latest
+
+    def novelty(self, expression: Expression, *, until: int | None = None) -> Novelty:
+        """Return what is known of a factor already, across all data sets and the published ones.
+
+        `until` is a sequence number that `index_factors` gave: what became known later is left out.
+        """
+        print_ = self._memory.fingerprint(expression)
+        with self.lend() as connection:
+            latest = self._indexed(connection) if until is None else until
+            if latest is not None:
+                return novelty.look(connection, print_, expression.id, latest)
+        latest = self.index_factors()
+        with self.lend() as connection:
+            return novelty.look(connection, print_, expression.id, latest)
+
+    def scored_twin(
+        self, expression: Expression, *, panel_id: str, ranks_alike: bool, until: int | None = None
+    ) -> AttemptRecord | None:
+        """Return the first attempt that scored this factor on a panel, or None.
+
+        With `ranks_alike`, a factor that puts assets in the same order counts as well; `until` is the newest attempt
+        that may be found.
+        """
+        print_ = self._memory.fingerprint(expression) if ranks_alike else None
+        with self.lend() as connection:
+            number = attempts.scored_twin(connection, expression.id, print_, panel_id, until)
+        if number is None:
+            return None
+        with self._reading() as session:
+            return load_attempts(session, [number])[0]
+
+    def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
+        """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
+
+        `run_id` and `panel_id` narrow down which attempt is shown. Unknown or ambiguous: `InputError`.
+        """
+        with self._reading() as session:
+            return attempts.get_factor(session, what, run_id, panel_id)
+
+    def successes(self, panel_id: str, limit: int = 10) -> list[AttemptRecord]:
+        """Return scored attempts that earned on train: accepted first, then the highest Sharpe ratio."""
+        with self._reading() as session:
+            return attempts.best(session, panel_id, limit)
+
+    def failures(self, panel_id: str, limit: int = 10) -> list[AttemptRecord]:
+        """Return attempts that were refused or earned nothing on train, newest first."""
+        with self._reading() as session:
+            return attempts.worst(session, panel_id, limit)
+
+    def trials(self, panel_id: str) -> TrialCount:
+        """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
+        with self.lend() as connection:
+            return tallies.count_trials(connection, panel_id)
+
+    def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
+        """Return the accepted factor whose returns on a panel correlate most with a sketch; `but` is left out."""
+        with self._memory.reading(), self.lend() as connection:
+            return bets.nearest_accepted(connection, sketch, but, self._memory.accepted(panel_id))
+
+    def evaluated(
+        self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None
+    ) -> list[AttemptRecord]:
+        """Return what was scored of a factor on a panel, oldest first: under these rules, by this code."""
+        with self._reading() as session:
+            return attempts.evaluated(session, factor_id, panel_id, rules, code)
+
+    def search_text(self, said: str, panel_id: str | None = None, limit: int | None = 30) -> list[Found]:
+        """Return attempts in whose name, reason, claims, text or refusal all these words occur, the best first.
+
+        A word stands for every word that it begins; ``ts_mean(close`` is three words.
+        """
+        with self._reading() as session:
+            matches = words.ranked(session, said, panel_id, limit)
+            found = {record.id: record for record in load_attempts(session, [number for number, _ in matches])}
+        return [Found(found[number], score) for number, score in matches if number in found]
+
+    def alike(self, expression: Expression, panel_id: str | None = None, limit: int = 10) -> list[Found]:
+        """Return attempts at other factors that share parts with an expression, the most alike first."""
+        self.index_factors()
+        with self._reading() as session:
+            return attempts.alike(session, expression, panel_id, limit)
+
+    def lessons(
+        self, *, panel_id: str | None = None, run_id: str | None = None, limit: int | None = 50
+    ) -> list[LessonRecord]:
+        """Return lessons, the newest round's first, in each round the most useful first."""
+        with self._reading() as session:
+            return [lesson_record(row) for row in runs.list_lessons(session, panel_id, run_id, limit)]
+
+    # Pools
+
+    def record_pool(self, pool: PoolRecord) -> PoolRecord:
+        """Record a fitted pool, which counts as a trial; one of the same content is left as it was recorded first."""
+        with self._writing() as session:
+            return pools.add_pool(session, pool)
+
+    def pools(self, panel_id: str | None = None) -> list[PoolRecord]:
+        """Return pools, oldest first."""
+        with self._reading() as session:
+            return pools.list_pools(session, panel_id)
+
+    def find_pool(self, what: str) -> PoolRecord | None:
+        """Return the pool of this name, id or unique beginning of an id, or None; ambiguous: `InputError`."""
+        with self._reading() as session:
+            return pools.find_pool(session, what)
+
+    def get_pool(self, what: str) -> PoolRecord:
+        """Return the pool of this name, id or unique beginning of an id; none is an `InputError`."""
+        found = self.find_pool(what)
+        if found is None:
+            raise InputError(f"no pool {what!r}", "list them: alphaglow pool list")
+        return found
+
+    def standing_factors(self, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
+        """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
+        with self._reading() as session:
+            return pools.standing_factors(session, panel_id, verdicts)
+
+    # Model calls
+
+    def journal_call(self, call: NewCall) -> CallRecord:
+        """Journal a call; a call under a taken key moves the older one aside, and both still count."""
+        with self._writing() as session:
+            return runs.add_call(session, call)
+
+    def journal_lost(self, run_id: str, key: str, role: str, model: str, request: str) -> None:
+        """Journal a call that was sent and got no answer; see `RunJournal.lose`."""
+        with self._writing() as session:
+            runs.add_lost(session, run_id, key, role, model, request)
+
+    def find_call(self, run_id: str, key: str) -> CallRecord | None:
+        """Return the newest call of a run under `key`, or None."""
+        with self._reading() as session:
+            return runs.get_call(session, run_id, key)
+
+    def calls(self, run_id: str) -> list[CallRecord]:
+        """Return a run's calls, oldest first."""
+        query = select(schema.LLMCall).where(schema.LLMCall.run_id == run_id).order_by(schema.LLMCall.id)
+        with self._reading() as session:
+            return [call_record(row) for row in session.scalars(query)]
+
+    def known_modes(self, base_url: str, api: str = "chat") -> dict[str, str]:
+        """Return by which form each model of a server answered last: how it is asked first."""
+        with self._reading() as session:
+            return runs.newest_modes(session, base_url, api)
+
+    def calls_total(self, run_id: str) -> Totals:
+        """Return what a run's calls add up to."""
+        with self._reading() as session:
+            return runs.total_calls(session, run_id)
+
+    def journal(self, run_id: str) -> RunJournal:
+        """Return the journal of one run."""
+        return RunJournal(self, run_id)
+
+    # Library, holdout, export
+
+    def library_add(self, entries: Sequence[NewLibraryEntry]) -> None:
+        """Add published factors; one of the same source and name is replaced."""
+        with self._writing() as session:
+            for entry in entries:
+                same = (schema.LibraryEntry.source == entry.source, schema.LibraryEntry.name == entry.name)
+                row = session.scalar(select(schema.LibraryEntry).where(*same)) or schema.LibraryEntry()
+                for name, value in plain_dict(entry.to_dict()).items():
+                    setattr(row, name, value)
+                session.add(row)
+                session.flush()
+            novelty.catch_up(session)
+
+    def library(self) -> list[LibraryRecord]:
+        """Return the published factors in the order in which they were added."""
+        with self._reading() as session:
+            rows = session.scalars(select(schema.LibraryEntry).order_by(schema.LibraryEntry.id))
+            return [library_record(row) for row in rows]
+
+    def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
+        """Return every time that this factor saw the panel's holdout, oldest first."""
+        with self._reading() as session:
+            return openings.list_openings(session, factor_id, panel_id)
+
+    def require_unopened(self, factor_id: str, panel_id: str) -> None:
+        """Refuse, as an `InputError`, a factor that has seen this panel's holdout."""
+        found = self.holdout_openings(factor_id, panel_id)
+        if found:
+            raise openings.opened(found[-1].factor_id, found[-1].opened_at)
+
+    def record_holdout(
+        self,
+        factor_id: str,
+        panel_id: str,
+        result: Mapping[str, object],
+        *,
+        opened_by: str,
+        rules: Mapping[str, object],
+        again: bool = False,
+    ) -> HoldoutRecord:
+        """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
+        with self._writing() as session:
+            return openings.add_opening(
+                session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, again=again
+            )
+
+    def take_in(self, source: Source, show: merging.Show = lambda _what, _done: None) -> merging.Merged:
+        """Add what another knowledge base has and this one has not, all or nothing; see `transfer.merging`."""
+        with self._writing() as session:
+            return merging.take_in(session, source, show)
+
+    @contextmanager
+    def as_source(self) -> Iterator[Source]:
+        """Lend all that it holds, as of one moment."""
+        with self._reading() as session:
+            yield StoredSource(session)
+
+    def export(self, form: ExportFormat = "json") -> str:
+        """Return everything as JSON text, or the attempts with their scores as CSV text."""
+        with self._reading() as session:
+            return export.to_csv(session) if form == "csv" else export.to_json(session)
+
+
+class RunJournal:
+    """The calls of one run: what was paid for is kept, and found again by key."""
+
+    def __init__(self, knowledge: KnowledgeBase, run_id: str) -> None:
+        self._knowledge = knowledge
+        self.run_id = run_id
+
+    def find(self, key: str) -> CallRecord | None:
+        """Return the newest call under `key`, or None."""
+        return self._knowledge.find_call(self.run_id, key)
+
+    def record(self, call: NewCall) -> CallRecord:
+        """Journal a call under this run, whatever run it names."""
+        return self._knowledge.journal_call(replace(call, run_id=self.run_id))
+
+    def lose(self, key: str, role: str, model: str, request: str) -> None:
+        """Journal a call that was sent and got no answer, beside its key: what it took is unknown."""
+        self._knowledge.journal_lost(self.run_id, key, role, model, request)

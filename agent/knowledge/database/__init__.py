@@ -1,0 +1,1 @@
+"""The database itself: where it is, its tables, transactions and what can go wrong."""

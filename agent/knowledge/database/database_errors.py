@@ -1,0 +1,94 @@
+"""What can befall a database (locked, full, gone, damaged ...), in words."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from agent.knowledge.database.location import Place
+from market.errors import InputError
+
+PRIMARY = 0xFF
+_FILE = {
+    sqlite3.SQLITE_BUSY: ("is locked by another process", "wait until that one is done"),
+    sqlite3.SQLITE_LOCKED: ("is locked", "wait until the other command is done"),
+    sqlite3.SQLITE_PERM: ("may not be accessed", "check the file's permissions"),
+    sqlite3.SQLITE_READONLY: ("is read-only", "make the file and its folder writable, or work on a copy"),
+    sqlite3.SQLITE_IOERR: ("cannot be read or written: disk I/O error", "is the disk full or failing?"),
+    sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space; what was committed is safe"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that the folder exists and is writable"),
+    sqlite3.SQLITE_NOTADB: ("is not a database", "name another file, or move this one away"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "restore it from a backup"),
+}
+_GONE = ("cannot be reached", "is the server up, and are host and port right?")
+_LOGIN = ("refuses the login", "check user and password in the URL")
+_ABSENT = ("is not there", "make it: createdb NAME")
+_CROWDED = ("has too many connections", "close some, or raise max_connections of the server")
+# By SQLSTATE, the longest beginning first.
+_SERVER = {
+    "28": _LOGIN,
+    "3D000": _ABSENT,
+    "53100": ("cannot grow: the server's disk is full", "free some space; what was committed is safe"),
+    "53300": _CROWDED,
+    "53": ("is out of resources", "see the server's log"),
+    "55P03": ("is locked by another process", "wait until that one is done"),
+    "57P": _GONE,
+    "08": _GONE,
+    "58": ("cannot be read or written: the server reports a system error", "see the server's log"),
+    "25006": ("is read-only", "name the primary server, or a user who may write"),
+    "42501": ("may not be used like this by this user", "grant the user CREATE on the schema, and the tables"),
+    "XX": ("is damaged, or the server is", "see the server's log"),
+}
+# A connection that fails has no SQLSTATE; libpq tells in words.
+_CONNECTING = {
+    "password": _LOGIN,
+    "authentication": _LOGIN,
+    "role": _LOGIN,
+    "pg_hba": _LOGIN,
+    "too many": _CROWDED,
+    "does not exist": _ABSENT,
+}
+
+
+@contextmanager
+def in_words(place: Place) -> Iterator[None]:
+    """Turn what can befall a database into an `InputError`.
+
+    Anything else that the database complains about is a defect here and passes through.
+    """
+    try:
+        yield
+    except zlib.error as error:
+        raise InputError(
+            f"the knowledge base {place} holds a prompt or a reply that cannot be read ({error})",
+            "restore it from a backup",
+        ) from error
+    except (DBAPIError, sqlite3.Error) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        known = _server_words(cause) if place.on_server else _file_words(cause)
+        if known is None:
+            raise
+        raise InputError(f"the knowledge base {place} {known[0]}", known[1]) from error
+
+
+def _file_words(cause: BaseException | None) -> tuple[str, str] | None:
+    code = getattr(cause, "sqlite_errorcode", None)
+    return _FILE.get(code & PRIMARY) if isinstance(code, int) else None
+
+
+def _server_words(cause: BaseException | None) -> tuple[str, str] | None:
+    """Return the words for what a server, or the way to it, reports."""
+    import psycopg
+
+    state = getattr(cause, "sqlstate", None)
+    if isinstance(state, str):
+        found = [words for begin, words in _SERVER.items() if state.startswith(begin)]
+        return found[0] if found else None
+    if not isinstance(cause, psycopg.OperationalError):
+        return None
+    told = str(cause)
+    return next((words for sign, words in _CONNECTING.items() if sign in told), _GONE)

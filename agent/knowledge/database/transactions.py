@@ -1,0 +1,103 @@
+"""An open database: how transactions begin and end, and what becomes of what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
+from agent.knowledge.database.database_errors import in_words
+from agent.knowledge.database.location import Place, place_of
+from agent.knowledge.tables.row_cache import Memory
+from market.errors import InputError
+
+
+class Handle:
+    """An open database; use `open`, and close it or use it as a context manager."""
+
+    def __init__(self, place: Place, engine: Engine, *, is_new: bool = False) -> None:
+        self.place = place
+        self.is_new = is_new
+        self._engine = engine
+        self._memory = Memory()
+        self._reader = for_reading(engine)
+        self._writer = for_writing(engine)
+        self._relaxed = for_writing(engine, relaxed=True)
+
+    @classmethod
+    def open(cls, where: Path | str, *, create: bool = True, forward: bool = True) -> Self:
+        """Open the file or URL, made if missing (unless `create` is false) and brought to the newest revision.
+
+        Without `forward`, one of an older revision is refused instead.
+
+        Raises
+        ------
+        InputError
+            When it is missing, no knowledge base, of a newer revision, locked, read-only, out of reach, or the disk
+            is full.
+        """
+        place = place_of(where)
+        if place.path is not None and place.path.is_dir():
+            raise InputError(f"{place} is a folder, not a knowledge base", "name the file")
+        if not create and place.path is not None and not place.path.is_file():
+            raise InputError(f"there is no knowledge base {place}", "make a workspace: alphaglow init DIR")
+        engine = make_engine(place)
+        try:
+            with in_words(place):
+                revision = schema.HEAD if create and forward else revision_of(engine, place)
+                if revision is None:
+                    raise InputError(f"there is no knowledge base in {place}", "name another one")
+                if not forward and revision != schema.HEAD:
+                    raise InputError(
+                        f"the knowledge base {place} has revision {revision}, and not {schema.HEAD}",
+                        "open it once in its own workspace: alphaglow kb list",
+                    )
+                is_new = migrate(engine, place)
+                if not place.on_server:
+                    use_wal(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(place, engine, is_new=is_new)
+
+    @contextmanager
+    def lend(self) -> Iterator[Connection]:
+        """Lend a connection that reads one state of the database and cannot write, for whatever may be asked of it."""
+        with in_words(self.place), self._reader.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close every connection; the last one out folds the write-ahead log into the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with in_words(self.place), Session(self._reader) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _writing(self, *, relaxed: bool = False) -> Iterator[Session]:
+        engine = self._relaxed if relaxed else self._writer
+        try:
+            with in_words(self.place), Session(engine) as session, session.begin():
+                yield session
+        except BaseException:
+            self._memory.forget_uncommitted()
+            raise

@@ -1,0 +1,1 @@
+"""Queries, a module for each table or index; each works inside the transaction of its caller."""

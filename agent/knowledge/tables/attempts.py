@@ -1,0 +1,284 @@
+"""Queries about attempts, factors and trials; each works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import AttemptRecord, FactorRecord, Found, NewAttempt
+from agent.knowledge.tables import effective_trials as bets
+from agent.knowledge.tables import full_text as words
+from agent.knowledge.tables import novelty_index as novelty
+from agent.knowledge.tables import tallies
+from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict, storable
+from agent.knowledge.tables.row_cache import Memory
+from agent.knowledge.tables.versions import scoring_code
+from factors.overlap import Fingerprint, fingerprint
+from factors.tree import Expression
+from market.errors import InputError
+
+TAG = "factor:"
+_Attempt = schema.Attempt
+_NO_END = 2**31 - 1
+# Asked and written for each attempt, so put together once.
+_TAKEN = text("SELECT id FROM attempts WHERE run_id = :run AND round = :round AND slot = :slot")
+_SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND attempt_id <= :until AND factor_id "
+_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1")
+_KIN = text(
+    f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
+    "sign = :sign) ORDER BY attempt_id LIMIT 1"
+)
+_INSERT = insert(schema.table(_Attempt)).returning(schema.table(_Attempt).c.id)
+_INSERT_VERDICT = insert(schema.table(schema.Verdict))
+_INSERT_EVALUATION = insert(schema.table(schema.Evaluation))
+
+
+def _select(*, run_id: str | None = None, panel_id: str | None = None) -> Select[schema.Attempt, str]:
+    query = select(_Attempt, schema.Run.panel_id).join(schema.Run, schema.Run.id == _Attempt.run_id)
+    if run_id is not None:
+        query = query.where(_Attempt.run_id == run_id)
+    if panel_id is not None:
+        query = query.where(schema.Run.panel_id == panel_id)
+    return query
+
+
+def _records(session: Session, query: Select[schema.Attempt, str]) -> list[AttemptRecord]:
+    return [attempt_record(row, panel_id) for row, panel_id in session.execute(query)]
+
+
+def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
+    """Record an attempt with its verdicts and evaluation, and count it as a trial; return its id.
+
+    A second attempt at the same run, round and slot is not written: the first one's id comes back. What the
+    writer named as parents (an id with or without its tag, a text, a name) is stored as factor ids where it
+    can be told which factor is meant, and as it stands where not.
+    """
+    place = {"run": new.run_id, "round": new.round, "slot": new.slot}
+    known = session.connection().execute(_TAKEN, place).first()
+    if known is not None:
+        return int(known[0])
+    run = memory.run(session, new.run_id)
+    parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
+    code = scoring_code() if new.evaluation is not None else ""
+    origin = Origin(run.panel_id, run.rules, code, now(), tuple(parents))
+    number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
+    sharpe, new_bet = None, False
+    if new.evaluation is not None:
+        sharpe = figure(new.evaluation.sharpe_per_bar)
+        if new.evaluation.sketch is not None:
+            new_bet = bets.add_bet(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
+    tallies.count_one(session, run.panel_id, sharpe, new_bet=new_bet)
+    if new.factor_id is None or new.canonical is not None:
+        memory.wrote(number)
+    return number
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an attempt comes from: data, rules, code and time of its scoring, and its parents as factor ids."""
+
+    panel_id: str
+    rules: str
+    code: str
+    created: str
+    parents: tuple[str, ...]
+
+
+def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fingerprint | None = None) -> int:
+    """Write an attempt's rows, all but its sketch, and index its words and its factor; return its id."""
+    row = {
+        "run_id": new.run_id,
+        "round": new.round,
+        "slot": new.slot,
+        "text": storable(new.text),
+        "canonical": new.canonical,
+        "factor_id": new.factor_id,
+        "parent_ids": list(origin.parents),
+        "stage": new.stage,
+        "code": new.code,
+        "message": None if new.message is None else storable(new.message),
+        "rationale": storable(new.rationale),
+        "name": storable(new.name),
+        "created": origin.created,
+        "claims": plain_dict(new.claims),
+    }
+    connection = session.connection()
+    number: int = connection.execute(_INSERT, row).scalar_one()
+    verdicts = [
+        {
+            "attempt_id": number,
+            "turn": v.turn,
+            "accept": v.accept,
+            "score": float(v.score),
+            "critique": storable(v.critique),
+            "scores": plain_dict(v.scores),
+        }
+        for v in new.verdicts
+    ]
+    if verdicts:
+        connection.execute(_INSERT_VERDICT, verdicts)
+    if new.evaluation is not None:
+        scored = {
+            "attempt_id": number,
+            "factor_id": new.factor_id,
+            "panel_id": origin.panel_id,
+            "rules": origin.rules,
+            "code": origin.code,
+            "scorecard": plain_dict(new.evaluation.scorecard),
+            "evidence": plain_dict(new.evaluation.evidence),
+            "sharpe_per_bar": figure(new.evaluation.sharpe_per_bar),
+            "accepted": bool(new.evaluation.accepted),
+        }
+        connection.execute(_INSERT_EVALUATION, scored)
+    words.add_words(session, number, row)
+    if new.factor_id is not None and new.canonical is not None:
+        novelty.add(session, new.factor_id, new.canonical, f"attempt {number}", found)
+    return number
+
+
+def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
+    """Return the factor id that a writer means by `parent`, or `parent` itself; a name means the newest."""
+    tagged = parent if parent.startswith(TAG) else TAG + parent
+    newest = select(_Attempt.factor_id).where(_Attempt.factor_id.is_not(None)).order_by(_Attempt.id.desc())
+    for meant in (
+        _Attempt.factor_id == tagged,
+        or_(_Attempt.canonical == parent, _Attempt.text == parent),
+        (_Attempt.name == parent) & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
+    ):
+        found = session.scalar(newest.where(meant).limit(1))
+        if found is not None:
+            return found
+    return parent
+
+
+def list_attempts(session: Session, round_: int | None = None) -> list[AttemptRecord]:
+    """Return all attempts, or those of a round of each run, in the order in which they were recorded."""
+    query = _select().order_by(_Attempt.id)
+    if round_ is not None:
+        query = query.where(_Attempt.round == round_)
+    return _records(session, query)
+
+
+def scored_twin(
+    connection: Connection, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
+) -> int | None:
+    """Return the first scored attempt on a panel of this factor or, with `alike`, of one with its ranking core."""
+    asked = {"factor": factor_id, "panel": panel_id, "until": _NO_END if until is None else until}
+    if alike is None:
+        found = connection.execute(_TWIN, asked).first()
+    else:
+        found = connection.execute(_KIN, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
+    return None if found is None else int(found[0])
+
+
+def best(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:
+    """Return scored factors with a positive Sharpe ratio on train: accepted first, then the highest."""
+    scored = schema.Evaluation
+    query = _select(panel_id=panel_id).join(scored, scored.attempt_id == _Attempt.id)
+    query = query.where(scored.sharpe_per_bar > 0)
+    return _records(
+        session,
+        query.order_by(scored.accepted.desc(), scored.sharpe_per_bar.desc(), _Attempt.id).limit(limit),
+    )
+
+
+def worst(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:
+    """Return what was refused, and what was scored and did not earn on train, newest first."""
+    scored = schema.Evaluation
+    query = _select(panel_id=panel_id).outerjoin(scored, scored.attempt_id == _Attempt.id)
+    query = query.where(or_(scored.attempt_id.is_(None), func.coalesce(scored.sharpe_per_bar, 0.0) <= 0))
+    # What a screening sorted out by the thousand teaches a writer nothing.
+    query = query.where(_Attempt.stage != "screen")
+    return _records(session, query.order_by(_Attempt.id.desc()).limit(limit))
+
+
+def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | None) -> FactorRecord:
+    """Return the factor meant by `what`: its id, with or without ``factor:``, or the beginning of one.
+
+    Raises
+    ------
+    InputError
+        When nothing begins with `what`, or more than one factor does.
+    """
+    factor_id = _which(session, what, run_id, panel_id)
+    own = _records(session, _select().where(_Attempt.factor_id == factor_id).order_by(_Attempt.id))
+    here = [a for a in own if (run_id is None or a.run_id == run_id) and (panel_id is None or a.panel_id == panel_id)]
+    chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
+    named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
+    parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))
+    # An id stands in the list as it is, in quotes: the list need not be taken apart.
+    names_it = cast(_Attempt.parent_ids, String).contains(json.dumps(factor_id), autoescape=True)
+    query = _select().where(names_it, _Attempt.factor_id.is_not(None))
+    children = _records(session, query.order_by(_Attempt.id))
+    return FactorRecord(
+        factor_id=factor_id,
+        canonical=chosen.canonical or "",
+        attempt=chosen,
+        attempts=tuple(a.id for a in own),
+        parents=_one_each(parents),
+        children=_one_each(a for a in children if a.factor_id != factor_id),
+    )
+
+
+def _one_each(attempts: Iterable[AttemptRecord]) -> tuple[AttemptRecord, ...]:
+    """Keep one attempt a factor, in order of first appearance: the newest scored, else the newest."""
+    chosen: dict[str, AttemptRecord] = {}
+    for attempt in attempts:
+        known = chosen.get(attempt.factor_id or "")
+        if known is None or attempt.evaluation is not None or known.evaluation is None:
+            chosen[attempt.factor_id or ""] = attempt
+    return tuple(chosen.values())
+
+
+def _which(session: Session, what: str, run_id: str | None, panel_id: str | None) -> str:
+    bare = what.strip().removeprefix(TAG)
+    begins = func.substr(_Attempt.factor_id, 1, len(TAG + bare)) == TAG + bare
+    query = _select(run_id=run_id, panel_id=panel_id).where(begins)
+    ids = query.with_only_columns(_Attempt.factor_id).distinct().order_by(_Attempt.factor_id).limit(6)
+    found = [str(value) for value in session.scalars(ids)] if bare else []
+    if len(found) == 1 or TAG + bare in found:
+        return found[0]
+    if found:
+        raise InputError(f"{what!r} begins several factors", f"say more of the id: {', '.join(found[:5])}")
+    published = func.substr(schema.LibraryEntry.factor_id, 1, len(TAG + bare)) == TAG + bare
+    entry = session.scalars(select(schema.LibraryEntry).where(published).limit(1)).first() if bare else None
+    if entry is not None:
+        raise InputError(
+            f"{entry.factor_id} is {entry.name} of {entry.source}, which no run has tried",
+            "see it with `alphaglow kb list --library`, score it with `alphaglow eval`",
+        )
+    raise InputError(f"no factor {what!r}", "list them with `alphaglow kb list`")
+
+
+def evaluated(
+    session: Session, factor_id: str, panel_id: str, rules: str | None, code: str | None
+) -> list[AttemptRecord]:
+    """Return the scored attempts with this key, oldest first."""
+    scored = schema.Evaluation
+    query = _select().join(scored, scored.attempt_id == _Attempt.id)
+    query = query.where(scored.factor_id == factor_id, scored.panel_id == panel_id)
+    for part, meant in ((scored.rules, rules), (scored.code, code)):
+        if meant is not None:
+            query = query.where(part == meant)
+    return _records(session, query.order_by(_Attempt.id))
+
+
+def alike(session: Session, expression: Expression, panel_id: str | None, limit: int) -> list[Found]:
+    """Return the newest scored attempt at each factor that shares parts with an expression, the most alike first.
+
+    How alike two are is the size of their largest common subtree over that of the larger tree, in nodes. A factor that
+    was never scored comes with its newest attempt.
+    """
+    best: dict[str, tuple[float, str]] = {}
+    for factor_id, share, part in novelty.sharing(session, fingerprint(expression.root), panel_id, limit):
+        if factor_id != expression.id and share > best.get(factor_id, (0.0, ""))[0]:
+            best[factor_id] = (share, part)
+    chosen = sorted(best, key=lambda name: (-best[name][0], name))[:limit]
+    query = _select(panel_id=panel_id).where(_Attempt.factor_id.in_(chosen)).order_by(_Attempt.id)
+    attempts = {attempt.factor_id: attempt for attempt in _one_each(_records(session, query))}
+    return [Found(attempts[name], *best[name]) for name in chosen if name in attempts]

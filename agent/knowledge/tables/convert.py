@@ -1,0 +1,172 @@
+"""Between rows and records, and between Python values and JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import cast
+
+import numpy as np
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import (
+    AttemptRecord,
+    CallRecord,
+    DatasetRecord,
+    EvaluationRecord,
+    HoldoutRecord,
+    LessonRecord,
+    LibraryRecord,
+    LibraryStatus,
+    RoundRecord,
+    RoundStatus,
+    RunRecord,
+    RunStatus,
+    VerdictRecord,
+)
+
+
+def now() -> str:
+    """Return the UTC time as ``2026-01-31T12:00:00Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain(value: object) -> object:
+    """Return `value` as JSON types: NaN and infinities become None, tuples lists, NumPy scalars Python's.
+
+    Raises
+    ------
+    TypeError
+        For anything that JSON cannot hold: a defect of the caller, not of its data.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    # Most are figures: they are asked for first.
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (dict, Mapping)):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def plain_dict(value: Mapping[str, object]) -> dict[str, object]:
+    """Return a mapping as JSON types; see `plain`."""
+    return {str(key): plain(item) for key, item in value.items()}
+
+
+def storable(text: str) -> str:
+    """Return a text that every database can hold: without NUL, and without half a character."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def figure(value: float | None) -> float | None:
+    """Return a finite figure as float, or None."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def dataset_record(row: schema.Dataset) -> DatasetRecord:
+    """Return the row as a record."""
+    return DatasetRecord(row.panel_id, row.name, row.bars, row.assets, row.start, row.end)
+
+
+def run_record(row: schema.Run) -> RunRecord:
+    """Return the row as a record."""
+    status = cast(RunStatus, row.status)
+    return RunRecord(row.id, row.panel_id, dict(row.config), row.seed, status, row.created, row.finished)
+
+
+def round_record(row: schema.Round) -> RoundRecord:
+    """Return the row as a record."""
+    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status), row.created)
+
+
+def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
+    """Return the row, with its verdicts and evaluation, as a record."""
+    scored = row.evaluation
+    return AttemptRecord(
+        id=row.id,
+        run_id=row.run_id,
+        panel_id=panel_id,
+        round=row.round,
+        slot=row.slot,
+        text=row.text,
+        canonical=row.canonical,
+        factor_id=row.factor_id,
+        parent_ids=tuple(row.parent_ids),
+        stage=row.stage,
+        code=row.code,
+        message=row.message,
+        rationale=row.rationale,
+        name=row.name,
+        created=row.created,
+        verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
+        evaluation=None
+        if scored is None
+        else EvaluationRecord(
+            dict(scored.scorecard),
+            dict(scored.evidence),
+            scored.sharpe_per_bar,
+            scored.accepted,
+            scored.rules,
+            scored.code,
+        ),
+        claims=dict(row.claims),
+    )
+
+
+def _floats(scores: Mapping[str, object]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
+
+
+def lesson_record(row: schema.Lesson) -> LessonRecord:
+    """Return the row as a record."""
+    return LessonRecord(row.id, row.run_id, row.round, row.kind, row.text, tuple(row.evidence), row.created)
+
+
+def call_record(row: schema.LLMCall) -> CallRecord:
+    """Return the row as a record."""
+    return CallRecord(
+        run_id=row.run_id,
+        key=row.key,
+        role=row.role,
+        model=row.model,
+        mode=row.mode,
+        request_hash=row.request_hash,
+        request=row.request,
+        response=row.response,
+        status=row.status,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        cost_usd=row.cost_usd,
+        latency_s=row.latency_s,
+        created=row.created,
+        id=row.id,
+    )
+
+
+def library_record(row: schema.LibraryEntry) -> LibraryRecord:
+    """Return the row as a record."""
+    return LibraryRecord(
+        name=row.name,
+        source=row.source,
+        dialect=row.dialect,
+        text=row.text,
+        status=cast(LibraryStatus, row.status),
+        canonical=row.canonical,
+        factor_id=row.factor_id,
+        message=row.message,
+        notes=tuple(row.notes),
+        id=row.id,
+    )
+
+
+def holdout_record(row: schema.HoldoutOpening) -> HoldoutRecord:
+    """Return the row as a record."""
+    return HoldoutRecord(
+        row.factor_id, row.panel_id, row.number, row.opened_at, row.opened_by, dict(row.rules), dict(row.result)
+    )

@@ -1,0 +1,103 @@
+"""Queries about pools; each works inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import AttemptRecord, PoolRecord
+from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict
+from market.errors import InputError
+
+TAG = "pool:"
+_Pool = schema.Pool
+
+
+def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
+    """Record a pool; one that is known already is left as it is, and a name is given once."""
+    known = session.scalar(select(_Pool).where(_Pool.id == new.id))
+    if known is not None:
+        return pool_record(known)
+    taken = session.scalar(select(_Pool.id).where(_Pool.name == new.name))
+    if taken is not None:
+        raise InputError(f"there is a pool {new.name!r} already ({taken})", "choose another --name")
+    row = schema.Pool(
+        id=new.id,
+        panel_id=new.panel_id,
+        name=new.name,
+        method=new.method,
+        spec=plain_dict(new.spec),
+        members=[plain_dict(member) for member in new.members],
+        scorecard=plain_dict(new.scorecard),
+        evidence=plain_dict(new.evidence),
+        sharpe_per_bar=figure(new.sharpe_per_bar),
+        created=now(),
+    )
+    session.add(row)
+    session.flush()
+    return pool_record(row)
+
+
+def list_pools(session: Session, panel_id: str | None) -> list[PoolRecord]:
+    """Return pools, oldest first."""
+    query = select(_Pool).order_by(_Pool.seq)
+    if panel_id is not None:
+        query = query.where(_Pool.panel_id == panel_id)
+    return [pool_record(row) for row in session.scalars(query)]
+
+
+def find_pool(session: Session, what: str) -> PoolRecord | None:
+    """Return the pool of this name or id, or the only one whose id begins so; None where there is none."""
+    if not what:
+        return None
+    exact = session.scalar(select(_Pool).where(or_(_Pool.name == what, _Pool.id == what)))
+    if exact is not None:
+        return pool_record(exact)
+    start = TAG + what.removeprefix(TAG)
+    if start == TAG:
+        return None
+    rows = session.scalars(
+        select(_Pool).where(func.substr(_Pool.id, 1, len(start)) == start).order_by(_Pool.seq).limit(5)
+    )
+    found = list(rows)
+    if len(found) > 1:
+        shown = ", ".join(f"{row.name} ({row.id})" for row in found)
+        raise InputError(f"{what!r} begins several pools", f"say more of the id: {shown}")
+    return pool_record(found[0]) if found else None
+
+
+def standing_factors(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
+    """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
+    scored, attempt = schema.Evaluation, schema.Attempt
+    query = (
+        select(attempt, schema.Run.panel_id)
+        .join(schema.Run, schema.Run.id == attempt.run_id)
+        .join(scored, scored.attempt_id == attempt.id)
+        .where(schema.Run.panel_id == panel_id, attempt.stage != "screen")
+        .where(scored.evidence["verdict"].as_string().in_(list(verdicts)))
+        .order_by(attempt.id)
+    )
+    newest: dict[str, AttemptRecord] = {}
+    for row, panel in session.execute(query):
+        if row.factor_id is not None and row.canonical is not None:
+            newest[row.factor_id] = attempt_record(row, panel)
+    return list(newest.values())
+
+
+def pool_record(row: schema.Pool) -> PoolRecord:
+    """Return the row as a record."""
+    return PoolRecord(
+        id=row.id,
+        panel_id=row.panel_id,
+        name=row.name,
+        method=row.method,
+        spec=dict(row.spec),
+        members=tuple(dict(member) for member in row.members),
+        scorecard=dict(row.scorecard),
+        evidence=dict(row.evidence),
+        sharpe_per_bar=row.sharpe_per_bar,
+        created=row.created,
+    )

@@ -1,0 +1,131 @@
+"""What an open knowledge base remembers between transactions, of what never changes once it is committed.
+
+Rows are numbered in the order in which they are committed, for writers queue: what is above the highest number seen is
+all that is new.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import AttemptRecord
+from agent.knowledge.tables.convert import attempt_record
+from agent.knowledge.tables.effective_trials import Sketches
+from agent.knowledge.tables.versions import rules_id
+from factors.overlap import Fingerprint, fingerprint
+from factors.tree import Expression
+
+_AT_ONCE = 500
+_PRINTS = 1000
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What an attempt needs to know of its run."""
+
+    panel_id: str
+    rules: str
+
+
+class Memory:
+    """Attempts, sketches and runs that were read before; `reading` and `forget_uncommitted` keep it true."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._prints: dict[str, Fingerprint] = {}
+        self._runs: dict[str, RunFacts] = {}
+        self._leaders: dict[str, Sketches] = {}
+        self._accepted: dict[str, Sketches] = {}
+        self._records: dict[int, AttemptRecord] = {}
+        self._listings: dict[tuple[str, str], list[int]] = {}
+        # The newest attempt and library entry that are known to be in the index of known factors.
+        self.indexed = (0, 0)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep other threads from what is being brought up to date."""
+        with self._lock:
+            yield
+
+    def run(self, session: Session, run_id: str) -> RunFacts:
+        """Return what is known of a run."""
+        found = self._runs.get(run_id)
+        if found is None:
+            query = select(schema.Run.panel_id, schema.Run.config).where(schema.Run.id == run_id)
+            row = session.execute(query).first()
+            if row is None:
+                raise ValueError(f"there is no run {run_id}")
+            found = RunFacts(row[0], rules_id(row[1]))
+            self._runs[run_id] = found
+        return found
+
+    def fingerprint(self, expression: Expression) -> Fingerprint:
+        """Return an expression's fingerprint; those of the newest are at hand."""
+        with self._lock:
+            found = self._prints.get(expression.id)
+            if found is None:
+                found = self._prints[expression.id] = fingerprint(expression.root)
+                if len(self._prints) > _PRINTS:
+                    del self._prints[next(iter(self._prints))]
+            return found
+
+    def known_print(self, factor_id: str) -> Fingerprint | None:
+        """Return the fingerprint of a factor that was asked for lately."""
+        with self._lock:
+            return self._prints.get(factor_id)
+
+    def leaders(self, panel_id: str) -> Sketches:
+        """Return the first of each cluster of a panel, for a writer, who holds the writers' lock."""
+        return self._leaders.setdefault(panel_id, Sketches(panel_id))
+
+    def accepted(self, panel_id: str) -> Sketches:
+        """Return the accepted attempts of a panel, for a reader."""
+        return self._accepted.setdefault(panel_id, Sketches(panel_id))
+
+    def forget_uncommitted(self) -> None:
+        """Drop what a transaction that failed may have left."""
+        with self._lock:
+            self._leaders.clear()
+            self._runs.clear()
+            self.indexed = (0, 0)
+
+    def wrote(self, number: int) -> None:
+        """Note that an attempt was written, and indexed with it: if all before it are, it need not be looked for."""
+        with self._lock:
+            if self.indexed[0] == number - 1:
+                self.indexed = (number, self.indexed[1])
+
+    def attempts(self, session: Session, kind: str, which: str) -> list[AttemptRecord]:
+        """Return the attempts of a ``run`` or a ``panel``, oldest first; only what is new is read."""
+        listed = self._listings.setdefault((kind, which), [])
+        attempt, run = schema.Attempt, schema.Run
+        newest = listed[-1] if listed else 0
+        query = select(attempt.id).where(attempt.id > newest).order_by(attempt.id)
+        if kind == "run":
+            query = query.where(attempt.run_id == which)
+        else:
+            query = query.join(run, run.id == attempt.run_id).where(run.panel_id == which)
+        new = list(session.scalars(query))
+        self._load(session, [number for number in new if number not in self._records])
+        listed += new
+        return [self._records[number] for number in listed]
+
+    def _load(self, session: Session, numbers: list[int]) -> None:
+        for start in range(0, len(numbers), _AT_ONCE):
+            for record in load_attempts(session, numbers[start : start + _AT_ONCE]):
+                self._records[record.id] = record
+
+
+def load_attempts(session: Session, numbers: Iterable[int]) -> list[AttemptRecord]:
+    """Return attempts by their ids, oldest first."""
+    attempt, run = schema.Attempt, schema.Run
+    query = select(attempt, run.panel_id).join(run, run.id == attempt.run_id)
+    query = query.where(attempt.id.in_(list(numbers))).order_by(attempt.id)
+    return [attempt_record(row, panel_id) for row, panel_id in session.execute(query)]

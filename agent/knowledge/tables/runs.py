@@ -1,0 +1,226 @@
+"""Queries about data sets, runs, rounds, lessons and calls; each works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import (
+    CallRecord,
+    DatasetRecord,
+    NewCall,
+    NewLesson,
+    RoundRecord,
+    RunRecord,
+    RunStatus,
+    Totals,
+    request_hash,
+)
+from agent.knowledge.tables.convert import call_record, dataset_record, now, plain_dict, round_record, run_record
+from market.errors import InputError
+from market.panel import Panel
+
+
+def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
+    """Record the panel unless its content is known already, under whatever name."""
+    row = session.get(schema.Dataset, panel.id)
+    if row is None:
+        bars, assets = panel.shape
+        start, end = (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
+        row = schema.Dataset(panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end)
+        session.add(row)
+        session.flush()
+    return dataset_record(row)
+
+
+def add_run(session: Session, panel_id: str, config: Mapping[str, object], seed: int) -> RunRecord:
+    """Record a new run.
+
+    The id is ``r`` and 12 hex digits of a hash of what the run is, when it started and how many came
+    before; the ``r`` keeps it apart from a factor's id, which is all hex digits.
+    """
+    count = session.scalar(select(func.count()).select_from(schema.Run))
+    content = [panel_id, plain_dict(config), seed, datetime.now(UTC).isoformat(), count]
+    run_id = "r" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    row = schema.Run(
+        id=run_id, panel_id=panel_id, config=plain_dict(config), seed=seed, status="running", created=now()
+    )
+    session.add(row)
+    session.flush()
+    return run_record(row)
+
+
+def find_run(session: Session, what: str) -> RunRecord | None:
+    """Return the run with this id or the only one that it begins; None where there is none."""
+    if not what:
+        return None
+    same = func.substr(schema.Run.id, 1, len(what)) == what
+    rows = session.scalars(select(schema.Run).where(same).order_by(schema.Run.seq)).all()
+    exact = [row for row in rows if row.id == what]
+    if len(rows) > 1 and not exact:
+        shown = ", ".join(row.id for row in rows[:5])
+        raise InputError(f"{what!r} begins {len(rows)} runs", f"say more of the id: {shown}")
+    return run_record((exact or rows)[0]) if rows else None
+
+
+def get_run(session: Session, what: str) -> RunRecord:
+    """Return the run meant by `what`; none is an `InputError` that names the newest ones."""
+    found = find_run(session, what)
+    if found is not None:
+        return found
+    newest = session.scalars(select(schema.Run.id).order_by(schema.Run.seq.desc()).limit(3)).all()
+    known = f"the newest are {', '.join(newest)}" if newest else "there are no runs yet: alphaglow mine"
+    raise InputError(f"no run {what!r}", known)
+
+
+def set_status(session: Session, run_id: str, status: RunStatus) -> None:
+    """Set a run's status; any but ``running`` also sets the time at which it stopped."""
+    stopped = None if status == "running" else now()
+    session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
+
+
+def get_round(session: Session, run_id: str, number: int) -> RoundRecord | None:
+    """Return a round, or None where it has not started."""
+    row = session.get(schema.Round, (run_id, number))
+    return None if row is None else round_record(row)
+
+
+def add_round(session: Session, run_id: str, number: int, brief: Mapping[str, object]) -> RoundRecord:
+    """Start a round unless it has started; the brief that was stored first is the one that counts."""
+    found = get_round(session, run_id, number)
+    if found is not None:
+        return found
+    row = schema.Round(run_id=run_id, number=number, brief=plain_dict(brief), status="open", created=now())
+    session.add(row)
+    session.flush()
+    return round_record(row)
+
+
+def close_round(session: Session, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
+    """Finish a round with its lessons; a round finished before is left as it is."""
+    row = session.get(schema.Round, (run_id, number))
+    if row is None:
+        raise ValueError(f"round {number} of run {run_id} was never started")
+    if row.status == "finished":
+        return
+    row.status = "finished"
+    stamp = now()
+    for position, lesson in enumerate(lessons):
+        session.add(
+            schema.Lesson(
+                run_id=run_id,
+                round=number,
+                position=position,
+                kind=lesson.kind,
+                text=lesson.text,
+                evidence=list(lesson.evidence),
+                created=stamp,
+            )
+        )
+
+
+def list_lessons(session: Session, panel_id: str | None, run_id: str | None, limit: int | None) -> list[schema.Lesson]:
+    """Return lessons, the newest round's first, in each round the most useful first."""
+    query = select(schema.Lesson).join(schema.Run, schema.Run.id == schema.Lesson.run_id)
+    if panel_id is not None:
+        query = query.where(schema.Run.panel_id == panel_id)
+    if run_id is not None:
+        query = query.where(schema.Lesson.run_id == run_id)
+    # A round's lessons are written in one transaction, so their ids are consecutive and this difference
+    # is one number for all of them.
+    batch = schema.Lesson.id - schema.Lesson.position
+    return list(session.scalars(query.order_by(batch.desc(), schema.Lesson.position).limit(limit)))
+
+
+def get_call(session: Session, run_id: str, key: str) -> CallRecord | None:
+    """Return the newest call journalled under `key`, or None."""
+    query = select(schema.LLMCall).where(schema.LLMCall.run_id == run_id, schema.LLMCall.key == key)
+    row = session.scalar(query)
+    return None if row is None else call_record(row)
+
+
+def add_call(session: Session, call: NewCall) -> CallRecord:
+    """Journal a call.
+
+    A key that is taken keeps its newest call: the older one, which was paid for as well, moves to
+    ``key~1``, ``key~2`` and so on, and still counts in the totals. Journalling the very same call again
+    changes nothing.
+    """
+    taken = get_call(session, call.run_id, call.key)
+    call = replace(call, created=call.created or now())
+    if taken is not None:
+        if _fields(taken) == _fields(call):
+            return taken
+        aside = update(schema.LLMCall).where(schema.LLMCall.id == taken.id)
+        session.execute(aside.values(key=_key_aside(session, call.run_id, call.key)))
+    row = schema.LLMCall(**_fields(call))
+    session.add(row)
+    session.flush()
+    return call_record(row)
+
+
+def add_lost(session: Session, run_id: str, key: str, role: str, model: str, request: str) -> None:
+    """Journal a call that was sent and got no answer, under ``key~1``, ``key~2`` ...: it answers nothing."""
+    lost = schema.LLMCall(
+        run_id=run_id,
+        key=_key_aside(session, run_id, key),
+        role=role,
+        model=model,
+        mode="",
+        request_hash=request_hash(model, request),
+        request=request,
+        response="",
+        status="lost",
+        prompt_tokens=None,
+        completion_tokens=None,
+        cost_usd=None,
+        latency_s=0.0,
+        created=now(),
+    )
+    session.add(lost)
+
+
+def _key_aside(session: Session, run_id: str, key: str) -> str:
+    """Return the next key beside `key`."""
+    call = schema.LLMCall
+    beside = (call.run_id == run_id, call.key.startswith(f"{key}~", autoescape=True))
+    return f"{key}~{(session.scalar(select(func.count()).select_from(call).where(*beside)) or 0) + 1}"
+
+
+def _fields(call: NewCall) -> dict[str, object]:
+    return {name: value for name, value in asdict(call).items() if name != "id"}
+
+
+def total_calls(session: Session, run_id: str) -> Totals:
+    """Add up a run's calls; see `Totals`."""
+    table = schema.LLMCall
+    query = select(
+        func.count(),
+        func.coalesce(func.sum(table.prompt_tokens), 0),
+        func.coalesce(func.sum(table.completion_tokens), 0),
+        func.count(table.cost_usd),
+        func.coalesce(func.sum(table.cost_usd), 0.0),
+    ).where(table.run_id == run_id)
+    calls, prompt, completion, priced, cost = session.execute(query).one()
+    return Totals(calls, prompt or 0, completion or 0, (cost or 0.0) if priced == calls else None)
+
+
+def newest_modes(session: Session, base_url: str, api: str) -> dict[str, str]:
+    """Return the mode of the newest answered call of each model of a server, asked by this API."""
+    call, run = schema.LLMCall, schema.Run
+    query = select(call.model, call.mode, run.config).join(run, run.id == call.run_id)
+    newest = select(func.max(call.id)).where(call.status == "ok").group_by(call.model, call.run_id)
+    rows = session.execute(query.where(call.id.in_(newest)).order_by(call.id))
+    asked = (base_url, api)
+    return {
+        model: mode
+        for model, mode, config in rows
+        if (str(config.get("base_url", "")), config.get("api", "chat")) == asked
+    }

@@ -1,0 +1,105 @@
+"""What a panel's attempts add up to, kept as they are written: counting trials then takes one row, however many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Double, bindparam, select, text
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import TrialCount
+
+# As `Spread.add` does it: what stands on the right is of before.
+_COUNT = text("UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets WHERE panel_id = :panel")
+_COUNT_SCORED = text(
+    "UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets, scored = scored + 1, "
+    "mean = mean + (:sharpe - mean) / (scored + 1), "
+    "spread = spread + (:sharpe - mean) * (:sharpe - (mean + (:sharpe - mean) / (scored + 1))) WHERE panel_id = :panel"
+).bindparams(bindparam("sharpe", type_=Double))
+_FIRST = text(
+    "INSERT INTO tallies (panel_id, attempts, scored, mean, spread, bets, epoch) "
+    "VALUES (:panel, 1, :scored, :sharpe, 0.0, :bets, 0)"
+)
+_TALLY = text("SELECT attempts, bets, scored, mean, spread FROM tallies WHERE panel_id = :panel")
+_BARS = text("SELECT bars FROM datasets WHERE panel_id = :panel")
+_POOLED = text("SELECT sharpe_per_bar FROM pools WHERE panel_id = :panel ORDER BY seq")
+
+
+@dataclass
+class Spread:
+    """Mean and sum of squared deviations of figures that come one at a time (Welford 1962)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, figure: float) -> None:
+        """Take in one more figure."""
+        self.count += 1
+        off = figure - self.mean
+        self.mean += off / self.count
+        self.squares += off * (figure - self.mean)
+
+
+def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_bet: bool) -> None:
+    """Count one more attempt on a panel, in the transaction that writes it."""
+    connection = session.connection()
+    asked = {"panel": panel_id, "bets": int(new_bet), "sharpe": sharpe}
+    if connection.execute(_COUNT if sharpe is None else _COUNT_SCORED, asked).rowcount:
+        return
+    connection.execute(_FIRST, {**asked, "scored": int(sharpe is not None), "sharpe": sharpe or 0.0})
+
+
+def count_trials(connection: Connection, panel_id: str) -> TrialCount:
+    """Return the trials on a panel, attempts and pools, and the variance of their per-bar Sharpe ratios.
+
+    While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
+    without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
+    """
+    asked = {"panel": panel_id}
+    row = connection.execute(_TALLY, asked).first()
+    attempts, bets, told = (0, 0, Spread()) if row is None else (row[0], row[1], Spread(*row[2:]))
+    pooled = connection.execute(_POOLED, asked).scalars().all()
+    for figure in pooled:
+        if figure is not None:
+            told.add(figure)
+    if told.count >= 2:
+        variance = told.squares / (told.count - 1)
+    else:
+        bars = connection.execute(_BARS, asked).scalar() or 0
+        variance = 1.0 / bars if bars else 0.0
+    return TrialCount(attempts + len(pooled), variance, told.count, bets)
+
+
+def recount(session: Session, panel_id: str, order: Iterable[int] | None = None) -> schema.Tally:
+    """Return what a panel's tally should be, from its rows: in the order of their ids, or in the one given.
+
+    The row is not attached to the session; its epoch is 0.
+    """
+    attempt, run, scored = schema.Attempt, schema.Run, schema.Evaluation
+    query = (
+        select(attempt.id, scored.sharpe_per_bar)
+        .join(run, run.id == attempt.run_id)
+        .outerjoin(scored, scored.attempt_id == attempt.id)
+        .where(run.panel_id == panel_id)
+        .order_by(attempt.id)
+    )
+    figures = {row[0]: row[1] for row in session.execute(query)}
+    told = Spread()
+    for number in figures if order is None else order:
+        figure = figures[number]
+        if figure is not None:
+            told.add(figure)
+    returns = schema.TrialReturns
+    firsts = select(returns.attempt_id).where(returns.panel_id == panel_id, returns.cluster == returns.attempt_id)
+    return schema.Tally(
+        panel_id=panel_id,
+        attempts=len(figures),
+        scored=told.count,
+        mean=told.mean,
+        spread=told.squares,
+        bets=len(session.scalars(firsts).all()),
+        epoch=0,
+    )

@@ -1,0 +1,41 @@
+"""What an evaluation is known by beside its factor and data: the rules it was made under, and the code that made it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import backtest
+import factors
+import market
+from agent.knowledge.tables.convert import plain_dict
+
+# Of a run's configuration; the loop decides what is proposed, not what it scores.
+_DECIDE = ("backtest", "universe", "admission", "split", "gate")
+_OF_MARKET = ("panel.py", "split.py")
+
+
+def rules_id(config: Mapping[str, object]) -> str:
+    """Return a hash of what decides a factor's score in a run's configuration."""
+    decided = plain_dict({name: config.get(name) for name in _DECIDE})
+    return "rules:" + hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def scoring_code() -> str:
+    """Return a hash of the source that scores: the language, its engine, the backtest. It is read once."""
+    files = [*_sources(backtest.__file__), *_sources(factors.__file__)]
+    files += [path for path in _sources(market.__file__) if path.name in _OF_MARKET]
+    told = hashlib.sha256()
+    for path in files:
+        told.update(f"{path.parent.name}/{path.name}\n".encode())
+        told.update(path.read_bytes())
+    return "code:" + told.hexdigest()[:16]
+
+
+def _sources(init: str | None) -> list[Path]:
+    assert init is not None
+    return sorted(Path(init).parent.rglob("*.py"))

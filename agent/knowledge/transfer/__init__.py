@@ -1,0 +1,1 @@
+"""Knowledge bases in and out: exports, imports, merges, and the starter base."""

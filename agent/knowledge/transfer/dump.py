@@ -1,0 +1,86 @@
+"""The knowledge base as JSON or CSV text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import AttemptRecord
+from agent.knowledge.tables.attempts import list_attempts
+from agent.knowledge.tables.runs import total_calls
+from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, sketch_text
+
+_PARTS = ("train", "validation")
+
+
+def to_json(session: Session) -> str:
+    """Return everything that `alphaglow kb import` can read back, the wording of model calls included."""
+    source = StoredSource(session)
+    document = {
+        "format": FORMAT,
+        "revision": schema.HEAD,
+        "datasets": [asdict(row) for row in source.datasets()],
+        "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in source.runs()],
+        "rounds": [asdict(row) for row in source.rounds()],
+        "attempts": [_attempt(attempt, sketch) for attempt, sketch in source.attempts()],
+        "lessons": [lesson.to_dict() for lesson in source.lessons()],
+        "holdout_openings": [asdict(row) for row in source.openings()],
+        "library": [entry.to_dict() for entry in source.library()],
+        "pools": list(source.pools()),
+        "calls": [call.to_dict() for call in source.calls()],
+    }
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _attempt(attempt: AttemptRecord, sketch: bytes | None) -> dict[str, object]:
+    row = attempt.to_dict()
+    if isinstance(row["evaluation"], dict):
+        row["evaluation"]["sketch"] = sketch_text(sketch)
+    return row
+
+
+def to_csv(session: Session) -> str:
+    """Return one row an attempt, its figures in columns ``train_…`` and ``validation_…``."""
+    attempts = list_attempts(session)
+    rows = [_row(attempt) for attempt in attempts]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns or list(_place_columns()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _place_columns() -> Sequence[str]:
+    return (
+        "id", "run_id", "panel_id", "round", "slot", "created", "factor_id", "name", "text", "canonical",
+        "parents", "rationale", "stage", "code", "message",
+    )  # fmt: skip
+
+
+def _row(attempt: AttemptRecord) -> dict[str, object]:
+    values: dict[str, object] = {"parents": " ".join(attempt.parent_ids)}
+    for name in _place_columns():
+        if name != "parents":
+            values[name] = getattr(attempt, name)
+    row = {name: values[name] for name in _place_columns()}
+    last = attempt.verdicts[-1] if attempt.verdicts else None
+    row["judge_accepts"] = None if last is None else last.accept
+    row["judge_score"] = None if last is None else last.score
+    scored = attempt.evaluation
+    if scored is not None:
+        row["verdict"] = scored.evidence.get("verdict")
+        row["accepted"] = scored.accepted
+        row["dsr"] = scored.evidence.get("dsr")
+        row["sharpe_per_bar"] = scored.sharpe_per_bar
+        for part in _PARTS:
+            card = scored.scorecard.get(part)
+            if isinstance(card, Mapping):
+                row.update({f"{part}_{name}": value for name, value in card.items()})
+    return row

@@ -1,0 +1,249 @@
+"""What a knowledge base is made of, table by table in the order of its ids: read from a base, or from a JSON export."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import (
+    AttemptRecord,
+    CallRecord,
+    DatasetRecord,
+    EvaluationRecord,
+    HoldoutRecord,
+    LessonRecord,
+    LibraryRecord,
+    RoundRecord,
+    RunRecord,
+    VerdictRecord,
+)
+from agent.knowledge.tables.convert import (
+    call_record,
+    dataset_record,
+    holdout_record,
+    lesson_record,
+    library_record,
+    round_record,
+    run_record,
+)
+from agent.knowledge.tables.row_cache import load_attempts
+from market.errors import InputError
+
+FORMAT = "alphaglow knowledge base"
+_AT_ONCE = 200
+_POOL = ("id", "panel_id", "name", "method", "spec", "members", "scorecard", "evidence", "sharpe_per_bar", "created")
+Row = TypeVar("Row")
+Record = TypeVar("Record")
+
+
+class Source(Protocol):
+    """Everything that a knowledge base holds; an attempt comes with its sketch, as stored."""
+
+    def datasets(self) -> Iterator[DatasetRecord]:
+        """Return panels by their ids."""
+
+    def library(self) -> Iterator[LibraryRecord]:
+        """Return published factors."""
+
+    def runs(self) -> Iterator[RunRecord]:
+        """Return runs."""
+
+    def rounds(self) -> Iterator[RoundRecord]:
+        """Return rounds, by run."""
+
+    def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
+        """Return attempts."""
+
+    def lessons(self) -> Iterator[LessonRecord]:
+        """Return lessons; those of a round stand together, the most useful first."""
+
+    def calls(self) -> Iterator[CallRecord]:
+        """Return calls with their wording."""
+
+    def openings(self) -> Iterator[HoldoutRecord]:
+        """Return openings of holdouts."""
+
+    def pools(self) -> Iterator[dict[str, Any]]:
+        """Return pools, as columns."""
+
+
+class StoredSource:
+    """A knowledge base, read within one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def _rows(self, query: Select[Row]) -> Iterator[Row]:
+        yield from self._session.scalars(query.execution_options(yield_per=_AT_ONCE))
+
+    def datasets(self) -> Iterator[DatasetRecord]:
+        """Return panels by their ids."""
+        yield from map(dataset_record, self._rows(select(schema.Dataset).order_by(schema.Dataset.panel_id)))
+
+    def library(self) -> Iterator[LibraryRecord]:
+        """Return published factors."""
+        yield from map(library_record, self._rows(select(schema.LibraryEntry).order_by(schema.LibraryEntry.id)))
+
+    def runs(self) -> Iterator[RunRecord]:
+        """Return runs."""
+        yield from map(run_record, self._rows(select(schema.Run).order_by(schema.Run.seq)))
+
+    def rounds(self) -> Iterator[RoundRecord]:
+        """Return rounds, by run."""
+        rounds = select(schema.Round).join(schema.Run, schema.Run.id == schema.Round.run_id)
+        yield from map(round_record, self._rows(rounds.order_by(schema.Run.seq, schema.Round.number)))
+
+    def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
+        """Return attempts."""
+        returns, last = schema.TrialReturns, 0
+        while True:
+            query = select(schema.Attempt.id).where(schema.Attempt.id > last).order_by(schema.Attempt.id)
+            numbers = list(self._session.scalars(query.limit(_AT_ONCE)))
+            if not numbers:
+                return
+            held = select(returns.attempt_id, returns.sketch).where(returns.attempt_id.in_(numbers))
+            sketches = {row[0]: row[1] for row in self._session.execute(held)}
+            for attempt in load_attempts(self._session, numbers):
+                yield attempt, sketches.get(attempt.id)
+            last = numbers[-1]
+            self._session.expunge_all()
+
+    def lessons(self) -> Iterator[LessonRecord]:
+        """Return lessons; those of a round stand together, the most useful first."""
+        yield from map(lesson_record, self._rows(select(schema.Lesson).order_by(schema.Lesson.id)))
+
+    def calls(self) -> Iterator[CallRecord]:
+        """Return calls with their wording."""
+        yield from map(call_record, self._rows(select(schema.LLMCall).order_by(schema.LLMCall.id)))
+
+    def openings(self) -> Iterator[HoldoutRecord]:
+        """Return openings of holdouts."""
+        row = schema.HoldoutOpening
+        query = select(row).order_by(row.opened_at, row.panel_id, row.factor_id, row.number)
+        yield from map(holdout_record, self._rows(query))
+
+    def pools(self) -> Iterator[dict[str, Any]]:
+        """Return pools, as columns."""
+        for row in self._rows(select(schema.Pool).order_by(schema.Pool.seq)):
+            yield {name: getattr(row, name) for name in _POOL}
+
+
+class ExportedSource:
+    """What `alphaglow kb export` wrote.
+
+    Raises
+    ------
+    InputError
+        While it is read, where it is not what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            raise InputError(f"{path} is no JSON: {error}", "write it anew: alphaglow kb export -o FILE") from error
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise InputError(f"{path} is no export of a knowledge base", "write one: alphaglow kb export -o FILE")
+        if document.get("revision") != schema.HEAD:
+            raise InputError(
+                f"{path} was written by revision {document.get('revision')}, and this is {schema.HEAD}",
+                "export it again with this version of alphaglow",
+            )
+        self._document = document
+
+    def _records(self, part: str, kind: type[Record]) -> Iterator[Record]:
+        for row in self._parts(part):
+            with _readable(self._path, part):
+                found = kind(**{name: _frozen(name, value) for name, value in row.items()})
+            yield found
+
+    def _parts(self, part: str) -> list[dict[str, Any]]:
+        rows = self._document.get(part)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise InputError(f"{self._path} is damaged: its {part} cannot be read")
+        return rows
+
+    def datasets(self) -> Iterator[DatasetRecord]:
+        """Return panels by their ids."""
+        return self._records("datasets", DatasetRecord)
+
+    def library(self) -> Iterator[LibraryRecord]:
+        """Return published factors."""
+        return self._records("library", LibraryRecord)
+
+    def runs(self) -> Iterator[RunRecord]:
+        """Return runs."""
+        for row in self._parts("runs"):
+            with _readable(self._path, "runs"):
+                found = RunRecord(**{name: value for name, value in row.items() if name != "calls"})
+            yield found
+
+    def rounds(self) -> Iterator[RoundRecord]:
+        """Return rounds, by run."""
+        return self._records("rounds", RoundRecord)
+
+    def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
+        """Return attempts."""
+        for row in self._parts("attempts"):
+            with _readable(self._path, "attempts"):
+                scored = row["evaluation"]
+                packed = None if scored is None else scored["sketch"]
+                known = None
+                if scored is not None:
+                    known = EvaluationRecord(**{name: value for name, value in scored.items() if name != "sketch"})
+                changed = {
+                    "parent_ids": tuple(row["parent_ids"]),
+                    "verdicts": tuple(VerdictRecord(**verdict) for verdict in row["verdicts"]),
+                    "evaluation": known,
+                }
+                found = AttemptRecord(**{**row, **changed})
+                sketch = None if packed is None else base64.b64decode(packed, validate=True)
+            yield found, sketch
+
+    def lessons(self) -> Iterator[LessonRecord]:
+        """Return lessons; those of a round stand together, the most useful first."""
+        return self._records("lessons", LessonRecord)
+
+    def calls(self) -> Iterator[CallRecord]:
+        """Return calls with their wording."""
+        return self._records("calls", CallRecord)
+
+    def openings(self) -> Iterator[HoldoutRecord]:
+        """Return openings of holdouts."""
+        return self._records("holdout_openings", HoldoutRecord)
+
+    def pools(self) -> Iterator[dict[str, Any]]:
+        """Return pools, as columns."""
+        for row in self._parts("pools"):
+            with _readable(self._path, "pools"):
+                found = {name: row[name] for name in _POOL}
+            yield found
+
+
+def _frozen(name: str, value: object) -> object:
+    """Return a list as the tuple that a record has in its place."""
+    return tuple(value) if isinstance(value, list) and name in ("evidence", "notes") else value
+
+
+@contextmanager
+def _readable(path: Path, part: str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} is damaged: its {part} cannot be read ({error})") from error
+
+
+def sketch_text(packed: bytes | None) -> str | None:
+    """Return a stored sketch as an export has it."""
+    return None if packed is None else base64.b64encode(packed).decode()

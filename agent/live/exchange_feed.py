@@ -1,0 +1,195 @@
+"""Bars of an exchange as they close, through the same requests that fetched its data set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+
+from agent.live.feed import Bar, FeedDown
+from market.endpoints import BARS, Endpoint, What, bar_ms, endpoint
+from market.errors import InputError
+from market.exchange import Client, Unreachable
+from market.fetch import Job
+from market.funding import join_settlements, join_snapshots
+from market.panel import BoolArray, Panel, TimeArray
+from market.raw import Rows, joined, no_rows
+from market.spans import DAY, on_grid
+
+T = TypeVar("T")
+# Settlements and snapshots are read from so far back, ms: the last one says the rate until the next.
+_BEFORE = 3 * DAY
+# Tries of a request before the feed counts as down; whoever waits for bars has patience of its own.
+_RETRIES = 2
+
+
+class ExchangeFeed:
+    """The symbols of a fetched data set, asked for what is new; use as ``with ExchangeFeed(...) as feed``.
+
+    Parameters
+    ----------
+    job
+        How the data set was fetched.
+    assets
+        Its symbols, in the order of the panel.
+    at_once
+        Symbols asked for side by side.
+
+    Raises
+    ------
+    InputError
+        For what asking again does not mend.
+    """
+
+    def __init__(self, job: Job, assets: Sequence[str], data: str, *, paced: bool = True, at_once: int = 8) -> None:
+        self.job, self.assets = job, tuple(assets)
+        self.name = f"{job.source.folder} {job.source.market} {job.timeframe} ({data})"
+        self._paced, self._at_once = paced, at_once
+        self._runner = asyncio.Runner()
+        self._client: Client | None = None
+        # Symbols that the exchange no longer trades: nothing of them is late.
+        self._gone: set[str] = set()
+
+    def __enter__(self) -> ExchangeFeed:
+        """Connect at the first question, so that an exchange that is down can be waited for."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            self._runner.run(self._client.__aexit__(None, None, None))
+        self._runner.close()
+
+    def time(self) -> np.datetime64:
+        """Return the exchange's time."""
+        moment: np.datetime64 = np.datetime64(self._run(self._time), "ms").astype("datetime64[ns]")
+        return moment
+
+    def newer(self, after: np.datetime64) -> list[Bar]:
+        """Return the closed bars that opened after `after`, with funding and open interest where they were fetched."""
+        return self._run(lambda client: self._newer(client, int(after.astype("datetime64[ms]").astype(np.int64))))
+
+    def _run(self, work: Callable[[Client], Awaitable[T]]) -> T:
+        async def asked() -> T:
+            return await work(await self._connected())
+
+        try:
+            return self._runner.run(asked())
+        except Unreachable as error:
+            raise FeedDown(error.message) from error
+
+    async def _connected(self) -> Client:
+        if self._client is None:
+            # Seeded by the system: clients that were refused together must not come back together.
+            client = Client(self.job.source, np.random.default_rng(), paced=self._paced, retries=_RETRIES)
+            self._client = await client.__aenter__()
+            for asset in self.assets:
+                if not self._traded(self._client, asset):
+                    self._gone.add(asset)
+        return self._client
+
+    @staticmethod
+    def _traded(client: Client, asset: str) -> bool:
+        try:
+            return client.market_of(asset).get("active") is not False
+        except InputError:
+            return False
+
+    async def _time(self, client: Client) -> int:
+        if client.exchange.has.get("fetchTime"):
+            return int(await client.ask("its time", client.exchange.fetch_time))
+        return client.now()
+
+    async def _newer(self, client: Client, after: int) -> list[Bar]:
+        step = bar_ms(client, self.job.timeframe)
+        # One bar more: what is settled between two opens needs both.
+        span = (after, on_grid(await self._time(client), step))
+        if span[1] <= span[0] + step:
+            return []
+        gate = asyncio.Semaphore(self._at_once)
+
+        async def bars(asset: str) -> Rows | None:
+            async with gate:
+                return await self._rows(client, asset, "ohlcv", span)
+
+        told = await asyncio.gather(*(bars(asset) for asset in self.assets))
+        if all(rows is None for rows in told):
+            raise Unreachable(f"{self.job.source.exchange} answers for no symbol")
+        found = [no_rows(BARS) if rows is None else rows for rows in told]
+        # The bar before the first new one is known already; it says since when settlements count.
+        times = np.unique(np.concatenate([np.array([after]), *(rows.stamps for rows in found)]))
+        if not len(times[times > after]):
+            return []
+        panel = self._panel(times, found, step)
+        panel = await self._joined(client, panel, span)
+        last = np.array([rows.stamps[-1] if len(rows) else 0 for rows in found])
+        unsure = np.array([asset not in self._gone for asset in self.assets])
+        failed = np.array([rows is None for rows in told])
+        return [
+            self._bar(panel, row, unsure & (failed | (last < times[row])))
+            for row in range(len(times))
+            if times[row] > after
+        ]
+
+    def _bar(self, panel: Panel, row: int, unsure: BoolArray) -> Bar:
+        fields = {name: values[row] for name, values in panel.fields.items()}
+        inside = np.isfinite(fields["close"])
+        return Bar(panel.times[row], fields, inside, ~inside & unsure)
+
+    def _panel(self, times: TimeArray, found: Sequence[Rows], step: int) -> Panel:
+        fields = {name: np.full((len(times), len(found)), np.nan) for name in BARS}
+        for column, rows in enumerate(found):
+            place = np.searchsorted(times, rows.stamps)
+            for name in BARS:
+                fields[name][place, column] = rows[name]
+        return Panel(
+            times.astype("datetime64[ms]").astype("datetime64[ns]"),
+            self.assets,
+            fields,
+            np.isfinite(fields["close"]),
+            np.timedelta64(step, "ms").astype("timedelta64[ns]"),
+        )
+
+    async def _joined(self, client: Client, panel: Panel, span: tuple[int, int]) -> Panel:
+        async def told(what: What, name: str) -> dict[str, tuple[TimeArray, np.ndarray]]:
+            pieces = {}
+            for asset in self.assets:
+                rows = await self._rows(client, asset, what, (span[0] - _BEFORE, span[1] + 1))
+                if rows is None:
+                    raise Unreachable(f"{self.job.source.exchange} does not tell the {what} of {asset}")
+                rows = rows.keep(np.isfinite(rows[name]))
+                pieces[asset] = (rows.stamps.astype("datetime64[ms]").astype("datetime64[ns]"), rows[name])
+            return pieces
+
+        if self.job.funding:
+            panel = join_settlements(panel, await told("funding", "funding_rate"))
+        if self.job.open_interest:
+            ask = endpoint(client, "open_interest", self.job.timeframe)
+            oldest = max(panel.bar, np.timedelta64(ask.pace, "ms"))
+            for name in ("open_interest", "open_interest_usd"):
+                panel = join_snapshots(panel, name, await told("open_interest", name), oldest)
+        return panel
+
+    async def _rows(self, client: Client, asset: str, what: What, span: tuple[int, int]) -> Rows | None:
+        """Return a symbol's rows in a span, page by page; None where it could not be asked now."""
+        ask = endpoint(client, what, self.job.timeframe)
+        if asset in self._gone:
+            return no_rows(ask.columns)
+        market = client.market_of(asset)
+        pages = []
+        for start in range(span[0], span[1], ask.limit * ask.pace):
+            piece = (start, min(span[1], start + ask.limit * ask.pace))
+            try:
+                pages.append(await self._page(client, ask, market, piece))
+            except Unreachable:
+                return None
+        return joined(pages)
+
+    @staticmethod
+    async def _page(client: Client, ask: Endpoint, market: dict[str, object], span: tuple[int, int]) -> Rows:
+        return await client.ask(f"{ask.what} of {market['symbol']}", lambda: ask.page(market, span))

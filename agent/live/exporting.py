@@ -1,0 +1,283 @@
+"""Handing a factor or a pool to what trades: a module or a strategy file that runs without us. It sends no orders.
+
+What is written has the values that the backtest has, and target weights by the study's rules as far as these are a
+function of the values. What is not (a gate, a size that follows the book's own record, when to trade) is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import PoolRecord
+from agent.pools.fitting import NORMALISE, rules_of_pool, weights_of
+from agent.study.blocks import all_blocks
+from agent.study.gates import gate_path
+from agent.study.settings import Settings
+from agent.study.study import make_spec
+from agent.study.workspace import Workspace
+from backtest.combine import DECIMALS, LEAST_SHARE
+from factors.parse import parse
+from factors.plain_words import read_aloud
+from factors.tree import Call, Expression, Node
+from factors.writers.freqtrade import CANDLE, require_candles, timeframe_of, to_freqtrade
+from factors.writers.module import Exported, Rules, how, to_module
+from market.errors import InputError, Rejection
+from market.panel import Panel
+
+Target = Literal["pandas", "freqtrade"]
+TARGETS: tuple[Target, ...] = ("pandas", "freqtrade")
+_ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
+_DAY = np.timedelta64(1, "D")
+_ALWAYS = ("vwap", "amount", "returns")
+# Candles that most exchanges hand over at once; freqtrade asks up to five times.
+_CANDLES_LIVE = 1000
+
+
+@dataclass(frozen=True)
+class Written:
+    """An exported file: its source, what `--strategy` names (nothing for a module), and what is not in it."""
+
+    subject: str
+    title: str
+    source: str
+    strategy: str
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """What is exported, before its target is known."""
+
+    content_id: str
+    exported: Exported
+    settings: Settings
+    panel: Panel
+    gated: bool
+
+
+def export_factor(
+    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None
+) -> Written:
+    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read on this data, or the target cannot have it.
+    """
+    path, panel = workspace.resolve_data(data), workspace.load_panel(data)
+    about: dict[str, object] = {}
+    if _ID.fullmatch(text.strip()):
+        record = knowledge.get_factor(text.strip())
+        expression = _read(record.canonical, panel, record.factor_id)
+        about["name"] = record.attempt.name
+        if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
+            about["verdict"] = str(record.attempt.evaluation.evidence.get("verdict", ""))
+    else:
+        found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=all_blocks(knowledge, panel.id, panel.fields))
+        if isinstance(found, Rejection):
+            raise InputError(found.message, found.hint)
+        expression = found
+    exported = Exported(
+        f"The factor {expression.id}: {expression.text}",
+        (expression,),
+        rules_of(workspace.settings, panel),
+        about={
+            "factor": expression.id,
+            "text": expression.text,
+            **about,
+            "reading": read_aloud(expression),
+            "lookback": expression.lookback if expression.is_bounded else None,
+            "fitted_on": "nothing: a factor has no weights",
+            "data": _data(path, panel),
+        },
+    )
+    gated = gate_path(workspace, path.stem).is_file()
+    return _write(_Subject(expression.id, exported, workspace.settings, panel, gated), target)
+
+
+def export_pool(name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None) -> Written:
+    """Write a pool under the rules that it was fitted under."""
+    pool = knowledge.get_pool(name)
+    called = data or str(pool.spec["data"])
+    path, panel = workspace.resolve_data(called), workspace.load_panel(called)
+    if panel.id != pool.panel_id:
+        raise InputError(
+            f"data {called!r} is not what the pool {pool.name} was fitted on ({panel.id}, not {pool.panel_id})",
+            "name the right data with --data",
+        )
+    settings = workspace.settings.under(rules_of_pool(pool))
+    weights = weights_of(pool)
+    held = [number for number in range(len(weights)) if weights[number] != 0.0]
+    expressions = tuple(_read(str(pool.members[k]["text"]), panel, str(pool.members[k]["factor_id"])) for k in held)
+    exported = Exported(
+        f"The pool {pool.name} ({pool.id}): {len(held)} factors by {pool.method} weights",
+        expressions,
+        rules_of(settings, panel),
+        tuple(float(weights[k]) for k in held),
+        LEAST_SHARE,
+        DECIMALS,
+        _about_pool(pool, _data(path, panel)),
+    )
+    return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.get("gate"))), target)
+
+
+def rules_of(settings: Settings, panel: Panel) -> Rules:
+    """Return the part of the settings' rules that is a function of values alone, in bars of a panel."""
+    spec, chosen = make_spec(settings), settings.universe
+    a_day = float(_DAY / panel.bar)
+    name = settings.backtest.group_neutral
+    group, reach = _group(name, panel) if name else (None, 0)
+    return Rules(
+        weighting=spec.weighting,
+        holding=spec.holding,
+        max_weight=spec.max_weight,
+        quantiles=spec.quantiles,
+        group=group,
+        volatility_scaled=spec.volatility_scaled,
+        max_risk=spec.max_risk,
+        rebalance=spec.rebalance,
+        band=spec.band,
+        top=max(chosen.top, 0),
+        least_money=max(chosen.least_money, 0.0),
+        liquid_bars=max(1, round(chosen.days * a_day)),
+        bars_a_day=a_day,
+        refresh_bars=max(1, round(chosen.refresh_days * a_day)),
+        group_lookback=reach,
+    )
+
+
+def _group(name: str, panel: Panel) -> tuple[Node, int]:
+    """Return the tree of a group, and how many bars it looks back."""
+    found = parse(f"group_mean(close, {name})", fields=_fields(panel), bar=panel.bar)
+    if isinstance(found, Rejection) or not isinstance(found.root, Call):
+        why = found.message if isinstance(found, Rejection) else "it is no group"
+        raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
+    return found.root.args[1], found.lookback
+
+
+def _read(text: str, panel: Panel, called: str) -> Expression:
+    found = parse(text, fields=_fields(panel), bar=panel.bar, dialect="native")
+    if isinstance(found, Rejection):
+        raise InputError(f"{called} cannot be read on this data: {found.one_line()}")
+    return found
+
+
+def _fields(panel: Panel) -> tuple[str, ...]:
+    return tuple(sorted({*panel.fields, *_ALWAYS}))
+
+
+def _data(path: Path, panel: Panel) -> dict[str, object]:
+    bars, assets = panel.shape
+    minutes = float(panel.bar / np.timedelta64(1, "m"))
+    return {"name": path.stem, "id": panel.id, "bars": bars, "assets": assets, "minutes_a_bar": minutes,
+            "simulated": panel.simulated}  # fmt: skip
+
+
+def _about_pool(pool: PoolRecord, data: Mapping[str, object]) -> dict[str, object]:
+    fitted = pool.spec.get("fitted_on")
+    return {
+        "pool": pool.id,
+        "name": pool.name,
+        "method": pool.method,
+        "hyperparameters": pool.spec.get("hyperparameters") or {},
+        "verdict": str(pool.evidence.get("verdict", "")),
+        "normalise": NORMALISE,
+        "members": [
+            {"factor": m["factor_id"], "weight": m["weight"], "text": m["text"], "name": m["name"],
+             "verdict": m["verdict"]}
+            for m in pool.members
+        ],
+        "fitted_on": fitted if isinstance(fitted, Mapping) else {},
+        "notes": list(notes) if isinstance(notes := pool.spec.get("notes"), (list, tuple)) else [],
+        "data": data,
+    }  # fmt: skip
+
+
+def _write(subject: _Subject, target: Target) -> Written:
+    exported, panel = subject.exported, subject.panel
+    remarks = list(_left_out(subject, target))
+    if target == "freqtrade":
+        # freqtrade has pair lists for it: its whitelist is the universe.
+        exported = replace(exported, rules=replace(exported.rules, top=0, least_money=0.0))
+    strategy = ""
+    about = {
+        **exported.about,
+        "rules": {"weights": how(exported.rules), "rebalance": exported.rules.rebalance, "band": exported.rules.band},
+        "not_in_this_file": remarks,
+        "alphaglow": version("alphaglow"),
+    }
+    exported = replace(exported, about=about)
+    if target == "pandas":
+        source = to_module(exported)
+    else:
+        require_candles(exported, frozenset(panel.fields) - set(CANDLE))
+        if panel.calendar != "continuous":
+            raise InputError(
+                "freqtrade trades crypto around the clock, and these data follow an exchange's sessions",
+                "export --to pandas",
+            )
+        kind, _, digits = subject.content_id.partition(":")
+        strategy = f"Alphaglow{kind.title()}{digits}"
+        source = to_freqtrade(
+            exported,
+            class_name=strategy,
+            timeframe=timeframe_of(panel.bar),
+            minutes=int(panel.bar / np.timedelta64(1, "m")),
+            filled_are_gaps=fills_are_gaps(panel),
+        )
+    return Written(subject.content_id, exported.title, source, strategy, tuple(remarks))
+
+
+def fills_are_gaps(panel: Panel) -> bool:
+    """Whether a candle of volume 0 that stands at the last close is more often a gap that freqtrade filled.
+
+    Some exchanges write such candles themselves, and the data then hold them; others leave them out, and the data have
+    gaps.
+    """
+    close, before = panel["close"][1:], panel["close"][:-1]
+    still = (panel["volume"][1:] == 0) & (close == before)
+    for name in ("open", "high", "low"):
+        still &= panel[name][1:] == before
+    known = np.isfinite(panel["close"])
+    lives = [panel.times[rows][[0, -1]] for rows in known.T if rows.any()]
+    whole = sum(round(float((last - first) / panel.bar)) + 1 for first, last in lives)
+    return bool(still.sum() <= whole - known.sum())
+
+
+def _left_out(subject: _Subject, target: Target) -> list[str]:
+    """Say what of the study is not in the file."""
+    rules, spec = subject.exported.rules, make_spec(subject.settings)
+    found = []
+    if subject.gated:
+        found.append("the gate: weights are those before it, so the book is larger than the gated one was")
+    if spec.kelly > 0:
+        found.append("the size by Kelly's rule, which follows the book's own record: weights are of full size")
+    if rules.weighting == "timeseries" and rules.group is not None:
+        found.append("group_neutral, which positions of single assets do not have")
+    if target == "pandas" and (rules.rebalance > 1 or rules.band > 0):
+        found.append(
+            f"when to trade: weights are targets at every bar, and the study traded every {rules.rebalance} bars what "
+            f"was more than {rules.band:g} of capital off"
+        )
+    if target == "pandas":
+        return found
+    if rules.narrows:
+        said = [f"the {rules.top} most traded"] if rules.top else []
+        said += [f"those with {rules.least_money:g} of money a day"] if rules.least_money else []
+        days = subject.settings.universe.days
+        found.append(f"the universe: it was {', '.join(said)} over {days:g} days; let the whitelist hold such pairs")
+    if spec.fill == "close":
+        found.append("fills at the close: the study filled at the next bar's close, freqtrade fills at its open")
+    reach = subject.exported.lookback + rules.memory
+    if reach > _CANDLES_LIVE:
+        found.append(f"a long history: it needs {reach} candles, and many exchanges hand over {_CANDLES_LIVE} at once")
+    return found

@@ -1,0 +1,102 @@
+"""The newest bars of a market: what the backtest's own functions are called on, bar after bar."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.live.feed import Bar
+from backtest.market_rows import VOLATILITY_BARS, Tape, filled, make_tape
+from backtest.trading_rules import BacktestSpec
+from market.panel import OHLCV, BoolArray, FloatArray, Panel
+from market.universe import liquid_rows, refresh_bars
+
+# A tape of the decision that is paid now, three bars back, reads 60 returns before it.
+_BARS = VOLATILITY_BARS + 10
+_READ = (*OHLCV, "amount", "funding")
+
+
+class Recent:
+    """The last bars of a panel, as a small panel, with the price that each asset had before them."""
+
+    def __init__(self, panel: Panel, spec: BacktestSpec) -> None:
+        names = [name for name in _READ if name in panel.fields]
+        start = max(0, len(panel.times) - _BARS)
+        self._spec = spec
+        known = filled(panel[spec.fill][:start])
+        self._price = known[-1] if len(known) else np.full(len(panel.assets), np.nan)
+        part = panel.rows(start, len(panel.times))
+        self._panel = Panel(
+            part.times,
+            part.assets,
+            {name: part[name] for name in names},
+            np.ones(part.shape, dtype=bool),
+            part.bar,
+            part.calendar,
+        )
+
+    def put(self, bar: Bar) -> None:
+        """Take the next bar."""
+        old, nothing = self._panel, np.full(len(self._panel.assets), np.nan)
+        gone = max(0, len(old.times) + 1 - _BARS)
+        for row in old[self._spec.fill][:gone]:
+            self._price = np.where(np.isfinite(row), row, self._price)
+        fields = {
+            name: np.concatenate([values[gone:], bar.fields.get(name, nothing)[None]])
+            for name, values in old.fields.items()
+        }
+        times = np.append(old.times[gone:], bar.time)
+        universe = np.ones((len(times), len(old.assets)), dtype=bool)
+        self._panel = Panel(times, old.assets, fields, universe, old.bar, old.calendar)
+
+    @property
+    def bars(self) -> int:
+        """How many bars there are."""
+        return len(self._panel.times)
+
+    def tape(self) -> Tape:
+        """Return the tape of the newest bars, row for row what it is of the whole panel, but for the oldest row."""
+        price = np.array(self._panel[self._spec.fill])
+        # A price from before these bars is carried into them, as in the whole panel; nothing is traded at it.
+        price[0] = np.where(np.isfinite(price[0]), price[0], self._price)
+        return make_tape(self._panel.with_fields({self._spec.fill: price}), self._spec)
+
+    def time(self, back: int) -> np.datetime64:
+        """Return when the bar so many bars ago opened."""
+        time: np.datetime64 = self._panel.times[-1 - back]
+        return time
+
+    def price(self, back: int) -> FloatArray:
+        """Return (N,) prices of the fill so many bars ago."""
+        price: FloatArray = self._panel[self._spec.fill][-1 - back]
+        return price
+
+
+class Liquid:
+    """Which assets count, told anew every so many bars as `market.universe.liquid_universe` tells it."""
+
+    def __init__(self, panel: Panel, *, top: int, least_money: float, days: float, refresh_days: float) -> None:
+        self._rules = (top, least_money, days)
+        self._open = top <= 0 and least_money <= 0
+        self._panel, self._step = panel.rows(0, 0), refresh_bars(panel, refresh_days)
+        self._bars = len(panel.times)
+        self._told = "amount" in panel.fields
+        self._money = [np.where(panel.universe, panel.money, np.nan)]
+        self._inside = np.ones(len(panel.assets), dtype=bool)
+        if not self._open and self._bars:
+            told = (self._bars - 1) // self._step * self._step
+            self._inside = liquid_rows(panel, self._money[0][: told + 1], *self._rules)[-1]
+
+    def put(self, bar: Bar) -> BoolArray:
+        """Take the next bar; return (N,) which assets are in the universe at it."""
+        if not self._open:
+            nothing = np.full(len(bar.inside), np.nan)
+            # A feed may tell the money where the data set never did: what the panel goes by is gone by.
+            told = bar.fields.get("amount", nothing) if self._told else bar.fields["volume"] * bar.fields["close"]
+            self._money.append(np.where(bar.inside, told, np.nan)[None])
+            if self._bars % self._step == 0:
+                # Of all bars, not of the last days alone: a running mean carries rounding from the first on.
+                self._money = [np.concatenate(self._money)]
+                self._inside = liquid_rows(self._panel, self._money[0], *self._rules)[-1]
+        self._bars += 1
+        inside: BoolArray = bar.inside & self._inside
+        return inside

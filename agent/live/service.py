@@ -1,0 +1,245 @@
+"""The office: each bar that arrives goes to the desk, onto paper, into the journal, and only then to the world."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from agent.live.arrivals import HEAL_BARS, Arrival
+from agent.live.decisions import Decision, Desk, Show
+from agent.live.feed import Bar, bar_of, with_bars
+from agent.live.last_rows import Rows
+from agent.live.paper_ledger import Running, lag_of
+from agent.live.signal_journal import Journal, Paid, Stored, signal_id
+from agent.live.signal_source import Book
+from backtest.ledger import NET
+from backtest.market_rows import make_tape
+from market.panel import FloatArray, Panel
+
+# Positions that changed by less are not worth a line.
+_DUST = 1e-12
+Document = Mapping[str, object]
+
+
+def ledger_id(book: Book, feed: str) -> str:
+    """Return the id of a book's ledger on a feed: a replay is kept apart from what is traded on paper now."""
+    return f"ledger:{hashlib.sha256(f'{book.id}/{feed}'.encode()).hexdigest()[:16]}"
+
+
+@dataclass
+class _Ledger:
+    """The paper ledger under way: decisions that are not paid yet, and the capital."""
+
+    running: Running
+    waiting: Rows
+    equity: float
+
+
+class Office:
+    """A book at work on a feed.
+
+    Parameters
+    ----------
+    base
+        The data set's bars before the feed's.
+    feed
+        Its name; bars of the journal go by it.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        base: Panel,
+        journal: Journal,
+        feed: str,
+        *,
+        calibration: FloatArray | None = None,
+        show: Show = lambda _: None,
+    ) -> None:
+        self.book, self.journal, self.feed = book, journal, feed
+        self.id = ledger_id(book, feed)
+        self._base, self._calibration, self._show = base, calibration, show
+        self._year = base.bars_per_year
+        self._lag = lag_of(book.spec, base.fields)
+        about = {"data": base.name, "panel": base.id, "expressions": [e.text for e in book.expressions]}
+        journal.add_book(self.id, book.name, feed, {**about, "book": book.id, "notes": list(book.notes)})
+        self._ledger: _Ledger | None = None
+        self._unrecorded: list[Paid] = []
+        self._last: FloatArray | None = None
+        self._build()
+
+    def _build(self) -> None:
+        """Build all state from the data set's bars and the journal's."""
+        whole = self.history()
+        self.desk = Desk(self.book, whole, calibration=self._calibration, show=self._show)
+        self.newest = bar_of(whole, len(whole.times) - 1)
+        stored = self.journal.signals(self.id)
+        emitted = [s for s in stored if s.status == "emitted"]
+        self._last = emitted[-1].weights if emitted else None
+        if stored:
+            self._ledger = self._restored(whole, stored)
+
+    def history(self) -> Panel:
+        """Return the bars of the data set, and after them those that the journal has of the feed."""
+        return with_bars(self._base, self.journal.bars(self.feed, self._base.times[-1]))
+
+    def _restored(self, whole: Panel, stored: list[Stored]) -> _Ledger:
+        """Settle again what the journal says was decided, up to the newest bar.
+
+        Bars that came into the data set while nobody watched were missed; what they pay is recorded with the next bar.
+        """
+        spec, tape = self.book.spec, make_tape(whole, self.book.spec)
+        known = {one.time: one for one in stored}
+        paid = self.journal.equity(self.id)
+        recorded = {row["time"] for row in paid}
+        first, bars = int(np.searchsorted(whole.times, stored[0].time)), len(whole.times)
+        running = Running(len(whole.assets), spec, self._year)
+        running.halt(tape, bars - 1 - first)
+        ledger = _Ledger(running, Rows(self._lag + 1), float(str(paid[-1]["equity"])) if paid else 1.0)
+        for row in range(first, bars):
+            one = known.get(whole.times[row])
+            status, weights = ("missed", np.zeros(len(whole.assets))) if one is None else (one.status, one.weights)
+            ledger.waiting.put((row, status, weights))
+            if row + self._lag >= bars:
+                continue
+            due = status == "emitted" and row % spec.rebalance == 0
+            figures = running.settle(weights, tape, bars - 1 - row, due=due)
+            if whole.times[row] not in recorded:
+                self._unrecorded.append(self._paid(ledger, whole.times[row], figures, whole[spec.fill][row + 1]))
+        return ledger
+
+    def owed(self) -> list[Bar]:
+        """Return the newest bars that lacked an asset which may have come since."""
+        late = [s.time for s in self.journal.signals(self.id)[-HEAL_BARS:] if s.document.get("stale")]
+        return (
+            [bar for bar in self.journal.bars(self.feed, min(late) - self._base.bar) if bar.time in late]
+            if late
+            else []
+        )
+
+    def work(self, arrivals: Iterator[Arrival], *, always: bool = False) -> Iterator[Document]:
+        """Take bars as they arrive; yield the document of each signal that is emitted, once it is in the journal.
+
+        `always` emits the last bar even when it is an old one: what was asked for is the newest there is.
+        """
+        for arrival in arrivals:
+            if arrival.healed:
+                self._heal(arrival.healed)
+            document = self.take(arrival, always=always)
+            if document is not None:
+                yield document
+
+    def _heal(self, healed: tuple[Bar, ...]) -> None:
+        """Add what came late to the journal, and build the desk again from it; what was decided stays decided."""
+        for bar in healed:
+            self.journal.add_bar(self.feed, bar)
+        self._show("building the state again with bars that came late")
+        self.desk = Desk(self.book, self.history(), calibration=self._calibration, show=self._show)
+
+    def take(self, arrival: Arrival, *, always: bool = False) -> Document | None:
+        """Take one bar; return its document where it was emitted."""
+        decision = self.desk.take(arrival.bar)
+        weights = decision.weights
+        if arrival.stale.any() and self._last is not None:
+            weights = np.where(arrival.stale, self._last, weights)
+        emit = arrival.newest or always
+        # Before the first signal nothing is traded on paper.
+        if not emit and self._ledger is None:
+            if decision.row % 500 == 0:
+                self._show(f"catching up: {str(arrival.bar.time)[:16]}")
+            self.journal.add_bar(self.feed, arrival.bar)
+            self.newest = arrival.bar
+            return None
+        if self._ledger is None:
+            running = Running(len(self.desk.assets), self.book.spec, self._year)
+            running.halt(self.desk.tape(), 0)
+            self._ledger = _Ledger(running, Rows(self._lag + 1), 1.0)
+        status = "emitted" if emit else "missed"
+        document = self._document(arrival, decision, weights, status)
+        signal = Stored(signal_id(self.id, arrival.bar.time), arrival.bar.time, status, weights, document)
+        self._ledger.waiting.put((decision.row, status, weights))
+        self._unrecorded += self._settle()
+        self.journal.add_bar(self.feed, arrival.bar, signal, self.id, self._unrecorded)
+        self._unrecorded = []
+        self.newest = arrival.bar
+        if not emit:
+            return None
+        self._last = weights
+        return document
+
+    def _settle(self) -> list[Paid]:
+        """Pay the decision whose return is known with the newest bar."""
+        assert self._ledger is not None
+        ledger, spec = self._ledger, self.book.spec
+        if len(ledger.waiting) <= self._lag:
+            return []
+        row, status, weights = ledger.waiting.first()
+        due = status == "emitted" and row % spec.rebalance == 0
+        figures = ledger.running.settle(weights, self.desk.tape(), self._lag, due=due)
+        return [self._paid(ledger, self.desk.time(self._lag), figures, self.desk.price(self._lag - 1))]
+
+    def _paid(self, ledger: _Ledger, time: np.datetime64, figures: FloatArray, price: FloatArray) -> Paid:
+        ledger.equity *= max(0.0, 1.0 + float(figures[NET]))
+        changes, held = ledger.running.changes, ledger.running.weights
+        fills = [
+            (self._base.assets[k], float(changes[k]), float(held[k]), float(price[k]))
+            for k in np.flatnonzero(np.abs(changes) > _DUST)
+        ]
+        return Paid(time, figures, ledger.equity, fills)
+
+    def _document(self, arrival: Arrival, decision: Decision, weights: FloatArray, status: str) -> dict[str, object]:
+        before = np.zeros(len(weights)) if self._last is None else self._last
+        assert self.desk.risk is not None
+        shown = np.flatnonzero((np.abs(weights) > _DUST) | (np.abs(before) > _DUST) | arrival.stale)
+        rows = [
+            {
+                "asset": self.desk.assets[k],
+                "weight": float(weights[k]),
+                "change": float(weights[k] - before[k]),
+                "price": _finite(decision.price[k]),
+                "signal": _finite(decision.signal[k]),
+                "contributions": {
+                    label: _finite(part[k]) for label, part in zip(self.book.labels, decision.parts, strict=True)
+                },
+                "gate_exposure": float(decision.exposure[k]),
+                "likelihood_percentile": _finite(decision.percentile[k]),
+                "stale": bool(arrival.stale[k]),
+            }
+            for k in shown
+        ]
+        rows.sort(key=lambda row: (-float(str(row["weight"])), str(row["asset"])))
+        length = self._base.bar
+        known = decision.percentile[np.isfinite(decision.percentile)]
+        return {
+            "kind": "signal",
+            "id": signal_id(self.id, arrival.bar.time),
+            "ledger": self.id,
+            "book": self.book.name,
+            "feed": self.feed,
+            "status": status,
+            "time": _text(arrival.bar.time),
+            "closed": _text(arrival.bar.time + length),
+            "data_age_s": round(arrival.age, 3),
+            "stale": [self.desk.assets[k] for k in np.flatnonzero(arrival.stale)],
+            "regime": decision.regime,
+            "likelihood_percentile": float(known.mean()) if len(known) else None,
+            "gate_exposure": float(decision.exposure[decision.inside].mean()) if decision.inside.any() else None,
+            "var_95": _finite(self.desk.risk.value_at_risk(weights)),
+            "gross": float(np.abs(weights).sum()),
+            "net": float(weights.sum()),
+            "turnover": float(np.abs(weights - before).sum()),
+            "max_weight": self.book.spec.max_weight,
+            "notes": list(self.book.notes),
+            "weights": rows,
+        }
+
+
+def _finite(value: float | np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _text(time: np.datetime64) -> str:
+    return f"{str(time)[:19]}Z"

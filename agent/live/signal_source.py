@@ -1,0 +1,253 @@
+"""What is traded: a pool or factors, the rules they are traded under, and the gate before them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import PoolRecord
+from agent.pools.fitting import combine_expressions, rules_of_pool, weights_of
+from agent.study.blocks import all_blocks
+from agent.study.gates import gate_path
+from agent.study.settings import Settings
+from agent.study.study import group_values, make_spec, narrowed
+from agent.study.workspace import Workspace
+from backtest.combine import Members, combine, equal_weights
+from backtest.market_rows import Tape, make_tape
+from backtest.run import sized_weights, small_universe
+from backtest.trading_rules import BacktestSpec
+from backtest.weights import target_weights
+from factors.engine import evaluate
+from factors.parse import parse
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.panel import BoolArray, FloatArray, Panel
+from market.ranking import rank_panel
+
+_ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
+
+if TYPE_CHECKING:
+    from flows.gate import RegimeGate
+
+
+@dataclass(frozen=True, eq=False)
+class Book:
+    """What is traded.
+
+    Attributes
+    ----------
+    id
+        ``book:`` and a hash of all that decides its weights: members, rules, gate, assets and bar.
+    expressions, weights
+        Members of a combined signal, (K,); a single factor trades its own values, and its weight is 1.
+    labels
+        What reasons call the members.
+    notes
+        What weakens it, each in a sentence.
+    """
+
+    id: str
+    name: str
+    expressions: tuple[Expression, ...]
+    weights: FloatArray
+    labels: tuple[str, ...]
+    settings: Settings
+    spec: BacktestSpec
+    gate: RegimeGate | None
+    gate_file: Path | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def combined(self) -> bool:
+        """Whether ranks of several factors are added up."""
+        return self.name.startswith("pool ") or len(self.expressions) > 1
+
+    def signal(self, values: FloatArray, inside: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Return the signal (N,) of members' values (K, N) at a bar, and what each member adds to it, (K, N)."""
+        values = np.where(inside, values, np.nan)
+        if not self.combined:
+            return values[0], values
+        members = Members.empty(len(values), (1, values.shape[1]))
+        for number, row in enumerate(values):
+            members.put(number, rank_panel(row[None]))
+        parts = [weight * members.normalised(k)[0] for k, weight in enumerate(self.weights)]
+        return combine(members, self.weights)[0], np.stack(parts)
+
+
+def open_book(
+    workspace: Workspace,
+    knowledge: KnowledgeBase,
+    data_name: str,
+    panel: Panel,
+    *,
+    pool: str | None = None,
+    factors: Sequence[str] = (),
+    use_gate: bool = True,
+) -> Book:
+    """Return a pool by name or id, or factors by id or text, as a book on a data set.
+
+    A pool trades under the rules that it was fitted under, factors under those of alphaglow.toml. Several factors are
+    combined as a pool of equal weights. A data set that has grown since the fit is welcome: what is frozen is the pool.
+
+    Raises
+    ------
+    InputError
+        When neither or both are given, or a member cannot be read on this data.
+    """
+    if (pool is None) == (not factors):
+        raise InputError("say what to trade: a pool or factors", "alphaglow signal --pool NAME, or alphaglow signal ID")
+    if pool is not None:
+        record = knowledge.get_pool(pool)
+        settings = workspace.settings.under(rules_of_pool(record))
+        texts, weights, labels, notes = _pool_members(record)
+        name, gated = f"pool {record.name}", use_gate and bool(record.spec.get("gate"))
+    else:
+        settings = workspace.settings
+        texts, labels, notes = _factor_members(knowledge, factors, panel)
+        weights = equal_weights(len(texts))
+        name, gated = " + ".join(labels), use_gate
+    fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
+    # A text may name accepted factors; those of a pool are spelled out.
+    blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
+    expressions = []
+    for text in texts:
+        expression = parse(text, fields=fields, bar=panel.bar, blocks=blocks)
+        if isinstance(expression, Rejection):
+            raise InputError(f"{text} cannot be read on this data: {expression.message}", expression.hint)
+        expressions.append(expression)
+    spec = make_spec(settings)
+    if spec.kelly > 0 and spec.fill == "close" and "funding" in panel.fields:
+        raise InputError(
+            "Kelly's size at a close needs the funding settled at that very moment, which no bar tells by then",
+            'set fill = "open" or kelly = 0.0 in alphaglow.toml [backtest]',
+        )
+    file = gate_path(workspace, data_name)
+    gate = None
+    if gated and file.is_file():
+        gate = _open_gate(file, settings)
+        notes = (*notes, *_gate_notes(gate, panel))
+    return Book(
+        _book_id(expressions, weights, settings, file if gate is not None else None, panel),
+        name,
+        tuple(expressions),
+        weights,
+        labels,
+        settings,
+        spec,
+        gate,
+        file if gate is not None else None,
+        notes,
+    )
+
+
+def _pool_members(record: PoolRecord) -> tuple[tuple[str, ...], FloatArray, tuple[str, ...], tuple[str, ...]]:
+    weights = weights_of(record)
+    held = [k for k in range(len(weights)) if weights[k] != 0.0]
+    texts = tuple(str(record.members[k]["text"]) for k in held)
+    labels = tuple(str(record.members[k].get("name") or record.members[k]["text"]) for k in held)
+    verdict = str(record.evidence.get("verdict", "rejected"))
+    notes = () if verdict == "accepted" else (f"the pool {record.name} is {verdict}: on paper it may be traded",)
+    return texts, weights[held], labels, notes
+
+
+def _factor_members(
+    knowledge: KnowledgeBase, factors: Sequence[str], panel: Panel
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    texts, labels, notes = [], [], []
+    for what in factors:
+        if _ID.fullmatch(what.strip()):
+            record = knowledge.get_factor(what, panel_id=None)
+            attempt = record.attempt
+            text, label = record.canonical, attempt.name or record.canonical
+            verdict = "not scored" if attempt.evaluation is None else str(attempt.evaluation.evidence.get("verdict"))
+        else:
+            text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
+        if verdict != "accepted":
+            notes.append(f"{label} is {verdict}: on paper it may be traded")
+        texts.append(text)
+        labels.append(label)
+    if len(set(texts)) < len(texts):
+        raise InputError("a factor is named twice", "name each factor once")
+    return tuple(texts), tuple(labels), tuple(notes)
+
+
+def _open_gate(file: Path, settings: Settings) -> RegimeGate:
+    from flows.checkpoint import load_gate
+    from flows.gate import check_features
+
+    gate = load_gate(file)
+    check_features(gate, settings.gate.asked())
+    return gate
+
+
+def _gate_notes(gate: RegimeGate, panel: Panel) -> tuple[str, ...]:
+    unseen = gate.density.unseen(panel)
+    return (f"never seen by the gate, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
+
+
+def _book_id(
+    expressions: Sequence[Expression], weights: FloatArray, settings: Settings, gate: Path | None, panel: Panel
+) -> str:
+    rules = settings.rules()
+    content = {
+        "members": [[e.text, w] for e, w in zip(expressions, weights.tolist(), strict=True)],
+        "rules": {name: rules[name] for name in ("backtest", "universe")},
+        "gate": None if gate is None else hashlib.sha256(gate.read_bytes()).hexdigest(),
+        "assets": list(panel.assets),
+        "bar": int(panel.bar.astype(np.int64)),
+    }
+    return f"book:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A book on a whole panel at once, (T, N) each: what live figures are held against.
+
+    Attributes
+    ----------
+    targets
+        Before gate, size and caps.
+    exposures
+        Of the gate, or None.
+    decided
+        What is decided at each close.
+    """
+
+    panel: Panel
+    tape: Tape
+    targets: FloatArray
+    exposures: FloatArray | None
+    decided: FloatArray
+
+
+def batch_of(book: Book, whole: Panel) -> Batch:
+    """Return what the backtest of `book` decides on a whole panel: the functions that score a factor, and no others."""
+    panel = narrowed(whole, book.settings)
+    if book.combined:
+        values = combine_expressions(book.expressions, book.weights, panel)
+    else:
+        values = evaluate(book.expressions[0], panel).values
+    signal = np.where(panel.universe, values, np.nan)
+    refused = small_universe(signal, panel, book.spec)
+    if refused is not None:
+        raise InputError(refused.message, refused.hint)
+    tape = make_tape(panel, book.spec)
+    neutral = book.settings.backtest.group_neutral
+    groups = group_values(neutral, panel) if neutral else None
+    targets = target_weights(signal, book.spec, tape.volatility, groups)
+    exposures = None
+    if book.gate is not None:
+        from flows.train import torch_threads
+
+        with torch_threads(book.settings.gate.threads):
+            exposures = book.gate.exposures(panel)
+    decided = sized_weights(targets, tape, book.spec, exposures, bars_per_year=panel.bars_per_year)
+    return Batch(panel, tape, targets, exposures, decided)

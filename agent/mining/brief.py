@@ -1,0 +1,182 @@
+"""The brief: all that the writer is told, and how prompts are rendered from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from agent.mining.replies import Proposal
+from agent.mining.search.tasks import Task
+from agent.untrusted.quoting import indented, one_line, told
+from factors.overlap import Novelty
+from factors.plain_words import read_aloud
+from factors.tree import Expression
+
+PROMPTS = Path(__file__).resolve().parent / "prompts"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A known factor as a prompt shows it: train figures, and of validation the verdict's word alone."""
+
+    text: str
+    name: str
+    metrics: Mapping[str, float]
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One candidate of a round: its slot, its task if it has one, and what is known that bears on it."""
+
+    slot: int
+    task: Task | None = None
+    kin: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What can be told of a proposal before it is scored.
+
+    Attributes
+    ----------
+    kin
+        Scored factors that share the largest parts with it, as they were known when the round began.
+    turnover, yearly_cost
+        Share of the book that it would trade a bar, and what that costs a year, from the last bars of train; NaN where
+        that is not known.
+    """
+
+    novelty: Novelty = field(default_factory=Novelty)
+    kin: tuple[Example, ...] = ()
+    turnover: float = float("nan")
+    yearly_cost: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Brief:
+    """What the writer of a round works from; stored with the round, so that a resumed run asks the same.
+
+    Attributes
+    ----------
+    blocks
+        Accepted factors that may be used by name: name to text.
+    known, attempts_until
+        How far the knowledge base reached when the round began: the newest indexed factor and attempt.
+    tasks
+        What each candidate is to be, by slot; none where the writer chooses for itself.
+    kin
+        What is known that bears on each task.
+    crowded, left
+        How much of each theme was tried; how much of the run and of its budget is left.
+    """
+
+    round: int
+    goal: str
+    fields: tuple[str, ...]
+    operators: str
+    successes: tuple[Example, ...]
+    failures: tuple[Example, ...]
+    lessons: tuple[str, ...]
+    market: str
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    known: int = 0
+    attempts_until: int = 0
+    tasks: tuple[Task, ...] = ()
+    kin: tuple[tuple[Example, ...], ...] = ()
+    crowded: tuple[str, ...] = ()
+    left: str = ""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+    def task(self, slot: int) -> Task | None:
+        """Return the task of a candidate; None where it has none."""
+        return self.tasks[slot] if slot < len(self.tasks) else None
+
+    def assignment(self, slot: int) -> Assignment:
+        """Return what the writer is told of a candidate."""
+        return Assignment(slot, self.task(slot), self.kin[slot] if slot < len(self.kin) else ())
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Brief:
+        """Read what `to_dict` wrote."""
+        return cls(
+            round=raw["round"],
+            goal=raw["goal"],
+            fields=tuple(raw["fields"]),
+            operators=raw["operators"],
+            successes=tuple(Example(**item) for item in raw["successes"]),
+            failures=tuple(Example(**item) for item in raw["failures"]),
+            lessons=tuple(raw["lessons"]),
+            market=raw["market"],
+            blocks=raw.get("blocks", {}),
+            known=raw.get("known", 0),
+            attempts_until=raw.get("attempts_until", 0),
+            tasks=tuple(Task.from_dict(task) for task in raw.get("tasks", ())),
+            kin=tuple(tuple(Example(**item) for item in items) for items in raw.get("kin", ())),
+            crowded=tuple(raw.get("crowded", ())),
+            left=raw.get("left", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One exchange of the inner loop: what was proposed, and what came back."""
+
+    expression: str
+    answer: str
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(PROMPTS),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Prompts are text for a model, not HTML; nothing here is shown in a page.
+        autoescape=False,
+    )
+    environment.filters.update(told=told, one_line=one_line, indented=indented)
+    return environment
+
+
+def render(template: str, **values: object) -> str:
+    """Render a prompt file; a name that it lacks is an error, not an empty string."""
+    return _templates().get_template(template).render(**values).strip()
+
+
+def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()) -> tuple[str, str]:
+    """Return the writer's system and user prompts for one candidate, or for several that are new.
+
+    `turns` are what became of the one candidate so far.
+    """
+    wanted = [brief.assignment(slot) for slot in slots]
+    return render("writer_system.md", brief=brief, several=len(slots) > 1), render(
+        "writer.md", brief=brief, wanted=wanted, turns=turns
+    )
+
+
+def judge_prompt(
+    brief: Brief, expression: Expression, proposal: Proposal, outlook: Outlook | None = None
+) -> tuple[str, str]:
+    """Return the judge's system and user prompts on one proposal, with all that can be told before it is scored."""
+    outlook = outlook or Outlook()
+    user = render(
+        "judge.md",
+        brief=brief,
+        factor=expression,
+        reading=read_aloud(expression),
+        proposal=proposal,
+        outlook=outlook,
+        novelty=outlook.novelty.sentences(),
+    )
+    return render("judge_system.md"), user

@@ -1,0 +1,191 @@
+"""What the writer is told at the start of a round, drawn from the knowledge base.
+
+Train figures are shown in full; of validation only the verdict's word. Nothing else is available here:
+the study's panel ends with validation and the knowledge base keeps holdout results in a table that this
+module does not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from agent.knowledge.attempt_figures import train_figure
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import AttemptRecord, RunRecord
+from agent.mining.brief import Brief
+from agent.mining.retrieval import Shelf, crowded, example_of
+from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
+from agent.mining.search.tasks import Task
+from agent.pools.marginal import describe_pool
+from agent.study.blocks import accepted_blocks
+from agent.study.settings import LoopSettings
+from agent.study.study import Study
+from agent.untrusted.quoting import told
+from factors.table import prompt_table
+from market.panel import Panel
+
+SHOWN_SUCCESSES = 6
+SHOWN_FAILURES = 6
+SHOWN_BLOCKS = 10
+_NAMED_ASSETS = 40
+GOAL = (
+    "Find a factor whose higher values come before higher returns of the next bars, after costs, "
+    "and that is not a variation of what is already known."
+)
+
+
+def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
+    """Return the brief of round `number`: a function of the knowledge base as it is now."""
+    attempts = knowledge.attempts(panel_id=study.dataset)
+    loop = LoopSettings.model_validate(run.config.get("loop", {}))
+    told = attempts if loop.memory else []
+    lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
+    tasks = _tasks(study, knowledge, run, loop, number, told)
+    shelf = Shelf(told)
+    return Brief(
+        round=number,
+        goal=GOAL,
+        fields=study.fields,
+        operators=prompt_table(study.max_lookback, cross_section=study.spec.is_cross_sectional),
+        successes=tuple(example_of(a) for a in _successes(told)),
+        failures=tuple(example_of(a) for a in _failures(told)),
+        lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),
+        market=describe_market(study),
+        blocks=dict(list(accepted_blocks(told, study.fields).items())[-2 * SHOWN_BLOCKS :]),
+        known=knowledge.index_factors(),
+        attempts_until=max((attempt.id for attempt in attempts), default=0),
+        tasks=tasks,
+        kin=tuple(tuple(example_of(a) for a in shelf.for_task(task)) for task in tasks),
+        crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
+        left=_left(knowledge, run, loop, number),
+    )
+
+
+def _tasks(
+    study: Study,
+    knowledge: KnowledgeBase,
+    run: RunRecord,
+    loop: LoopSettings,
+    number: int,
+    told: Sequence[AttemptRecord],
+) -> tuple[Task, ...]:
+    """Return what each candidate is to be; nothing where the writer is to choose."""
+    rng = np.random.default_rng([run.seed, number, 11])
+    writers = _writers(knowledge, run, loop, told)
+    start = run.config.get("improve")
+    if start:
+        line = [a for a in told if a.run_id == run.id]
+        gated = study.exposures is not None
+        return plan_refinements(str(start), told, line, loop.candidates, rng, gated=gated, writers=writers)
+    if not loop.search:
+        return ()
+    return plan_tasks(told, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive)
+
+
+def _writers(
+    knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, told: Sequence[AttemptRecord]
+) -> Writers | None:
+    """Return the models that may write, with what a candidate of each has cost on this data; one: None."""
+    names = [str(run.config.get("model", "")), *map(str, run.config.get("writers") or ())]  # type: ignore[call-overload]
+    if len(names) < 2:
+        return None
+    spent = dict.fromkeys(names, 0.0)
+    for run_id in dict.fromkeys(a.run_id for a in told):
+        for call in knowledge.calls(run_id):
+            if call.role == "writer" and call.model in spent:
+                tokens = (call.prompt_tokens or 0) + (call.completion_tokens or 0)
+                # Where a price is missing, tokens stand for dollars: a millionth each.
+                spent[call.model] += call.cost_usd if call.cost_usd is not None else tokens / 1e6
+    made = {name: sum(a.claims.get("model") == name for a in told) for name in names}
+    known = {name: spent[name] / made[name] for name in names if made[name] and spent[name]}
+    least = min(known.values(), default=1.0)
+    return Writers(tuple(names), {name: value / least for name, value in known.items()}, loop.proposals)
+
+
+def _left(knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, number: int) -> str:
+    """Say how much of the run is left, and of the budget that it was begun with."""
+    rounds = loop.rounds - number + 1
+    said = [f"{rounds} of {loop.rounds} rounds, {rounds * loop.candidates} candidates"]
+    bounds = run.config.get("bounds") or {}
+    assert isinstance(bounds, dict)
+    spent = knowledge.calls_total(run.id)
+    if bounds.get("calls"):
+        said.append(f"{max(0, bounds['calls'] - spent.calls)} of {bounds['calls']} calls")
+    if bounds.get("tokens"):
+        left = max(0, bounds["tokens"] - spent.prompt_tokens - spent.completion_tokens)
+        said.append(f"{left:,} of {bounds['tokens']:,} tokens")
+    if bounds.get("usd") and spent.cost_usd is not None:
+        said.append(f"${max(0.0, bounds['usd'] - spent.cost_usd):.2f} of ${bounds['usd']:.2f}")
+    return "; ".join(said)
+
+
+def describe_market(study: Study) -> str:
+    """Return the market in one paragraph, without a word about bars after validation."""
+    panel, spec = study.panel, study.spec
+    minutes = float(panel.bar / np.timedelta64(1, "m"))
+    bar = f"{minutes:g} minutes" if minutes < 1440 else f"{minutes / 1440:g} days"
+    return (
+        f"{panel.shape[1]} assets, bars of {bar}, {panel.bars_per_year:g} bars a year. "
+        f"Positions: {spec.weighting} weights, targets averaged over {spec.holding} bars; a signal at the close of a "
+        f"bar trades at the next {spec.fill}"
+        + ("" if spec.rebalance == 1 else f", every {spec.rebalance} bars")
+        + f". Costs: {spec.costs.per_trade * 1e4:g} bp of traded notional{_dear(study)}. "
+        f"Look-back of a factor: at most {study.max_lookback} bars."
+        + _regimes(study)
+        + ("" if study.blind else _named(panel))
+    )
+
+
+def _dear(study: Study) -> str:
+    """Say what trading costs a year."""
+    yearly = study.yearly_cost(0.1)
+    return f" (trading a tenth of the book every bar costs {yearly:.0%} of it a year)" if yearly >= 0.005 else ""
+
+
+def _regimes(study: Study) -> str:
+    """Say in which states the market was, and for which share of the bars of train."""
+    shares = {name: float(np.mean(bars[study.split.train])) for name, bars in study.clusters.items()}
+    if not shares:
+        return ""
+    return " Regimes, by share of the bars of train: " + ", ".join(f"{n} {s:.0%}" for n, s in shares.items()) + "."
+
+
+def _named(panel: Panel) -> str:
+    """Say what a blinded prompt hides: names and dates, which a model may remember the fate of."""
+    shown = ", ".join(told(name) for name in panel.assets[:_NAMED_ASSETS]) + (
+        ", ..." if len(panel.assets) > _NAMED_ASSETS else ""
+    )
+    return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
+
+
+def _score(attempt: AttemptRecord) -> float:
+    gated = train_figure(attempt, "sharpe_gated")
+    return gated if gated is not None else train_figure(attempt, "sharpe_net") or -np.inf
+
+
+def _predicts(attempt: AttemptRecord) -> bool:
+    """Whether it predicts the right way on train: by rank IC, or where there is no cross-section by gross Sharpe."""
+    ic = train_figure(attempt, "rank_ic")
+    return (ic if ic is not None else train_figure(attempt, "sharpe_gross") or 0.0) > 0
+
+
+def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+    """Return the best factors by train net Sharpe among those that predict the right way on train."""
+    good = [a for a in attempts if _predicts(a)]
+    ranked = sorted(good, key=lambda a: (-_score(a), a.id))
+    # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
+    distinct = {(train_figure(a, "rank_ic"), train_figure(a, "turnover")): a for a in reversed(ranked)}
+    return [a for a in ranked if distinct[train_figure(a, "rank_ic"), train_figure(a, "turnover")] is a][
+        :SHOWN_SUCCESSES
+    ]
+
+
+def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+    """Return the newest refusals and the newest worst factors, half and half."""
+    refused = [a for a in attempts if a.evaluation is None and a.stage != "novelty"]
+    worst = [a for a in attempts if train_figure(a, "rank_ic") is not None and _score(a) < 0]
+    half = SHOWN_FAILURES // 2
+    newest = sorted(refused, key=lambda a: -a.id)[:half]
+    return newest + sorted(worst, key=lambda a: (_score(a), a.id))[: SHOWN_FAILURES - len(newest)]

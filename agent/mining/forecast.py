@@ -1,0 +1,60 @@
+"""What can be told of a proposal before it is scored, as the knowledge base was when its round began.
+
+A resumed round must ask what the first one asked, so nothing that was recorded since is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from agent.knowledge.base import KnowledgeBase
+from agent.mining.brief import Brief, Outlook
+from agent.mining.retrieval import Shelf, example_of
+from agent.study.study import Study, turnover_of
+from factors.overlap import Novelty
+from factors.tree import Expression
+from market.errors import Rejection
+
+
+@dataclass(frozen=True, eq=False)
+class Lookout:
+    """Looks at proposals of one round."""
+
+    study: Study
+    knowledge: KnowledgeBase
+    brief: Brief
+    shelf: Shelf
+
+    def novelty(self, expression: Expression) -> Novelty | Rejection:
+        """Return what is known of a factor already; what was scored on this data needs no second look."""
+        twin = repeated(self.knowledge, self.study, expression, until=self.brief.attempts_until)
+        return twin or self.knowledge.novelty(expression, until=self.brief.known)
+
+    async def look(self, expression: Expression) -> Outlook | Rejection:
+        """Return what can be told of a proposal; in a thread, so that other replies are read meanwhile."""
+        return await asyncio.to_thread(self._look, expression)
+
+    def _look(self, expression: Expression) -> Outlook | Rejection:
+        novelty = self.novelty(expression)
+        if isinstance(novelty, Rejection):
+            return novelty
+        turnover = turnover_of(expression, self.study)
+        kin = tuple(example_of(attempt) for attempt in self.shelf.near(expression.text))
+        return Outlook(novelty, kin, turnover, self.study.yearly_cost(turnover))
+
+
+def repeated(
+    knowledge: KnowledgeBase, study: Study, expression: Expression, *, until: int | None = None
+) -> Rejection | None:
+    """Return why a factor need not be scored: it was, or one that puts assets in the same order, on this very data.
+
+    With `until`, as the knowledge base was after that attempt.
+    """
+    alike = study.spec.weighting == "rank"
+    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=alike, until=until)
+    if twin is None:
+        return None
+    same = twin.canonical == expression.text
+    what = "the same factor" if same else f"{twin.canonical}, which ranks assets alike,"
+    return Rejection("novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}", "propose another idea")

@@ -1,0 +1,189 @@
+"""The inner loop: writer and judge, until the judge accepts or refuses, or the turns are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from agent.llm.client import LanguageModel
+from agent.mining.brief import Brief, Outlook, Turn, judge_prompt, writer_prompt
+from agent.mining.replies import JudgeReply, Proposal, Proposals
+from agent.mining.search.tasks import Task
+from factors.overlap import Novelty
+from factors.tree import Expression
+from factors.variants import window_variants
+from market.errors import Rejection
+
+Check = Callable[[str], Expression | Rejection]
+Look = Callable[[Expression], Awaitable[Outlook | Rejection]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge said at a turn; `final` where it refused for good."""
+
+    turn: int
+    accept: bool
+    score: float
+    critique: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    final: bool = False
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What the inner loop ended with.
+
+    Either `rejection` says why there is nothing to score, or `expression` is what the judge let through (or what
+    stood when the turns ran out, which the judge did not accept: then `rejection` is set as well, with stage
+    ``judge``).
+    """
+
+    proposal: Proposal | None
+    expression: Expression | None
+    verdicts: tuple[Verdict, ...]
+    rejection: Rejection | None
+    turns: int
+
+
+@dataclass(frozen=True, eq=False)
+class Agents:
+    """Who writes and who judges; without a judge, what can be read and is new is let through."""
+
+    writers: Mapping[str, LanguageModel]
+    judge: LanguageModel | None
+
+    def writer(self, task: Task | None) -> LanguageModel:
+        """Return the model that writes a task: the one it names, else the first."""
+        first = next(iter(self.writers.values()))
+        return first if task is None else self.writers.get(task.model, first)
+
+
+async def nothing_known(_expression: Expression) -> Outlook:
+    """Look at a proposal without a knowledge base."""
+    return Outlook()
+
+
+async def propose(
+    agents: Agents,
+    brief: Brief,
+    slot: int,
+    *,
+    max_turns: int,
+    check: Check,
+    look: Look = nothing_known,
+    first: Proposal | Rejection | None = None,
+) -> Proposed:
+    """Run the inner loop for one candidate; calls are journalled under ``r{round}/s{slot}/t{turn}/{role}/{try}``.
+
+    Parameters
+    ----------
+    check
+        Reads an expression; a rejection goes back to the writer as a turn, caret and all.
+    look
+        Says what is known of an expression already; what was scored before goes back to the writer unjudged.
+    first
+        What was proposed for this candidate together with others; the first turn then asks for nothing.
+    """
+    key = f"r{brief.round}/s{slot}"
+    writer = agents.writer(brief.task(slot))
+    turns: list[Turn] = []
+    verdicts: list[Verdict] = []
+    last: tuple[Proposal | None, Expression | None, Rejection | None] = (None, None, None)
+    for number in range(1, max_turns + 1):
+        proposal = first if number == 1 else None
+        if proposal is None:
+            prompts = writer_prompt(brief, [slot], turns)
+            proposal = await writer.ask(f"{key}/t{number}/writer", "writer", *prompts, Proposal)
+        if isinstance(proposal, Rejection):
+            turns.append(Turn("(nothing that could be read)", proposal.message))
+            last = (last[0], None, proposal)
+            continue
+        expression = check(proposal.expression)
+        if isinstance(expression, Rejection):
+            turns.append(Turn(proposal.expression, f"{expression.message}\n{expression.hint}".strip()))
+            last = (proposal, None, expression)
+            continue
+        outlook = await look(expression)
+        if isinstance(outlook, Rejection):
+            turns.append(Turn(expression.text, f"{outlook.message}; {outlook.hint}"))
+            last = (proposal, expression, outlook)
+            continue
+        if agents.judge is None:
+            return Proposed(proposal, expression, (), None, number)
+        prompts = judge_prompt(brief, expression, proposal, outlook)
+        verdict = await _judged(agents.judge, prompts, key, number)
+        if isinstance(verdict, Rejection):
+            last = (proposal, expression, verdict)
+            turns.append(Turn(expression.text, "the judge could not be understood; propose again"))
+            continue
+        verdicts.append(verdict)
+        if verdict.accept:
+            return Proposed(proposal, expression, tuple(verdicts), None, number)
+        last = (proposal, expression, _refusal(verdict))
+        if verdict.final:
+            return Proposed(*last[:2], tuple(verdicts), last[2], number)
+        turns.append(Turn(expression.text, f"The judge objects ({verdict.score:g}/10): {verdict.critique}"))
+    return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
+
+
+def _refusal(verdict: Verdict) -> Rejection:
+    code, what = ("refused", "refused it") if verdict.final else ("not_accepted", "did not accept it")
+    return Rejection("judge", code, f"the judge {what}: {verdict.critique}"[:500])
+
+
+async def propose_together(agents: Agents, brief: Brief, slots: Sequence[int]) -> Mapping[int, Proposal | Rejection]:
+    """Ask for the first proposals of several candidates in one call; who got none is left out, and asks for itself."""
+    prompts = writer_prompt(brief, slots)
+    key = f"r{brief.round}/s{slots[0]}-{slots[-1]}/t1/writer"
+    said = await agents.writer(brief.task(slots[0])).ask(key, "writer", *prompts, Proposals)
+    if isinstance(said, Rejection):
+        return dict.fromkeys(slots, said)
+    return dict(zip(slots, said.proposals, strict=False))
+
+
+def by_machine(
+    task: Task,
+    longest: int,
+    seed: Sequence[int],
+    check: Check,
+    look: Callable[[Expression], Novelty | Rejection],
+    skip: int = 0,
+) -> Proposed:
+    """Propose what takes no model: a given factor, or other windows of it. It is a trial like any other.
+
+    `skip` windows that are new are left to others of the round that have the same parent and seed.
+    """
+    parent = check(task.parents[0])
+    if isinstance(parent, Rejection):
+        return Proposed(None, None, (), parent, 0)
+    if task.operation == "given":
+        return _proposed(parent, "given", "The factor that is to be improved.", ())
+    refused = Rejection("novelty", "no_windows", "every other window of the parent was tried, or it has none")
+    for text in window_variants(parent.root, longest, np.random.default_rng(list(seed))):
+        expression = check(text)
+        if isinstance(expression, Rejection) or isinstance(look(expression), Rejection):
+            continue
+        if skip > 0:
+            skip -= 1
+            continue
+        return _proposed(
+            expression, "other windows", "Windows tried by the machine; the idea is the parent's.", (parent.text,)
+        )
+    return Proposed(None, None, (), refused, 0)
+
+
+def _proposed(expression: Expression, name: str, rationale: str, parents: Sequence[str]) -> Proposed:
+    proposal = Proposal(name=name, expression=expression.text, rationale=rationale, parents=list(parents))
+    return Proposed(proposal, expression, (), None, 0)
+
+
+async def _judged(model: LanguageModel, prompts: tuple[str, str], key: str, number: int) -> Verdict | Rejection:
+    said = await model.ask(f"{key}/t{number}/judge", "judge", *prompts, JudgeReply)
+    if isinstance(said, Rejection):
+        return said
+    critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique
+    accepted = said.decision == "accept"
+    return Verdict(number, accepted, said.score, critique.strip(), said.scores(), said.decision == "refuse")

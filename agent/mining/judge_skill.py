@@ -1,0 +1,108 @@
+"""Whether the judge knows what it says: its scores and forecasts beside what the backtests found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from agent.knowledge.attempt_figures import passed, train_figure
+from agent.knowledge.records import AttemptRecord
+
+# Fewer scored attempts than this say nothing of a judge.
+LEAST = 20
+_SURE = 0.05
+
+
+@dataclass(frozen=True)
+class JudgeSkill:
+    """A judge's record over scored attempts.
+
+    Only what it let through was scored: skill in refusing cannot be seen, and a judge that lets through what is alike
+    has less to be right about.
+
+    Attributes
+    ----------
+    scored
+        Attempts with a judge's score and a rank IC on train.
+    correlation, p_value
+        Spearman's, of its last score with the rank IC (with the gross Sharpe ratio where there is no cross-section).
+    by_axis
+        The same correlation of each of its other scores.
+    forecasts
+        Attempts of which it said how likely they are to pass.
+    passed
+        Share of those that did: promising or accepted.
+    brier, brier_base
+        Mean squared error of the forecasts, and of saying that share each time.
+    """
+
+    scored: int
+    correlation: float
+    p_value: float
+    by_axis: dict[str, float]
+    forecasts: int
+    passed: float
+    brier: float
+    brier_base: float
+
+    @property
+    def skilled(self) -> bool | None:
+        """Whether its scores go with what came; None where too little was scored to say."""
+        if self.scored < LEAST:
+            return None
+        return bool(self.correlation > 0 and self.p_value <= _SURE)
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        if self.skilled is None:
+            return f"judge: {self.scored} of its candidates were scored, {LEAST} are needed to say whether it has skill"
+        told = f"judge: its scores and train rank IC correlate by {self.correlation:+.2f} over {self.scored}"
+        if self.forecasts:
+            told += f"; Brier score {self.brier:.3f}, of the base rate {self.brier_base:.3f}"
+        if self.skilled:
+            return told
+        return told + ": no skill is shown; --no-judge (or [loop] judge = false) saves its calls"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types."""
+        return {**asdict(self), "skilled": self.skilled}
+
+
+def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
+    """Return the judge's record over these attempts."""
+    judged = [(a, a.verdicts[-1], came) for a in attempts if a.verdicts and (came := _came(a)) is not None]
+    correlation, p_value = _spearman([v.score for _, v, _ in judged], [came for _, _, came in judged])
+    axes = sorted({name for _, verdict, _ in judged for name in verdict.scores} - {"passes"})
+    by_axis = {}
+    for axis in axes:
+        rows = [(v.scores[axis], came) for _, v, came in judged if isinstance(v.scores.get(axis), (int, float))]
+        by_axis[axis] = _spearman([float(s) for s, _ in rows], [came for _, came in rows])[0]
+    said = [(float(v.scores["passes"]), passed(a)) for a, v, _ in judged if v.scores.get("passes") is not None]
+    chances, outcomes = np.array([c for c, _ in said]), np.array([float(p) for _, p in said])
+    share = float(outcomes.mean()) if len(said) else float("nan")
+    return JudgeSkill(
+        len(judged),
+        correlation,
+        p_value,
+        by_axis,
+        len(said),
+        share,
+        float(((chances - outcomes) ** 2).mean()) if len(said) else float("nan"),
+        share * (1 - share),
+    )
+
+
+def _came(attempt: AttemptRecord) -> float | None:
+    ic = train_figure(attempt, "rank_ic")
+    return ic if ic is not None else train_figure(attempt, "sharpe_gross")
+
+
+def _spearman(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
+    """Return rank correlation and p-value; NaN where either side does not vary."""
+    if len(one) < 3 or len(set(one)) < 2 or len(set(other)) < 2:
+        return float("nan"), float("nan")
+    found = spearmanr(one, other)
+    return float(found.statistic), float(found.pvalue)

@@ -1,0 +1,247 @@
+"""The two loops of QuantAgent (arXiv 2402.03755): propose and judge inside, score and learn outside.
+
+Crash safety rests on three rules. Every reply that was paid for is journalled the moment it arrives.
+Every attempt is written whole, in one transaction, under its (run, round, slot). A round's brief is
+stored before its first call. So a killed run goes on by replaying: finished slots are skipped, and calls
+already journalled are answered from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
+from agent.llm.budget import BudgetReached, StopRequested
+from agent.mining.brief import Brief
+from agent.mining.briefing import write_brief
+from agent.mining.forecast import Lookout, repeated
+from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
+from agent.mining.lessons import learn
+from agent.mining.replies import Proposal
+from agent.mining.retrieval import Shelf
+from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.settings import LoopSettings
+from agent.study.study import Scoring, Study, read_expression
+from factors.tree import Expression
+from market.errors import Rejection
+
+Outcome = Literal["finished", "interrupted", "budget"]
+
+
+# How the inner loop of one candidate ends.
+Talk = Proposed | StopRequested | BudgetReached
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a progress display may want to show; `figure` is an attempt's rank IC on train, where it was scored."""
+
+    kind: Literal["round", "proposed", "attempt", "lessons", "note"]
+    round: int
+    slot: int = -1
+    text: str = ""
+    figure: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Mine:
+    """Everything a mining run works with."""
+
+    study: Study
+    knowledge: KnowledgeBase
+    agents: Agents
+    run: RunRecord
+    settings: LoopSettings
+    stop: Callable[[], bool] = lambda: False
+    on_event: Callable[[Event], None] = lambda _event: None
+
+
+async def run_rounds(mine: Mine) -> Outcome:
+    """Run every round that is not finished, and set the run's status; safe to call again after a crash."""
+    mine.knowledge.set_run_status(mine.run.id, "running")
+    outcome: Outcome = "finished"
+    try:
+        for number in range(1, mine.settings.rounds + 1):
+            await _round(mine, number)
+    except StopRequested:
+        outcome = "interrupted"
+    except BudgetReached:
+        outcome = "budget"
+    except BaseException:
+        mine.knowledge.set_run_status(mine.run.id, "interrupted")
+        raise
+    mine.knowledge.set_run_status(mine.run.id, outcome)
+    return outcome
+
+
+async def _round(mine: Mine, number: int) -> None:
+    opened = mine.knowledge.start_round(
+        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict()
+    )
+    if opened.status == "finished":
+        return
+    mine.on_event(Event("round", number))
+    brief = Brief.from_dict(opened.brief)
+    done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
+    waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
+    # What is recorded of earlier rounds is whole: the rest of the run is still to come.
+    ahead = (mine.settings.rounds - number) * mine.settings.candidates + len(waiting)
+    halted: StopRequested | BudgetReached | None = None
+    talks = {slot: asyncio.create_task(talk) for slot, talk in _talks(mine, brief, waiting)}
+    try:
+        # In the order of slots, so that each is weighed by the trials before it, whichever was answered first.
+        for slot, talk in talks.items():
+            proposed = await talk
+            if isinstance(proposed, (StopRequested, BudgetReached)):
+                halted = halted or proposed
+                continue
+            if mine.stop():
+                halted = halted or StopRequested()
+                break
+            ahead -= 1
+            await _settle(mine, brief, slot, proposed, ahead)
+    finally:
+        await _let_finish(talks.values())
+    if halted is not None:
+        raise halted
+    lessons = learn(mine.knowledge.attempts(run_id=mine.run.id))
+    mine.knowledge.finish_round(mine.run.id, number, lessons)
+    mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
+
+
+async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
+    """Let the calls under way end, which are paid for, and begin no others: each stops before its next call."""
+    # Those that are done too: an exception that nobody takes would be printed, traceback and all.
+    await asyncio.gather(*talks, return_exceptions=True)
+
+
+def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, Coroutine[object, object, Talk]]]:
+    """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
+    lane = asyncio.Semaphore(mine.settings.concurrency)
+    known = mine.knowledge.attempts(panel_id=mine.study.dataset) if mine.settings.memory else []
+    shelf = Shelf(a for a in known if a.id <= brief.attempts_until)
+    lookout = Lookout(mine.study, mine.knowledge, brief, shelf)
+    together = _together(mine, brief)
+
+    def check(text: str) -> Expression | Rejection:
+        return read_expression(text, mine.study, blocks=brief.blocks, strict=mine.settings.strict)
+
+    async def one(slot: int) -> Talk:
+        async with lane:
+            if mine.stop():
+                return StopRequested()
+            try:
+                task = brief.task(slot)
+                if task is not None and task.by_machine:
+                    seed = [mine.run.seed, brief.round]
+                    before = brief.tasks[:slot].count(task)
+                    return by_machine(task, mine.study.max_lookback, seed, check, lookout.novelty, before)
+                first = await together[slot].proposal(slot) if slot in together else None
+                turns = mine.settings.turns
+                found = await propose(
+                    mine.agents, brief, slot, max_turns=turns, check=check, look=lookout.look, first=first
+                )
+            except (StopRequested, BudgetReached) as halt:
+                return halt
+            mine.on_event(Event("proposed", brief.round, slot))
+            return found
+
+    return [(slot, one(slot)) for slot in waiting]
+
+
+class _Batch:
+    """Candidates that are asked for in one call, which the first of them to come makes."""
+
+    def __init__(self, agents: Agents, brief: Brief, slots: Sequence[int]) -> None:
+        self._ask = partial(propose_together, agents, brief, slots)
+        self._asked: asyncio.Task[Mapping[int, Proposal | Rejection]] | None = None
+
+    async def proposal(self, slot: int) -> Proposal | Rejection | None:
+        """Return what was proposed for a candidate, if anything was."""
+        if self._asked is None:
+            self._asked = asyncio.ensure_future(self._ask())
+        return (await asyncio.shield(self._asked)).get(slot)
+
+
+def _together(mine: Mine, brief: Brief) -> dict[int, _Batch]:
+    """Return who is asked for with whom: told by the brief alone, so that a resumed round asks the same."""
+    size, count = mine.settings.proposals, mine.settings.candidates
+    found: dict[int, _Batch] = {}
+    for start in range(0, count if size > 1 else 0, size):
+        slots = [s for s in range(start, min(start + size, count)) if not _mechanical(brief, s)]
+        batch = _Batch(mine.agents, brief, slots)
+        found |= dict.fromkeys(slots, batch) if len(slots) > 1 else {}
+    return found
+
+
+def _mechanical(brief: Brief, slot: int) -> bool:
+    task = brief.task(slot)
+    return task is not None and task.by_machine
+
+
+async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead: int) -> None:
+    """Score one proposal and write the attempt, whatever became of it; `ahead` attempts of the run come after it."""
+    number = brief.round
+    # In a thread of its own: replies to other candidates are read meanwhile.
+    result = await asyncio.to_thread(_examine, mine, proposed, ahead)
+    proposal, expression = proposed.proposal, proposed.expression
+    rejection = result if isinstance(result, Rejection) else None
+    attempt = NewAttempt(
+        run_id=mine.run.id,
+        round=number,
+        slot=slot,
+        name=proposal.name if proposal else "",
+        text=proposal.expression if proposal else "",
+        rationale=proposal.rationale if proposal else "",
+        parent_ids=tuple(proposal.parents) if proposal else (),
+        canonical=expression.text if expression else None,
+        factor_id=expression.id if expression else None,
+        stage=rejection.stage if rejection else "evidence",
+        code=rejection.code if rejection else None,
+        message=rejection.with_hint() if rejection else None,
+        verdicts=tuple(
+            NewVerdict(turn=v.turn, accept=v.accept, score=v.score, critique=v.critique, scores=v.scores)
+            for v in proposed.verdicts
+        ),
+        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+        claims={**_told(brief, slot), **({} if proposal is None else _claims(proposal))},
+    )
+    mine.knowledge.record_attempt(attempt)
+    figure = _figure(result) if isinstance(result, Scoring) else None
+    mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or "", figure))
+
+
+def _figure(scoring: Scoring) -> float | None:
+    """Return the train rank IC, or where there is no cross-section the gross Sharpe ratio."""
+    train = scoring.scored.scorecard.train
+    known = [value for value in (train.rank_ic, train.sharpe_gross) if math.isfinite(value)]
+    return known[0] if known else None
+
+
+def _told(brief: Brief, slot: int) -> dict[str, object]:
+    """Return what the candidate was told to be."""
+    task = brief.task(slot)
+    return {} if task is None else task.told()
+
+
+def _claims(proposal: Proposal) -> dict[str, object]:
+    said = {"mechanism": proposal.mechanism, "horizon": proposal.horizon, "fails_when": proposal.fails_when}
+    return {name: value for name, value in said.items() if value}
+
+
+def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
+    if proposed.rejection is not None:
+        return proposed.rejection
+    expression = proposed.expression
+    if expression is None:
+        return Rejection("reply", "no_proposal", "the writer proposed nothing that could be read")
+    twin = repeated(mine.knowledge, mine.study, expression)
+    if twin is not None:
+        return twin
+    return weigh_expression(expression, mine.study, mine.knowledge, ahead=ahead)

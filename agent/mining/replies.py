@@ -1,0 +1,60 @@
+"""What the two agents must answer, as schemas that the server is held to."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from agent.untrusted.showing import clean
+
+# A model may write what a terminal, a page or a prompt would take for a command.
+Text = Annotated[str, AfterValidator(clean)]
+
+
+class Proposal(BaseModel):
+    """One factor proposed by the writer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text = Field(max_length=120, description="a short name in plain words")
+    expression: Text = Field(max_length=4000, description="the factor in the language described")
+    rationale: Text = Field(max_length=4000, description="why it should predict returns, in two or three sentences")
+    mechanism: Text = Field(
+        default="", max_length=1000, description="who loses what the factor earns, and why they go on doing so"
+    )
+    horizon: int | None = Field(default=None, ge=1, le=100_000, description="bars over which it should pay most")
+    fails_when: Text = Field(default="", max_length=1000, description="the market in which it should lose")
+    parents: list[Text] = Field(description="names or texts of the known factors it builds on; empty if none")
+
+
+class Proposals(BaseModel):
+    """Several factors proposed in one reply, in the order in which they were asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    proposals: list[Proposal] = Field(max_length=100, description="one for each candidate, in order")
+
+
+class JudgeReply(BaseModel):
+    """The judge's verdict on one proposal."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["accept", "revise", "refuse"] = Field(
+        description="accept: worth a backtest; revise: one change would make it so; refuse: nothing would"
+    )
+    score: float = Field(ge=0, le=10, description="0 (worthless) to 10")
+    novelty: float | None = Field(default=None, ge=0, le=10, description="10: nothing like it is known")
+    mechanism: float | None = Field(default=None, ge=0, le=10, description="10: a sound reason that fits the formula")
+    testability: float | None = Field(default=None, ge=0, le=10, description="10: it can clearly be seen to fail")
+    cost: float | None = Field(default=None, ge=0, le=10, description="10: trades so little that costs do not matter")
+    overfitting: float | None = Field(default=None, ge=0, le=10, description="10: nothing in it is fitted to the past")
+    passes: float | None = Field(default=None, ge=0, le=1, description="probability that the backtest lets it through")
+    critique: Text = Field(max_length=4000, description="what is weak, concretely")
+    suggestion: Text = Field(max_length=4000, description="the one change that would help most; may be empty")
+
+    def scores(self) -> dict[str, float]:
+        """Return what it said beside its score."""
+        axes = ("novelty", "mechanism", "testability", "cost", "overfitting", "passes")
+        return {name: value for name in axes if (value := getattr(self, name)) is not None}

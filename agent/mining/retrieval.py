@@ -1,0 +1,126 @@
+"""What is known that bears on a task or a proposal: its kin by theme, by descent and by shared parts.
+
+Train figures are shown in full; of validation only the verdict's word. Nothing of the holdout is kept where this module
+could find it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from agent.knowledge.attempt_figures import passed, train_figure
+from agent.knowledge.records import AttemptRecord
+from agent.mining.brief import Example
+from agent.mining.search.elites import merit, told_parents
+from agent.mining.search.tasks import Task
+from agent.mining.search.themes import theme_of
+from factors.overlap import fingerprint
+from factors.parse import parse
+from factors.tree import Expression
+
+_FIGURES = (
+    "rank_ic",
+    "ic_ir",
+    "ic_tstat",
+    "sharpe_gross",
+    "sharpe_net",
+    "sharpe_gated",
+    "turnover",
+    "max_drawdown",
+    "annual_return_net",
+)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+KIN = 4
+_REASON = 400
+
+
+def example_of(attempt: AttemptRecord) -> Example:
+    """Return an attempt as prompts show it."""
+    metrics = {name: round(value, 5) for name in _FIGURES if (value := train_figure(attempt, name)) is not None}
+    if attempt.evaluation is None:
+        verdict, reason = attempt.stage, (attempt.message or "").strip()
+    else:
+        verdict = str(attempt.evaluation.evidence.get("verdict", ""))
+        reasons = attempt.evaluation.evidence.get("reasons", ())
+        reason = "; ".join(str(item) for item in reasons) if isinstance(reasons, (list, tuple)) else ""
+    return Example(
+        text=attempt.canonical or attempt.text,
+        name=attempt.name,
+        metrics=metrics,
+        verdict=verdict,
+        reason=reason[:_REASON],
+    )
+
+
+@lru_cache(maxsize=100_000)
+def _parts(text: str) -> tuple[tuple[int, int], ...]:
+    """Return hash and size of each part of a factor, the largest first; of what cannot be read, none."""
+    read = parse(text, dialect="native", fields=set(_WORD.findall(text)))
+    if not isinstance(read, Expression):
+        return ()
+    return tuple((part.hash, part.size) for part in fingerprint(read.root).subtrees)
+
+
+class Shelf:
+    """Scored attempts on one data set, to be found by what they are made of; as they were when it was made."""
+
+    def __init__(self, attempts: Iterable[AttemptRecord]) -> None:
+        unique = {a.canonical: a for a in attempts if a.evaluation is not None and a.canonical}
+        self.attempts = sorted(unique.values(), key=lambda a: a.id)
+        self._holders: dict[int, list[AttemptRecord]] = defaultdict(list)
+        for attempt in self.attempts:
+            for part, _ in _parts(attempt.canonical or ""):
+                self._holders[part].append(attempt)
+
+    def near(self, text: str, limit: int = KIN) -> list[AttemptRecord]:
+        """Return factors that share the largest parts with a factor, itself left out; the smallest such first."""
+        found: dict[int, AttemptRecord] = {}
+        for part, _ in _parts(text):
+            holders = [a for a in self._holders.get(part, ()) if a.canonical != text]
+            for attempt in sorted(holders, key=lambda a: (len(a.canonical or ""), a.id)):
+                found.setdefault(attempt.id, attempt)
+            if len(found) >= limit:
+                break
+        return list(found.values())[:limit]
+
+    def children(self, text: str, limit: int = KIN) -> list[AttemptRecord]:
+        """Return what was made of a factor, the newest first."""
+        made = [a for a in reversed(self.attempts) if text in told_parents(a.claims)]
+        return made[:limit]
+
+    def of_theme(self, theme: str, limit: int = KIN) -> list[AttemptRecord]:
+        """Return the best predictors of a theme and the worst, half and half."""
+        own = [a for a in self.attempts if theme_of(a) == theme]
+        ranked = sorted(own, key=lambda a: (-_merit(a), a.id))
+        half = -(-limit // 2)
+        worst = [a for a in ranked[::-1] if a not in ranked[:half]]
+        return ranked[:half] + worst[: limit - half]
+
+    def for_task(self, task: Task, limit: int = KIN) -> list[AttemptRecord]:
+        """Return what bears on a task: what was made of its parents and what is like them, or the best of its theme."""
+        if not task.parents:
+            return self.of_theme(task.theme, limit) if task.theme else []
+        made = [a for text in task.parents for a in self.children(text, limit // len(task.parents))]
+        like = [a for text in task.parents for a in self.near(text, limit)]
+        unique = {a.id: a for a in [*made, *like] if a.canonical not in task.parents}
+        return list(unique.values())[:limit]
+
+
+def _merit(attempt: AttemptRecord) -> float:
+    found = merit(attempt)
+    return -np.inf if found is None else found
+
+
+def crowded(attempts: Sequence[AttemptRecord], limit: int = 6) -> tuple[str, ...]:
+    """Say how much of each theme was tried, and how much of that passed, the most tried first."""
+    tried: dict[str, list[AttemptRecord]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt.evaluation is not None:
+            tried[theme_of(attempt)].append(attempt)
+    ranked = sorted(tried.items(), key=lambda item: (-len(item[1]), item[0]))
+    return tuple(f"{name}: {len(group)} scored, {sum(map(passed, group))} passed" for name, group in ranked[:limit])

@@ -1,0 +1,272 @@
+"""Screening: many expressions at once, each quick-scored on train, and the best of them scored in full.
+
+What fails its quick score never gets a scorecard, but it is an attempt like any other: it is recorded with its figures
+and counted as a trial. Attempts are written as they come, so a stopped screening goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
+from agent.mining.forecast import repeated
+from agent.mining.outer_loop import Outcome
+from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.study import Scoring, Study, read_expression
+from backtest.evidence import Evidence
+from backtest.luck import sketch_of
+from backtest.policy import Policy, TrainFigures, train_gates
+from backtest.quick import QuickScore, QuickScorer
+from backtest.run import MAX_SMALL_UNIVERSE
+from backtest.scorecard import Scorecard, unscored_segment
+from factors.batch import Engine
+from factors.drawing import Drawer
+from factors.measure import measure
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.panel import FloatArray
+from market.split import Split
+
+_WRITE_EVERY = 100
+ROUND = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Screening:
+    """What a screening works with.
+
+    Attributes
+    ----------
+    texts
+        The expressions, in the order that gives them their slots.
+    keep
+        How many of those that pass are scored in full.
+    stop
+        Asked between expressions whether to stop.
+    show
+        Told how many are done.
+    """
+
+    study: Study
+    knowledge: KnowledgeBase
+    run: RunRecord
+    texts: Sequence[str]
+    keep: int = 20
+    threads: int = 1
+    stop: Callable[[], bool] = lambda: False
+    show: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+
+
+@dataclass(frozen=True)
+class _Passed:
+    slot: int
+    expression: Expression
+    quick: QuickScore
+    sketch: FloatArray
+
+
+def require_cross_section(study: Study) -> None:
+    """Refuse, as an `InputError`, to rank too few assets against one another."""
+    if study.spec.is_cross_sectional and study.panel.shape[1] <= MAX_SMALL_UNIVERSE:
+        raise InputError(
+            f"ranking assets against one another needs more than {study.panel.shape[1]} of them",
+            f'use more than {MAX_SMALL_UNIVERSE}, or set weighting = "timeseries" in alphaglow.toml [backtest]',
+        )
+
+
+def draw_texts(study: Study, count: int, seed: int) -> list[str]:
+    """Return canonical texts of distinct random expressions whose look-back the split allows."""
+    rng = np.random.default_rng(seed)
+    fields = tuple(name for name in study.fields if name not in ("sector", "industry", "subindustry"))
+    drawer = Drawer(rng, fields=fields, longest=max(5, min(60, study.max_lookback // 3)))
+    found: dict[str, None] = {}
+    while len(found) < count:
+        text = drawer.expression_text(int(rng.integers(3, 6)))
+        expression = read_expression(text, study, dialect="native")
+        if isinstance(expression, Expression) and measure(expression.root).size >= 4:
+            found[text] = None
+    return list(found)
+
+
+def run_screening(screening: Screening) -> Outcome:
+    """Screen every expression that is not recorded yet; safe to call again after a stop or a crash."""
+    screening.knowledge.set_run_status(screening.run.id, "running")
+    # The list is stored with the run: it need not be at hand to go on.
+    screening.knowledge.start_round(screening.run.id, ROUND, {"texts": list(screening.texts)})
+    try:
+        passed = _quick(screening)
+        outcome: Outcome = "interrupted" if passed is None else _full(screening, passed)
+        if outcome == "finished":
+            screening.knowledge.finish_round(screening.run.id, ROUND, [])
+    except BaseException:
+        screening.knowledge.set_run_status(screening.run.id, "interrupted")
+        raise
+    screening.knowledge.set_run_status(screening.run.id, outcome)
+    return outcome
+
+
+def _quick(screening: Screening) -> list[_Passed] | None:
+    """Quick-score what is not recorded; record what fails, return what passes, or None when stopped."""
+    study, knowledge = screening.study, screening.knowledge
+    target = study.target
+    train = study.split.train
+    engine = Engine(
+        study.panel,
+        stop=train.stop,
+        threads=screening.threads,
+        seconds=study.max_seconds,
+        gigabytes=study.max_gigabytes,
+    )
+    passed: list[_Passed] = []
+    unwritten: list[NewAttempt] = []
+    slots: list[tuple[int, str]] = []
+
+    def readable() -> Iterator[Expression]:
+        seen: set[str] = set()
+        for slot, text in enumerate(screening.texts):
+            if slot in done or screening.stop():
+                continue
+            result = _read(screening, text, seen)
+            if isinstance(result, Rejection):
+                unwritten.append(_attempt(screening, slot, text, None, result))
+            else:
+                slots.append((slot, text))
+                yield result
+
+    done = {attempt.slot for attempt in knowledge.attempts(run_id=screening.run.id)}
+    finished = len(done)
+    for outcome in engine.run(readable(), lambda _: QuickScorer(target, engine.rows)):
+        slot, text = slots.pop(0)
+        finished += 1
+        screening.show("quick scores", finished, len(screening.texts))
+        if isinstance(outcome.result, Rejection):
+            unwritten.append(_attempt(screening, slot, text, outcome.expression, outcome.result))
+            continue
+        quick = outcome.result.result(train)
+        one = _Passed(slot, outcome.expression, quick, sketch_of(outcome.result.gross(train)))
+        reason = failure(quick, study.policy, gated=study.exposures is not None)
+        if reason is None:
+            passed.append(one)
+        else:
+            unwritten.append(_screened(screening, one, reason))
+        if len(unwritten) >= _WRITE_EVERY:
+            knowledge.record_attempts(unwritten)
+            unwritten.clear()
+    knowledge.record_attempts(unwritten)
+    return None if screening.stop() else passed
+
+
+def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejection:
+    expression = read_expression(text, screening.study)
+    if isinstance(expression, Rejection):
+        return expression
+    if expression.id in seen:
+        return Rejection("novelty", "duplicate", "the same factor stands earlier in the list")
+    seen.add(expression.id)
+    return repeated(screening.knowledge, screening.study, expression) or expression
+
+
+def failure(quick: QuickScore, policy: Policy, *, gated: bool) -> str | None:
+    """Return why a quick score on train rules a factor out, or None.
+
+    The gates are those of the admission policy that train alone can decide. With a regime gate, what a factor earns is
+    only known from its scorecard.
+    """
+    traded = float("nan") if gated else quick.sharpe_net
+    figures = TrainFigures(quick.rank_ic, quick.ic_tstat, quick.coverage, quick.sharpe_gross, traded)
+    failed = next((gate for gate in train_gates(figures, policy) if not gate.passed), None)
+    return None if failed is None else failed.words[0]
+
+
+def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
+    """Record those that passed: the best with a full scorecard, the others with their quick score."""
+    best = sorted(passed, key=lambda one: -np.nan_to_num(one.quick.per_bar_sharpe_net, nan=-np.inf))
+    chosen = {one.slot for one in best[: screening.keep]}
+    others = [one for one in passed if one.slot not in chosen]
+    reason = f"it passed its quick score, but is not among the best {screening.keep}"
+    screening.knowledge.record_attempts([_screened(screening, one, reason) for one in others])
+    for number, one in enumerate(best[: screening.keep]):
+        if screening.stop():
+            return "interrupted"
+        screening.show("scorecards", number, len(chosen))
+        # Every text of the list is a trial, whether or not it is written down yet.
+        ahead = len(chosen) - number - 1
+        result = weigh_expression(one.expression, screening.study, screening.knowledge, ahead=ahead)
+        attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)
+        screening.knowledge.record_attempt(attempt)
+    return "finished"
+
+
+def _attempt(
+    screening: Screening, slot: int, text: str, expression: Expression | None, result: Scoring | Rejection
+) -> NewAttempt:
+    refused = result if isinstance(result, Rejection) else None
+    return NewAttempt(
+        run_id=screening.run.id,
+        round=ROUND,
+        slot=slot,
+        text=text,
+        canonical=expression.text if expression else None,
+        factor_id=expression.id if expression else None,
+        stage=refused.stage if refused else "evidence",
+        code=refused.code if refused else None,
+        message=refused.with_hint() if refused else None,
+        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+    )
+
+
+def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
+    """Return the attempt of a factor that is left at its quick score."""
+    study, quick, expression = screening.study, one.quick, one.expression
+    card = quick_scorecard(quick, study)
+    evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
+    year = study.panel.bars_per_year
+    evaluation = NewEvaluation(
+        scorecard=card.to_dict(),
+        evidence=evidence.to_dict(),
+        sharpe_per_bar=quick.sharpe_gross / float(np.sqrt(year)),
+        accepted=False,
+        sketch=one.sketch,
+    )
+    return NewAttempt(
+        run_id=screening.run.id,
+        round=ROUND,
+        slot=one.slot,
+        text=screening.texts[one.slot],
+        canonical=expression.text,
+        factor_id=expression.id,
+        stage="screen",
+        evaluation=evaluation,
+    )
+
+
+def quick_scorecard(quick: QuickScore, study: Study) -> Scorecard:
+    """Return a scorecard with what the quick score knows; validation was not looked at."""
+    split: Split = study.split
+    train = replace(
+        unscored_segment(study.panel, split.train),
+        n_bars=quick.n_bars,
+        rank_ic=quick.rank_ic,
+        ic=quick.ic,
+        ic_ir=quick.ic_ir,
+        ic_tstat=quick.ic_tstat,
+        sharpe_gross=quick.sharpe_gross,
+        sharpe_net=quick.sharpe_net,
+        turnover=quick.turnover,
+        per_bar_sharpe_net=quick.per_bar_sharpe_net,
+    )
+    spec = study.spec
+    return Scorecard(
+        train=train,
+        validation=unscored_segment(study.panel, split.validation),
+        bars_per_year=study.panel.bars_per_year,
+        weighting=spec.weighting,
+        holding=spec.holding,
+        cost_bp=spec.costs.per_trade * 1e4,
+        fill=spec.fill,
+        rebalance=spec.rebalance,
+    )

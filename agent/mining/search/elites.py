@@ -1,0 +1,94 @@
+"""The best factor of each kind (theme by turnover by horizon), so that one good family does not crowd out the rest.
+
+Mouret & Clune 2015, arXiv 1504.04909.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from agent.knowledge.attempt_figures import PREDICTS_T, train_figure
+from agent.knowledge.records import AttemptRecord
+from agent.mining.search.themes import theme_of
+
+Kind = tuple[str, int, int]
+_TURNOVERS = (0.02, 0.08, 0.25)
+_HORIZONS = (12, 48, 168)
+
+
+def merit(attempt: AttemptRecord) -> float | None:
+    """Return what a factor earns on train after costs, as a Sharpe ratio; behind the gate, where there is one.
+
+    Prediction alone is no merit: the best rank ICs are those of factors that change their mind at every bar.
+    """
+    gated = train_figure(attempt, "sharpe_gated")
+    return gated if gated is not None else train_figure(attempt, "sharpe_net")
+
+
+def predicts(attempt: AttemptRecord) -> bool:
+    """Whether a factor predicts the right way on train: by rank IC, or where there is none by gross Sharpe ratio."""
+    t = train_figure(attempt, "ic_tstat")
+    return (t if t is not None else train_figure(attempt, "sharpe_gross") or 0.0) > 0
+
+
+def kind_of(attempt: AttemptRecord) -> Kind:
+    """Return theme, bucket of turnover and bucket of horizon."""
+    turnover = train_figure(attempt, "turnover") or 0.0
+    return theme_of(attempt), int(np.searchsorted(_TURNOVERS, turnover)), _horizon(attempt.canonical or "")
+
+
+def _horizon(text: str) -> int:
+    """Return the bucket of the shortest window of a factor."""
+    found = [int(n) for n in re.findall(r", (\d+)\)", text)]
+    return int(np.searchsorted(_HORIZONS, min(found, default=1)))
+
+
+def archive(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
+    """Return of each kind the predictor that earns most, the best of all first."""
+    cells: dict[Kind, AttemptRecord] = {}
+    for attempt in predictors(attempts):
+        kind = kind_of(attempt)
+        best = cells.get(kind)
+        if best is None or _rank(attempt) < _rank(best):
+            cells[kind] = attempt
+    return by_merit(cells.values())
+
+
+def best_of_all(attempts: Sequence[AttemptRecord], count: int) -> list[AttemptRecord]:
+    """Return the predictors that earn most whatever their kind, each factor once: what an archive is not."""
+    unique = {attempt.canonical: attempt for attempt in reversed(list(predictors(attempts)))}
+    return by_merit(unique.values())[:count]
+
+
+def predictors(attempts: Iterable[AttemptRecord]) -> Iterable[AttemptRecord]:
+    """Return the attempts that predict the right way on train."""
+    return (a for a in attempts if a.canonical is not None and merit(a) is not None and predicts(a))
+
+
+def by_merit(attempts: Iterable[AttemptRecord]) -> list[AttemptRecord]:
+    """Return attempts, the one that earns most first."""
+    return sorted(attempts, key=_rank)
+
+
+def _rank(attempt: AttemptRecord) -> tuple[float, int]:
+    found = merit(attempt)
+    return (np.inf if found is None else -found), attempt.id
+
+
+def wrong_way(attempts: Sequence[AttemptRecord]) -> list[str]:
+    """Return factors that predict the wrong way and were not turned around yet; of those that rank alike, one."""
+    turned = {text for a in attempts if a.claims.get("operation") == "invert" for text in told_parents(a.claims)}
+    found: dict[object, str] = {}
+    for attempt in attempts:
+        if attempt.canonical and (train_figure(attempt, "ic_tstat") or 0.0) <= -PREDICTS_T:
+            found.setdefault((train_figure(attempt, "rank_ic"), train_figure(attempt, "turnover")), attempt.canonical)
+    return [text for text in found.values() if text not in turned]
+
+
+def told_parents(claims: Mapping[str, object]) -> list[str]:
+    """Return the texts of the factors that a candidate was told to work on."""
+    told = claims.get("parents")
+    return [str(text) for text in told] if isinstance(told, list) else []

@@ -1,0 +1,334 @@
+"""Starting and resuming a mining run: from what was asked to a running loop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import NewCall, RunRecord
+from agent.llm.budget import Bounds, Budget, StopRequested
+from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
+from agent.llm.client import ApiName, LanguageModel, ModelName
+from agent.llm.connect import check_server, connect_nothing, connect_openai
+from agent.llm.patience import Patience
+from agent.mining.briefing import write_brief
+from agent.mining.inner_loop import Agents
+from agent.mining.optimising import given_factor
+from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
+from agent.mining.spending import Estimate, count_spent, estimate, make_budget, model_chain
+from agent.mock.transport import connect_mock
+from agent.study.gates import gate_path
+from agent.study.settings import LlmSettings, LoopSettings, Settings
+from agent.study.study import Study, open_study, remarks
+from agent.study.workspace import Workspace
+from backtest.warm_backtest import warm_backtest
+from factors.warm_engine import warming
+from market.errors import InputError
+
+if TYPE_CHECKING:
+    import openai
+
+MOCK_MODEL = "mock"
+
+
+@dataclass(frozen=True)
+class MineRequest:
+    """What the command line asked for; None means: as the workspace's settings say."""
+
+    data: str | None
+    llm: str
+    model: str | None = None
+    base_url: str | None = None
+    api: str | None = None
+    rounds: int | None = None
+    candidates: int | None = None
+    seed: int | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    fallback: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    judge_model: str | None = None
+    gate: bool = True
+    judge: bool | None = None
+    proposals: int | None = None
+    improve: str | None = None
+    record: Path | None = None
+    replay: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A run that is ready to go; `replay` answers in the place of a server, `record` keeps every exchange."""
+
+    run: RunRecord
+    study: Study
+    knowledge: KnowledgeBase
+    settings: Settings
+    config: dict[str, object]
+    budget: Budget
+    simulated: bool
+    expected: Estimate | None = None
+    replay: Cassette | None = None
+    record: Recorder | None = None
+
+    @property
+    def total(self) -> int:
+        """Candidates of the whole run."""
+        loop = LoopSettings.model_validate(self.config["loop"])
+        return loop.rounds * loop.candidates
+
+    @property
+    def done(self) -> int:
+        """Candidates that are recorded already."""
+        return len(self.knowledge.attempts(run_id=self.run.id))
+
+    async def go(
+        self,
+        stop: Callable[[], bool],
+        show: Callable[[Event, int], None],
+        on_call: Callable[[NewCall], None] = lambda _call: None,
+    ) -> Outcome:
+        """Run the loops to their end, a stop or the budget; `on_call` is told of each exchange once it is kept."""
+        loop = LoopSettings.model_validate(self.config["loop"])
+        total = self.total
+        client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
+        try:
+            agents = self._agents(client, loop, stop, lambda text: show(Event("note", 0, text=text), total), on_call)
+            mine = Mine(self.study, self.knowledge, agents, self.run, loop, stop, lambda event: show(event, total))
+            if self.simulated:
+                return await run_rounds(mine)
+            # While the first reply is on its way, the engine is compiled.
+            with warming(warm_backtest):
+                return await run_rounds(mine)
+        finally:
+            await client.close()
+
+    def _agents(
+        self,
+        client: openai.AsyncOpenAI,
+        loop: LoopSettings,
+        stop: Callable[[], bool],
+        note: Callable[[str], None],
+        on_call: Callable[[NewCall], None],
+    ) -> Agents:
+        """Return who writes and who judges: models that share one budget and one journal."""
+        llm = self.settings.llm
+        modes = self.knowledge.known_modes(str(self.config["base_url"]), _api(self.config))
+        fallback = _names(self.config, "fallback")
+
+        def speaking(name: str) -> LanguageModel:
+            return LanguageModel(
+                client,
+                models=model_chain(self.settings, name, fallback),
+                budget=self.budget,
+                journal=self.knowledge.journal(self.run.id),
+                reply_tokens=llm.reply_tokens,
+                before_call=partial(_refuse_when, stop),
+                patience=Patience(tries=llm.tries),
+                replay=self.replay,
+                record=self.record,
+                deadline_s=5 * llm.timeout_s,
+                modes=modes,
+                note=note,
+                on_call=on_call,
+                seed=self.run.seed,
+                api=_api(self.config),
+            )
+
+        writers = {name: speaking(name) for name in [str(self.config["model"]), *_names(self.config, "writers")]}
+        judge = str(self.config.get("judge") or self.config["model"])
+        return Agents(writers, (writers.get(judge) or speaking(judge)) if loop.judge else None)
+
+
+def _refuse_when(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise StopRequested
+
+
+def start_run(
+    workspace: Workspace, knowledge: KnowledgeBase, request: MineRequest, *, note: Callable[[str], None]
+) -> Session:
+    """Record a new run and return it ready to go; everything that can be refused is refused before."""
+    replay = None if request.replay is None else load_cassette(request.replay)
+    # What was recorded was scored, and told, by the rules of then.
+    settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
+    asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
+    loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
+    path = workspace.resolve_data(request.data)
+    checkpoint = gate_path(workspace, path.stem)
+    if request.gate and not checkpoint.is_file():
+        note(f"no gate for {path.stem}: mining ungated (fit one: alphaglow flow fit --data {path.stem})")
+    model = MOCK_MODEL if request.llm == "mock" else (request.model or settings.llm.model)
+    if not model:
+        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    base_url = request.base_url or settings.llm.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    config: dict[str, object] = {
+        "data": str(request.data or path.stem),
+        "llm": request.llm,
+        "model": model,
+        **_others(request, settings),
+        "base_url": "" if request.llm == "mock" else base_url,
+        "api": request.api or settings.llm.api,
+        "gate": request.gate and checkpoint.is_file(),
+        **settings.rules(),
+        "loop": loop.model_dump(),
+        "bounds": asdict(request.bounds),
+    }
+    if replay is not None:
+        config["replay"] = str(request.replay)
+    simulated = request.llm == "mock"
+    models = _models(settings, config)
+    check_server(str(config["base_url"]), tuple(one.name for one in models))
+    if replay is None:
+        _require_key(config)
+    budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
+    whole = workspace.load_panel(request.data)
+    study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
+    if request.improve is not None:
+        config["improve"] = given_factor(request.improve, study, knowledge).text
+    for remark in remarks(study):
+        note(remark)
+    knowledge.register_dataset(whole)
+    run = knowledge.create_run(whole.id, config, loop.seed)
+    expected = None
+    if not simulated and replay is None:
+        brief = write_brief(study, knowledge, run, 1)
+        expected = estimate(brief, loop, models[0], settings.llm.reply_tokens)
+    record = None if request.record is None else start_recording(request.record, _recorded(config))
+    return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
+
+
+def replay_request(path: Path) -> MineRequest:
+    """Return the request of the run that a cassette is of."""
+    config = load_cassette(path).config
+    try:
+        return MineRequest(
+            data=str(config["data"]),
+            llm="mock" if config["llm"] == "mock" else "openai",
+            model=str(config["model"]),
+            base_url=str(config["base_url"]),
+            api="responses" if config.get("api") == "responses" else "chat",
+            improve=config.get("improve"),
+            fallback=tuple(str(name) for name in config["fallback"]),
+            writers=tuple(str(name) for name in config["writers"]),
+            judge_model=str(config["judge"]),
+            bounds=Bounds(**config["bounds"]),
+            gate=bool(config["gate"]),
+            replay=path,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not say what it is a cassette of", "record the run again") from error
+
+
+def _recorded(config: Mapping[str, object]) -> dict[str, object]:
+    """Return what a cassette holds of a run's configuration: what decides its prompts, and where it asked."""
+    return {key: value for key, value in config.items() if key != "replay"}
+
+
+def resume_run(
+    workspace: Workspace,
+    knowledge: KnowledgeBase,
+    run_id: str,
+    *,
+    rounds: int | None = None,
+    bounds: Bounds | None = None,
+    record: Path | None = None,
+) -> Session:
+    """Return the run `run_id` ready to go on; its data must be unchanged. `bounds` that are set replace its own."""
+    run = knowledge.get_run(run_id)
+    config = dict(run.config)
+    loop = LoopSettings.model_validate(config["loop"])
+    if rounds is not None:
+        loop = loop.model_copy(update={"rounds": rounds})
+    config["loop"] = loop.model_dump()
+    settings = workspace.settings
+    simulated, models = config["llm"] == "mock", _models(settings, config)
+    check_server(str(config["base_url"]), tuple(one.name for one in models))
+    replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
+    limits = _bounds(config, bounds)
+    calls = knowledge.calls(run.id)
+    if replay is not None:
+        budget = Budget(Bounds())
+    else:
+        _require_key(config)
+        budget = make_budget(models, limits, simulated=simulated)
+        count_spent(budget, calls, models, settings.llm.reply_tokens)
+    path = workspace.resolve_data(str(config["data"]))
+    study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
+    if study.dataset != run.panel_id:
+        raise InputError(
+            f"the data {config['data']} changed since run {run.id} started ({run.panel_id} then, {study.dataset} now)",
+            "start a new run on the new data",
+        )
+    recorder = None if record is None else start_recording(record, _recorded(run.config), calls)
+    return Session(run, study, knowledge, settings, config, budget, simulated, None, replay, recorder)
+
+
+def _bounds(config: Mapping[str, object], asked: Bounds | None) -> Bounds:
+    """Return a recorded run's bounds with what is asked for now in their place."""
+    recorded = config.get("bounds") or {}
+    assert isinstance(recorded, dict)
+    # Runs of earlier versions kept two of them on their own.
+    earlier = {"usd": config.get("budget_usd"), "calls": config.get("budget_calls")}
+    given = {} if asked is None else {name: value for name, value in asdict(asked).items() if value is not None}
+    return Bounds(**{**earlier, **recorded, **given})
+
+
+def _others(request: MineRequest, settings: Settings) -> dict[str, object]:
+    """Return the models beside the first: who else writes, who judges, who stands in."""
+    # A simulated model has no company; a replay has the company that it had.
+    llm = LlmSettings() if request.llm == "mock" or request.replay is not None else settings.llm
+    judge = llm.judge if request.judge_model is None else request.judge_model
+    return {
+        "writers": list(request.writers or llm.writers),
+        "judge": judge,
+        "fallback": list(request.fallback or llm.fallback),
+    }
+
+
+def _names(config: Mapping[str, object], what: str) -> list[str]:
+    names = config.get(what) or []
+    assert isinstance(names, list)
+    return [str(name) for name in names]
+
+
+def _models(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName, ...]:
+    """Return every model that a run may ask, the first writer first."""
+    judge = [str(config["judge"])] if config.get("judge") else []
+    others = [*_names(config, "writers"), *judge, *_names(config, "fallback")]
+    return model_chain(settings, str(config["model"]), list(dict.fromkeys(others)))
+
+
+def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object], seed: int) -> Study:
+    """Open the study under the rules that the run recorded, not those of today's settings file."""
+    from market.panel_store import load_panel
+
+    settings = workspace.settings.under({**config, "loop": {**workspace.settings.loop.model_dump(), "seed": seed}})
+    gate = gate_path(workspace, whole_path.stem) if config["gate"] else None
+    if gate is not None and not gate.is_file():
+        raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
+    return open_study(load_panel(whole_path), settings, gate_path=gate, learned=workspace.learned)
+
+
+def _api(config: Mapping[str, object]) -> ApiName:
+    """Return the API that a run asks by; runs of earlier versions knew one."""
+    return "responses" if config.get("api") == "responses" else "chat"
+
+
+def _require_key(config: dict[str, object]) -> None:
+    if config["llm"] == "openai" and not config["base_url"] and not os.environ.get("OPENAI_API_KEY"):
+        raise InputError(
+            "no key: the environment variable OPENAI_API_KEY is not set",
+            "set it, name a local server with --base-url, or try --llm mock",
+        )
+
+
+def _connect(config: dict[str, object], settings: Settings) -> openai.AsyncOpenAI:
+    if config["llm"] == "mock":
+        loop = LoopSettings.model_validate(config["loop"])
+        return connect_mock(loop.seed)
+    return connect_openai(str(config["base_url"]) or None, timeout_s=settings.llm.timeout_s)

@@ -1,0 +1,1 @@
+"""Pools: several factors combined into one signal."""

@@ -1,0 +1,379 @@
+"""Pools: factors of a panel combined into one signal, frozen, scored and weighed like any factor.
+
+Weights are fitted on train alone, and a pool is scored where they were not: validation with the weights that are kept,
+and train walking forward, each block with weights from the bars before it. A pool is named by a hash of its members,
+their weights and the rules; fitting one is a trial. Nothing here sees the holdout: a `Study` does not hold it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import PoolRecord
+from agent.pools.members import Bench, Show, silent, trade_alone
+from agent.study.study import Study
+from backtest import metrics
+from backtest.combine import (
+    DECIMALS,
+    LEAST_SHARE,
+    Members,
+    Penalty,
+    choose_penalty,
+    combine,
+    equal_weights,
+    ic_weights,
+    nonneg_weights,
+    ridge_weights,
+    scaled,
+)
+from backtest.evidence import Evidence, Trials, weigh
+from backtest.figures import SEGMENTS, Figures
+from backtest.policy import Standing
+from backtest.scorecard import Scored, score
+from factors.batch import evaluate_within
+from factors.checks import changed_by_later_bars
+from factors.engine import evaluate
+from factors.parse import parse
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.panel import FloatArray, Panel
+from market.ranking import rank_panel
+
+Method = Literal["equal", "ic", "ridge", "nonneg"]
+METHODS: tuple[Method, ...] = ("equal", "ic", "ridge", "nonneg")
+NORMALISE = "cs_rank less its mean over the bar, in (-1/2, 1/2)"
+# What could be the beginning of an id is no name.
+_LIKE_ID = re.compile(r"[0-9a-f]{4,16}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a method fitted on train.
+
+    Attributes
+    ----------
+    weights
+        (K,) from all of train, absolute values summing to 1: those that are kept and traded.
+    early
+        (K,) weights for each block of train, from the bars before it: equal for the first, all 0 where no member kept
+        one.
+    penalties
+        Of the ridge, for each block but the first, and for all of train.
+    """
+
+    method: Method
+    weights: FloatArray
+    early: tuple[FloatArray, ...]
+    penalties: tuple[float, ...] = ()
+    told: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def hyperparameters(self) -> dict[str, object]:
+        """What was chosen on all of train."""
+        return {"penalty": self.penalties[-1]} if self.penalties else {}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Under which name of the data, and which rules of the settings, a pool is fitted."""
+
+    data: str
+    rules: Mapping[str, object]
+
+
+def fit_weights(
+    bench: Bench, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
+) -> Fitted | Rejection:
+    """Return a method's weights from train, or why no member keeps one.
+
+    `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
+    and a column less, so nothing is read again. `penalties` takes the place of choosing.
+    """
+    count, blocks = len(bench.candidates), len(bench.edges) - 1
+    keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
+    regressed = method in ("ridge", "nonneg")
+    folds = bench.folds.without(but) if regressed and but is not None else bench.folds if regressed else None
+    later: list[FloatArray] = []
+    chosen: list[Penalty] = []
+    # For each block but the first from the bars before it; then from all of train.
+    for block in range(1, blocks + 1):
+        if method == "equal":
+            raw = equal_weights(max(len(keep), 1))
+        elif folds is None:
+            means, tstats = bench.ic_until(bench.rows.stop if block == blocks else bench.edges[block] - bench.purge)
+            raw = ic_weights(means[keep], tstats[keep])
+        else:
+            moments = folds.whole if block == blocks else folds.before(block)
+            if method == "ridge":
+                given = penalties[block - 1] if penalties else None
+                chosen.append(choose_penalty(folds.first(block)) if given is None else Penalty(given, ()))
+                raw = ridge_weights(moments, chosen[-1].share)
+            else:
+                raw = nonneg_weights(moments)
+        found = scaled(raw)
+        later.append(np.zeros(count))
+        if found is not None and len(keep):
+            later[-1][keep] = found
+    if not later[-1].any():
+        return Rejection(
+            "evidence",
+            "no_weight",
+            f"{method}: no member keeps a weight, as none earns on train beyond chance",
+            "combine other factors, or take equal weights",
+        )
+    first = np.zeros(count)
+    first[keep] = equal_weights(len(keep))
+    told = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
+    return Fitted(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), told)
+
+
+def unseen_values(bench: Bench, fitted: Fitted) -> FloatArray:
+    """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
+
+    From the end of train on, it is the signal of the weights that are kept.
+    """
+    out = combine(bench.members, fitted.weights)
+    edges = [*bench.edges[:-1], bench.study.split.train.stop]
+    for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
+        out[first:stop] = combine(bench.members, weights, slice(first, stop))
+    return out
+
+
+def fit_pools(
+    bench: Bench,
+    methods: Sequence[Method],
+    knowledge: KnowledgeBase,
+    setting: Setting,
+    *,
+    name: str = "",
+    show: Show = silent,
+) -> Iterator[tuple[Method, PoolRecord | Rejection]]:
+    """Fit, score, weigh and record a pool by each method; each counts as a trial, the ones still ahead included.
+
+    A pool that is recorded already comes back as it was weighed then, and is no further trial.
+    """
+    fits = []
+    for number, method in enumerate(methods):
+        show(f"weights: {method}", number, len(methods))
+        fits.append((method, fit_weights(bench, method)))
+    named = [_named(fitted, bench, setting) for _, fitted in fits if isinstance(fitted, Fitted)]
+    ahead = sum(knowledge.find_pool(pool_id) is None for pool_id, _ in named)
+    require_free_names(
+        [name_of(name, method, "", len(methods)) for method in methods] if name else [], named, knowledge
+    )
+    for number, (method, fitted) in enumerate(fits):
+        show(f"scorecard: {method}", number, len(methods))
+        if isinstance(fitted, Rejection):
+            yield method, fitted
+            continue
+        pool_id, spec = _named(fitted, bench, setting)
+        known = knowledge.find_pool(pool_id)
+        if known is not None:
+            yield method, known
+            continue
+        ahead -= 1
+        called = name_of(name, method, pool_id, len(methods))
+        yield method, _weighed(fitted, bench, knowledge, pool_id, spec, called, ahead)
+    show("done", len(methods), len(methods))
+
+
+def name_of(name: str, method: Method, pool_id: str, methods: int) -> str:
+    """Return what a pool is called: as asked for, with the method behind it where there are several; or by its id."""
+    if not name:
+        return f"{method}-{pool_id.removeprefix('pool:')[:6]}"
+    return name if methods == 1 else f"{name}-{method}"
+
+
+def require_free_names(
+    names: Sequence[str], fits: Sequence[tuple[str, Mapping[str, object]]], knowledge: KnowledgeBase
+) -> None:
+    """Refuse, as an `InputError`, a name that cannot be one, or that another pool has."""
+    ids = {pool_id for pool_id, _ in fits}
+    for name in names:
+        if not _NAME.fullmatch(name) or _LIKE_ID.fullmatch(name):
+            raise InputError(
+                f"{name!r} is no name for a pool", "begin with a letter, then letters, digits, ., - and _; no bare id"
+            )
+        known = knowledge.find_pool(name)
+        if known is not None and known.name == name and known.id not in ids:
+            raise InputError(f"there is a pool {name!r} already ({known.id})", "choose another --name")
+
+
+def _weighed(
+    fitted: Fitted,
+    bench: Bench,
+    knowledge: KnowledgeBase,
+    pool_id: str,
+    spec: dict[str, object],
+    name: str,
+    ahead: int,
+) -> PoolRecord | Rejection:
+    values = unseen_values(bench, fitted)
+    counted = knowledge.trials(bench.study.dataset)
+    trials = Trials(counted.count + 1 + ahead, counted.sharpe_variance, counted.effective)
+    weighed = weigh_values(values, pool_id, bench.study, trials)
+    if isinstance(weighed, Rejection):
+        return weighed
+    scored, evidence = weighed
+    if evidence.accepted or evidence.audits:
+        rows = len(bench.study.panel.times)
+        expressions = [candidate.expression for candidate in bench.candidates]
+        leak = check_pool_truncation(expressions, fitted.weights, bench.study.panel, [rows // 3, 2 * rows // 3])
+        if leak is not None:
+            return leak
+    return knowledge.record_pool(
+        PoolRecord(
+            id=pool_id,
+            panel_id=bench.study.dataset,
+            name=name,
+            method=fitted.method,
+            spec={**spec, "in_sample": asdict(in_sample(bench, fitted.weights, trials))},
+            members=tuple(_member(bench, number, fitted.weights, trials) for number in range(len(bench.candidates))),
+            scorecard=scored.scorecard.to_dict(),
+            evidence=evidence.to_dict(),
+            # As of an attempt: before costs.
+            sharpe_per_bar=metrics.sharpe(scored.paid(scored.backtest.gross, "train"), 1.0),
+        )
+    )
+
+
+def in_sample(bench: Bench, weights: FloatArray, trials: Trials) -> Figures:
+    """Return the figures of the kept weights on train, where they were fitted: they flatter."""
+    signal = np.where(bench.study.panel.universe, combine(bench.members, weights), np.nan)
+    return trade_alone(signal, rank_panel(signal), bench.study).figures(bench.study, trials, "train")
+
+
+def weigh_values(values: FloatArray, pool_id: str, study: Study, trials: Trials) -> tuple[Scored, Evidence] | Rejection:
+    """Score a combined signal (T, N) as any factor, and weigh it.
+
+    It has no tree that could be a variation, and goes with its own members: the gates of novelty and of correlation
+    with what is accepted are open to it.
+    """
+    rng = np.random.default_rng([study.seed, int(pool_id[-8:], 16)])
+    scored = score(values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    if isinstance(scored, Rejection):
+        return scored
+    return scored, weigh(scored, trials, study.policy, Standing(), use_gate=study.exposures is not None)
+
+
+def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, dict[str, object]]:
+    """Return a pool's id, a hash of all that decides its values and its score, and its spec."""
+    study = bench.study
+    spec: dict[str, object] = {
+        "normalise": NORMALISE,
+        "missing": {"adds": 0, "least_share": LEAST_SHARE, "decimals": DECIMALS},
+        "label": {"bars": bench.horizon, "fill": study.spec.fill},
+        "hyperparameters": dict(fitted.hyperparameters),
+        "split": {
+            **{part: [getattr(study.split, part).start, getattr(study.split, part).stop] for part in SEGMENTS},
+            "embargo": study.split.embargo,
+        },
+        "rules": dict(setting.rules),
+        "gate": study.exposures is not None,
+    }
+    texts = [candidate.expression.text for candidate in bench.candidates]
+    members = [list(pair) for pair in zip(texts, fitted.weights.tolist(), strict=True)]
+    content = {"panel": study.dataset, "method": fitted.method, "members": sorted(members), **spec}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    rows = bench.rows
+    first, last = (str(study.panel.times[t])[:16] for t in (rows.start, max(rows.stop - 1, rows.start)))
+    fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
+    notes = notes_on(bench)
+    return f"pool:{digest[:16]}", {
+        **spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)
+    }  # fmt: skip
+
+
+def notes_on(bench: Bench) -> tuple[str, ...]:
+    """Say what of the members weakens a pool of them."""
+    count = len(bench.candidates)
+    others = [c for c in bench.candidates if c.verdict != "accepted"]
+    elsewhere = sum(c.other_rules for c in bench.candidates)
+    found = []
+    if others:
+        words = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
+        told = ", ".join(f"{number} {word}" for word, number in words.items())
+        found.append(f"{len(others)} of {count} members were not accepted ({told}): this pool rests on them")
+    if elsewhere:
+        found.append(f"{elsewhere} of {count} members were weighed under other trading rules than this pool")
+    return tuple(found)
+
+
+def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> dict[str, object]:
+    candidate, traded = bench.candidates[number], bench.traded[number]
+    return {
+        "factor_id": candidate.expression.id,
+        "text": candidate.expression.text,
+        "name": candidate.name,
+        "verdict": candidate.verdict,
+        "simulated": candidate.simulated,
+        "weight": float(weights[number]),
+        **{part: asdict(traded.figures(bench.study, trials, part)) for part in SEGMENTS},
+        "correlations": [round(float(x), 3) for x in bench.correlations[number]],
+    }
+
+
+def weights_of(pool: PoolRecord) -> FloatArray:
+    """Return (K,) the weights of a pool's members."""
+    return np.array([number_of(member["weight"]) for member in pool.members])
+
+
+def number_of(value: object) -> float:
+    """Return a stored figure; NaN where there is none."""
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def rules_of_pool(pool: PoolRecord) -> Mapping[str, object]:
+    """Return the settings that a pool was fitted under, by section."""
+    rules = pool.spec.get("rules")
+    return rules if isinstance(rules, Mapping) else {}
+
+
+def pool_values(pool: PoolRecord, panel: Panel, *, seconds: float = 60.0, gigabytes: float = 4.0) -> FloatArray:
+    """Return (T, N) a pool's signal on any panel that has its fields: what is backtested, held out and traded.
+
+    Raises
+    ------
+    InputError
+        When a member cannot be read or evaluated on this panel.
+    """
+    weights = weights_of(pool)
+    fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
+    members = Members.empty(len(weights), panel.shape)
+    for number, member in enumerate(pool.members):
+        if weights[number] == 0.0:
+            continue
+        expression = parse(str(member["text"]), fields=fields, bar=panel.bar, dialect="native")
+        if isinstance(expression, Rejection):
+            raise InputError(f"{member['factor_id']} of {pool.name} cannot be read here: {expression.one_line()}")
+        signal = evaluate_within(expression, panel, seconds=seconds, gigabytes=gigabytes)
+        if isinstance(signal, Rejection):
+            raise InputError(f"{member['factor_id']} of {pool.name}: {signal.message}", signal.hint)
+        members.put(number, rank_panel(np.where(panel.universe, signal.values, np.nan)))
+    return combine(members, weights)
+
+
+def combine_expressions(expressions: Sequence[Expression], weights: FloatArray, panel: Panel) -> FloatArray:
+    """Return (T, N) the combined signal of expressions on a panel."""
+    members = Members.empty(len(expressions), panel.shape)
+    for number, expression in enumerate(expressions):
+        if weights[number] != 0.0:
+            members.put(number, rank_panel(np.where(panel.universe, evaluate(expression, panel).values, np.nan)))
+    return combine(members, weights)
+
+
+def check_pool_truncation(
+    expressions: Sequence[Expression], weights: FloatArray, panel: Panel, cuts: Sequence[int]
+) -> Rejection | None:
+    """Return a rejection if a pool's values on the first k bars change when later bars are added."""
+    return changed_by_later_bars(lambda part: combine_expressions(expressions, weights, part), panel, cuts, "pool")

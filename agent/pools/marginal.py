@@ -1,0 +1,119 @@
+"""What a pool has already, and what a factor would add to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import PoolRecord
+from agent.pools.fitting import number_of
+from agent.study.study import Study
+from backtest.combine import residual_ic
+from backtest.figures import SEGMENTS
+from backtest.ic import newey_west_t
+from backtest.scorecard import paid_rows
+from market.panel import FloatArray
+
+# Members whose returns on train correlate by this much are one theme.
+CROWDED = 0.5
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """What a signal adds to a pool: rank IC of what is left of it once the pool's ranks are taken out, a bar.
+
+    Attributes
+    ----------
+    rank_ic, ic_tstat
+        Of the residual, on train; NaN where nothing is left.
+    correlation
+        Mean rank correlation a bar with the pool's signal, on train.
+    keeps
+        Whether the residual's rank IC has the same sign on validation. Its size is told to nobody.
+    """
+
+    rank_ic: float
+    ic_tstat: float
+    correlation: float
+    keeps: bool
+
+    def sentences(self) -> tuple[str, ...]:
+        """Say it in words that may go into a prompt: figures of train, and of validation a verdict."""
+        if not np.isfinite(self.rank_ic):
+            return ("it ranks assets as the pool does: nothing is left of it beside the pool",)
+        held = "keeps" if self.keeps else "does not keep"
+        return (
+            f"beside the pool, whose signal it goes with by {self.correlation:+.2f}, its rank IC on train is "
+            f"{self.rank_ic:+.4f} (t {self.ic_tstat:.1f})",
+            f"what it adds {held} its sign on validation",
+        )
+
+
+def marginal(values: FloatArray, pool: FloatArray, study: Study) -> Marginal:
+    """Return what a signal adds to a pool's signal; both (T, N) on the study's panel. It is no trial."""
+    inside = study.panel.universe
+    mine, theirs = (np.where(inside, side, np.nan) for side in (values, pool))
+    found = residual_ic(mine, theirs, study.target.forward)
+    train, held = (found.ic[paid_rows(getattr(study.split, part))] for part in SEGMENTS)
+    known = train[np.isfinite(train)]
+    mean = float(known.mean()) if len(known) else float("nan")
+    later = held[np.isfinite(held)]
+    together = found.correlation[paid_rows(study.split.train)]
+    together = together[np.isfinite(together)]
+    return Marginal(
+        mean,
+        newey_west_t(train),
+        float(together.mean()) if len(together) else float("nan"),
+        bool(len(later) and float(later.mean()) * mean > 0),
+    )
+
+
+def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> list[str]:
+    """Say what the panel's newest pool has already, for a writer: crowded themes, and who carries the weight.
+
+    Figures are of train alone, and no asset and no date is named. Nothing where no pool was fitted.
+    """
+    pools = knowledge.pools(panel_id)
+    if not pools:
+        return []
+    pool = pools[-1]
+    held = [m for m in pool.members if number_of(m["weight"]) != 0.0]
+    lines = [f"a pool of {len(held)} factors is kept already ({pool.method} weights): what goes with it adds little"]
+    themes = crowded_themes(pool)
+    for theme in themes[:most]:
+        leader, share = theme[0], sum(abs(number_of(m["weight"])) for m in theme)
+        train = leader["train"]
+        ic = number_of(train.get("rank_ic")) if isinstance(train, dict) else float("nan")
+        kin = f" and {len(theme) - 1} more that go with it" if len(theme) > 1 else ""
+        lines.append(f"{share:.0%} of its weight: {leader['text']}{kin} (rank IC on train {ic:+.4f})")
+    if len(themes) > most:
+        rest = sum(abs(number_of(m["weight"])) for theme in themes[most:] for m in theme)
+        lines.append(f"{rest:.0%} of its weight: {len(themes) - most} other themes")
+    return lines
+
+
+def crowded_themes(pool: PoolRecord) -> list[list[dict[str, Any]]]:
+    """Return members that carry weight, grouped by returns on train that correlate by half or more; heaviest first.
+
+    A member joins the first theme whose heaviest member it goes with, with either sign.
+    """
+    order = sorted(range(len(pool.members)), key=lambda k: (-abs(number_of(pool.members[k]["weight"])), k))
+    themes: list[list[int]] = []
+    for number in order:
+        if number_of(pool.members[number]["weight"]) == 0.0:
+            continue
+        row = pool.members[number]["correlations"]
+        near = row if isinstance(row, list) else []
+        home = next((t for t in themes if abs(number_of(near[t[0]])) >= CROWDED), None)
+        if home is None:
+            themes.append([number])
+        else:
+            home.append(number)
+
+    def weight(theme: list[int]) -> float:
+        return sum(abs(number_of(pool.members[k]["weight"])) for k in theme)
+
+    return [[pool.members[k] for k in theme] for theme in sorted(themes, key=lambda t: (-weight(t), t[0]))]

@@ -1,0 +1,266 @@
+"""The members of a pool: which factors they are, and each of them ranked and traded by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import AttemptRecord
+from agent.study.blocks import all_blocks
+from agent.study.study import Study, read_expression
+from backtest.combine import Folds, Members, block_edges, folds_of
+from backtest.evidence import Trials
+from backtest.figures import Figures, figures_of
+from backtest.ic import forward_returns, horizon_ic, rank_ic_of
+from backtest.run import trade
+from backtest.scorecard import paid_rows
+from factors.batch import evaluate_within
+from factors.tree import Expression
+from market.errors import InputError, Rejection
+from market.panel import FloatArray
+from market.ranking import Ranked, rank_panel
+from market.split import Split
+
+Show = Callable[[str, int, int], None]
+_ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
+
+
+def silent(_what: str, _done: int, _of: int) -> None:
+    """Show nothing."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
+
+    `simulated` tells that the built-in mock wrote it, `other_rules` that it was weighed under other trading rules than
+    the study's.
+    """
+
+    expression: Expression
+    name: str
+    verdict: str
+    simulated: bool = False
+    other_rules: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Traded:
+    """A signal traded by itself: (T,) rank IC with the next return, and returns after and before costs, ungated."""
+
+    ic: FloatArray
+    net: FloatArray
+    gross: FloatArray
+
+    def figures(self, study: Study, trials: Trials, segment: str) -> Figures:
+        """Return its figures on ``train`` or ``validation``."""
+        paid = paid_rows(getattr(study.split, segment))
+        return figures_of(self.ic[paid], self.net[paid], trials, study.panel.bars_per_year)
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What pools are fitted on: candidates with their ranks, and each traded by itself.
+
+    Attributes
+    ----------
+    horizon
+        Bars of the label: as long as a decision is held.
+    ics
+        (K, T) rank IC with the label a bar.
+    """
+
+    study: Study
+    candidates: tuple[Candidate, ...]
+    members: Members
+    traded: tuple[Traded, ...]
+    horizon: int
+    ics: FloatArray
+
+    @property
+    def rows(self) -> slice:
+        """Decisions of train whose label ends within it."""
+        return label_rows(self.study.split, self.horizon)
+
+    @property
+    def purge(self) -> int:
+        """Bars whose label reaches past a border behind them."""
+        return self.horizon + 1
+
+    @cached_property
+    def edges(self) -> list[int]:
+        """Where blocks of train begin, and where the last one ends."""
+        return block_edges(self.rows, purge=self.purge)
+
+    @cached_property
+    def folds(self) -> Folds:
+        """Moments of the blocks of train; nothing past train enters."""
+        return folds_of(self.members, label_of(self.study, self.horizon), self.edges, purge=self.purge)
+
+    def ic_until(self, stop: int) -> tuple[FloatArray, FloatArray]:
+        """Return (K,) mean rank IC with the label on train's bars before `stop`, and its t statistic."""
+        told = [horizon_ic(series[self.rows.start : stop], self.horizon) for series in self.ics]
+        return np.array([one.mean for one in told]), np.array([one.tstat for one in told])
+
+    @cached_property
+    def correlations(self) -> FloatArray:
+        """(K, K) correlations of the members' returns before costs on train; NaN for one that never trades."""
+        paid = paid_rows(self.study.split.train)
+        returns = np.stack([np.nan_to_num(one.gross[paid]) for one in self.traded])
+        gap = returns - returns.mean(axis=1, keepdims=True)
+        length = np.sqrt((gap**2).sum(axis=1))
+        with np.errstate(all="ignore"):
+            unit = np.where(length[:, None] > 1e-15, gap / length[:, None], np.nan)
+        return np.asarray(np.clip(unit @ unit.T, -1.0, 1.0), dtype=np.float64)
+
+
+def label_horizon(study: Study) -> int:
+    """Return how many bars a decision is held: the longer of overlapping books and bars between rebalancing."""
+    return max(study.spec.holding, study.spec.rebalance)
+
+
+def label_rows(split: Split, horizon: int) -> slice:
+    """Return the decisions of train whose label is paid by its last bar: one at t is paid at t + 1 + horizon."""
+    return slice(split.train.start, max(split.train.stop - 1 - horizon, split.train.start))
+
+
+def label_of(study: Study, horizon: int) -> FloatArray:
+    """Return (T, N) what a decision earns between its fills, `horizon` bars apart, before costs."""
+    target = study.target
+    return target.forward if horizon == 1 else forward_returns(target.panel, horizon, study.spec.fill)
+
+
+def choose_members(
+    study: Study,
+    knowledge: KnowledgeBase,
+    *,
+    factors: Sequence[str] = (),
+    verdicts: Sequence[str] = ("accepted",),
+    most: int | None = None,
+) -> tuple[Candidate, ...]:
+    """Return the named factors or, if none is named, those of the panel with one of these verdicts.
+
+    `most` keeps those that earned most on train, net of costs.
+
+    Raises
+    ------
+    InputError
+        When there is none, one is named twice, or one cannot be read on this data.
+    """
+    if factors:
+        found = [read_candidate(text, study, knowledge) for text in factors]
+        known: set[str] = set()
+        for candidate in found:
+            if candidate.expression.id in known:
+                raise InputError(f"{candidate.expression.text} is named twice", "name each factor once")
+            known.add(candidate.expression.id)
+        return in_order(found if most is None else found[:most])
+    attempts = sorted(knowledge.standing_factors(study.dataset, verdicts), key=lambda a: -_earned(a))
+    if not attempts:
+        raise InputError(
+            f"no factor is {' or '.join(verdicts)} on this data: there is nothing to combine",
+            "take what fails only for luck (--verdict promising), or name some (--factors TEXT), and the pool says so"
+            if "promising" not in verdicts
+            else "mine some, or name some: --factors TEXT",
+        )
+    kept = attempts if most is None else attempts[:most]
+    return in_order([_stored(a, study, knowledge) for a in kept])
+
+
+def in_order(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Return candidates by their text: in whatever order they are named, they are the same pool."""
+    return tuple(sorted(candidates, key=lambda c: c.expression.text))
+
+
+def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> Candidate:
+    """Return the factor meant by an id of the knowledge base, or by an expression; neither is an `InputError`."""
+    if _ID.fullmatch(text.strip()):
+        return _stored(knowledge.get_factor(text.strip(), panel_id=study.dataset).attempt, study, knowledge)
+    expression = read_expression(text, study, blocks=all_blocks(knowledge, study.dataset, study.fields))
+    if isinstance(expression, Rejection):
+        raise InputError(expression.message, expression.hint)
+    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=False)
+    return Candidate(expression, "", "not tried") if twin is None else _known(expression, twin, study, knowledge)
+
+
+def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
+    expression = read_expression(attempt.canonical or attempt.text, study, dialect="native")
+    if isinstance(expression, Rejection):
+        raise InputError(f"{attempt.factor_id} cannot be read on this data: {expression.one_line()}")
+    return _known(expression, attempt, study, knowledge)
+
+
+def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
+    mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
+    card = {} if attempt.evaluation is None else attempt.evaluation.scorecard
+    spec = study.spec
+    rules = {
+        "weighting": spec.weighting,
+        "holding": spec.holding,
+        "cost_bp": spec.costs.per_trade * 1e4,
+        "fill": spec.fill,
+        "rebalance": spec.rebalance,
+    }
+    other = any(name in card and card[name] != value for name, value in rules.items())
+    return Candidate(expression, attempt.name, _verdict(attempt), mock, other)
+
+
+def _verdict(attempt: AttemptRecord) -> str:
+    return "not scored" if attempt.evaluation is None else str(attempt.evaluation.evidence.get("verdict", "rejected"))
+
+
+def _earned(attempt: AttemptRecord) -> float:
+    train = attempt.evaluation.scorecard.get("train") if attempt.evaluation else None
+    value = train.get("per_bar_sharpe_net") if isinstance(train, dict) else None
+    return float(value) if isinstance(value, (int, float)) else -1e9
+
+
+def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = silent) -> Bench:
+    """Evaluate, rank and trade each candidate by itself; nothing is recorded.
+
+    Raises
+    ------
+    InputError
+        When one cannot be evaluated, the universe is too small to rank, or the rules weigh assets one by one.
+    """
+    if not study.spec.is_cross_sectional:
+        raise InputError(
+            "a pool ranks assets against one another, but the rules weigh each alone (timeseries)",
+            "use another weighting in alphaglow.toml [backtest]",
+        )
+    horizon = label_horizon(study)
+    labels = study.target.ranked if horizon == 1 else rank_panel(label_of(study, horizon))
+    members = Members.empty(len(candidates), study.panel.shape)
+    traded, ics = [], []
+    for number, candidate in enumerate(candidates):
+        show("members", number, len(candidates))
+        signal, ranked = ranked_signal(candidate.expression, study)
+        members.put(number, ranked)
+        one = trade_alone(signal, ranked, study)
+        traded.append(one)
+        ics.append(one.ic if horizon == 1 else rank_ic_of(ranked, labels))
+    show("members", len(candidates), len(candidates))
+    return Bench(study, tuple(candidates), members, tuple(traded), horizon, np.stack(ics))
+
+
+def ranked_signal(expression: Expression, study: Study) -> tuple[FloatArray, Ranked]:
+    """Return (T, N) values of a factor within the universe, and their ranks; what cannot be had is an `InputError`."""
+    signal = evaluate_within(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    if isinstance(signal, Rejection):
+        raise InputError(f"{expression.text}: {signal.message}", signal.hint)
+    values = np.where(study.panel.universe, signal.values, np.nan)
+    return values, rank_panel(values)
+
+
+def trade_alone(values: FloatArray, ranked: Ranked, study: Study) -> Traded:
+    """Trade a signal (T, N) under the study's rules, without the gate."""
+    target = study.target
+    result = trade(
+        target.weights(values, ranked.ranks), target.tape, study.spec, None, bars_per_year=study.panel.bars_per_year
+    )
+    return Traded(rank_ic_of(ranked, target.ranked), result.net, result.gross)

@@ -1,0 +1,363 @@
+"""From the knowledge base to a review: re-evaluate a factor on train and validation, and draw it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from agent.knowledge.attempt_figures import factor_order, verdict_of
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import AttemptRecord, FactorRecord, RunRecord
+from agent.review.render import render_factor, render_run, write_report
+from agent.review.review_records import (
+    Critique,
+    FactorRow,
+    FunnelStep,
+    Kin,
+    LedgerRow,
+    LessonRow,
+    PanelNote,
+    Review,
+    RunReview,
+    Stop,
+    compound,
+    likelihood_histogram,
+)
+from agent.study.gates import gate_path
+from agent.study.scoring import weigh_expression
+from agent.study.study import Study, open_study, read_expression
+from agent.study.workspace import Workspace
+from backtest.placebo import calmest_first, random_gate, volatility_gate
+from backtest.policy import GateVerdict
+from backtest.run import trade
+from backtest.scorecard import Scored
+from factors.plain_words import read_aloud
+from market.errors import InputError, Rejection
+from market.panel import FloatArray
+
+# What the report calls what a writer claims, in this order; other claims are not shown.
+_HEADINGS = {
+    "mechanism": "Who loses it",
+    "horizon": "Pays over, bars",
+    "fails_when": "Should fail when",
+    "operation": "Was to be",
+    "theme": "Theme",
+}
+
+
+def report_on(
+    workspace: Workspace,
+    knowledge: KnowledgeBase,
+    what: str,
+    *,
+    data: str | None,
+    output: Path | None,
+    conclusion: str = "",
+) -> Path:
+    """Write the report of a run or a factor, by id or its first characters; return the file's path."""
+    run = knowledge.find_run(what)
+    if run is not None:
+        name = run.id
+        html = render_run(review_run(workspace, knowledge, run, data, conclusion))
+    else:
+        record = knowledge.get_factor(what)
+        name = record.factor_id.replace(":", "-")
+        study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), data)
+        html = render_factor(review_factor(study, knowledge, record))
+    path = output if output is not None else workspace.folder("reports") / f"{name}.html"
+    write_report(html, path)
+    return path
+
+
+def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Study:
+    """Open the study that `run` worked on, under the rules it recorded."""
+    config = run.config
+    name = data or str(config["data"])
+    path = workspace.resolve_data(name)
+    settings = workspace.settings.under(config)
+    gate = gate_path(workspace, path.stem) if config.get("gate") else None
+    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
+    if study.dataset != run.panel_id:
+        raise InputError(
+            f"data {name!r} is not what run {run.id} used ({study.dataset}, not {run.panel_id})",
+            "name the right data with --data",
+        )
+    return study
+
+
+def panel_note(study: Study) -> PanelNote:
+    """Describe the data as the loop saw it."""
+    panel = study.panel
+    minutes = float(panel.bar / np.timedelta64(1, "m"))
+    return PanelNote(
+        name=panel.name,
+        panel_id=study.dataset,
+        assets=panel.shape[1],
+        bars=panel.shape[0],
+        start=str(panel.times[0])[:16],
+        end=str(panel.times[-1])[:16],
+        bar=f"{minutes:g} min" if minutes < 1440 else f"{minutes / 1440:g} d",
+        calendar=panel.calendar,
+    )
+
+
+def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) -> Review:
+    """Return everything the report of one factor draws, computed afresh from its text."""
+    attempt = record.attempt
+    expression = read_expression(record.canonical, study)
+    if isinstance(expression, Rejection):
+        raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
+    stored = attempt.evaluation.evidence if attempt.evaluation else {}
+    scoring = weigh_expression(expression, study, knowledge, recorded=True)
+    if isinstance(scoring, Rejection):
+        raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
+    panel, split = study.panel, study.split
+    card = scoring.scored.scorecard.to_dict()
+    run = knowledge.get_run(attempt.run_id)
+    profiles = scoring.scored.scorecard.profiles
+    assert profiles is not None
+    threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
+    return Review(
+        factor_id=record.factor_id,
+        name=attempt.name or record.factor_id,
+        text=expression.text,
+        reading=read_aloud(expression),
+        rationale=attempt.rationale,
+        claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.items() if name in _HEADINGS},
+        verdict=str(stored.get("verdict", scoring.evidence.verdict)),
+        train=part_of(card, "train"),
+        validation=part_of(card, "validation"),
+        times=panel.times,
+        equity=equity_of(scoring.scored, scoring.signal.values, scoring.expression.id, study),
+        ic=scoring.scored.ic,
+        turnover=scoring.scored.backtest.turnover,
+        train_end=split.train.stop,
+        validation_start=split.validation.start,
+        validation_stop=split.validation.stop,
+        simulated_market=panel.simulated,
+        simulated_llm=run.config.get("llm") == "mock",
+        panel=panel_note(study),
+        critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
+        lineage=[
+            Kin(relation, kin.factor_id or "", kin.canonical or kin.text, verdict_of(kin))
+            for relation, family in (("parent", record.parents), ("child", record.children))
+            for kin in family
+        ],
+        reasons=_strings(stored.get("reasons", scoring.evidence.reasons)),
+        audits=_strings(stored.get("audits", scoring.evidence.audits)),
+        dsr=_figure(stored.get("dsr")),
+        psr=_figure(stored.get("psr")),
+        trials=_count(stored.get("trials")),
+        dsr_now=_figure(scoring.evidence.dsr),
+        trials_now=scoring.evidence.trials,
+        bets=scoring.evidence.effective_trials,
+        gate_exposure=mean_exposure(study),
+        profiles=profiles,
+        gates=gates_of(stored.get("gates")) or scoring.evidence.gates,
+        openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
+        rules=rules_of(study),
+        likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
+    )
+
+
+def gates_of(stored: object) -> tuple[GateVerdict, ...]:
+    """Return the verdicts of the gates as they were recorded: later trials do not change them."""
+    rows = stored if isinstance(stored, list) else []
+    return tuple(
+        GateVerdict(
+            gate=str(row["gate"]),
+            passed=bool(row["passed"]),
+            numbers={name: math.nan if value is None else float(value) for name, value in row["numbers"].items()},
+            bar=str(row["bar"]),
+            words=tuple(_strings(row["words"])),
+        )
+        for row in rows
+    )
+
+
+def mean_exposure(study: Study) -> FloatArray | None:
+    """Return (T,) the gate's mean exposure over the assets of the universe; 0 where there are none."""
+    if study.exposures is None:
+        return None
+    traded = study.panel.universe
+    total: FloatArray = np.where(traded, study.exposures, 0.0).sum(axis=1) / np.maximum(traded.sum(axis=1), 1)
+    return total
+
+
+def rules_of(study: Study) -> str:
+    """Say how positions were taken, filled and paid."""
+    spec = study.spec
+    words = [
+        f"{spec.weighting} weights",
+        f"filled at the next {spec.fill}",
+        "rebalanced every bar" if spec.rebalance == 1 else f"rebalanced every {spec.rebalance} bars",
+        f"{spec.costs.per_trade * 1e4:g} bp of traded notional",
+    ]
+    if spec.holding > 1:
+        words.append(f"targets averaged over {spec.holding} bars")
+    if spec.costs.capital > 0:
+        words.append(f"impact on a capital of {spec.costs.capital:,.0f}")
+    return ", ".join(words)
+
+
+def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study) -> dict[str, FloatArray]:
+    """Return the curves of a signal (T, N), by `EQUITY_LABELS`; with a gate, those of placebo gates as well."""
+    plain, gated = scored.backtest, scored.gated
+    series = {"gross": compound(plain.gross), "net": compound(plain.net)}
+    if gated is None or study.exposures is None:
+        return series
+    series["gated"] = compound(gated.net)
+    rng = np.random.default_rng([study.seed, int(content_id[-8:], 16)])
+    placebos = {
+        "vol_gate": volatility_gate(calmest_first(study.panel), study.exposures),
+        "random_gate": random_gate(study.exposures, rng),
+    }
+    target = study.target
+    signal = np.where(study.panel.universe, values, np.nan)
+    targets = target.weights(signal)
+    for name, gate in placebos.items():
+        result = trade(targets, target.tape, study.spec, gate, bars_per_year=study.panel.bars_per_year)
+        series[name] = compound(result.net)
+    return series
+
+
+def review_run(
+    workspace: Workspace, knowledge: KnowledgeBase, run: RunRecord, data: str | None, conclusion: str
+) -> RunReview:
+    """Return everything the report of a run draws, with its best factor's review inside."""
+    study = study_of_run(workspace, run, data)
+    attempts = knowledge.attempts(run_id=run.id)
+    scored = sorted((a for a in attempts if a.evaluation is not None), key=factor_order)
+    best = None
+    if scored and scored[0].factor_id is not None:
+        best = review_factor(study, knowledge, knowledge.get_factor(scored[0].factor_id, run_id=run.id))
+    return RunReview(
+        run_id=run.id,
+        title=f"Mining run on {run.config.get('data', '')}",
+        status=run.status,
+        created=run.created,
+        finished=run.finished or "",
+        seed=run.seed,
+        rounds=len({a.round for a in attempts}),
+        panel=panel_note(study),
+        simulated_market=study.panel.simulated,
+        simulated_llm=run.config.get("llm") == "mock",
+        factors=[_row(a) for a in scored],
+        funnel=_funnel(attempts),
+        stops=[
+            Stop(stage, code, count)
+            for (stage, code), count in Counter((a.stage, a.code) for a in attempts if a.code).most_common()
+        ],
+        ledger=_ledger(knowledge, run.id),
+        lessons=[
+            LessonRow(x.round, x.kind, x.text, [str(i) for i in x.evidence])
+            for x in knowledge.lessons(run_id=run.id, limit=200)
+        ],
+        settings={
+            key: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            for key, value in _flat(run.config)
+        },
+        seconds=_seconds(run),
+        conclusion=conclusion,
+        best=best,
+    )
+
+
+def _seconds(run: RunRecord) -> dict[str, float]:
+    """Return how long the run took, pauses before a resumption included; nothing while it is running."""
+    if run.finished is None:
+        return {}
+    start, end = (datetime.fromisoformat(moment) for moment in (run.created, run.finished))
+    return {"from start to last stop": (end - start).total_seconds()}
+
+
+def _row(attempt: AttemptRecord) -> FactorRow:
+    assert attempt.evaluation is not None
+    card = attempt.evaluation.scorecard
+    return FactorRow(
+        factor_id=attempt.factor_id or "",
+        name=attempt.name,
+        text=attempt.canonical or attempt.text,
+        round=attempt.round,
+        verdict=verdict_of(attempt),
+        train=part_of(card, "train"),
+        validation=part_of(card, "validation"),
+        dsr=_figure(attempt.evaluation.evidence.get("dsr")),
+    )
+
+
+def _funnel(attempts: Sequence[AttemptRecord]) -> list[FunnelStep]:
+    past_parse = [a for a in attempts if a.factor_id is not None]
+    scored = [a for a in attempts if a.evaluation is not None]
+    liked = [a for a in scored if verdict_of(a) in ("accepted", "promising")]
+    accepted = [a for a in scored if verdict_of(a) == "accepted"]
+    steps = (
+        ("proposed", attempts),
+        ("readable", past_parse),
+        ("scored", scored),
+        ("promising", liked),
+        ("accepted", accepted),
+    )
+    return [FunnelStep(label, len(group)) for label, group in steps]
+
+
+def _ledger(knowledge: KnowledgeBase, run_id: str) -> list[LedgerRow]:
+    groups: dict[tuple[str, str], list[tuple[int | None, int | None, float | None, float]]] = {}
+    for call in knowledge.calls(run_id):
+        row = (call.prompt_tokens, call.completion_tokens, call.cost_usd, call.latency_s)
+        groups.setdefault((call.role, call.model), []).append(row)
+    return [
+        LedgerRow(
+            role=role,
+            model=model,
+            calls=len(rows),
+            prompt_tokens=_total([row[0] for row in rows]),
+            completion_tokens=_total([row[1] for row in rows]),
+            cost_usd=_sum([row[2] for row in rows]),
+            latency_s=sum(row[3] for row in rows),
+        )
+        for (role, model), rows in sorted(groups.items())
+    ]
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _flat(config: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{key}.")
+        else:
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def part_of(card: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return the figures of one segment of a stored scorecard."""
+    part = card.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
+
+
+def _figure(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _count(value: object) -> int | None:
+    return int(value) if isinstance(value, (int, float)) else None

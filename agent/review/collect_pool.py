@@ -1,0 +1,255 @@
+"""From a stored pool to its review: the signal scored afresh, and what each member adds by leaving it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from agent.drawing.axes import number
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import PoolRecord
+from agent.pools.fitting import METHODS, Fitted, fit_weights, rules_of_pool, unseen_values, weigh_values, weights_of
+from agent.pools.members import Bench, Candidate, Show, Traded, measure_members, silent, trade_alone
+from agent.review.collect import equity_of, gates_of, mean_exposure, panel_note, part_of, rules_of
+from agent.review.pool_page import MemberRow, PoolReview, Rival
+from agent.review.render import render_pool, write_report
+from agent.review.review_records import Review, compound, likelihood_histogram
+from agent.study.gates import gate_path
+from agent.study.study import Study, open_study, read_expression
+from agent.study.workspace import Workspace
+from backtest.combine import combine, equal_weights
+from backtest.evidence import Evidence, Trials
+from backtest.figures import SEGMENTS, Figures
+from backtest.scorecard import Scored
+from market.errors import InputError, Rejection
+from market.panel import FloatArray
+from market.ranking import rank_panel
+
+
+def study_of_pool(workspace: Workspace, pool: PoolRecord, data: str | None) -> Study:
+    """Open the study that a pool was fitted on, under the rules it recorded."""
+    name = data or str(pool.spec["data"])
+    path = workspace.resolve_data(name)
+    settings = workspace.settings.under(rules_of_pool(pool))
+    gate = gate_path(workspace, path.stem) if pool.spec.get("gate") else None
+    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
+    if study.dataset != pool.panel_id:
+        raise InputError(
+            f"data {name!r} is not what the pool {pool.name} was fitted on ({study.dataset}, not {pool.panel_id})",
+            "name the right data with --data",
+        )
+    return study
+
+
+def candidates_of(pool: PoolRecord, study: Study) -> tuple[Candidate, ...]:
+    """Return a pool's members as they were when it was fitted."""
+    found = []
+    for member in pool.members:
+        expression = read_expression(str(member["text"]), study, dialect="native")
+        if isinstance(expression, Rejection):
+            raise InputError(f"{member['factor_id']} cannot be read on this data: {expression.one_line()}")
+        found.append(Candidate(expression, str(member["name"]), str(member["verdict"]), bool(member.get("simulated"))))
+    return tuple(found)
+
+
+def report_on_pool(
+    workspace: Workspace,
+    knowledge: KnowledgeBase,
+    pool: PoolRecord,
+    *,
+    data: str | None = None,
+    output: Path | None = None,
+    show: Show = silent,
+) -> Path:
+    """Write the page of a pool; return the file's path."""
+    study = study_of_pool(workspace, pool, data)
+    html = render_pool(review_pool(study, knowledge, pool, show))
+    path = output if output is not None else workspace.folder("reports") / f"{pool.id.replace(':', '-')}.html"
+    return write_report(html, path)
+
+
+def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: Show = silent) -> PoolReview:
+    """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
+    bench = measure_members(candidates_of(pool, study), study, show)
+    weights = weights_of(pool)
+    again = fit_weights(bench, next(method for method in METHODS if method == pool.method))
+    if isinstance(again, Rejection):
+        raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
+    # What is kept is what was traded; only the way through train is fitted again.
+    fitted = replace(again, weights=weights)
+    values = unseen_values(bench, fitted)
+    counted = knowledge.trials(study.dataset)
+    trials = Trials(counted.count, counted.sharpe_variance, counted.effective)
+    weighed = weigh_values(values, pool.id, study, trials)
+    if isinstance(weighed, Rejection):
+        raise InputError(f"{pool.name} cannot be scored: {weighed.one_line()}")
+    own = _trade(values, study)
+    order = sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k))
+    rests = leave_one_out(bench, fitted, own, trials, show)
+    members = [_member_row(bench, k, weights, trials, rests[k]) for k in order]
+    rivals, curves = _rivals(bench, pool, own, trials)
+    return PoolReview(
+        review=_review(study, knowledge, pool, values, weighed),
+        members=members,
+        rivals=rivals,
+        correlations=bench.correlations[np.ix_(order, order)],
+        curves=curves,
+        notes=_strings(pool.spec.get("notes")),
+        facts=_facts(pool),
+    )
+
+
+def leave_one_out(
+    bench: Bench, fitted: Fitted, own: Traded, trials: Trials, show: Show = silent
+) -> list[Mapping[str, Figures]]:
+    """Return by member the figures of the pool refitted without it; nothing for the only one that keeps a weight.
+
+    Each is scored like the pool, train walking forward, by one backtest; penalties stay.
+    """
+    count = len(fitted.weights)
+    found: list[Mapping[str, Figures]] = []
+    for k in range(count):
+        show("leaving one out", k, count)
+        rest = fit_weights(bench, fitted.method, but=k, penalties=fitted.penalties)
+        traded = None if isinstance(rest, Rejection) else _trade(unseen_values(bench, rest), bench.study)
+        found.append({} if traded is None else _both(traded, bench.study, trials))
+    show("leaving one out", count, count)
+    return found
+
+
+def best_member(bench: Bench, trials: Trials) -> int:
+    """Return which member earned most by itself on train, net of costs: validation has no say in it."""
+    earned = [one.figures(bench.study, trials, "train").sharpe_net for one in bench.traded]
+    return int(np.argmax(np.nan_to_num(np.array(earned), nan=-np.inf)))
+
+
+def _rivals(bench: Bench, pool: PoolRecord, own: Traded, trials: Trials) -> tuple[list[Rival], dict[str, FloatArray]]:
+    study = bench.study
+    rivals = [Rival("This pool", f"{pool.method} weights", _both(own, study, trials))]
+    curves = {"this pool": compound(own.net)}
+    if len(bench.candidates) < 2:
+        return rivals, curves
+    if pool.method != "equal":
+        equal = _trade(combine(bench.members, equal_weights(len(bench.candidates))), study)
+        rivals.append(Rival("Equal weights", "of the same members", _both(equal, study, trials)))
+        curves["equal weights"] = compound(equal.net)
+    best = best_member(bench, trials)
+    label = "Best single member"
+    text = bench.candidates[best].expression.text
+    rivals.append(Rival(label, f"by its net Sharpe ratio on train: {text}", _both(bench.traded[best], study, trials)))
+    curves["best member on train"] = compound(bench.traded[best].net)
+    return rivals, curves
+
+
+def _trade(values: FloatArray, study: Study) -> Traded:
+    signal = np.where(study.panel.universe, values, np.nan)
+    return trade_alone(signal, rank_panel(signal), study)
+
+
+def _both(traded: Traded, study: Study, trials: Trials) -> dict[str, Figures]:
+    return {part: traded.figures(study, trials, part) for part in SEGMENTS}
+
+
+def _member_row(
+    bench: Bench, number: int, weights: FloatArray, trials: Trials, rest: Mapping[str, Figures]
+) -> MemberRow:
+    candidate = bench.candidates[number]
+    alone = _both(bench.traded[number], bench.study, trials)
+    expression = candidate.expression
+    weight = float(weights[number])
+    return MemberRow(expression.id, candidate.name, expression.text, candidate.verdict, weight, alone, rest)
+
+
+def _review(
+    study: Study, knowledge: KnowledgeBase, pool: PoolRecord, values: FloatArray, weighed: tuple[Scored, Evidence]
+) -> Review:
+    scored, now = weighed
+    stored, split = pool.evidence, study.split
+    card = scored.scorecard.to_dict()
+    threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
+    assert scored.scorecard.profiles is not None
+    return Review(
+        factor_id=pool.id,
+        name=pool.name,
+        text=formula(pool),
+        reading="Each member's rank among the assets of the bar, less the mean rank, times its weight, summed over "
+        "members. What a member does not know adds nothing; an asset that less than half of the weight knows has no "
+        "value.",
+        rationale="",
+        verdict=str(stored.get("verdict", now.verdict)),
+        train=part_of(card, "train"),
+        validation=part_of(card, "validation"),
+        times=study.panel.times,
+        equity=equity_of(scored, values, pool.id, study),
+        ic=scored.ic,
+        turnover=scored.backtest.turnover,
+        train_end=split.train.stop,
+        validation_start=split.validation.start,
+        validation_stop=split.validation.stop,
+        simulated_market=study.panel.simulated,
+        simulated_llm=any(bool(member.get("simulated")) for member in pool.members),
+        panel=panel_note(study),
+        reasons=_strings(stored.get("reasons")),
+        audits=_strings(stored.get("audits")),
+        dsr=_figure(stored.get("dsr")),
+        psr=_figure(stored.get("psr")),
+        trials=int(_figure(stored.get("trials")) or 0),
+        dsr_now=_figure(now.dsr),
+        trials_now=now.trials,
+        bets=now.effective_trials,
+        gate_exposure=mean_exposure(study),
+        profiles=scored.scorecard.profiles,
+        gates=gates_of(stored.get("gates")) or now.gates,
+        openings=tuple(x.sentence() for x in knowledge.holdout_openings(pool.id, study.dataset)),
+        rules=rules_of(study),
+        likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
+        kind="Pool",
+    )
+
+
+def formula(pool: PoolRecord, most: int = 12) -> str:
+    """Return a pool as a sum of weighted members, heaviest first."""
+    weights = weights_of(pool)
+    order = [k for k in sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k)) if weights[k] != 0.0]
+    lines = [f"{weights[k]:+.4f}  {pool.members[k]['text']}" for k in order[:most]]
+    if len(order) > most:
+        rest = sum(abs(weights[k]) for k in order[most:])
+        lines.append(f"and {len(order) - most} more, {rest:.0%} of the weight")
+    return "\n".join(lines)
+
+
+def _facts(pool: PoolRecord) -> dict[str, str]:
+    spec = pool.spec
+    label, missing, fitted = spec["label"], spec["missing"], spec["fitted_on"]
+    assert isinstance(label, Mapping)
+    assert isinstance(missing, Mapping)
+    assert isinstance(fitted, Mapping)
+    facts = {
+        "id": pool.id,
+        "fitted": pool.created,
+        "method": pool.method,
+        "members with a weight": f"{int(np.count_nonzero(weights_of(pool)))} of {len(pool.members)}",
+        "normalised": str(spec["normalise"]),
+        "an unknown member adds": str(missing["adds"]),
+        "least weight that knows an asset": f"{float(missing['least_share']):.0%}",
+        "label": f"{label['bars']} bars from {label['fill']} to {label['fill']}",
+        "weights from": f"{fitted['first']} to {fitted['last']} ({fitted['bars']:,} bars of train)",
+    }
+    flattered = spec.get("in_sample")
+    if isinstance(flattered, Mapping):
+        facts["net Sharpe of these weights on train itself"] = number(flattered.get("sharpe_net"))
+    hyper = spec.get("hyperparameters")
+    if isinstance(hyper, Mapping) and "penalty" in hyper:
+        facts["penalty, share of the mean squared member"] = f"{float(hyper['penalty']):g}"
+    return facts
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
+
+
+def _figure(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None

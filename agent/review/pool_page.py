@@ -1,0 +1,167 @@
+"""What the page of a pool says beside its signal's review: members, what each adds, how they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from agent.drawing import axes, svg
+from agent.drawing.axes import number
+from agent.review import charts
+from agent.review.review_records import Review
+from agent.review.views import MonthCell, Row, verdict_words
+from backtest.figures import SEGMENTS, Figures
+from market.panel import FloatArray
+
+MAX_CORRELATED = 20
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """A member: by itself (`alone`), and the pool without it (`rest`), both by segment; `rest` empty where none is."""
+
+    factor_id: str
+    name: str
+    text: str
+    verdict: str
+    weight: float
+    alone: Mapping[str, Figures]
+    rest: Mapping[str, Figures]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What the pool is held against, by segment."""
+
+    label: str
+    note: str
+    figures: Mapping[str, Figures]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolReview:
+    """A pool, ready to be drawn.
+
+    Attributes
+    ----------
+    review
+        Its combined signal, as any factor's.
+    members
+        Heaviest first.
+    rivals
+        The pool itself first, then what it is held against.
+    correlations
+        (K, K) of members' returns before costs on train, in the order of `members`.
+    curves
+        Label to (T,) compounded return net of costs, ungated; the pool first.
+    notes
+        What weakens it, in sentences.
+    facts
+        How it was fitted: name to value.
+    """
+
+    review: Review
+    members: Sequence[MemberRow]
+    rivals: Sequence[Rival]
+    correlations: FloatArray
+    curves: Mapping[str, FloatArray]
+    notes: Sequence[str]
+    facts: Mapping[str, str]
+
+
+_STYLES = (("c1", ""), ("c2", "7 4"), ("c3", "2 3"))
+_SHOWN = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("dsr", "probability"))
+
+
+def pool_context(pool: PoolReview) -> dict[str, object]:
+    """Return what the template lays out."""
+    rival_rows = [Row(r.label, r.note, _cells(r.figures), i == 0) for i, r in enumerate(pool.rivals)]
+    own = pool.rivals[0].figures
+    members = [
+        (m, verdict_words(m.verdict), number(m.weight, "percent", signed=True), _cells(m.alone)) for m in pool.members
+    ]
+    adds = [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members]
+    shown = min(len(pool.members), MAX_CORRELATED)
+    grid = [[_tinted(float(pool.correlations[i, j])) for j in range(shown)] for i in range(shown)]
+    return {
+        "rival_rows": rival_rows,
+        "members": members,
+        "adds": adds,
+        "grid": [(i + 1, pool.members[i].name or pool.members[i].text, row) for i, row in enumerate(grid)],
+        "hidden": len(pool.members) - shown,
+        "sentence": rival_sentence(pool),
+        "curve_chart": Markup(curve_chart(pool)),
+    }
+
+
+def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
+    """Return cells in the order rank IC, Sharpe, DSR, each train before validation."""
+    return tuple(
+        number(getattr(figures[part], key), style) if part in figures else axes.DASH
+        for key, style in _SHOWN
+        for part in SEGMENTS
+    )
+
+
+def _differences(own: Mapping[str, Figures], rest: Mapping[str, Figures]) -> tuple[str, ...]:
+    """Return what the pool has over itself without a member."""
+    return tuple(
+        number(getattr(own[part], key) - getattr(rest[part], key), "ic" if key == "rank_ic" else "plain", signed=True)
+        if part in rest
+        else axes.DASH
+        for key, _ in _SHOWN
+        for part in SEGMENTS
+    )
+
+
+def _tinted(value: float) -> MonthCell:
+    if not np.isfinite(value):
+        return MonthCell(axes.DASH, "")
+    depth = (abs(value) >= 0.2) + (abs(value) >= 0.5) + (abs(value) >= 0.8)
+    return MonthCell(number(value), f"{'up' if value >= 0 else 'down'}{depth}" if depth else "")
+
+
+def rival_sentence(pool: PoolReview) -> tuple[str, str]:
+    """Return (sentence, CSS class): whether combining, and combining like this, paid on validation."""
+    own = pool.rivals[0].figures["validation"].sharpe_net
+    others = {r.label: r.figures["validation"].sharpe_net for r in pool.rivals[1:]}
+    if not others:
+        return "There is nothing to hold it against.", "other"
+    if not np.isfinite(own):
+        return "Its Sharpe ratio on validation is undefined.", "other"
+    told = [
+        f"{'above' if own > value else 'not above'} {label[0].lower() + label[1:]} ({number(value)})"
+        for label, value in others.items()
+    ]
+    beaten = sum(own > value for value in others.values())
+    css = "accepted" if beaten == len(others) else "promising" if beaten else "rejected"
+    return (
+        f"On validation its net Sharpe ratio is {number(own)}: {' and '.join(told)}. One stretch of time decides "
+        "little: its standard error stands in the scorecard.",
+        css,
+    )
+
+
+def curve_chart(pool: PoolReview) -> str:
+    """Draw the pool beside its rivals, net of costs."""
+    lines = [
+        svg.Line(label, np.asarray(values), *style, note=axes.number(values[-1], "percent", signed=True))
+        for (label, values), style in zip(pool.curves.items(), _STYLES, strict=False)
+    ]
+    limits = axes.finite_range([line.values for line in lines])
+    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > charts.LOG_RATIO
+    return svg.line_chart(
+        svg.LineChart(
+            title="Pool and rivals" + (", log scale" if log else ""),
+            description="Compounded return net of costs, ungated, of the pool, equal weights and the best member.",
+            times=pool.review.times,
+            lines=lines,
+            spans=charts.segment_spans(pool.review),
+            height=300,
+            percent=True,
+            log=log,
+        )
+    )

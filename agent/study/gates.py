@@ -1,0 +1,76 @@
+"""Where a workspace keeps its gates, and fitting one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.study.settings import Settings
+from agent.study.study import narrowed, split_of
+from agent.study.workspace import Workspace
+from market.panel import Panel
+from market.split import loop_panel
+
+if TYPE_CHECKING:
+    from flows.gate import GatePlan, RegimeGate
+
+
+def gate_path(workspace: Workspace, data_name: str) -> Path:
+    """Return where the gate of a data set is stored."""
+    return workspace.root / "models" / f"{data_name}.gate.npz"
+
+
+def plan_of(settings: Settings, panel: Panel) -> GatePlan:
+    """Return what the settings want fitted on a panel."""
+    from flows.exposure import GateRules
+    from flows.flow_model import FlowConfig
+    from flows.gate import GatePlan
+    from flows.train import TrainConfig
+
+    gate, seed = settings.gate, settings.loop.seed
+    names = ("percentile", "side", "hysteresis", "window", "scope", "measure")
+    return GatePlan(
+        GateRules(**{name: getattr(gate, name) for name in names}),
+        FlowConfig(kind=gate.model, base=gate.base, steps=gate.steps, hidden=gate.hidden, seed=seed),
+        TrainConfig(
+            epochs=gate.epochs,
+            max_rows=gate.max_rows,
+            ema=gate.ema,
+            threads=gate.threads,
+            device=gate.device,
+            seed=seed,
+        ),
+        gate.asked(),
+        gate.given,
+        gate.members,
+        round(gate.refit_days * panel.bars_per_year / 365),
+    )
+
+
+def train_gate(
+    whole: Panel,
+    workspace: Workspace,
+    data_name: str,
+    progress: Callable[[int, int, float, float], None] | None = None,
+    asked: Mapping[str, object] | None = None,
+) -> RegimeGate:
+    """Fit the gate on train, calibrate it on validation (or by dated refits), and store the checkpoint.
+
+    `progress` is called with (epoch, epochs, train NLL, validation NLL), in nats. A fit that is stopped goes on from
+    its last epoch when it is asked for again. `asked` takes the place of settings of the gate.
+    """
+    from flows.checkpoint import save_gate
+    from flows.gate import fit_gate
+
+    settings = workspace.settings
+    if asked:
+        gate_settings = type(settings.gate).model_validate({**settings.gate.model_dump(), **asked})
+        settings = settings.model_copy(update={"gate": gate_settings})
+    split, _ = split_of(whole, settings)
+    panel = loop_panel(narrowed(whole, settings), split)
+    path = gate_path(workspace, data_name)
+    workspace.folder("models")
+    gate = fit_gate(panel, split, plan_of(settings, panel), progress, resume=path.with_suffix(".training"))
+    save_gate(gate, path)
+    return gate

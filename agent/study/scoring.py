@@ -1,0 +1,72 @@
+"""Weighing a candidate against all that was tried: the one way from an expression to a verdict."""
+
+from __future__ import annotations
+
+from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.records import NewEvaluation
+from agent.study.study import Scoring, Study, backtest_expression
+from backtest import metrics
+from backtest.evidence import Trials, weigh
+from backtest.luck import sketch_of
+from backtest.policy import Standing
+from backtest.scorecard import paid_rows
+from factors.checks import check_truncation
+from factors.overlap import Novelty
+from factors.tree import Expression
+from market.errors import Rejection
+from market.panel import FloatArray
+
+
+def weigh_expression(
+    expression: Expression, study: Study, knowledge: KnowledgeBase, *, recorded: bool = False, ahead: int = 0
+) -> Scoring | Rejection:
+    """Evaluate, backtest and weigh one factor on train and validation, against the attempts recorded on this data.
+
+    Unless it is `recorded` already, it counts as one trial more, and the attempts that its run has still `ahead` count
+    as well: what comes first would else be weighed as if nothing else were ever tried. Every factor that would be let
+    in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values.
+    """
+    found = backtest_expression(expression, study)
+    if isinstance(found, Rejection):
+        return found
+    signal, scored = found
+    # Of all of train, whatever part of it was scored: sketches are compared bar by bar.
+    sketch = sketch_of(scored.backtest.gross[paid_rows(study.split.train)])
+    counted = knowledge.trials(study.dataset)
+    count = counted.count + (0 if recorded else 1) + ahead
+    trials = Trials(count, counted.sharpe_variance, counted.effective)
+    standing = standing_of(expression, sketch, study, knowledge)
+    evidence = weigh(scored, trials, study.policy, standing, use_gate=study.exposures is not None)
+    if evidence.accepted or evidence.audits:
+        rows = len(study.panel.times)
+        leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
+        if leak is not None:
+            return leak
+    return Scoring(expression, signal, scored, evidence, sketch)
+
+
+def standing_of(expression: Expression, sketch: FloatArray, study: Study, knowledge: KnowledgeBase) -> Standing:
+    """Return how a factor stands to what is known: its tree to every known factor, its returns to accepted ones."""
+    novelty = knowledge.novelty(expression)
+    near = knowledge.nearest_accepted(study.dataset, sketch, but=expression.id)
+    overlap, label = _overlap(novelty)
+    return Standing(overlap, label, near.correlation, near.text)
+
+
+def _overlap(novelty: Novelty) -> tuple[float, str]:
+    if novelty.overlap is None:
+        return 0.0, ""
+    return novelty.overlap.share, novelty.overlap.factor.text
+
+
+def evaluation_of(scoring: Scoring) -> NewEvaluation:
+    """Return what is recorded of a scored candidate."""
+    # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
+    gross = metrics.sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
+    return NewEvaluation(
+        scorecard=scoring.scored.scorecard.to_dict(),
+        evidence=scoring.evidence.to_dict(),
+        sharpe_per_bar=gross,
+        accepted=scoring.evidence.accepted,
+        sketch=scoring.sketch,
+    )

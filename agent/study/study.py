@@ -1,0 +1,370 @@
+"""A study: one data set cut for the loop, with its gate and its trading rules.
+
+This is where the holdout is taken away. `open_study` returns a panel that ends with validation, and
+everything that writes prompts, scores or reports works on that panel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from agent.study.learned_fields import stored_fields
+from agent.study.settings import Settings
+from backtest.costs import Costs
+from backtest.evidence import Evidence
+from backtest.policy import Policy
+from backtest.run import run_backtest
+from backtest.scorecard import Scored, score
+from backtest.target import Target, prepare_target
+from backtest.trading_rules import BacktestSpec
+from factors.batch import evaluate_within
+from factors.checks import check_cost, check_signal
+from factors.engine import compute
+from factors.lowering import Lowering
+from factors.parse import DialectName, parse
+from factors.tree import Call, Expression, Signal
+from market.errors import InputError, Rejection
+from market.panel import BoolArray, FloatArray, Panel
+from market.split import MIN_BARS, Split, loop_panel, make_split
+from market.universe import liquid_universe
+
+# The longest label: a decision at t is paid by t+2 at the latest when held one bar; the report looks 24 ahead.
+LABEL_BARS = 24
+_DEFAULT_LOOKBACK = 240
+# Fewer bars than this say little.
+FEW_BARS = 200
+# Bars, and the look-back before them, on which turnover is estimated.
+_RECENT = 250
+_STANDARD = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What one data set offers the loop.
+
+    Attributes
+    ----------
+    panel
+        Bars up to the end of validation; the holdout is not in it.
+    dataset
+        Content id of the whole panel: the key under which trials are counted, whatever the split.
+    split
+        Row ranges of train and validation in `panel` (the holdout range lies beyond its end).
+    max_lookback
+        Longest look-back, in bars, that a mined factor may have; the embargo is this plus the label.
+    exposures
+        (T, N) in [0, 1] from the trained gate, or None when there is none.
+    log_likelihood
+        (T, N) nats, NaN in warm-up, or None.
+    threshold
+        (T,) nats below which the gate is shut, NaN before the first of several dated fits; or None.
+    max_seconds, max_gigabytes
+        What evaluating one factor may take, by its estimate before and by the clock while it is done.
+    group_neutral
+        The group of the language within which positions are neutral, or nothing.
+    cutoff
+        The model's knowledge cutoff: bars after it are scored apart, too.
+    outcomes
+        What signals of `panel` are scored against instead of it: for controls, such as permuted returns.
+    clusters
+        (T,) bars of each regime that `alphaglow flow regimes` found, by name.
+    blind
+        Whether prompts name no asset and no date.
+    learned
+        The panel's fields that models predicted out of fold, and the first row that each has.
+    """
+
+    panel: Panel
+    dataset: str
+    split: Split
+    spec: BacktestSpec
+    max_lookback: int
+    seed: int
+    policy: Policy = field(default_factory=Policy)
+    exposures: FloatArray | None = None
+    log_likelihood: FloatArray | None = None
+    threshold: FloatArray | None = None
+    max_seconds: float = 60.0
+    max_gigabytes: float = 4.0
+    group_neutral: str = ""
+    cutoff: np.datetime64 | None = None
+    outcomes: Panel | None = None
+    clusters: Mapping[str, BoolArray] = field(default_factory=dict)
+    blind: bool = True
+    learned: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def recent(self) -> Panel:
+        """The last bars of train, as many as tell how often a factor changes its mind."""
+        stop = self.split.train.stop
+        return self.panel.rows(max(0, stop - self.max_lookback - _RECENT), stop)
+
+    @cached_property
+    def target(self) -> Target:
+        """What signals are scored against; prepared when first asked for."""
+        groups = group_values(self.group_neutral, self.panel) if self.group_neutral else None
+        return prepare_target(
+            self.panel if self.outcomes is None else self.outcomes, self.spec, groups=groups, regimes=self._regimes()
+        )
+
+    def _regimes(self) -> dict[str, BoolArray]:
+        """Clusters, and bars usual and unusual to the flow, by the share of the universe below its threshold."""
+        if self.log_likelihood is None or self.threshold is None:
+            return dict(self.clusters)
+        known = np.isfinite(self.log_likelihood) & self.panel.universe
+        below = (np.where(known, self.log_likelihood, np.inf) < self.threshold[:, None]).sum(axis=1)
+        count = known.sum(axis=1)
+        share = below / np.maximum(count, 1)
+        usual = {
+            "usual to the flow": (count > 0) & (share < 0.25),
+            "unusual to the flow": (count > 0) & (share >= 0.25),
+        }
+        return usual | dict(self.clusters)
+
+    def split_of(self, expression: Expression) -> Split:
+        """Return the split by which a factor is scored: what it reads of models has no bars before its first fold."""
+        first = max((self.learned.get(name, 0) for name in expression.fields), default=0)
+        train = self.split.train
+        return replace(self.split, train=slice(min(max(first, train.start), train.stop - MIN_BARS), train.stop))
+
+    def yearly_cost(self, turnover: float) -> float:
+        """Return what trading a share of the book at every bar costs a year, as a fraction of capital."""
+        return turnover * self.spec.costs.per_trade * self.panel.bars_per_year
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names an expression may use: the standard ones and what the panel carries."""
+        carried = tuple(sorted(name for name in self.panel.fields if name not in _STANDARD))
+        return _STANDARD + carried
+
+
+@dataclass(frozen=True, eq=False)
+class Scoring:
+    """A candidate that could be scored, with what became of it; `sketch` is of its gross returns on train."""
+
+    expression: Expression
+    signal: Signal
+    scored: Scored
+    evidence: Evidence
+    sketch: FloatArray
+
+
+def default_lookback(n_bars: int, settings: Settings) -> int:
+    """Return the longest allowed look-back in bars: 240, or 40 % of validation where that is shorter."""
+    if settings.split.max_lookback is not None:
+        return settings.split.max_lookback
+    return max(20, min(_DEFAULT_LOOKBACK, int(0.4 * settings.split.validation * n_bars)))
+
+
+def make_spec(settings: Settings) -> BacktestSpec:
+    """Return the trading rules that the settings describe."""
+    rules = settings.backtest
+    costs = Costs(**{f.name: getattr(rules, f.name) for f in fields(Costs)})
+    same = {f.name: getattr(rules, f.name) for f in fields(BacktestSpec) if f.name not in ("costs", "max_risk")}
+    return BacktestSpec(**same, max_risk=math.inf if rules.max_risk is None else rules.max_risk, costs=costs)
+
+
+def make_policy(settings: Settings) -> Policy:
+    """Return the admission policy that the settings describe."""
+    return Policy(**settings.admission.model_dump())
+
+
+def group_expression(name: str, panel: Panel) -> Expression:
+    """Return a group of the language, such as ``sector`` or ``bucket(volume, 3)``, as an expression of its numbers."""
+    expression = parse(f"group_mean(close, {name})", fields=(*_STANDARD, *panel.fields), bar=panel.bar)
+    if isinstance(expression, Rejection) or not isinstance(expression.root, Call):
+        why = expression.message if isinstance(expression, Rejection) else "it is no group"
+        raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
+    return replace(expression, root=expression.root.args[1])
+
+
+def group_values(name: str, panel: Panel) -> FloatArray:
+    """Return (T, N) group numbers of a group of the language; see `group_expression`."""
+    root = Lowering(panel.fields)(group_expression(name, panel).root)
+    return compute([root], panel)[root]
+
+
+def narrowed(whole: Panel, settings: Settings) -> Panel:
+    """Return a whole panel with its universe as the settings have it."""
+    chosen = settings.universe
+    return liquid_universe(
+        whole, top=chosen.top, least_money=chosen.least_money, days=chosen.days, refresh_days=chosen.refresh_days
+    )
+
+
+def split_of(panel: Panel, settings: Settings) -> tuple[Split, int]:
+    """Return the split of a whole panel and the longest look-back it allows."""
+    longest = default_lookback(len(panel.times), settings)
+    shares = settings.split
+    rest = 1.0 - shares.train - shares.validation
+    if rest <= 0:
+        raise InputError(
+            f"train {shares.train} and validation {shares.validation} leave no holdout",
+            "lower one of them in alphaglow.toml [split]",
+        )
+    embargo = longest + LABEL_BARS
+    split = make_split(len(panel.times), fractions=(shares.train, shares.validation, rest), embargo=embargo)
+    return split, longest
+
+
+def remarks(study: Study) -> tuple[str, ...]:
+    """Say what of this data weakens what is found on it."""
+    found = []
+    for name, part in (("train", study.split.train), ("validation", study.split.validation)):
+        if part.stop - part.start < FEW_BARS:
+            found.append(f"{name} keeps only {part.stop - part.start} bars: what it says is rough")
+    if not np.any(study.panel["volume"] > 0):
+        found.append("the data have no volume: impact and capacity are unknown, and no bar counts as untraded")
+    alive = np.isfinite(study.panel["close"]).sum(axis=0)
+    short = [asset for asset, bars in zip(study.panel.assets, alive, strict=True) if bars < FEW_BARS]
+    if short:
+        named = ", ".join(short[:5]) + (", ..." if len(short) > 5 else "")
+        found.append(f"{len(short)} assets have fewer than {FEW_BARS} bars: {named}")
+    return tuple(found)
+
+
+def open_study(
+    whole: Panel, settings: Settings, *, gate_path: Path | None = None, learned: Path | None = None
+) -> Study:
+    """Cut `whole` for the loop; if a gate was trained on it, compute its exposures; attach what was learned on it.
+
+    `learned` is the folder of learned factors; those of this very panel become fields of the study's.
+    """
+    split, longest = split_of(whole, settings)
+    panel = loop_panel(narrowed(whole, settings), split)
+    loop, cutoff = settings.loop, settings.llm.knowledge_cutoff
+    study = Study(
+        panel,
+        whole.id,
+        split,
+        make_spec(settings),
+        longest,
+        loop.seed,
+        make_policy(settings),
+        max_seconds=loop.max_seconds,
+        max_gigabytes=loop.max_gigabytes,
+        group_neutral=settings.backtest.group_neutral,
+        # What happened on the day itself may have been read about.
+        cutoff=None if cutoff is None else np.datetime64(cutoff) + np.timedelta64(1, "D"),
+        blind=loop.blind,
+    )
+    if gate_path is None or not gate_path.is_file():
+        return attach(study, learned)
+    from flows.checkpoint import load_gate
+    from flows.gate import check_features
+    from flows.regime_store import regime_masks, regimes_path
+    from flows.train import torch_threads
+
+    gate = load_gate(gate_path)
+    if gate.panel_id != panel.id:
+        raise InputError(
+            f"the gate {gate_path} was trained on other data ({gate.panel_id}, not {panel.id})",
+            "fit it again: alphaglow flow fit",
+        )
+    check_features(gate, settings.gate.asked())
+    with torch_threads(settings.gate.threads):
+        likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
+    exposures = gate.exposures_of(likelihood, panel)
+    gated = replace(
+        study,
+        exposures=exposures,
+        log_likelihood=likelihood,
+        threshold=gate.thresholds(panel),
+        clusters=regime_masks(regimes_path(gate_path), panel.id),
+    )
+    return attach(gated, learned)
+
+
+def attach(study: Study, folder: Path | None) -> Study:
+    """Return a study whose panel carries the learned factors of a folder that were made on it."""
+    found = {} if folder is None else stored_fields(folder, study.panel)
+    if not found:
+        return study
+    known = {name: np.isfinite(values).any(axis=1) for name, values in found.items()}
+    first = {name: int(rows.argmax()) for name, rows in known.items()}
+    return replace(study, panel=study.panel.with_fields(found), learned={**study.learned, **first})
+
+
+def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:
+    """Return the likelihood, kept beside the checkpoint: on a large panel it costs as much as training."""
+    cache = gate_path.with_suffix(".log_likelihood.npy")
+    if cache.is_file() and cache.stat().st_mtime >= gate_path.stat().st_mtime:
+        try:
+            stored: FloatArray = np.load(cache, allow_pickle=False)
+        except (ValueError, OSError):
+            stored = np.empty((0, 0))
+        if stored.shape == panel.shape:
+            return stored
+    values = compute()
+    try:
+        np.save(cache, values, allow_pickle=False)
+    except OSError as error:
+        raise InputError(f"cannot write {cache}: {error.strerror}", "is the disk full or read-only?") from error
+    return values
+
+
+def read_expression(
+    text: str,
+    study: Study,
+    *,
+    dialect: DialectName = "auto",
+    blocks: Mapping[str, str] | None = None,
+    strict: bool = False,
+) -> Expression | Rejection:
+    """Parse `text` for this study: its fields, its bar size, its longest look-back and what a factor may cost."""
+    expression = parse(text, fields=study.fields, bar=study.panel.bar, dialect=dialect, blocks=blocks, strict=strict)
+    if isinstance(expression, Rejection):
+        return expression
+    if not expression.is_bounded:
+        return Rejection(
+            stage="check",
+            code="lookback",
+            message="the factor looks back to the panel's first bar: no embargo is long enough for it",
+            hint="use ts_sum, ts_mean, ts_max or ts_min over a window in the place of cum_",
+        )
+    if expression.lookback > study.max_lookback:
+        return Rejection(
+            stage="check",
+            code="lookback",
+            message=f"the factor looks back {expression.lookback} bars, this split allows {study.max_lookback}",
+            hint="shorten the windows, or raise max_lookback in alphaglow.toml [split]",
+        )
+    costly = check_cost(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    return expression if costly is None else costly
+
+
+def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, Scored] | Rejection:
+    """Evaluate and backtest one factor on train and validation."""
+    signal = evaluate_within(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    if isinstance(signal, Rejection):
+        return signal
+    fault = check_signal(signal, study.panel)
+    if fault is not None:
+        return fault
+    rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
+    split = study.split_of(expression)
+    scored = score(signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    return scored if isinstance(scored, Rejection) else (signal, scored)
+
+
+def turnover_of(expression: Expression, study: Study) -> float:
+    """Return the share of the book that a factor would trade a bar, from the last bars of train; NaN where unknown.
+
+    Nothing of returns enters: it tells what an idea costs to follow, not what it earns.
+    """
+    panel = study.recent
+    signal = evaluate_within(expression, panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
+    if isinstance(signal, Rejection):
+        return math.nan
+    traded = run_backtest(signal.values, panel, study.spec)
+    if isinstance(traded, Rejection):
+        return math.nan
+    known = traded.turnover[expression.lookback + 1 :]
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else math.nan

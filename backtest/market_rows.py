@@ -1,0 +1,122 @@
+"""The tape: what the ledger reads of a market, aligned to the bar of the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from backtest.trading_rules import BacktestSpec, Fill
+from market.panel import BoolArray, FloatArray, Panel
+
+VOLATILITY_BARS = 60
+_LEAST_VOLATILITY = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Tape:
+    """What a decision at the close of bar t meets; all (T, N), `funding` and `impact` without rows where they are nil.
+
+    Attributes
+    ----------
+    tradable
+        Whether bar t+1 has the price of the fill, and some volume where the panel has volumes at all.
+    returns
+        From the fill at t+1 to that at t+2, prices carried forward while there is none: a halted asset returns 0, and
+        the jump is taken when it trades again.
+    funding
+        What longs pay and shorts receive between the fills, as a fraction of the position.
+    volatility
+        Standard deviation of the last 60 returns a bar, close to close, known at the close of t; NaN below 20 of them.
+    impact
+        What a trade of the whole capital would cost, as a fraction of it, for a capital of 1; the cost of a trade of w
+        is `impact` |w|^1.5 sqrt(capital).
+    """
+
+    tradable: BoolArray
+    returns: FloatArray
+    funding: FloatArray
+    volatility: FloatArray
+    impact: FloatArray
+
+    def rows(self, part: slice) -> Tape:
+        """Return the decisions of some bars."""
+        funding = self.funding[part] if len(self.funding) else self.funding
+        impact = self.impact[part] if len(self.impact) else self.impact
+        return Tape(self.tradable[part], self.returns[part], funding, self.volatility[part], impact)
+
+
+def make_tape(panel: Panel, spec: BacktestSpec) -> Tape:
+    """Read the tape off a panel, for the fills and the impact of `spec`."""
+    price = panel[spec.fill]
+    volume = panel["volume"]
+    tradable = np.zeros(panel.shape, dtype=bool)
+    tradable[:-1] = np.isfinite(price[1:])
+    has_volume = bool(np.any(volume > 0))
+    if has_volume:
+        tradable[:-1] &= ~(volume[1:] == 0)
+    known = filled(price)
+    returns = np.zeros(panel.shape)
+    with np.errstate(all="ignore"):
+        returns[:-2] = known[2:] / known[1:-1] - 1.0
+    volatility = trailing_volatility(panel["close"], VOLATILITY_BARS)
+    impact = np.zeros((0, panel.shape[1]))
+    if has_volume and spec.costs.impact > 0:
+        impact = np.zeros(panel.shape)
+        with np.errstate(all="ignore"):
+            impact[:-1] = spec.costs.impact * volatility[:-1] / np.sqrt(panel.money[1:])
+        # Without a volatility yet, or without a volume in this bar, no impact can be told.
+        impact = np.where(np.isfinite(impact), impact, 0.0)
+    settled = _settled(panel, spec.fill)
+    return Tape(tradable, np.where(np.isfinite(returns), returns, 0.0), settled, volatility, impact)
+
+
+def filled(prices: FloatArray) -> FloatArray:
+    """Return (T, N) prices with the last known one carried forward; NaN before the first."""
+    place = np.where(np.isfinite(prices), np.arange(len(prices))[:, None], -1)
+    last = np.maximum.accumulate(place, axis=0)
+    return np.where(last >= 0, np.take_along_axis(prices, np.maximum(last, 0), axis=0), np.nan)
+
+
+def _settled(panel: Panel, fill: Fill) -> FloatArray:
+    """Return what is settled between the fills of t+1 and t+2, or no rows where nothing ever is.
+
+    The panel's `funding` at bar t sums the rates of the settlements after the open of t-1, up to and at that of t. A
+    fill comes after a settlement of the same moment.
+    """
+    if "funding" not in panel.fields or not np.any(np.nan_to_num(panel["funding"])):
+        return np.zeros((0, panel.shape[1]))
+    ahead = 2 if fill == "open" else 3
+    rate = np.zeros(panel.shape)
+    rate[:-ahead] = np.nan_to_num(panel["funding"][ahead:], nan=0.0)
+    # The last two decisions are not paid: nor do they pay.
+    rate[-2:] = 0.0
+    return rate
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def trailing_volatility(close: FloatArray, bars: int) -> FloatArray:
+    """Return (T, N) standard deviation (ddof 1) of the last `bars` returns; NaN below 20 finite ones."""
+    length, width = close.shape
+    out = np.full((length, width), np.nan)
+    returns = np.full(length, np.nan)
+    for i in range(width):
+        for t in range(1, length):
+            move = close[t, i] / close[t - 1, i] - 1.0
+            returns[t] = move if abs(move) < np.inf else np.nan
+        for t in range(_LEAST_VOLATILITY, length):
+            count = 0
+            total = 0.0
+            for s in range(max(1, t - bars + 1), t + 1):
+                if returns[s] == returns[s]:
+                    count += 1
+                    total += returns[s]
+            if count < _LEAST_VOLATILITY:
+                continue
+            mean = total / count
+            square = 0.0
+            for s in range(max(1, t - bars + 1), t + 1):
+                square += (returns[s] - mean) ** 2 if returns[s] == returns[s] else 0.0
+            out[t, i] = np.sqrt(square / (count - 1))
+    return out
