@@ -60,8 +60,8 @@ class OpenFlow:
         return rows_of(self.panel, self.gate.latest.trained)
 
     @property
-    def held_rows(self) -> slice:
-        """Rows that its marks were set on."""
+    def calibration_rows(self) -> slice:
+        """Rows that its thresholds were set on."""
         return rows_of(self.panel, self.gate.latest.calibrated)
 
     def rng(self, number: int) -> np.random.Generator:

@@ -84,7 +84,7 @@ def find_regimes(
     models = []
     for place, (method, count) in enumerate(asked):
         tick(f"{method}, {count}", place, len(asked))
-        model = _candidate(sources, method, count, train_rows, opened.held_rows)
+        model = _candidate(sources, method, count, train_rows, opened.calibration_rows)
         if model is not None:
             models.append(model)
     chosen = choose(models)
@@ -98,10 +98,10 @@ def find_regimes(
 
 
 def _candidate(
-    sources: _Sources, method: Method, count: int, train_rows: slice, held_rows: slice
+    sources: _Sources, method: Method, count: int, train_rows: slice, calibration_rows: slice
 ) -> RegimeModel | None:
     middle = (train_rows.start + train_rows.stop) // 2
-    held = sources.features[held_rows]
+    calibration = sources.features[calibration_rows]
     fitted = [
         _fit(sources, method, count, rows)
         for rows in (train_rows, slice(train_rows.start, middle), slice(middle, train_rows.stop))
@@ -109,8 +109,10 @@ def _candidate(
     model, first, second = fitted
     if model is None:
         return None
-    _, predictive = model.filter(held)
-    same = 0.0 if first is None or second is None else adjusted_rand(first.labels(held), second.labels(held))
+    _, predictive = model.filter(calibration)
+    same = (
+        0.0 if first is None or second is None else adjusted_rand(first.labels(calibration), second.labels(calibration))
+    )
     return replace(model, predictive=float(np.nanmean(predictive)), stability=same)
 
 
@@ -170,7 +172,7 @@ def _findings(
     market = market_return(opened.panel)
     following = np.concatenate([market[1:], [np.nan]])
     year = opened.panel.bars_per_year
-    held = facts(chosen, labels[opened.held_rows], {"next": following[opened.held_rows]})
+    calibration = facts(chosen, labels[opened.calibration_rows], {"next": following[opened.calibration_rows]})
     whole = facts(chosen, labels, {"next": following})
     now = chosen.names[labels[-1]] if labels[-1] >= 0 else "unknown"
     kept = "" if earlier is None else "; matched to those stored before"
@@ -185,7 +187,7 @@ def _findings(
         f"({chosen.predictive:.2f} nats a bar) among candidates whose halves agree (ARI {chosen.stability:.2f}).",
         grids=[
             _facts_grid("On train and validation", whole, year),
-            _facts_grid("On the calibration bars alone", held, year),
+            _facts_grid("On the calibration bars alone", calibration, year),
             _transition_grid(chosen),
             _candidate_grid(models, chosen),
         ],
@@ -195,7 +197,7 @@ def _findings(
             "data": opened.study.dataset,
             "method": chosen.method,
             "regimes": whole,
-            "regimes_held_out": held,
+            "regimes_held_out": calibration,
             "transition": chosen.transition.tolist(),
             "now": now,
             "candidates": [_told(model) for model in models],

@@ -61,7 +61,7 @@ class Lesson:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A learned factor: its record, what is told of each fold, and its score where it was scored just now."""
+    """A learned factor: its record, the facts of each fold, and its score where it was scored just now."""
 
     field: str
     attempt: AttemptRecord
@@ -113,7 +113,7 @@ def learn(lesson: Lesson, knowledge: KnowledgeBase, progress: Progress = silent)
 
 
 def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeBase) -> Learned:
-    """Weigh the field as the expression that it is, and record it."""
+    """Score the field as an expression, and record it."""
     study = attach(lesson.study, lesson.folder)
     expression = read_expression(lesson.field, study, dialect="native")
     if isinstance(expression, Rejection):

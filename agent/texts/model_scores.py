@@ -22,7 +22,7 @@ from agent.untrusted.quoting import quoted
 from market.documents import Documents
 from market.errors import InputError, Rejection
 
-# With the prompt, or what a reply may say, this rises: what was read before is then read anew.
+# With the prompt, or what a reply may say, this rises: what was read before is then read again.
 VERSION = 1
 _PROMPT = Path(__file__).resolve().parent / "prompts" / "reader_system.md"
 _LONGEST_TITLE, _LONGEST_BODY = 300, 600
