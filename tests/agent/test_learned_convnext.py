@@ -249,7 +249,7 @@ def test_training_learns_and_its_probabilities_are_calibrated() -> None:
     assert (said.argmax(axis=1) == fresh.labels).mean() > 0.8
     assert np.corrcoef(fit.predict(fresh.windows), fresh.labels)[0, 1] > 0.8
     assert reliability(said, fresh.labels.astype(int))["error"] < 0.06  # type: ignore[operator]  # a figure
-    assert fit.figures["held_nll"] <= fit.figures["held_nll_uncalibrated"]  # type: ignore[operator]  # figures
+    assert fit.figures["calibration_nll"] <= fit.figures["calibration_nll_uncalibrated"]  # type: ignore[operator]  # figures
 
 
 @pytest.mark.parametrize("loss", ["huber", "mse"])
