@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands exist, and its tree lists every file."""
+"""The README tells the truth: its length, its commands, its links and its tree of folders."""
 
 from __future__ import annotations
 
@@ -6,48 +6,58 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from agent.cli.main import cli
+from tests.list_files import PACKAGES, PAGE, as_page, listing
+from tests.pages import PAGES, README, ROOT, prose
 
-ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+TEXT = README.read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
-    found = re.findall(r"^alphaglow ([a-z]+(?: [a-z]+)?)", SHELL, re.MULTILINE)
-    return sorted(set(found))
+def folders_of_the_tree() -> set[str]:
+    """Return the folders of the README's tree as paths: two spaces of indentation are one level."""
+    block = TEXT[TEXT.index("## The tree") :].split("```")[1]
+    found, path = set(), []
+    for line in block.strip().splitlines():
+        indent, name = re.match(r"( *)(\w+)/", line).groups()  # type: ignore[union-attr]
+        path = [*path[: len(indent) // 2], name]
+        found.add("/".join(path))
+    return found
 
 
-@pytest.mark.parametrize("command", commands())
-def test_every_command_of_the_readme_exists(command: str) -> None:
-    words = command.split()
-    if words[0] not in ("data", "flow", "kb"):
-        words = words[:1]
-    result = CliRunner().invoke(cli, [*words, "--help"])
-    assert result.exit_code == 0, result.output
+def test_the_readme_is_short() -> None:
+    assert len(TEXT.splitlines()) <= 170
 
 
-def test_options_of_the_readme_exist() -> None:
-    for line in re.findall(r"^alphaglow (.+?)(?:\s+#.*)?$", SHELL, re.MULTILINE):
-        words = line.split()
-        named = [word for word in words if word.startswith("--")]
-        path = words[:2] if words[0] in ("data", "flow", "kb", "learn", "pool", "text") else words[:1]
-        text = CliRunner().invoke(cli, [*path, "--help"]).output
-        assert all(option in text for option in named), line
+def test_the_tree_names_every_folder_and_no_other() -> None:
+    folders = {path.rpartition("/")[0] for path in listing()}
+    # Folders without Python (prompts, pages) are left out.
+    assert folders_of_the_tree() == folders | {"tests", "docs"}
 
 
-def test_the_tree_lists_every_python_file() -> None:
-    tree = README[README.index("## The tree") :]
-    folders = ("market", "factors", "flows", "backtest", "agent", "benchmarks")
-    files = [p for folder in folders for p in (ROOT / folder).rglob("*.py") if p.name != "__init__.py"]
-    missing = [p.name for p in files if not re.search(rf"^\s*{re.escape(p.name)}\s", tree, re.MULTILINE)]
-    assert missing == []
+def test_the_list_of_files_is_what_the_docstrings_say() -> None:
+    assert PAGE.read_text(encoding="utf-8") == as_page(listing()), "out of date: run `python -m tests.list_files`"
+
+
+def test_every_file_says_what_it_is() -> None:
+    assert [path for path, line in listing().items() if not line] == []
+    assert {path.split("/")[0] for path in listing()} == set(PACKAGES)
 
 
 def test_make_targets_of_the_readme_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert all(
-        re.search(rf"^{target}:", makefile, re.MULTILINE) for target in re.findall(r"^make (\w+)", SHELL, re.MULTILINE)
-    )
+    targets = re.findall(r"^make (\w+)", TEXT, re.MULTILINE)
+    assert {"demo", "test"} <= set(targets)
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"`[^`\n]+`", "", prose(page))
+    links = re.findall(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)", text)
+    for path, anchor in links:
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), path
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, f"{path}#{anchor}"

@@ -1,4 +1,4 @@
-"""Knowledge bases on both kinds of database."""
+"""Knowledge bases on both kinds of database, and a workspace."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent.commands import run
 from tests.agent.postgres import Server, start_server
 
 
@@ -23,3 +24,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "knowledge.db")
     server: Server = request.getfixturevalue("postgres")
     return server.new_database()
+
+
+@pytest.fixture
+def home(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace with a small simulated market, as current folder."""
+    code, _, err = run(capsys, "init", str(tmp_path / "w"))
+    assert code == 0, err
+    monkeypatch.chdir(tmp_path / "w")
+    code, _, err = run(capsys, "data", "synth", "--bars", "2500", "--name", "toy")
+    assert code == 0, err
+    return tmp_path / "w"

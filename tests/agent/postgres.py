@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -84,7 +85,7 @@ def _free_port() -> int:
 def start_server() -> Iterator[Server]:
     """Start a server, lend it, stop it; skip, saying why, where there can be none."""
     try:
-        import psycopg  # noqa: F401 - only whether it is there
+        importlib.import_module("psycopg")
     except ImportError:
         _lacking("its driver is not installed (pip install psycopg)")
     binaries = _binaries()

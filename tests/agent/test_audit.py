@@ -17,7 +17,7 @@ from agent.study.study import Study, open_study, read_expression
 from factors.tree import Expression
 from market.errors import Rejection
 from market.synthetic.demo_market import TRUTH, SynthSpec, make_market
-from tests.agent.test_cli_journey import as_json, home, refused  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused
 
 PLAN = AuditPlan(permuted=2, planted=1, sizes=(0.08,), rounds=1, candidates=4, gates=5)
 
@@ -92,7 +92,7 @@ def test_admitted_factors_are_put_to_the_question(study: Study, tmp_path: Path) 
     assert 0 <= check.gate_beats <= 1
 
 
-def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_command(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--permuted", "1", "--planted", "1", "--sizes", "0.1", "--rounds", "1", "--candidates", "3")
     found = as_json(capsys, "audit", *options)
     assert found["false_admissions"] in (0.0, 1.0)

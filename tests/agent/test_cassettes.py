@@ -14,12 +14,12 @@ from agent.llm.cassette import load_cassette, start_recording
 from agent.mining.session import resume_run
 from agent.mock import transport
 from agent.study.workspace import Workspace
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--no-gate")
 
 
-def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:  # noqa: F811 - a fixture
+def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         attempts = [
             (a.round, a.slot, a.text, a.canonical, a.stage, a.evaluation and a.evaluation.scorecard)
@@ -39,7 +39,7 @@ def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:  # noqa:
     ids=["plain", "other rules", "optimise"],
 )
 def test_a_recorded_run_is_replayed_without_a_call(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -66,7 +66,7 @@ def test_a_recorded_run_is_replayed_without_a_call(
 
 
 def test_a_prompt_that_changed_is_shown_as_a_difference(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     as_json(capsys, *MINE, "--record", "tape.jsonl")
@@ -117,7 +117,7 @@ def test_a_cassette_that_a_crash_cut_off_is_gone_on_with(tmp_path: Path) -> None
 
 
 def test_a_stop_file_ends_the_run_after_saving(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("STOP").touch()
@@ -129,7 +129,7 @@ def test_a_stop_file_ends_the_run_after_saving(
 
 
 def test_a_budget_ends_a_run_that_can_be_gone_on_with(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     short = as_json(capsys, *MINE, "--budget-tokens", "20000")
@@ -155,7 +155,7 @@ def test_a_budget_ends_a_run_that_can_be_gone_on_with(
 
 
 def test_either_api_makes_the_same_run_and_a_resumed_one_asks_as_before(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

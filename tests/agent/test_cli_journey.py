@@ -2,53 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from agent.cli.main import main
-
-
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    """Run the command line in this process; return exit code, stdout, stderr."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stop:
-        main(list(argv))
-    out, err = capsys.readouterr()
-    code = stop.value.code
-    return (code if isinstance(code, int) else 1), out, err
-
-
-@pytest.fixture
-def home(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a small simulated market, as current folder."""
-    code, _, err = run(capsys, "init", str(tmp_path / "w"))
-    assert code == 0, err
-    monkeypatch.chdir(tmp_path / "w")
-    code, _, err = run(capsys, "data", "synth", "--bars", "2500", "--name", "toy")
-    assert code == 0, err
-    return tmp_path / "w"
-
-
-def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
-    """Return the last line: of `mine`, which prints an event a line, the summary; else the one document."""
-    code, out, err = run(capsys, *argv, "--json")
-    assert code == 0, err
-    return json.loads(out.splitlines()[-1])
-
-
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    code, out, err = run(capsys, *argv)
-    assert code == 2, (out, err)
-    assert "Traceback" not in err
-    assert out == ""
-    return err
+from tests.agent.commands import as_json, refused, run
 
 
 def test_help_loads_no_heavy_library() -> None:

@@ -1,6 +1,5 @@
 """`alphaglow export`: what is written runs elsewhere with our values, and says what it is and what it is not."""
 
-# ruff: noqa: F811 - the fixture of a workspace is imported
 from __future__ import annotations
 
 import ast
@@ -21,7 +20,7 @@ from factors.engine import evaluate
 from factors.parse import parse
 from factors.tree import Expression
 from market.panel import Panel
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 from tests.alone import call_alone, difference, run_alone
 from tests.standin import aligned, analyse, candles_of, load_strategy
 

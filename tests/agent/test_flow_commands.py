@@ -11,7 +11,7 @@ import pytest
 from agent.study.study import open_study
 from agent.study.workspace import Workspace
 from flows.checkpoint import load_gate
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused
 
 SETTINGS = """
 [gate]
@@ -26,7 +26,7 @@ slippage_bp = 0.0
 
 
 @pytest.fixture
-def fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:  # noqa: F811 - a fixture
+def fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     (home / "alphaglow.toml").write_text(SETTINGS)
     as_json(capsys, "flow", "fit")
     return home

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from agent.knowledge.records import AttemptRecord, VerdictRecord
 from agent.mining.judge_skill import LEAST, judge_skill
-from tests.agent.test_cli_journey import as_json, home, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, run
 from tests.helpers import scored_attempt
 
 
@@ -56,7 +56,7 @@ def test_too_few_say_nothing() -> None:
 
 
 def test_what_is_claimed_and_scored_is_kept_and_shown(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "8", "--no-gate")
@@ -74,7 +74,7 @@ def test_what_is_claimed_and_scored_is_kept_and_shown(
     assert "Only what it let through was scored" in out
 
 
-def test_without_a_judge_half_the_calls_are_made(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_without_a_judge_half_the_calls_are_made(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = ("mine", "--llm", "mock", "--rounds", "1", "--candidates", "5", "--no-gate")
     alone = as_json(capsys, *plain, "--no-judge")
     assert {line["role"] for line in alone["bill"]} == {"writer"}

@@ -12,12 +12,12 @@ import pytest
 from agent.knowledge.records import AttemptRecord
 from agent.mining.lessons import learn
 from agent.mining.replies import Proposal
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 from tests.helpers import scored_attempt
 
 
 @pytest.fixture
-def mined(home: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:  # noqa: F811 - a fixture
+def mined(home: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
     found: dict[str, object] = as_json(
         capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate"
     )

@@ -20,7 +20,7 @@ from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource
 from backtest.luck import sketch_of
 from market.errors import InputError
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 from tests.agent.test_knowledge_store import make_panel, parsed
 
 TEXTS = ["ts_mean(close, {})", "ts_std(returns, {})", "cs_rank(ts_corr(close, volume, {}))", "ts_kurt(volume, {})"]
@@ -220,7 +220,7 @@ def test_what_is_no_export_is_one_line(tmp_path: Path) -> None:
         assert kb.runs() == []
 
 
-def test_the_commands(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_commands(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fill(home / "knowledge.db", 1)
     fill(tmp_path / "other.db", 2)
     assert run(capsys, "kb", "export", "-o", "all.json")[0] == 0

@@ -13,8 +13,8 @@ from agent.knowledge.database import location as places
 from agent.knowledge.database.location import place_of
 from agent.knowledge.records import NewAttempt
 from market.errors import InputError
+from tests.agent.commands import as_json, refused, run
 from tests.agent.postgres import PASSWORD, Server
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_server_that_goes_away_is_one_line(postgres: Server) -> None:
 
 
 def test_the_program_works_on_a_server(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     postgres: Server,

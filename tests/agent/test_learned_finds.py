@@ -22,7 +22,7 @@ from agent.learned.walk import WalkPlan, walk
 from backtest.controls import permuted, plant
 from backtest.ic import forward_returns, rank_ic
 from market.panel import FloatArray, Panel
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 from tests.helpers import random_panel
 
 CHANNELS = given_channels(["mood", "ts_delta(log(volume), 1)"])
@@ -120,7 +120,7 @@ def test_on_permuted_returns_nothing_is_found(learner: Learner) -> None:
 # The command
 
 
-def test_learn_records_a_factor_that_the_other_commands_know(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_learn_records_a_factor_that_the_other_commands_know(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("learn", "ridge", "--window", "8", "--horizon", "4", "--folds", "2", "--name", "My first")
     code, out, err = run(capsys, *asked)
     assert code == 0, err
@@ -145,7 +145,7 @@ def test_learn_records_a_factor_that_the_other_commands_know(home: Path, capsys:
     assert "holdout" in refused(capsys, "holdout", again["factor"], "--yes")
 
 
-def test_convnext_is_learned_from_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_convnext_is_learned_from_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(
         capsys, "learn", "convnext", "--window", "16", "--folds", "2", "--epochs", "1", "--max-windows", "400",
         "--feature", "returns", "--feature", "rsi(close, 14)",
@@ -156,7 +156,7 @@ def test_convnext_is_learned_from_the_command_line(home: Path, capsys: pytest.Ca
     assert len(found["folds"][0]["reliability"]["said"]) == 10
 
 
-def test_bad_requests_are_refused_and_lose_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_bad_requests_are_refused_and_lose_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown field" in refused(capsys, "learn", "ridge", "--feature", "sentiment")
     assert "--width" in refused(capsys, "learn", "ridge", "--width", "1e9", "--target", "threshold")
     assert "too few" in refused(capsys, "learn", "ridge", "--window", "2000")
@@ -164,7 +164,7 @@ def test_bad_requests_are_refused_and_lose_nothing(home: Path, capsys: pytest.Ca
 
 
 def test_without_scikit_learn_the_extra_is_named(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -173,7 +173,7 @@ def test_without_scikit_learn_the_extra_is_named(
 
 
 def test_a_stopped_training_goes_on(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

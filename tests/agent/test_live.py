@@ -12,7 +12,7 @@ from rich.text import Text
 from agent.cli.live_line import Live
 from agent.llm.budget import Bounds, Budget
 from agent.mining.outer_loop import Event
-from tests.agent.test_cli_journey import home, run  # noqa: F401 - a fixture
+from tests.agent.commands import run
 
 
 def test_it_tells_round_best_spend_and_time_left() -> None:
@@ -56,7 +56,7 @@ def test_elsewhere_each_event_is_a_line() -> None:
     ]
 
 
-def test_a_run_that_is_not_watched_leaves_a_log(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_run_that_is_not_watched_leaves_a_log(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate", "--json")
     assert code == 0
     assert "round 1" in err

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agent.cli.common import json_line
 from agent.cli.events import Lines
 from agent.knowledge.base import KnowledgeBase
-from tests.agent.test_cli_journey import as_json, home, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, run
 
 MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "3", "--no-gate")
 
@@ -27,7 +27,7 @@ def events_of(capsys: pytest.CaptureFixture[str], *argv: str) -> list[dict[str, 
     return [json.loads(line) for line in out.splitlines()]
 
 
-def test_a_run_is_told_event_by_event(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_run_is_told_event_by_event(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = events_of(capsys, *MINE)
     kinds = [event["event"] for event in said]
     first, last = said[0], said[-1]
@@ -59,7 +59,7 @@ def test_a_run_is_told_event_by_event(home: Path, capsys: pytest.CaptureFixture[
             assert event["verdict"] == attempt.evaluation.evidence["verdict"]
 
 
-def test_a_resumed_run_tells_only_what_is_new(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_resumed_run_tells_only_what_is_new(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = events_of(capsys, *MINE, "--budget-calls", "5")
     rest = events_of(capsys, "mine", "--resume", first[0]["run"], "--budget-calls", "500")
     assert rest[0]["done"] == sum(event["event"] == "attempt" for event in first)
@@ -70,7 +70,7 @@ def test_a_resumed_run_tells_only_what_is_new(home: Path, capsys: pytest.Capture
 
 
 def test_what_is_said_before_the_run_comes_after_its_line(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     said = events_of(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "1")
@@ -79,7 +79,7 @@ def test_what_is_said_before_the_run_comes_after_its_line(
 
 
 @pytest.mark.slow
-def test_who_closes_the_pipe_asks_the_run_to_stop(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_who_closes_the_pipe_asks_the_run_to_stop(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = [sys.executable, "-m", "agent", *MINE, "--rounds", "200", "--json"]
     process = subprocess.Popen(argv, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -17,7 +17,7 @@ from agent.mining.search.themes import REFINEMENTS
 from agent.study.study import open_study
 from agent.study.workspace import Workspace
 from backtest.ic import newey_west_t
-from tests.agent.test_cli_journey import as_json, home, refused  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused
 from tests.agent.test_search import FIELDS, attempt
 from tests.helpers import scored_attempt
 
@@ -95,7 +95,7 @@ def test_without_an_archive_the_best_are_parents_whatever_their_kind() -> None:
     assert len(best) == 6
 
 
-def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ("optimise", START, "--llm", "mock", "--rounds", "2", "--candidates", "5", "--no-gate")
     found = as_json(capsys, *asked)
     gain = found["improvement"]
@@ -134,7 +134,7 @@ def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.C
     ],
 )
 def test_what_cannot_be_improved_is_refused(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     asked: tuple[str, ...],
     told: str,
@@ -143,7 +143,7 @@ def test_what_cannot_be_improved_is_refused(
 
 
 def test_several_proposals_a_call_make_the_same_attempts_with_fewer_calls(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (home / "alphaglow.toml").write_text("[loop]\nproposals = 4\n")

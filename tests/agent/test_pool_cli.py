@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from agent.study.workspace import Workspace
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 NEAR = "cs_rank(ts_mean(volume, 24) / ts_mean(volume, 120))"
 TWO = ("-f", NEAR, "-f", "-ts_delta(close, 5) / close")
 
 
 @pytest.fixture
-def free(home: Path) -> Path:  # noqa: F811 - the fixture
+def free(home: Path) -> Path:
     """A workspace where trading costs nothing."""
     (home / "alphaglow.toml").write_text("[backtest]\nfee_bp = 0.0\nslippage_bp = 0.0\n", encoding="utf-8")
     return home

@@ -20,7 +20,7 @@ from agent.study.workspace import Workspace
 from factors.tree import Expression
 from market.errors import Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
-from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
+from tests.agent.commands import as_json
 from tests.agent.test_search import attempt
 
 
@@ -96,7 +96,7 @@ def test_turnover_is_told_before_scoring_as_the_backtest_finds_it() -> None:
 
 
 def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mined = as_json(
@@ -117,7 +117,7 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
     assert isinstance(run, RunRecord)
 
 
-def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
     texts = ("cs_rank(ts_mean(volume, 24) / ts_mean(volume, 96))", "-ts_returns(close, 24)")
     asked = [part for text in texts for part in ("--factors", text)]
@@ -130,7 +130,7 @@ def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.Capt
 
 
 def test_without_memory_neither_brief_nor_judge_is_told_of_what_was_tried(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (home / "alphaglow.toml").write_text("[loop]\nmemory = false\n")
@@ -142,7 +142,7 @@ def test_without_memory_neither_brief_nor_judge_is_told_of_what_was_tried(
 
 
 def test_a_resumed_round_looks_at_the_knowledge_base_as_it_was(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--no-gate")

@@ -24,7 +24,7 @@ from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import Panel
 from market.synthetic.demo_market import TRUTH, SynthSpec, make_market
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 
 def settings(**sections: dict[str, Any]) -> Settings:
@@ -198,12 +198,12 @@ def test_too_short_a_split_is_refused_with_the_way_out(whole: Panel) -> None:
         open_study(whole.rows(0, 400), Settings())
 
 
-def test_a_constant_signal_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_constant_signal_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "constant" in refused(capsys, "eval", "sign(close)", "--data", "toy")
 
 
 def test_the_holdout_opens_again_only_when_insisted_and_reports_say_so(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--data", "toy")
@@ -224,7 +224,7 @@ def test_the_holdout_opens_again_only_when_insisted_and_reports_say_so(
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_the_books_add_up(home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:  # noqa: F811
+def test_the_books_add_up(home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
     path = home / f"books.{kind}"
     card = as_json(capsys, "eval", "-ts_returns(close, 5)", "--data", "toy", "--no-gate", "--ledger", str(path))
     books = pd.read_csv(path) if kind == "csv" else pd.read_parquet(path)
@@ -241,7 +241,7 @@ def test_the_books_add_up(home: Path, capsys: pytest.CaptureFixture[str], kind: 
 
 
 def test_what_comes_first_is_deflated_by_all_that_is_to_come(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--data", "toy")

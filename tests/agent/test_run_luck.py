@@ -22,7 +22,7 @@ from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.split import walk_forward
 from market.synthetic.demo_market import SynthSpec, make_market
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 
 def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> 
 
 
 def test_luck_from_the_command_line(
-    home: Path,  # noqa: F811 - the fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     screened = as_json(capsys, "screen", "--random", "12", "--keep", "1", "--data", "toy")

@@ -15,7 +15,7 @@ from agent.study.study import Study, backtest_expression, open_study, read_expre
 from factors.tree import Expression
 from market.errors import Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def _train(attempt: Any) -> object:
 
 
 def test_screening_from_the_command_line(
-    home: Path,  # noqa: F811 - the fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     found = as_json(capsys, "screen", "--random", "20", "--keep", "1", "--data", "toy")

@@ -23,7 +23,7 @@ from factors.parse import parse
 from factors.tree import Expression
 from factors.variants import window_variants
 from market.errors import Rejection
-from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
+from tests.agent.commands import as_json
 from tests.helpers import scored_attempt
 
 FIELDS = ("open", "high", "low", "close", "volume", "amount", "returns")
@@ -207,7 +207,7 @@ def test_windows_are_tried_by_machine_until_one_is_new() -> None:
     assert none.rejection.code == "no_windows"
 
 
-def test_a_run_records_what_each_candidate_was_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_run_records_what_each_candidate_was_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "8", "--no-gate")
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         attempts = kb.attempts(run_id=mined["run"])

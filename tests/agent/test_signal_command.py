@@ -13,17 +13,17 @@ import pytest
 
 from agent.live.signal_journal import FILE
 from agent.study.workspace import Workspace
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 FACTOR = "-ts_returns(close, 5)"
 
 
-def since(home: Path) -> str:  # noqa: F811
+def since(home: Path) -> str:
     """Thirty bars before the end of the toy market."""
     return str(Workspace(home).load_panel("toy").times[-30])[:19]
 
 
-def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "signal", FACTOR)
     assert code == 0, err
     assert "Target weights" in out
@@ -44,7 +44,7 @@ def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     replay = ("--replay-from", since(home))
@@ -74,7 +74,7 @@ def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
     assert as_json(capsys, "signal", "ledger", "-ts_returns(close, 6)", *replay)["bars"] == 0
 
 
-def test_the_csv_catches_up_with_the_journal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_the_csv_catches_up_with_the_journal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What was emitted before the file was named, or before something stopped us, is in it after all."""
     replay = ("--replay-from", since(home))
     run(capsys, "signal", FACTOR, *replay, "--watch", "--bars", "3", "--json")
@@ -82,7 +82,7 @@ def test_the_csv_catches_up_with_the_journal(home: Path, capsys: pytest.CaptureF
     assert pd.read_csv("late.csv")["time"].nunique() == 5
 
 
-def test_ctrl_c_ends_a_watch_between_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_ctrl_c_ends_a_watch_between_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     watch = [sys.executable, "-m", "agent", "signal", FACTOR, "--replay-from", since(home), "--watch", "--json"]
     process = subprocess.Popen([*watch, "--speed", "1800"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_a_watch_between_bars(home: Path, capsys: pytest.CaptureFixt
     assert [row["signals"] for row in as_json(capsys, "signal", "ledger")] == [len(lines)]
 
 
-def test_what_cannot_be_is_refused_in_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_what_cannot_be_is_refused_in_a_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "a pool or factors" in refused(capsys, "signal")
     assert "nothing to wait for" in refused(capsys, "signal", FACTOR, "--watch")
     assert "nothing to replay" in refused(capsys, "signal", FACTOR, "--replay-from", "1999-01-01")

@@ -24,8 +24,8 @@ from market.errors import InputError
 from market.files import import_files
 from market.funding import join_funding
 from market.panel import FloatArray, Panel
+from tests.agent.commands import run
 from tests.agent.signal_helpers import FACTORS, book_on
-from tests.agent.test_cli_journey import home, run  # noqa: F401 - a fixture
 from tests.helpers import random_panel
 
 FREE = "fee_bp = 0.0\nslippage_bp = 0.0\n"
@@ -134,7 +134,7 @@ def test_the_gate_is_the_batch_one(
     hysteresis: float,
     measure: str,
     refit: float,
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With a window, hysteresis and dated fits that change while bars are taken."""
@@ -162,7 +162,7 @@ def test_the_gate_is_the_batch_one(
 
 
 def test_percentile_regime_and_risk_are_those_of_the_flow(
-    home: Path,  # noqa: F811
+    home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (home / "alphaglow.toml").write_text(GATE.format(scope="market", hysteresis=0.1, measure="likelihood", refit=0.0))
@@ -198,7 +198,7 @@ def test_percentile_regime_and_risk_are_those_of_the_flow(
     assert desk.risk.value_at_risk(weights) == pytest.approx(-np.quantile(came, 0.05), rel=0.02)
 
 
-def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its members, weights and rules; today's settings change nothing."""
     (home / "alphaglow.toml").write_text("[backtest]\nholding = 4\n")
     chosen = [word for text in FACTORS for word in ("-f", text)]

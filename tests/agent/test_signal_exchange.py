@@ -23,9 +23,9 @@ from agent.live.signal_source import batch_of
 from market.exchange import Client, Source
 from market.fetch import Job, assemble, run
 from market.panel import Panel
+from tests.agent.commands import as_json
+from tests.agent.commands import run as run_command
 from tests.agent.signal_helpers import book_on
-from tests.agent.test_cli_journey import as_json
-from tests.agent.test_cli_journey import run as run_command
 from tests.market.exchange_book import HOUR, Book, invented, recorded
 from tests.market.exchange_server import Exchange, Faults, serving
 

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 
 from agent.study.workspace import Workspace
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused, run
 
 
 @pytest.fixture
-def told(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:  # noqa: F811
+def told(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The workspace with 300 texts about its first assets, over its second quarter and third."""
     panel = Workspace(home).load_panel("toy")
     rng = np.random.default_rng(1)

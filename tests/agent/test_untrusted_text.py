@@ -41,7 +41,7 @@ from agent.untrusted.quoting import indented, one_line, told
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
-from tests.agent.test_cli_journey import as_json, home, refused, run  # noqa: F401 - a fixture
+from tests.agent.commands import run
 from tests.agent.test_llm_client import GOOD, completion
 from tests.helpers import random_panel
 
@@ -352,7 +352,7 @@ def echoing() -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("api", ["chat", "responses"])
 def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
