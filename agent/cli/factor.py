@@ -25,7 +25,7 @@ from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
-    from backtest.evidence import Evidence
+    from backtest.result_types import Evidence
 
 
 @click.command()

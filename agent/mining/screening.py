@@ -17,12 +17,12 @@ from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
 from agent.study.scoring import evaluation_of, weigh_expression
 from agent.study.study import Scoring, Study, read_expression
-from backtest.evidence import Evidence
 from backtest.luck import sketch_of
 from backtest.policy import Policy, TrainFigures, train_gates
 from backtest.quick import QuickScore, QuickScorer
+from backtest.result_types import Evidence, Scorecard
 from backtest.run import MAX_SMALL_UNIVERSE
-from backtest.scorecard import Scorecard, unscored_segment
+from backtest.scorecard import unscored_segment
 from factors.batch import Engine
 from factors.drawing import Drawer
 from factors.measure import measure

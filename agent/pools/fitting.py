@@ -35,9 +35,10 @@ from backtest.combine import (
     ridge_weights,
     scaled,
 )
-from backtest.evidence import Evidence, Trials, weigh
-from backtest.figures import SEGMENTS, Figures
+from backtest.evidence import Trials, weigh
+from backtest.figures import SEGMENTS
 from backtest.policy import Standing
+from backtest.result_types import Evidence, Figures
 from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars

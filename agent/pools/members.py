@@ -15,8 +15,9 @@ from agent.study.blocks import all_blocks
 from agent.study.study import Study, read_expression
 from backtest.combine import Folds, Members, block_edges, folds_of
 from backtest.evidence import Trials
-from backtest.figures import Figures, figures_of
+from backtest.figures import figures_of
 from backtest.ic import forward_returns, horizon_ic, rank_ic_of
+from backtest.result_types import Figures
 from backtest.run import trade
 from backtest.scorecard import paid_rows
 from factors.batch import evaluate_within

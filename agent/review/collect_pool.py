@@ -21,8 +21,9 @@ from agent.study.gates import gate_path
 from agent.study.study import Study, open_study, read_expression
 from agent.study.workspace import Workspace
 from backtest.combine import combine, equal_weights
-from backtest.evidence import Evidence, Trials
-from backtest.figures import SEGMENTS, Figures
+from backtest.evidence import Trials
+from backtest.figures import SEGMENTS
+from backtest.result_types import Evidence, Figures
 from backtest.scorecard import Scored
 from market.errors import InputError, Rejection
 from market.panel import FloatArray

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backtest.policy import GateVerdict
-from backtest.profile import Profile
+from backtest.result_types import Profile
 from market.panel import FloatArray, TimeArray
 
 # The order is the drawing order, the label what the legend says.

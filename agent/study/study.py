@@ -17,8 +17,8 @@ import numpy as np
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
 from backtest.costs import Costs
-from backtest.evidence import Evidence
 from backtest.policy import Policy
+from backtest.result_types import Evidence
 from backtest.run import run_backtest
 from backtest.scorecard import Scored, score
 from backtest.target import Target, prepare_target

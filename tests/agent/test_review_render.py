@@ -27,9 +27,8 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from backtest.ic import HorizonIC
 from backtest.policy import GateVerdict
-from backtest.profile import Profile, Slice
+from backtest.result_types import HorizonIC, Profile, Slice
 from market.errors import InputError
 
 HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
