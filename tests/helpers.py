@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, VerdictRecord
 from market.panel import FloatArray, Panel
 
@@ -65,5 +66,5 @@ def scored_attempt(
         created="",
         verdicts=verdicts,
         evaluation=EvaluationRecord(dict(card), {"verdict": verdict}, 0.1, verdict == "accepted"),
-        claims=dict(claims),
+        claims=Claims.from_dict(claims),
     )

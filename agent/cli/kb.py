@@ -19,7 +19,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
-from agent.knowledge.attempt_figures import verdict_of
+from agent.knowledge.attempt_figures import reasons_of, verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if isinstance(expression, Expression):
             out.print(read_aloud(expression), soft_wrap=True)
         out.print(f"why: {attempt.rationale or '–'}", soft_wrap=True)
-        for claim, said in attempt.claims.items():
+        for claim, said in attempt.claims.to_dict().items():
             out.print(f"{claim.replace('_', ' ')}: {said}", soft_wrap=True, markup=False)
         for verdict in attempt.verdicts:
             word = "accepts" if verdict.accept else "objects"
@@ -115,15 +115,10 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if attempt.evaluation is None:
             out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
             return
-        card = attempt.evaluation.scorecard
-        train = card.get("train")
-        gated = isinstance(train, dict) and train.get("sharpe_gated") is not None
-        print_scorecard(card, gated=gated)
-        print_profile(card)
+        print_scorecard(attempt.evaluation.scorecard)
+        print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)
-        reasons = attempt.evaluation.evidence.get("reasons", [])
-        told = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
-        out.print(f"{verdict_of(attempt)}: {told}", soft_wrap=True)
+        out.print(f"{verdict_of(attempt)}: {reasons_of(attempt)}", soft_wrap=True)
         for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
             out.print(opening.sentence(), soft_wrap=True)
 

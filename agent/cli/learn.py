@@ -219,8 +219,8 @@ def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
         "known": found.known,
         "recipe": lesson.recipe.to_dict(),
         "folds": [dict(fact) for fact in found.facts],
-        "scorecard": None if evaluation is None else evaluation.scorecard,
-        "evidence": None if evaluation is None else evaluation.evidence,
+        "scorecard": None if evaluation is None else dict(evaluation.scorecard_document),
+        "evidence": None if evaluation is None else dict(evaluation.evidence_document),
         "refused": attempt.message,
     }
 
@@ -228,7 +228,7 @@ def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
 def show_learned(found: Learned) -> None:
     """Print the folds, the scorecard and the verdict of a learned factor."""
     from agent.cli.factor import print_gates, print_profile, print_scorecard
-    from agent.knowledge.attempt_figures import verdict_of
+    from agent.knowledge.attempt_figures import reasons_of, verdict_of
 
     out, attempt = stdout(), found.attempt
     out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)
@@ -244,14 +244,10 @@ def show_learned(found: Learned) -> None:
     if attempt.evaluation is None:
         out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
         return
-    card = attempt.evaluation.scorecard
-    train = card.get("train")
-    print_scorecard(card, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
-    print_profile(card)
+    print_scorecard(attempt.evaluation.scorecard)
+    print_profile(attempt.evaluation.scorecard)
     print_gates(attempt.evaluation.evidence)
-    reasons = attempt.evaluation.evidence.get("reasons", [])
-    why = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
-    out.print(headed(verdict_of(attempt), f": {why}"), soft_wrap=True)
+    out.print(headed(verdict_of(attempt), f": {reasons_of(attempt)}"), soft_wrap=True)
     out.print(f"Use it in expressions on this data: {found.field}", soft_wrap=True)
 
 

@@ -211,7 +211,7 @@ def _opened(
 
     with workspace.knowledge() as knowledge:
         if data_name is None and pool_name is not None:
-            data_name = str(knowledge.get_pool(pool_name).spec["data"])
+            data_name = knowledge.get_pool(pool_name).spec.data
         path = workspace.resolve_data(data_name)
         whole = workspace.load_panel(data_name)
         book = open_book(workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate)

@@ -84,7 +84,7 @@ def _subject(whole: Panel, workspace: Workspace, knowledge: KnowledgeBase, what:
         )
     # Its own split says which bars its weights have not seen.
     settings = workspace.settings.under(rules_of_pool(pool))
-    return _Subject(pool.id, settings, lambda panel: pool_values(pool, panel), bool(pool.spec.get("gate")))
+    return _Subject(pool.id, settings, lambda panel: pool_values(pool, panel), pool.spec.gate)
 
 
 def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
 from agent.learned.protocol import Learner, Progress, silent
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk
@@ -135,13 +136,15 @@ def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeB
         rationale=f"out-of-fold predictions of {lesson.learner.kind} from {len(plan.features)} channels",
         name=lesson.name or lesson.learner.kind,
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-        claims={
-            "horizon": plan.target.horizon,
-            "model": dict(lesson.learner.recipe()),
-            "target": f"{plan.target.kind}, {plan.target.horizon} bars",
-            "folds": [fact["predicted"] for fact in walked.facts],
-            "data": lesson.study.dataset,
-        },
+        claims=Claims(
+            horizon=plan.target.horizon,
+            other={
+                "model": dict(lesson.learner.recipe()),
+                "target": f"{plan.target.kind}, {plan.target.horizon} bars",
+                "folds": [fact["predicted"] for fact in walked.facts],
+                "data": lesson.study.dataset,
+            },
+        ),
     )
     knowledge.record_attempt(attempt)
     record = knowledge.get_factor(expression.id, run_id=run.id).attempt

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
+from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import NORMALISE, rules_of_pool, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.gates import gate_path
@@ -80,7 +80,7 @@ def export_factor(
         expression = _read(record.canonical, panel, record.factor_id)
         about["name"] = record.attempt.name
         if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
-            about["verdict"] = str(record.attempt.evaluation.evidence.get("verdict", ""))
+            about["verdict"] = record.attempt.evaluation.evidence.verdict
     else:
         found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=all_blocks(knowledge, panel.id, panel.fields))
         if isinstance(found, Rejection):
@@ -107,7 +107,7 @@ def export_factor(
 def export_pool(name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None) -> Written:
     """Write a pool under the rules that it was fitted under."""
     pool = knowledge.get_pool(name)
-    called = data or str(pool.spec["data"])
+    called = data or pool.spec.data
     path, panel = workspace.resolve_data(called), workspace.load_panel(called)
     if panel.id != pool.panel_id:
         raise InputError(
@@ -117,7 +117,7 @@ def export_pool(name: str, target: Target, workspace: Workspace, knowledge: Know
     settings = workspace.settings.under(rules_of_pool(pool))
     weights = weights_of(pool)
     held = [number for number in range(len(weights)) if weights[number] != 0.0]
-    expressions = tuple(_read(str(pool.members[k]["text"]), panel, str(pool.members[k]["factor_id"])) for k in held)
+    expressions = tuple(_read(pool.members[k].text, panel, pool.members[k].factor_id) for k in held)
     exported = Exported(
         f"The pool {pool.name} ({pool.id}): {len(held)} factors by {pool.method} weights",
         expressions,
@@ -127,7 +127,7 @@ def export_pool(name: str, target: Target, workspace: Workspace, knowledge: Know
         DECIMALS,
         _about_pool(pool, _data(path, panel)),
     )
-    return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.get("gate"))), target)
+    return _write(_Subject(pool.id, exported, settings, panel, pool.spec.gate), target)
 
 
 def rules_of(settings: Settings, panel: Panel) -> Rules:
@@ -183,21 +183,19 @@ def _data(path: Path, panel: Panel) -> dict[str, object]:
 
 
 def _about_pool(pool: PoolRecord, data: Mapping[str, object]) -> dict[str, object]:
-    fitted = pool.spec.get("fitted_on")
     return {
         "pool": pool.id,
         "name": pool.name,
         "method": pool.method,
-        "hyperparameters": pool.spec.get("hyperparameters") or {},
-        "verdict": str(pool.evidence.get("verdict", "")),
+        "hyperparameters": dict(pool.spec.hyperparameters),
+        "verdict": pool.evidence.verdict,
         "normalise": NORMALISE,
         "members": [
-            {"factor": m["factor_id"], "weight": m["weight"], "text": m["text"], "name": m["name"],
-             "verdict": m["verdict"]}
+            {"factor": m.factor_id, "weight": m.weight, "text": m.text, "name": m.name, "verdict": m.verdict}
             for m in pool.members
         ],
-        "fitted_on": fitted if isinstance(fitted, Mapping) else {},
-        "notes": list(notes) if isinstance(notes := pool.spec.get("notes"), (list, tuple)) else [],
+        "fitted_on": asdict(pool.spec.fitted_on),
+        "notes": list(pool.spec.notes),
         "data": data,
     }  # fmt: skip
 

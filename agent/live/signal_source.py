@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
+from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import combine_expressions, rules_of_pool, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.gates import gate_path
@@ -108,7 +108,7 @@ def open_book(
         record = knowledge.get_pool(pool)
         settings = workspace.settings.under(rules_of_pool(record))
         texts, weights, labels, notes = _pool_members(record)
-        name, gated = f"pool {record.name}", use_gate and bool(record.spec.get("gate"))
+        name, gated = f"pool {record.name}", use_gate and record.spec.gate
     else:
         settings = workspace.settings
         texts, labels, notes = _factor_members(knowledge, factors, panel)
@@ -151,9 +151,9 @@ def open_book(
 def _pool_members(record: PoolRecord) -> tuple[tuple[str, ...], FloatArray, tuple[str, ...], tuple[str, ...]]:
     weights = weights_of(record)
     held = [k for k in range(len(weights)) if weights[k] != 0.0]
-    texts = tuple(str(record.members[k]["text"]) for k in held)
-    labels = tuple(str(record.members[k].get("name") or record.members[k]["text"]) for k in held)
-    verdict = str(record.evidence.get("verdict", "rejected"))
+    texts = tuple(record.members[k].text for k in held)
+    labels = tuple(record.members[k].name or record.members[k].text for k in held)
+    verdict = record.evidence.verdict
     notes = () if verdict == "accepted" else (f"the pool {record.name} is {verdict}: on paper it may be traded",)
     return texts, weights[held], labels, notes
 
@@ -167,7 +167,7 @@ def _factor_members(
             record = knowledge.get_factor(what, panel_id=None)
             attempt = record.attempt
             text, label = record.canonical, attempt.name or record.canonical
-            verdict = "not scored" if attempt.evaluation is None else str(attempt.evaluation.evidence.get("verdict"))
+            verdict: str = "not scored" if attempt.evaluation is None else attempt.evaluation.evidence.verdict
         else:
             text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
         if verdict != "accepted":

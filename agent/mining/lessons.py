@@ -7,6 +7,7 @@ evidence), and the holdout does not exist here.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from statistics import fmean
 import numpy as np
 from scipy.stats import norm
 
-from agent.knowledge.attempt_figures import PREDICTS_T, train_figure
+from agent.knowledge.attempt_figures import PREDICTS_T, or_none, or_zero, train_of
 from agent.knowledge.records import AttemptRecord, NewLesson
 from agent.untrusted.quoting import quoted
 
@@ -58,7 +59,7 @@ def _words(attempt: AttemptRecord) -> set[str]:
 
 def _ingredients(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Which operators and fields sit in factors with high, and with low, train IC; newer factors count for more."""
-    known = [(a, abs(ic)) for a in scored if (ic := train_figure(a, "rank_ic")) is not None]
+    known = [(a, abs(ic)) for a in scored if (ic := or_none(train_of(a).rank_ic)) is not None]
     if len(known) < 6:
         return []
     ages = {a.id: len(known) - 1 - k for k, (a, _) in enumerate(known)}
@@ -105,8 +106,8 @@ def _confidence(difference: float, error: float) -> float:
 
 def _regimes(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say in which regimes the factors that predict do so best, and in which they fail."""
-    good = [a for a in scored if (train_figure(a, "ic_tstat") or 0.0) >= PREDICTS_T]
-    good = sorted(good, key=lambda a: (-(train_figure(a, "ic_tstat") or 0.0), a.id))[:_BEST]
+    good = [a for a in scored if train_of(a).ic_tstat >= PREDICTS_T]
+    good = sorted(good, key=lambda a: (-train_of(a).ic_tstat, a.id))[:_BEST]
     by_regime: dict[str, list[float]] = defaultdict(list)
     for attempt in good:
         for name, ic in _regime_ics(attempt):
@@ -125,29 +126,22 @@ def _regimes(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
 
 def _regime_ics(attempt: AttemptRecord) -> list[tuple[str, float]]:
     """Return the train rank IC of a factor in each regime of enough bars."""
-    card = attempt.evaluation.scorecard if attempt.evaluation else {}
-    profiles = card.get("profiles")
-    train = profiles.get("train") if isinstance(profiles, dict) else None
-    slices = train.get("regimes") if isinstance(train, dict) else None
-    if not isinstance(slices, list):
+    profiles = attempt.evaluation.scorecard.profiles if attempt.evaluation else None
+    if profiles is None or "train" not in profiles:
         return []
     return [
-        (str(s["name"]), float(s["rank_ic"]))
-        for s in slices
-        if isinstance(s, dict) and isinstance(s.get("rank_ic"), (int, float)) and (s.get("bars") or 0) >= _REGIME_BARS
+        (s.name, s.rank_ic) for s in profiles["train"].regimes if math.isfinite(s.rank_ic) and s.bars >= _REGIME_BARS
     ]
 
 
 def _inverted(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say which factor predicts with the wrong sign."""
-    strong = [
-        a for a in scored if (train_figure(a, "rank_ic") or 0.0) < 0 and (train_figure(a, "ic_tstat") or 0.0) < -3
-    ]
-    strong.sort(key=lambda a: train_figure(a, "ic_tstat") or 0.0)
+    strong = [a for a in scored if train_of(a).rank_ic < 0 and train_of(a).ic_tstat < -3]
+    strong.sort(key=lambda a: train_of(a).ic_tstat)
     return [
         NewLesson(
             "sign",
-            f"{a.canonical} predicts the wrong way (train rank IC {train_figure(a, 'rank_ic'):.4f}): negate it",
+            f"{a.canonical} predicts the wrong way (train rank IC {train_of(a).rank_ic:.4f}): negate it",
             (a.id,),
         )
         for a in strong[:2]
@@ -156,14 +150,10 @@ def _inverted(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
 
 def _costs(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say when costs, not the idea, were the trouble."""
-    eaten = [
-        a
-        for a in scored
-        if (train_figure(a, "sharpe_gross") or 0.0) > 0.5 and (train_figure(a, "sharpe_net") or 0.0) < 0
-    ]
+    eaten = [a for a in scored if train_of(a).sharpe_gross > 0.5 and train_of(a).sharpe_net < 0]
     if not eaten:
         return []
-    turnover = fmean(train_figure(a, "turnover") or 0.0 for a in eaten)
+    turnover = fmean(or_zero(train_of(a).turnover) for a in eaten)
     text = (
         f"{len(eaten)} factors earned before costs and lost after them (mean turnover {turnover:.0%} a bar): "
         "use longer windows, or smooth with ts_decay_linear or ts_mean"
@@ -174,9 +164,7 @@ def _costs(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
 def _gate(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Say whether the regime gate helped or hurt on train."""
     pairs = [
-        (a, gated - net)
-        for a in scored
-        if (gated := train_figure(a, "sharpe_gated")) is not None and (net := train_figure(a, "sharpe_net")) is not None
+        (a, gain) for a in scored if (gain := or_none(train_of(a).sharpe_gated - train_of(a).sharpe_net)) is not None
     ]
     if len(pairs) < 4:
         return []

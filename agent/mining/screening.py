@@ -225,13 +225,7 @@ def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
     card = quick_scorecard(quick, study)
     evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
     year = study.panel.bars_per_year
-    evaluation = NewEvaluation(
-        scorecard=card.to_dict(),
-        evidence=evidence.to_dict(),
-        sharpe_per_bar=quick.sharpe_gross / float(np.sqrt(year)),
-        accepted=False,
-        sketch=one.sketch,
-    )
+    evaluation = NewEvaluation.of(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.sketch)
     return NewAttempt(
         run_id=screening.run.id,
         round=ROUND,

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, LibraryRecord
+from agent.knowledge.library_records import LibraryRecord
+from agent.knowledge.records import AttemptRecord
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, STANDARD_FIELDS
 
 _LIBRARIES: Mapping[str, str] = {"worldquant": "alpha101", "gtja": "alpha191", "qlib": "alpha158"}
