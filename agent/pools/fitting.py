@@ -85,10 +85,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Setting:
-    """Under which name of the data, and which rules of the settings, a pool is fitted."""
+    """Under which name of the data, and which rules of the settings, a pool is fitted.
+
+    `inputs` are the hashes of its gate, regimes and learned factors; see `agent.study.opening.OpenData.inputs`.
+    """
 
     data: str
     rules: Mapping[str, object]
+    inputs: Mapping[str, object] = field(default_factory=dict)
 
 
 def fit_weights(
@@ -290,7 +294,8 @@ def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, dict[st
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(bench)
     return f"pool:{digest[:16]}", {
-        **spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)
+        **spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes),
+        **({"inputs": dict(setting.inputs)} if setting.inputs else {}),
     }  # fmt: skip
 
 
