@@ -20,6 +20,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.running import say
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
@@ -86,21 +87,22 @@ def evaluate_factor(
     trial, so the verdict counts the trials that are recorded plus this one.
     """
     from agent.study.blocks import all_blocks
-    from agent.study.gates import gate_path
-    from agent.study.scoring import weigh_expression
-    from agent.study.study import open_study, read_expression, remarks
-    from factors.plain_words import read_aloud
+    from agent.study.opening import open_data
+    from agent.study.study import read_expression, remarks
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    gate = None if no_gate else gate_path(workspace, path.stem)
-    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
+    opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
-        blocks = all_blocks(knowledge, study.dataset, study.fields)
-        expression = read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
+        # The text is read before the gate and the targets are prepared: what is refused is refused at once.
+        ungated = opened.ungated
+        blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
+        expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
         if isinstance(expression, Rejection):
             raise refuse(expression)
+        from agent.study.scoring import weigh_expression
+        from factors.plain_words import read_aloud
+
+        study = opened.study
         novelty = knowledge.novelty(expression)
         with stderr().status("evaluating (the first time, operators are compiled)"):
             scoring = weigh_expression(expression, study, knowledge)
@@ -278,6 +280,7 @@ def print_gates(evidence: Evidence) -> None:
 def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, again: bool, as_json: bool) -> None:
     """Open the holdout for FACTOR (an id of the knowledge base, or the name of a pool), once.
 
+    It is scored under the rules that its run or its pool recorded: their split says which bars were never looked at.
     Who opened it, when, under which rules and with what result goes into the knowledge base.
     """
     from agent.evidence.holdout import open_holdout
@@ -285,9 +288,8 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
     workspace = workspace_of(ctx)
     if not yes:
         click.confirm("The holdout opens once per factor and the opening is recorded. Go on?", abort=True, err=True)
-    path = workspace.resolve_data(data_name)
     with workspace.knowledge() as knowledge:
-        opening = open_holdout(workspace.load_panel(data_name), workspace, path.stem, knowledge, factor, again=again)
+        opening = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
     if as_json:
         print_json({**opening.result, "number": opening.number, "opened_by": opening.opened_by})
         return

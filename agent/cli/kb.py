@@ -19,8 +19,8 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.running import say
 from agent.knowledge.attempt_figures import reasons_of, verdict_of
-from market.errors import InputError
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -157,19 +157,17 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
 def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
     """Weigh the factors of RUN together: false discoveries, and overfitting by choosing the best.
 
-    Figures are of the train split, net of costs and without the gate.
+    Figures are of the train split, net of costs and without the gate, under the rules that RUN recorded.
     """
     from agent.evidence.run_luck import DISCOVERY, weigh_run
     from agent.mining.screening import require_cross_section
-    from agent.study.study import open_study
+    from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         run = knowledge.get_run(run_id)
-        whole = workspace.load_panel(str(run.config["data"]))
-        study = open_study(whole, workspace.settings, learned=workspace.learned)
-        if study.dataset != run.panel_id:
-            raise InputError(f"the data {run.config['data']} changed since run {run.id}", "restore it, or mine it anew")
+        rules = RecordedRules.of_run(run, strict=False)
+        study = open_data(workspace, None, rules, gate=False, note=say).study
         require_cross_section(study)
         attempts = knowledge.attempts(run_id=run.id)
     with progress_bar() as bar:

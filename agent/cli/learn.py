@@ -182,16 +182,15 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
     from agent.learned.walk import WalkPlan
     from agent.mining.screening import require_cross_section
     from agent.study.blocks import slug
-    from agent.study.gates import gate_path
-    from agent.study.study import open_study
+    from agent.study.opening import open_data
 
     if learner.kind in ("ridge", "boosting"):
         require_sklearn()
     workspace = workspace_of(ctx)
     settings = workspace.settings
-    path = workspace.resolve_data(options["data_name"])
-    whole = workspace.load_panel(options["data_name"])
-    study = open_study(whole, settings, gate_path=None if options["no_gate"] else gate_path(workspace, path.stem))
+    # A learned factor is keyed by the panel without those that were learned before it.
+    opened = open_data(workspace, options["data_name"], gate=not options["no_gate"], learned=False)
+    study = opened.study
     require_cross_section(study)
     plan = WalkPlan(
         features=given_channels(options["features"]),
@@ -205,7 +204,7 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
         fill=study.spec.fill,
     )
     name = slug(options["name"]) if options["name"] else ""
-    return Lesson(study, whole, learner, plan, workspace.learned, path.stem, settings.rules(), name)
+    return Lesson(study, opened.whole, learner, plan, workspace.learned, opened.name, opened.recorded(), name)
 
 
 def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:

@@ -39,7 +39,9 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
                     GOING_ON, "--resume", "start a new run instead", () if factor is None else ("FACTOR",)
                 )
                 bounds, record = asked.bounds(), asked.record
-                session = resume_run(workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record)
+                session = resume_run(
+                    workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record, note=note
+                )
                 if not session.config.get("improve"):
                     raise InputError(f"{session.run.id} improves nothing", f"alphaglow mine --resume {session.run.id}")
                 return session

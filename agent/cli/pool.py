@@ -22,6 +22,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.running import say
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
@@ -77,23 +78,20 @@ def fit(
     from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
     from agent.pools.members import choose_members, measure_members
-    from agent.study.gates import gate_path
-    from agent.study.study import open_study
+    from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    gate = gate_path(workspace, path.stem)
-    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
+    opened = open_data(workspace, data_name, note=say)
+    study = opened.study
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
         candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
         with _showing() as show:
             bench = measure_members(candidates, study, show)
-            knowledge.register_dataset(whole)
+            knowledge.register_dataset(opened.whole)
             before = {one.id for one in knowledge.pools(study.dataset)}
-            setting = Setting(path.stem, workspace.settings.rules())
+            setting = Setting(opened.name, opened.settings.rules(), opened.inputs())
             found = list(fit_pools(bench, methods, knowledge, setting, name=name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
         failed = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
@@ -222,12 +220,14 @@ def add(
     from agent.pools.fitting import Setting, fit_pools, pool_values, rules_of_pool
     from agent.pools.marginal import marginal
     from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
-    from agent.review.collect_pool import candidates_of, study_of_pool
+    from agent.review.collect_pool import candidates_of
+    from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         old = knowledge.get_pool(name)
-        study = study_of_pool(workspace, old, data_name)
+        opened = open_data(workspace, data_name, RecordedRules.of_pool(old), note=say)
+        study = opened.study
         candidate = read_candidate(factor, study, knowledge)
         if candidate.expression.id in {m.factor_id for m in old.members}:
             raise InputError(f"{candidate.expression.text} is a member of {old.name} already", "name another factor")
@@ -238,7 +238,7 @@ def add(
             if not look:
                 members = in_order([*candidates_of(old, study), candidate])
                 methods = tuple(m for m in ALL if m == old.method)
-                setting = Setting(old.spec.data, rules_of_pool(old))
+                setting = Setting(old.spec.data, rules_of_pool(old), opened.inputs())
                 bench = measure_members(members, study, showing)
                 ((_, new),) = fit_pools(bench, methods, knowledge, setting, name=called or "", show=showing)
     if isinstance(new, Rejection):
@@ -294,7 +294,7 @@ def report(ctx: click.Context, name: str, data_name: str | None, output: Path | 
     with workspace.knowledge() as knowledge:
         one = knowledge.get_pool(name)
         with _showing() as showing:
-            path = report_on_pool(workspace, knowledge, one, data=data_name, output=output, show=showing)
+            path = report_on_pool(workspace, knowledge, one, data=data_name, output=output, show=showing, note=say)
     if as_json:
         print_json({"report": str(path)})
     else:

@@ -9,7 +9,6 @@ import numpy as np
 from agent.drawing.axes import number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, grid
-from agent.study.gates import gate_path
 from backtest.ic import forward_returns
 from flows.direction import DEAD_ZONE, Direction, Kind, confidence, fit_direction, positions
 from flows.regime_store import load_regimes, regimes_path
@@ -122,7 +121,7 @@ _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"
 
 def _regime_now(opened: OpenFlow, newest: Panel) -> str | None:
     """Return the name of the newest bar's regime, or None where none were found."""
-    path = regimes_path(gate_path(opened.workspace, opened.name))
+    path = regimes_path(opened.gate_file)
     if not path.is_file():
         return None
     model, _, _ = load_regimes(path)

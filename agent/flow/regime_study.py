@@ -15,7 +15,6 @@ from agent.drawing.axes import number
 from agent.flow.evaluation import market_index
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
-from agent.study.gates import gate_path
 from backtest.bar_regimes import market_return
 from flows.mixture import mixture_labels
 from flows.regime_store import load_regimes, regimes_path, store_regimes
@@ -88,12 +87,13 @@ def find_regimes(
         if model is not None:
             models.append(model)
     chosen = choose(models)
-    path = regimes_path(gate_path(opened.workspace, opened.name))
+    path = regimes_path(opened.gate_file)
     earlier = _earlier(path)
     chosen = _calmest_first(opened, chosen, features) if earlier is None else match(chosen, earlier)
     labels = chosen.labels(features)
     chosen = replace(chosen, names=_names(opened, labels, chosen.count))
-    store_regimes(chosen, labels, opened.panel.id, window, path)
+    # Learned factors come and go; regimes are of the market without them.
+    store_regimes(chosen, labels, opened.study.bare_panel.id, window, path)
     return _findings(opened, chosen, labels, models, earlier, missing)
 
 

@@ -52,6 +52,8 @@ class PoolSpec:
         What was chosen on train, and what was tried for it.
     in_sample
         Figures of the kept weights on train, where they were fitted; None in pools that did not record them.
+    inputs
+        Content ids of the gate, the regimes and the learned factors it was scored with; older pools have none.
     """
 
     normalise: str
@@ -66,12 +68,16 @@ class PoolSpec:
     told: Document = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     in_sample: Figures | None = None
+    inputs: Document = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
         raw = {**asdict(self), "notes": list(self.notes)}
+        # Older pools have neither.
         if self.in_sample is None:
             del raw["in_sample"]
+        if not self.inputs:
+            del raw["inputs"]
         return _plain(raw)
 
     @classmethod
@@ -96,6 +102,7 @@ class PoolSpec:
             told=_part(stored, "told"),
             notes=read_texts(stored.get("notes")),
             in_sample=read_flat(Figures, flattered) if isinstance(flattered, Mapping) else None,
+            inputs=_part(stored, "inputs"),
         )
 
 

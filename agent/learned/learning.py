@@ -159,9 +159,10 @@ def _recorded(lesson: Lesson, knowledge: KnowledgeBase) -> AttemptRecord | None:
 
 
 def _run(lesson: Lesson, knowledge: KnowledgeBase) -> RunRecord:
-    """Return the run of this lesson that was stopped, or a new one."""
+    """Return the run of this lesson that was stopped under these very rules, or a new one."""
+    asked = {"kind": "learn", "field": lesson.field, **{k: v for k, v in lesson.rules.items() if k != "loop"}}
     for run in knowledge.runs(lesson.study.dataset):
-        if run.config.get("kind") == "learn" and run.config.get("field") == lesson.field and run.status != "finished":
+        if run.status != "finished" and all(run.config.get(name) == value for name, value in asked.items()):
             return run
     config: dict[str, object] = {
         **lesson.rules,

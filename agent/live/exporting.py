@@ -17,9 +17,9 @@ import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
-from agent.pools.fitting import NORMALISE, rules_of_pool, weights_of
+from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.gates import gate_path
+from agent.study.opening import Note, RecordedRules, open_data, scored_otherwise, silent
 from agent.study.settings import Settings
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace
@@ -64,21 +64,27 @@ class _Subject:
 
 
 def export_factor(
-    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None
+    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
 ) -> Written:
-    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules.
+    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules of now.
+
+    `note` is given where its run scored it under other rules.
 
     Raises
     ------
     InputError
         When it cannot be read on this data, or the target cannot have it.
     """
-    path, panel = workspace.resolve_data(data), workspace.load_panel(data)
+    opened = open_data(workspace, data, learned=False)
+    panel = opened.whole
     about: dict[str, object] = {}
     if _ID.fullmatch(text.strip()):
         record = knowledge.get_factor(text.strip())
         expression = _read(record.canonical, panel, record.factor_id)
         about["name"] = record.attempt.name
+        differs = scored_otherwise(knowledge.get_run(record.attempt.run_id), record.factor_id, workspace.settings)
+        if differs:
+            note(differs)
         if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
             about["verdict"] = record.attempt.evaluation.evidence.verdict
     else:
@@ -97,24 +103,20 @@ def export_factor(
             "reading": read_aloud(expression),
             "lookback": expression.lookback if expression.is_bounded else None,
             "fitted_on": "nothing: a factor has no weights",
-            "data": _data(path, panel),
+            "data": _data(opened.path, panel),
         },
     )
-    gated = gate_path(workspace, path.stem).is_file()
+    gated = opened.gate_file is not None
     return _write(_Subject(expression.id, exported, workspace.settings, panel, gated), target)
 
 
-def export_pool(name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None) -> Written:
-    """Write a pool under the rules that it was fitted under."""
+def export_pool(
+    name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
+) -> Written:
+    """Write a pool under the rules that it was fitted under; `note` is given where those of now differ."""
     pool = knowledge.get_pool(name)
-    called = data or pool.spec.data
-    path, panel = workspace.resolve_data(called), workspace.load_panel(called)
-    if panel.id != pool.panel_id:
-        raise InputError(
-            f"data {called!r} is not what the pool {pool.name} was fitted on ({panel.id}, not {pool.panel_id})",
-            "name the right data with --data",
-        )
-    settings = workspace.settings.under(rules_of_pool(pool))
+    opened = open_data(workspace, data, RecordedRules.of_pool(pool, strict=False), learned=False, note=note)
+    panel, settings = opened.whole, opened.settings
     weights = weights_of(pool)
     held = [number for number in range(len(weights)) if weights[number] != 0.0]
     expressions = tuple(_read(pool.members[k].text, panel, pool.members[k].factor_id) for k in held)
@@ -125,7 +127,7 @@ def export_pool(name: str, target: Target, workspace: Workspace, knowledge: Know
         tuple(float(weights[k]) for k in held),
         LEAST_SHARE,
         DECIMALS,
-        _about_pool(pool, _data(path, panel)),
+        _about_pool(pool, _data(opened.path, panel)),
     )
     return _write(_Subject(pool.id, exported, settings, panel, pool.spec.gate), target)
 

@@ -22,9 +22,9 @@ from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import Estimate, count_spent, estimate, make_budget, model_chain
 from agent.mock.transport import connect_mock
-from agent.study.gates import gate_path
+from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, open_data, silent
 from agent.study.settings import LlmSettings, LoopSettings, Settings
-from agent.study.study import Study, open_study, remarks
+from agent.study.study import Study, remarks
 from agent.study.workspace import Workspace
 from backtest.warm_backtest import warm_backtest
 from factors.warm_engine import warming
@@ -158,22 +158,21 @@ def start_run(
     settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
-    path = workspace.resolve_data(request.data)
-    checkpoint = gate_path(workspace, path.stem)
-    if request.gate and not checkpoint.is_file():
-        note(f"no gate for {path.stem}: mining ungated (fit one: alphaglow flow fit --data {path.stem})")
+    opened = _open_new(workspace, request, replay, loop, note)
+    if request.gate and opened.gate_file is None:
+        note(f"no gate for {opened.name}: mining ungated (fit one: alphaglow flow fit --data {opened.name})")
     model = MOCK_MODEL if request.llm == "mock" else (request.model or settings.llm.model)
     if not model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
     base_url = request.base_url or settings.llm.base_url or os.environ.get("OPENAI_BASE_URL", "")
     config: dict[str, object] = {
-        "data": str(request.data or path.stem),
+        "data": str(request.data or opened.name),
         "llm": request.llm,
         "model": model,
         **_others(request, settings),
         "base_url": "" if request.llm == "mock" else base_url,
         "api": request.api or settings.llm.api,
-        "gate": request.gate and checkpoint.is_file(),
+        "gate": opened.gate_file is not None,
         **settings.rules(),
         "loop": loop.model_dump(),
         "bounds": asdict(request.bounds),
@@ -186,8 +185,8 @@ def start_run(
     if replay is None:
         _require_key(config)
     budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
-    whole = workspace.load_panel(request.data)
-    study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
+    whole, study = opened.whole, opened.study
+    config["inputs"] = opened.inputs()
     if request.improve is not None:
         config["improve"] = given_factor(request.improve, study, knowledge).text
     for remark in remarks(study):
@@ -237,8 +236,15 @@ def resume_run(
     rounds: int | None = None,
     bounds: Bounds | None = None,
     record: Path | None = None,
+    note: Note = silent,
 ) -> Session:
-    """Return the run `run_id` ready to go on; its data must be unchanged. `bounds` that are set replace its own."""
+    """Return the run `run_id` ready to go on under its recorded rules. `bounds` that are set replace its own.
+
+    Raises
+    ------
+    InputError
+        When its data, its gate, its regimes or its learned factors were replaced since it started.
+    """
     run = knowledge.get_run(run_id)
     config = dict(run.config)
     loop = LoopSettings.model_validate(config["loop"])
@@ -257,13 +263,7 @@ def resume_run(
         _require_key(config)
         budget = make_budget(models, limits, simulated=simulated)
         count_spent(budget, calls, models, settings.llm.reply_tokens)
-    path = workspace.resolve_data(str(config["data"]))
-    study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
-    if study.dataset != run.panel_id:
-        raise InputError(
-            f"the data {config['data']} changed since run {run.id} started ({run.panel_id} then, {study.dataset} now)",
-            "start a new run on the new data",
-        )
+    study = open_data(workspace, None, RecordedRules(config, f"run {run.id}", run.panel_id), note=note).study
     recorder = None if record is None else start_recording(record, _recorded(run.config), calls)
     return Session(run, study, knowledge, settings, config, budget, simulated, None, replay, recorder)
 
@@ -303,15 +303,16 @@ def _models(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName
     return model_chain(settings, str(config["model"]), list(dict.fromkeys(others)))
 
 
-def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object], seed: int) -> Study:
-    """Open the study under the rules that the run recorded, not those of today's settings file."""
-    from market.panel_store import load_panel
-
-    settings = workspace.settings.under({**config, "loop": {**workspace.settings.loop.model_dump(), "seed": seed}})
-    gate = gate_path(workspace, whole_path.stem) if config["gate"] else None
-    if gate is not None and not gate.is_file():
-        raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
-    return open_study(load_panel(whole_path), settings, gate_path=gate, learned=workspace.learned)
+def _open_new(
+    workspace: Workspace, request: MineRequest, replay: Cassette | None, loop: LoopSettings, note: Note
+) -> OpenData:
+    """Open the data of a new run: under the settings of now, or those of the recording that it repeats."""
+    if replay is None:
+        return open_data(workspace, request.data, CurrentRules(loop), gate=request.gate, note=note)
+    # Whoever repeats a recording elsewhere fitted the gate again: it is said, and not refused.
+    config = {**replay.config, "loop": loop.model_dump()}
+    rules = RecordedRules(config, "the cassette", strict=False)
+    return open_data(workspace, request.data, rules, gate=request.gate, note=note)
 
 
 def _api(config: Mapping[str, object]) -> ApiName:

@@ -86,10 +86,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Setting:
-    """Under which name of the data, and which rules of the settings, a pool is fitted."""
+    """Under which name of the data, and which rules of the settings, a pool is fitted.
+
+    `inputs` are the hashes of its gate, regimes and learned factors; see `agent.study.opening.OpenData.inputs`.
+    """
 
     data: str
     rules: Mapping[str, object]
+    inputs: Mapping[str, object] = field(default_factory=dict)
 
 
 def fit_weights(
@@ -289,7 +293,7 @@ def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, PoolSpe
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(bench)
     whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)}
-    return f"pool:{digest[:16]}", PoolSpec.from_dict(whole)
+    return f"pool:{digest[:16]}", PoolSpec.from_dict({**whole, "inputs": dict(setting.inputs)})
 
 
 def notes_on(bench: Bench) -> tuple[str, ...]:

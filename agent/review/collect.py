@@ -27,9 +27,9 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from agent.study.gates import gate_path
+from agent.study.opening import Note, RecordedRules, open_data, silent
 from agent.study.scoring import weigh_expression
-from agent.study.study import Study, open_study, read_expression
+from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.run import trade
@@ -56,36 +56,29 @@ def report_on(
     data: str | None,
     output: Path | None,
     conclusion: str = "",
+    note: Note = silent,
 ) -> Path:
-    """Write the report of a run or a factor, by id or its first characters; return the file's path."""
+    """Write the report of a run or a factor, by id or its first characters; return the file's path.
+
+    Figures are by the rules that the run recorded; `note` is given where those of now differ.
+    """
     run = knowledge.find_run(what)
     if run is not None:
         name = run.id
-        html = render_run(review_run(workspace, knowledge, run, data, conclusion))
+        html = render_run(review_run(study_of_run(workspace, run, data, note), knowledge, run, conclusion))
     else:
         record = knowledge.get_factor(what)
         name = record.factor_id.replace(":", "-")
-        study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), data)
+        study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), data, note)
         html = render_factor(review_factor(study, knowledge, record))
     path = output if output is not None else workspace.folder("reports") / f"{name}.html"
     write_report(html, path)
     return path
 
 
-def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Study:
+def study_of_run(workspace: Workspace, run: RunRecord, data: str | None, note: Note = silent) -> Study:
     """Open the study that `run` worked on, under the rules it recorded."""
-    config = run.config
-    name = data or str(config["data"])
-    path = workspace.resolve_data(name)
-    settings = workspace.settings.under(config)
-    gate = gate_path(workspace, path.stem) if config.get("gate") else None
-    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
-    if study.dataset != run.panel_id:
-        raise InputError(
-            f"data {name!r} is not what run {run.id} used ({study.dataset}, not {run.panel_id})",
-            "name the right data with --data",
-        )
-    return study
+    return open_data(workspace, data, RecordedRules.of_run(run, strict=False), note=note).study
 
 
 def panel_note(study: Study) -> PanelNote:
@@ -208,11 +201,8 @@ def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study)
     return series
 
 
-def review_run(
-    workspace: Workspace, knowledge: KnowledgeBase, run: RunRecord, data: str | None, conclusion: str
-) -> RunReview:
+def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusion: str) -> RunReview:
     """Return everything the report of a run draws, with its best factor's review inside."""
-    study = study_of_run(workspace, run, data)
     attempts = knowledge.attempts(run_id=run.id)
     scored = sorted((a for a in attempts if a.evaluation is not None), key=factor_order)
     best = None

@@ -12,14 +12,15 @@ from agent.drawing.axes import number
 from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
-from agent.pools.fitting import METHODS, Fitted, fit_weights, rules_of_pool, unseen_values, weigh_values, weights_of
+from agent.pools.fitting import METHODS, Fitted, fit_weights, unseen_values, weigh_values, weights_of
 from agent.pools.members import Bench, Candidate, Show, Traded, measure_members, silent, trade_alone
 from agent.review.collect import equity_of, mean_exposure, panel_note, rules_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
 from agent.review.review_records import Review, compound, likelihood_histogram
-from agent.study.gates import gate_path
-from agent.study.study import Study, open_study, read_expression
+from agent.study import opening
+from agent.study.opening import Note, RecordedRules, open_data
+from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.combine import combine, equal_weights
 from backtest.evidence import Trials
@@ -31,19 +32,11 @@ from market.panel import FloatArray
 from market.ranking import rank_panel
 
 
-def study_of_pool(workspace: Workspace, pool: PoolRecord, data: str | None) -> Study:
-    """Open the study that a pool was fitted on, under the rules it recorded."""
-    name = data or pool.spec.data
-    path = workspace.resolve_data(name)
-    settings = workspace.settings.under(rules_of_pool(pool))
-    gate = gate_path(workspace, path.stem) if pool.spec.gate else None
-    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
-    if study.dataset != pool.panel_id:
-        raise InputError(
-            f"data {name!r} is not what the pool {pool.name} was fitted on ({study.dataset}, not {pool.panel_id})",
-            "name the right data with --data",
-        )
-    return study
+def study_of_pool(
+    workspace: Workspace, pool: PoolRecord, data: str | None, *, strict: bool = False, note: Note = opening.silent
+) -> Study:
+    """Open the study that a pool was fitted on, under the rules it recorded; see `RecordedRules` for `strict`."""
+    return open_data(workspace, data, RecordedRules.of_pool(pool, strict=strict), note=note).study
 
 
 def candidates_of(pool: PoolRecord, study: Study) -> tuple[Candidate, ...]:
@@ -65,9 +58,10 @@ def report_on_pool(
     data: str | None = None,
     output: Path | None = None,
     show: Show = silent,
+    note: Note = opening.silent,
 ) -> Path:
-    """Write the page of a pool; return the file's path."""
-    study = study_of_pool(workspace, pool, data)
+    """Write the page of a pool, by the rules it recorded; return the file's path."""
+    study = study_of_pool(workspace, pool, data, note=note)
     html = render_pool(review_pool(study, knowledge, pool, show))
     path = output if output is not None else workspace.folder("reports") / f"{pool.id.replace(':', '-')}.html"
     return write_report(html, path)
