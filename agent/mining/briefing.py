@@ -16,6 +16,7 @@ from agent.knowledge.attempt_figures import or_none, traded_sharpe, train_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
+from agent.mining.lessons import facts_of
 from agent.mining.retrieval import Shelf, crowded, example_of
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
@@ -61,6 +62,8 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         kin=tuple(tuple(example_of(a) for a in shelf.for_task(task)) for task in tasks),
         crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
         left=_left(knowledge, run, loop, number),
+        taught=facts_of(lessons, attempts),
+        longest=study.max_lookback,
     )
 
 
