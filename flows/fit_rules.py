@@ -5,12 +5,14 @@ This module imports no torch, so that settings take their defaults from it and s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from market.errors import InputError
+from market.plugins import Registry
 
-Kind = Literal["glow", "realnvp", "nsf"]
+KINDS = ("glow", "realnvp", "nsf")
 Base = Literal["normal", "student", "mixture"]
 Measure = Literal["likelihood", "given_volatility", "over_gaussian"]
 Side = Literal["low", "both"]
@@ -27,7 +29,7 @@ class FlowConfig:
     kind
         ``glow``: ActNorm, LU-invertible linear map, affine coupling (Kingma & Dhariwal 2018). ``realnvp``: affine
         couplings of alternating halves (Dinh et al. 2016). ``nsf``: as glow, with rational-quadratic spline couplings
-        (Durkan et al. 2019), from the package zuko.
+        (Durkan et al. 2019), from the package zuko. Or the name of a plugin; see `ADDED_MODELS`.
     steps
         Steps in each level. After each level but the last, half of the channels leave as latents: levels of 16, 8 and 4
         channels leave 8, 4 and 4. Half of the dimensions leave the first, so it needs most of the steps: (12, 2, 2).
@@ -47,7 +49,7 @@ class FlowConfig:
     """
 
     dim: int = 16
-    kind: Kind = "glow"
+    kind: str = "glow"
     steps: tuple[int, ...] = (14,)
     hidden: int = 48
     actnorm: bool = True
@@ -139,3 +141,21 @@ class GateRules:
     window: int = 12
     scope: Scope = "market"
     measure: Measure = "likelihood"
+
+
+def _model_added(value: object) -> Callable[[FlowConfig], Any]:
+    if not callable(value):
+        raise TypeError(f"it is a {type(value).__name__}, and not a function from a FlowConfig to a MarketFlow")
+    return value
+
+
+# Densities that installed distributions add in the group alphaglow.models: each is a subclass of
+# `flows.flow_model.MarketFlow`, or a function from a `FlowConfig` to one. Those built in are `KINDS`.
+ADDED_MODELS: Registry[Callable[[FlowConfig], Any]] = Registry("models", {}, _model_added)
+
+
+def model_fault(kind: str) -> str:
+    """Return what is wrong with the name of a density, in words; empty if nothing is."""
+    if kind in KINDS or kind in ADDED_MODELS:
+        return ""
+    return f"no such model: {kind}; there are {', '.join((*KINDS, *ADDED_MODELS))}"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from flows import transforms
 from flows.bases import MixtureBase, NormalBase, StudentBase
-from flows.fit_rules import FlowConfig
+from flows.fit_rules import ADDED_MODELS, KINDS, FlowConfig, model_fault
+from market.errors import InputError
 
 LOG_SCALE_BOUND = 2.0
 CONDITION_BOUND = 10.0
@@ -300,6 +301,19 @@ class MarketFlow(nn.Module):
         """Draw n states (n, D); latents are drawn from the base and multiplied by `temperature`."""
         z = self.base.draw(n, self.dim, generator).to(next(self.parameters()))
         return self.decode(z * temperature)
+
+
+def make_flow(config: FlowConfig) -> MarketFlow:
+    """Return a new flow of the kind that `config` names, built in or added by a plugin; others are an `InputError`."""
+    if config.kind in KINDS:
+        return MarketFlow(config)
+    wrong = model_fault(config.kind)
+    if wrong:
+        raise InputError(wrong, "install the distribution that adds it, or correct alphaglow.toml [gate] model")
+    flow = ADDED_MODELS[config.kind](config)
+    if not isinstance(flow, MarketFlow):
+        raise InputError(f"the model {config.kind!r} is a {type(flow).__name__}", "it must be a MarketFlow")
+    return flow
 
 
 def _base(config: FlowConfig, generator: torch.Generator) -> NormalBase | StudentBase | MixtureBase:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from flows.fit_rules import FlowConfig, TrainConfig
-from flows.flow_model import MarketFlow
+from flows.flow_model import MarketFlow, make_flow
 from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
 from market.array_file import read_archive, write_archive
 from market.errors import InputError
@@ -135,7 +135,7 @@ class _Training:
         self.held = _tensor(subsample(x_validation, max(config.max_rows // 4, _LEAST_HELD), rng), self.device)
         # On the CPU, so that every device sees the same order and noise.
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.model = MarketFlow(flow).to(self.device)
+        self.model = make_flow(flow).to(self.device)
         if start is None:
             self.model.initialize(self._noisy(self.data[self._order()[:_FIRST_BATCH]]))
         else:

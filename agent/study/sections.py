@@ -10,10 +10,10 @@ from pydantic import field_validator, model_validator
 
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
-from backtest.policy import GATES, Policy
+from backtest.policy import GATES, Policy, gate_faults
 from backtest.trading_rules import BacktestSpec, Fill, Weighting
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
-from flows.fit_rules import Base, Device, FlowConfig, GateRules, Kind, Measure, Scope, Side, TrainConfig
+from flows.fit_rules import Base, Device, FlowConfig, GateRules, Measure, Scope, Side, TrainConfig, model_fault
 
 _TRADED, _COSTS, _POLICY = defaults_of(BacktestSpec), defaults_of(Costs), defaults_of(Policy)
 _RULES, _FLOW, _TRAIN = defaults_of(GateRules), defaults_of(FlowConfig), defaults_of(TrainConfig)
@@ -208,9 +208,9 @@ class AdmissionSettings(Section):
     @field_validator("gates")
     @classmethod
     def _known(cls, gates: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in gates if name not in GATES]
-        if unknown or len(set(gates)) < len(gates):
-            raise ValueError(f"each at most once, among {', '.join(GATES)}; not {', '.join(unknown) or 'twice'}")
+        wrong = gate_faults(gates)
+        if wrong:
+            raise ValueError(wrong)
         return gates
 
 
@@ -261,7 +261,10 @@ class GateSettings(Section):
     refit_days: float = setting(
         0.0, "Time between dated refits, which never see later bars; 0: fit once, on train.", unit="days", ge=0
     )
-    model: Kind = setting(_FLOW["kind"], 'Kind of density; nsf (spline couplings) needs the extra "flows".')
+    model: str = setting(
+        _FLOW["kind"],
+        'Kind of density: glow, realnvp, nsf (spline couplings; needs the extra "flows"), or one that a plugin adds.',
+    )
     base: Base = setting(_FLOW["base"], "Distribution of the flow's latents; student has heavier tails.")
     steps: tuple[int, ...] = setting(
         _FLOW["steps"], "Steps of each level of the flow; [12, 2, 2] is multi-scale.", min_length=1, max_length=4
@@ -287,6 +290,14 @@ class GateSettings(Section):
     def asked(self) -> tuple[Feature, ...]:
         """Return what a state is to be made of."""
         return tuple(Feature(text, text) for text in self.features) or STATE_FEATURES
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        wrong = model_fault(model)
+        if wrong:
+            raise ValueError(wrong)
+        return model
 
     @field_validator("steps", mode="before")
     @classmethod

@@ -122,7 +122,7 @@ def test_environment_variables_replace_what_the_file_says(tmp_path: Path, monkey
     [
         ("ALPHAGLOW_LOOP__ROUNDS", "many", "ALPHAGLOW_LOOP__ROUNDS: .*integer"),
         ("ALPHAGLOW_LOOP__ROUND", "3", "ALPHAGLOW_LOOP__ROUND names no setting"),
-        ("ALPHAGLOW_ADMISSION__GATES", '["luck"]', "ALPHAGLOW_ADMISSION__GATES: .*among novelty"),
+        ("ALPHAGLOW_ADMISSION__GATES", '["luck"]', "ALPHAGLOW_ADMISSION__GATES: .*there are novelty"),
     ],
 )
 def test_a_wrong_environment_variable_is_named(tmp_path: Path, variable: str, text: str, says: str) -> None:
@@ -154,7 +154,7 @@ def test_what_a_run_recorded_comes_back(whole: Panel) -> None:
     [
         ("backtest", 'preset = "moon"', "no preset 'moon'"),
         ("backtest", "fee_bp = -1", "backtest.fee_bp"),
-        ("admission", 'gates = ["luck"]', "among novelty"),
+        ("admission", 'gates = ["luck"]', "there are novelty"),
         ("admission", 'gates = ["dsr", "dsr"]', "twice"),
         ("universe", "top = -2", "universe.top"),
         ("llm", 'knowledge_cutoff = "soon"', "knowledge_cutoff"),
