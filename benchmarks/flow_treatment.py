@@ -23,10 +23,10 @@ from rich.table import Table
 
 from factors.features import Feature
 from flows.ensemble import train_ensemble
-from flows.flow_model import FlowConfig
+from flows.fit_rules import FlowConfig, TrainConfig
 from flows.inspection import inspect_features
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows
-from flows.train import TrainConfig, subsample, train
+from flows.train import subsample, train
 from market.files import import_files
 from market.panel import FloatArray
 from market.split import make_split

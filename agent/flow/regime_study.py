@@ -16,6 +16,7 @@ from agent.flow.evaluation import market_index
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
+from flows.fit_rules import TrainConfig
 from flows.mixture import mixture_labels
 from flows.regime_store import load_regimes, regimes_path, store_regimes
 from flows.regimes import (
@@ -35,7 +36,6 @@ from flows.regimes import (
     name_regimes,
     reordered,
 )
-from flows.train import TrainConfig
 from market.panel import BoolArray, FloatArray
 
 COUNTS = (2, 3, 4, 5)
