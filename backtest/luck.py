@@ -113,17 +113,7 @@ def block_sums(returns: FloatArray, edges: NDArray[np.int64]) -> BlockSums:
     return BlockSums(np.add.reduceat(returns, starts), np.add.reduceat(returns**2, starts))
 
 
-def overfitting(returns: FloatArray, *, blocks: int = _BLOCKS) -> Overfitting:
-    """Return the probability of backtest overfitting of (T, factors) net returns per bar; see `overfitting_of`.
-
-    Bars where any return is NaN are left out.
-    """
-    known = returns[np.isfinite(returns).all(axis=1)]
-    edges = block_edges(len(known), blocks)
-    return overfitting_of([block_sums(column, edges) for column in known.T], edges)
-
-
-def overfitting_of(factors: Sequence[BlockSums], edges: NDArray[np.int64]) -> Overfitting:
+def overfitting(factors: Sequence[BlockSums], edges: NDArray[np.int64]) -> Overfitting:
     """Return the probability of backtest overfitting by combinatorially symmetric cross-validation.
 
     Bailey, Borwein, López de Prado & Zhu 2017: every way of choosing half of the blocks is a split, and what is best on

@@ -14,7 +14,7 @@ from factors.operators.row import Operator, Param
 from factors.printing import to_text
 from factors.resolve import kind_of
 from factors.table import OPERATORS
-from factors.tree import Call, Expression, Field, Node, Number
+from factors.tree import Call, Field, Node, Number
 
 FIELDS = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")
 _NUMBERS: Mapping[str, Sequence[float]] = {
@@ -106,16 +106,3 @@ class Drawer:
             case "group":
                 return Call("bucket", (self._field(), Number(float(self.rng.integers(2, 5)))))
         return self._panel(depth, operator.family in _NUMBER_MAY_STAND)
-
-
-def draw_expressions(rng: np.random.Generator, count: int, depth: int) -> list[Expression]:
-    """Return `count` distinct expressions."""
-    from factors.parse import parse
-
-    drawer = Drawer(rng)
-    found: dict[str, Expression] = {}
-    while len(found) < count:
-        expression = parse(drawer.expression_text(depth), dialect="native")
-        if isinstance(expression, Expression):
-            found[expression.text] = expression
-    return list(found.values())

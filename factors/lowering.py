@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from factors.table import GROUP_FIELDS, OPERATORS
+from factors.table import GROUP_FIELDS
 from factors.tree import Call, Field, Node, Number
 from market.errors import InputError
 
@@ -146,8 +146,3 @@ class Lowering:
         if call.op in _SORTING and not isinstance(args[0], Number):
             args = (Call("_inside", args[:1]), *args[1:])
         return Call(call.op, args)
-
-
-def is_lowered(name: str) -> bool:
-    """Whether an operator is spelled out in others before it is computed."""
-    return name in _COMPOUND or bool(OPERATORS[name].formula)

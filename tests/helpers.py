@@ -8,6 +8,10 @@ import numpy as np
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, VerdictRecord
+from backtest.luck import Overfitting, block_edges, block_sums, overfitting
+from factors.drawing import Drawer
+from factors.parse import parse
+from factors.tree import Expression
 from market.panel import FloatArray, Panel
 
 
@@ -68,3 +72,21 @@ def scored_attempt(
         evaluation=EvaluationRecord(dict(card), {"verdict": verdict}, 0.1, verdict == "accepted"),
         claims=Claims.from_dict(claims),
     )
+
+
+def overfitting_of(returns: FloatArray, blocks: int = 16) -> Overfitting:
+    """The probability of overfitting of (T, factors) net returns; bars where any is NaN are left out."""
+    known = returns[np.isfinite(returns).all(axis=1)]
+    edges = block_edges(len(known), blocks)
+    return overfitting([block_sums(column, edges) for column in known.T], edges)
+
+
+def draw_expressions(rng: np.random.Generator, count: int, depth: int) -> list[Expression]:
+    """Return `count` distinct expressions."""
+    drawer = Drawer(rng)
+    found: dict[str, Expression] = {}
+    while len(found) < count:
+        expression = parse(drawer.expression_text(depth), dialect="native")
+        if isinstance(expression, Expression):
+            found[expression.text] = expression
+    return list(found.values())

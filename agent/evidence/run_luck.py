@@ -13,7 +13,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.study.study import Study
 from backtest import metrics
 from backtest.evidence import Trials, expected_max_sharpe, probabilistic_sharpe
-from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, overfitting_of, q_values
+from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, overfitting, q_values
 from backtest.quick import QuickScorer
 from backtest.scorecard import paid_rows
 from backtest.selection import Superior, choose_combined, choose_forward, superior_ability
@@ -143,7 +143,7 @@ def weigh_run(
         bars=bars,
         expected_best=expected_max_sharpe(Trials(len(scored), spread)) * year,
         discoveries=int(np.sum(q < DISCOVERY)),
-        chosen=overfitting_of(sums, edges) if len(sums) > 1 else None,
+        chosen=overfitting(sums, edges) if len(sums) > 1 else None,
         forward=forward,
         paths=paths,
         superior=superior,

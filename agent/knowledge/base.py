@@ -202,16 +202,6 @@ class KnowledgeBase(Handle):
         with self._reading() as session:
             return attempts.get_factor(session, what, run_id, panel_id)
 
-    def successes(self, panel_id: str, limit: int = 10) -> list[AttemptRecord]:
-        """Return scored attempts that earned on train: accepted first, then the highest Sharpe ratio."""
-        with self._reading() as session:
-            return attempts.best(session, panel_id, limit)
-
-    def failures(self, panel_id: str, limit: int = 10) -> list[AttemptRecord]:
-        """Return attempts that were refused or earned nothing on train, newest first."""
-        with self._reading() as session:
-            return attempts.worst(session, panel_id, limit)
-
     def trials(self, panel_id: str) -> TrialCount:
         """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
         with self.lend() as connection:

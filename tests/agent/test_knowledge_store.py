@@ -231,17 +231,6 @@ def test_finishing_twice_adds_no_lesson(kb: KnowledgeBase, run: RunRecord) -> No
     assert kb.start_round(run.id, 1, {}).status == "finished"
 
 
-def test_successes_and_failures(kb: KnowledgeBase, run: RunRecord) -> None:
-    kb.record_attempt(attempt(run, 1, evaluation=scored(0.02)))
-    kb.record_attempt(attempt(run, 2, evaluation=scored(0.01, accepted=True)))
-    kb.record_attempt(attempt(run, 3, evaluation=scored(-0.01)))
-    kb.record_attempt(attempt(run, 4, evaluation=scored(None)))
-    kb.record_attempt(refused(run, 5))
-    assert [a.slot for a in kb.successes(run.panel_id)] == [2, 1]
-    assert [a.slot for a in kb.failures(run.panel_id)] == [5, 4, 3]
-    assert [a.slot for a in kb.failures(run.panel_id, limit=1)] == [5]
-
-
 def test_evaluations_are_known_by_factor_data_rules_and_code(kb: KnowledgeBase, run: RunRecord) -> None:
     other = kb.create_run(run.panel_id, {"backtest": {"fee_bp": 1.0}, "loop": {"seed": 1}}, 1)
     same = kb.create_run(run.panel_id, {"backtest": {"fee_bp": 1.0}, "loop": {"seed": 2}}, 2)

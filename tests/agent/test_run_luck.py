@@ -14,7 +14,6 @@ from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from backtest import metrics
-from backtest.luck import overfitting
 from backtest.run import run_backtest
 from backtest.selection import choose_forward
 from factors.engine import evaluate
@@ -23,6 +22,7 @@ from market.errors import InputError, Rejection
 from market.split import walk_forward
 from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.commands import as_json, refused, run
+from tests.helpers import overfitting_of
 
 
 def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> 
     q = np.array([factor.q_value for factor in found.factors])
     np.testing.assert_allclose(q[known], false_discovery_control(p_values[known]))
     assert found.chosen is not None
-    whole = overfitting(np.stack(series, axis=1))
+    whole = overfitting_of(np.stack(series, axis=1))
     assert found.chosen.probability == pytest.approx(whole.probability)
     assert found.chosen.loss == pytest.approx(whole.loss)
     # Choosing among them, and testing them together, is of the same returns in the same order.

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from backtest import metrics
 from backtest.evidence import probabilistic_sharpe
-from backtest.luck import min_track_record, overfitting, q_values, sharpe_standard_error
+from backtest.luck import min_track_record, q_values, sharpe_standard_error
 from benchmarks.noise import shares
 from market.errors import InputError
+from tests.helpers import overfitting_of
 
 
 def test_the_standard_error_is_what_estimates_vary_by() -> None:
@@ -75,7 +76,7 @@ def _overfitting_by_definition(returns: np.ndarray, blocks: int) -> tuple[float,
 
 def test_overfitting_equals_its_definition() -> None:
     returns = np.random.default_rng(3).normal(0.01, 1.0, (120, 7))
-    found = overfitting(returns, blocks=6)
+    found = overfitting_of(returns, blocks=6)
     assert (found.probability, found.loss) == pytest.approx(_overfitting_by_definition(returns, 6))
     assert (found.splits, found.factors, found.bars) == (20, 7, 120)
 
@@ -85,20 +86,20 @@ def test_noise_is_overfitted_and_skill_is_not() -> None:
     noise = rng.normal(0, 1, (2000, 50))
     skilled = noise.copy()
     skilled[:, 7] += 0.15
-    assert np.mean([overfitting(rng.normal(0, 1, (640, 20))).probability for _ in range(20)]) > 0.35
-    assert overfitting(skilled).probability < 0.01
+    assert np.mean([overfitting_of(rng.normal(0, 1, (640, 20))).probability for _ in range(20)]) > 0.35
+    assert overfitting_of(skilled).probability < 0.01
 
 
 def test_bars_without_all_returns_are_left_out_and_too_little_is_refused() -> None:
     returns = np.random.default_rng(5).normal(0, 1, (100, 3))
     returns[::10, 1] = np.nan
-    assert overfitting(returns, blocks=4).bars == 90
+    assert overfitting_of(returns, blocks=4).bars == 90
     with pytest.raises(InputError, match="two factors"):
-        overfitting(returns[:, :1])
+        overfitting_of(returns[:, :1])
     with pytest.raises(InputError, match="too few"):
-        overfitting(returns[:30])
+        overfitting_of(returns[:30])
     with pytest.raises(InputError, match="even"):
-        overfitting(returns, blocks=5)
+        overfitting_of(returns, blocks=5)
 
 
 @pytest.mark.parametrize(("bars", "fat"), [(91, False), (91, True), (1000, True)])

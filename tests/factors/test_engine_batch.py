@@ -8,14 +8,13 @@ import pytest
 from factors import implementations
 from factors.batch import Engine, evaluate_within
 from factors.cache import SubtreeCache
-from factors.drawing import draw_expressions
 from factors.engine import evaluate
 from factors.streams import Layout
 from factors.tree import Expression, Field, Signal
 from market.errors import Rejection
 from market.panel import FloatArray
 from tests.factors.test_engine_oracles import read
-from tests.helpers import random_panel
+from tests.helpers import draw_expressions, random_panel
 
 
 class Collected:

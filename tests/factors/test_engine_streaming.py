@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factors import implementations
-from factors.drawing import draw_expressions
 from factors.engine import evaluate, evaluate_all
 from factors.evaluation_plan import Runner, make_plan
 from factors.live_factors import Live
@@ -23,7 +22,7 @@ from factors.tree import Expression
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from tests.factors.test_engine_oracles import FIELDS, call_of, messy_panel, read
-from tests.helpers import make_panel, random_panel
+from tests.helpers import draw_expressions, make_panel, random_panel
 
 
 def in_pieces(expression: Expression, panel: Panel, rows: int, dtype: Any = np.float64) -> FloatArray:

@@ -7,14 +7,14 @@ import pytest
 
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
-from factors.drawing import Drawer, draw_expressions
+from factors.drawing import Drawer
 from factors.engine import evaluate
 from factors.measure import measure
 from factors.overlap import SMALLEST, fingerprint, ranking_core
 from factors.parse import parse
 from factors.printing import to_text
 from factors.tree import Call, Expression, Node
-from tests.helpers import random_panel
+from tests.helpers import draw_expressions, random_panel
 
 
 def read(text: str) -> Expression:

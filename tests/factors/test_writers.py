@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 
 from factors.drawing import FIELDS as DRAWN_FIELDS
-from factors.drawing import draw_expressions
 from factors.engine import evaluate
 from factors.parse import parse
 from factors.plain_words import read_aloud
@@ -23,7 +22,7 @@ from factors.writers.to_qlib import to_qlib
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from tests.factors.test_engine_oracles import FIELDS, call_of, messy_panel, read
-from tests.helpers import random_panel
+from tests.helpers import draw_expressions, random_panel
 
 
 def run_pandas(expression: Expression, panel: Panel) -> FloatArray:

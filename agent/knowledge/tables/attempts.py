@@ -176,27 +176,6 @@ def scored_twin(
     return None if found is None else int(found[0])
 
 
-def best(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:
-    """Return scored factors with a positive Sharpe ratio on train: accepted first, then the highest."""
-    scored = schema.Evaluation
-    query = _select(panel_id=panel_id).join(scored, scored.attempt_id == _Attempt.id)
-    query = query.where(scored.sharpe_per_bar > 0)
-    return _records(
-        session,
-        query.order_by(scored.accepted.desc(), scored.sharpe_per_bar.desc(), _Attempt.id).limit(limit),
-    )
-
-
-def worst(session: Session, panel_id: str, limit: int) -> list[AttemptRecord]:
-    """Return what was refused, and what was scored and did not earn on train, newest first."""
-    scored = schema.Evaluation
-    query = _select(panel_id=panel_id).outerjoin(scored, scored.attempt_id == _Attempt.id)
-    query = query.where(or_(scored.attempt_id.is_(None), func.coalesce(scored.sharpe_per_bar, 0.0) <= 0))
-    # What a screening sorted out by the thousand teaches a writer nothing.
-    query = query.where(_Attempt.stage != "screen")
-    return _records(session, query.order_by(_Attempt.id.desc()).limit(limit))
-
-
 def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | None) -> FactorRecord:
     """Return the factor meant by `what`: its id, with or without ``factor:``, or the beginning of one.
 
