@@ -73,8 +73,9 @@ def test_every_setting_has_a_sentence_and_stands_in_the_file() -> None:
 
 
 def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> None:
-    from agent.llm.client import LanguageModel
+    from agent.llm.client import Speaking
     from agent.llm.patience import Patience
+    from agent.llm.providers import Place
     from agent.study.gates import plan_of
     from flows.gate import GatePlan
     from market.split import make_split
@@ -90,9 +91,10 @@ def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> No
     train, validation = now.split.train, now.split.validation
     assert (train, validation) == _defaults(make_split)["fractions"][:2]
     assert now.llm.tries == Patience().tries
-    assert (now.llm.reply_tokens, now.llm.api) == tuple(
-        _defaults(LanguageModel.__init__)[k] for k in ("reply_tokens", "api")
-    )
+    speaking = {f.name: f.default for f in fields(Speaking)}
+    assert now.llm.reply_tokens == speaking["reply_tokens"]
+    place = {f.name: f.default for f in fields(Place)}
+    assert (now.llm.api, now.llm.timeout_s) == (place["api"], place["timeout_s"])
 
 
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
