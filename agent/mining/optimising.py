@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.stats import norm
 
@@ -13,6 +13,7 @@ from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.study import Study, backtest_expression, read_expression
 from backtest.ic import newey_west_t
+from backtest.scorecard import Scored
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
@@ -88,22 +89,35 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
     known = [a for a in knowledge.attempts(panel_id=study.dataset) if a.canonical == given and a.evaluation is not None]
     if not known:
         raise InputError(f"the given factor {given} was not scored", "see why with: alphaglow kb list --all")
+    # It may have been scored before under other rules: it is compared under those of this run, as its line is.
+    base = _under_these_rules(known[-1], study)
     ranked = sorted(line, key=lambda a: (-least_figure(a, figure), a.id))
-    if not ranked or least_figure(ranked[0], figure) <= least_figure(known[-1], figure):
-        return Improvement(known[-1], None, tuple(ranked), math.nan, math.nan)
-    t = newey_west_t(_earned(ranked[0], study) - _earned(known[-1], study))
+    if not ranked or least_figure(ranked[0], figure) <= least_figure(base, figure):
+        return Improvement(base, None, tuple(ranked), math.nan, math.nan)
+    t = newey_west_t(_earned(ranked[0], study) - _earned(base, study))
     p = min(1.0, len(ranked) * float(norm.sf(t))) if math.isfinite(t) else math.nan
-    return Improvement(known[-1], ranked[0], tuple(ranked), t, p)
+    return Improvement(base, ranked[0], tuple(ranked), t, p)
+
+
+def _under_these_rules(attempt: AttemptRecord, study: Study) -> AttemptRecord:
+    """Return an attempt with the scorecard that its factor has under the study's rules; it is no further trial."""
+    assert attempt.evaluation is not None
+    card = _scored(attempt, study).scorecard.to_dict()
+    return replace(attempt, evaluation=replace(attempt.evaluation, scorecard_document=card))
 
 
 def _earned(attempt: AttemptRecord, study: Study) -> FloatArray:
     """Return a factor's net returns a bar on train, behind the gate where there is one."""
+    scored = _scored(attempt, study)
+    return scored.paid((scored.gated or scored.backtest).net, "train")
+
+
+def _scored(attempt: AttemptRecord, study: Study) -> Scored:
     expression = read_expression(attempt.canonical or "", study)
     found = expression if isinstance(expression, Rejection) else backtest_expression(expression, study)
     if isinstance(found, Rejection):
         raise InputError(f"{attempt.canonical} can no longer be scored: {found.message}", "did the settings change?")
-    scored = found[1]
-    return scored.paid((scored.gated or scored.backtest).net, "train")
+    return found[1]
 
 
 def shown(found: Improvement, count: int = 8) -> Sequence[AttemptRecord]:

@@ -101,7 +101,10 @@ class Workspace:
         raise InputError(f"no data set {given!r} in {self.root / 'data'}", known)
 
     def load_panel(self, given: str | None) -> Panel:
-        """Load the data set meant by `--data`."""
+        """Load the data set meant by `--data`, to show or change the data themselves.
+
+        Work under rules opens it by `agent.study.opening.open_data`.
+        """
         from market.panel_store import load_panel
 
         return load_panel(self.resolve_data(given))
