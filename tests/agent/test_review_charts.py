@@ -16,6 +16,7 @@ from agent.knowledge.score_documents import read_flat
 from agent.review import views
 from agent.review.charts import drawdown, shut_spans
 from agent.review.review_records import PanelNote, Review, compound, likelihood_histogram
+from backtest.result_types import SegmentScore
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 SERIES = hnp.arrays(np.float64, st.integers(0, 60), elements=ANY)
