@@ -13,7 +13,8 @@ from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.knowledge.base import KnowledgeBase
-    from agent.knowledge.records import CallRecord, Found
+    from agent.knowledge.factor_records import Found
+    from agent.knowledge.records import CallRecord
 
 _REPLY_SHOWN = 100
 
@@ -68,7 +69,7 @@ def search(
 
 
 def _found(knowledge: KnowledgeBase, said: str, like: str | None, theme: str | None, limit: int) -> list[Found]:
-    from agent.knowledge.records import Found
+    from agent.knowledge.factor_records import Found
     from agent.mining.search.themes import THEMES, theme_of
 
     if theme is not None and theme not in THEMES:

@@ -11,7 +11,8 @@ from importlib.metadata import version
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import FactorRecord, HoldoutRecord
+from agent.knowledge.factor_records import FactorRecord
+from agent.knowledge.records import HoldoutRecord
 from agent.pools.fitting import pool_values
 from agent.study.learned_fields import PREFIX
 from agent.study.opening import Note, OpenData, RecordedRules, open_data, silent

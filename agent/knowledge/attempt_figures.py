@@ -20,7 +20,7 @@ Figure = Callable[[SegmentScore], float]
 
 def train_of(attempt: AttemptRecord) -> SegmentScore:
     """Return the train figures of an attempt; every one of them is NaN where it was not evaluated."""
-    return _UNSCORED if attempt.evaluation is None else attempt.evaluation.scorecard.train
+    return _UNSCORED if attempt.evaluation is None else attempt.evaluation.train
 
 
 def or_none(figure: float) -> float | None:
@@ -56,12 +56,12 @@ def least_figure(attempt: AttemptRecord, figure: Figure) -> float:
 
 def passed(attempt: AttemptRecord) -> bool:
     """Whether an attempt passed all gates but, maybe, deflation."""
-    return attempt.evaluation is not None and attempt.evaluation.evidence.verdict in ("promising", "accepted")
+    return attempt.evaluation is not None and attempt.evaluation.verdict in ("promising", "accepted")
 
 
 def verdict_of(attempt: AttemptRecord) -> str:
     """Return the verdict's word, or the stage at which the attempt ended."""
-    return f"{attempt.stage}: {attempt.code}" if attempt.evaluation is None else attempt.evaluation.evidence.verdict
+    return f"{attempt.stage}: {attempt.code}" if attempt.evaluation is None else attempt.evaluation.verdict
 
 
 def reasons_of(attempt: AttemptRecord) -> str:

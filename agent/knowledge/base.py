@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.transactions import Handle
+from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.library_records import LibraryRecord, NewLibraryEntry
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import (
@@ -20,8 +21,6 @@ from agent.knowledge.records import (
     CallRecord,
     DatasetRecord,
     ExportFormat,
-    FactorRecord,
-    Found,
     HoldoutRecord,
     LessonRecord,
     NewAttempt,

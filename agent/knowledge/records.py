@@ -13,7 +13,14 @@ from functools import cached_property
 from typing import Literal
 
 from agent.knowledge.claims import Claims
-from agent.knowledge.score_documents import Document, read_evidence, read_flat, read_scorecard
+from agent.knowledge.score_documents import (
+    Document,
+    Verdict,
+    read_evidence,
+    read_flat,
+    read_scorecard,
+    read_verdict,
+)
 from backtest.result_types import Evidence, Scorecard, SegmentScore
 from market.panel import FloatArray
 
@@ -248,6 +255,16 @@ class EvaluationRecord:
     code: str = ""
 
     @cached_property
+    def train(self) -> SegmentScore:
+        """The scorecard's train figures: all that a listing or a search of thousands asks for."""
+        return read_flat(SegmentScore, self.scorecard_document.get("train"))
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The verdict's word."""
+        return read_verdict(self.evidence_document)
+
+    @cached_property
     def scorecard(self) -> Scorecard:
         """What it earned and predicted, on train and on validation."""
         return read_scorecard(self.scorecard_document)
@@ -301,50 +318,6 @@ class AttemptRecord:
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
             "claims": self.claims.to_dict(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An attempt that was looked for: how well it matches (more is better), and the part that it shares, if any."""
-
-    attempt: AttemptRecord
-    score: float
-    shared: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FactorRecord:
-    """A factor with its best-informed attempt and its relatives.
-
-    Attributes
-    ----------
-    attempt
-        The newest scored attempt at this factor, or the newest one where none was scored.
-    attempts
-        Row ids of every attempt at it, oldest first.
-    parents
-        One attempt for each factor that any attempt at this one named as its parent and that is known.
-    children
-        One attempt for each factor that names this one as its parent.
-    """
-
-    factor_id: str
-    canonical: str
-    attempt: AttemptRecord
-    attempts: tuple[int, ...] = ()
-    parents: tuple[AttemptRecord, ...] = ()
-    children: tuple[AttemptRecord, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON types."""
-        return {
-            "factor_id": self.factor_id,
-            "canonical": self.canonical,
-            "attempt": self.attempt.to_dict(),
-            "attempts": list(self.attempts),
-            "parents": [parent.to_dict() for parent in self.parents],
-            "children": [child.to_dict() for child in self.children],
         }
 
 

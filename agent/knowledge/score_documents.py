@@ -103,10 +103,9 @@ def _profile(stored: object) -> Profile:
 
 def read_evidence(stored: Document) -> Evidence:
     """Return stored evidence; its gates are as they were recorded: later trials do not change them."""
-    accepted = bool(stored.get("accepted"))
     return Evidence(
-        accepted=accepted,
-        verdict=_verdict(stored.get("verdict"), accepted),
+        accepted=bool(stored.get("accepted")),
+        verdict=read_verdict(stored),
         reasons=read_texts(stored.get("reasons")),
         dsr=read_figure(stored.get("dsr")),
         psr=read_figure(stored.get("psr")),
@@ -121,12 +120,13 @@ def read_evidence(stored: Document) -> Evidence:
     )
 
 
-def _verdict(stored: object, accepted: bool) -> Verdict:
-    match stored:
-        case "accepted" | "promising" | "rejected":
-            return stored
+def read_verdict(stored: Document) -> Verdict:
+    """Return the verdict of stored evidence; where no word is recorded, what it came to."""
+    match stored.get("verdict"):
+        case "accepted" | "promising" | "rejected" as word:
+            return word
         case _:
-            return "accepted" if accepted else "rejected"
+            return "accepted" if stored.get("accepted") else "rejected"
 
 
 def _gate(row: Document) -> GateVerdict:

@@ -11,7 +11,8 @@ import numpy as np
 
 from agent.knowledge.attempt_figures import factor_order, or_none, verdict_of
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, FactorRecord, RunRecord
+from agent.knowledge.factor_records import FactorRecord
+from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.review.render import render_factor, render_run, write_report
 from agent.review.review_records import (
     Critique,

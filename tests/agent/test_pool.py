@@ -405,10 +405,8 @@ def test_the_page_ends_with_validation_and_holds_the_pool_against_others(study: 
     assert len(review.review.times) == study.split.validation.stop
     assert [r.label for r in review.rivals] == ["This pool", "Equal weights", "Best single member"]
     # What the page scores afresh is what was recorded.
-    assert review.review.train["sharpe_net"] == pytest.approx(pool.scorecard.train["sharpe_net"])  # type: ignore[index]
-    assert review.rivals[0].figures["validation"].sharpe_net == pytest.approx(
-        pool.scorecard.validation["sharpe_net"]  # type: ignore[index]
-    )
+    assert review.review.train.sharpe_net == pytest.approx(pool.scorecard.train.sharpe_net)
+    assert review.rivals[0].figures["validation"].sharpe_net == pytest.approx(pool.scorecard.validation.sharpe_net)
     best = max((m.alone["train"].sharpe_net, m.text) for m in review.members)
     assert best[1] in review.rivals[2].note
     html = render_pool(review)

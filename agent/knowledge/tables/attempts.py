@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Select, String, cast, func, insert, or_, sele
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import AttemptRecord, FactorRecord, Found, NewAttempt
+from agent.knowledge.factor_records import FactorRecord, Found
+from agent.knowledge.records import AttemptRecord, NewAttempt
 from agent.knowledge.tables import effective_trials as bets
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty

@@ -75,7 +75,7 @@ def _row(attempt: AttemptRecord) -> dict[str, object]:
     row["judge_score"] = None if last is None else last.score
     scored = attempt.evaluation
     if scored is not None:
-        row["verdict"] = scored.evidence.verdict
+        row["verdict"] = scored.verdict
         row["accepted"] = scored.accepted
         row["dsr"] = scored.evidence_document.get("dsr")
         row["sharpe_per_bar"] = scored.sharpe_per_bar
