@@ -92,7 +92,9 @@ def _judge(facts: JudgeFacts) -> tuple[str, str]:
 
 def _reader(facts: ReaderFacts) -> tuple[str, str]:
     system = (
-        (_WORDING / "seed_reader_system.md").read_text(encoding="utf-8").replace("{{ events }}", ", ".join(facts.events))
+        (_WORDING / "seed_reader_system.md")
+        .read_text(encoding="utf-8")
+        .replace("{{ events }}", ", ".join(facts.events))
     )
     lines = [f"There are {len(facts.texts)} texts."]
     for one in facts.texts:
