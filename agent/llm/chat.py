@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent.llm.answer import Answer, Ask, at, body_of, count_at, text_at
+
 if TYPE_CHECKING:
     import openai
-
-from agent.llm.answer import Answer, Ask, at, body_of, count_at, text_at
 
 # Names that servers know the bound on a reply's tokens by; None: by none. Ollama passes over the first in silence.
 BOUNDS = ("max_completion_tokens", "max_tokens", None)

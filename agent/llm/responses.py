@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agent.llm.answer import Answer, Ask, Lost, at, body_of, count_at, text_at
+
 if TYPE_CHECKING:
     import openai
-
-from agent.llm.answer import Answer, Ask, Lost, at, body_of, count_at, text_at
 
 BOUNDS = ("max_output_tokens", None)
 

@@ -33,6 +33,18 @@ _SENTENCES: Mapping[str, str] = {
     ),
 }
 
+_OPERATIONS: Mapping[str, str] = {
+    "new": "Propose a new idea of this theme.",
+    "mutate": "Change the parent in one respect that should make it better: how it is smoothed or normalised, a "
+    "condition, another measure of the same thing.",
+    "cross": "Join the ideas of the two parents in one factor that has a reason of its own.",
+    "simplify": "Say the parent's idea more simply: fewer parts, fewer windows.",
+    "invert": "The parent predicts the wrong way: turn it around, and give the reason for the opposite.",
+    "windows": "Other windows for the parent.",
+    "refine": "Improve the parent in this one respect, and leave the rest of it as it is.",
+    "given": "The factor that is to be improved, as it stands.",
+}
+
 
 def seed_messages(facts: Facts, repair: RepairFacts | None) -> list[dict[str, str]]:
     """Return what is hashed for a request: a function of its facts alone."""
@@ -74,7 +86,15 @@ def _rendered(template: str, **values: object) -> str:
 def _writer(facts: WriterFacts) -> tuple[str, str]:
     lessons = [sentence_of(lesson) for lesson in facts.lessons]
     system = _rendered("seed_writer_system.md", brief=facts, several=len(facts.wanted) > 1)
-    return system, _rendered("seed_writer.md", brief=facts, lessons=lessons, wanted=facts.wanted, turns=facts.turns)
+    user = _rendered(
+        "seed_writer.md",
+        brief=facts,
+        lessons=lessons,
+        operations=_OPERATIONS,
+        wanted=facts.wanted,
+        turns=facts.turns,
+    )
+    return system, user
 
 
 def _judge(facts: JudgeFacts) -> tuple[str, str]:

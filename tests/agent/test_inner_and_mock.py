@@ -385,7 +385,9 @@ def test_rewording_prompts_and_lessons_changes_nothing_that_the_mock_says(
     briefs._templates.cache_clear()
     try:
         other = replace(said, text="Factors with volume in them predict better.")
-        again, same = replies_of(replace(first, lessons=(other.text, "arity"), taught=(other, refusal("arity"))))
+        again, same = replies_of(
+            replace(first, goal="another goal", lessons=(other.text, "arity"), taught=(other, refusal("arity")))
+        )
     finally:
         briefs._templates.cache_clear()
     assert len(asked) == len(again)
