@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from agent.knowledge.records import NewAttempt
+from tests.forked import run, start
+
 
 def alphaglow(home: Path, *argv: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-m", "agent", *argv, "--json"], cwd=home, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    document: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    code, out, err = run([*argv, "--json"], cwd=home)
+    assert code == 0, err
+    document: dict[str, object] = json.loads(out.splitlines()[-1])
     return document
 
 
-def make_home(folder: Path) -> Path:
-    subprocess.run([sys.executable, "-m", "agent", "init", str(folder)], check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with data and no run yet; tests copy it."""
+    folder = tmp_path_factory.mktemp("crash") / "home"
+    assert run(["init", str(folder)])[0] == 0
     alphaglow(folder, "data", "synth", "--bars", "2500", "--name", "toy")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> Path:
+    """The same run, never killed."""
+    folder = home.with_name("whole")
+    shutil.copytree(home, folder)
+    alphaglow(folder, *MINE)
     return folder
 
 
@@ -37,36 +48,44 @@ def rows(home: Path, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
+def mine_until(argv: list[str]) -> None:
+    """Run a command line that kills itself, as `kill -9` does, once so many attempts are recorded."""
+    from agent.cli import main
+    from agent.knowledge.base import KnowledgeBase
+
+    left, argv = int(argv[0]), argv[1:]
+    record = KnowledgeBase.record_attempt
+
+    def record_and_die(self: KnowledgeBase, attempt: NewAttempt) -> int:
+        nonlocal left
+        number = record(self, attempt)
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    KnowledgeBase.record_attempt = record_and_die  # type: ignore[method-assign]  # in a process of its own
+    main(argv)
+
+
+MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "5", "--seed", "5")
 ATTEMPTS = "select round, slot, text, canonical, stage, code from attempts order by round, slot"
 CALLS = "select key, response from llm_calls order by key"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kill_after_attempts", [1, 6])
-def test_killed_run_resumes_to_the_same_end(tmp_path: Path, kill_after_attempts: int) -> None:
-    whole = make_home(tmp_path / "whole")
-    alphaglow(whole, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "5", "--seed", "5")
-
-    killed = make_home(tmp_path / "killed")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agent", "mine", "--llm", "mock", "--rounds", "2", "--candidates", "5", "--seed", "5"],
-        cwd=killed,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if rows(killed, "select count(*) from attempts")[0][0] >= kill_after_attempts:
-            break
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+def test_killed_run_resumes_to_the_same_end(tmp_path: Path, home: Path, whole: Path, kill_after_attempts: int) -> None:
+    killed = tmp_path / "killed"
+    shutil.copytree(home, killed)
+    process = start([str(kill_after_attempts), *MINE, "--json"], cwd=killed, quiet=True, function=mine_until)
+    assert process.wait() == -signal.SIGKILL, "the run ended before the kill"
     before = rows(killed, ATTEMPTS)
-    assert kill_after_attempts <= len(before) < 10, "the kill came too late to test anything"
+    assert len(before) == kill_after_attempts
     paid = rows(killed, CALLS)
 
-    (run,) = rows(killed, "select id from runs")[0]
-    resumed = alphaglow(killed, "mine", "--resume", str(run))
+    (name,) = rows(killed, "select id from runs")[0]
+    resumed = alphaglow(killed, "mine", "--resume", str(name))
     assert resumed["status"] == "finished"
 
     assert rows(killed, ATTEMPTS) == rows(whole, ATTEMPTS)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from agent.cli.main import main
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.queries import verify
+from tests.forked import start
 
 PROCESSES, ROUNDS, CANDIDATES = 8, 2, 5
 
@@ -25,29 +23,18 @@ def alphaglow(*argv: str) -> None:
 
 
 @pytest.mark.slow
-def test_eight_processes_mine_into_one_knowledge_base(
-    tmp_path: Path, place: str, record_property: pytest.RecordProperty
-) -> None:
+def test_eight_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str) -> None:
     home = tmp_path / "home"
     alphaglow("init", str(home))
     alphaglow("-w", str(home), "data", "synth", "--bars", "2500", "--name", "toy")
     words = ("mine", "--llm", "mock", "--rounds", str(ROUNDS), "--candidates", str(CANDIDATES), "--no-gate", "--json")
-    begun = time.monotonic()
     # The base is not there yet: making it is a race as well.
     miners = [
-        subprocess.Popen(
-            [sys.executable, "-m", "agent", *words, "--seed", str(seed)],
-            cwd=home,
-            env={**os.environ, "ALPHAGLOW_KNOWLEDGE": place},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        start([*words, "--seed", str(seed)], cwd=home, env={**os.environ, "ALPHAGLOW_KNOWLEDGE": place})
         for seed in range(PROCESSES)
     ]
-    outcomes = [miner.communicate(timeout=500) for miner in miners]
-    record_property("seconds", round(time.monotonic() - begun, 1))
-    assert [miner.returncode for miner in miners] == [0] * PROCESSES, [err[-500:] for _, err in outcomes]
+    outcomes = [miner.communicate() for miner in miners]
+    assert [miner.wait() for miner in miners] == [0] * PROCESSES, [err[-500:] for _, err in outcomes]
     assert not [err for _, err in outcomes if "locked" in err]
     # An event a line; the last is the summary.
     told = [json.loads(out.splitlines()[-1]) for out, _ in outcomes]

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +13,7 @@ import pytest
 
 from agent.study.workspace import Workspace
 from tests.agent.commands import as_json, refused, run
+from tests.forked import start
 
 
 @pytest.fixture
@@ -91,24 +89,36 @@ def test_bad_input_is_one_line(told: Path, capsys: pytest.CaptureFixture[str]) -
     assert "no text was known within" in refused(capsys, "text", "join", "old", "--data", "toy", "--name", "n")
 
 
-@pytest.mark.slow
-def test_ctrl_c_keeps_what_was_read(told: Path) -> None:
-    command = [sys.executable, "-m", "agent", "text", "score", "news", "--by", "llm", "--llm", "mock", "--batch", "1",
-               "--at-once", "1", "--json"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    going = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    journal = told / "texts" / "calls.jsonl"
-    deadline = time.monotonic() + 60
-    while not (journal.is_file() and journal.stat().st_size > 5000) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    going.send_signal(signal.SIGINT)
-    out, err = going.communicate(timeout=60)
+def read_until(argv: list[str]) -> None:
+    """Run a command line that is sent Ctrl-C once ten calls are journalled."""
+    from agent.cli import main
+    from agent.knowledge.records import CallRecord, NewCall
+    from agent.texts.call_journal import TextJournal
+
+    record, count = TextJournal.record, 0
+
+    def interrupted(self: TextJournal, call: NewCall) -> CallRecord:
+        nonlocal count
+        count += 1
+        if count == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        return record(self, call)
+
+    TextJournal.record = interrupted  # type: ignore[method-assign]  # in a process of its own
+    main(argv)
+
+
+def test_ctrl_c_keeps_what_was_read(told: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["text", "score", "news", "--by", "llm", "--llm", "mock", "--batch", "1", "--at-once", "1", "--json"]
+    going = start(command, function=read_until)
+    out, err = going.communicate()
     assert going.returncode == 0, err
     first = json.loads(out)
     assert first["outcome"] == "stopped"
     assert 0 < first["read"] < 240
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-    assert json.loads(done.stdout)["read_before"] == first["read"]
+    code, out, err = run(capsys, *command)
+    assert code == 0, err
+    assert json.loads(out)["read_before"] == first["read"]
 
 
 def test_fusion_is_learned_with_its_ablations_and_recorded(told: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from factors.plain_words import read_aloud
 from factors.table import OPERATORS, describe, prompt_table
 from factors.tree import Expression
 from market.errors import Rejection
-from tests.helpers import random_panel
+from tests.helpers import calls_of, random_panel
 
 WIDE = (
     "open",
@@ -209,9 +208,8 @@ def test_the_caret_stands_under_the_fault() -> None:
     ],
 )
 def test_bombs_are_one_quick_refusal(bomb: str) -> None:
-    started = time.perf_counter()
+    assert calls_of(lambda: parse(bomb)) < 100_000
     assert isinstance(parse(bomb), Rejection)
-    assert time.perf_counter() - started < 0.5
 
 
 def test_durations_resolve_by_the_bar() -> None:

@@ -7,11 +7,12 @@ is open changes until it closes.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -44,19 +45,18 @@ EVERY_FAULT = ("429", "500", "cut", "broken", "duplicate", "shuffle", "missing",
 
 
 class Exchange(ThreadingHTTPServer):
-    """The server; `now` is its clock in ms (None: the machine's), `latency` what each request takes, in seconds."""
+    """The server; `now` is its clock in ms (None: the machine's)."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, book: Book, now: int | None, faults: Faults | None = None, latency: float = 0.0) -> None:
+    def __init__(self, book: Book, now: int | None, faults: Faults | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.book, self.clock, self.faults, self.latency = book, now, faults or Faults(), latency
+        self.book, self.clock, self.faults = book, now, faults or Faults()
         self.lock = threading.Lock()
         self.defects: list[BaseException] = []
         self.down_after: int | None = None
         self.asked: list[str] = []
-        self.times: list[float] = []
         self.done: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.withheld: dict[str, set[int]] = defaultdict(set)
@@ -66,6 +66,8 @@ class Exchange(ThreadingHTTPServer):
         self.retry_after = 0
         # Rows that opened within so many ms are not served yet.
         self.lag = 0
+        self._allowed, self._waiting, self._holds = math.inf, 0, 0
+        self._changed = threading.Condition()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Keep what went wrong here for `serving` to raise; a client that was killed is nothing wrong."""
@@ -80,6 +82,29 @@ class Exchange(ThreadingHTTPServer):
     @property
     def now(self) -> int:
         return int(time.time() * 1000) if self.clock is None else self.clock
+
+    def hold(self, more: float) -> None:
+        """Answer the requests for rows that wait, and `more` of those to come; the next ones wait."""
+        with self._changed:
+            self._allowed, self._waiting, self._holds = more, 0, self._holds + 1
+            self._changed.notify_all()
+
+    def wait_until_held(self, ended: Callable[[], bool]) -> bool:
+        """Wait until a request for rows waits, or the client has `ended`; return whether one waits."""
+        with self._changed:
+            while not self._waiting and not ended():
+                self._changed.wait(0.05)
+            return self._waiting > 0
+
+    def admit(self) -> None:
+        """Count a request for rows; where no more are allowed, wait for the next `hold`."""
+        with self._changed:
+            self._allowed -= 1
+            if self._allowed >= 0:
+                return
+            self._waiting, mine = self._waiting + 1, self._holds
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._holds > mine)
 
     def pages(self) -> int:
         """How many requests for rows were made."""
@@ -116,11 +141,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         url = urlparse(self.path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
-        if self.server.latency:
-            time.sleep(self.server.latency)
         with self.server.lock:
             self.server.asked.append(url.path)
-            self.server.times.append(time.monotonic())
             if time.monotonic() < self.server.closed_until:
                 self.server.early += 1
         if not url.path.startswith(("/v5/market/", "/api/v3/", "/fapi/v1/", "/futures/data/")):
@@ -128,6 +150,8 @@ class Handler(BaseHTTPRequestHandler):
         rows = url.path.rpartition("/")[2] in LIMITS
         key = f"{url.path} {query.get('symbol')}"
         kind, rng = self.server.fault(key) if rows else (None, np.random.default_rng(0))
+        if rows:
+            self.server.admit()
         if rows and self.server.down_after is not None and self.server.pages() > self.server.down_after:
             return self.reply(503, None)
         if kind == "429" and url.path.startswith("/v5/") and rng.random() < 0.5:
@@ -361,16 +385,15 @@ def binance_ticker(symbol: str, table: Table) -> dict[str, object]:
 
 
 @contextmanager
-def serving(
-    book: Book, now: int | None = None, faults: Faults | None = None, latency: float = 0.0
-) -> Iterator[Exchange]:
+def serving(book: Book, now: int | None = None, faults: Faults | None = None) -> Iterator[Exchange]:
     """Serve `book` on a free port of the loopback."""
-    server = Exchange(book, now, faults, latency)
+    server = Exchange(book, now, faults)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield server
     finally:
+        server.hold(math.inf)
         server.shutdown()
         server.server_close()
         thread.join()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from ccxt.async_support.base import throttler
 
 from market.errors import InputError
 from market.exchange import Client, Source
@@ -262,8 +263,40 @@ def test_a_long_ban_is_not_sat_out(tmp_path: Path) -> None:
         assert server.pages() <= 4
 
 
-@pytest.mark.slow
-def test_the_rate_limit_is_kept(tmp_path: Path) -> None:
+class SimulatedTime:
+    """The clock of ccxt's throttle, in the place of `asyncio` and `time` there: it moves when the throttle sleeps."""
+
+    Future, ensure_future = asyncio.Future, staticmethod(asyncio.ensure_future)
+
+    def __init__(self) -> None:
+        self.now, self.granted = 0.0, list[float]()
+
+    def time(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+def test_the_rate_limit_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimulatedTime()
+    call = throttler.Throttler.__call__
+
+    def grant(self: throttler.Throttler, cost: float | None = None) -> asyncio.Future[None]:
+        future = call(self, cost)
+        result = future.set_result
+
+        def granted(value: None) -> None:
+            clock.granted.append(clock.now)
+            result(value)
+
+        monkeypatch.setattr(future, "set_result", granted, raising=False)
+        return future
+
+    monkeypatch.setattr(throttler, "asyncio", clock)
+    monkeypatch.setattr(throttler, "time", clock.time)
+    monkeypatch.setattr(throttler.Throttler, "__call__", grant)
     with serving(BOOK, NOW) as server:
         wanted = job(server, "bybit", "swap", symbols=("AAA/USDT", "CCC/USDT"), open_interest=True)
 
@@ -274,7 +307,7 @@ def test_the_rate_limit_is_kept(tmp_path: Path) -> None:
                 assert client.exchange.rateLimit == 20
 
         asyncio.run(go())
-        times = np.array(server.times)
+    times = np.array(clock.granted)
     assert len(times) > 30
     assert (times[20:] - times[:-20]).min() > 1.9
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pytest
 
 from agent.cli import main
 from market.panel_store import load_panel
+from tests.forked import start
 from tests.market.exchange_book import HOUR, invented, recorded
 from tests.market.exchange_server import EVERY_FAULT, Exchange, Faults, serving
 from tests.market.test_market_exchange import BOOK, BOTH, NOW, START, assert_equals_source
@@ -34,7 +33,7 @@ def desk(tmp_path: Path) -> Path:
 
 
 def command(desk: Path, *argv: str) -> list[str]:
-    return [sys.executable, "-m", "agent", "-w", str(desk), "data", *argv]
+    return ["-w", str(desk), "data", *argv]
 
 
 @dataclass
@@ -107,43 +106,37 @@ def test_a_data_set_from_elsewhere_is_not_written_over(desk: Path) -> None:
 
 
 def test_two_fetches_do_not_write_to_one_store(desk: Path) -> None:
-    with serving(BOOK, NOW, latency=0.4) as server:
-        first = subprocess.Popen(command(desk, *fetching(server, "binance")), stdout=subprocess.DEVNULL)
-        _wait(lambda: server.pages() > 0)
+    with serving(BOOK, NOW) as server:
+        server.hold(0)
+        first = start(command(desk, *fetching(server, "binance")), quiet=True)
+        assert server.wait_until_held(lambda: first.poll() is not None)
         done = run(desk, *fetching(server, "binance"))
         assert done.returncode == 2
         assert "another fetch" in done.stderr
-        assert first.wait(60) == 0
+        server.hold(math.inf)
+        assert first.wait() == 0
 
 
 def test_ctrl_c_keeps_what_came(desk: Path) -> None:
-    with serving(BOOK, NOW, latency=0.2) as server:
-        argv = command(desk, *fetching(server, "bybit", "--at-once", "1"))
-        process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        _wait(lambda: server.pages() >= 4)
+    with serving(BOOK, NOW) as server:
+        server.hold(4)
+        process = start(command(desk, *fetching(server, "bybit", "--at-once", "1")))
+        assert server.wait_until_held(lambda: process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate()
         assert process.returncode == 130
         assert "run the same command again" in said
         assert "Traceback" not in said
         assert list((desk / "data" / "raw").rglob("*.parquet"))
         assert not (desk / "data" / "x.parquet").exists()
-        server.latency = 0.0
+        server.hold(math.inf)
         before = server.pages()
         assert run(desk, *fetching(server, "bybit")).returncode == 0
         assert server.pages() - before < 16
     assert_equals_source(load_panel(desk / "data" / "x.parquet"), BOOK.spot, START, NOW)
 
 
-def _wait(ready: object, seconds: float = 30.0) -> None:
-    assert callable(ready)
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.002)
-
-
-# Each start of the program takes seconds: fifty were tried once, and are told in docs/data.md.
+# Fifty were tried once, see docs/data.md.
 KILLS = 12
 
 
@@ -154,20 +147,24 @@ def test_killed_many_times_on_the_way(exchange: str, desk: Path) -> None:
     book = invented(START, 9000)
     now = START + 8999 * HOUR + HOUR // 2
     kills = 0
-    with serving(book, now, Faults(EVERY_FAULT, share=0.3, seed=7), latency=0.01) as server:
+    with serving(book, now, Faults(EVERY_FAULT, share=0.3, seed=7)) as server:
         more = ["--market", "swap", "--funding", "--at-once", "2", "--retries", "30"]
         argv = command(desk, *fetching(server, exchange, *more))
         while True:
-            process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            seen, stop_after = server.pages(), int(rng.integers(1, 4))
-            while kills < KILLS and process.poll() is None and server.pages() - seen < stop_after:
-                time.sleep(0.001)
-            if kills < KILLS and process.poll() is None:
-                time.sleep(float(rng.uniform(0, 0.02)))
-                process.kill()
-                kills += 1
-            if process.wait(120) == 0:
+            server.hold(int(rng.integers(1, 4)) if kills < KILLS else math.inf)
+            process = start(argv, quiet=True)
+            if kills == KILLS:
+                assert process.wait() == 0
                 break
+            assert server.wait_until_held(lambda process=process: process.poll() is not None), (
+                "it ended before the kill"
+            )
+            if rng.random() < 0.5:
+                # Killed while it reads or writes the next page, not only while it waits for it.
+                server.hold(0)
+            process.kill()
+            process.wait()
+            kills += 1
     assert kills == KILLS
     panel = load_panel(desk / "data" / "x.parquet")
     bars = assert_equals_source(panel, book.swap, START, now)
@@ -183,16 +180,17 @@ def test_the_recorded_market_killed_on_the_way(shared_data: Path, desk: Path) ->
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
     book = recorded(shared_data, symbols, "2023-01-01", "2025-01-01")
     since, now = (int(pd.Timestamp(day, tz="UTC").timestamp() * 1000) for day in ("2023-01-01", "2025-01-01"))
-    with serving(book, now + 2000, latency=0.02) as server:
+    with serving(book, now + 2000) as server:
         argv = fetching(
             server, "bybit", "--market", "swap", "--open-interest", symbols=",".join(symbols), since="2023-01-01"
         )
         for _ in range(5):
-            process = subprocess.Popen(command(desk, *argv), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            seen = server.pages()
-            _wait(lambda seen=seen: server.pages() - seen > 30)
+            server.hold(31)
+            process = start(command(desk, *argv), quiet=True)
+            assert server.wait_until_held(lambda process=process: process.poll() is not None)
             process.kill()
             process.wait()
+        server.hold(math.inf)
         assert run(desk, *argv).returncode == 0
     panel = load_panel(desk / "data" / "x.parquet")
     assert assert_equals_source(panel, book.swap, since, now) == 4 * 731 * 24
