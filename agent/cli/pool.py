@@ -21,16 +21,19 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.groups import Group
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
     from agent.knowledge.records import PoolRecord
 
+COMMANDS = {"pool": ("pool", 120, "Combine factors into one signal, and compare it with each of them.")}
+
 METHODS = ("equal", "ic", "ridge", "nonneg")
 _FIGURES = (("rank_ic", 4), ("sharpe_net", 2))
 
 
-@click.group()
+@click.group(cls=Group)
 def pool() -> None:
     """Combine factors into one signal, with a scorecard of its own; every fit counts as a trial."""
 

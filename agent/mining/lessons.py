@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import PREDICTS_T, train_figure
 from agent.knowledge.records import AttemptRecord, NewLesson
@@ -100,7 +100,7 @@ def _confidence(difference: float, error: float) -> float:
     """Return how sure it is that a difference is above 0, in [0, 1], as if it were normal."""
     if error <= 0:
         return 0.5 if difference == 0 else float(difference > 0)
-    return float(norm.cdf(difference / error))
+    return float(ndtr(difference / error))
 
 
 def _regimes(scored: Sequence[AttemptRecord]) -> list[NewLesson]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import least_figure
 from agent.knowledge.base import KnowledgeBase
@@ -86,7 +86,7 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
     if not ranked or least_figure(ranked[0], name) <= least_figure(known[-1], name):
         return Improvement(known[-1], None, tuple(ranked), math.nan, math.nan)
     t = newey_west_t(_earned(ranked[0], study) - _earned(known[-1], study))
-    p = min(1.0, len(ranked) * float(norm.sf(t))) if math.isfinite(t) else math.nan
+    p = min(1.0, len(ranked) * float(ndtr(-t))) if math.isfinite(t) else math.nan
     return Improvement(known[-1], ranked[0], tuple(ranked), t, p)
 
 
