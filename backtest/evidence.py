@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
@@ -39,7 +39,7 @@ def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: 
     spread = sharpe_variance_factor(sharpe_per_bar, skew, kurt)
     if n < 2 or not math.isfinite(spread):
         return float("nan")
-    return float(norm.cdf((sharpe_per_bar - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
+    return float(ndtr((sharpe_per_bar - benchmark) * math.sqrt(n - 1.0) / math.sqrt(spread)))
 
 
 def expected_max_sharpe(trials: Trials) -> float:
@@ -49,8 +49,8 @@ def expected_max_sharpe(trials: Trials) -> float:
     """
     if trials.count < 2 or trials.sharpe_variance <= 0:
         return 0.0
-    first = norm.ppf(1.0 - 1.0 / trials.count)
-    second = norm.ppf(1.0 - 1.0 / (trials.count * math.e))
+    first = ndtri(1.0 - 1.0 / trials.count)
+    second = ndtri(1.0 - 1.0 / (trials.count * math.e))
     return float(math.sqrt(trials.sharpe_variance) * ((1.0 - EULER_GAMMA) * first + EULER_GAMMA * second))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 from numba import njit
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from backtest.result_types import HorizonIC
 from backtest.trading_rules import Fill
 from backtest.weights import quantile_of
 from market.panel import FloatArray, Panel
+from market.rank_correlation import rank_correlation
 from market.ranking import Ranked, rank_panel
 
 MIN_PAIRS = 10
@@ -235,7 +235,7 @@ def monotonicity(means: FloatArray) -> float:
     known = np.isfinite(means)
     if known.sum() < 3 or np.ptp(means[known]) == 0:
         return float("nan")
-    return float(scipy.stats.spearmanr(np.flatnonzero(known), means[known]).statistic)
+    return rank_correlation(np.flatnonzero(known), means[known])
 
 
 def newey_west_t(series: FloatArray, lags: int | None = None) -> float:

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, norm
+from scipy.special import ndtri
 
 from backtest import metrics
 from market.errors import InputError
@@ -48,7 +48,7 @@ def min_track_record(sharpe: float, skew: float, kurt: float, *, benchmark: floa
         return float("nan")
     if sharpe <= benchmark:
         return math.inf
-    return float(1.0 + factor * (norm.ppf(level) / (sharpe - benchmark)) ** 2)
+    return float(1.0 + factor * (ndtri(level) / (sharpe - benchmark)) ** 2)
 
 
 def q_values(p_values: FloatArray) -> FloatArray:
@@ -59,7 +59,18 @@ def q_values(p_values: FloatArray) -> FloatArray:
     known = np.isfinite(p_values)
     found = np.full(p_values.shape, np.nan)
     if known.any():
-        found[known] = false_discovery_control(p_values[known], method="bh")
+        found[known] = _benjamini_hochberg(p_values[known])
+    return found
+
+
+def _benjamini_hochberg(p_values: FloatArray) -> FloatArray:
+    """Return q-values of finite p-values: p n / rank, made to rise with p from the largest down, at most 1."""
+    order = np.argsort(p_values)
+    count = len(p_values)
+    scaled = p_values[order] * (count / np.arange(1, count + 1))
+    rising = np.minimum.accumulate(scaled[::-1])[::-1]
+    found = np.empty(count)
+    found[order] = np.clip(rising, 0.0, 1.0)
     return found
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import xlogy
-from scipy.stats import chi2
+from scipy.special import chdtrc, xlogy
 
 from market.panel import BoolArray, FloatArray
 
@@ -93,9 +92,9 @@ def check_risk(
         level=level,
         bars=bars,
         exceptions=hits,
-        kupiec=float(chi2.sf(frequency, 1)),
-        christoffersen=float(chi2.sf(independence, 1)),
-        coverage=float(chi2.sf(frequency + independence, 2)),
+        kupiec=float(chdtrc(1, frequency)),
+        christoffersen=float(chdtrc(1, independence)),
+        coverage=float(chdtrc(2, frequency + independence)),
         shortfall=seen,
         shortfall_p=float((1 + (simulated <= seen).sum()) / (1 + draws)),
     )

@@ -11,17 +11,17 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from market.errors import InputError
 from market.manifest import Manifest, Origin, Part, describe, file_part, manifest_path
 from market.panel import OHLCV, BoolArray, FloatArray, Panel, TimeArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KEY = b"alphaglow"
 _FORMAT = 1
@@ -71,6 +71,8 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
     InputError
         For a full disk or a read-only folder.
     """
+    import pyarrow.parquet as pq
+
     split = by_year if by_year is not None else panel.universe.size * len(panel.fields) > LARGE
     years = _years(panel) if split else []
     facts = {
@@ -112,6 +114,8 @@ def _years(panel: Panel) -> list[tuple[str, Panel]]:
 
 
 def _table(panel: Panel) -> pa.Table:
+    import pyarrow as pa
+
     times, assets = panel.shape
     rows = np.tile(np.arange(times, dtype=np.int32), assets)
     columns = np.repeat(np.arange(assets, dtype=np.int32), times)
@@ -244,34 +248,59 @@ def load_fields(
     InputError
         For a file that is absent, foreign, damaged or newer than this version, and for an unknown field.
     """
-    source, facts = _open(path)
-    known = [name for name in source.schema.names if name not in _KEYS]
+    import pyarrow as pa
+
+    files, schema, facts = _open(path)
+    known = [name for name in schema.names if name not in _KEYS]
     wanted = known if fields is None else list(fields)
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise InputError(f"{path} has no field {', '.join(unknown)}", f"it has {', '.join(known)}")
-    bounds = [pc.field("ts") >= _moment(start)] if start is not None else []
-    bounds += [pc.field("ts") < _moment(end)] if end is not None else []
-    condition = bounds[0] & bounds[1] if len(bounds) == 2 else bounds[0] if bounds else None
+    columns = ["ts", "symbol", *wanted, "in_universe"]
     try:
-        table = source.to_table(columns=["ts", "symbol", *wanted, "in_universe"], filter=condition)
+        table = _whole(files, columns) if start is None and end is None else _part(files, columns, start, end)
     except (OSError, pa.ArrowInvalid, UnicodeError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     return _pivot(table, wanted, facts)
 
 
-def _open(path: Path) -> tuple[ds.Dataset, dict[str, Any]]:
-    """Open a stored panel's files without reading them; the description of the whole comes from the first."""
+def _whole(files: Sequence[str], columns: list[str]) -> pa.Table:
+    """Read columns of all bars; `pyarrow.dataset`, which costs half a second to import, is not needed for that."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    read = []
+    for file in files:
+        with pq.ParquetFile(file, page_checksum_verification=True) as opened:
+            read.append(opened.read(columns))
+    return pa.concat_tables(read)
+
+
+def _part(files: Sequence[str], columns: list[str], start: np.datetime64 | None, end: np.datetime64 | None) -> pa.Table:
+    """Read columns of the bars in [start, end); row groups that hold none of them are not read."""
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    bounds = [pc.field("ts") >= _moment(start)] if start is not None else []
+    bounds += [pc.field("ts") < _moment(end)] if end is not None else []
+    checked = ds.ParquetFileFormat(
+        default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    )
+    condition = bounds[0] & bounds[1] if len(bounds) == 2 else bounds[0]
+    return ds.dataset(list(files), format=checked).to_table(columns=columns, filter=condition)
+
+
+def _open(path: Path) -> tuple[list[str], pa.Schema, dict[str, Any]]:
+    """Return a stored panel's files, their columns and the description of the whole; no values are read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     if not path.exists():
         raise InputError(f"no such panel: {path}")
     try:
-        checked = ds.ParquetFileFormat(
-            default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-        )
-        source = ds.dataset(
-            sorted(map(str, path.glob("part-*.parquet"))) if path.is_dir() else str(path), format=checked
-        )
-        raw = (source.schema.metadata or {}).get(_KEY)
+        files = sorted(map(str, path.glob("part-*.parquet"))) if path.is_dir() else [str(path)]
+        schema = pq.read_schema(files[0]) if files else pa.schema([])
+        raw = (schema.metadata or {}).get(_KEY)
     except (OSError, pa.ArrowInvalid, ValueError) as error:
         raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "import the data again") from error
     if raw is None:
@@ -285,38 +314,46 @@ def _open(path: Path) -> tuple[ds.Dataset, dict[str, Any]]:
         raise InputError(f"{path} is damaged: its description cannot be read", "import the data again") from error
     if newer:
         raise InputError(f"{path} was written by a newer alphaglow", "upgrade alphaglow")
-    if len(source.files) != facts.get("files", 1):
-        raise InputError(
-            f"{path} is damaged: {len(source.files)} of {facts['files']} files are there", "import it again"
-        )
-    return source, facts
+    if len(files) != facts.get("files", 1):
+        raise InputError(f"{path} is damaged: {len(files)} of {facts['files']} files are there", "import it again")
+    return files, schema, facts
 
 
 def _pivot(table: pa.Table, wanted: Sequence[str], facts: Mapping[str, Any]) -> Slice:
+    import pyarrow as pa
+
     # Hashing the times is several times faster than sorting millions of rows.
     coded = table["ts"].combine_chunks().dictionary_encode()
-    seen = coded.dictionary.to_numpy(zero_copy_only=False).astype("datetime64[ns]")
+    stamps = coded.dictionary.cast(pa.timestamp("ns", tz=coded.dictionary.type.tz)).cast(pa.int64())
+    seen = _numbers(stamps).astype("datetime64[ns]")
     order = np.argsort(seen, kind="stable")
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    row = rank[coded.indices.to_numpy(zero_copy_only=False)] if len(seen) else np.empty(0, np.int64)
+    row = rank[_numbers(coded.indices)] if len(seen) else np.empty(0, np.int64)
     symbols = table["symbol"].unify_dictionaries().combine_chunks()
     if isinstance(symbols, pa.ChunkedArray):
         symbols = symbols.chunk(0) if symbols.num_chunks else pa.array([], pa.string()).dictionary_encode()
     places = {name: place for place, name in enumerate(facts["assets"])}
     local = np.array([places[name] for name in symbols.dictionary.to_pylist()], dtype=np.int64)
-    column = local[symbols.indices.to_numpy(zero_copy_only=False)] if len(local) else np.empty(0, np.int64)
+    column = local[_numbers(symbols.indices)] if len(local) else np.empty(0, np.int64)
     shape = (len(seen), len(facts["assets"]))
     flat = row * shape[1] + column
     fields = {}
     for name in wanted:
         array = np.full(shape, np.nan)
-        array.ravel()[flat] = table[name].to_numpy()
+        array.ravel()[flat] = _numbers(table[name].combine_chunks())
         fields[name] = array
     universe = np.zeros(shape, dtype=bool)
-    universe.ravel()[flat] = table["in_universe"].to_numpy()
+    universe.ravel()[flat] = _numbers(table["in_universe"].combine_chunks().cast(pa.uint8()))
     return Slice(seen[order], tuple(facts["assets"]), fields, universe, facts)
 
 
+def _numbers(array: pa.Array) -> NDArray[Any]:
+    """Return an array of numbers as numpy's, missing as NaN; ``to_numpy`` would import pandas for it."""
+    return np.from_dlpack(array.fill_null(np.nan) if array.null_count else array)
+
+
 def _moment(time: np.datetime64) -> pa.Scalar:
+    import pyarrow as pa
+
     return pa.scalar(int(time.astype("datetime64[ns]").astype("int64")), type=pa.timestamp("ns", tz="UTC"))

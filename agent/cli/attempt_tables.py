@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from agent.cli.common import number, table
 from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
-from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord
-from agent.mining.judge_skill import judge_skill
-from agent.mining.spending import bill
+
+if TYPE_CHECKING:
+    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.records import AttemptRecord
 
 _COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
 
@@ -44,6 +45,9 @@ def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) ->
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
     """Return what a run did, counted from the knowledge base."""
+    from agent.mining.judge_skill import judge_skill
+    from agent.mining.spending import bill
+
     attempts = knowledge.attempts(run_id=run_id)
     totals = knowledge.calls_total(run_id)
     return {
@@ -74,6 +78,8 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
 
 def bill_table(knowledge: KnowledgeBase, run_id: str) -> Table:
     """Return what a run's calls took, by round and agent."""
+    from agent.mining.spending import bill
+
     rows = [
         [
             str(line.round),

@@ -23,6 +23,8 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from agent.evidence.control_audit import Audit
 
+COMMANDS = {"audit": ("audit", 180, "Audit the loop on permuted and planted returns.")}
+
 
 @click.command()
 @data_option

@@ -12,6 +12,7 @@ from agent.cli.common import data_option, json_option, print_json, stderr, works
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
+from agent.cli.groups import Group
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.manifest import Origin, read_manifest
@@ -19,6 +20,11 @@ from market.manifest import Origin, read_manifest
 if TYPE_CHECKING:
     from market.files import Stamps
     from market.panel import Calendar
+
+COMMANDS = {
+    "init": ("init", 10, "Make a workspace in DIR."),
+    "data": ("data", 20, "Import, fetch, make, check and show market data."),
+}
 
 
 @click.command()
@@ -30,7 +36,7 @@ def init(folder: Path) -> None:
     click.echo(printable(f"{folder} is a workspace. Next: cd {folder} && alphaglow data import FILE"))
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Import, fetch, make, check and show market data."""
 

@@ -10,6 +10,8 @@ from agent.cli.attempt_tables import attempts_table, run_summary
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout
 from agent.cli.running import drive
 
+COMMANDS = {"demo": ("demo", 200, "Run the offline demo: simulated market, simulated model.")}
+
 
 @click.command()
 @click.option(

@@ -14,6 +14,8 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from agent.live.exporting import Target
 
+COMMANDS = {"export": ("export", 130, "Write a factor or a pool for what trades it.")}
+
 
 @click.command(cls=FactorCommand)
 @click.argument("factor", required=False, metavar="[FACTOR]")

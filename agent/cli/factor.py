@@ -25,7 +25,14 @@ from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
+    from agent.study.workspace import Workspace
     from backtest.result_types import Evidence, HorizonIC, Scorecard, Slice
+
+COMMANDS = {
+    "operators": ("operators", 40, "Explain the factor language, or one operator."),
+    "eval": ("evaluate_factor", 60, "Parse, evaluate and backtest one factor."),
+    "holdout": ("holdout", 170, "Open the holdout for one factor or pool, once."),
+}
 
 
 @click.command()
@@ -59,6 +66,15 @@ def refuse(rejection: Rejection) -> InputError:
     return InputError(rejection.message, rejection.hint)
 
 
+def refuse_text_early(text: str, workspace: Workspace, data: Path, *, dialect: DialectName, strict: bool) -> None:
+    """Refuse what cannot be a factor on a data set before its values are loaded, which takes seconds."""
+    from agent.study.early_check import refuse_early
+
+    refused = refuse_early(text, data, workspace.knowledge_place, workspace.learned, dialect=dialect, strict=strict)
+    if refused is not None:
+        raise refuse(refused)
+
+
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
 @data_option
@@ -86,11 +102,13 @@ def evaluate_factor(
     alpha158_kmid. Only train and validation are used. It is your own look, not the loop's: it is not recorded as a
     trial, so the verdict counts the trials that are recorded plus this one.
     """
+    workspace = workspace_of(ctx)
+    path = workspace.resolve_data(data_name)
+    refuse_text_early(text, workspace, path, dialect=dialect, strict=strict)
     from agent.study.blocks import all_blocks
     from agent.study.opening import open_data
     from agent.study.study import read_expression, remarks
 
-    workspace = workspace_of(ctx)
     opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
         # The text is read before the gate and the targets are prepared: what is refused is refused at once.

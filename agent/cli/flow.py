@@ -19,16 +19,19 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.groups import Group
 
 if TYPE_CHECKING:
     from agent.review.findings import Findings
     from flows.direction import Kind
     from flows.regimes import Method
 
+COMMANDS = {"flow": ("flow", 80, "Fit the flow and its gate; find regimes, scenarios and risk.")}
+
 METHODS: tuple[Method, ...] = ("features", "latents", "mixture", "hmm")
 
 
-@click.group()
+@click.group(cls=Group)
 def flow() -> None:
     """Fit the flow and its regime gate; ask it for regimes, signals, scenarios and risk."""
 

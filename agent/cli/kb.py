@@ -19,6 +19,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.groups import Group
 from agent.cli.running import say
 from agent.knowledge.attempt_figures import reasons_of, verdict_of
 
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
     from agent.knowledge.base import KnowledgeBase
 
+COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
 
-@click.group()
+
+@click.group(cls=Group)
 def kb() -> None:
     """Look into the knowledge base."""
 

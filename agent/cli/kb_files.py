@@ -17,6 +17,7 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agent.knowledge.file_query import QueryResult
     from agent.knowledge.transfer.table_rows import Source
 
 
@@ -30,22 +31,40 @@ def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None
 
     Prompts and replies are stored compressed: read them with `alphaglow kb calls`.
     """
-    from agent.knowledge.queries import query, tables
-
-    with workspace_of(ctx).knowledge() as knowledge:
-        if text is None:
-            rows = [[name, columns] for name, columns in tables(knowledge)]
-            if as_json:
-                print_json({name: columns.split(", ") for name, columns in rows})
-                return
-            stdout().print(table("Tables", ["table", "columns"], rows, left=2))
-            return
-        found = query(knowledge, text, limit)
+    workspace = workspace_of(ctx)
+    if text is None:
+        _list_tables(workspace, as_json=as_json)
+        return
+    found = _select(workspace, text, limit)
     if as_json:
         print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
         return
     drawn = [[Text(str(cell)).plain for cell in row] for row in found.rows]
     stdout().print(table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn))
+
+
+def _list_tables(workspace: Workspace, *, as_json: bool) -> None:
+    from agent.knowledge.queries import tables
+
+    with workspace.knowledge() as knowledge:
+        rows = [[name, columns] for name, columns in tables(knowledge)]
+    if as_json:
+        print_json({name: columns.split(", ") for name, columns in rows})
+    else:
+        stdout().print(table("Tables", ["table", "columns"], rows, left=2))
+
+
+def _select(workspace: Workspace, text: str, limit: int) -> QueryResult:
+    """Ask the file itself where it is up to date; else the knowledge base, which is created or migrated first."""
+    from agent.knowledge.file_query import current_file, query_file
+
+    file = current_file(workspace.knowledge_place)
+    if file is not None:
+        return query_file(file, text, limit)
+    from agent.knowledge.queries import query
+
+    with workspace.knowledge() as knowledge:
+        return query(knowledge, text, limit)
 
 
 @click.command()

@@ -20,6 +20,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.groups import Group
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def learn_options(command: Command) -> Command:
     return command
 
 
-@click.group()
+@click.group(cls=Group)
 def learn() -> None:
     """Train a model walking forward; its out-of-fold prediction becomes a factor, scored and counted like any other.
 

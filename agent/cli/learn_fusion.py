@@ -13,6 +13,8 @@ from agent.cli.learn import document_of, learn, learn_options, lesson_of, show_l
 if TYPE_CHECKING:
     from agent.learned.learning import Learned, Lesson
 
+COMMANDS = {"learn": ("learn", 90, "Train models that walk forward; their predictions become factors.")}
+
 
 @learn.command()
 @learn_options

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agent.knowledge.base import KnowledgeBase
     from agent.mining.session import Session
 
+COMMANDS = {"mine": ("mine", 100, "Run the writer and judge loops.")}
+
 
 @click.command()
 @loop_options
@@ -30,9 +32,11 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
 
     With --json, stdout has one JSON object a line as the run goes, each with its "event"; the last is the summary.
     """
+    asked, workspace = Asked.of(options), workspace_of(ctx)
+    if resume is None and replay is None:
+        asked.require_model(workspace)
     from agent.mining.session import replay_request, resume_run, start_run
 
-    asked, workspace = Asked.of(options), workspace_of(ctx)
     with workspace.knowledge() as knowledge:
 
         def begin(note: Note) -> Session:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agent.mining.optimising import Improvement
     from agent.mining.session import Session
 
+COMMANDS = {"optimise": ("optimise", 110, "Improve one factor, one respect at a time.")}
+
 
 @click.command(cls=FactorCommand)
 @click.argument("factor", required=False)
@@ -27,10 +29,12 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
     Volume that confirms it, division by volatility, smoothing, neutralising, a condition, other windows: what earns its
     keep is tried more, and the best of the line is built upon. Every try counts as a trial.
     """
+    asked, workspace = Asked.of(options), workspace_of(ctx)
+    if resume is None:
+        asked.require_model(workspace)
     from agent.mining.optimising import improvement
     from agent.mining.session import resume_run, start_run
 
-    asked, workspace = Asked.of(options), workspace_of(ctx)
     with workspace.knowledge() as knowledge:
 
         def begin(note: Note) -> Session:

@@ -22,6 +22,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.groups import Group
 from agent.cli.running import say
 from market.errors import InputError, Rejection
 
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
     from agent.knowledge.pool_records import PoolMember, PoolRecord
     from backtest.result_types import Scorecard
 
+COMMANDS = {"pool": ("pool", 120, "Combine factors into one signal, and compare it with each of them.")}
+
 METHODS = ("equal", "ic", "ridge", "nonneg")
 _FIGURES = (("rank_ic", 4), ("sharpe_net", 2))
 
 
-@click.group()
+@click.group(cls=Group)
 def pool() -> None:
     """Combine factors into one signal, with a scorecard of its own; every fit counts as a trial."""
 

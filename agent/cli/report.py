@@ -9,6 +9,8 @@ import click
 from agent.cli.common import data_option, json_option, print_json, stderr, workspace_of
 from agent.cli.running import say
 
+COMMANDS = {"report": ("report", 150, "Write the review report of a run or a factor.")}
+
 
 @click.command()
 @click.argument("what", metavar="RUN|FACTOR")

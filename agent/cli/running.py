@@ -128,6 +128,11 @@ class Asked:
             **more,
         )
 
+    def require_model(self, workspace: Workspace) -> None:
+        """Refuse a new run that names no model, before anything is loaded for it."""
+        if self.llm != "mock" and not (self.model or workspace.settings.llm.model):
+            raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+
     def refuse_all_but(self, allowed: tuple[str, ...], where: str, hint: str, also: tuple[str, ...] = ()) -> None:
         """Refuse, as an `InputError`, what was given (and `also` that) and cannot change where a run goes on."""
         names = {"data_name": "data", "writers": "writer"}

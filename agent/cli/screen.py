@@ -20,6 +20,8 @@ from agent.cli.common import (
 from agent.cli.running import say
 from market.errors import InputError
 
+COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
+
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))

@@ -20,6 +20,7 @@ from agent.cli.common import (
     stderr,
     workspace_of,
 )
+from agent.cli.groups import DefaultGroup
 from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
 from market.errors import InputError
 
@@ -33,15 +34,7 @@ if TYPE_CHECKING:
     from agent.study.workspace import Workspace
     from market.panel import FloatArray, Panel
 
-
-class _DefaultGroup(click.Group):
-    """A group that takes what is no command of its own for arguments of `now`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `now` before them."""
-        if not args or (args[0] not in self.commands and args[0] not in ("-h", "--help")):
-            args = ["now", *args]
-        return super().parse_args(ctx, args)
+COMMANDS = {"signal": ("signal", 140, "Target weights now, bar by bar, and on paper.")}
 
 
 def book_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,7 +48,7 @@ def book_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group(cls=_DefaultGroup)
+@click.group(cls=DefaultGroup)
 def signal() -> None:
     """Evaluate a pool or factors on the newest bars: target weights and their reasons. No order is ever sent.
 

@@ -19,7 +19,9 @@ from market.errors import InputError
 @click.option(
     "--map", "map_file", type=click.Path(path_type=Path), metavar="FILE.csv", help="More terms: columns asset, term."
 )
-@click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column: ts, title, body, …")
+@click.option(
+    "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column: ts, title, body and others"
+)
 @click.option("--tz", "zone", default="UTC", show_default=True, help="Time zone of stamps that state none.")
 @click.option("--show", "shown", default=0, metavar="N", help="Print the first N texts that were matched.")
 @click.option("--replace", is_flag=True, help="Overwrite texts of the same name.")

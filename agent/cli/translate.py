@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from factors.tree import Expression
 
+COMMANDS = {"translate": ("translate", 50, "Translate a factor from and to other languages.")}
+
 TARGETS = ("alphaglow", "text", "pandas", "qlib", "polars", "latex")
 # Without a data set, what panels often carry may be named.
 _OFTEN_CARRIED = ("cap", "funding", "open_interest", "sentiment")

@@ -6,6 +6,8 @@ import click
 
 from agent.cli.common import progress_bar, stderr
 
+COMMANDS = {"warm": ("warm", 190, "Compile the engine once, after installation.")}
+
 
 @click.command()
 def warm() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
@@ -38,14 +39,19 @@ from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, library_record, plain_dict, run_record
 from agent.knowledge.tables.row_cache import load_attempts
-from agent.knowledge.transfer import dump as export
-from agent.knowledge.transfer import merging
-from agent.knowledge.transfer.table_rows import Source, StoredSource
 from agent.knowledge.trial_counts import Nearest, TrialCount
-from factors.overlap import Novelty
-from factors.tree import Expression
 from market.errors import InputError
 from market.panel import FloatArray, Panel
+
+if TYPE_CHECKING:
+    from agent.knowledge.transfer import merging
+    from agent.knowledge.transfer.table_rows import Source
+    from factors.overlap import Novelty
+    from factors.tree import Expression
+
+
+def _silent(_what: str, _done: int) -> None:
+    """Show nothing of the progress."""
 
 
 class KnowledgeBase(Handle):
@@ -354,18 +360,24 @@ class KnowledgeBase(Handle):
                 session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, again=again
             )
 
-    def take_in(self, source: Source, show: merging.Show = lambda _what, _done: None) -> merging.Merged:
+    def take_in(self, source: Source, show: merging.Show = _silent) -> merging.Merged:
         """Add what another knowledge base has and this one has not, all or nothing; see `transfer.merging`."""
+        from agent.knowledge.transfer import merging
+
         with self._writing() as session:
             return merging.take_in(session, source, show)
 
     @contextmanager
     def as_source(self) -> Iterator[Source]:
         """Lend all that it holds, as of one moment."""
+        from agent.knowledge.transfer.table_rows import StoredSource
+
         with self._reading() as session:
             yield StoredSource(session)
 
     def export(self, form: ExportFormat = "json") -> str:
         """Return everything as JSON text, or the attempts with their scores as CSV text."""
+        from agent.knowledge.transfer import dump as export
+
         with self._reading() as session:
             return export.to_csv(session) if form == "csv" else export.to_json(session)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import func, inspect, select, text
@@ -13,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database import schema
+from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, ask_file, opened
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.tables import effective_trials as bets
 from agent.knowledge.tables import tallies
@@ -20,19 +19,7 @@ from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError
 
-_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-_MOST_ROWS = 100_000
 _SECONDS = 60
-_HINT = "one SELECT, of the tables that `alphaglow kb sql` lists"
-
-
-@dataclass(frozen=True)
-class QueryResult:
-    """Names of the columns, and rows; `cut` tells that there were more."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
-    cut: bool = False
 
 
 def query(knowledge: KnowledgeBase, asked: str, limit: int = 1000) -> QueryResult:
@@ -43,30 +30,12 @@ def query(knowledge: KnowledgeBase, asked: str, limit: int = 1000) -> QueryResul
     InputError
         For what is no query, or would do more than read.
     """
-    limit = min(limit, _MOST_ROWS)
+    limit = min(limit, MOST_ROWS)
     if knowledge.place.path is None:
         columns, rows = _ask_server(knowledge, asked, limit + 1)
     else:
-        columns, rows = _ask_file(knowledge.place.path, asked, limit + 1)
+        columns, rows = ask_file(knowledge.place.path, asked, limit + 1)
     return QueryResult(columns, tuple(rows[:limit]), len(rows) > limit)
-
-
-def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    def allow(action: int, what: str | None, *_: object) -> int:
-        # Full-text search asks by it whether its tables changed.
-        harmless = action in _ALLOWED or (action == sqlite3.SQLITE_PRAGMA and what == "data_version")
-        return sqlite3.SQLITE_OK if harmless else sqlite3.SQLITE_DENY
-
-    with closing(_opened(path)) as connection:
-        # A full-text table is set up when first named, which the authorizer would take for making a table.
-        connection.execute("SELECT 1 FROM attempt_words LIMIT 0").fetchall()
-        try:
-            connection.set_authorizer(allow)
-            cursor = connection.execute(asked)
-            rows = cursor.fetchmany(most)
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            raise InputError(f"SQL: {error}", _HINT) from error
-    return tuple(column[0] for column in cursor.description or ()), rows
 
 
 def _ask_server(knowledge: KnowledgeBase, query: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
@@ -88,12 +57,8 @@ def _ask_server(knowledge: KnowledgeBase, query: str, most: int) -> tuple[tuple[
         except (psycopg.Error, UnicodeError) as error:
             if isinstance(error, psycopg.OperationalError) and not isinstance(error, psycopg.errors.QueryCanceled):
                 raise
-            raise InputError(f"SQL: {str(error).splitlines()[0]}", _HINT) from error
+            raise InputError(f"SQL: {str(error).splitlines()[0]}", HINT) from error
     return columns, rows
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
 
 def tables(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
@@ -159,7 +124,7 @@ def _count_faults(session: Session) -> list[str]:
 
 
 def _file_faults(path: Path) -> list[str]:
-    with closing(_opened(path)) as connection:
+    with closing(opened(path)) as connection:
         faults = [f"file: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
         return faults + [
             f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there"

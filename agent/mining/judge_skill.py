@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from agent.knowledge.attempt_figures import or_none, passed, train_of
 from agent.knowledge.records import AttemptRecord
+from market.rank_correlation import correlation_p_value, rank_correlation
 
 # Fewer scored attempts than this say nothing of a judge.
 LEAST = 20
@@ -105,5 +105,5 @@ def _spearman(one: Sequence[float], other: Sequence[float]) -> tuple[float, floa
     """Return rank correlation and p-value; NaN where either side does not vary."""
     if len(one) < 3 or len(set(one)) < 2 or len(set(other)) < 2:
         return float("nan"), float("nan")
-    found = spearmanr(one, other)
-    return float(found.statistic), float(found.pvalue)
+    correlation = rank_correlation(one, other)
+    return correlation, correlation_p_value(correlation, len(one))

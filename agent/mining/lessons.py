@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import PREDICTS_T, or_none, or_zero, train_of
 from agent.knowledge.records import AttemptRecord, LessonRecord, NewLesson
@@ -144,7 +144,7 @@ def _confidence(difference: float, error: float) -> float:
     """Return how sure it is that a difference is above 0, in [0, 1], as if it were normal."""
     if error <= 0:
         return 0.5 if difference == 0 else float(difference > 0)
-    return float(norm.cdf(difference / error))
+    return float(ndtr(difference / error))
 
 
 def _regimes(scored: Sequence[AttemptRecord]) -> list[_Found]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import least_figure, sharpe_gated, sharpe_net
 from agent.knowledge.base import KnowledgeBase
@@ -95,7 +95,7 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
     if not ranked or least_figure(ranked[0], figure) <= least_figure(base, figure):
         return Improvement(base, None, tuple(ranked), math.nan, math.nan)
     t = newey_west_t(_earned(ranked[0], study) - _earned(base, study))
-    p = min(1.0, len(ranked) * float(norm.sf(t))) if math.isfinite(t) else math.nan
+    p = min(1.0, len(ranked) * float(ndtr(-t))) if math.isfinite(t) else math.nan
     return Improvement(base, ranked[0], tuple(ranked), t, p)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.library_records import LibraryRecord
-from agent.knowledge.records import AttemptRecord
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, STANDARD_FIELDS
+
+if TYPE_CHECKING:
+    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.library_records import NewLibraryEntry
+    from agent.knowledge.records import AttemptRecord
 
 _LIBRARIES: Mapping[str, str] = {"worldquant": "alpha101", "gtja": "alpha191", "qlib": "alpha158"}
 _TAKEN = frozenset({*STANDARD_FIELDS, *MARKET_FIELDS, *GROUP_FIELDS, *NAMED_GROUPS})
@@ -34,7 +37,7 @@ def accepted_blocks(attempts: Iterable[AttemptRecord], fields: Iterable[str]) ->
     return found
 
 
-def library_blocks(entries: Iterable[LibraryRecord]) -> dict[str, str]:
+def library_blocks(entries: Iterable[NewLibraryEntry]) -> dict[str, str]:
     """Return name to text of the published factors: alpha101_042, alpha191_007, alpha158_kmid."""
     found = {}
     for entry in entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
 from sqlalchemy.orm import Session
@@ -19,9 +20,11 @@ from agent.knowledge.tables import tallies
 from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict, storable
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
-from factors.overlap import Fingerprint, fingerprint
-from factors.tree import Expression
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from factors.overlap import Fingerprint
+    from factors.tree import Expression
 
 TAG = "factor:"
 _Attempt = schema.Attempt
@@ -254,6 +257,8 @@ def alike(session: Session, expression: Expression, panel_id: str | None, limit:
     How alike two are is the size of their largest common subtree over that of the larger tree, in nodes. A factor that
     was never scored comes with its newest attempt.
     """
+    from factors.overlap import fingerprint
+
     best: dict[str, tuple[float, str]] = {}
     for factor_id, share, part in novelty.sharing(session, fingerprint(expression.root), panel_id, limit):
         if factor_id != expression.id and share > best.get(factor_id, (0.0, ""))[0]:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Double, Integer, Select, cast, column, func, literal_column, select, table, text
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
@@ -88,6 +87,8 @@ def _in_file(wanted: Sequence[str]) -> Select[int, float]:
 
 
 def _on_server(wanted: Sequence[str]) -> Select[int, float]:
+    from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+
     index = table("attempt_words", column("attempt_id", Integer), column("words", TSVECTOR))
     asked = cast(" & ".join(f"'{word}':*" for word in wanted), TSQUERY)
     score = func.ts_rank(index.c.words, asked, type_=Double).label("score")

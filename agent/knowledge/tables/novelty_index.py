@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, exists, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from factors.overlap import Fingerprint, Known, Novelty, Overlap, Subtree, fingerprint
-from factors.parse import parse
-from factors.tree import Expression
+
+if TYPE_CHECKING:
+    from factors.overlap import Fingerprint, Novelty, Overlap, Subtree
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _Known = schema.KnownFactor
@@ -89,6 +90,10 @@ def add(session: Session, factor_id: str, canonical: str, label: str, found: Fin
     if found is not None:
         add_fingerprint(session, factor_id, canonical, label, found)
         return
+    from factors.overlap import Fingerprint, fingerprint
+    from factors.parse import parse
+    from factors.tree import Expression
+
     expression = parse(canonical, dialect="native", fields=set(_NAME.findall(canonical)))
     # A text of an older language that cannot be read any more is noted, so that it is not tried again.
     print_ = fingerprint(expression.root) if isinstance(expression, Expression) else Fingerprint(0, (), 0, 1, 0)
@@ -116,6 +121,8 @@ def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str
 
 def look(connection: Connection, found: Fingerprint, factor_id: str, until: int) -> Novelty:
     """Return what the factors indexed up to `until` share with a fingerprint."""
+    from factors.overlap import Known, Novelty
+
     asked = {"factor": factor_id, "ranking": found.ranking, "shape": found.shape, "until": until}
     rows = {row[0]: row for row in connection.execute(_LOOK, asked)}
     known = {kind: Known(*row[1:4]) for kind, row in rows.items()}
@@ -163,6 +170,8 @@ def _known_pieces(connection: Connection, found: Fingerprint, until: int) -> lis
 
 def _overlap(connection: Connection, found: Fingerprint, until: int) -> Overlap | None:
     """Return the largest known part, in the smallest factor that has it: there it is the largest share."""
+    from factors.overlap import Known, Overlap
+
     piece = next(iter(_known_pieces(connection, found, until)), None)
     if piece is None:
         return None

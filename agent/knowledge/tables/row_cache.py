@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,8 +20,10 @@ from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables.convert import attempt_record
 from agent.knowledge.tables.effective_trials import Sketches
 from agent.knowledge.tables.versions import rules_id
-from factors.overlap import Fingerprint, fingerprint
-from factors.tree import Expression
+
+if TYPE_CHECKING:
+    from factors.overlap import Fingerprint
+    from factors.tree import Expression
 
 _AT_ONCE = 500
 _PRINTS = 1000
@@ -71,6 +74,8 @@ class Memory:
         with self._lock:
             found = self._prints.get(expression.id)
             if found is None:
+                from factors.overlap import fingerprint
+
                 found = self._prints[expression.id] = fingerprint(expression.root)
                 if len(self._prints) > _PRINTS:
                     del self._prints[next(iter(self._prints))]
