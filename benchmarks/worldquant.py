@@ -209,8 +209,8 @@ def verdict(found: dict[str, tuple[Study, dict[str, float]]]) -> str:
 WORDS = """
 Each alpha is traded as published: ranked across assets, dollar-neutral, gross 1, filled at the next open, with the
 fees, slippage and borrow of its venue. Figures are of train (rank IC, t, turnover, break-even) or of train and
-validation together (Sharpe ratios, DSR); the last 15 % of time stay sealed. *Slower* averages targets over ten bars. The
-Deflated Sharpe Ratio counts all 101 as trials.
+validation together (Sharpe ratios, DSR); the last 15 % of time stay sealed. *Slower* averages targets over ten bars.
+The Deflated Sharpe Ratio counts all 101 as trials.
 """
 
 

@@ -70,7 +70,7 @@ def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
     code, out, _ = run(capsys, "signal", "ledger", FACTOR, *replay, "--against-backtest")
     assert code == 0
     assert "against the backtest: 20 bars (0 missed)" in out
-    # Another book has a ledger of its own.
+    # Another source has a ledger of its own.
     assert as_json(capsys, "signal", "ledger", "-ts_returns(close, 6)", *replay)["bars"] == 0
 
 

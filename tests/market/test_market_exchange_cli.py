@@ -143,7 +143,7 @@ def _wait(ready: object, seconds: float = 30.0) -> None:
         time.sleep(0.002)
 
 
-# Each start of the program takes seconds: fifty were tried once, and are told in docs/data.md.
+# Each start of the program takes seconds: fifty were tried once, and are stated in docs/data.md.
 KILLS = 12
 
 
