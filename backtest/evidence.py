@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
 
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
-from backtest.policy import GateVerdict, Policy, Standing, all_gates, counted
-from backtest.profile import plain
+from backtest.policy import Policy, Standing, all_gates, counted
+from backtest.result_types import Evidence
 from backtest.scorecard import Scored
 
 EULER_GAMMA = 0.5772156649015329
@@ -30,39 +29,6 @@ class Trials:
     count: int
     sharpe_variance: float
     effective: int = 0
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The verdict and what it rests on.
-
-    `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names
-    what made the result suspicious. `sharpe_error` is the standard error of the per-bar Sharpe ratio over train and
-    validation together, `bars` how many those are, and `min_bars` how many would make the ratio believable at `min_dsr`
-    against the best that luck is expected to show in so many trials (infinite where it is no better). `gates` are the
-    policy's verdicts in order. `dsr_effective` deflates by the number of different bets instead of all attempts: it is
-    shown, and admits nobody.
-    """
-
-    accepted: bool
-    verdict: Literal["accepted", "promising", "rejected"]
-    reasons: tuple[str, ...]
-    dsr: float
-    psr: float
-    trials: int
-    audits: tuple[str, ...] = ()
-    sharpe_error: float = float("nan")
-    min_bars: float = float("nan")
-    bars: int = 0
-    gates: tuple[GateVerdict, ...] = ()
-    effective_trials: int = 0
-    dsr_effective: float = float("nan")
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types, NaN as None."""
-        found = plain(asdict(self))
-        assert isinstance(found, dict)
-        return found
 
 
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from backtest import metrics
 from backtest.evidence import Trials, deflated_sharpe
 from backtest.ic import newey_west_t
+from backtest.result_types import Figures
 from market.panel import FloatArray
 
 SEGMENTS = ("train", "validation")
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a signal did on one segment; NaN where undefined.
-
-    The Sharpe ratio is net and a year; `dsr` is the Deflated Sharpe Ratio of this segment alone.
-    """
-
-    rank_ic: float
-    ic_tstat: float
-    sharpe_net: float
-    dsr: float
 
 
 def figures_of(ic: FloatArray, net: FloatArray, trials: Trials, bars_per_year: float) -> Figures:

@@ -9,6 +9,7 @@ import scipy.stats
 from numba import njit
 from numpy.typing import NDArray
 
+from backtest.result_types import HorizonIC
 from backtest.trading_rules import Fill
 from backtest.weights import quantile_of
 from market.panel import FloatArray, Panel
@@ -265,15 +266,6 @@ def long_run_variance(gap: FloatArray, lags: int) -> float:
     for lag in range(1, min(lags, n - 1) + 1):
         variance += 2.0 * (1.0 - lag / (lags + 1.0)) * float(gap[lag:] @ gap[:-lag]) / n
     return variance
-
-
-@dataclass(frozen=True)
-class HorizonIC:
-    """Rank IC at one horizon: mean, and its t statistic with at least as many lags as returns overlap."""
-
-    horizon: int
-    mean: float
-    tstat: float
 
 
 def horizon_ic(series: FloatArray, horizon: int) -> HorizonIC:

@@ -7,11 +7,12 @@ what rests on validation, they hold no figure.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from market.errors import InputError
+from market.plugins import Registry
 
 if TYPE_CHECKING:
     from backtest.scorecard import Scored
@@ -53,10 +54,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Refuse gates that do not exist, or stand twice."""
-        unknown = [name for name in self.gates if name not in GATES]
-        if unknown or len(set(self.gates)) < len(self.gates):
-            what = f"no such gate: {', '.join(unknown)}" if unknown else "a gate stands twice"
-            raise InputError(what, f"choose among {', '.join(GATES)} in alphaglow.toml [admission] gates")
+        wrong = gate_faults(self.gates)
+        if wrong:
+            raise InputError(wrong, "correct alphaglow.toml [admission] gates")
 
 
 @dataclass(frozen=True)
@@ -103,44 +103,26 @@ def train_gates(figures: TrainFigures, policy: Policy) -> list[GateVerdict]:
     return [found[name] for name in policy.gates if name in found]
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """What a gate may look at: a scored factor, its deflated Sharpe ratio after `trials`, its relation to others."""
+
+    scored: Scored
+    figures: TrainFigures
+    dsr: float
+    trials: int
+    policy: Policy
+    standing: Standing
+    use_gate: bool
+
+
 def all_gates(
     scored: Scored, dsr: float, trials: int, policy: Policy, standing: Standing, *, use_gate: bool
 ) -> list[GateVerdict]:
-    """Return the verdicts of all gates, in order."""
+    """Return the verdicts of all gates of the policy, in order."""
     figures = train_figures(scored, use_gate=use_gate)
-    sanity = _coverage(figures, policy)
-    close = abs(standing.correlation) >= policy.max_correlation
-    words = f"its returns on train go with those of the accepted {standing.correlates}"
-    verdicts = {
-        "novelty": GateVerdict(
-            "novelty",
-            not standing.overlap > policy.max_overlap,
-            {"overlap": standing.overlap},
-            f"at most {policy.max_overlap:g} shared with a known factor",
-            (f"it is a variation of {standing.overlaps}",),
-        ),
-        "sanity": GateVerdict(
-            "sanity",
-            sanity.passed and not close,
-            {**sanity.numbers, "correlation": standing.correlation},
-            f"{sanity.bar}; |correlation with accepted| < {policy.max_correlation:g}",
-            (*(sanity.words if not sanity.passed else ()), *((words,) if close else ())),
-        ),
-        "train_ic": _train_ic(figures, policy),
-        "validation": _validation(scored, policy),
-        "net_sharpe": _net_sharpe(scored, figures, policy, use_gate=use_gate),
-        "dsr": GateVerdict(
-            "dsr",
-            dsr >= policy.min_dsr,
-            {"dsr": dsr},
-            f"at least {policy.min_dsr:g} after {counted(trials)}",
-            (
-                f"after {counted(trials)} on this data its Sharpe ratio may be luck (deflated ratio below "
-                f"{policy.min_dsr:g})",
-            ),
-        ),
-    }
-    return [verdicts[name] for name in policy.gates]
+    candidate = Candidate(scored, figures, dsr, trials, policy, standing, use_gate)
+    return [ADMISSION_GATES[name](candidate) for name in policy.gates]
 
 
 def counted(trials: int) -> str:
@@ -225,3 +207,62 @@ def _net_sharpe(scored: Scored, figures: TrainFigures, policy: Policy, *, use_ga
     if not kept > policy.min_sharpe:
         words = (*words, "it does not earn after costs on validation")
     return GateVerdict("net_sharpe", not words, {"train": figures.traded, "validation": kept}, train.bar, words)
+
+
+def _gate_novelty(of: Candidate) -> GateVerdict:
+    most = of.policy.max_overlap
+    return GateVerdict(
+        "novelty",
+        not of.standing.overlap > most,
+        {"overlap": of.standing.overlap},
+        f"at most {most:g} shared with a known factor",
+        (f"it is a variation of {of.standing.overlaps}",),
+    )
+
+
+def _gate_sanity(of: Candidate) -> GateVerdict:
+    sanity, most = _coverage(of.figures, of.policy), of.policy.max_correlation
+    close = abs(of.standing.correlation) >= most
+    words = f"its returns on train go with those of the accepted {of.standing.correlates}"
+    return GateVerdict(
+        "sanity",
+        sanity.passed and not close,
+        {**sanity.numbers, "correlation": of.standing.correlation},
+        f"{sanity.bar}; |correlation with accepted| < {most:g}",
+        (*(sanity.words if not sanity.passed else ()), *((words,) if close else ())),
+    )
+
+
+def _gate_dsr(of: Candidate) -> GateVerdict:
+    least, after = of.policy.min_dsr, counted(of.trials)
+    words = f"after {after} on this data its Sharpe ratio may be luck (deflated ratio below {least:g})"
+    return GateVerdict("dsr", of.dsr >= least, {"dsr": of.dsr}, f"at least {least:g} after {after}", (words,))
+
+
+def _gate_added(value: object) -> Callable[[Candidate], GateVerdict]:
+    if not callable(value):
+        raise TypeError(f"it is a {type(value).__name__}, and not a function from a Candidate to a GateVerdict")
+    return cast("Callable[[Candidate], GateVerdict]", value)
+
+
+# Those built in, and those that installed distributions add in the group alphaglow.gates.
+ADMISSION_GATES: Registry[Callable[[Candidate], GateVerdict]] = Registry(
+    "gates",
+    {
+        "novelty": _gate_novelty,
+        "sanity": _gate_sanity,
+        "train_ic": lambda of: _train_ic(of.figures, of.policy),
+        "validation": lambda of: _validation(of.scored, of.policy),
+        "net_sharpe": lambda of: _net_sharpe(of.scored, of.figures, of.policy, use_gate=of.use_gate),
+        "dsr": _gate_dsr,
+    },
+    _gate_added,
+)
+
+
+def gate_faults(gates: Sequence[str]) -> str:
+    """Return what is wrong with a list of gates, in words; empty if nothing is."""
+    unknown = [name for name in gates if name not in GATES and name not in ADMISSION_GATES]
+    if unknown:
+        return f"no such gate: {', '.join(unknown)}; there are {', '.join(ADMISSION_GATES)}"
+    return "a gate stands twice" if len(set(gates)) < len(gates) else ""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from backtest import metrics
-from backtest.ic import HorizonIC, horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
+from backtest.ic import horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
 from backtest.known import NAMES, Attribution
+from backtest.result_types import AssetIC, HorizonIC, Profile, Slice
 from backtest.run import Backtest
 from backtest.target import Target
 from market.panel import BoolArray, FloatArray
@@ -52,74 +50,6 @@ class Quantiles:
 
     means: tuple[float, ...]
     monotonicity: float
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A factor on some bars of a segment: a year, or a regime.
-
-    Sharpe and return are net, ungated and a year; the return is the mean a bar times the bars in a year.
-    """
-
-    name: str
-    bars: int
-    rank_ic: float
-    ic_tstat: float
-    sharpe_net: float
-    annual_return_net: float
-
-
-@dataclass(frozen=True)
-class AssetIC:
-    """Rank correlation over time of one asset's signal and return."""
-
-    asset: str
-    ic: float
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Tables of one segment; `loadings` on known factors by name, `assets` in time series only."""
-
-    horizons: tuple[HorizonIC, ...]
-    quantiles: tuple[float, ...]
-    years: tuple[Slice, ...]
-    regimes: tuple[Slice, ...]
-    loadings: Mapping[str, float]
-    assets: tuple[AssetIC, ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types, NaN as None."""
-        found = plain(asdict(self))
-        assert isinstance(found, dict)
-        return found
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Profile:
-        """Read what `to_dict` wrote."""
-        return cls(
-            tuple(HorizonIC(**_read(x)) for x in raw["horizons"]),
-            tuple(NAN if x is None else x for x in raw["quantiles"]),
-            tuple(Slice(**_read(x)) for x in raw["years"]),
-            tuple(Slice(**_read(x)) for x in raw["regimes"]),
-            _read(raw["loadings"]),
-            tuple(AssetIC(**_read(x)) for x in raw["assets"]),
-        )
-
-
-def _read(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: NAN if value is None else value for key, value in raw.items()}
-
-
-def plain(value: object) -> object:
-    """Return plain JSON types all the way down: what is not finite is None, tuples are lists."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
 
 
 def profile_of(signals: Signals, result: Backtest, target: Target, part: slice, known: Attribution) -> Profile:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic_of
 from backtest.known import Attribution, attribute
 from backtest.luck import sharpe_standard_error
 from backtest.placebo import random_gate, shifted_gates, volatility_gate
-from backtest.profile import Profile, Signals, mean_quantiles, profile_of
+from backtest.profile import Signals, mean_quantiles, profile_of
+from backtest.result_types import Scorecard, SegmentScore
 from backtest.run import Backtest, small_universe, trade
 from backtest.target import Target
 from market.errors import Rejection
@@ -24,147 +24,6 @@ from market.split import MIN_BARS, Split
 
 SHIFTS = 19
 NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class SegmentScore:
-    """Figures of one segment; NaN where undefined, and in the gate's figures without a gate.
-
-    Returns and turnover are fractions of capital; Sharpe (with its standard error), Sortino, Calmar and alpha are
-    annualised by the panel's bars. All but the gate's own figures are of the ungated book.
-
-    Attributes
-    ----------
-    rank_ic, ic
-        Mean rank correlation and mean correlation a bar of signal and return; in a time series `rank_ic` is pooled over
-        assets. `ic_ir` is mean over deviation of the rank IC a bar, `ic_tstat` is robust to autocorrelation.
-    shift_percentile
-        Share of circularly shifted gates whose net Sharpe the gate beats.
-    drawdown_bars
-        Longest stretch below an earlier peak.
-    turnover, mean_exposure, mean_bias
-        A bar: traded notional, sum of absolute weights, sum of weights.
-    trades, duration
-        Positions opened or turned, and bars that one is held.
-    autocorrelation
-        Mean rank correlation of the signal with that of the bar before.
-    monotonicity
-        Rank correlation of quantile number and mean return: 1 rises all the way.
-    var_95, cvar_95
-        Loss a bar exceeded in 5 % of bars, and the mean of those losses.
-    beta, alpha, alpha_tstat, r_squared
-        Loading on the market, what is left a year after known factors, its t statistic, and what they explain.
-    break_even_bp
-        Cost of traded notional at which nothing is earned.
-    capacity
-        Capital at which impact halves the net Sharpe ratio, in the currency of prices.
-    cost_year, funding_year
-        What trading (with borrow and impact) and funding take a year.
-    per_bar_sharpe_net, skew, kurt
-        Those of the returns that the factor would be traded with: gated where there is a gate; kurtosis is 3 for a
-        normal.
-    """
-
-    n_bars: int
-    start: str
-    end: str
-    rank_ic: float
-    ic: float
-    ic_ir: float
-    ic_tstat: float
-    sharpe_gross: float
-    sharpe_net: float
-    sharpe_error: float
-    sharpe_gated: float
-    sharpe_vol_gated: float
-    sharpe_random_gated: float
-    shift_percentile: float
-    sortino: float
-    calmar: float
-    max_drawdown: float
-    drawdown_bars: float
-    turnover: float
-    hit_rate: float
-    profit_factor: float
-    tail_ratio: float
-    var_95: float
-    cvar_95: float
-    annual_return_net: float
-    annual_return_gated: float
-    cost_year: float
-    funding_year: float
-    mean_exposure: float
-    mean_bias: float
-    trades: float
-    duration: float
-    autocorrelation: float
-    monotonicity: float
-    beta: float
-    alpha: float
-    alpha_tstat: float
-    r_squared: float
-    break_even_bp: float
-    capacity: float
-    per_bar_sharpe_net: float
-    skew: float
-    kurt: float
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types, NaN as None; an infinite capacity stands as text."""
-        return {k: _plain(v) for k, v in asdict(self).items()}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> SegmentScore:
-        """Read what `to_dict` wrote."""
-        read: dict[object, float] = {None: NAN, "inf": math.inf}
-        return cls(**{f.name: read.get(raw[f.name], raw[f.name]) for f in fields(cls)})
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "inf" if value == math.inf else None
-    return value
-
-
-@dataclass(frozen=True)
-class Scorecard:
-    """Train and validation, and the rules they were scored under. There is no place for a holdout.
-
-    `profiles` has what goes into tables (by horizon, year, regime, quantile, asset), by segment. `after_cutoff` is what
-    the factor did on the bars after the model's knowledge cutoff, where one is set: for people, never for prompts, as
-    it reaches into validation.
-    """
-
-    train: SegmentScore
-    validation: SegmentScore
-    bars_per_year: float
-    weighting: str
-    holding: int
-    cost_bp: float
-    fill: str = "open"
-    rebalance: int = 1
-    profiles: Mapping[str, Profile] | None = None
-    after_cutoff: SegmentScore | None = None
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types, NaN as None."""
-        raw = {f.name: getattr(self, f.name) for f in fields(self)}
-        segments = {n: raw[n].to_dict() for n in ("train", "validation")}
-        late = None if self.after_cutoff is None else self.after_cutoff.to_dict()
-        profiles = None if self.profiles is None else {n: p.to_dict() for n, p in self.profiles.items()}
-        return {**raw, **segments, "after_cutoff": late, "profiles": profiles}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Scorecard:
-        """Read what `to_dict` wrote."""
-        parts: dict[str, Any] = {}
-        for name in ("train", "validation", "after_cutoff"):
-            part = raw[name]
-            parts[name] = SegmentScore.from_dict(part) if isinstance(part, Mapping) else None
-        given = raw["profiles"]
-        if isinstance(given, Mapping):
-            parts["profiles"] = {name: Profile.from_dict(part) for name, part in given.items()}
-        return cls(**{**raw, **parts})
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,10 +17,9 @@ from rich.table import Table
 from sklearn.mixture import GaussianMixture
 
 from flows.density import fit_density
-from flows.flow_model import FlowConfig
+from flows.fit_rules import FlowConfig, TrainConfig
 from flows.mixture import mixture_labels
 from flows.regimes import Labels, adjusted_rand, cluster, fit_hmm, fit_projection, from_labels, market_states
-from flows.train import TrainConfig
 from market.synthetic.planted_regimes import planted_market
 
 WINDOW, COUNT = 12, 4

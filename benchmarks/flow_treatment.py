@@ -23,10 +23,10 @@ from rich.table import Table
 
 from factors.features import Feature
 from flows.ensemble import train_ensemble
-from flows.flow_model import FlowConfig
+from flows.fit_rules import FlowConfig, TrainConfig
 from flows.inspection import inspect_features
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows
-from flows.train import TrainConfig, subsample, train
+from flows.train import subsample, train
 from market.files import import_files
 from market.panel import FloatArray
 from market.split import make_split
@@ -94,12 +94,12 @@ def main() -> None:
 
 
 def _history(
-    features: FloatArray, train_rows: slice, held_rows: slice, noise: float, limit: int, epochs: int
+    features: FloatArray, train_rows: slice, calibration_rows: slice, noise: float, limit: int, epochs: int
 ) -> list[float]:
     standardiser = fit_standardiser(features[train_rows])
     rng = np.random.default_rng(7)
     x_train = subsample(known_rows(standardiser.apply(features[train_rows])), limit, rng)
-    x_held = subsample(known_rows(standardiser.apply(features[held_rows])), limit // 4, rng)
+    x_held = subsample(known_rows(standardiser.apply(features[calibration_rows])), limit // 4, rng)
     x_held = x_held + noise * (rng.random(x_held.shape) - 0.5)
     config = TrainConfig(epochs=epochs, max_rows=limit, noise=noise, patience=epochs)
     trained = train(x_train, x_held, config, FlowConfig(dim=features.shape[-1], steps=(10,), hidden=40))

@@ -29,9 +29,10 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from flows.density import state_likelihood
-from flows.flow_model import FlowConfig, MarketFlow
+from flows.fit_rules import FlowConfig, TrainConfig
+from flows.flow_model import MarketFlow
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows, prepared
-from flows.train import TrainConfig, device_of, log_likelihood, subsample, torch_threads, train
+from flows.train import device_of, log_likelihood, subsample, torch_threads, train
 from market.files import import_files
 from market.panel import FloatArray, Panel
 from market.split import make_split

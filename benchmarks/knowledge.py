@@ -31,6 +31,7 @@ from rich.progress import track
 from rich.table import Table
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
 from backtest.luck import sketch_of
 from benchmarks.novelty import draw
@@ -78,7 +79,7 @@ def attempts_of(run_id: str, expressions: Sequence[Expression], seed: int = 0) -
                 run_id, number // _ROUND, number % _ROUND, expression.text, "evidence", expression.text, expression.id,
                 name=f"idea {number}", rationale="crowds are slow to notice what volume tells " * 4,
                 verdicts=(NewVerdict(1, True, 7.0, "plausible, cheap to trade, easy to test " * 5),),
-                evaluation=scored, claims={"mechanism": "herding " * 10, "theme": "volume"},
+                evaluation=scored, claims=Claims(mechanism="herding " * 10, theme="volume"),
             )
         )  # fmt: skip
     return found

@@ -170,13 +170,13 @@ def timed(quick: bool) -> None:
     windows = Windows(grid, assets[chosen], bars[chosen], 128)
     labels = rng.integers(0, 3, len(chosen)).astype(np.float64)
     train = Examples(windows, labels, np.ones(len(chosen)), True)
-    held = Examples(windows.take(slice(0, 100)), labels[:100], np.ones(100), True)
+    calibration = Examples(windows.take(slice(0, 100)), labels[:100], np.ones(100), True)
     newest = Windows(grid, np.arange(50), np.full(50, len(panel.times) - 1), 128)
     for threads in (1, 2):
         config = NetTraining(epochs=2, warmup=1, threads=threads)
         model = build(windows.channels, 3, SIZES["nano"], 1)
         begun, used = time.perf_counter(), time.process_time()
-        train_net(model, train, held, config, 1, silent)
+        train_net(model, train, calibration, config, 1, silent)
         epoch, used = (time.perf_counter() - begun) / 2, (time.process_time() - used) / 2
         asked = []
         for _ in range(20):

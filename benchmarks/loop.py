@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.cli.demo_stages import distance_to_truth, prepare
-from agent.knowledge.attempt_figures import train_figure
+from agent.knowledge.attempt_figures import least_figure, or_zero, sharpe_net, train_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.queries import query
 from agent.knowledge.records import AttemptRecord
@@ -86,11 +86,11 @@ def _mined(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, f
         scored = [a for a in attempts if a.evaluation is not None]
         sound = [a for a in scored if _is_sound(a)]
         admitted = sum(a.evaluation.accepted for a in scored if a.evaluation is not None)
-        best = max(sound or scored, key=lambda a: train_figure(a, "sharpe_net") or -np.inf)
+        best = max(sound or scored, key=lambda a: least_figure(a, sharpe_net))
         near = float("nan") if stage is None else distance_to_truth(stage, session, knowledge)[0]
         return Outcome(
             float("nan") if near is None else near,
-            train_figure(best, "rank_ic") or 0.0,
+            or_zero(train_of(best).rank_ic),
             100 * admitted / max(1, len(scored)),
             100 * len(sound) / max(1, len(scored)),
             _bets(knowledge, {a.id for a in sound}),
@@ -111,9 +111,9 @@ def _with_loop(workspace: Workspace, parts: Mapping[str, bool]) -> Workspace:
 
 def _is_sound(attempt: AttemptRecord) -> bool:
     """Whether an attempt passed every gate but novelty and deflation."""
-    gates = attempt.evaluation.evidence.get("gates") if attempt.evaluation else None
-    assert isinstance(gates, list)
-    return all(gate["passed"] for gate in gates if gate["gate"] not in ("novelty", "dsr"))
+    assert attempt.evaluation is not None
+    gates = attempt.evaluation.evidence.gates
+    return all(gate.passed for gate in gates if gate.gate not in ("novelty", "dsr"))
 
 
 def _bets(knowledge: KnowledgeBase, attempts: set[int]) -> int:

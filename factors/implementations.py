@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from factors.kernels import cross, elementwise, extremes, moments, orders, pairs, recursive, sums
 from factors.kernels import deviations as windows
+from factors.operator_plugin import as_operator
 from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream, stretch
+from market.plugins import Registry
 from market.ranking import KeySorter, key_bits, rank_rows
 
 # Nanoseconds a cell, measured in benchmarks/engine: to compare with one bar of the window, to move one bar of a window
@@ -225,7 +227,7 @@ def _compare(mode: int) -> Maker:
 
 
 # How many arguments are arrays (the others are numbers), and the maker. Names with a leading _ come from lowering.
-STREAMS: Mapping[str, tuple[int, Maker]] = {
+_BUILT_IN: Mapping[str, tuple[int, Maker]] = {
     "add": (2, _plain(elementwise.add)),
     "sub": (2, _plain(elementwise.sub)),
     "mul": (2, _plain(elementwise.mul)),
@@ -325,3 +327,11 @@ STREAMS: Mapping[str, tuple[int, Maker]] = {
     "group_zscore": (2, _in_groups(cross.ZSCORE)),
     "group_rank": (2, _group_rank),
 }
+
+
+def _added(value: object) -> tuple[int, Maker]:
+    new = as_operator(value)
+    return new.arrays, new.stream
+
+
+STREAMS: Mapping[str, tuple[int, Maker]] = Registry("operators", _BUILT_IN, _added)

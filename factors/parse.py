@@ -27,7 +27,7 @@ from factors.tree import Expression, Node, Number
 from market.errors import Rejection
 
 _NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::=|=(?!=)|:(?!=))\s*", re.ASCII)
-_FIELD_LIKE = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS, *OPERATORS})
+_FIELD_LIKE = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS})
 DialectName = Literal["native", "auto", "worldquant", "gtja", "qlib", "alphagen", "python"]
 DIALECTS: Mapping[DialectName, Dialect] = {
     "native": Dialect(folds_case=False),
@@ -108,7 +108,7 @@ def _without_name(text: str) -> str:
     # Names of several lines are used in the lines below.
     return (
         text
-        if found is None or "\n" in text.strip() or found[1] in _FIELD_LIKE
+        if found is None or "\n" in text.strip() or found[1] in _FIELD_LIKE or found[1] in OPERATORS
         else " " * found.end() + text[found.end() :]
     )
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from factors.operator_plugin import as_operator
 from factors.operators import across as cross
 from factors.operators import arithmetic, series, technical
 from factors.operators.row import FORGOTTEN, UNBOUNDED, Kind, Operator, Param, forget
+from market.plugins import Registry
 
 __all__ = [
     "FORGOTTEN", "GROUP_FIELDS", "MARKET_FIELDS", "NAMED_GROUPS", "OPERATORS", "STANDARD_FIELDS", "UNBOUNDED", "Kind",
@@ -39,7 +41,7 @@ def _table() -> dict[str, Operator]:
     return {operator.name: operator for operator in rows}
 
 
-OPERATORS: Mapping[str, Operator] = _table()
+OPERATORS: Mapping[str, Operator] = Registry("operators", _table(), lambda value: as_operator(value).row)
 
 
 def describe(name: str) -> str:

@@ -13,13 +13,14 @@ import numpy as np
 
 from factors.features import Feature
 from flows.density import StateDensity
-from flows.exposure import GateRules, Marks
-from flows.flow_model import FlowConfig, MarketFlow
+from flows.exposure import Marks
+from flows.fit_rules import FlowConfig, GateRules, TrainConfig
+from flows.flow_model import MarketFlow, make_flow
 from flows.gate import GateFit, RegimeGate
 from flows.reference import Conditioning, Gaussian, Reference
 from flows.state import Standardiser
 from flows.tensor_file import flattened, load_weights, under
-from flows.train import Epoch, TrainConfig
+from flows.train import Epoch
 from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
 
@@ -122,7 +123,7 @@ def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) ->
 
 
 def _flow_of(config: Mapping[str, Any], arrays: Arrays, at: str, path: Path) -> MarketFlow:
-    model = MarketFlow(FlowConfig(**{**config, "steps": tuple(config["steps"])}))
+    model = make_flow(FlowConfig(**{**config, "steps": tuple(config["steps"])}))
     load_weights(model, under(arrays, at), path, REMEDY)
     return model.eval()
 

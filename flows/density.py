@@ -14,10 +14,11 @@ from torch import Tensor
 
 from factors.features import STATE_FEATURES, Feature
 from flows.ensemble import ensemble_likelihood, train_ensemble
-from flows.flow_model import FlowConfig, MarketFlow
+from flows.fit_rules import FlowConfig, TrainConfig
+from flows.flow_model import MarketFlow, make_flow
 from flows.inspection import inspect_features
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
-from flows.train import Epoch, Progress, TrainConfig, bits_per_dim
+from flows.train import Epoch, Progress, bits_per_dim
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 
@@ -262,7 +263,7 @@ def fitting(
 
 
 def _size(flow: FlowConfig) -> int:
-    return sum(p.numel() for p in MarketFlow(flow).parameters())
+    return sum(p.numel() for p in make_flow(flow).parameters())
 
 
 def _skipped(count: int) -> tuple[str, ...]:

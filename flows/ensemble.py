@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from flows.flow_model import FlowConfig, MarketFlow
-from flows.train import Progress, TrainConfig, TrainedFlow, log_likelihood, torch_threads, train
+from flows.fit_rules import FlowConfig, TrainConfig
+from flows.flow_model import MarketFlow
+from flows.train import Progress, TrainedFlow, log_likelihood, torch_threads, train
 from market.panel import FloatArray
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.reference import Measure
+from flows.fit_rules import GateRules
 from market.panel import BoolArray, FloatArray
 
-Side = Literal["low", "both"]
-Scope = Literal["asset", "market"]
 # The ramp from shut to open runs from the percentile p of validation likelihood to this multiple of p.
 RAMP = 2.0
 # Draws of a block bootstrap.
@@ -22,36 +19,6 @@ _DRAWS = 500
 _HALVES = 20
 # Resolution of the percentiles that are bootstrapped.
 _BINS = 400
-
-
-@dataclass(frozen=True)
-class GateRules:
-    """How likelihood becomes exposure.
-
-    Attributes
-    ----------
-    percentile
-        Of states on the calibration rows: so many find the gate shut.
-    side
-        ``low``: the unlikely ones. ``both``: half of the percentile each for the unlikely and the most likely, since
-        the typical set of a density leaves out its mode, too (Nalisnick et al. 2019, arXiv 1906.02994).
-    hysteresis
-        Exposure stays as it is until it would change by more than this, or reaches 0 or 1: what flickers is traded.
-    window
-        Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one.
-    scope
-        ``asset``: each asset has its own exposure. ``market``: all have one, by the mean over the universe: a
-        cross-sectional book then stays neutral.
-    measure
-        What is judged; see `flows.reference`.
-    """
-
-    percentile: float = 5.0
-    side: Side = "low"
-    hysteresis: float = 0.0
-    window: int = 12
-    scope: Scope = "market"
-    measure: Measure = "likelihood"
 
 
 @dataclass(frozen=True)

@@ -7,98 +7,21 @@ touches a dozen tensors and not a thousand. ActNorm and linear map of a step are
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Literal, Protocol, Self
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from flows import transforms
 from flows.bases import MixtureBase, NormalBase, StudentBase
+from flows.fit_rules import ADDED_MODELS, KINDS, FlowConfig, model_fault
 from market.errors import InputError
 
-Kind = Literal["glow", "realnvp", "nsf"]
-Base = Literal["normal", "student", "mixture"]
 LOG_SCALE_BOUND = 2.0
 CONDITION_BOUND = 10.0
 # Splines act within this many deviations and are the identity beyond.
 SPLINE_BOUND = 6.0
-
-
-class Flow(Protocol):
-    """What a density on states (B, D) has to offer; log-likelihoods are (B,), in nats."""
-
-    @property
-    def dim(self) -> int:
-        """D."""
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map states to latents (B, D) and log |det dz/dx| (B,)."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Map latents back to states."""
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return the exact log-likelihood of states."""
-
-    def sample(self, n: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-        """Draw n states."""
-
-
-@dataclass(frozen=True)
-class FlowConfig:
-    """The shape of a flow.
-
-    Attributes
-    ----------
-    kind
-        ``glow``: ActNorm, LU-invertible linear map, affine coupling (Kingma & Dhariwal 2018). ``realnvp``: affine
-        couplings of alternating halves (Dinh et al. 2016). ``nsf``: as glow, with rational-quadratic spline couplings
-        (Durkan et al. 2019), from the package zuko.
-    steps
-        Steps in each level. After each level but the last, half of the channels leave as latents: levels of 16, 8 and 4
-        channels leave 8, 4 and 4. Half of the dimensions leave the first, so it needs most of the steps: (12, 2, 2).
-        One level says a tenth of a nat more on 16 features, in less time.
-    actnorm
-        Whether steps begin with one; only ``realnvp`` may do without.
-    conditional_prior
-        Whether what leaves a level is standardised by a linear function of what stays (Kingma & Dhariwal 2018, sec.
-        3.6, eq. 12 of Dinh et al.).
-    base
-        Of the latents: standard normal, Student's t with learned degrees of freedom, or a mixture of Gaussians
-        (`flows.bases`).
-    components
-        Of a mixture.
-    bins
-        Of a spline.
-    """
-
-    dim: int = 16
-    kind: Kind = "glow"
-    steps: tuple[int, ...] = (14,)
-    hidden: int = 48
-    actnorm: bool = True
-    conditional_prior: bool = False
-    base: Base = "normal"
-    components: int = 4
-    bins: int = 8
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse shapes that cannot be split."""
-        halvings = len(self.steps) - 1
-        if not self.steps or min(self.steps) < 1:
-            raise InputError(f"steps {self.steps}: each level needs one or more")
-        if self.dim % 2**halvings or self.dim // 2**halvings < 2:
-            raise InputError(
-                f"{self.dim} dimensions cannot be halved {halvings} times", "use fewer levels, or pad the features"
-            )
-        if not self.actnorm and self.kind != "realnvp":
-            raise InputError(f"{self.kind} begins its steps with ActNorm", "leave actnorm on")
-
-    def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types."""
-        return {**asdict(self), "steps": list(self.steps)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,6 +281,19 @@ class MarketFlow(nn.Module):
         """Draw n states (n, D); latents are drawn from the base and multiplied by `temperature`."""
         z = self.base.draw(n, self.dim, generator).to(next(self.parameters()))
         return self.decode(z * temperature)
+
+
+def make_flow(config: FlowConfig) -> MarketFlow:
+    """Return a new flow of the kind that `config` names, built in or added by a plugin; others are an `InputError`."""
+    if config.kind in KINDS:
+        return MarketFlow(config)
+    wrong = model_fault(config.kind)
+    if wrong:
+        raise InputError(wrong, "install the distribution that adds it, or correct alphaglow.toml [gate] model")
+    flow = ADDED_MODELS[config.kind](config)
+    if not isinstance(flow, MarketFlow):
+        raise InputError(f"the model {config.kind!r} is a {type(flow).__name__}", "it must be a MarketFlow")
+    return flow
 
 
 def _base(config: FlowConfig, generator: torch.Generator) -> NormalBase | StudentBase | MixtureBase:

@@ -11,11 +11,11 @@ import numpy as np
 
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.density import StateDensity, fit_density
-from flows.exposure import GateRules, Marks, calibrate, is_shut, judged, ramp, steadied
-from flows.flow_model import FlowConfig
+from flows.exposure import Marks, calibrate, is_shut, judged, ramp, steadied
+from flows.fit_rules import FlowConfig, GateRules, TrainConfig
 from flows.reference import Reference, fit_reference, measured
 from flows.state import known_rows
-from flows.train import Progress, TrainConfig
+from flows.train import Progress
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from market.split import Split

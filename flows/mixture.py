@@ -9,10 +9,10 @@ import numpy as np
 
 from flows.bases import MixtureBase
 from flows.density import map_states
-from flows.flow_model import FlowConfig
+from flows.fit_rules import FlowConfig, TrainConfig
 from flows.regimes import Labels, market_states
 from flows.state import known_rows
-from flows.train import TrainConfig, train
+from flows.train import train
 from market.panel import FloatArray
 
 

@@ -15,18 +15,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from factors.features import VOLATILITY
 from flows.density import StateDensity, in_double, state_likelihood
-from flows.flow_model import FlowConfig, MarketFlow
+from flows.fit_rules import FlowConfig, Measure
+from flows.flow_model import MarketFlow
 from flows.train import train
 from market.errors import InputError
 from market.panel import FloatArray
 
-Measure = Literal["likelihood", "given_volatility", "over_gaussian"]
 _EPOCHS = 10
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flows.flow_model import FlowConfig, MarketFlow
+from flows.fit_rules import FlowConfig, TrainConfig
+from flows.flow_model import MarketFlow, make_flow
 from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
 from market.array_file import read_archive, write_archive
 from market.errors import InputError
@@ -29,43 +30,6 @@ _EVALUATION_BATCH = 2048
 _FIRST_BATCH = 4096
 _LEAST_HELD = 100
 _COUNTERS = ("steps", "skipped", "since", "best_nll")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a flow is trained: AdamW, warm-up and cosine, clipped gradients, early stop on validation.
-
-    Attributes
-    ----------
-    noise
-        Width of the uniform noise that is drawn anew for each batch, in standard deviations of a feature: it spreads
-        values that come often (no volume, no shadow), on which a density could pile up without bound.
-    warmup
-        Share of training over which the learning rate rises.
-    ema
-        Decay of an average of the weights, which is then what is kept; 0 is none.
-    seconds
-        Stop after so much time, the schedule running to its end by then; the outcome then depends on the machine.
-    threads
-        Of torch. Two gain a fifth on a quiet machine and lose manifold on a busy one.
-    device
-        ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
-    """
-
-    lr: float = 1e-2
-    weight_decay: float = 1e-5
-    batch: int = 1024
-    epochs: int = 30
-    warmup: float = 0.05
-    patience: int = 8
-    clip: float = 1.0
-    noise: float = 0.05
-    ema: float = 0.0
-    seed: int = 7
-    max_rows: int = 40_000
-    seconds: float | None = None
-    threads: int = 1
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -171,7 +135,7 @@ class _Training:
         self.held = _tensor(subsample(x_validation, max(config.max_rows // 4, _LEAST_HELD), rng), self.device)
         # On the CPU, so that every device sees the same order and noise.
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.model = MarketFlow(flow).to(self.device)
+        self.model = make_flow(flow).to(self.device)
         if start is None:
             self.model.initialize(self._noisy(self.data[self._order()[:_FIRST_BATCH]]))
         else:

@@ -245,16 +245,17 @@ def read_rows(series: Series) -> Rows:
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system drops with the process; a second holder is an `InputError`."""
-    import fcntl
+    from filelock import FileLock, Timeout
 
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"another fetch is writing to {folder}", "wait for it, or stop it") from error
     except OSError as error:
         raise InputError(f"cannot use {folder}: {error.strerror or error}", "is the disk full or read-only?") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another fetch is writing to {folder}", "wait for it, or stop it") from error
+    try:
         yield
+    finally:
+        lock.release()

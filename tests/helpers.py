@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, VerdictRecord
 from backtest.luck import Overfitting, block_edges, block_sums, overfitting
 from factors.drawing import Drawer
@@ -69,7 +70,7 @@ def scored_attempt(
         created="",
         verdicts=verdicts,
         evaluation=EvaluationRecord(dict(card), {"verdict": verdict}, 0.1, verdict == "accepted"),
-        claims=dict(claims),
+        claims=Claims.from_dict(claims),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from agent.cli.common import number, table
-from agent.knowledge.attempt_figures import factor_order, train_figure, verdict_of
+from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.mining.judge_skill import judge_skill
@@ -25,11 +25,11 @@ def factor_rows(attempts: Sequence[AttemptRecord]) -> list[list[str]]:
             (a.factor_id or "").removeprefix("factor:")[:10],
             a.canonical or a.text,
             verdict_of(a),
-            number(train_figure(a, "rank_ic"), 4),
-            number(train_figure(a, "ic_ir"), 3),
-            number(train_figure(a, "sharpe_gated")),
-            number(train_figure(a, "sharpe_net")),
-            number(train_figure(a, "turnover"), 1, percent=True),
+            number(train_of(a).rank_ic, 4),
+            number(train_of(a).ic_ir, 3),
+            number(train_of(a).sharpe_gated),
+            number(train_of(a).sharpe_net),
+            number(train_of(a).turnover, 1, percent=True),
         ]
         for a in sorted(scored, key=factor_order)
     ]

@@ -44,14 +44,10 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
     same command goes on. Nothing here counts as a trial.
     """
     from agent.evidence.control_audit import Auditor, plan_of, run_audit
-    from agent.study.gates import gate_path
-    from agent.study.study import open_study
+    from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    gate = gate_path(workspace, path.stem)
-    whole = workspace.load_panel(data_name)
-    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
+    study = open_data(workspace, data_name).study
     plan = plan_of(workspace.settings.loop, sizes=_sizes(sizes), **given)
     total = plan.permuted + plan.planted * len(plan.sizes)
     with (

@@ -56,7 +56,7 @@ def _asking(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("exchange")
+@click.argument("exchange", metavar="SOURCE")
 @click.option("--symbols", help="Comma-separated, such as BTC/USDT,ETH/USDT.")
 @click.option("--top", type=click.IntRange(1), help="Instead: the N that traded the most money in the last day.")
 @click.option("--quote", default="USDT", show_default=True, help="With --top: what they are priced in.")
@@ -96,18 +96,30 @@ def fetch(
     unpaced: bool,
     as_json: bool,
 ) -> None:
-    """Fetch bars from EXCHANGE, any that ccxt knows; stopped or killed, the same command goes on.
+    """Fetch bars from SOURCE: an exchange that ccxt knows, yahoo, or a source that a plugin adds.
+
+    From an exchange, a fetch that was stopped or killed goes on when the same command is run again.
 
     Pages are kept as they came under data/raw; the data set NAME is made of them. `alphaglow data update NAME` later
     adds what is new.
     """
+    from agent.cli.data_fetch_source import fetch_at_once, show_at_once
     from market.exchange import Source
     from market.fetch import Job
+    from market.sources import SOURCES
 
     workspace = workspace_of(ctx)
     wanted = tuple(part.strip() for part in (symbols or "").split(",") if part.strip())
     if bool(wanted) == (top is not None):
         raise InputError("say which symbols", "--symbols BTC/USDT,ETH/USDT, or --top 30 --quote USDT")
+    if exchange in SOURCES:
+        if top is not None or funding or open_interest or base_url or sandbox:
+            raise InputError(f"{exchange} is no exchange", "give --symbols, --timeframe, --since and --until only")
+        period = (parse_date(since, "--since"), parse_date(until, "--until") if until else None)
+        name = name or f"{exchange}-{timeframe}"
+        told = fetch_at_once(workspace, exchange, wanted, timeframe, period, name, overwrite=overwrite)
+        print_json(told) if as_json else show_at_once(told)
+        return
     source = Source(exchange, "swap" if market == "swap" else "spot", base_url, sandbox)
     end = _ms(until, "--until") if until else None
     job = Job(source, wanted, timeframe, _ms(since, "--since"), end, funding, open_interest)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import train_figure
+from agent.knowledge.attempt_figures import traded_sharpe, train_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.mining.session import MineRequest, Session, start_run
@@ -114,8 +114,8 @@ def distance_to_truth(stage: Stage, session: Session, knowledge: KnowledgeBase) 
         return None, "No factor could be scored, so none can be compared with the planted signal."
 
     def strength(attempt: AttemptRecord) -> float:
-        gated = train_figure(attempt, "sharpe_gated")
-        return gated if gated is not None else train_figure(attempt, "sharpe_net") or -np.inf
+        earned = traded_sharpe(train_of(attempt))
+        return earned if np.isfinite(earned) else -np.inf
 
     best = max(pool, key=strength)
     panel = session.study.panel

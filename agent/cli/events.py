@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agent.cli.common import json_line
-from agent.knowledge.attempt_figures import train_figure, verdict_of
+from agent.knowledge.attempt_figures import or_none, train_of, verdict_of
 from agent.knowledge.records import AttemptRecord, NewCall
 from agent.mining.outer_loop import Event
 
@@ -104,7 +104,9 @@ class Lines:
 
 def attempt_fields(attempt: AttemptRecord) -> dict[str, object]:
     """Return what an event says of an attempt: where it ended, why, and what it earned on train."""
-    figures = {name: train_figure(attempt, name) for name in FIGURES} if attempt.evaluation is not None else None
+    figures = (
+        None if attempt.evaluation is None else {name: or_none(getattr(train_of(attempt), name)) for name in FIGURES}
+    )
     return {
         "round": attempt.round,
         "slot": attempt.slot,

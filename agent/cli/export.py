@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.common import FactorCommand, data_option, json_option, print_json, stderr, workspace_of
+from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def export(
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         if pool is not None:
-            written = export_pool(pool, target, workspace, knowledge, data_name)
+            written = export_pool(pool, target, workspace, knowledge, data_name, say)
         else:
-            written = export_factor(factor or "", target, workspace, knowledge, data_name)
+            written = export_factor(factor or "", target, workspace, knowledge, data_name, say)
     if output is not None:
         write_atomically(output, lambda path: path.write_text(written.source, encoding="utf-8", newline="\n"))
         output.chmod(0o644)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -21,11 +20,12 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.running import say
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
-    from backtest.evidence import Evidence
+    from backtest.result_types import Evidence, HorizonIC, Scorecard, Slice
 
 
 @click.command()
@@ -87,21 +87,22 @@ def evaluate_factor(
     trial, so the verdict counts the trials that are recorded plus this one.
     """
     from agent.study.blocks import all_blocks
-    from agent.study.gates import gate_path
-    from agent.study.scoring import weigh_expression
-    from agent.study.study import open_study, read_expression, remarks
-    from factors.plain_words import read_aloud
+    from agent.study.opening import open_data
+    from agent.study.study import read_expression, remarks
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    gate = None if no_gate else gate_path(workspace, path.stem)
-    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
+    opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
-        blocks = all_blocks(knowledge, study.dataset, study.fields)
-        expression = read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
+        # The text is read before the gate and the targets are prepared: what is refused is refused at once.
+        ungated = opened.ungated
+        blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
+        expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
         if isinstance(expression, Rejection):
             raise refuse(expression)
+        from agent.study.scoring import weigh_expression
+        from factors.plain_words import read_aloud
+
+        study = opened.study
         novelty = knowledge.novelty(expression)
         with stderr().status("evaluating (the first time, operators are compiled)"):
             scoring = weigh_expression(expression, study, knowledge)
@@ -145,9 +146,9 @@ def evaluate_factor(
     ):
         for sentence in sentences:
             out.print(f"{label}: {sentence}", soft_wrap=True, markup=False)
-    print_scorecard(card.to_dict(), gated=study.exposures is not None)
-    print_profile(card.to_dict())
-    print_gates(evidence.to_dict())
+    print_scorecard(card, gated=study.exposures is not None)
+    print_profile(card)
+    print_gates(evidence)
     if study.exposures is None:
         out.print("No gate: fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
@@ -207,46 +208,39 @@ _ROWS: tuple[tuple[str, str, int, bool], ...] = (
 _GATED = {"sharpe_gated", "sharpe_vol_gated", "sharpe_random_gated", "shift_percentile", "annual_return_gated"}
 
 
-def print_scorecard(card: dict[str, object], *, gated: bool) -> None:
-    """Print train beside validation; a row of the gate only where there is one."""
-    train, validation = card["train"], card["validation"]
-    assert isinstance(train, dict)
-    assert isinstance(validation, dict)
-    late = card.get("after_cutoff")
-    parts = {"train": train, "validation": validation, **({"after cutoff": late} if isinstance(late, dict) else {})}
+def print_scorecard(card: Scorecard, *, gated: bool | None = None) -> None:
+    """Print train beside validation; a row of the gate only where there is one (None: where train has its figures)."""
+    late = {} if card.after_cutoff is None else {"after cutoff": card.after_cutoff}
+    parts = {"train": card.train, "validation": card.validation, **late}
+    shown = math.isfinite(card.train.sharpe_gated) if gated is None else gated
     rows = [
-        [label, *(number(figure_of(part.get(key)), digits, percent=percent) for part in parts.values())]
+        [label, *(number(getattr(part, key), digits, percent=percent) for part in parts.values())]
         for label, key, digits, percent in _ROWS
-        if gated or key not in _GATED
+        if shown or key not in _GATED
     ]
     stdout().print(table("Scorecard", ["", *parts], rows))
 
 
-def figure_of(value: object) -> float | None:
-    """Return a stored figure; infinity is stored as text."""
-    return float(value) if isinstance(value, (int, float)) or value == "inf" else None
+_PARTS = ("train", "validation")
 
 
-def print_profile(card: dict[str, object]) -> None:
+def print_profile(card: Scorecard) -> None:
     """Print the scorecard by horizon, year and regime, train beside validation."""
-    profiles = card.get("profiles")
-    if not isinstance(profiles, dict):
+    profiles = card.profiles
+    if profiles is None or not all(part in profiles for part in _PARTS):
         return
-    parts = ("train", "validation")
-    horizons = {p: {h["horizon"]: h for h in profiles[p]["horizons"]} for p in parts}
+    horizons = {p: {one.horizon: one for one in profiles[p].horizons} for p in _PARTS}
     rows = [
-        [
-            f"{h} bars",
-            *(number(horizons[p].get(h, {}).get(k), d) for p in parts for k, d in (("mean", 4), ("tstat", 2))),
-        ]
+        [f"{h} bars", *(_cell(horizons[p].get(h), k, d) for p in _PARTS for k, d in (("mean", 4), ("tstat", 2)))]
         for h in horizons["train"]
     ]
     if rows:
         stdout().print(table("Rank IC by horizon", ["ahead", "train", "t", "validation", "t"], rows))
-    for title, key in (("By year", "years"), ("By regime", "regimes")):
-        found = {p: {row["name"]: row for row in profiles[p][key]} for p in parts}
-        names = list(dict.fromkeys(name for p in parts for name in found[p]))
-        lines = [[name, *(_slice_cell(found[p].get(name), k, d) for p in parts for k, d in _SLICE)] for name in names]
+    years, regimes = {p: profiles[p].years for p in _PARTS}, {p: profiles[p].regimes for p in _PARTS}
+    for title, slices in (("By year", years), ("By regime", regimes)):
+        found = {p: {one.name: one for one in slices[p]} for p in _PARTS}
+        names = list(dict.fromkeys(name for p in _PARTS for name in found[p]))
+        lines = [[name, *(_cell(found[p].get(name), k, d) for p in _PARTS for k, d in _SLICE)] for name in names]
         columns = [
             "",
             *(f"{p[:5]}{dot} {k}" for p, dot in (("train", ""), ("valid", ".")) for k in ("bars", "IC", "t", "Sharpe")),
@@ -257,23 +251,22 @@ def print_profile(card: dict[str, object]) -> None:
 _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
 
 
-def _slice_cell(row: dict[str, float | None] | None, key: str, digits: int) -> str:
-    return number(None if row is None else row.get(key), digits)
+def _cell(row: HorizonIC | Slice | None, key: str, digits: int) -> str:
+    return number(None if row is None else getattr(row, key), digits)
 
 
-def print_gates(evidence: Mapping[str, object]) -> None:
+def print_gates(evidence: Evidence) -> None:
     """Print each gate of the admission policy with its numbers and its bar."""
-    gates = evidence.get("gates")
-    if not isinstance(gates, (list, tuple)) or not gates:
+    if not evidence.gates:
         return
     rows = []
-    for gate in gates:
-        numbers = ", ".join(f"{name} {number(value, 3)}" for name, value in gate["numbers"].items())
-        rows.append([gate["gate"], "passed" if gate["passed"] else "failed", numbers, gate["bar"]])
+    for gate in evidence.gates:
+        numbers = ", ".join(f"{name} {number(value, 3)}" for name, value in gate.numbers.items())
+        rows.append([gate.gate, "passed" if gate.passed else "failed", numbers, gate.bar])
     stdout().print(table("Admission", ["gate", "", "numbers", "bar"], rows, left=4))
-    effective = evidence.get("effective_trials")
+    effective = evidence.effective_trials
     if effective:
-        deflated = number(figure_of(evidence.get("dsr_effective")), 3)
+        deflated = number(evidence.dsr_effective, 3)
         stdout().print(f"By returns, the scored trials were {effective} different bets; deflated by those: {deflated}")
 
 
@@ -287,6 +280,7 @@ def print_gates(evidence: Mapping[str, object]) -> None:
 def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, again: bool, as_json: bool) -> None:
     """Open the holdout for FACTOR (an id of the knowledge base, or the name of a pool), once.
 
+    It is scored under the rules that its run or its pool recorded: their split says which bars were never looked at.
     Who opened it, when, under which rules and with what result goes into the knowledge base.
     """
     from agent.evidence.holdout import open_holdout
@@ -294,14 +288,12 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
     workspace = workspace_of(ctx)
     if not yes:
         click.confirm("The holdout opens once per factor and the opening is recorded. Go on?", abort=True, err=True)
-    path = workspace.resolve_data(data_name)
     with workspace.knowledge() as knowledge:
-        opening = open_holdout(workspace.load_panel(data_name), workspace, path.stem, knowledge, factor, again=again)
+        opening = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
     if as_json:
         print_json({**opening.result, "number": opening.number, "opened_by": opening.opened_by})
         return
     rows = [
-        [label, number(figure_of(opening.result.get(key)), digits, percent=percent)]
-        for label, key, digits, percent in _ROWS
+        [label, number(getattr(opening.score, key), digits, percent=percent)] for label, key, digits, percent in _ROWS
     ]
     stdout().print(table(f"Holdout, opening {opening.number}, recorded", ["", "holdout"], rows))

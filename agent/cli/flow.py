@@ -57,10 +57,10 @@ def fit(
     A fit that is stopped (Ctrl-C) goes on from its last epoch when it is asked for again.
     """
     from agent.study.gates import gate_path, train_gate
+    from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
+    opened = open_data(workspace, data_name)
     asked = {"model": model, "members": members, "refit_days": refit_days, "threads": threads, "device": device}
     with progress_bar() as bar:
         task = bar.add_task("market states", total=None)
@@ -69,15 +69,14 @@ def fit(
             text = f"NLL {nll_train:.3f} train, {nll_validation:.3f} held out (nats)"
             bar.update(task, description=text, completed=epoch, total=epochs)
 
-        trained = train_gate(
-            whole, workspace, path.stem, tick, {key: value for key, value in asked.items() if value is not None}
-        )
+        given = {key: value for key, value in asked.items() if value is not None}
+        trained = train_gate(opened.whole, workspace, opened.name, tick, given)
     facts = trained.summary()
     if as_json:
-        print_json({"checkpoint": str(gate_path(workspace, path.stem)), **facts})
+        print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
         return
     rows = [[key, _written(value)] for key, value in facts.items() if key != "notes"]
-    stdout().print(table(f"Flow and gate of {path.stem}", ["", "value"], rows))
+    stdout().print(table(f"Flow and gate of {opened.name}", ["", "value"], rows))
     for note in trained.density.notes:
         stdout().print(f"feature: {note}", soft_wrap=True, markup=False)
 
@@ -117,9 +116,9 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
 def backtest(
     ctx: click.Context, expressions: tuple[str, ...], data_name: str | None, as_json: bool, shifts: int, given: bool
 ) -> None:
-    """Trade books with and without the gate, beside shifted gates and a volatility gate.
+    """Trade portfolios with and without the gate, beside shifted gates and a volatility gate.
 
-    EXPRESSIONS are the books, beside the market and the latent directions; without any, some well-known factors are.
+    EXPRESSIONS are portfolios, beside the market and the latent directions. Without any, well-known factors are used.
     """
     from agent.flow.opened import open_flow
     from agent.flow.trading import trade_gates

@@ -19,8 +19,8 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
-from agent.knowledge.attempt_figures import verdict_of
-from market.errors import InputError
+from agent.cli.running import say
+from agent.knowledge.attempt_figures import reasons_of, verdict_of
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -103,7 +103,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if isinstance(expression, Expression):
             out.print(read_aloud(expression), soft_wrap=True)
         out.print(f"why: {attempt.rationale or '–'}", soft_wrap=True)
-        for claim, said in attempt.claims.items():
+        for claim, said in attempt.claims.to_dict().items():
             out.print(f"{claim.replace('_', ' ')}: {said}", soft_wrap=True, markup=False)
         for verdict in attempt.verdicts:
             word = "accepts" if verdict.accept else "objects"
@@ -115,15 +115,10 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if attempt.evaluation is None:
             out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
             return
-        card = attempt.evaluation.scorecard
-        train = card.get("train")
-        gated = isinstance(train, dict) and train.get("sharpe_gated") is not None
-        print_scorecard(card, gated=gated)
-        print_profile(card)
+        print_scorecard(attempt.evaluation.scorecard)
+        print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)
-        reasons = attempt.evaluation.evidence.get("reasons", [])
-        told = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
-        out.print(f"{verdict_of(attempt)}: {told}", soft_wrap=True)
+        out.print(f"{verdict_of(attempt)}: {reasons_of(attempt)}", soft_wrap=True)
         for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
             out.print(opening.sentence(), soft_wrap=True)
 
@@ -162,19 +157,17 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
 def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
     """Weigh the factors of RUN together: false discoveries, and overfitting by choosing the best.
 
-    Figures are of the train split, net of costs and without the gate.
+    Figures are of the train split, net of costs and without the gate, under the rules that RUN recorded.
     """
     from agent.evidence.run_luck import DISCOVERY, weigh_run
     from agent.mining.screening import require_cross_section
-    from agent.study.study import open_study
+    from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         run = knowledge.get_run(run_id)
-        whole = workspace.load_panel(str(run.config["data"]))
-        study = open_study(whole, workspace.settings, learned=workspace.learned)
-        if study.dataset != run.panel_id:
-            raise InputError(f"the data {run.config['data']} changed since run {run.id}", "restore it, or mine it anew")
+        rules = RecordedRules.of_run(run, strict=False)
+        study = open_data(workspace, None, rules, gate=False, note=say).study
         require_cross_section(study)
         attempts = knowledge.attempts(run_id=run.id)
     with progress_bar() as bar:

@@ -182,16 +182,15 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
     from agent.learned.walk import WalkPlan
     from agent.mining.screening import require_cross_section
     from agent.study.blocks import slug
-    from agent.study.gates import gate_path
-    from agent.study.study import open_study
+    from agent.study.opening import open_data
 
     if learner.kind in ("ridge", "boosting"):
         require_sklearn()
     workspace = workspace_of(ctx)
     settings = workspace.settings
-    path = workspace.resolve_data(options["data_name"])
-    whole = workspace.load_panel(options["data_name"])
-    study = open_study(whole, settings, gate_path=None if options["no_gate"] else gate_path(workspace, path.stem))
+    # A learned factor is keyed by the panel without those that were learned before it.
+    opened = open_data(workspace, options["data_name"], gate=not options["no_gate"], learned=False)
+    study = opened.study
     require_cross_section(study)
     plan = WalkPlan(
         features=given_channels(options["features"]),
@@ -205,7 +204,7 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
         fill=study.spec.fill,
     )
     name = slug(options["name"]) if options["name"] else ""
-    return Lesson(study, whole, learner, plan, workspace.learned, path.stem, settings.rules(), name)
+    return Lesson(study, opened.whole, learner, plan, workspace.learned, opened.name, opened.recorded(), name)
 
 
 def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
@@ -219,8 +218,8 @@ def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
         "known": found.known,
         "recipe": lesson.recipe.to_dict(),
         "folds": [dict(fact) for fact in found.facts],
-        "scorecard": None if evaluation is None else evaluation.scorecard,
-        "evidence": None if evaluation is None else evaluation.evidence,
+        "scorecard": None if evaluation is None else dict(evaluation.scorecard_document),
+        "evidence": None if evaluation is None else dict(evaluation.evidence_document),
         "refused": attempt.message,
     }
 
@@ -228,7 +227,7 @@ def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
 def show_learned(found: Learned) -> None:
     """Print the folds, the scorecard and the verdict of a learned factor."""
     from agent.cli.factor import print_gates, print_profile, print_scorecard
-    from agent.knowledge.attempt_figures import verdict_of
+    from agent.knowledge.attempt_figures import reasons_of, verdict_of
 
     out, attempt = stdout(), found.attempt
     out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)
@@ -244,14 +243,10 @@ def show_learned(found: Learned) -> None:
     if attempt.evaluation is None:
         out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
         return
-    card = attempt.evaluation.scorecard
-    train = card.get("train")
-    print_scorecard(card, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
-    print_profile(card)
+    print_scorecard(attempt.evaluation.scorecard)
+    print_profile(attempt.evaluation.scorecard)
     print_gates(attempt.evaluation.evidence)
-    reasons = attempt.evaluation.evidence.get("reasons", [])
-    why = "; ".join(str(r) for r in reasons) if isinstance(reasons, (list, tuple)) else ""
-    out.print(headed(verdict_of(attempt), f": {why}"), soft_wrap=True)
+    out.print(headed(verdict_of(attempt), f": {reasons_of(attempt)}"), soft_wrap=True)
     out.print(f"Use it in expressions on this data: {found.field}", soft_wrap=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -98,9 +97,9 @@ def _beside(found: list[tuple[Learned, Lesson]]) -> None:
     rows = []
     for made, _ in found:
         evaluation = made.attempt.evaluation
-        card: Mapping[str, Any] = {} if evaluation is None else evaluation.scorecard
+        card = None if evaluation is None else evaluation.scorecard
         figures = [
-            number(card.get(segment, {}).get(name), digits)
+            number(None if card is None else getattr(getattr(card, segment), name), digits)
             for segment in ("train", "validation")
             for name, digits in (("rank_ic", 4), ("ic_tstat", 1), ("sharpe_gross", 2), ("sharpe_net", 2))
         ]

@@ -40,7 +40,9 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
                 also = () if replay is None else ("--replay",)
                 asked.refuse_all_but(GOING_ON, "--resume", "start a new run instead", also)
                 bounds, record = asked.bounds(), asked.record
-                return resume_run(workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record)
+                return resume_run(
+                    workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record, note=note
+                )
             if replay is not None:
                 asked.refuse_all_but(("as_json",), "--replay", "the cassette says all of it")
                 return start_run(workspace, knowledge, replay_request(replay), note=note)

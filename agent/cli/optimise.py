@@ -39,7 +39,9 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
                     GOING_ON, "--resume", "start a new run instead", () if factor is None else ("FACTOR",)
                 )
                 bounds, record = asked.bounds(), asked.record
-                session = resume_run(workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record)
+                session = resume_run(
+                    workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record, note=note
+                )
                 if not session.config.get("improve"):
                     raise InputError(f"{session.run.id} improves nothing", f"alphaglow mine --resume {session.run.id}")
                 return session
@@ -61,16 +63,16 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
 
 
 def _print(found: Improvement) -> None:
-    from agent.knowledge.attempt_figures import train_figure
+    from agent.knowledge.attempt_figures import train_of
     from agent.mining.optimising import shown
 
     names = ("rank_ic", "ic_tstat", "sharpe_net", "sharpe_gated", "turnover")
     rows = [
         [
-            "given" if attempt is found.given else str(attempt.claims.get("theme") or attempt.claims.get("operation")),
+            "given" if attempt is found.given else attempt.claims.theme or attempt.claims.operation,
             attempt.canonical or "",
             verdict_of(attempt),
-            *(number(train_figure(attempt, name), 4 if name == "rank_ic" else 2) for name in names),
+            *(number(getattr(train_of(attempt), name), 4 if name == "rank_ic" else 2) for name in names),
         ]
         for attempt in shown(found)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,12 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.running import say
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
-    from agent.knowledge.records import PoolRecord
+    from agent.knowledge.pool_records import PoolMember, PoolRecord
+    from backtest.result_types import Scorecard
 
 METHODS = ("equal", "ic", "ridge", "nonneg")
 _FIGURES = (("rank_ic", 4), ("sharpe_net", 2))
@@ -75,23 +78,20 @@ def fit(
     from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
     from agent.pools.members import choose_members, measure_members
-    from agent.study.gates import gate_path
-    from agent.study.study import open_study
+    from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    gate = gate_path(workspace, path.stem)
-    study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
+    opened = open_data(workspace, data_name, note=say)
+    study = opened.study
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
         candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
         with _showing() as show:
             bench = measure_members(candidates, study, show)
-            knowledge.register_dataset(whole)
+            knowledge.register_dataset(opened.whole)
             before = {one.id for one in knowledge.pools(study.dataset)}
-            setting = Setting(path.stem, workspace.settings.rules())
+            setting = Setting(opened.name, opened.settings.rules(), opened.inputs())
             found = list(fit_pools(bench, methods, knowledge, setting, name=name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
         failed = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
@@ -118,15 +118,15 @@ def fit(
 def _print_fits(records: list[PoolRecord]) -> None:
     """Print pools of the same members beside the best of these members on train."""
     out = stdout()
-    for note in _strings(records[0].spec.get("notes")):
+    for note in records[0].spec.notes:
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     rows = [_pool_row(one) for one in records]
     members = records[0].members
-    best = max(members, key=lambda m: _of(m, "train", "sharpe_net", -1e9))
-    rows.append(["best member on train", "", "", *_figures(best), "", str(best["verdict"])])
+    best = max(members, key=lambda m: m.train.sharpe_net if math.isfinite(m.train.sharpe_net) else -1e9)
+    rows.append(["best member on train", "", "", *_figures(best), "", best.verdict])
     columns = ("pool", "method", "members", "rank IC", "valid.", "Sharpe", "valid.", "DSR", "verdict")
     out.print(table("Pools, net of costs and ungated: train, then validation", columns, rows, left=2))
-    out.print(f"best member on train: {best['text']}", soft_wrap=True, markup=False)
+    out.print(f"best member on train: {best.text}", soft_wrap=True, markup=False)
     out.print(
         "Train is scored walking forward, with weights from earlier bars; validation with those that are kept. Look "
         f"closer: alphaglow pool report {records[-1].name}",
@@ -136,34 +136,19 @@ def _print_fits(records: list[PoolRecord]) -> None:
 
 
 def _pool_row(one: PoolRecord) -> list[str]:
-    weighed = sum(_value(m.get("weight")) != 0.0 for m in one.members)
-    dsr = one.evidence.get("dsr")
+    weighed = sum(m.weight != 0.0 for m in one.members)
     return [
         one.name,
         one.method,
         f"{weighed} of {len(one.members)}",
         *_figures(one.scorecard),
-        number(dsr if isinstance(dsr, float) else None, 3),
-        str(one.evidence.get("verdict", "")),
+        number(one.evidence.dsr, 3),
+        one.evidence.verdict,
     ]
 
 
-def _figures(card: Any) -> list[str]:  # noqa: ANN401 - a stored scorecard, or a member
-    return [number(_of(card, part, key, None), digits) for key, digits in _FIGURES for part in ("train", "validation")]
-
-
-def _of(card: Any, part: str, key: str, default: Any) -> Any:  # noqa: ANN401 - stored JSON
-    segment = card.get(part)
-    value = segment.get(key) if isinstance(segment, dict) else None
-    return float(value) if isinstance(value, (int, float)) else default
-
-
-def _value(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _strings(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
+def _figures(card: Scorecard | PoolMember) -> list[str]:
+    return [number(getattr(part, key), digits) for key, digits in _FIGURES for part in (card.train, card.validation)]
 
 
 @pool.command("list")
@@ -176,7 +161,7 @@ def list_pools(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json([one.to_dict() for one in found])
         return
-    rows = [[*_pool_row(one), str(one.spec.get("data", "")), one.created] for one in found]
+    rows = [[*_pool_row(one), one.spec.data, one.created] for one in found]
     columns = ("pool", "method", "members", "rank IC", "valid.", "Sharpe", "valid.", "DSR", "verdict", "data", "fitted")
     stdout().print(table(f"{len(found)} pools: train, then validation", columns, rows, left=2))
 
@@ -197,26 +182,21 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         return
     out = stdout()
     out.print(headed(one.name, f"  {one.id}, {one.method} weights, fitted {one.created}"), soft_wrap=True)
-    for note in _strings(one.spec.get("notes")):
+    for note in one.spec.notes:
         out.print(f"note: {note}", soft_wrap=True, markup=False)
-    members = sorted(one.members, key=lambda m: -abs(_value(m.get("weight"))))
-    rows = [
-        [str(m["factor_id"])[7:17], str(m["text"]), str(m["verdict"]), number(_value(m["weight"]), 4), *_figures(m)]
-        for m in members
-    ]
+    members = sorted(one.members, key=lambda m: -abs(m.weight))
+    rows = [[m.factor_id[7:17], m.text, m.verdict, number(m.weight, 4), *_figures(m)] for m in members]
     columns = ("factor", "expression", "verdict", "weight", "rank IC", "valid.", "Sharpe", "valid.")
     out.print(table("Members, each by itself: train, then validation", columns, rows, left=3))
     out.print("Train is scored walking forward, with weights from earlier bars; validation with those that are kept.")
-    flattered = one.spec.get("in_sample")
-    if isinstance(flattered, dict):
-        earned = flattered.get("sharpe_net")
+    if one.spec.in_sample is not None:
+        earned = one.spec.in_sample.sharpe_net
         out.print(f"On train itself, where they were fitted, those would show a net Sharpe ratio of {number(earned)}.")
-    train = one.scorecard.get("train")
-    print_scorecard(one.scorecard, gated=isinstance(train, dict) and train.get("sharpe_gated") is not None)
+    print_scorecard(one.scorecard)
     print_profile(one.scorecard)
     print_gates(one.evidence)
-    reasons = "; ".join(_strings(one.evidence.get("reasons")))
-    out.print(f"{one.evidence.get('verdict')} over {one.evidence.get('trials')} trials: {reasons}", soft_wrap=True)
+    reasons = "; ".join(one.evidence.reasons)
+    out.print(f"{one.evidence.verdict} over {one.evidence.trials} trials: {reasons}", soft_wrap=True)
     for opening in openings:
         out.print(opening.sentence(), soft_wrap=True)
 
@@ -240,14 +220,16 @@ def add(
     from agent.pools.fitting import Setting, fit_pools, pool_values, rules_of_pool
     from agent.pools.marginal import marginal
     from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
-    from agent.review.collect_pool import candidates_of, study_of_pool
+    from agent.review.collect_pool import candidates_of
+    from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         old = knowledge.get_pool(name)
-        study = study_of_pool(workspace, old, data_name)
+        opened = open_data(workspace, data_name, RecordedRules.of_pool(old), note=say)
+        study = opened.study
         candidate = read_candidate(factor, study, knowledge)
-        if candidate.expression.id in {m["factor_id"] for m in old.members}:
+        if candidate.expression.id in {m.factor_id for m in old.members}:
             raise InputError(f"{candidate.expression.text} is a member of {old.name} already", "name another factor")
         with _showing() as showing:
             values, _ = ranked_signal(candidate.expression, study)
@@ -256,7 +238,7 @@ def add(
             if not look:
                 members = in_order([*candidates_of(old, study), candidate])
                 methods = tuple(m for m in ALL if m == old.method)
-                setting = Setting(str(old.spec["data"]), rules_of_pool(old))
+                setting = Setting(old.spec.data, rules_of_pool(old), opened.inputs())
                 bench = measure_members(members, study, showing)
                 ((_, new),) = fit_pools(bench, methods, knowledge, setting, name=called or "", show=showing)
     if isinstance(new, Rejection):
@@ -280,17 +262,19 @@ def add(
     ]
     out.print(table("On train", ["", old.name, new.name], rows))
     word = "more" if changes["earns_more_on_validation"] else "no more"
-    out.print(f"on validation it earns {word} with it; {new.name} is {new.evidence.get('verdict')}", soft_wrap=True)
+    out.print(f"on validation it earns {word} with it; {new.name} is {new.evidence.verdict}", soft_wrap=True)
 
 
 def _changes(old: PoolRecord, new: PoolRecord) -> dict[str, Any]:
     """Return train's figures before and after; of validation, whether more is earned."""
+    from agent.knowledge.attempt_figures import or_none
+
     found: dict[str, Any] = {}
     for key, _ in _FIGURES:
-        found[f"{key}_before"] = _of(old.scorecard, "train", key, None)
-        found[f"{key}_after"] = _of(new.scorecard, "train", key, None)
-    before, after = (_of(one.scorecard, "validation", "sharpe_net", float("nan")) for one in (old, new))
-    found["earns_more_on_validation"] = bool(after > before)
+        found[f"{key}_before"] = or_none(getattr(old.scorecard.train, key))
+        found[f"{key}_after"] = or_none(getattr(new.scorecard.train, key))
+    before, after = (one.scorecard.validation.sharpe_net for one in (old, new))
+    found["earns_more_on_validation"] = after > before
     return found
 
 
@@ -310,7 +294,7 @@ def report(ctx: click.Context, name: str, data_name: str | None, output: Path | 
     with workspace.knowledge() as knowledge:
         one = knowledge.get_pool(name)
         with _showing() as showing:
-            path = report_on_pool(workspace, knowledge, one, data=data_name, output=output, show=showing)
+            path = report_on_pool(workspace, knowledge, one, data=data_name, output=output, show=showing, note=say)
     if as_json:
         print_json({"report": str(path)})
     else:

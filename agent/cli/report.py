@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.common import data_option, json_option, print_json, stderr, workspace_of
+from agent.cli.running import say
 
 
 @click.command()
@@ -23,7 +24,7 @@ def report(ctx: click.Context, what: str, data_name: str | None, output: Path | 
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge, stderr().status("drawing the report"):
-        path = report_on(workspace, knowledge, what, data=data_name, output=output)
+        path = report_on(workspace, knowledge, what, data=data_name, output=output, note=say)
     if as_json:
         print_json({"report": str(path)})
     else:

@@ -27,8 +27,8 @@ _OPTIONS = (
     click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file."),
     click.option(
         "--llm",
-        type=click.Choice(["mock", "openai"]),
-        help="mock: simulated, offline. openai: any OpenAI-compatible server.",
+        metavar="NAME",
+        help="Provider of models. mock: simulated, offline. openai: any OpenAI-compatible server. Others may be added.",
     ),
     click.option("--model", help="Model name to ask the server for."),
     click.option("--judge-model", metavar="MODEL", help="Another model to judge."),

@@ -17,6 +17,7 @@ from agent.cli.common import (
     stdout,
     workspace_of,
 )
+from agent.cli.running import say
 from market.errors import InputError
 
 
@@ -47,8 +48,7 @@ def screen(
     counts as a trial. Ctrl-C stops; `alphaglow screen --resume RUN` goes on.
     """
     from agent.mining.screening import ROUND, Screening, draw_texts, require_cross_section, run_screening
-    from agent.study.gates import gate_path
-    from agent.study.study import open_study
+    from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
@@ -58,21 +58,18 @@ def screen(
             run = knowledge.get_run(resume)
             if run.config.get("kind") != "screen":
                 raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
-            data_name, keep = str(run.config["data"]), int(str(run.config["keep"]))
+            keep = int(str(run.config["keep"]))
         elif (file is None) == (drawn is None):
             raise InputError("what to screen? name a FILE of expressions, or say --random N")
-        path = workspace.resolve_data(data_name)
-        whole = workspace.load_panel(data_name)
-        gate = gate_path(workspace, path.stem)
-        study = open_study(whole, workspace.settings, gate_path=gate, learned=workspace.learned)
+        rules = None if resume is None else RecordedRules.of_run(run)
+        opened = open_data(workspace, data_name, rules, note=say)
+        study = opened.study
         require_cross_section(study)
         if resume is None:
             texts = _lines(file) if file is not None else draw_texts(study, drawn or 0, seed)
-            knowledge.register_dataset(whole)
-            config: dict[str, object] = {"kind": "screen", "data": path.stem, "keep": keep, "llm": "none"}
-            run = knowledge.create_run(whole.id, config, seed)
-        elif study.dataset != run.panel_id:
-            raise InputError(f"the data {data_name} changed since run {run.id} started", "start a new screening")
+            knowledge.register_dataset(opened.whole)
+            about = {"kind": "screen", "data": opened.name, "keep": keep, "llm": "none"}
+            run = knowledge.create_run(study.dataset, {**opened.recorded(), **about}, seed)
         stored = knowledge.start_round(run.id, ROUND, lambda: {"texts": texts}).brief["texts"]
         assert isinstance(stored, list)
         if not as_json:

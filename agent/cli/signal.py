@@ -208,12 +208,13 @@ def _opened(
     from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
     from agent.live.signal_journal import FILE, Journal
     from agent.live.signal_source import open_book
+    from agent.study.opening import open_data
 
     with workspace.knowledge() as knowledge:
         if data_name is None and pool_name is not None:
-            data_name = str(knowledge.get_pool(pool_name).spec["data"])
-        path = workspace.resolve_data(data_name)
-        whole = workspace.load_panel(data_name)
+            data_name = knowledge.get_pool(pool_name).spec.data
+        opened = open_data(workspace, data_name)
+        path, whole = opened.path, opened.whole
         book = open_book(workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate)
     journal = Journal.open(workspace.root / FILE)
     clock: Clock

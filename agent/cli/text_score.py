@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ _SYSTEM, _PER_TOKEN, _REPLY = 1600, 4, 35
 @dataclass(frozen=True)
 class _Ask:
     llm: str
+    simulated: bool
     model: str
     base_url: str
     api: str
@@ -60,7 +60,7 @@ class _Ask:
 @click.option(
     "--by", type=click.Choice(["lexicon", "llm"]), default="lexicon", show_default=True, help="A word list, or a model."
 )
-@click.option("--llm", type=click.Choice(["mock", "openai"]), default="openai", help="As for mine.")
+@click.option("--llm", metavar="NAME", default="openai", help="Provider of models, as for mine.")
 @click.option("--model", help="Model name to ask the server for.")
 @click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's).")
 @click.option("--api", type=click.Choice(["chat", "responses"]), help="How the server is asked (default: chat).")
@@ -102,6 +102,7 @@ def score(
     """
     from agent.cli.text_sources import texts_path
     from agent.llm.budget import Bounds
+    from agent.llm.providers import provider_named
     from agent.texts.scores import save_scores, scores_path
     from market.documents import load_documents
 
@@ -118,10 +119,12 @@ def score(
     else:
         settings = workspace.settings.llm
         seconds = None if budget_minutes is None else 60 * budget_minutes
+        provider = provider_named(llm)
         ask = _Ask(
             llm=llm,
-            model="mock" if llm == "mock" else (model or settings.model),
-            base_url="" if llm == "mock" else base_url or settings.base_url or os.environ.get("OPENAI_BASE_URL", ""),
+            simulated=provider.simulated,
+            model=(provider.model if provider.simulated else "") or model or provider.model or settings.model,
+            base_url=provider.address(base_url or settings.base_url),
             api=api or settings.api,
             batch=batch,
             at_once=at_once,
@@ -135,7 +138,7 @@ def score(
         spent = {"calls": budget.calls, "tokens": budget.tokens, "usd": budget.usd, "lost": budget.lost}
         spent |= {"read": read.bought, "read_before": read.before, "unreadable_replies": read.refused}
     path = scores_path(workspace.folder("texts"), texts, by)
-    save_scores(scores, path, {"texts": texts, "simulated": by == "llm" and llm == "mock"})
+    save_scores(scores, path, {"texts": texts, "simulated": by == "llm" and provider_named(llm).simulated})
     facts = {"name": texts, "by": scores.by, "texts": len(documents), "outcome": outcome, **_summary(scores), **spent}
     if as_json:
         print_json(facts)
@@ -163,7 +166,7 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
     if not ask.model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
     chain = model_chain(workspace.settings, ask.model, ())
-    simulated = ask.llm == "mock"
+    simulated = ask.simulated
     budget = Budget(Bounds()) if ask.replay else make_budget(chain, ask.bounds, simulated=simulated)
     journal = open_journal(workspace.folder("texts") / "calls.jsonl")
     left = unread(documents, journal, ask.model)
@@ -182,7 +185,7 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
                 documents, speaker, journal, batch=ask.batch, at_once=ask.at_once, progress=progress
             )
         finally:
-            await speaker.client.close()
+            await speaker.connection.close()
 
     with progress_bar() as bar, graceful_stop() as asked:
 
@@ -202,12 +205,13 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
 def _speaker(
     workspace: Workspace, ask: _Ask, budget: Budget, journal: TextJournal, stop: Callable[[], None]
 ) -> LanguageModel:
+    from agent.llm.addresses import check_server
     from agent.llm.cassette import load_cassette, start_recording
-    from agent.llm.client import LanguageModel
-    from agent.llm.connect import check_server, connect_nothing, connect_openai
+    from agent.llm.client import LanguageModel, Speaking
     from agent.llm.patience import Patience
+    from agent.llm.providers import Connection, Place, provider_named
+    from agent.llm.providers.nothing import NoConnection
     from agent.mining.spending import model_chain
-    from agent.mock.transport import connect_mock
     from agent.texts.model_scores import VERSION
 
     settings = workspace.settings.llm
@@ -217,18 +221,13 @@ def _speaker(
     if replay is not None:
         if replay.config.get("reader") != VERSION or replay.config.get("model") != ask.model:
             raise InputError(f"{ask.replay} is no cassette of this reading", "record one: text score --record FILE")
-        client = connect_nothing()
-    elif ask.llm == "mock":
-        client = connect_mock(ask.seed)
+        client: Connection = NoConnection()
     else:
-        if not ask.base_url and not os.environ.get("OPENAI_API_KEY"):
-            raise InputError(
-                "no key: the environment variable OPENAI_API_KEY is not set",
-                "set it, name a local server with --base-url, or try --llm mock",
-            )
-        client = connect_openai(ask.base_url or None, timeout_s=settings.timeout_s)
-    return LanguageModel(
-        client,
+        provider = provider_named(ask.llm)
+        place = Place(ask.base_url, ask.api, settings.timeout_s, ask.seed)
+        provider.check(place)
+        client = provider.connect(place)
+    speech = Speaking(
         models=model_chain(workspace.settings, ask.model, ()),
         budget=budget,
         journal=journal,
@@ -240,8 +239,8 @@ def _speaker(
         deadline_s=5 * settings.timeout_s,
         note=lambda said: stderr().print(said, soft_wrap=True),
         seed=ask.seed,
-        api="responses" if ask.api == "responses" else "chat",
     )
+    return LanguageModel(client, speech)
 
 
 def _show(name: str, facts: dict[str, object], scores: Scores, documents: Documents, shown: int) -> None:

@@ -100,11 +100,11 @@ def time_ticks(times: TimeArray, *, about: int = 8) -> list[tuple[int, str]]:
     stamps = times.astype("datetime64[s]")
     first, last = stamps[0], stamps[-1]
     for spaced, label in _calendars(first, last):
-        marks = spaced[(spaced >= first) & (spaced <= last)]
-        if 2 <= len(marks) <= about:
-            rows = np.searchsorted(stamps, marks)
+        levels = spaced[(spaced >= first) & (spaced <= last)]
+        if 2 <= len(levels) <= about:
+            rows = np.searchsorted(stamps, levels)
             seen: dict[int, str] = {}
-            for row, mark in zip(rows.tolist(), marks, strict=True):
+            for row, mark in zip(rows.tolist(), levels, strict=True):
                 seen.setdefault(row, label(mark))
             return list(seen.items())
     return [(0, _day(first))]

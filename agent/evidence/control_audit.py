@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import train_figure, verdict_of
+from agent.knowledge.attempt_figures import or_none, or_zero, train_of, verdict_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.budget import Budget
@@ -279,9 +280,9 @@ class _Mined:
         return [a for a in self.attempts if a.evaluation is not None]
 
     def counts(self) -> dict[str, Any]:
-        verdicts = [a.evaluation.evidence.get("verdict") for a in self.scored if a.evaluation is not None]
-        ratios = [a.evaluation.evidence.get("dsr") for a in self.scored if a.evaluation is not None]
-        known = [float(r) for r in ratios if isinstance(r, (int, float))]
+        found = [a.evaluation.evidence for a in self.scored if a.evaluation is not None]
+        verdicts = [one.verdict for one in found]
+        known = [one.dsr for one in found if math.isfinite(one.dsr)]
         return {
             "attempts": len(self.attempts),
             "scored": len(self.scored),
@@ -324,8 +325,8 @@ def check_factors(study: Study, knowledge: KnowledgeBase, *, gates: int, seed: i
     scored = {a.factor_id: a for a in knowledge.attempts(panel_id=study.dataset) if a.evaluation is not None}
     chosen = [a for a in scored.values() if a.evaluation is not None and a.evaluation.accepted]
     if not chosen:
-        known = [a for a in scored.values() if train_figure(a, "sharpe_net") is not None]
-        chosen = sorted(known, key=lambda a: (-(train_figure(a, "sharpe_net") or 0.0), a.id))[:_BEST]
+        known = [a for a in scored.values() if or_none(train_of(a).sharpe_net) is not None]
+        chosen = sorted(known, key=lambda a: (-or_zero(train_of(a).sharpe_net), a.id))[:_BEST]
     return [_check(a, study, gates, np.random.default_rng([seed, 3, n])) for n, a in enumerate(chosen)]
 
 

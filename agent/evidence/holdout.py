@@ -12,10 +12,9 @@ import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import FactorRecord, HoldoutRecord
-from agent.pools.fitting import pool_values, rules_of_pool
-from agent.study.gates import gate_path
+from agent.pools.fitting import pool_values
 from agent.study.learned_fields import PREFIX
-from agent.study.settings import Settings
+from agent.study.opening import Note, OpenData, RecordedRules, open_data, silent
 from agent.study.study import group_values, make_spec, narrowed, split_of
 from agent.study.workspace import Workspace
 from backtest.scorecard import segment_score
@@ -28,34 +27,41 @@ from market.panel import FloatArray, Panel
 
 
 def open_holdout(
-    whole: Panel, workspace: Workspace, data_name: str, knowledge: KnowledgeBase, factor: str, *, again: bool = False
+    workspace: Workspace,
+    data: str | None,
+    knowledge: KnowledgeBase,
+    what: str,
+    *,
+    again: bool = False,
+    note: Note = silent,
 ) -> HoldoutRecord:
-    """Score a factor, or a pool, on the holdout rows of `whole`; record who opened it, when, under which rules.
+    """Score a factor, or a pool, on the holdout of a data set; record who opened it, when, under which rules.
 
-    A pool is scored under the rules that it was fitted under. A second opening for the same factor and data is refused
-    by the knowledge base before anything is computed, unless `again` is said; it is recorded as such, and every report
-    of the factor shows it.
+    The rules are those that the factor's run, or the pool, recorded: their split says which bars were never looked at.
+    A factor that was never tried on this data goes by those of now. A second opening for the same factor and data is
+    refused by the knowledge base before anything is computed, unless `again` is said; it is recorded as such, and every
+    report of the factor shows it.
     """
-    subject = _subject(whole, workspace, knowledge, factor)
-    settings = subject.settings
+    subject = _subject(workspace, data, knowledge, what, note)
+    opened = subject.opened
+    whole, settings = opened.whole, opened.settings
     if not again:
         knowledge.require_unopened(subject.content_id, whole.id)
     split, _ = split_of(whole, settings)
     panel = narrowed(whole, settings)
     values = subject.values(panel)
     exposures = None
-    checkpoint = gate_path(workspace, data_name)
-    if subject.gated and checkpoint.is_file():
+    if opened.gate_file is not None:
         from flows.checkpoint import load_gate
 
-        exposures = load_gate(checkpoint).exposures(panel)
+        exposures = load_gate(opened.gate_file).exposures(panel)
     neutral = settings.backtest.group_neutral
     target = prepare_target(panel, make_spec(settings), groups=group_values(neutral, panel) if neutral else None)
     rng = np.random.default_rng([settings.loop.seed, 1])
     scored = segment_score(values, target, split.holdout, gate=exposures, rng=rng)
     if isinstance(scored, Rejection):
         raise InputError(scored.one_line())
-    rules = {**settings.rules(), "gate": exposures is not None, "alphaglow": version("alphaglow")}
+    rules = {**opened.recorded(), "alphaglow": version("alphaglow")}
     return knowledge.record_holdout(
         subject.content_id, whole.id, scored.to_dict(), opened_by=_who(), rules=rules, again=again
     )
@@ -63,28 +69,26 @@ def open_holdout(
 
 @dataclass(frozen=True)
 class _Subject:
-    """What sees the holdout: its id, the rules it sees it under, its signal on a panel, and whether it may be gated."""
+    """What sees the holdout: its id, the data under the rules it goes by, and its signal on a panel."""
 
     content_id: str
-    settings: Settings
+    opened: OpenData
     values: Callable[[Panel], FloatArray]
-    gated: bool
 
 
-def _subject(whole: Panel, workspace: Workspace, knowledge: KnowledgeBase, what: str) -> _Subject:
+def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, what: str, note: Note) -> _Subject:
     """Return the pool of this name or ``pool:`` id, else the factor of this id."""
     pool = knowledge.find_pool(what)
-    if pool is None or not (pool.name == what or what.startswith("pool:")):
-        record = knowledge.get_factor(what)
-        return _Subject(record.factor_id, workspace.settings, lambda panel: _factor_values(record, panel), True)
-    if pool.panel_id != whole.id:
-        raise InputError(
-            f"the pool {pool.name} was fitted on other data ({pool.panel_id}, not {whole.id})",
-            "name the right data with --data",
-        )
-    # Its own split says which bars its weights have not seen.
-    settings = workspace.settings.under(rules_of_pool(pool))
-    return _Subject(pool.id, settings, lambda panel: pool_values(pool, panel), bool(pool.spec.get("gate")))
+    if pool is not None and (pool.name == what or what.startswith("pool:")):
+        opened = open_data(workspace, data, RecordedRules.of_pool(pool), learned=False, note=note)
+        return _Subject(pool.id, opened, lambda panel: pool_values(pool, panel))
+    record = knowledge.get_factor(what)
+    opened = open_data(workspace, data, learned=False)
+    if any(a.factor_id == record.factor_id for a in knowledge.attempts(panel_id=opened.whole.id)):
+        record = knowledge.get_factor(what, panel_id=opened.whole.id)
+        rules = RecordedRules.of_run(knowledge.get_run(record.attempt.run_id))
+        opened = open_data(workspace, data, rules, learned=False, note=note)
+    return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel))
 
 
 def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:

@@ -9,7 +9,6 @@ import numpy as np
 from agent.drawing.axes import number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, grid
-from agent.study.gates import gate_path
 from backtest.ic import forward_returns
 from flows.direction import DEAD_ZONE, Direction, Kind, confidence, fit_direction, positions
 from flows.regime_store import load_regimes, regimes_path
@@ -42,8 +41,10 @@ def direct(opened: OpenFlow, kind: Kind, panel: Panel | None = None) -> Directed
         latents = opened.density.latents(opened.density.states(panel))
     likelihood = opened.study.log_likelihood if panel is None else opened.gate.log_likelihood(panel)
     assert likelihood is not None
-    held = (opened.study.log_likelihood if opened.study.log_likelihood is not None else likelihood)[opened.held_rows]
-    sure = confidence(likelihood, opened.gate.latest.marks, float(np.nanmedian(held)))
+    calibration = (opened.study.log_likelihood if opened.study.log_likelihood is not None else likelihood)[
+        opened.calibration_rows
+    ]
+    sure = confidence(likelihood, opened.gate.latest.marks, float(np.nanmedian(calibration)))
     along = np.where(shown.universe, direction.project(latents), np.nan)
     return Directed(direction, along, sure, positions(along, sure))
 
@@ -61,24 +62,24 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     Only states of the newest bars are read, and no return of theirs: this opens no holdout.
     """
     newest = opened.whole.rows(max(0, len(opened.whole.times) - bars), len(opened.whole.times))
-    told = direct(opened, kind, newest)
+    directed = direct(opened, kind, newest)
     likelihood = opened.gate.log_likelihood(newest)[-1]
     exposure = opened.gate.exposures(newest)[-1]
-    held = opened.study.log_likelihood
-    assert held is not None
-    ordered = np.sort(held[opened.held_rows][np.isfinite(held[opened.held_rows])])
+    calibration = opened.study.log_likelihood
+    assert calibration is not None
+    ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
     rows: list[dict[str, object]] = []
     for k, asset in enumerate(newest.assets):
         if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
             continue
-        position = float(told.positions[-1, k])
+        position = float(directed.positions[-1, k])
         rows.append(
             {
                 "asset": asset,
                 "signal": "long" if position > 0 else "short" if position < 0 else "no trade",
                 "position": position,
-                "confidence": float(told.confidence[-1, k]),
-                "along": float(told.along[-1, k]),
+                "confidence": float(directed.confidence[-1, k]),
+                "along": float(directed.along[-1, k]),
                 "log_likelihood_nats": float(likelihood[k]),
                 "percentile": float(100 * np.searchsorted(ordered, likelihood[k]) / len(ordered)),
                 "gate_exposure": float(exposure[k]),
@@ -98,7 +99,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     return Findings(
         title=f"Signals of {opened.name} at {at}",
         lead=f"{len(rows) - flat} of {len(rows)} assets have a signal; on train the direction went with the next "
-        f"return by a correlation of {told.direction.correlation:.4f}.",
+        f"return by a correlation of {directed.direction.correlation:.4f}.",
         grids=[grid("Now", columns, drawn, left=2, note=note)],
         charts=[],
         sentences=[f"the market's regime is {regime}" if regime else _NO_REGIMES, *opened.warnings()],
@@ -107,8 +108,8 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
             "time": at,
             "direction": kind,
             "regime": regime,
-            "train_correlation": told.direction.correlation,
-            "vector": told.direction.vector.tolist(),
+            "train_correlation": directed.direction.correlation,
+            "vector": directed.direction.vector.tolist(),
             "signals": rows,
         },
         simulated=opened.panel.simulated,
@@ -120,7 +121,7 @@ _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"
 
 def _regime_now(opened: OpenFlow, newest: Panel) -> str | None:
     """Return the name of the newest bar's regime, or None where none were found."""
-    path = regimes_path(gate_path(opened.workspace, opened.name))
+    path = regimes_path(opened.gate_file)
     if not path.is_file():
         return None
     model, _, _ = load_regimes(path)

@@ -82,18 +82,26 @@ def _library_note() -> list[str]:
 
 def _densities(opened: OpenFlow) -> tuple[dict[str, dict[str, float]], Score | None]:
     """Return NLL on train and validation of the flow, a Gaussian, and a mixture of Gaussians if there is a library."""
-    train, held = (opened.sample_rows(rows, _ROWS, k) for k, rows in enumerate((opened.trained_rows, opened.held_rows)))
+    train, calibration = (
+        opened.sample_rows(rows, _ROWS, k) for k, rows in enumerate((opened.trained_rows, opened.calibration_rows))
+    )
     gaussian = fit_gaussian(train)
     found = {
-        "flow": {"train": -opened.density.likelihood(train).mean(), "held": -opened.density.likelihood(held).mean()},
-        "Gaussian": {"train": -gaussian.log_prob(train).mean(), "held": -gaussian.log_prob(held).mean()},
+        "flow": {
+            "train": -opened.density.likelihood(train).mean(),
+            "calibration": -opened.density.likelihood(calibration).mean(),
+        },
+        "Gaussian": {"train": -gaussian.log_prob(train).mean(), "calibration": -gaussian.log_prob(calibration).mean()},
     }
     score: Score | None = None
     if find_spec("sklearn") is not None:
         from sklearn.mixture import GaussianMixture
 
         mixture = GaussianMixture(_COMPONENTS, random_state=opened.study.seed, reg_covar=1e-5).fit(train)
-        found[f"mixture of {_COMPONENTS} Gaussians"] = {"train": -mixture.score(train), "held": -mixture.score(held)}
+        found[f"mixture of {_COMPONENTS} Gaussians"] = {
+            "train": -mixture.score(train),
+            "calibration": -mixture.score(calibration),
+        }
 
         def score(states: FloatArray) -> FloatArray:
             density: FloatArray = -mixture.score_samples(states)
@@ -104,7 +112,12 @@ def _densities(opened: OpenFlow) -> tuple[dict[str, dict[str, float]], Score | N
 
 def _likelihood_grid(densities: Mapping[str, Mapping[str, float]], dim: int) -> Grid:
     rows = [
-        [name, number(row["train"], "plain"), number(row["held"], "plain"), number(bits_per_dim(row["held"], dim))]
+        [
+            name,
+            number(row["train"], "plain"),
+            number(row["calibration"], "plain"),
+            number(bits_per_dim(row["calibration"], dim)),
+        ]
         for name, row in densities.items()
     ]
     note = "Negative log-likelihood in nats, noise included; lower is better."
@@ -131,7 +144,7 @@ def _calibration_grid(found: Mapping[str, object]) -> Grid:
     words = {
         "threshold_nats": "shut below, nats",
         "threshold_interval_nats": "its 90 % interval (block bootstrap)",
-        "coverage_iid": "shut on an i.i.d. half, marks from the other",
+        "coverage_iid": "shut on an i.i.d. half, thresholds from the other",
         "coverage_nominal": "nominal",
         "shut_train": "shut on train",
         "shut_calibration": "shut on the calibration bars",
@@ -153,17 +166,17 @@ def _anomalies(opened: OpenFlow, gmm: Score | None, places: int) -> list[dict[st
     """Return the AUROC of the flow and of plainer scores on anomalies planted in the calibration bars."""
     density = opened.density
     train = opened.sample_rows(opened.trained_rows, _ROWS, 0)
-    held = opened.sample_rows(opened.held_rows, _ROWS, 1)
-    planted = plant_anomalies(density, opened.panel, opened.held_rows, places, opened.rng(3))
+    calibration = opened.sample_rows(opened.calibration_rows, _ROWS, 1)
+    planted = plant_anomalies(density, opened.panel, opened.calibration_rows, places, opened.rng(3))
     gaussian = fit_gaussian(train)
     scores: dict[str, Score] = {
         "flow": lambda x: -density.likelihood(x),
-        "flow, both sides": two_sided(density.likelihood, density.likelihood(held)),
+        "flow, both sides": two_sided(density.likelihood, density.likelihood(calibration)),
         "flow over Gaussian": lambda x: -measured(density, gaussian, x),
     }
     names = opened.workspace.settings.gate.given
     if sum(name in density.names for name in names) >= 2:
-        given = fit_reference("given_volatility", density, train, held, names)
+        given = fit_reference("given_volatility", density, train, calibration, names)
         scores["flow given volatility"] = lambda x: -measured(density, given, x)
     scores["Gaussian"] = lambda x: -gaussian.log_prob(x)
     if gmm is not None:

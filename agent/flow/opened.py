@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from agent.study.gates import gate_path
-from agent.study.study import Study, backtest_expression, open_study, read_expression
+from agent.study.opening import open_data
+from agent.study.study import Study, backtest_expression, read_expression
 from agent.study.workspace import Workspace
 from factors.engine import evaluate_all
 from flows.checkpoint import load_gate
@@ -37,6 +38,7 @@ class OpenFlow:
     whole: Panel
     study: Study
     gate: RegimeGate
+    gate_file: Path
     workspace: Workspace
 
     @property
@@ -60,8 +62,8 @@ class OpenFlow:
         return rows_of(self.panel, self.gate.latest.trained)
 
     @property
-    def held_rows(self) -> slice:
-        """Rows that its marks were set on."""
+    def calibration_rows(self) -> slice:
+        """Rows that its thresholds were set on."""
         return rows_of(self.panel, self.gate.latest.calibrated)
 
     def rng(self, number: int) -> np.random.Generator:
@@ -97,10 +99,7 @@ class OpenFlow:
 
 def open_flow(workspace: Workspace, data_name: str | None) -> OpenFlow:
     """Open a data set with its gate; without one it is an `InputError` that says how to fit it."""
-    path = workspace.resolve_data(data_name)
-    checkpoint = gate_path(workspace, path.stem)
-    if not checkpoint.is_file():
-        raise InputError(f"no flow for {path.stem!r}", f"fit one: alphaglow flow fit --data {path.stem}")
-    whole = workspace.load_panel(data_name)
-    study = open_study(whole, workspace.settings, gate_path=checkpoint, learned=workspace.learned)
-    return OpenFlow(path.stem, whole, study, load_gate(checkpoint), workspace)
+    opened = open_data(workspace, data_name)
+    if opened.gate_file is None:
+        raise InputError(f"no flow for {opened.name!r}", f"fit one: alphaglow flow fit --data {opened.name}")
+    return OpenFlow(opened.name, opened.whole, opened.study, load_gate(opened.gate_file), opened.gate_file, workspace)

@@ -15,8 +15,8 @@ from agent.drawing.axes import number
 from agent.flow.evaluation import market_index
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
-from agent.study.gates import gate_path
 from backtest.bar_regimes import market_return
+from flows.fit_rules import TrainConfig
 from flows.mixture import mixture_labels
 from flows.regime_store import load_regimes, regimes_path, store_regimes
 from flows.regimes import (
@@ -36,7 +36,6 @@ from flows.regimes import (
     name_regimes,
     reordered,
 )
-from flows.train import TrainConfig
 from market.panel import BoolArray, FloatArray
 
 COUNTS = (2, 3, 4, 5)
@@ -84,24 +83,25 @@ def find_regimes(
     models = []
     for place, (method, count) in enumerate(asked):
         tick(f"{method}, {count}", place, len(asked))
-        model = _candidate(sources, method, count, train_rows, opened.held_rows)
+        model = _candidate(sources, method, count, train_rows, opened.calibration_rows)
         if model is not None:
             models.append(model)
     chosen = choose(models)
-    path = regimes_path(gate_path(opened.workspace, opened.name))
+    path = regimes_path(opened.gate_file)
     earlier = _earlier(path)
     chosen = _calmest_first(opened, chosen, features) if earlier is None else match(chosen, earlier)
     labels = chosen.labels(features)
     chosen = replace(chosen, names=_names(opened, labels, chosen.count))
-    store_regimes(chosen, labels, opened.panel.id, window, path)
+    # Learned factors come and go; regimes are of the market without them.
+    store_regimes(chosen, labels, opened.study.bare_panel.id, window, path)
     return _findings(opened, chosen, labels, models, earlier, missing)
 
 
 def _candidate(
-    sources: _Sources, method: Method, count: int, train_rows: slice, held_rows: slice
+    sources: _Sources, method: Method, count: int, train_rows: slice, calibration_rows: slice
 ) -> RegimeModel | None:
     middle = (train_rows.start + train_rows.stop) // 2
-    held = sources.features[held_rows]
+    calibration = sources.features[calibration_rows]
     fitted = [
         _fit(sources, method, count, rows)
         for rows in (train_rows, slice(train_rows.start, middle), slice(middle, train_rows.stop))
@@ -109,8 +109,10 @@ def _candidate(
     model, first, second = fitted
     if model is None:
         return None
-    _, predictive = model.filter(held)
-    same = 0.0 if first is None or second is None else adjusted_rand(first.labels(held), second.labels(held))
+    _, predictive = model.filter(calibration)
+    same = (
+        0.0 if first is None or second is None else adjusted_rand(first.labels(calibration), second.labels(calibration))
+    )
     return replace(model, predictive=float(np.nanmean(predictive)), stability=same)
 
 
@@ -170,7 +172,7 @@ def _findings(
     market = market_return(opened.panel)
     following = np.concatenate([market[1:], [np.nan]])
     year = opened.panel.bars_per_year
-    held = facts(chosen, labels[opened.held_rows], {"next": following[opened.held_rows]})
+    calibration = facts(chosen, labels[opened.calibration_rows], {"next": following[opened.calibration_rows]})
     whole = facts(chosen, labels, {"next": following})
     now = chosen.names[labels[-1]] if labels[-1] >= 0 else "unknown"
     kept = "" if earlier is None else "; matched to those stored before"
@@ -185,7 +187,7 @@ def _findings(
         f"({chosen.predictive:.2f} nats a bar) among candidates whose halves agree (ARI {chosen.stability:.2f}).",
         grids=[
             _facts_grid("On train and validation", whole, year),
-            _facts_grid("On the calibration bars alone", held, year),
+            _facts_grid("On the calibration bars alone", calibration, year),
             _transition_grid(chosen),
             _candidate_grid(models, chosen),
         ],
@@ -195,7 +197,7 @@ def _findings(
             "data": opened.study.dataset,
             "method": chosen.method,
             "regimes": whole,
-            "regimes_held_out": held,
+            "regimes_held_out": calibration,
             "transition": chosen.transition.tolist(),
             "now": now,
             "candidates": [_told(model) for model in models],

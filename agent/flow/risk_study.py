@@ -31,7 +31,7 @@ Tick = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class _World:
-    """What all books share: market latents (T, D), returns and volatility (T, N), each asset's typical one (N,)."""
+    """What portfolios share: market latents (T, D), returns and volatility (T, N), each asset's typical one (N,)."""
 
     market: FloatArray
     returns: FloatArray
@@ -54,34 +54,34 @@ def measure_risk(
     neighbours: int = NEIGHBOURS,
     tick: Tick = lambda *_: None,
 ) -> Findings:
-    """Forecast VaR and ES of books, test them on held-out bars, and say what they are at the newest bar of those."""
+    """Forecast VaR and ES of portfolios, test them on held-out bars, and report them at the newest of those bars."""
     world = _world(opened)
-    books = _books(opened, world, expressions, assets)
-    held = opened.held_rows
+    portfolios = _portfolios(opened, world, expressions, assets)
+    calibration = opened.calibration_rows
     # The last bar's return is not known yet.
-    rows = np.arange(held.start, held.stop - 1)
+    rows = np.arange(calibration.start, calibration.stop - 1)
     rows = rows[:: max(1, len(rows) // _TESTED)]
     tested: list[dict[str, Any]] = []
     now: list[dict[str, Any]] = []
-    for place, (name, weights) in enumerate(books.items()):
-        tick(name, place, len(books))
+    for place, (name, weights) in enumerate(portfolios.items()):
+        tick(name, place, len(portfolios))
         came = np.nansum(weights[rows] * np.nan_to_num(world.returns[rows + 1]), axis=1)
         active = np.abs(weights[rows]).sum(axis=1) > 0
         if active.sum() < 100:
-            raise InputError(f"{name} holds something at fewer than 100 of the held-out bars", "choose another book")
+            raise InputError(f"{name} has positions at fewer than 100 of the held-out bars", "choose another portfolio")
         for method, scenarios in _scenarios(opened, world, weights, rows[active], neighbours).items():
             for level in LEVELS:
                 result = check_risk(came[active], scenarios, level, opened.rng(7))
-                tested.append({"book": name, "method": method, **asdict(result)})
+                tested.append({"portfolio": name, "method": method, **asdict(result)})
         last = int(rows[active][-1])
         now.extend(_now(opened, world, name, weights, last, neighbours))
-    stressed = _stress(opened, world, books, neighbours)
-    first = next(iter(books))
+    stressed = _stress(opened, world, portfolios, neighbours)
+    first = next(iter(portfolios))
     return Findings(
         title=f"Risk of {opened.name}",
         lead=_lead(tested, len(rows)),
         grids=[_now_grid(now), _test_grid(tested), *([_stress_grid(stressed)] if stressed else [])],
-        charts=[_chart(opened, world, first, books[first], rows, neighbours)],
+        charts=[_chart(opened, world, first, portfolios[first], rows, neighbours)],
         sentences=[] if stressed else ["stress by temperature needs the feature return_1 in the state"],
         document={"data": opened.study.dataset, "now": now, "tests": tested, "stress": stressed},
         simulated=opened.panel.simulated,
@@ -102,27 +102,29 @@ def _world(opened: OpenFlow) -> _World:
     return _World(_known(market), returns, volatility, typical, train.stop - train.start)
 
 
-def _books(opened: OpenFlow, world: _World, expressions: Sequence[str], assets: Sequence[str]) -> dict[str, FloatArray]:
-    """Return weights (T, N) of the market, of single assets, and of factors' books before costs and gates."""
+def _portfolios(
+    opened: OpenFlow, world: _World, expressions: Sequence[str], assets: Sequence[str]
+) -> dict[str, FloatArray]:
+    """Return weights (T, N) of the market, of single assets, and of factors' portfolios before costs and gates."""
     panel = opened.panel
     there = panel.universe & np.isfinite(world.volatility)
-    books = {"the market": there / np.maximum(there.sum(axis=1, keepdims=True), 1)}
+    portfolios = {"the market": there / np.maximum(there.sum(axis=1, keepdims=True), 1)}
     for asset in assets or _most_traded(opened):
         if asset not in panel.assets:
             raise InputError(f"no asset {asset!r} in this data set", f"there are {', '.join(panel.assets[:20])}")
         only = np.zeros(panel.shape)
         only[:, panel.assets.index(asset)] = 1.0
-        books[asset] = only * np.isfinite(world.volatility)
+        portfolios[asset] = only * np.isfinite(world.volatility)
     for text in expressions:
-        books[text] = opened.factor_weights(text)
-    return books
+        portfolios[text] = opened.factor_weights(text)
+    return portfolios
 
 
 def _most_traded(opened: OpenFlow) -> list[str]:
     """Return the three most traded of the assets that trade through all held-out bars."""
-    held = opened.held_rows
-    whole = np.isfinite(opened.panel["close"][held]).all(axis=0)
-    money = np.where(whole, np.nan_to_num(opened.panel.money[held]).sum(axis=0), -1.0)
+    calibration = opened.calibration_rows
+    whole = np.isfinite(opened.panel["close"][calibration]).all(axis=0)
+    money = np.where(whole, np.nan_to_num(opened.panel.money[calibration]).sum(axis=0), -1.0)
     best = np.argsort(-money)[: min(3, int(whole.sum()))]
     return [opened.panel.assets[k] for k in best]
 
@@ -130,11 +132,11 @@ def _most_traded(opened: OpenFlow) -> list[str]:
 def _scenarios(
     opened: OpenFlow, world: _World, weights: FloatArray, rows: np.ndarray[Any, Any], neighbours: int
 ) -> dict[str, FloatArray]:
-    """Return scenarios (Q, S) of a book at some bars by each method; the flow's own draws for single assets alone."""
-    held = weights[rows]
+    """Return scenarios (Q, S) of a portfolio at some bars by each method; draws of the flow for single assets alone."""
+    positions = weights[rows]
     flat = np.broadcast_to(world.typical, world.volatility.shape)
     parts: dict[str, list[FloatArray]] = {NEAREST: [], SCALED: [], PAST: []}
-    # The past is looked up anew for each month of forecasts.
+    # The past is looked up again for each month of forecasts.
     month = max(1, round(opened.panel.bars_per_year / 12))
     for chunk in np.split(rows, np.flatnonzero(np.diff((rows - rows[0]) // month)) + 1):
         market, load, wild = world.market[chunk], weights[chunk], world.volatility[chunk]
@@ -143,11 +145,11 @@ def _scenarios(
         parts[SCALED].append(portfolio_scenarios(scaled, market, load, wild, None))
         parts[PAST].append(portfolio_scenarios(plain, market, load, flat[chunk], None))
     found = {method: _stacked(each) for method, each in parts.items()}
-    single = (held != 0).sum(axis=1).max() == 1
+    single = (positions != 0).sum(axis=1).max() == 1
     if single and "return_1" in opened.density.names:
         column = opened.density.names.index("return_1")
         draws = draw_states(opened.density, _DRAWS, opened.study.seed).states[:, column]
-        found[FLOW] = held.sum(axis=1)[:, None] * draws[None, :]
+        found[FLOW] = positions.sum(axis=1)[:, None] * draws[None, :]
     return found
 
 
@@ -169,7 +171,7 @@ def _now(
 ) -> list[dict[str, Any]]:
     found = []
     for method, scenarios in _scenarios(opened, world, weights, np.array([row]), neighbours).items():
-        figures: dict[str, Any] = {"book": name, "method": method, "time": str(opened.panel.times[row])[:16]}
+        figures: dict[str, Any] = {"portfolio": name, "method": method, "time": str(opened.panel.times[row])[:16]}
         for level in LEVELS:
             value, shortfall = tail_risk(scenarios, level)
             figures |= {f"var_{1 - level:.2f}": float(value[0]), f"cvar_{1 - level:.2f}": float(shortfall[0])}
@@ -177,7 +179,9 @@ def _now(
     return found
 
 
-def _stress(opened: OpenFlow, world: _World, books: Mapping[str, FloatArray], neighbours: int) -> list[dict[str, Any]]:
+def _stress(
+    opened: OpenFlow, world: _World, portfolios: Mapping[str, FloatArray], neighbours: int
+) -> list[dict[str, Any]]:
     """Return tail risk now with the latents of what followed the nearest dates multiplied by temperatures.
 
     What a temperature adds to each asset's return, as the flow decodes it, is added to the return that came.
@@ -185,7 +189,7 @@ def _stress(opened: OpenFlow, world: _World, books: Mapping[str, FloatArray], ne
     if "return_1" not in opened.density.names:
         return []
     column, train = opened.density.names.index("return_1"), opened.trained_rows
-    row = opened.held_rows.stop - 1
+    row = opened.calibration_rows.stop - 1
     market = world.market
     dates = np.arange(train.start, train.stop - 1)
     library = Library(market[dates])
@@ -202,12 +206,12 @@ def _stress(opened: OpenFlow, world: _World, books: Mapping[str, FloatArray], ne
         known = np.isfinite(moved)
         mean = np.where(known, moved, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         filled = np.where(known, moved, mean[:, None])
-        for name, weights in books.items():
+        for name, weights in portfolios.items():
             load = weights[row] * np.nan_to_num(world.volatility[row])
             value, shortfall = tail_risk((filled @ load)[None], 0.05)
             found.append(
                 {
-                    "book": name,
+                    "portfolio": name,
                     "temperature": temperature,
                     "var_0.95": float(value[0]),
                     "cvar_0.95": float(shortfall[0]),
@@ -229,8 +233,8 @@ def _lead(tested: Sequence[Mapping[str, Any]], bars: int) -> str:
 
 def _now_grid(now: Sequence[Mapping[str, Any]]) -> Grid:
     keys = ["var_0.95", "cvar_0.95", "var_0.99", "cvar_0.99"]
-    rows = [[r["book"], r["method"], r["time"], *(number(r[key], "fine_percent") for key in keys)] for r in now]
-    columns = ["book", "method", "at", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
+    rows = [[r["portfolio"], r["method"], r["time"], *(number(r[key], "fine_percent") for key in keys)] for r in now]
+    columns = ["portfolio", "method", "at", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
     return grid("Now: of the next bar, in shares of capital", columns, rows, left=3)
 
 
@@ -241,8 +245,8 @@ def _test_grid(tested: Sequence[Mapping[str, Any]]) -> Grid:
         ps = [number(row[key], "probability") for key in ("kupiec", "christoffersen", "coverage")]
         tail = [number(row["shortfall"]), number(row["shortfall_p"], "probability")]
         level = number(1 - row["level"], "share")
-        rows.append([row["book"], row["method"], level, f"{row['exceptions']} / {meant:.0f}", *ps, *tail])
-    columns = ["book", "method", "VaR", "beyond / meant", "Kupiec p", "Christoffersen p", "both p", "ES: Z2", "p"]
+        rows.append([row["portfolio"], row["method"], level, f"{row['exceptions']} / {meant:.0f}", *ps, *tail])
+    columns = ["portfolio", "method", "VaR", "beyond / meant", "Kupiec p", "Christoffersen p", "both p", "ES: Z2", "p"]
     note = (
         "Kupiec: as many losses beyond VaR as meant; Christoffersen: not one after the other; Z2 (Acerbi, Szekely): 0 "
         "is meant, below 0 losses beyond VaR are larger than expected shortfall says."
@@ -251,18 +255,18 @@ def _test_grid(tested: Sequence[Mapping[str, Any]]) -> Grid:
 
 
 def _stress_grid(stressed: Sequence[Mapping[str, Any]]) -> Grid:
-    books = list(dict.fromkeys(str(row["book"]) for row in stressed))
-    cells = {(row["book"], row["temperature"]): row for row in stressed}
+    portfolios = list(dict.fromkeys(str(row["portfolio"]) for row in stressed))
+    cells = {(row["portfolio"], row["temperature"]): row for row in stressed}
     rows = []
-    for book in books:
-        pairs = [cells[book, temperature] for temperature in TEMPERATURES]
+    for portfolio in portfolios:
+        pairs = [cells[portfolio, temperature] for temperature in TEMPERATURES]
         rows.append(
             [
-                book,
+                portfolio,
                 *(f"{number(p['var_0.95'], 'fine_percent')} / {number(p['cvar_0.95'], 'fine_percent')}" for p in pairs),
             ]
         )
-    columns = ["book", *(f"temperature {temperature:g}" for temperature in TEMPERATURES)]
+    columns = ["portfolio", *(f"temperature {temperature:g}" for temperature in TEMPERATURES)]
     return grid("Stress: VaR / CVaR 95 % of the next bar", columns, rows)
 
 

@@ -44,7 +44,7 @@ def draw_scenarios(
         _write(out, opened.density.names, drawn, paths)
     share = drawn.rejected / (drawn.rejected + count)
     sentences = [
-        f"{drawn.rejected} draws ({share:.1%}) lay far outside the box of the data and were drawn anew",
+        f"{drawn.rejected} draws ({share:.1%}) lay far outside the box of the data and were drawn again",
         f"correlations of the features differ from history by {gaps[0]:.3f} on average, {gaps[1]:.3f} at most",
     ]
     if paths is not None:
@@ -149,8 +149,8 @@ def _returns(opened: OpenFlow, paths: Drawn) -> FloatArray:
 
 def _quantiles(opened: OpenFlow, paths: Drawn) -> dict[str, object]:
     growth = _returns(opened, paths)
-    marks = (1, 5, 25, 50, 75, 95, 99)
-    return {f"p{mark}": row.tolist() for mark, row in zip(marks, np.percentile(growth, marks, axis=0), strict=True)}
+    levels = (1, 5, 25, 50, 75, 95, 99)
+    return {f"p{mark}": row.tolist() for mark, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
 
 
 def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
@@ -170,8 +170,8 @@ def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
 
 def _fan(opened: OpenFlow, name: str, paths: Drawn) -> tuple[str, str, str]:
     growth = np.concatenate([np.zeros((len(paths.states), 1)), _returns(opened, paths)], axis=1)
-    marks: FloatArray = np.percentile(growth, [1, 5, 25, 50, 75, 95, 99], axis=0)
-    low1, low5, low25, middle, high25, high5, high1 = marks
+    levels: FloatArray = np.percentile(growth, [1, 5, 25, 50, 75, 95, 99], axis=0)
+    low1, low5, low25, middle, high25, high5, high1 = levels
     times = opened.whole.times[-1] + opened.whole.bar * np.arange(growth.shape[1])
     chart = svg.LineChart(
         f"Paths of {name}",

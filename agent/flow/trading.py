@@ -1,4 +1,4 @@
-"""What gates are worth in trading: several books under several gates, each beside what it has to beat."""
+"""What gates are worth in trading: several portfolios under several gates, each beside what it has to beat."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from flows.reference import fit_gaussian, fit_reference, measured
 from flows.state import known_rows
 from market.panel import BoolArray, FloatArray
 
-# What anyone might trade, over as many bars as a factor may look back: the gate is judged on more than one book.
-BOOKS = {
+# What anyone might trade, over as many bars as a factor may look back: the gate is judged on more than one portfolio.
+PORTFOLIOS = {
     "momentum": "ts_returns(close, {bars})",
     "low volatility": "-ts_std(returns, {bars})",
     "illiquidity": "ts_mean(abs(returns) / amount, {bars})",
@@ -38,7 +38,7 @@ Tick = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
-class _Book:
+class _Portfolio:
     name: str
     targets: FloatArray
     target: Target
@@ -52,30 +52,32 @@ def trade_gates(
     given: bool = False,
     tick: Tick = lambda *_: None,
 ) -> Findings:
-    """Trade books under the gate, its variants and a volatility gate, over bars that the gate was not trained on.
+    """Trade portfolios under the gate, its variants and a volatility gate, over bars that the gate was not trained on.
 
     With dated fits those are all bars from the first date on; else the calibration bars, whose likelihood also set the
     thresholds. `tick` is called with (what, done, of).
     """
     part = _span(opened)
     gates = _gates(opened, given=given)
-    books = _books(opened, expressions)
+    portfolios = _portfolios(opened, expressions)
     found: list[dict[str, Any]] = []
-    for number_, book in enumerate(books):
+    for number_, portfolio in enumerate(portfolios):
         for k, (name, gate) in enumerate(gates.items()):
-            tick(f"{book.name} under {name}", number_ * len(gates) + k, len(books) * len(gates))
+            tick(f"{portfolio.name} under {name}", number_ * len(gates) + k, len(portfolios) * len(gates))
             value = gate_value(
-                book.targets,
-                book.target,
+                portfolio.targets,
+                portfolio.target,
                 part,
                 gate,
                 opened.rng(50),
                 shifts=shifts,
                 tradable=gates["volatility"],
             )
-            found.append({"book": book.name, "gate": name, **asdict(value)})
+            found.append({"portfolio": portfolio.name, "gate": name, **asdict(value)})
     weeks = _worst_weeks(opened, gates, part)
-    performance = [row for book in books for row in _performance(book, gates[OWN], part, opened.panel.bars_per_year)]
+    performance = [
+        row for portfolio in portfolios for row in _performance(portfolio, gates[OWN], part, opened.panel.bars_per_year)
+    ]
     times = opened.panel.times[part]
     dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
     return Findings(
@@ -88,7 +90,11 @@ def trade_gates(
         ],
         charts=[
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
-            ("Equity", _equity_chart(opened, books[0], gates, part), f"Net, {books[0].name}, under each gate."),
+            (
+                "Equity",
+                _equity_chart(opened, portfolios[0], gates, part),
+                f"Net, {portfolios[0].name}, under each gate.",
+            ),
         ],
         sentences=opened.warnings(),
         document={
@@ -112,7 +118,7 @@ _EXPOSURE_CAPTION = (
 def _span(opened: OpenFlow) -> slice:
     since = opened.gate.fits[0].since
     if since is None:
-        return opened.held_rows
+        return opened.calibration_rows
     return slice(int(np.searchsorted(opened.panel.times, since)), opened.study.split.validation.stop)
 
 
@@ -145,49 +151,51 @@ def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice]
         found["volatility"] = np.where(np.isfinite(likelihood), calm[rows], np.nan)
         found["over Gaussian"] = plain - fit_gaussian(train).log_prob(inside)
         if "given volatility" in names:
-            held = known_rows(states[rows_of(panel, fit.calibrated)])
+            calibration = known_rows(states[rows_of(panel, fit.calibrated)])
             settings = opened.workspace.settings.gate
-            reference = fit_reference("given_volatility", fit.density, train, held, settings.given)
+            reference = fit_reference("given_volatility", fit.density, train, calibration, settings.given)
             found["given volatility"] = measured(fit.density, reference, inside)
         return found
 
     return scores
 
 
-def _books(opened: OpenFlow, expressions: Sequence[str]) -> list[_Book]:
+def _portfolios(opened: OpenFlow, expressions: Sequence[str]) -> list[_Portfolio]:
     """Return the market, well-known factors, the flow's own direction, and what the user asked for."""
     study = opened.study
     panel, target = study.panel, study.target
     count = np.maximum(panel.universe.sum(axis=1, keepdims=True), 1)
     directional = replace(target, spec=replace(study.spec, weighting="timeseries"))
-    held = _Book("the market", np.where(panel.universe, 1.0, 0.0) / count, directional)
-    own = [_Book(f"direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS]
+    market = _Portfolio("the market", np.where(panel.universe, 1.0, 0.0) / count, directional)
+    own = [
+        _Portfolio(f"direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS
+    ]
     bars = int(0.9 * study.max_lookback)
-    named = {text: text for text in expressions} or {name: text.format(bars=bars) for name, text in BOOKS.items()}
-    return [held, *own, *(_Book(name, opened.factor_weights(text), target) for name, text in named.items())]
+    named = {text: text for text in expressions} or {name: text.format(bars=bars) for name, text in PORTFOLIOS.items()}
+    return [market, *own, *(_Portfolio(name, opened.factor_weights(text), target) for name, text in named.items())]
 
 
 def _verdict(found: Sequence[Mapping[str, Any]]) -> str:
-    """Say whether the configured gate helps, over all books."""
+    """Say whether the configured gate helps, over all portfolios."""
     own = [row for row in found if row["gate"] == OWN]
     sure = [row for row in own if row["timing"] > 0 and row["p_value"] <= SURE / len(own)]
     harmed = [row for row in own if row["gated"] < row["ungated"]]
     best = np.mean([row["gated"] - row["tradable"] for row in own])
     if sure:
-        text = f"The gate's timing is worth something on {', '.join(row['book'] for row in sure)}"
+        text = f"The gate's timing is worth something on {', '.join(row['portfolio'] for row in sure)}"
     else:
-        text = f"The gate's timing is worth nothing that shifted gates do not give, on any of {len(own)} books"
+        text = f"The gate's timing is worth nothing that shifted gates do not give, on any of {len(own)} portfolios"
     return (
-        f"{text} (p, Bonferroni over books); it costs {len(harmed)} of {len(own)} books Sharpe ratio. Against a "
-        f"tradable volatility gate it is {'better' if best > 0 else 'worse'} by {abs(best):.2f} on average."
+        f"{text} (p, Bonferroni over portfolios); it costs {len(harmed)} of {len(own)} portfolios Sharpe ratio. "
+        f"Against a tradable volatility gate it is {'better' if best > 0 else 'worse'} by {abs(best):.2f} on average."
     )
 
 
 def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
     keys = ["ungated", "gated", "shifted", "timing", "p_value", "volatility", "tradable", "exposure", "cost"]
     styles = {"exposure": "percent", "p_value": "probability"}
-    rows = [[row["book"], row["gate"], *(number(row[k], styles.get(k, "plain")) for k in keys)] for row in found]
-    columns = ["book", "gate", "ungated", "gated", "shifted", "timing", "p", "vol., hindsight", "vol., tradable"]
+    rows = [[row["portfolio"], row["gate"], *(number(row[k], styles.get(k, "plain")) for k in keys)] for row in found]
+    columns = ["portfolio", "gate", "ungated", "gated", "shifted", "timing", "p", "vol., hindsight", "vol., tradable"]
     note = (
         f"Net Sharpe ratios a year. Shifted: mean of {shifts} circular shifts of the gate, of equal exposure and "
         "persistence. Timing: gated less shifted; p: shifts that do as well. Turnover: gated over ungated."
@@ -195,16 +203,16 @@ def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
     return grid("Value", [*columns, "exposure", "turnover"], rows, left=2, note=note)
 
 
-def _performance(book: _Book, gate: FloatArray, part: slice, year: float) -> list[dict[str, Any]]:
-    """Return a book's figures over the span, without a gate and with it; ratios a year, returns of the whole span."""
-    tape = book.target.tape.rows(part)
+def _performance(portfolio: _Portfolio, gate: FloatArray, part: slice, year: float) -> list[dict[str, Any]]:
+    """Return a portfolio's figures over the span, without a gate and with it: ratios a year, returns in all."""
+    market_rows = portfolio.target.tape.rows(part)
     rows = []
     for name, inside in (("none", None), (OWN, gate[part])):
-        made = trade(book.targets[part], tape, book.target.spec, inside, bars_per_year=year)
+        made = trade(portfolio.targets[part], market_rows, portfolio.target.spec, inside, bars_per_year=year)
         net, gross = made.net[:-2], made.gross[:-2]
         rows.append(
             {
-                "book": book.name,
+                "portfolio": portfolio.name,
                 "gate": name,
                 "total_return": float(metrics.wealth(net)[-1] - 1.0),
                 "sharpe_gross": metrics.sharpe(gross, year),
@@ -222,8 +230,10 @@ def _performance(book: _Book, gate: FloatArray, part: slice, year: float) -> lis
 def _performance_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     keys = ["total_return", "sharpe_gross", "sharpe", "sortino", "calmar", "max_drawdown", "hit_rate", "profit_factor"]
     shares = {"total_return", "max_drawdown", "hit_rate"}
-    drawn = [[r["book"], r["gate"], *(number(r[k], "percent" if k in shares else "plain") for k in keys)] for r in rows]
-    columns = ["book", "gate", "return", "Sharpe gross", "Sharpe net", "Sortino", "Calmar", "drawdown", "bars won"]
+    drawn = [
+        [r["portfolio"], r["gate"], *(number(r[k], "percent" if k in shares else "plain") for k in keys)] for r in rows
+    ]
+    columns = ["portfolio", "gate", "return", "Sharpe gross", "Sharpe net", "Sortino", "Calmar", "drawdown", "bars won"]
     return grid("Performance, net of costs", [*columns, "profit factor"], drawn, left=2)
 
 
@@ -288,12 +298,14 @@ def _exposure_chart(opened: OpenFlow, gates: Mapping[str, FloatArray], part: sli
     return svg.line_chart(upper) + svg.line_chart(lower)
 
 
-def _equity_chart(opened: OpenFlow, book: _Book, gates: Mapping[str, FloatArray], part: slice) -> str:
-    tape, year = book.target.tape.rows(part), opened.panel.bars_per_year
+def _equity_chart(opened: OpenFlow, portfolio: _Portfolio, gates: Mapping[str, FloatArray], part: slice) -> str:
+    market_rows, year = portfolio.target.tape.rows(part), opened.panel.bars_per_year
     lines = []
     for k, (name, gate) in enumerate({"ungated": None, **gates}.items()):
         inside = None if gate is None else gate[part]
-        net = trade(book.targets[part], tape, book.target.spec, inside, bars_per_year=year).net[:-2]
+        net = trade(portfolio.targets[part], market_rows, portfolio.target.spec, inside, bars_per_year=year).net[:-2]
         lines.append(svg.Line(name, metrics.wealth(net) - 1.0, css=f"c{k % 6 + 1}", dash="" if k < 2 else "4 3"))
-    chart = svg.LineChart("Equity", f"{book.name}, net.", opened.panel.times[part][:-2], lines, percent=True, log=True)
+    chart = svg.LineChart(
+        "Equity", f"{portfolio.name}, net.", opened.panel.times[part][:-2], lines, percent=True, log=True
+    )
     return svg.line_chart(chart)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 
 from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.transactions import Handle
+from agent.knowledge.library_records import LibraryRecord, NewLibraryEntry
+from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -23,19 +24,15 @@ from agent.knowledge.records import (
     Found,
     HoldoutRecord,
     LessonRecord,
-    LibraryRecord,
-    Nearest,
     NewAttempt,
     NewCall,
     NewLesson,
-    NewLibraryEntry,
-    PoolRecord,
     RoundRecord,
     RunRecord,
     RunStatus,
     Totals,
-    TrialCount,
 )
+from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.tables import attempts, openings, pools, runs, tallies
 from agent.knowledge.tables import effective_trials as bets
 from agent.knowledge.tables import full_text as words
@@ -45,6 +42,7 @@ from agent.knowledge.tables.row_cache import load_attempts
 from agent.knowledge.transfer import dump as export
 from agent.knowledge.transfer import merging
 from agent.knowledge.transfer.table_rows import Source, StoredSource
+from agent.knowledge.trial_counts import Nearest, TrialCount
 from factors.overlap import Novelty
 from factors.tree import Expression
 from market.errors import InputError
@@ -372,23 +370,3 @@ class KnowledgeBase(Handle):
         """Return everything as JSON text, or the attempts with their scores as CSV text."""
         with self._reading() as session:
             return export.to_csv(session) if form == "csv" else export.to_json(session)
-
-
-class RunJournal:
-    """The calls of one run: what was paid for is kept, and found again by key."""
-
-    def __init__(self, knowledge: KnowledgeBase, run_id: str) -> None:
-        self._knowledge = knowledge
-        self.run_id = run_id
-
-    def find(self, key: str) -> CallRecord | None:
-        """Return the newest call under `key`, or None."""
-        return self._knowledge.find_call(self.run_id, key)
-
-    def record(self, call: NewCall) -> CallRecord:
-        """Journal a call under this run, whatever run it names."""
-        return self._knowledge.journal_call(replace(call, run_id=self.run_id))
-
-    def lose(self, key: str, role: str, model: str, request: str) -> None:
-        """Journal a call that was sent and got no answer, beside its key: what it took is unknown."""
-        self._knowledge.journal_lost(self.run_id, key, role, model, request)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Literal
 
+from agent.knowledge.claims import Claims
+from agent.knowledge.score_documents import Document, read_evidence, read_flat, read_scorecard
+from backtest.result_types import Evidence, Scorecard, SegmentScore
 from market.panel import FloatArray
 
 RunStatus = Literal["running", "interrupted", "finished", "budget"]
 RoundStatus = Literal["open", "finished"]
-LibraryStatus = Literal["translated", "refused"]
 ExportFormat = Literal["json", "csv"]
 
 
@@ -116,11 +119,18 @@ class NewEvaluation:
     attempt is compared with others.
     """
 
-    scorecard: Mapping[str, object]
-    evidence: Mapping[str, object]
+    scorecard: Document
+    evidence: Document
     sharpe_per_bar: float | None
     accepted: bool
     sketch: FloatArray | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(
+        cls, scorecard: Scorecard, evidence: Evidence, sharpe_per_bar: float, sketch: FloatArray | None
+    ) -> NewEvaluation:
+        """Return what is stored of a score and its verdict."""
+        return cls(scorecard.to_dict(), evidence.to_dict(), sharpe_per_bar, evidence.accepted, sketch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ class NewAttempt:
     code, message
         Why it was refused; None where it was scored.
     claims
-        What the writer says of it: mechanism, expected horizon in bars, when it should fail.
+        What it was to be, and what the writer says of it.
     """
 
     run_id: str
@@ -159,7 +169,7 @@ class NewAttempt:
     name: str = ""
     verdicts: tuple[NewVerdict, ...] = ()
     evaluation: NewEvaluation | None = None
-    claims: Mapping[str, object] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,16 +232,41 @@ class VerdictRecord:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EvaluationRecord:
-    """A stored evaluation; see `NewEvaluation`. `rules` and `code` are hashes of what it was made under and by."""
+    """A stored evaluation; see `NewEvaluation`. `rules` and `code` are hashes of what it was made under and by.
 
-    scorecard: dict[str, object]
-    evidence: dict[str, object]
+    The documents are as they were stored, whatever version wrote them; `scorecard` and `evidence` are what they say,
+    read when they are first asked for.
+    """
+
+    scorecard_document: Document
+    evidence_document: Document
     sharpe_per_bar: float | None
     accepted: bool
     rules: str = ""
     code: str = ""
+
+    @cached_property
+    def scorecard(self) -> Scorecard:
+        """What it earned and predicted, on train and on validation."""
+        return read_scorecard(self.scorecard_document)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The verdict and what it rests on."""
+        return read_evidence(self.evidence_document)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types, documents as they were stored."""
+        return {
+            "scorecard": dict(self.scorecard_document),
+            "evidence": dict(self.evidence_document),
+            "sharpe_per_bar": self.sharpe_per_bar,
+            "accepted": self.accepted,
+            "rules": self.rules,
+            "code": self.code,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,11 +290,18 @@ class AttemptRecord:
     created: str
     verdicts: tuple[VerdictRecord, ...] = ()
     evaluation: EvaluationRecord | None = None
-    claims: dict[str, object] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""
-        return asdict(self)
+        row = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            **row,
+            "parent_ids": list(self.parent_ids),
+            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "evaluation": None if self.evaluation is None else self.evaluation.to_dict(),
+            "claims": self.claims.to_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +338,14 @@ class FactorRecord:
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""
-        return asdict(self)
+        return {
+            "factor_id": self.factor_id,
+            "canonical": self.canonical,
+            "attempt": self.attempt.to_dict(),
+            "attempts": list(self.attempts),
+            "parents": [parent.to_dict() for parent in self.parents],
+            "children": [child.to_dict() for child in self.children],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,64 +366,6 @@ class LessonRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialCount:
-    """How often luck had its chance on a panel.
-
-    Attributes
-    ----------
-    count
-        Every attempt on the panel across all runs, those that were refused included.
-    sharpe_variance
-        Sample variance (ddof 1) of the per-bar Sharpe ratios of the attempts that were scored. While fewer
-        than two were: 1 / bars of the panel, the variance that estimation alone gives a factor without
-        skill; 0.0 for a panel that no run has worked on.
-    evaluated
-        How many Sharpe ratios the variance rests on.
-    effective
-        How many different bets the scored attempts were: clusters of returns that correlate by half or more.
-    """
-
-    count: int
-    sharpe_variance: float
-    evaluated: int
-    effective: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Nearest:
-    """The accepted factor whose returns correlate most with given ones; NaN and empty where there is none."""
-
-    correlation: float
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewLibraryEntry:
-    """A published factor: its text as published and, where it could be read, in our language."""
-
-    name: str
-    source: str
-    dialect: str
-    text: str
-    status: LibraryStatus
-    canonical: str | None = None
-    factor_id: str | None = None
-    message: str | None = None
-    notes: tuple[str, ...] = field(default=())
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON types."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class LibraryRecord(NewLibraryEntry):
-    """A stored library entry; `id` is its row."""
-
-    id: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class HoldoutRecord:
     """One time that a factor or pool saw the holdout of a panel: who opened it when, under which rules, the result.
 
@@ -389,40 +380,13 @@ class HoldoutRecord:
     rules: dict[str, object]
     result: dict[str, object]
 
+    @property
+    def score(self) -> SegmentScore:
+        """The figures of the holdout."""
+        return read_flat(SegmentScore, self.result)
+
     def sentence(self) -> str:
         """Say who opened it when; of the result nothing is told."""
         which = "opened" if self.number == 1 else f"opened again (time {self.number})"
         what = "pool" if self.factor_id.startswith("pool:") else "factor"
         return f"The holdout was {which} for this {what} at {self.opened_at} by {self.opened_by}."
-
-
-@dataclass(frozen=True, slots=True)
-class PoolRecord:
-    """Factors of a panel combined into one signal: weights that never change, and what became of them.
-
-    Attributes
-    ----------
-    id
-        Hash of what the pool is: members, weights and the rules that they were fitted under.
-    spec
-        How members are normalised and weighed, what the weights were fitted on, and the rules.
-    members
-        Factor id, canonical text, weight and stand-alone figures of each.
-    sharpe_per_bar
-        Before costs, on train: it feeds the trial variance, as an attempt's does.
-    """
-
-    id: str
-    panel_id: str
-    name: str
-    method: str
-    spec: dict[str, object]
-    members: tuple[dict[str, object], ...]
-    scorecard: dict[str, object]
-    evidence: dict[str, object]
-    sharpe_per_bar: float | None
-    created: str = ""
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON types."""
-        return asdict(self)

@@ -121,17 +121,17 @@ class FusionLearner:
         return {"reads": self.reads, "texts": texts, **asdict(self.config), "training": training_recipe(self.training)}
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> NetFit:
-        """Train a network from new weights, and calibrate it on the held examples."""
+        """Train a network from new weights, and calibrate it on the calibration examples."""
         build_seed, seed = (int(number) for number in rng.integers(2**31, size=2))
         count = len(CLASSES) if train.is_class else 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(build_seed)
             model = FusionNet(train.windows.channels, self.memory.width, count, self.config, self.reads)
-        fitted = fit_net(model, train, held, self.training, seed, progress, resume, forward=self.forward)
+        fitted = fit_net(model, train, calibration, self.training, seed, progress, resume, forward=self.forward)
         _, there = self.memory.at(train.windows.assets, train.windows.bars)
-        fitted.told["with_texts"] = float(there.any(axis=1).mean())
+        fitted.figures["with_texts"] = float(there.any(axis=1).mean())
         return fitted
 
     def forward(self, model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
 from agent.learned.protocol import Learner, Progress, silent
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk
@@ -61,7 +62,7 @@ class Lesson:
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A learned factor: its record, what is told of each fold, and its score where it was scored just now."""
+    """A learned factor: its record, the facts of each fold, and its score where it was scored just now."""
 
     field: str
     attempt: AttemptRecord
@@ -113,7 +114,7 @@ def learn(lesson: Lesson, knowledge: KnowledgeBase, progress: Progress = silent)
 
 
 def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeBase) -> Learned:
-    """Weigh the field as the expression that it is, and record it."""
+    """Score the field as an expression, and record it."""
     study = attach(lesson.study, lesson.folder)
     expression = read_expression(lesson.field, study, dialect="native")
     if isinstance(expression, Rejection):
@@ -135,13 +136,15 @@ def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeB
         rationale=f"out-of-fold predictions of {lesson.learner.kind} from {len(plan.features)} channels",
         name=lesson.name or lesson.learner.kind,
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-        claims={
-            "horizon": plan.target.horizon,
-            "model": dict(lesson.learner.recipe()),
-            "target": f"{plan.target.kind}, {plan.target.horizon} bars",
-            "folds": [fact["predicted"] for fact in walked.facts],
-            "data": lesson.study.dataset,
-        },
+        claims=Claims(
+            horizon=plan.target.horizon,
+            other={
+                "model": dict(lesson.learner.recipe()),
+                "target": f"{plan.target.kind}, {plan.target.horizon} bars",
+                "folds": [fact["predicted"] for fact in walked.facts],
+                "data": lesson.study.dataset,
+            },
+        ),
     )
     knowledge.record_attempt(attempt)
     record = knowledge.get_factor(expression.id, run_id=run.id).attempt
@@ -156,9 +159,10 @@ def _recorded(lesson: Lesson, knowledge: KnowledgeBase) -> AttemptRecord | None:
 
 
 def _run(lesson: Lesson, knowledge: KnowledgeBase) -> RunRecord:
-    """Return the run of this lesson that was stopped, or a new one."""
+    """Return the run of this lesson that was stopped under these very rules, or a new one."""
+    asked = {"kind": "learn", "field": lesson.field, **{k: v for k, v in lesson.rules.items() if k != "loop"}}
     for run in knowledge.runs(lesson.study.dataset):
-        if run.config.get("kind") == "learn" and run.config.get("field") == lesson.field and run.status != "finished":
+        if run.status != "finished" and all(run.config.get(name) == value for name, value in asked.items()):
             return run
     config: dict[str, object] = {
         **lesson.rules,

@@ -34,13 +34,13 @@ class ConvNextLearner:
         return {"size": self.size, **asdict(SIZES[self.size]), "training": training_recipe(self.training)}
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> NetFit:
-        """Train a network from new weights, and calibrate it on the held examples."""
+        """Train a network from new weights, and calibrate it on the calibration examples."""
         build_seed, seed = (int(number) for number in rng.integers(2**31, size=2))
         count = len(CLASSES) if train.is_class else 1
         model = build(train.windows.channels, count, SIZES[self.size], build_seed)
-        return fit_net(model, train, held, self.training, seed, progress, resume)
+        return fit_net(model, train, calibration, self.training, seed, progress, resume)
 
 
 def training_recipe(training: NetTraining) -> dict[str, object]:
@@ -54,7 +54,7 @@ class NetFit:
 
     model: nn.Module
     training: NetTraining
-    told: dict[str, object]
+    figures: dict[str, object]
     priors: FloatArray | None
     temperature: float
     forward: Forward = plain
@@ -73,34 +73,34 @@ class NetFit:
 
     def facts(self) -> dict[str, object]:
         """Return the figures of the fit."""
-        return self.told
+        return self.figures
 
 
 def fit_net(
     model: nn.Module,
     train: Examples,
-    held: Examples,
+    calibration: Examples,
     training: NetTraining,
     seed: int,
     progress: Progress,
     resume: Path | None,
     forward: Forward = plain,
 ) -> NetFit:
-    """Train any network of windows and, of classes, calibrate it on the held examples."""
-    done = train_net(model, train, held, training, seed, progress, resume=resume, forward=forward)
-    told = {"parameters": count_parameters(model), **done.facts()}
+    """Train any network of windows and, of classes, calibrate it on the calibration examples."""
+    done = train_net(model, train, calibration, training, seed, progress, resume=resume, forward=forward)
+    figures = {"parameters": count_parameters(model), **done.facts()}
     if not train.is_class:
-        return NetFit(done.model, training, told, None, 1.0, forward)
+        return NetFit(done.model, training, figures, None, 1.0, forward)
     # It was taught as if classes came equally often.
     priors = log_priors(train.labels, len(CLASSES))
-    logits = outputs(done.model, held.windows, training, forward) + priors
-    labels = held.labels.astype(np.int64)
+    logits = outputs(done.model, calibration.windows, training, forward) + priors
+    labels = calibration.labels.astype(np.int64)
     temperature = fit_temperature(logits, labels)
     before, after = softmax(logits), softmax(logits / temperature)
-    told |= {
+    figures |= {
         "temperature": temperature,
-        "held_nll": nll(after, labels),
-        "held_nll_uncalibrated": nll(before, labels),
-        "held_calibration_error": reliability(after, labels)["error"],
+        "calibration_nll": nll(after, labels),
+        "calibration_nll_uncalibrated": nll(before, labels),
+        "calibration_error": reliability(after, labels)["error"],
     }
-    return NetFit(done.model, training, told, priors, temperature, forward)
+    return NetFit(done.model, training, figures, priors, temperature, forward)

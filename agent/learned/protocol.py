@@ -1,7 +1,7 @@
 """How a model plugs into walk-forward training: what it is given, and what it gives back.
 
 A new kind of model is a class with the two methods of `Learner`, whose `fit` returns an object with the two methods of
-`Fitted`. It never sees a panel, a fold or a date: `agent.learned.walk` cuts time, purges and weighs labels, and asks.
+`Fitted`. It never sees a panel, a fold or a date: `agent.learned.walk` cuts time, purges and weights labels, and asks.
 
     class Mean:
         kind = "mean"
@@ -9,7 +9,7 @@ A new kind of model is a class with the two methods of `Learner`, whose `fit` re
         def recipe(self):                                   # all that its outcome depends on, as JSON types
             return {}
 
-        def fit(self, train, held, rng, progress, resume):  # train.windows, train.labels, train.weights
+        def fit(self, train, calibration, rng, progress, resume):  # train.windows, train.labels, train.weights
             return MeanFit(np.average(train.labels, weights=train.weights))
 
     class MeanFit:
@@ -35,7 +35,7 @@ import numpy as np
 from agent.learned.sample_windows import Windows
 from market.panel import FloatArray
 
-# Told what is done, how far it is, and of how much.
+# Called with what is done, how far it is, and of how much.
 Progress = Callable[[str, int, int], None]
 
 
@@ -99,9 +99,9 @@ class Learner(Protocol):
         ...
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> Fitted:
-        """Fit on `train`; `held` lies later, behind an embargo, for stopping early and for calibration.
+        """Fit on `train`; `calibration` lies later, behind an embargo, for stopping early and for calibration.
 
         All chance comes from `rng`. `resume` is a file where progress may be kept and found again after a stop; it is
         None where nothing is kept.

@@ -30,7 +30,7 @@ class Ridge:
     Attributes
     ----------
     alphas
-        Penalties, of which the one with the least squared error on the held examples is taken.
+        Penalties, of which the one with the least squared error on the calibration examples is taken.
     """
 
     kind: Literal["ridge"] = "ridge"
@@ -41,34 +41,34 @@ class Ridge:
         return asdict(self)
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> RowModel:
         """Fit one regression for each penalty, and keep the best."""
         require_sklearn()
         from sklearn.linear_model import Ridge as Regression
 
         x, y = train.windows.newest(), _values(train)
-        x_held, y_held = held.windows.newest(), _values(held)
+        x_calibration, y_calibration = calibration.windows.newest(), _values(calibration)
         fits: list[tuple[float, float, Any]] = []
         for number, alpha in enumerate(self.alphas):
             model = Regression(alpha=alpha, solver="cholesky").fit(x.astype(np.float64), y, sample_weight=train.weights)
-            error = float(np.average((model.predict(x_held) - y_held) ** 2, weights=held.weights))
+            error = float(np.average((model.predict(x_calibration) - y_calibration) ** 2, weights=calibration.weights))
             fits.append((error, alpha, model))
             progress("ridge", number + 1, len(self.alphas))
         error, alpha, best = min(fits, key=lambda fit: fit[0])
-        return RowModel(best, False, {"alpha": alpha, "held_error": error})
+        return RowModel(best, False, {"alpha": alpha, "calibration_error": error})
 
 
 @dataclass(frozen=True)
 class Boosting:
-    """Gradient boosting of shallow trees on histograms, stopped early on the held examples.
+    """Gradient boosting of shallow trees on histograms, stopped early on the calibration examples.
 
     Attributes
     ----------
     least, penalty
         Examples in a leaf at least, and the penalty on its value.
     patience
-        Rounds without a lower held loss after which it stops.
+        Rounds without a lower calibration loss after which it stops.
     threads
         Of OpenMP. More than one wait for each other on a busy machine, and lose manifold.
     """
@@ -87,9 +87,9 @@ class Boosting:
         return {name: value for name, value in asdict(self).items() if name != "threads"}
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> RowModel:
-        """Add trees until the held loss has not fallen for some rounds."""
+        """Add trees until the calibration loss has not fallen for some rounds."""
         require_sklearn()
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
         from threadpoolctl import threadpool_limits
@@ -106,15 +106,15 @@ class Boosting:
             random_state=int(rng.integers(2**31)),
         )
         progress("boosting", 0, 1)
-        kept = np.isin(held.labels, train.labels) if train.is_class else np.ones(len(held), dtype=bool)
+        kept = np.isin(calibration.labels, train.labels) if train.is_class else np.ones(len(calibration), dtype=bool)
         with threadpool_limits(self.threads):
             model.fit(
                 train.windows.newest(),
                 train.labels,
                 sample_weight=train.weights,
-                X_val=held.windows.newest()[kept],
-                y_val=held.labels[kept],
-                sample_weight_val=held.weights[kept],
+                X_val=calibration.windows.newest()[kept],
+                y_val=calibration.labels[kept],
+                sample_weight_val=calibration.weights[kept],
             )
         progress("boosting", 1, 1)
         return RowModel(model, train.is_class, {"trees": int(model.n_iter_)})
@@ -126,7 +126,7 @@ class RowModel:
 
     model: Any
     is_class: bool
-    told: dict[str, object]
+    figures: dict[str, object]
 
     def predict(self, windows: Windows) -> FloatArray:
         """Return (M,) the expected class value, or the regression's value."""
@@ -146,7 +146,7 @@ class RowModel:
 
     def facts(self) -> dict[str, object]:
         """Return the figures of the fit."""
-        return self.told
+        return self.figures
 
 
 def _values(examples: Examples) -> FloatArray:

@@ -15,7 +15,7 @@ Places = NDArray[np.int64]
 _CLIP = 5.0
 # At the newest bar at least this share of channels must be known: else there is nothing to tell.
 LEAST_KNOWN = 0.5
-# Of a normal distribution, a deviation is so many median absolute deviations.
+# Of a normal distribution, a deviation is this many median absolute deviations.
 _MAD = 1.4826
 
 

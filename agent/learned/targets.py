@@ -84,7 +84,7 @@ def make_labels(panel: Panel, spec: TargetSpec, *, fill: Fill = "open", relative
     """Label every decision of a panel whose prices are all there.
 
     A decision at the close of t is filled at t+1, as in the backtest. With `relative`, returns and volatility are
-    those less the mean over the universe of the bar: what a dollar-neutral book earns.
+    those less the mean over the universe of the bar: what a dollar-neutral portfolio earns.
     """
     scale = _volatility(panel, spec, relative=relative) * np.sqrt(spec.horizon)
     bars = np.broadcast_to(np.arange(len(panel.times))[:, None], panel.shape)
@@ -165,7 +165,7 @@ def uniqueness(assets: NDArray[np.int64], bars: NDArray[np.int64], ends: NDArray
 def sample_weights(
     labels: FloatArray, spec: TargetSpec, assets: NDArray[np.int64], bars: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> FloatArray:
-    """Return (M,) weights with mean 1: uniqueness and, for classes, what makes each class weigh the same."""
+    """Return (M,) weights with mean 1: uniqueness and, for classes, what gives each class the same weight."""
     weights = uniqueness(assets, bars, ends)
     if spec.is_class:
         for number in range(len(CLASSES)):

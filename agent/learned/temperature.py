@@ -18,7 +18,7 @@ def softmax(logits: FloatArray) -> FloatArray:
 
 
 def log_priors(labels: FloatArray, count: int) -> FloatArray:
-    """Return (count,) log shares of classes: what a model that was taught with equal classes has to be told.
+    """Return (count,) log shares of classes: what a model that was trained on equal classes does not know.
 
     A class that never came counts as half an example.
     """

@@ -33,7 +33,7 @@ class TextMemory:
     vectors
         (K, F) of each text.
     count, reach
-        At most so many texts are read at a place, and none that is so many bars old or older.
+        At most this many texts are read at a place, and none that is this many bars old or older.
     digest
         Of all that the texts decide.
     """
@@ -96,9 +96,9 @@ def remember(panel: Panel, documents: Documents, scores: Scores, *, count: int =
     )
     table = np.array(pairs, dtype=np.int64).reshape(-1, 3)
     vectors = embed(documents, scores)
-    told = hashlib.blake2b(repr((scores.by, count, reach, vectors.shape)).encode(), digest_size=16)
+    digest = hashlib.blake2b(repr((scores.by, count, reach, vectors.shape)).encode(), digest_size=16)
     for array in (table, vectors):
-        told.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).tobytes())
     return TextMemory(
         keys=table[:, 0] * _STRIDE + table[:, 1],
         rows=table[:, 1],
@@ -106,5 +106,5 @@ def remember(panel: Panel, documents: Documents, scores: Scores, *, count: int =
         vectors=vectors,
         count=count,
         reach=reach,
-        digest=told.hexdigest(),
+        digest=digest.hexdigest(),
     )

@@ -39,7 +39,7 @@ class NetTraining:
     warmup
         Epochs over which the learning rate rises; it then falls along half a cosine.
     patience
-        Epochs without a lower held loss after which training ends.
+        Epochs without a lower calibration loss after which training ends.
     smoothing
         Of labels, where they are classes. `loss` is for returns.
     threads
@@ -70,11 +70,11 @@ def plain(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator
 
 @dataclass(frozen=True, eq=False)
 class TrainedNet:
-    """The weights with the lowest held loss, and how they were found: (train, held) loss of each epoch."""
+    """The weights with the lowest calibration loss, and the (train, calibration) loss of each epoch."""
 
     model: nn.Module
     history: tuple[tuple[float, float], ...]
-    held_loss: float
+    calibration_loss: float
     skipped: int
 
     def facts(self) -> dict[str, object]:
@@ -84,7 +84,7 @@ class TrainedNet:
             "epochs": len(self.history),
             "best_epoch": best + 1,
             "train_loss": self.history[best][0],
-            "held_loss": self.held_loss,
+            "calibration_loss": self.calibration_loss,
             "skipped_steps": self.skipped,
         }
 
@@ -92,7 +92,7 @@ class TrainedNet:
 def train_net(
     model: nn.Module,
     train: Examples,
-    held: Examples,
+    calibration: Examples,
     config: NetTraining,
     seed: int,
     progress: Progress,
@@ -108,10 +108,10 @@ def train_net(
     Raises
     ------
     InputError
-        When no epoch has a finite held loss.
+        When no epoch has a finite calibration loss.
     """
     with torch_threads(config.threads):
-        return _Training(model, train, held, config, seed, progress, forward).run(resume)
+        return _Training(model, train, calibration, config, seed, progress, forward).run(resume)
 
 
 def outputs(model: nn.Module, windows: Windows, config: NetTraining, forward: Forward = plain) -> FloatArray:
@@ -133,7 +133,7 @@ class _Training:
         self,
         model: nn.Module,
         train: Examples,
-        held: Examples,
+        calibration: Examples,
         config: NetTraining,
         seed: int,
         progress: Progress,
@@ -142,7 +142,7 @@ class _Training:
         self.config, self.progress, self.forward = config, progress, forward
         self.device = device_of(config.device)
         self.model = model.to(self.device)
-        self.train, self.held = train, held
+        self.train, self.calibration = train, calibration
         # On the CPU, so that every device sees the same order and noise.
         self.chance = torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(self._groups(), lr=config.lr, fused=self.device.type in ("cpu", "cuda"))
@@ -167,7 +167,7 @@ class _Training:
             self._restore(resume)
         while len(self.history) < config.epochs and self.since < config.patience:
             mean = self._epoch()
-            loss = self._held_loss()
+            loss = self._calibration_loss()
             self.history.append((mean, loss))
             if loss < self.best_loss:
                 # state_dict() holds references: without the copy, "best" would go on changing.
@@ -176,7 +176,7 @@ class _Training:
                 self.since += 1
             if resume is not None:
                 self._store(resume)
-            self.progress(f"held loss {loss:.4f}", len(self.history), config.epochs)
+            self.progress(f"calibration loss {loss:.4f}", len(self.history), config.epochs)
         if not math.isfinite(self.best_loss):
             raise InputError("the network did not train: its loss is not finite", "lower the learning rate")
         self.model.load_state_dict(self.best)
@@ -224,15 +224,15 @@ class _Training:
         return (each * weights).sum() / weights.sum()
 
     @torch.no_grad()
-    def _held_loss(self) -> float:
+    def _calibration_loss(self) -> float:
         self.model.eval()
         total, weight = 0.0, 0.0
-        for start in range(0, len(self.held), _AT_ONCE):
-            rows = np.arange(start, min(start + _AT_ONCE, len(self.held)))
-            windows = self.held.windows.take(rows)
+        for start in range(0, len(self.calibration), _AT_ONCE):
+            rows = np.arange(start, min(start + _AT_ONCE, len(self.calibration)))
+            windows = self.calibration.windows.take(rows)
             out = self.forward(self.model, _tensor(windows, self.device), windows, None)
-            share = float(self.held.weights[rows].sum())
-            total += share * float(self._loss(out, self.held, rows, 0.0))
+            share = float(self.calibration.weights[rows].sum())
+            total += share * float(self._loss(out, self.calibration, rows, 0.0))
             weight += share
         return total / weight
 
@@ -247,12 +247,12 @@ class _Training:
     def _identity(self) -> str:
         """Return a hash of what is trained, on what, and how."""
         shapes = [(name, tuple(value.shape)) for name, value in self.model.state_dict().items()]
-        told = hashlib.blake2b(repr((asdict(self.config), self.seed, shapes)).encode(), digest_size=16)
-        for part in (self.train, self.held):
+        digest = hashlib.blake2b(repr((asdict(self.config), self.seed, shapes)).encode(), digest_size=16)
+        for part in (self.train, self.calibration):
             for array in (part.windows.assets, part.windows.bars, part.labels, part.weights):
-                told.update(np.ascontiguousarray(array).tobytes())
-        told.update(np.ascontiguousarray(self.train.windows.grid).tobytes())
-        return told.hexdigest()
+                digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(self.train.windows.grid).tobytes())
+        return digest.hexdigest()
 
     def _store(self, path: Path) -> None:
         arrays = {

@@ -24,7 +24,7 @@ from market.split import Fold, walk_forward
 
 # A model of fewer examples says nothing.
 LEAST_EXAMPLES = 200
-_LEAST_HELD = 50
+_LEAST_CALIBRATION = 50
 # Out-of-fold places by which probabilities are judged, a fold.
 _JUDGED = 5_000
 
@@ -38,11 +38,11 @@ class WalkPlan:
     window
         Bars that a model reads, the decision's own the last.
     folds, first
-        So many models, each for an equal stretch of time; the share of the bars before the first stretch.
-    held
+        Number of models, each for an equal stretch of time; the share of the bars before the first stretch.
+    calibration
         Of the bars before a stretch, the share at their end that early stopping and calibration use.
     max_windows
-        Examples of a fold at most, drawn at random; a quarter of it of the held ones.
+        Examples of a fold at most, drawn at random; a quarter of it of the calibration ones.
     relative, fill
         Of the labels, as the trading rules have it: see `agent.learned.targets.make_labels`.
     """
@@ -52,7 +52,7 @@ class WalkPlan:
     target: TargetSpec = field(default_factory=TargetSpec)
     folds: int = 4
     first: float = 0.4
-    held: float = 0.15
+    calibration: float = 0.15
     max_windows: int = 12_000
     seed: int = 7
     relative: bool = True
@@ -60,8 +60,8 @@ class WalkPlan:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be walked."""
-        if not 1 <= self.window <= 10_000 or not 0 < self.first < 1 or not 0 < self.held < 0.5:
-            raise InputError(f"a window of {self.window} bars, first {self.first:g}, held {self.held:g}")
+        if not 1 <= self.window <= 10_000 or not 0 < self.first < 1 or not 0 < self.calibration < 0.5:
+            raise InputError(f"a window of {self.window} bars, first {self.first:g}, calibration {self.calibration:g}")
 
     @property
     def embargo(self) -> int:
@@ -149,11 +149,11 @@ def walk(
     facts: list[dict[str, object]] = []
     for number, fold in enumerate(cut):
 
-        def told(what: str, done: int, of: int, number: int = number) -> None:
+        def report(what: str, done: int, of: int, number: int = number) -> None:
             progress(f"fold {number + 1} of {len(cut)}, {what}", number * of + done, len(cut) * of)
 
         one = _Fold(material, plan, learner, fold, number)
-        predicted, fact = one.run(told, resume)
+        predicted, fact = one.run(report, resume)
         values[fold.test] = predicted
         facts.append(fact)
     return Walked(values, cut, tuple(facts))
@@ -170,27 +170,33 @@ class _Fold:
     number: int
 
     def run(self, progress: Progress, resume: Path | None) -> tuple[FloatArray, dict[str, object]]:
-        """Return the predictions of the stretch and what is told of the fold."""
-        train, held, grid = self.examples()
+        """Return the predictions of the stretch and the facts of the fold."""
+        train, calibration, grid = self.examples()
         done = None if resume is None else resume / f"fold{self.number}.npz"
-        identity = self._identity(train, held)
+        identity = self._identity(train, calibration)
         if done is not None and done.is_file():
             document, arrays = read_archive(done, "fold of a walk", f"remove {done} to train it again")
             if document.get("identity") == identity:
                 return arrays["values"], document["facts"]
         rng = np.random.default_rng([self.plan.seed, self.number])
         under_way = None if resume is None else resume / f"fold{self.number}.training"
-        fitted = self.learner.fit(train, held, rng, progress, under_way)
+        fitted = self.learner.fit(train, calibration, rng, progress, under_way)
         test = self.fold.test
         rows, assets = np.nonzero(self.material.seen[test])
         predicted = np.full((test.stop - test.start, self.material.panel.shape[1]), np.nan)
         predicted[rows, assets] = fitted.predict(Windows(grid, assets, rows + test.start, self.plan.window))
-        facts = {**self._dates(), "train": len(train), "held": len(held), **fitted.facts(), **self._told(fitted, grid)}
+        facts = {
+            **self._dates(),
+            "train": len(train),
+            "calibration": len(calibration),
+            **fitted.facts(),
+            **self._reliability_of(fitted, grid),
+        }
         if done is not None:
             write_archive(done, {"identity": identity, "facts": facts}, {"values": predicted})
         return predicted, facts
 
-    def _told(self, fitted: Fitted, grid: FloatGrid) -> dict[str, object]:
+    def _reliability_of(self, fitted: Fitted, grid: FloatGrid) -> dict[str, object]:
         """Return how often, out of fold, what the model said with each probability came true; nothing if it says none.
 
         Labels of the stretch's last bars end after it, and tell of the model all the same: nothing is fitted by them.
@@ -219,26 +225,29 @@ class _Fold:
     def examples(self) -> tuple[Examples, Examples, FloatGrid]:
         """Return what is fitted on, what is held out for stopping, and the channels normalised by the former's rows."""
         plan, train = self.plan, self.fold.train
-        start = train.stop - round(plan.held * (train.stop - train.start))
-        fit_rows, held_rows = slice(train.start, max(start - plan.embargo, train.start)), slice(start, train.stop)
+        start = train.stop - round(plan.calibration * (train.stop - train.start))
+        fit_rows, calibration_rows = (
+            slice(train.start, max(start - plan.embargo, train.start)),
+            slice(start, train.stop),
+        )
         known = np.zeros(self.material.seen.shape, dtype=bool)
         known[fit_rows] = self.material.seen[fit_rows]
         grid = Scaling.of(self.material.channels, known.T).applied(self.material.channels)
         rng = np.random.default_rng([plan.seed, self.number, 1])
         fitted = self._draw(fit_rows, plan.max_windows, grid, rng)
-        held = self._draw(held_rows, max(plan.max_windows // 4, _LEAST_HELD), grid, rng)
-        if len(fitted) < LEAST_EXAMPLES or len(held) < _LEAST_HELD:
+        calibration = self._draw(calibration_rows, max(plan.max_windows // 4, _LEAST_CALIBRATION), grid, rng)
+        if len(fitted) < LEAST_EXAMPLES or len(calibration) < _LEAST_CALIBRATION:
             raise InputError(
-                f"fold {self.number + 1} has {len(fitted)} examples to fit on and {len(held)} to stop by, at least "
-                f"{LEAST_EXAMPLES} and {_LEAST_HELD} are needed",
+                f"fold {self.number + 1} has {len(fitted)} examples to fit on and {len(calibration)} to stop by, "
+                f"at least {LEAST_EXAMPLES} and {_LEAST_CALIBRATION} are needed",
                 "use more bars or assets, fewer folds, a shorter window or horizon",
             )
         if self.plan.target.is_class and len(np.unique(fitted.labels)) < 2:
             raise InputError(
-                f"fold {self.number + 1} knows one class only: nothing can be told apart",
+                f"fold {self.number + 1} knows one class only: no class can be predicted",
                 "choose another --width or --horizon, or --target return",
             )
-        return fitted, held, grid
+        return fitted, calibration, grid
 
     def _draw(self, rows: slice, limit: int, grid: FloatGrid, rng: np.random.Generator) -> Examples:
         """Return examples of some rows; all their labels end before the fold's stretch begins."""
@@ -254,15 +263,15 @@ class _Fold:
         spans = {"trained": train, "predicted": test}
         return {name: [str(times[s.start])[:16], str(times[s.stop - 1])[:16]] for name, s in spans.items()}
 
-    def _identity(self, train: Examples, held: Examples) -> str:
+    def _identity(self, train: Examples, calibration: Examples) -> str:
         """Return a hash of what is fitted, on what, and of what it is to predict."""
-        told = hashlib.blake2b(repr((self.learner.kind, self.learner.recipe(), self.plan)).encode(), digest_size=16)
-        told.update(repr((self.fold, self.number)).encode())
-        for part in (train, held):
+        digest = hashlib.blake2b(repr((self.learner.kind, self.learner.recipe(), self.plan)).encode(), digest_size=16)
+        digest.update(repr((self.fold, self.number)).encode())
+        for part in (train, calibration):
             for array in (part.windows.assets, part.windows.bars, part.labels, part.weights):
-                told.update(np.ascontiguousarray(array).tobytes())
-        told.update(np.ascontiguousarray(train.windows.grid[:, : self.fold.test.stop]).tobytes())
-        return told.hexdigest()
+                digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(train.windows.grid[:, : self.fold.test.stop]).tobytes())
+        return digest.hexdigest()
 
 
 def check_walk(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
-from agent.pools.fitting import NORMALISE, rules_of_pool, weights_of
+from agent.knowledge.pool_records import PoolRecord
+from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.gates import gate_path
+from agent.study.opening import Note, RecordedRules, open_data, scored_otherwise, silent
 from agent.study.settings import Settings
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace
@@ -64,23 +64,29 @@ class _Subject:
 
 
 def export_factor(
-    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None
+    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
 ) -> Written:
-    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules.
+    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules of now.
+
+    `note` is given where its run scored it under other rules.
 
     Raises
     ------
     InputError
         When it cannot be read on this data, or the target cannot have it.
     """
-    path, panel = workspace.resolve_data(data), workspace.load_panel(data)
+    opened = open_data(workspace, data, learned=False)
+    panel = opened.whole
     about: dict[str, object] = {}
     if _ID.fullmatch(text.strip()):
         record = knowledge.get_factor(text.strip())
         expression = _read(record.canonical, panel, record.factor_id)
         about["name"] = record.attempt.name
+        differs = scored_otherwise(knowledge.get_run(record.attempt.run_id), record.factor_id, workspace.settings)
+        if differs:
+            note(differs)
         if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
-            about["verdict"] = str(record.attempt.evaluation.evidence.get("verdict", ""))
+            about["verdict"] = record.attempt.evaluation.evidence.verdict
     else:
         found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=all_blocks(knowledge, panel.id, panel.fields))
         if isinstance(found, Rejection):
@@ -97,27 +103,23 @@ def export_factor(
             "reading": read_aloud(expression),
             "lookback": expression.lookback if expression.is_bounded else None,
             "fitted_on": "nothing: a factor has no weights",
-            "data": _data(path, panel),
+            "data": _data(opened.path, panel),
         },
     )
-    gated = gate_path(workspace, path.stem).is_file()
+    gated = opened.gate_file is not None
     return _write(_Subject(expression.id, exported, workspace.settings, panel, gated), target)
 
 
-def export_pool(name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None) -> Written:
-    """Write a pool under the rules that it was fitted under."""
+def export_pool(
+    name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
+) -> Written:
+    """Write a pool under the rules that it was fitted under; `note` is given where those of now differ."""
     pool = knowledge.get_pool(name)
-    called = data or str(pool.spec["data"])
-    path, panel = workspace.resolve_data(called), workspace.load_panel(called)
-    if panel.id != pool.panel_id:
-        raise InputError(
-            f"data {called!r} is not what the pool {pool.name} was fitted on ({panel.id}, not {pool.panel_id})",
-            "name the right data with --data",
-        )
-    settings = workspace.settings.under(rules_of_pool(pool))
+    opened = open_data(workspace, data, RecordedRules.of_pool(pool, strict=False), learned=False, note=note)
+    panel, settings = opened.whole, opened.settings
     weights = weights_of(pool)
     held = [number for number in range(len(weights)) if weights[number] != 0.0]
-    expressions = tuple(_read(str(pool.members[k]["text"]), panel, str(pool.members[k]["factor_id"])) for k in held)
+    expressions = tuple(_read(pool.members[k].text, panel, pool.members[k].factor_id) for k in held)
     exported = Exported(
         f"The pool {pool.name} ({pool.id}): {len(held)} factors by {pool.method} weights",
         expressions,
@@ -125,9 +127,9 @@ def export_pool(name: str, target: Target, workspace: Workspace, knowledge: Know
         tuple(float(weights[k]) for k in held),
         LEAST_SHARE,
         DECIMALS,
-        _about_pool(pool, _data(path, panel)),
+        _about_pool(pool, _data(opened.path, panel)),
     )
-    return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.get("gate"))), target)
+    return _write(_Subject(pool.id, exported, settings, panel, pool.spec.gate), target)
 
 
 def rules_of(settings: Settings, panel: Panel) -> Rules:
@@ -183,21 +185,19 @@ def _data(path: Path, panel: Panel) -> dict[str, object]:
 
 
 def _about_pool(pool: PoolRecord, data: Mapping[str, object]) -> dict[str, object]:
-    fitted = pool.spec.get("fitted_on")
     return {
         "pool": pool.id,
         "name": pool.name,
         "method": pool.method,
-        "hyperparameters": pool.spec.get("hyperparameters") or {},
-        "verdict": str(pool.evidence.get("verdict", "")),
+        "hyperparameters": dict(pool.spec.hyperparameters),
+        "verdict": pool.evidence.verdict,
         "normalise": NORMALISE,
         "members": [
-            {"factor": m["factor_id"], "weight": m["weight"], "text": m["text"], "name": m["name"],
-             "verdict": m["verdict"]}
+            {"factor": m.factor_id, "weight": m.weight, "text": m.text, "name": m.name, "verdict": m.verdict}
             for m in pool.members
         ],
-        "fitted_on": fitted if isinstance(fitted, Mapping) else {},
-        "notes": list(notes) if isinstance(notes := pool.spec.get("notes"), (list, tuple)) else [],
+        "fitted_on": asdict(pool.spec.fitted_on),
+        "notes": list(pool.spec.notes),
         "data": data,
     }  # fmt: skip
 

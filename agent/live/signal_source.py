@@ -6,17 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
-from agent.pools.fitting import combine_expressions, rules_of_pool, weights_of
+from agent.knowledge.pool_records import PoolRecord
+from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.gates import gate_path
+from agent.study.opening import CurrentRules, RecordedRules, Rules, open_data, scored_otherwise
 from agent.study.settings import Settings
 from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
@@ -104,16 +104,21 @@ def open_book(
     """
     if (pool is None) == (not factors):
         raise InputError("say what to trade: a pool or factors", "alphaglow signal --pool NAME, or alphaglow signal ID")
+    said: list[str] = []
+    rules: Rules = CurrentRules()
     if pool is not None:
         record = knowledge.get_pool(pool)
-        settings = workspace.settings.under(rules_of_pool(record))
+        # Its data may have grown since.
+        rules = replace(RecordedRules.of_pool(record, strict=False), panel_id="")
         texts, weights, labels, notes = _pool_members(record)
-        name, gated = f"pool {record.name}", use_gate and bool(record.spec.get("gate"))
+        name = f"pool {record.name}"
     else:
-        settings = workspace.settings
-        texts, labels, notes = _factor_members(knowledge, factors, panel)
+        texts, labels, notes = _factor_members(knowledge, factors, workspace.settings)
         weights = equal_weights(len(texts))
-        name, gated = " + ".join(labels), use_gate
+        name = " + ".join(labels)
+    place = workspace.data_path(data_name)
+    opened = open_data(workspace, place, rules, gate=use_gate, learned=False, note=said.append)
+    settings, file, notes = opened.settings, opened.gate_file, (*notes, *said)
     fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
     # A text may name accepted factors; those of a pool are spelled out.
     blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
@@ -129,13 +134,12 @@ def open_book(
             "Kelly's size at a close needs the funding settled at that very moment, which no bar tells by then",
             'set fill = "open" or kelly = 0.0 in alphaglow.toml [backtest]',
         )
-    file = gate_path(workspace, data_name)
     gate = None
-    if gated and file.is_file():
-        gate = _open_gate(file, settings)
+    if file is not None:
+        gate = _open_gate(file, settings if pool is None else None)
         notes = (*notes, *_gate_notes(gate, panel))
     return Book(
-        _book_id(expressions, weights, settings, file if gate is not None else None, panel),
+        _book_id(expressions, weights, settings, file, panel),
         name,
         tuple(expressions),
         weights,
@@ -143,7 +147,7 @@ def open_book(
         settings,
         spec,
         gate,
-        file if gate is not None else None,
+        file,
         notes,
     )
 
@@ -151,15 +155,15 @@ def open_book(
 def _pool_members(record: PoolRecord) -> tuple[tuple[str, ...], FloatArray, tuple[str, ...], tuple[str, ...]]:
     weights = weights_of(record)
     held = [k for k in range(len(weights)) if weights[k] != 0.0]
-    texts = tuple(str(record.members[k]["text"]) for k in held)
-    labels = tuple(str(record.members[k].get("name") or record.members[k]["text"]) for k in held)
-    verdict = str(record.evidence.get("verdict", "rejected"))
+    texts = tuple(record.members[k].text for k in held)
+    labels = tuple(record.members[k].name or record.members[k].text for k in held)
+    verdict = record.evidence.verdict
     notes = () if verdict == "accepted" else (f"the pool {record.name} is {verdict}: on paper it may be traded",)
     return texts, weights[held], labels, notes
 
 
 def _factor_members(
-    knowledge: KnowledgeBase, factors: Sequence[str], panel: Panel
+    knowledge: KnowledgeBase, factors: Sequence[str], current: Settings
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     texts, labels, notes = [], [], []
     for what in factors:
@@ -167,7 +171,9 @@ def _factor_members(
             record = knowledge.get_factor(what, panel_id=None)
             attempt = record.attempt
             text, label = record.canonical, attempt.name or record.canonical
-            verdict = "not scored" if attempt.evaluation is None else str(attempt.evaluation.evidence.get("verdict"))
+            differs = scored_otherwise(knowledge.get_run(attempt.run_id), label, current)
+            notes += [differs] if differs else []
+            verdict: str = "not scored" if attempt.evaluation is None else attempt.evaluation.evidence.verdict
         else:
             text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
         if verdict != "accepted":
@@ -179,12 +185,14 @@ def _factor_members(
     return tuple(texts), tuple(labels), tuple(notes)
 
 
-def _open_gate(file: Path, settings: Settings) -> RegimeGate:
+def _open_gate(file: Path, settings: Settings | None) -> RegimeGate:
+    """Load a gate; without `settings`, it may read other features than they name."""
     from flows.checkpoint import load_gate
     from flows.gate import check_features
 
     gate = load_gate(file)
-    check_features(gate, settings.gate.asked())
+    if settings is not None:
+        check_features(gate, settings.gate.asked())
     return gate
 
 

@@ -7,6 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from agent.llm.facts import Facts, RepairFacts
+
+# What is shorter is no secret, such as the "ollama" that stands in for a key.
+_SHORTEST_KEY = 8
+
 
 class Lost(Exception):
     """A call was sent, and what came back, if anything, is no answer."""
@@ -24,6 +29,8 @@ class Ask:
         Name, JSON schema and strictness of the reply.
     bound, reply_tokens
         The name by which the server knows the bound on a reply's tokens (None: none is sent), and the bound.
+    facts, repair
+        What the messages say, as data: for a model in this process. No provider sends them to a server.
     """
 
     model: str
@@ -32,6 +39,8 @@ class Ask:
     schema: Mapping[str, Any]
     bound: str | None
     reply_tokens: int
+    facts: Facts | None = None
+    repair: RepairFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +100,8 @@ def count_at(value: object, *path: str | int) -> int | None:
     """Return the count under a path; None where there is none, or what is there is no count."""
     found = at(value, *path)
     return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+
+
+def without_key(text: str, key: str) -> str:
+    """Return `text` with the key, which a server may repeat, taken out."""
+    return text.replace(key, "***") if len(key) >= _SHORTEST_KEY else text

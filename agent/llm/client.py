@@ -1,9 +1,8 @@
-"""Asking models for typed replies, through the official client, over any base URL.
+"""Asking models for typed replies, whoever provides them.
 
 How a server is asked is found out by trying, from strict to loose, and remembered for each model: a JSON schema, a JSON
 object, plain text with the schema in the prompt; and by which name it knows the bound on a reply's tokens. Whatever
-comes back is journalled before it is read. Which API carries it, `agent.llm.chat` or `agent.llm.responses`, is their
-business.
+comes back is journalled before it is read. Who carries it is a provider's business (`agent.llm.providers`).
 """
 
 from __future__ import annotations
@@ -12,31 +11,22 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-import openai
 from pydantic import BaseModel
 
 from agent.knowledge.records import CallRecord, NewCall, request_hash
-from agent.llm import chat, responses
-from agent.llm.answer import Answer, Ask, Lost
+from agent.llm.answer import Answer, Ask, without_key
 from agent.llm.budget import Budget, Prices, Worst
 from agent.llm.cassette import Cassette, Recorder
+from agent.llm.facts import Facts, RepairFacts
+from agent.llm.faults import CallFault
 from agent.llm.forms import MODES, prompted, read_reply, repair_prompt, schema_of, spoken
-from agent.llm.patience import Circuit, Patience, retry_after, wait
-from agent.llm.server_errors import (
-    hopeless,
-    in_words,
-    names_bound,
-    never_sent,
-    passes,
-    refuses_form,
-    too_long,
-    without_key,
-)
+from agent.llm.patience import Circuit, Patience, wait
+from agent.llm.providers import Connection
 from market.errors import InputError, Rejection
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -47,15 +37,6 @@ _LONGEST_REPLY = 200_000
 _LONGEST_REPEATED = 8_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Api:
-    """How an API is asked, and by which names servers know its bound on a reply's tokens."""
-
-    send: Callable[[openai.AsyncOpenAI, Ask], Awaitable[Answer]]
-    bounds: tuple[str | None, ...]
-
-
-_APIS = {"chat": _Api(chat.send, chat.BOUNDS), "responses": _Api(responses.send, responses.BOUNDS)}
 # Key, role and request of the call that a task is making.
 _ASKED: ContextVar[tuple[str, str, str]] = ContextVar("asked")
 
@@ -115,13 +96,22 @@ class _Answered:
     worst: Worst
 
 
-class LanguageModel:
-    """A chain of models behind one client: the next is asked when one can no longer answer.
+@dataclass(frozen=True)
+class _Question:
+    """The messages of a call, the form of its reply, and what they say as data."""
 
-    Parameters
+    messages: list[dict[str, str]]
+    reply: type[BaseModel]
+    facts: Facts | None
+    repair: RepairFacts | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Speaking:
+    """How models are asked.
+
+    Attributes
     ----------
-    client
-        An async OpenAI client that makes no retries of its own; they are made here, so that each is counted.
     models
         The first is asked until it cannot answer any more (unknown, out of quota, down for good), then the next.
     reply_tokens
@@ -136,54 +126,59 @@ class LanguageModel:
         Seconds for one request, however slowly its reply drips in.
     modes
         The manner that a server is known to accept from earlier runs, by model.
-    api
-        Which of the client's APIs is used.
     on_call
-        Told of each exchange once it is journalled; not of one that was journalled before.
+        Called with each exchange once it is journalled; not with one that was journalled before.
+    note
+        Called with what a person should know, in one line.
+    seed
+        Of the pauses between tries: no result depends on it.
     """
 
-    def __init__(
-        self,
-        client: openai.AsyncOpenAI,
-        *,
-        models: Sequence[ModelName],
-        budget: Budget,
-        journal: Journal,
-        reply_tokens: int = 4000,
-        before_call: Callable[[], None] = lambda: None,
-        patience: Patience | None = None,
-        replay: Cassette | None = None,
-        record: Recorder | None = None,
-        deadline_s: float = 600.0,
-        modes: dict[str, str] | None = None,
-        note: Callable[[str], None] = lambda _text: None,
-        on_call: Callable[[NewCall], None] = lambda _call: None,
-        seed: int = 0,
-        api: ApiName = "chat",
-    ) -> None:
-        self.client = client
-        self.models = tuple(models)
-        self.budget = budget
-        self.journal = journal
-        self.reply_tokens = reply_tokens
-        self.before_call = before_call
-        self.patience = patience or Patience()
-        self.replay = replay
-        self.record = record
-        self.deadline_s = deadline_s
-        self.note = note
-        self.on_call = on_call
-        self.api = _APIS[api]
-        self.current = 0
-        self.circuit = Circuit(self.patience)
-        known = modes or {}
-        self.manners = {m.name: _Manner.known(known.get(m.name), self.api.bounds) for m in self.models}
-        # Of pauses alone: no result depends on it.
-        self._jitter = random.Random(seed)
+    models: Sequence[ModelName]
+    budget: Budget
+    journal: Journal
+    reply_tokens: int = 4000
+    before_call: Callable[[], None] = lambda: None
+    patience: Patience = field(default_factory=Patience)
+    replay: Cassette | None = None
+    record: Recorder | None = None
+    deadline_s: float = 600.0
+    modes: Mapping[str, str] = field(default_factory=dict)
+    note: Callable[[str], None] = lambda _text: None
+    on_call: Callable[[NewCall], None] = lambda _call: None
+    seed: int = 0
 
-    async def ask(self, key: str, role: str, system: str, user: str, reply: type[Reply]) -> Reply | Rejection:
+
+class LanguageModel:
+    """A chain of models behind one connection: the next is asked when one can no longer answer.
+
+    Parameters
+    ----------
+    connection
+        A way to a server that makes no retries of its own; they are made here, so that each is counted.
+    speaking
+        Which models are asked, and how.
+    """
+
+    def __init__(self, connection: Connection, speaking: Speaking) -> None:
+        self.connection = connection
+        self.speaking = speaking
+        self.models = tuple(speaking.models)
+        self.budget = speaking.budget
+        self.journal = speaking.journal
+        self.circuit = Circuit(speaking.patience)
+        self.current = 0
+        known = speaking.modes
+        self.manners = {m.name: _Manner.known(known.get(m.name), connection.bounds) for m in self.models}
+        # Of pauses alone: no result depends on it.
+        self._jitter = random.Random(speaking.seed)
+
+    async def ask(
+        self, key: str, role: str, system: str, user: str, reply: type[Reply], facts: Facts | None = None
+    ) -> Reply | Rejection:
         """Ask for a `reply`; one repair turn with the validation error follows an unreadable one.
 
+        `facts` are what the prompts say, as data: they reach a model in this process, and never a server.
         Returns a `Rejection` (stage ``reply``) when the model refuses, is cut short twice, or stays unreadable.
 
         Raises
@@ -194,18 +189,22 @@ class LanguageModel:
             Before a call that could go past the budget.
         """
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        first = await self._call(f"{key}/1", role, messages, reply)
+        first = await self._call(f"{key}/1", role, _Question(messages, reply, facts))
         read = read_reply(first, reply)
         if not isinstance(read, Rejection) or read.code == "refused":
             return read
-        messages += [
-            {"role": "assistant", "content": spoken(first.response)[:_LONGEST_REPEATED] or "(nothing)"},
+        repeated = spoken(first.response)[:_LONGEST_REPEATED] or "(nothing)"
+        messages = [
+            *messages,
+            {"role": "assistant", "content": repeated},
             {"role": "user", "content": repair_prompt(read, reply)},
         ]
-        return read_reply(await self._call(f"{key}/2", role, messages, reply), reply)
+        repair = RepairFacts(repeated, read.message, tuple(reply.model_fields))
+        second = await self._call(f"{key}/2", role, _Question(messages, reply, facts, repair))
+        return read_reply(second, reply)
 
-    async def _call(self, key: str, role: str, messages: list[dict[str, str]], reply: type[BaseModel]) -> CallRecord:
-        request = json.dumps(messages, ensure_ascii=False)
+    async def _call(self, key: str, role: str, question: _Question) -> CallRecord:
+        request = json.dumps(question.messages, ensure_ascii=False)
         known = self.journal.find(key)
         if known is not None:
             if known.request_hash != request_hash(known.model, request):
@@ -215,106 +214,118 @@ class LanguageModel:
                 )
             if known.status != "error":
                 return known
-        if self.replay is not None:
-            call = self.replay.find(key, request)
+        if self.speaking.replay is not None:
+            call = self.speaking.replay.find(key, request)
         else:
             started = time.perf_counter()
             _ASKED.set((key, role, request))
-            answered = await self._chain(messages, reply)
+            answered = await self._chain(question)
             call = self._settled(key, role, request, answered, time.perf_counter() - started)
         kept = self.journal.record(call)
-        if self.record is not None:
-            self.record.write(call)
-        self.on_call(call)
+        if self.speaking.record is not None:
+            self.speaking.record.write(call)
+        self.speaking.on_call(call)
         return kept
 
-    async def _chain(self, messages: list[dict[str, str]], reply: type[BaseModel]) -> _Answered:
+    async def _chain(self, question: _Question) -> _Answered:
         """Ask the current model; when it can no longer answer, go on with the next one, for good."""
         while True:
             place = self.current
             try:
-                return await self._negotiated(self.models[place], messages, reply)
+                return await self._negotiated(self.models[place], question)
             except InputError as error:
                 if place + 1 >= len(self.models):
                     raise
                 if self.current == place:
                     self.current += 1
                     self.circuit.succeeded()
-                    self.note(f"{error}; going on with {self.models[self.current].name}")
+                    self.speaking.note(f"{error}; going on with {self.models[self.current].name}")
 
-    async def _negotiated(self, model: ModelName, messages: list[dict[str, str]], reply: type[BaseModel]) -> _Answered:
+    async def _negotiated(self, model: ModelName, question: _Question) -> _Answered:
         """Send in the strictest manner that the server is not known to refuse."""
         manner = self.manners[model.name]
         if not manner.proven:
             async with manner.first:
                 if not manner.proven:
-                    return await self._found_out(model, manner, messages, reply)
-        return await self._found_out(model, manner, messages, reply)
+                    return await self._found_out(model, manner, question)
+        return await self._found_out(model, manner, question)
 
-    async def _found_out(
-        self, model: ModelName, manner: _Manner, messages: list[dict[str, str]], reply: type[BaseModel]
-    ) -> _Answered:
-        bounds = self.api.bounds
+    async def _found_out(self, model: ModelName, manner: _Manner, question: _Question) -> _Answered:
+        bounds = self.connection.bounds
         while True:
             mode, bound, said = manner.mode, manner.bound, manner.said(bounds)
-            sent = prompted(messages, reply) if MODES[mode] == "text" else messages
-            ask = Ask(model.name, sent, MODES[mode], schema_of(reply), bounds[bound], self.reply_tokens)
             try:
-                answer, worst = await self._patient(model, ask)
-            except openai.APIStatusError as error:
+                answer, worst = await self._patient(model, self._put(model, question, MODES[mode], bounds[bound]))
+            except CallFault as fault:
                 # Others may have found out in the meantime; never go back.
-                if too_long(error) or not refuses_form(error):
-                    raise self._in_words(error, model.name) from None
-                if names_bound(error) and bound + 1 < len(bounds):
+                if fault.names_bound and bound + 1 < len(bounds):
                     manner.bound = max(manner.bound, bound + 1)
                 elif mode + 1 < len(MODES):
                     manner.mode = max(manner.mode, mode + 1)
                 else:
-                    raise self._in_words(error, model.name) from None
+                    raise fault.words(self.speaking.patience) from None
                 continue
             manner.proven = True
-            if (answer.completion_tokens or 0) > self.reply_tokens and bound + 1 < len(bounds) - 1:
+            if (answer.completion_tokens or 0) > self.speaking.reply_tokens and bound + 1 < len(bounds) - 1:
                 # The server passed over the bound in silence: it may know it by another name.
                 manner.bound = max(manner.bound, bound + 1)
             return _Answered(model, said, answer, worst)
 
+    def _put(self, model: ModelName, question: _Question, mode: str, bound: str | None) -> Ask:
+        messages = question.messages
+        return Ask(
+            model=model.name,
+            messages=prompted(messages, question.reply) if mode == "text" else messages,
+            mode=mode,
+            schema=schema_of(question.reply),
+            bound=bound,
+            reply_tokens=self.speaking.reply_tokens,
+            facts=question.facts,
+            repair=question.repair,
+        )
+
     async def _patient(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
-        failures = 0
+        """Try until there is an answer; raises `CallFault` for a form that is refused, else `InputError`."""
+        failures, patience, interrupted = 0, self.speaking.patience, self.speaking.before_call
         while True:
             try:
-                async with self.circuit.passage(self.before_call):
+                async with self.circuit.passage(interrupted):
                     found = await self._send(model, ask)
                 self.circuit.succeeded()
                 return found
-            except (openai.APIError, Lost) as error:
-                if refuses_form(error):
+            except CallFault as fault:
+                if fault.kind == "form":
                     raise
-                if not passes(error):
-                    raise self._in_words(error, model.name) from None
+                if fault.kind == "final":
+                    raise fault.words(patience) from None
                 failures += 1
                 self.circuit.failed()
-                asked = retry_after(error) if isinstance(error, openai.APIError) else None
-                if hopeless(error) or failures >= self.patience.tries or (asked or 0.0) > self.patience.asked:
-                    raise self._in_words(error, model.name, asked) from None
-                await wait(max(asked or 0.0, self.patience.pause(failures, self._jitter)), self.before_call)
+                asked = fault.wait_s or 0.0
+                if fault.hopeless or failures >= patience.tries or asked > patience.asked:
+                    raise fault.words(patience) from None
+                await wait(max(asked, patience.pause(failures, self._jitter)), interrupted)
 
     async def _send(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
-        self.before_call()
-        worst = self.budget.worst_of(_size(ask.messages), self.reply_tokens, model.prices)
+        self.speaking.before_call()
+        worst = self.budget.worst_of(_size(ask.messages), ask.reply_tokens, model.prices)
         self.budget.reserve(worst)
+        deadline = self.speaking.deadline_s
         try:
-            async with asyncio.timeout(self.deadline_s):
-                return await self.api.send(self.client, ask), worst
-        except openai.APIStatusError:
-            self.budget.release(worst)
+            async with asyncio.timeout(deadline):
+                return await self.connection.send(ask), worst
+        except CallFault as fault:
+            # What a server refused, or never got, costs nothing; what broke or fell silent may have been billed.
+            self._lose(model, worst) if fault.billed else self.budget.release(worst)
             raise
-        except openai.APIConnectionError as error:
-            # A connection that was refused took no prompt; one that broke or fell silent may have been billed for it.
-            self.budget.release(worst) if never_sent(error) else self._lose(model, worst)
-            raise
-        except TimeoutError as error:
+        except TimeoutError:
             self._lose(model, worst)
-            raise Lost(f"no whole reply within {self.deadline_s:g} s") from error
+            raise CallFault(
+                InputError(
+                    f"{self.connection.url} sent no whole reply within {deadline:g} s",
+                    "is it the right --base-url? then go on with mine --resume",
+                ),
+                "passing",
+            ) from None
         except BaseException:
             self._lose(model, worst)
             raise
@@ -331,7 +342,7 @@ class LanguageModel:
         cost = model.prices.cost(*tokens, answer.cached_tokens) if model.prices else None
         self.budget.settle(answered.worst, len(request.encode()), tokens[0], tokens[1], cost)
         # A server may repeat the key that it was sent, and what it says is kept and shown.
-        text = without_key(answer.refusal or answer.text, self.client.api_key)
+        text = without_key(answer.refusal or answer.text, self.connection.secret)
         cut = answer.cut or len(text) > _LONGEST_REPLY
         return NewCall(
             run_id="",
@@ -349,11 +360,6 @@ class LanguageModel:
             cost_usd=cost,
             latency_s=round(latency, 3),
         )
-
-    def _in_words(self, error: openai.APIError | Lost, model: str, asked: float | None = None) -> InputError:
-        """Return what is raised in an error's place: it may hold the key itself, and a traceback would tell it."""
-        url, key = str(self.client.base_url), self.client.api_key
-        return in_words(error, url=url, model=model, key=key, patience=self.patience, asked=asked)
 
 
 def _size(messages: Sequence[Any]) -> int:

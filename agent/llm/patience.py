@@ -8,10 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-
-import openai
 
 # A wait is cut into pieces of this length, so that a wish to stop is heard.
 _PIECE = 0.2
@@ -45,26 +41,6 @@ class Patience:
     def pause(self, failures: int, rng: random.Random) -> float:
         """Return the seconds to wait after the so-many-th failure of a call (1, 2, ...)."""
         return min(self.longest, self.first * 2.0 ** (failures - 1)) * rng.uniform(0.5, 1.0)
-
-
-def retry_after(error: openai.APIError, now: datetime | None = None) -> float | None:
-    """Return the seconds that a server asks to wait, by ``retry-after-ms`` or ``retry-after`` (seconds or a date)."""
-    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-    for name, unit in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        text = headers.get(name)
-        if text is None:
-            continue
-        try:
-            return max(0.0, float(text) * unit)
-        except ValueError:
-            pass
-        try:
-            at = parsedate_to_datetime(text)
-        except ValueError:
-            continue
-        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-        return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
-    return None
 
 
 async def wait(seconds: float, interrupted: Callable[[], None]) -> None:

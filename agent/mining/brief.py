@@ -10,6 +10,17 @@ from typing import Any
 
 import jinja2
 
+from agent.llm.facts import (
+    FactorFacts,
+    FactorShown,
+    JudgeFacts,
+    LessonFacts,
+    ProposalFacts,
+    TaskFacts,
+    TurnFacts,
+    Wanted,
+    WriterFacts,
+)
 from agent.mining.replies import Proposal
 from agent.mining.search.tasks import Task
 from agent.untrusted.quoting import indented, one_line, told
@@ -75,6 +86,10 @@ class Brief:
         What is known that bears on each task.
     crowded, left
         How much of each theme was tried; how much of the run and of its budget is left.
+    taught
+        The lessons as data, of those whose figures are known.
+    longest
+        The longest look-back of a factor, in bars; 0: not known.
     """
 
     round: int
@@ -92,6 +107,8 @@ class Brief:
     kin: tuple[tuple[Example, ...], ...] = ()
     crowded: tuple[str, ...] = ()
     left: str = ""
+    taught: tuple[LessonFacts, ...] = ()
+    longest: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
@@ -124,15 +141,18 @@ class Brief:
             kin=tuple(tuple(Example(**item) for item in items) for items in raw.get("kin", ())),
             crowded=tuple(raw.get("crowded", ())),
             left=raw.get("left", ""),
+            taught=tuple(LessonFacts.from_dict(item) for item in raw.get("taught", ())),
+            longest=raw.get("longest", 0),
         )
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One exchange of the inner loop: what was proposed, and what came back."""
+    """One exchange of the inner loop: what was proposed, what came back, and what the judge suggested if it spoke."""
 
     expression: str
     answer: str
+    suggestion: str = ""
 
 
 @cache
@@ -180,3 +200,61 @@ def judge_prompt(
         novelty=outlook.novelty.sentences(),
     )
     return render("judge_system.md"), user
+
+
+def writer_facts(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()) -> WriterFacts:
+    """Return as data what `writer_prompt` says."""
+    taught = {lesson.text: lesson for lesson in brief.taught}
+    return WriterFacts(
+        round=brief.round,
+        goal=brief.goal,
+        market=brief.market,
+        longest=brief.longest,
+        fields=brief.fields,
+        blocks=brief.blocks,
+        operators=brief.operators,
+        successes=_shown(brief.successes),
+        failures=_shown(brief.failures),
+        crowded=brief.crowded,
+        lessons=tuple(taught.get(text, LessonFacts("", text)) for text in brief.lessons),
+        left=brief.left,
+        wanted=tuple(_wanted(brief.assignment(slot)) for slot in slots),
+        turns=tuple(TurnFacts(turn.expression, turn.answer, turn.suggestion) for turn in turns),
+    )
+
+
+def judge_facts(brief: Brief, expression: Expression, proposal: Proposal, outlook: Outlook | None = None) -> JudgeFacts:
+    """Return as data what `judge_prompt` says."""
+    outlook = outlook or Outlook()
+    novelty = outlook.novelty
+    return JudgeFacts(
+        market=brief.market,
+        factor=FactorFacts(
+            expression.text,
+            expression.lookback,
+            str(expression.dimension),
+            expression.size,
+            tuple(expression.warnings),
+            tuple(expression.notes),
+        ),
+        proposal=ProposalFacts(
+            proposal.name, proposal.rationale, proposal.mechanism, proposal.horizon, proposal.fails_when
+        ),
+        reading=read_aloud(expression),
+        novelty=novelty.sentences(),
+        copied=novelty.identical is not None or (novelty.ranks_alike is not None and not novelty.opposite),
+        kin=_shown(outlook.kin),
+        successes=_shown(brief.successes),
+        turnover=outlook.turnover,
+        yearly_cost=outlook.yearly_cost,
+    )
+
+
+def _shown(examples: Sequence[Example]) -> tuple[FactorShown, ...]:
+    return tuple(FactorShown(one.text, one.verdict, one.metrics, one.reason) for one in examples)
+
+
+def _wanted(one: Assignment) -> Wanted:
+    task = one.task
+    said = None if task is None else TaskFacts(task.operation, task.theme, task.about, task.words, task.parents)
+    return Wanted(one.slot, said, _shown(one.kin))

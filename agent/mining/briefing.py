@@ -7,14 +7,16 @@ module does not read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import train_figure
+from agent.knowledge.attempt_figures import or_none, traded_sharpe, train_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
+from agent.mining.lessons import facts_of
 from agent.mining.retrieval import Shelf, crowded, example_of
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
@@ -60,6 +62,8 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         kin=tuple(tuple(example_of(a) for a in shelf.for_task(task)) for task in tasks),
         crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
         left=_left(knowledge, run, loop, number),
+        taught=facts_of(lessons, attempts),
+        longest=study.max_lookback,
     )
 
 
@@ -98,7 +102,7 @@ def _writers(
                 tokens = (call.prompt_tokens or 0) + (call.completion_tokens or 0)
                 # Where a price is missing, tokens stand for dollars: a millionth each.
                 spent[call.model] += call.cost_usd if call.cost_usd is not None else tokens / 1e6
-    made = {name: sum(a.claims.get("model") == name for a in told) for name in names}
+    made = {name: sum(a.claims.model == name for a in told) for name in names}
     known = {name: spent[name] / made[name] for name in names if made[name] and spent[name]}
     least = min(known.values(), default=1.0)
     return Writers(tuple(names), {name: value / least for name, value in known.items()}, loop.proposals)
@@ -161,14 +165,14 @@ def _named(panel: Panel) -> str:
 
 
 def _score(attempt: AttemptRecord) -> float:
-    gated = train_figure(attempt, "sharpe_gated")
-    return gated if gated is not None else train_figure(attempt, "sharpe_net") or -np.inf
+    earned = traded_sharpe(train_of(attempt))
+    return earned if math.isfinite(earned) else -math.inf
 
 
 def _predicts(attempt: AttemptRecord) -> bool:
     """Whether it predicts the right way on train: by rank IC, or where there is no cross-section by gross Sharpe."""
-    ic = train_figure(attempt, "rank_ic")
-    return (ic if ic is not None else train_figure(attempt, "sharpe_gross") or 0.0) > 0
+    train = train_of(attempt)
+    return (train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross) > 0
 
 
 def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
@@ -176,16 +180,20 @@ def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     good = [a for a in attempts if _predicts(a)]
     ranked = sorted(good, key=lambda a: (-_score(a), a.id))
     # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
-    distinct = {(train_figure(a, "rank_ic"), train_figure(a, "turnover")): a for a in reversed(ranked)}
-    return [a for a in ranked if distinct[train_figure(a, "rank_ic"), train_figure(a, "turnover")] is a][
-        :SHOWN_SUCCESSES
-    ]
+    distinct = {_ranks(a): a for a in reversed(ranked)}
+    return [a for a in ranked if distinct[_ranks(a)] is a][:SHOWN_SUCCESSES]
+
+
+def _ranks(attempt: AttemptRecord) -> tuple[float | None, float | None]:
+    """Return figures that factors share that rank assets alike."""
+    train = train_of(attempt)
+    return or_none(train.rank_ic), or_none(train.turnover)
 
 
 def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the newest refusals and the newest worst factors, half and half."""
     refused = [a for a in attempts if a.evaluation is None and a.stage != "novelty"]
-    worst = [a for a in attempts if train_figure(a, "rank_ic") is not None and _score(a) < 0]
+    worst = [a for a in attempts if math.isfinite(train_of(a).rank_ic) and _score(a) < 0]
     half = SHOWN_FAILURES // 2
     newest = sorted(refused, key=lambda a: -a.id)[:half]
     return newest + sorted(worst, key=lambda a: (_score(a), a.id))[: SHOWN_FAILURES - len(newest)]

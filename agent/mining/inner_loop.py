@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from agent.llm.client import LanguageModel
-from agent.mining.brief import Brief, Outlook, Turn, judge_prompt, writer_prompt
+from agent.llm.facts import JudgeFacts
+from agent.mining.brief import Brief, Outlook, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
 from factors.overlap import Novelty
@@ -30,6 +31,7 @@ class Verdict:
     critique: str
     scores: Mapping[str, float] = field(default_factory=dict)
     final: bool = False
+    suggestion: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ async def propose(
     for number in range(1, max_turns + 1):
         proposal = first if number == 1 else None
         if proposal is None:
-            prompts = writer_prompt(brief, [slot], turns)
-            proposal = await writer.ask(f"{key}/t{number}/writer", "writer", *prompts, Proposal)
+            prompts, facts = writer_prompt(brief, [slot], turns), writer_facts(brief, [slot], turns)
+            proposal = await writer.ask(f"{key}/t{number}/writer", "writer", *prompts, Proposal, facts)
         if isinstance(proposal, Rejection):
             turns.append(Turn("(nothing that could be read)", proposal.message))
             last = (last[0], None, proposal)
@@ -114,7 +116,8 @@ async def propose(
         if agents.judge is None:
             return Proposed(proposal, expression, (), None, number)
         prompts = judge_prompt(brief, expression, proposal, outlook)
-        verdict = await _judged(agents.judge, prompts, key, number)
+        known = judge_facts(brief, expression, proposal, outlook)
+        verdict = await _judged(agents.judge, prompts, known, f"{key}/t{number}/judge", number)
         if isinstance(verdict, Rejection):
             last = (proposal, expression, verdict)
             turns.append(Turn(expression.text, "the judge could not be understood; propose again"))
@@ -125,7 +128,8 @@ async def propose(
         last = (proposal, expression, _refusal(verdict))
         if verdict.final:
             return Proposed(*last[:2], tuple(verdicts), last[2], number)
-        turns.append(Turn(expression.text, f"The judge objects ({verdict.score:g}/10): {verdict.critique}"))
+        objection = f"The judge objects ({verdict.score:g}/10): {verdict.critique}"
+        turns.append(Turn(expression.text, objection, verdict.suggestion))
     return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
 
 
@@ -138,7 +142,7 @@ async def propose_together(agents: Agents, brief: Brief, slots: Sequence[int]) -
     """Ask for the first proposals of several candidates in one call; who got none is left out, and asks for itself."""
     prompts = writer_prompt(brief, slots)
     key = f"r{brief.round}/s{slots[0]}-{slots[-1]}/t1/writer"
-    said = await agents.writer(brief.task(slots[0])).ask(key, "writer", *prompts, Proposals)
+    said = await agents.writer(brief.task(slots[0])).ask(key, "writer", *prompts, Proposals, writer_facts(brief, slots))
     if isinstance(said, Rejection):
         return dict.fromkeys(slots, said)
     return dict(zip(slots, said.proposals, strict=False))
@@ -180,10 +184,13 @@ def _proposed(expression: Expression, name: str, rationale: str, parents: Sequen
     return Proposed(proposal, expression, (), None, 0)
 
 
-async def _judged(model: LanguageModel, prompts: tuple[str, str], key: str, number: int) -> Verdict | Rejection:
-    said = await model.ask(f"{key}/t{number}/judge", "judge", *prompts, JudgeReply)
+async def _judged(
+    model: LanguageModel, prompts: tuple[str, str], facts: JudgeFacts, key: str, number: int
+) -> Verdict | Rejection:
+    said = await model.ask(key, "judge", *prompts, JudgeReply, facts)
     if isinstance(said, Rejection):
         return said
     critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique
     accepted = said.decision == "accept"
-    return Verdict(number, accepted, said.score, critique.strip(), said.scores(), said.decision == "refuse")
+    final = said.decision == "refuse"
+    return Verdict(number, accepted, said.score, critique.strip(), said.scores(), final, said.suggestion)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from agent.knowledge.attempt_figures import passed, train_figure
+from agent.knowledge.attempt_figures import or_none, passed, train_of
 from agent.knowledge.records import AttemptRecord
 
 # Fewer scored attempts than this say nothing of a judge.
@@ -78,9 +79,9 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
     axes = sorted({name for _, verdict, _ in judged for name in verdict.scores} - {"passes"})
     by_axis = {}
     for axis in axes:
-        rows = [(v.scores[axis], came) for _, v, came in judged if isinstance(v.scores.get(axis), (int, float))]
-        by_axis[axis] = _spearman([float(s) for s, _ in rows], [came for _, came in rows])[0]
-    said = [(float(v.scores["passes"]), passed(a)) for a, v, _ in judged if v.scores.get("passes") is not None]
+        rows = [(v.scores[axis], came) for _, v, came in judged if axis in v.scores]
+        by_axis[axis] = _spearman([s for s, _ in rows], [came for _, came in rows])[0]
+    said = [(v.scores["passes"], passed(a)) for a, v, _ in judged if "passes" in v.scores]
     chances, outcomes = np.array([c for c, _ in said]), np.array([float(p) for _, p in said])
     share = float(outcomes.mean()) if len(said) else float("nan")
     return JudgeSkill(
@@ -96,8 +97,8 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
 
 
 def _came(attempt: AttemptRecord) -> float | None:
-    ic = train_figure(attempt, "rank_ic")
-    return ic if ic is not None else train_figure(attempt, "sharpe_gross")
+    train = train_of(attempt)
+    return or_none(train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross)
 
 
 def _spearman(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:

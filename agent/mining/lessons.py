@@ -7,16 +7,19 @@ evidence), and the holdout does not exist here.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 from scipy.stats import norm
 
-from agent.knowledge.attempt_figures import PREDICTS_T, train_figure
-from agent.knowledge.records import AttemptRecord, NewLesson
+from agent.knowledge.attempt_figures import PREDICTS_T, or_none, or_zero, train_of
+from agent.knowledge.records import AttemptRecord, LessonRecord, NewLesson
+from agent.llm.facts import LessonFacts
 from agent.untrusted.quoting import quoted
 
 _CALL = re.compile(r"([a-z_][a-z0-9_]*)\(")
@@ -32,12 +35,38 @@ _STRUCTURAL = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A lesson with its figures."""
+
+    lesson: NewLesson
+    figures: dict[str, str | float]
+
+
 def _ids(attempts: Sequence[AttemptRecord]) -> tuple[int, ...]:
     return tuple(attempt.id for attempt in attempts)
 
 
 def learn(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Return the lessons of these attempts, most useful first; the same attempts give the same lessons."""
+    return [found.lesson for found in _learned(attempts)]
+
+
+def facts_of(lessons: Sequence[LessonRecord], attempts: Sequence[AttemptRecord]) -> tuple[LessonFacts, ...]:
+    """Return stored lessons as data, found again from the attempts that they rest on; one that is not found, not."""
+    known: list[LessonFacts] = []
+    for run_id, number in dict.fromkeys((lesson.run_id, lesson.round) for lesson in lessons):
+        stored = [lesson for lesson in lessons if (lesson.run_id, lesson.round) == (run_id, number)]
+        again = _learned([a for a in attempts if a.run_id == run_id and a.round <= number])
+        for lesson in stored:
+            same = [f for f in again if (f.lesson.kind, f.lesson.evidence) == (lesson.kind, lesson.evidence)]
+            # Two words may rest on the same attempts: then the sentence decides which of them it is.
+            same = [f for f in same if f.lesson.text == lesson.text] or same[:1]
+            known += [LessonFacts(lesson.kind, lesson.text, found.figures) for found in same[:1]]
+    return tuple(known)
+
+
+def _learned(attempts: Sequence[AttemptRecord]) -> list[_Found]:
     scored = [a for a in attempts if a.evaluation is not None]
     return [
         *_ingredients(scored),
@@ -56,9 +85,9 @@ def _words(attempt: AttemptRecord) -> set[str]:
     return calls | fields
 
 
-def _ingredients(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
+def _ingredients(scored: Sequence[AttemptRecord]) -> list[_Found]:
     """Which operators and fields sit in factors with high, and with low, train IC; newer factors count for more."""
-    known = [(a, abs(ic)) for a in scored if (ic := train_figure(a, "rank_ic")) is not None]
+    known = [(a, abs(ic)) for a in scored if (ic := or_none(train_of(a).rank_ic)) is not None]
     if len(known) < 6:
         return []
     ages = {a.id: len(known) - 1 - k for k, (a, _) in enumerate(known)}
@@ -77,13 +106,28 @@ def _ingredients(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
     for mean, rest, sure, word, group in sorted(found, key=lambda row: (-row[0], row[3]))[:2]:
         if mean > 1.2 * rest and sure >= _SURE_ENOUGH:
             text = f"`{word}` helps: mean |train rank IC| {mean:.4f} over {len(group)} factors, {rest:.4f} without it"
-            lessons.append(NewLesson("ingredient", f"{text} (confidence {sure:.2f})", _ids(group)))
+            lesson = NewLesson("ingredient", f"{text} (confidence {sure:.2f})", _ids(group))
+            lessons.append(_Found(lesson, _word_figures(word, True, mean, rest, sure, len(group))))
     for mean, rest, sure, word, group in sorted(found, key=lambda row: (row[0], row[3]))[:1]:
         if mean < 0.6 * rest and 1.0 - sure >= _SURE_ENOUGH:
             figures = f"mean |train rank IC| {mean:.4f} over {len(group)} factors, {rest:.4f} without it"
             text = f"`{word}` adds little: {figures}"
-            lessons.append(NewLesson("ingredient", f"{text} (confidence {1.0 - sure:.2f})", _ids(group)))
+            lesson = NewLesson("ingredient", f"{text} (confidence {1.0 - sure:.2f})", _ids(group))
+            lessons.append(_Found(lesson, _word_figures(word, False, mean, rest, 1.0 - sure, len(group))))
     return lessons
+
+
+def _word_figures(
+    word: str, helps: bool, mean: float, rest: float, confidence: float, factors: int
+) -> dict[str, str | float]:
+    return {
+        "word": word,
+        "helps": float(helps),
+        "mean": mean,
+        "rest": rest,
+        "confidence": confidence,
+        "factors": float(factors),
+    }
 
 
 def _weighed(group: Sequence[tuple[AttemptRecord, float]], ages: Mapping[int, int]) -> tuple[float, float]:
@@ -103,10 +147,10 @@ def _confidence(difference: float, error: float) -> float:
     return float(norm.cdf(difference / error))
 
 
-def _regimes(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
+def _regimes(scored: Sequence[AttemptRecord]) -> list[_Found]:
     """Say in which regimes the factors that predict do so best, and in which they fail."""
-    good = [a for a in scored if (train_figure(a, "ic_tstat") or 0.0) >= PREDICTS_T]
-    good = sorted(good, key=lambda a: (-(train_figure(a, "ic_tstat") or 0.0), a.id))[:_BEST]
+    good = [a for a in scored if train_of(a).ic_tstat >= PREDICTS_T]
+    good = sorted(good, key=lambda a: (-train_of(a).ic_tstat, a.id))[:_BEST]
     by_regime: dict[str, list[float]] = defaultdict(list)
     for attempt in good:
         for name, ic in _regime_ics(attempt):
@@ -120,75 +164,65 @@ def _regimes(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
         f"the best {len(good)} predictors do best in the regime '{best}' (mean train rank IC {means[best]:.4f}) and "
         f"{verb} in '{worst}' ({means[worst]:.4f})"
     )
-    return [NewLesson("regime", text, _ids(good))]
+    figures: dict[str, str | float] = {"factors": float(len(good)), "best": best, "best_ic": means[best]}
+    return [_Found(NewLesson("regime", text, _ids(good)), figures | {"worst": worst, "worst_ic": means[worst]})]
 
 
 def _regime_ics(attempt: AttemptRecord) -> list[tuple[str, float]]:
     """Return the train rank IC of a factor in each regime of enough bars."""
-    card = attempt.evaluation.scorecard if attempt.evaluation else {}
-    profiles = card.get("profiles")
-    train = profiles.get("train") if isinstance(profiles, dict) else None
-    slices = train.get("regimes") if isinstance(train, dict) else None
-    if not isinstance(slices, list):
+    profiles = attempt.evaluation.scorecard.profiles if attempt.evaluation else None
+    if profiles is None or "train" not in profiles:
         return []
     return [
-        (str(s["name"]), float(s["rank_ic"]))
-        for s in slices
-        if isinstance(s, dict) and isinstance(s.get("rank_ic"), (int, float)) and (s.get("bars") or 0) >= _REGIME_BARS
+        (s.name, s.rank_ic) for s in profiles["train"].regimes if math.isfinite(s.rank_ic) and s.bars >= _REGIME_BARS
     ]
 
 
-def _inverted(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
+def _inverted(scored: Sequence[AttemptRecord]) -> list[_Found]:
     """Say which factor predicts with the wrong sign."""
-    strong = [
-        a for a in scored if (train_figure(a, "rank_ic") or 0.0) < 0 and (train_figure(a, "ic_tstat") or 0.0) < -3
-    ]
-    strong.sort(key=lambda a: train_figure(a, "ic_tstat") or 0.0)
+    strong = [a for a in scored if train_of(a).rank_ic < 0 and train_of(a).ic_tstat < -3]
+    strong.sort(key=lambda a: train_of(a).ic_tstat)
     return [
-        NewLesson(
-            "sign",
-            f"{a.canonical} predicts the wrong way (train rank IC {train_figure(a, 'rank_ic'):.4f}): negate it",
-            (a.id,),
+        _Found(
+            NewLesson(
+                "sign",
+                f"{a.canonical} predicts the wrong way (train rank IC {train_of(a).rank_ic:.4f}): negate it",
+                (a.id,),
+            ),
+            {"factor": str(a.canonical), "rank_ic": or_zero(train_of(a).rank_ic)},
         )
         for a in strong[:2]
     ]
 
 
-def _costs(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
+def _costs(scored: Sequence[AttemptRecord]) -> list[_Found]:
     """Say when costs, not the idea, were the trouble."""
-    eaten = [
-        a
-        for a in scored
-        if (train_figure(a, "sharpe_gross") or 0.0) > 0.5 and (train_figure(a, "sharpe_net") or 0.0) < 0
-    ]
+    eaten = [a for a in scored if train_of(a).sharpe_gross > 0.5 and train_of(a).sharpe_net < 0]
     if not eaten:
         return []
-    turnover = fmean(train_figure(a, "turnover") or 0.0 for a in eaten)
+    turnover = fmean(or_zero(train_of(a).turnover) for a in eaten)
     text = (
         f"{len(eaten)} factors earned before costs and lost after them (mean turnover {turnover:.0%} a bar): "
         "use longer windows, or smooth with ts_decay_linear or ts_mean"
     )
-    return [NewLesson("costs", text, _ids(eaten))]
+    return [_Found(NewLesson("costs", text, _ids(eaten)), {"factors": float(len(eaten)), "turnover": turnover})]
 
 
-def _gate(scored: Sequence[AttemptRecord]) -> list[NewLesson]:
+def _gate(scored: Sequence[AttemptRecord]) -> list[_Found]:
     """Say whether the regime gate helped or hurt on train."""
     pairs = [
-        (a, gated - net)
-        for a in scored
-        if (gated := train_figure(a, "sharpe_gated")) is not None and (net := train_figure(a, "sharpe_net")) is not None
+        (a, gain) for a in scored if (gain := or_none(train_of(a).sharpe_gated - train_of(a).sharpe_net)) is not None
     ]
     if len(pairs) < 4:
         return []
     helped = [a for a, gain in pairs if gain > 0]
-    text = (
-        f"the gate raised net Sharpe on train for {len(helped)} of {len(pairs)} factors "
-        f"(mean change {fmean(gain for _, gain in pairs):+.2f})"
-    )
-    return [NewLesson("gate", text, _ids([a for a, _ in pairs]))]
+    change = fmean(gain for _, gain in pairs)
+    text = f"the gate raised net Sharpe on train for {len(helped)} of {len(pairs)} factors (mean change {change:+.2f})"
+    figures: dict[str, str | float] = {"helped": float(len(helped)), "factors": float(len(pairs)), "change": change}
+    return [_Found(NewLesson("gate", text, _ids([a for a, _ in pairs])), figures)]
 
 
-def _refusals(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
+def _refusals(attempts: Sequence[AttemptRecord]) -> list[_Found]:
     """Say what was refused most, and why, so that it is not written again."""
     refused = [a for a in attempts if a.code]
     lessons = []
@@ -197,5 +231,7 @@ def _refusals(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
         message = (group[-1].message or "").splitlines()
         # A message may hold what a model wrote, and a lesson is told to another.
         said = f": {quoted(message[0], _LONGEST_MESSAGE)}" if message else ""
-        lessons.append(NewLesson("refusal", f"{count} attempts ended at {stage} ({code}){said}", _ids(group)))
+        lesson = NewLesson("refusal", f"{count} attempts ended at {stage} ({code}){said}", _ids(group))
+        figures: dict[str, str | float] = {"attempts": float(count), "stage": stage, "code": str(code)}
+        lessons.append(_Found(lesson, figures | {"message": message[0] if message else ""}))
     return lessons

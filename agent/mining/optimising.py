@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from scipy.stats import norm
 
-from agent.knowledge.attempt_figures import least_figure
+from agent.knowledge.attempt_figures import least_figure, sharpe_gated, sharpe_net
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.study import Study, backtest_expression, read_expression
@@ -52,7 +52,13 @@ class Improvement:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
-        return asdict(self)
+        return {
+            "given": self.given.to_dict(),
+            "best": None if self.best is None else self.best.to_dict(),
+            "tried": [attempt.to_dict() for attempt in self.tried],
+            "gain_t": self.gain_t,
+            "p_value": self.p_value,
+        }
 
 
 def given_factor(what: str, study: Study, knowledge: KnowledgeBase) -> Expression:
@@ -77,13 +83,13 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
     InputError
         When the given factor could not be scored.
     """
-    name = "sharpe_gated" if study.exposures is not None else "sharpe_net"
+    figure = sharpe_net if study.exposures is None else sharpe_gated
     line = [a for a in knowledge.attempts(run_id=run_id) if a.evaluation is not None and a.canonical != given]
     known = [a for a in knowledge.attempts(panel_id=study.dataset) if a.canonical == given and a.evaluation is not None]
     if not known:
         raise InputError(f"the given factor {given} was not scored", "see why with: alphaglow kb list --all")
-    ranked = sorted(line, key=lambda a: (-least_figure(a, name), a.id))
-    if not ranked or least_figure(ranked[0], name) <= least_figure(known[-1], name):
+    ranked = sorted(line, key=lambda a: (-least_figure(a, figure), a.id))
+    if not ranked or least_figure(ranked[0], figure) <= least_figure(known[-1], figure):
         return Improvement(known[-1], None, tuple(ranked), math.nan, math.nan)
     t = newey_west_t(_earned(ranked[0], study) - _earned(known[-1], study))
     p = min(1.0, len(ranked) * float(norm.sf(t))) if math.isfinite(t) else math.nan

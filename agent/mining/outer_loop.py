@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.mining.brief import Brief
@@ -25,6 +26,7 @@ from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propo
 from agent.mining.lessons import learn
 from agent.mining.replies import Proposal
 from agent.mining.retrieval import Shelf
+from agent.mining.search.tasks import Task
 from agent.study.scoring import evaluation_of, weigh_expression
 from agent.study.settings import LoopSettings
 from agent.study.study import Scoring, Study, read_expression
@@ -210,7 +212,7 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
             for v in proposed.verdicts
         ),
         evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-        claims={**_told(brief, slot), **({} if proposal is None else _claims(proposal))},
+        claims=_claims(brief.task(slot), proposal),
     )
     mine.knowledge.record_attempt(attempt)
     figure = _figure(result) if isinstance(result, Scoring) else None
@@ -224,15 +226,12 @@ def _figure(scoring: Scoring) -> float | None:
     return known[0] if known else None
 
 
-def _told(brief: Brief, slot: int) -> dict[str, object]:
-    """Return what the candidate was told to be."""
-    task = brief.task(slot)
-    return {} if task is None else task.told()
-
-
-def _claims(proposal: Proposal) -> dict[str, object]:
-    said = {"mechanism": proposal.mechanism, "horizon": proposal.horizon, "fails_when": proposal.fails_when}
-    return {name: value for name, value in said.items() if value}
+def _claims(task: Task | None, proposal: Proposal | None) -> Claims:
+    """Return what the candidate was to be, and what its writer says of it."""
+    claims = Claims() if task is None else task.claims()
+    if proposal is None:
+        return claims
+    return replace(claims, mechanism=proposal.mechanism, horizon=proposal.horizon, fails_when=proposal.fails_when)
 
 
 def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:

@@ -13,10 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import passed, train_figure
+from agent.knowledge.attempt_figures import or_none, passed, reasons_of, train_of, verdict_of
 from agent.knowledge.records import AttemptRecord
 from agent.mining.brief import Example
-from agent.mining.search.elites import merit, told_parents
+from agent.mining.search.elites import merit
 from agent.mining.search.tasks import Task
 from agent.mining.search.themes import theme_of
 from factors.overlap import fingerprint
@@ -41,13 +41,12 @@ _REASON = 400
 
 def example_of(attempt: AttemptRecord) -> Example:
     """Return an attempt as prompts show it."""
-    metrics = {name: round(value, 5) for name in _FIGURES if (value := train_figure(attempt, name)) is not None}
+    train = train_of(attempt)
+    metrics = {name: round(value, 5) for name in _FIGURES if (value := or_none(getattr(train, name))) is not None}
     if attempt.evaluation is None:
         verdict, reason = attempt.stage, (attempt.message or "").strip()
     else:
-        verdict = str(attempt.evaluation.evidence.get("verdict", ""))
-        reasons = attempt.evaluation.evidence.get("reasons", ())
-        reason = "; ".join(str(item) for item in reasons) if isinstance(reasons, (list, tuple)) else ""
+        verdict, reason = verdict_of(attempt), reasons_of(attempt)
     return Example(
         text=attempt.canonical or attempt.text,
         name=attempt.name,
@@ -90,7 +89,7 @@ class Shelf:
 
     def children(self, text: str, limit: int = KIN) -> list[AttemptRecord]:
         """Return what was made of a factor, the newest first."""
-        made = [a for a in reversed(self.attempts) if text in told_parents(a.claims)]
+        made = [a for a in reversed(self.attempts) if text in a.claims.parents]
         return made[:limit]
 
     def of_theme(self, theme: str, limit: int = KIN) -> list[AttemptRecord]:

@@ -17,12 +17,12 @@ from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
 from agent.study.scoring import evaluation_of, weigh_expression
 from agent.study.study import Scoring, Study, read_expression
-from backtest.evidence import Evidence
 from backtest.luck import sketch_of
 from backtest.policy import Policy, TrainFigures, train_gates
 from backtest.quick import QuickScore, QuickScorer
+from backtest.result_types import Evidence, Scorecard
 from backtest.run import MAX_SMALL_UNIVERSE
-from backtest.scorecard import Scorecard, unscored_segment
+from backtest.scorecard import unscored_segment
 from factors.batch import Engine
 from factors.drawing import Drawer
 from factors.measure import measure
@@ -225,13 +225,7 @@ def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
     card = quick_scorecard(quick, study)
     evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
     year = study.panel.bars_per_year
-    evaluation = NewEvaluation(
-        scorecard=card.to_dict(),
-        evidence=evidence.to_dict(),
-        sharpe_per_bar=quick.sharpe_gross / float(np.sqrt(year)),
-        accepted=False,
-        sketch=one.sketch,
-    )
+    evaluation = NewEvaluation.of(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.sketch)
     return NewAttempt(
         run_id=screening.run.id,
         round=ROUND,

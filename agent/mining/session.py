@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewCall, RunRecord
+from agent.llm.addresses import check_server
 from agent.llm.budget import Bounds, Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
-from agent.llm.client import ApiName, LanguageModel, ModelName
-from agent.llm.connect import check_server, connect_nothing, connect_openai
+from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import Patience
+from agent.llm.providers import Connection, Place, provider_named
+from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
 from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import Estimate, count_spent, estimate, make_budget, model_chain
-from agent.mock.transport import connect_mock
-from agent.study.gates import gate_path
+from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, open_data, silent
 from agent.study.settings import LlmSettings, LoopSettings, Settings
-from agent.study.study import Study, open_study, remarks
+from agent.study.study import Study, remarks
 from agent.study.workspace import Workspace
 from backtest.warm_backtest import warm_backtest
 from factors.warm_engine import warming
 from market.errors import InputError
-
-if TYPE_CHECKING:
-    import openai
 
 MOCK_MODEL = "mock"
 
@@ -95,7 +91,7 @@ class Session:
         """Run the loops to their end, a stop or the budget; `on_call` is told of each exchange once it is kept."""
         loop = LoopSettings.model_validate(self.config["loop"])
         total = self.total
-        client = connect_nothing() if self.replay is not None else _connect(self.config, self.settings)
+        client = NoConnection() if self.replay is not None else _connect(self.config, self.settings)
         try:
             agents = self._agents(client, loop, stop, lambda text: show(Event("note", 0, text=text), total), on_call)
             mine = Mine(self.study, self.knowledge, agents, self.run, loop, stop, lambda event: show(event, total))
@@ -109,7 +105,7 @@ class Session:
 
     def _agents(
         self,
-        client: openai.AsyncOpenAI,
+        client: Connection,
         loop: LoopSettings,
         stop: Callable[[], bool],
         note: Callable[[str], None],
@@ -121,8 +117,7 @@ class Session:
         fallback = _names(self.config, "fallback")
 
         def speaking(name: str) -> LanguageModel:
-            return LanguageModel(
-                client,
+            speech = Speaking(
                 models=model_chain(self.settings, name, fallback),
                 budget=self.budget,
                 journal=self.knowledge.journal(self.run.id),
@@ -136,8 +131,8 @@ class Session:
                 note=note,
                 on_call=on_call,
                 seed=self.run.seed,
-                api=_api(self.config),
             )
+            return LanguageModel(client, speech)
 
         writers = {name: speaking(name) for name in [str(self.config["model"]), *_names(self.config, "writers")]}
         judge = str(self.config.get("judge") or self.config["model"])
@@ -158,36 +153,38 @@ def start_run(
     settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
-    path = workspace.resolve_data(request.data)
-    checkpoint = gate_path(workspace, path.stem)
-    if request.gate and not checkpoint.is_file():
-        note(f"no gate for {path.stem}: mining ungated (fit one: alphaglow flow fit --data {path.stem})")
-    model = MOCK_MODEL if request.llm == "mock" else (request.model or settings.llm.model)
+    opened = _open_new(workspace, request, replay, loop, note)
+    if request.gate and opened.gate_file is None:
+        note(f"no gate for {opened.name}: mining ungated (fit one: alphaglow flow fit --data {opened.name})")
+    # A replay asks nobody: what its cassette is of decides, whether or not its provider is here.
+    provider = None if replay is not None else provider_named(request.llm)
+    simulated = request.llm == "mock" if provider is None else provider.simulated
+    model = (provider.model if provider is not None and provider.simulated else "") or request.model
+    model = model or (provider.model if provider is not None else "") or settings.llm.model
     if not model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
-    base_url = request.base_url or settings.llm.base_url or os.environ.get("OPENAI_BASE_URL", "")
+    asked_url = request.base_url or ("" if provider is None else settings.llm.base_url)
     config: dict[str, object] = {
-        "data": str(request.data or path.stem),
+        "data": str(request.data or opened.name),
         "llm": request.llm,
         "model": model,
-        **_others(request, settings),
-        "base_url": "" if request.llm == "mock" else base_url,
+        **_others(request, settings, alone=simulated or replay is not None),
+        "base_url": asked_url if provider is None else provider.address(asked_url),
         "api": request.api or settings.llm.api,
-        "gate": request.gate and checkpoint.is_file(),
+        "gate": opened.gate_file is not None,
         **settings.rules(),
         "loop": loop.model_dump(),
         "bounds": asdict(request.bounds),
     }
     if replay is not None:
         config["replay"] = str(request.replay)
-    simulated = request.llm == "mock"
     models = _models(settings, config)
     check_server(str(config["base_url"]), tuple(one.name for one in models))
-    if replay is None:
-        _require_key(config)
+    if provider is not None:
+        provider.check(_place(config, settings))
     budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
-    whole = workspace.load_panel(request.data)
-    study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
+    whole, study = opened.whole, opened.study
+    config["inputs"] = opened.inputs()
     if request.improve is not None:
         config["improve"] = given_factor(request.improve, study, knowledge).text
     for remark in remarks(study):
@@ -208,7 +205,7 @@ def replay_request(path: Path) -> MineRequest:
     try:
         return MineRequest(
             data=str(config["data"]),
-            llm="mock" if config["llm"] == "mock" else "openai",
+            llm=str(config["llm"]),
             model=str(config["model"]),
             base_url=str(config["base_url"]),
             api="responses" if config.get("api") == "responses" else "chat",
@@ -237,8 +234,15 @@ def resume_run(
     rounds: int | None = None,
     bounds: Bounds | None = None,
     record: Path | None = None,
+    note: Note = silent,
 ) -> Session:
-    """Return the run `run_id` ready to go on; its data must be unchanged. `bounds` that are set replace its own."""
+    """Return the run `run_id` ready to go on under its recorded rules. `bounds` that are set replace its own.
+
+    Raises
+    ------
+    InputError
+        When its data, its gate, its regimes or its learned factors were replaced since it started.
+    """
     run = knowledge.get_run(run_id)
     config = dict(run.config)
     loop = LoopSettings.model_validate(config["loop"])
@@ -246,24 +250,21 @@ def resume_run(
         loop = loop.model_copy(update={"rounds": rounds})
     config["loop"] = loop.model_dump()
     settings = workspace.settings
-    simulated, models = config["llm"] == "mock", _models(settings, config)
+    models = _models(settings, config)
     check_server(str(config["base_url"]), tuple(one.name for one in models))
     replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
     limits = _bounds(config, bounds)
     calls = knowledge.calls(run.id)
+    simulated = config["llm"] == "mock"
     if replay is not None:
         budget = Budget(Bounds())
     else:
-        _require_key(config)
+        provider = provider_named(str(config["llm"]))
+        provider.check(_place(config, settings))
+        simulated = provider.simulated
         budget = make_budget(models, limits, simulated=simulated)
         count_spent(budget, calls, models, settings.llm.reply_tokens)
-    path = workspace.resolve_data(str(config["data"]))
-    study = _study(whole_path=path, workspace=workspace, config=config, seed=loop.seed)
-    if study.dataset != run.panel_id:
-        raise InputError(
-            f"the data {config['data']} changed since run {run.id} started ({run.panel_id} then, {study.dataset} now)",
-            "start a new run on the new data",
-        )
+    study = open_data(workspace, None, RecordedRules(config, f"run {run.id}", run.panel_id), note=note).study
     recorder = None if record is None else start_recording(record, _recorded(run.config), calls)
     return Session(run, study, knowledge, settings, config, budget, simulated, None, replay, recorder)
 
@@ -278,10 +279,10 @@ def _bounds(config: Mapping[str, object], asked: Bounds | None) -> Bounds:
     return Bounds(**{**earlier, **recorded, **given})
 
 
-def _others(request: MineRequest, settings: Settings) -> dict[str, object]:
+def _others(request: MineRequest, settings: Settings, *, alone: bool) -> dict[str, object]:
     """Return the models beside the first: who else writes, who judges, who stands in."""
     # A simulated model has no company; a replay has the company that it had.
-    llm = LlmSettings() if request.llm == "mock" or request.replay is not None else settings.llm
+    llm = LlmSettings() if alone else settings.llm
     judge = llm.judge if request.judge_model is None else request.judge_model
     return {
         "writers": list(request.writers or llm.writers),
@@ -303,32 +304,28 @@ def _models(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName
     return model_chain(settings, str(config["model"]), list(dict.fromkeys(others)))
 
 
-def _study(*, whole_path: Path, workspace: Workspace, config: dict[str, object], seed: int) -> Study:
-    """Open the study under the rules that the run recorded, not those of today's settings file."""
-    from market.panel_store import load_panel
+def _open_new(
+    workspace: Workspace, request: MineRequest, replay: Cassette | None, loop: LoopSettings, note: Note
+) -> OpenData:
+    """Open the data of a new run: under the settings of now, or those of the recording that it repeats."""
+    if replay is None:
+        return open_data(workspace, request.data, CurrentRules(loop), gate=request.gate, note=note)
+    # Whoever repeats a recording elsewhere fitted the gate again: it is said, and not refused.
+    config = {**replay.config, "loop": loop.model_dump()}
+    rules = RecordedRules(config, "the cassette", strict=False)
+    return open_data(workspace, request.data, rules, gate=request.gate, note=note)
 
-    settings = workspace.settings.under({**config, "loop": {**workspace.settings.loop.model_dump(), "seed": seed}})
-    gate = gate_path(workspace, whole_path.stem) if config["gate"] else None
-    if gate is not None and not gate.is_file():
-        raise InputError(f"the gate of this run is gone ({gate})", "fit it again: alphaglow flow fit")
-    return open_study(load_panel(whole_path), settings, gate_path=gate, learned=workspace.learned)
 
-
-def _api(config: Mapping[str, object]) -> ApiName:
+def _api(config: Mapping[str, object]) -> str:
     """Return the API that a run asks by; runs of earlier versions knew one."""
     return "responses" if config.get("api") == "responses" else "chat"
 
 
-def _require_key(config: dict[str, object]) -> None:
-    if config["llm"] == "openai" and not config["base_url"] and not os.environ.get("OPENAI_API_KEY"):
-        raise InputError(
-            "no key: the environment variable OPENAI_API_KEY is not set",
-            "set it, name a local server with --base-url, or try --llm mock",
-        )
+def _place(config: Mapping[str, object], settings: Settings) -> Place:
+    """Return where a run asks."""
+    seed = LoopSettings.model_validate(config["loop"]).seed
+    return Place(str(config["base_url"]), _api(config), settings.llm.timeout_s, seed)
 
 
-def _connect(config: dict[str, object], settings: Settings) -> openai.AsyncOpenAI:
-    if config["llm"] == "mock":
-        loop = LoopSettings.model_validate(config["loop"])
-        return connect_mock(loop.seed)
-    return connect_openai(str(config["base_url"]) or None, timeout_s=settings.llm.timeout_s)
+def _connect(config: Mapping[str, object], settings: Settings) -> Connection:
+    return provider_named(str(config["llm"])).connect(_place(config, settings))

@@ -1,37 +1,38 @@
 """The mock judge: scores by rules of thumb on the proposal, and by what became of factors like it.
 
-Its skill is to read: the figures of kindred factors, the turnover and what it costs, the novelty and warning lines.
+It goes by facts: the figures of similar factors, turnover and what it costs, novelty and warnings. It reads no prompt.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from statistics import fmean
 
+from agent.llm.facts import JudgeFacts
+from agent.untrusted.quoting import told as as_shown
 from factors.parse import parse
 from factors.tree import Call, Expression, Node
 
 _FAST = 5
 # Costs a year, as a fraction of capital, that a usual edge hardly earns, and that none does.
 _DEAR, _RUINOUS = 0.8, 2.0
-_KIN = "What is known of its kind"
+_SMOOTH = "Smooth it, or lengthen its windows."
+# What it suggests where a factor trades too much; the mock writer acts on it.
+SMOOTHER = (_SMOOTH,)
 
 
-def judge_reply(user: str) -> str:
+def judge_reply(facts: JudgeFacts) -> str:
     """Return a verdict as JSON: it objects to complexity, to dear factors, to copies and to a bad family."""
-    found = re.search(r"^Factor: (.+)$", user, re.MULTILINE)
-    text = found[1] if found else ""
-    expression = parse(text, dialect="native")
+    expression = parse(facts.factor.text, dialect="native")
     if not isinstance(expression, Expression):
         return _json("refuse", 1.0, 0.0, "The factor cannot be read.", "Write it in the language described.")
-    hope = _hope(user)
+    hope = _hope(facts)
     score = 5.0 + 3.0 * hope
-    copied = _copied(expression, user)
+    copied = _copied(expression, facts)
     if copied:
         return _json("refuse", 1.0, 0.02, copied, "Change the idea, not its dress.")
-    faults = _faults(expression, user)
+    faults = _faults(expression, facts)
     if hope < -0.5:
         faults.append(("What is like it did not predict.", "Leave this family."))
     score = min(10.0, max(0.0, score - 2.0 * len(faults)))
@@ -48,34 +49,31 @@ def _json(decision: str, score: float, passes: float, critique: str, suggestion:
     return json.dumps({**said, "suggestion": suggestion})
 
 
-def _hope(user: str) -> float:
-    """Return how well kindred factors predicted on train, in (-1, 1); 0 where none is known."""
-    part = re.search(rf"^# {re.escape(_KIN)}.*?\n(.*?)(?=^# |\Z)", user, re.MULTILINE | re.DOTALL)
-    found = [float(t) for t in re.findall(r"\bic_tstat (-?[\d.eE+-]+)", part[1] if part else "")]
+def _hope(facts: JudgeFacts) -> float:
+    """Return how well similar factors predicted on train, in (-1, 1); 0 where none is known."""
+    found = [t for one in facts.kin if math.isfinite(t := one.metrics.get("ic_tstat", math.nan))]
     # As if one more were known, of no worth.
     return math.tanh(fmean([*found, 0.0]) / 6.0)
 
 
-def _copied(expression: Expression, user: str) -> str:
-    if f"- {expression.text} (" in user:
+def _copied(expression: Expression, facts: JudgeFacts) -> str:
+    if any(f"- {as_shown(one.text)}".endswith(f"- {expression.text}") for one in facts.successes):
         return "It is a copy of a known factor."
-    if re.search(r"^Novelty: (identical|puts assets in the same order)", user, re.MULTILINE):
-        return "It is known already, as the novelty line says."
-    return ""
+    return "It is known already, as the novelty line says." if facts.copied else ""
 
 
-def _faults(expression: Expression, user: str) -> list[tuple[str, str]]:
+def _faults(expression: Expression, facts: JudgeFacts) -> list[tuple[str, str]]:
     faults = []
-    if re.search(r"^Warning: ", user, re.MULTILINE):
+    if facts.factor.warnings:
         faults.append(("It adds or compares quantities that do not fit.", "Divide each by its own mean first."))
     if expression.size > 24:
         faults.append(("It is too complicated for its idea.", "Drop a part."))
-    cost = re.search(r"^Turnover: .* costs ([\d.]+) of capital a year", user, re.MULTILINE)
-    if cost is not None and float(cost[1]) > _DEAR:
-        ruinous = float(cost[1]) > _RUINOUS
-        faults += [("Costs will eat it.", "Smooth it, or lengthen its windows.")] * (1 + ruinous)
-    elif cost is None and expression.lookback < _FAST:
-        faults.append(("It changes its mind at every bar; costs will eat it.", "Smooth it, or lengthen its windows."))
+    # As many digits as a prompt shows.
+    cost = float(f"{facts.yearly_cost:.3f}") if math.isfinite(facts.turnover) else math.nan
+    if cost > _DEAR:
+        faults += [("Costs will eat it.", _SMOOTH)] * (1 + (cost > _RUINOUS))
+    elif math.isnan(cost) and expression.lookback < _FAST:
+        faults.append(("It changes its mind at every bar; costs will eat it.", _SMOOTH))
     if _is_level(expression.root):
         faults += [("Raw prices and volumes cannot be compared across assets.", "Divide by the asset's own past.")] * 2
     return faults

@@ -1,28 +1,27 @@
-"""The mock reader of news: scores what stands in its prompt by a list of words, and sometimes errs as models do."""
+"""The mock reader of news: scores the texts it is given by a list of words, and sometimes errs as models do."""
 
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 
+from agent.llm.facts import ReaderFacts
 from agent.texts.lexicon import event_of, sentiment_of
 
 ERROR_RATE = 0.05
-_LINE = re.compile(r"^(\d+)\. about .*?: «(.*?)» (?:«(.*?)»|\(nothing more\))$", re.MULTILINE)
 
 
-def reader_reply(user: str, rng: np.random.Generator, *, repairing: bool) -> str:
+def reader_reply(facts: ReaderFacts, rng: np.random.Generator, *, repairing: bool) -> str:
     """Return readings as JSON; now and then one is left out, or the reply is cut short."""
     readings = [
         {
-            "text": int(number),
-            "sentiment": round(float(np.clip(sentiment_of(title, body or "") + rng.normal(0, 0.05), -1, 1)), 2),
-            "relevance": 0.9 if sentiment_of(title, body or "") else 0.4,
-            "event": event_of(title, body or ""),
+            "text": one.number,
+            "sentiment": round(float(np.clip(sentiment_of(one.title, one.body) + rng.normal(0, 0.05), -1, 1)), 2),
+            "relevance": 0.9 if sentiment_of(one.title, one.body) else 0.4,
+            "event": event_of(one.title, one.body),
         }
-        for number, title, body in _LINE.findall(user)
+        for one in facts.texts
     ]
     said = json.dumps({"readings": readings})
     if repairing or rng.random() >= ERROR_RATE:

@@ -1,33 +1,64 @@
-"""The mock server: an HTTP transport that answers by either API, so that the real client is on the path."""
+"""The mock server: an HTTP transport that answers by either API, so that the real client is on the path.
+
+A request holds what a real server would get. The facts that its messages put in words reach the mock beside it, in
+this process, by `asking`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import httpx2
 import numpy as np
-import openai
 
+from agent.llm.answer import Answer, Ask
+from agent.llm.facts import JudgeFacts, ReaderFacts
+from agent.llm.providers.openai_compatible import OpenAIConnection, connect_to
 from agent.mock.judge import judge_reply
 from agent.mock.news_reader import reader_reply
+from agent.mock.seed_text import seed_messages
 from agent.mock.writer import writer_reply
+
+# What the task that makes a request asks.
+_ASK: ContextVar[Ask] = ContextVar("ask")
+Answering = Callable[[httpx2.Request, int], httpx2.Response]
+
+
+@contextmanager
+def asking(ask: Ask) -> Iterator[None]:
+    """Give what is asked to the mock, for the requests made within."""
+    token = _ASK.set(ask)
+    try:
+        yield
+    finally:
+        _ASK.reset(token)
+
+
+def asked() -> Ask:
+    """Return what is asked by the request that is being answered."""
+    return _ASK.get()
 
 
 def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
-    """Answer one request. The reply is a function of `seed` and the request's messages alone."""
+    """Answer one request. The reply is a function of `seed` and the facts of what is asked, of no wording."""
     body = json.loads(request.content)
     messages = body["messages"] if "messages" in body else body["input"]
-    digest = hashlib.sha256(json.dumps(messages, sort_keys=True).encode()).digest()
+    ask = asked()
+    facts, repairing = ask.facts, ask.repair is not None
+    if facts is None:
+        return httpx2.Response(400, json={"error": {"message": "the simulated model was given no facts"}})
+    digest = hashlib.sha256(json.dumps(seed_messages(facts, ask.repair), sort_keys=True).encode()).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
-    system, user = messages[0]["content"], messages[1]["content"]
-    repairing = len(messages) > 2
-    if system.startswith("You judge"):
-        text = judge_reply(user)
-    elif system.startswith("You read news"):
-        text = reader_reply(user, rng, repairing=repairing)
+    if isinstance(facts, JudgeFacts):
+        text = judge_reply(facts)
+    elif isinstance(facts, ReaderFacts):
+        text = reader_reply(facts, rng, repairing=repairing)
     else:
-        text = writer_reply(system, user, rng, repairing=repairing)
+        text = writer_reply(facts, rng, repairing=repairing)
     prompt = sum(len(message["content"]) for message in messages) // 4
     if "input" in body:
         return httpx2.Response(200, json=_response(body["model"], text, prompt))
@@ -64,12 +95,20 @@ def _response(model: str, text: str, prompt: int) -> dict[str, object]:
     }
 
 
-def connect_mock(seed: int) -> openai.AsyncOpenAI:
-    """Return a client whose every request is answered by the mock, in this process."""
-    transport = httpx2.MockTransport(lambda request: answer(request, seed))
-    return openai.AsyncOpenAI(
-        base_url="http://mock.invalid/v1",
-        api_key="mock",
-        max_retries=0,
-        http_client=httpx2.AsyncClient(transport=transport),
-    )
+class MockConnection(OpenAIConnection):
+    """The real client over a transport that answers in this process."""
+
+    async def send(self, ask: Ask) -> Answer:
+        """Send a request as to a real server, with its facts beside it."""
+        with asking(ask):
+            return await super().send(ask)
+
+
+def connect_mock(seed: int, api: str = "chat", answering: Answering | None = None) -> MockConnection:
+    """Return a connection whose every request is answered in this process, by `answer` unless another is given."""
+
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        return (answering or answer)(request, seed)
+
+    transport = httpx2.MockTransport(reply)
+    return MockConnection(connect_to("http://mock.invalid/v1", "mock", transport), api)

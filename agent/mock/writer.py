@@ -1,25 +1,27 @@
-"""The mock writer: reads the prompt it is given, composes or changes factors, and sometimes errs as models do.
+"""The mock writer: composes or changes factors by the facts it is given, and sometimes errs as models do.
 
-Its skill is to read: it does what its task says, does not repeat what it is shown, writes with what the lessons say
-helps, and does not make again the mistakes that they tell of.
+It does what its task says, does not repeat what it is shown, writes with what the lessons say helps, and does not
+repeat the mistakes that they name. It reads no prompt: rewording one changes nothing here.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
+from agent.llm.facts import FactorShown, LessonFacts, TaskFacts, TurnFacts, Wanted, WriterFacts
 from agent.mock.grammar import Rng, compose, cross, mutate, part_of, pick, refine
+from agent.mock.judge import SMOOTHER
+from agent.untrusted.quoting import told as as_shown
 from factors.parse import parse
 from factors.printing import to_text
 from factors.tree import Expression, Number
 from factors.variants import replaced, windows
 
 ERROR_RATE = 0.15
-_BLOCK = re.compile(r"^- (?P<text>.+)\n  (?P<rest>.+)$", re.MULTILINE)
 # How often it tries again to write what it was not shown, and what the lessons speak for.
 _DRAFTS = 4
 # Which mistake a refusal tells of.
@@ -28,64 +30,34 @@ _Idea = tuple[str, str, list[str]]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A factor as the prompt showed it; NaN where no figure was shown."""
-
-    text: str
-    rank_ic: float
-    sharpe: float
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the lessons say."""
+class Taught:
+    """What the lessons teach: words that help and that do not, whether costs were the trouble, mistakes to avoid."""
 
     helps: frozenset[str] = frozenset()
     useless: frozenset[str] = frozenset()
     costly: bool = False
-    mistakes: frozenset[str] = field(default_factory=frozenset)
+    mistakes: frozenset[str] = frozenset()
 
 
-def read_examples(user: str, title: str) -> list[Shown]:
-    """Return the factors listed under a title of the prompt."""
-    return [
-        Shown(block["text"], _figure(block["rest"], "rank_ic"), _figure(block["rest"], "sharpe_net"))
-        for block in _BLOCK.finditer(_section(user, title))
-    ]
-
-
-def read_lessons(user: str) -> Told:
-    """Return what the prompt's lessons say."""
-    text = _section(user, "Lessons")
-    refused = [_MISTAKES[code] for code in re.findall(r"attempts ended at \w+ \((\w+)\)", text) if code in _MISTAKES]
-    return Told(
-        frozenset(re.findall(r"`(\w+)` helps", text)),
-        frozenset(re.findall(r"`(\w+)` adds little", text)),
-        "use longer windows" in text,
-        frozenset(refused),
+def taught_by(lessons: tuple[LessonFacts, ...]) -> Taught:
+    """Return what lessons teach; of a lesson that is a sentence alone, nothing is known."""
+    words = [lesson.figures for lesson in lessons if lesson.kind == "ingredient"]
+    refused = [str(lesson.figures["code"]) for lesson in lessons if lesson.kind == "refusal"]
+    return Taught(
+        frozenset(str(one["word"]) for one in words if one["helps"]),
+        frozenset(str(one["word"]) for one in words if not one["helps"]),
+        any(lesson.kind == "costs" for lesson in lessons),
+        frozenset(_MISTAKES[code] for code in refused if code in _MISTAKES),
     )
 
 
-def _section(user: str, title: str) -> str:
-    part = re.search(rf"^# {re.escape(title)}.*?\n(.*?)(?=^# |\Z)", user, re.MULTILINE | re.DOTALL)
-    return "" if part is None else part[1]
-
-
-def _figure(text: str, name: str) -> float:
-    found = re.search(rf"\b{name} (-?[\d.eE+-]+)", text)
-    return float(found[1]) if found else float("nan")
-
-
-def writer_reply(system: str, user: str, rng: Rng, *, repairing: bool) -> str:
+def writer_reply(facts: WriterFacts, rng: Rng, *, repairing: bool) -> str:
     """Return the reply's text: usually JSON that fits, sometimes one of the mistakes that models make."""
-    told = read_lessons(user)
-    tasks = re.split(r"^## Candidate \d+$", _section(user, "Your task"), flags=re.MULTILINE)
-    several = re.search(r"^Propose (\d+) factors", user, re.MULTILINE)
-    if several is not None:
-        wanted = tasks[1:] if len(tasks) > 1 else [""] * int(several[1])
-        drafts = [_drafted(user, task, told, rng) for task in wanted]
-        return json.dumps({"proposals": [_proposal(*_slipped(draft, told, rng)) for draft in drafts]})
-    name, expression, parents = _drafted(user, tasks[0], told, rng)
+    taught = taught_by(facts.lessons)
+    if len(facts.wanted) > 1:
+        drafts = [_drafted(facts, wanted, taught, rng) for wanted in facts.wanted]
+        return json.dumps({"proposals": [_proposal(*_slipped(draft, taught, rng)) for draft in drafts]})
+    name, expression, parents = _drafted(facts, facts.wanted[0], taught, rng)
     good = json.dumps(_proposal(name, expression, parents))
     if repairing or rng.random() >= ERROR_RATE:
         return good
@@ -97,19 +69,19 @@ def writer_reply(system: str, user: str, rng: Rng, *, repairing: bool) -> str:
             return f"```json\n{good}\n```"
         case "chatty":
             return f"Here is my factor:\n{good}\nI hope it helps."
-    return json.dumps(_proposal(name, _mistaken(expression, mistake, told), parents))
+    return json.dumps(_proposal(name, _mistaken(expression, mistake, taught), parents))
 
 
-def _slipped(draft: _Idea, told: Told, rng: Rng) -> _Idea:
+def _slipped(draft: _Idea, taught: Taught, rng: Rng) -> _Idea:
     """Return an idea, now and then with a mistake in it."""
     if rng.random() >= ERROR_RATE:
         return draft
     name, expression, parents = draft
-    return name, _mistaken(expression, pick(rng, ["operator", "arity", "future"]), told), parents
+    return name, _mistaken(expression, pick(rng, ["operator", "arity", "future"]), taught), parents
 
 
-def _mistaken(expression: str, mistake: str, told: Told) -> str:
-    if mistake in told.mistakes:
+def _mistaken(expression: str, mistake: str, taught: Taught) -> str:
+    if mistake in taught.mistakes:
         return expression
     wrong = {"operator": f"ts_smooth({expression}, 5)", "arity": f"ts_mean({expression})"}
     return wrong.get(mistake, f"ts_delay({expression}, -1)")
@@ -128,29 +100,39 @@ def _proposal(name: str, expression: str, parents: list[str]) -> dict[str, objec
     return {"name": name, "expression": expression, "rationale": rationale, **claims, "parents": parents}
 
 
-def _drafted(user: str, task: str, told: Told, rng: Rng) -> _Idea:
+def _drafted(facts: WriterFacts, wanted: Wanted, taught: Taught, rng: Rng) -> _Idea:
     """Return the best of a few drafts: not shown before, then what lessons speak for."""
+    seen = _lines_shown(facts)
     drafts = []
     for _ in range(_DRAFTS):
-        idea = _told(user, task, told, rng) if task.strip() else _idea(user, told, rng)
+        idea = _idea(facts, taught, rng) if wanted.task is None else _asked(facts, wanted.task, taught, rng)
         words = set(re.findall(r"[a-z_]\w*", idea[1]))
-        speaks = len(words & told.helps) - len(words & told.useless)
-        drafts.append((f"- {idea[1]}\n" in user, -speaks, idea))
+        speaks = len(words & taught.helps) - len(words & taught.useless)
+        drafts.append((any(line.endswith(f"- {idea[1]}") for line in seen), -speaks, idea))
         if not drafts[-1][0] and speaks > 0:
             break
-        if not told.helps and not told.useless and not drafts[-1][0]:
+        if not taught.helps and not taught.useless and not drafts[-1][0]:
             break
     return min(drafts, key=lambda draft: draft[:2])[2]
 
 
-def _idea(user: str, told: Told, rng: Rng) -> _Idea:
+def _lines_shown(facts: WriterFacts) -> list[str]:
+    """Return what is not to be repeated: a factor that is shown, after a dash, and what is subtracted last in one."""
+    tasks = [wanted.task for wanted in facts.wanted if wanted.task is not None]
+    kin = [one for wanted in facts.wanted for one in wanted.kin]
+    shown = [f"- {as_shown(one.text)}" for one in (*facts.successes, *facts.failures, *kin)]
+    others = [parent for task in tasks for parent in task.parents] + [turn.expression for turn in facts.turns]
+    return shown + [as_shown(text) for text in others]
+
+
+def _idea(facts: WriterFacts, taught: Taught, rng: Rng) -> _Idea:
     """Choose for itself what to do: blend, change or turn around what is known, or think of something new."""
-    longest = _longest(user)
-    asked = _mended(user, rng, longest)
-    if asked is not None:
-        return *asked, []
-    known = [(s, e) for s in read_examples(user, "What worked") if (e := _read(s.text)) is not None]
-    wrong = [e for s in read_examples(user, "What failed") if s.rank_ic < -0.005 and (e := _read(s.text)) is not None]
+    longest = _longest(facts)
+    slower = _slowed(facts.turns, rng, longest)
+    if slower is not None:
+        return *slower, []
+    known = [(s, e) for s in facts.successes if (e := _read(s.text)) is not None]
+    wrong = [e for s in facts.failures if _rank_ic(s) < -0.005 and (e := _read(s.text)) is not None]
     draw = rng.random()
     if known and draw < 0.12 and len(known) > 1:
         first, second = rng.choice(len(known), size=2, replace=False)
@@ -159,42 +141,39 @@ def _idea(user: str, told: Told, rng: Rng) -> _Idea:
         # The better a factor did, the likelier it is the one to build on.
         weights = np.array([1.0 / (1 + place) for place in range(len(known))])
         shown, base = known[int(rng.choice(len(known), p=weights / weights.sum()))]
-        what, text = mutate(base.root, rng, longest, negate=shown.rank_ic < 0)
+        what, text = mutate(base.root, rng, longest, negate=_rank_ic(shown) < 0)
         return f"known factor, {what}", text, [base.text]
     if wrong and draw < 0.70:
         return _turned(wrong[int(rng.integers(len(wrong)))], rng, longest)
-    return (*compose(rng, longest, smooth=_smoothing(told)), [])
+    return (*compose(rng, longest, smooth=_smoothing(taught)), [])
 
 
-def _told(user: str, task: str, told: Told, rng: Rng) -> _Idea:
+def _asked(facts: WriterFacts, task: TaskFacts, taught: Taught, rng: Rng) -> _Idea:
     """Do what the judge asks for, else what the task says."""
-    longest = _longest(user)
-    asked = _mended(user, rng, longest)
-    if asked is not None:
-        return *asked, re.findall(r"^Parent: (.+)$", task, re.MULTILINE)
-    operation = re.search(r"^Operation: (\w+)", task, re.MULTILINE)
-    theme = re.search(r"^Theme: ([\w -]+?) \(", task, re.MULTILINE)
-    parents = [e for text in re.findall(r"^Parent: (.+)$", task, re.MULTILINE) if (e := _read(text)) is not None]
-    match operation[1] if operation else "":
+    longest = _longest(facts)
+    slower = _slowed(facts.turns, rng, longest)
+    if slower is not None:
+        return *slower, [as_shown(text) for text in task.parents]
+    parents = [e for text in task.parents if (e := _read(text)) is not None]
+    match task.operation:
         case "cross" if len(parents) > 1:
             return _blend(parents[0], parents[1], rng)
         case "invert" if parents:
             return _turned(parents[0], rng, longest)
         case "simplify" if parents:
             return "known factor, a part of it", part_of(parents[0].root, rng), [parents[0].text]
-        case "refine" if parents and theme is not None:
-            return f"known factor, {theme[1]}", refine(parents[0].root, theme[1], rng, longest), [parents[0].text]
+        case "refine" if parents and task.theme:
+            return f"known factor, {task.theme}", refine(parents[0].root, task.theme, rng, longest), [parents[0].text]
         case "mutate" if parents:
             what, text = mutate(parents[0].root, rng, longest, negate=False)
             return f"known factor, {what}", text, [parents[0].text]
-    return (*compose(rng, longest, theme[1] if theme else "", _smoothing(told)), [])
+    return (*compose(rng, longest, task.theme, _smoothing(taught)), [])
 
 
-def _mended(user: str, rng: Rng, longest: int) -> tuple[str, str] | None:
+def _slowed(turns: tuple[TurnFacts, ...], rng: Rng, longest: int) -> tuple[str, str] | None:
     """Return what was proposed last, smoothed if the judge asked for that; None where it asked for nothing."""
-    said = re.findall(r"^You proposed: (.+)\nAnswer:\n    (.+)$", user, re.MULTILINE)
-    last = _read(said[-1][0]) if said else None
-    if last is None or "Smooth it" not in said[-1][1]:
+    last = _read(turns[-1].expression) if turns else None
+    if last is None or turns[-1].suggestion not in SMOOTHER:
         return None
     slow = last.root
     for path, node in windows(slow):
@@ -213,15 +192,19 @@ def _turned(base: Expression, rng: Rng, longest: int) -> _Idea:
     return f"failed factor turned around, {what}", text, [base.text]
 
 
-def _smoothing(told: Told) -> float:
-    return 0.7 if told.costly else 0.35
+def _smoothing(taught: Taught) -> float:
+    return 0.7 if taught.costly else 0.35
 
 
-def _longest(user: str) -> int:
-    found = re.search(r"Look-back of a factor: at most (\d+) bars", user)
-    return max(6, int(found[1]) * 7 // 10) if found else 48
+def _longest(facts: WriterFacts) -> int:
+    return max(6, facts.longest * 7 // 10) if facts.longest else 48
+
+
+def _rank_ic(shown: FactorShown) -> float:
+    return shown.metrics.get("rank_ic", float("nan"))
 
 
 def _read(text: str) -> Expression | None:
-    read = parse(text, dialect="native")
+    # What a prompt would quote, such as a factor that uses another by name, is no factor to work on.
+    read = parse(as_shown(text), dialect="native")
     return read if isinstance(read, Expression) else None

@@ -11,14 +11,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
+from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.pools.members import Bench, Show, silent, trade_alone
 from agent.study.study import Study
 from backtest import metrics
@@ -35,9 +35,10 @@ from backtest.combine import (
     ridge_weights,
     scaled,
 )
-from backtest.evidence import Evidence, Trials, weigh
-from backtest.figures import SEGMENTS, Figures
+from backtest.evidence import Trials, weigh
+from backtest.figures import SEGMENTS
 from backtest.policy import Standing
+from backtest.result_types import Evidence, Figures
 from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
@@ -85,10 +86,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Setting:
-    """Under which name of the data, and which rules of the settings, a pool is fitted."""
+    """Under which name of the data, and which rules of the settings, a pool is fitted.
+
+    `inputs` are the hashes of its gate, regimes and learned factors; see `agent.study.opening.OpenData.inputs`.
+    """
 
     data: str
     rules: Mapping[str, object]
+    inputs: Mapping[str, object] = field(default_factory=dict)
 
 
 def fit_weights(
@@ -194,9 +199,7 @@ def name_of(name: str, method: Method, pool_id: str, methods: int) -> str:
     return name if methods == 1 else f"{name}-{method}"
 
 
-def require_free_names(
-    names: Sequence[str], fits: Sequence[tuple[str, Mapping[str, object]]], knowledge: KnowledgeBase
-) -> None:
+def require_free_names(names: Sequence[str], fits: Sequence[tuple[str, PoolSpec]], knowledge: KnowledgeBase) -> None:
     """Refuse, as an `InputError`, a name that cannot be one, or that another pool has."""
     ids = {pool_id for pool_id, _ in fits}
     for name in names:
@@ -214,7 +217,7 @@ def _weighed(
     bench: Bench,
     knowledge: KnowledgeBase,
     pool_id: str,
-    spec: dict[str, object],
+    spec: PoolSpec,
     name: str,
     ahead: int,
 ) -> PoolRecord | Rejection:
@@ -237,10 +240,10 @@ def _weighed(
             panel_id=bench.study.dataset,
             name=name,
             method=fitted.method,
-            spec={**spec, "in_sample": asdict(in_sample(bench, fitted.weights, trials))},
+            spec=replace(spec, in_sample=in_sample(bench, fitted.weights, trials)),
             members=tuple(_member(bench, number, fitted.weights, trials) for number in range(len(bench.candidates))),
-            scorecard=scored.scorecard.to_dict(),
-            evidence=evidence.to_dict(),
+            scorecard=scored.scorecard,
+            evidence=evidence,
             # As of an attempt: before costs.
             sharpe_per_bar=metrics.sharpe(scored.paid(scored.backtest.gross, "train"), 1.0),
         )
@@ -266,7 +269,7 @@ def weigh_values(values: FloatArray, pool_id: str, study: Study, trials: Trials)
     return scored, weigh(scored, trials, study.policy, Standing(), use_gate=study.exposures is not None)
 
 
-def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, dict[str, object]]:
+def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, PoolSpec]:
     """Return a pool's id, a hash of all that decides its values and its score, and its spec."""
     study = bench.study
     spec: dict[str, object] = {
@@ -289,9 +292,8 @@ def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, dict[st
     first, last = (str(study.panel.times[t])[:16] for t in (rows.start, max(rows.stop - 1, rows.start)))
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(bench)
-    return f"pool:{digest[:16]}", {
-        **spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)
-    }  # fmt: skip
+    whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)}
+    return f"pool:{digest[:16]}", PoolSpec.from_dict({**whole, "inputs": dict(setting.inputs)})
 
 
 def notes_on(bench: Bench) -> tuple[str, ...]:
@@ -309,34 +311,29 @@ def notes_on(bench: Bench) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> dict[str, object]:
+def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> PoolMember:
     candidate, traded = bench.candidates[number], bench.traded[number]
-    return {
-        "factor_id": candidate.expression.id,
-        "text": candidate.expression.text,
-        "name": candidate.name,
-        "verdict": candidate.verdict,
-        "simulated": candidate.simulated,
-        "weight": float(weights[number]),
-        **{part: asdict(traded.figures(bench.study, trials, part)) for part in SEGMENTS},
-        "correlations": [round(float(x), 3) for x in bench.correlations[number]],
-    }
+    return PoolMember(
+        factor_id=candidate.expression.id,
+        text=candidate.expression.text,
+        name=candidate.name,
+        verdict=candidate.verdict,
+        simulated=candidate.simulated,
+        weight=float(weights[number]),
+        train=traded.figures(bench.study, trials, "train"),
+        validation=traded.figures(bench.study, trials, "validation"),
+        correlations=tuple(round(float(x), 3) for x in bench.correlations[number]),
+    )
 
 
 def weights_of(pool: PoolRecord) -> FloatArray:
     """Return (K,) the weights of a pool's members."""
-    return np.array([number_of(member["weight"]) for member in pool.members])
-
-
-def number_of(value: object) -> float:
-    """Return a stored figure; NaN where there is none."""
-    return float(value) if isinstance(value, (int, float)) else float("nan")
+    return np.array([member.weight for member in pool.members])
 
 
 def rules_of_pool(pool: PoolRecord) -> Mapping[str, object]:
     """Return the settings that a pool was fitted under, by section."""
-    rules = pool.spec.get("rules")
-    return rules if isinstance(rules, Mapping) else {}
+    return pool.spec.rules
 
 
 def pool_values(pool: PoolRecord, panel: Panel, *, seconds: float = 60.0, gigabytes: float = 4.0) -> FloatArray:
@@ -353,12 +350,12 @@ def pool_values(pool: PoolRecord, panel: Panel, *, seconds: float = 60.0, gigaby
     for number, member in enumerate(pool.members):
         if weights[number] == 0.0:
             continue
-        expression = parse(str(member["text"]), fields=fields, bar=panel.bar, dialect="native")
+        expression = parse(member.text, fields=fields, bar=panel.bar, dialect="native")
         if isinstance(expression, Rejection):
-            raise InputError(f"{member['factor_id']} of {pool.name} cannot be read here: {expression.one_line()}")
+            raise InputError(f"{member.factor_id} of {pool.name} cannot be read here: {expression.one_line()}")
         signal = evaluate_within(expression, panel, seconds=seconds, gigabytes=gigabytes)
         if isinstance(signal, Rejection):
-            raise InputError(f"{member['factor_id']} of {pool.name}: {signal.message}", signal.hint)
+            raise InputError(f"{member.factor_id} of {pool.name}: {signal.message}", signal.hint)
         members.put(number, rank_panel(np.where(panel.universe, signal.values, np.nan)))
     return combine(members, weights)
 

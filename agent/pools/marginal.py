@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
-from agent.pools.fitting import number_of
+from agent.knowledge.pool_records import PoolMember, PoolRecord
 from agent.study.study import Study
 from backtest.combine import residual_ic
 from backtest.figures import SEGMENTS
@@ -80,40 +78,37 @@ def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> 
     if not pools:
         return []
     pool = pools[-1]
-    held = [m for m in pool.members if number_of(m["weight"]) != 0.0]
+    held = [m for m in pool.members if m.weight != 0.0]
     lines = [f"a pool of {len(held)} factors is kept already ({pool.method} weights): what goes with it adds little"]
     themes = crowded_themes(pool)
     for theme in themes[:most]:
-        leader, share = theme[0], sum(abs(number_of(m["weight"])) for m in theme)
-        train = leader["train"]
-        ic = number_of(train.get("rank_ic")) if isinstance(train, dict) else float("nan")
+        leader, share = theme[0], sum(abs(m.weight) for m in theme)
         kin = f" and {len(theme) - 1} more that go with it" if len(theme) > 1 else ""
-        lines.append(f"{share:.0%} of its weight: {leader['text']}{kin} (rank IC on train {ic:+.4f})")
+        lines.append(f"{share:.0%} of its weight: {leader.text}{kin} (rank IC on train {leader.train.rank_ic:+.4f})")
     if len(themes) > most:
-        rest = sum(abs(number_of(m["weight"])) for theme in themes[most:] for m in theme)
+        rest = sum(abs(m.weight) for theme in themes[most:] for m in theme)
         lines.append(f"{rest:.0%} of its weight: {len(themes) - most} other themes")
     return lines
 
 
-def crowded_themes(pool: PoolRecord) -> list[list[dict[str, Any]]]:
+def crowded_themes(pool: PoolRecord) -> list[list[PoolMember]]:
     """Return members that carry weight, grouped by returns on train that correlate by half or more; heaviest first.
 
     A member joins the first theme whose heaviest member it goes with, with either sign.
     """
-    order = sorted(range(len(pool.members)), key=lambda k: (-abs(number_of(pool.members[k]["weight"])), k))
+    order = sorted(range(len(pool.members)), key=lambda k: (-abs(pool.members[k].weight), k))
     themes: list[list[int]] = []
     for number in order:
-        if number_of(pool.members[number]["weight"]) == 0.0:
+        if pool.members[number].weight == 0.0:
             continue
-        row = pool.members[number]["correlations"]
-        near = row if isinstance(row, list) else []
-        home = next((t for t in themes if abs(number_of(near[t[0]])) >= CROWDED), None)
+        near = pool.members[number].correlations
+        home = next((t for t in themes if abs(near[t[0]]) >= CROWDED), None)
         if home is None:
             themes.append([number])
         else:
             home.append(number)
 
     def weight(theme: list[int]) -> float:
-        return sum(abs(number_of(pool.members[k]["weight"])) for k in theme)
+        return sum(abs(pool.members[k].weight) for k in theme)
 
     return [[pool.members[k] for k in theme] for theme in sorted(themes, key=lambda t: (-weight(t), t[0]))]

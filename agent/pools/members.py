@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,14 +10,16 @@ from functools import cached_property
 
 import numpy as np
 
+from agent.knowledge.attempt_figures import train_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.blocks import all_blocks
 from agent.study.study import Study, read_expression
 from backtest.combine import Folds, Members, block_edges, folds_of
 from backtest.evidence import Trials
-from backtest.figures import Figures, figures_of
+from backtest.figures import figures_of
 from backtest.ic import forward_returns, horizon_ic, rank_ic_of
+from backtest.result_types import Figures
 from backtest.run import trade
 from backtest.scorecard import paid_rows
 from factors.batch import evaluate_within
@@ -197,27 +200,19 @@ def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> C
 
 def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
     mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
-    card = {} if attempt.evaluation is None else attempt.evaluation.scorecard
-    spec = study.spec
-    rules = {
-        "weighting": spec.weighting,
-        "holding": spec.holding,
-        "cost_bp": spec.costs.per_trade * 1e4,
-        "fill": spec.fill,
-        "rebalance": spec.rebalance,
-    }
-    other = any(name in card and card[name] != value for name, value in rules.items())
-    return Candidate(expression, attempt.name, _verdict(attempt), mock, other)
-
-
-def _verdict(attempt: AttemptRecord) -> str:
-    return "not scored" if attempt.evaluation is None else str(attempt.evaluation.evidence.get("verdict", "rejected"))
+    if attempt.evaluation is None:
+        return Candidate(expression, attempt.name, "not scored", mock, other_rules=False)
+    card, spec = attempt.evaluation.scorecard, study.spec
+    scored_under = (card.weighting, card.holding, card.cost_bp, card.fill, card.rebalance)
+    now = (spec.weighting, spec.holding, spec.costs.per_trade * 1e4, spec.fill, spec.rebalance)
+    # The first scorecards did not say.
+    other = bool(card.weighting) and scored_under != now
+    return Candidate(expression, attempt.name, attempt.evaluation.evidence.verdict, mock, other)
 
 
 def _earned(attempt: AttemptRecord) -> float:
-    train = attempt.evaluation.scorecard.get("train") if attempt.evaluation else None
-    value = train.get("per_bar_sharpe_net") if isinstance(train, dict) else None
-    return float(value) if isinstance(value, (int, float)) else -1e9
+    value = train_of(attempt).per_bar_sharpe_net
+    return value if math.isfinite(value) else -1e9
 
 
 def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = silent) -> Bench:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import factor_order, verdict_of
+from agent.knowledge.attempt_figures import factor_order, or_none, verdict_of
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, FactorRecord, RunRecord
 from agent.review.render import render_factor, render_run, write_report
@@ -28,12 +27,11 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from agent.study.gates import gate_path
+from agent.study.opening import Note, RecordedRules, open_data, silent
 from agent.study.scoring import weigh_expression
-from agent.study.study import Study, open_study, read_expression
+from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
-from backtest.policy import GateVerdict
 from backtest.run import trade
 from backtest.scorecard import Scored
 from factors.plain_words import read_aloud
@@ -58,36 +56,29 @@ def report_on(
     data: str | None,
     output: Path | None,
     conclusion: str = "",
+    note: Note = silent,
 ) -> Path:
-    """Write the report of a run or a factor, by id or its first characters; return the file's path."""
+    """Write the report of a run or a factor, by id or its first characters; return the file's path.
+
+    Figures are by the rules that the run recorded; `note` is given where those of now differ.
+    """
     run = knowledge.find_run(what)
     if run is not None:
         name = run.id
-        html = render_run(review_run(workspace, knowledge, run, data, conclusion))
+        html = render_run(review_run(study_of_run(workspace, run, data, note), knowledge, run, conclusion))
     else:
         record = knowledge.get_factor(what)
         name = record.factor_id.replace(":", "-")
-        study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), data)
+        study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), data, note)
         html = render_factor(review_factor(study, knowledge, record))
     path = output if output is not None else workspace.folder("reports") / f"{name}.html"
     write_report(html, path)
     return path
 
 
-def study_of_run(workspace: Workspace, run: RunRecord, data: str | None) -> Study:
+def study_of_run(workspace: Workspace, run: RunRecord, data: str | None, note: Note = silent) -> Study:
     """Open the study that `run` worked on, under the rules it recorded."""
-    config = run.config
-    name = data or str(config["data"])
-    path = workspace.resolve_data(name)
-    settings = workspace.settings.under(config)
-    gate = gate_path(workspace, path.stem) if config.get("gate") else None
-    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
-    if study.dataset != run.panel_id:
-        raise InputError(
-            f"data {name!r} is not what run {run.id} used ({study.dataset}, not {run.panel_id})",
-            "name the right data with --data",
-        )
-    return study
+    return open_data(workspace, data, RecordedRules.of_run(run, strict=False), note=note).study
 
 
 def panel_note(study: Study) -> PanelNote:
@@ -112,15 +103,14 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
     expression = read_expression(record.canonical, study)
     if isinstance(expression, Rejection):
         raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
-    stored = attempt.evaluation.evidence if attempt.evaluation else {}
     scoring = weigh_expression(expression, study, knowledge, recorded=True)
     if isinstance(scoring, Rejection):
         raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
     panel, split = study.panel, study.split
-    card = scoring.scored.scorecard.to_dict()
+    card = scoring.scored.scorecard
+    stored = scoring.evidence if attempt.evaluation is None else attempt.evaluation.evidence
     run = knowledge.get_run(attempt.run_id)
-    profiles = scoring.scored.scorecard.profiles
-    assert profiles is not None
+    assert card.profiles is not None
     threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
     return Review(
         factor_id=record.factor_id,
@@ -128,10 +118,10 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         text=expression.text,
         reading=read_aloud(expression),
         rationale=attempt.rationale,
-        claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.items() if name in _HEADINGS},
-        verdict=str(stored.get("verdict", scoring.evidence.verdict)),
-        train=part_of(card, "train"),
-        validation=part_of(card, "validation"),
+        claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.to_dict().items() if name in _HEADINGS},
+        verdict=stored.verdict,
+        train=card.train,
+        validation=card.validation,
         times=panel.times,
         equity=equity_of(scoring.scored, scoring.signal.values, scoring.expression.id, study),
         ic=scoring.scored.ic,
@@ -148,35 +138,20 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
             for relation, family in (("parent", record.parents), ("child", record.children))
             for kin in family
         ],
-        reasons=_strings(stored.get("reasons", scoring.evidence.reasons)),
-        audits=_strings(stored.get("audits", scoring.evidence.audits)),
-        dsr=_figure(stored.get("dsr")),
-        psr=_figure(stored.get("psr")),
-        trials=_count(stored.get("trials")),
-        dsr_now=_figure(scoring.evidence.dsr),
+        reasons=stored.reasons,
+        audits=stored.audits,
+        dsr=None if attempt.evaluation is None else or_none(stored.dsr),
+        psr=None if attempt.evaluation is None else or_none(stored.psr),
+        trials=None if attempt.evaluation is None else stored.trials,
+        dsr_now=or_none(scoring.evidence.dsr),
         trials_now=scoring.evidence.trials,
         bets=scoring.evidence.effective_trials,
         gate_exposure=mean_exposure(study),
-        profiles=profiles,
-        gates=gates_of(stored.get("gates")) or scoring.evidence.gates,
+        profiles=card.profiles,
+        gates=stored.gates or scoring.evidence.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
         rules=rules_of(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
-    )
-
-
-def gates_of(stored: object) -> tuple[GateVerdict, ...]:
-    """Return the verdicts of the gates as they were recorded: later trials do not change them."""
-    rows = stored if isinstance(stored, list) else []
-    return tuple(
-        GateVerdict(
-            gate=str(row["gate"]),
-            passed=bool(row["passed"]),
-            numbers={name: math.nan if value is None else float(value) for name, value in row["numbers"].items()},
-            bar=str(row["bar"]),
-            words=tuple(_strings(row["words"])),
-        )
-        for row in rows
     )
 
 
@@ -226,11 +201,8 @@ def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study)
     return series
 
 
-def review_run(
-    workspace: Workspace, knowledge: KnowledgeBase, run: RunRecord, data: str | None, conclusion: str
-) -> RunReview:
+def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusion: str) -> RunReview:
     """Return everything the report of a run draws, with its best factor's review inside."""
-    study = study_of_run(workspace, run, data)
     attempts = knowledge.attempts(run_id=run.id)
     scored = sorted((a for a in attempts if a.evaluation is not None), key=factor_order)
     best = None
@@ -285,9 +257,9 @@ def _row(attempt: AttemptRecord) -> FactorRow:
         text=attempt.canonical or attempt.text,
         round=attempt.round,
         verdict=verdict_of(attempt),
-        train=part_of(card, "train"),
-        validation=part_of(card, "validation"),
-        dsr=_figure(attempt.evaluation.evidence.get("dsr")),
+        train=card.train,
+        validation=card.validation,
+        dsr=or_none(attempt.evaluation.evidence.dsr),
     )
 
 
@@ -343,21 +315,3 @@ def _flat(config: Mapping[str, object], prefix: str = "") -> list[tuple[str, obj
         else:
             rows.append((f"{prefix}{key}", value))
     return rows
-
-
-def part_of(card: Mapping[str, object], name: str) -> Mapping[str, object]:
-    """Return the figures of one segment of a stored scorecard."""
-    part = card.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _strings(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
-
-
-def _figure(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
-
-
-def _count(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) else None

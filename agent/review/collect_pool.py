@@ -9,49 +9,44 @@ from pathlib import Path
 import numpy as np
 
 from agent.drawing.axes import number
+from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import PoolRecord
-from agent.pools.fitting import METHODS, Fitted, fit_weights, rules_of_pool, unseen_values, weigh_values, weights_of
+from agent.knowledge.pool_records import PoolRecord
+from agent.pools.fitting import METHODS, Fitted, fit_weights, unseen_values, weigh_values, weights_of
 from agent.pools.members import Bench, Candidate, Show, Traded, measure_members, silent, trade_alone
-from agent.review.collect import equity_of, gates_of, mean_exposure, panel_note, part_of, rules_of
+from agent.review.collect import equity_of, mean_exposure, panel_note, rules_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
 from agent.review.review_records import Review, compound, likelihood_histogram
-from agent.study.gates import gate_path
-from agent.study.study import Study, open_study, read_expression
+from agent.study import opening
+from agent.study.opening import Note, RecordedRules, open_data
+from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.combine import combine, equal_weights
-from backtest.evidence import Evidence, Trials
-from backtest.figures import SEGMENTS, Figures
+from backtest.evidence import Trials
+from backtest.figures import SEGMENTS
+from backtest.result_types import Evidence, Figures
 from backtest.scorecard import Scored
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
 from market.ranking import rank_panel
 
 
-def study_of_pool(workspace: Workspace, pool: PoolRecord, data: str | None) -> Study:
-    """Open the study that a pool was fitted on, under the rules it recorded."""
-    name = data or str(pool.spec["data"])
-    path = workspace.resolve_data(name)
-    settings = workspace.settings.under(rules_of_pool(pool))
-    gate = gate_path(workspace, path.stem) if pool.spec.get("gate") else None
-    study = open_study(workspace.load_panel(name), settings, gate_path=gate, learned=workspace.learned)
-    if study.dataset != pool.panel_id:
-        raise InputError(
-            f"data {name!r} is not what the pool {pool.name} was fitted on ({study.dataset}, not {pool.panel_id})",
-            "name the right data with --data",
-        )
-    return study
+def study_of_pool(
+    workspace: Workspace, pool: PoolRecord, data: str | None, *, strict: bool = False, note: Note = opening.silent
+) -> Study:
+    """Open the study that a pool was fitted on, under the rules it recorded; see `RecordedRules` for `strict`."""
+    return open_data(workspace, data, RecordedRules.of_pool(pool, strict=strict), note=note).study
 
 
 def candidates_of(pool: PoolRecord, study: Study) -> tuple[Candidate, ...]:
     """Return a pool's members as they were when it was fitted."""
     found = []
     for member in pool.members:
-        expression = read_expression(str(member["text"]), study, dialect="native")
+        expression = read_expression(member.text, study, dialect="native")
         if isinstance(expression, Rejection):
-            raise InputError(f"{member['factor_id']} cannot be read on this data: {expression.one_line()}")
-        found.append(Candidate(expression, str(member["name"]), str(member["verdict"]), bool(member.get("simulated"))))
+            raise InputError(f"{member.factor_id} cannot be read on this data: {expression.one_line()}")
+        found.append(Candidate(expression, member.name, member.verdict, member.simulated))
     return tuple(found)
 
 
@@ -63,9 +58,10 @@ def report_on_pool(
     data: str | None = None,
     output: Path | None = None,
     show: Show = silent,
+    note: Note = opening.silent,
 ) -> Path:
-    """Write the page of a pool; return the file's path."""
-    study = study_of_pool(workspace, pool, data)
+    """Write the page of a pool, by the rules it recorded; return the file's path."""
+    study = study_of_pool(workspace, pool, data, note=note)
     html = render_pool(review_pool(study, knowledge, pool, show))
     path = output if output is not None else workspace.folder("reports") / f"{pool.id.replace(':', '-')}.html"
     return write_report(html, path)
@@ -97,7 +93,7 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
         rivals=rivals,
         correlations=bench.correlations[np.ix_(order, order)],
         curves=curves,
-        notes=_strings(pool.spec.get("notes")),
+        notes=pool.spec.notes,
         facts=_facts(pool),
     )
 
@@ -168,9 +164,9 @@ def _review(
 ) -> Review:
     scored, now = weighed
     stored, split = pool.evidence, study.split
-    card = scored.scorecard.to_dict()
+    card = scored.scorecard
     threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
-    assert scored.scorecard.profiles is not None
+    assert card.profiles is not None
     return Review(
         factor_id=pool.id,
         name=pool.name,
@@ -179,9 +175,9 @@ def _review(
         "members. What a member does not know adds nothing; an asset that less than half of the weight knows has no "
         "value.",
         rationale="",
-        verdict=str(stored.get("verdict", now.verdict)),
-        train=part_of(card, "train"),
-        validation=part_of(card, "validation"),
+        verdict=stored.verdict,
+        train=card.train,
+        validation=card.validation,
         times=study.panel.times,
         equity=equity_of(scored, values, pool.id, study),
         ic=scored.ic,
@@ -190,19 +186,19 @@ def _review(
         validation_start=split.validation.start,
         validation_stop=split.validation.stop,
         simulated_market=study.panel.simulated,
-        simulated_llm=any(bool(member.get("simulated")) for member in pool.members),
+        simulated_llm=any(member.simulated for member in pool.members),
         panel=panel_note(study),
-        reasons=_strings(stored.get("reasons")),
-        audits=_strings(stored.get("audits")),
-        dsr=_figure(stored.get("dsr")),
-        psr=_figure(stored.get("psr")),
-        trials=int(_figure(stored.get("trials")) or 0),
-        dsr_now=_figure(now.dsr),
+        reasons=stored.reasons,
+        audits=stored.audits,
+        dsr=or_none(stored.dsr),
+        psr=or_none(stored.psr),
+        trials=stored.trials,
+        dsr_now=or_none(now.dsr),
         trials_now=now.trials,
         bets=now.effective_trials,
         gate_exposure=mean_exposure(study),
-        profiles=scored.scorecard.profiles,
-        gates=gates_of(stored.get("gates")) or now.gates,
+        profiles=card.profiles,
+        gates=stored.gates or now.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(pool.id, study.dataset)),
         rules=rules_of(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
@@ -214,7 +210,7 @@ def formula(pool: PoolRecord, most: int = 12) -> str:
     """Return a pool as a sum of weighted members, heaviest first."""
     weights = weights_of(pool)
     order = [k for k in sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k)) if weights[k] != 0.0]
-    lines = [f"{weights[k]:+.4f}  {pool.members[k]['text']}" for k in order[:most]]
+    lines = [f"{weights[k]:+.4f}  {pool.members[k].text}" for k in order[:most]]
     if len(order) > most:
         rest = sum(abs(weights[k]) for k in order[most:])
         lines.append(f"and {len(order) - most} more, {rest:.0%} of the weight")
@@ -223,33 +219,20 @@ def formula(pool: PoolRecord, most: int = 12) -> str:
 
 def _facts(pool: PoolRecord) -> dict[str, str]:
     spec = pool.spec
-    label, missing, fitted = spec["label"], spec["missing"], spec["fitted_on"]
-    assert isinstance(label, Mapping)
-    assert isinstance(missing, Mapping)
-    assert isinstance(fitted, Mapping)
+    fitted = spec.fitted_on
     facts = {
         "id": pool.id,
         "fitted": pool.created,
         "method": pool.method,
         "members with a weight": f"{int(np.count_nonzero(weights_of(pool)))} of {len(pool.members)}",
-        "normalised": str(spec["normalise"]),
-        "an unknown member adds": str(missing["adds"]),
-        "least weight that knows an asset": f"{float(missing['least_share']):.0%}",
-        "label": f"{label['bars']} bars from {label['fill']} to {label['fill']}",
-        "weights from": f"{fitted['first']} to {fitted['last']} ({fitted['bars']:,} bars of train)",
+        "normalised": spec.normalise,
+        "an unknown member adds": str(spec.missing.adds),
+        "least weight that knows an asset": f"{spec.missing.least_share:.0%}",
+        "label": f"{spec.label.bars} bars from {spec.label.fill} to {spec.label.fill}",
+        "weights from": f"{fitted.first} to {fitted.last} ({fitted.bars:,} bars of train)",
     }
-    flattered = spec.get("in_sample")
-    if isinstance(flattered, Mapping):
-        facts["net Sharpe of these weights on train itself"] = number(flattered.get("sharpe_net"))
-    hyper = spec.get("hyperparameters")
-    if isinstance(hyper, Mapping) and "penalty" in hyper:
-        facts["penalty, share of the mean squared member"] = f"{float(hyper['penalty']):g}"
+    if spec.in_sample is not None:
+        facts["net Sharpe of these weights on train itself"] = number(spec.in_sample.sharpe_net)
+    if "penalty" in spec.hyperparameters:
+        facts["penalty, share of the mean squared member"] = f"{spec.hyperparameters['penalty']:g}"
     return facts
-
-
-def _strings(value: object) -> list[str]:
-    return [str(item) for item in value] if isinstance(value, (list, tuple)) else []
-
-
-def _figure(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None

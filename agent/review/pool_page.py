@@ -13,7 +13,8 @@ from agent.drawing.axes import number
 from agent.review import charts
 from agent.review.review_records import Review
 from agent.review.views import MonthCell, Row, verdict_words
-from backtest.figures import SEGMENTS, Figures
+from backtest.figures import SEGMENTS
+from backtest.result_types import Figures
 from market.panel import FloatArray
 
 MAX_CORRELATED = 20

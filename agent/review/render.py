@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from agent.drawing.axes import number
-from agent.review import charts, views
+from agent.review import views
+from agent.review.chart_registry import CHARTS
 from agent.review.findings import Findings
 from agent.review.pool_page import PoolReview, pool_context
 from agent.review.review_records import Review, RunReview
@@ -126,16 +127,8 @@ def _shown(value: object) -> object:
 def _factor_context(review: Review) -> dict[str, object]:
     """Return what the factor templates lay out."""
     sentence, gate_css = views.gate_conclusion(review)
-    drawn = {
-        "equity": charts.equity_chart(review),
-        "exposure": charts.exposure_chart(review),
-        "drawdown": charts.drawdown_chart(review),
-        "ic": charts.ic_chart(review),
-        "turnover": charts.turnover_chart(review),
-        "horizon": charts.horizon_chart(review),
-        "quantiles": charts.quantile_chart(review),
-        "likelihood": charts.likelihood_chart(review),
-    }
+    # Each chart escapes its own text; nothing in it comes from a template.
+    drawn = {name: Markup(chart.draw(review)) for name, chart in CHARTS.items()}
     return {
         "review": review,
         "verdict": views.verdict_words(review.verdict),
@@ -152,6 +145,6 @@ def _factor_context(review: Review) -> dict[str, object]:
         "gate_css": gate_css,
         "monthly": views.monthly_returns(review),
         "turns": review.critiques[-MAX_TURNS:],
-        # Each chart escapes its own text; nothing in it comes from a template.
-        "charts": {name: Markup(chart) for name, chart in drawn.items()},
+        "charts": drawn,
+        "added_charts": [(CHARTS[name].heading, drawn[name], CHARTS[name].caption) for name in CHARTS.added],
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backtest.policy import GateVerdict
-from backtest.profile import Profile
+from backtest.result_types import Profile, SegmentScore
 from market.panel import FloatArray, TimeArray
 
 # The order is the drawing order, the label what the legend says.
@@ -96,8 +96,7 @@ class Review:
     verdict
         ``accepted``, ``promising`` or ``rejected``.
     train, validation
-        `SegmentScore` fields by name; a missing, None or NaN figure prints as a dash, and names that the
-        report doesn't know are ignored.
+        What it did on each; an undefined figure prints as a dash.
     times
         (T,) UTC open times.
     equity
@@ -148,8 +147,8 @@ class Review:
     reading: str
     rationale: str
     verdict: str
-    train: Mapping[str, object]
-    validation: Mapping[str, object]
+    train: SegmentScore
+    validation: SegmentScore
     times: TimeArray
     equity: Mapping[str, FloatArray]
     ic: FloatArray
@@ -209,8 +208,8 @@ class FactorRow:
     text: str
     round: int
     verdict: str
-    train: Mapping[str, object]
-    validation: Mapping[str, object]
+    train: SegmentScore
+    validation: SegmentScore
     dsr: float | None = None
 
 

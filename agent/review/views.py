@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.drawing.axes import DASH, MONTHS, number
 from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview
+from backtest.result_types import SegmentScore
 
 # (label, what it means, SegmentScore field, number style); only what is listed here is ever printed.
 SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
@@ -120,14 +121,6 @@ def verdict_words(verdict: str) -> tuple[str, str, str]:
     return words, symbol, verdict if verdict in _VERDICTS else "other"
 
 
-def figure(segment: Mapping[str, object], name: str) -> float:
-    """Return a scorecard figure as a float; NaN when it is absent, None or not a number."""
-    value = segment.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        return math.nan
-    return float(value)
-
-
 def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
     """Return the groups of the scorecard with train and validation side by side."""
     return [
@@ -137,7 +130,7 @@ def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
                 Row(
                     label,
                     note,
-                    (number(review.train.get(key), style), number(review.validation.get(key), style)),
+                    (number(getattr(review.train, key), style), number(getattr(review.validation, key), style)),
                     key == "sharpe_net",
                 )
                 for label, note, key, style in rows
@@ -183,9 +176,9 @@ def loading_rows(review: Review) -> list[Row]:
     ]
 
 
-def segment_span(segment: Mapping[str, object]) -> str:
+def segment_span(segment: SegmentScore) -> str:
     """Return "start – end" of a segment as days, or nothing when either is unknown."""
-    start, end = (str(segment.get(key) or "")[:10] for key in ("start", "end"))
+    start, end = segment.start[:10], segment.end[:10]
     return f"{start} – {end}" if start and end else ""
 
 
@@ -196,10 +189,10 @@ def gate_rows(review: Review) -> list[Row]:
             label,
             note,
             (
-                number(review.train.get(sharpe)),
-                number(review.validation.get(sharpe)),
-                number(review.train.get(annual), "percent") if annual else DASH,
-                number(review.validation.get(annual), "percent") if annual else DASH,
+                number(getattr(review.train, sharpe)),
+                number(getattr(review.validation, sharpe)),
+                number(getattr(review.train, annual), "percent") if annual else DASH,
+                number(getattr(review.validation, annual), "percent") if annual else DASH,
             ),
             sharpe == "sharpe_gated",
         )
@@ -221,7 +214,7 @@ def gate_facts(review: Review) -> list[Row]:
         Row(
             label,
             note,
-            (number(review.train.get(key), "percent"), number(review.validation.get(key), "percent")),
+            (number(getattr(review.train, key), "percent"), number(getattr(review.validation, key), "percent")),
         )
         for label, note, key in facts
     ]
@@ -230,7 +223,7 @@ def gate_facts(review: Review) -> list[Row]:
 def gate_conclusion(review: Review) -> tuple[str, str]:
     """Return (sentence, CSS class): whether the gate earns its place on validation."""
     segment = review.validation
-    net, gated = figure(segment, "sharpe_net"), figure(segment, "sharpe_gated")
+    net, gated = segment.sharpe_net, segment.sharpe_gated
     if not math.isfinite(gated):
         return "No gate was applied: every figure is ungated.", "other"
     if not math.isfinite(net):
@@ -238,13 +231,12 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
     pair = f"Sharpe {number(gated)} gated against {number(net)} ungated"
     if gated <= net:
         return f"On validation the gate does not earn its place: {pair}.", "rejected"
-    placebos = {"volatility gate": "sharpe_vol_gated", "random gate": "sharpe_random_gated"}
-    rivals = {name: figure(segment, key) for name, key in placebos.items()}
+    rivals = {"volatility gate": segment.sharpe_vol_gated, "random gate": segment.sharpe_random_gated}
     missing = [name for name, value in rivals.items() if not math.isfinite(value)]
     better = [f"a {name} reaches {number(value)}" for name, value in rivals.items() if value >= gated]
     if better:
         return f"On validation the gate is not proven: {pair}, but {' and '.join(better)}.", "promising"
-    share = figure(segment, "shift_percentile")
+    share = segment.shift_percentile
     if missing or not math.isfinite(share):
         return f"On validation the gate helps ({pair}), but not every placebo gate could be run.", "promising"
     beaten = f"{number(share, 'share')} of shifted gates"
@@ -263,11 +255,9 @@ def headline(review: Review) -> str:
     """Return the figures behind the verdict in one sentence."""
     held = review.validation
     parts = [
-        f"validation Sharpe {number(held.get('sharpe_net'))} after costs",
-        f"{number(held.get('sharpe_gated'))} behind the gate"
-        if math.isfinite(figure(held, "sharpe_gated"))
-        else "no gate",
-        f"rank IC {number(held.get('rank_ic'), 'ic')}",
+        f"validation Sharpe {number(held.sharpe_net)} after costs",
+        f"{number(held.sharpe_gated)} behind the gate" if math.isfinite(held.sharpe_gated) else "no gate",
+        f"rank IC {number(held.rank_ic, 'ic')}",
     ]
     if review.dsr is not None and math.isfinite(review.dsr):
         after = f" after {number(review.trials, 'count')} trials" if review.trials is not None else ""
@@ -281,7 +271,7 @@ def tiles(review: Review) -> list[Tile]:
     train, held = review.train, review.validation
 
     def tile(label: str, key: str, style: str = "plain") -> Tile:
-        return Tile(label, number(held.get(key), style), f"train {number(train.get(key), style)}")
+        return Tile(label, number(getattr(held, key), style), f"train {number(getattr(train, key), style)}")
 
     trials = f"{number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
     return [
@@ -353,8 +343,8 @@ def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, 
     columns = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
     table = []
     for row in rows:
-        cells = [number(part.get(key), style) for key, style in columns for part in (row.train, row.validation)]
-        cells.append(number(row.validation.get("turnover"), "percent"))
+        cells = [number(getattr(part, key), style) for key, style in columns for part in (row.train, row.validation)]
+        cells.append(number(row.validation.turnover, "percent"))
         cells.append(number(row.dsr, "probability"))
         table.append((row, verdict_words(row.verdict), cells))
     return table

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, LibraryRecord
+from agent.knowledge.library_records import LibraryRecord
+from agent.knowledge.records import AttemptRecord
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, STANDARD_FIELDS
 
 _LIBRARIES: Mapping[str, str] = {"worldquant": "alpha101", "gtja": "alpha191", "qlib": "alpha158"}
-_TAKEN = frozenset({*OPERATORS, *STANDARD_FIELDS, *MARKET_FIELDS, *GROUP_FIELDS, *NAMED_GROUPS})
+_TAKEN = frozenset({*STANDARD_FIELDS, *MARKET_FIELDS, *GROUP_FIELDS, *NAMED_GROUPS})
 _SHORT_ID = 8
 
 
@@ -19,7 +20,7 @@ def accepted_blocks(attempts: Iterable[AttemptRecord], fields: Iterable[str]) ->
 
     A name that is taken, by a field, an operator or an older factor, gets _2, _3 ... behind it.
     """
-    taken = _TAKEN | set(fields)
+    taken = _TAKEN | set(OPERATORS) | set(fields)
     found: dict[str, str] = {}
     known: set[str] = set()
     for attempt in attempts:

@@ -23,10 +23,8 @@ def gate_path(workspace: Workspace, data_name: str) -> Path:
 
 def plan_of(settings: Settings, panel: Panel) -> GatePlan:
     """Return what the settings want fitted on a panel."""
-    from flows.exposure import GateRules
-    from flows.flow_model import FlowConfig
+    from flows.fit_rules import FlowConfig, GateRules, TrainConfig
     from flows.gate import GatePlan
-    from flows.train import TrainConfig
 
     gate, seed = settings.gate, settings.loop.seed
     names = ("percentile", "side", "hysteresis", "window", "scope", "measure")

@@ -1,6 +1,6 @@
 """A study: one data set cut for the loop, with its gate and its trading rules.
 
-This is where the holdout is taken away. `open_study` returns a panel that ends with validation, and
+This is where the holdout is taken away. `cut_study` returns a panel that ends with validation, and
 everything that writes prompts, scores or reports works on that panel.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
 from backtest.costs import Costs
-from backtest.evidence import Evidence
 from backtest.policy import Policy
+from backtest.result_types import Evidence
 from backtest.run import run_backtest
 from backtest.scorecard import Scored, score
 from backtest.target import Target, prepare_target
@@ -104,6 +104,14 @@ class Study:
         """The last bars of train, as many as tell how often a factor changes its mind."""
         stop = self.split.train.stop
         return self.panel.rows(max(0, stop - self.max_lookback - _RECENT), stop)
+
+    @cached_property
+    def bare_panel(self) -> Panel:
+        """The panel without learned factors: what gates, regimes and learned factors are keyed by."""
+        if not self.learned:
+            return self.panel
+        kept = {name: values for name, values in self.panel.fields.items() if name not in self.learned}
+        return replace(self.panel, fields=kept)
 
     @cached_property
     def target(self) -> Target:
@@ -232,14 +240,23 @@ def remarks(study: Study) -> tuple[str, ...]:
 def open_study(
     whole: Panel, settings: Settings, *, gate_path: Path | None = None, learned: Path | None = None
 ) -> Study:
-    """Cut `whole` for the loop; if a gate was trained on it, compute its exposures; attach what was learned on it.
+    """Return the study of a panel in memory, with a gate and the learned factors of a folder where they are there.
 
-    `learned` is the folder of learned factors; those of this very panel become fields of the study's.
+    A data set of a workspace is opened by `agent.study.opening.open_data`, which knows whose rules are to be used.
     """
+    study = cut_study(whole, settings)
+    bare = study.panel
+    if gate_path is not None and gate_path.is_file():
+        study = with_gate(study, settings, gate_path)
+    return study if learned is None else with_learned(study, stored_fields(learned, bare))
+
+
+def cut_study(whole: Panel, settings: Settings) -> Study:
+    """Cut `whole` for the loop: train and validation under the settings, without a gate and learned factors."""
     split, longest = split_of(whole, settings)
     panel = loop_panel(narrowed(whole, settings), split)
     loop, cutoff = settings.loop, settings.llm.knowledge_cutoff
-    study = Study(
+    return Study(
         panel,
         whole.id,
         split,
@@ -254,41 +271,52 @@ def open_study(
         cutoff=None if cutoff is None else np.datetime64(cutoff) + np.timedelta64(1, "D"),
         blind=loop.blind,
     )
-    if gate_path is None or not gate_path.is_file():
-        return attach(study, learned)
+
+
+def with_gate(
+    study: Study, settings: Settings, gate_path: Path, *, regimes: bool = True, any_features: bool = False
+) -> Study:
+    """Return a study without learned factors with its gate's exposures, and with the regimes found beside the gate.
+
+    Without `regimes`, stored ones are left out. With `any_features`, the gate may read other features than the
+    settings name: a run goes by its own gate. A gate of other data, or of other features, is an `InputError`.
+    """
     from flows.checkpoint import load_gate
     from flows.gate import check_features
     from flows.regime_store import regime_masks, regimes_path
     from flows.train import torch_threads
 
-    gate = load_gate(gate_path)
+    panel, gate = study.panel, load_gate(gate_path)
     if gate.panel_id != panel.id:
         raise InputError(
             f"the gate {gate_path} was trained on other data ({gate.panel_id}, not {panel.id})",
             "fit it again: alphaglow flow fit",
         )
-    check_features(gate, settings.gate.asked())
+    if not any_features:
+        check_features(gate, settings.gate.asked())
     with torch_threads(settings.gate.threads):
         likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
-    exposures = gate.exposures_of(likelihood, panel)
-    gated = replace(
+    return replace(
         study,
-        exposures=exposures,
+        exposures=gate.exposures_of(likelihood, panel),
         log_likelihood=likelihood,
         threshold=gate.thresholds(panel),
-        clusters=regime_masks(regimes_path(gate_path), panel.id),
+        clusters=regime_masks(regimes_path(gate_path), panel.id) if regimes else {},
     )
-    return attach(gated, learned)
 
 
-def attach(study: Study, folder: Path | None) -> Study:
-    """Return a study whose panel carries the learned factors of a folder that were made on it."""
-    found = {} if folder is None else stored_fields(folder, study.panel)
+def with_learned(study: Study, found: Mapping[str, FloatArray]) -> Study:
+    """Return a study whose panel carries learned factors (T, N), by name."""
     if not found:
         return study
     known = {name: np.isfinite(values).any(axis=1) for name, values in found.items()}
     first = {name: int(rows.argmax()) for name, rows in known.items()}
     return replace(study, panel=study.panel.with_fields(found), learned={**study.learned, **first})
+
+
+def attach(study: Study, folder: Path) -> Study:
+    """Return a study whose panel carries the learned factors of a folder that were made on it."""
+    return with_learned(study, stored_fields(folder, study.panel))
 
 
 def _cached_likelihood(gate_path: Path, compute: Callable[[], FloatArray], panel: Panel) -> FloatArray:

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.study.settings import DEFAULT_TOML, Settings, load_settings
+from agent.study.settings import Settings, load_settings
+from agent.study.settings_text import default_toml
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def init_workspace(root: Path) -> Workspace:
         # The marker comes last: a folder without it is not a workspace, so a failed init leaves none.
         if not (root / "knowledge.db").exists() and starter_path().is_file():
             shutil.copyfile(starter_path(), root / "knowledge.db")
-        (root / MARKER).write_text(DEFAULT_TOML, encoding="utf-8")
+        (root / MARKER).write_text(default_toml(), encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"cannot make a workspace in {root}: {error.strerror}", "choose a folder you may write"

@@ -87,7 +87,7 @@ def open_journal(path: Path) -> TextJournal:
                 raise ValueError("a call that was changed")
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{path} is damaged in line {number}", "mend or remove it: its texts would be asked for again"
+                f"{path} is damaged in line {number}", "repair or remove it: its texts would be asked for again"
             ) from error
         journal.calls[call.key] = call
         journal.read[stem(call.key)] = texts

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.llm.client import LanguageModel
+from agent.llm.facts import ReaderFacts, TextFacts
 from agent.llm.forms import read_reply
 from agent.texts.call_journal import TextJournal, stem
 from agent.texts.scores import EVENTS, Event, Scores, text_hashes
@@ -22,7 +23,7 @@ from agent.untrusted.quoting import quoted
 from market.documents import Documents
 from market.errors import InputError, Rejection
 
-# With the prompt, or what a reply may say, this rises: what was read before is then read anew.
+# With the prompt, or what a reply may say, this rises: what was read before is then read again.
 VERSION = 1
 _PROMPT = Path(__file__).resolve().parent / "prompts" / "reader_system.md"
 _LONGEST_TITLE, _LONGEST_BODY = 300, 600
@@ -161,7 +162,8 @@ async def _read_batches(
             key = _prefix(model) + hashlib.sha256(" ".join([str(turn), *texts]).encode()).hexdigest()[:24]
             journal.expect(key, texts)
             try:
-                reply = await speaker.ask(key, "reader", system, batch_prompt(documents, places), Readings)
+                facts = reader_facts(documents, places)
+                reply = await speaker.ask(key, "reader", system, batch_prompt(documents, places), Readings, facts)
             except (BudgetReached, StopRequested, InputError) as halt:
                 halted.append(halt)
                 return
@@ -180,15 +182,24 @@ async def _read_batches(
     return found, ended
 
 
-def batch_prompt(documents: Documents, places: Sequence[int]) -> str:
-    """Return the texts of a batch as a prompt tells them: numbered, each in one line, quoted; no time, no source."""
-    lines = [f"There are {len(places)} texts."]
+def reader_facts(documents: Documents, places: Sequence[int]) -> ReaderFacts:
+    """Return the texts of a batch as data: numbered, each cut to what a prompt shows of it; no time, no source."""
+    texts = []
     for number, k in enumerate(places, start=1):
         assets = documents.assets[k]
         about = ", ".join(quoted(one, 40) for one in assets[:_MOST_NAMED])
         more = f" and {len(assets) - _MOST_NAMED} more" if len(assets) > _MOST_NAMED else ""
-        body = quoted(documents.body[k], _LONGEST_BODY) if documents.body[k] else "(nothing more)"
-        lines.append(f"{number}. about {about}{more}: {quoted(documents.title[k], _LONGEST_TITLE)} {body}")
+        title, body = quoted(documents.title[k], _LONGEST_TITLE)[1:-1], quoted(documents.body[k], _LONGEST_BODY)[1:-1]
+        texts.append(TextFacts(number, title, body if documents.body[k] else "", f"{about}{more}"))
+    return ReaderFacts(tuple(texts), tuple(EVENTS))
+
+
+def batch_prompt(documents: Documents, places: Sequence[int]) -> str:
+    """Return the texts of a batch as a prompt holds them: numbered, each in one line, quoted."""
+    lines = [f"There are {len(places)} texts."]
+    for place, one in zip(places, reader_facts(documents, places).texts, strict=True):
+        body = f"«{one.body}»" if documents.body[place] else "(nothing more)"
+        lines.append(f"{one.number}. about {one.about}: «{one.title}» {body}")
     return "\n".join(lines)
 
 

@@ -39,7 +39,7 @@ class Scores:
     relevance
         (K,) 0 to 1, how much it is about its assets; NaN: not scored.
     novelty
-        (K,) 0 (told before) to 1 (nothing like it in the days before), by what was known then; see `measure_novelty`.
+        (K,) 0 (a repeat) to 1 (nothing like it in the days before), by what was known then; see `measure_novelty`.
     event
         K of `EVENTS`; empty: not scored.
     by

@@ -18,7 +18,7 @@ _WORD = re.compile(r"\w{2,}")
 def measure_novelty(documents: Documents, days: float = _DAYS) -> FloatArray:
     """Return (K,) one minus the greatest cosine similarity to a text of the `days` before about an asset of its own.
 
-    Texts that are about no asset are held against such texts. Rare words weigh more, by how many of the n texts known
+    Texts that are about no asset are compared with such texts. Rare words count more, by how many of the n texts known
     before the day began hold them (``log((1 + n) / (1 + df)) + 1``), so that no score depends on what came later. 1
     where nothing came before; texts of one moment count as known in their order.
     """
@@ -60,7 +60,7 @@ def _about(documents: Documents) -> sp.csr_matrix:
 
 
 def _count(documents: Documents) -> sp.csr_matrix:
-    """Return (K, V) how often each text holds each word; n times weighs as log(1 + n)."""
+    """Return (K, V) how often each text holds each word; n times counts as log(1 + n)."""
     vocabulary: dict[str, int] = {}
     columns, values = [], []
     for title, body in zip(documents.title, documents.body, strict=True):

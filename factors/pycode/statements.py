@@ -10,7 +10,8 @@ import warnings
 
 from factors.dialects.base import ours
 from factors.limits import Limits
-from factors.pycode import calls
+from factors.pycode.arguments import refused_method
+from factors.pycode.calls import call, subscript
 from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
 from factors.pycode.values import Columns, Frame, Listed, Module, Places, Plain, Series, Value
 from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
@@ -55,7 +56,7 @@ def read_python(text: str, limits: Limits, notes: list[str]) -> Raw:
         raise Fault("syntax", f"{line}not valid Python: {error.msg}", "check parentheses and indentation") from error
     except (ValueError, MemoryError, RecursionError) as error:
         raise Fault("syntax", "not Python that can be read", "say it flatter, without control characters") from error
-    return Reader(Places(text, dedented), notes).module(module)
+    return StatementReader(Places(text, dedented), notes).module(module)
 
 
 def _bounded(text: str) -> None:
@@ -75,7 +76,7 @@ def _bounded(text: str) -> None:
         raise Fault("too_deep", f"more than {_MOST_SIGNS} signs in a row", "one is enough", found.start())
 
 
-class Reader:
+class StatementReader:
     """Walks the statements of one factor."""
 
     def __init__(self, places: Places, notes: list[str]) -> None:
@@ -182,7 +183,7 @@ class Reader:
             case ast.Attribute():
                 return self.attribute(node)
             case ast.Subscript():
-                return calls.subscript(self, node)
+                return subscript(self, node)
             case ast.BinOp():
                 return self.binary(node)
             case ast.UnaryOp():
@@ -202,7 +203,7 @@ class Reader:
                 parts = [self.series(part).raw for part in (node.test, node.body, node.orelse)]
                 return Series(self.ours("if_else", node, *parts))
             case ast.Call():
-                return calls.call(self, node)
+                return call(self, node)
             case ast.List() | ast.Tuple():
                 return Listed(tuple(self.expr(part) for part in node.elts))
         raise self.refused(node)
@@ -245,7 +246,7 @@ class Reader:
             return self.column(node, node.attr)
         if isinstance(owner, Series) and node.attr == "values":
             return owner
-        raise calls.refused_method(self, node, node.attr)
+        raise refused_method(self, node, node.attr)
 
     def column(self, node: ast.expr, name: str) -> Series:
         """Return a column of the frame: one that the code made, or a field."""

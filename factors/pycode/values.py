@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from typing import Protocol
 
-from factors.syntax import Fault, Raw
+from factors.syntax import Fault, Raw, RawCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,23 @@ class Places:
     def fault(self, node: ast.AST, message: str, hint: str, code: str = "python") -> Fault:
         """Return the refusal of `node`, naming its line."""
         return Fault(code, f"line {getattr(node, 'lineno', 1)}: {message}", hint, self.at(node))
+
+
+class Reader(Protocol):
+    """What the readers of calls need of the reader of statements: names in use, notes, and the way back to it."""
+
+    places: Places
+    notes: list[str]
+    names: dict[str, Value]
+
+    def expr(self, node: ast.expr) -> Value:
+        """Return what an expression stands for."""
+
+    def series(self, node: ast.expr) -> Series:
+        """Return an expression that must be a column or a number."""
+
+    def column(self, node: ast.expr, name: str) -> Series:
+        """Return a column of the frame: one that the code made, or a field."""
+
+    def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
+        """Return a call of an operator of the language, standing where `node` stands."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from factors.writers.module import HEAD, Exported, about_text, carried_fields, comment, core_of, is_group_field
+from factors.writers.module import Exported, about_text, carried_fields, comment, core_of, is_group_field
+from factors.writers.module_text import HEAD
 from market.errors import InputError
 
 CANDLE = ("open", "high", "low", "close", "volume")

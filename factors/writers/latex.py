@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 
+from factors.operator_plugin import as_operator
 from factors.printing import number_text
 from factors.table import OPERATORS
 from factors.tree import Call, Expression, Field, Node, Number
+from market.plugins import Registry
 
 _INFIX = {"add": (5, "+"), "sub": (5, "-"), "mul": (6, r"\,"), "lt": (4, "<"), "le": (4, r"\le"), "gt": (4, ">"),
           "ge": (4, r"\ge"), "eq": (4, "="), "ne": (4, r"\ne"), "and_": (2, r"\land"), "or_": (1, r"\lor")}  # fmt: skip
 _ATOM = 9
-_FORMS = {
+_BUILT_FORMS = {
     "abs": r"\left|{0}\right|",
     "sqrt": r"\sqrt{{{0}}}",
     "exp": r"e^{{{0}}}",
@@ -24,6 +26,7 @@ _FORMS = {
     "max": r"\max\left({0}, {1}\right)",
     "min": r"\min\left({0}, {1}\right)",
 }
+_FORMS = Registry("operators", _BUILT_FORMS, lambda value: as_operator(value).latex or None)
 
 
 def to_latex(expression: Expression) -> str:

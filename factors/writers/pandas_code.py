@@ -5,16 +5,27 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
+from factors.operator_plugin import as_operator
 from factors.printing import number_text
 from factors.table import MARKET_FIELDS
 from factors.table import OPERATORS as TABLE
 from factors.tree import Call, Expression, Field, Node, Number
-from factors.writers.pandas_parts import ELEMENTWISE, HELPERS, OPERATORS
+from factors.writers.pandas_parts import ELEMENTWISE, HELPERS
+from factors.writers.pandas_parts import OPERATORS as BUILT_IN
 from factors.writers.portfolio_parts import BOOK
+from market.plugins import Registry
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*"}
 _ACROSS = ("cross-section", "group")
 _PARTS: Mapping[str, tuple[tuple[str, ...], str]] = {**HELPERS, **BOOK}
+
+
+def _added(value: object) -> tuple[tuple[str, ...], str]:
+    new = as_operator(value)
+    return new.needs, new.pandas
+
+
+_OPERATORS: Mapping[str, tuple[tuple[str, ...], str]] = Registry("operators", BUILT_IN, _added)
 _HEAD = '''"""Computes {text}
 
 {reading}
@@ -152,7 +163,7 @@ class Steps:
         """Note that a part is needed, after the parts that it needs itself."""
         if name in self.used:
             return
-        needs = _PARTS[name][0] if name in _PARTS else OPERATORS[name][0] if name in OPERATORS else ()
+        needs = _PARTS[name][0] if name in _PARTS else _OPERATORS[name][0] if name in _OPERATORS else ()
         for other in needs:
             self.use(other)
         self.used[name] = None
@@ -166,7 +177,7 @@ def _source(name: str) -> str:
     if name in _PARTS:
         return _PARTS[name][1]
     params = ", ".join(param.name for param in TABLE[name].params)
-    body = f"return {ELEMENTWISE[name]}" if name in ELEMENTWISE else OPERATORS[name][1].strip("\n")
+    body = f"return {ELEMENTWISE[name]}" if name in ELEMENTWISE else _OPERATORS[name][1].strip("\n")
     return f"def {_function(name)}({params}):\n{textwrap.indent(body, '    ')}"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from factors.operator_plugin import as_operator
 from factors.printing import number_text
 from factors.table import GROUP_FIELDS, OPERATORS
 from factors.tree import Call, Expression, Field, Node, Number
 from market.errors import InputError
+from market.plugins import Registry
 
-_ELEMENTWISE: Mapping[str, str] = {
+_BUILT_ELEMENTWISE: Mapping[str, str] = {
     "add": "({0} + {1})",
     "sub": "({0} - {1})",
     "mul": "({0} * {1})",
@@ -38,7 +40,7 @@ _ELEMENTWISE: Mapping[str, str] = {
     "not_": "(1 - {0})",
     "if_else": "pl.when({0} != 0).then({1}).when({0} == 0).then({2})",
 }
-_ALONG_TIME: Mapping[str, str] = {
+_BUILT_ALONG_TIME: Mapping[str, str] = {
     "ts_delay": "{0}.shift({1})",
     "ts_delta": "({0} - {0}.shift({1}))",
     "ts_returns": "pl.when({0}.shift({1}) != 0).then({0} / {0}.shift({1}) - 1)",
@@ -81,6 +83,15 @@ _ACROSS: Mapping[str, str] = {
     "group_rank": "({0}.rank() / {0}.count())",
     "group_zscore": "pl.when({0}.std() > 0).then(({0} - {0}.mean()) / {0}.std())",
 }
+
+
+def _added(value: object, along_time: bool) -> str | None:
+    new = as_operator(value)
+    return new.polars if new.polars and new.along_time is along_time else None
+
+
+_ELEMENTWISE = Registry("operators", _BUILT_ELEMENTWISE, lambda value: _added(value, False))
+_ALONG_TIME = Registry("operators", _BUILT_ALONG_TIME, lambda value: _added(value, True))
 _HEAD = '''import polars as pl
 
 

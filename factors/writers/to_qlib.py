@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from factors.operator_plugin import as_operator
 from factors.printing import number_text
 from factors.table import OPERATORS
 from factors.tree import Call, Expression, Field, Node, Number
 from market.errors import InputError
+from market.plugins import Registry
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==",
           "ne": "!=", "and_": "&", "or_": "|"}  # fmt: skip
@@ -20,7 +22,7 @@ _WORDS = {
     "cum_max": "Max", "cum_min": "Min",
 }  # fmt: skip
 # What Qlib has no word for but can say; arguments in braces, by place.
-_PHRASES: Mapping[str, str] = {
+_BUILT_PHRASES: Mapping[str, str] = {
     "neg": "(0-{0})",
     "sqrt": "Power({0}, 0.5)",
     "log1p": "Log(1+{0})",
@@ -38,6 +40,7 @@ _PHRASES: Mapping[str, str] = {
     "ts_argmin": "({1}-IdxMin({0}, {1}))",
     "clip": "Less(Greater({0}, {1}), {2})",
 }
+_PHRASES = Registry("operators", _BUILT_PHRASES, lambda value: as_operator(value).qlib or None)
 _FIELDS = {"returns": "($close/Ref($close, 1)-1)"}
 
 

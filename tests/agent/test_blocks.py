@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.knowledge.records import AttemptRecord, EvaluationRecord, LibraryRecord
+from agent.knowledge.library_records import LibraryRecord
+from agent.knowledge.records import AttemptRecord, EvaluationRecord
 from agent.study.blocks import accepted_blocks, library_blocks, slug
 from factors.parse import parse
 from factors.tree import Expression

@@ -22,7 +22,7 @@ MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--no-gat
 def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         attempts = [
-            (a.round, a.slot, a.text, a.canonical, a.stage, a.evaluation and a.evaluation.scorecard)
+            (a.round, a.slot, a.text, a.canonical, a.stage, a.evaluation and a.evaluation.scorecard_document)
             for a in kb.attempts(run_id=run_id)
         ]
         calls = sorted((c.key, c.request, c.response, c.prompt_tokens) for c in kb.calls(run_id))

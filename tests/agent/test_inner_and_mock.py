@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, LessonRecord
 from agent.llm.budget import Budget
-from agent.llm.client import LanguageModel, ModelName
-from agent.mining.brief import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
+from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.facts import LessonFacts
+from agent.mining import brief as briefs
+from agent.mining import lessons as lesson_words
+from agent.mining.brief import Brief, Example, Outlook, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.inner_loop import Agents, Proposed, propose, propose_together
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
 from agent.mock.judge import judge_reply
+from agent.mock.seed_text import sentence_of
 from agent.mock.transport import connect_mock
-from agent.mock.writer import read_examples, writer_reply
+from agent.mock.writer import writer_reply
 from factors.overlap import Known, Novelty, Overlap
 from factors.parse import parse
 from factors.table import prompt_table
@@ -40,6 +46,7 @@ def brief(*successes: Example) -> Brief:
         failures=(Example("ts_meen(close)", "x", {}, "parse", "unknown operator\ndid you mean ts_mean?"),),
         lessons=("smooth it",),
         market="12 assets. Look-back of a factor: at most 240 bars.",
+        longest=240,
     )
 
 
@@ -206,19 +213,10 @@ def test_prompts_hold_what_they_should() -> None:
         assert piece in asked
 
 
-def test_the_mock_reads_the_examples_of_the_prompt() -> None:
-    _, user = writer_prompt(
-        brief(shown("cs_rank(close)", rank_ic=0.02, sharpe_net=1.5), shown("-close", rank_ic=-0.1)), [0]
-    )
-    found = read_examples(user, "What worked")
-    assert [(e.text, e.rank_ic) for e in found] == [("cs_rank(close)", 0.02), ("-close", -0.1)]
-
-
 def mock_expressions(what: Brief, n: int = 200) -> list[str]:
     texts = []
     for slot in range(n):
-        prompts = writer_prompt(what, [slot])
-        reply = writer_reply(*prompts, np.random.default_rng(slot), repairing=True)
+        reply = writer_reply(writer_facts(what, [slot]), np.random.default_rng(slot), repairing=True)
         texts.append(Proposal.model_validate_json(reply).expression)
     return texts
 
@@ -241,36 +239,42 @@ def test_the_mock_builds_on_what_worked() -> None:
 def test_the_mock_writes_several_to_their_tasks() -> None:
     told = replace(brief(), tasks=(Task("new", "volume"), Task("refine", "smooth", ("ts_kurt(amount, 33)",))))
     reply = Proposals.model_validate_json(
-        writer_reply(*writer_prompt(told, [0, 1]), np.random.default_rng(0), repairing=True)
+        writer_reply(writer_facts(told, [0, 1]), np.random.default_rng(0), repairing=True)
     )
     assert len(reply.proposals) == 2
     assert "volume" in reply.proposals[0].expression or "amount" in reply.proposals[0].expression
     assert "ts_kurt(amount, 33)" in reply.proposals[1].expression
     untold = Proposals.model_validate_json(
-        writer_reply(*writer_prompt(brief(), [0, 1, 2]), np.random.default_rng(0), repairing=True)
+        writer_reply(writer_facts(brief(), [0, 1, 2]), np.random.default_rng(0), repairing=True)
     )
     assert len(untold.proposals) == 3
 
 
+def learned(*lessons: LessonFacts) -> Brief:
+    """The brief with these lessons, in words and as data."""
+    return replace(brief(), lessons=tuple(lesson.text for lesson in lessons), taught=lessons)
+
+
+def refusal(code: str) -> LessonFacts:
+    return LessonFacts("refusal", code, {"attempts": 3.0, "stage": "parse", "code": code, "message": "x"})
+
+
 def test_the_mock_heeds_lessons_and_does_not_repeat_what_it_is_shown() -> None:
-    words = "`volume` helps: mean |train rank IC| 0.06 over 4 factors, 0.03 without it (confidence 0.92)"
-    plain, taught = (
-        sum("volume" in t for t in mock_expressions(replace(brief(), lessons=lessons))) for lessons in ((), (words,))
-    )
+    figures = {"word": "volume", "helps": 1.0, "mean": 0.06, "rest": 0.03, "confidence": 0.92, "factors": 4.0}
+    helps = LessonFacts("ingredient", "volume is of use", figures)
+    plain, taught = (sum("volume" in t for t in mock_expressions(learned(*lessons))) for lessons in ((), (helps,)))
     assert taught > 1.5 * plain
-    costs = "9 factors earned before costs and lost after them (mean turnover 40% a bar): use longer windows, or smooth"
+    costs = LessonFacts("costs", "trading eats it", {"factors": 9.0, "turnover": 0.4})
     smooth = ("ts_mean(", "ts_decay_linear(", "ts_ema(", "ts_median(")
     calm, nervous = (
         sum(
-            any(f"{name}ts_" in t or f"{name}-ts_" in t for name in smooth)
-            for t in mock_expressions(replace(brief(), lessons=lessons))
+            any(f"{name}ts_" in t or f"{name}-ts_" in t for name in smooth) for t in mock_expressions(learned(*lessons))
         )
         for lessons in ((costs,), ())
     )
     assert calm > 1.3 * nervous
-    mistakes = tuple(f"3 attempts ended at parse ({code}): x" for code in ("unknown_operator", "arity", "look_ahead"))
-    told = replace(brief(), lessons=mistakes)
-    replies = [writer_reply(*writer_prompt(told, [k]), np.random.default_rng(k), repairing=False) for k in range(200)]
+    told = learned(*(refusal(code) for code in ("unknown_operator", "arity", "look_ahead")))
+    replies = [writer_reply(writer_facts(told, [k]), np.random.default_rng(k), repairing=False) for k in range(200)]
     read = [parse(Proposal.model_validate_json(r).expression) for r in replies if r.startswith("{") and r.endswith("}")]
     assert all(isinstance(e, Expression) for e in read)
     seen = shown("-ts_zscore(close, 5)")
@@ -286,8 +290,8 @@ def test_the_mock_judge_goes_by_what_became_of_the_kin() -> None:
 
     def said(t: float, cost: float = 0.1) -> JudgeReply:
         kin = (shown("ts_mean(volume, 24)", ic_tstat=t), shown("ts_mean(volume, 120)", ic_tstat=t))
-        _, user = judge_prompt(brief(), factor, proposal, Outlook(kin=kin, turnover=0.1, yearly_cost=cost))
-        return JudgeReply.model_validate_json(judge_reply(user))
+        facts = judge_facts(brief(), factor, proposal, Outlook(kin=kin, turnover=0.1, yearly_cost=cost))
+        return JudgeReply.model_validate_json(judge_reply(facts))
 
     assert (said(6.0).decision, said(-9.0).decision) == ("accept", "revise")
     assert said(6.0).score > said(0.0).score > said(-9.0).score
@@ -298,7 +302,7 @@ def test_the_mock_errs_now_and_then_in_every_way() -> None:
     what = brief()
     kinds: Counter[str] = Counter()
     for slot in range(400):
-        reply = writer_reply(*writer_prompt(what, [slot]), np.random.default_rng(slot), repairing=False)
+        reply = writer_reply(writer_facts(what, [slot]), np.random.default_rng(slot), repairing=False)
         if reply.startswith("```"):
             kinds["fenced"] += 1
         elif reply.startswith("Here"):
@@ -325,8 +329,8 @@ def test_the_mock_judge_has_reasons(text: str, accept: bool) -> None:
     factor = parse(text)
     assert isinstance(factor, Expression)
     proposal = Proposal(name="", expression=text, rationale="", parents=[])
-    _, user = judge_prompt(brief(shown("cs_rank(close)")), factor, proposal)
-    reply = JudgeReply.model_validate_json(judge_reply(user))
+    facts = judge_facts(brief(shown("cs_rank(close)")), factor, proposal)
+    reply = JudgeReply.model_validate_json(judge_reply(facts))
     assert (reply.decision == "accept") is accept
     assert reply.critique
 
@@ -337,7 +341,7 @@ def test_same_seed_same_run_through_the_real_client() -> None:
 
         async def go() -> None:
             client = connect_mock(seed)
-            model = LanguageModel(client, models=[ModelName("mock")], budget=Budget(), journal=journal)
+            model = LanguageModel(client, Speaking(models=[ModelName("mock")], budget=Budget(), journal=journal))
             told = brief(shown("cs_rank(close)", rank_ic=0.02))
             for slot in range(6):
                 await propose(both(model), told, slot, max_turns=3, check=parse)
@@ -348,3 +352,76 @@ def test_same_seed_same_run_through_the_real_client() -> None:
 
     assert once(3) == once(3)
     assert once(3) != once(4)
+
+
+def replies_of(what: Brief) -> tuple[list[str], list[str]]:
+    """What the mock is asked, and what it answers, through the real client."""
+    journal = MemoryJournal()
+
+    async def go() -> None:
+        client = connect_mock(5)
+        model = LanguageModel(client, Speaking(models=[ModelName("mock")], budget=Budget(), journal=journal))
+        for slot in range(12):
+            await propose(both(model), what, slot, max_turns=3, check=parse)
+        await propose_together(both(model), what, [20, 21, 22])
+        await client.close()
+
+    asyncio.run(go())
+    calls = list(journal.calls.values())
+    return [call.request for call in calls], [call.response for call in calls]
+
+
+def test_rewording_prompts_and_lessons_changes_nothing_that_the_mock_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures = {"word": "volume", "helps": 1.0, "mean": 0.06, "rest": 0.03, "confidence": 0.92, "factors": 4.0}
+    said = LessonFacts("ingredient", "`volume` helps: mean |train rank IC| 0.0600", figures)
+    first = replace(learned(said, refusal("arity")), successes=(shown("cs_rank(close)", rank_ic=0.02),))
+    asked, answered = replies_of(first)
+    for path in briefs.PROMPTS.glob("*.md"):
+        text = path.read_text().replace("# Lessons", "# What was learned").replace("Propose", "Please write")
+        (tmp_path / path.name).write_text(text.replace("You proposed", "Your last one").replace("judge", "referee"))
+    monkeypatch.setattr(briefs, "PROMPTS", tmp_path)
+    briefs._templates.cache_clear()
+    try:
+        other = replace(said, text="Factors with volume in them predict better.")
+        again, same = replies_of(replace(first, lessons=(other.text, "arity"), taught=(other, refusal("arity"))))
+    finally:
+        briefs._templates.cache_clear()
+    assert len(asked) == len(again)
+    assert not any(request in again for request in asked)
+    assert same == answered
+
+
+def scored(number: int, text: str, ic: float) -> AttemptRecord:
+    train = {"rank_ic": ic, "ic_tstat": 50 * ic, "sharpe_gross": 1.0, "sharpe_net": -1.0, "turnover": 0.4}
+    return AttemptRecord(
+        id=number, run_id="r", panel_id="p", round=1, slot=number, text=text, canonical=text, factor_id=f"f{number}",
+        parent_ids=(), stage="evidence", code=None, message=None, rationale="", name="", created="",
+        evaluation=EvaluationRecord({"train": train}, {}, None, False),
+    )  # fmt: skip
+
+
+def test_the_figures_of_a_lesson_are_found_again_whatever_its_words() -> None:
+    attempts = [
+        scored(k, f"ts_mean({'volume' if k < 5 else 'close'}, {k + 3})", 0.06 if k < 5 else 0.01) for k in range(9)
+    ]
+    refused = replace(scored(9, "x", 0.0), evaluation=None, stage="parse", code="arity", message="ts_mean takes 2")
+    attempts = [*attempts, refused]
+    found = lesson_words.learn(attempts)
+    assert {lesson.kind for lesson in found} == {"ingredient", "costs", "refusal"}
+    stored = [LessonRecord(k, "r", 1, one.kind, f"other words {k}", one.evidence, "") for k, one in enumerate(found)]
+    facts = lesson_words.facts_of(stored, attempts)
+    assert [one.text for one in facts] == [one.text for one in stored]
+    words = {one.figures["word"]: one.figures["helps"] for one in facts if one.kind == "ingredient"}
+    assert words["volume"] == 1.0
+    assert next(one.figures["code"] for one in facts if one.kind == "refusal") == "arity"
+    # The wording that the mock is seeded by is that of the lessons when it was made.
+    kept = [
+        sentence_of(replace(one, text=""))
+        for one in lesson_words.facts_of(
+            [replace(record, text=one.text) for record, one in zip(stored, found, strict=True)], attempts
+        )
+    ]
+    assert kept == [one.text for one in found]
+    json.dumps(asdict(writer_facts(replace(brief(), lessons=tuple(one.text for one in facts), taught=facts), [0])))

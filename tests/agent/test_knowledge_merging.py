@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.queries import verify
-from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, NewLibraryEntry, request_hash
+from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, request_hash
 from agent.knowledge.transfer.merging import Merged
 from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource

@@ -16,17 +16,10 @@ import numpy as np
 import pytest
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.claims import Claims
 from agent.knowledge.database.connection import make_engine
-from agent.knowledge.records import (
-    HoldoutRecord,
-    NewAttempt,
-    NewCall,
-    NewEvaluation,
-    NewLesson,
-    NewLibraryEntry,
-    NewVerdict,
-    RunRecord,
-)
+from agent.knowledge.library_records import NewLibraryEntry
+from agent.knowledge.records import HoldoutRecord, NewAttempt, NewCall, NewEvaluation, NewLesson, NewVerdict, RunRecord
 from agent.knowledge.tables.versions import scoring_code
 from agent.llm.budget import Budget, Prices
 from agent.llm.client import ModelName
@@ -96,8 +89,8 @@ def test_an_attempt_comes_back_whole(kb: KnowledgeBase, run: RunRecord) -> None:
     assert (back.id, back.panel_id, back.slot, back.text) == (number, run.panel_id, 3, "Close + 3")
     assert [(v.turn, v.accept, v.score) for v in back.verdicts] == [(1, False, 3.5), (2, True, 8.0)]
     assert back.evaluation is not None
-    assert back.evaluation.scorecard["validation"] == {"rank_ic": None}, "NaN is stored as null"
-    assert back.evaluation.evidence == {"verdict": "rejected", "reasons": ["a", "b"], "dsr": 0.5}
+    assert back.evaluation.scorecard_document["validation"] == {"rank_ic": None}, "NaN is stored as null"
+    assert back.evaluation.evidence_document == {"verdict": "rejected", "reasons": ["a", "b"], "dsr": 0.5}
     json.dumps(back.to_dict(), allow_nan=False)
 
 
@@ -261,7 +254,7 @@ def test_words_are_found_wherever_they_stand_and_ranked(kb: KnowledgeBase, run: 
         {"name": "volume surge", "rationale": "crowds"},
         {"name": "quiet", "rationale": "when volume dries up, volume tells"},
         {"text": "ts_mean(volume, 5)", "canonical": None, "factor_id": None, "message": "no ünit"},
-        {"name": "other", "claims": {"mechanism": "herding of crowds"}},
+        {"name": "other", "claims": Claims(mechanism="herding of crowds")},
     ]
     for slot, words in enumerate(said):
         kb.record_attempt(attempt(run, slot, **words))

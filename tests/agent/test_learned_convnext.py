@@ -203,8 +203,8 @@ def test_a_temperature_undoes_overconfidence() -> None:
     logits = rng.normal(0, 1, (20_000, 3))
     labels = np.array([rng.choice(3, p=p) for p in softmax(logits)])
     assert fit_temperature(3.0 * logits, labels) == pytest.approx(3.0, rel=0.05)
-    told, wild = reliability(softmax(logits), labels), reliability(softmax(3.0 * logits), labels)
-    assert told["error"] < 0.01 < 0.1 < wild["error"]  # type: ignore[operator]  # figures
+    figures, wild = reliability(softmax(logits), labels), reliability(softmax(3.0 * logits), labels)
+    assert figures["error"] < 0.01 < 0.1 < wild["error"]  # type: ignore[operator]  # figures
     assert nll(softmax(logits), labels) < nll(softmax(3.0 * logits), labels)
 
 
@@ -241,22 +241,22 @@ CONFIG = NetTraining(epochs=6, warmup=1, lr=5e-3, batch=64, patience=6)
 
 
 def test_training_learns_and_its_probabilities_are_calibrated() -> None:
-    train, held = examples(1500, 1), examples(500, 2)
-    fit = fit_net(build(3, 3, TINY, 1), train, held, replace(CONFIG, epochs=10), 3, silent, None)
+    train, calibration = examples(1500, 1), examples(500, 2)
+    fit = fit_net(build(3, 3, TINY, 1), train, calibration, replace(CONFIG, epochs=10), 3, silent, None)
     fresh = examples(800, 3)
     said = fit.probabilities(fresh.windows)
     np.testing.assert_allclose(said.sum(axis=1), 1.0)
     assert (said.argmax(axis=1) == fresh.labels).mean() > 0.8
     assert np.corrcoef(fit.predict(fresh.windows), fresh.labels)[0, 1] > 0.8
     assert reliability(said, fresh.labels.astype(int))["error"] < 0.06  # type: ignore[operator]  # a figure
-    assert fit.told["held_nll"] <= fit.told["held_nll_uncalibrated"]  # type: ignore[operator]  # figures
+    assert fit.figures["calibration_nll"] <= fit.figures["calibration_nll_uncalibrated"]  # type: ignore[operator]  # figures
 
 
 @pytest.mark.parametrize("loss", ["huber", "mse"])
 def test_returns_are_learned_too(loss: str) -> None:
     training = replace(CONFIG, loss=loss, epochs=8)  # type: ignore[arg-type]  # one of the names
-    train, held = examples(1500, 1, classes=False), examples(400, 2, classes=False)
-    fit = fit_net(build(3, 1, TINY, 1), train, held, training, 3, silent, None)
+    train, calibration = examples(1500, 1, classes=False), examples(400, 2, classes=False)
+    fit = fit_net(build(3, 1, TINY, 1), train, calibration, training, 3, silent, None)
     fresh = examples(600, 3, classes=False)
     assert np.corrcoef(fit.predict(fresh.windows), fresh.labels)[0, 1] > 0.8
 
@@ -267,7 +267,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("after", [1, 3, 5])
 def test_a_training_killed_in_an_epoch_ends_with_the_same_weights(tmp_path: Path, after: int) -> None:
-    train, held = examples(400, 1), examples(150, 2)
+    train, calibration = examples(400, 1), examples(150, 2)
 
     def start(file: Path | None, stop: int | None) -> dict[str, Tensor]:
         asked = 0
@@ -280,7 +280,7 @@ def test_a_training_killed_in_an_epoch_ends_with_the_same_weights(tmp_path: Path
             return model(x, chance)  # type: ignore[no-any-return]
 
         model = build(3, 3, TINY, 1)
-        done = train_net(model, train, held, CONFIG, 5, silent, resume=file, forward=forward)
+        done = train_net(model, train, calibration, CONFIG, 5, silent, resume=file, forward=forward)
         assert len(done.history) == CONFIG.epochs
         return done.model.state_dict()
 
@@ -300,28 +300,29 @@ def test_a_training_killed_in_an_epoch_ends_with_the_same_weights(tmp_path: Path
 def test_a_training_of_other_examples_is_not_gone_on_with(tmp_path: Path) -> None:
     file = tmp_path / "fold.training"
     short = replace(CONFIG, epochs=2)
-    train, held = examples(300, 1), examples(100, 2)
+    train, calibration = examples(300, 1), examples(100, 2)
 
     def interrupted(_what: str, done: int, _of: int) -> None:
         if done == 1:
             raise Killed
 
     with pytest.raises(Killed):
-        train_net(build(3, 3, TINY, 1), train, held, short, 5, interrupted, resume=file)
+        train_net(build(3, 3, TINY, 1), train, calibration, short, 5, interrupted, resume=file)
     other = examples(300, 9)
-    fresh = train_net(build(3, 3, TINY, 1), other, held, short, 5, silent)
-    again = train_net(build(3, 3, TINY, 1), other, held, short, 5, silent, resume=file)
+    fresh = train_net(build(3, 3, TINY, 1), other, calibration, short, 5, silent)
+    again = train_net(build(3, 3, TINY, 1), other, calibration, short, 5, silent, resume=file)
     assert fresh.history == again.history
     file.write_bytes(b"PK damaged")
     with pytest.raises(InputError, match="training to go on with"):
-        train_net(build(3, 3, TINY, 1), other, held, short, 5, silent, resume=file)
+        train_net(build(3, 3, TINY, 1), other, calibration, short, 5, silent, resume=file)
 
 
 def test_the_learner_draws_all_chance_from_its_generator() -> None:
     learner = ConvNextLearner("nano", NetTraining(epochs=1, batch=64))
-    train, held = examples(200, 1), examples(80, 2)
+    train, calibration = examples(200, 1), examples(80, 2)
     values = [
-        learner.fit(train, held, np.random.default_rng(seed), silent, None).predict(held.windows) for seed in (1, 1, 2)
+        learner.fit(train, calibration, np.random.default_rng(seed), silent, None).predict(calibration.windows)
+        for seed in (1, 1, 2)
     ]
     assert np.array_equal(values[0], values[1])
     assert not np.array_equal(values[0], values[2])

@@ -42,11 +42,11 @@ class SmallNet:
         return {}
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> NetFit:
         config = ConvNextConfig((16, 16, 24, 32), (1, 1, 2, 1), 0.0)
         model = build(train.windows.channels, 1, config, int(rng.integers(1000)))
-        return fit_net(model, train, held, self.training, 3, progress, resume)
+        return fit_net(model, train, calibration, self.training, 3, progress, resume)
 
 
 def product(panel: Panel) -> FloatArray:

@@ -44,9 +44,9 @@ class Spy:
         return {}
 
     def fit(
-        self, train: Examples, held: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
+        self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
     ) -> Spy:
-        self.seen.append((train, held))
+        self.seen.append((train, calibration))
         return self
 
     def predict(self, windows: Windows) -> FloatArray:
@@ -164,13 +164,13 @@ def test_no_model_sees_a_label_that_ends_in_its_stretch() -> None:
     found = walk(panel, PLAN, spy)
     labels = make_labels(panel, PLAN.target, relative=True)
     assert len(found.folds) == len(spy.seen) == 3
-    for fold, (train, held), asked in zip(found.folds, spy.seen, spy.asked, strict=True):
-        for part in (train, held):
+    for fold, (train, calibration), asked in zip(found.folds, spy.seen, spy.asked, strict=True):
+        for part in (train, calibration):
             ends = labels.ends[part.windows.bars, part.windows.assets]
             assert ends.max() + PLAN.window < fold.test.start
         # The calibration examples begin later than any label of those fitted on, by a window.
         ends = labels.ends[train.windows.bars, train.windows.assets]
-        assert ends.max() + PLAN.window <= held.windows.bars.min()
+        assert ends.max() + PLAN.window <= calibration.windows.bars.min()
         assert asked.bars.min() >= fold.test.start
         assert asked.bars.max() < fold.test.stop
     first = found.folds[0].test.start

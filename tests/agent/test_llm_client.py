@@ -14,8 +14,9 @@ import pytest
 
 from agent.knowledge.records import CallRecord, NewCall
 from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
-from agent.llm.client import LanguageModel, ModelName
+from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import Patience
+from agent.llm.providers.openai_compatible import OpenAIConnection
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 
@@ -86,7 +87,8 @@ def model_of(server: Callable[[httpx2.Request], httpx2.Response], **options: Any
     models = [ModelName("m", options.pop("prices", None)), *(ModelName(name) for name in options.pop("fallback", ()))]
     patience = Patience(tries=3, first=0.0, cool_down=0.0)
     options = {"budget": Budget(), "journal": MemoryJournal(), "patience": patience, **options}
-    return LanguageModel(client, models=models, **options)
+    connection = OpenAIConnection(client, options.pop("api", "chat"))
+    return LanguageModel(connection, Speaking(models=models, **options))
 
 
 def ask(model: LanguageModel, key: str = "k", user: str = "judge this") -> JudgeReply | Rejection:

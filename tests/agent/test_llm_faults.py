@@ -21,8 +21,9 @@ import openai
 import pytest
 
 from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
-from agent.llm.client import LanguageModel, ModelName
-from agent.llm.patience import Circuit, Patience, retry_after
+from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.patience import Circuit, Patience
+from agent.llm.providers.openai_compatible import OpenAIConnection, retry_after
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 from tests.agent.test_llm_client import GOOD, MemoryJournal
@@ -168,8 +169,8 @@ def play(*acts: Handler, asks: int = 1, models: tuple[str, ...] = ("m",), **opti
             http_client=httpx2.AsyncClient(trust_env=False),
         )
         patience = options.pop("patience", Patience(tries=3, first=0.0, cool_down=0.0))
-        model = LanguageModel(
-            client,
+        connection = OpenAIConnection(client, options.pop("api", "chat"))
+        speaking = Speaking(
             models=[ModelName(name, PRICES) for name in models],
             budget=options.pop("budget", Budget(Bounds(usd=1.0))),
             journal=journal,
@@ -177,6 +178,7 @@ def play(*acts: Handler, asks: int = 1, models: tuple[str, ...] = ("m",), **opti
             patience=patience,
             **options,
         )
+        model = LanguageModel(connection, speaking)
         found: object = None
         try:
             for k in range(asks):

@@ -55,8 +55,8 @@ def test_a_run_is_told_event_by_event(home: Path, capsys: pytest.CaptureFixture[
             assert event["figures"] is None
             assert event["code"]
         else:
-            assert event["figures"]["rank_ic"] == attempt.evaluation.scorecard["train"]["rank_ic"]  # type: ignore[index]
-            assert event["verdict"] == attempt.evaluation.evidence["verdict"]
+            assert event["figures"]["rank_ic"] == attempt.evaluation.scorecard.train.rank_ic
+            assert event["verdict"] == attempt.evaluation.evidence.verdict
 
 
 def test_a_resumed_run_tells_only_what_is_new(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,7 +118,7 @@ def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.C
     # The second time, by its id: it is known and not scored again.
     other = as_json(capsys, "optimise", known[7:17], "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
     with KnowledgeBase.open(home / "knowledge.db") as kb:
-        assert not any(a.claims.get("operation") == "given" for a in kb.attempts(run_id=other["run"]))
+        assert not any(a.claims.operation == "given" for a in kb.attempts(run_id=other["run"]))
         assert len(kb.attempts(run_id=other["run"])) == 3
     went_on = as_json(capsys, "optimise", "--resume", other["run"], "--rounds", "2")
     assert went_on["attempts"] == 6

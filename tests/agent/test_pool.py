@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from agent.knowledge.base import KnowledgeBase
-from agent.knowledge.records import NewAttempt, PoolRecord
+from agent.knowledge.pool_records import Label, PoolRecord
+from agent.knowledge.records import NewAttempt
 from agent.pools.fitting import (
     METHODS,
     Fitted,
@@ -85,7 +86,7 @@ def fit(bench: Bench, kb: KnowledgeBase, *methods: Method, **options: Any) -> li
 
 
 def weights_by_text(pool: PoolRecord) -> dict[str, float]:
-    return {str(m["text"]): float(w) for m, w in zip(pool.members, weights_of(pool), strict=True)}
+    return {m.text: float(w) for m, w in zip(pool.members, weights_of(pool), strict=True)}
 
 
 def test_two_weak_signals_together_beat_either(study: Study, kb: KnowledgeBase) -> None:
@@ -93,11 +94,11 @@ def test_two_weak_signals_together_beat_either(study: Study, kb: KnowledgeBase) 
     trials = Trials(10, 1e-4)
     for pool in fit(bench, kb, *METHODS):
         for part in ("train", "validation"):
-            card: Any = pool.scorecard[part]
+            card = getattr(pool.scorecard, part)
             for alone in bench.traded:
                 told = alone.figures(study, trials, part)
-                assert card["rank_ic"] > told.rank_ic > 0, (pool.method, part)
-                assert card["sharpe_net"] > told.sharpe_net, (pool.method, part)
+                assert card.rank_ic > told.rank_ic > 0, (pool.method, part)
+                assert card.sharpe_net > told.sharpe_net, (pool.method, part)
         shares = weights_by_text(pool)
         assert shares["idea_a"] == pytest.approx(0.5, abs=0.12)
         assert sum(map(abs, shares.values())) == pytest.approx(1.0)
@@ -120,12 +121,12 @@ def test_a_pool_of_one_is_its_member(study: Study, kb: KnowledgeBase) -> None:
     for pool in fit(bench, kb, "equal", "ridge", "nonneg", "ic"):
         assert weights_of(pool).tolist() == [1.0]
         for part in ("train", "validation"):
-            mine: Any = pool.scorecard[part]
+            mine = getattr(pool.scorecard, part)
             theirs = getattr(alone[1].scorecard, part).to_dict()
             # Ranks are traded, so all that is of positions and of ranks is the same; the plain IC is that of the ranks.
             for name, value in theirs.items():
                 if isinstance(value, float) and name != "ic":
-                    assert mine[name] == pytest.approx(value, rel=1e-9, abs=1e-12), (pool.method, name)
+                    assert getattr(mine, name) == pytest.approx(value, rel=1e-9, abs=1e-12), (pool.method, name)
 
 
 def test_every_fit_is_a_trial_once(study: Study, kb: KnowledgeBase) -> None:
@@ -135,12 +136,12 @@ def test_every_fit_is_a_trial_once(study: Study, kb: KnowledgeBase) -> None:
     assert kb.trials(study.dataset).count == 2
     assert kb.trials(study.dataset).evaluated == 2
     # Both know of each other: the first counts what is still ahead.
-    assert [pool.evidence["trials"] for pool in pools] == [2, 2]
+    assert [pool.evidence.trials for pool in pools] == [2, 2]
     again = fit(bench, kb, "ridge", name="other")
     assert again[0].to_dict() == pools[1].to_dict()
     assert kb.trials(study.dataset).count == 2
     third = fit(bench_of(study, kb, "idea_a", "idea_b", "idea_c"), kb, "ridge")
-    assert third[0].evidence["trials"] == 3
+    assert third[0].evidence.trials == 3
     # A factor that is evaluated later meets them as trials.
     scoring = weigh_expression(bench.candidates[0].expression, study, kb)
     assert not isinstance(scoring, Rejection)
@@ -188,11 +189,11 @@ def test_neither_validation_nor_holdout_reaches_a_weight(panel: Panel, study: St
         for pool in fit(bench_of(changed, kb, *texts), kb, *METHODS):
             assert weights_of(pool).tolist() == weights_of(base[pool.method]).tolist()
             for part in same or ("train", "validation"):
-                mine: Any = pool.scorecard[part]
-                theirs: Any = base[pool.method].scorecard[part]
-                assert mine["sharpe_net"] == theirs["sharpe_net"]
+                mine = getattr(pool.scorecard, part)
+                theirs = getattr(base[pool.method].scorecard, part)
+                assert mine.sharpe_net == theirs.sharpe_net
             if same:
-                assert pool.scorecard["validation"] != base[pool.method].scorecard["validation"]
+                assert pool.scorecard.validation != base[pool.method].scorecard.validation
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -221,11 +222,12 @@ def test_fitting_noise_shows_in_sample_and_not_in_the_scorecard(kb: KnowledgeBas
     kb.register_dataset(panel)
     study = open_study(panel, FREE)
     pool = fit(bench_of(study, kb, *(f"idea_{k:02d}" for k in range(25))), kb, "nonneg")[0]
-    flattered: Any = pool.spec["in_sample"]
-    card: Any = pool.scorecard["train"]
-    assert flattered["sharpe_net"] > 3.0
-    assert card["sharpe_net"] < flattered["sharpe_net"] - 2.0
-    assert pool.evidence["accepted"] is False
+    flattered = pool.spec.in_sample
+    assert flattered is not None
+    card = pool.scorecard.train
+    assert flattered.sharpe_net > 3.0
+    assert card.sharpe_net < flattered.sharpe_net - 2.0
+    assert pool.evidence.accepted is False
 
 
 def test_values_on_fewer_bars_are_the_first_of_all(study: Study, kb: KnowledgeBase) -> None:
@@ -233,7 +235,7 @@ def test_values_on_fewer_bars_are_the_first_of_all(study: Study, kb: KnowledgeBa
     whole = pool_values(pool, study.panel)
     for cut in (70, 999, BARS // 2):
         assert np.array_equal(pool_values(pool, study.panel.rows(0, cut)), whole[:cut], equal_nan=True)
-    expressions = [c.expression for c in choose_members(study, kb, factors=[str(m["text"]) for m in pool.members])]
+    expressions = [c.expression for c in choose_members(study, kb, factors=[m.text for m in pool.members])]
     assert check_pool_truncation(expressions, weights_of(pool), study.panel, [70, 999]) is None
 
 
@@ -293,8 +295,8 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     named = choose_members(study, kb, factors=(only.expression.id, "-idea_c"))
     assert {c.verdict for c in named} == {"accepted", "not tried"}
     (pool,) = fit(measure_members(both, study), kb, "equal")
-    assert pool.spec["notes"] == ["1 of 2 members were not accepted (1 promising): this pool rests on them"]
-    assert fit(measure_members([only], study), kb, "equal")[0].spec["notes"] == []
+    assert pool.spec.notes == ("1 of 2 members were not accepted (1 promising): this pool rests on them",)
+    assert fit(measure_members([only], study), kb, "equal")[0].spec.notes == ()
     # What was let in where trading is free is no proof where it costs.
     dear = replace(study, spec=replace(study.spec, costs=replace(study.spec.costs, fee_bp=10.0)))
     told = notes_on(measure_members(choose_members(dear, kb), dear))
@@ -318,9 +320,9 @@ def test_leaving_out_what_matters_costs_and_what_does_not_is_free(study: Study, 
     found = fit_weights(bench, "ridge")
     assert isinstance(found, Fitted)
     (pool,) = fit(bench, kb, "ridge")
-    card: Any = pool.scorecard["train"]
+    card = pool.scorecard.train
     rests = leave_one_out(bench, found, bench.traded[0], Trials(10, 1e-4))
-    lost = [card["rank_ic"] - rest["train"].rank_ic for rest in rests]
+    lost = [card.rank_ic - rest["train"].rank_ic for rest in rests]
     assert min(lost[0], lost[1]) > 10 * abs(lost[2])
     # Without a member, the others are fitted as if it had never been there.
     alone = fit_weights(bench_of(study, kb, "idea_a", "idea_b"), "ridge")
@@ -356,15 +358,15 @@ def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> 
     assert describe_pool(kb, study.dataset) == []
     texts = ("idea_a", "power(idea_a, 3)", "idea_b", "idea_c")
     (pool,) = fit(bench_of(study, kb, *texts), kb, "equal")
-    themes = [{str(m["text"]) for m in theme} for theme in crowded_themes(pool)]
+    themes = [{m.text for m in theme} for theme in crowded_themes(pool)]
     assert themes[0] == {"idea_a", "power(idea_a, 3)"}
     assert [len(theme) for theme in themes] == [2, 1, 1]
     lines = describe_pool(kb, study.dataset)
     assert lines[1].startswith("50% of its weight: ")
     assert "and 1 more that go with it" in lines[1]
     told = " ".join(lines)
-    unseen: Any = pool.members[0]["validation"]
-    assert f"{unseen['rank_ic']:+.4f}" not in told
+    unseen = pool.members[0].validation
+    assert f"{unseen.rank_ic:+.4f}" not in told
     assert not any(asset in told for asset in study.panel.assets)
     assert "other themes" in " ".join(describe_pool(kb, study.dataset, most=1))
 
@@ -376,7 +378,7 @@ def test_holding_longer_asks_for_a_longer_label(panel: Panel, kb: KnowledgeBase)
     assert (bench.horizon, bench.purge) == (6, 7)
     assert bench.rows.stop == study.split.train.stop - 7
     (pool,) = fit(bench, kb, "ridge")
-    assert pool.spec["label"] == {"bars": 6, "fill": "open"}
+    assert pool.spec.label == Label(6, "open")
     single = FREE.model_copy(update={"backtest": FREE.backtest.model_copy(update={"weighting": "timeseries"})})
     with pytest.raises(InputError, match="timeseries"):
         bench_of(open_study(panel, single), kb, "idea_a")
@@ -387,9 +389,9 @@ def test_a_gated_pool_is_shown_gated_beside_ungated(study: Study, kb: KnowledgeB
     shut = np.repeat((rng.random(len(study.panel.times)) > 0.3).astype(float)[:, None], study.panel.shape[1], axis=1)
     gated = replace(study, exposures=shut)
     (pool,) = fit(bench_of(gated, kb, "idea_a", "idea_b"), kb, "equal")
-    card: Any = pool.scorecard["validation"]
-    assert card["sharpe_gated"] != card["sharpe_net"]
-    assert pool.spec["gate"] is True
+    card = pool.scorecard.validation
+    assert card.sharpe_gated != card.sharpe_net
+    assert pool.spec.gate is True
     (plain,) = fit(bench_of(study, kb, "idea_a", "idea_b"), kb, "equal")
     assert plain.id != pool.id
 
@@ -403,9 +405,9 @@ def test_the_page_ends_with_validation_and_holds_the_pool_against_others(study: 
     assert len(review.review.times) == study.split.validation.stop
     assert [r.label for r in review.rivals] == ["This pool", "Equal weights", "Best single member"]
     # What the page scores afresh is what was recorded.
-    assert review.review.train["sharpe_net"] == pytest.approx(pool.scorecard["train"]["sharpe_net"])  # type: ignore[index]
+    assert review.review.train["sharpe_net"] == pytest.approx(pool.scorecard.train["sharpe_net"])  # type: ignore[index]
     assert review.rivals[0].figures["validation"].sharpe_net == pytest.approx(
-        pool.scorecard["validation"]["sharpe_net"]  # type: ignore[index]
+        pool.scorecard.validation["sharpe_net"]  # type: ignore[index]
     )
     best = max((m.alone["train"].sharpe_net, m.text) for m in review.members)
     assert best[1] in review.rivals[2].note

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from agent.drawing import axes, svg
+from agent.knowledge.score_documents import read_flat
 from agent.review import views
 from agent.review.charts import drawdown, shut_spans
 from agent.review.review_records import PanelNote, Review, compound, likelihood_histogram
+from backtest.result_types import SegmentScore
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 SERIES = hnp.arrays(np.float64, st.integers(0, 60), elements=ANY)
@@ -167,7 +169,8 @@ def review_of(**validation: object) -> Review:
     count = 24 * 70
     net = compound(np.full(count, 0.0001))
     return Review(
-        "f:1", "n", "close", "", "", "rejected", {}, validation, hours(count), {"net": net}, np.zeros(count),
+        "f:1", "n", "close", "", "", "rejected", read_flat(SegmentScore, None),
+        read_flat(SegmentScore, validation), hours(count), {"net": net}, np.zeros(count),
         np.zeros(count), 1000, 1100, count, False, False, PanelNote("d", "p", 1, count, "", "", "1 h"),
     )  # fmt: skip
 

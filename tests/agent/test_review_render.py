@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from agent.knowledge.score_documents import read_flat
 from agent.review.render import render_factor, render_run, write_report
 from agent.review.review_records import (
     Critique,
@@ -27,38 +28,41 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from backtest.ic import HorizonIC
 from backtest.policy import GateVerdict
-from backtest.profile import Profile, Slice
+from backtest.result_types import HorizonIC, Profile, SegmentScore, Slice
 from market.errors import InputError
 
 HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
-SEGMENT: dict[str, object] = {
-    "n_bars": 16800,
-    "start": "2022-01-01T00:00:00",
-    "end": "2023-12-01T23:00:00",
-    "rank_ic": 0.0231,
-    "ic_ir": 0.0872,
-    "ic_tstat": 6.41,
-    "sharpe_gross": 4.9,
-    "sharpe_net": 2.31,
-    "sharpe_gated": 2.94,
-    "sharpe_vol_gated": 2.52,
-    "sharpe_random_gated": 2.26,
-    "shift_percentile": 0.981,
-    "sortino": 3.4,
-    "calmar": 2.9,
-    "max_drawdown": -0.0712,
-    "turnover": 0.0421,
-    "hit_rate": 0.524,
-    "profit_factor": 1.12,
-    "annual_return_net": 0.207,
-    "annual_return_gated": 0.231,
-    "mean_exposure": 0.871,
-    "per_bar_sharpe_net": 0.0247,
-    "skew": -0.21,
-    "kurt": 7.3,
-}
+SEGMENT = read_flat(
+    SegmentScore,
+    {
+        "n_bars": 16800,
+        "start": "2022-01-01T00:00:00",
+        "end": "2023-12-01T23:00:00",
+        "rank_ic": 0.0231,
+        "ic_ir": 0.0872,
+        "ic_tstat": 6.41,
+        "sharpe_gross": 4.9,
+        "sharpe_net": 2.31,
+        "sharpe_gated": 2.94,
+        "sharpe_vol_gated": 2.52,
+        "sharpe_random_gated": 2.26,
+        "shift_percentile": 0.981,
+        "sortino": 3.4,
+        "calmar": 2.9,
+        "max_drawdown": -0.0712,
+        "turnover": 0.0421,
+        "hit_rate": 0.524,
+        "profit_factor": 1.12,
+        "annual_return_net": 0.207,
+        "annual_return_gated": 0.231,
+        "mean_exposure": 0.871,
+        "per_bar_sharpe_net": 0.0247,
+        "skew": -0.21,
+        "kurt": 7.3,
+    },
+)
+UNKNOWN = read_flat(SegmentScore, None)
 
 
 def make_profile(ics: list[float], quantiles: tuple[float, ...]) -> Profile:
@@ -101,13 +105,7 @@ def make_review(bars: int = 2000, **changes: Any) -> Review:
         rationale="Volume that builds while volatility stays low tends to precede informed buying.",
         verdict="accepted",
         train=SEGMENT,
-        validation={
-            **SEGMENT,
-            "n_bars": 3336,
-            "sharpe_net": 1.84,
-            "sharpe_gated": 2.17,
-            "sharpe_vol_gated": 1.95,
-        },
+        validation=replace(SEGMENT, n_bars=3336, sharpe_net=1.84, sharpe_gated=2.17, sharpe_vol_gated=1.95),
         times=times,
         equity={name: compound(values) for name, values in curves.items()},
         ic=ic,
@@ -142,7 +140,7 @@ def make_review(bars: int = 2000, **changes: Any) -> Review:
 
 def make_run(best: Review | None = None, **changes: Any) -> RunReview:
     """A run of 16 attempts with one factor of each verdict."""
-    lower = {**SEGMENT, "sharpe_net": -0.42, "sharpe_gated": 0.1, "rank_ic": 0.004}
+    lower = replace(SEGMENT, sharpe_net=-0.42, sharpe_gated=0.1, rank_ic=0.004)
     run = RunReview(
         run_id="run:01hf7k2m",
         title="demo",
@@ -249,8 +247,8 @@ def test_missing_everything_prints_dashes_and_no_nan() -> None:
     }
     review = make_review(
         bars,
-        train=nothing,
-        validation={},
+        train=read_flat(SegmentScore, nothing),
+        validation=UNKNOWN,
         equity={"gross": hole, "net": hole},
         ic=hole,
         turnover=hole,
@@ -291,9 +289,9 @@ def test_hostile_text_stays_text() -> None:
         critiques=(Critique(1, True, 3.0, HOSTILE, HOSTILE),),
         lineage=(Kin(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         panel=PanelNote(HOSTILE, HOSTILE, 1, 1, HOSTILE, HOSTILE, HOSTILE, HOSTILE),
-        train={"start": HOSTILE, "end": HOSTILE, "sharpe_net": HOSTILE},
+        train=read_flat(SegmentScore, {"start": HOSTILE, "end": HOSTILE, "sharpe_net": HOSTILE}),
     )
-    row = FactorRow(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, {}, {})
+    row = FactorRow(HOSTILE, HOSTILE, HOSTILE, 1, HOSTILE, UNKNOWN, UNKNOWN)
     run = make_run(
         review,
         title=HOSTILE,
@@ -343,8 +341,9 @@ def test_no_holdout_figure_can_be_drawn_or_printed() -> None:
     with pytest.raises(ValueError, match="ends with validation"):
         make_review(1000, validation_stop=900)
     secret = {"holdout": 98765.4, "sharpe_net_holdout": 98765.4, "holdout_sharpe": {"net": 98765.4}}
-    review = make_review(200, train={**SEGMENT, **secret}, validation={**SEGMENT, **secret})
-    row = FactorRow("f:1", "a", "close", 1, "rejected", {**SEGMENT, **secret}, secret)
+    segment = read_flat(SegmentScore, {**SEGMENT.to_dict(), **secret})
+    review = make_review(200, train=segment, validation=segment)
+    row = FactorRow("f:1", "a", "close", 1, "rejected", segment, read_flat(SegmentScore, secret))
     for html in (render_factor(review), render_run(make_run(review, factors=(row,)))):
         assert "98765" not in html.replace("\u202f", "")
 

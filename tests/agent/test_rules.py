@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ import pytest
 from agent.knowledge.base import KnowledgeBase
 from agent.mining.briefing import describe_market
 from agent.study.scoring import weigh_expression
-from agent.study.settings import DEFAULT_TOML, Settings, load_settings
+from agent.study.settings import Settings, load_settings, overrides, sections
+from agent.study.settings_text import default_toml, settings_page
 from agent.study.study import Study, backtest_expression, make_policy, make_spec, open_study, read_expression, remarks
 from backtest.costs import PRESETS
 from backtest.policy import Policy
@@ -50,8 +54,82 @@ def test_the_defaults_are_the_rules_own() -> None:
 
 
 def test_what_init_writes_are_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text(DEFAULT_TOML)
+    (tmp_path / "a.toml").write_text(default_toml())
     assert load_settings(tmp_path / "a.toml") == Settings()
+
+
+def test_the_committed_files_are_generated_from_the_declarations() -> None:
+    root = Path(__file__).resolve().parents[2]
+    assert (root / "alphaglow.toml").read_text() == default_toml()
+    assert (root / "docs" / "settings.md").read_text() == settings_page()
+
+
+def test_every_setting_has_a_sentence_and_stands_in_the_file() -> None:
+    text = default_toml()
+    for section, kind in sections().items():
+        for name, field in kind.model_fields.items():
+            assert (field.description or "").endswith("."), (section, name)
+            assert f"\n{name} = " in text or f"\n# {name} = " in text, (section, name)
+
+
+def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> None:
+    from agent.llm.client import LanguageModel
+    from agent.llm.patience import Patience
+    from agent.study.gates import plan_of
+    from flows.gate import GatePlan
+    from market.split import make_split
+    from market.universe import liquid_universe
+
+    fitted, plan = plan_of(Settings(), whole), GatePlan()
+    assert replace(fitted, flow=replace(fitted.flow, seed=plan.flow.seed)) == plan
+    now = Settings()
+    study = {f.name: f.default for f in fields(Study)}
+    assert (now.loop.max_seconds, now.loop.max_gigabytes) == (study["max_seconds"], study["max_gigabytes"])
+    assert (now.loop.blind, now.backtest.group_neutral) == (study["blind"], study["group_neutral"])
+    assert now.universe.model_dump() == _defaults(liquid_universe)
+    train, validation = now.split.train, now.split.validation
+    assert (train, validation) == _defaults(make_split)["fractions"][:2]
+    assert now.llm.tries == Patience().tries
+    assert (now.llm.reply_tokens, now.llm.api) == tuple(
+        _defaults(LanguageModel.__init__)[k] for k in ("reply_tokens", "api")
+    )
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    found = inspect.signature(function).parameters.values()
+    return {one.name: one.default for one in found if one.default is not inspect.Parameter.empty}
+
+
+def test_environment_variables_replace_what_the_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.toml").write_text("[loop]\nrounds = 9\nturns = 2\n")
+    for name, text in {
+        "ALPHAGLOW_LOOP__ROUNDS": "3",
+        "ALPHAGLOW_GATE__STEPS": "[12, 2]",
+        "ALPHAGLOW_LLM__MODEL": "5",
+        "ALPHAGLOW_LLM__KNOWLEDGE_CUTOFF": "2024-06-01",
+        "ALPHAGLOW_GATE__SIDE": "both",
+        "ALPHAGLOW_LOOP__STRICT": "true",
+        "ALPHAGLOW_REQUIRE_POSTGRES": "1",
+    }.items():
+        monkeypatch.setenv(name, text)
+    now = load_settings(tmp_path / "a.toml")
+    assert (now.loop.rounds, now.loop.turns, now.gate.steps, now.llm.model) == (3, 2, (12, 2), "5")
+    assert (now.llm.knowledge_cutoff, now.gate.side, now.loop.strict) == (date(2024, 6, 1), "both", True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("ALPHAGLOW_LOOP__ROUNDS", "many", "ALPHAGLOW_LOOP__ROUNDS: .*integer"),
+        ("ALPHAGLOW_LOOP__ROUND", "3", "ALPHAGLOW_LOOP__ROUND names no setting"),
+        ("ALPHAGLOW_ADMISSION__GATES", '["luck"]', "ALPHAGLOW_ADMISSION__GATES: .*there are novelty"),
+    ],
+)
+def test_a_wrong_environment_variable_is_named(tmp_path: Path, variable: str, text: str, says: str) -> None:
+    (tmp_path / "a.toml").write_text("")
+    with pytest.raises(InputError, match=says):
+        load_settings(tmp_path / "a.toml", {variable: text})
+    assert overrides({"PATH": "/bin", "ALPHAGLOW_KNOWLEDGE": "a.db"}) == {}
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -76,7 +154,7 @@ def test_what_a_run_recorded_comes_back(whole: Panel) -> None:
     [
         ("backtest", 'preset = "moon"', "no preset 'moon'"),
         ("backtest", "fee_bp = -1", "backtest.fee_bp"),
-        ("admission", 'gates = ["luck"]', "among novelty"),
+        ("admission", 'gates = ["luck"]', "there are novelty"),
         ("admission", 'gates = ["dsr", "dsr"]', "twice"),
         ("universe", "top = -2", "universe.top"),
         ("llm", 'knowledge_cutoff = "soon"', "knowledge_cutoff"),
@@ -134,8 +212,6 @@ def test_a_blinded_prompt_names_no_asset_and_no_date(whole: Panel) -> None:
 
 
 def test_a_variation_of_an_accepted_factor_is_refused_by_its_returns(whole: Panel, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     from agent.knowledge.records import NewAttempt
     from agent.study.scoring import evaluation_of
 

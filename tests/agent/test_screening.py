@@ -62,14 +62,12 @@ def test_quick_figures_are_the_scorecards(study: Study, tmp_path: Path) -> None:
         whole = backtest_expression(expression, study)
         if isinstance(whole, Rejection):
             continue
-        train, quick = whole[1].scorecard.train.to_dict(), attempt.evaluation.scorecard["train"]
-        assert isinstance(quick, dict)
-        assert (quick["start"], quick["end"]) == (train["start"], train["end"])
+        train, quick = whole[1].scorecard.train, attempt.evaluation.scorecard.train
+        assert (quick.start, quick.end) == (train.start, train.end)
         for name in ("n_bars", "rank_ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "turnover"):
-            assert quick[name] == pytest.approx(train[name], rel=1e-9, abs=1e-12), name
+            assert getattr(quick, name) == pytest.approx(getattr(train, name), rel=1e-9, abs=1e-12), name
         # Nothing of validation was looked at.
-        unseen = attempt.evaluation.scorecard["validation"]
-        assert isinstance(unseen, dict)
+        unseen = attempt.evaluation.scorecard.validation.to_dict()
         assert {value for key, value in unseen.items() if key not in ("n_bars", "start", "end")} == {None}
         checked += 1
     assert checked > 5
@@ -95,7 +93,7 @@ def test_a_stopped_screening_goes_on_and_ends_like_one_that_was_not(study: Study
 
 
 def _train(attempt: Any) -> object:
-    return None if attempt.evaluation is None else attempt.evaluation.scorecard["train"]
+    return None if attempt.evaluation is None else attempt.evaluation.scorecard_document["train"]
 
 
 def test_screening_from_the_command_line(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.claims import Claims
 from agent.knowledge.records import AttemptRecord
 from agent.mining.brief import Brief, writer_prompt
 from agent.mining.inner_loop import by_machine
@@ -142,7 +143,7 @@ def test_an_idea_is_worth_what_is_made_of_it_and_new_ones_never_cease() -> None:
     assert found[2] == pytest.approx(0.8)
     assert found[1] == pytest.approx(0.64)
     # A circle of parents ends.
-    loop = [replace(idea, claims={"parents": [child.canonical]}), child]
+    loop = [replace(idea, claims=Claims(parents=(child.canonical or "",))), child]
     assert set(rewards(loop)) == {1, 2}
     spent = [attempt(k, f"ts_mean(volume, {k})", operation="new", theme="volume") for k in range(60)]
     gained = [attempt(100 + k, f"ts_std(volume, {k + 2})", 9 + k, "promising", operation="mutate") for k in range(60)]
@@ -212,13 +213,13 @@ def test_a_run_records_what_each_candidate_was_told(home: Path, capsys: pytest.C
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         attempts = kb.attempts(run_id=mined["run"])
         calls = {call.key.split("/t")[0] for call in kb.calls(mined["run"])}
-    assert all(a.claims.get("operation") in OPERATIONS for a in attempts)
-    assert all(a.claims["operation"] == "new" for a in attempts if a.round == 1)
-    by_hand = {f"r{a.round}/s{a.slot}" for a in attempts if a.claims["operation"] == "windows"}
+    assert all(a.claims.operation in OPERATIONS for a in attempts)
+    assert all(a.claims.operation == "new" for a in attempts if a.round == 1)
+    by_hand = {f"r{a.round}/s{a.slot}" for a in attempts if a.claims.operation == "windows"}
     # What the machine proposes takes no call, and is a trial all the same.
     assert not by_hand & calls
     assert len(attempts) == 24
     (home / "alphaglow.toml").write_text("[loop]\nsearch = false\n")
     free = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
     with KnowledgeBase.open(home / "knowledge.db") as kb:
-        assert not any("operation" in a.claims for a in kb.attempts(run_id=free["run"]))
+        assert not any(a.claims.operation for a in kb.attempts(run_id=free["run"]))

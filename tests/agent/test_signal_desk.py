@@ -212,7 +212,7 @@ def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixt
         book = open_book(workspace, knowledge, "toy", panel, pool="even")
         record = knowledge.get_pool("even")
     assert book.spec.holding == 4
-    assert "rejected" in " ".join(book.notes) or record.evidence["verdict"] == "accepted"
+    assert "rejected" in " ".join(book.notes) or record.evidence.verdict == "accepted"
     desk = Desk(book, panel.rows(0, 2450))
     took = [desk.take(bar_of(panel, row)) for row in range(2450, 2500)]
     np.testing.assert_array_equal(np.stack([one.signal for one in took]), pool_values(record, panel)[2450:])

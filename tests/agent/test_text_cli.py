@@ -138,5 +138,5 @@ def test_the_writer_has_the_theme_of_sentiment_where_texts_are_joined(
     summary = as_json(capsys, "mine", "--data", "both", "--llm", "mock", "--rounds", "3", "--candidates", "8")
     with Workspace(told).knowledge() as knowledge:
         tried = knowledge.attempts(run_id=summary["run"])
-    assert any(attempt.claims.get("theme") == "sentiment" for attempt in tried)
+    assert any(attempt.claims.theme == "sentiment" for attempt in tried)
     assert any("sentiment" in (attempt.canonical or "") for attempt in tried)

@@ -25,7 +25,7 @@ from tests.helpers import random_panel
 QUICK = NetTraining(epochs=3, warmup=1, batch=64)
 PLAN = WalkPlan(
     features=(Feature("r", "returns"), Feature("v", "log(volume / ts_mean(volume, 10))")),
-    window=16, target=TargetSpec("return", 4, volatility=10), folds=2, max_windows=1500, held=0.2,
+    window=16, target=TargetSpec("return", 4, volatility=10), folds=2, max_windows=1500, calibration=0.2,
 )  # fmt: skip
 
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import httpx2
 import numpy as np
-import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.llm.budget import Bounds, Budget, StopRequested
-from agent.llm.client import LanguageModel, ModelName
+from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.facts import ReaderFacts
 from agent.llm.patience import Patience
 from agent.mock.news_reader import reader_reply
-from agent.mock.transport import answer, connect_mock
+from agent.mock.transport import MockConnection, answer, asked, connect_mock
 from agent.texts.call_journal import TextJournal, open_journal
 from agent.texts.model_scores import Read, batch_prompt, read_texts, score_by_readings
 from market.documents import Documents
@@ -42,8 +42,8 @@ class Server:
         self.says = says
         self.asked: list[str] = []
 
-    def client(self) -> openai.AsyncOpenAI:
-        def reply(request: httpx2.Request) -> httpx2.Response:
+    def client(self) -> MockConnection:
+        def reply(request: httpx2.Request, _seed: int) -> httpx2.Response:
             user = json.loads(request.content)["messages"][1]["content"]
             self.asked.append(user)
             response = answer(request, 3)
@@ -54,10 +54,7 @@ class Server:
             body["choices"][0]["message"]["content"] = said
             return httpx2.Response(200, json=body)
 
-        return openai.AsyncOpenAI(
-            base_url="http://mock.invalid/v1", api_key="k", max_retries=0,
-            http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(reply)),
-        )  # fmt: skip
+        return connect_mock(3, answering=reply)
 
 
 def read(
@@ -72,10 +69,10 @@ def read(
 
     async def go() -> Read:
         client = server.client() if server is not None else connect_mock(3)
-        speaker = LanguageModel(
-            client, models=[ModelName(model)], budget=budget, journal=journal, before_call=before,
-            patience=Patience(tries=1),
-        )  # fmt: skip
+        speaking = Speaking(
+            models=[ModelName(model)], budget=budget, journal=journal, before_call=before, patience=Patience(tries=1)
+        )
+        speaker = LanguageModel(client, speaking)
         try:
             return await read_texts(documents, speaker, journal, batch=batch, at_once=2)
         finally:
@@ -148,7 +145,9 @@ def test_a_line_that_a_crash_cut_off_is_asked_for_again(tmp_path: Path) -> None:
 
 def test_what_a_reply_leaves_out_is_asked_for_again_and_then_left(tmp_path: Path) -> None:
     def forgets(user: str) -> str | None:
-        said = json.loads(reader_reply(user, np.random.default_rng(0), repairing=True))
+        facts = asked().facts
+        assert isinstance(facts, ReaderFacts)
+        said = json.loads(reader_reply(facts, np.random.default_rng(0), repairing=True))
         if "part 3\u00bb" in user or "part 3»" in user:
             said["readings"] = [one for one in said["readings"] if one["text"] != 4 and len(said["readings"]) > 1]
         said["readings"].append({"text": 99, "sentiment": 1, "relevance": 1, "event": "price"})
@@ -204,17 +203,14 @@ def test_a_server_that_breaks_down_is_told_in_one_line_and_loses_nothing(tmp_pat
     server = Server()
     whole = server.client
 
-    def failing() -> openai.AsyncOpenAI:
-        def reply(request: httpx2.Request) -> httpx2.Response:
+    def failing() -> MockConnection:
+        def reply(request: httpx2.Request, _seed: int) -> httpx2.Response:
             if len(server.asked) >= 2:
                 return httpx2.Response(401, json={"error": {"message": "no such key"}})
             server.asked.append("x")
             return answer(request, 3)
 
-        return openai.AsyncOpenAI(
-            base_url="http://mock.invalid/v1", api_key="k", max_retries=0,
-            http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(reply)),
-        )  # fmt: skip
+        return connect_mock(3, answering=reply)
 
     server.client = failing  # type: ignore[method-assign]
     with pytest.raises(InputError, match="key"):

@@ -27,8 +27,9 @@ from rich.text import Text as RichText
 from agent.cli.common import PlainConsole, headed, table
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
-from agent.llm.connect import check_server, connect_openai
+from agent.llm.addresses import check_server
 from agent.llm.forms import read_reply, repair_prompt
+from agent.llm.providers.openai_compatible import connect_openai
 from agent.mining.brief import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
 from agent.mining.briefing import describe_market
 from agent.mining.lessons import learn

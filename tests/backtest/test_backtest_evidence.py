@@ -11,7 +11,8 @@ import pytest
 
 from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, weigh
 from backtest.ic import forward_returns
-from backtest.scorecard import Scorecard, Scored, score
+from backtest.result_types import Scorecard
+from backtest.scorecard import Scored, score
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray, Panel

@@ -9,9 +9,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from backtest.evidence import Evidence, Trials, weigh
+from backtest.evidence import Trials, weigh
 from backtest.ic import forward_returns
 from backtest.policy import GATES, Policy, Standing, TrainFigures, train_gates
+from backtest.result_types import Evidence
 from backtest.scorecard import Scored, score
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec

@@ -15,13 +15,14 @@ from factors.features import STATE_FEATURES, Feature
 from flows.checkpoint import load_gate, save_gate
 from flows.density import fitting, state_likelihood
 from flows.ensemble import ensemble_sample
-from flows.exposure import GateRules, calibrate, smoothed, steadied
-from flows.flow_model import FlowConfig, MarketFlow
+from flows.exposure import calibrate, smoothed, steadied
+from flows.fit_rules import FlowConfig, GateRules, Measure, TrainConfig
+from flows.flow_model import MarketFlow
 from flows.gate import GatePlan, RegimeGate, check_features, fit_gate, twin_exposures
 from flows.inspection import inspect_features
-from flows.reference import Conditioning, Measure, measured
+from flows.reference import Conditioning, measured
 from flows.state import DEQUANTISE, build_features, dequantise, fit_standardiser, known_rows, prepared
-from flows.train import TrainConfig, train
+from flows.train import train
 from market.errors import InputError
 from market.panel import Panel
 from market.split import Split, loop_panel, make_split

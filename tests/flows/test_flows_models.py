@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from flows import transforms
-from flows.flow_model import FlowConfig, MarketFlow, Stack
-from flows.train import TrainConfig, bits_per_dim, log_likelihood, train
+from flows.fit_rules import FlowConfig, TrainConfig
+from flows.flow_model import MarketFlow, Stack
+from flows.train import bits_per_dim, log_likelihood, train
 from market.errors import InputError
 
 SMALL = TrainConfig(epochs=3, max_rows=3000, batch=512)

@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 from flows.density import StateDensity, fit_density
 from flows.direction import confidence, fit_direction, positions
 from flows.exposure import Marks
-from flows.flow_model import FlowConfig
+from flows.fit_rules import FlowConfig, TrainConfig
 from flows.planted_anomalies import WINDOW, auroc, noticed, plant_anomalies, two_sided
 from flows.portfolio import past_dates, portfolio_scenarios
 from flows.reference import fit_gaussian
@@ -27,7 +27,6 @@ from flows.scenarios import (
     within_box,
 )
 from flows.state import known_rows
-from flows.train import TrainConfig
 from market.errors import InputError
 from market.panel import Panel
 from market.synthetic.demo_market import SynthSpec, make_market

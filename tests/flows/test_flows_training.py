@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from flows.ensemble import train_ensemble
-from flows.flow_model import FlowConfig
-from flows.train import TrainConfig, train
+from flows.fit_rules import FlowConfig, TrainConfig
+from flows.train import train
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -105,7 +105,7 @@ def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fing
         "rationale": storable(new.rationale),
         "name": storable(new.name),
         "created": origin.created,
-        "claims": plain_dict(new.claims),
+        "claims": plain_dict(new.claims.to_dict()),
     }
     connection = session.connection()
     number: int = connection.execute(_INSERT, row).scalar_one()

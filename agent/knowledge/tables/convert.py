@@ -9,7 +9,9 @@ from typing import cast
 
 import numpy as np
 
+from agent.knowledge.claims import Claims
 from agent.knowledge.database import schema
+from agent.knowledge.library_records import LibraryRecord, LibraryStatus
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -17,8 +19,6 @@ from agent.knowledge.records import (
     EvaluationRecord,
     HoldoutRecord,
     LessonRecord,
-    LibraryRecord,
-    LibraryStatus,
     RoundRecord,
     RoundStatus,
     RunRecord,
@@ -108,14 +108,14 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         evaluation=None
         if scored is None
         else EvaluationRecord(
-            dict(scored.scorecard),
-            dict(scored.evidence),
+            scored.scorecard,
+            scored.evidence,
             scored.sharpe_per_bar,
             scored.accepted,
             scored.rules,
             scored.code,
         ),
-        claims=dict(row.claims),
+        claims=Claims.from_dict(row.claims),
     )
 
 

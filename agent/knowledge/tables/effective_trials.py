@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import Nearest
+from agent.knowledge.trial_counts import Nearest
 from market.panel import FloatArray
 
 SAME_BET = 0.5

@@ -8,7 +8,9 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import AttemptRecord, PoolRecord
+from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
+from agent.knowledge.records import AttemptRecord
+from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict
 from market.errors import InputError
 
@@ -29,10 +31,10 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
         panel_id=new.panel_id,
         name=new.name,
         method=new.method,
-        spec=plain_dict(new.spec),
-        members=[plain_dict(member) for member in new.members],
-        scorecard=plain_dict(new.scorecard),
-        evidence=plain_dict(new.evidence),
+        spec=plain_dict(new.spec.to_dict()),
+        members=[plain_dict(member.to_dict()) for member in new.members],
+        scorecard=plain_dict(new.scorecard.to_dict()),
+        evidence=plain_dict(new.evidence.to_dict()),
         sharpe_per_bar=figure(new.sharpe_per_bar),
         created=now(),
     )
@@ -94,10 +96,10 @@ def pool_record(row: schema.Pool) -> PoolRecord:
         panel_id=row.panel_id,
         name=row.name,
         method=row.method,
-        spec=dict(row.spec),
-        members=tuple(dict(member) for member in row.members),
-        scorecard=dict(row.scorecard),
-        evidence=dict(row.evidence),
+        spec=PoolSpec.from_dict(row.spec),
+        members=tuple(PoolMember.from_dict(member) for member in row.members),
+        scorecard=read_scorecard(row.scorecard),
+        evidence=read_evidence(row.evidence),
         sharpe_per_bar=row.sharpe_per_bar,
         created=row.created,
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Double, bindparam, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import TrialCount
+from agent.knowledge.trial_counts import TrialCount
 
 # As `Spread.add` does it: what stands on the right is of before.
 _COUNT = text("UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets WHERE panel_id = :panel")

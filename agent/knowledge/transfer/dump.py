@@ -75,12 +75,12 @@ def _row(attempt: AttemptRecord) -> dict[str, object]:
     row["judge_score"] = None if last is None else last.score
     scored = attempt.evaluation
     if scored is not None:
-        row["verdict"] = scored.evidence.get("verdict")
+        row["verdict"] = scored.evidence.verdict
         row["accepted"] = scored.accepted
-        row["dsr"] = scored.evidence.get("dsr")
+        row["dsr"] = scored.evidence_document.get("dsr")
         row["sharpe_per_bar"] = scored.sharpe_per_bar
         for part in _PARTS:
-            card = scored.scorecard.get(part)
+            card = scored.scorecard_document.get(part)
             if isinstance(card, Mapping):
                 row.update({f"{part}_{name}": value for name, value in card.items()})
     return row

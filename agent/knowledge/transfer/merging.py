@@ -181,7 +181,7 @@ def _add(session: Session, attempt: AttemptRecord, sketch: bytes | None) -> int:
         verdicts=tuple(NewVerdict(v.turn, v.accept, v.score, v.critique, v.scores) for v in attempt.verdicts),
         evaluation=None
         if scored is None
-        else NewEvaluation(scored.scorecard, scored.evidence, scored.sharpe_per_bar, scored.accepted),
+        else NewEvaluation(scored.scorecard_document, scored.evidence_document, scored.sharpe_per_bar, scored.accepted),
         claims=attempt.claims,
     )
     rules, code = (scored.rules, scored.code) if scored is not None else ("", "")

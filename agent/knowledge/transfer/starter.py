@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database.database_errors import in_words
 from agent.knowledge.database.location import place_of
-from agent.knowledge.records import NewLibraryEntry
+from agent.knowledge.library_records import NewLibraryEntry
 from factors.corpora import PublishedFactor, read_corpus
 from factors.parse import parse
 from factors.table import GROUP_FIELDS, STANDARD_FIELDS

@@ -12,7 +12,9 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from agent.knowledge.claims import Claims
 from agent.knowledge.database import schema
+from agent.knowledge.library_records import LibraryRecord
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -20,7 +22,6 @@ from agent.knowledge.records import (
     EvaluationRecord,
     HoldoutRecord,
     LessonRecord,
-    LibraryRecord,
     RoundRecord,
     RunRecord,
     VerdictRecord,
@@ -201,11 +202,12 @@ class ExportedSource:
                 packed = None if scored is None else scored["sketch"]
                 known = None
                 if scored is not None:
-                    known = EvaluationRecord(**{name: value for name, value in scored.items() if name != "sketch"})
+                    known = _evaluation(scored)
                 changed = {
                     "parent_ids": tuple(row["parent_ids"]),
                     "verdicts": tuple(VerdictRecord(**verdict) for verdict in row["verdicts"]),
                     "evaluation": known,
+                    "claims": Claims.from_dict(row["claims"]),
                 }
                 found = AttemptRecord(**{**row, **changed})
                 sketch = None if packed is None else base64.b64decode(packed, validate=True)
@@ -229,6 +231,11 @@ class ExportedSource:
             with _readable(self._path, "pools"):
                 found = {name: row[name] for name in _POOL}
             yield found
+
+
+def _evaluation(row: dict[str, Any]) -> EvaluationRecord:
+    rest = {name: value for name, value in row.items() if name not in ("scorecard", "evidence", "sketch")}
+    return EvaluationRecord(dict(row["scorecard"]), dict(row["evidence"]), **rest)
 
 
 def _frozen(name: str, value: object) -> object:

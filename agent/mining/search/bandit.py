@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import PREDICTS_T, passed, train_figure
+from agent.knowledge.attempt_figures import PREDICTS_T, or_zero, passed, train_of
 from agent.knowledge.records import AttemptRecord
-from agent.mining.search.elites import Kind, kind_of, merit, told_parents
+from agent.mining.search.elites import Kind, kind_of, merit
 
 Choice = TypeVar("Choice", bound=str)
 Odds = Mapping[str, tuple[float, float]]
@@ -32,7 +32,7 @@ def reward(attempt: AttemptRecord) -> float:
     """Return what an attempt was worth, in [0, 1]: a pass, a prediction on train that earns or not, or nothing."""
     if passed(attempt):
         return 1.0
-    if (train_figure(attempt, "ic_tstat") or 0.0) < PREDICTS_T:
+    if or_zero(train_of(attempt).ic_tstat) < PREDICTS_T:
         return 0.0
     return _EARNS if (merit(attempt) or 0.0) > 0 else _PREDICTS
 
@@ -60,7 +60,7 @@ def _credited(attempts: Sequence[AttemptRecord], worth: dict[int, float]) -> dic
     """Return worths with what descendants earned, the newest first, so that it reaches their forebears."""
     first = {a.canonical: a.id for a in reversed(attempts) if a.canonical}
     for attempt in reversed(attempts):
-        for text in told_parents(attempt.claims):
+        for text in attempt.claims.parents:
             parent = first.get(text)
             if parent is not None and parent != attempt.id:
                 worth[parent] = max(worth[parent], _DESCENT * worth[attempt.id])
@@ -68,13 +68,13 @@ def _credited(attempts: Sequence[AttemptRecord], worth: dict[int, float]) -> dic
 
 
 def odds(
-    attempts: Sequence[AttemptRecord], worth: Mapping[int, float], told: Callable[[AttemptRecord], object]
+    attempts: Sequence[AttemptRecord], worth: Mapping[int, float], told: Callable[[AttemptRecord], str]
 ) -> dict[str, tuple[float, float]]:
-    """Return how often each of what attempts were `told` to be has won and lost; other than texts do not count."""
+    """Return how often each of what attempts were `told` to be has won and lost; those that had none do not count."""
     found: dict[str, tuple[float, float]] = {}
     for age, attempt in enumerate(reversed(attempts)):
         what = told(attempt)
-        if isinstance(what, str) and attempt.id in worth:
+        if what and attempt.id in worth:
             won, lost = found.get(what, (0.0, 0.0))
             weight = _DECAY**age
             found[what] = won + weight * worth[attempt.id], lost + weight * (1.0 - worth[attempt.id])

@@ -5,12 +5,13 @@ Mouret & Clune 2015, arXiv 1504.04909.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import PREDICTS_T, train_figure
+from agent.knowledge.attempt_figures import PREDICTS_T, or_none, or_zero, traded_sharpe, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.mining.search.themes import theme_of
 
@@ -24,19 +25,18 @@ def merit(attempt: AttemptRecord) -> float | None:
 
     Prediction alone is no merit: the best rank ICs are those of factors that change their mind at every bar.
     """
-    gated = train_figure(attempt, "sharpe_gated")
-    return gated if gated is not None else train_figure(attempt, "sharpe_net")
+    return or_none(traded_sharpe(train_of(attempt)))
 
 
 def predicts(attempt: AttemptRecord) -> bool:
     """Whether a factor predicts the right way on train: by rank IC, or where there is none by gross Sharpe ratio."""
-    t = train_figure(attempt, "ic_tstat")
-    return (t if t is not None else train_figure(attempt, "sharpe_gross") or 0.0) > 0
+    train = train_of(attempt)
+    return (train.ic_tstat if math.isfinite(train.ic_tstat) else train.sharpe_gross) > 0
 
 
 def kind_of(attempt: AttemptRecord) -> Kind:
     """Return theme, bucket of turnover and bucket of horizon."""
-    turnover = train_figure(attempt, "turnover") or 0.0
+    turnover = or_zero(train_of(attempt).turnover)
     return theme_of(attempt), int(np.searchsorted(_TURNOVERS, turnover)), _horizon(attempt.canonical or "")
 
 
@@ -80,15 +80,10 @@ def _rank(attempt: AttemptRecord) -> tuple[float, int]:
 
 def wrong_way(attempts: Sequence[AttemptRecord]) -> list[str]:
     """Return factors that predict the wrong way and were not turned around yet; of those that rank alike, one."""
-    turned = {text for a in attempts if a.claims.get("operation") == "invert" for text in told_parents(a.claims)}
+    turned = {text for a in attempts if a.claims.operation == "invert" for text in a.claims.parents}
     found: dict[object, str] = {}
     for attempt in attempts:
-        if attempt.canonical and (train_figure(attempt, "ic_tstat") or 0.0) <= -PREDICTS_T:
-            found.setdefault((train_figure(attempt, "rank_ic"), train_figure(attempt, "turnover")), attempt.canonical)
+        train = train_of(attempt)
+        if attempt.canonical and train.ic_tstat <= -PREDICTS_T:
+            found.setdefault((or_none(train.rank_ic), or_none(train.turnover)), attempt.canonical)
     return [text for text in found.values() if text not in turned]
-
-
-def told_parents(claims: Mapping[str, object]) -> list[str]:
-    """Return the texts of the factors that a candidate was told to work on."""
-    told = claims.get("parents")
-    return [str(text) for text in told] if isinstance(told, list) else []

@@ -11,10 +11,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import PREDICTS_T, least_figure, train_figure
+from agent.knowledge.attempt_figures import (
+    PREDICTS_T,
+    Figure,
+    least_figure,
+    or_none,
+    sharpe_gated,
+    sharpe_net,
+    train_of,
+)
 from agent.knowledge.records import AttemptRecord
 from agent.mining.search.bandit import PARTIAL, drawn, odds, rewards
-from agent.mining.search.elites import archive, best_of_all, merit, predicts, told_parents, wrong_way
+from agent.mining.search.elites import archive, best_of_all, merit, predicts, wrong_way
 from agent.mining.search.tasks import OPERATIONS, Operation, Task
 from agent.mining.search.themes import REFINEMENTS, theme_of, themes_of_fields
 from factors.parse import parse
@@ -59,8 +67,8 @@ def plan_tasks(
     pool, wrong = list(theme), wrong_way(attempts)
     long = [text for text in pool if _size(text) > _SIMPLE]
     worth = rewards(attempts)
-    operations = odds(attempts, worth, lambda a: a.claims.get("operation"))
-    ideas = odds(attempts, worth, lambda a: a.claims.get("theme"))
+    operations = odds(attempts, worth, lambda a: a.claims.operation)
+    ideas = odds(attempts, worth, lambda a: a.claims.theme)
     tasks: list[Task] = []
     for _ in range(count):
         enough = {"mutate": pool, "windows": pool, "cross": pool[1:], "simplify": long, "invert": wrong}
@@ -78,7 +86,7 @@ def plan_tasks(
 
 def _worth_building_on(ranked: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return those that predict beyond chance and earn their costs; while there are few, the best few at all."""
-    sound = [a for a in ranked if (train_figure(a, "ic_tstat") or np.inf) >= PREDICTS_T and (merit(a) or 0.0) > 0]
+    sound = [a for a in ranked if not train_of(a).ic_tstat < PREDICTS_T and (merit(a) or 0.0) > 0]
     return sound if len(sound) >= _LINES else list(ranked[:_LINES])
 
 
@@ -103,18 +111,18 @@ def plan_refinements(
     gated
         Whether what a factor earns behind the gate is what counts.
     """
-    name = "sharpe_gated" if gated else "sharpe_net"
+    figure = sharpe_gated if gated else sharpe_net
     known = [a for a in attempts if a.canonical == start and a.evaluation is not None][:1]
     scored = [a for a in line if a.evaluation is not None and a.canonical]
-    best = sorted([*known, *scored], key=lambda a: (-least_figure(a, name), a.id))
+    best = sorted([*known, *scored], key=lambda a: (-least_figure(a, figure), a.id))
     pool = list(dict.fromkeys([a.canonical or "" for a in best][:_LINES])) or [start]
-    worth = _gains(line, best, name)
-    respects = odds(line, worth, lambda a: a.claims.get("theme"))
-    operations = odds(line, worth, lambda a: a.claims.get("operation"))
+    worth = _gains(line, best, figure)
+    respects = odds(line, worth, lambda a: a.claims.theme)
+    operations = odds(line, worth, lambda a: a.claims.operation)
     tasks: list[Task] = []
     if not known:
         tasks.append(Task("given", parents=(start,)))
-    elif not predicts(known[0]) and not any(a.claims.get("operation") == "invert" for a in line):
+    elif not predicts(known[0]) and not any(a.claims.operation == "invert" for a in line):
         tasks.append(Task("invert", parents=(start,)))
     while len(tasks) < count:
         parent = _parents(pool, 1, rng)[0]
@@ -127,14 +135,14 @@ def plan_refinements(
     return _signed(tasks, line, worth, writers, rng)
 
 
-def _gains(line: Sequence[AttemptRecord], known: Sequence[AttemptRecord], name: str) -> dict[int, float]:
+def _gains(line: Sequence[AttemptRecord], known: Sequence[AttemptRecord], figure: Figure) -> dict[int, float]:
     """Return what each candidate of a line was worth, by id: 1 if it earns more on train than its parent did."""
-    figures = {a.canonical: train_figure(a, name) for a in known}
+    figures = {a.canonical: or_none(figure(train_of(a))) for a in known}
     found = {}
     for attempt in line:
-        parents = [figures.get(text) for text in told_parents(attempt.claims)]
+        parents = [figures.get(text) for text in attempt.claims.parents]
         before = max((p for p in parents if p is not None), default=-np.inf)
-        mine = train_figure(attempt, name)
+        mine = or_none(figure(train_of(attempt)))
         found[attempt.id] = 0.0 if mine is None else 1.0 if mine > before else PARTIAL * float(mine > 0)
     return found
 
@@ -149,7 +157,7 @@ def _signed(
     """Say who writes each task, where there is a choice: candidates of one call have one writer."""
     if writers is None or len(writers.names) < 2:
         return tuple(tasks)
-    record = odds(attempts, worth, lambda a: a.claims.get("model"))
+    record = odds(attempts, worth, lambda a: a.claims.model)
     count = -(-len(tasks) // writers.batch)
     chosen = [drawn(record, writers.names, rng, writers.costs) for _ in range(count)]
     return tuple(

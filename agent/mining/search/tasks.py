@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from agent.knowledge.claims import Claims
 from agent.mining.search import themes
 
 Operation = Literal["new", "mutate", "cross", "simplify", "invert", "windows", "refine", "given"]
@@ -68,7 +69,6 @@ class Task:
         """Return plain JSON types."""
         return asdict(self)
 
-    def told(self) -> dict[str, object]:
-        """Return what is recorded with the attempt of what it was told to be."""
-        said = {"operation": self.operation, "theme": self.theme, "parents": list(self.parents), "model": self.model}
-        return {name: value for name, value in said.items() if value}
+    def claims(self) -> Claims:
+        """Return what is recorded with the attempt of what it was to be."""
+        return Claims(operation=self.operation, theme=self.theme, parents=self.parents, model=self.model)

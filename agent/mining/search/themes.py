@@ -45,8 +45,8 @@ def about(theme: str) -> str:
 
 def theme_of(attempt: AttemptRecord) -> str:
     """Return the theme that an attempt was written to, or the one that its fields and operators tell."""
-    said = attempt.claims.get("theme")
-    return said if isinstance(said, str) and said in THEMES else theme_of_text(attempt.canonical or "")
+    said = attempt.claims.theme
+    return said if said in THEMES else theme_of_text(attempt.canonical or "")
 
 
 def theme_of_text(text: str) -> str:

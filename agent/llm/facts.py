@@ -1,0 +1,161 @@
+"""What a prompt says, as data: a simulated model works from it, and a real model never gets it.
+
+Every type here is frozen and `dataclasses.asdict` turns it into plain JSON types. Texts are as they were written;
+who shows them quotes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class FactorShown:
+    """A known factor with its train figures and, of validation, the verdict's word."""
+
+    text: str
+    verdict: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class LessonFacts:
+    """A lesson: its kind (see `agent.mining.lessons`), its sentence, and its figures and names by what they are.
+
+    Where nothing but the sentence is known, the kind is empty.
+    """
+
+    kind: str
+    text: str
+    figures: Mapping[str, str | float] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, object]) -> LessonFacts:
+        """Read what `asdict` made of one."""
+        figures = raw["figures"]
+        assert isinstance(figures, Mapping)
+        return cls(str(raw["kind"]), str(raw["text"]), dict(figures))
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What one candidate is to be; `about` and `words` explain theme and operation."""
+
+    operation: str
+    theme: str = ""
+    about: str = ""
+    words: str = ""
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One candidate that is asked for: its slot, its task, and the known factors that bear on it."""
+
+    slot: int
+    task: TaskFacts | None = None
+    kin: tuple[FactorShown, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnFacts:
+    """One exchange before this one: what was proposed, what came back, and what the judge suggested, if it spoke."""
+
+    expression: str
+    answer: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True)
+class WriterFacts:
+    """What the writer is asked. `longest` is the longest look-back in bars, 0 where it is not known."""
+
+    round: int
+    goal: str
+    market: str
+    longest: int
+    fields: tuple[str, ...]
+    blocks: Mapping[str, str]
+    operators: str
+    successes: tuple[FactorShown, ...]
+    failures: tuple[FactorShown, ...]
+    crowded: tuple[str, ...]
+    lessons: tuple[LessonFacts, ...]
+    left: str
+    wanted: tuple[Wanted, ...]
+    turns: tuple[TurnFacts, ...] = ()
+
+
+@dataclass(frozen=True)
+class FactorFacts:
+    """A proposed factor as it was read."""
+
+    text: str
+    lookback: int
+    dimension: str
+    size: int
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProposalFacts:
+    """What the writer says of its proposal."""
+
+    name: str
+    rationale: str
+    mechanism: str = ""
+    horizon: int | None = None
+    fails_when: str = ""
+
+
+@dataclass(frozen=True)
+class JudgeFacts:
+    """What the judge is asked.
+
+    `turnover` (share of the capital a bar) and `yearly_cost` (share of the capital) are NaN where they are unknown;
+    `copied` says that the factor is known already, or puts assets in the order of a known one.
+    """
+
+    market: str
+    factor: FactorFacts
+    proposal: ProposalFacts
+    reading: str
+    novelty: tuple[str, ...]
+    copied: bool
+    kin: tuple[FactorShown, ...]
+    successes: tuple[FactorShown, ...]
+    turnover: float = float("nan")
+    yearly_cost: float = float("nan")
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """One text of a batch, cut to what a prompt shows; `about` names its assets."""
+
+    number: int
+    title: str
+    body: str
+    about: str
+
+
+@dataclass(frozen=True)
+class ReaderFacts:
+    """What the reader of news is asked; `events` are the names that it may choose from."""
+
+    texts: tuple[TextFacts, ...]
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RepairFacts:
+    """The reply that could not be read, what was wrong with it, and the fields of the form that is asked for again."""
+
+    reply: str
+    fault: str
+    fields: tuple[str, ...]
+
+
+Facts = WriterFacts | JudgeFacts | ReaderFacts

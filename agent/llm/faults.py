@@ -1,0 +1,56 @@
+"""What can become of a request that gets no answer, whoever provides the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from agent.llm.patience import Patience
+from market.errors import InputError
+
+# passing: trying again may help; form: the server may accept the request put otherwise; final: neither.
+Kind = Literal["passing", "form", "final"]
+Words = Callable[[Patience], InputError]
+
+
+class CallFault(Exception):
+    """A request that got no answer.
+
+    Parameters
+    ----------
+    words
+        What a person is to read and can do about it; without the key. A function of the patience where it depends on
+        how long may be waited.
+    kind
+        Whether to try again, to put the request in another form, or to give up.
+    billed
+        Whether it may have been paid for: it was sent, and not refused.
+    hopeless
+        Whether trying again cannot help although it looks so.
+    wait_s
+        Seconds that the server asks to wait; None: it does not say.
+    names_bound
+        Whether a refused form is about the name of the bound on a reply's tokens.
+    """
+
+    def __init__(
+        self,
+        words: InputError | Words,
+        kind: Kind = "final",
+        *,
+        billed: bool = True,
+        hopeless: bool = False,
+        wait_s: float | None = None,
+        names_bound: bool = False,
+    ) -> None:
+        super().__init__(str(words) if isinstance(words, InputError) else "a request got no answer")
+        self._words = words
+        self.kind = kind
+        self.billed = billed
+        self.hopeless = hopeless
+        self.wait_s = wait_s
+        self.names_bound = names_bound
+
+    def words(self, patience: Patience) -> InputError:
+        """Return what a person is to read."""
+        return self._words if isinstance(self._words, InputError) else self._words(patience)

@@ -1,0 +1,143 @@
+"""Who gives models: one protocol, and how a provider is found by its name.
+
+A provider is a module with a `PROVIDER`: a file of this folder, or one that another distribution names by an entry
+point of the group ``alphaglow.providers``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Protocol, runtime_checkable
+
+from agent.llm.answer import Answer, Ask
+from market.errors import InputError
+
+GROUP = "alphaglow.providers"
+# Providers of these packages that are no file of this folder, as an entry point would name them.
+_ELSEWHERE = {"mock": "agent.mock.provider:PROVIDER"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run asks, and how.
+
+    Attributes
+    ----------
+    base_url
+        Address of the server; empty: the provider's own.
+    api
+        Which of a server's APIs is used, where it has several.
+    timeout_s
+        Seconds of silence after which a request is given up.
+    seed
+        Of a simulated model.
+    """
+
+    base_url: str = ""
+    api: str = "chat"
+    timeout_s: float = 120.0
+    seed: int = 0
+
+
+class Connection(Protocol):
+    """An open way to a server, used by one run.
+
+    Attributes
+    ----------
+    url
+        The server, as messages name it.
+    secret
+        The key, which is taken out of all that is kept; empty where there is none.
+    bounds
+        The names by which the server may know the bound on a reply's tokens, likeliest first; None: by none.
+    """
+
+    @property
+    def url(self) -> str:
+        """The server's address or name."""
+
+    @property
+    def secret(self) -> str:
+        """The key."""
+
+    @property
+    def bounds(self) -> tuple[str | None, ...]:
+        """Names of the bound on a reply's tokens."""
+
+    async def send(self, ask: Ask) -> Answer:
+        """Send one request, once, and read the reply; raises `agent.llm.faults.CallFault` where there is none."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Gives connections to models.
+
+    Attributes
+    ----------
+    name
+        What ``--llm`` calls it, and a run records.
+    model
+        The model that is asked for where none is named; empty: one must be named.
+    simulated
+        Whether what it says is made up: it costs nothing, and reports say so.
+    """
+
+    @property
+    def name(self) -> str:
+        """What ``--llm`` calls it."""
+
+    @property
+    def model(self) -> str:
+        """The model where none is named."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it costs nothing."""
+
+    def address(self, asked: str) -> str:
+        """Return the address that a run records, of the one that was asked for; empty: the provider's own."""
+
+    def check(self, place: Place) -> None:
+        """Refuse, as an `InputError` and before anything is loaded, a place that cannot be reached, such as keyless."""
+
+    def connect(self, place: Place) -> Connection:
+        """Return a connection; it makes no call by itself, and retries none."""
+
+
+def provider_named(name: str) -> Provider:
+    """Return the provider of a name; raises `InputError` with the names that there are."""
+    outside = {point.name: point.value for point in entry_points(group=GROUP)}
+    where = {**outside, **_ELSEWHERE}
+    if name in where:
+        return _loaded(name, where[name])
+    own = own_providers()
+    if name not in own:
+        known = ", ".join(sorted({*own, *where}))
+        raise InputError(f"--llm {name!r} is no provider of models", f"there are: {known}")
+    return own[name]
+
+
+def own_providers() -> Mapping[str, Provider]:
+    """Return the providers that are files of this folder, by name."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    found = [module.PROVIDER for module in modules if hasattr(module, "PROVIDER")]
+    return {provider.name: provider for provider in found}
+
+
+def _loaded(name: str, value: str) -> Provider:
+    module, _, attribute = value.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the provider {name!r} ({value}) cannot be loaded: {error}", "install it again") from error
+    if not isinstance(found, Provider):
+        raise InputError(f"the provider {name!r} ({value}) lacks what a provider has", "see docs/extending-provider.md")
+    return found

@@ -1,0 +1,33 @@
+"""The provider `mock`: a simulated model in this process, for demonstrations and tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.llm.providers import Connection, Place
+
+
+@dataclass(frozen=True)
+class MockProvider:
+    """Answers by the facts of what is asked; the same seed gives the same replies."""
+
+    name: str = "mock"
+    model: str = "mock"
+    simulated: bool = True
+
+    def address(self, asked: str) -> str:
+        """Return no address: whichever was asked for, no server is reached."""
+        del asked
+        return ""
+
+    def check(self, place: Place) -> None:
+        """Refuse nothing."""
+
+    def connect(self, place: Place) -> Connection:
+        """Return a connection to the simulated model of the place's seed."""
+        from agent.mock.transport import connect_mock
+
+        return connect_mock(place.seed, place.api)
+
+
+PROVIDER = MockProvider()

@@ -1,0 +1,121 @@
+"""The text that the mock's random draws are seeded by: the facts in a wording that never changes.
+
+The templates in `wording/` and the sentences here are what prompts said when the mock was made. Nobody reads them: they
+are hashed. As they stay, a run of the mock stays the same when the prompts that real models get are reworded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from agent.llm.facts import Facts, JudgeFacts, LessonFacts, ReaderFacts, RepairFacts, WriterFacts
+from agent.untrusted.quoting import indented, one_line, quoted, told
+
+_WORDING = Path(__file__).resolve().parent / "wording"
+_LONGEST_MESSAGE = 240
+_INGREDIENT = "mean |train rank IC| {mean:.4f} over {factors:.0f} factors, {rest:.4f} without it"
+_SENTENCES: Mapping[str, str] = {
+    "regime": (
+        "the best {factors:.0f} predictors do best in the regime '{best}' (mean train rank IC {best_ic:.4f}) and "
+        "{verb} in '{worst}' ({worst_ic:.4f})"
+    ),
+    "sign": "{factor} predicts the wrong way (train rank IC {rank_ic:.4f}): negate it",
+    "costs": (
+        "{factors:.0f} factors earned before costs and lost after them (mean turnover {turnover:.0%} a bar): "
+        "use longer windows, or smooth with ts_decay_linear or ts_mean"
+    ),
+    "gate": (
+        "the gate raised net Sharpe on train for {helped:.0f} of {factors:.0f} factors (mean change {change:+.2f})"
+    ),
+}
+
+
+def seed_messages(facts: Facts, repair: RepairFacts | None) -> list[dict[str, str]]:
+    """Return what is hashed for a request: a function of its facts alone."""
+    match facts:
+        case WriterFacts():
+            system, user = _writer(facts)
+        case JudgeFacts():
+            system, user = _judge(facts)
+        case ReaderFacts():
+            system, user = _reader(facts)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    if repair is None:
+        return messages
+    again = (
+        f"That could not be read: {one_line(repair.fault)} Answer again with one JSON object of exactly these fields: "
+        f"{', '.join(repair.fields)}."
+    )
+    return [*messages, {"role": "assistant", "content": repair.reply}, {"role": "user", "content": again}]
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_WORDING),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # It is hashed, and shown in no page.
+        autoescape=False,
+    )
+    environment.filters.update(told=told, one_line=one_line, indented=indented)
+    return environment
+
+
+def _rendered(template: str, **values: object) -> str:
+    return _templates().get_template(template).render(**values).strip()
+
+
+def _writer(facts: WriterFacts) -> tuple[str, str]:
+    lessons = [sentence_of(lesson) for lesson in facts.lessons]
+    system = _rendered("seed_writer_system.md", brief=facts, several=len(facts.wanted) > 1)
+    return system, _rendered("seed_writer.md", brief=facts, lessons=lessons, wanted=facts.wanted, turns=facts.turns)
+
+
+def _judge(facts: JudgeFacts) -> tuple[str, str]:
+    user = _rendered(
+        "seed_judge.md",
+        brief=facts,
+        factor=facts.factor,
+        reading=facts.reading,
+        proposal=facts.proposal,
+        outlook=facts,
+        novelty=facts.novelty,
+    )
+    return _rendered("seed_judge_system.md"), user
+
+
+def _reader(facts: ReaderFacts) -> tuple[str, str]:
+    system = (
+        (_WORDING / "seed_reader_system.md")
+        .read_text(encoding="utf-8")
+        .replace("{{ events }}", ", ".join(facts.events))
+    )
+    lines = [f"There are {len(facts.texts)} texts."]
+    for one in facts.texts:
+        body = f"«{one.body}»" if one.body else "(nothing more)"
+        lines.append(f"{one.number}. about {one.about}: «{one.title}» {body}")
+    return system, "\n".join(lines)
+
+
+def sentence_of(lesson: LessonFacts) -> str:
+    """Return a lesson in the wording that stays; of one whose figures are not known, its own sentence."""
+    figures = lesson.figures
+    if lesson.kind == "ingredient":
+        how = "helps" if figures["helps"] else "adds little"
+        said = _INGREDIENT.format(**figures)
+        return f"`{figures['word']}` {how}: {said} (confidence {figures['confidence']:.2f})"
+    if lesson.kind == "refusal":
+        message = str(figures["message"])
+        said = f": {quoted(message, _LONGEST_MESSAGE)}" if message else ""
+        return f"{figures['attempts']:.0f} attempts ended at {figures['stage']} ({figures['code']}){said}"
+    if lesson.kind == "regime":
+        verb = "fail" if float(figures["worst_ic"]) < 0 else "predict least"
+        return _SENTENCES["regime"].format(**figures, verb=verb)
+    sentence = _SENTENCES.get(lesson.kind)
+    return lesson.text if sentence is None else sentence.format(**figures)

@@ -1,0 +1,98 @@
+"""The sections of `alphaglow.toml` for mining: the loops, the language model, its prices, the knowledge base."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from agent.study.declaring import Section, setting
+
+
+class LoopSettings(Section):
+    """The two loops: outer rounds, candidates a round, writer-judge turns a candidate."""
+
+    rounds: int = setting(4, "Outer rounds of a run.", unit="rounds", ge=1, le=100_000)
+    candidates: int = setting(8, "Candidates of one round.", unit="candidates", ge=1, le=1000)
+    turns: int = setting(3, "Most turns of writer and judge for one candidate.", unit="turns", ge=1, le=20)
+    proposals: int = setting(
+        1,
+        "Candidates that one call asks for: more is cheaper, and each gets less thought.",
+        unit="candidates",
+        ge=1,
+        le=50,
+    )
+    memory: bool = setting(True, "false: the prompt holds nothing of earlier attempts; for ablations.")
+    lessons: bool = setting(True, "false: the prompt holds known factors, but no lessons; for ablations.")
+    search: bool = setting(
+        True,
+        "Each candidate gets a theme or a parent to change, chosen by past success; false: the writer chooses.",
+    )
+    archive: bool = setting(
+        True, "Parents are the best factors of each kind; false: the best factors, whatever their kind."
+    )
+    judge: bool = setting(True, "false: what can be read and is new is scored without the judge, at half the calls.")
+    concurrency: int = setting(4, "Calls under way at the same time.", unit="calls", ge=1, le=256)
+    seed: int = setting(7, "Seed of all random choices.", ge=0)
+    blind: bool = setting(
+        True, "No asset names and no dates in prompts, since a model may remember what happened then."
+    )
+    strict: bool = setting(False, "Refuse, and not only warn of, quantities that do not fit, such as close + volume.")
+    max_seconds: float = setting(
+        60.0, "Most time of one core for the values of one factor, by estimate and by the clock.", unit="seconds", gt=0
+    )
+    max_gigabytes: float = setting(4.0, "Most memory for the values of one factor, by estimate.", unit="GB", gt=0)
+
+
+class LlmSettings(Section):
+    """Which model writes and judges when the command line does not say."""
+
+    model: str = setting("", "The model that writes; empty: the command line must name one.")
+    base_url: str = setting("", "Address of the server; empty: OPENAI_BASE_URL, else the provider's own.")
+    api: Literal["chat", "responses"] = setting(
+        "chat", "chat: Chat Completions, which every server knows. responses: OpenAI's newer API."
+    )
+    writers: tuple[str, ...] = setting(
+        (), "More models that write; the one with better factors for its cost writes more."
+    )
+    judge: str = setting("", "Another model that judges; empty: the model that writes.")
+    fallback: tuple[str, ...] = setting(
+        (), "Models used in turn when the model can no longer answer (unknown, out of quota, down)."
+    )
+    timeout_s: float = setting(120.0, "Longest wait for one reply.", unit="seconds", gt=0)
+    reply_tokens: int = setting(
+        4000, "Most tokens of a reply, which a budget reserves for each call under way.", unit="tokens", ge=100
+    )
+    tries: int = setting(6, "Tries of one call, with growing pauses.", unit="tries", ge=1, le=100)
+    knowledge_cutoff: date | None = setting(
+        None,
+        "Last day that the model may have read about; scorecards show separately what a factor did after it.",
+        written="2024-06-01",
+    )
+
+
+class Price(Section):
+    """US dollars for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(default=None, ge=0, description="of prompt tokens that the server had read before")
+
+    @model_validator(mode="after")
+    def _never_dearer(self) -> Price:
+        """Refuse what would make a budget's worst case too low."""
+        if self.cached is not None and self.cached > self.input:
+            raise ValueError("cached tokens cannot cost more than others: cached is above input")
+        return self
+
+
+class KnowledgeSettings(Section):
+    """Where the knowledge base is; a password in the URL is never printed."""
+
+    url: str = setting(
+        "",
+        "Empty: knowledge.db in this folder. Else a path, or a URL such as postgresql://USER:PASSWORD@HOST/NAME "
+        '(needs the extra "postgres"). The environment variable ALPHAGLOW_KNOWLEDGE replaces it.',
+        secret=True,
+    )

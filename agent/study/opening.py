@@ -1,0 +1,321 @@
+"""The one way to open a data set of a workspace: under the rules of now, or under those that a run recorded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from agent.knowledge.pool_records import PoolRecord
+from agent.knowledge.records import RunRecord
+from agent.study.gates import gate_path
+from agent.study.learned_fields import stored_fields
+from agent.study.settings import RULES, LoopSettings, Settings
+from agent.study.study import Study, cut_study, with_gate, with_learned
+from agent.study.workspace import Workspace
+from market.errors import InputError
+from market.panel import FloatArray, Panel
+from market.panel_store import load_panel
+
+Note = Callable[[str], None]
+# The loop decides what is proposed; only these of its settings decide how a factor fares.
+_OF_LOOP = ("blind", "strict", "max_seconds", "max_gigabytes")
+
+
+def silent(_text: str) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True)
+class CurrentRules:
+    """The rules of alphaglow.toml as it stands now; `loop` takes the place of its section."""
+
+    loop: LoopSettings | None = None
+
+
+@dataclass(frozen=True)
+class RecordedRules:
+    """The rules that a run or a pool recorded.
+
+    Attributes
+    ----------
+    config
+        What it recorded: sections of the settings, ``data``, ``gate`` (whether there was one) and ``inputs`` (the
+        content of its gate, regimes and learned factors, see `OpenData.inputs`).
+    owner
+        What messages call it.
+    panel_id
+        Content id of the whole data set that it worked on; empty: it is not checked.
+    strict
+        Whether inputs that were replaced since are refused. Otherwise it is said that they were.
+    done
+        What was done to it on its data, as messages say it.
+    """
+
+    config: Mapping[str, object]
+    owner: str
+    panel_id: str = ""
+    strict: bool = True
+    done: str = "started"
+
+    @classmethod
+    def of_run(cls, run: RunRecord, *, strict: bool = True) -> RecordedRules:
+        """Return the rules of a run."""
+        return cls(run.config, f"run {run.id}", run.panel_id, strict)
+
+    @classmethod
+    def of_pool(cls, pool: PoolRecord, *, strict: bool = True) -> RecordedRules:
+        """Return the rules that a pool was fitted under."""
+        spec = pool.spec
+        config = {**spec.rules, "data": spec.data, "gate": spec.gate}
+        if spec.inputs:
+            config["inputs"] = spec.inputs
+        return cls(config, f"the pool {pool.name}", pool.panel_id, strict, "fitted")
+
+    def settings(self, current: Settings) -> Settings:
+        """Return the settings with the recorded sections in the place of those of now."""
+        return current.under(self.config)
+
+    def says(self, current: Settings) -> list[str]:
+        """Say, in at most one sentence each, where the rules of now differ, and which rules were never recorded."""
+        said, missing = [], [name for name in RULES if name not in self.config and name != "loop"]
+        found = differences(self.settings(current), current)
+        if found:
+            said.append(f"{self.owner} goes by its recorded rules; alphaglow.toml differs: {', '.join(found)}")
+        if missing:
+            said.append(f"{self.owner} recorded no rules of {', '.join(missing)}: those of alphaglow.toml are used")
+        return said
+
+
+Rules = CurrentRules | RecordedRules
+
+
+def differences(then: Settings, now: Settings) -> list[str]:
+    """Name each rule that decides how a factor fares and that differs, with its value then and now."""
+    old, new, found = then.rules(), now.rules(), []
+    for section in RULES:
+        before, after = old[section], new[section]
+        assert isinstance(before, dict)
+        assert isinstance(after, dict)
+        names = before if section != "loop" else _OF_LOOP
+        found += [
+            f"{section}.{name} = {_written(before[name])} (now {_written(after[name])})"
+            for name in names
+            if before[name] != after[name]
+        ]
+    return found
+
+
+def scored_otherwise(run: RunRecord, what: str, current: Settings) -> str:
+    """Say that a run scored `what` under other rules than the current ones, which are used; empty where they agree."""
+    found = differences(current.under(run.config), current)
+    if not found:
+        return ""
+    return f"{what} goes by the rules of alphaglow.toml; run {run.id} scored it under others: {', '.join(found)}"
+
+
+def _written(value: object) -> str:
+    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenData:
+    """A data set of a workspace under one set of rules; nothing is read before it is asked for.
+
+    Attributes
+    ----------
+    settings
+        The workspace's, under the rules.
+    gate_file
+        The gate that is used, or None.
+    regimes, learned
+        Whether the regimes found beside the gate, and learned factors, are used.
+    note
+        Is given each sentence that a user should read, such as where the rules of now differ.
+    """
+
+    workspace: Workspace
+    path: Path
+    rules: Rules
+    settings: Settings
+    gate_file: Path | None = None
+    regimes: bool = True
+    learned: bool = True
+    note: Note = field(default=silent)
+
+    @property
+    def name(self) -> str:
+        """Of the data set."""
+        return self.path.stem
+
+    @cached_property
+    def whole(self) -> Panel:
+        """The whole panel, the holdout included.
+
+        Raises
+        ------
+        InputError
+            When the rules are recorded, and the data changed since.
+        """
+        panel, rules = load_panel(self.path), self.rules
+        if isinstance(rules, RecordedRules) and rules.panel_id and panel.id != rules.panel_id:
+            raise InputError(
+                f"the data {self.name} are not what {rules.owner} was {rules.done} on: they changed, or are other data "
+                f"({rules.panel_id} then, {panel.id} now)",
+                "name the right data with --data, or start again on the new data",
+            )
+        return panel
+
+    @cached_property
+    def _cut(self) -> Study:
+        return cut_study(self.whole, self.settings)
+
+    @cached_property
+    def _fields(self) -> Mapping[str, FloatArray]:
+        if not self.learned:
+            return {}
+        found = stored_fields(self.workspace.learned, self._cut.panel)
+        recorded = _recorded_inputs(self.rules).get("learned")
+        if not isinstance(self.rules, RecordedRules) or not isinstance(recorded, Mapping):
+            return found
+        for name, digest in recorded.items():
+            if name not in found:
+                _say_changed(self.rules, f"the learned factor {name} is gone", self.note)
+            elif _digest(found[name].tobytes()) != digest:
+                _say_changed(self.rules, f"the learned factor {name} was replaced", self.note)
+        # What was learned later was not there for the run to use.
+        return {name: values for name, values in found.items() if name in recorded}
+
+    @cached_property
+    def ungated(self) -> Study:
+        """The study without its gate, which is quick to make: what is needed to read an expression."""
+        return with_learned(self._cut, self._fields)
+
+    @cached_property
+    def study(self) -> Study:
+        """The study: the data set cut for the loop, its gate, and what was learned on it."""
+        if self.gate_file is None:
+            return self.ungated
+        recorded = isinstance(self.rules, RecordedRules)
+        gated = with_gate(self._cut, self.settings, self.gate_file, regimes=self.regimes, any_features=recorded)
+        return with_learned(gated, self._fields)
+
+    def inputs(self) -> dict[str, object]:
+        """Return the content of what is used beside the data: hashes of the gate, of its regimes, of learned factors.
+
+        A gate or regimes that are not used are None; learned factors are named only where they are used.
+        """
+        gate, regimes = self.gate_file, None if self.gate_file is None else regimes_file(self.gate_file)
+        found: dict[str, object] = {
+            "gate": None if gate is None else _file_digest(gate),
+            "regimes": _file_digest(regimes) if regimes is not None and self.regimes else None,
+        }
+        if self.learned:
+            found["learned"] = {name: _digest(values.tobytes()) for name, values in sorted(self._fields.items())}
+        return found
+
+    def recorded(self) -> dict[str, object]:
+        """Return what a run records of its rules: read again by `RecordedRules`."""
+        return {**self.settings.rules(), "gate": self.gate_file is not None, "inputs": self.inputs()}
+
+
+def open_data(
+    workspace: Workspace,
+    data: str | Path | None = None,
+    rules: Rules | None = None,
+    *,
+    gate: bool = True,
+    learned: bool = True,
+    note: Note = silent,
+) -> OpenData:
+    """Open a data set of a workspace for work: the one way in, for every command and for Python.
+
+    Parameters
+    ----------
+    data
+        As `--data` says it, or None: the one that the rules recorded, or the only one there is. A `Path` is taken as
+        it is, whether or not there is a file yet.
+    rules
+        `RecordedRules` for what belongs to a run or a pool; without any, `CurrentRules`.
+    gate, learned
+        False leaves out the gate, or learned factors, whatever the rules say.
+    note
+        Is given what a user should read: on stderr for a command.
+
+    Raises
+    ------
+    InputError
+        For unknown data, or where the gate, regimes or learned factors of a run were replaced since it recorded them.
+    """
+    rules = CurrentRules() if rules is None else rules
+    current = workspace.settings
+    if isinstance(rules, RecordedRules):
+        path = data if isinstance(data, Path) else workspace.resolve_data(data or str(rules.config["data"]))
+        for sentence in rules.says(current):
+            note(sentence)
+        file, regimes = _recorded_gate(gate_path(workspace, path.stem), rules, note) if gate else (None, False)
+        return OpenData(workspace, path, rules, rules.settings(current), file, regimes, learned, note)
+    path = data if isinstance(data, Path) else workspace.resolve_data(data)
+    settings = current if rules.loop is None else current.model_copy(update={"loop": rules.loop})
+    file = gate_path(workspace, path.stem)
+    return OpenData(workspace, path, rules, settings, file if gate and file.is_file() else None, True, learned, note)
+
+
+def regimes_file(gate: Path) -> Path | None:
+    """Return the regimes found beside a gate, or None where there are none."""
+    from flows.regime_store import regimes_path
+
+    path = regimes_path(gate)
+    return path if path.is_file() else None
+
+
+def _recorded_gate(file: Path, rules: RecordedRules, note: Note) -> tuple[Path | None, bool]:
+    """Return the gate that the rules recorded, and whether its regimes were there; what was replaced is refused."""
+    # Screenings of earlier versions used the gate without recording it.
+    wanted = rules.config.get("gate", rules.config.get("kind") == "screen" and file.is_file())
+    inputs = _recorded_inputs(rules)
+    if not inputs and (rules.strict or wanted):
+        note(f"{rules.owner} did not record which gate, regimes and learned factors it used: those of now are used")
+    if not wanted:
+        return None, False
+    if not file.is_file():
+        _say_changed(rules, f"the gate {file} is gone", note, "fit it again: alphaglow flow fit")
+        return None, False
+    _compare("gate", file, inputs, rules, note)
+    regimes = regimes_file(file)
+    if "regimes" not in inputs:
+        return file, True
+    if inputs["regimes"] is not None and regimes is None:
+        _say_changed(rules, f"the regimes of {file.name} are gone", note)
+    elif inputs["regimes"] is not None and regimes is not None:
+        _compare("regimes", regimes, inputs, rules, note)
+    return file, inputs["regimes"] is not None
+
+
+def _recorded_inputs(rules: Rules) -> Mapping[str, object]:
+    found = rules.config.get("inputs") if isinstance(rules, RecordedRules) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _compare(what: str, file: Path, inputs: Mapping[str, object], rules: RecordedRules, note: Note) -> None:
+    recorded = inputs.get(what)
+    if isinstance(recorded, str) and recorded != _file_digest(file):
+        _say_changed(rules, f"the {what} {file} was replaced", note)
+
+
+def _say_changed(rules: RecordedRules, what: str, note: Note, remedy: str = "") -> None:
+    if rules.strict:
+        raise InputError(
+            f"{what} since {rules.owner} recorded it", remedy or "put the old file back, or start a new run"
+        )
+    note(f"{what} since {rules.owner} recorded it: figures that depend on it are not those of then")
+
+
+def _file_digest(path: Path) -> str:
+    return _digest(path.read_bytes())
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()[:16]

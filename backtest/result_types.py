@@ -1,0 +1,276 @@
+"""What a score is made of, as frozen types with a JSON form; nothing here computes, so an import costs little."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from backtest.policy import GateVerdict
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class HorizonIC:
+    """Rank IC at one horizon: mean, and its t statistic with at least as many lags as returns overlap."""
+
+    horizon: int
+    mean: float
+    tstat: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A factor on some bars of a segment: a year, or a regime.
+
+    Sharpe and return are net, ungated and a year; the return is the mean a bar times the bars in a year.
+    """
+
+    name: str
+    bars: int
+    rank_ic: float
+    ic_tstat: float
+    sharpe_net: float
+    annual_return_net: float
+
+
+@dataclass(frozen=True)
+class AssetIC:
+    """Rank correlation over time of one asset's signal and return."""
+
+    asset: str
+    ic: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Tables of one segment; `loadings` on known factors by name, `assets` in time series only."""
+
+    horizons: tuple[HorizonIC, ...]
+    quantiles: tuple[float, ...]
+    years: tuple[Slice, ...]
+    regimes: tuple[Slice, ...]
+    loadings: Mapping[str, float]
+    assets: tuple[AssetIC, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types, NaN as None."""
+        found = plain(asdict(self))
+        assert isinstance(found, dict)
+        return found
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Profile:
+        """Read what `to_dict` wrote."""
+        return cls(
+            tuple(HorizonIC(**_read(x)) for x in raw["horizons"]),
+            tuple(NAN if x is None else x for x in raw["quantiles"]),
+            tuple(Slice(**_read(x)) for x in raw["years"]),
+            tuple(Slice(**_read(x)) for x in raw["regimes"]),
+            _read(raw["loadings"]),
+            tuple(AssetIC(**_read(x)) for x in raw["assets"]),
+        )
+
+
+def _read(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: NAN if value is None else value for key, value in raw.items()}
+
+
+@dataclass(frozen=True)
+class SegmentScore:
+    """Figures of one segment; NaN where undefined, and in the gate's figures without a gate.
+
+    Returns and turnover are fractions of capital; Sharpe (with its standard error), Sortino, Calmar and alpha are
+    annualised by the panel's bars. All but the gate's own figures are of the ungated book.
+
+    Attributes
+    ----------
+    rank_ic, ic
+        Mean rank correlation and mean correlation a bar of signal and return; in a time series `rank_ic` is pooled over
+        assets. `ic_ir` is mean over deviation of the rank IC a bar, `ic_tstat` is robust to autocorrelation.
+    shift_percentile
+        Share of circularly shifted gates whose net Sharpe the gate beats.
+    drawdown_bars
+        Longest stretch below an earlier peak.
+    turnover, mean_exposure, mean_bias
+        A bar: traded notional, sum of absolute weights, sum of weights.
+    trades, duration
+        Positions opened or turned, and bars that one is held.
+    autocorrelation
+        Mean rank correlation of the signal with that of the bar before.
+    monotonicity
+        Rank correlation of quantile number and mean return: 1 rises all the way.
+    var_95, cvar_95
+        Loss a bar exceeded in 5 % of bars, and the mean of those losses.
+    beta, alpha, alpha_tstat, r_squared
+        Loading on the market, what is left a year after known factors, its t statistic, and what they explain.
+    break_even_bp
+        Cost of traded notional at which nothing is earned.
+    capacity
+        Capital at which impact halves the net Sharpe ratio, in the currency of prices.
+    cost_year, funding_year
+        What trading (with borrow and impact) and funding take a year.
+    per_bar_sharpe_net, skew, kurt
+        Those of the returns that the factor would be traded with: gated where there is a gate; kurtosis is 3 for a
+        normal.
+    """
+
+    n_bars: int
+    start: str
+    end: str
+    rank_ic: float
+    ic: float
+    ic_ir: float
+    ic_tstat: float
+    sharpe_gross: float
+    sharpe_net: float
+    sharpe_error: float
+    sharpe_gated: float
+    sharpe_vol_gated: float
+    sharpe_random_gated: float
+    shift_percentile: float
+    sortino: float
+    calmar: float
+    max_drawdown: float
+    drawdown_bars: float
+    turnover: float
+    hit_rate: float
+    profit_factor: float
+    tail_ratio: float
+    var_95: float
+    cvar_95: float
+    annual_return_net: float
+    annual_return_gated: float
+    cost_year: float
+    funding_year: float
+    mean_exposure: float
+    mean_bias: float
+    trades: float
+    duration: float
+    autocorrelation: float
+    monotonicity: float
+    beta: float
+    alpha: float
+    alpha_tstat: float
+    r_squared: float
+    break_even_bp: float
+    capacity: float
+    per_bar_sharpe_net: float
+    skew: float
+    kurt: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types, NaN as None; an infinite capacity stands as text."""
+        return {k: _plain(v) for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> SegmentScore:
+        """Read what `to_dict` wrote."""
+        read: dict[object, float] = {None: NAN, "inf": math.inf}
+        return cls(**{f.name: read.get(raw[f.name], raw[f.name]) for f in fields(cls)})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "inf" if value == math.inf else None
+    return value
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Train and validation, and the rules they were scored under. There is no place for a holdout.
+
+    `profiles` has what goes into tables (by horizon, year, regime, quantile, asset), by segment. `after_cutoff` is what
+    the factor did on the bars after the model's knowledge cutoff, where one is set: for people, never for prompts, as
+    it reaches into validation.
+    """
+
+    train: SegmentScore
+    validation: SegmentScore
+    bars_per_year: float
+    weighting: str
+    holding: int
+    cost_bp: float
+    fill: str = "open"
+    rebalance: int = 1
+    profiles: Mapping[str, Profile] | None = None
+    after_cutoff: SegmentScore | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types, NaN as None."""
+        raw = {f.name: getattr(self, f.name) for f in fields(self)}
+        segments = {n: raw[n].to_dict() for n in ("train", "validation")}
+        late = None if self.after_cutoff is None else self.after_cutoff.to_dict()
+        profiles = None if self.profiles is None else {n: p.to_dict() for n, p in self.profiles.items()}
+        return {**raw, **segments, "after_cutoff": late, "profiles": profiles}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Scorecard:
+        """Read what `to_dict` wrote."""
+        parts: dict[str, Any] = {}
+        for name in ("train", "validation", "after_cutoff"):
+            part = raw[name]
+            parts[name] = SegmentScore.from_dict(part) if isinstance(part, Mapping) else None
+        given = raw["profiles"]
+        if isinstance(given, Mapping):
+            parts["profiles"] = {name: Profile.from_dict(part) for name, part in given.items()}
+        return cls(**{**raw, **parts})
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The verdict and what it rests on.
+
+    `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names
+    what made the result suspicious. `sharpe_error` is the standard error of the per-bar Sharpe ratio over train and
+    validation together, `bars` how many those are, and `min_bars` how many would make the ratio believable at `min_dsr`
+    against the best that luck is expected to show in so many trials (infinite where it is no better). `gates` are the
+    policy's verdicts in order. `dsr_effective` deflates by the number of different bets instead of all attempts: it is
+    shown, and admits nobody.
+    """
+
+    accepted: bool
+    verdict: Literal["accepted", "promising", "rejected"]
+    reasons: tuple[str, ...]
+    dsr: float
+    psr: float
+    trials: int
+    audits: tuple[str, ...] = ()
+    sharpe_error: float = float("nan")
+    min_bars: float = float("nan")
+    bars: int = 0
+    gates: tuple[GateVerdict, ...] = ()
+    effective_trials: int = 0
+    dsr_effective: float = float("nan")
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types, NaN as None."""
+        found = plain(asdict(self))
+        assert isinstance(found, dict)
+        return found
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a signal did on one segment; NaN where undefined.
+
+    The Sharpe ratio is net and a year; `dsr` is the Deflated Sharpe Ratio of this segment alone.
+    """
+
+    rank_ic: float
+    ic_tstat: float
+    sharpe_net: float
+    dsr: float
+
+
+def plain(value: object) -> object:
+    """Return plain JSON types all the way down: what is not finite is None, tuples are lists."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value

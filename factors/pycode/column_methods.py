@@ -1,0 +1,185 @@
+"""Methods of a column, and of a column in groups, in pandas code."""
+
+from __future__ import annotations
+
+import ast
+
+from factors.pycode.arguments import Arguments, bars_of, refused_method
+from factors.pycode.methods import (
+    ACROSS,
+    ASSET_KEYS,
+    NUMPY_PLAIN,
+    PAIR_METHODS,
+    PLAIN_METHODS,
+    TIME_KEYS,
+    TRANSPARENT,
+    WHOLE_COLUMN,
+)
+from factors.pycode.values import Grouped, Listed, Module, Plain, Reader, Series, Value
+from factors.pycode.windows import open_window
+from factors.syntax import Raw, RawNumber
+
+
+def method_of(reader: Reader, node: ast.Call, series: Series, method: str) -> Value:
+    """Return what a method of a column stands for."""
+    arguments = Arguments(reader, node)
+    found = _made(reader, node, series, method, arguments)
+    arguments.done()
+    return found
+
+
+def _made(reader: Reader, node: ast.Call, series: Series, method: str, arguments: Arguments) -> Value:
+    x = series.raw
+    if method in PLAIN_METHODS:
+        return Series(reader.ours(PLAIN_METHODS[method], node, x))
+    if method in PAIR_METHODS:
+        return Series(reader.ours(PAIR_METHODS[method], node, x, arguments.raw("other")))
+    if method in TRANSPARENT:
+        arguments.places.clear()
+        arguments.named.clear()
+        return series
+    if method in ("shift", "diff", "pct_change"):
+        return Series(_lagged(reader, node, x, method, arguments))
+    if method in ("rolling", "ewm", "expanding"):
+        return open_window(reader, node, series, method, arguments)
+    if method == "clip":
+        return Series(clipped(reader, node, x, arguments))
+    if method == "rank":
+        return Series(ranked_across(reader, node, x, arguments))
+    if method in ("ffill", "pad"):
+        limit = arguments.number("limit")
+        if limit is None:
+            raise reader.places.fault(node, "ffill without a limit reaches back without end", "write .ffill(limit=5)")
+        return Series(reader.ours("ts_backfill", node, x, bars_of(reader, node, limit + 1)))
+    if method in ("where", "mask"):
+        condition = arguments.raw("cond")
+        other = arguments.raw("other")
+        return Series(reader.ours("if_else", node, condition, *((x, other) if method == "where" else (other, x))))
+    if method == "replace":
+        reader.notes.append("replace: infinities do not occur here, what would be one is missing")
+        arguments.places.clear()
+        return series
+    if method == "astype":
+        arguments.places.clear()
+        return series
+    if method == "groupby":
+        arguments.places.clear()
+        arguments.named.clear()
+        return groupby(reader, node, series)
+    if method in ("apply", "map", "transform"):
+        return _applied(reader, node, series, arguments)
+    if method in WHOLE_COLUMN:
+        raise reader.places.fault(
+            node, f".{method}() of a whole column sees its future", f"use .rolling(n).{method}()", "look_ahead"
+        )
+    raise refused_method(reader, node, method)
+
+
+def _lagged(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw:
+    periods = arguments.number("periods", 1.0)
+    if method == "pct_change":
+        arguments.named.pop("fill_method", None)
+    assert periods is not None
+    if periods < 0:
+        raise reader.places.fault(
+            node, f".{method}({periods:g}) would look into the future", "only the past is known", "look_ahead"
+        )
+    if method == "shift" and periods == 0:
+        return x
+    word = {"shift": "ts_delay", "diff": "ts_delta", "pct_change": "ts_returns"}[method]
+    return reader.ours(word, node, x, bars_of(reader, node, periods))
+
+
+def clipped(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) -> Raw:
+    """Return `x` between the bounds that are given, of pandas or of numpy."""
+    bounds = []
+    for names, word in ((("lower", "a_min"), "max"), (("upper", "a_max"), "min")):
+        found = arguments.places.pop(0) if arguments.places else None
+        for name in names:
+            found = arguments.named.pop(name, found)
+        if found is not None and not (isinstance(found, ast.Constant) and found.value is None):
+            bounds.append((word, reader.series(found).raw))
+    if len(bounds) == 2 and all(isinstance(raw, RawNumber) for _, raw in bounds):
+        return reader.ours("clip", node, x, *(raw for _, raw in bounds))
+    for word, raw in bounds:
+        x = reader.ours(word, node, x, raw)
+    return x
+
+
+def ranked_across(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) -> Raw:
+    """Return the rank of `x` across assets, with notes where pandas means something else."""
+    axis = arguments.plain("axis")
+    shares = arguments.flag("pct", False)
+    up = arguments.flag("ascending", True)
+    method = arguments.plain("method")
+    if method not in (None, "average"):
+        raise reader.places.fault(node, f"ties are shared here, not broken by {method!r}", "leave method out")
+    if axis not in (1, "columns"):
+        reader.notes.append("rank: pandas ranks the whole column, its future included; read as cs_rank, at each bar")
+    if not shares:
+        reader.notes.append("rank without pct=True counts 1 to n; here it is a share of the assets")
+    return reader.ours("cs_rank", node, x if up else reader.ours("neg", node, x))
+
+
+def _applied(reader: Reader, node: ast.Call, series: Series, arguments: Arguments) -> Value:
+    """`.apply(np.log)` and `.transform(lambda x: ...)`, whose body is read with x for the column."""
+    given = arguments.node_of("func")
+    if isinstance(given, ast.Attribute) and given.attr in NUMPY_PLAIN and isinstance(reader.expr(given.value), Module):
+        return Series(reader.ours(NUMPY_PLAIN[given.attr], node, series.raw))
+    if isinstance(given, ast.Lambda) and len(given.args.args) == 1 and not given.args.defaults:
+        name = given.args.args[0].arg
+        before = reader.names.get(name)
+        reader.names[name] = series
+        try:
+            return Series(reader.series(given.body).raw)
+        finally:
+            reader.names.pop(name)
+            if before is not None:
+                reader.names[name] = before
+    raise reader.places.fault(node, "only np functions and one-line lambdas are applied", "write the steps out")
+
+
+def groupby(reader: Reader, node: ast.Call, series: Series | None) -> Grouped:
+    """Return groups of the frame, or of a column, by asset or by time."""
+    arguments = Arguments(reader, node)
+    key: object = arguments.plain("level")
+    if key is None:
+        by = arguments.value("by")
+        if isinstance(by, Listed) and len(by.parts) == 1:
+            by = by.parts[0]
+        if isinstance(by, Series) and not isinstance(by.raw, RawNumber):
+            key = getattr(by.raw, "name", None)
+        key = by.value if isinstance(by, Plain) else key
+    for ignored in ("group_keys", "sort", "as_index", "observed"):
+        arguments.named.pop(ignored, None)
+    arguments.done()
+    word = str(key).lower()
+    if word in ASSET_KEYS:
+        return Grouped("asset", series)
+    if word in TIME_KEYS:
+        return Grouped("time", series)
+    raise reader.places.fault(node, f"groups by {word[:40]!r} are not read", "group by the asset or by the time")
+
+
+def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) -> Value:
+    """Return what a method of grouped values stands for: over time by asset, across assets by time."""
+    if grouped.series is None:
+        raise reader.places.fault(node, "take a column of the groups", "write df.groupby('symbol')['close']")
+    if grouped.by == "asset":
+        if method in WHOLE_COLUMN or method == "rank":
+            why = f".{method}() of an asset's whole history sees its future"
+            raise reader.places.fault(node, why, f"use .rolling(n).{method}()", "look_ahead")
+        return method_of(reader, node, grouped.series, method)
+    arguments = Arguments(reader, node)
+    if method == "transform" and arguments.places:
+        what = reader.expr(arguments.places.pop(0))
+        method = str(what.value) if isinstance(what, Plain) else method
+    if method not in ACROSS:
+        raise reader.places.fault(node, f"{method[:40]} across assets is not read", f"one of {', '.join(ACROSS)}")
+    if method == "rank":
+        arguments.named["axis"] = ast.Constant(1)
+        found = ranked_across(reader, node, grouped.series.raw, arguments)
+    else:
+        found = reader.ours(ACROSS[method], node, grouped.series.raw)
+    arguments.done()
+    return Series(found)

@@ -1,0 +1,110 @@
+"""Windows in pandas code: `.rolling(n)`, `.ewm(...)`, `.expanding()` and their statistics."""
+
+from __future__ import annotations
+
+import ast
+import math
+
+from factors.pycode.arguments import Arguments, bars_of, refused_method
+from factors.pycode.methods import EXPANDING, ROLLING
+from factors.pycode.values import Reader, Series, Value, Window
+from factors.syntax import Raw, RawNumber
+
+_FULL_WINDOWS = "pandas may fill windows early (min_periods); here a value needs its full window"
+
+
+def open_window(reader: Reader, node: ast.Call, series: Series, kind: str, arguments: Arguments) -> Window:
+    """Return the window of a column, which waits for its statistic."""
+    if arguments.flag("center", False):
+        raise reader.places.fault(node, "center=True looks at later bars", "leave it out", "look_ahead")
+    if kind == "rolling":
+        bars = arguments.raw("window")
+        least = arguments.named.pop("min_periods", None)
+        if least is not None and ast.unparse(least) != ast.unparse(node.args[0] if node.args else least):
+            reader.notes.append(_FULL_WINDOWS)
+        return Window(kind, series, bars)
+    arguments.named.pop("min_periods", None)
+    if kind == "expanding":
+        if arguments.places:
+            arguments.places.pop(0)
+        return Window(kind, series)
+    if arguments.flag("adjust", True):
+        reader.notes.append("ewm: pandas adjusts for the start unless adjust=False; it differs while warming up")
+    if arguments.flag("ignore_na", False):
+        raise reader.places.fault(node, "ignore_na is not read", "leave it out")
+    return _ewm(reader, node, series, arguments)
+
+
+def _ewm(reader: Reader, node: ast.Call, series: Series, arguments: Arguments) -> Window:
+    if arguments.places:
+        raise reader.places.fault(node, "say how ewm forgets", "write span=20, alpha=0.1, com=10 or halflife=10")
+    for name in ("span", "com", "halflife", "alpha"):
+        value = arguments.number(name)
+        if value is None:
+            continue
+        if value <= 0:
+            raise reader.places.fault(node, f"{name} must be above 0", "write span=20")
+        if name == "span" and value >= 1 and value == int(value):
+            return Window("ewm", series, bars_of(reader, node, value))
+        alpha = {
+            "span": 2.0 / (value + 1.0),
+            "com": 1.0 / (1.0 + value),
+            "halflife": 1.0 - math.exp(-math.log(2.0) / value),
+            "alpha": value,
+        }[name]
+        if alpha > 1:
+            raise reader.places.fault(node, "alpha lies in (0, 1]", "write span=20")
+        return Window("ewm", series, alpha=alpha)
+    raise reader.places.fault(node, "say how ewm forgets", "write span=20, alpha=0.1, com=10 or halflife=10")
+
+
+def statistic(reader: Reader, node: ast.Call, window: Window, method: str) -> Value:
+    """Return a statistic of a window."""
+    arguments = Arguments(reader, node)
+    x = window.series.raw
+    if window.kind == "expanding":
+        if method not in EXPANDING:
+            raise refused_method(reader, node, method)
+        arguments.done()
+        return Series(reader.ours(EXPANDING[method], node, x))
+    if window.kind == "ewm":
+        if method != "mean":
+            raise reader.places.fault(node, f"ewm().{method[:40]} is not read", "only ewm().mean() is")
+        arguments.done()
+        if window.alpha is None:
+            assert window.bars is not None
+            return Series(reader.ours("ts_ema", node, x, window.bars))
+        # alpha = m / n, with the n whose span it is: so many bars does it need before its first value.
+        span = float(max(1, min(10_000, round(2.0 / window.alpha - 1.0))))
+        size, weight = bars_of(reader, node, span), bars_of(reader, node, window.alpha * span)
+        return Series(reader.ours("ts_sma", node, x, size, weight))
+    assert window.bars is not None
+    found = _rolled(reader, node, x, window.bars, method, arguments)
+    arguments.done()
+    return Series(found)
+
+
+def _rolled(reader: Reader, node: ast.Call, x: Raw, bars: Raw, method: str, arguments: Arguments) -> Raw:
+    if method not in ROLLING:
+        hint = f"one of {', '.join(ROLLING)}"
+        raise reader.places.fault(node, f".rolling().{method[:40]} is not read", hint)
+    word = ROLLING[method]
+    if method in ("corr", "cov"):
+        return reader.ours(word, node, x, arguments.raw("other"), bars)
+    if method == "quantile":
+        level = arguments.number("q")
+        arguments.named.pop("interpolation", None)
+        return reader.ours(word, node, x, bars, bars_of(reader, node, 0.5 if level is None else level))
+    arguments.named.pop("raw", None)
+    found = reader.ours(word, node, x, bars)
+    if method in ("std", "var"):
+        ddof = arguments.number("ddof", 1.0)
+        if ddof == 0 and isinstance(bars, RawNumber) and bars.value >= 2:
+            share = (bars.value - 1.0) / bars.value
+            factor = bars_of(reader, node, share if method == "var" else math.sqrt(share))
+            return reader.ours("mul", node, factor, found)
+        if ddof != 1:
+            raise reader.places.fault(node, "ddof is 0 or 1", "leave it out")
+    if method == "rank" and not arguments.flag("pct", False):
+        return reader.ours("mul", node, bars, found)
+    return found
