@@ -134,7 +134,7 @@ def summary(lines: Sequence[Line]) -> dict[str, float]:
         "t of rank IC above 3": sum(line.ic_tstat > 3 for line in lines),
         "gross Sharpe above 0": sum(line.sharpe_gross > 0 for line in lines),
         "net Sharpe above 0": sum(line.sharpe_net > 0 for line in lines),
-        "net Sharpe above 0, held": sum(line.sharpe_held > 0 for line in lines),
+        "net Sharpe above 0, slower": sum(line.sharpe_held > 0 for line in lines),
         "net Sharpe above 0 on validation": sum(line.sharpe_validation > 0 for line in lines),
         "DSR at least 0.95": sum(line.dsr >= 0.95 for line in lines),
         "best net Sharpe": max((line.sharpe_net for line in lines if math.isfinite(line.sharpe_net)), default=math.nan),
@@ -172,7 +172,7 @@ def page(found: dict[str, tuple[Study, list[Line]]], words: str) -> str:
             f"{str(panel.times[-1])[:10]}; {spec.weighting} weights, filled at the next {spec.fill}, "
             f"{spec.costs.per_trade * 1e4:g} bp of traded notional, borrow {spec.costs.borrow_bp_year:g} bp a year.",
             "",
-            "| alpha | rank IC | t | turnover | Sharpe gross | net | held | validation | break-even bp | DSR |",
+            "| alpha | rank IC | t | turnover | Sharpe gross | net | slower | validation | break-even bp | DSR |",
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
         for line in lines:
@@ -196,7 +196,7 @@ def verdict(found: dict[str, tuple[Study, dict[str, float]]]) -> str:
         told.append(
             f"{title}: {sums['t of rank IC above 3']:.0f} of {sums['alphas']:.0f} predict with a t statistic above 3, "
             f"{sums['gross Sharpe above 0']:.0f} earn before costs and {sums['net Sharpe above 0']:.0f} after them "
-            f"({sums['net Sharpe above 0, held']:.0f} when held); half of them break even below "
+            f"({sums['net Sharpe above 0, slower']:.0f} when slower); half of them break even below "
             f"{sums['median break-even bp']:.1f} bp, where trading costs {study.spec.costs.per_trade * 1e4:g}."
         )
     passed = sum(sums["DSR at least 0.95"] for _, sums in found.values())
@@ -209,8 +209,8 @@ def verdict(found: dict[str, tuple[Study, dict[str, float]]]) -> str:
 WORDS = """
 Each alpha is traded as published: ranked across assets, dollar-neutral, gross 1, filled at the next open, with the
 fees, slippage and borrow of its venue. Figures are of train (rank IC, t, turnover, break-even) or of train and
-validation together (Sharpe ratios, DSR); the last 15 % of time stay sealed. *Held* averages targets over ten bars. The
-Deflated Sharpe Ratio counts all 101 as trials.
+validation together (Sharpe ratios, DSR); the last 15 % of time stay sealed. *Slower* averages targets over ten bars.
+The Deflated Sharpe Ratio counts all 101 as trials.
 """
 
 

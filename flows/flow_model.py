@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -22,26 +22,6 @@ LOG_SCALE_BOUND = 2.0
 CONDITION_BOUND = 10.0
 # Splines act within this many deviations and are the identity beyond.
 SPLINE_BOUND = 6.0
-
-
-class Flow(Protocol):
-    """What a density on states (B, D) has to offer; log-likelihoods are (B,), in nats."""
-
-    @property
-    def dim(self) -> int:
-        """D."""
-
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map states to latents (B, D) and log |det dz/dx| (B,)."""
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Map latents back to states."""
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return the exact log-likelihood of states."""
-
-    def sample(self, n: int, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-        """Draw n states."""
 
 
 @dataclass(frozen=True, eq=False)

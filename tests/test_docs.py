@@ -9,7 +9,9 @@ import click
 import pytest
 
 from agent.cli.main import cli
-from tests.pages import PAGES, ROOT, blocks, command_lines, inline, parse_command
+from factors.parse import parse
+from factors.tree import Expression
+from tests.pages import PAGES, ROOT, blocks, command_lines, inline, parse_command, prose
 
 
 def named(page: Path) -> str:
@@ -79,3 +81,72 @@ def test_options_in_the_text_are_options() -> None:
     benchmarks = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py"))
     known = options_of(cli) | {"--help", "--version"} | set(re.findall(r'"(--[a-z-]+)"', benchmarks))
     assert [text for text in OPTIONS if text.split()[0] not in known] == []
+
+
+EXPRESSIONS = sorted(
+    {text for page in PAGES for text in inline(page) if re.match(r"-?(?:ts|cs|group|cum)_[a-z_]*\(.*\)", text)}
+)
+LETTERS = {"d": "5", "n": "6", "m": "2"}
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS)
+def test_expressions_in_the_text_are_read(text: str) -> None:
+    full = re.sub(r"\b[dnm]\b", lambda found: LETTERS[found[0]], text)
+    # Pages name fields of data sets that they speak of: whatever is no operator is one.
+    fields = {"open", "high", "low", "close", "volume", *re.findall(r"\b[a-z_]\w*\b(?!\()", full)}
+    assert isinstance(parse(full, fields=fields), Expression)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_paths_in_the_text_exist(page: Path) -> None:
+    roots = "market|factors|flows|backtest|agent|tests|benchmarks"
+    paths = [text for text in inline(page) if re.fullmatch(rf"(?:{roots})/[\w./-]+", text)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    modules = [m[1] for text in inline(page) if (m := re.match(rf"(?:python -m )?((?:{roots})(?:\.\w+)+)", text))]
+    assert [name for name in modules if not _resolves(name)] == []
+
+
+def _resolves(name: str) -> bool:
+    """Whether a dotted name is a module, or something in one."""
+    path = ROOT.joinpath(*name.split("."))
+    if path.is_dir() or path.with_suffix(".py").exists():
+        return True
+    module = path.parent.with_suffix(".py")
+    return (
+        module.exists()
+        and re.search(rf"^(?:def|class) {path.name}\b|^{path.name}\b", module.read_text(), re.M) is not None
+    )
+
+
+# Words that meant something in this project alone; docs/glossary.md has the field's terms instead.
+PRIVATE = re.compile(
+    r"\b(?:told|kin|bets?|sketch(?:es)?|standing|weigh(?:s|ed|ing)?|books?|bench|desk|office|tape|shelf|lookout|outlook|held"
+    r"|mend(?:s|ed|ing)?|so many|anew|put to the question)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "agent" / "review").glob("*.html"))], ids=named)
+def test_pages_use_no_private_words(page: Path) -> None:
+    # Code may have a name that is not a word of ours: `weigh` in a block, `{{ review.bets }}` in a template.
+    text = re.sub(r"`[^`\n]+`|\{[{%].*?[%}]\}", "", prose(page))
+    assert sorted({found[0] for found in PRIVATE.finditer(text)}) == []
+
+
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+TERMS = re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \| (.+?) \|$", GLOSSARY, re.MULTILINE)
+
+
+def test_the_glossary_is_in_order_and_says_where_each_term_is_from() -> None:
+    names = [name.lower() for name, _, _ in TERMS]
+    assert len(names) > 40
+    assert names == sorted(set(names))
+    assert all(meaning.endswith(".") and source for _, meaning, source in TERMS)
+    assert len(TERMS) == GLOSSARY.count("\n| **")
+
+
+@pytest.mark.parametrize("name", [name for name, _, _ in TERMS])
+def test_a_term_of_the_glossary_is_used(name: str) -> None:
+    others = " ".join(prose(page) for page in PAGES if page.stem != "glossary").lower()
+    code = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "agent").rglob("*.py")).lower()
+    assert name.lower() in re.sub(r"\s+", " ", others + code)

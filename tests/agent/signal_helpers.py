@@ -1,4 +1,4 @@
-"""Books and feeds for the tests of signals: real modules, a market of our own, faults on request."""
+"""Signal sources and feeds for the tests of signals: real modules, a market of our own, faults on request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def book_on(panel: Panel, root: Path, settings: str = "", factors: Sequence[str]
 
 @dataclass
 class Faulty:
-    """A recorded market that is served with faults, by a server's clock that is `ahead` of ours by so many seconds.
+    """A recorded market that is served with faults, by a server's clock that is `ahead` of ours seconds.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Faulty:
     def newer(self, after: np.datetime64) -> list[Bar]:
         now = self._now()
         first = int(np.searchsorted(self.panel.times, after, side="right"))
-        # The bar that is still open is told, too: it is for the caller to leave it alone.
+        # The bar that is still open is served, too: it is for the caller to leave it alone.
         end = int(np.searchsorted([as_seconds(t) for t in self.panel.times], now, side="right"))
         return self.twist([self._row(row, now) for row in range(first, end)])
 

@@ -48,7 +48,7 @@ def test_a_recorded_run_is_replayed_without_a_call(
 ) -> None:
     (home / "alphaglow.toml").write_text(settings)
     first = as_json(capsys, *asked, "--record", "tape.jsonl")
-    # In a workspace that has not seen the run: what it knew would be told to the writer.
+    # In a workspace that has not seen the run: what it knew would reach the writer.
     other = tmp_path / "other"
     run(capsys, "init", str(other))
     (other / "data" / "toy.parquet").write_bytes(next((home / "data").glob("*.parquet")).read_bytes())
@@ -160,7 +160,7 @@ def test_either_api_makes_the_same_run_and_a_resumed_one_asks_as_before(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    # A writer is told how much of the budget is left.
+    # A writer reads how much of the budget is left.
     by_chat = as_json(capsys, *MINE, "--budget-calls", "5")
     by_chat = as_json(capsys, "mine", "--resume", by_chat["run"], "--budget-calls", "500")
     run(capsys, "init", str(tmp_path / "other"))

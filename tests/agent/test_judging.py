@@ -1,4 +1,4 @@
-"""The judge held against what came: skill, forecasts, what is kept of them, and going without."""
+"""The judge compared with what came: skill, forecasts, what is kept of them, and going without."""
 
 from __future__ import annotations
 

@@ -51,5 +51,5 @@ def test_eight_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str
         assert counted.count == len(everything)
         assert counted.evaluated == sum(a.evaluation is not None for a in everything)
         assert len(kb.library()) > 400, "the published factors are there, once"
-        # It counts trials, bets and clusters again, one attempt after the other.
+        # It counts trials, effective trials and clusters again, one attempt after the other.
         assert verify(kb) == []

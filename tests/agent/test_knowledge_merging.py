@@ -30,7 +30,7 @@ TEXTS = ["ts_mean(close, {})", "ts_std(returns, {})", "cs_rank(ts_corr(close, vo
 def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
     """Write a run of scored, refused and accepted attempts, with all that goes with one; return its id."""
     rng = np.random.default_rng(seed)
-    # Few ideas that many attempts share: bets that merging must tell apart again.
+    # Few ideas that many attempts share: effective trials that merging must find again.
     ideas = np.random.default_rng(0).normal(size=(4, 600))
     panel = make_panel()
     with KnowledgeBase.open(place) as kb:
@@ -134,7 +134,7 @@ def test_merging_again_adds_nothing(tmp_path: Path, place: str) -> None:
     assert again.sentence() == "nothing was new"
     with opened(place) as kb:
         assert kb.export() == before
-        # What comes afterwards is told apart by all that was taken in.
+        # What comes afterwards is clustered with all that was taken in.
         trials = kb.trials(make_panel().id)
     fill(place, 3)
     with opened(place) as kb:
@@ -142,7 +142,7 @@ def test_merging_again_adds_nothing(tmp_path: Path, place: str) -> None:
 
 
 def test_an_open_handle_sees_what_was_taken_in_by_another(tmp_path: Path) -> None:
-    """It remembers sketches: those of before the merge must not be held against what comes after it."""
+    """It remembers sums of returns: those of before the merge must not be compared with what comes after it."""
     here, other = tmp_path / "here.db", tmp_path / "other.db"
     run_id = fill(here, 1)
     fill(other, 2)

@@ -475,7 +475,7 @@ def test_the_holdout_opens_once_per_factor_and_panel_unless_insisted(kb: Knowled
 def test_trials_that_go_together_are_one_bet(kb: KnowledgeBase, run: RunRecord) -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(size=(3, 5000))
-    # The same bet twice, its negation, a noisy copy; then two others; then one that never moves.
+    # The same returns twice, its negation, a noisy copy; then two others; then one that never moves.
     returns = [base[0], 2 * base[0], -base[0], base[0] + 0.3 * rng.normal(size=5000), base[1], base[2], np.zeros(5000)]
     for slot, series in enumerate(returns):
         evaluation = replace(scored(0.1, accepted=slot == 4), sketch=sketch_of(series))

@@ -168,7 +168,7 @@ def test_no_model_sees_a_label_that_ends_in_its_stretch() -> None:
         for part in (train, calibration):
             ends = labels.ends[part.windows.bars, part.windows.assets]
             assert ends.max() + PLAN.window < fold.test.start
-        # The held examples begin later than any label of those fitted on, by a window.
+        # The calibration examples begin later than any label of those fitted on, by a window.
         ends = labels.ends[train.windows.bars, train.windows.assets]
         assert ends.max() + PLAN.window <= calibration.windows.bars.min()
         assert asked.bars.min() >= fold.test.start

@@ -123,7 +123,7 @@ def test_a_pool_of_one_is_its_member(study: Study, kb: KnowledgeBase) -> None:
         for part in ("train", "validation"):
             mine = getattr(pool.scorecard, part)
             theirs = getattr(alone[1].scorecard, part).to_dict()
-            # Ranks are traded, so all that is of the book and of ranks is the same; the plain IC is that of the ranks.
+            # Ranks are traded, so all that is of positions and of ranks is the same; the plain IC is that of the ranks.
             for name, value in theirs.items():
                 if isinstance(value, float) and name != "ic":
                     assert getattr(mine, name) == pytest.approx(value, rel=1e-9, abs=1e-12), (pool.method, name)
@@ -142,7 +142,7 @@ def test_every_fit_is_a_trial_once(study: Study, kb: KnowledgeBase) -> None:
     assert kb.trials(study.dataset).count == 2
     third = fit(bench_of(study, kb, "idea_a", "idea_b", "idea_c"), kb, "ridge")
     assert third[0].evidence.trials == 3
-    # A factor that is weighed later meets them as trials.
+    # A factor that is evaluated later meets them as trials.
     scoring = weigh_expression(bench.candidates[0].expression, study, kb)
     assert not isinstance(scoring, Rejection)
     assert scoring.evidence.trials == 4

@@ -1,4 +1,4 @@
-"""A run's factors weighed together: every scored one counts, and the figures are those of their returns."""
+"""A run's factors evaluated together: every scored one counts, and the figures are those of their returns."""
 
 from __future__ import annotations
 

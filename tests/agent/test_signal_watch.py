@@ -101,7 +101,7 @@ def test_a_late_asset_is_waited_for_up_to_a_bound(panel: Panel) -> None:
     assert PATIENCE.bound <= found[5].age < PATIENCE.bound + 30
     assert list(np.flatnonzero(found[5].stale)) == [7]
     assert any("late" in line for line in told)
-    # An hour and a half later it came: from then on the state can be mended.
+    # An hour and a half later it came: from then on the state can be repaired.
     healed = [bar for one in found for bar in one.healed]
     assert [bar.time for bar in healed] == [panel.times[FIRST + 5]]
     np.testing.assert_array_equal(healed[0].fields["close"], panel["close"][FIRST + 5])

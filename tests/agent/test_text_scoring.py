@@ -87,7 +87,7 @@ def test_what_was_told_before_is_not_new() -> None:
         [0, 0.5, 1, 1.5, 20, 20], ["LUNA", "BTC", "LUNA", "ETH", "LUNA", "LUNA"],
     )  # fmt: skip
     found = measure_novelty(said)
-    # First; another; told yesterday; the same words about another asset; after weeks; the same moment, in its order.
+    # First; another; seen yesterday; the same words about another asset; after weeks; the same moment, in its order.
     assert found == pytest.approx([1, 1, 0, 1, 1, 0], abs=1e-12)
 
 

@@ -113,7 +113,7 @@ def prompts_of(text: str) -> str:
         mechanism=text + " of two words", fails_when=text + " of two words", parents=[],
     )  # fmt: skip
     turns = [Turn(text + " of two words", text), Turn("cs_rank(close)", f"The judge objects: {text}")]
-    # Not in what is told of the operators, which are indented too.
+    # Not in what is said of the operators, which are indented too.
     told = (*writer_prompt(brief, [0], turns), *writer_prompt(brief, [0, 1]))
     return "\n".join((*told, *judge_prompt(brief, expression, proposal, Outlook(kin=(example,)))))
 
@@ -279,7 +279,7 @@ def test_a_cassette_of_another_making_is_refused(tmp_path: Path, lines: list[obj
         replay_request(path)
 
 
-# A whole run against a server that tells what it is told, its headers too
+# A whole run against a server that repeats what it is sent, its headers too
 
 
 class _Echo(BaseHTTPRequestHandler):

@@ -58,7 +58,7 @@ def test_equals_a_loop_over_bars() -> None:
             assert found.gross[t] == pytest.approx(gross, abs=1e-15)
             assert found.turnover[t] == pytest.approx(turnover, abs=1e-14)
             assert found.net[t] == pytest.approx(net, abs=1e-15)
-            # What is held until the next fill has moved with its price, and the capital with the book.
+            # What is kept until the next fill has moved with its price, and the capital with the positions.
             held = weights * (1 + returns) / (1 + net)
     assert np.isnan(found.net[-2:]).all()
 
@@ -102,7 +102,7 @@ def test_three_bars_by_hand() -> None:
     panel = make_panel(dict.fromkeys(("open", "high", "low", "close"), opens) | {"volume": opens})
     values = np.tile(np.arange(12.0)[::-1], (4, 1))
     found = backtest(values, panel, BacktestSpec(costs=Costs(10.0, 0.0)))
-    # Ranks 1..12 centred: the top weighs 5.5 / 36 of capital.
+    # Ranks 1..12 centred: the top has 5.5 / 36 of capital.
     assert found.gross[0] == pytest.approx(2 * 5.5 / 36 * 0.10)
     assert found.cost[0] == pytest.approx(1.0 * 10e-4)
     # The long position grew by 10 % and the capital by what it earned after costs: the difference is traded back.

@@ -1,4 +1,4 @@
-"""The ledger against books kept in units and cash, by hand and under hypothesis; portfolios and their rules."""
+"""The ledger against accounts kept in units and cash, by hand and under hypothesis; portfolios and their rules."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_funding_is_paid_at_its_settlement_by_who_holds_then() -> None:
     rate[20] = 0.01
     panel = base.with_fields({"funding": rate})
     long = np.full(base.shape, 0.5)
-    # A fill at the open of 19 is held through the settlement at the open of 20; one at the close of 19 comes after it.
+    # A fill at the open of 19 is open at the settlement at the open of 20; one at the close of 19 comes after it.
     for fill, payer in (("open", 18), ("close", 17)):
         found = traded(long, panel, BacktestSpec(fill=fill, costs=Costs(0, 0)))  # type: ignore[arg-type]
         assert np.flatnonzero(found.funding).tolist() == [payer]

@@ -193,7 +193,7 @@ def test_what_is_left_of_a_signal_beside_a_pool() -> None:
     rng = np.random.default_rng(2)
     pool, new, noise = (rng.normal(size=(60, 30)) for _ in range(3))
     forward = pool + new + noise
-    # A monotone copy, or its reverse, adds nothing: no bar is told from rounding.
+    # A monotone copy, or its reverse, adds nothing: no bar depends on rounding.
     assert np.isnan(residual_ic(np.exp(pool), pool, forward).ic).all()
     assert residual_ic(-pool, pool, forward).correlation == pytest.approx(-np.ones(60))
     found = residual_ic(pool + new, pool, forward)

@@ -1,4 +1,4 @@
-"""What a factor shares with those known, told from its tree."""
+"""What a factor shares with those known, seen from its tree."""
 
 from __future__ import annotations
 

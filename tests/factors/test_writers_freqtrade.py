@@ -220,7 +220,7 @@ def test_a_position_is_brought_to_its_target_once_a_candle(tmp_path: Path) -> No
     assert adjusted(strategy, small, 50.0) == pytest.approx(target * 0.75)
     assert adjusted(strategy, small, 50.0) is None
     strategy._adjusted.clear()
-    # Worth twice the target: half is sold, told as half of what it cost.
+    # Worth twice the target: half is sold, stated as half of what it cost.
     assert adjusted(strategy, Trade(pair, target / 25, target / 3), 50.0) == pytest.approx(-target / 6)
     strategy._adjusted.clear()
     # Within the band, and on the wrong side, nothing is adjusted.

@@ -1,4 +1,4 @@
-"""Regimes: found where they were planted, told from the past alone, named and kept from refit to refit."""
+"""Regimes: found where they were planted, found from the past alone, named and kept from refit to refit."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ LIMITS |= {"openInterestHist": 500}
 @dataclass
 class Faults:
     """How often a request for rows goes wrong, and how. A row is withheld, and a page
-    wrong, at most once, so that asking again mends it.
+    wrong, at most once, so that asking again repairs it.
 
     Kinds: ``429 500 cut broken duplicate shuffle missing empty open overlap wrong``.
     """
@@ -64,7 +64,7 @@ class Exchange(ThreadingHTTPServer):
         self.closed_until = 0.0
         self.early = 0
         self.retry_after = 0
-        # Rows that opened within so many ms are not served yet.
+        # Rows that opened within that many ms are not served yet.
         self.lag = 0
         self._allowed, self._waiting, self._holds = math.inf, 0, 0
         self._changed = threading.Condition()

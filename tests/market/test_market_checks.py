@@ -1,4 +1,4 @@
-"""Every kind of defect planted at a known place is found there, a clean market raises no alarm, mending mends."""
+"""Every kind of defect planted at a known place is found there, a clean market raises no alarm, repairs repair."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_what_is_planted_is_found_where_it_is(
     panel = changed(clean, plant)
     found = [f for f in alarms(panel) if f.kind == kind]
     assert [(f.severity, f.start, f.end) for f in found] == [(severity, panel.times[first], panel.times[last])]
-    # A copied bar is told once, under the first of the two.
+    # A copied bar is named once, under the first of the two.
     assert {found[0].asset, found[0].other} & {panel.assets[ASSET]}
     # Nothing happened to any other asset or at any other time.
     near = (panel.times[AT - 401], panel.times[AT + 8])

@@ -1,4 +1,4 @@
-"""Texts: known when they could be known, keyed to the assets they speak of, each told once."""
+"""Texts: known when they could be known, keyed to the assets they speak of, each counted once."""
 
 from __future__ import annotations
 

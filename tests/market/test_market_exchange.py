@@ -182,7 +182,7 @@ def test_true_holes_are_recorded_and_not_asked_for_again(tmp_path: Path) -> None
         asked = server.pages()
         fetch(wanted, tmp_path)
         assert server.pages() == asked
-        # The exchange mends a hole: only those who ask for it see it.
+        # The exchange fills a hole: only those who ask for it see it.
         whole = Table(BOOK.spot["AAAUSDT"].stamps, BOOK.spot["AAAUSDT"].values)
         server.book = Book(spot={"CCCUSDT": whole})
         assert assemble(wanted, fetch(wanted, tmp_path)).shape[0] == 2583

@@ -1,4 +1,4 @@
-"""Funding joins bars at its own times: what a position held through a settlement pays."""
+"""Funding joins bars at its own times: what an open position pays at a settlement."""
 
 from __future__ import annotations
 

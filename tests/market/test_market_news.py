@@ -1,4 +1,4 @@
-"""Texts as fields: each counts when it was known and not before, and fades as it is told."""
+"""Texts as fields: each counts when it was known and not before, and fades as stated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad bars are found, named and counted; mending leaves nothing to find and invents no price."""
+"""Bad bars are found, named and counted; repairs leave nothing to find and invent no price."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def chart(ticker: str, params: dict[str, str], now: float) -> dict[str, Any]:
 
 
 class Yahoo(requests.adapters.BaseAdapter):
-    """Answers every address; knows only AAA. Its clock stands a week after the last bar unless told."""
+    """Answers every address; knows only AAA. Its clock stands a week after the last bar unless set."""
 
     def __init__(self, now: float) -> None:
         super().__init__()
