@@ -19,6 +19,7 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.review.findings import Findings
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from flows.regimes import Method
 
 METHODS: tuple[Method, ...] = ("features", "latents", "mixture", "hmm")
+
+
+def _known_model(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    """Refuse a density that is neither built in nor added by a plugin."""
+    from flows.fit_rules import model_fault
+
+    if name is not None and (wrong := model_fault(name)):
+        raise InputError(wrong, "correct --model")
+    return name
 
 
 @click.group()
@@ -36,7 +46,7 @@ def flow() -> None:
 @flow.command()
 @data_option
 @json_option
-@click.option("--model", type=click.Choice(["glow", "realnvp", "nsf"]), help="Instead of [gate] model.")
+@click.option("--model", metavar="NAME", callback=_known_model, help="Instead of [gate] model.")
 @click.option("--members", type=click.IntRange(1, 32), help="Flows of the ensemble, instead of [gate] members.")
 @click.option("--refit-days", type=click.FloatRange(min=0), help="Between dated refits, instead of [gate] refit_days.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of torch, instead of [gate] threads.")
