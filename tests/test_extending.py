@@ -218,10 +218,9 @@ def test_a_chart_stands_in_the_report_of_a_factor(site: Path) -> None:
 
 
 def test_without_the_distribution_what_names_it_is_refused(home: Path, tmp_path: Path) -> None:
-    for argv in (["eval", "close"], ["flow", "fit"]):
-        done = python(tmp_path, "-m", "agent", *argv, cwd=home)
-        assert done.returncode == 2
-        assert "no such gate: stubborn; there are novelty" in done.stderr
+    done = python(tmp_path, "-m", "agent", "eval", "close", cwd=home)
+    assert done.returncode == 2
+    assert "no such gate: stubborn; there are novelty" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -237,7 +236,7 @@ def test_a_broken_plugin_is_named_with_its_distribution(
 ) -> None:
     site = distribution(tmp_path / "site", "brokengift", points, broken=module)
     (tmp_path / "alphaglow.toml").write_text(f'[admission]\n{argv} = ["unknown"]\n')
-    done = python(site, "-m", "agent", "data", "show", cwd=tmp_path)
+    done = python(site, "-m", "agent", "kb", "list", cwd=tmp_path)
     assert done.returncode == 2
     assert "brokengift" in done.stderr
     assert says in done.stderr
