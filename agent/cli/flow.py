@@ -20,6 +20,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.groups import Group
+from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.review.findings import Findings
@@ -31,6 +32,15 @@ COMMANDS = {"flow": ("flow", 80, "Fit the flow and its gate; find regimes, scena
 METHODS: tuple[Method, ...] = ("features", "latents", "mixture", "hmm")
 
 
+def _known_model(_ctx: click.Context, _param: click.Parameter, name: str | None) -> str | None:
+    """Refuse a density that is neither built in nor added by a plugin."""
+    from flows.fit_rules import model_fault
+
+    if name is not None and (wrong := model_fault(name)):
+        raise InputError(wrong, "correct --model")
+    return name
+
+
 @click.group(cls=Group)
 def flow() -> None:
     """Fit the flow and its regime gate; ask it for regimes, signals, scenarios and risk."""
@@ -39,7 +49,7 @@ def flow() -> None:
 @flow.command()
 @data_option
 @json_option
-@click.option("--model", type=click.Choice(["glow", "realnvp", "nsf"]), help="Instead of [gate] model.")
+@click.option("--model", metavar="NAME", callback=_known_model, help="Instead of [gate] model.")
 @click.option("--members", type=click.IntRange(1, 32), help="Flows of the ensemble, instead of [gate] members.")
 @click.option("--refit-days", type=click.FloatRange(min=0), help="Between dated refits, instead of [gate] refit_days.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of torch, instead of [gate] threads.")
