@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp
 
 from flows.exposure import smoothed
 from market.errors import InputError
@@ -98,11 +97,12 @@ class RegimeModel:
         if now is None:
             ahead = np.log(_stationary(self.transition))
         else:
-            ahead = logsumexp(now[:, None] + np.log(self.transition), axis=0)
+            # Many times as fast as scipy's `logsumexp`, which this loop would spend its time in.
+            ahead = np.logaddexp.reduce(now[:, None] + np.log(self.transition), axis=0)
         if not np.isfinite(seen).all():
             return ahead, float("nan")
         joint = ahead + seen
-        total = logsumexp(joint)
+        total = np.logaddexp.reduce(joint)
         return joint - total, float(total)
 
     def labels(self, states: FloatArray) -> Labels:

@@ -65,7 +65,7 @@ with KnowledgeBase.open(path) as kb:
         print(kb.record_attempt(attempt(run, 3, slot)))
 """
     writers = [start(script, str(path), run, str(own)) for own in (1, 2)]
-    outcomes = [writer.communicate(timeout=60) for writer in writers]
+    outcomes = [writer.communicate(timeout=300) for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], outcomes
     ids = [[int(line) for line in out.split()] for out, _ in outcomes]
     assert ids[0] == ids[1], "both were given the id of the one row that was written"
@@ -79,7 +79,7 @@ with KnowledgeBase.open(path) as kb:
 def test_several_processes_make_the_same_new_file(tmp_path: Path) -> None:
     path = tmp_path / "k.db"
     openers = [start("KnowledgeBase.open(sys.argv[1]).close()", str(path)) for _ in range(4)]
-    outcomes = [opener.communicate(timeout=60) for opener in openers]
+    outcomes = [opener.communicate(timeout=300) for opener in openers]
     assert [opener.returncode for opener in openers] == [0] * 4, outcomes
     with KnowledgeBase.open(path) as kb:
         assert kb.attempts() == []
@@ -99,7 +99,7 @@ with KnowledgeBase.open(sys.argv[1]) as kb:
     assert writer.stdout is not None
     told = [int(writer.stdout.readline()) for _ in range(after)]
     os.kill(writer.pid, signal.SIGKILL)
-    rest, _ = writer.communicate(timeout=30)
+    rest, _ = writer.communicate(timeout=300)
     told += [int(line) for line in rest.splitlines() if line]
     with KnowledgeBase.open(path) as kb:
         found = kb.attempts(run_id=run)
@@ -175,7 +175,7 @@ def test_a_read_only_folder_is_one_line(tmp_path: Path, new: bool) -> None:
         for part in (*folder.iterdir(), folder):
             part.chmod(0o555)
         process = start(READ_ONLY, str(path), run, str(tmp_path / "scratch.db"))
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         folder.chmod(0o755)
         assert [part.name for part in folder.iterdir()] == ([] if new else ["k.db"])
     assert (process.returncode, err) == (0, "")

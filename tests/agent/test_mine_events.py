@@ -91,7 +91,7 @@ def test_who_closes_the_pipe_asks_the_run_to_stop(home: Path, capsys: pytest.Cap
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=120) == 0
+    assert process.wait(timeout=300) == 0
     assert "Traceback" not in err
     assert "Exception ignored" not in err
     assert f"mine --resume {begun['run']}" in err
