@@ -197,7 +197,7 @@ def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
 
 def _performance(book: _Book, gate: FloatArray, part: slice, year: float) -> list[dict[str, Any]]:
     """Return a book's figures over the span, without a gate and with it; ratios a year, returns of the whole span."""
-    tape = book.target.tape.rows(part)
+    tape = book.target.market.rows(part)
     rows = []
     for name, inside in (("none", None), (OWN, gate[part])):
         made = trade(book.targets[part], tape, book.target.spec, inside, bars_per_year=year)
@@ -289,7 +289,7 @@ def _exposure_chart(opened: OpenFlow, gates: Mapping[str, FloatArray], part: sli
 
 
 def _equity_chart(opened: OpenFlow, book: _Book, gates: Mapping[str, FloatArray], part: slice) -> str:
-    tape, year = book.target.tape.rows(part), opened.panel.bars_per_year
+    tape, year = book.target.market.rows(part), opened.panel.bars_per_year
     lines = []
     for k, (name, gate) in enumerate({"ungated": None, **gates}.items()):
         inside = None if gate is None else gate[part]
