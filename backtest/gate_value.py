@@ -62,12 +62,12 @@ def gate_value(
 
     Placebos are made within the segment, so each has the gate's exposure there.
     """
-    tape, own, inside = target.tape.rows(part), targets[part], gate[part]
+    market, own, inside = target.market.rows(part), targets[part], gate[part]
     year = target.panel.bars_per_year
     rows = paid_rows(slice(0, len(own)))
 
     def run(other: FloatArray | None) -> tuple[float, float]:
-        book = trade(own, tape, target.spec, other, bars_per_year=year)
+        book = trade(own, market, target.spec, other, bars_per_year=year)
         return metrics.sharpe(book.net[rows], year), float(book.turnover[rows].mean())
 
     (ungated, turnover), (gated, gated_turnover) = run(None), run(inside)

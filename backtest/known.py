@@ -9,7 +9,7 @@ import pandas as pd
 
 from backtest.bar_regimes import month_bars
 from backtest.ic import default_lags
-from backtest.market_rows import Tape, filled
+from backtest.market_rows import MarketRows, filled
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from market.panel import FloatArray, Panel
@@ -24,7 +24,7 @@ class KnownFactors:
     returns: FloatArray
 
 
-def known_factors(panel: Panel, tape: Tape) -> KnownFactors:
+def known_factors(panel: Panel, market: MarketRows) -> KnownFactors:
     """Return what well-known factors earn between the fills.
 
     The market holds every asset of the universe in equal weights. The others are dollar-neutral by rank, gross 1:
@@ -38,13 +38,13 @@ def known_factors(panel: Panel, tape: Tape) -> KnownFactors:
     signals = (
         _ratio(_lag(close, day), _lag(close, month + day)),
         -_ratio(close, _lag(close, day)),
-        -tape.volatility,
+        -market.volatility,
         -money.rolling(month, min_periods=month // 2).mean().to_numpy(),
     )
     inside = panel.universe
     share = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)
     books = [share, *(target_weights(np.where(inside, x, np.nan), BacktestSpec()) for x in signals)]
-    returns = np.stack([(np.where(tape.tradable, book, 0.0) * tape.returns).sum(axis=1) for book in books], axis=1)
+    returns = np.stack([(np.where(market.tradable, book, 0.0) * market.returns).sum(axis=1) for book in books], axis=1)
     return KnownFactors(returns)
 
 

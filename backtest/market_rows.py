@@ -1,8 +1,8 @@
-"""The tape: what the ledger reads of a market, aligned to the bar of the decision."""
+"""What the ledger reads of a market, aligned to the bar of the decision."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,9 +14,10 @@ VOLATILITY_BARS = 60
 _LEAST_VOLATILITY = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Tape:
+class MarketRows(NamedTuple):
     """What a decision at the close of bar t meets; all (T, N), `funding` and `impact` without rows where they are nil.
+
+    A named tuple, so that compiled loops read it as it is.
 
     Attributes
     ----------
@@ -40,15 +41,16 @@ class Tape:
     volatility: FloatArray
     impact: FloatArray
 
-    def rows(self, part: slice) -> Tape:
+    def rows(self, part: slice) -> MarketRows:
         """Return the decisions of some bars."""
         funding = self.funding[part] if len(self.funding) else self.funding
         impact = self.impact[part] if len(self.impact) else self.impact
-        return Tape(self.tradable[part], self.returns[part], funding, self.volatility[part], impact)
+        volatility = self.volatility[part] if len(self.volatility) else self.volatility
+        return MarketRows(self.tradable[part], self.returns[part], funding, volatility, impact)
 
 
-def make_tape(panel: Panel, spec: BacktestSpec) -> Tape:
-    """Read the tape off a panel, for the fills and the impact of `spec`."""
+def market_rows(panel: Panel, spec: BacktestSpec) -> MarketRows:
+    """Read the rows off a panel, for the fills and the impact of `spec`."""
     price = panel[spec.fill]
     volume = panel["volume"]
     tradable = np.zeros(panel.shape, dtype=bool)
@@ -66,10 +68,10 @@ def make_tape(panel: Panel, spec: BacktestSpec) -> Tape:
         impact = np.zeros(panel.shape)
         with np.errstate(all="ignore"):
             impact[:-1] = spec.costs.impact * volatility[:-1] / np.sqrt(panel.money[1:])
-        # Without a volatility yet, or without a volume in this bar, no impact can be told.
+        # Without a volatility yet, or without a volume in this bar, no impact is known.
         impact = np.where(np.isfinite(impact), impact, 0.0)
     settled = _settled(panel, spec.fill)
-    return Tape(tradable, np.where(np.isfinite(returns), returns, 0.0), settled, volatility, impact)
+    return MarketRows(tradable, np.where(np.isfinite(returns), returns, 0.0), settled, volatility, impact)
 
 
 def filled(prices: FloatArray) -> FloatArray:

@@ -15,12 +15,26 @@ from numpy.typing import NDArray
 
 from backtest import metrics
 from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic
-from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PEARSON, SERIES, TURNOVER, mask_outside, score_piece
+from backtest.kernel_rules import ledger_rules, weight_rules
+from backtest.ledger import no_positions
+from backtest.market_rows import MarketRows
+from backtest.quick_kernels import (
+    EXPOSURE,
+    GROSS,
+    IC,
+    NET,
+    PEARSON,
+    SERIES,
+    TURNOVER,
+    Outcomes,
+    Piece,
+    mask_outside,
+    score_piece,
+)
 from backtest.run import trade
 from backtest.scorecard import paid_rows
 from backtest.target import Target
 from backtest.trading_rules import BacktestSpec
-from backtest.weights import KINDS
 from market.panel import FloatArray
 from market.ranking import KeySorter, key_bits, sort_keys
 
@@ -54,9 +68,9 @@ class QuickScorer:
         self._masked = np.empty((rows, width))
         self._sorter = KeySorter.make(rows, width)
         self._whole = None if _by_bar(target.spec) else np.full(target.panel.shape, np.nan)
-        self._held = np.zeros(width)
-        self._halted = np.zeros(width, dtype=np.int64)
-        self._growth = np.ones(1)
+        self._market = _market_of(target)
+        self._rules = ledger_rules(target.spec, target.panel.bars_per_year)
+        self._positions = no_positions(width)
         self._ring = np.zeros((target.spec.holding, width))
         self._series = np.full((SERIES, target.panel.shape[0]), np.nan)
         self._signal: FloatArray | None = None
@@ -73,39 +87,25 @@ class QuickScorer:
         mask_outside(masked, target.panel.universe[at])
         sort_keys(masked, sorter.keys, bits)
         sorter.sort()
-        spec, tape, costs = target.spec, target.tape, target.spec.costs
-        none = tape.returns[:0]
+        none = target.market.returns[:0]
+        groups = none if target.groups is None else target.groups[at]
+        ranked = target.ranked
         score_piece(
-            masked,
-            sorter.result,
-            bits,
-            target.forward[at],
-            target.ranked.order[at],
-            target.ranked.ranks[at],
-            target.known[at],
-            target.centred_ranks[at],
-            target.sums[:, at],
-            tape.returns[at],
-            tape.tradable[at],
-            tape.funding[at] if len(tape.funding) else none,
-            tape.impact[at] if len(tape.impact) and costs.capital > 0 else none,
-            none if target.groups is None else target.groups[at],
-            tape.volatility[at] if spec.volatility_scaled else none,
-            self._held,
-            self._halted,
-            self._growth,
+            Piece(masked, sorter.result, bits, groups, first),
+            Outcomes(
+                target.forward[at],
+                ranked.order[at],
+                ranked.ranks[at],
+                target.known[at],
+                target.centred_ranks[at],
+                target.sums[:, at],
+            ),
+            self._market.rows(at),
+            weight_rules(target.spec),
+            self._rules,
+            self._positions,
             self._ring,
             self._series[:, at],
-            first,
-            KINDS[spec.weighting],
-            spec.quantiles,
-            spec.max_weight,
-            costs.per_trade,
-            costs.borrow_bp_year * 1e-4 / target.panel.bars_per_year,
-            float(np.sqrt(costs.capital)),
-            spec.rebalance,
-            spec.band,
-            spec.delisting_return,
         )
 
     def _complete(self) -> FloatArray:
@@ -114,7 +114,7 @@ class QuickScorer:
         if values is None:
             return self._series
         signal = np.where(target.panel.universe, values, np.nan)
-        found = trade(target.weights(signal), target.tape, spec, None, bars_per_year=target.panel.bars_per_year)
+        found = trade(target.weights(signal), target.market, spec, None, bars_per_year=target.panel.bars_per_year)
         self._series[GROSS], self._series[NET], self._series[TURNOVER] = found.gross, found.net, found.turnover
         self._series[EXPOSURE] = found.exposure
         if spec.is_cross_sectional:
@@ -167,3 +167,13 @@ class QuickScorer:
 def _by_bar(spec: BacktestSpec) -> bool:
     """Whether a bar can be scored as soon as its signal is there."""
     return spec.is_cross_sectional and spec.kelly == 0 and np.isinf(spec.max_risk)
+
+
+def _market_of(target: Target) -> MarketRows:
+    """Return the market without the arrays that the rules do not ask for: what is not read costs no time."""
+    market, spec = target.market, target.spec
+    none = market.returns[:0]
+    return market._replace(
+        volatility=market.volatility if spec.volatility_scaled else none,
+        impact=market.impact if spec.costs.capital > 0 else none,
+    )

@@ -2,24 +2,83 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from backtest.ic import MIN_PAIRS, correlation, rerank
+from backtest.kernel_rules import RANK, LedgerRules, WeightRules
 from backtest.ledger import EXPOSURE as _EXPOSURE
 from backtest.ledger import GROSS as _GROSS
 from backtest.ledger import NET as _NET
-from backtest.ledger import RUIN, settle_row
 from backtest.ledger import SERIES as _FIGURES
 from backtest.ledger import TURNOVER as _TURNOVER
-from backtest.weights import weigh_row
+from backtest.ledger import Positions, close_bar, settle_row
+from backtest.market_rows import MarketRows
+from backtest.weights import target_row
 from market.panel import BoolArray, FloatArray
 from market.ranking import count_finite, ordered, rank_row, ranked
 
 # Rows of the series that are written.
 SERIES = 6
 IC, PEARSON, GROSS, NET, TURNOVER, EXPOSURE = range(SERIES)
+# Of the figures of the ledger, those that are written, and where.
+_KEPT = ((GROSS, _GROSS), (NET, _NET), (TURNOVER, _TURNOVER), (EXPOSURE, _EXPOSURE))
+
+
+class Piece(NamedTuple):
+    """Rows of a signal, the first of them at bar `first`.
+
+    Attributes
+    ----------
+    signal
+        (rows, N), NaN outside the universe and where there is no opinion.
+    keys, bits
+        Sorted keys of each row, and how many of their low bits hold the column (see `market.ranking`).
+    groups
+        (rows, N) group numbers within which positions are neutral, or no rows.
+    """
+
+    signal: FloatArray
+    keys: NDArray[np.int64]
+    bits: int
+    groups: FloatArray
+    first: int
+
+
+class Outcomes(NamedTuple):
+    """What a signal should have known of the same rows: see `backtest.target.Target`."""
+
+    forward: FloatArray
+    order: NDArray[np.int32]
+    ranks: FloatArray
+    known: BoolArray
+    centred_ranks: NDArray[np.float32]
+    sums: FloatArray
+
+
+class _Ranked(NamedTuple):
+    """A row of a signal: its average ranks, a value near its median, how many are finite, their summed distances."""
+
+    line: FloatArray
+    ranks: FloatArray
+    pivot: float
+    finite: int
+    sizes: float
+
+
+class _Scratch(NamedTuple):
+    """Rows that every bar writes over."""
+
+    columns: NDArray[np.int64]
+    values: FloatArray
+    ranks: FloatArray
+    shared: FloatArray
+    other: FloatArray
+    targets: FloatArray
+    ledger: FloatArray
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -32,116 +91,73 @@ def mask_outside(values: FloatArray, universe: BoolArray) -> None:
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def score_piece(
-    signal: FloatArray,
-    keys: NDArray[np.int64],
-    bits: int,
-    forward: FloatArray,
-    order: NDArray[np.int32],
-    forward_ranks: FloatArray,
-    known: BoolArray,
-    centred_ranks: NDArray[np.float32],
-    sums: FloatArray,
-    returns: FloatArray,
-    tradable: BoolArray,
-    funding: FloatArray,
-    impact: FloatArray,
-    groups: FloatArray,
-    volatility: FloatArray,
-    held: FloatArray,
-    halted: NDArray[np.int64],
-    growth: FloatArray,
+    piece: Piece,
+    outcomes: Outcomes,
+    market: MarketRows,
+    weighting: WeightRules,
+    rules: LedgerRules,
+    positions: Positions,
     ring: FloatArray,
     series: FloatArray,
-    first: int,
-    kind: int,
-    quantiles: int,
-    cap: float,
-    per_trade: float,
-    borrow: float,
-    root: float,
-    rebalance: int,
-    band: float,
-    lost: float,
 ) -> None:
-    """Score a piece. `held`, `halted` and `growth` (1,) are carried as `backtest.ledger.settle_row` has them."""
-    rows, width = signal.shape
-    mask = (1 << bits) - 1
-    plain = len(ring) == 1 and kind == 0 and len(groups) == 0 and len(volatility) == 0 and len(impact) == 0
-    plain = plain and rebalance == 1 and band == 0.0 and cap >= 1.0
-    nothing = np.zeros(0)
-    ledger = np.zeros(_FIGURES)
-    columns = np.empty(width, dtype=np.int64)
-    values = np.empty(width)
-    ranks = np.empty(width)
-    shared = np.empty(width)
-    other = np.empty(width)
-    targets = np.empty(width)
-    figures = np.empty(len(sums))
-    subset = np.empty(width, dtype=np.float32)
-    for row in range(rows):
-        line, ahead = signal[row], forward[row]
+    """Score a piece: fill its columns of `series` (6, rows).
+
+    `market` comes without volatility and impact where the rules do not ask for them. `positions` and `ring` (holding,
+    N), the targets of the bars before, are carried from piece to piece.
+    """
+    width = piece.signal.shape[1]
+    is_plain = len(ring) == 1 and weighting.kind == RANK and weighting.max_weight >= 1.0 and len(piece.groups) == 0
+    is_plain = is_plain and len(market.volatility) == 0 and len(market.impact) == 0
+    is_plain = is_plain and rules.rebalance == 1 and rules.band == 0.0
+    # Arrays are taken out of their records once: inside the loop each would cost a count of references a bar.
+    signal, keys, mask = piece.signal, piece.keys, (1 << piece.bits) - 1
+    held, halted, growth = positions.held, positions.halted, positions.growth
+    returns, tradable, funding = market.returns, market.tradable, market.funding
+    known, centred_ranks = outcomes.known, outcomes.centred_ranks
+    columns, values, ranks = np.empty(width, dtype=np.int64), np.empty(width), np.empty(width)
+    sums, subset = np.empty(len(outcomes.sums)), np.empty(width, dtype=np.float32)
+    scratch = _Scratch(columns, values, ranks, np.empty(width), np.empty(width), np.empty(width), np.zeros(_FIGURES))
+    for row in range(len(signal)):
+        line = signal[row]
         ranks[:] = np.nan
         count = count_finite(line)
-        clear = ranked(line, keys[row], count, bits, columns, values, ranks)
+        clear = ranked(line, keys[row], count, piece.bits, columns, values, ranks)
         common, stuck = _count_common(line, known[row], tradable[row], held)
-        if plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
-            figures[:] = sums[:, row]
+        if is_plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
+            sums[:] = outcomes.sums[:, row]
             theirs = centred_ranks[row]
-            if common < figures[0]:
+            if common < sums[0]:
                 theirs = subset
-                _centre_shared(order[row], int(sums[0, row]), line, forward_ranks[row], columns, theirs)
-                _sum_shared(line, ahead, theirs, count, figures)
-            pivot = line[keys[row, count // 2] & mask]
+                _centre_shared(outcomes.order[row], int(sums[0]), line, outcomes.ranks[row], columns, theirs)
+                _sum_shared(line, outcomes.forward[row], theirs, count, sums)
             sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
-            inverse = 1.0 / growth[0]
-            short = _usual(
-                line, ranks, pivot, count, sizes, theirs, returns[row], figures, held, inverse, series[:, row]
-            )
+            own = _Ranked(line, ranks, line[keys[row, count // 2] & mask], count, sizes)
+            short = _score_usual(own, theirs, returns[row], sums, held, 1.0 / growth[0], series[:, row])
             paid = _paid(held, returns[row], funding[row]) if len(funding) else 0.0
             series[EXPOSURE, row] = 1.0 if sizes > 1e-9 else 0.0
-            net = series[GROSS, row] - (series[TURNOVER, row] * per_trade + borrow * short) - paid
-            series[NET, row] = net
-            growth[0] = 1.0 + net if 1.0 + net > RUIN else 0.0
+            gross, turnover = series[GROSS, row], series[TURNOVER, row]
+            _, series[NET, row], growth[0] = close_bar(growth[0], gross, turnover, short, 0.0, paid, rules)
             # How long an asset has been halted matters only while it is held.
             halted[:] = 0
         else:
-            series[IC, row] = np.nan
-            series[PEARSON, row] = np.nan
-            if common >= MIN_PAIRS:
-                ordered(line, keys[row], mask, columns, values)
-                _common(columns, values, count, ahead)
-                shared[:] = np.nan
-                rank_row(values, columns, common, shared)
-                rerank(order[row], int(sums[0, row]), forward_ranks[row], shared, common, other)
-                for i in range(width):
-                    other[i] = other[i] if shared[i] == shared[i] else np.nan
-                series[IC, row] = correlation(shared, other, 1e-9)
-                series[PEARSON, row] = correlation(line, ahead, 0.0)
-            group = groups[row] if len(groups) else nothing
-            scale = volatility[row] if len(volatility) else nothing
-            weigh_row(line, ranks, count, kind, quantiles, group, scale, cap, targets)
-            _hold(targets, ring, (first + row) % len(ring))
-            growth[0] = settle_row(
-                targets,
-                tradable[row],
-                returns[row],
-                funding[row] if len(funding) else nothing,
-                impact[row] if len(impact) else nothing,
-                held,
-                halted,
-                growth[0],
-                ledger,
-                per_trade,
-                borrow,
-                root,
-                (first + row) % rebalance == 0,
-                band,
-                lost,
-            )
-            series[GROSS, row] = ledger[_GROSS]
-            series[NET, row] = ledger[_NET]
-            series[TURNOVER, row] = ledger[_TURNOVER]
-            series[EXPOSURE, row] = ledger[_EXPOSURE]
+            _predict(piece, outcomes, scratch, row, common, series[:, row])
+            _set_targets(piece, market, weighting, scratch, ring, row)
+            due = (piece.first + row) % rules.rebalance == 0
+            settle_row(scratch.targets, market, row, positions, rules, due, scratch.ledger)
+            for here, there in _KEPT:
+                series[here, row] = scratch.ledger[there]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _set_targets(
+    piece: Piece, market: MarketRows, weighting: WeightRules, scratch: _Scratch, ring: FloatArray, row: int
+) -> None:
+    """Fill the target weights of any bar."""
+    line, nothing = piece.signal[row], np.zeros(0)
+    group = piece.groups[row] if len(piece.groups) else nothing
+    scale = market.volatility[row] if len(market.volatility) else nothing
+    target_row(line, scratch.ranks, count_finite(line), weighting, group, scale, scratch.targets)
+    _hold(scratch.targets, ring, (piece.first + row) % len(ring))
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -190,25 +206,42 @@ def _sum_shared(
     figures[3] = spread
 
 
+@njit(cache=True, error_model="numpy", nogil=True)
+def _predict(piece: Piece, outcomes: Outcomes, scratch: _Scratch, row: int, common: int, figures: FloatArray) -> None:
+    """Fill rank IC and IC of any bar: over the `common` assets that have both signal and forward return."""
+    figures[IC] = np.nan
+    figures[PEARSON] = np.nan
+    if common < MIN_PAIRS:
+        return
+    line, ahead, order = piece.signal[row], outcomes.forward[row], outcomes.order[row]
+    shared, other = scratch.shared, scratch.other
+    ordered(line, piece.keys[row], (1 << piece.bits) - 1, scratch.columns, scratch.values)
+    _common(scratch.columns, scratch.values, count_finite(line), ahead)
+    shared[:] = np.nan
+    rank_row(scratch.values, scratch.columns, common, shared)
+    rerank(order, int(outcomes.sums[0, row]), outcomes.ranks[row], shared, common, other)
+    for i in range(len(line)):
+        other[i] = other[i] if shared[i] == shared[i] else np.nan
+    figures[IC] = correlation(shared, other, 1e-9)
+    figures[PEARSON] = correlation(line, ahead, 0.0)
+
+
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def _usual(
-    x: FloatArray,
-    ranks: FloatArray,
-    pivot: float,
-    count: int,
-    sizes: float,
+def _score_usual(
+    own: _Ranked,
     centred_ranks: NDArray[np.float32],
     returns: FloatArray,
     sums: FloatArray,
     held: FloatArray,
     inverse: float,
-    series: FloatArray,
+    figures: FloatArray,
 ) -> float:
     """Score the usual bar in one pass, but for its net return; return what is held short.
 
     Whatever should be traded can be, positions are by rank and held for a bar, and signal and forward returns stand for
-    the same assets. `sizes` is the sum of distances from the mean rank, `sums` is as in `Target`.
+    the same assets. `sums` is as in `Target`.
     """
+    x, ranks, pivot, count, sizes = own.line, own.ranks, own.pivot, own.finite, own.sizes
     middle = 0.5 * (count + 1)
     scale = 1.0 / sizes if sizes > 1e-9 else 0.0
     squares = rank_product = one = two = product = turnover = gross = short = 0.0
@@ -216,23 +249,23 @@ def _usual(
         known = x[i] == x[i]
         place = ranks[i] - middle if known else 0.0
         u = x[i] - pivot if known else 0.0
-        weight = place * scale
         squares += place * place
         rank_product += place * centred_ranks[i]
         one += u
         two += u * u
         product += u * returns[i]
+        weight = place * scale
         turnover += abs(weight - held[i] * inverse)
         gross += weight * returns[i]
         short += max(-weight, 0.0)
         held[i] = weight * (1.0 + returns[i])
-    series[GROSS] = gross
-    series[TURNOVER] = turnover
-    series[IC] = _ratio(rank_product, squares, sums[1]) if squares > 1e-9 and sums[1] > 1e-9 else np.nan
+    figures[GROSS] = gross
+    figures[TURNOVER] = turnover
+    figures[IC] = _ratio(rank_product, squares, sums[1]) if squares > 1e-9 and sums[1] > 1e-9 else np.nan
     xx = two - one * one / count
     dust = 1e-24 * pivot * pivot * count
     xy = product - one * (sums[2] / count)
-    series[PEARSON] = _ratio(xy, xx, sums[3]) if dust < xx < np.inf and sums[3] > 0.0 else np.nan
+    figures[PEARSON] = _ratio(xy, xx, sums[3]) if dust < xx < np.inf and sums[3] > 0.0 else np.nan
     return short
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from backtest.ic import MIN_PAIRS
 from backtest.ledger import BIAS, COST, EXPOSURE, FUNDING, GROSS, HELD, IMPACT, NET, OPENED, TURNOVER, keep_ledger
-from backtest.market_rows import Tape, make_tape
+from backtest.market_rows import MarketRows, market_rows
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import apply_gate, cap_risk, kelly_leverage, target_weights
 from market.errors import Rejection
@@ -82,10 +82,10 @@ def run_backtest(
     refused = small_universe(values, panel, spec)
     if refused is not None:
         return refused
-    tape = make_tape(panel, spec)
+    market = market_rows(panel, spec)
     signal = np.where(panel.universe, values, np.nan)
-    targets = target_weights(signal, spec, tape.volatility, groups)
-    return trade(targets, tape, spec, gate, bars_per_year=panel.bars_per_year)
+    targets = target_weights(signal, spec, market.volatility, groups)
+    return trade(targets, market, spec, gate, bars_per_year=panel.bars_per_year)
 
 
 def small_universe(values: FloatArray, panel: Panel, spec: BacktestSpec) -> Rejection | None:
@@ -104,11 +104,11 @@ def small_universe(values: FloatArray, panel: Panel, spec: BacktestSpec) -> Reje
 
 
 def trade(
-    targets: FloatArray, tape: Tape, spec: BacktestSpec, gate: FloatArray | None, *, bars_per_year: float
+    targets: FloatArray, market: MarketRows, spec: BacktestSpec, gate: FloatArray | None, *, bars_per_year: float
 ) -> Backtest:
     """Return what target weights (T, N) earn after gate, size, halts, costs and funding."""
-    weights = sized_weights(targets, tape, spec, gate, bars_per_year=bars_per_year)
-    weights, series = keep_ledger(weights, tape, spec, bars_per_year)
+    weights = sized_weights(targets, market, spec, gate, bars_per_year=bars_per_year)
+    weights, series = keep_ledger(weights, market, spec, bars_per_year)
     return Backtest(
         weights,
         gross=series[GROSS],
@@ -126,15 +126,15 @@ def trade(
 
 
 def sized_weights(
-    targets: FloatArray, tape: Tape, spec: BacktestSpec, gate: FloatArray | None, *, bars_per_year: float
+    targets: FloatArray, market: MarketRows, spec: BacktestSpec, gate: FloatArray | None, *, bars_per_year: float
 ) -> FloatArray:
     """Return (T, N) target weights after gate, Kelly size and risk caps: what is decided at each close."""
     neutral = spec.is_neutral
     weights = targets if gate is None else apply_gate(targets, gate, neutral=neutral)
     if spec.kelly > 0:
-        _, series = keep_ledger(weights, tape, spec, bars_per_year)
+        _, series = keep_ledger(weights, market, spec, bars_per_year)
         size = kelly_leverage(series[NET], spec.kelly, spec.max_leverage)
         weights = weights * size[:, None]
     if not math.isinf(spec.max_risk):
-        weights = cap_risk(weights, tape.volatility, spec.max_risk, neutral=neutral)
+        weights = cap_risk(weights, market.volatility, spec.max_risk, neutral=neutral)
     return weights

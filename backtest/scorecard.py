@@ -127,8 +127,8 @@ def _run(values: FloatArray, target: Target, gate: FloatArray | None) -> _Run | 
     signal = np.where(panel.universe, values, np.nan)
     ranked = rank_panel(signal)
     targets = target.weights(signal, ranked.ranks)
-    plain = trade(targets, target.tape, spec, None, bars_per_year=panel.bars_per_year)
-    gated = None if gate is None else trade(targets, target.tape, spec, gate, bars_per_year=panel.bars_per_year)
+    plain = trade(targets, target.market, spec, None, bars_per_year=panel.bars_per_year)
+    gated = None if gate is None else trade(targets, target.market, spec, gate, bars_per_year=panel.bars_per_year)
     wide = spec.is_cross_sectional
     ic = rank_ic_of(ranked, target.ranked) if wide else np.full(len(signal), NAN)
     return _Run(target, Signals(signal, ranked, ic, target.forward), targets, plain, gated, gate)
@@ -260,10 +260,10 @@ def _placebos(run: _Run, part: slice, rng: np.random.Generator) -> tuple[float, 
     assert run.gate is not None
     assert run.gated is not None
     inside, own = run.gate[part], run.targets[part]
-    tape, year = run.target.tape.rows(part), run.target.panel.bars_per_year
+    market, year = run.target.market.rows(part), run.target.panel.bars_per_year
 
     def net_sharpe(other: FloatArray) -> float:
-        return metrics.sharpe(trade(own, tape, run.target.spec, other, bars_per_year=year).net, year)
+        return metrics.sharpe(trade(own, market, run.target.spec, other, bars_per_year=year).net, year)
 
     mine = metrics.sharpe(run.gated.net[paid_rows(part)], year)
     shifted = [net_sharpe(other) for other in shifted_gates(inside, SHIFTS, rng)]

@@ -1,4 +1,4 @@
-"""What signals of a panel are scored against, prepared once: forward returns, tape, regimes, known factors."""
+"""What signals of a panel are scored against, prepared once: forward returns, market, regimes, known factors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backtest.bar_regimes import market_regimes
 from backtest.ic import centred_rows, forward_returns
 from backtest.known import KnownFactors, known_factors
-from backtest.market_rows import Tape, make_tape
+from backtest.market_rows import MarketRows, market_rows
 from backtest.placebo import calmest_first
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
@@ -38,7 +38,7 @@ class Target:
     sums
         (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
         about its mean.
-    tape
+    market
         What the ledger reads.
     groups
         Group numbers within which positions are neutral, or None.
@@ -48,7 +48,7 @@ class Target:
 
     panel: Panel
     spec: BacktestSpec
-    tape: Tape
+    market: MarketRows
     forward: FloatArray
     ranked: Ranked
     known: BoolArray
@@ -59,7 +59,7 @@ class Target:
 
     def weights(self, signal: FloatArray, ranks: FloatArray | None = None) -> FloatArray:
         """Return target weights of a signal within the universe, with this target's volatility and groups."""
-        return target_weights(signal, self.spec, self.tape.volatility, self.groups, ranks)
+        return target_weights(signal, self.spec, self.market.volatility, self.groups, ranks)
 
     @cached_property
     def horizons(self) -> dict[int, Ranked]:
@@ -93,7 +93,7 @@ class Target:
     @cached_property
     def known_factors(self) -> KnownFactors:
         """Returns of well-known factors between the same fills."""
-        return known_factors(self.panel, self.tape)
+        return known_factors(self.panel, self.market)
 
 
 def prepare_target(
@@ -113,7 +113,7 @@ def prepare_target(
     return Target(
         panel,
         spec,
-        make_tape(panel, spec),
+        market_rows(panel, spec),
         forward,
         ranked,
         known,

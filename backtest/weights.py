@@ -7,13 +7,12 @@ import math
 import numpy as np
 from numba import njit
 
+from backtest.kernel_rules import LONG_ONLY, QUANTILE, ZSCORE, WeightRules, weight_rules
 from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray
 from market.ranking import average_ranks
 
 ZSCORE_CAP = 3.0
-KINDS = {"rank": 0, "zscore": 1, "quantile": 2, "long_only": 3}
-_ZSCORE, _QUANTILE, _LONG_ONLY = 1, 2, 3
 SERIES_WINDOW = 240
 # Kelly's fraction is read from so many bars, and positions have unit size until the fewer of them are known.
 _KELLY_BARS, _KELLY_LEAST = 2000, 250
@@ -43,9 +42,8 @@ def target_weights(
     scale = volatility if spec.volatility_scaled and volatility is not None else none
     if spec.is_cross_sectional:
         ranks = average_ranks(signal) if ranks is None else ranks
-        kind = KINDS[spec.weighting]
         by_group = none if groups is None else groups
-        weights = _cross_section(signal, ranks, kind, spec.quantiles, by_group, scale, spec.max_weight)
+        weights = _cross_section(signal, ranks, weight_rules(spec), by_group, scale)
     else:
         weights = _time_series(signal, scale)
     return average_over(weights, spec.holding) if spec.holding > 1 else weights
@@ -53,13 +51,7 @@ def target_weights(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _cross_section(
-    signal: FloatArray,
-    ranks: FloatArray,
-    kind: int,
-    quantiles: int,
-    groups: FloatArray,
-    volatility: FloatArray,
-    cap: float,
+    signal: FloatArray, ranks: FloatArray, rules: WeightRules, groups: FloatArray, volatility: FloatArray
 ) -> FloatArray:
     out = np.zeros(signal.shape)
     nothing = np.zeros(0)
@@ -69,33 +61,32 @@ def _cross_section(
             count += 1 if signal[t, i] == signal[t, i] else 0
         group = groups[t] if len(groups) else nothing
         scale = volatility[t] if len(volatility) else nothing
-        weigh_row(signal[t], ranks[t], count, kind, quantiles, group, scale, cap, out[t])
+        target_row(signal[t], ranks[t], count, rules, group, scale, out[t])
     return out
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
-def weigh_row(
+def target_row(
     line: FloatArray,
     ranks: FloatArray,
     count: int,
-    kind: int,
-    quantiles: int,
+    rules: WeightRules,
     group: FloatArray,
     volatility: FloatArray,
-    cap: float,
     out: FloatArray,
 ) -> None:
-    """Weigh one bar: `line` (N,) with `count` finite values, their average ranks, groups and volatility (or none).
+    """Write the target weights of one bar to `out`: gross 1, all 0 where no portfolio can be made.
 
-    Writes weights of gross 1 to `out`, all 0 where no book can be made.
+    `line` (N,) has `count` finite values; `ranks` are their average ranks, `group` and `volatility` may be empty.
     """
+    kind = rules.kind
     middle = 0.5 * (count + 1)
     for i in range(len(line)):
         out[i] = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
-    if kind == _ZSCORE:
+    if kind == ZSCORE:
         _standardise(line, count, out)
-    elif kind >= _QUANTILE:
-        _ends(ranks, count, quantiles, kind == _LONG_ONLY, out)
+    elif kind >= QUANTILE:
+        _ends(ranks, count, rules.quantiles, kind == LONG_ONLY, out)
     if len(group):
         _demean_groups(line, group, out)
     if len(volatility):
@@ -107,18 +98,18 @@ def weigh_row(
         ups += max(out[i], 0.0)
         downs += max(-out[i], 0.0)
     # Equal ranks leave rounding dust; that is not a position.
-    whole = count > 1 and 1e-9 < ups + downs < np.inf and (kind == _LONG_ONLY or min(ups, downs) > 0.0)
-    if kind == _LONG_ONLY:
+    whole = count > 1 and 1e-9 < ups + downs < np.inf and (kind == LONG_ONLY or min(ups, downs) > 0.0)
+    if kind == LONG_ONLY:
         up, down = 1.0 / ups if whole else 0.0, 0.0
-    elif len(volatility) or kind == _QUANTILE:
+    elif len(volatility) or kind == QUANTILE:
         up, down = (0.5 / ups, 0.5 / downs) if whole else (0.0, 0.0)
     else:
         up = 1.0 / (ups + downs) if whole else 0.0
         down = up
     for i in range(len(line)):
         out[i] = (out[i] * up if out[i] > 0.0 else out[i] * down) if up > 0.0 else 0.0
-    if cap < 1.0:
-        _cap(cap, kind != _LONG_ONLY, out)
+    if rules.max_weight < 1.0:
+        _cap(rules.max_weight, kind != LONG_ONLY, out)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -132,7 +132,7 @@ def our_alphalens_figures(target: Target, values: FloatArray) -> tuple[FloatArra
     """Return IC, quantile returns and the turnover of what would be traded."""
     ranked = rank_panel(values)
     targets = target_weights(values, SPEC, ranks=ranked.ranks)
-    result = trade(targets, target.tape, SPEC, None, bars_per_year=target.panel.bars_per_year)
+    result = trade(targets, target.market, SPEC, None, bars_per_year=target.panel.bars_per_year)
     return rank_ic_of(ranked, target.ranked), quantile_series(ranked, target.forward, QUANTILES), result
 
 
@@ -236,7 +236,7 @@ def beside_vectorbt(panel: Panel, values: FloatArray, turns: int) -> dict[str, f
         )  # fmt: skip
 
     def ours() -> Backtest:
-        return trade(targets, target.tape, spec, None, bars_per_year=panel.bars_per_year)
+        return trade(targets, target.market, spec, None, bars_per_year=panel.bars_per_year)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

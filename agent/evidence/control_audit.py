@@ -361,7 +361,7 @@ def _on_train(values: FloatArray, study: Study) -> tuple[float, float]:
     paid, target = paid_rows(study.split.train), study.target
     ic = rank_ic(np.where(study.panel.universe, values, np.nan)[paid], target.forward[paid])
     year = study.panel.bars_per_year
-    net = trade(_targets(values, study), target.tape, study.spec, None, bars_per_year=year).net[paid]
+    net = trade(_targets(values, study), target.market, study.spec, None, bars_per_year=year).net[paid]
     mean = float(np.nanmean(ic)) if np.isfinite(ic).any() else float("nan")
     return mean, metrics.sharpe(net, year)
 
@@ -371,7 +371,7 @@ def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Ge
     if study.exposures is None or count == 0:
         return None
     train, year = study.split.train, study.panel.bars_per_year
-    tape, own, gate = study.target.tape.rows(train), targets[train], study.exposures[train]
+    tape, own, gate = study.target.market.rows(train), targets[train], study.exposures[train]
 
     def sharpe(exposures: FloatArray) -> float:
         return metrics.sharpe(trade(own, tape, study.spec, exposures, bars_per_year=year).net, year)

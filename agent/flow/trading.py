@@ -205,7 +205,7 @@ def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
 
 def _performance(portfolio: _Portfolio, gate: FloatArray, part: slice, year: float) -> list[dict[str, Any]]:
     """Return a portfolio's figures over the span, without a gate and with it: ratios a year, returns in all."""
-    market_rows = portfolio.target.tape.rows(part)
+    market_rows = portfolio.target.market.rows(part)
     rows = []
     for name, inside in (("none", None), (OWN, gate[part])):
         made = trade(portfolio.targets[part], market_rows, portfolio.target.spec, inside, bars_per_year=year)
@@ -299,7 +299,7 @@ def _exposure_chart(opened: OpenFlow, gates: Mapping[str, FloatArray], part: sli
 
 
 def _equity_chart(opened: OpenFlow, portfolio: _Portfolio, gates: Mapping[str, FloatArray], part: slice) -> str:
-    market_rows, year = portfolio.target.tape.rows(part), opened.panel.bars_per_year
+    market_rows, year = portfolio.target.market.rows(part), opened.panel.bars_per_year
     lines = []
     for k, (name, gate) in enumerate({"ungated": None, **gates}.items()):
         inside = None if gate is None else gate[part]

@@ -21,7 +21,7 @@ from agent.live.signal_source import Book, batch_of
 from agent.live.value_at_risk import LiveRisk, volatility_expression
 from agent.study.study import group_expression
 from backtest.ledger import NET, keep_ledger
-from backtest.market_rows import Tape
+from backtest.market_rows import MarketRows
 from backtest.run import MAX_SMALL_UNIVERSE
 from backtest.weights import SERIES_WINDOW, apply_gate, average_over, cap_risk, kelly_leverage, target_weights
 from factors.live_factors import Live
@@ -209,7 +209,7 @@ class Desk:
             bar.fields["close"],
         )
 
-    def tape(self) -> Tape:
+    def tape(self) -> MarketRows:
         """Return the tape of the newest bars; its last rows are not paid yet."""
         return self._recent.tape()
 
@@ -248,7 +248,7 @@ class Desk:
             likelihood, exposure = self._gate.step(bar.time, features, flat, inside)
             return likelihood, exposure, self._regime.step(self._gate)
 
-    def _size(self, plain: FloatArray, tape: Tape) -> float:
+    def _size(self, plain: FloatArray, tape: MarketRows) -> float:
         """Return Kelly's size of the book, from what it earned at unit size up to the bar."""
         spec = self.book.spec
         if self._net is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.live.feed import Bar
-from backtest.market_rows import VOLATILITY_BARS, Tape, filled, make_tape
+from backtest.market_rows import VOLATILITY_BARS, MarketRows, filled, market_rows
 from backtest.trading_rules import BacktestSpec
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
 from market.universe import liquid_rows, refresh_bars
@@ -53,12 +53,12 @@ class Recent:
         """How many bars there are."""
         return len(self._panel.times)
 
-    def tape(self) -> Tape:
+    def tape(self) -> MarketRows:
         """Return the tape of the newest bars, row for row what it is of the whole panel, but for the oldest row."""
         price = np.array(self._panel[self._spec.fill])
         # A price from before these bars is carried into them, as in the whole panel; nothing is traded at it.
         price[0] = np.where(np.isfinite(price[0]), price[0], self._price)
-        return make_tape(self._panel.with_fields({self._spec.fill: price}), self._spec)
+        return market_rows(self._panel.with_fields({self._spec.fill: price}), self._spec)
 
     def time(self, back: int) -> np.datetime64:
         """Return when the bar so many bars ago opened."""

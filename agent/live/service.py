@@ -16,7 +16,7 @@ from agent.live.paper_ledger import Running, lag_of
 from agent.live.signal_journal import Journal, Paid, Stored, signal_id
 from agent.live.signal_source import Book
 from backtest.ledger import NET
-from backtest.market_rows import make_tape
+from backtest.market_rows import market_rows
 from market.panel import FloatArray, Panel
 
 # Positions that changed by less are not worth a line.
@@ -91,7 +91,7 @@ class Office:
 
         Bars that came into the data set while nobody watched were missed; what they pay is recorded with the next bar.
         """
-        spec, tape = self.book.spec, make_tape(whole, self.book.spec)
+        spec, tape = self.book.spec, market_rows(whole, self.book.spec)
         known = {one.time: one for one in stored}
         paid = self.journal.equity(self.id)
         recorded = {row["time"] for row in paid}

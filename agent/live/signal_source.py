@@ -21,7 +21,7 @@ from agent.study.settings import Settings
 from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
 from backtest.combine import Members, combine, equal_weights
-from backtest.market_rows import Tape, make_tape
+from backtest.market_rows import MarketRows, market_rows
 from backtest.run import sized_weights, small_universe
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
@@ -230,7 +230,7 @@ class Batch:
     """
 
     panel: Panel
-    tape: Tape
+    tape: MarketRows
     targets: FloatArray
     exposures: FloatArray | None
     decided: FloatArray
@@ -247,7 +247,7 @@ def batch_of(book: Book, whole: Panel) -> Batch:
     refused = small_universe(signal, panel, book.spec)
     if refused is not None:
         raise InputError(refused.message, refused.hint)
-    tape = make_tape(panel, book.spec)
+    tape = market_rows(panel, book.spec)
     neutral = book.settings.backtest.group_neutral
     groups = group_values(neutral, panel) if neutral else None
     targets = target_weights(signal, book.spec, tape.volatility, groups)

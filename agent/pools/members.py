@@ -256,6 +256,6 @@ def trade_alone(values: FloatArray, ranked: Ranked, study: Study) -> Traded:
     """Trade a signal (T, N) under the study's rules, without the gate."""
     target = study.target
     result = trade(
-        target.weights(values, ranked.ranks), target.tape, study.spec, None, bars_per_year=study.panel.bars_per_year
+        target.weights(values, ranked.ranks), target.market, study.spec, None, bars_per_year=study.panel.bars_per_year
     )
     return Traded(rank_ic_of(ranked, target.ranked), result.net, result.gross)

@@ -197,7 +197,7 @@ def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study)
     signal = np.where(study.panel.universe, values, np.nan)
     targets = target.weights(signal)
     for name, gate in placebos.items():
-        result = trade(targets, target.tape, study.spec, gate, bars_per_year=study.panel.bars_per_year)
+        result = trade(targets, target.market, study.spec, gate, bars_per_year=study.panel.bars_per_year)
         series[name] = compound(result.net)
     return series
 

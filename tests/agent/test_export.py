@@ -120,7 +120,7 @@ def test_a_factor_runs_alone_under_the_workspaces_rules(
     neutral = settings.backtest.group_neutral
     target = prepare_target(panel, spec, groups=group_values(neutral, panel) if neutral else None)
     book = target.weights(np.where(panel.universe, wanted, np.nan))
-    book = cap_risk(book, target.tape.volatility, spec.max_risk, neutral=spec.is_neutral)
+    book = cap_risk(book, target.market.volatility, spec.max_risk, neutral=spec.is_neutral)
     alone = tmp_path / "alone"
     alone.mkdir()
     # The stored universe goes in; the file narrows it by itself.

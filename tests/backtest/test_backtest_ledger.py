@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backtest.costs import PRESETS, Costs
 from backtest.ledger import DELISTED_AFTER
-from backtest.market_rows import make_tape
+from backtest.market_rows import market_rows
 from backtest.run import Backtest, run_backtest, trade
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
@@ -19,7 +19,7 @@ from tests.helpers import make_panel, random_panel
 
 
 def traded(targets: FloatArray, panel: Panel, spec: BacktestSpec) -> Backtest:
-    return trade(targets, make_tape(panel, spec), spec, None, bars_per_year=panel.bars_per_year)
+    return trade(targets, market_rows(panel, spec), spec, None, bars_per_year=panel.bars_per_year)
 
 
 def keep_books(targets: FloatArray, panel: Panel, spec: BacktestSpec) -> tuple[list[float], list[float]]:
@@ -153,7 +153,7 @@ def test_impact_grows_with_the_root_of_capital() -> None:
     assert more == pytest.approx(2 * paid, rel=1e-3)
     # One trade by hand: Y sigma sqrt(Q / V) of Q.
     t = 100
-    tape = make_tape(panel, BacktestSpec())
+    tape = market_rows(panel, BacktestSpec())
     change = np.abs(free.weights[t] - free.weights[t - 1] * (1 + tape.returns[t - 1]) / (1 + free.net[t - 1]))
     money = panel["volume"][t + 1] * panel["close"][t + 1]
     close = panel["close"]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from backtest.market_rows import make_tape
+from backtest.market_rows import market_rows
 from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.files import import_files
@@ -48,10 +48,10 @@ def test_a_day_pays_its_three_settlements(tmp_path: Path) -> None:
     times = [f"2024-01-0{d} {h:02d}:00" for d in (3, 4) for h in (0, 8, 16)]
     joined = join_funding(panel, settlements(tmp_path / "f.parquet", times, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]))
     # Bought at the open of the 3rd, just after its settlement, and sold at that of the 4th, just after that one.
-    tape = make_tape(joined, BacktestSpec())
+    tape = market_rows(joined, BacktestSpec())
     assert tape.funding[1, 0] == pytest.approx(0.2 + 0.4 + 0.8)
     # Bought at the close of the 2nd, which is the same moment.
-    late = make_tape(joined, BacktestSpec(fill="close"))
+    late = market_rows(joined, BacktestSpec(fill="close"))
     assert late.funding[0, 0] == pytest.approx(0.2 + 0.4 + 0.8)
 
 
@@ -84,6 +84,6 @@ def test_real_settlements_add_up(shared_data: Path) -> None:
         total = np.nansum(joined["funding"][:, panel.assets.index(name)])
         assert total == pytest.approx(own.funding_rate.sum(), rel=1e-9)
     # A year long of BTC pays its 1 095 settlements.
-    tape = make_tape(joined, BacktestSpec())
+    tape = market_rows(joined, BacktestSpec())
     year = (panel.times >= np.datetime64("2023-12-31T22")) & (panel.times < np.datetime64("2024-12-31T22"))
     assert np.count_nonzero(tape.funding[year, panel.assets.index("BTCUSDT")]) == 3 * 366
