@@ -25,8 +25,11 @@ from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
+    from agent.study.study import Scoring, Study
     from agent.study.workspace import Workspace
     from backtest.evidence import Evidence
+    from factors.overlap import Novelty
+    from factors.tree import Expression
 
 COMMANDS = {
     "operators": ("operators", 40, "Explain the factor language, or one operator."),
@@ -108,8 +111,7 @@ def evaluate_factor(
     from agent.study.blocks import all_blocks
     from agent.study.gates import gate_path
     from agent.study.scoring import weigh_expression
-    from agent.study.study import open_study, read_expression, remarks
-    from factors.plain_words import read_aloud
+    from agent.study.study import open_study, read_expression
 
     whole = workspace.load_panel(data_name)
     gate = None if no_gate else gate_path(workspace, path.stem)
@@ -129,27 +131,42 @@ def evaluate_factor(
 
         write_books(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
         stderr().print(f"books written to {ledger}")
-    card, evidence = scoring.scored.scorecard, scoring.evidence
     if as_json:
-        print_json(
-            {
-                "factor": expression.id,
-                "text": expression.text,
-                "reading": read_aloud(expression),
-                "notes": list(expression.notes),
-                "warnings": list(expression.warnings),
-                "remarks": list(remarks(study)),
-                "dimension": expression.dimension,
-                "novelty": list(novelty.sentences()),
-                "lookback": expression.lookback,
-                "data": study.dataset,
-                "gated": study.exposures is not None,
-                "trials": evidence.trials,
-                "scorecard": card.to_dict(),
-                "evidence": evidence.to_dict(),
-            }
-        )
-        return
+        print_json(_evaluation(expression, scoring, study, novelty))
+    else:
+        _print_evaluation(expression, scoring, study, novelty)
+
+
+def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:
+    """Return all that was found out about a factor, for JSON."""
+    from agent.study.study import remarks
+    from factors.plain_words import read_aloud
+
+    card, evidence = scoring.scored.scorecard, scoring.evidence
+    return {
+        "factor": expression.id,
+        "text": expression.text,
+        "reading": read_aloud(expression),
+        "notes": list(expression.notes),
+        "warnings": list(expression.warnings),
+        "remarks": list(remarks(study)),
+        "dimension": expression.dimension,
+        "novelty": list(novelty.sentences()),
+        "lookback": expression.lookback,
+        "data": study.dataset,
+        "gated": study.exposures is not None,
+        "trials": evidence.trials,
+        "scorecard": card.to_dict(),
+        "evidence": evidence.to_dict(),
+    }
+
+
+def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> None:
+    """Print all that was found out about a factor, for people."""
+    from agent.study.study import remarks
+    from factors.plain_words import read_aloud
+
+    card, evidence = scoring.scored.scorecard, scoring.evidence
     out = stdout()
     about = f"   {expression.id}, look-back {expression.lookback} bars"
     out.print(headed(expression.text, about), soft_wrap=True)

@@ -26,6 +26,7 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+    from agent.evidence.run_luck import RunLuck
     from agent.knowledge.base import KnowledgeBase
 
 COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
@@ -167,7 +168,7 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
 
     Figures are of the train split, net of costs and without the gate.
     """
-    from agent.evidence.run_luck import DISCOVERY, weigh_run
+    from agent.evidence.run_luck import weigh_run
     from agent.mining.screening import require_cross_section
     from agent.study.study import open_study
 
@@ -186,13 +187,20 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
         return
+    _print_luck(found, run.id, top)
+
+
+def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
+    """Print the best factors of a run with their q-values, and what choosing the best is worth."""
+    from agent.evidence.run_luck import DISCOVERY
+
     out = stdout()
     rows = [
         [f.factor_id[7:17], f.text, number(f.sharpe_net), number(f.p_value, 4), number(f.q_value, 4)]
         for f in found.factors[:top]
     ]
     out.print(
-        table(f"Factors of run {run.id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
+        table(f"Factors of run {run_id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
     )
     out.print(
         f"{found.tried} scored factors over {found.bars:,} bars; {found.discoveries} have a q-value below "
