@@ -83,7 +83,7 @@ class ImportOptions:
     help="Whether a time is a bar's open or its close.",
 )
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
-@click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing the file, and say which.")
+@click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context

@@ -287,7 +287,7 @@ class YahooOptions:
     help="none: as traded. splits: Yahoo's own prices. all: dividends taken out too.",
 )
 @click.option("--name", default="yahoo", show_default=True, help="Name of the data set.")
-@click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing them, and say which.")
+@click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing them, and say which.")
 @click.option("--replace", "overwrite", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context

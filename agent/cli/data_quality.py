@@ -36,7 +36,7 @@ class CheckOptions:
 
 @click.command()
 @click.argument("what", nargs=-1, metavar="[NAME|FILE]...")
-@click.option("--repair", "kinds", multiple=True, metavar="KIND", help="Mend this kind of defect; repeat as needed.")
+@click.option("--repair", "kinds", multiple=True, metavar="KIND", help="Repair this kind of defect; repeat as needed.")
 @click.option("--name", help="Name of the mended data set (default: NAME-mended).")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of that name.")
 @click.option(

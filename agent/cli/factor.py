@@ -85,7 +85,9 @@ def refuse_text_early(text: str, workspace: Workspace, data: Path, *, dialect: D
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
 @click.option(
-    "--ledger", type=click.Path(path_type=Path, dir_okay=False), help="Write the books bar by bar (.csv or .parquet)."
+    "--ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the positions bar by bar (.csv or .parquet).",
 )
 @json_option
 @click.pass_context

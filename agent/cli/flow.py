@@ -122,9 +122,9 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
 def backtest(
     ctx: click.Context, expressions: tuple[str, ...], data_name: str | None, as_json: bool, shifts: int, given: bool
 ) -> None:
-    """Trade books with and without the gate, beside shifted gates and a volatility gate.
+    """Trade portfolios with and without the gate, beside shifted gates and a volatility gate.
 
-    EXPRESSIONS are the books, beside the market and the latent directions; without any, some well-known factors are.
+    EXPRESSIONS are the portfolios, beside the market and the latent directions; without any, some known factors are.
     """
     from agent.flow.opened import open_flow
     from agent.flow.trading import trade_gates

@@ -137,7 +137,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
-    """Hold the judge's scores and forecasts against what the backtests found, over RUN or over all runs."""
+    """Compare the judge's scores and forecasts with what the backtests found, over RUN or over all runs."""
     from agent.mining.judge_skill import judge_skill
 
     with workspace_of(ctx).knowledge() as knowledge:
@@ -164,7 +164,7 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
-    """Weigh the factors of RUN together: false discoveries, and overfitting by choosing the best.
+    """Evaluate the factors of RUN together: false discoveries, and overfitting by choosing the best.
 
     Figures are of the train split, net of costs and without the gate.
     """
@@ -178,7 +178,9 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
         whole = workspace.load_panel(str(run.config["data"]))
         study = open_study(whole, workspace.settings, learned=workspace.learned)
         if study.dataset != run.panel_id:
-            raise InputError(f"the data {run.config['data']} changed since run {run.id}", "restore it, or mine it anew")
+            raise InputError(
+                f"the data {run.config['data']} changed since run {run.id}", "restore it, or start a new run"
+            )
         require_cross_section(study)
         attempts = knowledge.attempts(run_id=run.id)
     with progress_bar() as bar:

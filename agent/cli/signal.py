@@ -82,7 +82,7 @@ class NowOptions:
 @book_options
 @click.option("--watch", is_flag=True, help="Wait for each bar's close, and emit its signal once, until Ctrl-C.")
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Of a replay: times real time; 0: no waiting.")
-@click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after so many signals.")
+@click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after this number of signals.")
 @click.option("--grace", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Seconds after a close.")
 @click.option(
     "--bound", type=click.FloatRange(min=0), default=120.0, show_default=True, help="To wait for late assets."
@@ -298,7 +298,7 @@ class LedgerOptions:
 @click.pass_context
 @recorded(LedgerOptions)
 def ledger(ctx: click.Context, asked: LedgerOptions) -> None:
-    """Show what a book earned on paper; without a book, which ledgers there are."""
+    """Show what a pool or factors earned on paper; without any, list the ledgers."""
     from agent.live.feed import with_bars
     from agent.live.paper_check import against_backtest as compare
     from agent.live.paper_check import ledger_facts
