@@ -120,6 +120,12 @@ def _print(found: Audit) -> None:
             "gates it passes when told",
         ]
         out.print(table("Planted signals", columns, rows))
+    _print_checks(found)
+
+
+def _print_checks(found: Audit) -> None:
+    """Print what the checks of single factors found."""
+    out = stdout()
     if not found.factors:
         out.print("No factor was scored on this data: there is none to check.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
 from agent.cli.groups import Group
+from agent.cli.option_record import recorded
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.manifest import Origin, read_manifest
@@ -45,6 +47,22 @@ for _command in (fetch, update, yahoo, check, synth):
     data.add_command(_command)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What `data import` was asked for."""
+
+    files: tuple[Path, ...]
+    name: str | None
+    columns: tuple[str, ...]
+    calendar: Calendar
+    zone: str
+    stamps: Stamps
+    preview: bool
+    repair: bool
+    replace: bool
+    as_json: bool
+
+
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the data set (default: from the first file).")
@@ -65,46 +83,42 @@ for _command in (fetch, update, yahoo, check, synth):
     help="Whether a time is a bar's open or its close.",
 )
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
-@click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing the file, and say which.")
+@click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def import_(
-    ctx: click.Context,
-    files: tuple[Path, ...],
-    name: str | None,
-    columns: tuple[str, ...],
-    calendar: Calendar,
-    zone: str,
-    stamps: Stamps,
-    preview: bool,
-    repair: bool,
-    replace: bool,
-    as_json: bool,
-) -> None:
+@recorded(ImportOptions)
+def import_(ctx: click.Context, asked: ImportOptions) -> None:
     """Import CSV or Parquet FILES as one data set.
 
     Long, wide, or one file an asset; Binance's bulk klines (also zipped), CryptoDataDownload's and yfinance's files.
     """
     from market.files import Reading, import_files
 
-    mapping = column_pairs(columns)
-    known_zone(zone)
-    if preview:
-        show_preview(list(files), Reading(mapping, zone, stamps), as_json=as_json)
+    mapping = column_pairs(asked.columns)
+    known_zone(asked.zone)
+    if asked.preview:
+        show_preview(list(asked.files), Reading(mapping, asked.zone, asked.stamps), as_json=asked.as_json)
         return
     workspace = workspace_of(ctx)
-    name = name or files[0].stem
+    name = asked.name or asked.files[0].stem
     workspace.data_path(name)
     notes: list[str] = []
     panel = import_files(
-        list(files), columns=mapping, calendar=calendar, mend=repair, notes=notes, name=name, zone=zone, stamps=stamps
+        list(asked.files),
+        columns=mapping,
+        calendar=asked.calendar,
+        mend=asked.repair,
+        notes=notes,
+        name=name,
+        zone=asked.zone,
+        stamps=asked.stamps,
     )
     for line in notes:
         stderr().print(line)
-    query = {"files": [str(path) for path in files], "columns": mapping, "tz": zone, "stamps": stamps}
+    query = {"files": [str(path) for path in asked.files], "columns": mapping, "tz": asked.zone, "stamps": asked.stamps}
     origin = Origin("file", query, repairs=tuple(notes))
-    save_data(workspace, panel, name, replace=replace, as_json=as_json, origin=origin)
+    save_data(workspace, panel, name, replace=asked.replace, as_json=asked.as_json, origin=origin)
 
 
 @data.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 from rich.progress import Progress
 
 from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Origin
@@ -55,6 +56,30 @@ def _asking(command: Command) -> Command:
     return command
 
 
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """What `data fetch` was asked for."""
+
+    exchange: str
+    symbols: str | None
+    top: int | None
+    quote: str
+    market: str
+    timeframe: str
+    since: str
+    until: str | None
+    funding: bool
+    open_interest: bool
+    name: str | None
+    overwrite: bool
+    base_url: str | None
+    sandbox: bool
+    at_once: int
+    retries: int
+    unpaced: bool
+    as_json: bool
+
+
 @click.command()
 @click.argument("exchange", metavar="SOURCE")
 @click.option("--symbols", help="Comma-separated, such as BTC/USDT,ETH/USDT.")
@@ -75,27 +100,8 @@ def _asking(command: Command) -> Command:
 @_asking
 @json_option
 @click.pass_context
-def fetch(
-    ctx: click.Context,
-    exchange: str,
-    symbols: str | None,
-    top: int | None,
-    quote: str,
-    market: str,
-    timeframe: str,
-    since: str,
-    until: str | None,
-    funding: bool,
-    open_interest: bool,
-    name: str | None,
-    overwrite: bool,
-    base_url: str | None,
-    sandbox: bool,
-    at_once: int,
-    retries: int,
-    unpaced: bool,
-    as_json: bool,
-) -> None:
+@recorded(FetchOptions)
+def fetch(ctx: click.Context, asked: FetchOptions) -> None:
     """Fetch bars from SOURCE: an exchange that ccxt knows, yahoo, or a source that a plugin adds.
 
     From an exchange, a fetch that was stopped or killed goes on when the same command is run again.
@@ -103,33 +109,44 @@ def fetch(
     Pages are kept as they came under data/raw; the data set NAME is made of them. `alphaglow data update NAME` later
     adds what is new.
     """
-    from agent.cli.data_fetch_source import fetch_at_once, show_at_once
     from market.exchange import Source
     from market.fetch import Job
     from market.sources import SOURCES
 
+    name = asked.name
+
     workspace = workspace_of(ctx)
-    wanted = tuple(part.strip() for part in (symbols or "").split(",") if part.strip())
-    if bool(wanted) == (top is not None):
+    wanted = tuple(part.strip() for part in (asked.symbols or "").split(",") if part.strip())
+    if bool(wanted) == (asked.top is not None):
         raise InputError("say which symbols", "--symbols BTC/USDT,ETH/USDT, or --top 30 --quote USDT")
-    if exchange in SOURCES:
-        if top is not None or funding or open_interest or base_url or sandbox:
-            raise InputError(f"{exchange} is no exchange", "give --symbols, --timeframe, --since and --until only")
-        period = (parse_date(since, "--since"), parse_date(until, "--until") if until else None)
-        name = name or f"{exchange}-{timeframe}"
-        told = fetch_at_once(workspace, exchange, wanted, timeframe, period, name, overwrite=overwrite)
-        print_json(told) if as_json else show_at_once(told)
+    if asked.exchange in SOURCES:
+        _at_once(workspace, asked, wanted)
         return
-    source = Source(exchange, "swap" if market == "swap" else "spot", base_url, sandbox)
-    end = _ms(until, "--until") if until else None
-    job = Job(source, wanted, timeframe, _ms(since, "--since"), end, funding, open_interest)
-    name = name or f"{exchange}-{market}-{timeframe}"
-    if not overwrite:
+    source = Source(asked.exchange, "swap" if asked.market == "swap" else "spot", asked.base_url, asked.sandbox)
+    end = _ms(asked.until, "--until") if asked.until else None
+    job = Job(source, wanted, asked.timeframe, _ms(asked.since, "--since"), end, asked.funding, asked.open_interest)
+    name = name or f"{asked.exchange}-{asked.market}-{asked.timeframe}"
+    if not asked.overwrite:
         _check_name(workspace, name, job)
-    ask = _Asking(at_once, retries, paced=not unpaced)
-    told = _fetch(workspace, name, job, ask, pick=(top, quote) if top else None, as_json=as_json)
-    if as_json:
+    ask = _Asking(asked.at_once, asked.retries, paced=not asked.unpaced)
+    told = _fetch(
+        workspace, name, job, ask, pick=(asked.top, asked.quote) if asked.top else None, as_json=asked.as_json
+    )
+    if asked.as_json:
         print_json(told)
+
+
+def _at_once(workspace: Workspace, asked: FetchOptions, wanted: tuple[str, ...]) -> None:
+    """Fetch from a source that returns its bars at once, and show what came."""
+    from agent.cli.data_fetch_source import fetch_at_once, show_at_once
+
+    if asked.top is not None or asked.funding or asked.open_interest or asked.base_url or asked.sandbox:
+        raise InputError(f"{asked.exchange} is no exchange", "give --symbols, --timeframe, --since and --until only")
+    until = parse_date(asked.until, "--until") if asked.until else None
+    period = (parse_date(asked.since, "--since"), until)
+    name = asked.name or f"{asked.exchange}-{asked.timeframe}"
+    found = fetch_at_once(workspace, asked.exchange, wanted, asked.timeframe, period, name, overwrite=asked.overwrite)
+    print_json(found) if asked.as_json else show_at_once(found)
 
 
 def _check_name(workspace: Workspace, name: str, job: Job) -> None:
@@ -261,6 +278,21 @@ def _day(stamp: object) -> str:
     return f"{datetime.fromtimestamp(stamp / 1000, UTC):%Y-%m-%d %H:%M}" if isinstance(stamp, int) else "–"
 
 
+@dataclass(frozen=True, slots=True)
+class YahooOptions:
+    """What `data yahoo` was asked for."""
+
+    tickers: tuple[str, ...]
+    since: str
+    until: str | None
+    interval: str
+    adjust: str
+    name: str
+    repair: bool
+    overwrite: bool
+    as_json: bool
+
+
 @click.command()
 @click.argument("tickers", nargs=-1, required=True)
 @click.option("--since", required=True, metavar="DATE", help="First bar, such as 2015-01-01.")
@@ -274,22 +306,12 @@ def _day(stamp: object) -> str:
     help="none: as traded. splits: Yahoo's own prices. all: dividends taken out too.",
 )
 @click.option("--name", default="yahoo", show_default=True, help="Name of the data set.")
-@click.option("--repair", is_flag=True, help="Mend or drop bad rows instead of refusing them, and say which.")
+@click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing them, and say which.")
 @click.option("--replace", "overwrite", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def yahoo(
-    ctx: click.Context,
-    tickers: tuple[str, ...],
-    since: str,
-    until: str | None,
-    interval: str,
-    adjust: str,
-    name: str,
-    repair: bool,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
+@recorded(YahooOptions)
+def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
     """Fetch bars of stocks from Yahoo Finance (needs the extra `yahoo`).
 
     Adjusted prices change backwards with every split and dividend: to bring them up to date, fetch again with
@@ -298,29 +320,29 @@ def yahoo(
     from market.yahoo import SAYS, fetch_yahoo
 
     workspace = workspace_of(ctx)
-    path = workspace.data_path(name)
-    if path.exists() and not overwrite:
-        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
+    path = workspace.data_path(asked.name)
+    if path.exists() and not asked.overwrite:
+        raise InputError(f"there is already a data set {asked.name!r}", "choose another --name, or say --replace")
     cache = workspace.folder("data") / "raw" / "yahoo"
     with progress_bar() as bar:
-        task = bar.add_task("bars from Yahoo", total=len(tickers))
+        task = bar.add_task("bars from Yahoo", total=len(asked.tickers))
         found = fetch_yahoo(
-            tickers,
-            parse_date(since, "--since"),
-            parse_date(until, "--until") if until else None,
-            adjust=adjust,  # type: ignore[arg-type]  # click checks it
-            interval=interval,
+            asked.tickers,
+            parse_date(asked.since, "--since"),
+            parse_date(asked.until, "--until") if asked.until else None,
+            adjust=asked.adjust,  # type: ignore[arg-type]  # click checks it
+            interval=asked.interval,
             cache=cache,
-            mend=repair,
+            mend=asked.repair,
             progress=lambda ticker: bar.update(task, advance=1, description=ticker),
         )
     facts = {
         "source": "yahoo",
-        "tickers": list(tickers),
-        "interval": interval,
-        "since": since,
-        "until": until,
-        "adjust": adjust,
+        "tickers": list(asked.tickers),
+        "interval": asked.interval,
+        "since": asked.since,
+        "until": asked.until,
+        "adjust": asked.adjust,
         "adjust_says": SAYS[found.adjust],
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
         "panel": found.panel.id,
@@ -331,17 +353,21 @@ def yahoo(
     _keep_yahoo(path, found.panel, facts)
     for line in found.notes:
         stderr().print(line)
+    _show_yahoo(found.panel, facts, asked.name, as_json=asked.as_json)
+
+
+def _show_yahoo(panel: Panel, facts: dict[str, Any], name: str, *, as_json: bool) -> None:
     from agent.cli.data_show import describe_panel
 
-    described = describe_panel(found.panel, name)
+    described = describe_panel(panel, name)
     if as_json:
         print_json({**described, "fetch": facts})
         return
     stdout().print(
         headed(
             name,
-            f"  {described['start']} to {described['end']}, {found.panel.shape[0]} bars, "
-            f"{found.panel.shape[1]} assets; {SAYS[found.adjust]}\n{found.panel.id}",
+            f"  {described['start']} to {described['end']}, {panel.shape[0]} bars, "
+            f"{panel.shape[1]} assets; {facts['adjust_says']}\n{panel.id}",
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
 from agent.cli.data_show import save_data
+from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Origin, read_manifest
@@ -18,9 +20,23 @@ if TYPE_CHECKING:
     from market.panel import Calendar, Panel
 
 
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """What `data check` was asked for."""
+
+    what: tuple[str, ...]
+    kinds: tuple[str, ...]
+    name: str | None
+    replace: bool
+    picture: Path | None
+    calendar: Calendar | None
+    everything: bool
+    as_json: bool
+
+
 @click.command()
 @click.argument("what", nargs=-1, metavar="[NAME|FILE]...")
-@click.option("--repair", "kinds", multiple=True, metavar="KIND", help="Mend this kind of defect; repeat as needed.")
+@click.option("--repair", "kinds", multiple=True, metavar="KIND", help="Repair this kind of defect; repeat as needed.")
 @click.option("--name", help="Name of the mended data set (default: NAME-mended).")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of that name.")
 @click.option(
@@ -37,17 +53,8 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="List every finding, not the first of each kind.")
 @json_option
 @click.pass_context
-def check(
-    ctx: click.Context,
-    what: tuple[str, ...],
-    kinds: tuple[str, ...],
-    name: str | None,
-    replace: bool,
-    picture: Path | None,
-    calendar: Calendar | None,
-    everything: bool,
-    as_json: bool,
-) -> None:
+@recorded(CheckOptions)
+def check(ctx: click.Context, asked: CheckOptions) -> None:
     """Look for what is wrong with data sets or files.
 
     Gaps, duplicates, stale prices, zero volume, spikes, OHLC order, redenominations, reused tickers, unadjusted
@@ -56,27 +63,27 @@ def check(
     """
     from market.checks.source import check_file
 
-    places = _places(ctx, what)
-    if kinds:
-        _mend(workspace_of(ctx), places, kinds, name, replace=replace, as_json=as_json)
+    places = _places(ctx, asked.what)
+    if asked.kinds:
+        _mend(workspace_of(ctx), places, asked.kinds, asked.name, replace=asked.replace, as_json=asked.as_json)
         return
-    if picture is not None and len(places) > 1:
+    if asked.picture is not None and len(places) > 1:
         raise InputError("--picture draws one data set", "name one")
     reports = []
     with progress_bar() as bar:
         task = bar.add_task("checking", total=len(places))
         for place in places:
             bar.update(task, description=f"checking {place.stem}")
-            report, panel = check_file(place, calendar=calendar)
+            report, panel = check_file(place, calendar=asked.calendar)
             reports.append(report)
             bar.advance(task)
-            if picture is not None:
-                _draw(report, panel, picture)
-    if as_json:
+            if asked.picture is not None:
+                _draw(report, panel, asked.picture)
+    if asked.as_json:
         print_json({"reports": [report.to_dict() for report in reports]})
         return
     for report in reports:
-        _print(report, everything=everything)
+        _print(report, everything=asked.everything)
 
 
 def _places(ctx: click.Context, what: tuple[str, ...]) -> list[Path]:
@@ -157,6 +164,20 @@ def _print(report: QualityReport, *, everything: bool) -> None:
         out.print(table(f"Findings{more}", ["", "kind", "asset", "when (UTC)", "what"], listed, left=5))
 
 
+@dataclass(frozen=True, slots=True)
+class SynthOptions:
+    """What `data synth` was asked for."""
+
+    name: str
+    seed: int | None
+    assets: int | None
+    bars: int | None
+    spec_file: Path | None
+    print_spec: bool
+    replace: bool
+    as_json: bool
+
+
 @click.command()
 @click.option("--name", default="synth", show_default=True)
 @click.option("--seed", type=int, help="Of the draws (default: 7, or the spec's).")
@@ -173,39 +194,32 @@ def _print(report: QualityReport, *, everything: bool) -> None:
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def synth(
-    ctx: click.Context,
-    name: str,
-    seed: int | None,
-    assets: int | None,
-    bars: int | None,
-    spec_file: Path | None,
-    print_spec: bool,
-    replace: bool,
-    as_json: bool,
-) -> None:
+@recorded(SynthOptions)
+def synth(ctx: click.Context, asked: SynthOptions) -> None:
     """Make a seeded synthetic market whose truth is known.
 
     Without --spec: twelve assets with one planted factor, whose sign breaks in crash windows. With one: whatever it
     says; the truth (regimes, signals, windows, lives) lies beside the data set as NAME.truth.npz.
     """
-    if print_spec:
+    if asked.print_spec:
         from market.synthetic.example import EXAMPLE
 
         click.echo(EXAMPLE, nl=False)
         return
     given: dict[str, Any] = {
-        key: value for key, value in (("seed", seed), ("assets", assets), ("bars", bars)) if value is not None
+        key: value
+        for key, value in (("seed", asked.seed), ("assets", asked.assets), ("bars", asked.bars))
+        if value is not None
     }
-    if spec_file is not None:
-        _from_spec(ctx, name, spec_file, given, replace=replace, as_json=as_json)
+    if asked.spec_file is not None:
+        _from_spec(ctx, asked.name, asked.spec_file, given, replace=asked.replace, as_json=asked.as_json)
         return
     from market.synthetic.demo_market import SynthSpec, make_market
 
     market = make_market(SynthSpec(**given))
     origin = Origin("simulated", {"seed": market.spec.seed, "assets": market.spec.assets, "bars": market.spec.bars})
-    save_data(workspace_of(ctx), market.panel, name, replace=replace, as_json=as_json, origin=origin)
-    if not as_json:
+    save_data(workspace_of(ctx), market.panel, asked.name, replace=asked.replace, as_json=asked.as_json, origin=origin)
+    if not asked.as_json:
         stderr().print(f"Simulated. The planted signal is {market.truth}; its sign breaks in the crash windows.")
 
 

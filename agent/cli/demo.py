@@ -24,7 +24,7 @@ COMMANDS = {"demo": ("demo", 200, "Run the offline demo: simulated market, simul
 def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -> None:
     """Run everything offline: a simulated market, a trained gate, a simulated model, a report.
 
-    The demo's workspace is made anew each time.
+    The demo's workspace is made again each time.
     """
     from agent.cli.demo_stages import conclude, prepare, train
 

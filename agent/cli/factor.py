@@ -25,8 +25,11 @@ from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
+    from agent.study.study import Scoring, Study
     from agent.study.workspace import Workspace
     from backtest.result_types import Evidence, HorizonIC, Scorecard, Slice
+    from factors.overlap import Novelty
+    from factors.tree import Expression
 
 COMMANDS = {
     "operators": ("operators", 40, "Explain the factor language, or one operator."),
@@ -82,7 +85,9 @@ def refuse_text_early(text: str, workspace: Workspace, data: Path, *, dialect: D
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
 @click.option(
-    "--ledger", type=click.Path(path_type=Path, dir_okay=False), help="Write the books bar by bar (.csv or .parquet)."
+    "--ledger",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the positions bar by bar (.csv or .parquet).",
 )
 @json_option
 @click.pass_context
@@ -107,7 +112,7 @@ def evaluate_factor(
     refuse_text_early(text, workspace, path, dialect=dialect, strict=strict)
     from agent.study.blocks import all_blocks
     from agent.study.opening import open_data
-    from agent.study.study import read_expression, remarks
+    from agent.study.study import read_expression
 
     opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
@@ -118,7 +123,6 @@ def evaluate_factor(
         if isinstance(expression, Rejection):
             raise refuse(expression)
         from agent.study.scoring import weigh_expression
-        from factors.plain_words import read_aloud
 
         study = opened.study
         novelty = knowledge.novelty(expression)
@@ -131,27 +135,42 @@ def evaluate_factor(
 
         write_books(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
         stderr().print(f"books written to {ledger}")
-    card, evidence = scoring.scored.scorecard, scoring.evidence
     if as_json:
-        print_json(
-            {
-                "factor": expression.id,
-                "text": expression.text,
-                "reading": read_aloud(expression),
-                "notes": list(expression.notes),
-                "warnings": list(expression.warnings),
-                "remarks": list(remarks(study)),
-                "dimension": expression.dimension,
-                "novelty": list(novelty.sentences()),
-                "lookback": expression.lookback,
-                "data": study.dataset,
-                "gated": study.exposures is not None,
-                "trials": evidence.trials,
-                "scorecard": card.to_dict(),
-                "evidence": evidence.to_dict(),
-            }
-        )
-        return
+        print_json(_evaluation(expression, scoring, study, novelty))
+    else:
+        _print_evaluation(expression, scoring, study, novelty)
+
+
+def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:
+    """Return all that was found out about a factor, for JSON."""
+    from agent.study.study import remarks
+    from factors.plain_words import read_aloud
+
+    card, evidence = scoring.scored.scorecard, scoring.evidence
+    return {
+        "factor": expression.id,
+        "text": expression.text,
+        "reading": read_aloud(expression),
+        "notes": list(expression.notes),
+        "warnings": list(expression.warnings),
+        "remarks": list(remarks(study)),
+        "dimension": expression.dimension,
+        "novelty": list(novelty.sentences()),
+        "lookback": expression.lookback,
+        "data": study.dataset,
+        "gated": study.exposures is not None,
+        "trials": evidence.trials,
+        "scorecard": card.to_dict(),
+        "evidence": evidence.to_dict(),
+    }
+
+
+def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> None:
+    """Print all that was found out about a factor, for people."""
+    from agent.study.study import remarks
+    from factors.plain_words import read_aloud
+
+    card, evidence = scoring.scored.scorecard, scoring.evidence
     out = stdout()
     about = f"   {expression.id}, look-back {expression.lookback} bars"
     out.print(headed(expression.text, about), soft_wrap=True)

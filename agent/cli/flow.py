@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.groups import Group
+from agent.cli.option_record import recorded
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -188,6 +190,21 @@ def regimes(
     show(ctx, found, as_json, f"{opened.name}-flow-regimes.html")
 
 
+@dataclass(frozen=True, slots=True)
+class ScenarioOptions:
+    """What `flow scenarios` was asked for."""
+
+    data_name: str | None
+    as_json: bool
+    asset: str | None
+    count: int
+    steps: int
+    temperature: float
+    neighbours: int
+    seed: int | None
+    out: Path | None
+
+
 @flow.command()
 @data_option
 @json_option
@@ -203,36 +220,26 @@ def regimes(
 @click.option("--seed", type=click.IntRange(min=0), help="Instead of [loop] seed.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write states (or paths) as CSV.")
 @click.pass_context
-def scenarios(
-    ctx: click.Context,
-    data_name: str | None,
-    as_json: bool,
-    asset: str | None,
-    count: int,
-    steps: int,
-    temperature: float,
-    neighbours: int,
-    seed: int | None,
-    out: Path | None,
-) -> None:
+@recorded(ScenarioOptions)
+def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
     """Draw market states from the flow, and paths from the newest state on."""
     from agent.flow.opened import open_flow
     from agent.flow.scenario_study import draw_scenarios
 
     workspace = workspace_of(ctx)
     with stderr().status("drawing"):
-        opened = open_flow(workspace, data_name)
+        opened = open_flow(workspace, asked.data_name)
         found = draw_scenarios(
             opened,
-            asset=asset,
-            count=count,
-            steps=steps,
-            temperature=temperature,
-            neighbours=neighbours,
-            seed=workspace.settings.loop.seed if seed is None else seed,
-            out=out,
+            asset=asked.asset,
+            count=asked.count,
+            steps=asked.steps,
+            temperature=asked.temperature,
+            neighbours=asked.neighbours,
+            seed=workspace.settings.loop.seed if asked.seed is None else asked.seed,
+            out=asked.out,
         )
-    show(ctx, found, as_json, f"{opened.name}-flow-scenarios.html")
+    show(ctx, found, asked.as_json, f"{opened.name}-flow-scenarios.html")
 
 
 @flow.command(cls=FactorCommand)

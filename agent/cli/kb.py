@@ -26,6 +26,7 @@ from agent.knowledge.attempt_figures import reasons_of, verdict_of
 if TYPE_CHECKING:
     from rich.tree import Tree
 
+    from agent.evidence.run_luck import RunLuck
     from agent.knowledge.base import KnowledgeBase
 
 COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
@@ -131,7 +132,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
-    """Hold the judge's scores and forecasts against what the backtests found, over RUN or over all runs."""
+    """Compare the judge's scores and forecasts with what the backtests found, over RUN or over all runs."""
     from agent.mining.judge_skill import judge_skill
 
     with workspace_of(ctx).knowledge() as knowledge:
@@ -158,11 +159,11 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
-    """Weigh the factors of RUN together: false discoveries, and overfitting by choosing the best.
+    """Evaluate the factors of RUN together: false discoveries, and overfitting by choosing the best.
 
     Figures are of the train split, net of costs and without the gate, under the rules that RUN recorded.
     """
-    from agent.evidence.run_luck import DISCOVERY, weigh_run
+    from agent.evidence.run_luck import weigh_run
     from agent.mining.screening import require_cross_section
     from agent.study.opening import RecordedRules, open_data
 
@@ -179,13 +180,20 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
         return
+    _print_luck(found, run.id, top)
+
+
+def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
+    """Print the best factors of a run with their q-values, and what choosing the best is worth."""
+    from agent.evidence.run_luck import DISCOVERY
+
     out = stdout()
     rows = [
         [f.factor_id[7:17], f.text, number(f.sharpe_net), number(f.p_value, 4), number(f.q_value, 4)]
         for f in found.factors[:top]
     ]
     out.print(
-        table(f"Factors of run {run.id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
+        table(f"Factors of run {run_id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
     )
     out.print(
         f"{found.tried} scored factors over {found.bars:,} bars; {found.discoveries} have a q-value below "

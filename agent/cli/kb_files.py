@@ -71,7 +71,7 @@ def _select(workspace: Workspace, text: str, limit: int) -> QueryResult:
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
-    """Check the file, its links, each factor and each reply's prompt, and count trials and bets anew."""
+    """Check the file, its links, each factor and each reply's prompt, and count trials and effective trials again."""
     from agent.knowledge.queries import verify as check
 
     with workspace_of(ctx).knowledge() as knowledge:
@@ -121,7 +121,7 @@ def import_(ctx: click.Context, given: str, as_json: bool) -> None:
 def merge(ctx: click.Context, other: str, as_json: bool) -> None:
     """Take in OTHER, a workspace or a knowledge base's file or URL, which is left as it is.
 
-    Trials and bets are counted anew over both; a factor whose holdout was opened in either is opened.
+    Trials and effective trials are counted again over both; a factor whose holdout was opened in either is opened.
     """
     _take_in(ctx, other, as_json=as_json)
 

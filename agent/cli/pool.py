@@ -97,7 +97,7 @@ def fit(
             setting = Setting(opened.name, opened.settings.rules(), opened.inputs())
             found = list(fit_pools(bench, methods, knowledge, setting, name=name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
-        failed = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
+        failed: dict[str, str] = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
         if as_json:
             print_json(
                 {
@@ -107,15 +107,20 @@ def fit(
                 }
             )
         else:
-            if records:
-                _print_fits(records)
-            for one in records:
-                if one.id in before:
-                    stdout().print(f"{one.name} was fitted before, and is no further trial", markup=False)
-            for how, why in failed.items():
-                stdout().print(f"{how} is not kept: {why}", soft_wrap=True, markup=False)
+            _print_found(records, before, failed)
     if not records:
         raise InputError("no pool could be fitted", "see the reasons above" if not as_json else "see failed")
+
+
+def _print_found(records: list[PoolRecord], before: set[str], failed: dict[str, str]) -> None:
+    """Print the pools that were fitted, those that are no new trial, and the methods that failed."""
+    if records:
+        _print_fits(records)
+    for one in records:
+        if one.id in before:
+            stdout().print(f"{one.name} was fitted before, and is no further trial", markup=False)
+    for how, why in failed.items():
+        stdout().print(f"{how} is not kept: {why}", soft_wrap=True, markup=False)
 
 
 def _print_fits(records: list[PoolRecord]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from agent.cli.common import (
 )
 from agent.cli.running import say
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from agent.knowledge.base import KnowledgeBase
 
 COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
 
@@ -88,15 +92,22 @@ def screen(
         if as_json:
             print_json(summary)
             return
-        stdout().print(attempts_table(knowledge, run.id))
-        stdout().print(
-            f"run {run.id} {outcome}: {summary['attempts']} of {len(stored)} recorded, {summary['refused']} not scored,"
-            f" {summary['screened_out']} left at their quick score, {summary['in_full']} scored in full, "
-            f"{summary['accepted']} accepted",
-            soft_wrap=True,
-        )
-        if outcome != "finished":
-            stdout().print(f"Go on with: alphaglow screen --resume {run.id}")
+        _print_screening(knowledge, run.id, outcome, summary, len(stored))
+
+
+def _print_screening(
+    knowledge: KnowledgeBase, run_id: str, outcome: str, summary: dict[str, object], count: int
+) -> None:
+    """Print the factors that were scored in full, and what became of the rest."""
+    stdout().print(attempts_table(knowledge, run_id))
+    stdout().print(
+        f"run {run_id} {outcome}: {summary['attempts']} of {count} recorded, {summary['refused']} not scored,"
+        f" {summary['screened_out']} left at their quick score, {summary['in_full']} scored in full, "
+        f"{summary['accepted']} accepted",
+        soft_wrap=True,
+    )
+    if outcome != "finished":
+        stdout().print(f"Go on with: alphaglow screen --resume {run_id}")
 
 
 def _lines(file: Path) -> list[str]:

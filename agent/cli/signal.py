@@ -21,6 +21,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.groups import DefaultGroup
+from agent.cli.option_record import recorded
 from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
 from market.errors import InputError
 
@@ -57,12 +58,31 @@ def signal() -> None:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class NowOptions:
+    """What `signal` was asked for."""
+
+    factors: tuple[str, ...]
+    pool_name: str | None
+    replay_from: str | None
+    no_gate: bool
+    watch: bool
+    speed: float
+    most: int | None
+    grace: float
+    bound: float
+    share: float
+    csv_path: Path | None
+    data_name: str | None
+    as_json: bool
+
+
 @signal.command(cls=FactorCommand)
 @click.argument("factors", nargs=-1, metavar="[FACTOR]...")
 @book_options
 @click.option("--watch", is_flag=True, help="Wait for each bar's close, and emit its signal once, until Ctrl-C.")
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Of a replay: times real time; 0: no waiting.")
-@click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after so many signals.")
+@click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after this number of signals.")
 @click.option("--grace", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Seconds after a close.")
 @click.option(
     "--bound", type=click.FloatRange(min=0), default=120.0, show_default=True, help="To wait for late assets."
@@ -72,31 +92,19 @@ def signal() -> None:
 @data_option
 @json_option
 @click.pass_context
-def now(
-    ctx: click.Context,
-    factors: tuple[str, ...],
-    pool_name: str | None,
-    replay_from: str | None,
-    no_gate: bool,
-    watch: bool,
-    speed: float,
-    most: int | None,
-    grace: float,
-    bound: float,
-    share: float,
-    csv_path: Path | None,
-    data_name: str | None,
-    as_json: bool,
-) -> None:
+@recorded(NowOptions)
+def now(ctx: click.Context, asked: NowOptions) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
     from agent.live.arrivals import Patience
     from agent.live.feed import FeedDown
     from agent.live.service import Office
 
     workspace = workspace_of(ctx)
-    patience = Patience(grace=grace, bound=bound, share=share)
-    with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate, speed) as desk:
-        if watch and desk.source == "data":
+    patience = Patience(grace=asked.grace, bound=asked.bound, share=asked.share)
+    with _opened(
+        workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate, asked.speed
+    ) as desk:
+        if asked.watch and desk.source == "data":
             raise InputError(
                 f"{desk.data} was not fetched from an exchange: there is nothing to wait for",
                 "replay it: --replay-from DATE, or fetch it: alphaglow data fetch",
@@ -106,27 +114,27 @@ def now(
         office = Office(desk.book, desk.base, desk.journal, desk.feed.name, calibration=desk.calibration(), show=_say)
         if desk.source == "replay":
             desk.catch_up(office.newest.time, patience)
-        file = None if csv_path is None else _csv_file(csv_path, desk, office)
-        if watch:
+        file = None if asked.csv_path is None else _csv_file(asked.csv_path, desk, office)
+        if asked.watch:
             ends = str(office.newest.time + 2 * desk.base.bar)[:16]
             _say(f"watching {desk.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
         emitted = 0
         try:
-            for document in _documents(desk, office, patience, watch):
+            for document in _documents(desk, office, patience, asked.watch):
                 if file is not None:
                     file.put(document)
-                show_signal(document, as_json)
+                show_signal(document, asked.as_json)
                 emitted += 1
-                if emitted == most:
+                if emitted == asked.most:
                     break
         except FeedDown as error:
             raise InputError(str(error), "try again later, or wait for it with --watch") from error
-        if not emitted and not watch:
+        if not emitted and not asked.watch:
             last = desk.journal.last(office.id)
             if last is None:
                 raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
             _say("this bar's signal was emitted before; here it is again, from the journal")
-            show_signal(last.document, as_json)
+            show_signal(last.document, asked.as_json)
 
 
 def _csv_file(path: Path, desk: _Opened, office: Office) -> CsvFile:
@@ -265,6 +273,20 @@ def _say(text: str) -> None:
     stderr().print(text, markup=False, soft_wrap=True)
 
 
+@dataclass(frozen=True, slots=True)
+class LedgerOptions:
+    """What `signal ledger` was asked for."""
+
+    factors: tuple[str, ...]
+    pool_name: str | None
+    replay_from: str | None
+    no_gate: bool
+    against_backtest: bool
+    last: int
+    data_name: str | None
+    as_json: bool
+
+
 @signal.command(cls=FactorCommand)
 @click.argument("factors", nargs=-1, metavar="[FACTOR]...")
 @book_options
@@ -275,18 +297,9 @@ def _say(text: str) -> None:
 @data_option
 @json_option
 @click.pass_context
-def ledger(
-    ctx: click.Context,
-    factors: tuple[str, ...],
-    pool_name: str | None,
-    replay_from: str | None,
-    no_gate: bool,
-    against_backtest: bool,
-    last: int,
-    data_name: str | None,
-    as_json: bool,
-) -> None:
-    """Show what a book earned on paper; without a book, which ledgers there are."""
+@recorded(LedgerOptions)
+def ledger(ctx: click.Context, asked: LedgerOptions) -> None:
+    """Show what a pool or factors earned on paper; without any, list the ledgers."""
     from agent.live.feed import with_bars
     from agent.live.paper_check import against_backtest as compare
     from agent.live.paper_check import ledger_facts
@@ -294,22 +307,22 @@ def ledger(
     from agent.live.signal_journal import FILE, Journal
 
     workspace = workspace_of(ctx)
-    if pool_name is None and not factors:
+    if asked.pool_name is None and not asked.factors:
         journal = Journal.open(workspace.root / FILE)
         books = journal.books()
         journal.close()
-        show_ledgers(books, as_json)
+        show_ledgers(books, asked.as_json)
         return
-    with _opened(workspace, data_name, pool_name, factors, replay_from, no_gate) as desk:
+    with _opened(workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate) as desk:
         name = ledger_id(desk.book, desk.feed.name)
         paid = desk.journal.equity(name)
         facts = ledger_facts(paid, desk.base.bars_per_year)
-        fills = desk.journal.fills(name, last)
+        fills = desk.journal.fills(name, asked.last)
         found: dict[str, Any] = {"ledger": name, "book": desk.book.name, "feed": desk.feed.name, **facts}
-        if against_backtest:
+        if asked.against_backtest:
             whole = with_bars(desk.base, desk.journal.bars(desk.feed.name, desk.base.times[-1]))
             found["against_backtest"] = compare(desk.book, desk.journal, name, whole)
-    if as_json:
+    if asked.as_json:
         print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
         return
     show_ledger(found, fills)

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from agent.cli.common import headed, json_option, number, print_json, stderr, stdout, table, workspace_of
+from agent.cli.option_record import recorded
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from market.documents import Documents, TextCounts
+
+
+@dataclass(frozen=True, slots=True)
+class TextImportOptions:
+    """What `text import` was asked for."""
+
+    files: tuple[Path, ...]
+    name: str | None
+    data_name: str | None
+    assets: tuple[str, ...]
+    map_file: Path | None
+    columns: tuple[str, ...]
+    zone: str
+    shown: int
+    replace: bool
+    as_json: bool
 
 
 @click.command("import")
@@ -27,19 +48,8 @@ from market.errors import InputError
 @click.option("--replace", is_flag=True, help="Overwrite texts of the same name.")
 @json_option
 @click.pass_context
-def import_texts(
-    ctx: click.Context,
-    files: tuple[Path, ...],
-    name: str | None,
-    data_name: str | None,
-    assets: tuple[str, ...],
-    map_file: Path | None,
-    columns: tuple[str, ...],
-    zone: str,
-    shown: int,
-    replace: bool,
-    as_json: bool,
-) -> None:
+@recorded(TextImportOptions)
+def import_texts(ctx: click.Context, asked: TextImportOptions) -> None:
     """Import texts (news, posts, filings) from CSV, Parquet or JSON lines.
 
     Each is known from its stamp on, a date alone from the day's end, and keyed to the assets that it speaks of.
@@ -49,22 +59,31 @@ def import_texts(
     from market.matching import matcher_for, read_map
 
     workspace = workspace_of(ctx)
-    known_zone(zone)
-    name = name or files[0].stem
+    known_zone(asked.zone)
+    name = asked.name or asked.files[0].stem
     workspace.data_path(name)
     path = workspace.folder("texts") / f"{name}.parquet"
-    if path.exists() and not replace:
+    if path.exists() and not asked.replace:
         raise InputError(f"there are already texts {name!r}", "choose another --name, or say --replace")
-    wanted = list(assets) or list(workspace.load_panel(data_name).assets)
-    matcher = matcher_for(wanted, read_map(map_file) if map_file is not None else ())
-    documents, counts = read_documents(list(files), matcher, columns=column_pairs(columns), zone=zone)
+    wanted = list(asked.assets) or list(workspace.load_panel(asked.data_name).assets)
+    matcher = matcher_for(wanted, read_map(asked.map_file) if asked.map_file is not None else ())
+    documents, counts = read_documents(list(asked.files), matcher, columns=column_pairs(asked.columns), zone=asked.zone)
     if not len(documents):
-        raise InputError(f"{files[0]} has no usable text", "is it the right file?")
-    about = {"source": "file", "query": {"files": [str(file) for file in files], "tz": zone}, "counts": asdict(counts)}
+        raise InputError(f"{asked.files[0]} has no usable text", "is it the right file?")
+    about = {
+        "source": "file",
+        "query": {"files": [str(file) for file in asked.files], "tz": asked.zone},
+        "counts": asdict(counts),
+    }
     save_documents(documents, path, about)
-    if as_json:
+    if asked.as_json:
         print_json({"name": name, "texts": len(documents), **asdict(counts)})
         return
+    _show_imported(name, documents, counts, asked.shown)
+
+
+def _show_imported(name: str, documents: Documents, counts: TextCounts, shown: int) -> None:
+    """Print how many texts were taken in, why others were not, and the assets that they are about."""
     out = stdout()
     out.print(
         headed(

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from agent.cli.common import data_option, headed, json_option, number, stderr, stdout, table, workspace_of
+from agent.cli.option_record import recorded
 from agent.cli.text_sources import SCORERS, parse_span, scored_by, texts_path
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from market.documents import Documents
     from market.panel import Panel
+
+
+@dataclass(frozen=True, slots=True)
+class TextJoinOptions:
+    """What `text join` was asked for."""
+
+    texts: str
+    data_name: str | None
+    name: str | None
+    by: str | None
+    half_life: str
+    market: bool
+    within: bool
+    replace: bool
+    as_json: bool
 
 
 @click.command()
@@ -33,18 +50,8 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def join(
-    ctx: click.Context,
-    texts: str,
-    data_name: str | None,
-    name: str | None,
-    by: str | None,
-    half_life: str,
-    market: bool,
-    within: bool,
-    replace: bool,
-    as_json: bool,
-) -> None:
+@recorded(TextJoinOptions)
+def join(ctx: click.Context, asked: TextJoinOptions) -> None:
     """Join the scored texts DOCS to a data set, as fields sentiment, news_count and sentiment_surprise.
 
     A text counts at the close of the first bar that closes after it was known.
@@ -55,26 +62,34 @@ def join(
     from market.manifest import Origin
     from market.news import differs_when_cut, join_news
 
+    by = asked.by
+
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    documents = load_documents(texts_path(workspace, texts))
-    by = by or scored_by(workspace, texts)
-    scores = load_scores(scores_path(workspace.folder("texts"), texts, by), documents)
-    fade = parse_span(half_life, whole, "--half-life")
-    panel = _within(whole, documents) if within else whole
+    path = workspace.resolve_data(asked.data_name)
+    whole = workspace.load_panel(asked.data_name)
+    documents = load_documents(texts_path(workspace, asked.texts))
+    by = by or scored_by(workspace, asked.texts)
+    scores = load_scores(scores_path(workspace.folder("texts"), asked.texts, by), documents)
+    fade = parse_span(asked.half_life, whole, "--half-life")
+    panel = _within(whole, documents) if asked.within else whole
     # A story that is told again says as much as is new in it.
     weight = scores.relevance * scores.novelty
-    joined = join_news(panel, documents, scores.sentiment, weight, half_life=fade, market=market)
+    joined = join_news(panel, documents, scores.sentiment, weight, half_life=fade, market=asked.market)
     bars = [round(share * (len(panel.times) - 1)) for share in (0.25, 0.5, 0.75)]
     wrong = differs_when_cut(panel, joined, documents, (scores.sentiment, weight), fade, bars)
     if wrong:
         raise AssertionError(f"{', '.join(wrong)} change when later texts are taken away")
-    query = {"data": path.stem, "texts": texts, "scores": scores.by, "half_life": half_life, "market": market}
-    made = Origin("texts", {**query, "within": within}, parent=whole.id)
-    new = name or f"{path.stem}-texts"
-    save_data(workspace, joined, new, replace=replace, as_json=as_json, origin=made)
-    if not as_json:
+    query = {
+        "data": path.stem,
+        "texts": asked.texts,
+        "scores": scores.by,
+        "half_life": asked.half_life,
+        "market": asked.market,
+    }
+    made = Origin("texts", {**query, "within": asked.within}, parent=whole.id)
+    new = asked.name or f"{path.stem}-texts"
+    save_data(workspace, joined, new, replace=asked.replace, as_json=asked.as_json, origin=made)
+    if not asked.as_json:
         _tell(joined, documents, scores.unscored)
 
 

@@ -25,11 +25,13 @@ from agent.cli.common import (
     table,
     workspace_of,
 )
+from agent.cli.option_record import recorded
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.llm.budget import Bounds, Budget
     from agent.llm.client import LanguageModel
+    from agent.study.settings import LlmSettings
     from agent.study.workspace import Workspace
     from agent.texts.call_journal import TextJournal
     from agent.texts.model_scores import Read
@@ -55,6 +57,29 @@ class _Ask:
     replay: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreOptions:
+    """What `text score` was asked for."""
+
+    texts: str
+    by: str
+    llm: str
+    model: str | None
+    base_url: str | None
+    api: str | None
+    batch: int
+    at_once: int
+    seed: int
+    budget_usd: float | None
+    budget_tokens: int | None
+    budget_calls: int | None
+    budget_minutes: float | None
+    record: Path | None
+    replay: Path | None
+    shown: int
+    as_json: bool
+
+
 @click.command()
 @click.argument("texts", metavar="DOCS")
 @click.option(
@@ -76,74 +101,69 @@ class _Ask:
 @click.option("--show", "shown", default=0, metavar="N", help="Print N scored texts, evenly drawn.")
 @json_option
 @click.pass_context
-def score(
-    ctx: click.Context,
-    texts: str,
-    by: str,
-    llm: str,
-    model: str | None,
-    base_url: str | None,
-    api: str | None,
-    batch: int,
-    at_once: int,
-    seed: int,
-    budget_usd: float | None,
-    budget_tokens: int | None,
-    budget_calls: int | None,
-    budget_minutes: float | None,
-    record: Path | None,
-    replay: Path | None,
-    shown: int,
-    as_json: bool,
-) -> None:
+@recorded(ScoreOptions)
+def score(ctx: click.Context, asked: ScoreOptions) -> None:
     """Score the texts DOCS: sentiment, relevance, novelty and event, by a word list or a language model.
 
     A model is paid for a text once, whichever run or set it comes in: the same command goes on where it was stopped.
     """
     from agent.cli.text_sources import texts_path
-    from agent.llm.budget import Bounds
     from agent.llm.providers import provider_named
     from agent.texts.scores import save_scores, scores_path
     from market.documents import load_documents
 
     workspace = workspace_of(ctx)
-    require_positive("--budget-usd", budget_usd)
-    require_positive("--budget-minutes", budget_minutes)
-    documents = load_documents(texts_path(workspace, texts))
+    require_positive("--budget-usd", asked.budget_usd)
+    require_positive("--budget-minutes", asked.budget_minutes)
+    documents = load_documents(texts_path(workspace, asked.texts))
     spent: dict[str, object] = {}
     outcome = "finished"
-    if by == "lexicon":
+    if asked.by == "lexicon":
         from agent.texts.lexicon import score_by_lexicon
 
         scores = score_by_lexicon(documents)
     else:
-        settings = workspace.settings.llm
-        seconds = None if budget_minutes is None else 60 * budget_minutes
-        provider = provider_named(llm)
-        ask = _Ask(
-            llm=llm,
-            simulated=provider.simulated,
-            model=(provider.model if provider.simulated else "") or model or provider.model or settings.model,
-            base_url=provider.address(base_url or settings.base_url),
-            api=api or settings.api,
-            batch=batch,
-            at_once=at_once,
-            seed=seed,
-            bounds=Bounds(budget_calls, budget_usd, budget_tokens, seconds),
-            record=record,
-            replay=replay,
-        )
-        scores, read, budget = _read(workspace, documents, ask)
+        scores, read, budget = _read(workspace, documents, _request(asked, workspace.settings.llm))
         outcome = read.outcome
         spent = {"calls": budget.calls, "tokens": budget.tokens, "usd": budget.usd, "lost": budget.lost}
         spent |= {"read": read.bought, "read_before": read.before, "unreadable_replies": read.refused}
-    path = scores_path(workspace.folder("texts"), texts, by)
-    save_scores(scores, path, {"texts": texts, "simulated": by == "llm" and provider_named(llm).simulated})
-    facts = {"name": texts, "by": scores.by, "texts": len(documents), "outcome": outcome, **_summary(scores), **spent}
-    if as_json:
+    path = scores_path(workspace.folder("texts"), asked.texts, asked.by)
+    simulated = asked.by == "llm" and provider_named(asked.llm).simulated
+    save_scores(scores, path, {"texts": asked.texts, "simulated": simulated})
+    facts = {
+        "name": asked.texts,
+        "by": scores.by,
+        "texts": len(documents),
+        "outcome": outcome,
+        **_summary(scores),
+        **spent,
+    }
+    if asked.as_json:
         print_json(facts)
         return
-    _show(texts, facts, scores, documents, shown)
+    _show(asked.texts, facts, scores, documents, asked.shown)
+
+
+def _request(asked: ScoreOptions, settings: LlmSettings) -> _Ask:
+    """Return what is asked of a model: what was given, else what the settings say."""
+    from agent.llm.budget import Bounds
+    from agent.llm.providers import provider_named
+
+    provider = provider_named(asked.llm)
+    seconds = None if asked.budget_minutes is None else 60 * asked.budget_minutes
+    return _Ask(
+        llm=asked.llm,
+        simulated=provider.simulated,
+        model=(provider.model if provider.simulated else "") or asked.model or provider.model or settings.model,
+        base_url=provider.address(asked.base_url or settings.base_url),
+        api=asked.api or settings.api,
+        batch=asked.batch,
+        at_once=asked.at_once,
+        seed=asked.seed,
+        bounds=Bounds(asked.budget_calls, asked.budget_usd, asked.budget_tokens, seconds),
+        record=asked.record,
+        replay=asked.replay,
+    )
 
 
 def _summary(scores: Scores) -> dict[str, object]:
