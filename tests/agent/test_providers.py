@@ -11,7 +11,7 @@ import pytest
 from agent.knowledge.base import KnowledgeBase
 from agent.llm.providers import Provider, own_providers, provider_named
 from market.errors import InputError
-from tests.agent.test_cli_journey import as_json, home, refused  # noqa: F401 - a fixture
+from tests.agent.commands import as_json, refused
 
 DUMMY = """
 import json
@@ -74,7 +74,7 @@ def dummy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_provider_from_outside_mines_end_to_end(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     dummy: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -96,7 +96,7 @@ def test_a_provider_from_outside_mines_end_to_end(
 
 
 def test_a_name_that_leads_nowhere_is_refused_with_the_names_that_there_are(
-    home: Path,  # noqa: F811 - a fixture
+    home: Path,
     dummy: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -29,7 +29,7 @@ from backtest.result_types import (
     SegmentScore,
     Slice,
 )
-from tests.agent.test_cli_journey import as_json, home  # noqa: F401 - a fixture
+from tests.agent.commands import as_json
 
 TEXTS = st.text(max_size=8)
 FIGURES = st.floats(allow_subnormal=False) | st.just(math.nan)
@@ -88,7 +88,7 @@ def test_claims_are_written_back_whatever_they_hold(stored: dict[str, object]) -
     assert Claims.from_dict(stored).to_dict() == stored
 
 
-def test_what_a_run_and_a_pool_stored_is_written_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_what_a_run_and_a_pool_stored_is_written_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "6", "--no-gate")
     as_json(
         capsys, "pool", "fit", "--method", "equal", "-f", "close / open", "-f", "ts_mean(volume, 9)", "--name", "two"
