@@ -10,7 +10,7 @@ from scipy.special import ndtr, ndtri
 
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
-from backtest.policy import Policy, Standing, all_gates, counted
+from backtest.policy import NearestKnown, Policy, all_gates, counted
 from backtest.result_types import Evidence
 from backtest.scorecard import Scored
 
@@ -59,11 +59,11 @@ def deflated_sharpe(sharpe_per_bar: float, n: int, skew: float, kurt: float, tri
     return probabilistic_sharpe(sharpe_per_bar, expected_max_sharpe(trials), n, skew, kurt)
 
 
-def weigh(
+def reach_verdict(
     scored: Scored,
     trials: Trials,
     policy: Policy | None = None,
-    standing: Standing | None = None,
+    nearest: NearestKnown | None = None,
     *,
     use_gate: bool = True,
 ) -> Evidence:
@@ -82,7 +82,7 @@ def weigh(
     skew, kurt = metrics.skewness(returns), metrics.kurtosis(returns)
     dsr = deflated_sharpe(per_bar, n, skew, kurt, floor)
     fewer = replace(floor, count=max(1, floor.effective or floor.count))
-    gates = all_gates(scored, dsr, trials.count, policy, standing or Standing(), use_gate=use_gate)
+    gates = all_gates(scored, dsr, trials.count, policy, nearest or NearestKnown(), use_gate=use_gate)
     failed = [gate for gate in gates if not gate.passed]
     reasons = tuple(word for gate in failed for word in gate.words)
     if not failed:

@@ -86,7 +86,7 @@ class TrainFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class NearestKnown:
     """How a factor stands to what is known: tree overlap, and correlation of returns with the accepted one nearest."""
 
     overlap: float = float("nan")
@@ -112,16 +112,16 @@ class Candidate:
     dsr: float
     trials: int
     policy: Policy
-    standing: Standing
+    nearest: NearestKnown
     use_gate: bool
 
 
 def all_gates(
-    scored: Scored, dsr: float, trials: int, policy: Policy, standing: Standing, *, use_gate: bool
+    scored: Scored, dsr: float, trials: int, policy: Policy, nearest: NearestKnown, *, use_gate: bool
 ) -> list[GateVerdict]:
     """Return the verdicts of all gates of the policy, in order."""
     figures = train_figures(scored, use_gate=use_gate)
-    candidate = Candidate(scored, figures, dsr, trials, policy, standing, use_gate)
+    candidate = Candidate(scored, figures, dsr, trials, policy, nearest, use_gate)
     return [ADMISSION_GATES[name](candidate) for name in policy.gates]
 
 
@@ -213,21 +213,21 @@ def _gate_novelty(of: Candidate) -> GateVerdict:
     most = of.policy.max_overlap
     return GateVerdict(
         "novelty",
-        not of.standing.overlap > most,
-        {"overlap": of.standing.overlap},
+        not of.nearest.overlap > most,
+        {"overlap": of.nearest.overlap},
         f"at most {most:g} shared with a known factor",
-        (f"it is a variation of {of.standing.overlaps}",),
+        (f"it is a variation of {of.nearest.overlaps}",),
     )
 
 
 def _gate_sanity(of: Candidate) -> GateVerdict:
     sanity, most = _coverage(of.figures, of.policy), of.policy.max_correlation
-    close = abs(of.standing.correlation) >= most
-    words = f"its returns on train go with those of the accepted {of.standing.correlates}"
+    close = abs(of.nearest.correlation) >= most
+    words = f"its returns on train go with those of the accepted {of.nearest.correlates}"
     return GateVerdict(
         "sanity",
         sanity.passed and not close,
-        {**sanity.numbers, "correlation": of.standing.correlation},
+        {**sanity.numbers, "correlation": of.nearest.correlation},
         f"{sanity.bar}; |correlation with accepted| < {most:g}",
         (*(sanity.words if not sanity.passed else ()), *((words,) if close else ())),
     )

@@ -79,10 +79,10 @@ def main() -> None:
     for name, (features, noise) in cases.items():
         with console.status(name):
             history = _history(features, split.train, split.validation, noise, rows, epochs)
-        marks = [history[max(0, round(share * epochs) - 1)] for share in (0.25, 0.5, 1.0)]
+        thresholds = [history[max(0, round(share * epochs) - 1)] for share in (0.25, 0.5, 1.0)]
         still = history[max(0, round(0.75 * epochs) - 1)] - history[-1]
-        result[name] = [*marks, still]
-        table.add_row(name, str(features.shape[-1]), *(f"{mark:.2f}" for mark in marks), f"{-still:+.2f}")
+        result[name] = [*thresholds, still]
+        table.add_row(name, str(features.shape[-1]), *(f"{mark:.2f}" for mark in thresholds), f"{-still:+.2f}")
     out = Console()
     out.print(table)
     for sentence in found.sentences():
@@ -99,10 +99,10 @@ def _history(
     standardiser = fit_standardiser(features[train_rows])
     rng = np.random.default_rng(7)
     x_train = subsample(known_rows(standardiser.apply(features[train_rows])), limit, rng)
-    x_held = subsample(known_rows(standardiser.apply(features[calibration_rows])), limit // 4, rng)
-    x_held = x_held + noise * (rng.random(x_held.shape) - 0.5)
+    x_calibration = subsample(known_rows(standardiser.apply(features[calibration_rows])), limit // 4, rng)
+    x_calibration = x_calibration + noise * (rng.random(x_calibration.shape) - 0.5)
     config = TrainConfig(epochs=epochs, max_rows=limit, noise=noise, patience=epochs)
-    trained = train(x_train, x_held, config, FlowConfig(dim=features.shape[-1], steps=(10,), hidden=40))
+    trained = train(x_train, x_calibration, config, FlowConfig(dim=features.shape[-1], steps=(10,), hidden=40))
     return [epoch.nll_validation for epoch in trained.history]
 
 

@@ -29,7 +29,7 @@ from agent.knowledge.base import KnowledgeBase
 
 ROOT = Path(__file__).resolve().parents[1]
 MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "5", "--seed", "5", "--no-gate")
-TAPE = ("--record", "tape.jsonl", "--json")
+LEDGER_ROWS = ("--record", "tape.jsonl", "--json")
 _MOST = 12
 # What tells when and how long, not what; ids count what another process may have counted.
 _TIMES = {"created", "latency_s", "id", "run_id"}
@@ -65,8 +65,8 @@ def content(home: Path) -> dict[str, object]:
             "lessons": [asdict(x) for x in knowledge.lessons(run_id=run.id, limit=None)],
             "status": [run.status],
         }
-    tape = (home / "tape.jsonl").read_text(encoding="utf-8").splitlines()[1:]
-    parts["cassette"] = sorted((json.loads(line) for line in tape), key=lambda call: str(call.get("key")))  # type: ignore[type-var]
+    ledger_rows = (home / "tape.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    parts["cassette"] = sorted((json.loads(line) for line in ledger_rows), key=lambda call: str(call.get("key")))  # type: ignore[type-var]
     return {name: _plain(part) for name, part in parts.items()}
 
 
@@ -84,7 +84,7 @@ def one(base: Path, home: Path, whole: dict[str, object], seconds: float, seed: 
     shutil.copytree(base, home)
     run, kills = None, 0
     while True:
-        process = start(home, *(("mine", "--resume", run) if run else MINE), *TAPE)
+        process = start(home, *(("mine", "--resume", run) if run else MINE), *LEDGER_ROWS)
         try:
             process.wait(timeout=rng.uniform(0.25, 1.0) * seconds if kills < most else None)
         except subprocess.TimeoutExpired:
@@ -118,7 +118,7 @@ def main() -> None:
             raise SystemExit("no market could be made")
         shutil.copytree(base, whole)
         started = time.perf_counter()
-        if start(whole, *MINE, *TAPE).wait() != 0:
+        if start(whole, *MINE, *LEDGER_ROWS).wait() != 0:
             raise SystemExit("the uninterrupted run failed")
         seconds, expected = time.perf_counter() - started, content(whole)
         found: list[Killed] = []

@@ -25,7 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-import agent.study.scoring as weighing
+import agent.study.scoring as scoring_module
 from agent.mining.session import MineRequest, start_run
 from agent.study.study import backtest_expression, read_expression
 from agent.study.workspace import init_workspace
@@ -78,9 +78,9 @@ def market(bars: int) -> Panel:
 def run(bars: int, rounds: int, candidates: int, *, profile: bool) -> dict[str, float]:
     """Mine once and return seconds by where they went."""
     clock = Clock()
-    kept = weighing.backtest_expression, weighing.check_truncation
-    weighing.backtest_expression = clock.watch(kept[0])  # type: ignore[attr-defined]
-    weighing.check_truncation = clock.watch(kept[1])  # type: ignore[attr-defined]
+    kept = scoring_module.backtest_expression, scoring_module.check_truncation
+    scoring_module.backtest_expression = clock.watch(kept[0])  # type: ignore[attr-defined]
+    scoring_module.check_truncation = clock.watch(kept[1])  # type: ignore[attr-defined]
     try:
         with tempfile.TemporaryDirectory() as folder:
             workspace = init_workspace(Path(folder) / "w")
@@ -105,7 +105,7 @@ def run(bars: int, rounds: int, candidates: int, *, profile: bool) -> dict[str, 
                 calls = knowledge.calls_total(session.run.id).calls
                 plain = _plain([a.canonical for a in attempts if a.evaluation is not None], session.study)
     finally:
-        weighing.backtest_expression, weighing.check_truncation = kept  # type: ignore[attr-defined]
+        scoring_module.backtest_expression, scoring_module.check_truncation = kept  # type: ignore[attr-defined]
     scored = sum(a.evaluation is not None for a in attempts)
     return {
         "wall": wall,

@@ -23,7 +23,7 @@ from sklearn.linear_model import Ridge
 from agent.knowledge.base import KnowledgeBase
 from agent.mining.screening import draw_texts
 from agent.pools.fitting import METHODS, Setting, fit_pools
-from agent.pools.members import Bench, choose_members, label_of, measure_members
+from agent.pools.members import MeasuredFactors, choose_members, label_of, measure_members
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study
 from backtest.combine import Members, ridge_weights
@@ -43,10 +43,10 @@ def timed(work: Callable[[], Result]) -> tuple[Result, float]:
     return found, time.perf_counter() - begun
 
 
-def peer_ridge(bench: Bench, share: float) -> FloatArray:
+def peer_ridge(measured: MeasuredFactors, share: float) -> FloatArray:
     """Return scikit-learn's ridge on all asset-bars of train, stacked; the penalty as a share like ours."""
-    forward = label_of(bench.study, bench.horizon)[bench.rows]
-    x = np.stack([bench.members.normalised(k)[bench.rows] for k in range(len(bench.candidates))])
+    forward = label_of(measured.study, measured.horizon)[measured.rows]
+    x = np.stack([measured.members.normalised(k)[measured.rows] for k in range(len(measured.candidates))])
     use = np.isfinite(x).any(axis=0) & np.isfinite(forward)
     use &= (use.sum(axis=1) >= 2)[:, None]
     count = np.maximum(use.sum(axis=1, keepdims=True), 1)
@@ -66,10 +66,10 @@ def usable(study: Study, knowledge: KnowledgeBase, count: int) -> list[str]:
     kept: list[str] = []
     for text in draw_texts(study, 3 * count, seed=11):
         try:
-            bench = measure_members(choose_members(study, knowledge, factors=[text]), study)
+            measured = measure_members(choose_members(study, knowledge, factors=[text]), study)
         except InputError:
             continue
-        if np.nansum(np.abs(bench.traded[0].gross)) > 0:
+        if np.nansum(np.abs(measured.traded[0].gross)) > 0:
             kept.append(text)
         if len(kept) == count:
             break
@@ -81,23 +81,23 @@ def one(panel: Panel, study: Study, texts: list[str], *, peer: bool) -> dict[str
     with tempfile.TemporaryDirectory() as folder, KnowledgeBase.open(Path(folder) / "knowledge.db") as knowledge:
         knowledge.register_dataset(panel)
         chosen = choose_members(study, knowledge, factors=texts)
-        bench, members = timed(lambda: measure_members(chosen, study))
-        folds, moments = timed(lambda: bench.folds)
+        measured, members = timed(lambda: measure_members(chosen, study))
+        folds, moments = timed(lambda: measured.folds)
         told = {"members": float(len(texts)), "evaluate, rank, trade": members, "moments": moments}
         for method in METHODS:
             setting = Setting("bench", Settings().rules())
-            found, seconds = timed(lambda m=method, s=setting: list(fit_pools(bench, [m], knowledge, s)))  # type: ignore[misc]
+            found, seconds = timed(lambda m=method, s=setting: list(fit_pools(measured, [m], knowledge, s)))  # type: ignore[misc]
             told[f"{method}: weights, scorecard, record"] = seconds
             if isinstance(found[0][1], Rejection):
                 told[f"{method}: weights, scorecard, record"] = float("nan")
-        told["ranks kept, MB"] = bench.members.ranks.nbytes / 1e6
-        told["as 64-bit values, MB"] = bench.members.ranks.size * 8 / 1e6
+        told["ranks kept, MB"] = measured.members.ranks.nbytes / 1e6
+        told["as 64-bit values, MB"] = measured.members.ranks.size * 8 / 1e6
         if peer:
             ours, seconds = timed(lambda: ridge_weights(folds.whole, 0.1))
-            theirs, told["scikit-learn ridge on stacked rows, one penalty"] = timed(lambda: peer_ridge(bench, 0.1))
+            theirs, told["scikit-learn ridge on stacked rows, one penalty"] = timed(lambda: peer_ridge(measured, 0.1))
             told["ours after the moments, one penalty"] = seconds
             told["largest difference of weights, share"] = float(np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs)))
-        assert isinstance(bench.members, Members)
+        assert isinstance(measured.members, Members)
     told["peak memory so far, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     return told
 

@@ -20,9 +20,9 @@ from agent.live.arrivals import Arrivals, Patience
 from agent.live.exchange_feed import ExchangeFeed
 from agent.live.feed import Stop, as_seconds
 from agent.live.paper_check import against_backtest
-from agent.live.service import Office
+from agent.live.service import SignalService
 from agent.live.signal_journal import FILE, Journal
-from agent.live.signal_source import open_book
+from agent.live.signal_source import open_signal
 from agent.study.workspace import Workspace
 from market.exchange import Source
 from market.fetch import Job
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
     workspace = Workspace(Path(root))
     whole = workspace.load_panel(data)
     with workspace.knowledge() as knowledge:
-        book = open_book(workspace, knowledge, data, whole, pool=pool)
+        book = open_signal(workspace, knowledge, data, whole, pool=pool)
     first = int(np.searchsorted(whole.times, np.datetime64(start, "ns")))
     base = whole.rows(0, first)
     until = str(whole.times[min(first + bars + 5, len(whole.times) - 1)])[:19]
@@ -63,21 +63,21 @@ def main(argv: list[str]) -> None:
         with ExchangeFeed(job, whole.assets, data, paced=False) as feed:
             # A port is another every time; the journal goes by this name.
             feed.name = f"loopback from {start}"
-            office = Office(book, base, journal, feed.name)
-            done = len(journal.signals(office.id))
-            server.clock = round(1000 * (as_seconds(office.newest.time + base.bar) + 10.0))
-            watching = Arrivals(feed, _Clock(server), office.newest, base.bar, Patience(), owed=office.owed())
+            service = SignalService(book, base, journal, feed.name)
+            done = len(journal.signals(service.id))
+            server.clock = round(1000 * (as_seconds(service.newest.time + base.bar) + 10.0))
+            watching = Arrivals(feed, _Clock(server), service.newest, base.bar, Patience(), owed=service.owed())
             took, before = [], server.pages()
             last = time.perf_counter()
-            for _ in itertools.islice(office.work(watching.watch()), bars - done):
+            for _ in itertools.islice(service.work(watching.watch()), bars - done):
                 now = time.perf_counter()
                 took.append(now - last)
                 last = now
                 if now - begun > _SPEND:
                     break
             requests = server.pages() - before
-    history = office.history()
-    told = against_backtest(book, journal, office.id, history)
+    history = service.history()
+    told = against_backtest(book, journal, service.id, history)
     if took:
         print(f"{len(took)} bars in {sum(took):.0f} s, {1e3 * np.median(took):.1f} ms a bar, {requests} requests")
     same = all(np.array_equal(history[n], whole[n][: len(history.times)], equal_nan=True) for n in ("open", "close"))

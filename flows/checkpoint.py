@@ -13,7 +13,7 @@ import numpy as np
 
 from factors.features import Feature
 from flows.density import StateDensity
-from flows.exposure import Marks
+from flows.exposure import Thresholds
 from flows.fit_rules import FlowConfig, GateRules, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
 from flows.gate import GateFit, RegimeGate
@@ -54,7 +54,7 @@ def load_gate(path: Path) -> RegimeGate:
 
 
 def _fit_parts(fit: GateFit, at: str) -> tuple[dict[str, object], Arrays]:
-    density, marks = fit.density, fit.marks
+    density, thresholds = fit.density, fit.thresholds
     reference, arrays = _reference_parts(fit.reference, at)
     for name in ("low", "high"):
         arrays[at + name] = getattr(density, name)
@@ -75,7 +75,7 @@ def _fit_parts(fit: GateFit, at: str) -> tuple[dict[str, object], Arrays]:
         "notes": list(density.notes),
         "reference": reference,
         # JSON has no infinity.
-        "marks": {f.name: _finite(getattr(marks, f.name)) for f in fields(Marks)},
+        "marks": {f.name: _finite(getattr(thresholds, f.name)) for f in fields(Thresholds)},
         "since": None if fit.since is None else str(fit.since),
         "trained": [str(time) for time in fit.trained],
         "calibrated": [str(time) for time in fit.calibrated],
@@ -104,17 +104,17 @@ def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) ->
         trained_until=np.datetime64(document["trained_until"]),
         notes=tuple(document["notes"]),
     )
-    marks = {
+    thresholds = {
         **document["marks"],
         "interval": tuple(document["marks"]["interval"]),
         "daily": tuple(document["marks"]["daily"]),
     }
     for name in ("ceiling", "ceiling_full"):
-        marks[name] = math.inf if marks[name] is None else marks[name]
+        thresholds[name] = math.inf if thresholds[name] is None else thresholds[name]
     return GateFit(
         density,
         _reference_of(document["reference"], arrays, at, path),
-        Marks(**marks),
+        Thresholds(**thresholds),
         None if document["since"] is None else np.datetime64(document["since"]),
         _span(document["trained"]),
         _span(document["calibrated"]),

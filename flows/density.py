@@ -187,11 +187,11 @@ def fit_density(
     flow, config, fitted = fitting(flow or FlowConfig(), config, len(kept), len(x_raw))
     standardiser = fit_standardiser(values[train])
     # Training draws its own noise, anew for each batch.
-    x_train, x_held = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[held])
+    x_train, x_calibration = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[held])
     same = start is not None and start.features == kept and replace(start.flow.config, seed=0) == replace(flow, seed=0)
     trained = train_ensemble(
         x_train,
-        x_held,
+        x_calibration,
         config,
         flow,
         members,
@@ -211,7 +211,7 @@ def fit_density(
         config=config,
         histories=tuple(one.history for one in trained),
         nll_train=float(np.mean([one.nll_train for one in trained])),
-        nll_validation=float(-np.mean(state_likelihood(models, x_held))),
+        nll_validation=float(-np.mean(state_likelihood(models, x_calibration))),
         panel_id=panel.id,
         assets=panel.assets,
         trained_until=panel.times[held.stop - 1],

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from flows.exposure import Marks
+from flows.exposure import Thresholds
 from market.errors import InputError
 from market.panel import FloatArray
 
@@ -72,9 +72,9 @@ def fit_direction(latents: FloatArray, returns: FloatArray, kind: Kind = "fitted
     return Direction(kind, vector, correlation, float(along.std()))
 
 
-def confidence(likelihood: FloatArray, marks: Marks, usual: float) -> FloatArray:
+def confidence(likelihood: FloatArray, thresholds: Thresholds, usual: float) -> FloatArray:
     """Return how usual judged likelihoods are, in [0, 1]: 0 at the threshold or below, 1 at `usual`; 0 where NaN."""
-    out = np.clip((likelihood - marks.threshold) / max(usual - marks.threshold, 1e-12), 0.0, 1.0)
+    out = np.clip((likelihood - thresholds.threshold) / max(usual - thresholds.threshold, 1e-12), 0.0, 1.0)
     return np.where(np.isfinite(likelihood), out, 0.0)
 
 

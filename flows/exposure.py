@@ -22,7 +22,7 @@ _BINS = 400
 
 
 @dataclass(frozen=True)
-class Marks:
+class Thresholds:
     """Where a gate shuts, in nats, and how sure that is.
 
     Attributes
@@ -90,11 +90,11 @@ def judged(likelihood: FloatArray, rules: GateRules) -> FloatArray:
     return smoothed(wide, rules.window)
 
 
-def ramp(likelihood: FloatArray, marks: Marks) -> FloatArray:
+def ramp(likelihood: FloatArray, thresholds: Thresholds) -> FloatArray:
     """Return exposures in [0, 1] of judged likelihoods; 0 where there is none."""
-    out = np.clip((likelihood - marks.threshold) / max(marks.full - marks.threshold, 1e-12), 0.0, 1.0)
-    if math.isfinite(marks.ceiling):
-        above = (marks.ceiling - likelihood) / max(marks.ceiling - marks.ceiling_full, 1e-12)
+    out = np.clip((likelihood - thresholds.threshold) / max(thresholds.full - thresholds.threshold, 1e-12), 0.0, 1.0)
+    if math.isfinite(thresholds.ceiling):
+        above = (thresholds.ceiling - likelihood) / max(thresholds.ceiling - thresholds.ceiling_full, 1e-12)
         out = np.minimum(out, np.clip(above, 0.0, 1.0))
     return np.where(np.isfinite(likelihood), out, 0.0)
 
@@ -111,27 +111,27 @@ def steadied(exposures: FloatArray, band: float) -> FloatArray:
     return out
 
 
-def is_shut(likelihood: FloatArray, marks: Marks) -> BoolArray:
+def is_shut(likelihood: FloatArray, thresholds: Thresholds) -> BoolArray:
     """Return where the gate is shut, among judged likelihoods; False where there is none."""
     with np.errstate(invalid="ignore"):
-        return (likelihood < marks.threshold) | (likelihood > marks.ceiling)
+        return (likelihood < thresholds.threshold) | (likelihood > thresholds.ceiling)
 
 
-def calibrate(likelihood: FloatArray, rules: GateRules, rng: np.random.Generator, *, block: int = 24) -> Marks:
+def calibrate(likelihood: FloatArray, rules: GateRules, rng: np.random.Generator, *, block: int = 24) -> Thresholds:
     """Set marks on judged likelihoods (T, N) of the calibration rows; `block` is the length of a day, in bars."""
     known = likelihood[np.isfinite(likelihood)]
     coverage = float(np.mean([_coverage(known, rules, rng) for _ in range(_HALVES)]))
-    marks = _marks(known, rules)
+    thresholds = _thresholds(known, rules)
     interval = _threshold_interval(likelihood, rules, block, rng)
-    shut, there = is_shut(likelihood, marks).sum(axis=1), np.isfinite(likelihood).sum(axis=1)
+    shut, there = is_shut(likelihood, thresholds).sum(axis=1), np.isfinite(likelihood).sum(axis=1)
     pieces = np.array_split(np.arange(len(likelihood)), max(1, len(likelihood) // block))
     daily = tuple(float(shut[p].sum() / there[p].sum()) for p in pieces if there[p].sum())
-    return replace(marks, interval=interval, coverage=coverage, daily=daily, block=block)
+    return replace(thresholds, interval=interval, coverage=coverage, daily=daily, block=block)
 
 
 def _coverage(known: FloatArray, rules: GateRules, rng: np.random.Generator) -> float:
     order = rng.permutation(len(known))
-    return float(is_shut(known[order[1::2]], _marks(known[order[::2]], rules)).mean())
+    return float(is_shut(known[order[1::2]], _thresholds(known[order[::2]], rules)).mean())
 
 
 def _share(rules: GateRules) -> float:
@@ -139,13 +139,13 @@ def _share(rules: GateRules) -> float:
     return rules.percentile if rules.side == "low" else 0.5 * rules.percentile
 
 
-def _marks(known: FloatArray, rules: GateRules) -> Marks:
+def _thresholds(known: FloatArray, rules: GateRules) -> Thresholds:
     cuts = np.array([_share(rules), min(RAMP * _share(rules), 99.0)])
     threshold, full = (float(x) for x in np.percentile(known, cuts))
     ceiling = ceiling_full = math.inf
     if rules.side == "both":
         ceiling, ceiling_full = (float(x) for x in np.percentile(known, 100.0 - cuts))
-    return Marks(threshold, full, ceiling, ceiling_full, (math.nan, math.nan), math.nan, (), 1)
+    return Thresholds(threshold, full, ceiling, ceiling_full, (math.nan, math.nan), math.nan, (), 1)
 
 
 def _threshold_interval(

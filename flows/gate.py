@@ -11,7 +11,7 @@ import numpy as np
 
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.density import StateDensity, fit_density
-from flows.exposure import Marks, calibrate, is_shut, judged, ramp, steadied
+from flows.exposure import Thresholds, calibrate, is_shut, judged, ramp, steadied
 from flows.fit_rules import FlowConfig, GateRules, TrainConfig
 from flows.reference import Reference, fit_reference, measured
 from flows.state import known_rows
@@ -44,7 +44,7 @@ class GateFit:
 
     density: StateDensity
     reference: Reference
-    marks: Marks
+    thresholds: Thresholds
     since: np.datetime64 | None
     trained: tuple[np.datetime64, np.datetime64]
     calibrated: tuple[np.datetime64, np.datetime64]
@@ -84,14 +84,14 @@ class RegimeGate:
         """Return (T,) nats below which the gate is shut at each bar; NaN before the first of several fits."""
         out = np.full(len(panel.times), np.nan)
         for fit, rows in self.turns(panel):
-            out[rows] = fit.marks.threshold
+            out[rows] = fit.thresholds.threshold
         return out
 
     def exposures_of(self, likelihood: FloatArray, panel: Panel) -> FloatArray:
         """Return (T, N) exposures in [0, 1] for what `log_likelihood` gave; 0 without a state."""
         out = np.ones(panel.shape)
         for fit, rows in self.turns(panel):
-            out[rows] = ramp(likelihood[rows], fit.marks)
+            out[rows] = ramp(likelihood[rows], fit.thresholds)
         return steadied(out, self.rules.hysteresis)
 
     def exposures(self, panel: Panel) -> FloatArray:
@@ -103,7 +103,7 @@ class RegimeGate:
         out = np.full(len(panel.times), np.nan)
         for fit, rows in self.turns(panel):
             there = np.isfinite(likelihood[rows]).sum(axis=1)
-            shares = is_shut(likelihood[rows], fit.marks).sum(axis=1) / np.maximum(there, 1)
+            shares = is_shut(likelihood[rows], fit.thresholds).sum(axis=1) / np.maximum(there, 1)
             out[rows] = np.where(there > 0, shares, np.nan)
         return out
 
@@ -120,7 +120,7 @@ class RegimeGate:
         newest = newest[np.isfinite(newest)]
         if not len(newest):
             return None
-        low, high = self.latest.marks.band(len(newest), np.random.default_rng(self.density.config.seed))
+        low, high = self.latest.thresholds.band(len(newest), np.random.default_rng(self.density.config.seed))
         share = float(newest.mean())
         if low <= share <= high:
             return None
@@ -136,11 +136,11 @@ class RegimeGate:
         return {
             **fit.density.summary(),
             **asdict(self.rules),
-            "threshold_nats": fit.marks.threshold,
-            "threshold_interval_nats": list(fit.marks.interval),
-            "full_nats": fit.marks.full,
-            "ceiling_nats": fit.marks.ceiling,
-            "coverage_iid": fit.marks.coverage,
+            "threshold_nats": fit.thresholds.threshold,
+            "threshold_interval_nats": list(fit.thresholds.interval),
+            "full_nats": fit.thresholds.full,
+            "ceiling_nats": fit.thresholds.ceiling,
+            "coverage_iid": fit.thresholds.coverage,
             "coverage_nominal": self.rules.percentile / 100.0,
             "shut_train": fit.train_shut,
             "shut_calibration": fit.calibration_shut,
@@ -242,13 +242,13 @@ def _fit(
     )
     likelihood = judged(measured(density, reference, states), plan.rules)
     day = max(1, round(panel.bars_per_year / 365))
-    marks = calibrate(likelihood[held], plan.rules, np.random.default_rng(plan.config.seed), block=day)
+    thresholds = calibrate(likelihood[held], plan.rules, np.random.default_rng(plan.config.seed), block=day)
 
     def shut(rows: slice) -> float:
-        return float(is_shut(likelihood[rows], marks).sum() / max(1, np.isfinite(likelihood[rows]).sum()))
+        return float(is_shut(likelihood[rows], thresholds).sum() / max(1, np.isfinite(likelihood[rows]).sum()))
 
     trained, calibrated = ((panel.times[rows.start], panel.times[rows.stop - 1]) for rows in (train, held))
-    return GateFit(density, reference, marks, since, trained, calibrated, shut(train), shut(held))
+    return GateFit(density, reference, thresholds, since, trained, calibrated, shut(train), shut(held))
 
 
 def rows_of(panel: Panel, span: tuple[np.datetime64, np.datetime64]) -> slice:
@@ -276,8 +276,8 @@ def twin_exposures(
         for name, rule in rules.items():
             likelihood = judged(found[name], rule)
             held_part = likelihood[held.start - first : held.stop - first]
-            marks = calibrate(held_part, rule, np.random.default_rng(0))
-            out[name][rows] = ramp(likelihood[rows.start - first :], marks)
+            thresholds = calibrate(held_part, rule, np.random.default_rng(0))
+            out[name][rows] = ramp(likelihood[rows.start - first :], thresholds)
     return {name: steadied(exposures, rules[name].hysteresis) for name, exposures in out.items()}
 
 

@@ -71,7 +71,11 @@ def fit_gaussian(rows: FloatArray) -> Gaussian:
 
 
 def fit_reference(
-    measure: Measure, density: StateDensity, x_train: FloatArray, x_held: FloatArray, given: Sequence[str] = VOLATILITY
+    measure: Measure,
+    density: StateDensity,
+    x_train: FloatArray,
+    x_calibration: FloatArray,
+    given: Sequence[str] = VOLATILITY,
 ) -> Reference:
     """Fit what `measure` needs on prepared states of train (M, D), stopped early by held-out ones.
 
@@ -93,7 +97,7 @@ def fit_reference(
     shape = FlowConfig(dim=len(columns), steps=(6,), hidden=24, seed=density.flow.config.seed)
     # Prepared states have their noise already.
     config = replace(density.config, epochs=min(_EPOCHS, density.config.epochs), noise=0.0)
-    flow = train(x_train[:, list(columns)], x_held[:, list(columns)], config, shape).model
+    flow = train(x_train[:, list(columns)], x_calibration[:, list(columns)], config, shape).model
     return Conditioning(flow, columns)
 
 

@@ -28,7 +28,7 @@ Progress = Callable[[int, int, float, float], None]
 _EVALUATION_BATCH = 2048
 # Rows that set ActNorm.
 _FIRST_BATCH = 4096
-_LEAST_HELD = 100
+_LEAST_CALIBRATION = 100
 _COUNTERS = ("steps", "skipped", "since", "best_nll")
 
 
@@ -106,7 +106,7 @@ def train(
     InputError
         For too few states, or a likelihood that is never finite.
     """
-    if len(x_train) < config.batch or len(x_validation) < _LEAST_HELD:
+    if len(x_train) < config.batch or len(x_validation) < _LEAST_CALIBRATION:
         raise InputError(
             f"too few market states to train on: {len(x_train)} train, {len(x_validation)} validation",
             "the gate needs more bars or assets; mine with --no-gate meanwhile",
@@ -132,7 +132,7 @@ class _Training:
         self.config, self.progress = config, progress
         self.device = device_of(config.device)
         self.data = _tensor(subsample(x_train, config.max_rows, rng), self.device)
-        self.held = _tensor(subsample(x_validation, max(config.max_rows // 4, _LEAST_HELD), rng), self.device)
+        self.held = _tensor(subsample(x_validation, max(config.max_rows // 4, _LEAST_CALIBRATION), rng), self.device)
         # On the CPU, so that every device sees the same order and noise.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.model = make_flow(flow).to(self.device)
@@ -159,13 +159,13 @@ class _Training:
         while not self._over():
             number = len(self.history) + 1
             nll_train = self._epoch()
-            nll_held = negative_log_likelihood(self.averaged, self.held)
-            self.history.append(Epoch(number, nll_train, nll_held))
+            nll_calibration = negative_log_likelihood(self.averaged, self.held)
+            self.history.append(Epoch(number, nll_train, nll_calibration))
             if self.progress is not None:
-                self.progress(number, config.epochs, nll_train, nll_held)
-            if nll_held < self.best_nll:
+                self.progress(number, config.epochs, nll_train, nll_calibration)
+            if nll_calibration < self.best_nll:
                 # state_dict() holds references: without the copy, "best" would go on changing.
-                self.best, self.best_nll, self.since = copy.deepcopy(self.averaged.state_dict()), nll_held, 0
+                self.best, self.best_nll, self.since = copy.deepcopy(self.averaged.state_dict()), nll_calibration, 0
             else:
                 self.since += 1
             if resume is not None:

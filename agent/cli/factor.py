@@ -122,18 +122,18 @@ def evaluate_factor(
         expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
         if isinstance(expression, Rejection):
             raise refuse(expression)
-        from agent.study.scoring import weigh_expression
+        from agent.study.scoring import evaluate_expression
 
         study = opened.study
         novelty = knowledge.novelty(expression)
         with stderr().status("evaluating (the first time, operators are compiled)"):
-            scoring = weigh_expression(expression, study, knowledge)
+            scoring = evaluate_expression(expression, study, knowledge)
     if isinstance(scoring, Rejection):
         raise refuse(scoring)
     if ledger is not None:
-        from agent.study.ledger_file import write_books
+        from agent.study.ledger_file import write_ledger
 
-        write_books(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
+        write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
         stderr().print(f"books written to {ledger}")
     if as_json:
         print_json(_evaluation(expression, scoring, study, novelty))

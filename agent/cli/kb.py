@@ -114,8 +114,8 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
             out.print(
                 f"judge, turn {verdict.turn}: {word} ({number(verdict.score, 1)}/10) {verdict.critique}", soft_wrap=True
             )
-        for relation, kin in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
-            out.print(f"{relation}: {kin.factor_id} {kin.canonical} ({verdict_of(kin)})", soft_wrap=True)
+        for relation, related in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
+            out.print(f"{relation}: {related.factor_id} {related.canonical} ({verdict_of(related)})", soft_wrap=True)
         if attempt.evaluation is None:
             out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
             return
@@ -163,7 +163,7 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
 
     Figures are of the train split, net of costs and without the gate, under the rules that RUN recorded.
     """
-    from agent.evidence.run_luck import weigh_run
+    from agent.evidence.run_luck import evaluate_run
     from agent.mining.screening import require_cross_section
     from agent.study.opening import RecordedRules, open_data
 
@@ -176,7 +176,7 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
         attempts = knowledge.attempts(run_id=run.id)
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None)
-        found = weigh_run(attempts, study, show=lambda done, of: bar.update(task, completed=done, total=of))
+        found = evaluate_run(attempts, study, show=lambda done, of: bar.update(task, completed=done, total=of))
     if as_json:
         print_json(found.to_dict())
         return
@@ -269,7 +269,7 @@ def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[
     """Return the parents (or children) of a factor with theirs; a circle is cut where it closes."""
     seen = (*seen, factor_id)
     record = knowledge.get_factor(factor_id)
-    kin = record.parents if side == "parents" else record.children
+    related = record.parents if side == "parents" else record.children
     return [
         {
             "factor": relative.factor_id,
@@ -277,7 +277,7 @@ def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[
             "verdict": verdict_of(relative),
             side: _relatives(knowledge, relative.factor_id, side, seen),
         }
-        for relative in kin
+        for relative in related
         if relative.factor_id is not None and relative.factor_id not in seen
     ]
 

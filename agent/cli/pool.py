@@ -91,11 +91,11 @@ def fit(
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
         candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
         with _showing() as show:
-            bench = measure_members(candidates, study, show)
+            measured = measure_members(candidates, study, show)
             knowledge.register_dataset(opened.whole)
             before = {one.id for one in knowledge.pools(study.dataset)}
             setting = Setting(opened.name, opened.settings.rules(), opened.inputs())
-            found = list(fit_pools(bench, methods, knowledge, setting, name=name or "", show=show))
+            found = list(fit_pools(measured, methods, knowledge, setting, name=name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
         failed: dict[str, str] = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
         if as_json:
@@ -144,11 +144,11 @@ def _print_fits(records: list[PoolRecord]) -> None:
 
 
 def _pool_row(one: PoolRecord) -> list[str]:
-    weighed = sum(m.weight != 0.0 for m in one.members)
+    evaluated = sum(m.weight != 0.0 for m in one.members)
     return [
         one.name,
         one.method,
-        f"{weighed} of {len(one.members)}",
+        f"{evaluated} of {len(one.members)}",
         *_figures(one.scorecard),
         number(one.evidence.dsr, 3),
         one.evidence.verdict,
@@ -247,8 +247,8 @@ def add(
                 members = in_order([*candidates_of(old, study), candidate])
                 methods = tuple(m for m in ALL if m == old.method)
                 setting = Setting(old.spec.data, rules_of_pool(old), opened.inputs())
-                bench = measure_members(members, study, showing)
-                ((_, new),) = fit_pools(bench, methods, knowledge, setting, name=called or "", show=showing)
+                measured = measure_members(members, study, showing)
+                ((_, new),) = fit_pools(measured, methods, knowledge, setting, name=called or "", show=showing)
     if isinstance(new, Rejection):
         raise InputError(new.message, new.hint)
     changes = {} if new is None else _changes(old, new)

@@ -130,7 +130,12 @@ class Asked:
 
     def require_model(self, workspace: Workspace) -> None:
         """Refuse a new run that names no model, before anything is loaded for it."""
-        if self.llm != "mock" and not (self.model or workspace.settings.llm.model):
+        if self.model or workspace.settings.llm.model:
+            return
+        from agent.llm.providers import provider_named
+
+        # A provider may have one model only, as the mock has.
+        if not provider_named(self.llm or "openai").model:
             raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
 
     def refuse_all_but(self, allowed: tuple[str, ...], where: str, hint: str, also: tuple[str, ...] = ()) -> None:

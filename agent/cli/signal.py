@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from agent.live.arrivals import Patience
     from agent.live.csv_output import CsvFile
     from agent.live.feed import Clock, Feed
-    from agent.live.service import Office
+    from agent.live.service import SignalService
     from agent.live.signal_journal import Journal
-    from agent.live.signal_source import Book
+    from agent.live.signal_source import TradedSignal
     from agent.study.workspace import Workspace
     from market.panel import FloatArray, Panel
 
 COMMANDS = {"signal": ("signal", 140, "Target weights now, bar by bar, and on paper.")}
 
 
-def book_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what says which book is meant."""
     for option in (
         click.option("--no-gate", is_flag=True, help="Trade without the gate, even where one is fitted."),
@@ -79,7 +79,7 @@ class NowOptions:
 
 @signal.command(cls=FactorCommand)
 @click.argument("factors", nargs=-1, metavar="[FACTOR]...")
-@book_options
+@signal_options
 @click.option("--watch", is_flag=True, help="Wait for each bar's close, and emit its signal once, until Ctrl-C.")
 @click.option("--speed", type=click.FloatRange(min=0), default=0.0, help="Of a replay: times real time; 0: no waiting.")
 @click.option("--bars", "most", type=click.IntRange(min=1), help="Stop after this number of signals.")
@@ -97,30 +97,32 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
     from agent.live.arrivals import Patience
     from agent.live.feed import FeedDown
-    from agent.live.service import Office
+    from agent.live.service import SignalService
 
     workspace = workspace_of(ctx)
     patience = Patience(grace=asked.grace, bound=asked.bound, share=asked.share)
     with _opened(
         workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate, asked.speed
-    ) as desk:
-        if asked.watch and desk.source == "data":
+    ) as decider:
+        if asked.watch and decider.source == "data":
             raise InputError(
-                f"{desk.data} was not fetched from an exchange: there is nothing to wait for",
+                f"{decider.data} was not fetched from an exchange: there is nothing to wait for",
                 "replay it: --replay-from DATE, or fetch it: alphaglow data fetch",
             )
-        for note in desk.book.notes:
+        for note in decider.book.notes:
             stderr().print(f"note: {note}", markup=False, soft_wrap=True)
-        office = Office(desk.book, desk.base, desk.journal, desk.feed.name, calibration=desk.calibration(), show=_say)
-        if desk.source == "replay":
-            desk.catch_up(office.newest.time, patience)
-        file = None if asked.csv_path is None else _csv_file(asked.csv_path, desk, office)
+        service = SignalService(
+            decider.book, decider.base, decider.journal, decider.feed.name, calibration=decider.calibration(), show=_say
+        )
+        if decider.source == "replay":
+            decider.catch_up(service.newest.time, patience)
+        file = None if asked.csv_path is None else _csv_file(asked.csv_path, decider, service)
         if asked.watch:
-            ends = str(office.newest.time + 2 * desk.base.bar)[:16]
-            _say(f"watching {desk.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
+            ends = str(service.newest.time + 2 * decider.base.bar)[:16]
+            _say(f"watching {decider.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
         emitted = 0
         try:
-            for document in _documents(desk, office, patience, asked.watch):
+            for document in _documents(decider, service, patience, asked.watch):
                 if file is not None:
                     file.put(document)
                 show_signal(document, asked.as_json)
@@ -130,40 +132,42 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
         except FeedDown as error:
             raise InputError(str(error), "try again later, or wait for it with --watch") from error
         if not emitted and not asked.watch:
-            last = desk.journal.last(office.id)
+            last = decider.journal.last(service.id)
             if last is None:
                 raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
             _say("this bar's signal was emitted before; here it is again, from the journal")
             show_signal(last.document, asked.as_json)
 
 
-def _csv_file(path: Path, desk: _Opened, office: Office) -> CsvFile:
+def _csv_file(path: Path, decider: _Opened, service: SignalService) -> CsvFile:
     """Open the file, and add what was in the journal, but not in it yet when something stopped us."""
     from agent.live.csv_output import CsvFile
 
-    file = CsvFile(path, desk.book.labels)
-    for one in desk.journal.signals(office.id):
+    file = CsvFile(path, decider.book.labels)
+    for one in decider.journal.signals(service.id):
         if one.status == "emitted":
             file.put(one.document)
     return file
 
 
-def _documents(desk: _Opened, office: Office, patience: Patience, watch: bool) -> Iterator[Mapping[str, object]]:
+def _documents(
+    decider: _Opened, service: SignalService, patience: Patience, watch: bool
+) -> Iterator[Mapping[str, object]]:
     """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
     from agent.live.arrivals import Arrivals
 
     with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
         arrivals = Arrivals(
-            desk.feed,
-            desk.clock,
-            office.newest,
-            desk.base.bar,
+            decider.feed,
+            decider.clock,
+            service.newest,
+            decider.base.bar,
             patience,
-            owed=office.owed(),
+            owed=service.owed(),
             stop=asked,
             notice=_say,
         )
-        yield from office.work(arrivals.watch() if watch else arrivals.now(), always=desk.source == "data")
+        yield from service.work(arrivals.watch() if watch else arrivals.now(), always=decider.source == "data")
 
 
 @dataclass
@@ -172,7 +176,7 @@ class _Opened:
 
     data: str
     base: Panel
-    book: Book
+    book: TradedSignal
     feed: Feed
     clock: Clock
     journal: Journal
@@ -208,7 +212,7 @@ def _opened(
     from agent.cli.data_fetch import RECORD
     from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
     from agent.live.signal_journal import FILE, Journal
-    from agent.live.signal_source import open_book
+    from agent.live.signal_source import open_signal
     from agent.study.opening import open_data
 
     with workspace.knowledge() as knowledge:
@@ -216,7 +220,9 @@ def _opened(
             data_name = knowledge.get_pool(pool_name).spec.data
         opened = open_data(workspace, data_name)
         path, whole = opened.path, opened.whole
-        book = open_book(workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate)
+        book = open_signal(
+            workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate
+        )
     journal = Journal.open(workspace.root / FILE)
     clock: Clock
     feed: Feed
@@ -289,7 +295,7 @@ class LedgerOptions:
 
 @signal.command(cls=FactorCommand)
 @click.argument("factors", nargs=-1, metavar="[FACTOR]...")
-@book_options
+@signal_options
 @click.option("--against-backtest", is_flag=True, help="Hold it against the backtest of the same bars, bar by bar.")
 @click.option(
     "--fills", "last", type=click.IntRange(min=0), default=10, show_default=True, help="Newest fills to show."
@@ -313,15 +319,17 @@ def ledger(ctx: click.Context, asked: LedgerOptions) -> None:
         journal.close()
         show_ledgers(books, asked.as_json)
         return
-    with _opened(workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate) as desk:
-        name = ledger_id(desk.book, desk.feed.name)
-        paid = desk.journal.equity(name)
-        facts = ledger_facts(paid, desk.base.bars_per_year)
-        fills = desk.journal.fills(name, asked.last)
-        found: dict[str, Any] = {"ledger": name, "book": desk.book.name, "feed": desk.feed.name, **facts}
+    with _opened(
+        workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate
+    ) as decider:
+        name = ledger_id(decider.book, decider.feed.name)
+        paid = decider.journal.equity(name)
+        facts = ledger_facts(paid, decider.base.bars_per_year)
+        fills = decider.journal.fills(name, asked.last)
+        found: dict[str, Any] = {"ledger": name, "book": decider.book.name, "feed": decider.feed.name, **facts}
         if asked.against_backtest:
-            whole = with_bars(desk.base, desk.journal.bars(desk.feed.name, desk.base.times[-1]))
-            found["against_backtest"] = compare(desk.book, desk.journal, name, whole)
+            whole = with_bars(decider.base, decider.journal.bars(decider.feed.name, decider.base.times[-1]))
+            found["against_backtest"] = compare(decider.book, decider.journal, name, whole)
     if asked.as_json:
         print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
         return

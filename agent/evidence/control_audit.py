@@ -24,7 +24,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.llm.budget import Budget
 from agent.mining.session import MOCK_MODEL, Session
 from agent.mock.grammar import compose
-from agent.study.scoring import weigh_expression
+from agent.study.scoring import evaluate_expression
 from agent.study.settings import LoopSettings, Settings
 from agent.study.study import Scoring, Study, backtest_expression, read_expression
 from backtest import metrics
@@ -232,7 +232,7 @@ def _planted_run(auditor: Auditor, size: float, number: int) -> Control:
     changed = replace(study, outcomes=planted.panel, exposures=None)
     with _mined(auditor, changed, f"planted-{size:g}-{number}", 1000 + number) as mined:
         alike = {a.id for a in mined.scored if _agrees(a, values, study)}
-        told = weigh_expression(hidden, changed, mined.knowledge)
+        told = evaluate_expression(hidden, changed, mined.knowledge)
         return Control(
             "planted",
             number,
@@ -371,10 +371,10 @@ def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Ge
     if study.exposures is None or count == 0:
         return None
     train, year = study.split.train, study.panel.bars_per_year
-    tape, own, gate = study.target.market.rows(train), targets[train], study.exposures[train]
+    ledger_rows, own, gate = study.target.market.rows(train), targets[train], study.exposures[train]
 
     def sharpe(exposures: FloatArray) -> float:
-        return metrics.sharpe(trade(own, tape, study.spec, exposures, bars_per_year=year).net, year)
+        return metrics.sharpe(trade(own, ledger_rows, study.spec, exposures, bars_per_year=year).net, year)
 
     mine = sharpe(gate)
     return float(np.mean([mine > sharpe(other) for other in shifted_gates(gate, count, rng)]))

@@ -84,7 +84,7 @@ class RunLuck:
         return asdict(self)
 
 
-def weigh_run(
+def evaluate_run(
     attempts: list[AttemptRecord],
     study: Study,
     *,

@@ -44,7 +44,7 @@ def direct(opened: OpenFlow, kind: Kind, panel: Panel | None = None) -> Directed
     calibration = (opened.study.log_likelihood if opened.study.log_likelihood is not None else likelihood)[
         opened.calibration_rows
     ]
-    sure = confidence(likelihood, opened.gate.latest.marks, float(np.nanmedian(calibration)))
+    sure = confidence(likelihood, opened.gate.latest.thresholds, float(np.nanmedian(calibration)))
     along = np.where(shown.universe, direction.project(latents), np.nan)
     return Directed(direction, along, sure, positions(along, sure))
 

@@ -125,13 +125,13 @@ def _likelihood_grid(densities: Mapping[str, Mapping[str, float]], dim: int) -> 
 
 
 def _calibration(opened: OpenFlow, week: int) -> dict[str, object]:
-    gate, marks = opened.gate, opened.gate.latest.marks
-    low, high = marks.band(week, opened.rng(2))
-    weeks = [float(np.mean(part)) for part in np.array_split(marks.daily, max(1, len(marks.daily) // 7))]
+    gate, thresholds = opened.gate, opened.gate.latest.thresholds
+    low, high = thresholds.band(week, opened.rng(2))
+    weeks = [float(np.mean(part)) for part in np.array_split(thresholds.daily, max(1, len(thresholds.daily) // 7))]
     return {
-        "threshold_nats": marks.threshold,
-        "threshold_interval_nats": list(marks.interval),
-        "coverage_iid": marks.coverage,
+        "threshold_nats": thresholds.threshold,
+        "threshold_interval_nats": list(thresholds.interval),
+        "coverage_iid": thresholds.coverage,
         "coverage_nominal": gate.rules.percentile / 100,
         "shut_train": gate.latest.train_shut,
         "shut_calibration": gate.latest.calibration_shut,
@@ -245,7 +245,7 @@ def _time_grid(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> Grid:
         shares = [number(row["exposure"], "percent"), number(row["shut"], "percent")]
         drawn.append([str(row["from"]), str(row["segment"]), bar, *figures, *shares])
     columns = ["from", "segment", "exposure", "median nats", "5 % nats", "mean", "shut"]
-    threshold = number(opened.gate.latest.marks.threshold)
+    threshold = number(opened.gate.latest.thresholds.threshold)
     return grid(f"Over time: shut below {threshold} nats", columns, drawn, left=3)
 
 

@@ -12,7 +12,7 @@ from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
 from agent.learned.protocol import Learner, Progress, silent
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk
 from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
-from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.study import Scoring, Study, attach, read_expression
 from market.errors import InputError, Rejection
 from market.panel import Panel
@@ -120,7 +120,7 @@ def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeB
     if isinstance(expression, Rejection):
         raise InputError(f"{lesson.field} cannot be read: {expression.one_line()}")
     before = _recorded(lesson, knowledge)
-    result = weigh_expression(expression, study, knowledge, recorded=before is not None)
+    result = evaluate_expression(expression, study, knowledge, recorded=before is not None)
     refused = result if isinstance(result, Rejection) else None
     plan = lesson.plan
     attempt = NewAttempt(

@@ -17,7 +17,7 @@ from agent.live.feed import Bar, bar_of
 from agent.live.last_rows import Rows
 from agent.live.paper_ledger import Running, lag_of
 from agent.live.recent_bars import Liquid, Recent
-from agent.live.signal_source import Book, batch_of
+from agent.live.signal_source import TradedSignal, batch_of
 from agent.live.value_at_risk import LiveRisk, volatility_expression
 from agent.study.study import group_expression
 from backtest.ledger import NET, keep_ledger
@@ -73,7 +73,7 @@ class Decision:
     price: FloatArray
 
 
-class Desk:
+class DecisionMaker:
     """A book that has seen a history, and takes further bars.
 
     Parameters
@@ -90,7 +90,7 @@ class Desk:
     """
 
     def __init__(
-        self, book: Book, whole: Panel, *, calibration: FloatArray | None = None, show: Show = lambda _: None
+        self, book: TradedSignal, whole: Panel, *, calibration: FloatArray | None = None, show: Show = lambda _: None
     ) -> None:
         if not len(whole.times):
             raise InputError("there is no bar before the first signal", "begin later, or with more data")
@@ -163,11 +163,11 @@ class Desk:
         plain = batch.targets
         if batch.exposures is not None:
             plain = apply_gate(plain, batch.exposures, neutral=spec.is_neutral)
-        _, series = keep_ledger(plain, batch.tape, spec, year)
+        _, series = keep_ledger(plain, batch.ledger_rows, spec, year)
         lag = lag_of(spec, batch.panel.fields)
         paid = len(plain) - lag
         self._net = series[NET][:paid].tolist()
-        self._record = Running.after(plain[:paid], batch.tape, spec, year)
+        self._record = Running.after(plain[:paid], batch.ledger_rows, spec, year)
         self._plain = Rows(lag + 1)
         for row in plain[-lag:]:
             self._plain.put(row)
@@ -179,8 +179,8 @@ class Desk:
         self._recent.put(bar)
         values = self._live.append(bar.fields, inside)
         signal, parts = book.signal(values[self._members], inside)
-        tape = self._recent.tape()
-        volatility = tape.volatility[-1:]
+        ledger_rows = self._recent.ledger_rows()
+        volatility = ledger_rows.volatility[-1:]
         groups = None if self._group is None else values[self._group][None]
         targets = self._target(signal, volatility, groups)
         likelihood, exposure, regime = self._gated(bar, values[self._features], inside)
@@ -188,7 +188,7 @@ class Desk:
         if self._gate is not None:
             weights = apply_gate(weights, exposure[None], neutral=spec.is_neutral)
         if spec.kelly > 0:
-            weights = weights * self._size(weights[0], tape)
+            weights = weights * self._size(weights[0], ledger_rows)
         if not math.isinf(spec.max_risk):
             weights = cap_risk(weights, volatility, spec.max_risk, neutral=spec.is_neutral)
         if self.risk is not None:
@@ -209,9 +209,9 @@ class Desk:
             bar.fields["close"],
         )
 
-    def tape(self) -> MarketRows:
+    def ledger_rows(self) -> MarketRows:
         """Return the tape of the newest bars; its last rows are not paid yet."""
-        return self._recent.tape()
+        return self._recent.ledger_rows()
 
     def time(self, back: int) -> np.datetime64:
         """Return when the bar so many bars ago opened."""
@@ -248,7 +248,7 @@ class Desk:
             likelihood, exposure = self._gate.step(bar.time, features, flat, inside)
             return likelihood, exposure, self._regime.step(self._gate)
 
-    def _size(self, plain: FloatArray, tape: MarketRows) -> float:
+    def _size(self, plain: FloatArray, ledger_rows: MarketRows) -> float:
         """Return Kelly's size of the book, from what it earned at unit size up to the bar."""
         spec = self.book.spec
         if self._net is None:
@@ -257,7 +257,7 @@ class Desk:
         self._plain.put(plain)
         lag = len(self._plain.all()) - 1
         decided = self._row - lag
-        figures = self._record.settle(self._plain.all()[0], tape, lag, due=decided % spec.rebalance == 0)
+        figures = self._record.settle(self._plain.all()[0], ledger_rows, lag, due=decided % spec.rebalance == 0)
         self._net.append(float(figures[NET]))
         known = np.array([*self._net, *[math.nan] * (self._row + 1 - len(self._net))])
         return float(kelly_leverage(known, spec.kelly, spec.max_leverage)[-1])

@@ -70,7 +70,7 @@ class LiveGate:
             for row in measured(fit.density, fit.reference, self._states(fit, rows)):
                 self._judged.put(row)
             likelihood = judged(self._judged.all(), self.gate.rules)[-1]
-            now = ramp(likelihood, fit.marks)
+            now = ramp(likelihood, fit.thresholds)
         before = now if self._exposure is None else self._exposure
         self._exposure = steadied(np.stack([before, now]), self.gate.rules.hysteresis)[1]
         if len(self._raw) == self.gate.rules.window:

@@ -9,13 +9,13 @@ import numpy as np
 
 from agent.live.paper_ledger import lag_of
 from agent.live.signal_journal import FIGURES, Journal
-from agent.live.signal_source import Book, batch_of
+from agent.live.signal_source import TradedSignal, batch_of
 from backtest.ledger import NET, keep_ledger
 from market.errors import InputError
 from market.panel import Panel
 
 
-def against_backtest(book: Book, journal: Journal, ledger: str, whole: Panel) -> dict[str, object]:
+def against_backtest(book: TradedSignal, journal: Journal, ledger: str, whole: Panel) -> dict[str, object]:
     """Hold what was emitted, and what it earned on paper, against a backtest of the whole panel, bar by bar.
 
     The backtest decides by all bars, and trades from the bar of the first signal on, with nothing held before. A missed
@@ -45,7 +45,7 @@ def against_backtest(book: Book, journal: Journal, ledger: str, whole: Panel) ->
             largest, where = float(gap.max()), {"time": _text(one.time), "asset": whole.assets[int(gap.argmax())]}
     targets = np.zeros_like(batch.decided)
     targets[rows[0] :] = batch.decided[rows[0] :]
-    _, series = keep_ledger(targets, batch.tape, book.spec, batch.panel.bars_per_year)
+    _, series = keep_ledger(targets, batch.ledger_rows, book.spec, batch.panel.bars_per_year)
     paid = journal.equity(ledger)
     emitted = sum(one.status == "emitted" for one in stored)
     bars = int(rows[-1] - rows[0] + 1)

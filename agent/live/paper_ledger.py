@@ -31,28 +31,28 @@ class Running:
         self.changes = np.zeros(width)
 
     @classmethod
-    def after(cls, targets: FloatArray, tape: MarketRows, spec: BacktestSpec, bars_per_year: float) -> Running:
+    def after(cls, targets: FloatArray, ledger_rows: MarketRows, spec: BacktestSpec, bars_per_year: float) -> Running:
         """Return the ledger that has settled targets (T, N) on the first T rows of a tape."""
         made = cls(targets.shape[1], spec, bars_per_year)
         for row, target in enumerate(targets):
-            made.settle(target, tape, len(tape.tradable) - 1 - row, due=row % spec.rebalance == 0)
+            made.settle(target, ledger_rows, len(ledger_rows.tradable) - 1 - row, due=row % spec.rebalance == 0)
         return made
 
-    def halt(self, tape: MarketRows, back: int) -> None:
+    def halt(self, ledger_rows: MarketRows, back: int) -> None:
         """Read off a tape for how long each asset has had no price before the decision so many rows from its end."""
-        for row in tape.tradable[: len(tape.tradable) - 1 - back]:
+        for row in ledger_rows.tradable[: len(ledger_rows.tradable) - 1 - back]:
             self._positions.halted[:] = np.where(row, 0, self._positions.halted + 1)
 
-    def settle(self, targets: FloatArray, tape: MarketRows, back: int, *, due: bool) -> FloatArray:
+    def settle(self, targets: FloatArray, ledger_rows: MarketRows, back: int, *, due: bool) -> FloatArray:
         """Trade towards targets (N,) and settle the row of the tape so many from its end.
 
         Returns (10,) figures as in `keep_ledger`. `weights` is then what was held just after the fill, `changes` what
         was traded.
         """
-        row = len(tape.tradable) - 1 - back
+        row = len(ledger_rows.tradable) - 1 - back
         figures, growth = np.zeros(SERIES), float(self._positions.growth[0])
         before = self._positions.held / growth if growth > 0 else np.zeros(len(targets))
         weights = np.array(targets, dtype=np.float64)
-        settle_row(weights, tape, row, self._positions, self._rules, due, figures)
+        settle_row(weights, ledger_rows, row, self._positions, self._rules, due, figures)
         self.weights, self.changes = weights, weights - before
         return figures

@@ -53,7 +53,7 @@ class Recent:
         """How many bars there are."""
         return len(self._panel.times)
 
-    def tape(self) -> MarketRows:
+    def ledger_rows(self) -> MarketRows:
         """Return the tape of the newest bars, row for row what it is of the whole panel, but for the oldest row."""
         price = np.array(self._panel[self._spec.fill])
         # A price from before these bars is carried into them, as in the whole panel; nothing is traded at it.

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.live.arrivals import HEAL_BARS, Arrival
-from agent.live.decisions import Decision, Desk, Show
+from agent.live.decisions import Decision, DecisionMaker, Show
 from agent.live.feed import Bar, bar_of, with_bars
 from agent.live.last_rows import Rows
 from agent.live.paper_ledger import Running, lag_of
 from agent.live.signal_journal import Journal, Paid, Stored, signal_id
-from agent.live.signal_source import Book
+from agent.live.signal_source import TradedSignal
 from backtest.ledger import NET
 from backtest.market_rows import market_rows
 from market.panel import FloatArray, Panel
@@ -24,7 +24,7 @@ _DUST = 1e-12
 Document = Mapping[str, object]
 
 
-def ledger_id(book: Book, feed: str) -> str:
+def ledger_id(book: TradedSignal, feed: str) -> str:
     """Return the id of a book's ledger on a feed: a replay is kept apart from what is traded on paper now."""
     return f"ledger:{hashlib.sha256(f'{book.id}/{feed}'.encode()).hexdigest()[:16]}"
 
@@ -38,7 +38,7 @@ class _Ledger:
     equity: float
 
 
-class Office:
+class SignalService:
     """A book at work on a feed.
 
     Parameters
@@ -51,7 +51,7 @@ class Office:
 
     def __init__(
         self,
-        book: Book,
+        book: TradedSignal,
         base: Panel,
         journal: Journal,
         feed: str,
@@ -74,7 +74,7 @@ class Office:
     def _build(self) -> None:
         """Build all state from the data set's bars and the journal's."""
         whole = self.history()
-        self.desk = Desk(self.book, whole, calibration=self._calibration, show=self._show)
+        self.decider = DecisionMaker(self.book, whole, calibration=self._calibration, show=self._show)
         self.newest = bar_of(whole, len(whole.times) - 1)
         stored = self.journal.signals(self.id)
         emitted = [s for s in stored if s.status == "emitted"]
@@ -91,13 +91,13 @@ class Office:
 
         Bars that came into the data set while nobody watched were missed; what they pay is recorded with the next bar.
         """
-        spec, tape = self.book.spec, market_rows(whole, self.book.spec)
+        spec, ledger_rows = self.book.spec, market_rows(whole, self.book.spec)
         known = {one.time: one for one in stored}
         paid = self.journal.equity(self.id)
         recorded = {row["time"] for row in paid}
         first, bars = int(np.searchsorted(whole.times, stored[0].time)), len(whole.times)
         running = Running(len(whole.assets), spec, self._year)
-        running.halt(tape, bars - 1 - first)
+        running.halt(ledger_rows, bars - 1 - first)
         ledger = _Ledger(running, Rows(self._lag + 1), float(str(paid[-1]["equity"])) if paid else 1.0)
         for row in range(first, bars):
             one = known.get(whole.times[row])
@@ -106,7 +106,7 @@ class Office:
             if row + self._lag >= bars:
                 continue
             due = status == "emitted" and row % spec.rebalance == 0
-            figures = running.settle(weights, tape, bars - 1 - row, due=due)
+            figures = running.settle(weights, ledger_rows, bars - 1 - row, due=due)
             if whole.times[row] not in recorded:
                 self._unrecorded.append(self._paid(ledger, whole.times[row], figures, whole[spec.fill][row + 1]))
         return ledger
@@ -137,11 +137,11 @@ class Office:
         for bar in healed:
             self.journal.add_bar(self.feed, bar)
         self._show("building the state again with bars that came late")
-        self.desk = Desk(self.book, self.history(), calibration=self._calibration, show=self._show)
+        self.decider = DecisionMaker(self.book, self.history(), calibration=self._calibration, show=self._show)
 
     def take(self, arrival: Arrival, *, always: bool = False) -> Document | None:
         """Take one bar; return its document where it was emitted."""
-        decision = self.desk.take(arrival.bar)
+        decision = self.decider.take(arrival.bar)
         weights = decision.weights
         if arrival.stale.any() and self._last is not None:
             weights = np.where(arrival.stale, self._last, weights)
@@ -154,8 +154,8 @@ class Office:
             self.newest = arrival.bar
             return None
         if self._ledger is None:
-            running = Running(len(self.desk.assets), self.book.spec, self._year)
-            running.halt(self.desk.tape(), 0)
+            running = Running(len(self.decider.assets), self.book.spec, self._year)
+            running.halt(self.decider.ledger_rows(), 0)
             self._ledger = _Ledger(running, Rows(self._lag + 1), 1.0)
         status = "emitted" if emit else "missed"
         document = self._document(arrival, decision, weights, status)
@@ -178,8 +178,8 @@ class Office:
             return []
         row, status, weights = ledger.waiting.first()
         due = status == "emitted" and row % spec.rebalance == 0
-        figures = ledger.running.settle(weights, self.desk.tape(), self._lag, due=due)
-        return [self._paid(ledger, self.desk.time(self._lag), figures, self.desk.price(self._lag - 1))]
+        figures = ledger.running.settle(weights, self.decider.ledger_rows(), self._lag, due=due)
+        return [self._paid(ledger, self.decider.time(self._lag), figures, self.decider.price(self._lag - 1))]
 
     def _paid(self, ledger: _Ledger, time: np.datetime64, figures: FloatArray, price: FloatArray) -> Paid:
         ledger.equity *= max(0.0, 1.0 + float(figures[NET]))
@@ -192,11 +192,11 @@ class Office:
 
     def _document(self, arrival: Arrival, decision: Decision, weights: FloatArray, status: str) -> dict[str, object]:
         before = np.zeros(len(weights)) if self._last is None else self._last
-        assert self.desk.risk is not None
+        assert self.decider.risk is not None
         shown = np.flatnonzero((np.abs(weights) > _DUST) | (np.abs(before) > _DUST) | arrival.stale)
         rows = [
             {
-                "asset": self.desk.assets[k],
+                "asset": self.decider.assets[k],
                 "weight": float(weights[k]),
                 "change": float(weights[k] - before[k]),
                 "price": _finite(decision.price[k]),
@@ -223,11 +223,11 @@ class Office:
             "time": _text(arrival.bar.time),
             "closed": _text(arrival.bar.time + length),
             "data_age_s": round(arrival.age, 3),
-            "stale": [self.desk.assets[k] for k in np.flatnonzero(arrival.stale)],
+            "stale": [self.decider.assets[k] for k in np.flatnonzero(arrival.stale)],
             "regime": decision.regime,
             "likelihood_percentile": float(known.mean()) if len(known) else None,
             "gate_exposure": float(decision.exposure[decision.inside].mean()) if decision.inside.any() else None,
-            "var_95": _finite(self.desk.risk.value_at_risk(weights)),
+            "var_95": _finite(self.decider.risk.value_at_risk(weights)),
             "gross": float(np.abs(weights).sum()),
             "net": float(weights.sum()),
             "turnover": float(np.abs(weights - before).sum()),

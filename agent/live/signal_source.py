@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Book:
+class TradedSignal:
     """What is traded.
 
     Attributes
@@ -82,7 +82,7 @@ class Book:
         return combine(members, self.weights)[0], np.stack(parts)
 
 
-def open_book(
+def open_signal(
     workspace: Workspace,
     knowledge: KnowledgeBase,
     data_name: str,
@@ -91,7 +91,7 @@ def open_book(
     pool: str | None = None,
     factors: Sequence[str] = (),
     use_gate: bool = True,
-) -> Book:
+) -> TradedSignal:
     """Return a pool by name or id, or factors by id or text, as a book on a data set.
 
     A pool trades under the rules that it was fitted under, factors under those of alphaglow.toml. Several factors are
@@ -138,7 +138,7 @@ def open_book(
     if file is not None:
         gate = _open_gate(file, settings if pool is None else None)
         notes = (*notes, *_gate_notes(gate, panel))
-    return Book(
+    return TradedSignal(
         _book_id(expressions, weights, settings, file, panel),
         name,
         tuple(expressions),
@@ -230,13 +230,13 @@ class Batch:
     """
 
     panel: Panel
-    tape: MarketRows
+    ledger_rows: MarketRows
     targets: FloatArray
     exposures: FloatArray | None
     decided: FloatArray
 
 
-def batch_of(book: Book, whole: Panel) -> Batch:
+def batch_of(book: TradedSignal, whole: Panel) -> Batch:
     """Return what the backtest of `book` decides on a whole panel: the functions that score a factor, and no others."""
     panel = narrowed(whole, book.settings)
     if book.combined:
@@ -247,15 +247,15 @@ def batch_of(book: Book, whole: Panel) -> Batch:
     refused = small_universe(signal, panel, book.spec)
     if refused is not None:
         raise InputError(refused.message, refused.hint)
-    tape = market_rows(panel, book.spec)
+    ledger_rows = market_rows(panel, book.spec)
     neutral = book.settings.backtest.group_neutral
     groups = group_values(neutral, panel) if neutral else None
-    targets = target_weights(signal, book.spec, tape.volatility, groups)
+    targets = target_weights(signal, book.spec, ledger_rows.volatility, groups)
     exposures = None
     if book.gate is not None:
         from flows.train import torch_threads
 
         with torch_threads(book.settings.gate.threads):
             exposures = book.gate.exposures(panel)
-    decided = sized_weights(targets, tape, book.spec, exposures, bars_per_year=panel.bars_per_year)
-    return Batch(panel, tape, targets, exposures, decided)
+    decided = sized_weights(targets, ledger_rows, book.spec, exposures, bars_per_year=panel.bars_per_year)
+    return Batch(panel, ledger_rows, targets, exposures, decided)

@@ -56,7 +56,7 @@ class Wanted:
 
     slot: int
     task: TaskFacts | None = None
-    kin: tuple[FactorShown, ...] = ()
+    related: tuple[FactorShown, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class JudgeFacts:
     reading: str
     novelty: tuple[str, ...]
     copied: bool
-    kin: tuple[FactorShown, ...]
+    related: tuple[FactorShown, ...]
     successes: tuple[FactorShown, ...]
     turnover: float = float("nan")
     yearly_cost: float = float("nan")

@@ -48,11 +48,11 @@ class Assignment:
 
     slot: int
     task: Task | None = None
-    kin: tuple[Example, ...] = ()
+    related: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """What can be told of a proposal before it is scored.
 
     Attributes
@@ -65,7 +65,7 @@ class Outlook:
     """
 
     novelty: Novelty = field(default_factory=Novelty)
-    kin: tuple[Example, ...] = ()
+    related: tuple[Example, ...] = ()
     turnover: float = float("nan")
     yearly_cost: float = float("nan")
 
@@ -104,7 +104,7 @@ class Brief:
     known: int = 0
     attempts_until: int = 0
     tasks: tuple[Task, ...] = ()
-    kin: tuple[tuple[Example, ...], ...] = ()
+    related: tuple[tuple[Example, ...], ...] = ()
     crowded: tuple[str, ...] = ()
     left: str = ""
     taught: tuple[LessonFacts, ...] = ()
@@ -120,7 +120,7 @@ class Brief:
 
     def assignment(self, slot: int) -> Assignment:
         """Return what the writer is told of a candidate."""
-        return Assignment(slot, self.task(slot), self.kin[slot] if slot < len(self.kin) else ())
+        return Assignment(slot, self.task(slot), self.related[slot] if slot < len(self.related) else ())
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Brief:
@@ -138,7 +138,7 @@ class Brief:
             known=raw.get("known", 0),
             attempts_until=raw.get("attempts_until", 0),
             tasks=tuple(Task.from_dict(task) for task in raw.get("tasks", ())),
-            kin=tuple(tuple(Example(**item) for item in items) for items in raw.get("kin", ())),
+            related=tuple(tuple(Example(**item) for item in items) for items in raw.get("related", raw.get("kin", ()))),
             crowded=tuple(raw.get("crowded", ())),
             left=raw.get("left", ""),
             taught=tuple(LessonFacts.from_dict(item) for item in raw.get("taught", ())),
@@ -186,18 +186,18 @@ def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()
 
 
 def judge_prompt(
-    brief: Brief, expression: Expression, proposal: Proposal, outlook: Outlook | None = None
+    brief: Brief, expression: Expression, proposal: Proposal, forecast: Forecast | None = None
 ) -> tuple[str, str]:
     """Return the judge's system and user prompts on one proposal, with all that can be told before it is scored."""
-    outlook = outlook or Outlook()
+    forecast = forecast or Forecast()
     user = render(
         "judge.md",
         brief=brief,
         factor=expression,
         reading=read_aloud(expression),
         proposal=proposal,
-        outlook=outlook,
-        novelty=outlook.novelty.sentences(),
+        forecast=forecast,
+        novelty=forecast.novelty.sentences(),
     )
     return render("judge_system.md"), user
 
@@ -223,10 +223,12 @@ def writer_facts(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ())
     )
 
 
-def judge_facts(brief: Brief, expression: Expression, proposal: Proposal, outlook: Outlook | None = None) -> JudgeFacts:
+def judge_facts(
+    brief: Brief, expression: Expression, proposal: Proposal, forecast: Forecast | None = None
+) -> JudgeFacts:
     """Return as data what `judge_prompt` says."""
-    outlook = outlook or Outlook()
-    novelty = outlook.novelty
+    forecast = forecast or Forecast()
+    novelty = forecast.novelty
     return JudgeFacts(
         market=brief.market,
         factor=FactorFacts(
@@ -243,10 +245,10 @@ def judge_facts(brief: Brief, expression: Expression, proposal: Proposal, outloo
         reading=read_aloud(expression),
         novelty=novelty.sentences(),
         copied=novelty.identical is not None or (novelty.ranks_alike is not None and not novelty.opposite),
-        kin=_shown(outlook.kin),
+        related=_shown(forecast.related),
         successes=_shown(brief.successes),
-        turnover=outlook.turnover,
-        yearly_cost=outlook.yearly_cost,
+        turnover=forecast.turnover,
+        yearly_cost=forecast.yearly_cost,
     )
 
 
@@ -257,4 +259,4 @@ def _shown(examples: Sequence[Example]) -> tuple[FactorShown, ...]:
 def _wanted(one: Assignment) -> Wanted:
     task = one.task
     said = None if task is None else TaskFacts(task.operation, task.theme, task.about, task.words, task.parents)
-    return Wanted(one.slot, said, _shown(one.kin))
+    return Wanted(one.slot, said, _shown(one.related))

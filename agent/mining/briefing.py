@@ -17,7 +17,7 @@ from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
 from agent.mining.lessons import facts_of
-from agent.mining.retrieval import Shelf, crowded, example_of
+from agent.mining.retrieval import AttemptIndex, crowded, example_of
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
@@ -45,7 +45,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
     told = attempts if loop.memory else []
     lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
     tasks = _tasks(study, knowledge, run, loop, number, told)
-    shelf = Shelf(told)
+    attempt_index = AttemptIndex(told)
     return Brief(
         round=number,
         goal=GOAL,
@@ -59,7 +59,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         known=knowledge.index_factors(),
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,
-        kin=tuple(tuple(example_of(a) for a in shelf.for_task(task)) for task in tasks),
+        related=tuple(tuple(example_of(a) for a in attempt_index.for_task(task)) for task in tasks),
         crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
         left=_left(knowledge, run, loop, number),
         taught=facts_of(lessons, attempts),

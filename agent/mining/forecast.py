@@ -9,8 +9,8 @@ import asyncio
 from dataclasses import dataclass
 
 from agent.knowledge.base import KnowledgeBase
-from agent.mining.brief import Brief, Outlook
-from agent.mining.retrieval import Shelf, example_of
+from agent.mining.brief import Brief, Forecast
+from agent.mining.retrieval import AttemptIndex, example_of
 from agent.study.study import Study, turnover_of
 from factors.overlap import Novelty
 from factors.tree import Expression
@@ -18,30 +18,30 @@ from market.errors import Rejection
 
 
 @dataclass(frozen=True, eq=False)
-class Lookout:
+class Forecaster:
     """Looks at proposals of one round."""
 
     study: Study
     knowledge: KnowledgeBase
     brief: Brief
-    shelf: Shelf
+    attempt_index: AttemptIndex
 
     def novelty(self, expression: Expression) -> Novelty | Rejection:
         """Return what is known of a factor already; what was scored on this data needs no second look."""
         twin = repeated(self.knowledge, self.study, expression, until=self.brief.attempts_until)
         return twin or self.knowledge.novelty(expression, until=self.brief.known)
 
-    async def look(self, expression: Expression) -> Outlook | Rejection:
+    async def look(self, expression: Expression) -> Forecast | Rejection:
         """Return what can be told of a proposal; in a thread, so that other replies are read meanwhile."""
         return await asyncio.to_thread(self._look, expression)
 
-    def _look(self, expression: Expression) -> Outlook | Rejection:
+    def _look(self, expression: Expression) -> Forecast | Rejection:
         novelty = self.novelty(expression)
         if isinstance(novelty, Rejection):
             return novelty
         turnover = turnover_of(expression, self.study)
-        kin = tuple(example_of(attempt) for attempt in self.shelf.near(expression.text))
-        return Outlook(novelty, kin, turnover, self.study.yearly_cost(turnover))
+        related = tuple(example_of(attempt) for attempt in self.attempt_index.near(expression.text))
+        return Forecast(novelty, related, turnover, self.study.yearly_cost(turnover))
 
 
 def repeated(

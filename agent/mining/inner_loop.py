@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.llm.client import LanguageModel
 from agent.llm.facts import JudgeFacts
-from agent.mining.brief import Brief, Outlook, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
+from agent.mining.brief import Brief, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
 from factors.overlap import Novelty
@@ -18,7 +18,7 @@ from factors.variants import window_variants
 from market.errors import Rejection
 
 Check = Callable[[str], Expression | Rejection]
-Look = Callable[[Expression], Awaitable[Outlook | Rejection]]
+Look = Callable[[Expression], Awaitable[Forecast | Rejection]]
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Agents:
         return first if task is None else self.writers.get(task.model, first)
 
 
-async def nothing_known(_expression: Expression) -> Outlook:
+async def nothing_known(_expression: Expression) -> Forecast:
     """Look at a proposal without a knowledge base."""
-    return Outlook()
+    return Forecast()
 
 
 async def propose(
@@ -108,15 +108,15 @@ async def propose(
             turns.append(Turn(proposal.expression, f"{expression.message}\n{expression.hint}".strip()))
             last = (proposal, None, expression)
             continue
-        outlook = await look(expression)
-        if isinstance(outlook, Rejection):
-            turns.append(Turn(expression.text, f"{outlook.message}; {outlook.hint}"))
-            last = (proposal, expression, outlook)
+        forecast = await look(expression)
+        if isinstance(forecast, Rejection):
+            turns.append(Turn(expression.text, f"{forecast.message}; {forecast.hint}"))
+            last = (proposal, expression, forecast)
             continue
         if agents.judge is None:
             return Proposed(proposal, expression, (), None, number)
-        prompts = judge_prompt(brief, expression, proposal, outlook)
-        known = judge_facts(brief, expression, proposal, outlook)
+        prompts = judge_prompt(brief, expression, proposal, forecast)
+        known = judge_facts(brief, expression, proposal, forecast)
         verdict = await _judged(agents.judge, prompts, known, f"{key}/t{number}/judge", number)
         if isinstance(verdict, Rejection):
             last = (proposal, expression, verdict)

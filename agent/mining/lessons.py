@@ -98,8 +98,8 @@ def _ingredients(scored: Sequence[AttemptRecord]) -> list[_Found]:
         if not 3 <= len(inside) < len(known):
             continue
         others = [(a, ic) for a, ic in known if word not in words[a.id]]
-        mean, error = _weighed(inside, ages)
-        rest, rest_error = _weighed(others, ages)
+        mean, error = _weighted(inside, ages)
+        rest, rest_error = _weighted(others, ages)
         sure = _confidence(mean - rest, float(np.hypot(error, rest_error)))
         found.append((mean, rest, sure, word, [a for a, _ in inside]))
     lessons = []
@@ -130,7 +130,7 @@ def _word_figures(
     }
 
 
-def _weighed(group: Sequence[tuple[AttemptRecord, float]], ages: Mapping[int, int]) -> tuple[float, float]:
+def _weighted(group: Sequence[tuple[AttemptRecord, float]], ages: Mapping[int, int]) -> tuple[float, float]:
     """Return mean and standard error of figures that count for less the older they are."""
     weights = np.array([_DECAY ** ages[a.id] for a, _ in group])
     values = np.array([value for _, value in group])

@@ -21,13 +21,13 @@ from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
-from agent.mining.forecast import Lookout, repeated
+from agent.mining.forecast import Forecaster, repeated
 from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
 from agent.mining.lessons import learn
 from agent.mining.replies import Proposal
-from agent.mining.retrieval import Shelf
+from agent.mining.retrieval import AttemptIndex
 from agent.mining.search.tasks import Task
-from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import LoopSettings
 from agent.study.study import Scoring, Study, read_expression
 from factors.tree import Expression
@@ -127,8 +127,8 @@ def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, 
     """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
     lane = asyncio.Semaphore(mine.settings.concurrency)
     known = mine.knowledge.attempts(panel_id=mine.study.dataset) if mine.settings.memory else []
-    shelf = Shelf(a for a in known if a.id <= brief.attempts_until)
-    lookout = Lookout(mine.study, mine.knowledge, brief, shelf)
+    attempt_index = AttemptIndex(a for a in known if a.id <= brief.attempts_until)
+    forecaster = Forecaster(mine.study, mine.knowledge, brief, attempt_index)
     together = _together(mine, brief)
 
     def check(text: str) -> Expression | Rejection:
@@ -143,11 +143,11 @@ def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, 
                 if task is not None and task.by_machine:
                     seed = [mine.run.seed, brief.round]
                     before = brief.tasks[:slot].count(task)
-                    return by_machine(task, mine.study.max_lookback, seed, check, lookout.novelty, before)
+                    return by_machine(task, mine.study.max_lookback, seed, check, forecaster.novelty, before)
                 first = await together[slot].proposal(slot) if slot in together else None
                 turns = mine.settings.turns
                 found = await propose(
-                    mine.agents, brief, slot, max_turns=turns, check=check, look=lookout.look, first=first
+                    mine.agents, brief, slot, max_turns=turns, check=check, look=forecaster.look, first=first
                 )
             except (StopRequested, BudgetReached) as halt:
                 return halt
@@ -243,4 +243,4 @@ def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     twin = repeated(mine.knowledge, mine.study, expression)
     if twin is not None:
         return twin
-    return weigh_expression(expression, mine.study, mine.knowledge, ahead=ahead)
+    return evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead)

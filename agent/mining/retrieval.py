@@ -35,7 +35,7 @@ _FIGURES = (
     "annual_return_net",
 )
 _WORD = re.compile(r"[A-Za-z_]\w*")
-KIN = 4
+RELATED = 4
 _REASON = 400
 
 
@@ -65,7 +65,7 @@ def _parts(text: str) -> tuple[tuple[int, int], ...]:
     return tuple((part.hash, part.size) for part in fingerprint(read.root).subtrees)
 
 
-class Shelf:
+class AttemptIndex:
     """Scored attempts on one data set, to be found by what they are made of; as they were when it was made."""
 
     def __init__(self, attempts: Iterable[AttemptRecord]) -> None:
@@ -76,7 +76,7 @@ class Shelf:
             for part, _ in _parts(attempt.canonical or ""):
                 self._holders[part].append(attempt)
 
-    def near(self, text: str, limit: int = KIN) -> list[AttemptRecord]:
+    def near(self, text: str, limit: int = RELATED) -> list[AttemptRecord]:
         """Return factors that share the largest parts with a factor, itself left out; the smallest such first."""
         found: dict[int, AttemptRecord] = {}
         for part, _ in _parts(text):
@@ -87,12 +87,12 @@ class Shelf:
                 break
         return list(found.values())[:limit]
 
-    def children(self, text: str, limit: int = KIN) -> list[AttemptRecord]:
+    def children(self, text: str, limit: int = RELATED) -> list[AttemptRecord]:
         """Return what was made of a factor, the newest first."""
         made = [a for a in reversed(self.attempts) if text in a.claims.parents]
         return made[:limit]
 
-    def of_theme(self, theme: str, limit: int = KIN) -> list[AttemptRecord]:
+    def of_theme(self, theme: str, limit: int = RELATED) -> list[AttemptRecord]:
         """Return the best predictors of a theme and the worst, half and half."""
         own = [a for a in self.attempts if theme_of(a) == theme]
         ranked = sorted(own, key=lambda a: (-_merit(a), a.id))
@@ -100,7 +100,7 @@ class Shelf:
         worst = [a for a in ranked[::-1] if a not in ranked[:half]]
         return ranked[:half] + worst[: limit - half]
 
-    def for_task(self, task: Task, limit: int = KIN) -> list[AttemptRecord]:
+    def for_task(self, task: Task, limit: int = RELATED) -> list[AttemptRecord]:
         """Return what bears on a task: what was made of its parents and what is like them, or the best of its theme."""
         if not task.parents:
             return self.of_theme(task.theme, limit) if task.theme else []

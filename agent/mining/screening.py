@@ -15,7 +15,7 @@ from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
-from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.study import Scoring, Study, read_expression
 from backtest.luck import sketch_of
 from backtest.policy import Policy, TrainFigures, train_gates
@@ -195,7 +195,7 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
         screening.show("scorecards", number, len(chosen))
         # Every text of the list is a trial, whether or not it is written down yet.
         ahead = len(chosen) - number - 1
-        result = weigh_expression(one.expression, screening.study, screening.knowledge, ahead=ahead)
+        result = evaluate_expression(one.expression, screening.study, screening.knowledge, ahead=ahead)
         attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)
         screening.knowledge.record_attempt(attempt)
     return "finished"

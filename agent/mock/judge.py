@@ -51,7 +51,7 @@ def _json(decision: str, score: float, passes: float, critique: str, suggestion:
 
 def _hope(facts: JudgeFacts) -> float:
     """Return how well similar factors predicted on train, in (-1, 1); 0 where none is known."""
-    found = [t for one in facts.kin if math.isfinite(t := one.metrics.get("ic_tstat", math.nan))]
+    found = [t for one in facts.related if math.isfinite(t := one.metrics.get("ic_tstat", math.nan))]
     # As if one more were known, of no worth.
     return math.tanh(fmean([*found, 0.0]) / 6.0)
 

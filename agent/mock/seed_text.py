@@ -104,7 +104,7 @@ def _judge(facts: JudgeFacts) -> tuple[str, str]:
         factor=facts.factor,
         reading=facts.reading,
         proposal=facts.proposal,
-        outlook=facts,
+        forecast=facts,
         novelty=facts.novelty,
     )
     return _rendered("seed_judge_system.md"), user

@@ -119,8 +119,8 @@ def _drafted(facts: WriterFacts, wanted: Wanted, taught: Taught, rng: Rng) -> _I
 def _lines_shown(facts: WriterFacts) -> list[str]:
     """Return what is not to be repeated: a factor that is shown, after a dash, and what is subtracted last in one."""
     tasks = [wanted.task for wanted in facts.wanted if wanted.task is not None]
-    kin = [one for wanted in facts.wanted for one in wanted.kin]
-    shown = [f"- {as_shown(one.text)}" for one in (*facts.successes, *facts.failures, *kin)]
+    related = [one for wanted in facts.wanted for one in wanted.related]
+    shown = [f"- {as_shown(one.text)}" for one in (*facts.successes, *facts.failures, *related)]
     others = [parent for task in tasks for parent in task.parents] + [turn.expression for turn in facts.turns]
     return shown + [as_shown(text) for text in others]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
-from agent.pools.members import Bench, Show, silent, trade_alone
+from agent.pools.members import MeasuredFactors, Show, silent, trade_alone
 from agent.study.study import Study
 from backtest import metrics
 from backtest.combine import (
@@ -35,9 +35,9 @@ from backtest.combine import (
     ridge_weights,
     scaled,
 )
-from backtest.evidence import Trials, weigh
+from backtest.evidence import Trials, reach_verdict
 from backtest.figures import SEGMENTS
-from backtest.policy import Standing
+from backtest.policy import NearestKnown
 from backtest.result_types import Evidence, Figures
 from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
@@ -97,17 +97,17 @@ class Setting:
 
 
 def fit_weights(
-    bench: Bench, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
+    measured: MeasuredFactors, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
 ) -> Fitted | Rejection:
     """Return a method's weights from train, or why no member keeps one.
 
     `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
     and a column less, so nothing is read again. `penalties` takes the place of choosing.
     """
-    count, blocks = len(bench.candidates), len(bench.edges) - 1
+    count, blocks = len(measured.candidates), len(measured.edges) - 1
     keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
     regressed = method in ("ridge", "nonneg")
-    folds = bench.folds.without(but) if regressed and but is not None else bench.folds if regressed else None
+    folds = measured.folds.without(but) if regressed and but is not None else measured.folds if regressed else None
     later: list[FloatArray] = []
     chosen: list[Penalty] = []
     # For each block but the first from the bars before it; then from all of train.
@@ -115,7 +115,9 @@ def fit_weights(
         if method == "equal":
             raw = equal_weights(max(len(keep), 1))
         elif folds is None:
-            means, tstats = bench.ic_until(bench.rows.stop if block == blocks else bench.edges[block] - bench.purge)
+            means, tstats = measured.ic_until(
+                measured.rows.stop if block == blocks else measured.edges[block] - measured.purge
+            )
             raw = ic_weights(means[keep], tstats[keep])
         else:
             moments = folds.whole if block == blocks else folds.before(block)
@@ -142,20 +144,20 @@ def fit_weights(
     return Fitted(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), told)
 
 
-def unseen_values(bench: Bench, fitted: Fitted) -> FloatArray:
+def unseen_values(measured: MeasuredFactors, fitted: Fitted) -> FloatArray:
     """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
 
     From the end of train on, it is the signal of the weights that are kept.
     """
-    out = combine(bench.members, fitted.weights)
-    edges = [*bench.edges[:-1], bench.study.split.train.stop]
+    out = combine(measured.members, fitted.weights)
+    edges = [*measured.edges[:-1], measured.study.split.train.stop]
     for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
-        out[first:stop] = combine(bench.members, weights, slice(first, stop))
+        out[first:stop] = combine(measured.members, weights, slice(first, stop))
     return out
 
 
 def fit_pools(
-    bench: Bench,
+    measured: MeasuredFactors,
     methods: Sequence[Method],
     knowledge: KnowledgeBase,
     setting: Setting,
@@ -170,8 +172,8 @@ def fit_pools(
     fits = []
     for number, method in enumerate(methods):
         show(f"weights: {method}", number, len(methods))
-        fits.append((method, fit_weights(bench, method)))
-    named = [_named(fitted, bench, setting) for _, fitted in fits if isinstance(fitted, Fitted)]
+        fits.append((method, fit_weights(measured, method)))
+    named = [_named(fitted, measured, setting) for _, fitted in fits if isinstance(fitted, Fitted)]
     ahead = sum(knowledge.find_pool(pool_id) is None for pool_id, _ in named)
     require_free_names(
         [name_of(name, method, "", len(methods)) for method in methods] if name else [], named, knowledge
@@ -181,14 +183,14 @@ def fit_pools(
         if isinstance(fitted, Rejection):
             yield method, fitted
             continue
-        pool_id, spec = _named(fitted, bench, setting)
+        pool_id, spec = _named(fitted, measured, setting)
         known = knowledge.find_pool(pool_id)
         if known is not None:
             yield method, known
             continue
         ahead -= 1
         called = name_of(name, method, pool_id, len(methods))
-        yield method, _weighed(fitted, bench, knowledge, pool_id, spec, called, ahead)
+        yield method, _weighted(fitted, measured, knowledge, pool_id, spec, called, ahead)
     show("done", len(methods), len(methods))
 
 
@@ -212,36 +214,38 @@ def require_free_names(names: Sequence[str], fits: Sequence[tuple[str, PoolSpec]
             raise InputError(f"there is a pool {name!r} already ({known.id})", "choose another --name")
 
 
-def _weighed(
+def _weighted(
     fitted: Fitted,
-    bench: Bench,
+    measured: MeasuredFactors,
     knowledge: KnowledgeBase,
     pool_id: str,
     spec: PoolSpec,
     name: str,
     ahead: int,
 ) -> PoolRecord | Rejection:
-    values = unseen_values(bench, fitted)
-    counted = knowledge.trials(bench.study.dataset)
+    values = unseen_values(measured, fitted)
+    counted = knowledge.trials(measured.study.dataset)
     trials = Trials(counted.count + 1 + ahead, counted.sharpe_variance, counted.effective)
-    weighed = weigh_values(values, pool_id, bench.study, trials)
-    if isinstance(weighed, Rejection):
-        return weighed
-    scored, evidence = weighed
+    evaluated = evaluate_values(values, pool_id, measured.study, trials)
+    if isinstance(evaluated, Rejection):
+        return evaluated
+    scored, evidence = evaluated
     if evidence.accepted or evidence.audits:
-        rows = len(bench.study.panel.times)
-        expressions = [candidate.expression for candidate in bench.candidates]
-        leak = check_pool_truncation(expressions, fitted.weights, bench.study.panel, [rows // 3, 2 * rows // 3])
+        rows = len(measured.study.panel.times)
+        expressions = [candidate.expression for candidate in measured.candidates]
+        leak = check_pool_truncation(expressions, fitted.weights, measured.study.panel, [rows // 3, 2 * rows // 3])
         if leak is not None:
             return leak
     return knowledge.record_pool(
         PoolRecord(
             id=pool_id,
-            panel_id=bench.study.dataset,
+            panel_id=measured.study.dataset,
             name=name,
             method=fitted.method,
-            spec=replace(spec, in_sample=in_sample(bench, fitted.weights, trials)),
-            members=tuple(_member(bench, number, fitted.weights, trials) for number in range(len(bench.candidates))),
+            spec=replace(spec, in_sample=in_sample(measured, fitted.weights, trials)),
+            members=tuple(
+                _member(measured, number, fitted.weights, trials) for number in range(len(measured.candidates))
+            ),
             scorecard=scored.scorecard,
             evidence=evidence,
             # As of an attempt: before costs.
@@ -250,13 +254,15 @@ def _weighed(
     )
 
 
-def in_sample(bench: Bench, weights: FloatArray, trials: Trials) -> Figures:
+def in_sample(measured: MeasuredFactors, weights: FloatArray, trials: Trials) -> Figures:
     """Return the figures of the kept weights on train, where they were fitted: they flatter."""
-    signal = np.where(bench.study.panel.universe, combine(bench.members, weights), np.nan)
-    return trade_alone(signal, rank_panel(signal), bench.study).figures(bench.study, trials, "train")
+    signal = np.where(measured.study.panel.universe, combine(measured.members, weights), np.nan)
+    return trade_alone(signal, rank_panel(signal), measured.study).figures(measured.study, trials, "train")
 
 
-def weigh_values(values: FloatArray, pool_id: str, study: Study, trials: Trials) -> tuple[Scored, Evidence] | Rejection:
+def evaluate_values(
+    values: FloatArray, pool_id: str, study: Study, trials: Trials
+) -> tuple[Scored, Evidence] | Rejection:
     """Score a combined signal (T, N) as any factor, and weigh it.
 
     It has no tree that could be a variation, and goes with its own members: the gates of novelty and of correlation
@@ -266,16 +272,16 @@ def weigh_values(values: FloatArray, pool_id: str, study: Study, trials: Trials)
     scored = score(values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
     if isinstance(scored, Rejection):
         return scored
-    return scored, weigh(scored, trials, study.policy, Standing(), use_gate=study.exposures is not None)
+    return scored, reach_verdict(scored, trials, study.policy, NearestKnown(), use_gate=study.exposures is not None)
 
 
-def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, PoolSpec]:
+def _named(fitted: Fitted, measured: MeasuredFactors, setting: Setting) -> tuple[str, PoolSpec]:
     """Return a pool's id, a hash of all that decides its values and its score, and its spec."""
-    study = bench.study
+    study = measured.study
     spec: dict[str, object] = {
         "normalise": NORMALISE,
         "missing": {"adds": 0, "least_share": LEAST_SHARE, "decimals": DECIMALS},
-        "label": {"bars": bench.horizon, "fill": study.spec.fill},
+        "label": {"bars": measured.horizon, "fill": study.spec.fill},
         "hyperparameters": dict(fitted.hyperparameters),
         "split": {
             **{part: [getattr(study.split, part).start, getattr(study.split, part).stop] for part in SEGMENTS},
@@ -284,23 +290,23 @@ def _named(fitted: Fitted, bench: Bench, setting: Setting) -> tuple[str, PoolSpe
         "rules": dict(setting.rules),
         "gate": study.exposures is not None,
     }
-    texts = [candidate.expression.text for candidate in bench.candidates]
+    texts = [candidate.expression.text for candidate in measured.candidates]
     members = [list(pair) for pair in zip(texts, fitted.weights.tolist(), strict=True)]
     content = {"panel": study.dataset, "method": fitted.method, "members": sorted(members), **spec}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-    rows = bench.rows
+    rows = measured.rows
     first, last = (str(study.panel.times[t])[:16] for t in (rows.start, max(rows.stop - 1, rows.start)))
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
-    notes = notes_on(bench)
+    notes = notes_on(measured)
     whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)}
     return f"pool:{digest[:16]}", PoolSpec.from_dict({**whole, "inputs": dict(setting.inputs)})
 
 
-def notes_on(bench: Bench) -> tuple[str, ...]:
+def notes_on(measured: MeasuredFactors) -> tuple[str, ...]:
     """Say what of the members weakens a pool of them."""
-    count = len(bench.candidates)
-    others = [c for c in bench.candidates if c.verdict != "accepted"]
-    elsewhere = sum(c.other_rules for c in bench.candidates)
+    count = len(measured.candidates)
+    others = [c for c in measured.candidates if c.verdict != "accepted"]
+    elsewhere = sum(c.other_rules for c in measured.candidates)
     found = []
     if others:
         words = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
@@ -311,8 +317,8 @@ def notes_on(bench: Bench) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> PoolMember:
-    candidate, traded = bench.candidates[number], bench.traded[number]
+def _member(measured: MeasuredFactors, number: int, weights: FloatArray, trials: Trials) -> PoolMember:
+    candidate, traded = measured.candidates[number], measured.traded[number]
     return PoolMember(
         factor_id=candidate.expression.id,
         text=candidate.expression.text,
@@ -320,9 +326,9 @@ def _member(bench: Bench, number: int, weights: FloatArray, trials: Trials) -> P
         verdict=candidate.verdict,
         simulated=candidate.simulated,
         weight=float(weights[number]),
-        train=traded.figures(bench.study, trials, "train"),
-        validation=traded.figures(bench.study, trials, "validation"),
-        correlations=tuple(round(float(x), 3) for x in bench.correlations[number]),
+        train=traded.figures(measured.study, trials, "train"),
+        validation=traded.figures(measured.study, trials, "validation"),
+        correlations=tuple(round(float(x), 3) for x in measured.correlations[number]),
     )
 
 

@@ -83,8 +83,10 @@ def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> 
     themes = crowded_themes(pool)
     for theme in themes[:most]:
         leader, share = theme[0], sum(abs(m.weight) for m in theme)
-        kin = f" and {len(theme) - 1} more that go with it" if len(theme) > 1 else ""
-        lines.append(f"{share:.0%} of its weight: {leader.text}{kin} (rank IC on train {leader.train.rank_ic:+.4f})")
+        related = f" and {len(theme) - 1} more that go with it" if len(theme) > 1 else ""
+        lines.append(
+            f"{share:.0%} of its weight: {leader.text}{related} (rank IC on train {leader.train.rank_ic:+.4f})"
+        )
     if len(themes) > most:
         rest = sum(abs(m.weight) for theme in themes[most:] for m in theme)
         lines.append(f"{rest:.0%} of its weight: {len(themes) - most} other themes")

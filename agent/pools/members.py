@@ -67,7 +67,7 @@ class Traded:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class MeasuredFactors:
     """What pools are fitted on: candidates with their ranks, and each traded by itself.
 
     Attributes
@@ -215,7 +215,7 @@ def _earned(attempt: AttemptRecord) -> float:
     return value if math.isfinite(value) else -1e9
 
 
-def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = silent) -> Bench:
+def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = silent) -> MeasuredFactors:
     """Evaluate, rank and trade each candidate by itself; nothing is recorded.
 
     Raises
@@ -240,7 +240,7 @@ def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = 
         traded.append(one)
         ics.append(one.ic if horizon == 1 else rank_ic_of(ranked, labels))
     show("members", len(candidates), len(candidates))
-    return Bench(study, tuple(candidates), members, tuple(traded), horizon, np.stack(ics))
+    return MeasuredFactors(study, tuple(candidates), members, tuple(traded), horizon, np.stack(ics))
 
 
 def ranked_signal(expression: Expression, study: Study) -> tuple[FloatArray, Ranked]:

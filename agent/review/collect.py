@@ -18,10 +18,10 @@ from agent.review.review_records import (
     Critique,
     FactorRow,
     FunnelStep,
-    Kin,
     LedgerRow,
     LessonRow,
     PanelNote,
+    RelatedFactor,
     Review,
     RunReview,
     Stop,
@@ -29,7 +29,7 @@ from agent.review.review_records import (
     likelihood_histogram,
 )
 from agent.study.opening import Note, RecordedRules, open_data, silent
-from agent.study.scoring import weigh_expression
+from agent.study.scoring import evaluate_expression
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
@@ -104,7 +104,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
     expression = read_expression(record.canonical, study)
     if isinstance(expression, Rejection):
         raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
-    scoring = weigh_expression(expression, study, knowledge, recorded=True)
+    scoring = evaluate_expression(expression, study, knowledge, recorded=True)
     if isinstance(scoring, Rejection):
         raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
     panel, split = study.panel, study.split
@@ -135,9 +135,9 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         panel=panel_note(study),
         critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
         lineage=[
-            Kin(relation, kin.factor_id or "", kin.canonical or kin.text, verdict_of(kin))
+            RelatedFactor(relation, related.factor_id or "", related.canonical or related.text, verdict_of(related))
             for relation, family in (("parent", record.parents), ("child", record.children))
-            for kin in family
+            for related in family
         ],
         reasons=stored.reasons,
         audits=stored.audits,

@@ -12,8 +12,8 @@ from agent.drawing.axes import number
 from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
-from agent.pools.fitting import METHODS, Fitted, fit_weights, unseen_values, weigh_values, weights_of
-from agent.pools.members import Bench, Candidate, Show, Traded, measure_members, silent, trade_alone
+from agent.pools.fitting import METHODS, Fitted, evaluate_values, fit_weights, unseen_values, weights_of
+from agent.pools.members import Candidate, MeasuredFactors, Show, Traded, measure_members, silent, trade_alone
 from agent.review.collect import equity_of, mean_exposure, panel_note, rules_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
@@ -69,29 +69,29 @@ def report_on_pool(
 
 def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: Show = silent) -> PoolReview:
     """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
-    bench = measure_members(candidates_of(pool, study), study, show)
+    measured = measure_members(candidates_of(pool, study), study, show)
     weights = weights_of(pool)
-    again = fit_weights(bench, next(method for method in METHODS if method == pool.method))
+    again = fit_weights(measured, next(method for method in METHODS if method == pool.method))
     if isinstance(again, Rejection):
         raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
     # What is kept is what was traded; only the way through train is fitted again.
     fitted = replace(again, weights=weights)
-    values = unseen_values(bench, fitted)
+    values = unseen_values(measured, fitted)
     counted = knowledge.trials(study.dataset)
     trials = Trials(counted.count, counted.sharpe_variance, counted.effective)
-    weighed = weigh_values(values, pool.id, study, trials)
-    if isinstance(weighed, Rejection):
-        raise InputError(f"{pool.name} cannot be scored: {weighed.one_line()}")
+    evaluated = evaluate_values(values, pool.id, study, trials)
+    if isinstance(evaluated, Rejection):
+        raise InputError(f"{pool.name} cannot be scored: {evaluated.one_line()}")
     own = _trade(values, study)
     order = sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k))
-    rests = leave_one_out(bench, fitted, own, trials, show)
-    members = [_member_row(bench, k, weights, trials, rests[k]) for k in order]
-    rivals, curves = _rivals(bench, pool, own, trials)
+    rests = leave_one_out(measured, fitted, own, trials, show)
+    members = [_member_row(measured, k, weights, trials, rests[k]) for k in order]
+    rivals, curves = _rivals(measured, pool, own, trials)
     return PoolReview(
-        review=_review(study, knowledge, pool, values, weighed),
+        review=_review(study, knowledge, pool, values, evaluated),
         members=members,
         rivals=rivals,
-        correlations=bench.correlations[np.ix_(order, order)],
+        correlations=measured.correlations[np.ix_(order, order)],
         curves=curves,
         notes=pool.spec.notes,
         facts=_facts(pool),
@@ -99,7 +99,7 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
 
 
 def leave_one_out(
-    bench: Bench, fitted: Fitted, own: Traded, trials: Trials, show: Show = silent
+    measured: MeasuredFactors, fitted: Fitted, own: Traded, trials: Trials, show: Show = silent
 ) -> list[Mapping[str, Figures]]:
     """Return by member the figures of the pool refitted without it; nothing for the only one that keeps a weight.
 
@@ -109,34 +109,38 @@ def leave_one_out(
     found: list[Mapping[str, Figures]] = []
     for k in range(count):
         show("leaving one out", k, count)
-        rest = fit_weights(bench, fitted.method, but=k, penalties=fitted.penalties)
-        traded = None if isinstance(rest, Rejection) else _trade(unseen_values(bench, rest), bench.study)
-        found.append({} if traded is None else _both(traded, bench.study, trials))
+        rest = fit_weights(measured, fitted.method, but=k, penalties=fitted.penalties)
+        traded = None if isinstance(rest, Rejection) else _trade(unseen_values(measured, rest), measured.study)
+        found.append({} if traded is None else _both(traded, measured.study, trials))
     show("leaving one out", count, count)
     return found
 
 
-def best_member(bench: Bench, trials: Trials) -> int:
+def best_member(measured: MeasuredFactors, trials: Trials) -> int:
     """Return which member earned most by itself on train, net of costs: validation has no say in it."""
-    earned = [one.figures(bench.study, trials, "train").sharpe_net for one in bench.traded]
+    earned = [one.figures(measured.study, trials, "train").sharpe_net for one in measured.traded]
     return int(np.argmax(np.nan_to_num(np.array(earned), nan=-np.inf)))
 
 
-def _rivals(bench: Bench, pool: PoolRecord, own: Traded, trials: Trials) -> tuple[list[Rival], dict[str, FloatArray]]:
-    study = bench.study
+def _rivals(
+    measured: MeasuredFactors, pool: PoolRecord, own: Traded, trials: Trials
+) -> tuple[list[Rival], dict[str, FloatArray]]:
+    study = measured.study
     rivals = [Rival("This pool", f"{pool.method} weights", _both(own, study, trials))]
     curves = {"this pool": compound(own.net)}
-    if len(bench.candidates) < 2:
+    if len(measured.candidates) < 2:
         return rivals, curves
     if pool.method != "equal":
-        equal = _trade(combine(bench.members, equal_weights(len(bench.candidates))), study)
+        equal = _trade(combine(measured.members, equal_weights(len(measured.candidates))), study)
         rivals.append(Rival("Equal weights", "of the same members", _both(equal, study, trials)))
         curves["equal weights"] = compound(equal.net)
-    best = best_member(bench, trials)
+    best = best_member(measured, trials)
     label = "Best single member"
-    text = bench.candidates[best].expression.text
-    rivals.append(Rival(label, f"by its net Sharpe ratio on train: {text}", _both(bench.traded[best], study, trials)))
-    curves["best member on train"] = compound(bench.traded[best].net)
+    text = measured.candidates[best].expression.text
+    rivals.append(
+        Rival(label, f"by its net Sharpe ratio on train: {text}", _both(measured.traded[best], study, trials))
+    )
+    curves["best member on train"] = compound(measured.traded[best].net)
     return rivals, curves
 
 
@@ -150,19 +154,19 @@ def _both(traded: Traded, study: Study, trials: Trials) -> dict[str, Figures]:
 
 
 def _member_row(
-    bench: Bench, number: int, weights: FloatArray, trials: Trials, rest: Mapping[str, Figures]
+    measured: MeasuredFactors, number: int, weights: FloatArray, trials: Trials, rest: Mapping[str, Figures]
 ) -> MemberRow:
-    candidate = bench.candidates[number]
-    alone = _both(bench.traded[number], bench.study, trials)
+    candidate = measured.candidates[number]
+    alone = _both(measured.traded[number], measured.study, trials)
     expression = candidate.expression
     weight = float(weights[number])
     return MemberRow(expression.id, candidate.name, expression.text, candidate.verdict, weight, alone, rest)
 
 
 def _review(
-    study: Study, knowledge: KnowledgeBase, pool: PoolRecord, values: FloatArray, weighed: tuple[Scored, Evidence]
+    study: Study, knowledge: KnowledgeBase, pool: PoolRecord, values: FloatArray, evaluated: tuple[Scored, Evidence]
 ) -> Review:
-    scored, now = weighed
+    scored, now = evaluated
     stored, split = pool.evidence, study.split
     card = scored.scorecard
     threshold = float("nan") if study.threshold is None else float(study.threshold[-1])

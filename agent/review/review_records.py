@@ -51,7 +51,7 @@ class Critique:
 
 
 @dataclass(frozen=True, slots=True)
-class Kin:
+class RelatedFactor:
     """A factor this one came from (``parent``) or that came from it (``child``)."""
 
     relation: str
@@ -161,7 +161,7 @@ class Review:
     panel: PanelNote
     claims: Mapping[str, str] = field(default_factory=dict)
     critiques: Sequence[Critique] = ()
-    lineage: Sequence[Kin] = ()
+    lineage: Sequence[RelatedFactor] = ()
     reasons: Sequence[str] = ()
     audits: Sequence[str] = ()
     dsr: float | None = None

@@ -13,7 +13,7 @@ from market.errors import InputError
 from market.panel import Panel
 
 
-def write_books(result: Backtest, panel: Panel, path: Path) -> None:
+def write_ledger(result: Backtest, panel: Panel, path: Path) -> None:
     """Write one row a decision: when it was made, what it traded, earned and paid, and the equity before and after.
 
     All but equity are fractions of the capital before the fill; `equity_after` is the next row's `equity`. Then come

@@ -6,9 +6,9 @@ from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewEvaluation
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
-from backtest.evidence import Trials, weigh
+from backtest.evidence import Trials, reach_verdict
 from backtest.luck import sketch_of
-from backtest.policy import Standing
+from backtest.policy import NearestKnown
 from backtest.scorecard import paid_rows
 from factors.checks import check_truncation
 from factors.overlap import Novelty
@@ -17,7 +17,7 @@ from market.errors import Rejection
 from market.panel import FloatArray
 
 
-def weigh_expression(
+def evaluate_expression(
     expression: Expression, study: Study, knowledge: KnowledgeBase, *, recorded: bool = False, ahead: int = 0
 ) -> Scoring | Rejection:
     """Evaluate, backtest and weigh one factor on train and validation, against the attempts recorded on this data.
@@ -35,8 +35,8 @@ def weigh_expression(
     counted = knowledge.trials(study.dataset)
     count = counted.count + (0 if recorded else 1) + ahead
     trials = Trials(count, counted.sharpe_variance, counted.effective)
-    standing = standing_of(expression, sketch, study, knowledge)
-    evidence = weigh(scored, trials, study.policy, standing, use_gate=study.exposures is not None)
+    nearest = nearest_known(expression, sketch, study, knowledge)
+    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=study.exposures is not None)
     if evidence.accepted or evidence.audits:
         rows = len(study.panel.times)
         leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
@@ -45,12 +45,12 @@ def weigh_expression(
     return Scoring(expression, signal, scored, evidence, sketch)
 
 
-def standing_of(expression: Expression, sketch: FloatArray, study: Study, knowledge: KnowledgeBase) -> Standing:
+def nearest_known(expression: Expression, sketch: FloatArray, study: Study, knowledge: KnowledgeBase) -> NearestKnown:
     """Return how a factor stands to what is known: its tree to every known factor, its returns to accepted ones."""
     novelty = knowledge.novelty(expression)
     near = knowledge.nearest_accepted(study.dataset, sketch, but=expression.id)
     overlap, label = _overlap(novelty)
-    return Standing(overlap, label, near.correlation, near.text)
+    return NearestKnown(overlap, label, near.correlation, near.text)
 
 
 def _overlap(novelty: Novelty) -> tuple[float, str]:

@@ -29,7 +29,7 @@ _BODY_ALONE = 0.5
 
 def sentiment_of(title: str, body: str) -> float:
     """Return -1 to 1; 0 where no word of the list is found."""
-    total = _TITLE * _weigh(words_of(title)) + _weigh(words_of(body))
+    total = _TITLE * _evaluate(words_of(title)) + _evaluate(words_of(body))
     return total / math.sqrt(total * total + _HALF * _HALF)
 
 
@@ -84,7 +84,7 @@ def _joined() -> Mapping[str, str]:
     return {phrase.replace("-", " "): phrase for phrase in PHRASES}
 
 
-def _weigh(words: list[str]) -> float:
+def _evaluate(words: list[str]) -> float:
     total = 0.0
     for place, word in enumerate(words):
         weight = _weight(word)

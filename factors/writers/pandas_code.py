@@ -12,12 +12,12 @@ from factors.table import OPERATORS as TABLE
 from factors.tree import Call, Expression, Field, Node, Number
 from factors.writers.pandas_parts import ELEMENTWISE, HELPERS
 from factors.writers.pandas_parts import OPERATORS as BUILT_IN
-from factors.writers.portfolio_parts import BOOK
+from factors.writers.portfolio_parts import PORTFOLIO
 from market.plugins import Registry
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*"}
 _ACROSS = ("cross-section", "group")
-_PARTS: Mapping[str, tuple[tuple[str, ...], str]] = {**HELPERS, **BOOK}
+_PARTS: Mapping[str, tuple[tuple[str, ...], str]] = {**HELPERS, **PORTFOLIO}
 
 
 def _added(value: object) -> tuple[tuple[str, ...], str]:

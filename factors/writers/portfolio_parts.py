@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # name -> (names of the parts it uses, source)
-BOOK: Mapping[str, tuple[tuple[str, ...], str]] = {
+PORTFOLIO: Mapping[str, tuple[tuple[str, ...], str]] = {
     "combine": (("average_ranks",), """
 def combine(members, member_weights, least_share, decimals, inside):
     # The sum of members times their weights, each member as its rank among the assets of the bar, centred, in

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.live.feed import Bar, FastClock, FeedDown, Replay, as_seconds, bar_of
-from agent.live.signal_source import Book, open_book
+from agent.live.signal_source import TradedSignal, open_signal
 from agent.study.settings import Settings
 from agent.study.workspace import Workspace
 from market.panel import Panel
@@ -24,11 +24,11 @@ def workspace_with(root: Path, settings: str = "") -> Workspace:
     return Workspace(root)
 
 
-def book_on(panel: Panel, root: Path, settings: str = "", factors: Sequence[str] = FACTORS) -> Book:
+def signal_on(panel: Panel, root: Path, settings: str = "", factors: Sequence[str] = FACTORS) -> TradedSignal:
     workspace = workspace_with(root, settings)
     assert isinstance(workspace.settings, Settings)
     with workspace.knowledge() as knowledge:
-        return open_book(workspace, knowledge, "toy", panel, factors=factors)
+        return open_signal(workspace, knowledge, "toy", panel, factors=factors)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 from agent.evidence.control_audit import Auditor, AuditPlan, check_factors, run_audit
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
-from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from factors.tree import Expression
@@ -69,7 +69,7 @@ def test_admitted_factors_are_put_to_the_question(study: Study, tmp_path: Path) 
         study_here = replace(gated, dataset=study.panel.id)
         run = knowledge.create_run(study.panel.id, {}, 1)
         knowledge.start_round(run.id, 1, {})
-        scoring = weigh_expression(expression, study_here, knowledge)
+        scoring = evaluate_expression(expression, study_here, knowledge)
         assert not isinstance(scoring, Rejection)
         evaluation = replace(evaluation_of(scoring), accepted=True)
         knowledge.record_attempt(

@@ -17,7 +17,7 @@ from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.facts import LessonFacts
 from agent.mining import brief as briefs
 from agent.mining import lessons as lesson_words
-from agent.mining.brief import Brief, Example, Outlook, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
+from agent.mining.brief import Brief, Example, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.inner_loop import Agents, Proposed, propose, propose_together
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
@@ -153,8 +153,8 @@ def test_what_was_scored_before_goes_back_to_the_writer_unjudged() -> None:
     other = json.dumps({"name": "n", "expression": "cs_rank(volume)", "rationale": "r", "parents": []})
     server = Server(FACTOR, other, GOOD)
 
-    async def look(expression: Expression) -> Outlook | Rejection:
-        return known if "ts_returns" in expression.text else Outlook()
+    async def look(expression: Expression) -> Forecast | Rejection:
+        return known if "ts_returns" in expression.text else Forecast()
 
     found = asyncio.run(
         propose(
@@ -196,7 +196,7 @@ def test_prompts_hold_what_they_should() -> None:
         parents=[],
     )
     _, asked = judge_prompt(
-        brief(), mixed, proposal, Outlook(novelty, (shown("rsi(close, 14)", ic_tstat=4.5),), 0.25, 1.5)
+        brief(), mixed, proposal, Forecast(novelty, (shown("rsi(close, 14)", ic_tstat=4.5),), 0.25, 1.5)
     )
     for piece in (
         mixed.text,
@@ -279,7 +279,7 @@ def test_the_mock_heeds_lessons_and_does_not_repeat_what_it_is_shown() -> None:
     assert all(isinstance(e, Expression) for e in read)
     seen = shown("-ts_zscore(close, 5)")
     task = Task("mutate", "reversal", ("ts_zscore(close, 5)",))
-    told = replace(brief(), tasks=(task,) * 200, kin=((seen,),) * 200)
+    told = replace(brief(), tasks=(task,) * 200, related=((seen,),) * 200)
     assert "-ts_zscore(close, 5)" not in mock_expressions(told)
 
 
@@ -289,8 +289,8 @@ def test_the_mock_judge_goes_by_what_became_of_the_kin() -> None:
     proposal = Proposal(name="", expression=factor.text, rationale="", parents=[])
 
     def said(t: float, cost: float = 0.1) -> JudgeReply:
-        kin = (shown("ts_mean(volume, 24)", ic_tstat=t), shown("ts_mean(volume, 120)", ic_tstat=t))
-        facts = judge_facts(brief(), factor, proposal, Outlook(kin=kin, turnover=0.1, yearly_cost=cost))
+        related = (shown("ts_mean(volume, 24)", ic_tstat=t), shown("ts_mean(volume, 120)", ic_tstat=t))
+        facts = judge_facts(brief(), factor, proposal, Forecast(related=related, turnover=0.1, yearly_cost=cost))
         return JudgeReply.model_validate_json(judge_reply(facts))
 
     assert (said(6.0).decision, said(-9.0).decision) == ("accept", "revise")

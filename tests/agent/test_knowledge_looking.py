@@ -65,16 +65,16 @@ def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixtu
     assert len(by_theme) < len(everything)
     assert "there are momentum" in refused(capsys, "kb", "search", "--theme", "astrology")
     some = next(a for a in everything if a["evaluation"])
-    kin = as_json(capsys, "kb", "search", "--like", some["factor_id"])
-    assert all(a["shared"] in a["canonical"] and a["factor_id"] != some["factor_id"] for a in kin)
+    related = as_json(capsys, "kb", "search", "--like", some["factor_id"])
+    assert all(a["shared"] in a["canonical"] and a["factor_id"] != some["factor_id"] for a in related)
     listed = as_json(capsys, "kb", "list")["attempts"]
     child = next(a for a in listed if a["parent_ids"])
     tree = as_json(capsys, "kb", "lineage", child["factor_id"])
-    parents = {kin["factor"] for kin in tree["built_on"]}
+    parents = {related["factor"] for related in tree["built_on"]}
     assert parents
     assert parents <= set(child["parent_ids"])
     back = as_json(capsys, "kb", "lineage", next(iter(parents)))
-    assert child["factor_id"] in {kin["factor"] for kin in back["led_to"]}
+    assert child["factor_id"] in {related["factor"] for related in back["led_to"]}
     code, out, _ = run(capsys, "kb", "lineage", child["factor_id"])
     assert code == 0
     assert "built on" in out

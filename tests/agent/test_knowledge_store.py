@@ -151,9 +151,9 @@ def test_lineage_by_id_text_and_name(kb: KnowledgeBase, run: RunRecord) -> None:
     child = kb.get_factor("0000000000000004")
     ids = [f"factor:{slot:016x}" for slot in (1, 2, 3)]
     assert child.attempt.parent_ids == (*ids, "nothing known")
-    assert [kin.factor_id for kin in child.parents] == ids
+    assert [related.factor_id for related in child.parents] == ids
     for one in ids:
-        assert [kin.factor_id for kin in kb.get_factor(one).children] == [child.factor_id]
+        assert [related.factor_id for related in kb.get_factor(one).children] == [child.factor_id]
 
 
 def test_a_factor_is_found_by_the_beginning_of_its_id(kb: KnowledgeBase, run: RunRecord) -> None:

@@ -18,7 +18,7 @@ from agent.learned.sample_windows import Scaling, Windows
 from agent.learned.targets import TargetSpec, make_labels, uniqueness
 from agent.learned.walk import WalkPlan, check_walk, folds_of, gather, walk
 from agent.study.learned_fields import factor_path
-from agent.study.scoring import weigh_expression
+from agent.study.scoring import evaluate_expression
 from agent.study.settings import Settings
 from agent.study.study import attach, backtest_expression, open_study, read_expression
 from factors.tree import Expression
@@ -258,7 +258,7 @@ def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_
         assert study.learned == {mine.field: folds_of(len(study.panel.times), PLAN)[0].test.start}
         expression = read_expression(f"ts_mean({mine.field}, 5) - cs_rank(volume)", study)
         assert isinstance(expression, Expression)
-        scored = weigh_expression(expression, study, knowledge)
+        scored = evaluate_expression(expression, study, knowledge)
         assert not isinstance(scored, Rejection)
         assert scored.scored.split.train.start == study.learned[mine.field]
         plain = read_expression("cs_rank(volume)", study)

@@ -16,7 +16,7 @@ import pytest
 
 from agent.cli import screen
 from agent.cli.main import main
-from agent.live.signal_source import open_book
+from agent.live.signal_source import open_signal
 from agent.study import opening
 from agent.study.gates import gate_path
 from agent.study.learned_fields import store_field
@@ -222,8 +222,8 @@ def test_a_signal_says_whose_rules_it_follows(work: dict[str, str]) -> None:
         panel = open_data(workspace).whole
         with workspace.knowledge() as knowledge:
             return (
-                open_book(workspace, knowledge, "toy", panel, pool="even"),
-                open_book(workspace, knowledge, "toy", panel, factors=[work["factor"]]),
+                open_signal(workspace, knowledge, "toy", panel, pool="even"),
+                open_signal(workspace, knowledge, "toy", panel, factors=[work["factor"]]),
             )
 
     pool_before, factor_before = books()

@@ -29,10 +29,17 @@ from agent.pools.fitting import (
     weights_of,
 )
 from agent.pools.marginal import crowded_themes, describe_pool, marginal
-from agent.pools.members import Bench, Candidate, choose_members, measure_members, ranked_signal, read_candidate
+from agent.pools.members import (
+    Candidate,
+    MeasuredFactors,
+    choose_members,
+    measure_members,
+    ranked_signal,
+    read_candidate,
+)
 from agent.review.collect_pool import leave_one_out, review_pool
 from agent.review.render import render_pool
-from agent.study.scoring import evaluation_of, weigh_expression
+from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import BacktestSettings, Settings, SplitSettings
 from agent.study.study import Study, backtest_expression, open_study
 from backtest.evidence import Trials
@@ -75,12 +82,12 @@ def kb(tmp_path: Path, panel: Panel) -> Iterator[KnowledgeBase]:
         yield knowledge
 
 
-def bench_of(study: Study, kb: KnowledgeBase, *texts: str) -> Bench:
+def measured_of(study: Study, kb: KnowledgeBase, *texts: str) -> MeasuredFactors:
     return measure_members(choose_members(study, kb, factors=texts), study)
 
 
-def fit(bench: Bench, kb: KnowledgeBase, *methods: Method, **options: Any) -> list[PoolRecord]:
-    found = [pool for _, pool in fit_pools(bench, methods, kb, Setting("toy", FREE.rules()), **options)]
+def fit(measured: MeasuredFactors, kb: KnowledgeBase, *methods: Method, **options: Any) -> list[PoolRecord]:
+    found = [pool for _, pool in fit_pools(measured, methods, kb, Setting("toy", FREE.rules()), **options)]
     assert all(isinstance(pool, PoolRecord) for pool in found), found
     return [pool for pool in found if isinstance(pool, PoolRecord)]
 
@@ -90,12 +97,12 @@ def weights_by_text(pool: PoolRecord) -> dict[str, float]:
 
 
 def test_two_weak_signals_together_beat_either(study: Study, kb: KnowledgeBase) -> None:
-    bench = bench_of(study, kb, "idea_a", "idea_b")
+    measured = measured_of(study, kb, "idea_a", "idea_b")
     trials = Trials(10, 1e-4)
-    for pool in fit(bench, kb, *METHODS):
+    for pool in fit(measured, kb, *METHODS):
         for part in ("train", "validation"):
             card = getattr(pool.scorecard, part)
-            for alone in bench.traded:
+            for alone in measured.traded:
                 told = alone.figures(study, trials, part)
                 assert card.rank_ic > told.rank_ic > 0, (pool.method, part)
                 assert card.sharpe_net > told.sharpe_net, (pool.method, part)
@@ -106,8 +113,10 @@ def test_two_weak_signals_together_beat_either(study: Study, kb: KnowledgeBase) 
 
 def test_copies_share_one_weight_where_returns_are_regressed(study: Study, kb: KnowledgeBase) -> None:
     texts = ("idea_a", "cs_rank(idea_a) * 2 + 1", "power(idea_a, 3)", "idea_b")
-    pools = {p.method: weights_by_text(p) for p in fit(bench_of(study, kb, *texts), kb, "equal", "ridge", "nonneg")}
-    once = {p.method: weights_by_text(p) for p in fit(bench_of(study, kb, "idea_a", "idea_b"), kb, "ridge", "nonneg")}
+    pools = {p.method: weights_by_text(p) for p in fit(measured_of(study, kb, *texts), kb, "equal", "ridge", "nonneg")}
+    once = {
+        p.method: weights_by_text(p) for p in fit(measured_of(study, kb, "idea_a", "idea_b"), kb, "ridge", "nonneg")
+    }
     assert pools["equal"]["idea_b"] == 0.25
     # The same rule for both: what chooses the penalty must not be what tells them apart.
     assert pools["nonneg"]["idea_b"] == pytest.approx(once["nonneg"]["idea_b"], abs=0.01)
@@ -115,10 +124,10 @@ def test_copies_share_one_weight_where_returns_are_regressed(study: Study, kb: K
 
 
 def test_a_pool_of_one_is_its_member(study: Study, kb: KnowledgeBase) -> None:
-    bench = bench_of(study, kb, "idea_a")
-    alone = backtest_expression(bench.candidates[0].expression, study)
+    measured = measured_of(study, kb, "idea_a")
+    alone = backtest_expression(measured.candidates[0].expression, study)
     assert not isinstance(alone, Rejection)
-    for pool in fit(bench, kb, "equal", "ridge", "nonneg", "ic"):
+    for pool in fit(measured, kb, "equal", "ridge", "nonneg", "ic"):
         assert weights_of(pool).tolist() == [1.0]
         for part in ("train", "validation"):
             mine = getattr(pool.scorecard, part)
@@ -130,40 +139,40 @@ def test_a_pool_of_one_is_its_member(study: Study, kb: KnowledgeBase) -> None:
 
 
 def test_every_fit_is_a_trial_once(study: Study, kb: KnowledgeBase) -> None:
-    bench = bench_of(study, kb, "idea_a", "idea_b")
+    measured = measured_of(study, kb, "idea_a", "idea_b")
     assert kb.trials(study.dataset).count == 0
-    pools = fit(bench, kb, "equal", "ridge")
+    pools = fit(measured, kb, "equal", "ridge")
     assert kb.trials(study.dataset).count == 2
     assert kb.trials(study.dataset).evaluated == 2
     # Both know of each other: the first counts what is still ahead.
     assert [pool.evidence.trials for pool in pools] == [2, 2]
-    again = fit(bench, kb, "ridge", name="other")
+    again = fit(measured, kb, "ridge", name="other")
     assert again[0].to_dict() == pools[1].to_dict()
     assert kb.trials(study.dataset).count == 2
-    third = fit(bench_of(study, kb, "idea_a", "idea_b", "idea_c"), kb, "ridge")
+    third = fit(measured_of(study, kb, "idea_a", "idea_b", "idea_c"), kb, "ridge")
     assert third[0].evidence.trials == 3
     # A factor that is evaluated later meets them as trials.
-    scoring = weigh_expression(bench.candidates[0].expression, study, kb)
+    scoring = evaluate_expression(measured.candidates[0].expression, study, kb)
     assert not isinstance(scoring, Rejection)
     assert scoring.evidence.trials == 4
 
 
 def test_the_same_members_in_any_order_are_the_same_pool(study: Study, kb: KnowledgeBase) -> None:
     one, two = (
-        fit(bench_of(study, kb, *texts), kb, "ridge")[0] for texts in (("idea_a", "idea_b"), ("idea_b", "idea_a"))
+        fit(measured_of(study, kb, *texts), kb, "ridge")[0] for texts in (("idea_a", "idea_b"), ("idea_b", "idea_a"))
     )
     assert one.id == two.id
     assert len(kb.pools()) == 1
 
 
 def test_names_are_given_once(study: Study, kb: KnowledgeBase) -> None:
-    bench = bench_of(study, kb, "idea_a", "idea_b")
-    fit(bench, kb, "equal", name="mine")
+    measured = measured_of(study, kb, "idea_a", "idea_b")
+    fit(measured, kb, "equal", name="mine")
     assert kb.get_pool("mine").method == "equal"
     assert kb.get_pool(kb.get_pool("mine").id[:12]).name == "mine"
     for name, says in (("mine", "already"), ("-x", "no name"), ("pool:1", "no name"), ("cafe", "no name")):
         with pytest.raises(InputError, match=says):
-            fit(bench, kb, "ridge", name=name)
+            fit(measured, kb, "ridge", name=name)
     # What was refused counts nowhere.
     assert kb.trials(study.dataset).count == 1
     with pytest.raises(InputError, match="no pool"):
@@ -180,13 +189,13 @@ def scrambled(panel: Panel, rows: slice) -> Panel:
 
 def test_neither_validation_nor_holdout_reaches_a_weight(panel: Panel, study: Study, kb: KnowledgeBase) -> None:
     texts = ("idea_a", "idea_b", "idea_c", "ts_delta(close, 5)")
-    base = {p.method: p for p in fit(bench_of(study, kb, *texts), kb, *METHODS)}
+    base = {p.method: p for p in fit(measured_of(study, kb, *texts), kb, *METHODS)}
     split = study.split
     for rows, same in ((slice(split.validation.start, None), ("train",)), (slice(split.holdout.start, None), None)):
         other = scrambled(panel, rows)
         kb.register_dataset(other)
         changed = open_study(other, FREE)
-        for pool in fit(bench_of(changed, kb, *texts), kb, *METHODS):
+        for pool in fit(measured_of(changed, kb, *texts), kb, *METHODS):
             assert weights_of(pool).tolist() == weights_of(base[pool.method]).tolist()
             for part in same or ("train", "validation"):
                 mine = getattr(pool.scorecard, part)
@@ -201,19 +210,19 @@ def test_train_is_scored_with_weights_from_earlier_bars(
     panel: Panel, study: Study, kb: KnowledgeBase, method: Method
 ) -> None:
     texts = ("idea_a", "idea_b", "idea_c")
-    bench = bench_of(study, kb, *texts)
-    border = bench.edges[3]
+    measured = measured_of(study, kb, *texts)
+    border = measured.edges[3]
     later = open_study(scrambled(panel, slice(border, None)), FREE)
-    other = bench_of(later, kb, *texts)
-    mine, theirs = (fit_weights(one, method) for one in (bench, other))
+    other = measured_of(later, kb, *texts)
+    mine, theirs = (fit_weights(one, method) for one in (measured, other))
     assert isinstance(mine, Fitted)
     assert isinstance(theirs, Fitted)
-    here, there = unseen_values(bench, mine), unseen_values(other, theirs)
-    stop = bench.edges[4]
+    here, there = unseen_values(measured, mine), unseen_values(other, theirs)
+    stop = measured.edges[4]
     assert np.array_equal(here[:stop], there[:stop], equal_nan=True)
     assert method == "equal" or not np.array_equal(here[stop:], there[stop:], equal_nan=True)
     # The last bars before the border, whose label lies behind it, are left out of what block 3 is fitted on.
-    assert bench.purge == 2
+    assert measured.purge == 2
     assert mine.early[0].tolist() == pytest.approx([1 / 3] * 3)
 
 
@@ -221,7 +230,7 @@ def test_fitting_noise_shows_in_sample_and_not_in_the_scorecard(kb: KnowledgeBas
     panel = planted({f"idea_{k:02d}": 0.0 for k in range(25)}, seed=4)
     kb.register_dataset(panel)
     study = open_study(panel, FREE)
-    pool = fit(bench_of(study, kb, *(f"idea_{k:02d}" for k in range(25))), kb, "nonneg")[0]
+    pool = fit(measured_of(study, kb, *(f"idea_{k:02d}" for k in range(25))), kb, "nonneg")[0]
     flattered = pool.spec.in_sample
     assert flattered is not None
     card = pool.scorecard.train
@@ -231,7 +240,7 @@ def test_fitting_noise_shows_in_sample_and_not_in_the_scorecard(kb: KnowledgeBas
 
 
 def test_values_on_fewer_bars_are_the_first_of_all(study: Study, kb: KnowledgeBase) -> None:
-    pool = fit(bench_of(study, kb, "ts_delta(close, 5)", "ts_mean(volume, 48)", "idea_a"), kb, "ic")[0]
+    pool = fit(measured_of(study, kb, "ts_delta(close, 5)", "ts_mean(volume, 48)", "idea_a"), kb, "ic")[0]
     whole = pool_values(pool, study.panel)
     for cut in (70, 999, BARS // 2):
         assert np.array_equal(pool_values(pool, study.panel.rows(0, cut)), whole[:cut], equal_nan=True)
@@ -241,12 +250,12 @@ def test_values_on_fewer_bars_are_the_first_of_all(study: Study, kb: KnowledgeBa
 
 def test_a_member_that_does_not_know_an_asset(study: Study, kb: KnowledgeBase) -> None:
     """The second member is silent for the first 47 bars: alone it is half of the weight, then a third."""
-    two = fit(bench_of(study, kb, "idea_a", "ts_mean(volume, 48)"), kb, "equal")[0]
+    two = fit(measured_of(study, kb, "idea_a", "ts_mean(volume, 48)"), kb, "equal")[0]
     values, member = pool_values(two, study.panel), study.panel["idea_a"]
     ranks = np.argsort(np.argsort(member[10])) + 1
     width = study.panel.shape[1]
     assert values[10] == pytest.approx(0.5 * (ranks - 0.5 * (width + 1)) / width)
-    more = fit(bench_of(study, kb, "idea_a", "ts_mean(volume, 48)", "ts_std(volume, 48)"), kb, "equal")[0]
+    more = fit(measured_of(study, kb, "idea_a", "ts_mean(volume, 48)", "ts_std(volume, 48)"), kb, "equal")[0]
     silent = pool_values(more, study.panel)
     assert np.isnan(silent[:47]).all()
     assert np.isfinite(silent[47:]).all()
@@ -254,7 +263,7 @@ def test_a_member_that_does_not_know_an_asset(study: Study, kb: KnowledgeBase) -
 
 def test_the_signal_is_a_few_lines_of_pandas(study: Study, kb: KnowledgeBase) -> None:
     texts = ("ts_corr(close, volume, 12)", "-ts_delta(close, 5)", "idea_a / (ts_rank(volume, 30) > 0.2)")
-    (pool,) = fit(bench_of(study, kb, *texts), kb, "ridge")
+    (pool,) = fit(measured_of(study, kb, *texts), kb, "ridge")
     total, known = pd.DataFrame(np.zeros(study.panel.shape)), pd.DataFrame(np.zeros(study.panel.shape))
     for text, weight in weights_by_text(pool).items():
         member = pd.DataFrame(ranked_signal(read_candidate(text, study, kb).expression, study)[0])
@@ -276,15 +285,15 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     kb.start_round(run.id, 1, {})
     for slot, (text, verdict) in enumerate((("idea_a", "promising"), ("idea_b", "accepted"), ("idea_c", "rejected"))):
         candidate = read_candidate(text, study, kb)
-        scoring = weigh_expression(candidate.expression, study, kb)
+        scoring = evaluate_expression(candidate.expression, study, kb)
         assert not isinstance(scoring, Rejection)
-        weighed = evaluation_of(scoring)
-        evidence = {**weighed.evidence, "verdict": verdict, "accepted": verdict == "accepted"}
+        evaluated = evaluation_of(scoring)
+        evidence = {**evaluated.evidence, "verdict": verdict, "accepted": verdict == "accepted"}
         kb.record_attempt(
             NewAttempt(
                 run_id=run.id, round=1, slot=slot, text=text, stage="evidence", name=f"idea {slot}",
                 canonical=candidate.expression.text, factor_id=candidate.expression.id,
-                evaluation=replace(weighed, evidence=evidence, accepted=verdict == "accepted"),
+                evaluation=replace(evaluated, evidence=evidence, accepted=verdict == "accepted"),
             )
         )  # fmt: skip
     (only,) = choose_members(study, kb)
@@ -306,35 +315,35 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
 
 
 def test_no_weight_is_an_answer_and_no_trial(study: Study, kb: KnowledgeBase) -> None:
-    bench = bench_of(study, kb, "-idea_a", "-idea_b")
-    ((_, found),) = fit_pools(bench, ["nonneg"], kb, Setting("toy", {}))
+    measured = measured_of(study, kb, "-idea_a", "-idea_b")
+    ((_, found),) = fit_pools(measured, ["nonneg"], kb, Setting("toy", {}))
     assert isinstance(found, Rejection)
     assert found.code == "no_weight"
     assert kb.trials(study.dataset).count == 0
     # Ridge and IC turn a member round.
-    assert all((weights_of(pool) < 0).all() for pool in fit(bench, kb, "ridge", "ic"))
+    assert all((weights_of(pool) < 0).all() for pool in fit(measured, kb, "ridge", "ic"))
 
 
 def test_leaving_out_what_matters_costs_and_what_does_not_is_free(study: Study, kb: KnowledgeBase) -> None:
-    bench = bench_of(study, kb, "idea_a", "idea_b", "idea_c")
-    found = fit_weights(bench, "ridge")
+    measured = measured_of(study, kb, "idea_a", "idea_b", "idea_c")
+    found = fit_weights(measured, "ridge")
     assert isinstance(found, Fitted)
-    (pool,) = fit(bench, kb, "ridge")
+    (pool,) = fit(measured, kb, "ridge")
     card = pool.scorecard.train
-    rests = leave_one_out(bench, found, bench.traded[0], Trials(10, 1e-4))
+    rests = leave_one_out(measured, found, measured.traded[0], Trials(10, 1e-4))
     lost = [card.rank_ic - rest["train"].rank_ic for rest in rests]
     assert min(lost[0], lost[1]) > 10 * abs(lost[2])
     # Without a member, the others are fitted as if it had never been there.
-    alone = fit_weights(bench_of(study, kb, "idea_a", "idea_b"), "ridge")
-    left = fit_weights(bench, "ridge", but=2)
+    alone = fit_weights(measured_of(study, kb, "idea_a", "idea_b"), "ridge")
+    left = fit_weights(measured, "ridge", but=2)
     assert isinstance(left, Fitted)
     assert isinstance(alone, Fitted)
     assert left.weights.tolist() == pytest.approx([*alone.weights.tolist(), 0.0], rel=1e-6)
-    assert isinstance(fit_weights(bench_of(study, kb, "idea_a"), "ridge", but=0), Rejection)
+    assert isinstance(fit_weights(measured_of(study, kb, "idea_a"), "ridge", but=0), Rejection)
 
 
 def test_what_a_candidate_adds(study: Study, kb: KnowledgeBase) -> None:
-    (pool,) = fit(bench_of(study, kb, "idea_a", "idea_c"), kb, "ic")
+    (pool,) = fit(measured_of(study, kb, "idea_a", "idea_c"), kb, "ic")
     values = pool_values(pool, study.panel)
 
     def signal(text: str) -> FloatArray:
@@ -357,7 +366,7 @@ def test_what_a_candidate_adds(study: Study, kb: KnowledgeBase) -> None:
 def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> None:
     assert describe_pool(kb, study.dataset) == []
     texts = ("idea_a", "power(idea_a, 3)", "idea_b", "idea_c")
-    (pool,) = fit(bench_of(study, kb, *texts), kb, "equal")
+    (pool,) = fit(measured_of(study, kb, *texts), kb, "equal")
     themes = [{m.text for m in theme} for theme in crowded_themes(pool)]
     assert themes[0] == {"idea_a", "power(idea_a, 3)"}
     assert [len(theme) for theme in themes] == [2, 1, 1]
@@ -374,31 +383,31 @@ def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> 
 def test_holding_longer_asks_for_a_longer_label(panel: Panel, kb: KnowledgeBase) -> None:
     settings = FREE.model_copy(update={"backtest": FREE.backtest.model_copy(update={"holding": 6})})
     study = open_study(panel, settings)
-    bench = bench_of(study, kb, "idea_a", "idea_b")
-    assert (bench.horizon, bench.purge) == (6, 7)
-    assert bench.rows.stop == study.split.train.stop - 7
-    (pool,) = fit(bench, kb, "ridge")
+    measured = measured_of(study, kb, "idea_a", "idea_b")
+    assert (measured.horizon, measured.purge) == (6, 7)
+    assert measured.rows.stop == study.split.train.stop - 7
+    (pool,) = fit(measured, kb, "ridge")
     assert pool.spec.label == Label(6, "open")
     single = FREE.model_copy(update={"backtest": FREE.backtest.model_copy(update={"weighting": "timeseries"})})
     with pytest.raises(InputError, match="timeseries"):
-        bench_of(open_study(panel, single), kb, "idea_a")
+        measured_of(open_study(panel, single), kb, "idea_a")
 
 
 def test_a_gated_pool_is_shown_gated_beside_ungated(study: Study, kb: KnowledgeBase) -> None:
     rng = np.random.default_rng(0)
     shut = np.repeat((rng.random(len(study.panel.times)) > 0.3).astype(float)[:, None], study.panel.shape[1], axis=1)
     gated = replace(study, exposures=shut)
-    (pool,) = fit(bench_of(gated, kb, "idea_a", "idea_b"), kb, "equal")
+    (pool,) = fit(measured_of(gated, kb, "idea_a", "idea_b"), kb, "equal")
     card = pool.scorecard.validation
     assert card.sharpe_gated != card.sharpe_net
     assert pool.spec.gate is True
-    (plain,) = fit(bench_of(study, kb, "idea_a", "idea_b"), kb, "equal")
+    (plain,) = fit(measured_of(study, kb, "idea_a", "idea_b"), kb, "equal")
     assert plain.id != pool.id
 
 
 def test_the_page_ends_with_validation_and_holds_the_pool_against_others(study: Study, kb: KnowledgeBase) -> None:
     texts = ("idea_a", "idea_b", "idea_c")
-    (pool,) = fit(bench_of(study, kb, *texts), kb, "ridge", name="page")
+    (pool,) = fit(measured_of(study, kb, *texts), kb, "ridge", name="page")
     before = kb.trials(study.dataset).count
     review = review_pool(study, kb, pool)
     assert kb.trials(study.dataset).count == before
@@ -414,7 +423,7 @@ def test_the_page_ends_with_validation_and_holds_the_pool_against_others(study: 
         assert piece in html
     assert "<script" not in html
     assert "What the judge said" not in html
-    single = review_pool(study, kb, fit(bench_of(study, kb, "idea_a"), kb, "equal")[0])
+    single = review_pool(study, kb, fit(measured_of(study, kb, "idea_a"), kb, "equal")[0])
     assert single.members[0].rest == {}
     assert "nothing to hold it against" in render_pool(single)
 
@@ -432,8 +441,8 @@ def test_real_coins_with_deaths_and_late_starts(shared_data: Path, tmp_path: Pat
     )
     with KnowledgeBase.open(tmp_path / "knowledge.db") as kb:
         kb.register_dataset(whole)
-        bench = bench_of(study, kb, *texts)
-        for _, pool in fit_pools(bench, METHODS, kb, Setting("coins", Settings().rules())):
+        measured = measured_of(study, kb, *texts)
+        for _, pool in fit_pools(measured, METHODS, kb, Setting("coins", Settings().rules())):
             if isinstance(pool, Rejection):
                 assert pool.code == "no_weight"
                 continue

@@ -11,8 +11,8 @@ import pytest
 from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
 from agent.mining.briefing import write_brief
-from agent.mining.forecast import Lookout
-from agent.mining.retrieval import Shelf, crowded, example_of
+from agent.mining.forecast import Forecaster
+from agent.mining.retrieval import AttemptIndex, crowded, example_of
 from agent.mining.search.tasks import Task
 from agent.study.settings import Settings
 from agent.study.study import backtest_expression, open_study, read_expression, turnover_of
@@ -24,8 +24,8 @@ from tests.agent.commands import as_json
 from tests.agent.test_search import attempt
 
 
-def shelf() -> Shelf:
-    return Shelf(
+def attempt_index() -> AttemptIndex:
+    return AttemptIndex(
         [
             attempt(1, "ts_mean(volume, 5) / ts_mean(volume, 50)", 4.0),
             attempt(2, "cs_rank(ts_mean(volume, 5) / ts_mean(volume, 50))", 5.0, parents=["ts_mean(volume, 5)"]),
@@ -43,18 +43,18 @@ def ids(found: list[AttemptRecord]) -> list[int]:
 
 def test_the_largest_shared_part_comes_first_and_the_factor_itself_is_no_kin() -> None:
     text = "ts_rank(ts_mean(volume, 5) / ts_mean(volume, 50), 9)"
-    assert ids(shelf().near(text)) == [1, 2, 5]
-    assert ids(shelf().near("ts_mean(volume, 5)")) == [1, 2]
-    assert ids(shelf().near("ts_std(returns, 9) * volume")) == [3, 4]
-    assert shelf().near("ts_skew(close, 7)") == []
-    assert shelf().near("no such ((") == []
+    assert ids(attempt_index().near(text)) == [1, 2, 5]
+    assert ids(attempt_index().near("ts_mean(volume, 5)")) == [1, 2]
+    assert ids(attempt_index().near("ts_std(returns, 9) * volume")) == [3, 4]
+    assert attempt_index().near("ts_skew(close, 7)") == []
+    assert attempt_index().near("no such ((") == []
 
 
 def test_a_task_is_told_of_its_parents_children_or_of_the_best_and_worst_of_its_theme() -> None:
-    assert ids(shelf().for_task(Task("mutate", "", ("ts_mean(volume, 5)",)))) == [2, 1]
-    assert ids(shelf().for_task(Task("new", "volatility"))) == [4, 3]
-    assert ids(shelf().for_task(Task("new", "volume"), 2)) == [2, 5]
-    assert shelf().for_task(Task("new", "seasonality")) == []
+    assert ids(attempt_index().for_task(Task("mutate", "", ("ts_mean(volume, 5)",)))) == [2, 1]
+    assert ids(attempt_index().for_task(Task("new", "volatility"))) == [4, 3]
+    assert ids(attempt_index().for_task(Task("new", "volume"), 2)) == [2, 5]
+    assert attempt_index().for_task(Task("new", "seasonality")) == []
 
 
 def test_examples_hold_train_figures_and_of_validation_the_verdict_alone() -> None:
@@ -157,5 +157,5 @@ def test_a_resumed_round_looks_at_the_knowledge_base_as_it_was(
         early = replace(brief, attempts_until=scored[0].id - 1)
         factor = read_expression(scored[0].canonical or "", study)
         assert isinstance(factor, Expression)
-        assert isinstance(Lookout(study, kb, brief, Shelf(known)).novelty(factor), Rejection)
-        assert not isinstance(Lookout(study, kb, early, Shelf([])).novelty(factor), Rejection)
+        assert isinstance(Forecaster(study, kb, brief, AttemptIndex(known)).novelty(factor), Rejection)
+        assert not isinstance(Forecaster(study, kb, early, AttemptIndex([])).novelty(factor), Rejection)

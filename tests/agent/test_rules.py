@@ -16,7 +16,7 @@ import pytest
 
 from agent.knowledge.base import KnowledgeBase
 from agent.mining.briefing import describe_market
-from agent.study.scoring import weigh_expression
+from agent.study.scoring import evaluate_expression
 from agent.study.settings import Settings, load_settings, overrides, sections
 from agent.study.settings_text import default_toml, settings_page
 from agent.study.study import Study, backtest_expression, make_policy, make_spec, open_study, read_expression, remarks
@@ -227,7 +227,7 @@ def test_a_variation_of_an_accepted_factor_is_refused_by_its_returns(whole: Pane
         knowledge.register_dataset(whole)
         record = knowledge.create_run(whole.id, {}, 1)
         knowledge.start_round(record.id, 1, {})
-        scoring = weigh_expression(first, study, knowledge)
+        scoring = evaluate_expression(first, study, knowledge)
         assert not isinstance(scoring, Rejection)
         knowledge.record_attempt(
             NewAttempt(
@@ -235,14 +235,14 @@ def test_a_variation_of_an_accepted_factor_is_refused_by_its_returns(whole: Pane
                 stage="evidence", evaluation=replace(evaluation_of(scoring), accepted=True),
             )
         )  # fmt: skip
-        again = weigh_expression(second, study, knowledge)
+        again = evaluate_expression(second, study, knowledge)
         assert not isinstance(again, Rejection)
         sanity = next(gate for gate in again.evidence.gates if gate.gate == "sanity")
         assert not sanity.passed
         assert sanity.numbers["correlation"] > 0.9
         assert first.text in " ".join(again.evidence.reasons)
         # It does not stand in its own way.
-        itself = weigh_expression(first, study, knowledge, recorded=True)
+        itself = evaluate_expression(first, study, knowledge, recorded=True)
         assert not isinstance(itself, Rejection)
         assert next(gate for gate in itself.evidence.gates if gate.gate == "sanity").passed
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from agent.evidence.run_luck import weigh_run
+from agent.evidence.run_luck import evaluate_run
 from agent.knowledge.base import KnowledgeBase
 from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
@@ -35,8 +35,8 @@ def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> 
         run_screening(Screening(study, knowledge, record, texts, keep=2))
         attempts = knowledge.attempts(run_id=record.id)
         with pytest.raises(InputError, match="no scored factors"):
-            weigh_run([], study)
-    found = weigh_run(attempts, study)
+            evaluate_run([], study)
+    found = evaluate_run(attempts, study)
     train = study.split.train
     series = []
     for factor in found.factors:

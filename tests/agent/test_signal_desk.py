@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.live.decisions import Desk
+from agent.live.decisions import DecisionMaker
 from agent.live.feed import bar_of
 from agent.live.gate_state import calibration_likelihood
-from agent.live.signal_source import Book, batch_of, open_book
+from agent.live.signal_source import TradedSignal, batch_of, open_signal
 from agent.pools.fitting import pool_values
 from agent.study.gates import gate_path
 from agent.study.study import open_study
@@ -25,7 +25,7 @@ from market.files import import_files
 from market.funding import join_funding
 from market.panel import FloatArray, Panel
 from tests.agent.commands import run
-from tests.agent.signal_helpers import FACTORS, book_on
+from tests.agent.signal_helpers import FACTORS, signal_on
 from tests.helpers import random_panel
 
 FREE = "fee_bp = 0.0\nslippage_bp = 0.0\n"
@@ -60,9 +60,9 @@ def gappy() -> Panel:
     return replace(panel, times=panel.times[keep], fields=fields, universe=np.isfinite(fields["close"]))
 
 
-def largest_gap(book: Book, panel: Panel, first: int) -> float:
-    desk = Desk(book, panel.rows(0, first))
-    live = np.stack([desk.take(bar_of(panel, row)).weights for row in range(first, len(panel.times))])
+def largest_gap(book: TradedSignal, panel: Panel, first: int) -> float:
+    decider = DecisionMaker(book, panel.rows(0, first))
+    live = np.stack([decider.take(bar_of(panel, row)).weights for row in range(first, len(panel.times))])
     whole = batch_of(book, panel).decided[first:]
     assert np.abs(whole).sum(axis=1).max() > 0.01
     return float(np.abs(live - whole).max())
@@ -72,21 +72,21 @@ def largest_gap(book: Book, panel: Panel, first: int) -> float:
 def test_a_bar_at_a_time_is_the_batch(name: str, gappy: Panel, tmp_path: Path) -> None:
     # Kelly gives nothing to what loses: on this market the opposite earns.
     signs = "-" if name in ("Kelly", "impact") else ""
-    book = book_on(gappy, tmp_path, RULES[name], [f"{signs}({text})" for text in FACTORS])
+    book = signal_on(gappy, tmp_path, RULES[name], [f"{signs}({text})" for text in FACTORS])
     assert largest_gap(book, gappy, 1090) <= 1e-12
 
 
 def test_a_single_factor_and_a_short_history(gappy: Panel, tmp_path: Path) -> None:
-    alone = book_on(gappy, tmp_path, "[backtest]\nholding = 3\n", factors=FACTORS[:1])
+    alone = signal_on(gappy, tmp_path, "[backtest]\nholding = 3\n", factors=FACTORS[:1])
     assert largest_gap(alone, gappy, 30) <= 1e-12
-    series = book_on(gappy, tmp_path, RULES["one by one"], factors=["close"])
+    series = signal_on(gappy, tmp_path, RULES["one by one"], factors=["close"])
     assert largest_gap(series, gappy, 3) <= 1e-12
 
 
 def test_contributions_add_up_to_the_signal(gappy: Panel, tmp_path: Path) -> None:
-    book = book_on(gappy, tmp_path)
-    desk = Desk(book, gappy.rows(0, 1400))
-    decision = desk.take(bar_of(gappy, 1400))
+    book = signal_on(gappy, tmp_path)
+    decider = DecisionMaker(book, gappy.rows(0, 1400))
+    decision = decider.take(bar_of(gappy, 1400))
     known = np.isfinite(decision.signal)
     assert known.sum() > 12
     np.testing.assert_allclose(np.nansum(decision.parts, axis=0)[known], decision.signal[known], atol=1e-9)
@@ -95,10 +95,10 @@ def test_contributions_add_up_to_the_signal(gappy: Panel, tmp_path: Path) -> Non
 def test_small_universes_and_funding_at_the_close_are_refused(tmp_path: Path) -> None:
     few = random_panel(300, 5)
     with pytest.raises(InputError, match="timeseries"):
-        Desk(book_on(few, tmp_path), few)
+        DecisionMaker(signal_on(few, tmp_path), few)
     paying = random_panel(300, 12).with_fields({"funding": np.zeros((300, 12))})
     with pytest.raises(InputError, match="funding"):
-        book_on(paying, tmp_path, '[backtest]\nkelly = 0.5\nfill = "close"\n')
+        signal_on(paying, tmp_path, '[backtest]\nkelly = 0.5\nfill = "close"\n')
 
 
 @pytest.mark.parametrize("settings", ["", '[backtest]\nfill = "close"\n', f"[backtest]\nkelly = 0.5\n{FREE}"])
@@ -108,7 +108,7 @@ def test_real_perpetuals_that_pay_funding(shared_data: Path, tmp_path: Path, set
     part = frame[frame.ts < pd.Timestamp("2023-04-15", tz="UTC")]
     part.to_parquet(tmp_path / "perp.parquet")
     panel = join_funding(import_files([tmp_path / "perp.parquet"]), shared_data / "crypto_funding_binance.parquet")
-    book = book_on(panel, tmp_path / "w", settings, ["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
+    book = signal_on(panel, tmp_path / "w", settings, ["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
     assert largest_gap(book, panel, len(panel.times) - 300) <= 1e-12
 
 
@@ -144,12 +144,12 @@ def test_the_gate_is_the_batch_one(
     workspace = Workspace(home)
     panel = workspace.load_panel("toy")
     with workspace.knowledge() as knowledge:
-        book = open_book(workspace, knowledge, "toy", panel, factors=FACTORS)
+        book = open_signal(workspace, knowledge, "toy", panel, factors=FACTORS)
     assert book.gate is not None
     first = 1700 if refit else 2300
     panel = panel.rows(0, first + 200)
-    desk = Desk(book, panel.rows(0, first))
-    took = [desk.take(bar_of(panel, row)) for row in range(first, first + 200)]
+    decider = DecisionMaker(book, panel.rows(0, first))
+    took = [decider.take(bar_of(panel, row)) for row in range(first, first + 200)]
     batch = batch_of(book, panel)
     assert batch.exposures is not None
     exposures: FloatArray = np.stack([one.exposure for one in took])
@@ -171,7 +171,7 @@ def test_percentile_regime_and_risk_are_those_of_the_flow(
     workspace = Workspace(home)
     panel, file = workspace.load_panel("toy"), gate_path(workspace, "toy")
     with workspace.knowledge() as knowledge:
-        book = open_book(workspace, knowledge, "toy", panel, factors=FACTORS)
+        book = open_signal(workspace, knowledge, "toy", panel, factors=FACTORS)
     assert book.gate is not None
     study = open_study(panel, workspace.settings, gate_path=file)
     assert study.log_likelihood is not None
@@ -179,8 +179,8 @@ def test_percentile_regime_and_risk_are_those_of_the_flow(
     calibration = calibration_likelihood(book.gate, file, panel)
     np.testing.assert_allclose(calibration, np.sort(held[np.isfinite(held)]), rtol=0, atol=1e-10)
     first = 2350
-    desk = Desk(book, panel.rows(0, first), calibration=calibration)
-    took = [desk.take(bar_of(panel, row)) for row in range(first, 2500)]
+    decider = DecisionMaker(book, panel.rows(0, first), calibration=calibration)
+    took = [decider.take(bar_of(panel, row)) for row in range(first, 2500)]
     model, _, _ = load_regimes(regimes_path(file))
     labels = model.labels(market_states(book.gate.density.states(panel), book.gate.rules.window))
     assert [one.regime for one in took] == [model.names[k] for k in labels[first:]]
@@ -189,13 +189,13 @@ def test_percentile_regime_and_risk_are_those_of_the_flow(
     shares = np.array([np.mean(calibration < row[0]) for row in likelihood])
     np.testing.assert_allclose([one.percentile[0] for one in took], 100 * shares, atol=0.1)
     # Five of a hundred past bars, scaled to today's volatility, would have lost more.
-    assert desk.risk is not None
+    assert decider.risk is not None
     weights = took[-1].weights
     close = panel["close"]
     returns = close[1:] / close[:-1] - 1.0
     deviations = pd.DataFrame(np.vstack([np.full(close.shape[1], np.nan), returns])).rolling(20).std().to_numpy()
     came = ((returns[20:] / deviations[20:-1]) * deviations[-1]) @ weights
-    assert desk.risk.value_at_risk(weights) == pytest.approx(-np.quantile(came, 0.05), rel=0.02)
+    assert decider.risk.value_at_risk(weights) == pytest.approx(-np.quantile(came, 0.05), rel=0.02)
 
 
 def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,10 +209,10 @@ def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixt
     workspace = Workspace(home)
     panel = workspace.load_panel("toy")
     with workspace.knowledge() as knowledge:
-        book = open_book(workspace, knowledge, "toy", panel, pool="even")
+        book = open_signal(workspace, knowledge, "toy", panel, pool="even")
         record = knowledge.get_pool("even")
     assert book.spec.holding == 4
     assert "rejected" in " ".join(book.notes) or record.evidence.verdict == "accepted"
-    desk = Desk(book, panel.rows(0, 2450))
-    took = [desk.take(bar_of(panel, row)) for row in range(2450, 2500)]
+    decider = DecisionMaker(book, panel.rows(0, 2450))
+    took = [decider.take(bar_of(panel, row)) for row in range(2450, 2500)]
     np.testing.assert_array_equal(np.stack([one.signal for one in took]), pool_values(record, panel)[2450:])

@@ -17,7 +17,7 @@ from agent.live.arrivals import Arrivals, Patience
 from agent.live.exchange_feed import ExchangeFeed
 from agent.live.feed import FeedDown, Stop
 from agent.live.paper_check import against_backtest
-from agent.live.service import Office
+from agent.live.service import SignalService
 from agent.live.signal_journal import FILE, Journal
 from agent.live.signal_source import batch_of
 from market.exchange import Client, Source
@@ -25,8 +25,8 @@ from market.fetch import Job, assemble, run
 from market.panel import Panel
 from tests.agent.commands import as_json
 from tests.agent.commands import run as run_command
-from tests.agent.signal_helpers import book_on
-from tests.market.exchange_book import HOUR, Book, invented, recorded
+from tests.agent.signal_helpers import signal_on
+from tests.market.exchange_book import HOUR, TradedSignal, invented, recorded
 from tests.market.exchange_server import Exchange, Faults, serving
 
 DAY = 24 * HOUR
@@ -60,7 +60,7 @@ def fetched(job: Job, raw: Path) -> Panel:
 
 
 @pytest.fixture(scope="module")
-def market(request: pytest.FixtureRequest) -> Book:
+def market(request: pytest.FixtureRequest) -> TradedSignal:
     """Twelve real contracts that pay funding, as an exchange; one of them is struck off in the middle."""
     data: Path = request.getfixturevalue("shared_data")
     paying = pd.read_parquet(data / "crypto_funding_binance.parquet", columns=["symbol"]).symbol.astype(str).unique()
@@ -72,32 +72,32 @@ def market(request: pytest.FixtureRequest) -> Book:
 
 @pytest.mark.parametrize("faults", [(), ("429", "500", "cut", "duplicate", "shuffle", "open", "overlap")])
 @pytest.mark.parametrize("exchange", ["bybit", "binance"])
-def test_live_is_batch(market: Book, exchange: str, faults: tuple[str, ...], tmp_path: Path) -> None:
+def test_live_is_batch(market: TradedSignal, exchange: str, faults: tuple[str, ...], tmp_path: Path) -> None:
     """Bars and funding of an exchange, bar by bar, through faults; then the same fetched at once and backtested."""
     symbols = tuple(f"{name.removesuffix('USDT')}/USDT:USDT" for name in market.swap)
     count = 25
     with serving(market, START + 1) as server:
         job = Job(Source(exchange, "swap", server.url), symbols, "1h", BEGIN, funding=True)
         base = fetched(job, tmp_path / "raw")
-        book = book_on(base, tmp_path / "w", factors=["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
+        book = signal_on(base, tmp_path / "w", factors=["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
         server.faults = Faults(faults, share=0.1, seed=2)
         clock = ServerClock(server)
         with ExchangeFeed(job, base.assets, "x", paced=False) as feed:
-            office = Office(book, base, Journal.open(tmp_path / FILE), feed.name)
-            watching = Arrivals(feed, clock, office.newest, base.bar, PATIENCE)
-            documents = list(itertools.islice(office.work(watching.watch()), count))
+            service = SignalService(book, base, Journal.open(tmp_path / FILE), feed.name)
+            watching = Arrivals(feed, clock, service.newest, base.bar, PATIENCE)
+            documents = list(itertools.islice(service.work(watching.watch()), count))
         server.faults = Faults()
         whole = fetched(job, tmp_path / "again")
     assert [one["time"] for one in documents] == [f"{str(t)[:19]}Z" for t in whole.times[-count:]]
-    told = against_backtest(book, office.journal, office.id, whole)
+    told = against_backtest(book, service.journal, service.id, whole)
     assert (told["bars"], told["missed"], told["late_assets"]) == (count, 0, [])
     assert float(str(told["largest_weight_difference"])) <= 1e-12
     assert float(str(told["largest_return_difference"])) <= 1e-12
     assert np.abs(batch_of(book, whole).decided[-count:]).sum(axis=1).min() > 0.5
-    assert any(float(str(row["funding"])) != 0.0 for row in office.journal.equity(office.id))
+    assert any(float(str(row["funding"])) != 0.0 for row in service.journal.equity(service.id))
 
 
-def test_an_exchange_that_is_gone_is_down_and_comes_back(market: Book, tmp_path: Path) -> None:
+def test_an_exchange_that_is_gone_is_down_and_comes_back(market: TradedSignal, tmp_path: Path) -> None:
     symbols = tuple(f"{name.removesuffix('USDT')}/USDT:USDT" for name in market.swap)
     with serving(market, START + 1) as server:
         job = Job(Source("bybit", "swap", server.url), symbols, "1h", BEGIN)

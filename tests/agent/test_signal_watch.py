@@ -17,13 +17,13 @@ from agent.live.arrivals import Arrival, Arrivals, Patience
 from agent.live.csv_output import CsvFile
 from agent.live.feed import Bar, Clock, Feed, as_seconds, bar_of
 from agent.live.paper_check import against_backtest
-from agent.live.service import Office
+from agent.live.service import SignalService
 from agent.live.signal_journal import FILE, Journal
-from agent.live.signal_source import Book, batch_of
+from agent.live.signal_source import TradedSignal, batch_of
 from backtest.ledger import NET, keep_ledger
 from market.errors import InputError
 from market.panel import Panel
-from tests.agent.signal_helpers import Faulty, book_on, faulty_of, replay_of
+from tests.agent.signal_helpers import Faulty, faulty_of, replay_of, signal_on
 from tests.forked import run, start
 from tests.helpers import random_panel
 
@@ -123,13 +123,13 @@ def test_an_asset_that_stays_away_is_not_waited_for_for_ever(panel: Panel) -> No
     assert [one.age > PATIENCE.bound for one in found] == [True] * 3 + [False] * 5
 
 
-def office_on(panel: Panel, book: Book, root: Path, feed: str = "replay", first: int = FIRST) -> Office:
-    return Office(book, panel.rows(0, first), Journal.open(root / FILE), feed)
+def service_on(panel: Panel, book: TradedSignal, root: Path, feed: str = "replay", first: int = FIRST) -> SignalService:
+    return SignalService(book, panel.rows(0, first), Journal.open(root / FILE), feed)
 
 
-def emit(office: Office, feed: Feed, clock: Clock, panel: Panel, count: int) -> list[dict[str, object]]:
-    watching = Arrivals(feed, clock, office.newest, panel.bar, PATIENCE, owed=office.owed())
-    return [dict(document) for document in itertools.islice(office.work(watching.watch()), count)]
+def emit(service: SignalService, feed: Feed, clock: Clock, panel: Panel, count: int) -> list[dict[str, object]]:
+    watching = Arrivals(feed, clock, service.newest, panel.bar, PATIENCE, owed=service.owed())
+    return [dict(document) for document in itertools.islice(service.work(watching.watch()), count)]
 
 
 RULES = {
@@ -154,14 +154,14 @@ def dying() -> Panel:
 @pytest.mark.parametrize("name", RULES)
 def test_the_paper_ledger_is_the_backtest(dying: Panel, tmp_path: Path, name: str) -> None:
     """Fills, costs, funding, holes and a delisting, each bar to 1e-12; and a restart in the middle."""
-    book = book_on(dying, tmp_path, RULES[name])
+    book = signal_on(dying, tmp_path, RULES[name])
     feed, clock = replay_of(dying, FIRST)
-    office = office_on(dying, book, tmp_path)
-    assert len(emit(office, feed, clock, dying, 40)) == 40
-    office.journal.close()
-    office = office_on(dying, book, tmp_path)
-    assert len(emit(office, feed, clock, dying, 85)) == 85
-    told = against_backtest(book, office.journal, office.id, dying.rows(0, FIRST + 125))
+    service = service_on(dying, book, tmp_path)
+    assert len(emit(service, feed, clock, dying, 40)) == 40
+    service.journal.close()
+    service = service_on(dying, book, tmp_path)
+    assert len(emit(service, feed, clock, dying, 85)) == 85
+    told = against_backtest(book, service.journal, service.id, dying.rows(0, FIRST + 125))
     assert (told["bars"], told["missed"]) == (125, 0)
     assert float(str(told["largest_weight_difference"])) <= 1e-12
     assert float(str(told["largest_return_difference"])) <= 1e-12
@@ -170,32 +170,32 @@ def test_the_paper_ledger_is_the_backtest(dying: Panel, tmp_path: Path, name: st
     batch = batch_of(book, dying.rows(0, FIRST + 125))
     targets = batch.decided.copy()
     targets[:FIRST] = 0.0
-    _, series = keep_ledger(targets, batch.tape, book.spec, dying.bars_per_year)
-    paid = office.journal.equity(office.id)
+    _, series = keep_ledger(targets, batch.ledger_rows, book.spec, dying.bars_per_year)
+    paid = service.journal.equity(service.id)
     assert len(paid) == 125 - (3 if "close" in name else 2)
     net = [float(str(row["net"])) for row in paid]
     np.testing.assert_allclose(net, series[NET][FIRST : FIRST + len(paid)], rtol=0, atol=1e-12)
     assert np.std(net) > 1e-4
-    closed = [fill for fill in office.journal.fills(office.id, 10_000) if fill["asset"] == "A01"]
+    closed = [fill for fill in service.journal.fills(service.id, 10_000) if fill["asset"] == "A01"]
     assert closed[-1]["weight"] == 0.0
 
 
 def test_while_nobody_watched_nothing_is_traded_and_only_the_newest_is_emitted(panel: Panel, tmp_path: Path) -> None:
-    book = book_on(panel, tmp_path)
+    book = signal_on(panel, tmp_path)
     feed, clock = replay_of(panel, FIRST)
-    office = office_on(panel, book, tmp_path)
-    emit(office, feed, clock, panel, 10)
-    office.journal.close()
+    service = service_on(panel, book, tmp_path)
+    emit(service, feed, clock, panel, 10)
+    service.journal.close()
     clock.sleep(6 * 3600.0, lambda: False)
-    office = office_on(panel, book, tmp_path)
-    after = emit(office, feed, clock, panel, 3)
+    service = service_on(panel, book, tmp_path)
+    after = emit(service, feed, clock, panel, 3)
     assert [str(one["time"])[:16] for one in after] == [str(t)[:16] for t in panel.times[FIRST + 15 : FIRST + 18]]
-    stored = office.journal.signals(office.id)
+    stored = service.journal.signals(service.id)
     assert [s.status for s in stored] == ["emitted"] * 10 + ["missed"] * 5 + ["emitted"] * 3
     assert [s.time for s in stored] == list(panel.times[FIRST : FIRST + 18])
-    traded = {row["time"]: row["turnover"] for row in office.journal.equity(office.id)}
+    traded = {row["time"]: row["turnover"] for row in service.journal.equity(service.id)}
     assert all(traded[time] == 0.0 for time in panel.times[FIRST + 10 : FIRST + 15])
-    told = against_backtest(book, office.journal, office.id, panel)
+    told = against_backtest(book, service.journal, service.id, panel)
     assert told["missed"] == 5
     assert float(str(told["largest_weight_difference"])) <= 1e-12
     assert float(str(told["largest_return_difference"])) > 1e-6
@@ -203,25 +203,25 @@ def test_while_nobody_watched_nothing_is_traded_and_only_the_newest_is_emitted(p
 
 def test_bars_that_the_data_set_gained_meanwhile_were_missed(panel: Panel, tmp_path: Path) -> None:
     """`alphaglow data update` between two sessions: the ledger goes on over them."""
-    book = book_on(panel, tmp_path)
+    book = signal_on(panel, tmp_path)
     feed, clock = replay_of(panel, FIRST)
-    office = office_on(panel, book, tmp_path)
-    emit(office, feed, clock, panel, 6)
-    office.journal.close()
-    office = office_on(panel, book, tmp_path, first=FIRST + 11)
+    service = service_on(panel, book, tmp_path)
+    emit(service, feed, clock, panel, 6)
+    service.journal.close()
+    service = service_on(panel, book, tmp_path, first=FIRST + 11)
     clock.sleep(5 * 3600.0, lambda: False)
-    emit(office, feed, clock, panel, 4)
-    paid = office.journal.equity(office.id)
+    emit(service, feed, clock, panel, 4)
+    paid = service.journal.equity(service.id)
     assert [row["time"] for row in paid] == list(panel.times[FIRST : FIRST + 13])
-    told = against_backtest(book, office.journal, office.id, panel)
+    told = against_backtest(book, service.journal, service.id, panel)
     assert (told["bars"], told["emitted"], told["missed"]) == (15, 10, 5)
 
 
 def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp_path: Path) -> None:
-    book = book_on(panel, tmp_path)
+    book = signal_on(panel, tmp_path)
     feed, clock = faulty_of(panel, FIRST, late={(panel.times[FIRST + 4], 6): 4000.0})
-    office = office_on(panel, book, tmp_path, "faulty")
-    documents = emit(office, feed, clock, panel, 12)
+    service = service_on(panel, book, tmp_path, "faulty")
+    documents = emit(service, feed, clock, panel, 12)
     assert documents[4]["stale"] == ["A06"]
 
     def weight(document: dict[str, object]) -> float:
@@ -231,7 +231,7 @@ def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp
 
     assert weight(documents[4]) == weight(documents[3]) != 0.0
     batch = batch_of(book, panel)
-    stored = office.journal.signals(office.id)
+    stored = service.journal.signals(service.id)
     gaps = [float(np.abs(s.weights - batch.decided[FIRST + k]).max()) for k, s in enumerate(stored)]
     # The bar after was decided before the late row came; once it has, nothing is left of it.
     assert max(gaps[:4]) <= 1e-12
@@ -240,8 +240,8 @@ def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp
 
 
 def test_a_bar_is_recorded_once_whoever_tries(panel: Panel, tmp_path: Path) -> None:
-    book = book_on(panel, tmp_path)
-    one, two = (office_on(panel, book, tmp_path) for _ in range(2))
+    book = signal_on(panel, tmp_path)
+    one, two = (service_on(panel, book, tmp_path) for _ in range(2))
     arrival = Arrival(bar_of(panel, FIRST), np.zeros(14, dtype=bool), newest=True, age=2.0)
     assert one.take(arrival) is not None
     with pytest.raises(InputError, match="another process"):

@@ -64,10 +64,10 @@ def test_the_mock_reads_within_a_budget_and_goes_on(told: Path, capsys: pytest.C
     assert third["mean_sentiment"] == second["mean_sentiment"]
     # A cassette answers where nothing is journalled; the calls must then be the same ones.
     (told / "texts" / "calls.jsonl").unlink()
-    tape = as_json(capsys, *asked[:-2], "--record", "whole.jsonl")
+    ledger_rows = as_json(capsys, *asked[:-2], "--record", "whole.jsonl")
     (told / "texts" / "calls.jsonl").unlink()
     played = as_json(capsys, *asked[:-2], "--replay", "whole.jsonl")
-    assert played["events"] == tape["events"]
+    assert played["events"] == ledger_rows["events"]
     assert "no cassette of this reading" in refused(capsys, *asked[:5], "--model", "x", "--replay", "whole.jsonl")
 
 

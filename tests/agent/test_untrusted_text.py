@@ -30,7 +30,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server
 from agent.llm.forms import read_reply, repair_prompt
 from agent.llm.providers.openai_compatible import connect_openai
-from agent.mining.brief import Brief, Example, Outlook, Turn, judge_prompt, writer_prompt
+from agent.mining.brief import Brief, Example, Forecast, Turn, judge_prompt, writer_prompt
 from agent.mining.briefing import describe_market
 from agent.mining.lessons import learn
 from agent.mining.replies import Proposal
@@ -106,7 +106,7 @@ def prompts_of(text: str) -> str:
     task = Task("mutate", "volume", (text + " of two words",))
     brief = Brief(
         1, "goal", ("close", text + " of a file"), "operators", (example,), (example,), lessons, market,
-        tasks=(task, task), kin=((example,), (example,)),
+        tasks=(task, task), related=((example,), (example,)),
     )  # fmt: skip
     proposal = Proposal.model_construct(
         name=text + " of two words", expression="cs_rank(close)", rationale=text + " of two words", horizon=3,
@@ -115,7 +115,7 @@ def prompts_of(text: str) -> str:
     turns = [Turn(text + " of two words", text), Turn("cs_rank(close)", f"The judge objects: {text}")]
     # Not in what is said of the operators, which are indented too.
     told = (*writer_prompt(brief, [0], turns), *writer_prompt(brief, [0, 1]))
-    return "\n".join((*told, *judge_prompt(brief, expression, proposal, Outlook(kin=(example,)))))
+    return "\n".join((*told, *judge_prompt(brief, expression, proposal, Forecast(related=(example,)))))
 
 
 @cache

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, weigh
+from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
 from backtest.ic import forward_returns
 from backtest.result_types import Scorecard
 from backtest.scorecard import Scored, score
@@ -65,31 +65,33 @@ def test_the_expected_maximum_is_that_of_simulated_luck() -> None:
 
 def test_noise_is_not_accepted_and_foresight_is(panel: Panel, split: Split) -> None:
     verdicts = [
-        weigh(scored(np.random.default_rng(seed).normal(size=panel.shape), panel, split), Trials(20, 1e-3)).verdict
+        reach_verdict(
+            scored(np.random.default_rng(seed).normal(size=panel.shape), panel, split), Trials(20, 1e-3)
+        ).verdict
         for seed in range(10)
     ]
     assert verdicts == ["rejected"] * 10
-    evidence = weigh(scored(foresight(panel, 0.003), panel, split), Trials(20, 1e-3))
+    evidence = reach_verdict(scored(foresight(panel, 0.003), panel, split), Trials(20, 1e-3))
     assert evidence.verdict == "accepted"
     assert any("IC" in audit for audit in evidence.audits)
 
 
 def test_the_same_factor_falls_when_it_was_the_thousandth_try(panel: Panel, split: Split) -> None:
     result = scored(foresight(panel, 0.05), panel, split)
-    few, many = (weigh(result, Trials(n, 0.01)) for n in (2, 100_000))
+    few, many = (reach_verdict(result, Trials(n, 0.01)) for n in (2, 100_000))
     assert many.dsr < few.dsr
     assert (few.verdict, many.verdict) == ("accepted", "promising")
 
 
 def test_a_wrong_sign_says_so(panel: Panel, split: Split) -> None:
-    evidence = weigh(scored(-foresight(panel, 0.003), panel, split), Trials(5, 1e-3))
+    evidence = reach_verdict(scored(-foresight(panel, 0.003), panel, split), Trials(5, 1e-3))
     assert "negate" in evidence.reasons[0]
 
 
 def test_reasons_hold_no_figure_of_validation(panel: Panel, split: Split) -> None:
     for noise in (0.002, 0.02, 0.2):
         result = scored(foresight(panel, noise), panel, split)
-        words = " ".join([*weigh(result, Trials(7, 1e-3)).reasons])
+        words = " ".join([*reach_verdict(result, Trials(7, 1e-3)).reasons])
         assert set(re.findall(r"\d+\.?\d*", words)) <= {"7", "0.95"}
 
 

@@ -153,8 +153,8 @@ def test_impact_grows_with_the_root_of_capital() -> None:
     assert more == pytest.approx(2 * paid, rel=1e-3)
     # One trade by hand: Y sigma sqrt(Q / V) of Q.
     t = 100
-    tape = market_rows(panel, BacktestSpec())
-    change = np.abs(free.weights[t] - free.weights[t - 1] * (1 + tape.returns[t - 1]) / (1 + free.net[t - 1]))
+    ledger_rows = market_rows(panel, BacktestSpec())
+    change = np.abs(free.weights[t] - free.weights[t - 1] * (1 + ledger_rows.returns[t - 1]) / (1 + free.net[t - 1]))
     money = panel["volume"][t + 1] * panel["close"][t + 1]
     close = panel["close"]
     sigma = np.std(close[t - 59 : t + 1] / close[t - 60 : t] - 1, axis=0, ddof=1)

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from backtest.evidence import Trials, weigh
+from backtest.evidence import Trials, reach_verdict
 from backtest.ic import forward_returns
-from backtest.policy import GATES, Policy, Standing, TrainFigures, train_gates
+from backtest.policy import GATES, NearestKnown, Policy, TrainFigures, train_gates
 from backtest.result_types import Evidence
 from backtest.scorecard import Scored, score
 from backtest.target import prepare_target
@@ -48,7 +48,7 @@ def failed(evidence: Evidence) -> list[str]:
 
 
 def test_every_gate_says_its_number_and_its_bar_in_order() -> None:
-    evidence = weigh(scored(0.003), Trials(20, 1e-3), standing=Standing(0.2, "close", 0.1, "volume"))
+    evidence = reach_verdict(scored(0.003), Trials(20, 1e-3), nearest=NearestKnown(0.2, "close", 0.1, "volume"))
     assert [gate.gate for gate in evidence.gates] == list(GATES)
     assert evidence.accepted
     for gate in evidence.gates:
@@ -58,22 +58,22 @@ def test_every_gate_says_its_number_and_its_bar_in_order() -> None:
 
 def test_each_gate_stops_what_it_is_there_for() -> None:
     good, trials = scored(0.003), Trials(20, 1e-3)
-    assert failed(weigh(good, trials, standing=Standing(correlation=-0.8, correlates="close"))) == ["sanity"]
-    assert failed(weigh(good, trials, Policy(max_overlap=0.5), Standing(0.6, "close"))) == ["novelty"]
-    assert failed(weigh(good, trials, Policy(min_ic_t=1e6))) == ["train_ic"]
-    assert failed(weigh(good, trials, Policy(min_kept=0.999))) in (["validation"], [])
-    assert "validation" in failed(weigh(scored(0.003, broken=True), trials))
-    assert failed(weigh(good, trials, Policy(min_sharpe=1e6))) == ["net_sharpe"]
-    luck = weigh(good, Trials(10**9, 1.0))
+    assert failed(reach_verdict(good, trials, nearest=NearestKnown(correlation=-0.8, correlates="close"))) == ["sanity"]
+    assert failed(reach_verdict(good, trials, Policy(max_overlap=0.5), NearestKnown(0.6, "close"))) == ["novelty"]
+    assert failed(reach_verdict(good, trials, Policy(min_ic_t=1e6))) == ["train_ic"]
+    assert failed(reach_verdict(good, trials, Policy(min_kept=0.999))) in (["validation"], [])
+    assert "validation" in failed(reach_verdict(scored(0.003, broken=True), trials))
+    assert failed(reach_verdict(good, trials, Policy(min_sharpe=1e6))) == ["net_sharpe"]
+    luck = reach_verdict(good, Trials(10**9, 1.0))
     assert (failed(luck), luck.verdict) == (["dsr"], "promising")
-    wrong = weigh(scored(0.003, sign=-1.0), trials)
+    wrong = reach_verdict(scored(0.003, sign=-1.0), trials)
     assert "train_ic" in failed(wrong)
     assert "negate" in wrong.reasons[0]
 
 
 def test_gates_may_be_left_out_and_stand_in_any_order() -> None:
     policy = Policy(gates=("dsr", "train_ic"), min_sharpe=1e6)
-    evidence = weigh(scored(0.003), Trials(20, 1e-3), policy)
+    evidence = reach_verdict(scored(0.003), Trials(20, 1e-3), policy)
     assert [gate.gate for gate in evidence.gates] == ["dsr", "train_ic"]
     assert evidence.accepted
 
@@ -90,14 +90,14 @@ def test_words_hold_no_figure_of_validation(noise: float, broken: bool) -> None:
     result = scored(noise, broken=broken)
     train = f"{result.scorecard.train.ic_tstat:.1f}"
     policy = Policy(max_overlap=0.5, max_correlation=0.2)
-    evidence = weigh(result, Trials(7, 1e-3), policy, Standing(0.9, "close", 0.9, "volume"))
+    evidence = reach_verdict(result, Trials(7, 1e-3), policy, NearestKnown(0.9, "close", 0.9, "volume"))
     words = " ".join(word for gate in evidence.gates for word in gate.words)
     assert set(re.findall(r"-?\d+\.?\d*", words)) <= {"7", "0.95", "3", train, train.lstrip("-")}
 
 
 def test_effective_trials_are_shown_and_admit_nobody() -> None:
     many = Trials(10**9, 1.0, effective=2)
-    evidence = weigh(scored(0.05), many)
+    evidence = reach_verdict(scored(0.05), many)
     assert evidence.dsr_effective > evidence.dsr
     assert not evidence.accepted
     assert evidence.effective_trials == 2

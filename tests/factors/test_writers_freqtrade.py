@@ -156,9 +156,9 @@ def test_between_turns_nothing_is_traded(tmp_path: Path) -> None:
     frames = analyse(strategy_of(factor_of("-ts_mean(returns, 5)", Rules(rebalance=8)), panel, tmp_path))
     for frame in frames.values():
         turn = frame["date"].dt.hour % 8 == 0
-        marks = frame[["enter_long", "exit_long", "enter_short", "exit_short"]]
-        assert not marks[~turn].to_numpy().any()
-        assert marks[turn].to_numpy()[2:].any(axis=1).all()
+        thresholds = frame[["enter_long", "exit_long", "enter_short", "exit_short"]]
+        assert not thresholds[~turn].to_numpy().any()
+        assert thresholds[turn].to_numpy()[2:].any(axis=1).all()
 
 
 def test_a_long_only_book_has_no_short_side(tmp_path: Path) -> None:

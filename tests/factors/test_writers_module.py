@@ -131,9 +131,9 @@ def test_weights_are_those_of_the_backtest(
     space: dict[str, object] = {"__name__": "exported"}
     exec(compile(to_module(named(read("close"), rules)), "exported", "exec"), space)
     frames = {name: pd.DataFrame(values, columns=panel.assets) for name, values in panel.fields.items()}
-    weigh = space["weights"]
-    assert callable(weigh)
-    found = weigh(pd.DataFrame(odd_signal(panel), columns=panel.assets), frames).to_numpy()
+    reach_verdict = space["weights"]
+    assert callable(reach_verdict)
+    found = reach_verdict(pd.DataFrame(odd_signal(panel), columns=panel.assets), frames).to_numpy()
     assert np.abs(wanted).sum() > 1
     np.testing.assert_allclose(found, wanted, rtol=NEAR, atol=1e-12)
 

@@ -60,8 +60,8 @@ def test_exposures_do_not_change_when_bars_are_added(market: tuple[Panel, Split]
 def test_threshold_is_the_percentile_of_validation(market: tuple[Panel, Split], gate: RegimeGate) -> None:
     panel, split = market
     likelihood = gate.log_likelihood(panel)[split.validation]
-    assert np.mean(likelihood < gate.latest.marks.threshold) == pytest.approx(0.05, abs=0.002)
-    assert gate.latest.marks.coverage == pytest.approx(0.05, abs=0.02)
+    assert np.mean(likelihood < gate.latest.thresholds.threshold) == pytest.approx(0.05, abs=0.002)
+    assert gate.latest.thresholds.coverage == pytest.approx(0.05, abs=0.02)
 
 
 def test_crashes_shut_the_gate(market: tuple[Panel, Split]) -> None:
@@ -252,17 +252,17 @@ def test_a_gate_of_both_sides_shuts_on_the_all_too_likely_as_well(tmp_path: Path
     panel, split = market
     plan = dataclasses.replace(PLAN, rules=GateRules(side="both", percentile=10.0))
     gate = fit_gate(loop_panel(panel, split), split, plan)
-    marks = gate.latest.marks
+    thresholds = gate.latest.thresholds
     likelihood = gate.log_likelihood(panel)
     inside = likelihood[split.validation]
     inside = inside[np.isfinite(inside)]
-    assert np.mean(inside < marks.threshold) == pytest.approx(0.05, abs=0.003)
-    assert np.mean(inside > marks.ceiling) == pytest.approx(0.05, abs=0.003)
+    assert np.mean(inside < thresholds.threshold) == pytest.approx(0.05, abs=0.003)
+    assert np.mean(inside > thresholds.ceiling) == pytest.approx(0.05, abs=0.003)
     assert gate.latest.calibration_shut == pytest.approx(0.10, abs=0.005)
     exposures = gate.exposures(panel)
-    assert (exposures[likelihood > marks.ceiling] == 0).all()
-    assert (exposures[likelihood < marks.threshold] == 0).all()
-    between = (likelihood > marks.full) & (likelihood < marks.ceiling_full)
+    assert (exposures[likelihood > thresholds.ceiling] == 0).all()
+    assert (exposures[likelihood < thresholds.threshold] == 0).all()
+    between = (likelihood > thresholds.full) & (likelihood < thresholds.ceiling_full)
     assert (exposures[between] == 1).all()
     save_gate(gate, tmp_path / "g.npz")
     np.testing.assert_array_equal(load_gate(tmp_path / "g.npz").exposures(panel), exposures)
@@ -301,8 +301,8 @@ def test_refits_are_dated_and_never_see_later_bars(tmp_path: Path, market: tuple
         values[cut:] *= np.exp(rng.normal(scale=0.3, size=values[cut:].shape))
     other = fit_gate(loop.with_fields(fields), split, dataclasses.replace(PLAN, refit_bars=600))
     np.testing.assert_array_equal(other.exposures(loop.with_fields(fields))[:cut], exposures[:cut])
-    assert other.fits[1].marks == gate.fits[1].marks
-    assert other.fits[2].marks != gate.fits[2].marks
+    assert other.fits[1].thresholds == gate.fits[1].thresholds
+    assert other.fits[2].thresholds != gate.fits[2].thresholds
     save_gate(gate, tmp_path / "g.npz")
     np.testing.assert_array_equal(load_gate(tmp_path / "g.npz").exposures(loop), exposures)
 
@@ -331,7 +331,7 @@ def test_what_a_gate_judges_may_be_more_than_likelihood(
     plan = dataclasses.replace(PLAN, rules=GateRules(measure=measure))
     gate = fit_gate(loop, split, plan)
     judged = gate.log_likelihood(loop)[split.validation]
-    assert np.mean(judged[np.isfinite(judged)] < gate.latest.marks.threshold) == pytest.approx(0.05, abs=0.003)
+    assert np.mean(judged[np.isfinite(judged)] < gate.latest.thresholds.threshold) == pytest.approx(0.05, abs=0.003)
     states = gate.density.states(loop)
     if measure == "over_gaussian":
         mean, covariance = known_rows(states[split.train]).mean(axis=0), np.cov(known_rows(states[split.train]).T)

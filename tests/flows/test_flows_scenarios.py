@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from flows.density import StateDensity, fit_density
 from flows.direction import confidence, fit_direction, positions
-from flows.exposure import Marks
+from flows.exposure import Thresholds
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.planted_anomalies import WINDOW, auroc, noticed, plant_anomalies, two_sided
 from flows.portfolio import past_dates, portfolio_scenarios
@@ -160,9 +160,9 @@ def test_a_planted_direction_is_found_and_points_up() -> None:
 
 
 def test_no_trade_where_a_state_is_unusual_or_points_nowhere() -> None:
-    marks = Marks(-10.0, -8.0, np.inf, np.inf, (0.0, 0.0), 0.05, (), 1)
+    thresholds = Thresholds(-10.0, -8.0, np.inf, np.inf, (0.0, 0.0), 0.05, (), 1)
     likelihood = np.array([-12.0, -10.0, -7.0, -4.0, 0.0, np.nan])
-    sure = confidence(likelihood, marks, usual=-4.0)
+    sure = confidence(likelihood, thresholds, usual=-4.0)
     np.testing.assert_allclose(sure, [0, 0, 0.5, 1, 1, 0])
     along = np.array([2.0, 2.0, -0.6, 0.4, 0.7, 3.0])
     np.testing.assert_allclose(positions(along, sure), [0, 0, -0.5, 0, 1, 0])

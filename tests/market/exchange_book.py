@@ -24,7 +24,7 @@ class Table:
 
 
 @dataclass
-class Book:
+class TradedSignal:
     """What the exchange knows: bars (open, high, low, close, volume, turnover), funding and open interest."""
 
     spot: dict[str, Table] = field(default_factory=dict)
@@ -49,10 +49,10 @@ def _tables(path: Path, columns: list[str], symbols: list[str], since: str, unti
     return tables
 
 
-def recorded(data: Path, symbols: list[str], since: str, until: str, *, dead: tuple[str, ...] = ()) -> Book:
+def recorded(data: Path, symbols: list[str], since: str, until: str, *, dead: tuple[str, ...] = ()) -> TradedSignal:
     """The book of the recorded hours in [since, until)."""
     bars = ["open", "high", "low", "close", "volume"]
-    return Book(
+    return TradedSignal(
         _tables(data / "crypto_spot_1h.parquet", bars, symbols, since, until),
         _tables(data / "crypto_perp_1h.parquet", bars, symbols, since, until),
         _tables(data / "crypto_funding_binance.parquet", ["funding_rate"], symbols, since, until),
@@ -61,10 +61,10 @@ def recorded(data: Path, symbols: list[str], since: str, until: str, *, dead: tu
     )
 
 
-def invented(start: int, bars: int = 2600, seed: int = 0) -> Book:
+def invented(start: int, bars: int = 2600, seed: int = 0) -> TradedSignal:
     """A book of four symbols: AAA whole, BBB listed late, CCC with holes, DDD that ends early."""
     rng = np.random.default_rng(seed)
-    book = Book(dead=frozenset({"DDDUSDT"}))
+    book = TradedSignal(dead=frozenset({"DDDUSDT"}))
     lives = {"AAAUSDT": (0, bars), "BBBUSDT": (bars // 5, bars), "CCCUSDT": (0, bars), "DDDUSDT": (0, bars // 2)}
     for symbol, (first, last) in lives.items():
         stamps = start + HOUR * np.arange(first, last)

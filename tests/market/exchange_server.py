@@ -22,7 +22,7 @@ from zlib import crc32
 
 import numpy as np
 
-from tests.market.exchange_book import HOUR, Book, Table
+from tests.market.exchange_book import HOUR, Table, TradedSignal
 
 LIMITS = {"kline": 1000, "klines": 1000, "history": 200, "fundingRate": 1000, "open-interest": 200}
 LIMITS |= {"openInterestHist": 500}
@@ -50,7 +50,7 @@ class Exchange(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, book: Book, now: int | None, faults: Faults | None = None) -> None:
+    def __init__(self, book: TradedSignal, now: int | None, faults: Faults | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.book, self.clock, self.faults = book, now, faults or Faults()
         self.lock = threading.Lock()
@@ -385,7 +385,7 @@ def binance_ticker(symbol: str, table: Table) -> dict[str, object]:
 
 
 @contextmanager
-def serving(book: Book, now: int | None = None, faults: Faults | None = None) -> Iterator[Exchange]:
+def serving(book: TradedSignal, now: int | None = None, faults: Faults | None = None) -> Iterator[Exchange]:
     """Serve `book` on a free port of the loopback."""
     server = Exchange(book, now, faults)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -48,8 +48,8 @@ def test_a_day_pays_its_three_settlements(tmp_path: Path) -> None:
     times = [f"2024-01-0{d} {h:02d}:00" for d in (3, 4) for h in (0, 8, 16)]
     joined = join_funding(panel, settlements(tmp_path / "f.parquet", times, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]))
     # Bought at the open of the 3rd, just after its settlement, and sold at that of the 4th, just after that one.
-    tape = market_rows(joined, BacktestSpec())
-    assert tape.funding[1, 0] == pytest.approx(0.2 + 0.4 + 0.8)
+    ledger_rows = market_rows(joined, BacktestSpec())
+    assert ledger_rows.funding[1, 0] == pytest.approx(0.2 + 0.4 + 0.8)
     # Bought at the close of the 2nd, which is the same moment.
     late = market_rows(joined, BacktestSpec(fill="close"))
     assert late.funding[0, 0] == pytest.approx(0.2 + 0.4 + 0.8)
@@ -84,6 +84,6 @@ def test_real_settlements_add_up(shared_data: Path) -> None:
         total = np.nansum(joined["funding"][:, panel.assets.index(name)])
         assert total == pytest.approx(own.funding_rate.sum(), rel=1e-9)
     # A year long of BTC pays its 1 095 settlements.
-    tape = market_rows(joined, BacktestSpec())
+    ledger_rows = market_rows(joined, BacktestSpec())
     year = (panel.times >= np.datetime64("2023-12-31T22")) & (panel.times < np.datetime64("2024-12-31T22"))
-    assert np.count_nonzero(tape.funding[year, panel.assets.index("BTCUSDT")]) == 3 * 366
+    assert np.count_nonzero(ledger_rows.funding[year, panel.assets.index("BTCUSDT")]) == 3 * 366

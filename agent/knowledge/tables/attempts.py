@@ -33,7 +33,7 @@ _NO_END = 2**31 - 1
 _TAKEN = text("SELECT id FROM attempts WHERE run_id = :run AND round = :round AND slot = :slot")
 _SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND attempt_id <= :until AND factor_id "
 _TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1")
-_KIN = text(
+_RELATED = text(
     f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
     "sign = :sign) ORDER BY attempt_id LIMIT 1"
 )
@@ -71,12 +71,12 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     code = scoring_code() if new.evaluation is not None else ""
     origin = Origin(run.panel_id, run.rules, code, now(), tuple(parents))
     number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
-    sharpe, new_bet = None, False
+    sharpe, new_trial_group = None, False
     if new.evaluation is not None:
         sharpe = figure(new.evaluation.sharpe_per_bar)
         if new.evaluation.sketch is not None:
-            new_bet = bets.add_bet(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
-    tallies.count_one(session, run.panel_id, sharpe, new_bet=new_bet)
+            new_trial_group = bets.add_trial_group(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
+    tallies.count_one(session, run.panel_id, sharpe, new_trial_group=new_trial_group)
     if new.factor_id is None or new.canonical is not None:
         memory.wrote(number)
     return number
@@ -176,7 +176,7 @@ def scored_twin(
     if alike is None:
         found = connection.execute(_TWIN, asked).first()
     else:
-        found = connection.execute(_KIN, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
+        found = connection.execute(_RELATED, {**asked, "ranking": alike.ranking, "sign": alike.sign}).first()
     return None if found is None else int(found[0])
 
 

@@ -17,7 +17,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.trial_counts import Nearest
 from market.panel import FloatArray
 
-SAME_BET = 0.5
+SAME_TRIAL = 0.5
 _Row = schema.TrialReturns
 _Floats = NDArray[np.float32]
 # Asked and written for each attempt, so put together once.
@@ -86,7 +86,7 @@ def _refresh(connection: Connection, known: Sketches, query: TextClause) -> None
         known.add(attempt_id, seq, bytes(packed))
 
 
-def add_bet(session: Session, attempt_id: int, sketch: FloatArray, leaders: Sketches) -> bool:
+def add_trial_group(session: Session, attempt_id: int, sketch: FloatArray, leaders: Sketches) -> bool:
     """Store an attempt's sketch under its cluster; return whether it began one. An empty sketch is no bet."""
     if len(sketch) == 0:
         return False
@@ -104,7 +104,7 @@ def add_bet(session: Session, attempt_id: int, sketch: FloatArray, leaders: Sket
 def _cluster(leaders: Sketches, attempt_id: int, packed: bytes) -> int:
     # As it will be read again: clusters must not depend on when they were told.
     leader, near = leaders.nearest(_unpacked(packed))
-    return leader if abs(near) >= SAME_BET else attempt_id
+    return leader if abs(near) >= SAME_TRIAL else attempt_id
 
 
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:

@@ -43,10 +43,10 @@ class Spread:
         self.squares += off * (figure - self.mean)
 
 
-def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_bet: bool) -> None:
+def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_trial_group: bool) -> None:
     """Count one more attempt on a panel, in the transaction that writes it."""
     connection = session.connection()
-    asked = {"panel": panel_id, "bets": int(new_bet), "sharpe": sharpe}
+    asked = {"panel": panel_id, "bets": int(new_trial_group), "sharpe": sharpe}
     if connection.execute(_COUNT if sharpe is None else _COUNT_SCORED, asked).rowcount:
         return
     connection.execute(_FIRST, {**asked, "scored": int(sharpe is not None), "sharpe": sharpe or 0.0})

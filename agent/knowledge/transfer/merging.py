@@ -66,7 +66,7 @@ def take_in(session: Session, source: Source, show: Show = lambda _what, _done: 
     novelty.catch_up(session)
     session.flush()
     for panel_id in sorted(panels):
-        count_anew(session, panel_id)
+        count_again(session, panel_id)
     return merged
 
 
@@ -271,7 +271,7 @@ def _pools(session: Session, source: Source, merged: Merged) -> None:
     merged.count("pools", len(new))
 
 
-def count_anew(session: Session, panel_id: str) -> None:
+def count_again(session: Session, panel_id: str) -> None:
     """Tell a panel's bets apart and count its trials anew, in an order that only what was tried decides."""
     attempt, run, returns = schema.Attempt, schema.Run, schema.TrialReturns
     query = select(attempt.id).join(run, run.id == attempt.run_id).where(run.panel_id == panel_id)
