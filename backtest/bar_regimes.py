@@ -1,4 +1,4 @@
-"""Market regimes: bull and bear, calm and wild, liquid and thin, each told from bars up to the decision."""
+"""Market regimes: bull and bear, calm and wild, liquid and thin, each determined from bars up to the decision."""
 
 from __future__ import annotations
 

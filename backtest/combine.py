@@ -49,7 +49,7 @@ class Members:
 
     @classmethod
     def empty(cls, members: int, shape: tuple[int, int]) -> Members:
-        """Make room for so many members on a panel of this shape (T, N); none knows anything yet."""
+        """Make room for this many members on a panel of this shape (T, N); none knows anything yet."""
         if shape[1] > 32_767:
             raise InputError(f"{shape[1]} assets are too many to combine signals of", "use at most 32767")
         ranks = np.full((members, *shape), _UNKNOWN, dtype=np.int16)
@@ -231,7 +231,7 @@ class Folds:
         return _total([*self.bodies[:number], *self.ends[: number - 1]])
 
     def first(self, number: int) -> Folds:
-        """Return the first so many blocks."""
+        """Return the first this many blocks."""
         return Folds(self.bodies[:number], self.ends[:number])
 
     def without(self, number: int) -> Folds:

@@ -32,7 +32,7 @@ def block_order(length: int, block: int, rng: np.random.Generator) -> NDArray[np
 def permuted(panel: Panel, block: int, rng: np.random.Generator) -> Panel:
     """Return the panel with its bars in another order: blocks of them, all assets together.
 
-    Prices are chained anew from each bar's own moves, so returns keep their size, their tails, their clusters within a
+    Prices are chained again from each bar's own moves, so returns keep their size, their tails, their clusters within a
     block and what assets have in common; scored against it, a signal computed from the true panel predicts nothing.
     The universe stays as it was: it belongs to the signal.
     """

@@ -43,7 +43,7 @@ def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: 
 
 
 def expected_max_sharpe(trials: Trials) -> float:
-    """Return the Sharpe ratio that the best of so many skill-less trials is expected to show.
+    """Return the Sharpe ratio that the best of this many skill-less trials is expected to show.
 
     Bailey & López de Prado 2014, eq. 1: sqrt(V) ((1 - g) Z(1 - 1/N) + g Z(1 - 1/(N e))). 0 for a single trial.
     """

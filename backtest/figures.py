@@ -1,4 +1,4 @@
-"""The four figures by which signals of one panel are held against one another on a segment."""
+"""The four figures by which signals of one panel are compared with one another on a segment."""
 
 from __future__ import annotations
 

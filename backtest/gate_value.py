@@ -16,7 +16,7 @@ from market.panel import FloatArray
 
 @dataclass(frozen=True)
 class GateValue:
-    """Net Sharpe ratios (annual) of one book under several gates, over one segment.
+    """Net Sharpe ratios (annual) of one portfolio under several gates, over one segment.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class GateValue:
     tradable
         A gate by trailing volatility, calibrated as this one; NaN when none was given.
     exposure
-        The gate's mean exposure, and `cost` its turnover over that of the ungated book.
+        The gate's mean exposure, and `cost` its turnover over that of the ungated portfolio.
     """
 
     ungated: float

@@ -163,7 +163,7 @@ def _centred_ratio(x: FloatArray, y: FloatArray) -> float:
 def rerank(
     order: NDArray[np.int32], count: int, ranks: FloatArray, other: FloatArray, common: int, out: FloatArray
 ) -> None:
-    """Rank a row anew among the `common` columns that `other` has too, less the mean rank; 0 elsewhere."""
+    """Rank a row again among the `common` columns that `other` has too, less the mean rank; 0 elsewhere."""
     middle = 0.5 * (common + 1)
     if common == count:
         for i in range(len(ranks)):

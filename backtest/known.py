@@ -1,4 +1,4 @@
-"""Well-known factors, so that a new one's return can be told from theirs."""
+"""Well-known factors, so that a new one's return can be determined from theirs."""
 
 from __future__ import annotations
 

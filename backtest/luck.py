@@ -129,7 +129,7 @@ def overfitting(factors: Sequence[BlockSums], edges: NDArray[np.int64]) -> Overf
 
     Bailey, Borwein, López de Prado & Zhu 2017: every way of choosing half of the blocks is a split, and what is best on
     one half is looked up on the other. Sharpe ratios of halves follow from sums over blocks, so any number of factors
-    may be weighed.
+    may be evaluated.
 
     Raises
     ------

@@ -47,7 +47,7 @@ def calmest_first(panel: Panel) -> NDArray[np.int64]:
 def volatility_gate(order: NDArray[np.int64], gate: FloatArray) -> FloatArray:
     """Return a gate by realised volatility with the exposures of `gate`; `order` is what `calmest_first` gives.
 
-    For each asset the exposures of `gate` are handed out anew, the largest to the calmest bar. The assignment knows
+    For each asset the exposures of `gate` are handed out again, the largest to the calmest bar. The assignment knows
     the whole period's volatilities, which favours this placebo: a gate that beats it beats more than a tradable
     volatility rule.
     """

@@ -72,7 +72,7 @@ class GateVerdict:
 
 @dataclass(frozen=True, slots=True)
 class TrainFigures:
-    """What can be told of a factor on train alone; Sharpe ratios are annual, NaN is undefined.
+    """What is known of a factor on train alone; Sharpe ratios are annual, NaN is undefined.
 
     `traded` is the net Sharpe ratio that it would be traded with: gated where there is a gate, and NaN where that is
     not known yet.

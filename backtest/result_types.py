@@ -83,7 +83,7 @@ class SegmentScore:
     """Figures of one segment; NaN where undefined, and in the gate's figures without a gate.
 
     Returns and turnover are fractions of capital; Sharpe (with its standard error), Sortino, Calmar and alpha are
-    annualised by the panel's bars. All but the gate's own figures are of the ungated book.
+    annualised by the panel's bars. All but the gate's own figures are of the ungated portfolio.
 
     Attributes
     ----------
@@ -226,7 +226,7 @@ class Evidence:
     `reasons` are written for people and prompts alike: of validation they hold words, never figures. `audits` names
     what made the result suspicious. `sharpe_error` is the standard error of the per-bar Sharpe ratio over train and
     validation together, `bars` how many those are, and `min_bars` how many would make the ratio believable at `min_dsr`
-    against the best that luck is expected to show in so many trials (infinite where it is no better). `gates` are the
+    against the best that luck is expected to show in this many trials (infinite where it is no better). `gates` are the
     policy's verdicts in order. `dsr_effective` deflates by the number of different bets instead of all attempts: it is
     shown, and admits nobody.
     """

@@ -16,7 +16,7 @@ from market.errors import InputError
 from market.panel import FloatArray
 from market.split import Combinations, Fold
 
-# Bootstraps work on sums over at most so many periods: means are the same, and hours come in thousands.
+# Bootstraps work on sums over at most this many periods: means are the same, and hours come in thousands.
 _PERIODS = 2000
 
 
@@ -29,7 +29,7 @@ class WalkForward:
 
 
 def choose_forward(returns: NDArray[np.floating], folds: list[Fold]) -> WalkForward:
-    """Choose anew before each fold, from what came before, and trade the choice through it."""
+    """Choose again before each fold, from what came before, and trade the choice through it."""
     chosen = [int(np.argmax(_ratios(returns[fold.train]))) for fold in folds]
     parts = [returns[fold.test, k].astype(np.float64) for fold, k in zip(folds, chosen, strict=True)]
     return WalkForward(np.concatenate(parts), tuple(chosen))

@@ -70,7 +70,7 @@ class Target:
 
     @cached_property
     def regimes(self) -> dict[str, BoolArray]:
-        """(T,) which bars belong to which regime, told from bars up to each."""
+        """(T,) which bars belong to which regime, determined from bars up to each."""
         return market_regimes(self.panel) | dict(self.extra_regimes)
 
     @cached_property
@@ -78,7 +78,7 @@ class Target:
         return {}
 
     def calm_order(self, part: slice) -> NDArray[np.int64]:
-        """Return bars of a segment by volatility (see `backtest.placebo`), told once."""
+        """Return bars of a segment by volatility (see `backtest.placebo`), computed once."""
         key = (part.start, part.stop)
         if key not in self._calm:
             self._calm[key] = calmest_first(self.panel.rows(*key))

@@ -25,7 +25,7 @@ class BacktestSpec:
         one short, equal weights, gross 1. ``long_only``: the top quantile, equal weights, sum 1. ``timeseries``: each
         asset on its own z-score over time, a share of 1 / assets each.
     holding
-        Targets are averaged over this many bars, which is the same as holding that many overlapping books
+        Targets are averaged over this many bars, which is the same as holding that many overlapping portfolios
         (Jegadeesh & Titman 1993).
     fill
         Whether a decision at the close of bar t is filled at the open or at the close of bar t+1.
@@ -35,7 +35,7 @@ class BacktestSpec:
         An asset is traded only when its target is further than this from what is held, as a fraction of capital; a
         position is always closed.
     max_weight
-        Largest position, as a fraction of capital. What is cut off is not handed to others; a neutral book stays
+        Largest position, as a fraction of capital. What is cut off is not handed to others; a neutral portfolio stays
         neutral by cutting its other side.
     quantiles
         How many parts the assets of a bar fall into, for ``quantile`` and ``long_only``.
@@ -87,10 +87,10 @@ class BacktestSpec:
 
     @property
     def is_neutral(self) -> bool:
-        """Whether longs and shorts weigh the same."""
+        """Whether longs and shorts evaluate the same."""
         return self.weighting in NEUTRAL
 
     @property
     def is_cross_sectional(self) -> bool:
-        """Whether assets are weighed against one another."""
+        """Whether assets are evaluated against one another."""
         return self.weighting != "timeseries"

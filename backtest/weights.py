@@ -14,7 +14,7 @@ from market.ranking import average_ranks
 
 ZSCORE_CAP = 3.0
 SERIES_WINDOW = 240
-# Kelly's fraction is read from so many bars, and positions have unit size until the fewer of them are known.
+# Kelly's fraction is read from this many bars, and positions have unit size until the fewer of them are known.
 _KELLY_BARS, _KELLY_LEAST = 2000, 250
 
 
@@ -32,7 +32,7 @@ def target_weights(
     signal
         (T, N), NaN outside the universe and where there is no opinion.
     volatility
-        (T, N) trailing volatility, for volatility-scaled books.
+        (T, N) trailing volatility, for volatility-scaled portfolios.
     groups
         (T, N) group numbers known at the bar: positions are neutral within each; NaN is no group and no position.
     ranks
@@ -268,7 +268,7 @@ def _gated(weights: FloatArray, gate: FloatArray, neutral: bool) -> FloatArray:
 
 
 def apply_gate(weights: FloatArray, gate: FloatArray, *, neutral: bool) -> FloatArray:
-    """Return weights scaled by the gate, per asset; a dollar-neutral book stays neutral.
+    """Return weights scaled by the gate, per asset; a dollar-neutral portfolio stays neutral.
 
     Where the gate shuts one side more than the other, the larger side is scaled down to the smaller: the gate may only
     take exposure away.
@@ -278,7 +278,7 @@ def apply_gate(weights: FloatArray, gate: FloatArray, *, neutral: bool) -> Float
 
 
 def kelly_leverage(net: FloatArray, fraction: float, largest: float) -> FloatArray:
-    """Return (T,) sizes of a book: a fraction of mean / variance of its own net returns, known at each close.
+    """Return (T,) sizes of a portfolio: a fraction of mean / variance of its own net returns, known at each close.
 
     The return of decision t is paid at bar t+2, so bar t knows those up to t-2. The last 2 000 of them count; until 250
     are known the size is 1, or `largest` where that is less. Kelly 1956; Thorp 2006, eq. 7.

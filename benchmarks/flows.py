@@ -5,7 +5,7 @@
 The 16 features of 68 coins, hourly; train, validation and test are cut in time, and every density sees the same rows
 and the same noise. Each trains for the same time on one thread, with about 62 000 parameters, batches of 1 024, clipped
 gradients and a cosine schedule; a peer's learning rate is the better of two by a short trial. Peers that are not
-installed are left out: pip install 'alphaglow[bench]'.
+installed are left out: pip install 'alphaglow[set of measured factors]'.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
     python -m benchmarks.knowledge [--quick] [--attempts N] [--postgres URL]
 
 Timed is what the loop asks and writes for one attempt: was it scored before, is it new, how many trials and bets there
-were, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the sketch of its
+were, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the signature of its
 returns. Every eight attempts a round begins, for which all attempts of the data are read. Figures are of the last fifth
 of the run, when the knowledge base is full. An attempt is not waited for until the disk has it (a reply that was paid
 for is): `synced` is with that wait, and `bare_commit` is an empty transaction's wait for the same disk in the same run.
 
 The peers: one JSON line an attempt, all read again for each; and Optuna's storage of trials in SQLite, to which one
-trial with one number and the same scorecard is told, if it is installed.
+trial with one number and the same scorecard is checked, if it is installed.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def ours(place: str, expressions: Sequence[Expression]) -> Iterator[Step]:
                 known = knowledge.attempts(panel_id=panel.id)
                 knowledge.attempts(run_id=run.id)
                 brief.update(known=knowledge.index_factors(), until=known[-1].id if known else 0)
-            # When it is proposed, as of the round's beginning; and when it is weighed.
+            # When it is proposed, as of the round's beginning; and when it is evaluated.
             knowledge.scored_twin(expression, panel_id=panel.id, ranks_alike=True, until=brief["until"])
             knowledge.novelty(expression, until=brief["known"])
             knowledge.scored_twin(expression, panel_id=panel.id, ranks_alike=True)

@@ -117,7 +117,7 @@ def _is_sound(attempt: AttemptRecord) -> bool:
 
 
 def _bets(knowledge: KnowledgeBase, attempts: set[int]) -> int:
-    """Return how many different bets attempts were."""
+    """Return how many different effective trials attempts were."""
     found = query(knowledge, "SELECT attempt_id, cluster FROM trial_returns", 100_000)
     return len({cluster for attempt, cluster in found.rows if attempt in attempts})
 

@@ -3,8 +3,8 @@
     python -m benchmarks.noise [--quick] [--repetitions N]
 
 Returns per bar are drawn without skill (normal, and Student-t with 4 degrees of freedom), a hundred factors a
-repetition. The best one is weighed with the number of trials and the variance of their Sharpe ratios, as mining does.
-Skill is a true annual Sharpe ratio of 2 over 1 000 daily bars, weighed as the best of a hundred trials that else are
+repetition. The best one is evaluated with the number of trials and the variance of their Sharpe ratios, as mining does.
+Skill is a true annual Sharpe ratio of 2 over 1 000 daily bars, evaluated as the best of a hundred trials that else are
 noise. The peer is the bare probabilistic ratio, which does not know how many were tried.
 """
 

@@ -3,7 +3,7 @@
     python -m benchmarks.overhead [--quick]
 
 50 coins by 17 520 hourly bars (two years), the real loops, the mock behind the real client, no gate. "Evaluation and
-backtest" is time in which a candidate was evaluated, backtested or checked for look-ahead; what the judge is told of
+backtest" is time in which a candidate was evaluated, backtested or checked for look-ahead; what the judge is given of
 turnover counts as overhead. Beside it, the plain loop that does nothing but score the same factors.
 """
 

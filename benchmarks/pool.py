@@ -62,7 +62,7 @@ def peer_ridge(measured: MeasuredFactors, share: float) -> FloatArray:
 
 
 def usable(study: Study, knowledge: KnowledgeBase, count: int) -> list[str]:
-    """Return so many drawn factors that can be evaluated and take positions."""
+    """Return this many drawn factors that can be evaluated and take positions."""
     kept: list[str] = []
     for text in draw_texts(study, 3 * count, seed=11):
         try:

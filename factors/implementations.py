@@ -141,7 +141,7 @@ def _sliding_cost(d: int, rows: int) -> float:
 
 
 def slides(d: int, rows: int) -> bool:
-    """Whether ranks over d bars are found faster by sliding over pieces of so many rows than by comparing."""
+    """Whether ranks over d bars are found faster by sliding over pieces of this many rows than by comparing."""
     return _sliding_cost(d, rows) < _COMPARE * d
 
 

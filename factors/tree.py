@@ -67,7 +67,7 @@ class Expression:
         The text as it was given.
     lookback
         Bars before the current one that the value needs (0: none); recursive operators count the bars
-        after which what came earlier weighs less than 0.1 %; `UNBOUNDED` where the panel's first bar counts.
+        after which what came earlier evaluates less than 0.1 %; `UNBOUNDED` where the panel's first bar counts.
     cost
         Work per bar and asset, in nanoseconds of one core.
     dimension

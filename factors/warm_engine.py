@@ -51,7 +51,7 @@ def warm(stop: Callable[[], bool] = lambda: False, show: Callable[[int, int], No
     stop
         Asked between operators whether to leave the rest.
     show
-        Told how many are done.
+        Called with how many are done.
     """
     panel, texts = _few_bars(), warming_texts()
     for done, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""Storing a gate: weights, normaliser, marks and what they were made from, in one file that holds no code."""
+"""Storing a gate: weights, normaliser, thresholds and what they were made from, in one file that holds no code."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def fit_density(
         raise InputError("no complete market state on the train split", "are volume and prices all there?")
     flow, config, fitted = fitting(flow or FlowConfig(), config, len(kept), len(x_raw))
     standardiser = fit_standardiser(values[train])
-    # Training draws its own noise, anew for each batch.
+    # Training draws its own noise, again for each batch.
     x_train, x_calibration = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[held])
     same = start is not None and start.features == kept and replace(start.flow.config, seed=0) == replace(flow, seed=0)
     trained = train_ensemble(
@@ -222,7 +222,7 @@ def fit_density(
 def fitting(
     flow: FlowConfig, config: TrainConfig, dim: int, rows: int
 ) -> tuple[FlowConfig, TrainConfig, tuple[str, ...]]:
-    """Return a flow and a training for so many features and rows, and what had to be changed.
+    """Return a flow and a training for this many features and rows, and what had to be changed.
 
     What cannot be halved keeps one level; couplings get narrower until parameters are a quarter of the numbers that
     they are learned from; batches shrink until there are some to an epoch.

@@ -18,12 +18,12 @@ from market.panel import FloatArray
 
 Kind = Literal["first", "fitted"]
 KINDS: tuple[Kind, ...] = ("fitted", "first")
-# No trade while the projection is within so many of its deviations.
+# No trade while the projection is within this many of its deviations.
 DEAD_ZONE = 0.5
 # Ridge, as a share of the number of states: latents have unit variance.
 _RIDGE = 0.01
 _LEAST = 500
-# Returns beyond so many of their deviations count as that.
+# Returns beyond this many of their deviations count as that.
 _CUT = 5.0
 
 

@@ -46,7 +46,7 @@ def train_ensemble(
     start: Sequence[MarketFlow] | None = None,
     workers: int | None = None,
 ) -> tuple[TrainedFlow, ...]:
-    """Train so many flows, as many at once as there are processors: member k from the seeds plus k.
+    """Train this many flows, as many at once as there are processors: member k from the seeds plus k.
 
     They share nothing but the data, so each is the flow that its own seeds give alone. `resume` names the files of all:
     member k has the number k at its end. `progress` tells epochs of all members together. Otherwise as `train`.

@@ -53,7 +53,7 @@ class Thresholds:
     block: int
 
     def band(self, bars: int, rng: np.random.Generator) -> tuple[float, float]:
-        """Return the 1st and the 99th percentile of the share shut over so many bars, were they like calibration.
+        """Return the 1st and the 99th percentile of the share shut over this many bars, were they like calibration.
 
         Weeks of blocks are drawn as they stood: hours are not independent, so a nominal 5 % moves.
         """
@@ -118,7 +118,7 @@ def is_shut(likelihood: FloatArray, thresholds: Thresholds) -> BoolArray:
 
 
 def calibrate(likelihood: FloatArray, rules: GateRules, rng: np.random.Generator, *, block: int = 24) -> Thresholds:
-    """Set marks on judged likelihoods (T, N) of the calibration rows; `block` is the length of a day, in bars."""
+    """Set thresholds on judged likelihoods (T, N) of the calibration rows; `block` is the length of a day, in bars."""
     known = likelihood[np.isfinite(likelihood)]
     coverage = float(np.mean([_coverage(known, rules, rng) for _ in range(_HALVES)]))
     thresholds = _thresholds(known, rules)

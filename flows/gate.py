@@ -30,14 +30,14 @@ _WARM = 0.4
 
 @dataclass(frozen=True, eq=False)
 class GateFit:
-    """A density with the marks at which it shuts.
+    """A density with the thresholds at which it shuts.
 
     Attributes
     ----------
     since
         The first bar that it gates, or None: all.
     trained, calibrated
-        Times of the first and the last bar that it was trained on, and that set its marks.
+        Times of the first and the last bar that it was trained on, and that set its thresholds.
     train_shut, calibration_shut
         Share of states shut on the rows that it was trained and calibrated on.
     """
@@ -154,7 +154,7 @@ class RegimeGate:
 class GatePlan:
     """What to fit: the flow, how it is trained, and how its likelihood gates.
 
-    `refit_bars` is 0 for one fit on train, calibrated on validation; else fits are dated, so many bars apart.
+    `refit_bars` is 0 for one fit on train, calibrated on validation; else fits are dated, this many bars apart.
     """
 
     rules: GateRules = field(default_factory=GateRules)
@@ -169,7 +169,7 @@ class GatePlan:
 def fit_gate(
     panel: Panel, split: Split, plan: GatePlan, progress: Progress | None = None, *, resume: Path | None = None
 ) -> RegimeGate:
-    """Train on the train rows of `panel` and set the marks on its validation rows, or fit anew as time goes on.
+    """Train on the train rows of `panel` and set the thresholds on its validation rows, or fit again as time goes on.
 
     Dated fits begin half-way through train; each is trained on what came before it, calibrated on the last fifth of
     that, embargo between them, and gates from its date to the next.
@@ -200,7 +200,7 @@ def fit_gate(
 
 
 def refit_dates(split: Split, every: int) -> range:
-    """Return the rows at which a gate is fitted anew: from half-way through train to the end of validation."""
+    """Return the rows at which a gate is fitted again: from half-way through train to the end of validation."""
     first = split.train.start + int(_FIRST_REFIT * (split.train.stop - split.train.start))
     return range(first, split.validation.stop, every)
 

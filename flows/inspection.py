@@ -1,4 +1,4 @@
-"""What is wrong with features, told on train: copies, constants and atoms, on which no density stays finite.
+"""What is wrong with features, found on train: copies, constants and atoms, on which no density stays finite.
 
 Where one feature is an exact copy of others, states lie on a surface; where a value comes again and again (no volume,
 no shadow, a range's edge), they lie on a line. A flow can pile likelihood up on either without bound, and then it tells

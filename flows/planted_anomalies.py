@@ -1,7 +1,7 @@
 """Anomalies planted in real bars, to see which densities notice which of them.
 
 Each place in the data becomes an asset of its own excerpt of bars, whose newest bars are altered; features are computed
-anew, so that an alteration reaches them as it would in a market.
+again, so that an alteration reaches them as it would in a market.
 """
 
 from __future__ import annotations

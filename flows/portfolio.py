@@ -15,7 +15,7 @@ from flows.scenarios import Library
 from market.errors import InputError
 from market.panel import FloatArray
 
-# Returns beyond so many of their deviations are data errors as often as not.
+# Returns beyond this many of their deviations are data errors as often as not.
 _CUT = 25.0
 _LEAST = 250
 

@@ -24,7 +24,7 @@ from market.panel import FloatArray
 
 Method = Literal["features", "latents", "mixture", "hmm"]
 Labels = NDArray[np.int64]
-# Principal components of the market's state that are kept: what explains so much of it, at most so many.
+# Principal components of the market's state that are kept: what explains so much of it, at most this many.
 _EXPLAINED, _COMPONENTS = 0.95, 6
 _STARTS = 8
 # A regime has at least this share of the bars.

@@ -158,7 +158,7 @@ def draw_paths(
     """Return paths (paths, steps, D) of states, in the units of the features, from the latent `start` (D,) on.
 
     Each step goes to what followed one of the `neighbours` nearest past latents, drawn at random; its latent is
-    multiplied by `temperature` when it is decoded. Steps that are decoded outside the box of the data are drawn anew
+    multiplied by `temperature` when it is decoded. Steps that are decoded outside the box of the data are drawn again
     from other neighbours, and counted.
     """
     library = Library(past.now)

@@ -72,7 +72,7 @@ def subsample(rows: FloatArray, limit: int, rng: np.random.Generator) -> FloatAr
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads while the block runs."""
+    """Let torch use this many threads while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -30,7 +30,7 @@ OPEN_INTEREST = ("open_interest", "open_interest_usd")
 _EIGHT_HOURS = DAY // 3
 # Binance states settlements some milliseconds late; they are due on the full minute.
 _JITTER = 1000
-# As `market.quality` has it: what is told in decimals may be rounded, each price on its own.
+# As `market.quality` has it: what is written in decimals may be rounded, each price on its own.
 _TOLERANCE = 1e-6
 
 

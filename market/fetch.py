@@ -76,7 +76,7 @@ async def run(
     Parameters
     ----------
     progress
-        Told the bars done and the bars in all.
+        Stated the bars done and the bars in all.
     backfill
         Ask once more for the holes that earlier fetches took for true.
 

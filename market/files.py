@@ -64,7 +64,7 @@ def import_files(
     ----------
     columns, zone, stamps
         See `Reading`.
-    mend
+    repair
         Repair bad rows instead of refusing; what was done is appended to `notes`.
 
     Raises

@@ -1,4 +1,4 @@
-"""The manifest beside a data set: where it came from, when, what is in it, and what was mended."""
+"""The manifest beside a data set: where it came from, when, what is in it, and what was repaired."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Origin:
     fetched
         When, ISO 8601 UTC; empty is now.
     repairs
-        What was mended on the way, a sentence each.
+        What was repaired on the way, a sentence each.
     parent
         Id of the panel that this one was made from; empty for none.
     """

@@ -15,7 +15,7 @@ from market.panel import FloatArray, Panel, TimeArray
 FIELDS = ("sentiment", "news_count", "sentiment_surprise")
 # Of the neutral text that stands beside those that were written, so that what is said fades to 0 and not to itself.
 _NEUTRAL = 1.0
-# A text is surprising only beside so many earlier ones about its asset.
+# A text is surprising only beside this many earlier ones about its asset.
 _LEAST_EARLIER = 5
 # Standard deviation that is added to an asset's own, so that a dull past does not make all surprising.
 _FLOOR = 0.1
@@ -52,7 +52,7 @@ def join_news(
 ) -> Panel:
     """Return the panel with the fields of scored texts, each as of a bar's close.
 
-    ``sentiment`` is the mean of the sentiments of the texts about an asset, each weighing `weight` halved for every
+    ``sentiment`` is the mean of the sentiments of the texts about an asset, each evaluating `weight` halved for every
     `half_life` since its bar closed, together with one neutral text that does not fade: in [-1, 1], and back to 0 when
     nothing is written. ``sentiment_surprise`` is the same mean of (sentiment - m) / (s + 0.1), with the mean m and
     standard deviation s of the asset's earlier texts; of what has fewer than 5, it is 0. ``news_count`` counts texts
@@ -119,7 +119,7 @@ def _mentions(
     documents: Documents, panel: Panel, named: Sequence[Sequence[int]], sentiment: FloatArray, weight: FloatArray
 ) -> _Mentions:
     rows = bar_of(documents.known, panel)
-    # What was known before the first bar opened belongs to no bar: its age there cannot be told apart from a gap's.
+    # What was known before the first bar opened belongs to no bar: its age there cannot be distinguished from a gap's.
     inside = (rows < len(panel.times)) & (documents.known > panel.times[0])
     pairs = [(text, column) for text in np.flatnonzero(inside).tolist() for column in dict.fromkeys(named[text])]
     texts = np.array([text for text, _ in pairs], dtype=np.int64)

@@ -23,7 +23,7 @@ async def fill(
     Parameters
     ----------
     advance
-        Told the number of bars that became known, page by page.
+        Stated the number of bars that became known, page by page.
     """
     pending: list[tuple[list[Span], bool]] = [([piece], False) for piece in reversed(series.missing(span))]
     while pending:

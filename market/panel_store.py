@@ -61,7 +61,7 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
     Parameters
     ----------
     origin
-        Where the panel came from; told in the manifest.
+        Where the panel came from; stated in the manifest.
     by_year
         Make `path` a folder with one file a year, which is read by date without the rest. By default that is done
         above `LARGE` values.

@@ -1,4 +1,4 @@
-"""Checking OHLCV bars, and mending them only when asked."""
+"""Checking OHLCV bars, and repairing them only when asked."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def refuse(
 
 
 def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:
-    """Mend what can be mended without inventing prices, and say what was done.
+    """Mend what can be repaired without inventing prices, and say what was done.
 
     Rows are sorted; the last of duplicate bars wins; rows without time or with impossible prices or volume are
     dropped; a high or low is widened to enclose open and close.

@@ -22,9 +22,9 @@ _TOP = np.int64(0x7FFFFFFFFFFFFFFF)
 KeyArray = NDArray[np.int64]
 
 
-# A step in the last of 52 bits is at least 2^-53 of a value: so many steps are 4 TIE.
+# A step in the last of 52 bits is at least 2^-53 of a value: this many steps are 4 TIE.
 _APART = np.int64(4 * TIE * 2.0**53)
-# numpy sorts so many 64-bit numbers in registers, several times faster than more of them.
+# numpy sorts this many 64-bit numbers in registers, several times faster than more of them.
 _IN_REGISTERS = 256
 
 

@@ -56,7 +56,7 @@ def liquid_mask(panel: Panel, *, top: int, least_money: float, days: float, refr
 
 
 def refresh_bars(panel: Panel, refresh_days: float) -> int:
-    """Return after how many bars membership is told anew."""
+    """Return after how many bars membership is computed again."""
     return max(1, round(refresh_days * float(_DAY / panel.bar)))
 
 

@@ -1,7 +1,7 @@
 """Daily and hourly bars of stocks from Yahoo Finance through yfinance, with the adjustment said and kept.
 
 Yahoo's own prices are adjusted for splits, volumes too; its adjusted close is adjusted for dividends as well. Both
-change backwards with every new split or dividend, so a later fetch brings the whole history anew.
+change backwards with every new split or dividend, so a later fetch brings the whole history again.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def check(ctx: click.Context, asked: CheckOptions) -> None:
 
     Gaps, duplicates, stale prices, zero volume, spikes, OHLC order, redenominations, reused tickers, unadjusted
     corporate actions, clocks that slip, prices adjusted backwards, survivorship. Nothing is changed; --repair KIND
-    writes a mended copy of a data set of the workspace and records each repair in its manifest.
+    writes a repaired copy of a data set of the workspace and records each repair in its manifest.
     """
     from market.checks.source import check_file
 

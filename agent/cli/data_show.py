@@ -99,7 +99,7 @@ def describe_panel(panel: Panel, name: str) -> dict[str, object]:
 
 
 def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | None = None) -> None:
-    """Print what a panel holds, where it came from and what was mended."""
+    """Print what a panel holds, where it came from and what was repaired."""
     facts = describe_panel(panel, name)
     if manifest is not None and manifest.panel == panel.id:
         facts |= {"source": manifest.source, "query": manifest.query, "fetched": manifest.fetched}

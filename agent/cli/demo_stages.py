@@ -61,7 +61,7 @@ class Ending:
 
 
 def prepare(folder: Path, *, seed: int, rounds: int, candidates: int) -> Stage:
-    """Make the demo's workspace anew and simulate its market; only an earlier demo is ever overwritten."""
+    """Make the demo's workspace again and simulate its market; only an earlier demo is ever overwritten."""
     started = time.perf_counter()
     if folder.exists() and any(folder.iterdir()):
         if not (folder / _STAMP).is_file():

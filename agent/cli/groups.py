@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-# click cuts a command's sentence after so many characters; a longer one goes on in the next line.
+# click cuts a command's sentence after this many characters; a longer one goes on in the next line.
 _WHOLE = 1_000
 
 

@@ -39,7 +39,7 @@ COMMANDS = {"signal": ("signal", 140, "Target weights now, bar by bar, and on pa
 
 
 def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what says which book is meant."""
+    """Add what says which portfolio is meant."""
     for option in (
         click.option("--no-gate", is_flag=True, help="Trade without the gate, even where one is fitted."),
         click.option("--replay-from", metavar="DATE", help="Replay the data set's own bars from there on."),
@@ -172,7 +172,7 @@ def _documents(
 
 @dataclass
 class _Opened:
-    """What a command on a book works with."""
+    """What a command on a portfolio works with."""
 
     data: str
     base: Panel
@@ -183,7 +183,7 @@ class _Opened:
     source: str
 
     def calibration(self) -> FloatArray | None:
-        """Return what percentiles are told among."""
+        """Return what percentiles are computed among."""
         if self.book.gate is None or self.book.gate_file is None:
             return None
         from agent.live.gate_state import calibration_likelihood

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.cli.common import number, print_json, stdout, table
 
-# Weights shown of a book.
+# Weights shown of a portfolio.
 _ROWS = 30
 
 

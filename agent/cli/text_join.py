@@ -72,7 +72,7 @@ def join(ctx: click.Context, asked: TextJoinOptions) -> None:
     scores = load_scores(scores_path(workspace.folder("texts"), asked.texts, by), documents)
     fade = parse_span(asked.half_life, whole, "--half-life")
     panel = _within(whole, documents) if asked.within else whole
-    # A story that is told again says as much as is new in it.
+    # A repeated story says as much as is new in it.
     weight = scores.relevance * scores.novelty
     joined = join_news(panel, documents, scores.sentiment, weight, half_life=fade, market=asked.market)
     bars = [round(share * (len(panel.times) - 1)) for share in (0.25, 0.5, 0.75)]

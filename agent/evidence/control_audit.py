@@ -1,4 +1,4 @@
-"""The audit: the whole loop on markets whose truth is known, and every admitted factor put to the question.
+"""The audit: the whole loop on markets whose truth is known, and every admitted factor audited.
 
 Each repetition is written down when it is done, so a stopped audit goes on where it was. Its runs have knowledge bases
 of their own: they are no trials on the data.
@@ -99,7 +99,7 @@ class Control:
 
 @dataclass(frozen=True)
 class FactorCheck:
-    """A factor put to the question: truncation, a signal one bar late, and its gate among shifted ones.
+    """A factor audited: truncation, a signal one bar late, and its gate among shifted ones.
 
     Figures are of train; `gate_beats` is the share of shifted gates of equal exposure with a lower net Sharpe ratio.
     """
@@ -156,7 +156,7 @@ def _share(flags: list[bool]) -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class Auditor:
-    """What an audit works with; `show` is told what was done, `stop` is asked between repetitions."""
+    """What an audit works with; `show` is called with what was done, `stop` is asked between repetitions."""
 
     study: Study
     settings: Settings
@@ -248,7 +248,7 @@ def _planted_run(auditor: Auditor, size: float, number: int) -> Control:
 
 
 def _hidden_signal(study: Study, rng: np.random.Generator) -> Expression:
-    """Draw a factor of common ideas whose values can be ranked; the loop is not told which."""
+    """Draw a factor of common ideas whose values can be ranked; the loop does not know which."""
     for _ in range(_DRAWS):
         expression = read_expression(compose(rng, min(168, study.max_lookback // 2))[1], study)
         if isinstance(expression, Rejection):

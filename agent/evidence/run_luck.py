@@ -47,9 +47,9 @@ class RunLuck:
     Attributes
     ----------
     tried
-        Scored factors of the run; each is weighed.
+        Scored factors of the run; each is evaluated.
     expected_best
-        Annual Sharpe ratio, before costs, that the best of so many trials without skill is expected to show.
+        Annual Sharpe ratio, before costs, that the best of this many trials without skill is expected to show.
     discoveries
         Factors with a q-value below 0.1.
     chosen
@@ -91,7 +91,7 @@ def evaluate_run(
     threads: int = 2,
     show: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> RunLuck:
-    """Evaluate the scored factors of a run again on train, and weigh them together.
+    """Evaluate the scored factors of a run again on train, and evaluate them together.
 
     Beside the figures, returns of all factors are held in 32 bits: four bytes a bar and factor.
 
@@ -156,7 +156,7 @@ def evaluate_run(
 def _choices(nets: NDArray[np.float32], study: Study, year: float) -> tuple[float | None, tuple[float, ...]]:
     """Return what choosing the best earns, walking forward and on the paths of a cross-validation, a year."""
     bars, factors = nets.shape
-    # A return is paid two bars after its decision, and a book is held for `holding` of them.
+    # A return is paid two bars after its decision, and a portfolio is held for `holding` of them.
     purge = 2 + study.spec.holding
     if factors < 2 or bars < 10 * _GROUPS * purge:
         return None, ()

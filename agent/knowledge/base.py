@@ -213,7 +213,7 @@ class KnowledgeBase(Handle):
             return tallies.count_trials(connection, panel_id)
 
     def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
-        """Return the accepted factor whose returns on a panel correlate most with a sketch; `but` is left out."""
+        """Return the accepted factor whose returns on a panel correlate most with a signature; `but` is left out."""
         with self._memory.reading(), self.lend() as connection:
             return bets.nearest_accepted(connection, sketch, but, self._memory.accepted(panel_id))
 

@@ -21,7 +21,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Label:
-    """What weights were fitted on: the return over so many bars, from fill to fill."""
+    """What weights were fitted on: the return over this many bars, from fill to fill."""
 
     bars: int
     fill: str

@@ -96,7 +96,7 @@ def verify(knowledge: KnowledgeBase) -> list[str]:
 
 
 def _count_faults(session: Session) -> list[str]:
-    """Hold what is kept of trials, bets and words against a count of their rows, one after the other."""
+    """Hold what is kept of trials, effective trials and words against a count of their rows, one after the other."""
     faults = []
     returns = schema.TrialReturns
     for panel_id in session.scalars(select(schema.Run.panel_id).distinct()).all():

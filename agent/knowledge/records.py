@@ -359,7 +359,7 @@ class HoldoutRecord:
         return read_flat(SegmentScore, self.result)
 
     def sentence(self) -> str:
-        """Say who opened it when; of the result nothing is told."""
+        """Say who opened it when; the result is not shown."""
         which = "opened" if self.number == 1 else f"opened again (time {self.number})"
         what = "pool" if self.factor_id.startswith("pool:") else "factor"
         return f"The holdout was {which} for this {what} at {self.opened_at} by {self.opened_by}."

@@ -12,9 +12,9 @@ from market.panel import BoolArray
 
 Notice = Callable[[str], None]
 _LONGEST_PAUSE = 60.0
-# For so many bars in a row an asset may be late and keep its last target; then it counts as gone, as in the backtest.
+# For this many bars in a row an asset may be late and keep its last target; then it counts as gone, as in the backtest.
 KEPT_BARS = 3
-# A bar that was owed is asked for again for so many bars; then it is taken to be missing for good.
+# A bar that was owed is asked for again for this many bars; then it is taken to be missing for good.
 HEAL_BARS = 48
 
 
@@ -29,7 +29,7 @@ class Patience:
     bound
         How long after that to wait for assets that are late.
     share
-        Of the assets that had the bar before: with so many of them a bar is complete.
+        Of the assets that had the bar before: with this many of them a bar is complete.
     poll
         Between two questions while waiting.
     """
@@ -109,7 +109,7 @@ class Arrivals:
             close = as_seconds(self._last.time) + 2 * self._bar
             wait = close + self._patience.grace - self._server()
             if wait > 0:
-                # Asleep for a long time the clocks may part: the last stretch is measured anew.
+                # Asleep for a long time the clocks may part: the last stretch is measured again.
                 self._clock.sleep(wait if wait < 60 else max(wait - 5.0, 1.0), self._stop)
                 if self._stop():
                     return

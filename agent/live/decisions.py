@@ -1,4 +1,4 @@
-"""The desk: from one new bar to decided weights, by the functions of the backtest.
+"""The decision maker: from one new bar to decided weights, by the functions of the backtest.
 
 `Desk.take` gives, for the bar after a history, what `signal_source.batch_of` gives in the row of that bar for the
 panel with it: factors by the engine's own state, everything else by the backtest's functions on as many of the newest
@@ -52,7 +52,7 @@ class Decision:
     weights
         What is decided.
     likelihood, percentile
-        What the gate judges, in nats, and the percentile of it among the bars that its marks were set on.
+        What the gate judges, in nats, and the percentile of it among the bars that its thresholds were set on.
     regime
         Of the market, or None.
     price
@@ -74,14 +74,14 @@ class Decision:
 
 
 class DecisionMaker:
-    """A book that has seen a history, and takes further bars.
+    """A portfolio that has seen a history, and takes further bars.
 
     Parameters
     ----------
     whole
         The history, oldest bar first, its universe not narrowed yet.
     calibration
-        Sorted likelihoods that percentiles are told among.
+        Sorted likelihoods that percentiles are computed among.
 
     Raises
     ------
@@ -210,15 +210,15 @@ class DecisionMaker:
         )
 
     def ledger_rows(self) -> MarketRows:
-        """Return the tape of the newest bars; its last rows are not paid yet."""
+        """Return the market rows of the newest bars; the last ones are not paid yet."""
         return self._recent.ledger_rows()
 
     def time(self, back: int) -> np.datetime64:
-        """Return when the bar so many bars ago opened."""
+        """Return when the bar this many bars ago opened."""
         return self._recent.time(back)
 
     def price(self, back: int) -> FloatArray:
-        """Return (N,) prices of the fill so many bars ago."""
+        """Return (N,) prices of the fill this many bars ago."""
         return self._recent.price(back)
 
     def _target(self, signal: FloatArray, volatility: FloatArray, groups: FloatArray | None) -> FloatArray:
@@ -249,7 +249,7 @@ class DecisionMaker:
             return likelihood, exposure, self._regime.step(self._gate)
 
     def _size(self, plain: FloatArray, ledger_rows: MarketRows) -> float:
-        """Return Kelly's size of the book, from what it earned at unit size up to the bar."""
+        """Return Kelly's size of the portfolio, from what it earned at unit size up to the bar."""
         spec = self.book.spec
         if self._net is None:
             # Of the bars that bring the state up to date nothing is asked.

@@ -41,7 +41,7 @@ class ExchangeFeed:
     Raises
     ------
     InputError
-        For what asking again does not mend.
+        For what asking again does not repair.
     """
 
     def __init__(self, job: Job, assets: Sequence[str], data: str, *, paced: bool = True, at_once: int = 8) -> None:

@@ -1,7 +1,7 @@
 """Handing a factor or a pool to what trades: a module or a strategy file that runs without us. It sends no orders.
 
 What is written has the values that the backtest has, and target weights by the study's rules as far as these are a
-function of the values. What is not (a gate, a size that follows the book's own record, when to trade) is said.
+function of the values. What is not (a gate, a size that follows the portfolio's own record, when to trade) is said.
 """
 
 from __future__ import annotations

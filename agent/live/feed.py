@@ -124,7 +124,7 @@ def as_seconds(moment: np.datetime64) -> float:
 
 
 def as_moment(seconds: float) -> np.datetime64:
-    """Return the time of so many seconds since 1970, to the microsecond."""
+    """Return the time of this many seconds since 1970, to the microsecond."""
     moment: np.datetime64 = np.datetime64(round(seconds * 1e6), "us").astype("datetime64[ns]")
     return moment
 

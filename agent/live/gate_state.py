@@ -110,7 +110,7 @@ class LiveRegime:
 
 
 def calibration_likelihood(gate: RegimeGate, gate_file: Path, panel: Panel) -> FloatArray:
-    """Return, sorted, what the gate judged of the rows that its newest marks were set on.
+    """Return, sorted, what the gate judged of the rows that its newest thresholds were set on.
 
     They are kept beside the gate: it takes a while to read them.
     """

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Rows:
-    """At most so many of the newest rows; arrays of any one shape."""
+    """At most this many of the newest rows; arrays of any one shape."""
 
     def __init__(self, most: int) -> None:
         self._rows: deque[Any] = deque(maxlen=most)

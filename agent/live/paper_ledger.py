@@ -16,7 +16,7 @@ from market.panel import FloatArray
 def lag_of(spec: BacktestSpec, fields: Collection[str]) -> int:
     """Return after how many bars a decision is paid: the fill comes a bar later, and what it earns one more.
 
-    Filled at a close, funding that is settled at the next one is told by the bar after it.
+    Filled at a close, funding that is settled at the next one is determined by the bar after it.
     """
     return 3 if spec.fill == "close" and "funding" in fields else 2
 
@@ -32,7 +32,7 @@ class Running:
 
     @classmethod
     def after(cls, targets: FloatArray, ledger_rows: MarketRows, spec: BacktestSpec, bars_per_year: float) -> Running:
-        """Return the ledger that has settled targets (T, N) on the first T rows of a tape."""
+        """Return the ledger that has settled targets (T, N) on the first T rows of a market."""
         made = cls(targets.shape[1], spec, bars_per_year)
         for row, target in enumerate(targets):
             made.settle(target, ledger_rows, len(ledger_rows.tradable) - 1 - row, due=row % spec.rebalance == 0)
@@ -44,7 +44,7 @@ class Running:
             self._positions.halted[:] = np.where(row, 0, self._positions.halted + 1)
 
     def settle(self, targets: FloatArray, ledger_rows: MarketRows, back: int, *, due: bool) -> FloatArray:
-        """Trade towards targets (N,) and settle the row of the tape so many from its end.
+        """Trade towards targets (N,) and settle the row this many from its end.
 
         Returns (10,) figures as in `keep_ledger`. `weights` is then what was held just after the fill, `changes` what
         was traded.

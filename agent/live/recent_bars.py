@@ -10,7 +10,7 @@ from backtest.trading_rules import BacktestSpec
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
 from market.universe import liquid_rows, refresh_bars
 
-# A tape of the decision that is paid now, three bars back, reads 60 returns before it.
+# The row of the decision that is paid now, three bars back, reads 60 returns before it.
 _BARS = VOLATILITY_BARS + 10
 _READ = (*OHLCV, "amount", "funding")
 
@@ -61,18 +61,18 @@ class Recent:
         return market_rows(self._panel.with_fields({self._spec.fill: price}), self._spec)
 
     def time(self, back: int) -> np.datetime64:
-        """Return when the bar so many bars ago opened."""
+        """Return when the bar this many bars ago opened."""
         time: np.datetime64 = self._panel.times[-1 - back]
         return time
 
     def price(self, back: int) -> FloatArray:
-        """Return (N,) prices of the fill so many bars ago."""
+        """Return (N,) prices of the fill this many bars ago."""
         price: FloatArray = self._panel[self._spec.fill][-1 - back]
         return price
 
 
 class Liquid:
-    """Which assets count, told anew every so many bars as `market.universe.liquid_universe` tells it."""
+    """Which assets count, computed again every this many bars as `market.universe.liquid_universe` tells it."""
 
     def __init__(self, panel: Panel, *, top: int, least_money: float, days: float, refresh_days: float) -> None:
         self._rules = (top, least_money, days)

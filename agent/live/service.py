@@ -25,7 +25,7 @@ Document = Mapping[str, object]
 
 
 def ledger_id(book: TradedSignal, feed: str) -> str:
-    """Return the id of a book's ledger on a feed: a replay is kept apart from what is traded on paper now."""
+    """Return the id of a portfolio's ledger on a feed: a replay is kept apart from what is traded on paper now."""
     return f"ledger:{hashlib.sha256(f'{book.id}/{feed}'.encode()).hexdigest()[:16]}"
 
 
@@ -39,7 +39,7 @@ class _Ledger:
 
 
 class SignalService:
-    """A book at work on a feed.
+    """A portfolio at work on a feed.
 
     Parameters
     ----------

@@ -133,7 +133,7 @@ class Paid:
 
 
 def signal_id(book: str, time: np.datetime64) -> str:
-    """Return the id of a book's signal for a bar: there is one, however often it is computed."""
+    """Return the id of a portfolio's signal for a bar: there is one, however often it is computed."""
     return f"signal:{hashlib.sha256(f'{book}/{_ns(time)}'.encode()).hexdigest()[:16]}"
 
 
@@ -206,13 +206,13 @@ class Journal:
             ) from error
 
     def add_book(self, book: str, name: str, feed: str, about: Mapping[str, object]) -> None:
-        """Record a book with the feed that it is traded on; one that is known stays as it is."""
+        """Record a portfolio with the feed that it is traded on; one that is known stays as it is."""
         with self._writing() as connection:
             if connection.execute(select(_books.c.id).where(_books.c.id == book)).first() is None:
                 connection.execute(insert(_books).values(id=book, name=name, feed=feed, about=dict(about), made=_now()))
 
     def books(self) -> list[dict[str, object]]:
-        """Return what is known of each book, oldest first, with how many signals it has."""
+        """Return what is known of each portfolio, oldest first, with how many signals it has."""
         count = func.count(_signals.c.id)
         query = (
             select(_books, count.label("signals"), func.max(_signals.c.time).label("last"))
@@ -263,7 +263,7 @@ class Journal:
         if version is not None:
             newest = connection.execute(select(_bars.c.cells).where(where & (_bars.c.version == version))).scalar()
         if newest == cells.tobytes():
-            # Two books on one feed see the same bars.
+            # Two portfolios on one feed see the same bars.
             return
         connection.execute(
             insert(_bars).values(
@@ -287,7 +287,7 @@ class Journal:
         return [_bar(row) for row in newest.values()]
 
     def signals(self, book: str, after: np.datetime64 | None = None) -> list[Stored]:
-        """Return a book's signals, oldest first."""
+        """Return a portfolio's signals, oldest first."""
         query = select(_signals).where(_signals.c.book == book).order_by(_signals.c.time)
         if after is not None:
             query = query.where(_signals.c.time > _ns(after))
@@ -298,7 +298,7 @@ class Journal:
             ]
 
     def last(self, book: str, status: str = "emitted") -> Stored | None:
-        """Return a book's newest signal of a status."""
+        """Return a portfolio's newest signal of a status."""
         query = (
             select(_signals)
             .where((_signals.c.book == book) & (_signals.c.status == status))
@@ -318,7 +318,7 @@ class Journal:
             return [{**row._mapping, "time": _moment(row.time)} for row in connection.execute(query)]
 
     def fills(self, book: str, last: int) -> list[dict[str, object]]:
-        """Return a book's newest fills, oldest first."""
+        """Return a portfolio's newest fills, oldest first."""
         query = select(_fills).where(_fills.c.book == book).order_by(_fills.c.time.desc(), _fills.c.asset).limit(last)
         with self._writing() as connection:
             return [{**row._mapping, "time": _moment(row.time)} for row in connection.execute(query)][::-1]

@@ -92,7 +92,7 @@ def open_signal(
     factors: Sequence[str] = (),
     use_gate: bool = True,
 ) -> TradedSignal:
-    """Return a pool by name or id, or factors by id or text, as a book on a data set.
+    """Return a pool by name or id, or factors by id or text, as a portfolio on a data set.
 
     A pool trades under the rules that it was fitted under, factors under those of alphaglow.toml. Several factors are
     combined as a pool of equal weights. A data set that has grown since the fit is welcome: what is frozen is the pool.
@@ -217,7 +217,7 @@ def _book_id(
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A book on a whole panel at once, (T, N) each: what live figures are held against.
+    """A portfolio on a whole panel at once, (T, N) each: what live figures are compared with.
 
     Attributes
     ----------

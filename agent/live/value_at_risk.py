@@ -1,4 +1,4 @@
-"""Value at risk of a book at its newest bar: past returns, scaled by volatility now over then.
+"""Value at risk of a portfolio at its newest bar: past returns, scaled by volatility now over then.
 
 Of the methods of `alphaglow flow risk` this is the one whose losses are beyond it as often as meant, and it needs no
 flow.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from market.errors import InputError
 
-# A prompt has at most a token for so many bytes of its text; what a server counts may prove it more.
+# A prompt has at most a token for this many bytes of its text; what a server counts may prove it more.
 _BYTES_PER_TOKEN = 2.0
 # Of shorter prompts, most tokens are the server's own framing.
 _LEAST_BYTES = 500
@@ -92,7 +92,7 @@ class Budget:
         self.usd += usd
 
     def worst_of(self, prompt_bytes: int, reply_tokens: int, prices: Prices | None) -> Worst:
-        """Return the most that a call may take whose prompt has so many bytes and whose reply so many tokens."""
+        """Return the most that a call may take whose prompt has this many bytes and whose reply this many tokens."""
         prompt = int(prompt_bytes / self.bytes_per_token) + 1
         usd = prices.cost(prompt, reply_tokens) if prices else None
         return Worst(prompt, reply_tokens, usd or 0.0)

@@ -76,7 +76,7 @@ class _Manner:
 
     @classmethod
     def known(cls, said: str | None, bounds: Sequence[str | None]) -> _Manner:
-        """Read what `said` wrote of an earlier run; None, and what is no longer known, is found out anew."""
+        """Read what `said` wrote of an earlier run; None, and what is no longer known, is found out again."""
         mode, _, bound = (said or "").partition(" ")
         names = [str(name) for name in bounds]
         if mode not in MODES or (bound or names[0]) not in names:

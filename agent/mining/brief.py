@@ -1,4 +1,4 @@
-"""The brief: all that the writer is told, and how prompts are rendered from it."""
+"""The brief: all that the writer is given, and how prompts are rendered from it."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What can be told of a proposal before it is scored.
+    """What is known of a proposal before it is scored.
 
     Attributes
     ----------
-    kin
+    related factors
         Scored factors that share the largest parts with it, as they were known when the round began.
     turnover, yearly_cost
         Share of the book that it would trade a bar, and what that costs a year, from the last bars of train; NaN where
@@ -82,7 +82,7 @@ class Brief:
         How far the knowledge base reached when the round began: the newest indexed factor and attempt.
     tasks
         What each candidate is to be, by slot; none where the writer chooses for itself.
-    kin
+    related factors
         What is known that bears on each task.
     crowded, left
         How much of each theme was tried; how much of the run and of its budget is left.
@@ -119,7 +119,7 @@ class Brief:
         return self.tasks[slot] if slot < len(self.tasks) else None
 
     def assignment(self, slot: int) -> Assignment:
-        """Return what the writer is told of a candidate."""
+        """Return what the writer is given of a candidate."""
         return Assignment(slot, self.task(slot), self.related[slot] if slot < len(self.related) else ())
 
     @classmethod
@@ -188,7 +188,7 @@ def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()
 def judge_prompt(
     brief: Brief, expression: Expression, proposal: Proposal, forecast: Forecast | None = None
 ) -> tuple[str, str]:
-    """Return the judge's system and user prompts on one proposal, with all that can be told before it is scored."""
+    """Return the judge's system and user prompts on one proposal, with all that is known before it is scored."""
     forecast = forecast or Forecast()
     user = render(
         "judge.md",

@@ -1,4 +1,4 @@
-"""What the writer is told at the start of a round, drawn from the knowledge base.
+"""What the writer is given at the start of a round, drawn from the knowledge base.
 
 Train figures are shown in full; of validation only the verdict's word. Nothing else is available here:
 the study's panel ends with validation and the knowledge base keeps holdout results in a table that this

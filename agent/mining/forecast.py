@@ -1,4 +1,4 @@
-"""What can be told of a proposal before it is scored, as the knowledge base was when its round began.
+"""What is known of a proposal before it is scored, as the knowledge base was when its round began.
 
 A resumed round must ask what the first one asked, so nothing that was recorded since is looked at.
 """
@@ -32,7 +32,7 @@ class Forecaster:
         return twin or self.knowledge.novelty(expression, until=self.brief.known)
 
     async def look(self, expression: Expression) -> Forecast | Rejection:
-        """Return what can be told of a proposal; in a thread, so that other replies are read meanwhile."""
+        """Return what is known of a proposal; in a thread, so that other replies are read meanwhile."""
         return await asyncio.to_thread(self._look, expression)
 
     def _look(self, expression: Expression) -> Forecast | Rejection:

@@ -229,7 +229,7 @@ def _refusals(attempts: Sequence[AttemptRecord]) -> list[_Found]:
     for (stage, code), count in Counter((a.stage, a.code) for a in refused).most_common(3):
         group = [a for a in refused if (a.stage, a.code) == (stage, code)]
         message = (group[-1].message or "").splitlines()
-        # A message may hold what a model wrote, and a lesson is told to another.
+        # A message may hold what a model wrote, and a lesson goes to another.
         said = f": {quoted(message[0], _LONGEST_MESSAGE)}" if message else ""
         lesson = NewLesson("refusal", f"{count} attempts ended at {stage} ({code}){said}", _ids(group))
         figures: dict[str, str | float] = {"attempts": float(count), "stage": stage, "code": str(code)}

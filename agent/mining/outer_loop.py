@@ -97,7 +97,7 @@ async def _round(mine: Mine, number: int) -> None:
     halted: StopRequested | BudgetReached | None = None
     talks = {slot: asyncio.create_task(talk) for slot, talk in _talks(mine, brief, waiting)}
     try:
-        # In the order of slots, so that each is weighed by the trials before it, whichever was answered first.
+        # In the order of slots, so that each is evaluated by the trials before it, whichever was answered first.
         for slot, talk in talks.items():
             proposed = await talk
             if isinstance(proposed, (StopRequested, BudgetReached)):
@@ -172,7 +172,7 @@ class _Batch:
 
 
 def _together(mine: Mine, brief: Brief) -> dict[int, _Batch]:
-    """Return who is asked for with whom: told by the brief alone, so that a resumed round asks the same."""
+    """Return who is asked for with whom: determined by the brief alone, so that a resumed round asks the same."""
     size, count = mine.settings.proposals, mine.settings.candidates
     found: dict[int, _Batch] = {}
     for start in range(0, count if size > 1 else 0, size):

@@ -1,4 +1,4 @@
-"""What is known that bears on a task or a proposal: its kin by theme, by descent and by shared parts.
+"""What is known that bears on a task or a proposal: related factors by theme, by descent and by shared parts.
 
 Train figures are shown in full; of validation only the verdict's word. Nothing of the holdout is kept where this module
 could find it.

@@ -48,7 +48,7 @@ class Screening:
     stop
         Asked between expressions whether to stop.
     show
-        Told how many are done.
+        Called with how many are done.
     """
 
     study: Study

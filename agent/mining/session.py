@@ -88,7 +88,7 @@ class Session:
         show: Callable[[Event, int], None],
         on_call: Callable[[NewCall], None] = lambda _call: None,
     ) -> Outcome:
-        """Run the loops to their end, a stop or the budget; `on_call` is told of each exchange once it is kept."""
+        """Run the loops to their end, a stop or the budget; `on_call` is called with each exchange once it is kept."""
         loop = LoopSettings.model_validate(self.config["loop"])
         total = self.total
         client = NoConnection() if self.replay is not None else _connect(self.config, self.settings)
@@ -149,7 +149,7 @@ def start_run(
 ) -> Session:
     """Record a new run and return it ready to go; everything that can be refused is refused before."""
     replay = None if request.replay is None else load_cassette(request.replay)
-    # What was recorded was scored, and told, by the rules of then.
+    # What was recorded was scored, and shown, by the rules of then.
     settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})

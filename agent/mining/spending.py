@@ -11,7 +11,7 @@ from agent.llm.client import ModelName
 from agent.mining.brief import Brief, writer_prompt
 from agent.study.settings import LoopSettings, Settings
 
-# A usual text has a token for so many bytes; the budget reckons with twice as many.
+# A usual text has a token for this many bytes; the budget reckons with twice as many.
 _USUAL_BYTES_PER_TOKEN = 4.0
 # Tokens of a usual reply, and the writer's and judge's turns that a usual candidate takes.
 _USUAL_REPLY, _USUAL_TURNS = 300, 1.5
@@ -93,7 +93,7 @@ def estimate(brief: Brief, loop: LoopSettings, model: ModelName, reply_tokens: i
     shared = slots - -(-slots // loop.proposals)
     calls = max(1, round(judged * _USUAL_TURNS * slots - shared))
     most = 2 * judged * loop.turns * slots
-    # The judge is told less than the writer.
+    # The judge is given less than the writer.
     prompt = int(0.75 * calls * size / _USUAL_BYTES_PER_TOKEN)
     most_prompt = int(most * (size / 2.0 + reply_tokens))
     usd = model.prices.cost(prompt, calls * _USUAL_REPLY) if model.prices else None

@@ -1,4 +1,4 @@
-"""Pools: factors of a panel combined into one signal, frozen, scored and weighed like any factor.
+"""Pools: factors of a panel combined into one signal, frozen, scored and evaluated like any factor.
 
 Weights are fitted on train alone, and a pool is scored where they were not: validation with the weights that are kept,
 and train walking forward, each block with weights from the bars before it. A pool is named by a hash of its members,
@@ -165,9 +165,9 @@ def fit_pools(
     name: str = "",
     show: Show = silent,
 ) -> Iterator[tuple[Method, PoolRecord | Rejection]]:
-    """Fit, score, weigh and record a pool by each method; each counts as a trial, the ones still ahead included.
+    """Fit, score, evaluate and record a pool by each method; each counts as a trial, the ones still ahead included.
 
-    A pool that is recorded already comes back as it was weighed then, and is no further trial.
+    A pool that is recorded already comes back as it was evaluated then, and is no further trial.
     """
     fits = []
     for number, method in enumerate(methods):
@@ -263,7 +263,7 @@ def in_sample(measured: MeasuredFactors, weights: FloatArray, trials: Trials) ->
 def evaluate_values(
     values: FloatArray, pool_id: str, study: Study, trials: Trials
 ) -> tuple[Scored, Evidence] | Rejection:
-    """Score a combined signal (T, N) as any factor, and weigh it.
+    """Score a combined signal (T, N) as any factor, and evaluate it.
 
     It has no tree that could be a variation, and goes with its own members: the gates of novelty and of correlation
     with what is accepted are open to it.

@@ -30,7 +30,7 @@ class Marginal:
     correlation
         Mean rank correlation a bar with the pool's signal, on train.
     keeps
-        Whether the residual's rank IC has the same sign on validation. Its size is told to nobody.
+        Whether the residual's rank IC has the same sign on validation. Its size is shown to nobody.
     """
 
     rank_ic: float

@@ -123,7 +123,7 @@ class MeasuredFactors:
 
 
 def label_horizon(study: Study) -> int:
-    """Return how many bars a decision is held: the longer of overlapping books and bars between rebalancing."""
+    """Return how many bars a decision is held: the longer of overlapping portfolios and bars between rebalancing."""
     return max(study.spec.holding, study.spec.rebalance)
 
 
@@ -221,7 +221,7 @@ def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = 
     Raises
     ------
     InputError
-        When one cannot be evaluated, the universe is too small to rank, or the rules weigh assets one by one.
+        When one cannot be evaluated, the universe is too small to rank, or the rules evaluate assets one by one.
     """
     if not study.spec.is_cross_sectional:
         raise InputError(

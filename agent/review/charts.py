@@ -74,7 +74,7 @@ def exposure_chart(review: Review) -> str:
 
 
 def drawdown_chart(review: Review) -> str:
-    """Draw how far below its peak the book was, net and gated."""
+    """Draw how far below its peak the equity was, net and gated."""
     lines = []
     for name in ("net", "gated"):
         if name in review.equity:
@@ -134,7 +134,7 @@ def ic_chart(review: Review) -> str:
 
 
 def turnover_chart(review: Review) -> str:
-    """Draw the rolling mean of the share of the book traded per bar."""
+    """Draw the rolling mean of the share of the portfolio traded per bar."""
     window = rolling_window(len(review.times))
     mean, _ = axes.rolling_mean(np.asarray(review.turnover, dtype=np.float64), window)
     return svg.line_chart(

@@ -26,7 +26,7 @@ _MOST = 70
 
 
 def defect_map(report: QualityReport, panel: Panel) -> str:
-    """Return a stand-alone SVG: a grey bar for each asset's life, marks where something was found.
+    """Return a stand-alone SVG: a grey bar for each asset's life, a sign where something was found.
 
     The 70 assets with the most findings are drawn; a first row is the whole market. Doubtful findings are half as high
     as defects. Facts that concern whole lives (survivorship, edges) are left out.

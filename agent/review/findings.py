@@ -19,7 +19,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found; `charts` are (heading, SVG, caption), `document` is what a machine is told."""
+    """What was found; `charts` are (heading, SVG, caption), `document` is for machines."""
 
     title: str
     lead: str

@@ -35,7 +35,7 @@ class MemberRow:
 
 @dataclass(frozen=True)
 class Rival:
-    """What the pool is held against, by segment."""
+    """What the pool is compared with, by segment."""
 
     label: str
     note: str
@@ -53,7 +53,7 @@ class PoolReview:
     members
         Heaviest first.
     rivals
-        The pool itself first, then what it is held against.
+        The pool itself first, then what it is compared with.
     correlations
         (K, K) of members' returns before costs on train, in the order of `members`.
     curves

@@ -105,11 +105,11 @@ class Review:
     ic
         (T,) rank IC per bar, NaN where undefined.
     turnover
-        (T,) traded share of the ungated book per bar.
+        (T,) traded share of the ungated portfolio per bar.
     train_end, validation_start, validation_stop
         Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
     claims
-        What else the writer said of it, by heading: mechanism, horizon, when it should fail, what it was told to be.
+        What else the writer said of it, by heading: mechanism, horizon, when it should fail, what it was asked to be.
     critiques, lineage, reasons, audits
         What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
     dsr, psr, trials
@@ -117,7 +117,7 @@ class Review:
         those that its run still had ahead included; None = unknown.
     dsr_now, trials_now, bets
         The same by all trials recorded by now, whose spread may have grown with their skill; and how many different
-        bets those were by their returns.
+        effective trials those were by their returns.
     panel
         The data set in words.
     gate_exposure
@@ -127,7 +127,7 @@ class Review:
     gates
         The admission policy's verdicts, in order.
     openings
-        A sentence for each time that the holdout was opened for this factor; of its result nothing is told.
+        A sentence for each time that the holdout was opened for this factor; its result is not shown.
     rules
         How positions were taken, filled and paid, in words.
     kind
@@ -324,7 +324,7 @@ def likelihood_histogram(values: FloatArray, threshold: float, *, bins: int = 60
     if np.isfinite(threshold):
         low = min(low, threshold - 0.05 * max(high - threshold, 0.0))
     low = max(low, float(finite.min()))
-    # A range that so many bins cannot divide, in the precision of its ends, is that of one value.
+    # A range that this many bins cannot divide, in the precision of its ends, is that of one value.
     if high - low <= 1e-9 * max(abs(high), abs(low), 1.0):
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(np.maximum(finite, low), bins=bins, range=(low, high))

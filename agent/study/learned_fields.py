@@ -81,7 +81,7 @@ def read_field(folder: Path, field: str) -> tuple[dict[str, object], FloatArray]
 def stored_fields(folder: Path, panel: Panel) -> dict[str, FloatArray]:
     """Return the learned factors of a folder that were made on this very panel, by name."""
     found = {}
-    # The id of a panel takes a while: it is told only where something was learned.
+    # The id of a panel takes a while: it is computed only where something was learned.
     for path in sorted(folder.glob(f"{PREFIX}*.npz")) if folder.is_dir() else ():
         document, arrays = read_archive(path, _WHAT, f"remove {path.name} and learn it again: alphaglow learn")
         if document.get("panel") == panel.id and arrays["values"].shape == panel.shape:

@@ -1,4 +1,4 @@
-"""The books of a backtest, bar by bar, for whoever wants to check them."""
+"""The ledger of a backtest as a file, bar by bar, for whoever wants to check it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weighing a candidate against all that was tried: the one way from an expression to a verdict."""
+"""Evaluating a candidate against all that was tried: the one way from an expression to a verdict."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from market.panel import FloatArray
 def evaluate_expression(
     expression: Expression, study: Study, knowledge: KnowledgeBase, *, recorded: bool = False, ahead: int = 0
 ) -> Scoring | Rejection:
-    """Evaluate, backtest and weigh one factor on train and validation, against the attempts recorded on this data.
+    """Evaluate, backtest and judge one factor on train and validation, against the attempts recorded on this data.
 
     Unless it is `recorded` already, it counts as one trial more, and the attempts that its run has still `ahead` count
-    as well: what comes first would else be weighed as if nothing else were ever tried. Every factor that would be let
+    as well: what comes first would else be evaluated as if nothing else were ever tried. Every factor that would be let
     in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values.
     """
     found = backtest_expression(expression, study)
     if isinstance(found, Rejection):
         return found
     signal, scored = found
-    # Of all of train, whatever part of it was scored: sketches are compared bar by bar.
+    # Of all of train, whatever part of it was scored: signatures are compared bar by bar.
     sketch = sketch_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
     count = counted.count + (0 if recorded else 1) + ahead

@@ -142,7 +142,7 @@ class Study:
         return replace(self.split, train=slice(min(max(first, train.start), train.stop - MIN_BARS), train.stop))
 
     def yearly_cost(self, turnover: float) -> float:
-        """Return what trading a share of the book at every bar costs a year, as a fraction of capital."""
+        """Return what trading a share of the portfolio at every bar costs a year, as a fraction of capital."""
         return turnover * self.spec.costs.per_trade * self.panel.bars_per_year
 
     @property

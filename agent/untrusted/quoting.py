@@ -1,6 +1,6 @@
 """Telling a model what models, people and files wrote, so that it stays data.
 
-Three rules hold for every prompt. Nothing told begins a line: it is flattened into one, or each of its lines is
+Three rules hold for every prompt. No quoted text begins a line: it is flattened into one, or each of its lines is
 indented. Prose is quoted in « and », which cannot be closed from within; a factor of the language may stand bare. And
 what a chat template would take for the end of a turn is broken up.
 """
@@ -15,20 +15,20 @@ from factors.parse import parse
 from factors.table import GROUP_FIELDS
 from factors.tree import Expression
 
-# The longest text that is told whole; a rationale is asked for in two or three sentences.
+# The longest text that is quoted whole; a rationale is asked for in two or three sentences.
 LONGEST = 1500
 # The longest that the language reads.
 _LONGEST_FACTOR = 1800
 _MOST_LINES = 12
 _WORD = re.compile(r"[\w./:-]{1,40}")
-# The beginnings of <|im_end|>, <s>, </s>, <think>, <start_of_turn>, <<SYS>>, [INST] and their kin.
+# The beginnings of <|im_end|>, <s>, </s>, <think>, <start_of_turn>, <<SYS>>, [INST] and their related factors.
 _TOKEN = re.compile(r"<(?=[|/<!\w\uff5c])|\[(?=/?[A-Z_]{3,}\])")
 _FIELDS = (*FIELD_DIMENSIONS, *GROUP_FIELDS)
 _QUOTES = str.maketrans("«»", "‹›")
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
-    """Return `text` in one line of at most so many characters, without what cannot be seen or ends a turn."""
+    """Return `text` in one line of at most this many characters, without what cannot be seen or ends a turn."""
     flat = " ".join(_TOKEN.sub("‹", clean(text)).split())
     return flat if len(flat) <= longest else f"{flat[: longest - 2]} …"
 

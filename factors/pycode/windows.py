@@ -74,7 +74,7 @@ def statistic(reader: Reader, node: ast.Call, window: Window, method: str) -> Va
         if window.alpha is None:
             assert window.bars is not None
             return Series(reader.ours("ts_ema", node, x, window.bars))
-        # alpha = m / n, with the n whose span it is: so many bars does it need before its first value.
+        # alpha = m / n, with the n whose span it is: this many bars does it need before its first value.
         span = float(max(1, min(10_000, round(2.0 / window.alpha - 1.0))))
         size, weight = bars_of(reader, node, span), bars_of(reader, node, window.alpha * span)
         return Series(reader.ours("ts_sma", node, x, size, weight))

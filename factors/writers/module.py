@@ -51,7 +51,7 @@ class Rules:
 
     @property
     def is_neutral(self) -> bool:
-        """Whether longs and shorts weigh the same."""
+        """Whether longs and shorts evaluate the same."""
         return self.weighting in _NEUTRAL
 
     @property

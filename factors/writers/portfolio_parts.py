@@ -1,4 +1,4 @@
-"""The pieces of an exported module that turn values into positions: combining, weighing, averaging.
+"""The pieces of an exported module that turn values into positions: combining, evaluating, averaging.
 
 They are text like `factors.writers.pandas_parts`, and say once more, with numpy alone, what the backtest and the pools
 do: the two check each other. Arrays are (T, N); `x` is the signal within the universe, NaN where there is no opinion.

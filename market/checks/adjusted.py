@@ -1,9 +1,9 @@
-"""Look-ahead in adjusted prices: what can be told from the figures, and what cannot.
+"""Look-ahead in adjusted prices: what can be determined from the figures, and what cannot.
 
 Prices adjusted backwards hold what came later: each dividend or split rewrites all that lies before it. Ratios of such
 prices, returns among them, are right; levels are not what was quoted, so that a factor on price levels sees the future.
 Two traces remain. A raw and an adjusted close side by side part as one goes back. And quotes lie on a tick, cents on
-American exchanges since 2001, which divided prices do not. That a series was never adjusted can be told (all on the
+American exchanges since 2001, which divided prices do not. That a series was never adjusted can be seen (all on the
 tick), and that its levels were moved; not by what (split or dividend), nor whether an adjustment is complete.
 """
 
@@ -19,7 +19,7 @@ from market.checks.tracks import Track
 from market.panel import FloatArray, Panel
 
 _PAIRS = (("adj_close", "close"), ("close", "raw_close"), ("close", "unadjusted_close"), ("adjusted_close", "close"))
-# Bars among which the share on the tick is told.
+# Bars among which the share on the tick is measured.
 _BLOCK = 60
 
 

@@ -72,7 +72,7 @@ def find_slips(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Fi
 def find_shifted_days(panel: Panel, limits: Limits) -> list[Finding]:
     """Return months in which the whole market's daily rhythm of volume is shifted by two hours or more.
 
-    Daylight saving moves the rhythm by one hour, so one is never told. Needs bars of two hours at most.
+    Daylight saving moves the rhythm by one hour, so one is never reported. Needs bars of two hours at most.
     """
     per_day = round(float(_DAY / panel.bar))
     if per_day < 12 or panel.calendar != "continuous" or panel.shape[0] < 60 * per_day:

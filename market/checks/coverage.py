@@ -134,7 +134,7 @@ def _reused_names(frame: pd.DataFrame) -> list[Finding]:
 
 
 def _together(part: pd.DataFrame) -> bool:
-    """Whether two names hold the ticker at one time: a coin that is only renamed, or spelt anew, does not."""
+    """Whether two names hold the ticker at one time: a coin that is only renamed, or spelt again, does not."""
     return bool(part.groupby("ts")["name"].nunique().gt(1).any())
 
 

@@ -52,7 +52,7 @@ class Finding:
     start, end
         First and last bar concerned, ``datetime64[ns]``, UTC; NaT where no time applies.
     severity
-        ``defect``: wrong, mend or leave out before use. ``doubtful``: look at it. ``note``: know it.
+        ``defect``: wrong, repair or leave out before use. ``doubtful``: look at it. ``note``: know it.
     figure
         How much, in the unit that the sentence says; NaN where there is none.
     sentence
@@ -91,7 +91,7 @@ class Limits:
     Attributes
     ----------
     block
-        Bars over which an asset's usual move and volume are told; the largest of three neighbouring blocks counts, so
+        Bars over which an asset's usual move and volume are measured; the largest of three neighbouring blocks counts, so
         that a burst of volatility is no row of spikes.
     spike
         Robust deviations that a move must have, in excess of the market's, to be looked at. Fat tails reach ten.
@@ -106,7 +106,7 @@ class Limits:
     wick
         Deviations by which a high or low may lie outside open and close.
     chance
-        Expected number of chance runs, over an asset's whole life, below which a run of equal prices is told.
+        Expected number of chance runs, over an asset's whole life, below which a run of equal prices is reported.
     zero_share
         Share of an asset's bars without volume above which zero volume is its habit, not a defect.
     reuse_days

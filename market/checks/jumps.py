@@ -47,7 +47,7 @@ def find_spikes(track: Track, limits: Limits) -> tuple[list[Finding], set[int]]:
     touched: set[int] = set()
     for first, (jump, length) in sorted(found.items()):
         bar, stop = first // 2, (first + length - 1) // 2
-        # The second print of a spike told already.
+        # The second print of a spike reported already.
         if bar in touched:
             continue
         touched |= set(range(bar, stop + 1))

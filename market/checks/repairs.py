@@ -1,4 +1,4 @@
-"""Mending what the checks found, only when asked, and saying what was done."""
+"""Repairing what the checks found, only when asked, and saying what was done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from market.checks.finding import Finding, stamp
 from market.errors import InputError
 from market.panel import OHLCV, FloatArray, Panel
 
-# Kind -> what mending does; the rest of the kinds have no honest repair.
+# Kind -> what repairing does; the rest of the kinds have no honest repair.
 REPAIRS: dict[str, str] = {
     "order": "widen high and low to enclose open and close",
     "partial": "leave the bar out",
@@ -28,7 +28,7 @@ _PRICES = OHLCV[:4]
 
 
 def repair_panel(panel: Panel, findings: Sequence[Finding], kinds: Sequence[str]) -> tuple[Panel, list[str]]:
-    """Return the panel with the defects of `kinds` mended, and a sentence for each.
+    """Return the panel with the defects of `kinds` repaired, and a sentence for each.
 
     Only findings of severity ``defect`` are touched. A bar left out is missing (NaN) and outside the universe; no price
     is ever made up.
@@ -36,7 +36,7 @@ def repair_panel(panel: Panel, findings: Sequence[Finding], kinds: Sequence[str]
     Raises
     ------
     InputError
-        For a kind that cannot be mended.
+        For a kind that cannot be repaired.
     """
     unknown = [kind for kind in kinds if kind not in REPAIRS]
     if unknown:

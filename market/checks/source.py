@@ -27,7 +27,7 @@ def check_file(
 ) -> tuple[QualityReport, Panel | None]:
     """Check a stored panel, a file of bars, of other figures (ts, symbol, …), or of texts; never changes the file.
 
-    Returns the report, and the panel where there are bars. Without `calendar` it is told by whether bars fall on
+    Returns the report, and the panel where there are bars. Without `calendar` it is determined by whether bars fall on
     weekends.
 
     Raises

@@ -8,7 +8,7 @@ from market.checks.finding import Finding, Limits, Severity, runs
 from market.checks.tracks import Track
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
 
-# Fewer equal bars in a row are never told, whatever the odds.
+# Fewer equal bars in a row are never reported, whatever the odds.
 _LEAST_RUN = 4
 
 
@@ -40,7 +40,7 @@ def find_zero_volume(track: Track, limits: Limits) -> tuple[list[Finding], BoolA
 
 
 def find_stale(track: Track, limits: Limits, silent: BoolArray) -> list[Finding]:
-    """Return runs of equal closes that chance does not explain, bars without volume (told already) left out.
+    """Return runs of equal closes that chance does not explain, bars without volume (reported already) left out.
 
     How long a run chance explains follows from how often the asset's close is unchanged; a coarse tick makes long runs.
     """

@@ -38,7 +38,7 @@ def check_documents(frame: pd.DataFrame, path: Path, limits: Limits | None = Non
     months = times[~np.isnat(times)].astype("datetime64[M]")
     known = np.arange(months.min(), months.max() + 1)
     counts = np.array([int((months == month).sum()) for month in known])
-    # The first and the last month may be cut: each is held against its share of days.
+    # The first and the last month may be cut: each is compared with its share of days.
     starts, ends = known.astype("datetime64[D]"), (known + 1).astype("datetime64[D]")
     covered = np.minimum(ends, last.astype("datetime64[D]") + 1) - np.maximum(starts, first.astype("datetime64[D]"))
     counts = counts / (covered / (ends - starts))

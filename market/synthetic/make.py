@@ -177,7 +177,7 @@ def _driven(
 
 
 def _mean_over(values: FloatArray, bars: int) -> FloatArray:
-    """Return (T, N) means of the last `bars` values, NaN before there are so many."""
+    """Return (T, N) means of the last `bars` values, NaN before there are this many."""
     total = np.vstack([np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)])
     out = np.full(values.shape, np.nan)
     out[bars - 1 :] = (total[bars:] - total[:-bars]) / bars

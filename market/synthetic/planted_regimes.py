@@ -1,4 +1,4 @@
-"""A simulated market with planted regimes: what finds regimes can be held against the truth."""
+"""A simulated market with planted regimes: what finds regimes can be compared with the truth."""
 
 from __future__ import annotations
 

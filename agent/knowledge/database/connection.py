@@ -35,7 +35,7 @@ def make_engine(place: Place, *, foreign_keys: bool = True) -> Engine:
     """Return an engine on `place`; transactions begin where SQLAlchemy says, not where a driver guesses.
 
     A connection with the execution option ``immediate`` takes the writers' lock at once: writers queue, so that what
-    one has read still holds when it writes (a free slot, the clusters of bets, the number of an opening).
+    one has read still holds when it writes (a free slot, the clusters of effective trials, the number of an opening).
     """
     return _server_engine(place) if place.on_server else _file_engine(place, foreign_keys=foreign_keys)
 
@@ -175,7 +175,7 @@ def migrate(engine: Engine, place: Place, config: Config | None = None, target: 
 
     config = config or migration_config()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    # Making a SQLite table anew drops the old one; rows that point at it must not object in between.
+    # Making a SQLite table again drops the old one; rows that point at it must not object in between.
     mover = make_engine(place, foreign_keys=False)
     try:
         with for_writing(mover).begin() as connection:

@@ -230,9 +230,9 @@ class LibraryEntry(Base):
 
 
 class TrialReturns(Base):
-    """A sketch of a scored attempt's returns, and the first attempt of those that it correlates with.
+    """A signature of a scored attempt's returns, and the first attempt of those that it correlates with.
 
-    `seq` is the order in which a panel's attempts were told apart: that of their ids, but where bases were merged.
+    `seq` is the order in which a panel's attempts were compared: that of their ids, but where bases were merged.
     """
 
     __tablename__ = "trial_returns"

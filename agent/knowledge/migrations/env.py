@@ -9,7 +9,7 @@ from agent.knowledge.database.schema import Base
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
-    # SQLite changes most things about a table only by making it anew.
+    # SQLite changes most things about a table only by making it again.
     render_as_batch=True,
     transactional_ddl=True,
 )

@@ -60,7 +60,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
 
     A second attempt at the same run, round and slot is not written: the first one's id comes back. What the
     writer named as parents (an id with or without its tag, a text, a name) is stored as factor ids where it
-    can be told which factor is meant, and as it stands where not.
+    it is known which factor is meant, and as it stands where not.
     """
     place = {"run": new.run_id, "round": new.round, "slot": new.slot}
     known = session.connection().execute(_TAKEN, place).first()
@@ -94,7 +94,7 @@ class Origin:
 
 
 def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fingerprint | None = None) -> int:
-    """Write an attempt's rows, all but its sketch, and index its words and its factor; return its id."""
+    """Write an attempt's rows, all but its signature, and index its words and its factor; return its id."""
     row = {
         "run_id": new.run_id,
         "round": new.round,

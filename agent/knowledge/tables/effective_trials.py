@@ -1,7 +1,7 @@
 """Which trials were one bet: sketches of returns, clustered as they come; each works inside the caller's transaction.
 
 An attempt joins the cluster of the first attempt of its panel whose returns correlate with its own by a half or more,
-with either sign: a factor and its negation are one bet. What joins none begins its own.
+with either sign: a factor and its negation are one effective trial. What joins none begins its own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _INSERT = insert(schema.table(schema.TrialReturns))
 
 @dataclass
 class _Stack:
-    """Sketches of one length, as rows of a matrix that grows by doubling."""
+    """Signatures of one length, as rows of a matrix that grows by doubling."""
 
     rows: _Floats
     ids: list[int] = field(default_factory=list)
@@ -50,7 +50,7 @@ class _Stack:
 
 @dataclass
 class Sketches:
-    """Sketches of a panel that were read before; those of other bars are apart, and correlate with nothing here."""
+    """Signatures of a panel that were read before; those of other bars are apart, and correlate with nothing here."""
 
     panel_id: str
     epoch: int = -1
@@ -77,7 +77,7 @@ class Sketches:
 
 
 def _refresh(connection: Connection, known: Sketches, query: TextClause) -> None:
-    """Read what was added since; everything anew where merging has told bets apart again."""
+    """Read what was added since; everything again where merging has grouped effective trials again."""
     epoch = connection.execute(_EPOCH, {"panel": known.panel_id}).scalar() or 0
     if epoch != known.epoch:
         known.epoch, known.seq = epoch, 0
@@ -102,7 +102,7 @@ def add_trial_group(session: Session, attempt_id: int, sketch: FloatArray, leade
 
 
 def _cluster(leaders: Sketches, attempt_id: int, packed: bytes) -> int:
-    # As it will be read again: clusters must not depend on when they were told.
+    # As it will be read again: clusters must not depend on when they were computed.
     leader, near = leaders.nearest(_unpacked(packed))
     return leader if abs(near) >= SAME_TRIAL else attempt_id
 
@@ -120,7 +120,7 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
 
 
 def nearest_accepted(connection: Connection, sketch: FloatArray, but: str, accepted: Sketches) -> Nearest:
-    """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a sketch."""
+    """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a signature."""
     _refresh(connection, accepted, _ACCEPTED)
     own = {"factor": but, "panel": accepted.panel_id}
     left_out = frozenset(connection.execute(_OWN, own).scalars()) if but and accepted.stacks else frozenset()
@@ -131,8 +131,8 @@ def nearest_accepted(connection: Connection, sketch: FloatArray, but: str, accep
 
 
 def pack(sketch: FloatArray) -> bytes:
-    """Return a sketch as it is stored."""
-    # Values are about 0.04: half precision keeps three digits of each, far more than a sketch knows.
+    """Return a signature as it is stored."""
+    # Values are about 0.04: half precision keeps three digits of each, far more than a signature knows.
     return sketch.astype("<f2").tobytes()
 
 

@@ -38,7 +38,7 @@ class RunFacts:
 
 
 class Memory:
-    """Attempts, sketches and runs that were read before; `reading` and `forget_uncommitted` keep it true."""
+    """Attempts, signatures and runs that were read before; `reading` and `forget_uncommitted` keep it true."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

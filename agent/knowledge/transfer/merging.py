@@ -187,7 +187,7 @@ def _add(session: Session, attempt: AttemptRecord, sketch: bytes | None) -> int:
     rules, code = (scored.rules, scored.code) if scored is not None else ("", "")
     number = write_attempt(session, new, Origin(attempt.panel_id, rules, code, attempt.created, attempt.parent_ids))
     if sketch is not None:
-        # Its cluster and place are told when all are there.
+        # Its cluster and place are computed when all are there.
         row = {"attempt_id": number, "panel_id": attempt.panel_id, "seq": number, "cluster": number, "sketch": sketch}
         session.execute(insert(schema.TrialReturns), [row])
     return number
@@ -245,7 +245,7 @@ def _calls(session: Session, rows: Iterable[object], merged: Merged, shared: set
 
 
 def _openings(session: Session, source: Source, merged: Merged) -> None:
-    """Take in openings of holdouts; those of a factor are numbered anew, in order of time."""
+    """Take in openings of holdouts; those of a factor are numbered again, in order of time."""
     row = schema.HoldoutOpening
     for one in source.openings():
         here = [row.factor_id == one.factor_id, row.panel_id == one.panel_id]

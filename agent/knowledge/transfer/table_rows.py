@@ -46,7 +46,7 @@ Record = TypeVar("Record")
 
 
 class Source(Protocol):
-    """Everything that a knowledge base holds; an attempt comes with its sketch, as stored."""
+    """Everything that a knowledge base holds; an attempt comes with its signature, as stored."""
 
     def datasets(self) -> Iterator[DatasetRecord]:
         """Return panels by their ids."""
@@ -252,5 +252,5 @@ def _readable(path: Path, part: str) -> Iterator[None]:
 
 
 def sketch_text(packed: bytes | None) -> str | None:
-    """Return a stored sketch as an export has it."""
+    """Return a stored signature as an export has it."""
     return None if packed is None else base64.b64encode(packed).decode()

@@ -28,7 +28,7 @@ from agent.mining.search.themes import REFINEMENTS, theme_of, themes_of_fields
 from factors.parse import parse
 from factors.tree import Expression
 
-# Of the candidates with a parent, so many take the best; the others any of the archive.
+# Of the candidates with a parent, this many take the best; the others any of the archive.
 _GREEDY = 0.7
 # New ideas of a round, once there is something to build on. It is not left to what operations earned: new ideas pass
 # less often than variants of what passed, and without them a search stays where it began.

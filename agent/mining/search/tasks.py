@@ -47,7 +47,7 @@ class Task:
 
     @property
     def words(self) -> str:
-        """What the writer is told to do."""
+        """What the writer is given to do."""
         return _WORDS[self.operation]
 
     @property
