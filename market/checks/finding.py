@@ -106,7 +106,7 @@ class Limits:
     wick
         Deviations by which a high or low may lie outside open and close.
     chance
-        Expected number of chance runs, over an asset's whole life, below which a run of equal prices is reported.
+        Expected number of chance runs, over an asset's whole life, below which a run of equal prices counts.
     zero_share
         Share of an asset's bars without volume above which zero volume is its habit, not a defect.
     reuse_days
