@@ -22,7 +22,7 @@ FIGURES = ("rank_ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "sharpe
 
 @dataclass
 class Lines:
-    """Writes events. When nobody reads them any more, `closed` is set and `told` gets the reason; no more is written."""
+    """Writes events. When nobody reads them `closed` is set, `told` gets the reason, and no more is written."""
 
     told: Callable[[str], None] = lambda _text: None
     closed: bool = False

@@ -91,7 +91,7 @@ class Limits:
     Attributes
     ----------
     block
-        Bars over which an asset's usual move and volume are measured; the largest of three neighbouring blocks counts, so
+        Bars over which an asset's move and volume are measured; the largest of three neighbouring blocks counts, so
         that a burst of volatility is no row of spikes.
     spike
         Robust deviations that a move must have, in excess of the market's, to be looked at. Fat tails reach ten.
