@@ -130,12 +130,8 @@ class Asked:
 
     def require_model(self, workspace: Workspace) -> None:
         """Refuse a new run that names no model, before anything is loaded for it."""
-        if self.model or workspace.settings.llm.model:
-            return
-        from agent.llm.providers import provider_named
-
-        # A provider may have one model only, as the mock has.
-        if not provider_named(self.llm or "openai").model:
+        # Another provider may have a model of its own, as the mock has: the run asks it.
+        if (self.llm or "openai") == "openai" and not (self.model or workspace.settings.llm.model):
             raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
 
     def refuse_all_but(self, allowed: tuple[str, ...], where: str, hint: str, also: tuple[str, ...] = ()) -> None:
