@@ -7,7 +7,7 @@ what rests on validation, they hold no figure.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -15,7 +15,8 @@ from market.errors import InputError
 from market.plugins import Registry
 
 if TYPE_CHECKING:
-    from backtest.scorecard import Scored
+    from backtest.result_types import GateVerdict
+from backtest.scorecard import Scored
 
 GATES = ("novelty", "sanity", "train_ic", "validation", "net_sharpe", "dsr")
 
@@ -57,17 +58,6 @@ class Policy:
         wrong = gate_faults(self.gates)
         if wrong:
             raise InputError(wrong, "correct alphaglow.toml [admission] gates")
-
-
-@dataclass(frozen=True)
-class GateVerdict:
-    """What one gate says: numbers by what they are of, the bar in words, and the reason where it is not passed."""
-
-    gate: str
-    passed: bool
-    numbers: Mapping[str, float]
-    bar: str
-    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

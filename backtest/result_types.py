@@ -7,9 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from backtest.policy import GateVerdict
-
 NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """What one gate says: numbers by what they are of, the bar in words, and the reason where it is not passed."""
+
+    gate: str
+    passed: bool
+    numbers: Mapping[str, float]
+    bar: str
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 
 ROOT = Path(__file__).resolve().parents[1]
 MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "5", "--seed", "5", "--no-gate")

@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.claims import Claims
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
 from backtest.luck import sketch_of
 from benchmarks.novelty import draw

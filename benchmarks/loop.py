@@ -27,7 +27,7 @@ from rich.table import Table
 
 from agent.cli.demo_stages import distance_to_truth, prepare
 from agent.knowledge.attempt_figures import least_figure, or_zero, sharpe_net, train_of
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.queries import query
 from agent.knowledge.records import AttemptRecord
 from agent.mining.session import MineRequest, start_run

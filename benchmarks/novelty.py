@@ -21,9 +21,9 @@ from rich.progress import track
 from rich.table import Table
 from sqlalchemy.orm import Session
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database.connection import for_writing, make_engine
 from agent.knowledge.database.location import place_of
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.tables import novelty_index as index
 from agent.mock.grammar import mutate
 from factors.drawing import Drawer

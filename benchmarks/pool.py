@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.linear_model import Ridge
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.screening import draw_texts
 from agent.pools.fitting import METHODS, Setting, fit_pools
 from agent.pools.members import MeasuredFactors, choose_members, label_of, measure_members

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 OPERATOR = """
 import numpy as np
-from factors.operator_plugin import NewOperator, operator_faults
+from factors.operator_checks import operator_faults
+from factors.operator_plugin import NewOperator
 from factors.operators.row import row, window
 from factors.streams import Kernel
 
@@ -62,7 +63,7 @@ class Simulated:
 simulated = Simulated()
 """
 GATE = """
-from backtest.policy import GateVerdict
+from backtest.result_types import GateVerdict
 
 
 def stubborn(of):
@@ -169,7 +170,7 @@ def test_an_operator_is_read_computed_streamed_and_printed(site: Path, home: Pat
     check = (
         "import numpy as np, pandas as pd, sys\n"
         "from factors.engine import evaluate\n"
-        "from factors.operator_plugin import operator_faults\n"
+        "from factors.operator_checks import operator_faults\n"
         "from factors.parse import parse\n"
         "from factors.table import describe\n"
         "from gift_operator import ts_width\n"

@@ -12,7 +12,7 @@ from agent.cli.common import number, table
 from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
 
 if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import AttemptRecord
 
 _COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")

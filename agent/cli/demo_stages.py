@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.knowledge.attempt_figures import traded_sharpe, train_of
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.mining.session import MineRequest, Session, start_run
 from agent.review.collect import report_on

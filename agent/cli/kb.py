@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from agent.evidence.run_luck import RunLuck
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
 
 COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
 

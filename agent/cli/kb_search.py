@@ -12,8 +12,8 @@ from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
     from agent.knowledge.factor_records import Found
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import CallRecord
 
 _REPLY_SHOWN = 100

@@ -12,7 +12,7 @@ from agent.cli.common import stdout, workspace_of
 from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
 
 if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.mining.session import Session
 
 COMMANDS = {"mine": ("mine", 100, "Run the writer and judge loops.")}

@@ -16,7 +16,7 @@ from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.cli.events import Lines
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import NewCall
     from agent.llm.budget import Bounds
     from agent.mining.session import MineRequest, Session

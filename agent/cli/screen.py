@@ -22,7 +22,7 @@ from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
 
 COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
 

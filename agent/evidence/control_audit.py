@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from agent.knowledge.attempt_figures import or_none, or_zero, train_of, verdict_of
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.budget import Budget
 from agent.mining.session import MOCK_MODEL, Session

@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import numpy as np
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.factor_records import FactorRecord
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import HoldoutRecord
 from agent.pools.fitting import pool_values
 from agent.study.learned_fields import PREFIX

@@ -9,9 +9,9 @@ from pathlib import Path
 from sqlalchemy import func, inspect, select, text
 from sqlalchemy.orm import Session
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database import schema
 from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, ask_file, opened
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.tables import effective_trials as bets
 from agent.knowledge.tables import tallies

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from agent.knowledge.records import CallRecord, NewCall
 
-if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
+
+class _Calls(Protocol):
+    """Where calls are kept: a knowledge base."""
+
+    def find_call(self, run_id: str, key: str) -> CallRecord | None: ...
+
+    def journal_call(self, call: NewCall) -> CallRecord: ...
+
+    def journal_lost(self, run_id: str, key: str, role: str, model: str, request: str) -> None: ...
 
 
 class RunJournal:
     """The calls of one run: what was paid for is kept, and found again by key."""
 
-    def __init__(self, knowledge: KnowledgeBase, run_id: str) -> None:
+    def __init__(self, knowledge: _Calls, run_id: str) -> None:
         self._knowledge = knowledge
         self.run_id = run_id
 

@@ -11,8 +11,17 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypeVar
 
-from backtest.policy import GateVerdict
-from backtest.result_types import AssetIC, Evidence, Figures, HorizonIC, Profile, Scorecard, SegmentScore, Slice
+from backtest.result_types import (
+    AssetIC,
+    Evidence,
+    Figures,
+    GateVerdict,
+    HorizonIC,
+    Profile,
+    Scorecard,
+    SegmentScore,
+    Slice,
+)
 
 Document = Mapping[str, object]
 Verdict = Literal["accepted", "promising", "rejected"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.claims import Claims
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
 from agent.learned.protocol import Learner, Progress, silent
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks

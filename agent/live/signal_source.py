@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent.knowledge.attempt_figures import or_none, traded_sharpe, train_of
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
 from agent.mining.lessons import facts_of

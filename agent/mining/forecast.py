@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.brief import Brief, Forecast
 from agent.mining.retrieval import AttemptIndex, example_of
 from agent.study.study import Study, turnover_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import least_figure, sharpe_gated, sharpe_net
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.study import Study, backtest_expression, read_expression
 from backtest.ic import newey_west_t

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.claims import Claims
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.mining.brief import Brief

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome

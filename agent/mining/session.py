@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewCall, RunRecord
 from agent.llm.addresses import check_server
 from agent.llm.budget import Bounds, Budget, StopRequested

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.pools.members import MeasuredFactors, Show, silent, trade_alone
 from agent.study.study import Study

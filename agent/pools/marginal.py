@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord
 from agent.study.study import Study
 from backtest.combine import residual_ic

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from agent.knowledge.attempt_figures import train_of
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.blocks import all_blocks
 from agent.study.study import Study, read_expression

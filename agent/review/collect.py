@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from agent.knowledge.attempt_figures import factor_order, or_none, verdict_of
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.factor_records import FactorRecord
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.review.render import render_factor, render_run, write_report
 from agent.review.review_records import (

@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.drawing.axes import number
 from agent.knowledge.attempt_figures import or_none
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import METHODS, Fitted, evaluate_values, fit_weights, unseen_values, weights_of
 from agent.pools.members import Candidate, MeasuredFactors, Show, Traded, measure_members, silent, trade_alone

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backtest.policy import GateVerdict
-from backtest.result_types import Profile, SegmentScore
+from backtest.result_types import GateVerdict, Profile, SegmentScore
 from market.panel import FloatArray, TimeArray
 
 # The order is the drawing order, the label what the legend says.

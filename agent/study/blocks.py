@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, STANDARD_FIELDS
 
 if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.library_records import NewLibraryEntry
     from agent.knowledge.records import AttemptRecord
 

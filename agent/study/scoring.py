@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewEvaluation
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics

@@ -14,7 +14,7 @@ from agent.study.settings_text import default_toml
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from market.panel import Panel
 
 FOLDERS = ("data", "models", "reports", "runs")
@@ -49,7 +49,7 @@ class Workspace:
 
     def knowledge(self) -> KnowledgeBase:
         """Open the knowledge base, creating or migrating it as needed; a new one knows the published factors."""
-        from agent.knowledge.base import KnowledgeBase
+        from agent.knowledge.knowledge_base import KnowledgeBase
 
         knowledge = KnowledgeBase.open(self.knowledge_place)
         if knowledge.is_new and starter_path().is_file():

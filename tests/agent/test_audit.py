@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.evidence.control_audit import Auditor, AuditPlan, check_factors, run_audit
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
 from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import Settings

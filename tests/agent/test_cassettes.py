@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewCall
 from agent.llm.cassette import load_cassette, start_recording
 from agent.mining.session import resume_run

@@ -51,7 +51,7 @@ def rows(home: Path, query: str) -> list[tuple[object, ...]]:
 def mine_until(argv: list[str]) -> None:
     """Run a command line that kills itself, as `kill -9` does, once so many attempts are recorded."""
     from agent.cli import main
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
 
     left, argv = int(argv[0]), argv[1:]
     record = KnowledgeBase.record_attempt

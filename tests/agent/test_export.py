@@ -166,7 +166,7 @@ def test_a_known_factor_is_named_by_its_id_and_what_its_writer_said_stays_text(
 ) -> None:
     from dataclasses import replace
 
-    from agent.knowledge.base import KnowledgeBase
+    from agent.knowledge.knowledge_base import KnowledgeBase
 
     assert run(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--no-gate")[0] == 0
     with Workspace(home).knowledge() as knowledge:

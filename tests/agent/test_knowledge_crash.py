@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
 from market.errors import InputError
 
 PRELUDE = """
 import sys
 from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 
 def attempt(run, number, slot):
     return NewAttempt(

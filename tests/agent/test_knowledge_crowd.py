@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import main
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.queries import verify
 from tests.forked import start
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.queries import verify
 from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, request_hash

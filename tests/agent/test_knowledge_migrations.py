@@ -15,10 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database import schema
 from agent.knowledge.database.connection import make_engine, migrate, migration_config
 from agent.knowledge.database.location import place_of
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.queries import verify
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.tables.versions import rules_id
@@ -223,7 +223,7 @@ def test_the_package_brings_its_migrations_along(tmp_path: Path) -> None:
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     script = (
-        "import agent.knowledge.base as s, sys\n"
+        "import agent.knowledge.knowledge_base as s, sys\n"
         f"assert s.__file__.startswith({str(tmp_path)!r})\n"
         "s.KnowledgeBase.open('k.db').close()\n"
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database import location as places
 from agent.knowledge.database.location import place_of
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
@@ -152,7 +152,7 @@ def test_the_program_works_on_a_server(
 
 def test_help_and_a_file_need_no_driver(tmp_path: Path) -> None:
     script = (
-        "import sys; from agent.knowledge.base import KnowledgeBase\n"
+        "import sys; from agent.knowledge.knowledge_base import KnowledgeBase\n"
         f"KnowledgeBase.open({str(tmp_path / 'k.db')!r}).close()\n"
         "sys.exit('psycopg' in sys.modules)"
     )

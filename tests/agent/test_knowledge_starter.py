@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.transfer.starter import build_starter, main
 from factors.parse import parse
 from factors.tree import Expression

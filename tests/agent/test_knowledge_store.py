@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.claims import Claims
 from agent.knowledge.database.connection import make_engine
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.records import HoldoutRecord, NewAttempt, NewCall, NewEvaluation, NewLesson, NewVerdict, RunRecord
 from agent.knowledge.tables.versions import scoring_code

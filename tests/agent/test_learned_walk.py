@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.learning import Lesson, learn
 from agent.learned.protocol import Examples, Progress

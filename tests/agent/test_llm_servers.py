@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.llm.answer import Lost
 from agent.llm.budget import Prices
 from agent.llm.chat import read as read_chat

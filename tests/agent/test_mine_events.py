@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.cli.common import json_line
 from agent.cli.events import Lines
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from tests.agent.commands import as_json, run
 
 MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "3", "--no-gate")

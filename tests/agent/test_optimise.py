@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.mining.optimising import improvement
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import Label, PoolRecord
 from agent.knowledge.records import NewAttempt
 from agent.pools.fitting import (

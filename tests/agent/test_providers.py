@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.llm.providers import Provider, own_providers, provider_named
 from market.errors import InputError
 from tests.agent.commands import as_json, refused
@@ -114,7 +114,9 @@ def test_the_providers_of_these_packages_keep_the_protocol() -> None:
     assert (provider_named("mock").simulated, provider_named("mock").model) == (True, "mock")
 
 
-@pytest.mark.parametrize("module", ["agent.knowledge.base", "agent.cli.kb", "agent.llm.client", "agent.mining.session"])
+@pytest.mark.parametrize(
+    "module", ["agent.knowledge.knowledge_base", "agent.cli.kb", "agent.llm.client", "agent.mining.session"]
+)
 def test_only_a_provider_imports_a_client(module: str) -> None:
     code = f"import sys, {module}; sys.exit('openai' in sys.modules or 'httpx2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

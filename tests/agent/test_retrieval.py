@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
 from agent.mining.briefing import write_brief
 from agent.mining.forecast import Forecaster

@@ -28,8 +28,7 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from backtest.policy import GateVerdict
-from backtest.result_types import HorizonIC, Profile, SegmentScore, Slice
+from backtest.result_types import GateVerdict, HorizonIC, Profile, SegmentScore, Slice
 from market.errors import InputError
 
 HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.briefing import describe_market
 from agent.study.scoring import evaluate_expression
 from agent.study.settings import Settings, load_settings, overrides, sections

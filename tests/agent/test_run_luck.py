@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from agent.evidence.run_luck import evaluate_run
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
 from agent.study.study import Study, backtest_expression, open_study, read_expression

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.claims import Claims
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.mining.brief import Brief, writer_prompt
 from agent.mining.inner_loop import by_machine

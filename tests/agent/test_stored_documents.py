@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.claims import Claims
 from agent.knowledge.database import schema
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolSpec
 from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
-from backtest.policy import GateVerdict
 from backtest.result_types import (
     AssetIC,
     Evidence,
     Figures,
+    GateVerdict,
     HorizonIC,
     Profile,
     Scorecard,

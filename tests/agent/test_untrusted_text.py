@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from rich.text import Text as RichText
 
 from agent.cli.common import PlainConsole, headed, table
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server
 from agent.llm.forms import read_reply, repair_prompt

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.base import KnowledgeBase
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.study.blocks import library_blocks
 from factors.parse import parse
 from factors.table import OPERATORS

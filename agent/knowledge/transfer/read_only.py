@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database.database_errors import in_words
 from agent.knowledge.database.location import Place, place_of
+from agent.knowledge.knowledge_base import KnowledgeBase
 from market.errors import InputError
 
 

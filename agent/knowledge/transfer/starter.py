@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.knowledge.base import KnowledgeBase
 from agent.knowledge.database.database_errors import in_words
 from agent.knowledge.database.location import place_of
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
 from factors.corpora import PublishedFactor, read_corpus
 from factors.parse import parse
