@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from backtest.result_types import GateVerdict
 from market.errors import InputError
 from market.plugins import Registry
 
 if TYPE_CHECKING:
-    from backtest.result_types import GateVerdict
 from backtest.scorecard import Scored
 
 GATES = ("novelty", "sanity", "train_ic", "validation", "net_sharpe", "dsr")
