@@ -16,7 +16,7 @@ from market.errors import InputError
 from market.plugins import Registry
 
 if TYPE_CHECKING:
-from backtest.scorecard import Scored
+    from backtest.scorecard import Scored
 
 GATES = ("novelty", "sanity", "train_ic", "validation", "net_sharpe", "dsr")
 
