@@ -129,11 +129,11 @@ def fetch(ctx: click.Context, asked: FetchOptions) -> None:
     if not asked.overwrite:
         _check_name(workspace, name, job)
     ask = _Asking(asked.at_once, asked.retries, paced=not asked.unpaced)
-    told = _fetch(
+    fetched = _fetch(
         workspace, name, job, ask, pick=(asked.top, asked.quote) if asked.top else None, as_json=asked.as_json
     )
     if asked.as_json:
-        print_json(told)
+        print_json(fetched)
 
 
 def _at_once(workspace: Workspace, asked: FetchOptions, wanted: tuple[str, ...]) -> None:
@@ -191,12 +191,12 @@ def update(
     if unknown:
         raise InputError(f"{unknown[0]!r} was not fetched from an exchange", f"there is {', '.join(fetched)}")
     ask = _Asking(at_once, retries, paced=not unpaced, backfill=backfill)
-    told = []
+    updated = []
     for name in names or fetched:
         job = read_record(workspace.data_path(name).with_suffix(RECORD))
-        told.append(_fetch(workspace, name, replace(job, until=None), ask, pick=None, as_json=as_json))
+        updated.append(_fetch(workspace, name, replace(job, until=None), ask, pick=None, as_json=as_json))
     if as_json:
-        print_json({"data": told})
+        print_json({"data": updated})
 
 
 def _fetch(

@@ -59,11 +59,11 @@ def fetch_at_once(
     return {**describe_panel(found.panel, name), "fetch": facts}
 
 
-def show_at_once(told: dict[str, object]) -> None:
+def show_at_once(fetched: dict[str, object]) -> None:
     """Print what was fetched."""
-    facts = told["fetch"]
+    facts = fetched["fetch"]
     assert isinstance(facts, dict)
     for line in facts["notes"]:
         stderr().print(line, markup=False)
-    about = f"  {told['start']} to {told['end']}, {len(facts['symbols'])} assets from {facts['source']}"
-    stdout().print(headed(str(told["name"]), f"{about}\n{facts['panel']}"))
+    about = f"  {fetched['start']} to {fetched['end']}, {len(facts['symbols'])} assets from {facts['source']}"
+    stdout().print(headed(str(fetched["name"]), f"{about}\n{facts['panel']}"))

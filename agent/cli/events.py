@@ -22,9 +22,9 @@ FIGURES = ("rank_ic", "ic_ir", "ic_tstat", "sharpe_gross", "sharpe_net", "sharpe
 
 @dataclass
 class Lines:
-    """Writes events. When nobody reads them `closed` is set, `told` gets the reason, and no more is written."""
+    """Writes events. When nobody reads them `closed` is set, `warn` gets the reason, and no more is written."""
 
-    told: Callable[[str], None] = lambda _text: None
+    warn: Callable[[str], None] = lambda _text: None
     closed: bool = False
 
     def say(self, event: Kind, **fields: object) -> None:
@@ -44,7 +44,7 @@ class Lines:
 
     def _close(self, why: str) -> None:
         self.closed = True
-        self.told(f"no event can be written to stdout any more ({why}): stopping after the calls under way")
+        self.warn(f"no event can be written to stdout any more ({why}): stopping after the calls under way")
 
     def begin(self, session: Session) -> None:
         """Say which run it is, and what it is expected to take."""

@@ -176,7 +176,7 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: 
     from agent.cli.events import Lines
 
     notes: list[str] = []
-    lines = Lines(told=say) if as_json else None
+    lines = Lines(warn=say) if as_json else None
 
     def note(text: str) -> None:
         notes.append(text)

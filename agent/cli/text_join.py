@@ -43,7 +43,7 @@ class TextJoinOptions:
     default="24h",
     show_default=True,
     metavar="TIME",
-    help="After which a text weighs half: 24h, 3d, 12b.",
+    help="After which a text counts half: 24h, 3d, 12b.",
 )
 @click.option("--market", is_flag=True, help="Also market_sentiment and market_news_count, of texts about no asset.")
 @click.option("--within", is_flag=True, help="Keep only the bars from the first text to the last.")

@@ -232,7 +232,7 @@ def _planted_run(auditor: Auditor, size: float, number: int) -> Control:
     changed = replace(study, outcomes=planted.panel, exposures=None)
     with _mined(auditor, changed, f"planted-{size:g}-{number}", 1000 + number) as mined:
         alike = {a.id for a in mined.scored if _agrees(a, values, study)}
-        told = evaluate_expression(hidden, changed, mined.knowledge)
+        result = evaluate_expression(hidden, changed, mined.knowledge)
         return Control(
             "planted",
             number,
@@ -242,8 +242,8 @@ def _planted_run(auditor: Auditor, size: float, number: int) -> Control:
             found=any(a.id in alike and a.evaluation and a.evaluation.accepted for a in mined.scored),
             nearly=any(a.id in alike and verdict_of(a) in ("accepted", "promising") for a in mined.scored),
             proposed=bool(alike),
-            verdict=told.evidence.verdict if isinstance(told, Scoring) else told.code,
-            gates={g.gate: g.passed for g in told.evidence.gates} if isinstance(told, Scoring) else {},
+            verdict=result.evidence.verdict if isinstance(result, Scoring) else result.code,
+            gates={g.gate: g.passed for g in result.evidence.gates} if isinstance(result, Scoring) else {},
         )
 
 

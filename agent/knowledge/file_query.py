@@ -32,11 +32,11 @@ def query_file(path: Path, asked: str, limit: int = 1000) -> QueryResult:
         For what is no query, or would do more than read.
     """
     limit = min(limit, MOST_ROWS)
-    columns, rows = ask_file(path, asked, limit + 1)
+    columns, rows = _ask_file(path, asked, limit + 1)
     return QueryResult(columns, tuple(rows[:limit]), len(rows) > limit)
 
 
-def ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Return the columns and at most `most` rows of one SELECT; see `query_file`."""
 
     def allow(action: int, what: str | None, *_: object) -> int:

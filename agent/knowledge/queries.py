@@ -10,7 +10,7 @@ from sqlalchemy import func, inspect, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, ask_file, opened
+from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, opened, query_file
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, request_hash
 from agent.knowledge.tables import effective_trials as bets
@@ -30,11 +30,10 @@ def query(knowledge: KnowledgeBase, asked: str, limit: int = 1000) -> QueryResul
     InputError
         For what is no query, or would do more than read.
     """
+    if knowledge.place.path is not None:
+        return query_file(knowledge.place.path, asked, limit)
     limit = min(limit, MOST_ROWS)
-    if knowledge.place.path is None:
-        columns, rows = _ask_server(knowledge, asked, limit + 1)
-    else:
-        columns, rows = ask_file(knowledge.place.path, asked, limit + 1)
+    columns, rows = _ask_server(knowledge, asked, limit + 1)
     return QueryResult(columns, tuple(rows[:limit]), len(rows) > limit)
 
 

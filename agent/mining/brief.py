@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from agent.llm.facts import (
     FactorFacts,
@@ -23,7 +20,7 @@ from agent.llm.facts import (
 )
 from agent.mining.replies import Proposal
 from agent.mining.search.tasks import Task
-from agent.untrusted.quoting import indented, one_line, told
+from agent.untrusted.prompt_files import render_prompt
 from factors.overlap import Novelty
 from factors.plain_words import read_aloud
 from factors.tree import Expression
@@ -155,23 +152,9 @@ class Turn:
     suggestion: str = ""
 
 
-@cache
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(PROMPTS),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # Prompts are text for a model, not HTML; nothing here is shown in a page.
-        autoescape=False,
-    )
-    environment.filters.update(told=told, one_line=one_line, indented=indented)
-    return environment
-
-
 def render(template: str, **values: object) -> str:
     """Render a prompt file; a name that it lacks is an error, not an empty string."""
-    return _templates().get_template(template).render(**values).strip()
+    return render_prompt(PROMPTS, template, **values)
 
 
 def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()) -> tuple[str, str]:

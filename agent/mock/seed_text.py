@@ -7,13 +7,11 @@ are hashed. As they stay, a run of the mock stays the same when the prompts that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
-import jinja2
-
 from agent.llm.facts import Facts, JudgeFacts, LessonFacts, ReaderFacts, RepairFacts, WriterFacts
-from agent.untrusted.quoting import indented, one_line, quoted, told
+from agent.untrusted.prompt_files import render_prompt
+from agent.untrusted.quoting import one_line, quoted
 
 _WORDING = Path(__file__).resolve().parent / "wording"
 _LONGEST_MESSAGE = 240
@@ -65,28 +63,11 @@ def seed_messages(facts: Facts, repair: RepairFacts | None) -> list[dict[str, st
     return [*messages, {"role": "assistant", "content": repair.reply}, {"role": "user", "content": again}]
 
 
-@cache
-def _templates() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_WORDING),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # It is hashed, and shown in no page.
-        autoescape=False,
-    )
-    environment.filters.update(told=told, one_line=one_line, indented=indented)
-    return environment
-
-
-def _rendered(template: str, **values: object) -> str:
-    return _templates().get_template(template).render(**values).strip()
-
-
 def _writer(facts: WriterFacts) -> tuple[str, str]:
     lessons = [sentence_of(lesson) for lesson in facts.lessons]
-    system = _rendered("seed_writer_system.md", brief=facts, several=len(facts.wanted) > 1)
-    user = _rendered(
+    system = render_prompt(_WORDING, "seed_writer_system.md", brief=facts, several=len(facts.wanted) > 1)
+    user = render_prompt(
+        _WORDING,
         "seed_writer.md",
         brief=facts,
         lessons=lessons,
@@ -98,7 +79,8 @@ def _writer(facts: WriterFacts) -> tuple[str, str]:
 
 
 def _judge(facts: JudgeFacts) -> tuple[str, str]:
-    user = _rendered(
+    user = render_prompt(
+        _WORDING,
         "seed_judge.md",
         brief=facts,
         factor=facts.factor,
@@ -107,7 +89,7 @@ def _judge(facts: JudgeFacts) -> tuple[str, str]:
         forecast=facts,
         novelty=facts.novelty,
     )
-    return _rendered("seed_judge_system.md"), user
+    return render_prompt(_WORDING, "seed_judge_system.md"), user
 
 
 def _reader(facts: ReaderFacts) -> tuple[str, str]:

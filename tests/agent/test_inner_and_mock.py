@@ -382,14 +382,10 @@ def test_rewording_prompts_and_lessons_changes_nothing_that_the_mock_says(
         text = path.read_text().replace("# Lessons", "# What was learned").replace("Propose", "Please write")
         (tmp_path / path.name).write_text(text.replace("You proposed", "Your last one").replace("judge", "referee"))
     monkeypatch.setattr(briefs, "PROMPTS", tmp_path)
-    briefs._templates.cache_clear()
-    try:
-        other = replace(said, text="Factors with volume in them predict better.")
-        again, same = replies_of(
-            replace(first, goal="another goal", lessons=(other.text, "arity"), taught=(other, refusal("arity")))
-        )
-    finally:
-        briefs._templates.cache_clear()
+    other = replace(said, text="Factors with volume in them predict better.")
+    again, same = replies_of(
+        replace(first, goal="another goal", lessons=(other.text, "arity"), taught=(other, refusal("arity")))
+    )
     assert len(asked) == len(again)
     assert not any(request in again for request in asked)
     assert same == answered

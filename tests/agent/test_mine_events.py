@@ -103,7 +103,7 @@ def test_who_closes_the_pipe_asks_the_run_to_stop(home: Path, capsys: pytest.Cap
 
 def test_a_closed_stdout_is_a_wish_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    lines = Lines(told=said.append)
+    lines = Lines(warn=said.append)
     monkeypatch.setattr(sys, "stdout", None)
     lines.say("round", round=1)
     lines.say("round", round=2)
