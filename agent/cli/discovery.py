@@ -13,15 +13,14 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from market.errors import InputError
+from market.plugins import declared
 
-GROUP = "alphaglow.commands"
 _LITERAL = re.compile(r"^COMMANDS = (\{.*?\})$", re.MULTILINE | re.DOTALL)
 _OUTSIDE = 1_000
 
@@ -64,31 +63,10 @@ def own_commands() -> dict[str, Entry]:
 
 
 def outside_commands() -> dict[str, Entry]:
-    """Return the commands that installed packages declare, by name.
-
-    The files are read as they are: ``importlib.metadata`` reads every installed package's description for the same
-    answer, which costs more than all else that `--help` does.
-    """
+    """Return the commands that installed packages declare, by name."""
     found: dict[str, Entry] = {}
-    for folder in sys.path:
-        for path in sorted(Path(folder or ".").glob("*-info/entry_points.txt")):
-            package = path.parent.name.split("-")[0]
-            for name, value in _entry_points(path):
-                module, _, attribute = value.partition(":")
-                line = f"Command of the package {package}."
-                found.setdefault(name, Entry(name, module.strip(), attribute.strip() or name, _OUTSIDE, line))
+    for point in declared("commands"):
+        module, _, attribute = point.target.partition(":")
+        line = f"Command of the package {point.distribution}."
+        found.setdefault(point.name, Entry(point.name, module.strip(), attribute.strip() or point.name, _OUTSIDE, line))
     return found
-
-
-def _entry_points(path: Path) -> list[tuple[str, str]]:
-    """Return names and values of our group in an ``entry_points.txt``; a file that cannot be read has none."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return []
-    _, found, rest = text.partition(f"[{GROUP}]")
-    if not found:
-        return []
-    lines = (line.split("#")[0] for line in rest.split("\n[")[0].splitlines())
-    pairs = (line.partition("=") for line in lines if "=" in line)
-    return [(name.strip(), value.split("[")[0].strip()) for name, _, value in pairs]

@@ -10,13 +10,12 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 from agent.llm.answer import Answer, Ask
 from market.errors import InputError
+from market.plugins import declared
 
-GROUP = "alphaglow.providers"
 # Providers of these packages that are no file of this folder, as an entry point would name them.
 _ELSEWHERE = {"mock": "agent.mock.provider:PROVIDER"}
 
@@ -113,7 +112,7 @@ class Provider(Protocol):
 
 def provider_named(name: str) -> Provider:
     """Return the provider of a name; raises `InputError` with the names that there are."""
-    outside = {point.name: point.value for point in entry_points(group=GROUP)}
+    outside = {point.name: point.target for point in declared("providers")}
     where = {**outside, **_ELSEWHERE}
     if name in where:
         return _loaded(name, where[name])
