@@ -317,12 +317,12 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
     Adjusted prices change backwards with every split and dividend: to bring them up to date, fetch again with
     --replace.
     """
+    from agent.cli.data_fetch_source import keep_fetched
+    from agent.cli.data_show import free_path
     from market.yahoo import SAYS, fetch_yahoo
 
     workspace = workspace_of(ctx)
-    path = workspace.data_path(asked.name)
-    if path.exists() and not asked.overwrite:
-        raise InputError(f"there is already a data set {asked.name!r}", "choose another --name, or say --replace")
+    path = free_path(workspace, asked.name, overwrite=asked.overwrite)
     cache = workspace.folder("data") / "raw" / "yahoo"
     with progress_bar() as bar:
         task = bar.add_task("bars from Yahoo", total=len(asked.tickers))
@@ -350,7 +350,8 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
         "splits": found.splits,
         "notes": found.notes,
     }
-    _keep_yahoo(path, found.panel, facts)
+    origin = Origin("yahoo", {"adjust": asked.adjust, "tickers": list(found.panel.assets)}, str(facts["fetched"]))
+    keep_fetched(path, found.panel, ".yahoo.json", facts, origin)
     for line in found.notes:
         stderr().print(line)
     _show_yahoo(found.panel, facts, asked.name, as_json=asked.as_json)
@@ -369,16 +370,4 @@ def _show_yahoo(panel: Panel, facts: dict[str, Any], name: str, *, as_json: bool
             f"  {described['start']} to {described['end']}, {panel.shape[0]} bars, "
             f"{panel.shape[1]} assets; {facts['adjust_says']}\n{panel.id}",
         )
-    )
-
-
-def _keep_yahoo(path: Path, panel: Panel, facts: dict[str, Any]) -> None:
-    import json
-
-    from market.panel_store import save_panel, write_atomically
-
-    text = json.dumps(facts, indent=1)
-    write_atomically(path.with_suffix(".yahoo.json"), lambda target: target.write_text(text, encoding="utf-8"))
-    save_panel(
-        panel, path, Origin("yahoo", {"adjust": facts["adjust"], "tickers": list(panel.assets)}, facts["fetched"])
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from agent.cli.common import headed, progress_bar, stderr, stdout
 from agent.study.workspace import Workspace
-from market.errors import InputError
 from market.manifest import Origin
 from market.sources import SOURCES, BarRequest
 
-RECORD = ".source.json"
+if TYPE_CHECKING:
+    from market.panel import Panel
 
 
 def fetch_at_once(
@@ -25,12 +27,9 @@ def fetch_at_once(
     overwrite: bool,
 ) -> dict[str, object]:
     """Fetch the bars of a period, write the data set and its record, and return what there is to tell."""
-    from agent.cli.data_show import describe_panel
-    from market.panel_store import save_panel, write_atomically
+    from agent.cli.data_show import describe_panel, free_path
 
-    path = workspace.data_path(name)
-    if path.exists() and not overwrite:
-        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
+    path = free_path(workspace, name, overwrite=overwrite)
     cache = workspace.folder("data") / "raw" / source
     with progress_bar() as bar:
         task = bar.add_task(f"bars from {source}", total=len(symbols))
@@ -53,10 +52,18 @@ def fetch_at_once(
         "panel": found.panel.id,
         "notes": list(found.notes),
     }
-    text = json.dumps(facts, indent=1)
-    write_atomically(path.with_suffix(RECORD), lambda target: target.write_text(text, encoding="utf-8"))
-    save_panel(found.panel, path, Origin(source, {"symbols": list(symbols), "timeframe": timeframe}))
+    origin = Origin(source, {"symbols": list(symbols), "timeframe": timeframe})
+    keep_fetched(path, found.panel, ".source.json", facts, origin)
     return {**describe_panel(found.panel, name), "fetch": facts}
+
+
+def keep_fetched(path: Path, panel: Panel, suffix: str, facts: dict[str, Any], origin: Origin) -> None:
+    """Write the record of a fetch beside its data set, and then the data set."""
+    from market.panel_store import save_panel, write_atomically
+
+    text = json.dumps(facts, indent=1)
+    write_atomically(path.with_suffix(suffix), lambda target: target.write_text(text, encoding="utf-8"))
+    save_panel(panel, path, origin)
 
 
 def show_at_once(fetched: dict[str, object]) -> None:

@@ -38,6 +38,14 @@ def known_zone(zone: str) -> None:
         raise InputError(f"--tz {zone!r} is no time zone", "write UTC or America/New_York") from error
 
 
+def free_path(workspace: Workspace, name: str, *, overwrite: bool) -> Path:
+    """Return where a data set is to be stored; one of the same name is refused, unless it may be overwritten."""
+    path = workspace.data_path(name)
+    if path.exists() and not overwrite:
+        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
+    return path
+
+
 def save_data(
     workspace: Workspace,
     panel: Panel,
@@ -51,9 +59,7 @@ def save_data(
     """Store a panel under `name` with its manifest, and show it unless `quiet`."""
     from market.panel_store import save_panel
 
-    path = workspace.data_path(name)
-    if path.exists() and not replace:
-        raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
+    path = free_path(workspace, name, overwrite=replace)
     workspace.folder("data")
     manifest = save_panel(panel, path, origin)
     if not quiet:
