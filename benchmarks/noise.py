@@ -1,78 +1,175 @@
-"""Luck against the Deflated Sharpe Ratio: how often the best of many noise factors passes, and how often skill does.
+"""Luck against the tests: how often the best of many factors without skill passes, on drawn returns and on real ones.
 
-    python -m benchmarks.noise [--quick] [--repetitions N]
+    python -m benchmarks.noise [--quick] [--repetitions N] [--panels N] [--data FOLDER]
 
-Returns per bar are drawn without skill (normal, and Student-t with 4 degrees of freedom), a hundred factors a
-repetition. The best one is evaluated with the number of trials and the variance of their Sharpe ratios, as mining does.
-Skill is a true annual Sharpe ratio of 2 over 1 000 daily bars, evaluated as the best of a hundred trials that else are
-noise. The peer is the bare probabilistic ratio, which does not know how many were tried.
+Drawn: returns per bar without skill, a hundred and a thousand factors: independent, with fat tails, in blocks that
+correlate by 0.9, and clones. The best one is tested against all of them, as mining does, at a level of 5 %. Peers, on
+the same draws: Bonferroni, the Deflated Sharpe Ratio (Bailey & López de Prado 2014), and the bare t statistic.
+
+Real: null markets (see `backtest.nulls`) made of daily coins, of the S&P 500 and of hourly coins. Of common factors:
+the share beyond two standard errors, the mean and the deviation of their scores, and how often the best of all passes.
+The peer is the t statistic of the mean rank IC.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from backtest import metrics
-from backtest.evidence import Trials, deflated_sharpe, probabilistic_sharpe
+from backtest.evidence import Trials, deflated_sharpe
+from backtest.ic import newey_west_t, rank_ic
+from backtest.luck import sketch_of
+from backtest.max_test import LargestScores
+from backtest.mean_test import mean_test, one_sided_p
+from backtest.nulls import NULLS
+from benchmarks.null_setup import MARKETS, PayingMarket, factors_of, market_of, open_panel
+from factors.engine import evaluate
 from market.panel import FloatArray
 
-BAR = 0.95
-FACTORS = 100
-DAYS = 252.0
+LEVEL = 0.05
+KINDS = ("independent", "fat tails", "correlated 0.9", "clones")
+FAMILY = 20
 
 
-def best_of(returns: FloatArray) -> tuple[float, float]:
-    """Return the deflated and the probabilistic Sharpe ratio of the best column of (T, factors) returns."""
+def draw(kind: str, bars: int, trials: int, rng: np.random.Generator) -> FloatArray:
+    """Return (bars, trials) returns without skill; correlated ones come in families of `FAMILY`."""
+    if kind == "fat tails":
+        return rng.standard_t(4, (bars, trials)) / math.sqrt(2.0)
+    own = rng.standard_normal((bars, trials))
+    if kind == "independent":
+        return own
+    families = np.repeat(rng.standard_normal((bars, -(-trials // FAMILY))), FAMILY, axis=1)[:, :trials]
+    return math.sqrt(0.9) * families + math.sqrt(0.1) * own if kind == "correlated 0.9" else families + 0.05 * own
+
+
+def passes(returns: FloatArray, seed: int, best: int | None = None) -> dict[str, bool]:
+    """Return by which tests the best factor, or the one that is named, passes among all columns."""
+    scores = np.array([mean_test(column).z for column in returns.T])
+    chosen = int(np.argmax(scores)) if best is None else best
+    largest = LargestScores(seed)
+    largest.add([sketch_of(column) for column in returns.T])
+    column = returns[:, chosen]
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
-    best = returns[:, int(np.argmax(ratios))]
-    bars = len(best)
-    # As mining does: luck varies by at least what one estimate varies.
-    trials = Trials(returns.shape[1], max(float(ratios.var(ddof=1)), 1.0 / bars))
-    shape = (metrics.skewness(best), metrics.kurtosis(best))
-    ratio = metrics.sharpe(best, 1.0)
-    return deflated_sharpe(ratio, bars, *shape, trials), probabilistic_sharpe(ratio, 0.0, bars, *shape)
+    # As was done before: the spread among trials, never below that of one estimate.
+    trials = Trials(len(scores), max(float(ratios.var(ddof=1)), 1.0 / len(column)))
+    shape = (metrics.skewness(column), metrics.kurtosis(column))
+    dsr = deflated_sharpe(metrics.sharpe(column, 1.0), len(column), *shape, trials)
+    alone = one_sided_p(float(scores[chosen]))
+    return {
+        "maximum": largest.adjusted_p(float(scores[chosen])) <= LEVEL,
+        "bonferroni": alone * len(scores) <= LEVEL,
+        "dsr": dsr >= 1.0 - LEVEL,
+        "undeflated": alone <= LEVEL,
+    }
 
 
-def shares(
-    rng: np.random.Generator, bars: int, repetitions: int, *, fat: bool, skill: float = 0.0
-) -> tuple[float, float]:
-    """Return the shares of repetitions whose best factor passes, deflated and not; one factor has annual `skill`."""
-    passed = np.zeros(2)
-    for _ in range(repetitions):
-        noise = rng.standard_t(4, (bars, FACTORS)) / np.sqrt(2.0) if fat else rng.standard_normal((bars, FACTORS))
-        noise[:, 0] += skill / np.sqrt(DAYS)
-        passed += np.array(best_of(0.01 * noise)) >= BAR
-    return float(passed[0] / repetitions), float(passed[1] / repetitions)
+def drawn_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str, float]]:
+    """Test the best of drawn factors; return the shares that pass by cell and by test."""
+    table = Table(
+        "returns", "trials", "bars", "maximum", "Bonferroni", "DSR", "undeflated", title="passes without skill"
+    )
+    figures = {}
+    sizes = ((100, (91, 1_000)),) if args.quick else ((100, (91, 250, 1_000, 5_000)), (1_000, (91, 250, 1_000, 5_000)))
+    cells = [(kind, trials, bars) for trials, lengths in sizes for bars in lengths for kind in KINDS]
+    for kind, trials, bars in track(cells, description="drawn", console=console, transient=True):
+        repetitions = max(20, args.repetitions * 100 // trials)
+        found = [
+            passes(draw(kind, bars, trials, np.random.default_rng([0, r, trials, bars])), r) for r in range(repetitions)
+        ]
+        shares = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+        table.add_row(kind, str(trials), str(bars), *(f"{share:.1%}" for share in shares.values()))
+        figures[f"{kind}, {trials} trials, {bars} bars"] = {**shares, "repetitions": float(repetitions)}
+    console.print(table)
+    return figures
+
+
+def on_null(market: PayingMarket, values: Sequence[FloatArray], seed: int) -> tuple[FloatArray, FloatArray, bool]:
+    """Return scores and t statistics of rank IC of signals on a null, and whether the best of them passes."""
+    payoffs = [market.payoffs(one) for one in values]
+    scores = np.array([mean_test(one).z for one in payoffs])
+    ranks = np.array([newey_west_t(rank_ic(market.masked(one), market.forward)[market.part]) for one in values])
+    largest = LargestScores(seed)
+    largest.add([sketch_of(one) for one in payoffs])
+    return scores, ranks, largest.adjusted_p(float(np.nanmax(scores))) <= LEVEL
+
+
+def real_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str, float]]:
+    """Test common factors on null markets; return the figures by market and kind."""
+    columns = (
+        "market",
+        "null",
+        "panels",
+        "|z| > 1.96",
+        "mean z",
+        "deviation",
+        "largest |mean|",
+        "best passes",
+        "rank IC |t| > 1.96",
+    )
+    table = Table(*columns, title="common factors on null markets")
+    figures = {}
+    for title in ["coins, daily"] if args.quick else list(MARKETS):
+        panel = open_panel(title, args.data)
+        factors = factors_of(panel, 12 if args.quick else 40)
+        own = [evaluate(one, panel).values for one in factors]
+        for kind, make in NULLS.items():
+            scores, ranks, best = [], [], []
+            for number in track(range(args.panels), description=f"{title}, {kind}", console=console, transient=True):
+                null = make(panel, np.random.default_rng([1, number]))
+                values = own if null.panel is panel else [evaluate(one, null.panel).values for one in factors]
+                found = on_null(market_of(null.outcomes), values, number)
+                scores.append(found[0])
+                ranks.append(found[1])
+                best.append(found[2])
+            z = np.array(scores)
+            figures[f"{title}, {kind}"] = line = {
+                "panels": float(args.panels),
+                "beyond": float(np.nanmean(np.abs(z) > 1.96)),
+                "mean": float(np.nanmean(z)),
+                "deviation": float(np.nanstd(z)),
+                "largest_mean": float(np.nanmax(np.abs(np.nanmean(z, axis=0)))),
+                "best_passes": float(np.mean(best)),
+                "rank_ic_beyond": float(np.nanmean(np.abs(np.array(ranks)) > 1.96)),
+            }
+            cells = (
+                f"{line['beyond']:.1%}",
+                f"{line['mean']:+.2f}",
+                f"{line['deviation']:.2f}",
+                f"{line['largest_mean']:.2f}",
+            )
+            table.add_row(
+                title, kind, str(args.panels), *cells, f"{line['best_passes']:.0%}", f"{line['rank_ic_beyond']:.1%}"
+            )
+    console.print(table)
+    return figures
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print the table, and one JSON line."""
+    """Print the tables, and one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--repetitions", type=int, default=None)
+    parser.add_argument("--panels", type=int, default=None)
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     args = parser.parse_args(argv)
-    repetitions = args.repetitions or (50 if args.quick else 200)
-    rng = np.random.default_rng(0)
-    table = Table("returns", "bars", "passes deflated", "passes undeflated")
-    figures: dict[str, dict[str, float]] = {}
-
-    def add(label: str, bars: int, *, fat: bool, skill: float = 0.0) -> None:
-        deflated, bare = shares(rng, bars, repetitions, fat=fat, skill=skill)
-        table.add_row(label, str(bars), f"{deflated:.1%}", f"{bare:.1%}")
-        figures[f"{label}, {bars} bars"] = {"deflated": deflated, "undeflated": bare}
-
-    for fat in (False, True):
-        for bars in (91, 250, 1_000, 5_000):
-            add("noise, fat tails" if fat else "noise", bars, fat=fat)
-    add("one true Sharpe ratio of 2", 1_000, fat=False, skill=2.0)
-    Console().print(table)
-    print(json.dumps({"benchmark": "noise", "repetitions": repetitions, "factors": FACTORS, **figures}))
+    args.repetitions = args.repetitions or (40 if args.quick else 400)
+    args.panels = args.panels or (6 if args.quick else 20)
+    console = Console()
+    figures = {"benchmark": "noise", "level": LEVEL, "drawn": drawn_table(args, console)}
+    if args.data.is_dir():
+        figures["real"] = real_table(args, console)
+    else:
+        console.print(f"no folder {args.data}: the tables of real markets are left out")
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

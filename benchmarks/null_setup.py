@@ -1,0 +1,78 @@
+"""Real panels and common factors for the benchmarks of size and power."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from agent.mock.grammar import compose
+from backtest.ic import forward_returns
+from backtest.payoff import rank_payoffs, risk_returns
+from factors.parse import parse
+from factors.table import STANDARD_FIELDS
+from factors.tree import Expression
+from market.files import import_files
+from market.panel import FloatArray, Panel
+from market.universe import liquid_universe
+
+# Factors whose scores are known to go wrong where a null or a statistic is not right.
+NAMED = ("-ts_std(returns, 30)", "ts_mean(close * volume, 20)")
+# File, calendar, most traded assets kept in the universe (0: all), last bars taken (0: all).
+MARKETS = {
+    "coins, daily": ("crypto_spot_1d.parquet", "continuous", 50, 0),
+    "S&P 500, daily": ("equity_sp500_1d_2013_2018.parquet", "exchange", 0, 0),
+    "coins, hourly": ("crypto_spot_1h.parquet", "continuous", 0, 6_000),
+    "perpetuals, daily": ("crypto_perp_1d.parquet", "continuous", 0, 0),
+}
+
+
+def open_panel(title: str, data: Path) -> Panel:
+    """Import one of the markets."""
+    file, calendar, top, bars = MARKETS[title]
+    panel = import_files([data / file], calendar=calendar, mend=True, name=title)
+    if bars:
+        panel = panel.rows(len(panel.times) - bars, len(panel.times))
+    return liquid_universe(panel, top=top) if top else panel
+
+
+def factors_of(panel: Panel, count: int, seed: int = 0) -> list[Expression]:
+    """Return the named factors and further ones of common ideas, `count` in all."""
+    rng = np.random.default_rng(seed)
+    texts = dict.fromkeys(NAMED)
+    while len(texts) < count:
+        texts[compose(rng, 120)[1]] = None
+    found = [parse(text, fields=STANDARD_FIELDS, bar=panel.bar) for text in texts]
+    return [one for one in found if isinstance(one, Expression)]
+
+
+@dataclass(frozen=True, eq=False)
+class PayingMarket:
+    """A panel that signals are scored against, and the rows that are scored."""
+
+    panel: Panel
+    part: slice
+
+    @cached_property
+    def forward(self) -> FloatArray:
+        """(T, N) returns between fills."""
+        return forward_returns(self.panel, 1)
+
+    @cached_property
+    def _risk(self) -> np.ndarray:
+        return risk_returns(self.panel, self.forward)
+
+    def masked(self, values: FloatArray) -> FloatArray:
+        """Return values within the universe."""
+        return np.where(self.panel.universe, values, np.nan)
+
+    def payoffs(self, values: FloatArray) -> FloatArray:
+        """Return the payoffs of a signal (T, N) on the scored rows."""
+        return rank_payoffs(self.masked(values), self.forward, self._risk)[self.part]
+
+
+def market_of(panel: Panel) -> PayingMarket:
+    """Return a panel to score against; the last two bars pay nothing."""
+    return PayingMarket(panel, slice(0, len(panel.times) - 2))
