@@ -26,7 +26,7 @@ from agent.learned.rivals import Boosting, Ridge
 from agent.learned.sample_windows import Scaling, Windows, seen_places
 from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining, outputs, train_net
-from agent.learned.walk import WalkPlan, folds_of, walk
+from agent.learned.walk import WalkPlan, walk_folds, walk_panel
 from agent.study.blocks import library_blocks
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
@@ -79,7 +79,7 @@ def planted(quick: bool) -> None:
     models: list[Learner] = [Ridge(), Boosting(), ConvNextLearner("nano", NetTraining(epochs=16, lr=5e-3))]
     for learner in models:
         begun = time.perf_counter()
-        walked = walk(made, plan, learner)
+        walked = walk_panel(made, plan, learner)
         rows = slice(walked.folds[0].test.start, None)
         found, there = (float(np.nanmean(rank_ic(x[rows], paid[rows]))) for x in (walked.values, truth))
         print(
@@ -139,7 +139,7 @@ def coins(quick: bool) -> None:
         max_windows=2_000 if quick else 8_000,
         fill=study.spec.fill,
     )
-    first = folds_of(len(study.panel.times), base)[0].test.start
+    first = walk_folds(len(study.panel.times), base)[0].test.start
     print(f"coins: {study.panel.shape[1]} perpetuals, out of fold from {str(study.panel.times[first])[:10]}")
     print("| | rank IC train | t | gross | net | rank IC validation | t | gross | net | turnover | s |")
     for kind in ("barrier", "return"):
@@ -148,7 +148,7 @@ def coins(quick: bool) -> None:
         models: list[Learner] = [Ridge(), Boosting(), net]
         for learner in models:
             begun = time.perf_counter()
-            walked = walk(study.panel, plan, learner)
+            walked = walk_panel(study.panel, plan, learner)
             spent = time.perf_counter() - begun
             print(told(f"{learner.kind}, {kind}", scored_from(walked.values, study, first), spent), flush=True)
             errors = [fact["reliability"]["error"] for fact in walked.facts if "reliability" in fact]  # type: ignore[index]

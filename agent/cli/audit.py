@@ -45,12 +45,12 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
     with a signal one bar late; the gate is compared with gates of the same exposure at other times. Ctrl-C stops; the
     same command goes on. Nothing here counts as a trial.
     """
-    from agent.evidence.control_audit import Auditor, plan_of, run_audit
+    from agent.evidence.control_audit import Auditor, audit_plan, run_audit
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
     study = open_data(workspace, data_name).study
-    plan = plan_of(workspace.settings.loop, sizes=_sizes(sizes), **given)
+    plan = audit_plan(workspace.settings.loop, sizes=_sizes(sizes), **given)
     total = plan.permuted + plan.planted * len(plan.sizes)
     with (
         workspace.knowledge() as knowledge,

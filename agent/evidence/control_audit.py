@@ -380,7 +380,7 @@ def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Ge
     return float(np.mean([mine > sharpe(other) for other in shifted_gates(gate, count, rng)]))
 
 
-def plan_of(settings: LoopSettings, **given: Any) -> AuditPlan:  # noqa: ANN401 - options as the command line has them
+def audit_plan(settings: LoopSettings, **given: Any) -> AuditPlan:  # noqa: ANN401 - options as the command line has them
     """Return a plan from what the command line gave; what is None keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
     return AuditPlan(**{"seed": settings.seed, **chosen})

@@ -200,7 +200,7 @@ def _findings(
             "regimes_held_out": calibration,
             "transition": chosen.transition.tolist(),
             "now": now,
-            "candidates": [_told(model) for model in models],
+            "candidates": [_candidate_figures(model) for model in models],
         },
         simulated=opened.panel.simulated,
     )
@@ -214,7 +214,7 @@ _WORDS = {
 }
 
 
-def _told(model: RegimeModel) -> dict[str, object]:
+def _candidate_figures(model: RegimeModel) -> dict[str, object]:
     return {
         "method": model.method,
         "regimes": model.count,

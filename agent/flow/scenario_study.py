@@ -150,7 +150,7 @@ def _returns(opened: OpenFlow, paths: Drawn) -> FloatArray:
 def _quantiles(opened: OpenFlow, paths: Drawn) -> dict[str, object]:
     growth = _returns(opened, paths)
     levels = (1, 5, 25, 50, 75, 95, 99)
-    return {f"p{mark}": row.tolist() for mark, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
+    return {f"p{level}": row.tolist() for level, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
 
 
 def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:

@@ -104,19 +104,19 @@ class Material:
     seen: BoolArray
 
 
-def gather(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> Material:
+def gather_material(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> Material:
     """Evaluate channels and labels of a panel; labels come from `outcomes` where given (controls)."""
     channels = channel_values(read_channels(plan.features, panel), panel)
     labels = make_labels(outcomes or panel, plan.target, fill=plan.fill, relative=plan.relative)
     return Material(panel, channels, labels, seen_places(channels, panel.universe))
 
 
-def folds_of(n_bars: int, plan: WalkPlan) -> tuple[Fold, ...]:
+def walk_folds(n_bars: int, plan: WalkPlan) -> tuple[Fold, ...]:
     """Cut time; too few bars are an `InputError`."""
     return tuple(walk_forward(n_bars, folds=plan.folds, first=plan.first, embargo=plan.embargo))
 
 
-def walk(
+def walk_panel(
     panel: Panel,
     plan: WalkPlan,
     learner: Learner,
@@ -143,8 +143,8 @@ def walk(
     InputError
         For too few bars or examples, or features that cannot be read.
     """
-    material = gather(panel, plan, outcomes=outcomes)
-    cut = folds_of(len(panel.times), plan) if folds is None else tuple(folds)
+    material = gather_material(panel, plan, outcomes=outcomes)
+    cut = walk_folds(len(panel.times), plan) if folds is None else tuple(folds)
     values = np.full(panel.shape, np.nan)
     facts: list[dict[str, object]] = []
     for number, fold in enumerate(cut):
@@ -286,10 +286,10 @@ def check_walk(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -
     InputError
         When something changes: a channel looks ahead.
     """
-    whole = gather(panel, plan, outcomes=outcomes)
-    for number, fold in enumerate(folds_of(len(panel.times), plan)):
+    whole = gather_material(panel, plan, outcomes=outcomes)
+    for number, fold in enumerate(walk_folds(len(panel.times), plan)):
         stop = fold.test.stop
-        part = gather(panel.rows(0, stop), plan, outcomes=None if outcomes is None else outcomes.rows(0, stop))
+        part = gather_material(panel.rows(0, stop), plan, outcomes=None if outcomes is None else outcomes.rows(0, stop))
         before = fold.train.stop
         pairs: list[tuple[NDArray[np.generic], NDArray[np.generic]]] = [
             (whole.channels[:, :stop], part.channels),

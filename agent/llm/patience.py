@@ -14,7 +14,7 @@ _PIECE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryRules:
     """How often a call is tried, and how long is waited between.
 
     Attributes
@@ -55,7 +55,7 @@ async def wait(seconds: float, interrupted: Callable[[], None]) -> None:
 class Circuit:
     """Counts failures in a row over all calls, and holds calls back when a server is down."""
 
-    patience: Patience
+    patience: RetryRules
     failures: int = 0
     closed_until: float = 0.0
     opened: int = 0

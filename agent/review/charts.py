@@ -158,22 +158,22 @@ def horizon_chart(review: Review) -> str:
         for part in ("train", "validation")
     ]
     horizons = sorted({*found[0], *found[1]})
-    train, held = ([means.get(h, float("nan")) for h in horizons] for means in found)
+    train, validation = ([means.get(h, float("nan")) for h in horizons] for means in found)
     return svg.bar_chart(
         "Rank IC by horizon",
         "Mean rank IC with the return over the next bars.",
         [str(h) for h in horizons],
-        _two(train, held, bool(found[1])),
+        _two(train, validation, bool(found[1])),
         axis="bars ahead",
     )
 
 
 def quantile_chart(review: Review) -> str:
     """Draw the mean forward return by signal quantile, lowest first."""
-    train, held = (
+    train, validation = (
         list(review.profiles[part].quantiles) if part in review.profiles else [] for part in ("train", "validation")
     )
-    count = max(len(train), len(held))
+    count = max(len(train), len(validation))
     labels = [f"Q{k + 1}" for k in range(count)]
     if count:
         labels[0] += " low"
@@ -182,7 +182,7 @@ def quantile_chart(review: Review) -> str:
         "Return by quantile",
         "Mean return over the next bar of assets grouped by signal.",
         labels,
-        _two(train, held, bool(held)),
+        _two(train, validation, bool(validation)),
         percent=True,
         axis="signal quantile",
     )
@@ -203,10 +203,10 @@ def likelihood_chart(review: Review) -> str:
     )
 
 
-def _two(train: list[float], held: list[float], both: bool) -> list[tuple[str, list[float], str]]:
+def _two(train: list[float], validation: list[float], both: bool) -> list[tuple[str, list[float], str]]:
     """Return the bars' series: two when validation has its own, else one over everything shown."""
     if both:
-        return [("train", train, "c1"), ("validation", held, "c2")]
+        return [("train", train, "c1"), ("validation", validation, "c2")]
     return [("train and validation", train, "c1")]
 
 

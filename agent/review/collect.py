@@ -146,12 +146,12 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         trials=None if attempt.evaluation is None else stored.trials,
         dsr_now=or_none(scoring.evidence.dsr),
         trials_now=scoring.evidence.trials,
-        bets=scoring.evidence.effective_trials,
+        effective_trials=scoring.evidence.effective_trials,
         gate_exposure=mean_exposure(study),
         profiles=card.profiles,
         gates=stored.gates or scoring.evidence.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
-        rules=rules_of(study),
+        rules=rules_sentence(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
 
@@ -165,7 +165,7 @@ def mean_exposure(study: Study) -> FloatArray | None:
     return total
 
 
-def rules_of(study: Study) -> str:
+def rules_sentence(study: Study) -> str:
     """Say how positions were taken, filled and paid."""
     spec = study.spec
     words = [

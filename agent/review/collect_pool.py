@@ -12,9 +12,9 @@ from agent.drawing.axes import number
 from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
-from agent.pools.fitting import METHODS, Fitted, evaluate_values, fit_weights, unseen_values, weights_of
-from agent.pools.members import Candidate, MeasuredFactors, Show, Traded, measure_members, silent, trade_alone
-from agent.review.collect import equity_of, mean_exposure, panel_note, rules_of
+from agent.pools.fitting import METHODS, FittedWeights, evaluate_values, fit_weights, unseen_values, weights_of
+from agent.pools.members import MeasuredFactors, PoolCandidate, Show, Traded, measure_members, silent, trade_alone
+from agent.review.collect import equity_of, mean_exposure, panel_note, rules_sentence
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
 from agent.review.review_records import Review, compound, likelihood_histogram
@@ -39,14 +39,14 @@ def study_of_pool(
     return open_data(workspace, data, RecordedRules.of_pool(pool, strict=strict), note=note).study
 
 
-def candidates_of(pool: PoolRecord, study: Study) -> tuple[Candidate, ...]:
+def candidates_of(pool: PoolRecord, study: Study) -> tuple[PoolCandidate, ...]:
     """Return a pool's members as they were when it was fitted."""
     found = []
     for member in pool.members:
         expression = read_expression(member.text, study, dialect="native")
         if isinstance(expression, Rejection):
             raise InputError(f"{member.factor_id} cannot be read on this data: {expression.one_line()}")
-        found.append(Candidate(expression, member.name, member.verdict, member.simulated))
+        found.append(PoolCandidate(expression, member.name, member.verdict, member.simulated))
     return tuple(found)
 
 
@@ -99,7 +99,7 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
 
 
 def leave_one_out(
-    measured: MeasuredFactors, fitted: Fitted, own: Traded, trials: Trials, show: Show = silent
+    measured: MeasuredFactors, fitted: FittedWeights, own: Traded, trials: Trials, show: Show = silent
 ) -> list[Mapping[str, Figures]]:
     """Return by member the figures of the pool refitted without it; nothing for the only one that keeps a weight.
 
@@ -199,12 +199,12 @@ def _review(
         trials=stored.trials,
         dsr_now=or_none(now.dsr),
         trials_now=now.trials,
-        bets=now.effective_trials,
+        effective_trials=now.effective_trials,
         gate_exposure=mean_exposure(study),
         profiles=card.profiles,
         gates=stored.gates or now.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(pool.id, study.dataset)),
-        rules=rules_of(study),
+        rules=rules_sentence(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
         kind="Pool",
     )

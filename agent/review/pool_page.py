@@ -130,18 +130,18 @@ def rival_sentence(pool: PoolReview) -> tuple[str, str]:
     own = pool.rivals[0].figures["validation"].sharpe_net
     others = {r.label: r.figures["validation"].sharpe_net for r in pool.rivals[1:]}
     if not others:
-        return "There is nothing to hold it against.", "other"
+        return "There is nothing to compare it with.", "other"
     if not np.isfinite(own):
         return "Its Sharpe ratio on validation is undefined.", "other"
-    told = [
+    comparisons = [
         f"{'above' if own > value else 'not above'} {label[0].lower() + label[1:]} ({number(value)})"
         for label, value in others.items()
     ]
     beaten = sum(own > value for value in others.values())
     css = "accepted" if beaten == len(others) else "promising" if beaten else "rejected"
     return (
-        f"On validation its net Sharpe ratio is {number(own)}: {' and '.join(told)}. One stretch of time decides "
-        "little: its standard error stands in the scorecard.",
+        f"On validation its net Sharpe ratio is {number(own)}: {' and '.join(comparisons)}. One stretch of time "
+        "decides little: its standard error stands in the scorecard.",
         css,
     )
 

@@ -168,7 +168,7 @@ class Review:
     trials: int | None = None
     dsr_now: float | None = None
     trials_now: int | None = None
-    bets: int | None = None
+    effective_trials: int | None = None
     gate_exposure: FloatArray | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     gates: Sequence[GateVerdict] = ()

@@ -154,13 +154,13 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A candidate that could be scored, with what became of it; `sketch` is of its gross returns on train."""
+    """A candidate that could be scored, with what became of it; the fingerprint is of its gross returns on train."""
 
     expression: Expression
     signal: Signal
     scored: Scored
     evidence: Evidence
-    sketch: FloatArray
+    returns_fingerprint: FloatArray
 
 
 def default_lookback(n_bars: int, settings: Settings) -> int:

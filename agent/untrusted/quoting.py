@@ -38,7 +38,7 @@ def quoted(text: str, longest: int = LONGEST) -> str:
     return f"«{one_line(text, longest).translate(_QUOTES)}»"
 
 
-def told(text: str) -> str:
+def as_shown(text: str) -> str:
     """Return `text` as a prompt may hold it within a line: a factor or one plain word bare, all else quoted."""
     flat = one_line(text, _LONGEST_FACTOR)
     if _WORD.fullmatch(flat) or isinstance(parse(flat, dialect="native", fields=_FIELDS), Expression):

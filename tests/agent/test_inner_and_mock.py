@@ -406,7 +406,7 @@ def test_the_figures_of_a_lesson_are_found_again_whatever_its_words() -> None:
     ]
     refused = replace(scored(9, "x", 0.0), evaluation=None, stage="parse", code="arity", message="ts_mean takes 2")
     attempts = [*attempts, refused]
-    found = lesson_words.learn(attempts)
+    found = lesson_words.draw_lessons(attempts)
     assert {lesson.kind for lesson in found} == {"ingredient", "costs", "refusal"}
     stored = [LessonRecord(k, "r", 1, one.kind, f"other words {k}", one.evidence, "") for k, one in enumerate(found)]
     facts = lesson_words.facts_of(stored, attempts)

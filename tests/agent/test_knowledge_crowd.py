@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.queries import verify
+from agent.knowledge.queries import find_faults
 from tests.forked import start
 
 PROCESSES, ROUNDS, CANDIDATES = 8, 2, 5
@@ -52,4 +52,4 @@ def test_eight_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str
         assert counted.evaluated == sum(a.evaluation is not None for a in everything)
         assert len(kb.library()) > 400, "the published factors are there, once"
         # It counts trials, effective trials and clusters again, one attempt after the other.
-        assert verify(kb) == []
+        assert find_faults(kb) == []

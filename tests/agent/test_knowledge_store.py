@@ -478,7 +478,7 @@ def test_trials_that_go_together_are_one_bet(kb: KnowledgeBase, run: RunRecord) 
     # The same returns twice, its negation, a noisy copy; then two others; then one that never moves.
     returns = [base[0], 2 * base[0], -base[0], base[0] + 0.3 * rng.normal(size=5000), base[1], base[2], np.zeros(5000)]
     for slot, series in enumerate(returns):
-        evaluation = replace(scored(0.1, accepted=slot == 4), sketch=sketch_of(series))
+        evaluation = replace(scored(0.1, accepted=slot == 4), returns_fingerprint=sketch_of(series))
         kb.record_attempt(
             attempt(run, slot, evaluation=evaluation, factor_id=f"factor:{slot}", canonical=f"close + {slot}")
         )
@@ -490,7 +490,7 @@ def test_trials_that_go_together_are_one_bet(kb: KnowledgeBase, run: RunRecord) 
     assert np.isnan(kb.nearest_accepted(run.panel_id, sketch_of(base[1]), but="factor:4").correlation)
 
 
-def test_bets_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
+def test_effective_trials_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
     series = np.random.default_rng(1).normal(size=(40, 600))
     series[20:] = series[:20] + 0.9 * series[20:]
     counts = []
@@ -501,7 +501,8 @@ def test_bets_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
             record = knowledge.create_run(panel.id, {}, 1)
             knowledge.start_round(record.id, 1, {})
             new = [
-                attempt(record, k, evaluation=replace(scored(0.1), sketch=sketch_of(x))) for k, x in enumerate(series)
+                attempt(record, k, evaluation=replace(scored(0.1), returns_fingerprint=sketch_of(x)))
+                for k, x in enumerate(series)
             ]
             knowledge.record_attempts(new) if together else [knowledge.record_attempt(x) for x in new]
             counts.append(knowledge.trials(panel.id).effective)

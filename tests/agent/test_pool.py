@@ -17,7 +17,7 @@ from agent.knowledge.pool_records import Label, PoolRecord
 from agent.knowledge.records import NewAttempt
 from agent.pools.fitting import (
     METHODS,
-    Fitted,
+    FittedWeights,
     Method,
     Setting,
     check_pool_truncation,
@@ -30,8 +30,8 @@ from agent.pools.fitting import (
 )
 from agent.pools.marginal import crowded_themes, describe_pool, marginal
 from agent.pools.members import (
-    Candidate,
     MeasuredFactors,
+    PoolCandidate,
     choose_members,
     measure_members,
     ranked_signal,
@@ -215,8 +215,8 @@ def test_train_is_scored_with_weights_from_earlier_bars(
     later = open_study(scrambled(panel, slice(border, None)), FREE)
     other = measured_of(later, kb, *texts)
     mine, theirs = (fit_weights(one, method) for one in (measured, other))
-    assert isinstance(mine, Fitted)
-    assert isinstance(theirs, Fitted)
+    assert isinstance(mine, FittedWeights)
+    assert isinstance(theirs, FittedWeights)
     here, there = unseen_values(measured, mine), unseen_values(other, theirs)
     stop = measured.edges[4]
     assert np.array_equal(here[:stop], there[:stop], equal_nan=True)
@@ -309,7 +309,7 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     # What was let in where trading is free is no proof where it costs.
     dear = replace(study, spec=replace(study.spec, costs=replace(study.spec.costs, fee_bp=10.0)))
     told = notes_on(measure_members(choose_members(dear, kb), dear))
-    assert told == ("1 of 1 members were weighed under other trading rules than this pool",)
+    assert told == ("1 of 1 members were evaluated under other trading rules than this pool",)
     with pytest.raises(InputError, match="named twice"):
         choose_members(study, kb, factors=("idea_a", "idea_a"))
 
@@ -327,7 +327,7 @@ def test_no_weight_is_an_answer_and_no_trial(study: Study, kb: KnowledgeBase) ->
 def test_leaving_out_what_matters_costs_and_what_does_not_is_free(study: Study, kb: KnowledgeBase) -> None:
     measured = measured_of(study, kb, "idea_a", "idea_b", "idea_c")
     found = fit_weights(measured, "ridge")
-    assert isinstance(found, Fitted)
+    assert isinstance(found, FittedWeights)
     (pool,) = fit(measured, kb, "ridge")
     card = pool.scorecard.train
     rests = leave_one_out(measured, found, measured.traded[0], Trials(10, 1e-4))
@@ -336,8 +336,8 @@ def test_leaving_out_what_matters_costs_and_what_does_not_is_free(study: Study, 
     # Without a member, the others are fitted as if it had never been there.
     alone = fit_weights(measured_of(study, kb, "idea_a", "idea_b"), "ridge")
     left = fit_weights(measured, "ridge", but=2)
-    assert isinstance(left, Fitted)
-    assert isinstance(alone, Fitted)
+    assert isinstance(left, FittedWeights)
+    assert isinstance(alone, FittedWeights)
     assert left.weights.tolist() == pytest.approx([*alone.weights.tolist(), 0.0], rel=1e-6)
     assert isinstance(fit_weights(measured_of(study, kb, "idea_a"), "ridge", but=0), Rejection)
 
@@ -456,7 +456,7 @@ def test_real_coins_with_deaths_and_late_starts(shared_data: Path, tmp_path: Pat
 
 def test_candidates_keep_what_they_were(study: Study, kb: KnowledgeBase) -> None:
     found = read_candidate("idea_a", study, kb)
-    assert found == Candidate(found.expression, "", "not tried")
+    assert found == PoolCandidate(found.expression, "", "not tried")
     with pytest.raises(InputError, match="no factor"):
         read_candidate("factor:0123456789abcdef", study, kb)
     with pytest.raises(InputError, match="end"):

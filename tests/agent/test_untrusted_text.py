@@ -32,7 +32,7 @@ from agent.llm.forms import read_reply, repair_prompt
 from agent.llm.providers.openai_compatible import connect_openai
 from agent.mining.brief import Brief, Example, Forecast, Turn, judge_prompt, writer_prompt
 from agent.mining.briefing import describe_market
-from agent.mining.lessons import learn
+from agent.mining.lessons import draw_lessons
 from agent.mining.replies import Proposal
 from agent.mining.search.tasks import Task
 from agent.study.settings import Settings
@@ -101,7 +101,7 @@ def prompts_of(text: str) -> str:
         id=1, run_id="r", round=1, slot=0, text=text, stage="judge", code="x", message=text + " of two words",
         canonical=None, factor_id=None, parent_ids=(), rationale=text, name=text, created="", panel_id="p",
     )  # fmt: skip
-    lessons = tuple(lesson.text for lesson in learn([attempt]))
+    lessons = tuple(lesson.text for lesson in draw_lessons([attempt]))
     assert lessons
     task = Task("mutate", "volume", (text + " of two words",))
     brief = Brief(

@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.records import AttemptRecord, NewAttempt
-from agent.knowledge.tables import effective_trials as bets
+from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables import tallies
 from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict, storable
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
@@ -69,13 +68,15 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     run = memory.run(session, new.run_id)
     parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
     code = scoring_code() if new.evaluation is not None else ""
-    origin = Origin(run.panel_id, run.rules, code, now(), tuple(parents))
+    origin = AttemptOrigin(run.panel_id, run.rules, code, now(), tuple(parents))
     number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
     sharpe, new_trial_group = None, False
     if new.evaluation is not None:
         sharpe = figure(new.evaluation.sharpe_per_bar)
-        if new.evaluation.sketch is not None:
-            new_trial_group = bets.add_trial_group(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
+        if new.evaluation.returns_fingerprint is not None:
+            new_trial_group = effective_trials.add_trial_group(
+                session, number, new.evaluation.returns_fingerprint, memory.leaders(run.panel_id)
+            )
     tallies.count_one(session, run.panel_id, sharpe, new_trial_group=new_trial_group)
     if new.factor_id is None or new.canonical is not None:
         memory.wrote(number)
@@ -83,7 +84,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
 
 
 @dataclass(frozen=True)
-class Origin:
+class AttemptOrigin:
     """Where an attempt comes from: data, rules, code and time of its scoring, and its parents as factor ids."""
 
     panel_id: str
@@ -93,7 +94,7 @@ class Origin:
     parents: tuple[str, ...]
 
 
-def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fingerprint | None = None) -> int:
+def write_attempt(session: Session, new: NewAttempt, origin: AttemptOrigin, found: Fingerprint | None = None) -> int:
     """Write an attempt's rows, all but its signature, and index its words and its factor; return its id."""
     row = {
         "run_id": new.run_id,

@@ -49,10 +49,10 @@ _HOLDER = text(
     "WHERE p.hash = :hash AND p.seq <= :until ORDER BY p.factor_size, p.seq LIMIT 1"
 )
 # Each is looked up by itself, until the first row is found.
-_HELD = "WHERE EXISTS (SELECT 1 FROM known_parts p WHERE p.hash = v.value AND p.seq <= :until)"
+_AMONG_KNOWN = "WHERE EXISTS (SELECT 1 FROM known_parts p WHERE p.hash = v.value AND p.seq <= :until)"
 _PIECES = {
-    "sqlite": text(f"SELECT v.value FROM json_each(:asked) AS v {_HELD}"),
-    "postgresql": text(f"SELECT v.value FROM unnest(CAST(:asked AS bigint[])) AS v(value) {_HELD}"),
+    "sqlite": text(f"SELECT v.value FROM json_each(:asked) AS v {_AMONG_KNOWN}"),
+    "postgresql": text(f"SELECT v.value FROM unnest(CAST(:asked AS bigint[])) AS v(value) {_AMONG_KNOWN}"),
 }
 
 

@@ -34,7 +34,7 @@ def add_opening(
     """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
     known = list_openings(session, factor_id, panel_id)
     if known and not again:
-        raise opened(factor_id, known[-1].opened_at)
+        raise opened_already(factor_id, known[-1].opened_at)
     new = _Row(
         factor_id=factor_id,
         panel_id=panel_id,
@@ -49,7 +49,7 @@ def add_opening(
     return holdout_record(new)
 
 
-def opened(factor_id: str, when: str) -> InputError:
+def opened_already(factor_id: str, when: str) -> InputError:
     """Return the refusal to open a holdout again."""
     return InputError(
         f"the holdout was opened for {factor_id} at {when}, and it opens once",

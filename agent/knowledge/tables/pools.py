@@ -43,7 +43,7 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
     return pool_record(row)
 
 
-def list_pools(session: Session, panel_id: str | None) -> list[PoolRecord]:
+def panel_pools(session: Session, panel_id: str | None) -> list[PoolRecord]:
     """Return pools, oldest first."""
     query = select(_Pool).order_by(_Pool.seq)
     if panel_id is not None:
@@ -71,7 +71,7 @@ def find_pool(session: Session, what: str) -> PoolRecord | None:
     return pool_record(found[0]) if found else None
 
 
-def standing_factors(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
+def factors_with_verdict(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
     """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
     scored, attempt = schema.Evaluation, schema.Attempt
     query = (

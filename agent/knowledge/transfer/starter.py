@@ -27,7 +27,7 @@ _FIELDS = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS, "cap"})
 _SUFFIXES = (".txt", ".json")
 
 
-def translate(factor: PublishedFactor, name: str) -> NewLibraryEntry:
+def library_entry(factor: PublishedFactor, name: str) -> NewLibraryEntry:
     """Return a published factor as a library entry: in our language, or refused with the reason."""
     expression = parse(factor.text, fields=_FIELDS, dialect=factor.dialect)
     if isinstance(expression, Rejection):
@@ -60,7 +60,7 @@ def read_library(corpora: Path) -> list[NewLibraryEntry]:
             place = (factor.source, factor.name)
             used[place] += 1
             name = factor.name if used[place] == 1 else f"{factor.name} ({used[place]})"
-            entries.append(translate(factor, name))
+            entries.append(library_entry(factor, name))
     return entries
 
 
