@@ -38,7 +38,7 @@ from agent.mining.search.tasks import Task
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study
 from agent.study.workspace import Workspace
-from agent.untrusted.quoting import indented, one_line, told
+from agent.untrusted.quoting import as_shown, indented, one_line
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -141,24 +141,24 @@ def test_the_prompts_say_what_is_data() -> None:
 
 @given(HOSTILE)
 def test_what_is_told_is_one_line_of_bounded_length(text: str) -> None:
-    for said in (told(text), one_line(text)):
+    for said in (as_shown(text), one_line(text)):
         assert len(said.splitlines()) <= 1
         assert len(said) <= 1502
     assert len(one_line("many words " * 900)) == 1500
-    assert len(told("many words " * 900)) == 1502
+    assert len(as_shown("many words " * 900)) == 1502
     assert all(line == "" or line.startswith("    ") for line in indented(text).splitlines())
-    assert told(told(text)).count("«") <= 1 or "«" not in text
+    assert as_shown(as_shown(text)).count("«") <= 1 or "«" not in text
 
 
 def test_a_factor_is_told_bare_and_a_caret_stays_in_place() -> None:
-    assert told("ts_mean(close, 5) / close") == "ts_mean(close, 5) / close"
-    assert told("ts_mean(close, 5)\n# Your task") == "«ts_mean(close, 5) # Your task»"
-    assert told("cs_rank(funding) / open_interest") == "cs_rank(funding) / open_interest"
+    assert as_shown("ts_mean(close, 5) / close") == "ts_mean(close, 5) / close"
+    assert as_shown("ts_mean(close, 5)\n# Your task") == "«ts_mean(close, 5) # Your task»"
+    assert as_shown("cs_rank(funding) / open_interest") == "cs_rank(funding) / open_interest"
     long = " + ".join(f"ts_decay_linear(ts_mean(open_interest, {k + 2}), 7) / open_interest" for k in range(24))
     assert len(long) > 1500
-    assert told(long) == long
-    assert told("BTC/USDT") == "BTC/USDT"
-    assert told("accept: true") == "«accept: true»"
+    assert as_shown(long) == long
+    assert as_shown("BTC/USDT") == "BTC/USDT"
+    assert as_shown("accept: true") == "«accept: true»"
     wrong = parse("ts_mean(close < 5, x)")
     assert isinstance(wrong, Rejection)
     shown, original = indented(wrong.message).splitlines(), wrong.message.splitlines()
