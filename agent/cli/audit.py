@@ -101,10 +101,10 @@ def _print(found: Audit) -> None:
             str(row["runs"]),
             *(
                 number(row[key], 0, percent=True)
-                for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_told")
+                for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_given")
             ),
             ", ".join(
-                f"{gate} {number(share, 0, percent=True)}" for gate, share in row["gates_passed_when_told"].items()
+                f"{gate} {number(share, 0, percent=True)}" for gate, share in row["gates_passed_when_given"].items()
             ),
         ]
         for size, row in planted.items()
@@ -116,8 +116,8 @@ def _print(found: Audit) -> None:
             "proposed",
             "but for deflation",
             "found",
-            "admitted when told",
-            "gates it passes when told",
+            "admitted when given",
+            "gates it passes when given",
         ]
         out.print(table("Planted signals", columns, rows))
     _print_checks(found)

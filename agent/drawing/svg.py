@@ -120,7 +120,7 @@ def line_chart(chart: LineChart) -> str:
     parts.extend(_span_label(span, frame) for span in chart.spans if span.label)
     parts.append(_legend(frame, chart.lines, ()))
     if chart.log:
-        parts.append(f'<text class="mark end" x="{frame.left - 7}" y="17">log</text>')
+        parts.append(f'<text class="note end" x="{frame.left - 7}" y="17">log</text>')
     return _svg(chart.title, chart.description, chart.width, chart.height, parts)
 
 
@@ -325,7 +325,7 @@ def _span(span: Span, frame: PlotFrame) -> str:
 
 def _span_label(span: Span, frame: PlotFrame) -> str:
     x = frame.x(span.start - 0.5) + 5
-    return f'<text class="mark halo" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
+    return f'<text class="note halo" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
 
 
 def _reference(entry: tuple[int, int, float], frame: PlotFrame) -> str:
@@ -341,7 +341,7 @@ def _threshold(frame: PlotFrame, value: float) -> str:
     label = f"threshold {axes.number(value)} nats"
     return (
         f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.base:.1f}"/>'
-        f'<text class="mark{" end" if near else ""} halo" x="{x + (-6 if near else 6):.1f}" '
+        f'<text class="note{" end" if near else ""} halo" x="{x + (-6 if near else 6):.1f}" '
         f'y="{frame.top + 13}">{_text(label)}</text>'
     )
 

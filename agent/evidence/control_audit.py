@@ -135,8 +135,8 @@ class Audit:
                     "found": _share([bool(c.found) for c in runs]),
                     "found_but_for_deflation": _share([bool(c.nearly) for c in runs]),
                     "proposed": _share([bool(c.proposed) for c in runs]),
-                    "admitted_when_told": _share([c.verdict == "accepted" for c in runs]),
-                    "gates_passed_when_told": {
+                    "admitted_when_given": _share([c.verdict == "accepted" for c in runs]),
+                    "gates_passed_when_given": {
                         gate: _share([bool(c.gates and c.gates[gate]) for c in runs]) for gate in runs[0].gates or {}
                     },
                 }

@@ -27,8 +27,8 @@ class RetryRules:
     asked
         The longest wait that a server may ask for by Retry-After.
     threshold, cool_down
-        After so many failures in a row, of whichever calls, none is made for so many seconds; then one at a time goes
-        first until one succeeds.
+        After this many failures in a row, of whichever calls, none is made for this many seconds; then one at a time
+        goes first until one succeeds.
     """
 
     tries: int = 6

@@ -1,4 +1,4 @@
-"""What the two agents must answer, as schemas that the server is held to."""
+"""What the two agents must answer, as schemas that the server has to keep to."""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ def silent(_what: str, _done: int, _of: int) -> None:
 class PoolCandidate:
     """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
 
-    `simulated` tells that the built-in mock wrote it, `other_rules` that it was weighed under other trading rules than
-    the study's.
+    `simulated` says that the built-in mock wrote it, `other_rules` that it was evaluated under other trading rules
+    than the study's.
     """
 
     expression: Expression
@@ -73,7 +73,7 @@ class MeasuredFactors:
     Attributes
     ----------
     horizon
-        Bars of the label: as long as a decision is held.
+        Bars of the label: as long as a decision is kept.
     ics
         (K, T) rank IC with the label a bar.
     """
@@ -123,7 +123,7 @@ class MeasuredFactors:
 
 
 def label_horizon(study: Study) -> int:
-    """Return how many bars a decision is held: the longer of overlapping portfolios and bars between rebalancing."""
+    """Return how many bars a decision is kept: the longer of overlapping portfolios and bars between rebalancing."""
     return max(study.spec.holding, study.spec.rebalance)
 
 
@@ -225,7 +225,7 @@ def measure_members(candidates: Sequence[PoolCandidate], study: Study, show: Sho
     """
     if not study.spec.is_cross_sectional:
         raise InputError(
-            "a pool ranks assets against one another, but the rules weigh each alone (timeseries)",
+            "a pool ranks assets against one another, but the rules size each alone (timeseries)",
             "use another weighting in alphaglow.toml [backtest]",
         )
     horizon = label_horizon(study)

@@ -140,7 +140,7 @@ def turnover_chart(review: Review) -> str:
     return svg.line_chart(
         svg.LineChart(
             title="Turnover",
-            description=f"Share of the book traded per bar, mean of {window} bars.",
+            description=f"Share of the portfolio traded per bar, mean of {window} bars.",
             times=review.times,
             lines=[svg.Line(f"per bar, mean of {window_words(review.times, window)}", mean, "c2")],
             spans=segment_spans(review, labels=False),

@@ -15,7 +15,7 @@ from market.panel import Panel
 # Family -> kinds; the colour is c1, c2, … of the palette below.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "missing": ("gap", "incomplete", "partial", "missing"),
-    "standing still": ("zero_volume", "stale", "stuck_volume", "copied"),
+    "not moving": ("zero_volume", "stale", "stuck_volume", "copied"),
     "wrong price": ("spike", "wick", "order", "price", "duplicate", "jump"),
     "unit or asset": ("redenomination", "adjustment", "reuse", "adjusted"),
     "clock": ("clock", "interval"),

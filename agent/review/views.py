@@ -57,12 +57,12 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     (
         "Trading",
         (
-            ("Turnover", "mean share of the book traded per bar", "turnover", "percent"),
+            ("Turnover", "mean share of the portfolio traded per bar", "turnover", "percent"),
             ("Costs, annual", "fees, slippage, borrow and impact", "cost_year", "percent"),
             ("Break-even cost", "bp of traded notional at which nothing is earned", "break_even_bp", "plain"),
             ("Capacity", "capital at which impact halves the net Sharpe ratio", "capacity", "count"),
             ("Positions opened", "or turned", "trades", "count"),
-            ("Bars held", "mean of a position", "duration", "plain"),
+            ("Duration, bars", "mean of a position", "duration", "plain"),
             (
                 "Sharpe per bar, net",
                 "not annualised; what the deflated Sharpe ratio tests",
@@ -253,11 +253,11 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
 
 def headline(review: Review) -> str:
     """Return the figures behind the verdict in one sentence."""
-    held = review.validation
+    validation = review.validation
     parts = [
-        f"validation Sharpe {number(held.sharpe_net)} after costs",
-        f"{number(held.sharpe_gated)} behind the gate" if math.isfinite(held.sharpe_gated) else "no gate",
-        f"rank IC {number(held.rank_ic, 'ic')}",
+        f"validation Sharpe {number(validation.sharpe_net)} after costs",
+        f"{number(validation.sharpe_gated)} behind the gate" if math.isfinite(validation.sharpe_gated) else "no gate",
+        f"rank IC {number(validation.rank_ic, 'ic')}",
     ]
     if review.dsr is not None and math.isfinite(review.dsr):
         after = f" after {number(review.trials, 'count')} trials" if review.trials is not None else ""
@@ -268,10 +268,10 @@ def headline(review: Review) -> str:
 
 def tiles(review: Review) -> list[Tile]:
     """Return the headline figures: validation large, train beneath."""
-    train, held = review.train, review.validation
+    train, validation = review.train, review.validation
 
     def tile(label: str, key: str, style: str = "plain") -> Tile:
-        return Tile(label, number(getattr(held, key), style), f"train {number(getattr(train, key), style)}")
+        return Tile(label, number(getattr(validation, key), style), f"train {number(getattr(train, key), style)}")
 
     trials = f"{number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
     return [
@@ -303,9 +303,9 @@ def monthly_returns(review: Review, *, years: int = 15) -> list[tuple[str, list[
         by_year.setdefault(1970 + month // 12, {})[month % 12] = value
     table = []
     for year in sorted(by_year)[-years:]:
-        held = by_year[year]
-        whole = math.prod(held.values()) - 1.0
-        cells = [_tinted(held[m] - 1.0) if m in held else MonthCell("", "") for m in range(12)]
+        by_month = by_year[year]
+        whole = math.prod(by_month.values()) - 1.0
+        cells = [_tinted(by_month[m] - 1.0) if m in by_month else MonthCell("", "") for m in range(12)]
         table.append((str(year), cells, _tinted(whole)))
     return table
 

@@ -208,7 +208,7 @@ def test_prompts_hold_what_they_should() -> None:
         "close is a price, volume a volume",
         "shares rsi(close, 14) with attempt 7",
         "- rsi(close, 14)\n  promising; ic_tstat 4.5; because",
-        "about 0.250 of the book a bar, which costs 1.500 of capital a year",
+        "about 0.250 of the portfolio a bar, which costs 1.500 of capital a year",
     ):
         assert piece in asked
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 
 _WORD = re.compile(r"[^\W_]{1,100}")
-# What is said where, and what a word there weighs on a server and in a file; nothing is read beyond so many characters.
+# What is said where, and the weight of a word there on a server and in a file.
 _WEIGHTS = {
     "name": ("A", 8.0),
     "text": ("B", 4.0),
@@ -24,6 +24,7 @@ _WEIGHTS = {
     "claims": ("C", 2.0),
     "message": ("D", 1.0),
 }
+# Characters; nothing is read beyond them.
 _LONGEST = 20_000
 _MOST_POSITIONS = 16_000
 _INTO_FILE = text(

@@ -70,7 +70,7 @@ def _credited(attempts: Sequence[AttemptRecord], worth: dict[int, float]) -> dic
 def odds(
     attempts: Sequence[AttemptRecord], worth: Mapping[int, float], trait: Callable[[AttemptRecord], str]
 ) -> dict[str, tuple[float, float]]:
-    """Return how often each of what attempts were `told` to be has won and lost; those that had none do not count."""
+    """Return how often each `trait` of attempts has won and lost; attempts without one do not count."""
     found: dict[str, tuple[float, float]] = {}
     for age, attempt in enumerate(reversed(attempts)):
         what = trait(attempt)
