@@ -21,13 +21,14 @@ from agent.knowledge.transfer.read_only import borrowed
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.convnext import SIZES, build, count_parameters
 from agent.learned.network import ConvNextLearner
-from agent.learned.protocol import Examples, Learner, silent
+from agent.learned.protocol import Examples, Learner
 from agent.learned.rivals import Boosting, Ridge
 from agent.learned.sample_windows import Scaling, Windows, seen_places
 from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining, outputs, train_net
 from agent.learned.walk import WalkPlan, walk_folds, walk_panel
 from agent.study.blocks import library_blocks
+from agent.study.progress import no_progress
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from agent.study.workspace import starter_path
@@ -176,7 +177,7 @@ def timed(quick: bool) -> None:
         config = NetTraining(epochs=2, warmup=1, threads=threads)
         model = build(windows.channels, 3, SIZES["nano"], 1)
         begun, used = time.perf_counter(), time.process_time()
-        train_net(model, train, calibration, config, 1, silent)
+        train_net(model, train, calibration, config, 1, no_progress)
         epoch, used = (time.perf_counter() - begun) / 2, (time.process_time() - used) / 2
         asked = []
         for _ in range(20):

@@ -200,7 +200,7 @@ def _trailing(values: FloatArray, window: int) -> FloatArray:
     return result
 
 
-def number(value: object, style: str = "plain", *, signed: bool = False) -> str:
+def format_number(value: object, style: str = "plain", *, signed: bool = False) -> str:
     """Return `value` as a person reads it; None, NaN, infinite and non-numbers are a dash.
 
     Styles: ``plain`` (2 decimals), ``ic`` (4 decimals), ``score`` (1 decimal), ``percent`` (1 decimal),

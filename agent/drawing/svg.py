@@ -16,7 +16,7 @@ import numpy as np
 
 from agent.drawing import axes
 from agent.drawing.axes import PlotFrame
-from agent.untrusted.showing import clean
+from agent.untrusted.showing import displayable
 from market.panel import FloatArray, TimeArray
 
 _CHAR = 6.6  # mean width of a 12 px character, for laying out legends
@@ -156,7 +156,7 @@ def bar_chart(
                 continue
             x = frame.x(group) + (place - len(series) / 2) * thick
             top, foot = sorted((frame.y(value), frame.y(0.0)))
-            tip = f"{name}, {labels[group]}: {axes.number(value, 'fine_percent' if percent else 'ic')}"
+            tip = f"{name}, {labels[group]}: {axes.format_number(value, 'fine_percent' if percent else 'ic')}"
             parts.append(
                 f'<rect class="bar {css}" x="{x + 1:.1f}" y="{top:.1f}" width="{max(thick - 2, 1):.1f}" '
                 f'height="{max(foot - top, 0.6):.1f}"><title>{_text(tip)}</title></rect>'
@@ -220,7 +220,7 @@ def empty_chart(title: str, width: int, height: int) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(clean(text), quote=True)
+    return escape(displayable(text), quote=True)
 
 
 def _svg(title: str, description: str, width: int, height: int, parts: Sequence[str]) -> str:
@@ -338,7 +338,7 @@ def _reference(entry: tuple[int, int, float], frame: PlotFrame) -> str:
 def _threshold(frame: PlotFrame, value: float) -> str:
     x = frame.x(value)
     near = x > frame.width / 2
-    label = f"threshold {axes.number(value)} nats"
+    label = f"threshold {axes.format_number(value)} nats"
     return (
         f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.base:.1f}"/>'
         f'<text class="note{" end" if near else ""} halo" x="{x + (-6 if near else 6):.1f}" '

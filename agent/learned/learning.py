@@ -9,9 +9,10 @@ from pathlib import Path
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
-from agent.learned.protocol import Learner, Progress, silent
+from agent.learned.protocol import Learner
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk_panel
 from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
+from agent.study.progress import Progress, no_progress
 from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.study import Scoring, Study, attach, read_expression
 from market.errors import InputError, Rejection
@@ -72,7 +73,7 @@ class Learned:
     known: bool = False
 
 
-def learn_factor(lesson: LearningTask, knowledge: KnowledgeBase, progress: Progress = silent) -> Learned:
+def learn_factor(lesson: LearningTask, knowledge: KnowledgeBase, progress: Progress = no_progress) -> Learned:
     """Walk forward, store the predictions, and record the factor as one trial.
 
     A lesson that was learned before is not walked or counted again; one that was stopped goes on where it was.

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.learned.channels import CHANNELS, channel_values, read_channels
-from agent.learned.protocol import Calibrated, Examples, Fitted, Learner, Progress, silent
+from agent.learned.protocol import Calibrated, Examples, Fitted, Learner
 from agent.learned.sample_windows import FloatGrid, Scaling, Windows, seen_places
 from agent.learned.targets import Labels, TargetSpec, make_labels, sample_weights
 from agent.learned.temperature import reliability
+from agent.study.progress import Progress, no_progress
 from backtest.trading_rules import Fill
 from factors.features import Feature
 from market.array_file import read_archive, write_archive
@@ -123,7 +124,7 @@ def walk_panel(
     *,
     outcomes: Panel | None = None,
     folds: Sequence[Fold] | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     resume: Path | None = None,
 ) -> Walked:
     """Fit a model before each stretch of time, and predict the stretch with it.

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from agent.untrusted.showing import clean
+from agent.untrusted.showing import displayable
 
 # A model may write what a terminal, a page or a prompt would take for a command.
-Text = Annotated[str, AfterValidator(clean)]
+Text = Annotated[str, AfterValidator(displayable)]
 
 
 class Proposal(BaseModel):

@@ -21,7 +21,7 @@ from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
-from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, open_data, silent
+from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings
 from agent.study.study import Study, remarks
 from agent.study.workspace import Workspace
@@ -234,7 +234,7 @@ def resume_run(
     rounds: int | None = None,
     bounds: Bounds | None = None,
     record: Path | None = None,
-    note: Note = silent,
+    note: Note = no_note,
 ) -> Session:
     """Return the run `run_id` ready to go on under its recorded rules. `bounds` that are set replace its own.
 

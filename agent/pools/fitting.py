@@ -19,7 +19,8 @@ import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
-from agent.pools.members import MeasuredFactors, Show, silent, trade_alone
+from agent.pools.members import MeasuredFactors, trade_alone
+from agent.study.progress import Progress, no_progress
 from agent.study.study import Study
 from backtest import metrics
 from backtest.combine import (
@@ -163,7 +164,7 @@ def fit_pools(
     setting: Setting,
     *,
     name: str = "",
-    show: Show = silent,
+    show: Progress = no_progress,
 ) -> Iterator[tuple[Method, PoolRecord | Rejection]]:
     """Fit, score, evaluate and record a pool by each method; each counts as a trial, the ones still ahead included.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from agent.knowledge.attempt_figures import train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.blocks import all_blocks
+from agent.study.progress import Progress, no_progress
 from agent.study.study import Study, read_expression
 from backtest.combine import Folds, Members, block_edges, folds_of
 from backtest.evidence import Trials
@@ -29,12 +30,7 @@ from market.panel import FloatArray
 from market.ranking import Ranked, rank_panel
 from market.split import Split
 
-Show = Callable[[str, int, int], None]
 _ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
-
-
-def silent(_what: str, _done: int, _of: int) -> None:
-    """Show nothing."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +211,7 @@ def _earned(attempt: AttemptRecord) -> float:
     return value if math.isfinite(value) else -1e9
 
 
-def measure_members(candidates: Sequence[PoolCandidate], study: Study, show: Show = silent) -> MeasuredFactors:
+def measure_members(candidates: Sequence[PoolCandidate], study: Study, show: Progress = no_progress) -> MeasuredFactors:
     """Evaluate, rank and trade each candidate by itself; nothing is recorded.
 
     Raises

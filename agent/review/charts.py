@@ -30,7 +30,7 @@ def equity_chart(review: Review) -> str:
         if name in review.equity:
             values = np.asarray(review.equity[name], dtype=np.float64)
             css, dash = _EQUITY_STYLE[name]
-            note = axes.number(values[-1], "percent", signed=True) if len(values) else ""
+            note = axes.format_number(values[-1], "percent", signed=True) if len(values) else ""
             lines.append(svg.Line(EQUITY_LABELS[name], values, css, dash, note))
     limits = axes.finite_range([line.values for line in lines])
     log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > LOG_RATIO
@@ -81,7 +81,7 @@ def drawdown_chart(review: Review) -> str:
             falls = drawdown(np.asarray(review.equity[name], dtype=np.float64))
             css, dash = _EQUITY_STYLE[name]
             limits = axes.finite_range([falls])
-            note = axes.number(limits[0], "percent") if limits else ""
+            note = axes.format_number(limits[0], "percent") if limits else ""
             lines.append(svg.Line(EQUITY_LABELS[name], falls, css, dash, f"worst {note}", fill=name == "net"))
     return svg.line_chart(
         svg.LineChart(
@@ -118,7 +118,7 @@ def ic_chart(review: Review) -> str:
         if known.size:
             level = float(known.mean())
             levels.append((start, stop, level))
-            spans[place] = replace(spans[place], label=f"{label.upper()}, mean {axes.number(level, 'ic')}")
+            spans[place] = replace(spans[place], label=f"{label.upper()}, mean {axes.format_number(level, 'ic')}")
     return svg.line_chart(
         svg.LineChart(
             title="Rank IC over time",

@@ -140,8 +140,8 @@ def scored(number: int, text: str, ic: float, t: float, regimes: dict[str, float
 def test_lessons_say_how_sure_they_are_and_fade_when_contradicted() -> None:
     early = [scored(k, "ts_std(returns, 5)", 0.04 + 0.001 * k, 5.0, {}) for k in range(6)]
     plain = [scored(10 + k, "ts_mean(volume, 5)", 0.01 + 0.001 * k, 2.0, {}) for k in range(6)]
-    told = [lesson.text for lesson in draw_lessons([*early, *plain]) if lesson.kind == "ingredient"]
-    assert any(text.startswith("`ts_std` helps") and "confidence 1.00" in text for text in told)
+    lesson_texts = [lesson.text for lesson in draw_lessons([*early, *plain]) if lesson.kind == "ingredient"]
+    assert any(text.startswith("`ts_std` helps") and "confidence 1.00" in text for text in lesson_texts)
     against = [scored(100 + k, "ts_std(returns, 9)", 0.0, 0.0, {}) for k in range(40)]
     later = [lesson.text for lesson in draw_lessons([*early, *plain, *against]) if lesson.kind == "ingredient"]
     assert not any("`ts_std` helps" in text for text in later)

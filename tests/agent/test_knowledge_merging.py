@@ -63,8 +63,8 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
         journal.lose("r1/s0/t1/writer/1", "writer", "m", "[]")
         kb.finish_round(one.id, 1, [NewLesson("sign", f"lesson {seed}", tuple(numbers[2:4])), NewLesson("b", "other")])
         kb.set_run_status(one.id, "finished")
-        kb.library_add([NewLibraryEntry(f"A{seed}", "book", "qlib", "x", "translated", "open", "factor:feed")])
-        kb.record_holdout("factor:1", panel.id, {"sharpe": seed}, opened_by=f"desk {seed}", rules={}, again=True)
+        kb.library_add([NewLibraryEntry(f"A{seed}", "paper", "qlib", "x", "translated", "open", "factor:feed")])
+        kb.record_holdout("factor:1", panel.id, {"sharpe": seed}, opened_by=f"user {seed}", rules={}, again=True)
         return one.id
 
 
@@ -115,7 +115,7 @@ def test_two_bases_add_up_whichever_takes_in_the_other(tmp_path: Path, place: st
                 # What cites attempts by their ids cites the same ones.
                 cited = kb.lessons(run_id=run_id)[0].evidence
                 assert [a.slot for a in kb.attempts(run_id=run_id) if a.id in cited] == [2, 3]
-            assert [x.opened_by for x in kb.holdout_openings("factor:1", panel)] == ["desk 1", "desk 2"]
+            assert [x.opened_by for x in kb.holdout_openings("factor:1", panel)] == ["user 1", "user 2"]
             assert [x.number for x in kb.holdout_openings("factor:1", panel)] == [1, 2]
             assert kb.novelty(parsed("ts_mean(close, 4)")).identical is not None
             assert len(kb.search_text("idea")) == 30

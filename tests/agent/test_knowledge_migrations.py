@@ -40,7 +40,7 @@ INSERT INTO evaluations VALUES (1, '{"train": {"rank_ic": 0.01}}', '{"verdict": 
 INSERT INTO lessons VALUES (1, 'r1', 1, 0, 'sign', 'negate it', '[1]', '2024-01-01T00:00:00Z');
 INSERT INTO llm_calls VALUES (1, 'r1', 'k', 'writer', 'm', 'text', 'h', '[{}]',
   'x', 'ok', 1, 2, NULL, 0.1, '2024-01-01T00:00:00Z');
-INSERT INTO library VALUES (1, 'A1', 'book', 'qlib', '$close', 'close', 'factor:cc',
+INSERT INTO library VALUES (1, 'A1', 'paper', 'qlib', '$close', 'close', 'factor:cc',
   'translated', NULL, '[]');
 INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:00Z', '{"sharpe": 1.0}');
 """

@@ -14,11 +14,12 @@ from agent.cli.main import main
 from agent.learned.channels import given_channels
 from agent.learned.convnext import ConvNextConfig, build
 from agent.learned.network import NetFit, fit_net
-from agent.learned.protocol import Examples, Learner, Progress
+from agent.learned.protocol import Examples, Learner
 from agent.learned.rivals import Boosting, Ridge
 from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining
 from agent.learned.walk import WalkPlan, walk_panel
+from agent.study.progress import Progress
 from backtest.controls import permuted, plant
 from backtest.ic import forward_returns, rank_ic
 from market.panel import FloatArray, Panel

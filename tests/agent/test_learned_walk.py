@@ -12,12 +12,13 @@ import pytest
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.learning import LearningTask, learn_factor
-from agent.learned.protocol import Examples, Progress
+from agent.learned.protocol import Examples
 from agent.learned.rivals import Ridge
 from agent.learned.sample_windows import Scaling, Windows
 from agent.learned.targets import TargetSpec, make_labels, uniqueness
 from agent.learned.walk import WalkPlan, check_walk, gather_material, walk_folds, walk_panel
 from agent.study.learned_fields import factor_path
+from agent.study.progress import Progress
 from agent.study.scoring import evaluate_expression
 from agent.study.settings import Settings
 from agent.study.study import attach, backtest_expression, open_study, read_expression
@@ -201,7 +202,7 @@ def test_what_comes_later_cannot_move_a_prediction() -> None:
     assert not np.array_equal(whole.values[middle:], other.values[middle:], equal_nan=True)
 
 
-def test_an_asset_without_history_and_nan_windows_are_told_apart_from_the_rest() -> None:
+def test_an_asset_without_history_and_nan_windows_differ_from_the_rest() -> None:
     panel = random_panel(700, 13, seed=8)
     late = np.ones(panel.shape, dtype=bool)
     late[:500, 0] = False

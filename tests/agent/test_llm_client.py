@@ -187,7 +187,7 @@ def test_strict_schema_goes_out_without_what_strict_mode_lacks() -> None:
     ("status", "says"),
     [(401, "key"), (403, "rights"), (404, "--model"), (429, "resume"), (500, "resume"), (400, "--model")],
 )
-def test_what_only_a_person_can_mend_is_said_in_a_line(status: int, says: str) -> None:
+def test_what_only_a_person_can_repair_is_said_in_a_line(status: int, says: str) -> None:
     model = model_of(Server(lambda _: error(status, "because")))
     with pytest.raises(InputError, match=says) as caught:
         ask(model)

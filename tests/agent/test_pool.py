@@ -103,9 +103,9 @@ def test_two_weak_signals_together_beat_either(study: Study, kb: KnowledgeBase) 
         for part in ("train", "validation"):
             card = getattr(pool.scorecard, part)
             for alone in measured.traded:
-                told = alone.figures(study, trials, part)
-                assert card.rank_ic > told.rank_ic > 0, (pool.method, part)
-                assert card.sharpe_net > told.sharpe_net, (pool.method, part)
+                alone_figures = alone.figures(study, trials, part)
+                assert card.rank_ic > alone_figures.rank_ic > 0, (pool.method, part)
+                assert card.sharpe_net > alone_figures.sharpe_net, (pool.method, part)
         shares = weights_by_text(pool)
         assert shares["idea_a"] == pytest.approx(0.5, abs=0.12)
         assert sum(map(abs, shares.values())) == pytest.approx(1.0)
@@ -308,8 +308,8 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     assert fit(measure_members([only], study), kb, "equal")[0].spec.notes == ()
     # What was let in where trading is free is no proof where it costs.
     dear = replace(study, spec=replace(study.spec, costs=replace(study.spec.costs, fee_bp=10.0)))
-    told = notes_on(measure_members(choose_members(dear, kb), dear))
-    assert told == ("1 of 1 members were evaluated under other trading rules than this pool",)
+    notes = notes_on(measure_members(choose_members(dear, kb), dear))
+    assert notes == ("1 of 1 members were evaluated under other trading rules than this pool",)
     with pytest.raises(InputError, match="named twice"):
         choose_members(study, kb, factors=("idea_a", "idea_a"))
 
@@ -363,7 +363,7 @@ def test_what_a_candidate_adds(study: Study, kb: KnowledgeBase) -> None:
     assert kb.trials(study.dataset).count == 1
 
 
-def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> None:
+def test_a_writer_is_shown_what_the_pool_has(study: Study, kb: KnowledgeBase) -> None:
     assert describe_pool(kb, study.dataset) == []
     texts = ("idea_a", "power(idea_a, 3)", "idea_b", "idea_c")
     (pool,) = fit(measured_of(study, kb, *texts), kb, "equal")
@@ -373,10 +373,10 @@ def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> 
     lines = describe_pool(kb, study.dataset)
     assert lines[1].startswith("50% of its weight: ")
     assert "and 1 more that go with it" in lines[1]
-    told = " ".join(lines)
+    said = " ".join(lines)
     unseen = pool.members[0].validation
-    assert f"{unseen.rank_ic:+.4f}" not in told
-    assert not any(asset in told for asset in study.panel.assets)
+    assert f"{unseen.rank_ic:+.4f}" not in said
+    assert not any(asset in said for asset in study.panel.assets)
     assert "other themes" in " ".join(describe_pool(kb, study.dataset, most=1))
 
 

@@ -320,7 +320,7 @@ class Pool(Base):
     created: Mapped[str]
 
 
-def table(model: type[Base]) -> Table:
+def core_table(model: type[Base]) -> Table:
     """Return a model's table, for statements that need no objects."""
     found = model.__table__
     assert isinstance(found, Table)

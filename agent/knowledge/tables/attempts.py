@@ -16,7 +16,7 @@ from agent.knowledge.records import AttemptRecord, NewAttempt
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict, storable
+from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
 from market.errors import InputError
@@ -36,9 +36,9 @@ _RELATED = text(
     f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
     "sign = :sign) ORDER BY attempt_id LIMIT 1"
 )
-_INSERT = insert(schema.table(_Attempt)).returning(schema.table(_Attempt).c.id)
-_INSERT_VERDICT = insert(schema.table(schema.Verdict))
-_INSERT_EVALUATION = insert(schema.table(schema.Evaluation))
+_INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
+_INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
+_INSERT_EVALUATION = insert(schema.core_table(schema.Evaluation))
 
 
 def _select(*, run_id: str | None = None, panel_id: str | None = None) -> Select[schema.Attempt, str]:
@@ -68,7 +68,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     run = memory.run(session, new.run_id)
     parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
     code = scoring_code() if new.evaluation is not None else ""
-    origin = AttemptOrigin(run.panel_id, run.rules, code, now(), tuple(parents))
+    origin = AttemptOrigin(run.panel_id, run.rules, code, utc_now(), tuple(parents))
     number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
     sharpe, new_trial_group = None, False
     if new.evaluation is not None:
@@ -142,7 +142,7 @@ def write_attempt(session: Session, new: NewAttempt, origin: AttemptOrigin, foun
         connection.execute(_INSERT_EVALUATION, scored)
     words.add_words(session, number, row)
     if new.factor_id is not None and new.canonical is not None:
-        novelty.add(session, new.factor_id, new.canonical, f"attempt {number}", found)
+        novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
     return number
 
 

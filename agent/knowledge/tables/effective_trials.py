@@ -31,7 +31,7 @@ _ACCEPTED = text(
 )
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
-_INSERT = insert(schema.table(schema.TrialReturns))
+_INSERT = insert(schema.core_table(schema.TrialReturns))
 
 
 @dataclass

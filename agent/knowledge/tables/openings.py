@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.records import HoldoutRecord
-from agent.knowledge.tables.convert import holdout_record, now, plain_dict
+from agent.knowledge.tables.convert import holdout_record, plain_dict, utc_now
 from market.errors import InputError
 
 _Row = schema.HoldoutOpening
@@ -39,7 +39,7 @@ def add_opening(
         factor_id=factor_id,
         panel_id=panel_id,
         number=len(known) + 1,
-        opened_at=now(),
+        opened_at=utc_now(),
         opened_by=opened_by,
         rules=plain_dict(rules),
         result=plain_dict(result),

@@ -11,7 +11,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_evidence, read_scorecard
-from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict
+from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, utc_now
 from market.errors import InputError
 
 TAG = "pool:"
@@ -36,7 +36,7 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
         scorecard=plain_dict(new.scorecard.to_dict()),
         evidence=plain_dict(new.evidence.to_dict()),
         sharpe_per_bar=figure(new.sharpe_per_bar),
-        created=now(),
+        created=utc_now(),
     )
     session.add(row)
     session.flush()

@@ -90,7 +90,7 @@ def _compact(draft: Path, final: Path) -> None:
             connection.close()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def starter_main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if len(arguments) != 2:
@@ -109,4 +109,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(starter_main())

@@ -22,7 +22,7 @@ from agent.llm.answer import Answer, Ask, Lost, without_key
 from agent.llm.faults import CallFault
 from agent.llm.patience import RetryRules
 from agent.llm.providers import ProviderAddress
-from agent.untrusted.showing import clean
+from agent.untrusted.showing import displayable
 from market.errors import InputError
 
 # What the client's own retries would take for passing: a request that timed out, or met another.
@@ -74,7 +74,7 @@ def _said_by(error: openai.APIError | Lost, key: str) -> str:
     said = body.get("message") if isinstance(body, dict) else body
     text = said if isinstance(said, str) and said.strip() else str(error)
     # The key goes first: a text that is cut could end in a part of it.
-    lines = clean(without_key(text, key)).strip().splitlines()
+    lines = displayable(without_key(text, key)).strip().splitlines()
     return lines[0][:200] if lines else "no reason given"
 
 
@@ -144,8 +144,8 @@ class _Api:
 
 
 _APIS: Mapping[str, _Api] = {
-    "chat": _Api(chat.send, chat.BOUNDS),
-    "responses": _Api(responses.send, responses.BOUNDS),
+    "chat": _Api(chat.send_chat, chat.BOUNDS),
+    "responses": _Api(responses.send_response, responses.BOUNDS),
 }
 
 
