@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.knowledge.score_documents import Document, read_figure, read_flat, read_texts
+from agent.knowledge.score_documents import Document, read_figure, read_flat, read_strings
 from backtest.result_types import Evidence, Figures, Scorecard, plain
 
 
@@ -48,7 +48,7 @@ class PoolSpec:
         The settings that it was fitted under, by section: `Settings.under` reads them.
     gate
         Whether it was scored behind the regime gate.
-    hyperparameters, told
+    hyperparameters, tried
         What was chosen on train, and what was tried for it.
     in_sample
         Figures of the kept weights on train, where they were fitted; None in pools that did not record them.
@@ -65,7 +65,7 @@ class PoolSpec:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     split: Document = field(default_factory=dict)
     rules: Document = field(default_factory=dict)
-    told: Document = field(default_factory=dict)
+    tried: Document = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     in_sample: Figures | None = None
     inputs: Document = field(default_factory=dict)
@@ -99,8 +99,9 @@ class PoolSpec:
             hyperparameters={name: read_figure(value) for name, value in _part(stored, "hyperparameters").items()},
             split=_part(stored, "split"),
             rules=_part(stored, "rules"),
-            told=_part(stored, "told"),
-            notes=read_texts(stored.get("notes")),
+            # Pools of revision 0006 and before call it `told`.
+            tried=_part(stored, "tried" if "tried" in stored else "told"),
+            notes=read_strings(stored.get("notes")),
             in_sample=read_flat(Figures, flattered) if isinstance(flattered, Mapping) else None,
             inputs=_part(stored, "inputs"),
         )

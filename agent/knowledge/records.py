@@ -78,7 +78,7 @@ class NewCall:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord(NewCall):
-    """A journalled call; `id` is its row (0: held in memory only)."""
+    """A journalled call; `id` is its row (0: kept in memory only)."""
 
     id: int = 0
 
@@ -122,22 +122,22 @@ class NewEvaluation:
     """What the backtest said: scorecard and evidence as JSON types.
 
     `sharpe_per_bar` (not annualised) feeds the trial variance of the Deflated Sharpe Ratio; None or NaN
-    where it is undefined. `sketch` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it the
-    attempt is compared with others.
+    where it is undefined. `returns_fingerprint` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it
+    the attempt is compared with others.
     """
 
     scorecard: Document
     evidence: Document
     sharpe_per_bar: float | None
     accepted: bool
-    sketch: FloatArray | None = field(default=None, compare=False)
+    returns_fingerprint: FloatArray | None = field(default=None, compare=False)
 
     @classmethod
     def of(
-        cls, scorecard: Scorecard, evidence: Evidence, sharpe_per_bar: float, sketch: FloatArray | None
+        cls, scorecard: Scorecard, evidence: Evidence, sharpe_per_bar: float, returns_fingerprint: FloatArray | None
     ) -> NewEvaluation:
         """Return what is stored of a score and its verdict."""
-        return cls(scorecard.to_dict(), evidence.to_dict(), sharpe_per_bar, evidence.accepted, sketch)
+        return cls(scorecard.to_dict(), evidence.to_dict(), sharpe_per_bar, evidence.accepted, returns_fingerprint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ are columns and rows of the study's panel; it must look at nothing later than th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -33,14 +32,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from agent.learned.sample_windows import Windows
+from agent.study.progress import Progress
 from market.panel import FloatArray
-
-# Called with what is done, how far it is, and of how much.
-Progress = Callable[[str, int, int], None]
-
-
-def silent(_what: str, _done: int, _of: int) -> None:
-    """Show nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +72,7 @@ class Fitted(Protocol):
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A fitted model that also tells probabilities; `walk` then says how often they came true."""
+    """A fitted model that also tells probabilities; `walk_panel` then says how often they came true."""
 
     def probabilities(self, windows: Windows) -> FloatArray:
         """Return (M, 3) probabilities of short, hold and long."""

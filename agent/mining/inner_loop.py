@@ -22,7 +22,7 @@ Look = Callable[[Expression], Awaitable[Forecast | Rejection]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgeOpinion:
     """What the judge said at a turn; `final` where it refused for good."""
 
     turn: int
@@ -45,7 +45,7 @@ class Proposed:
 
     proposal: Proposal | None
     expression: Expression | None
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[JudgeOpinion, ...]
     rejection: Rejection | None
     turns: int
 
@@ -92,7 +92,7 @@ async def propose(
     key = f"r{brief.round}/s{slot}"
     writer = agents.writer(brief.task(slot))
     turns: list[Turn] = []
-    verdicts: list[Verdict] = []
+    verdicts: list[JudgeOpinion] = []
     last: tuple[Proposal | None, Expression | None, Rejection | None] = (None, None, None)
     for number in range(1, max_turns + 1):
         proposal = first if number == 1 else None
@@ -133,7 +133,7 @@ async def propose(
     return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
 
 
-def _refusal(verdict: Verdict) -> Rejection:
+def _refusal(verdict: JudgeOpinion) -> Rejection:
     code, what = ("refused", "refused it") if verdict.final else ("not_accepted", "did not accept it")
     return Rejection("judge", code, f"the judge {what}: {verdict.critique}"[:500])
 
@@ -186,11 +186,11 @@ def _proposed(expression: Expression, name: str, rationale: str, parents: Sequen
 
 async def _judged(
     model: LanguageModel, prompts: tuple[str, str], facts: JudgeFacts, key: str, number: int
-) -> Verdict | Rejection:
+) -> JudgeOpinion | Rejection:
     said = await model.ask(key, "judge", *prompts, JudgeReply, facts)
     if isinstance(said, Rejection):
         return said
     critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique
     accepted = said.decision == "accept"
     final = said.decision == "refuse"
-    return Verdict(number, accepted, said.score, critique.strip(), said.scores(), final, said.suggestion)
+    return JudgeOpinion(number, accepted, said.score, critique.strip(), said.scores(), final, said.suggestion)

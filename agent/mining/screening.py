@@ -66,7 +66,7 @@ class _Passed:
     slot: int
     expression: Expression
     quick: QuickScore
-    sketch: FloatArray
+    returns_fingerprint: FloatArray
 
 
 def require_cross_section(study: Study) -> None:
@@ -225,7 +225,7 @@ def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
     card = quick_scorecard(quick, study)
     evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
     year = study.panel.bars_per_year
-    evaluation = NewEvaluation.of(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.sketch)
+    evaluation = NewEvaluation.of(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.returns_fingerprint)
     return NewAttempt(
         run_id=screening.run.id,
         round=ROUND,

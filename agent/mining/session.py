@@ -13,15 +13,15 @@ from agent.llm.addresses import check_server
 from agent.llm.budget import Bounds, Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
 from agent.llm.client import LanguageModel, ModelName, Speaking
-from agent.llm.patience import Patience
-from agent.llm.providers import Connection, Place, provider_named
+from agent.llm.patience import RetryRules
+from agent.llm.providers import Connection, ProviderAddress, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
 from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
-from agent.mining.spending import Estimate, count_spent, estimate, make_budget, model_chain
-from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, open_data, silent
+from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
+from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings
 from agent.study.study import Study, remarks
 from agent.study.workspace import Workspace
@@ -67,7 +67,7 @@ class Session:
     config: dict[str, object]
     budget: Budget
     simulated: bool
-    expected: Estimate | None = None
+    expected: CostEstimate | None = None
     replay: Cassette | None = None
     record: Recorder | None = None
 
@@ -123,7 +123,7 @@ class Session:
                 journal=self.knowledge.journal(self.run.id),
                 reply_tokens=llm.reply_tokens,
                 before_call=partial(_refuse_when, stop),
-                patience=Patience(tries=llm.tries),
+                patience=RetryRules(tries=llm.tries),
                 replay=self.replay,
                 record=self.record,
                 deadline_s=5 * llm.timeout_s,
@@ -194,7 +194,7 @@ def start_run(
     expected = None
     if not simulated and replay is None:
         brief = write_brief(study, knowledge, run, 1)
-        expected = estimate(brief, loop, models[0], settings.llm.reply_tokens)
+        expected = estimate_cost(brief, loop, models[0], settings.llm.reply_tokens)
     record = None if request.record is None else start_recording(request.record, _recorded(config))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
 
@@ -234,7 +234,7 @@ def resume_run(
     rounds: int | None = None,
     bounds: Bounds | None = None,
     record: Path | None = None,
-    note: Note = silent,
+    note: Note = no_note,
 ) -> Session:
     """Return the run `run_id` ready to go on under its recorded rules. `bounds` that are set replace its own.
 
@@ -321,10 +321,10 @@ def _api(config: Mapping[str, object]) -> str:
     return "responses" if config.get("api") == "responses" else "chat"
 
 
-def _place(config: Mapping[str, object], settings: Settings) -> Place:
+def _place(config: Mapping[str, object], settings: Settings) -> ProviderAddress:
     """Return where a run asks."""
     seed = LoopSettings.model_validate(config["loop"]).seed
-    return Place(str(config["base_url"]), _api(config), settings.llm.timeout_s, seed)
+    return ProviderAddress(str(config["base_url"]), _api(config), settings.llm.timeout_s, seed)
 
 
 def _connect(config: Mapping[str, object], settings: Settings) -> Connection:

@@ -28,7 +28,7 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from agent.study.opening import Note, RecordedRules, open_data, silent
+from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
@@ -57,7 +57,7 @@ def report_on(
     data: str | None,
     output: Path | None,
     conclusion: str = "",
-    note: Note = silent,
+    note: Note = no_note,
 ) -> Path:
     """Write the report of a run or a factor, by id or its first characters; return the file's path.
 
@@ -77,7 +77,7 @@ def report_on(
     return path
 
 
-def study_of_run(workspace: Workspace, run: RunRecord, data: str | None, note: Note = silent) -> Study:
+def study_of_run(workspace: Workspace, run: RunRecord, data: str | None, note: Note = no_note) -> Study:
     """Open the study that `run` worked on, under the rules it recorded."""
     return open_data(workspace, data, RecordedRules.of_run(run, strict=False), note=note).study
 
@@ -146,12 +146,12 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         trials=None if attempt.evaluation is None else stored.trials,
         dsr_now=or_none(scoring.evidence.dsr),
         trials_now=scoring.evidence.trials,
-        bets=scoring.evidence.effective_trials,
+        effective_trials=scoring.evidence.effective_trials,
         gate_exposure=mean_exposure(study),
         profiles=card.profiles,
         gates=stored.gates or scoring.evidence.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
-        rules=rules_of(study),
+        rules=rules_sentence(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
 
@@ -165,7 +165,7 @@ def mean_exposure(study: Study) -> FloatArray | None:
     return total
 
 
-def rules_of(study: Study) -> str:
+def rules_sentence(study: Study) -> str:
     """Say how positions were taken, filled and paid."""
     spec = study.spec
     words = [

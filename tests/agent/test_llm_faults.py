@@ -22,7 +22,7 @@ import pytest
 
 from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
-from agent.llm.patience import Circuit, Patience
+from agent.llm.patience import Circuit, RetryRules
 from agent.llm.providers.openai_compatible import OpenAIConnection, retry_after
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
@@ -168,7 +168,7 @@ def play(*acts: Handler, asks: int = 1, models: tuple[str, ...] = ("m",), **opti
             timeout=options.pop("timeout", 60.0),
             http_client=httpx2.AsyncClient(trust_env=False),
         )
-        patience = options.pop("patience", Patience(tries=3, first=0.0, cool_down=0.0))
+        patience = options.pop("patience", RetryRules(tries=3, first=0.0, cool_down=0.0))
         connection = OpenAIConnection(client, options.pop("api", "chat"))
         speaking = Speaking(
             models=[ModelName(name, PRICES) for name in models],
@@ -220,7 +220,7 @@ def api(request: pytest.FixtureRequest) -> str:
     ("name", "acts", "expected"),
     [
         ("rate limit", [fault("429 Too Many Requests")], (2, 1, 0)),
-        ("rate limit, told how long", [fault("429 Too Many Requests", retry_after="0")], (2, 1, 0)),
+        ("rate limit, with its wait", [fault("429 Too Many Requests", retry_after="0")], (2, 1, 0)),
         ("server error", [fault("500 Internal Server Error")], (2, 1, 0)),
         ("timed out at the server", [fault("408 Request Timeout")], (2, 1, 0)),
         ("an error as an answer", [reply(b'{"error": {"message": "busy"}}')], (2, 1, 1)),
@@ -289,8 +289,8 @@ def test_a_fault_that_stays_ends_in_words(api: str, name: str, act: Handler, say
 def test_a_key_that_the_server_repeats_is_not_shown(api: str, before: int) -> None:
     # Wherever the message is cut, no part of the key is left.
     text = "x" * before + " Incorrect API key: sk-very-secret\x1b[31m"
-    told = json.dumps({"error": {"message": text, "code": None}}).encode()
-    outcome = play(reply(told, "401 Unauthorized"), api=api)
+    body = json.dumps({"error": {"message": text, "code": None}}).encode()
+    outcome = play(reply(body, "401 Unauthorized"), api=api)
     assert isinstance(outcome.found, InputError)
     assert "sk-v" not in str(outcome.found)
     assert "sk-v" not in "".join(traceback.format_exception(outcome.found))
@@ -431,7 +431,7 @@ def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
 
 
 def test_pauses_grow_and_do_not_coincide() -> None:
-    patience, rng = Patience(first=1.0, longest=10.0), random.Random(1)
+    patience, rng = RetryRules(first=1.0, longest=10.0), random.Random(1)
     pauses = [patience.pause(k, rng) for k in range(1, 8)]
     for k, pause in enumerate(pauses):
         assert 0.5 * min(10.0, 2.0**k) <= pause <= min(10.0, 2.0**k)
@@ -440,7 +440,7 @@ def test_pauses_grow_and_do_not_coincide() -> None:
 
 def test_a_circuit_holds_calls_back_and_lets_one_go_first() -> None:
     async def go() -> tuple[int, list[int]]:
-        circuit = Circuit(Patience(threshold=3, cool_down=0.15))
+        circuit = Circuit(RetryRules(threshold=3, cool_down=0.15))
         for _ in range(3):
             circuit.failed()
         inside, most = 0, []

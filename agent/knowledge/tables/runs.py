@@ -23,7 +23,7 @@ from agent.knowledge.records import (
     Totals,
     request_hash,
 )
-from agent.knowledge.tables.convert import call_record, dataset_record, now, plain_dict, round_record, run_record
+from agent.knowledge.tables.convert import call_record, dataset_record, plain_dict, round_record, run_record, utc_now
 from market.errors import InputError
 from market.panel import Panel
 
@@ -50,7 +50,7 @@ def add_run(session: Session, panel_id: str, config: Mapping[str, object], seed:
     content = [panel_id, plain_dict(config), seed, datetime.now(UTC).isoformat(), count]
     run_id = "r" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     row = schema.Run(
-        id=run_id, panel_id=panel_id, config=plain_dict(config), seed=seed, status="running", created=now()
+        id=run_id, panel_id=panel_id, config=plain_dict(config), seed=seed, status="running", created=utc_now()
     )
     session.add(row)
     session.flush()
@@ -82,7 +82,7 @@ def get_run(session: Session, what: str) -> RunRecord:
 
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:
     """Set a run's status; any but ``running`` also sets the time at which it stopped."""
-    stopped = None if status == "running" else now()
+    stopped = None if status == "running" else utc_now()
     session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
 
 
@@ -97,7 +97,7 @@ def add_round(session: Session, run_id: str, number: int, brief: Mapping[str, ob
     found = get_round(session, run_id, number)
     if found is not None:
         return found
-    row = schema.Round(run_id=run_id, number=number, brief=plain_dict(brief), status="open", created=now())
+    row = schema.Round(run_id=run_id, number=number, brief=plain_dict(brief), status="open", created=utc_now())
     session.add(row)
     session.flush()
     return round_record(row)
@@ -111,7 +111,7 @@ def close_round(session: Session, run_id: str, number: int, lessons: Sequence[Ne
     if row.status == "finished":
         return
     row.status = "finished"
-    stamp = now()
+    stamp = utc_now()
     for position, lesson in enumerate(lessons):
         session.add(
             schema.Lesson(
@@ -154,7 +154,7 @@ def add_call(session: Session, call: NewCall) -> CallRecord:
     changes nothing.
     """
     taken = get_call(session, call.run_id, call.key)
-    call = replace(call, created=call.created or now())
+    call = replace(call, created=call.created or utc_now())
     if taken is not None:
         if _fields(taken) == _fields(call):
             return taken
@@ -182,7 +182,7 @@ def add_lost(session: Session, run_id: str, key: str, role: str, model: str, req
         completion_tokens=None,
         cost_usd=None,
         latency_s=0.0,
-        created=now(),
+        created=utc_now(),
     )
     session.add(lost)
 
