@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
+from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.learned.protocol import Learner, Progress, silent
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk
 from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
@@ -35,7 +36,7 @@ class Lesson:
     data
         Name of the data set.
     rules
-        The settings that it is scored under, as runs record them.
+        What it is scored under, as runs record it.
     name
         What the factor is called, instead of its model's kind.
     """
@@ -46,7 +47,7 @@ class Lesson:
     plan: WalkPlan
     folder: Path
     data: str
-    rules: Mapping[str, object]
+    rules: ScoringRules
     name: str = ""
 
     @property
@@ -160,20 +161,20 @@ def _recorded(lesson: Lesson, knowledge: KnowledgeBase) -> AttemptRecord | None:
 
 def _run(lesson: Lesson, knowledge: KnowledgeBase) -> RunRecord:
     """Return the run of this lesson that was stopped under these very rules, or a new one."""
-    asked = {"kind": "learn", "field": lesson.field, **{k: v for k, v in lesson.rules.items() if k != "loop"}}
+    asked = ("learn", lesson.field, lesson.rules.with_loop({}))
     for run in knowledge.runs(lesson.study.dataset):
-        if run.status != "finished" and all(run.config.get(name) == value for name, value in asked.items()):
+        known = run.config
+        if run.status != "finished" and (known.kind, known.learned_field, known.rules.with_loop({})) == asked:
             return run
-    config: dict[str, object] = {
-        **lesson.rules,
-        "kind": "learn",
-        "data": lesson.data,
-        "field": lesson.field,
-        "gate": lesson.study.exposures is not None,
-        "llm": "none",
-        "model": lesson.learner.kind,
-        "recipe": lesson.recipe.to_dict(),
-    }
+    config = RunConfig(
+        kind="learn",
+        data=lesson.data,
+        learned_field=lesson.field,
+        llm="none",
+        model=lesson.learner.kind,
+        rules=replace(lesson.rules, gate=lesson.study.exposures is not None),
+        recipe=lesson.recipe.to_dict(),
+    )
     run = knowledge.create_run(lesson.study.dataset, config, lesson.plan.seed)
     knowledge.start_round(run.id, ROUND, {"recipe": lesson.recipe.to_dict()})
     return run

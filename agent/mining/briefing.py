@@ -22,7 +22,7 @@ from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
 from agent.study.blocks import accepted_blocks
-from agent.study.settings import LoopSettings
+from agent.study.settings import LoopSettings, loop_of
 from agent.study.study import Study
 from agent.untrusted.quoting import told
 from factors.table import prompt_table
@@ -41,7 +41,7 @@ GOAL = (
 def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
     attempts = knowledge.attempts(panel_id=study.dataset)
-    loop = LoopSettings.model_validate(run.config.get("loop", {}))
+    loop = loop_of(run.config)
     told = attempts if loop.memory else []
     lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
     tasks = _tasks(study, knowledge, run, loop, number, told)
@@ -78,11 +78,11 @@ def _tasks(
     """Return what each candidate is to be; nothing where the writer is to choose."""
     rng = np.random.default_rng([run.seed, number, 11])
     writers = _writers(knowledge, run, loop, told)
-    start = run.config.get("improve")
+    start = run.config.improve
     if start:
         line = [a for a in told if a.run_id == run.id]
         gated = study.exposures is not None
-        return plan_refinements(str(start), told, line, loop.candidates, rng, gated=gated, writers=writers)
+        return plan_refinements(start, told, line, loop.candidates, rng, gated=gated, writers=writers)
     if not loop.search:
         return ()
     return plan_tasks(told, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive)
@@ -92,7 +92,7 @@ def _writers(
     knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, told: Sequence[AttemptRecord]
 ) -> Writers | None:
     """Return the models that may write, with what a candidate of each has cost on this data; one: None."""
-    names = [str(run.config.get("model", "")), *map(str, run.config.get("writers") or ())]  # type: ignore[call-overload]
+    names = [run.config.model, *run.config.writers]
     if len(names) < 2:
         return None
     spent = dict.fromkeys(names, 0.0)
@@ -112,16 +112,14 @@ def _left(knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, number: 
     """Say how much of the run is left, and of the budget that it was begun with."""
     rounds = loop.rounds - number + 1
     said = [f"{rounds} of {loop.rounds} rounds, {rounds * loop.candidates} candidates"]
-    bounds = run.config.get("bounds") or {}
-    assert isinstance(bounds, dict)
-    spent = knowledge.calls_total(run.id)
-    if bounds.get("calls"):
-        said.append(f"{max(0, bounds['calls'] - spent.calls)} of {bounds['calls']} calls")
-    if bounds.get("tokens"):
-        left = max(0, bounds["tokens"] - spent.prompt_tokens - spent.completion_tokens)
-        said.append(f"{left:,} of {bounds['tokens']:,} tokens")
-    if bounds.get("usd") and spent.cost_usd is not None:
-        said.append(f"${max(0.0, bounds['usd'] - spent.cost_usd):.2f} of ${bounds['usd']:.2f}")
+    bounds, spent = run.config.bounds, knowledge.calls_total(run.id)
+    if bounds.calls:
+        said.append(f"{max(0, bounds.calls - spent.calls)} of {bounds.calls} calls")
+    if bounds.tokens:
+        left = max(0, bounds.tokens - spent.prompt_tokens - spent.completion_tokens)
+        said.append(f"{left:,} of {bounds.tokens:,} tokens")
+    if bounds.usd and spent.cost_usd is not None:
+        said.append(f"${max(0.0, bounds.usd - spent.cost_usd):.2f} of ${bounds.usd:.2f}")
     return "; ".join(said)
 
 

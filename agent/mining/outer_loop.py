@@ -84,12 +84,15 @@ async def run_rounds(mine: Mine) -> Outcome:
 
 async def _round(mine: Mine, number: int) -> None:
     opened = mine.knowledge.start_round(
-        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict()
+        mine.run.id,
+        number,
+        lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict(),
+        Brief.from_dict,
     )
+    brief = opened.brief
     if opened.status == "finished":
         return
     mine.on_event(Event("round", number))
-    brief = Brief.from_dict(opened.brief)
     done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
     waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
     # What is recorded of earlier rounds is whole: the rest of the run is still to come.

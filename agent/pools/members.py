@@ -199,7 +199,7 @@ def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> C
 
 
 def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
-    mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
+    mock = knowledge.get_run(attempt.run_id).config.simulated
     if attempt.evaluation is None:
         return Candidate(expression, attempt.name, "not scored", mock, other_rules=False)
     card, spec = attempt.evaluation.scorecard, study.spec

@@ -131,7 +131,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         validation_start=split.validation.start,
         validation_stop=split.validation.stop,
         simulated_market=panel.simulated,
-        simulated_llm=run.config.get("llm") == "mock",
+        simulated_llm=run.config.simulated,
         panel=panel_note(study),
         critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
         lineage=[
@@ -211,7 +211,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         best = review_factor(study, knowledge, knowledge.get_factor(scored[0].factor_id, run_id=run.id))
     return RunReview(
         run_id=run.id,
-        title=f"Mining run on {run.config.get('data', '')}",
+        title=f"Mining run on {run.config.data}",
         status=run.status,
         created=run.created,
         finished=run.finished or "",
@@ -219,7 +219,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         rounds=len({a.round for a in attempts}),
         panel=panel_note(study),
         simulated_market=study.panel.simulated,
-        simulated_llm=run.config.get("llm") == "mock",
+        simulated_llm=run.config.simulated,
         factors=[_row(a) for a in scored],
         funnel=_funnel(attempts),
         stops=[
@@ -233,7 +233,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         ],
         settings={
             key: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            for key, value in _flat(run.config)
+            for key, value in _flat(run.config_document)
         },
         seconds=_seconds(run),
         conclusion=conclusion,

@@ -63,4 +63,4 @@ def evaluation_of(scoring: Scoring) -> NewEvaluation:
     """Return what is recorded of a scored candidate."""
     # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
     gross = metrics.sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
-    return NewEvaluation.of(scoring.scored.scorecard, scoring.evidence, gross, scoring.sketch)
+    return NewEvaluation(scoring.scored.scorecard, scoring.evidence, gross, scoring.sketch)

@@ -247,8 +247,8 @@ def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_
         assert found.attempt.canonical == mine.field
         assert found.attempt.evaluation is not None
         run = knowledge.get_run(found.attempt.run_id)
-        assert (run.status, run.config["kind"]) == ("finished", "learn")
-        assert run.config["recipe"] == mine.recipe.to_dict()
+        assert (run.status, run.config.kind) == ("finished", "learn")
+        assert run.config.recipe == mine.recipe.to_dict()
         # Learned again it is the same trial.
         again = learn(lesson(market, tmp_path, name="toy"), knowledge)
         assert again.known

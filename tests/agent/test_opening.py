@@ -16,6 +16,7 @@ import pytest
 
 from agent.cli import screen
 from agent.cli.main import main
+from agent.knowledge.run_config import read_rules
 from agent.live.signal_source import open_signal
 from agent.study import opening
 from agent.study.gates import gate_path
@@ -273,7 +274,7 @@ def test_a_run_keeps_the_learned_factors_that_it_had(work: dict[str, str], capsy
     recorded = opened.recorded()
     assert set(opened.study.learned) == {"learned_a_00000001"}
     learn_something(workspace, "learned_b_00000002", 2)
-    rules = RecordedRules({"data": "toy", **json.loads(json.dumps(recorded))}, "run 1", opened.whole.id)
+    rules = RecordedRules(read_rules(json.loads(json.dumps(recorded.to_dict()))), "toy", "run 1", opened.whole.id)
     assert set(open_data(workspace, rules=rules).study.learned) == {"learned_a_00000001"}
     assert len(open_data(workspace).study.learned) == 2
     learn_something(workspace, "learned_a_00000001", 3)

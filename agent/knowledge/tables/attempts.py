@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.records import AttemptRecord, NewAttempt
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, NewAttempt
 from agent.knowledge.tables import effective_trials as bets
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
@@ -93,8 +93,17 @@ class Origin:
     parents: tuple[str, ...]
 
 
-def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fingerprint | None = None) -> int:
-    """Write an attempt's rows, all but its signature, and index its words and its factor; return its id."""
+def write_attempt(
+    session: Session,
+    new: NewAttempt,
+    origin: Origin,
+    found: Fingerprint | None = None,
+    stored: EvaluationRecord | None = None,
+) -> int:
+    """Write an attempt's rows, all but its signature, and index its words and its factor; return its id.
+
+    `stored` takes the place of its evaluation: one that another knowledge base holds is written as it is there.
+    """
     row = {
         "run_id": new.run_id,
         "round": new.round,
@@ -126,17 +135,18 @@ def write_attempt(session: Session, new: NewAttempt, origin: Origin, found: Fing
     ]
     if verdicts:
         connection.execute(_INSERT_VERDICT, verdicts)
-    if new.evaluation is not None:
+    evaluation = stored or new.evaluation
+    if evaluation is not None:
         scored = {
             "attempt_id": number,
             "factor_id": new.factor_id,
             "panel_id": origin.panel_id,
             "rules": origin.rules,
             "code": origin.code,
-            "scorecard": plain_dict(new.evaluation.scorecard),
-            "evidence": plain_dict(new.evaluation.evidence),
-            "sharpe_per_bar": figure(new.evaluation.sharpe_per_bar),
-            "accepted": bool(new.evaluation.accepted),
+            "scorecard": plain_dict(evaluation.scorecard_document),
+            "evidence": plain_dict(evaluation.evidence_document),
+            "sharpe_per_bar": figure(evaluation.sharpe_per_bar),
+            "accepted": bool(evaluation.accepted),
         }
         connection.execute(_INSERT_EVALUATION, scored)
     words.add_words(session, number, row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import cast
 
@@ -15,6 +15,7 @@ from agent.knowledge.library_records import LibraryRecord, LibraryStatus
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
+    Content,
     DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
@@ -25,6 +26,7 @@ from agent.knowledge.records import (
     RunStatus,
     VerdictRecord,
 )
+from agent.knowledge.score_documents import Document
 
 
 def now() -> str:
@@ -80,9 +82,9 @@ def run_record(row: schema.Run) -> RunRecord:
     return RunRecord(row.id, row.panel_id, dict(row.config), row.seed, status, row.created, row.finished)
 
 
-def round_record(row: schema.Round) -> RoundRecord:
-    """Return the row as a record."""
-    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status), row.created)
+def round_record(row: schema.Round, read: Callable[[Document], Content]) -> RoundRecord[Content]:
+    """Return the row as a record, its brief as `read` reads it."""
+    return RoundRecord(row.run_id, row.number, read(row.brief), cast(RoundStatus, row.status), row.created)
 
 
 def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:

@@ -30,7 +30,7 @@ def to_json(session: Session) -> str:
         "rounds": [asdict(row) for row in source.rounds()],
         "attempts": [_attempt(attempt, sketch) for attempt, sketch in source.attempts()],
         "lessons": [lesson.to_dict() for lesson in source.lessons()],
-        "holdout_openings": [asdict(row) for row in source.openings()],
+        "holdout_openings": [row.to_dict() for row in source.openings()],
         "library": [entry.to_dict() for entry in source.library()],
         "pools": list(source.pools()),
         "calls": [call.to_dict() for call in source.calls()],

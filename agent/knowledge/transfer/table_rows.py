@@ -26,6 +26,7 @@ from agent.knowledge.records import (
     RunRecord,
     VerdictRecord,
 )
+from agent.knowledge.score_documents import Document
 from agent.knowledge.tables.convert import (
     call_record,
     dataset_record,
@@ -57,7 +58,7 @@ class Source(Protocol):
     def runs(self) -> Iterator[RunRecord]:
         """Return runs."""
 
-    def rounds(self) -> Iterator[RoundRecord]:
+    def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
 
     def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
@@ -97,10 +98,11 @@ class StoredSource:
         """Return runs."""
         yield from map(run_record, self._rows(select(schema.Run).order_by(schema.Run.seq)))
 
-    def rounds(self) -> Iterator[RoundRecord]:
+    def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
         rounds = select(schema.Round).join(schema.Run, schema.Run.id == schema.Round.run_id)
-        yield from map(round_record, self._rows(rounds.order_by(schema.Run.seq, schema.Round.number)))
+        for row in self._rows(rounds.order_by(schema.Run.seq, schema.Round.number)):
+            yield round_record(row, dict)
 
     def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
         """Return attempts."""
@@ -187,10 +189,11 @@ class ExportedSource:
         """Return runs."""
         for row in self._parts("runs"):
             with _readable(self._path, "runs"):
-                found = RunRecord(**{name: value for name, value in row.items() if name != "calls"})
+                rest = {name: value for name, value in row.items() if name not in ("calls", "config")}
+                found = RunRecord(config_document=dict(row["config"]), **rest)
             yield found
 
-    def rounds(self) -> Iterator[RoundRecord]:
+    def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
         return self._records("rounds", RoundRecord)
 
@@ -223,7 +226,11 @@ class ExportedSource:
 
     def openings(self) -> Iterator[HoldoutRecord]:
         """Return openings of holdouts."""
-        return self._records("holdout_openings", HoldoutRecord)
+        for row in self._parts("holdout_openings"):
+            with _readable(self._path, "holdout_openings"):
+                rest = {name: value for name, value in row.items() if name not in ("rules", "result")}
+                found = HoldoutRecord(rules_document=dict(row["rules"]), result_document=dict(row["result"]), **rest)
+            yield found
 
     def pools(self) -> Iterator[dict[str, Any]]:
         """Return pools, as columns."""
