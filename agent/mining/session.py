@@ -189,7 +189,7 @@ def start_run(
 def _asked_of(
     request: MineRequest, settings: Settings, opened: OpenData, provider: Provider | None, *, simulated: bool
 ) -> RunConfig:
-    """Return whom a new run asks, and where; its gate and inputs are not in it yet. Without a provider it is replayed."""
+    """Return whom a new run asks, without its gate and inputs yet; without a provider, it is replayed."""
     own = "" if provider is None else provider.model
     model = (own if simulated else "") or request.model or own or settings.llm.model
     if not model:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.records import AttemptRecord, EvaluationRecord, NewAttempt
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, NewAttempt, NewEvaluation, NewVerdict
 from agent.knowledge.tables import effective_trials as bets
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
@@ -122,37 +122,38 @@ def write_attempt(
     }
     connection = session.connection()
     number: int = connection.execute(_INSERT, row).scalar_one()
-    verdicts = [
-        {
-            "attempt_id": number,
-            "turn": v.turn,
-            "accept": v.accept,
-            "score": float(v.score),
-            "critique": storable(v.critique),
-            "scores": plain_dict(v.scores),
-        }
-        for v in new.verdicts
-    ]
-    if verdicts:
-        connection.execute(_INSERT_VERDICT, verdicts)
+    if new.verdicts:
+        connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **_verdict_row(v)} for v in new.verdicts])
     evaluation = stored or new.evaluation
     if evaluation is not None:
-        scored = {
-            "attempt_id": number,
-            "factor_id": new.factor_id,
-            "panel_id": origin.panel_id,
-            "rules": origin.rules,
-            "code": origin.code,
-            "scorecard": plain_dict(evaluation.scorecard_document),
-            "evidence": plain_dict(evaluation.evidence_document),
-            "sharpe_per_bar": figure(evaluation.sharpe_per_bar),
-            "accepted": bool(evaluation.accepted),
-        }
-        connection.execute(_INSERT_EVALUATION, scored)
+        place = {"attempt_id": number, "factor_id": new.factor_id}
+        connection.execute(_INSERT_EVALUATION, {**place, **_evaluation_row(evaluation, origin)})
     words.add_words(session, number, row)
     if new.factor_id is not None and new.canonical is not None:
         novelty.add(session, new.factor_id, new.canonical, f"attempt {number}", found)
     return number
+
+
+def _verdict_row(verdict: NewVerdict) -> dict[str, object]:
+    return {
+        "turn": verdict.turn,
+        "accept": verdict.accept,
+        "score": float(verdict.score),
+        "critique": storable(verdict.critique),
+        "scores": plain_dict(verdict.scores),
+    }
+
+
+def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Origin) -> dict[str, object]:
+    return {
+        "panel_id": origin.panel_id,
+        "rules": origin.rules,
+        "code": origin.code,
+        "scorecard": plain_dict(evaluation.scorecard_document),
+        "evidence": plain_dict(evaluation.evidence_document),
+        "sharpe_per_bar": figure(evaluation.sharpe_per_bar),
+        "accepted": bool(evaluation.accepted),
+    }
 
 
 def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
