@@ -76,10 +76,10 @@ def attempts_of(run_id: str, expressions: Sequence[Expression], seed: int = 0) -
     ideas = rng.normal(size=(len(expressions) // 2 + 1, 5_000))
     found = []
     for number, expression in enumerate(expressions):
-        sketch = sketch_of(_returns(rng, ideas))
+        fingerprint = sketch_of(_returns(rng, ideas))
         sharpe = float(rng.normal(0.0, 0.05))
         verdict = read_evidence({"verdict": "rejected", "dsr": 0.1, "accepted": number % 50 == 0})
-        scored = NewEvaluation(scorecard(rng), verdict, sharpe, sketch)
+        scored = NewEvaluation(scorecard(rng), verdict, sharpe, fingerprint)
         found.append(
             NewAttempt(
                 run_id, number // _ROUND, number % _ROUND, expression.text, "evidence", expression.text, expression.id,
@@ -117,8 +117,8 @@ def ours(place: str, expressions: Sequence[Expression]) -> Iterator[Step]:
             knowledge.novelty(expression)
             knowledge.trials(panel.id)
             assert attempt.evaluation is not None
-            assert attempt.evaluation.sketch is not None
-            knowledge.nearest_accepted(panel.id, attempt.evaluation.sketch, but=expression.id)
+            assert attempt.evaluation.returns_fingerprint is not None
+            knowledge.nearest_accepted(panel.id, attempt.evaluation.returns_fingerprint, but=expression.id)
             knowledge.record_attempt(attempt)
 
         yield step
@@ -132,14 +132,14 @@ def json_lines(path: Path, expressions: Sequence[Expression], filled: int) -> It
     def write(number: int) -> None:
         attempt = attempts[number]
         assert attempt.evaluation is not None
-        assert attempt.evaluation.sketch is not None
+        assert attempt.evaluation.returns_fingerprint is not None
         row = {
             "factor_id": attempt.factor_id,
             "text": attempt.text,
             "rationale": attempt.rationale,
             "scorecard": attempt.evaluation.scorecard,
             "sharpe": attempt.evaluation.sharpe_per_bar,
-            "sketch": [round(float(value), 4) for value in attempt.evaluation.sketch],
+            "fingerprint": [round(float(value), 4) for value in attempt.evaluation.returns_fingerprint],
         }
         with path.open("a") as file:
             file.write(json.dumps(row) + "\n")
@@ -148,11 +148,11 @@ def json_lines(path: Path, expressions: Sequence[Expression], filled: int) -> It
         attempt = attempts[filled + number]
         known = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
         assert attempt.evaluation is not None
-        assert attempt.evaluation.sketch is not None
+        assert attempt.evaluation.returns_fingerprint is not None
         sum(row["factor_id"] == attempt.factor_id for row in known)
-        sketches = [row["sketch"] for row in known]
-        if sketches:
-            np.abs(np.array(sketches) @ attempt.evaluation.sketch).max()
+        fingerprints = [row["fingerprint"] for row in known]
+        if fingerprints:
+            np.abs(np.array(fingerprints) @ attempt.evaluation.returns_fingerprint).max()
             np.var([row["sharpe"] for row in known])
         write(filled + number)
 

@@ -21,13 +21,14 @@ from agent.knowledge.transfer.read_only import borrowed
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.convnext import SIZES, build, count_parameters
 from agent.learned.network import ConvNextLearner
-from agent.learned.protocol import Examples, Learner, silent
+from agent.learned.protocol import Examples, Learner
 from agent.learned.rivals import Boosting, Ridge
 from agent.learned.sample_windows import Scaling, Windows, seen_places
 from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining, outputs, train_net
-from agent.learned.walk import WalkPlan, folds_of, walk
+from agent.learned.walk import WalkPlan, walk_folds, walk_panel
 from agent.study.blocks import library_blocks
+from agent.study.progress import no_progress
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from agent.study.workspace import starter_path
@@ -79,7 +80,7 @@ def planted(quick: bool) -> None:
     models: list[Learner] = [Ridge(), Boosting(), ConvNextLearner("nano", NetTraining(epochs=16, lr=5e-3))]
     for learner in models:
         begun = time.perf_counter()
-        walked = walk(made, plan, learner)
+        walked = walk_panel(made, plan, learner)
         rows = slice(walked.folds[0].test.start, None)
         found, there = (float(np.nanmean(rank_ic(x[rows], paid[rows]))) for x in (walked.values, truth))
         print(
@@ -139,7 +140,7 @@ def coins(quick: bool) -> None:
         max_windows=2_000 if quick else 8_000,
         fill=study.spec.fill,
     )
-    first = folds_of(len(study.panel.times), base)[0].test.start
+    first = walk_folds(len(study.panel.times), base)[0].test.start
     print(f"coins: {study.panel.shape[1]} perpetuals, out of fold from {str(study.panel.times[first])[:10]}")
     print("| | rank IC train | t | gross | net | rank IC validation | t | gross | net | turnover | s |")
     for kind in ("barrier", "return"):
@@ -148,7 +149,7 @@ def coins(quick: bool) -> None:
         models: list[Learner] = [Ridge(), Boosting(), net]
         for learner in models:
             begun = time.perf_counter()
-            walked = walk(study.panel, plan, learner)
+            walked = walk_panel(study.panel, plan, learner)
             spent = time.perf_counter() - begun
             print(told(f"{learner.kind}, {kind}", scored_from(walked.values, study, first), spent), flush=True)
             errors = [fact["reliability"]["error"] for fact in walked.facts if "reliability" in fact]  # type: ignore[index]
@@ -176,7 +177,7 @@ def timed(quick: bool) -> None:
         config = NetTraining(epochs=2, warmup=1, threads=threads)
         model = build(windows.channels, 3, SIZES["nano"], 1)
         begun, used = time.perf_counter(), time.process_time()
-        train_net(model, train, calibration, config, 1, silent)
+        train_net(model, train, calibration, config, 1, no_progress)
         epoch, used = (time.perf_counter() - begun) / 2, (time.process_time() - used) / 2
         asked = []
         for _ in range(20):

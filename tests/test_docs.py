@@ -128,7 +128,7 @@ PRIVATE = re.compile(
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "agent" / "review").glob("*.html"))], ids=named)
 def test_pages_use_no_private_words(page: Path) -> None:
-    # Code may have a name that is not a word of ours: `weigh` in a block, `{{ review.bets }}` in a template.
+    # Code may have a name that is not a word of ours: `weigh` in a block, `{{ row.held }}` in a template.
     text = re.sub(r"`[^`\n]+`|\{[{%].*?[%}]\}", "", prose(page))
     assert sorted({found[0] for found in PRIVATE.finditer(text)}) == []
 

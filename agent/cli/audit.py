@@ -45,12 +45,12 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
     with a signal one bar late; the gate is compared with gates of the same exposure at other times. Ctrl-C stops; the
     same command goes on. Nothing here counts as a trial.
     """
-    from agent.evidence.control_audit import Auditor, plan_of, run_audit
+    from agent.evidence.control_audit import Auditor, audit_plan, run_audit
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
     study = open_data(workspace, data_name).study
-    plan = plan_of(workspace.settings.loop, sizes=_sizes(sizes), **given)
+    plan = audit_plan(workspace.settings.loop, sizes=_sizes(sizes), **given)
     total = plan.permuted + plan.planted * len(plan.sizes)
     with (
         workspace.knowledge() as knowledge,
@@ -101,10 +101,10 @@ def _print(found: Audit) -> None:
             str(row["runs"]),
             *(
                 number(row[key], 0, percent=True)
-                for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_told")
+                for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_given")
             ),
             ", ".join(
-                f"{gate} {number(share, 0, percent=True)}" for gate, share in row["gates_passed_when_told"].items()
+                f"{gate} {number(share, 0, percent=True)}" for gate, share in row["gates_passed_when_given"].items()
             ),
         ]
         for size, row in planted.items()
@@ -116,8 +116,8 @@ def _print(found: Audit) -> None:
             "proposed",
             "but for deflation",
             "found",
-            "admitted when told",
-            "gates it passes when told",
+            "admitted when given",
+            "gates it passes when given",
         ]
         out.print(table("Planted signals", columns, rows))
     _print_checks(found)

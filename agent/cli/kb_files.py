@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.knowledge.file_query import QueryResult
-    from agent.knowledge.transfer.table_rows import Source
+    from agent.knowledge.transfer.table_rows import KnowledgeSource
 
 
 @click.command()
@@ -72,10 +72,10 @@ def _select(workspace: Workspace, text: str, limit: int) -> QueryResult:
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the file, its links, each factor and each reply's prompt, and count trials and effective trials again."""
-    from agent.knowledge.queries import verify as check
+    from agent.knowledge.queries import find_faults
 
     with workspace_of(ctx).knowledge() as knowledge:
-        faults = check(knowledge)
+        faults = find_faults(knowledge)
     if as_json:
         print_json({"faults": faults})
     elif not faults:
@@ -137,7 +137,7 @@ def _take_in(ctx: click.Context, given: str, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _source(given: str) -> Iterator[Source]:
+def _source(given: str) -> Iterator[KnowledgeSource]:
     from agent.knowledge.transfer.read_only import borrowed
     from agent.knowledge.transfer.table_rows import ExportedSource
 

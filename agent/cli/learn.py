@@ -25,7 +25,7 @@ from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.learned.convnext import Size
-    from agent.learned.learning import Learned, Lesson
+    from agent.learned.learning import Learned, LearningTask
     from agent.learned.protocol import Learner
     from agent.learned.training import Loss
 
@@ -141,7 +141,7 @@ def ridge(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - opti
 
 def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> None:
     """Train a kind of model as the options of `learn_options` say, record the factor, and print what became of it."""
-    from agent.learned.learning import learn as begin
+    from agent.learned.learning import learn_factor
 
     workspace = workspace_of(ctx)
     lesson = lesson_of(ctx, learner, options)
@@ -152,7 +152,7 @@ def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, A
             bar.update(task, description=what, completed=done, total=of)
 
         try:
-            found = begin(lesson, knowledge, tick)
+            found = learn_factor(lesson, knowledge, tick)
         except KeyboardInterrupt:
             stderr().print("stopped; the same command goes on from the last epoch")
             raise
@@ -174,10 +174,10 @@ def _draw(found: Learned, path: Path) -> None:
     write_atomically(path, lambda target: target.write_text(drawn, encoding="utf-8"))
 
 
-def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> Lesson:
+def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> LearningTask:
     """Return what the options of `learn_options` ask a learner to learn."""
     from agent.learned.channels import given_channels
-    from agent.learned.learning import Lesson
+    from agent.learned.learning import LearningTask
     from agent.learned.rivals import require_sklearn
     from agent.learned.targets import TargetSpec
     from agent.learned.walk import WalkPlan
@@ -205,10 +205,10 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
         fill=study.spec.fill,
     )
     name = slug(options["name"]) if options["name"] else ""
-    return Lesson(study, opened.whole, learner, plan, workspace.learned, opened.name, opened.recorded(), name)
+    return LearningTask(study, opened.whole, learner, plan, workspace.learned, opened.name, opened.recorded(), name)
 
 
-def document_of(found: Learned, lesson: Lesson) -> dict[str, object]:
+def document_of(found: Learned, lesson: LearningTask) -> dict[str, object]:
     """Return what became of a lesson, as JSON types."""
     attempt = found.attempt
     evaluation = attempt.evaluation

@@ -11,7 +11,7 @@ from agent.cli.common import number, print_json, progress_bar, stderr, stdout, t
 from agent.cli.learn import document_of, learn, learn_options, lesson_of, show_learned
 
 if TYPE_CHECKING:
-    from agent.learned.learning import Learned, Lesson
+    from agent.learned.learning import Learned, LearningTask
 
 COMMANDS = {"learn": ("learn", 90, "Train models that walk forward; their predictions become factors.")}
 
@@ -52,7 +52,7 @@ def fusion(
     """
     from agent.cli.text_sources import scored_by, texts_path
     from agent.learned.fusion import READS, FusionLearner, Reads
-    from agent.learned.learning import learn as begin
+    from agent.learned.learning import learn_factor
     from agent.learned.network import ConvNextLearner
     from agent.learned.texts_before import remember
     from agent.learned.training import NetTraining
@@ -70,7 +70,7 @@ def fusion(
     if not len(memory.keys):
         stderr().print("no text is about an asset of these bars: the network reads numbers alone", soft_wrap=True)
     asked: tuple[Reads, ...] = READS if reads == "each" else tuple(one for one in READS if one == reads)
-    found: list[tuple[Learned, Lesson]] = []
+    found: list[tuple[Learned, LearningTask]] = []
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("reading channels", total=None)
         for one in asked:
@@ -80,7 +80,7 @@ def fusion(
 
             part = replace(lesson, learner=FusionLearner(memory, one, training=training))
             try:
-                found.append((begin(part, knowledge, tick), part))
+                found.append((learn_factor(part, knowledge, tick), part))
             except KeyboardInterrupt:
                 stderr().print("stopped; the same command goes on from the last epoch")
                 raise
@@ -94,7 +94,7 @@ def fusion(
         show_learned(found[0][0])
 
 
-def _beside(found: list[tuple[Learned, Lesson]]) -> None:
+def _beside(found: list[tuple[Learned, LearningTask]]) -> None:
     """Print the ablations side by side."""
     rows = []
     for made, _ in found:

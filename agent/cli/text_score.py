@@ -183,7 +183,7 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
     from agent.llm.budget import Budget, StopRequested
     from agent.mining.spending import make_budget, model_chain
     from agent.texts.call_journal import open_journal
-    from agent.texts.model_scores import batch_prompt, read_texts, score_by_readings, unread
+    from agent.texts.model_scores import batch_prompt, score_by_readings, score_texts, unread
 
     if not ask.model:
         raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
@@ -203,7 +203,7 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
     async def go() -> Read:
         speaker = _speaker(workspace, ask, budget, journal, stop)
         try:
-            return await read_texts(
+            return await score_texts(
                 documents, speaker, journal, batch=ask.batch, at_once=ask.at_once, progress=progress
             )
         finally:
@@ -230,8 +230,8 @@ def _speaker(
     from agent.llm.addresses import check_server
     from agent.llm.cassette import load_cassette, start_recording
     from agent.llm.client import LanguageModel, Speaking
-    from agent.llm.patience import Patience
-    from agent.llm.providers import Connection, Place, provider_named
+    from agent.llm.patience import RetryRules
+    from agent.llm.providers import Connection, ProviderAddress, provider_named
     from agent.llm.providers.nothing import NoConnection
     from agent.mining.spending import model_chain
     from agent.texts.model_scores import VERSION
@@ -246,7 +246,7 @@ def _speaker(
         client: Connection = NoConnection()
     else:
         provider = provider_named(ask.llm)
-        place = Place(ask.base_url, ask.api, settings.timeout_s, ask.seed)
+        place = ProviderAddress(ask.base_url, ask.api, settings.timeout_s, ask.seed)
         provider.check(place)
         client = provider.connect(place)
     speech = Speaking(
@@ -255,7 +255,7 @@ def _speaker(
         journal=journal,
         reply_tokens=settings.reply_tokens,
         before_call=stop,
-        patience=Patience(tries=settings.tries),
+        patience=RetryRules(tries=settings.tries),
         replay=replay,
         record=None if ask.record is None else start_recording(ask.record, config),
         deadline_s=5 * settings.timeout_s,

@@ -22,7 +22,7 @@ _MINUTE_STEPS = (1, 5, 15, 30, 60, 180, 360, 720)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PlotFrame:
     """The plotting rectangle of a chart and its data range."""
 
     width: int
@@ -104,8 +104,8 @@ def time_ticks(times: TimeArray, *, about: int = 8) -> list[tuple[int, str]]:
         if 2 <= len(levels) <= about:
             rows = np.searchsorted(stamps, levels)
             seen: dict[int, str] = {}
-            for row, mark in zip(rows.tolist(), levels, strict=True):
-                seen.setdefault(row, label(mark))
+            for row, level in zip(rows.tolist(), levels, strict=True):
+                seen.setdefault(row, label(level))
             return list(seen.items())
     return [(0, _day(first))]
 
@@ -200,7 +200,7 @@ def _trailing(values: FloatArray, window: int) -> FloatArray:
     return result
 
 
-def number(value: object, style: str = "plain", *, signed: bool = False) -> str:
+def format_number(value: object, style: str = "plain", *, signed: bool = False) -> str:
     """Return `value` as a person reads it; None, NaN, infinite and non-numbers are a dash.
 
     Styles: ``plain`` (2 decimals), ``ic`` (4 decimals), ``score`` (1 decimal), ``percent`` (1 decimal),

@@ -15,8 +15,8 @@ from html import escape
 import numpy as np
 
 from agent.drawing import axes
-from agent.drawing.axes import Frame
-from agent.untrusted.showing import clean
+from agent.drawing.axes import PlotFrame
+from agent.untrusted.showing import displayable
 from market.panel import FloatArray, TimeArray
 
 _CHAR = 6.6  # mean width of a 12 px character, for laying out legends
@@ -110,7 +110,7 @@ def line_chart(chart: LineChart) -> str:
     low, high = axes.padded(low, high)
     low = low if chart.floor is None else chart.floor
     high = high if chart.ceiling is None else chart.ceiling
-    frame = Frame(chart.width, chart.height, (-0.5, count - 0.5), (low, high))
+    frame = PlotFrame(chart.width, chart.height, (-0.5, count - 0.5), (low, high))
     parts = [_span(span, frame) for span in chart.spans]
     parts.append(_value_axis(frame, percent=chart.percent, log=chart.log, zero=chart.zero))
     parts.append(_time_axis(frame, chart.times))
@@ -120,7 +120,7 @@ def line_chart(chart: LineChart) -> str:
     parts.extend(_span_label(span, frame) for span in chart.spans if span.label)
     parts.append(_legend(frame, chart.lines, ()))
     if chart.log:
-        parts.append(f'<text class="mark end" x="{frame.left - 7}" y="17">log</text>')
+        parts.append(f'<text class="note end" x="{frame.left - 7}" y="17">log</text>')
     return _svg(chart.title, chart.description, chart.width, chart.height, parts)
 
 
@@ -145,7 +145,7 @@ def bar_chart(
         return empty_chart(title, width, height)
     span = axes.padded(min(limits[0], 0.0), max(limits[1], 0.0))
     bottom = 42 if axis else 26
-    frame = Frame(width, height, (-0.5, len(labels) - 0.5), span, bottom=bottom)
+    frame = PlotFrame(width, height, (-0.5, len(labels) - 0.5), span, bottom=bottom)
     parts = [_value_axis(frame, percent=percent, log=False, zero=True)]
     slot = (frame.x(1.0) - frame.x(0.0)) * 0.72
     thick = min(slot / max(len(series), 1), 38.0)
@@ -156,7 +156,7 @@ def bar_chart(
                 continue
             x = frame.x(group) + (place - len(series) / 2) * thick
             top, foot = sorted((frame.y(value), frame.y(0.0)))
-            tip = f"{name}, {labels[group]}: {axes.number(value, 'fine_percent' if percent else 'ic')}"
+            tip = f"{name}, {labels[group]}: {axes.format_number(value, 'fine_percent' if percent else 'ic')}"
             parts.append(
                 f'<rect class="bar {css}" x="{x + 1:.1f}" y="{top:.1f}" width="{max(thick - 2, 1):.1f}" '
                 f'height="{max(foot - top, 0.6):.1f}"><title>{_text(tip)}</title></rect>'
@@ -187,7 +187,7 @@ def histogram(
     if limits is None or limits[1] <= 0 or not edges[-1] > edges[0]:
         return empty_chart(title, width, height)
     low, high = float(edges[0]), float(edges[-1])
-    frame = Frame(width, height, axes.padded(low, high, share=0.02), (0.0, limits[1] * 1.08), bottom=42)
+    frame = PlotFrame(width, height, axes.padded(low, high, share=0.02), (0.0, limits[1] * 1.08), bottom=42)
     parts = [_value_axis(frame, percent=False, log=False, zero=True)]
     for start, stop, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
         if not (math.isfinite(count) and count > 0):
@@ -219,7 +219,7 @@ def empty_chart(title: str, width: int, height: int) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(clean(text), quote=True)
+    return escape(displayable(text), quote=True)
 
 
 def _svg(title: str, description: str, width: int, height: int, parts: Sequence[str]) -> str:
@@ -239,7 +239,7 @@ def _scaled(values: FloatArray, log: bool) -> FloatArray:
         return np.where(wealth > 0, np.log10(np.where(wealth > 0, wealth, 1.0)), np.nan)
 
 
-def _value_axis(frame: Frame, *, percent: bool, log: bool, zero: bool) -> str:
+def _value_axis(frame: PlotFrame, *, percent: bool, log: bool, zero: bool) -> str:
     low, high = frame.y_range
     if log:
         ticks = axes.log_ticks(10.0 ** max(low, -12.0), 10.0 ** min(high, 12.0))
@@ -262,7 +262,7 @@ def _value_axis(frame: Frame, *, percent: bool, log: bool, zero: bool) -> str:
     return "".join(parts)
 
 
-def _time_axis(frame: Frame, times: TimeArray) -> str:
+def _time_axis(frame: PlotFrame, times: TimeArray) -> str:
     parts = []
     previous = -1e9
     for row, label in axes.time_ticks(times, about=max(3, frame.width // 105)):
@@ -278,7 +278,7 @@ def _time_axis(frame: Frame, times: TimeArray) -> str:
     return "".join(parts)
 
 
-def _line(line: Line, values: FloatArray, frame: Frame) -> str:
+def _line(line: Line, values: FloatArray, frame: PlotFrame) -> str:
     rows, thinned = axes.thin(values)
     dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
     pieces = _pieces(rows.tolist(), thinned.tolist(), frame)
@@ -292,7 +292,7 @@ def _line(line: Line, values: FloatArray, frame: Frame) -> str:
     return f'<path class="area {line.css}" d="{" ".join(closed)}"/>{drawn}'
 
 
-def _pieces(rows: Sequence[int], values: Sequence[float], frame: Frame) -> list[list[str]]:
+def _pieces(rows: Sequence[int], values: Sequence[float], frame: PlotFrame) -> list[list[str]]:
     """Return runs of finite points as "x,y" texts; a missing value starts a new run."""
     pieces: list[list[str]] = [[]]
     for row, value in zip(rows, values, strict=True):
@@ -303,7 +303,7 @@ def _pieces(rows: Sequence[int], values: Sequence[float], frame: Frame) -> list[
     return [piece for piece in pieces if piece]
 
 
-def _ribbon(ribbon: Ribbon, frame: Frame) -> str:
+def _ribbon(ribbon: Ribbon, frame: PlotFrame) -> str:
     """Draw the area on at most 400 rows: both edges must be read at the same rows."""
     stride = max(1, -(-len(ribbon.low) // 400))
     rows = np.arange(0, len(ribbon.low), stride)
@@ -314,7 +314,7 @@ def _ribbon(ribbon: Ribbon, frame: Frame) -> str:
     return f'<path class="area {ribbon.css}" d="{" ".join(shapes)}"/>'
 
 
-def _span(span: Span, frame: Frame) -> str:
+def _span(span: Span, frame: PlotFrame) -> str:
     x, stop = frame.x(span.start - 0.5), frame.x(span.stop - 0.5)
     return (
         f'<rect class="{span.css}" x="{x:.1f}" y="{frame.top}" width="{max(stop - x, 0.8):.1f}" '
@@ -322,30 +322,30 @@ def _span(span: Span, frame: Frame) -> str:
     )
 
 
-def _span_label(span: Span, frame: Frame) -> str:
+def _span_label(span: Span, frame: PlotFrame) -> str:
     x = frame.x(span.start - 0.5) + 5
-    return f'<text class="mark halo" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
+    return f'<text class="note halo" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
 
 
-def _reference(entry: tuple[int, int, float], frame: Frame) -> str:
+def _reference(entry: tuple[int, int, float], frame: PlotFrame) -> str:
     """Draw a level over rows [start, stop)."""
     start, stop, value = entry
     x1, x2, y = frame.x(start), frame.x(max(stop - 1, start)), frame.y(value)
     return f'<line class="level" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
-def _threshold(frame: Frame, value: float) -> str:
+def _threshold(frame: PlotFrame, value: float) -> str:
     x = frame.x(value)
     near = x > frame.width / 2
-    label = f"threshold {axes.number(value)} nats"
+    label = f"threshold {axes.format_number(value)} nats"
     return (
         f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.base:.1f}"/>'
-        f'<text class="mark{" end" if near else ""} halo" x="{x + (-6 if near else 6):.1f}" '
+        f'<text class="note{" end" if near else ""} halo" x="{x + (-6 if near else 6):.1f}" '
         f'y="{frame.top + 13}">{_text(label)}</text>'
     )
 
 
-def _legend(frame: Frame, lines: Sequence[Line], keys: Sequence[Key]) -> str:
+def _legend(frame: PlotFrame, lines: Sequence[Line], keys: Sequence[Key]) -> str:
     """Lay entries out left to right above the plot."""
     parts: list[str] = []
     x = float(frame.left)

@@ -136,8 +136,8 @@ class Audit:
                     "found": _share([bool(c.found) for c in runs]),
                     "found_but_for_deflation": _share([bool(c.nearly) for c in runs]),
                     "proposed": _share([bool(c.proposed) for c in runs]),
-                    "admitted_when_told": _share([c.verdict == "accepted" for c in runs]),
-                    "gates_passed_when_told": {
+                    "admitted_when_given": _share([c.verdict == "accepted" for c in runs]),
+                    "gates_passed_when_given": {
                         gate: _share([bool(c.gates and c.gates[gate]) for c in runs]) for gate in runs[0].gates or {}
                     },
                 }
@@ -381,7 +381,7 @@ def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Ge
     return float(np.mean([mine > sharpe(other) for other in shifted_gates(gate, count, rng)]))
 
 
-def plan_of(settings: LoopSettings, **given: Any) -> AuditPlan:  # noqa: ANN401 - options as the command line has them
+def audit_plan(settings: LoopSettings, **given: Any) -> AuditPlan:  # noqa: ANN401 - options as the command line has them
     """Return a plan from what the command line gave; what is None keeps its default."""
     chosen = {name: value for name, value in given.items() if value is not None}
     return AuditPlan(**{"seed": settings.seed, **chosen})

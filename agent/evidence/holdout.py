@@ -15,7 +15,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import HoldoutRecord
 from agent.pools.fitting import pool_values
 from agent.study.learned_fields import PREFIX
-from agent.study.opening import Note, OpenData, RecordedRules, open_data, silent
+from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.study import group_values, make_spec, narrowed, split_of
 from agent.study.workspace import Workspace
 from backtest.scorecard import segment_score
@@ -34,7 +34,7 @@ def open_holdout(
     what: str,
     *,
     again: bool = False,
-    note: Note = silent,
+    note: Note = no_note,
 ) -> HoldoutRecord:
     """Score a factor, or a pool, on the holdout of a data set; record who opened it, when, under which rules.
 

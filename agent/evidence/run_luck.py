@@ -93,7 +93,7 @@ def evaluate_run(
 ) -> RunLuck:
     """Evaluate the scored factors of a run again on train, and evaluate them together.
 
-    Beside the figures, returns of all factors are held in 32 bits: four bytes a bar and factor.
+    Beside the figures, returns of all factors are kept in 32 bits: four bytes a bar and factor.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def evaluate_run(
 def _choices(nets: NDArray[np.float32], study: Study, year: float) -> tuple[float | None, tuple[float, ...]]:
     """Return what choosing the best earns, walking forward and on the paths of a cross-validation, a year."""
     bars, factors = nets.shape
-    # A return is paid two bars after its decision, and a portfolio is held for `holding` of them.
+    # A return is paid two bars after its decision, and a portfolio is kept for `holding` of them.
     purge = 2 + study.spec.holding
     if factors < 2 or bars < 10 * _GROUPS * purge:
         return None, ()

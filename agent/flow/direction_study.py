@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, grid
 from backtest.ic import forward_returns
@@ -89,7 +89,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     at = str(newest.times[-1])[:16]
     columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "gate"]
     keys = ["position", "confidence", "along", "log_likelihood_nats", "percentile", "gate_exposure"]
-    drawn = [[str(r["asset"]), str(r["signal"]), *(number(r[key]) for key in keys)] for r in rows]
+    drawn = [[str(r["asset"]), str(r["signal"]), *(format_number(r[key]) for key in keys)] for r in rows]
     note = (
         f"Long or short where the state lies beyond {DEAD_ZONE:g} deviations along the {kind} direction, times "
         "confidence: 0 at the gate's threshold, 1 at the median of calibration."

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from agent.drawing import svg
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
@@ -114,9 +114,9 @@ def _likelihood_grid(densities: Mapping[str, Mapping[str, float]], dim: int) -> 
     rows = [
         [
             name,
-            number(row["train"], "plain"),
-            number(row["calibration"], "plain"),
-            number(bits_per_dim(row["calibration"], dim)),
+            format_number(row["train"], "plain"),
+            format_number(row["calibration"], "plain"),
+            format_number(bits_per_dim(row["calibration"], dim)),
         ]
         for name, row in densities.items()
     ]
@@ -158,8 +158,8 @@ def _calibration_grid(found: Mapping[str, object]) -> Grid:
 def _written(key: str, value: object) -> str:
     style = "plain" if "nats" in key else "percent"
     if isinstance(value, list):
-        return " to ".join(number(item, style) for item in value)
-    return number(value, style)
+        return " to ".join(format_number(item, style) for item in value)
+    return format_number(value, style)
 
 
 def _anomalies(opened: OpenFlow, gmm: Score | None, places: int) -> list[dict[str, object]]:
@@ -203,7 +203,7 @@ def anomaly_grid(found: Sequence[Mapping[str, object]]) -> Grid:
         row = [score]
         for kind in kinds:
             bar, window = cells[score, kind]
-            row.append(f"{number(bar)} / {number(window)}")
+            row.append(f"{format_number(bar)} / {format_number(window)}")
         rows.append(row)
     note = (
         "AUROC: how often an altered state scores as stranger than an ordinary one (0.5 is blind). First by the newest "
@@ -241,11 +241,11 @@ def _time_grid(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> Grid:
     for row in rows:
         exposure = row["exposure"]
         bar = "█" * round(width * exposure) if isinstance(exposure, float) else ""
-        figures = [number(row["median_nats"]), number(row["p5_nats"])]
-        shares = [number(row["exposure"], "percent"), number(row["shut"], "percent")]
+        figures = [format_number(row["median_nats"]), format_number(row["p5_nats"])]
+        shares = [format_number(row["exposure"], "percent"), format_number(row["shut"], "percent")]
         drawn.append([str(row["from"]), str(row["segment"]), bar, *figures, *shares])
     columns = ["from", "segment", "exposure", "median nats", "5 % nats", "mean", "shut"]
-    threshold = number(opened.gate.latest.thresholds.threshold)
+    threshold = format_number(opened.gate.latest.thresholds.threshold)
     return grid(f"Over time: shut below {threshold} nats", columns, drawn, left=3)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from agent.drawing import svg
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.flow.evaluation import market_index
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
@@ -200,7 +200,7 @@ def _findings(
             "regimes_held_out": calibration,
             "transition": chosen.transition.tolist(),
             "now": now,
-            "candidates": [_told(model) for model in models],
+            "candidates": [_candidate_figures(model) for model in models],
         },
         simulated=opened.panel.simulated,
     )
@@ -214,7 +214,7 @@ _WORDS = {
 }
 
 
-def _told(model: RegimeModel) -> dict[str, object]:
+def _candidate_figures(model: RegimeModel) -> dict[str, object]:
     return {
         "method": model.method,
         "regimes": model.count,
@@ -231,11 +231,11 @@ def _facts_grid(title: str, rows: Sequence[dict[str, Any]], year: float) -> Grid
         drawn.append(
             [
                 row["regime"],
-                number(row["share"], "percent"),
-                number(row["bars"], "score"),
-                number(1e4 * mean, signed=True),
-                number(1e4 * deviation, "score"),
-                number(sharpe, signed=True),
+                format_number(row["share"], "percent"),
+                format_number(row["bars"], "score"),
+                format_number(1e4 * mean, signed=True),
+                format_number(1e4 * deviation, "score"),
+                format_number(sharpe, signed=True),
             ]
         )
     columns = ["regime", "share", "bars a stay", "next bar, bp", "its deviation, bp", "Sharpe ratio a year"]
@@ -245,7 +245,7 @@ def _facts_grid(title: str, rows: Sequence[dict[str, Any]], year: float) -> Grid
 
 def _transition_grid(model: RegimeModel) -> Grid:
     rows = [
-        [name, *(number(p, "fine_percent") for p in row)]
+        [name, *(format_number(p, "fine_percent") for p in row)]
         for name, row in zip(model.names, model.transition, strict=True)
     ]
     return grid("From each regime to the next bar's", ["from", *model.names], rows)
@@ -256,8 +256,8 @@ def _candidate_grid(models: Sequence[RegimeModel], chosen: RegimeModel) -> Grid:
         [
             model.method + (" ←" if (model.method, model.count) == (chosen.method, chosen.count) else ""),
             str(model.count),
-            number(model.predictive),
-            number(model.stability),
+            format_number(model.predictive),
+            format_number(model.stability),
         ]
         for model in sorted(models, key=lambda m: -m.predictive)
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agent.drawing import svg
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
 from backtest.risk_tests import check_risk, tail_risk
@@ -233,7 +233,9 @@ def _lead(tested: Sequence[Mapping[str, Any]], bars: int) -> str:
 
 def _now_grid(now: Sequence[Mapping[str, Any]]) -> Grid:
     keys = ["var_0.95", "cvar_0.95", "var_0.99", "cvar_0.99"]
-    rows = [[r["portfolio"], r["method"], r["time"], *(number(r[key], "fine_percent") for key in keys)] for r in now]
+    rows = [
+        [r["portfolio"], r["method"], r["time"], *(format_number(r[key], "fine_percent") for key in keys)] for r in now
+    ]
     columns = ["portfolio", "method", "at", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
     return grid("Now: of the next bar, in shares of capital", columns, rows, left=3)
 
@@ -242,9 +244,9 @@ def _test_grid(tested: Sequence[Mapping[str, Any]]) -> Grid:
     rows = []
     for row in tested:
         meant = row["bars"] * row["level"]
-        ps = [number(row[key], "probability") for key in ("kupiec", "christoffersen", "coverage")]
-        tail = [number(row["shortfall"]), number(row["shortfall_p"], "probability")]
-        level = number(1 - row["level"], "share")
+        ps = [format_number(row[key], "probability") for key in ("kupiec", "christoffersen", "coverage")]
+        tail = [format_number(row["shortfall"]), format_number(row["shortfall_p"], "probability")]
+        level = format_number(1 - row["level"], "share")
         rows.append([row["portfolio"], row["method"], level, f"{row['exceptions']} / {meant:.0f}", *ps, *tail])
     columns = ["portfolio", "method", "VaR", "beyond / meant", "Kupiec p", "Christoffersen p", "both p", "ES: Z2", "p"]
     note = (
@@ -263,7 +265,10 @@ def _stress_grid(stressed: Sequence[Mapping[str, Any]]) -> Grid:
         rows.append(
             [
                 portfolio,
-                *(f"{number(p['var_0.95'], 'fine_percent')} / {number(p['cvar_0.95'], 'fine_percent')}" for p in pairs),
+                *(
+                    f"{format_number(p['var_0.95'], 'fine_percent')} / {format_number(p['cvar_0.95'], 'fine_percent')}"
+                    for p in pairs
+                ),
             ]
         )
     columns = ["portfolio", *(f"temperature {temperature:g}" for temperature in TEMPERATURES)]

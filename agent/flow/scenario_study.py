@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from agent.drawing import svg
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
 from flows.scenarios import Drawn, correlation_gap, draw_paths, draw_states, in_units, moments, successors
@@ -130,7 +130,7 @@ def _moments_grid(opened: OpenFlow, history: FloatArray, drawn: Drawn) -> Grid:
             (past.low, new.low, "ic"),
             (past.high, new.high, "ic"),
         ]
-        rows.append([name, *(f"{number(a, style)} / {number(b, style)}" for a, b, style in pairs)])
+        rows.append([name, *(f"{format_number(a, style)} / {format_number(b, style)}" for a, b, style in pairs)])
     columns = ["feature", "mean", "deviation", "skewness", "kurtosis", "1 %", "99 %"]
     return grid(
         "History / drawn", columns, rows, note="In the units of the features; history is train, clipped as states are."
@@ -150,7 +150,7 @@ def _returns(opened: OpenFlow, paths: Drawn) -> FloatArray:
 def _quantiles(opened: OpenFlow, paths: Drawn) -> dict[str, object]:
     growth = _returns(opened, paths)
     levels = (1, 5, 25, 50, 75, 95, 99)
-    return {f"p{mark}": row.tolist() for mark, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
+    return {f"p{level}": row.tolist() for level, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
 
 
 def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
@@ -163,7 +163,7 @@ def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
         low5, low1 = (float(x) for x in np.percentile(at, [5, 1]))
         tail5, tail1 = at[at <= low5].mean(), at[at <= low1].mean()
         cells = [float(np.median(at)), float(at.std(ddof=1)), -low5, -tail5, -low1, -tail1]
-        rows.append([str(step), *(number(float(cell), "fine_percent") for cell in cells)])
+        rows.append([str(step), *(format_number(float(cell), "fine_percent") for cell in cells)])
     columns = ["bars ahead", "median", "deviation", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
     return grid("Paths from the newest state", columns, rows)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from agent.drawing import svg
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.flow.direction_study import direct, directed_targets
 from agent.flow.evaluation import market_index
 from agent.flow.opened import OpenFlow
@@ -194,7 +194,9 @@ def _verdict(found: Sequence[Mapping[str, Any]]) -> str:
 def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
     keys = ["ungated", "gated", "shifted", "timing", "p_value", "volatility", "tradable", "exposure", "cost"]
     styles = {"exposure": "percent", "p_value": "probability"}
-    rows = [[row["portfolio"], row["gate"], *(number(row[k], styles.get(k, "plain")) for k in keys)] for row in found]
+    rows = [
+        [row["portfolio"], row["gate"], *(format_number(row[k], styles.get(k, "plain")) for k in keys)] for row in found
+    ]
     columns = ["portfolio", "gate", "ungated", "gated", "shifted", "timing", "p", "vol., hindsight", "vol., tradable"]
     note = (
         f"Net Sharpe ratios a year. Shifted: mean of {shifts} circular shifts of the gate, of equal exposure and "
@@ -231,7 +233,8 @@ def _performance_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
     keys = ["total_return", "sharpe_gross", "sharpe", "sortino", "calmar", "max_drawdown", "hit_rate", "profit_factor"]
     shares = {"total_return", "max_drawdown", "hit_rate"}
     drawn = [
-        [r["portfolio"], r["gate"], *(number(r[k], "percent" if k in shares else "plain") for k in keys)] for r in rows
+        [r["portfolio"], r["gate"], *(format_number(r[k], "percent" if k in shares else "plain") for k in keys)]
+        for r in rows
     ]
     columns = ["portfolio", "gate", "return", "Sharpe gross", "Sharpe net", "Sortino", "Calmar", "drawdown", "bars won"]
     return grid("Performance, net of costs", [*columns, "profit factor"], drawn, left=2)
@@ -270,9 +273,9 @@ def _mean_exposure(gate: FloatArray, inside: BoolArray) -> float:
 
 def _weeks_grid(weeks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Grid:
     def cell(exposures: Mapping[str, float]) -> str:
-        return f"{number(exposures['before'], 'share')} → {number(exposures['during'], 'share')}"
+        return f"{format_number(exposures['before'], 'share')} → {format_number(exposures['during'], 'share')}"
 
-    rows = [[w["week from"], number(w["market"], "percent"), *(cell(w[name]) for name in names)] for w in weeks]
+    rows = [[w["week from"], format_number(w["market"], "percent"), *(cell(w[name]) for name in names)] for w in weeks]
     return grid("The market's worst weeks: exposure the day before → in the week", ["from", "market", *names], rows)
 
 

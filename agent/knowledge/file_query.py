@@ -44,7 +44,7 @@ def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[
         harmless = action in _ALLOWED or (action == sqlite3.SQLITE_PRAGMA and what == "data_version")
         return sqlite3.SQLITE_OK if harmless else sqlite3.SQLITE_DENY
 
-    with closing(opened(path)) as connection:
+    with closing(open_read_only(path)) as connection:
         # A full-text table is set up when first named, which the authorizer would take for making a table.
         connection.execute("SELECT 1 FROM attempt_words LIMIT 0").fetchall()
         try:
@@ -56,7 +56,7 @@ def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[
     return tuple(column[0] for column in cursor.description or ()), rows
 
 
-def opened(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a file read-only."""
     return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
 
@@ -70,7 +70,7 @@ def current_file(place: str) -> Path | None:
     if "://" in place or not path.is_file():
         return None
     try:
-        with closing(opened(path)) as connection:
+        with closing(open_read_only(path)) as connection:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error:
         return None

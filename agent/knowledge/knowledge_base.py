@@ -36,8 +36,7 @@ from agent.knowledge.records import (
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.score_documents import Document
-from agent.knowledge.tables import attempts, openings, pools, runs, tallies
-from agent.knowledge.tables import effective_trials as bets
+from agent.knowledge.tables import attempts, effective_trials, openings, pools, runs, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, library_record, plain_dict, run_record
@@ -49,7 +48,7 @@ from market.panel import FloatArray, Panel
 
 if TYPE_CHECKING:
     from agent.knowledge.transfer import merging
-    from agent.knowledge.transfer.table_rows import Source
+    from agent.knowledge.transfer.table_rows import KnowledgeSource
     from factors.overlap import Novelty
     from factors.tree import Expression
 
@@ -235,10 +234,10 @@ class KnowledgeBase(Handle):
         with self.lend() as connection:
             return tallies.count_trials(connection, panel_id)
 
-    def nearest_accepted(self, panel_id: str, sketch: FloatArray, *, but: str = "") -> Nearest:
-        """Return the accepted factor whose returns on a panel correlate most with a signature; `but` is left out."""
+    def nearest_accepted(self, panel_id: str, fingerprint: FloatArray, *, but: str = "") -> Nearest:
+        """Return the accepted factor of a panel, but `but`, whose returns correlate most with a fingerprint."""
         with self._memory.reading(), self.lend() as connection:
-            return bets.nearest_accepted(connection, sketch, but, self._memory.accepted(panel_id))
+            return effective_trials.nearest_accepted(connection, fingerprint, but, self._memory.accepted(panel_id))
 
     def evaluated(
         self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None
@@ -253,7 +252,7 @@ class KnowledgeBase(Handle):
         A word stands for every word that it begins; ``ts_mean(close`` is three words.
         """
         with self._reading() as session:
-            matches = words.ranked(session, said, panel_id, limit)
+            matches = words.ranked_matches(session, said, panel_id, limit)
             found = {record.id: record for record in load_attempts(session, [number for number, _ in matches])}
         return [Found(found[number], score) for number, score in matches if number in found]
 
@@ -280,7 +279,7 @@ class KnowledgeBase(Handle):
     def pools(self, panel_id: str | None = None) -> list[PoolRecord]:
         """Return pools, oldest first."""
         with self._reading() as session:
-            return pools.list_pools(session, panel_id)
+            return pools.panel_pools(session, panel_id)
 
     def find_pool(self, what: str) -> PoolRecord | None:
         """Return the pool of this name, id or unique beginning of an id, or None; ambiguous: `InputError`."""
@@ -294,10 +293,10 @@ class KnowledgeBase(Handle):
             raise InputError(f"no pool {what!r}", "list them: alphaglow pool list")
         return found
 
-    def standing_factors(self, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
+    def factors_with_verdict(self, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
         """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
         with self._reading() as session:
-            return pools.standing_factors(session, panel_id, verdicts)
+            return pools.factors_with_verdict(session, panel_id, verdicts)
 
     # Model calls
 
@@ -365,7 +364,7 @@ class KnowledgeBase(Handle):
         """Refuse, as an `InputError`, a factor that has seen this panel's holdout."""
         found = self.holdout_openings(factor_id, panel_id)
         if found:
-            raise openings.opened(found[-1].factor_id, found[-1].opened_at)
+            raise openings.opened_already(found[-1].factor_id, found[-1].opened_at)
 
     def record_holdout(
         self,
@@ -387,7 +386,7 @@ class KnowledgeBase(Handle):
                 session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, version=version, again=again
             )
 
-    def take_in(self, source: Source, show: merging.Show = _silent) -> merging.Merged:
+    def take_in(self, source: KnowledgeSource, show: merging.Show = _silent) -> merging.Merged:
         """Add what another knowledge base has and this one has not, all or nothing; see `transfer.merging`."""
         from agent.knowledge.transfer import merging
 
@@ -395,7 +394,7 @@ class KnowledgeBase(Handle):
             return merging.take_in(session, source, show)
 
     @contextmanager
-    def as_source(self) -> Iterator[Source]:
+    def as_source(self) -> Iterator[KnowledgeSource]:
         """Lend all that it holds, as of one moment."""
         from agent.knowledge.transfer.table_rows import StoredSource
 

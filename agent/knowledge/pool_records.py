@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from agent.knowledge.run_config import ScoringRules, read_inputs, read_rules
-from agent.knowledge.score_documents import Document, read_figure, read_flat, read_texts
+from agent.knowledge.score_documents import Document, read_figure, read_flat, read_strings
 from backtest.result_types import Evidence, Figures, Scorecard, plain
 
 
@@ -47,7 +47,7 @@ class PoolSpec:
         Rows of each segment, and the embargo between them.
     rules
         The rules that it was fitted under; older pools have no inputs.
-    hyperparameters, told
+    hyperparameters, tried
         What was chosen on train, and what was tried for it.
     in_sample
         Figures of the kept weights on train, where they were fitted; None in pools that did not record them.
@@ -61,7 +61,7 @@ class PoolSpec:
     rules: ScoringRules
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     split: Document = field(default_factory=dict)
-    told: Document = field(default_factory=dict)
+    tried: Document = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     in_sample: Figures | None = None
 
@@ -98,8 +98,9 @@ class PoolSpec:
             ),
             hyperparameters={name: read_figure(value) for name, value in _part(stored, "hyperparameters").items()},
             split=_part(stored, "split"),
-            told=_part(stored, "told"),
-            notes=read_texts(stored.get("notes")),
+            # Pools of revision 0006 and before call it `told`.
+            tried=_part(stored, "tried" if "tried" in stored else "told"),
+            notes=read_strings(stored.get("notes")),
             in_sample=read_flat(Figures, flattered) if isinstance(flattered, Mapping) else None,
         )
 

@@ -10,11 +10,10 @@ from sqlalchemy import func, inspect, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, opened, query_file
+from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, open_read_only, query_file
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, request_hash
-from agent.knowledge.tables import effective_trials as bets
-from agent.knowledge.tables import tallies
+from agent.knowledge.tables import effective_trials, tallies
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError
@@ -63,17 +62,17 @@ def _ask_server(knowledge: KnowledgeBase, query: str, most: int) -> tuple[tuple[
 def tables(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
     """Return each table with its columns."""
     with knowledge.lend() as connection:
-        told = inspect(connection)
+        by_rows = inspect(connection)
         return [
-            (name, ", ".join(str(column["name"]) for column in told.get_columns(name)))
-            for name in sorted(told.get_table_names())
+            (name, ", ".join(str(column["name"]) for column in by_rows.get_columns(name)))
+            for name in sorted(by_rows.get_table_names())
             # What full-text search keeps for itself.
             if not name.startswith("attempt_words_")
         ]
 
 
-def verify(knowledge: KnowledgeBase) -> list[str]:
-    """Return what is wrong: with its file and links, its factors, its replies, its counts of trials and bets.
+def find_faults(knowledge: KnowledgeBase) -> list[str]:
+    """Return what is wrong with its file and links, its factors, its replies, its counts of (effective) trials.
 
     A server sees to its own files and links.
     """
@@ -99,21 +98,21 @@ def _count_faults(session: Session) -> list[str]:
     faults = []
     returns = schema.TrialReturns
     for panel_id in session.scalars(select(schema.Run.panel_id).distinct()).all():
-        kept, counted = session.get(schema.Tally, panel_id), tallies.recount(session, panel_id)
+        kept, counted = session.get(schema.TrialTally, panel_id), tallies.recount(session, panel_id)
         if kept is None:
             if counted.attempts:
                 faults.append(f"panel {panel_id}: its {counted.attempts} trials are not counted")
             continue
-        for what in ("attempts", "scored", "bets", "mean", "spread"):
+        for what in ("attempts", "scored", "effective_trials", "mean", "spread"):
             here, there = getattr(kept, what), getattr(counted, what)
             if not math.isclose(here, there, rel_tol=1e-9, abs_tol=1e-15):
                 faults.append(f"panel {panel_id}: {what} of its trials is kept as {here}, and counted as {there}")
         stored = select(returns.attempt_id, returns.cluster).where(returns.panel_id == panel_id)
-        told = bets.clusters_of(session, panel_id)
+        by_rows = effective_trials.clusters_of(session, panel_id)
         faults += [
-            f"attempt {number}: its bet is kept as that of attempt {cluster}, and told as that of {told[number]}"
+            f"attempt {number}: its cluster is kept as that of {cluster}, and counted as that of {by_rows[number]}"
             for number, cluster in session.execute(stored)
-            if told[number] != cluster
+            if by_rows[number] != cluster
         ]
     indexed = session.scalar(text("SELECT count(*) FROM attempt_words"))
     attempts = session.scalar(select(func.count()).select_from(schema.Attempt))
@@ -123,7 +122,7 @@ def _count_faults(session: Session) -> list[str]:
 
 
 def _file_faults(path: Path) -> list[str]:
-    with closing(opened(path)) as connection:
+    with closing(open_read_only(path)) as connection:
         faults = [f"file: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
         return faults + [
             f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there"

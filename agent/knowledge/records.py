@@ -81,7 +81,7 @@ class NewCall:
 
 @dataclass(frozen=True, slots=True)
 class CallRecord(NewCall):
-    """A journalled call; `id` is its row (0: held in memory only)."""
+    """A journalled call; `id` is its row (0: kept in memory only)."""
 
     id: int = 0
 
@@ -125,14 +125,14 @@ class NewEvaluation:
     """What the backtest said.
 
     `sharpe_per_bar` (not annualised) feeds the trial variance of the Deflated Sharpe Ratio; None or NaN
-    where it is undefined. `sketch` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it the
-    attempt is compared with others.
+    where it is undefined. `returns_fingerprint` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it
+    the attempt is compared with others.
     """
 
     scorecard: Scorecard
     evidence: Evidence
     sharpe_per_bar: float | None
-    sketch: FloatArray | None = field(default=None, compare=False)
+    returns_fingerprint: FloatArray | None = field(default=None, compare=False)
 
     @property
     def accepted(self) -> bool:

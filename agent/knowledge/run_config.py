@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-from agent.knowledge.score_documents import Document, read_texts
+from agent.knowledge.score_documents import Document, read_strings
 
 RunKind = Literal["mine", "screen", "learn"]
 # Sections of the settings that a run records.
@@ -150,9 +150,9 @@ def read_run_config(stored: Document) -> RunConfig:
         data=_text(stored, "data"),
         llm=_text(stored, "llm"),
         model=_text(stored, "model"),
-        writers=read_texts(stored.get("writers")),
+        writers=read_strings(stored.get("writers")),
         judge=_text(stored, "judge"),
-        fallback=read_texts(stored.get("fallback")),
+        fallback=read_strings(stored.get("fallback")),
         base_url=_text(stored, "base_url"),
         # Runs of earlier versions knew one API.
         api="responses" if stored.get("api") == "responses" else "chat",

@@ -61,7 +61,7 @@ def read_figure(stored: object) -> float:
     return float(stored) if isinstance(stored, (int, float)) else NAN
 
 
-def read_texts(stored: object) -> tuple[str, ...]:
+def read_strings(stored: object) -> tuple[str, ...]:
     """Return a stored list of texts; empty where there is none."""
     return tuple(str(item) for item in stored) if isinstance(stored, (list, tuple)) else ()
 
@@ -120,11 +120,11 @@ def read_evidence(stored: Document) -> Evidence:
     return Evidence(
         accepted=bool(stored.get("accepted")),
         verdict=read_verdict(stored),
-        reasons=read_texts(stored.get("reasons")),
+        reasons=read_strings(stored.get("reasons")),
         dsr=read_figure(stored.get("dsr")),
         psr=read_figure(stored.get("psr")),
         trials=_count(stored.get("trials")),
-        audits=read_texts(stored.get("audits")),
+        audits=read_strings(stored.get("audits")),
         sharpe_error=read_figure(stored.get("sharpe_error")),
         min_bars=read_figure(stored.get("min_bars")),
         bars=_count(stored.get("bars")),
@@ -149,5 +149,5 @@ def _gate(row: Document) -> GateVerdict:
         passed=bool(row.get("passed")),
         numbers=_figures(row.get("numbers")),
         bar=str(row.get("bar") or ""),
-        words=read_texts(row.get("words")),
+        words=read_strings(row.get("words")),
     )

@@ -20,7 +20,7 @@ class TrialCount:
     evaluated
         How many Sharpe ratios the variance rests on.
     effective
-        How many different bets the scored attempts were: clusters of returns that correlate by half or more.
+        How many effective trials the scored attempts were: clusters of returns that correlate by half or more.
     """
 
     count: int

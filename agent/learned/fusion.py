@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from agent.learned.convnext import STEM, Block
 from agent.learned.network import NetFit, fit_net, training_recipe
-from agent.learned.protocol import Examples, Progress
+from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
 from agent.learned.targets import CLASSES
 from agent.learned.texts_before import TextMemory
 from agent.learned.training import NetTraining
+from agent.study.progress import Progress
 
 Reads = Literal["both", "numbers", "text"]
 READS: tuple[Reads, ...] = ("both", "numbers", "text")

@@ -10,9 +10,10 @@ from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
 from agent.knowledge.run_config import RunConfig, ScoringRules
-from agent.learned.protocol import Learner, Progress, silent
-from agent.learned.walk import Walked, WalkPlan, check_walk, walk
+from agent.learned.protocol import Learner
+from agent.learned.walk import Walked, WalkPlan, check_walk, walk_panel
 from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
+from agent.study.progress import Progress, no_progress
 from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.study import Scoring, Study, attach, read_expression
 from market.errors import InputError, Rejection
@@ -22,7 +23,7 @@ ROUND = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class LearningTask:
     """What is to be learned, and where it is kept.
 
     Attributes
@@ -73,7 +74,7 @@ class Learned:
     known: bool = False
 
 
-def learn(lesson: Lesson, knowledge: KnowledgeBase, progress: Progress = silent) -> Learned:
+def learn_factor(lesson: LearningTask, knowledge: KnowledgeBase, progress: Progress = no_progress) -> Learned:
     """Walk forward, store the predictions, and record the factor as one trial.
 
     A lesson that was learned before is not walked or counted again; one that was stopped goes on where it was.
@@ -94,7 +95,7 @@ def learn(lesson: Lesson, knowledge: KnowledgeBase, progress: Progress = silent)
         progress("checking that no feature looks ahead", 0, 1)
         check_walk(lesson.study.panel, lesson.plan, outcomes=lesson.study.outcomes)
         work = work_folder(lesson.folder, lesson.field)
-        walked = walk(
+        walked = walk_panel(
             lesson.study.panel,
             lesson.plan,
             lesson.learner,
@@ -114,7 +115,7 @@ def learn(lesson: Lesson, knowledge: KnowledgeBase, progress: Progress = silent)
     return made
 
 
-def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeBase) -> Learned:
+def _score(lesson: LearningTask, walked: Walked, run: RunRecord, knowledge: KnowledgeBase) -> Learned:
     """Score the field as an expression, and record it."""
     study = attach(lesson.study, lesson.folder)
     expression = read_expression(lesson.field, study, dialect="native")
@@ -153,13 +154,13 @@ def _score(lesson: Lesson, walked: Walked, run: RunRecord, knowledge: KnowledgeB
     return Learned(lesson.field, record, walked.facts, study, scoring, known=before is not None)
 
 
-def _recorded(lesson: Lesson, knowledge: KnowledgeBase) -> AttemptRecord | None:
+def _recorded(lesson: LearningTask, knowledge: KnowledgeBase) -> AttemptRecord | None:
     """Return the first attempt at this very factor on this data."""
     attempts = knowledge.attempts(panel_id=lesson.study.dataset)
     return next((attempt for attempt in attempts if attempt.canonical == lesson.field), None)
 
 
-def _run(lesson: Lesson, knowledge: KnowledgeBase) -> RunRecord:
+def _run(lesson: LearningTask, knowledge: KnowledgeBase) -> RunRecord:
     """Return the run of this lesson that was stopped under these very rules, or a new one."""
     asked = ("learn", lesson.field, lesson.rules.with_loop({}))
     for run in knowledge.runs(lesson.study.dataset):

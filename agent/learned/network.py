@@ -9,11 +9,12 @@ import numpy as np
 from torch import nn
 
 from agent.learned.convnext import SIZES, Size, build, count_parameters
-from agent.learned.protocol import Examples, Progress
+from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
 from agent.learned.targets import CLASSES
 from agent.learned.temperature import fit_temperature, log_priors, nll, reliability, softmax
-from agent.learned.training import Forward, NetTraining, outputs, plain, train_net
+from agent.learned.training import Forward, NetTraining, outputs, train_net, windows_alone
+from agent.study.progress import Progress
 from market.panel import FloatArray
 
 
@@ -57,7 +58,7 @@ class NetFit:
     figures: dict[str, object]
     priors: FloatArray | None
     temperature: float
-    forward: Forward = plain
+    forward: Forward = windows_alone
 
     def predict(self, windows: Windows) -> FloatArray:
         """Return (M,) p(long) - p(short), or the predicted return in deviations."""
@@ -84,7 +85,7 @@ def fit_net(
     seed: int,
     progress: Progress,
     resume: Path | None,
-    forward: Forward = plain,
+    forward: Forward = windows_alone,
 ) -> NetFit:
     """Train any network of windows and, of classes, calibrate it on the calibration examples."""
     done = train_net(model, train, calibration, training, seed, progress, resume=resume, forward=forward)

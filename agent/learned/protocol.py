@@ -25,7 +25,6 @@ are columns and rows of the study's panel; it must look at nothing later than th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -33,14 +32,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from agent.learned.sample_windows import Windows
+from agent.study.progress import Progress
 from market.panel import FloatArray
-
-# Called with what is done, how far it is, and of how much.
-Progress = Callable[[str, int, int], None]
-
-
-def silent(_what: str, _done: int, _of: int) -> None:
-    """Show nothing."""
 
 
 @dataclass(frozen=True, eq=False)

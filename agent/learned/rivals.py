@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from agent.learned.protocol import Examples, Progress
+from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
+from agent.study.progress import Progress
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agent.learned.augment import Augmentation, augmented
-from agent.learned.protocol import Examples, Progress
+from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
+from agent.study.progress import Progress
 from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
 from flows.train import device_of, torch_threads
 from market.array_file import read_archive, write_archive
@@ -62,7 +63,7 @@ class NetTraining:
     device: str = "cpu"
 
 
-def plain(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:
+def windows_alone(model: nn.Module, x: Tensor, windows: Windows, chance: torch.Generator | None) -> Tensor:
     """Ask a network that reads the windows alone."""
     out: Tensor = model(x, chance)
     return out
@@ -98,7 +99,7 @@ def train_net(
     progress: Progress,
     *,
     resume: Path | None = None,
-    forward: Forward = plain,
+    forward: Forward = windows_alone,
 ) -> TrainedNet:
     """Train a network; `forward` asks one that reads more than windows.
 
@@ -114,7 +115,7 @@ def train_net(
         return _Training(model, train, calibration, config, seed, progress, forward).run(resume)
 
 
-def outputs(model: nn.Module, windows: Windows, config: NetTraining, forward: Forward = plain) -> FloatArray:
+def outputs(model: nn.Module, windows: Windows, config: NetTraining, forward: Forward = windows_alone) -> FloatArray:
     """Return (M, K) outputs of a trained network, in batches."""
     device = device_of(config.device)
     model = model.to(device).eval()

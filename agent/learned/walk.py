@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.learned.channels import CHANNELS, channel_values, read_channels
-from agent.learned.protocol import Calibrated, Examples, Fitted, Learner, Progress, silent
+from agent.learned.protocol import Calibrated, Examples, Fitted, Learner
 from agent.learned.sample_windows import FloatGrid, Scaling, Windows, seen_places
 from agent.learned.targets import Labels, TargetSpec, make_labels, sample_weights
 from agent.learned.temperature import reliability
+from agent.study.progress import Progress, no_progress
 from backtest.trading_rules import Fill
 from factors.features import Feature
 from market.array_file import read_archive, write_archive
@@ -104,26 +105,26 @@ class Material:
     seen: BoolArray
 
 
-def gather(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> Material:
+def gather_material(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> Material:
     """Evaluate channels and labels of a panel; labels come from `outcomes` where given (controls)."""
     channels = channel_values(read_channels(plan.features, panel), panel)
     labels = make_labels(outcomes or panel, plan.target, fill=plan.fill, relative=plan.relative)
     return Material(panel, channels, labels, seen_places(channels, panel.universe))
 
 
-def folds_of(n_bars: int, plan: WalkPlan) -> tuple[Fold, ...]:
+def walk_folds(n_bars: int, plan: WalkPlan) -> tuple[Fold, ...]:
     """Cut time; too few bars are an `InputError`."""
     return tuple(walk_forward(n_bars, folds=plan.folds, first=plan.first, embargo=plan.embargo))
 
 
-def walk(
+def walk_panel(
     panel: Panel,
     plan: WalkPlan,
     learner: Learner,
     *,
     outcomes: Panel | None = None,
     folds: Sequence[Fold] | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     resume: Path | None = None,
 ) -> Walked:
     """Fit a model before each stretch of time, and predict the stretch with it.
@@ -143,8 +144,8 @@ def walk(
     InputError
         For too few bars or examples, or features that cannot be read.
     """
-    material = gather(panel, plan, outcomes=outcomes)
-    cut = folds_of(len(panel.times), plan) if folds is None else tuple(folds)
+    material = gather_material(panel, plan, outcomes=outcomes)
+    cut = walk_folds(len(panel.times), plan) if folds is None else tuple(folds)
     values = np.full(panel.shape, np.nan)
     facts: list[dict[str, object]] = []
     for number, fold in enumerate(cut):
@@ -286,10 +287,10 @@ def check_walk(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -
     InputError
         When something changes: a channel looks ahead.
     """
-    whole = gather(panel, plan, outcomes=outcomes)
-    for number, fold in enumerate(folds_of(len(panel.times), plan)):
+    whole = gather_material(panel, plan, outcomes=outcomes)
+    for number, fold in enumerate(walk_folds(len(panel.times), plan)):
         stop = fold.test.stop
-        part = gather(panel.rows(0, stop), plan, outcomes=None if outcomes is None else outcomes.rows(0, stop))
+        part = gather_material(panel.rows(0, stop), plan, outcomes=None if outcomes is None else outcomes.rows(0, stop))
         before = fold.train.stop
         pairs: list[tuple[NDArray[np.generic], NDArray[np.generic]]] = [
             (whole.channels[:, :stop], part.channels),

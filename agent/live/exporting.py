@@ -19,7 +19,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.opening import Note, RecordedRules, open_data, scored_otherwise, silent
+from agent.study.opening import Note, RecordedRules, no_note, open_data, scored_otherwise
 from agent.study.settings import Settings
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace
@@ -64,7 +64,7 @@ class _Subject:
 
 
 def export_factor(
-    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
+    text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = no_note
 ) -> Written:
     """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules of now.
 
@@ -111,7 +111,7 @@ def export_factor(
 
 
 def export_pool(
-    name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
+    name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = no_note
 ) -> Written:
     """Write a pool under the rules that it was fitted under; `note` is given where those of now differ."""
     pool = knowledge.get_pool(name)

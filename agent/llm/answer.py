@@ -74,8 +74,8 @@ def body_of(raw: RawReply, holds: str) -> dict[str, Any]:
         raise Lost(f"a reply that is no JSON: {str(error)[:100]}") from error
     if isinstance(body, dict) and isinstance(body.get(holds), list):
         return body
-    told = text_at(body, "error", "message") or text_at(body, "message") or text_at(body, "error")
-    raise Lost(f"a reply that holds no {holds}" + (f": {told}" if told else ""))
+    why = text_at(body, "error", "message") or text_at(body, "message") or text_at(body, "error")
+    raise Lost(f"a reply that holds no {holds}" + (f": {why}" if why else ""))
 
 
 def at(value: object, *path: str | int) -> object:

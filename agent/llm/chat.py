@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 BOUNDS = ("max_completion_tokens", "max_tokens", None)
 
 
-async def send(client: openai.AsyncOpenAI, ask: Ask) -> Answer:
+async def send_chat(client: openai.AsyncOpenAI, ask: Ask) -> Answer:
     """Send one request and read the reply; raises the client's errors, and `Lost` for what is no completion."""
     options: dict[str, Any] = {}
     if ask.mode == "json_schema":
@@ -24,10 +24,10 @@ async def send(client: openai.AsyncOpenAI, ask: Ask) -> Answer:
         options[ask.bound] = ask.reply_tokens
     messages: Any = list(ask.messages)
     raw = await client.chat.completions.with_raw_response.create(model=ask.model, messages=messages, **options)
-    return read(body_of(raw, "choices"))
+    return read_chat(body_of(raw, "choices"))
 
 
-def read(body: dict[str, Any]) -> Answer:
+def read_chat(body: dict[str, Any]) -> Answer:
     """Read a completion; a server may leave out everything but the list of choices."""
     choice, usage = at(body, "choices", 0), body.get("usage")
     text, refusal, finish = (

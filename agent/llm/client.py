@@ -25,7 +25,7 @@ from agent.llm.cassette import Cassette, Recorder
 from agent.llm.facts import Facts, RepairFacts
 from agent.llm.faults import CallFault
 from agent.llm.forms import MODES, prompted, read_reply, repair_prompt, schema_of, spoken
-from agent.llm.patience import Circuit, Patience, wait
+from agent.llm.patience import Circuit, RetryRules, wait
 from agent.llm.providers import Connection
 from market.errors import InputError, Rejection
 
@@ -41,7 +41,7 @@ _LONGEST_REPEATED = 8_000
 _ASKED: ContextVar[tuple[str, str, str]] = ContextVar("asked")
 
 
-class Journal(Protocol):
+class CallStore(Protocol):
     """Where calls are kept, under their key, as they return."""
 
     def find(self, key: str) -> CallRecord | None:
@@ -136,10 +136,10 @@ class Speaking:
 
     models: Sequence[ModelName]
     budget: Budget
-    journal: Journal
+    journal: CallStore
     reply_tokens: int = 4000
     before_call: Callable[[], None] = lambda: None
-    patience: Patience = field(default_factory=Patience)
+    patience: RetryRules = field(default_factory=RetryRules)
     replay: Cassette | None = None
     record: Recorder | None = None
     deadline_s: float = 600.0

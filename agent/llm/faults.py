@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from agent.llm.patience import Patience
+from agent.llm.patience import RetryRules
 from market.errors import InputError
 
 # passing: trying again may help; form: the server may accept the request put otherwise; final: neither.
 Kind = Literal["passing", "form", "final"]
-Words = Callable[[Patience], InputError]
+Words = Callable[[RetryRules], InputError]
 
 
 class CallFault(Exception):
@@ -51,6 +51,6 @@ class CallFault(Exception):
         self.wait_s = wait_s
         self.names_bound = names_bound
 
-    def words(self, patience: Patience) -> InputError:
+    def words(self, patience: RetryRules) -> InputError:
         """Return what a person is to read."""
         return self._words if isinstance(self._words, InputError) else self._words(patience)

@@ -14,7 +14,7 @@ _PIECE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryRules:
     """How often a call is tried, and how long is waited between.
 
     Attributes
@@ -27,8 +27,8 @@ class Patience:
     asked
         The longest wait that a server may ask for by Retry-After.
     threshold, cool_down
-        After so many failures in a row, of whichever calls, none is made for so many seconds; then one at a time goes
-        first until one succeeds.
+        After this many failures in a row, of whichever calls, none is made for this many seconds; then one at a time
+        goes first until one succeeds.
     """
 
     tries: int = 6
@@ -55,7 +55,7 @@ async def wait(seconds: float, interrupted: Callable[[], None]) -> None:
 class Circuit:
     """Counts failures in a row over all calls, and holds calls back when a server is down."""
 
-    patience: Patience
+    patience: RetryRules
     failures: int = 0
     closed_until: float = 0.0
     opened: int = 0

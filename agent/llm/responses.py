@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 BOUNDS = ("max_output_tokens", None)
 
 
-async def send(client: openai.AsyncOpenAI, ask: Ask) -> Answer:
+async def send_response(client: openai.AsyncOpenAI, ask: Ask) -> Answer:
     """Send one request and read the reply; raises the client's errors, and `Lost` for what is no response."""
     options: dict[str, Any] = {}
     if ask.mode == "json_schema":
@@ -23,10 +23,10 @@ async def send(client: openai.AsyncOpenAI, ask: Ask) -> Answer:
         options[ask.bound] = ask.reply_tokens
     messages: Any = list(ask.messages)
     raw = await client.responses.with_raw_response.create(model=ask.model, input=messages, store=False, **options)
-    return read(body_of(raw, "output"))
+    return read_response(body_of(raw, "output"))
 
 
-def read(body: dict[str, Any]) -> Answer:
+def read_response(body: dict[str, Any]) -> Answer:
     """Read a response: the text parts of its messages; reasoning and tools are passed over."""
     status, usage = body.get("status"), body.get("usage")
     if status in ("failed", "cancelled", "queued", "in_progress"):

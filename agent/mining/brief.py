@@ -54,11 +54,11 @@ class Forecast:
 
     Attributes
     ----------
-    related factors
+    related
         Scored factors that share the largest parts with it, as they were known when the round began.
     turnover, yearly_cost
-        Share of the book that it would trade a bar, and what that costs a year, from the last bars of train; NaN where
-        that is not known.
+        Share of the portfolio that it would trade a bar, and what that costs a year, from the last bars of train; NaN
+        where that is not known.
     """
 
     novelty: Novelty = field(default_factory=Novelty)

@@ -24,7 +24,7 @@ from agent.pools.marginal import describe_pool
 from agent.study.blocks import accepted_blocks
 from agent.study.settings import LoopSettings, loop_of
 from agent.study.study import Study
-from agent.untrusted.quoting import told
+from agent.untrusted.quoting import as_shown
 from factors.table import prompt_table
 from market.panel import Panel
 
@@ -42,25 +42,25 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
     attempts = knowledge.attempts(panel_id=study.dataset)
     loop = loop_of(run.config)
-    told = attempts if loop.memory else []
+    recalled = attempts if loop.memory else []
     lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
-    tasks = _tasks(study, knowledge, run, loop, number, told)
-    attempt_index = AttemptIndex(told)
+    tasks = _tasks(study, knowledge, run, loop, number, recalled)
+    attempt_index = AttemptIndex(recalled)
     return Brief(
         round=number,
         goal=GOAL,
         fields=study.fields,
         operators=prompt_table(study.max_lookback, cross_section=study.spec.is_cross_sectional),
-        successes=tuple(example_of(a) for a in _successes(told)),
-        failures=tuple(example_of(a) for a in _failures(told)),
+        successes=tuple(example_of(a) for a in _successes(recalled)),
+        failures=tuple(example_of(a) for a in _failures(recalled)),
         lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),
         market=describe_market(study),
-        blocks=dict(list(accepted_blocks(told, study.fields).items())[-2 * SHOWN_BLOCKS :]),
+        blocks=dict(list(accepted_blocks(recalled, study.fields).items())[-2 * SHOWN_BLOCKS :]),
         known=knowledge.index_factors(),
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,
         related=tuple(tuple(example_of(a) for a in attempt_index.for_task(task)) for task in tasks),
-        crowded=(*crowded(told), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
+        crowded=(*crowded(recalled), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
         left=_left(knowledge, run, loop, number),
         taught=facts_of(lessons, attempts),
         longest=study.max_lookback,
@@ -73,36 +73,36 @@ def _tasks(
     run: RunRecord,
     loop: LoopSettings,
     number: int,
-    told: Sequence[AttemptRecord],
+    recalled: Sequence[AttemptRecord],
 ) -> tuple[Task, ...]:
     """Return what each candidate is to be; nothing where the writer is to choose."""
     rng = np.random.default_rng([run.seed, number, 11])
-    writers = _writers(knowledge, run, loop, told)
+    writers = _writers(knowledge, run, loop, recalled)
     start = run.config.improve
     if start:
-        line = [a for a in told if a.run_id == run.id]
+        line = [a for a in recalled if a.run_id == run.id]
         gated = study.exposures is not None
-        return plan_refinements(start, told, line, loop.candidates, rng, gated=gated, writers=writers)
+        return plan_refinements(start, recalled, line, loop.candidates, rng, gated=gated, writers=writers)
     if not loop.search:
         return ()
-    return plan_tasks(told, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive)
+    return plan_tasks(recalled, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive)
 
 
 def _writers(
-    knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, told: Sequence[AttemptRecord]
+    knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, recalled: Sequence[AttemptRecord]
 ) -> Writers | None:
     """Return the models that may write, with what a candidate of each has cost on this data; one: None."""
     names = [run.config.model, *run.config.writers]
     if len(names) < 2:
         return None
     spent = dict.fromkeys(names, 0.0)
-    for run_id in dict.fromkeys(a.run_id for a in told):
+    for run_id in dict.fromkeys(a.run_id for a in recalled):
         for call in knowledge.calls(run_id):
             if call.role == "writer" and call.model in spent:
                 tokens = (call.prompt_tokens or 0) + (call.completion_tokens or 0)
                 # Where a price is missing, tokens stand for dollars: a millionth each.
                 spent[call.model] += call.cost_usd if call.cost_usd is not None else tokens / 1e6
-    made = {name: sum(a.claims.model == name for a in told) for name in names}
+    made = {name: sum(a.claims.model == name for a in recalled) for name in names}
     known = {name: spent[name] / made[name] for name in names if made[name] and spent[name]}
     least = min(known.values(), default=1.0)
     return Writers(tuple(names), {name: value / least for name, value in known.items()}, loop.proposals)
@@ -142,6 +142,7 @@ def describe_market(study: Study) -> str:
 
 def _dear(study: Study) -> str:
     """Say what trading costs a year."""
+    # The market's description is part of what the mock's draws are seeded by, so its words stay.
     yearly = study.yearly_cost(0.1)
     return f" (trading a tenth of the book every bar costs {yearly:.0%} of it a year)" if yearly >= 0.005 else ""
 
@@ -156,7 +157,7 @@ def _regimes(study: Study) -> str:
 
 def _named(panel: Panel) -> str:
     """Say what a blinded prompt hides: names and dates, which a model may remember the fate of."""
-    shown = ", ".join(told(name) for name in panel.assets[:_NAMED_ASSETS]) + (
+    shown = ", ".join(as_shown(name) for name in panel.assets[:_NAMED_ASSETS]) + (
         ", ..." if len(panel.assets) > _NAMED_ASSETS else ""
     )
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."

@@ -23,7 +23,7 @@ Look = Callable[[Expression], Awaitable[Forecast | Rejection]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgeOpinion:
     """What the judge said at a turn; `final` where it refused for good."""
 
     turn: int
@@ -46,7 +46,7 @@ class Proposed:
 
     proposal: Proposal | None
     expression: Expression | None
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[JudgeOpinion, ...]
     rejection: Rejection | None
     turns: int
 
@@ -104,7 +104,7 @@ class _Candidate:
         self._agents, self._brief, self._slot = agents, brief, slot
         self._check, self._look = check, look
         self._turns: list[Turn] = []
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[JudgeOpinion] = []
         self._so_far = Proposed(None, None, (), None, 0)
 
     def proposed(self, turns: int) -> Proposed:
@@ -166,7 +166,7 @@ class _Candidate:
         return False
 
 
-def _refusal(verdict: Verdict) -> Rejection:
+def _refusal(verdict: JudgeOpinion) -> Rejection:
     code, what = ("refused", "refused it") if verdict.final else ("not_accepted", "did not accept it")
     return Rejection("judge", code, f"the judge {what}: {verdict.critique}"[:500])
 
@@ -219,11 +219,11 @@ def _proposed(expression: Expression, name: str, rationale: str, parents: Sequen
 
 async def _judged(
     model: LanguageModel, prompts: tuple[str, str], facts: JudgeFacts, key: str, number: int
-) -> Verdict | Rejection:
+) -> JudgeOpinion | Rejection:
     said = await model.ask(key, "judge", *prompts, JudgeReply, facts)
     if isinstance(said, Rejection):
         return said
     critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique
     accepted = said.decision == "accept"
     final = said.decision == "refuse"
-    return Verdict(number, accepted, said.score, critique.strip(), said.scores(), final, said.suggestion)
+    return JudgeOpinion(number, accepted, said.score, critique.strip(), said.scores(), final, said.suggestion)

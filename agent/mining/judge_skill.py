@@ -60,12 +60,12 @@ class JudgeSkill:
         """Say it in one line."""
         if self.skilled is None:
             return f"judge: {self.scored} of its candidates were scored, {LEAST} are needed to say whether it has skill"
-        told = f"judge: its scores and train rank IC correlate by {self.correlation:+.2f} over {self.scored}"
+        said = f"judge: its scores and train rank IC correlate by {self.correlation:+.2f} over {self.scored}"
         if self.forecasts:
-            told += f"; Brier score {self.brier:.3f}, of the base rate {self.brier_base:.3f}"
+            said += f"; Brier score {self.brier:.3f}, of the base rate {self.brier_base:.3f}"
         if self.skilled:
-            return told
-        return told + ": no skill is shown; --no-judge (or [loop] judge = false) saves its calls"
+            return said
+        return said + ": no skill is shown; --no-judge (or [loop] judge = false) saves its calls"
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""

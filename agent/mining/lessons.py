@@ -47,7 +47,7 @@ def _ids(attempts: Sequence[AttemptRecord]) -> tuple[int, ...]:
     return tuple(attempt.id for attempt in attempts)
 
 
-def learn(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
+def draw_lessons(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
     """Return the lessons of these attempts, most useful first; the same attempts give the same lessons."""
     return [found.lesson for found in _learned(attempts)]
 

@@ -30,7 +30,7 @@ class Improvement:
     tried
         Scored candidates, the best first.
     gain_t, p_value
-        t statistic of the mean difference of the two books' net returns a bar on train (Newey & West 1987), and the
+        t statistic of the mean difference of both portfolios' net returns a bar on train (Newey & West 1987), and the
         one-sided p-value times the candidates that were scored (Bonferroni): choosing the best of many is paid for.
     """
 
@@ -44,12 +44,12 @@ class Improvement:
         """Say it in one line."""
         if self.best is None:
             return f"none of {len(self.tried)} scored candidates earns more on train than the given factor"
-        told = f"the best of {len(self.tried)} earns more on train than the given factor"
+        result = f"the best of {len(self.tried)} earns more on train than the given factor"
         if not math.isfinite(self.p_value):
-            return f"{told}; how sure that is cannot be told"
+            return f"{result}; how sure that is cannot be computed"
         sure = "more than luck" if self.p_value < 0.05 else "which luck explains as well"
-        figures = f"t = {self.gain_t:.1f} of the difference, p = {self.p_value:.2g} for the best of so many"
-        return f"{told}: {figures}: {sure}"
+        figures = f"t = {self.gain_t:.1f} of the difference, p = {self.p_value:.2g} for the best of all tried"
+        return f"{result}: {figures}: {sure}"
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""

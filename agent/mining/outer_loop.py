@@ -23,7 +23,7 @@ from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
 from agent.mining.forecast import Forecaster, repeated
 from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
-from agent.mining.lessons import learn
+from agent.mining.lessons import draw_lessons
 from agent.mining.replies import Proposal
 from agent.mining.retrieval import AttemptIndex
 from agent.mining.search.tasks import Task
@@ -115,7 +115,7 @@ async def _round(mine: Mine, number: int) -> None:
         await _let_finish(talks.values())
     if halted is not None:
         raise halted
-    lessons = learn(mine.knowledge.attempts(run_id=mine.run.id))
+    lessons = draw_lessons(mine.knowledge.attempts(run_id=mine.run.id))
     mine.knowledge.finish_round(mine.run.id, number, lessons)
     mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
 

@@ -1,4 +1,4 @@
-"""What the two agents must answer, as schemas that the server is held to."""
+"""What the two agents must answer, as schemas that the server has to keep to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from agent.untrusted.showing import clean
+from agent.untrusted.showing import displayable
 
 # A model may write what a terminal, a page or a prompt would take for a command.
-Text = Annotated[str, AfterValidator(clean)]
+Text = Annotated[str, AfterValidator(displayable)]
 
 
 class Proposal(BaseModel):

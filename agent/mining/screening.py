@@ -13,7 +13,7 @@ import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
-from agent.knowledge.score_documents import Document, read_texts
+from agent.knowledge.score_documents import Document, read_strings
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
 from agent.study.scoring import evaluate_expression, evaluation_of
@@ -67,7 +67,7 @@ class _Passed:
     slot: int
     expression: Expression
     quick: QuickScore
-    sketch: FloatArray
+    returns_fingerprint: FloatArray
 
 
 def require_cross_section(study: Study) -> None:
@@ -99,7 +99,7 @@ def listed(knowledge: KnowledgeBase, run_id: str, texts: Callable[[], Sequence[s
 
 
 def _texts(stored: Document) -> tuple[str, ...]:
-    return read_texts(stored["texts"])
+    return read_strings(stored["texts"])
 
 
 def run_screening(screening: Screening) -> Outcome:
@@ -235,7 +235,7 @@ def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
     card = quick_scorecard(quick, study)
     evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
     year = study.panel.bars_per_year
-    evaluation = NewEvaluation(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.sketch)
+    evaluation = NewEvaluation(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.returns_fingerprint)
     return NewAttempt(
         run_id=screening.run.id,
         round=ROUND,

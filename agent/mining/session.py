@@ -15,15 +15,15 @@ from agent.llm.addresses import check_server
 from agent.llm.budget import Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
 from agent.llm.client import LanguageModel, ModelName, Speaking
-from agent.llm.patience import Patience
-from agent.llm.providers import Connection, Place, Provider, provider_named
+from agent.llm.patience import RetryRules
+from agent.llm.providers import Connection, Provider, ProviderAddress, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
 from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
-from agent.mining.spending import Estimate, count_spent, estimate, make_budget, model_chain
-from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, open_data, silent
+from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
+from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings, loop_of
 from agent.study.study import Study, remarks
 from agent.study.workspace import Workspace
@@ -74,7 +74,7 @@ class Session:
     config: RunConfig
     budget: Budget
     simulated: bool
-    expected: Estimate | None = None
+    expected: CostEstimate | None = None
     replay: Cassette | None = None
     record: Recorder | None = None
 
@@ -128,7 +128,7 @@ class Session:
                 journal=self.knowledge.journal(self.run.id),
                 reply_tokens=llm.reply_tokens,
                 before_call=partial(_refuse_when, stop),
-                patience=Patience(tries=llm.tries),
+                patience=RetryRules(tries=llm.tries),
                 replay=self.replay,
                 record=self.record,
                 deadline_s=5 * llm.timeout_s,
@@ -181,7 +181,7 @@ def start_run(
     expected = None
     if not simulated and replay is None:
         brief = write_brief(study, knowledge, run, 1)
-        expected = estimate(brief, loop, models[0], settings.llm.reply_tokens)
+        expected = estimate_cost(brief, loop, models[0], settings.llm.reply_tokens)
     record = None if request.record is None else start_recording(request.record, _recorded(run))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
 
@@ -246,7 +246,7 @@ def resume_run(
     rounds: int | None = None,
     bounds: Bounds | None = None,
     record: Path | None = None,
-    note: Note = silent,
+    note: Note = no_note,
 ) -> Session:
     """Return the run `run_id` ready to go on under its recorded rules. `bounds` that are set replace its own.
 
@@ -307,9 +307,9 @@ def _open_new(
     return open_data(workspace, request.data, rules, gate=request.gate, note=note)
 
 
-def _place(config: RunConfig, settings: Settings) -> Place:
+def _place(config: RunConfig, settings: Settings) -> ProviderAddress:
     """Return where a run asks."""
-    return Place(config.base_url, config.api, settings.llm.timeout_s, loop_of(config).seed)
+    return ProviderAddress(config.base_url, config.api, settings.llm.timeout_s, loop_of(config).seed)
 
 
 def _connect(config: RunConfig, settings: Settings) -> Connection:

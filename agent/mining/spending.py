@@ -58,7 +58,7 @@ def count_spent(budget: Budget, calls: Sequence[CallRecord], chain: Sequence[Mod
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a run is expected to take: calls and tokens of a usual course and of the longest, and their dollars."""
 
     calls: int
@@ -85,7 +85,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(brief: Brief, loop: LoopSettings, model: ModelName, reply_tokens: int) -> Estimate:
+def estimate_cost(brief: Brief, loop: LoopSettings, model: ModelName, reply_tokens: int) -> CostEstimate:
     """Estimate a run by its first prompt; the longest course takes every turn, and asks everything twice."""
     size = sum(len(part.encode()) for part in writer_prompt(brief, [0]))
     slots = loop.rounds * loop.candidates
@@ -99,7 +99,7 @@ def estimate(brief: Brief, loop: LoopSettings, model: ModelName, reply_tokens: i
     most_prompt = int(most * (size / 2.0 + reply_tokens))
     usd = model.prices.cost(prompt, calls * _USUAL_REPLY) if model.prices else None
     most_usd = model.prices.cost(most_prompt, most * reply_tokens) if model.prices else None
-    return Estimate(calls, most, prompt + calls * _USUAL_REPLY, most_prompt + most * reply_tokens, usd, most_usd)
+    return CostEstimate(calls, most, prompt + calls * _USUAL_REPLY, most_prompt + most * reply_tokens, usd, most_usd)
 
 
 @dataclass(frozen=True)

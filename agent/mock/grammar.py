@@ -33,7 +33,7 @@ def pick(rng: Rng, choices: tuple[str, ...] | list[str]) -> str:
     return choices[int(rng.integers(len(choices)))]
 
 
-def window(rng: Rng, least: int = 3, most: int = 168) -> int:
+def draw_window(rng: Rng, least: int = 3, most: int = 168) -> int:
     """Choose a usual window within bounds."""
     fitting = [w for w in WINDOWS if least <= w <= most]
     return int(fitting[int(rng.integers(len(fitting)))]) if fitting else least
@@ -44,15 +44,15 @@ def compose(rng: Rng, longest: int, theme: str = "", smooth: float = 0.35) -> tu
     idea = pick(rng, list(_OF_THEME.get(theme, tuple(_IDEAS))))
     body = {**_IDEAS, **_OF_FIELDS}[idea](rng, longest)
     if rng.random() < smooth:
-        body = f"{pick(rng, list(_SMOOTHERS))}({body}, {window(rng, 5, min(48, longest // 2))})"
+        body = f"{pick(rng, list(_SMOOTHERS))}({body}, {draw_window(rng, 5, min(48, longest // 2))})"
     if rng.random() < 0.6:
         body = f"{pick(rng, ['cs_rank', 'cs_zscore'])}({body})"
     return idea, f"-1 * {body}" if rng.random() < 0.4 else body
 
 
 def _pair(rng: Rng, longest: int) -> tuple[int, int]:
-    fast = window(rng, 3, max(3, min(48, longest // 3)))
-    return fast, window(rng, min(2 * fast, longest), longest)
+    fast = draw_window(rng, 3, max(3, min(48, longest // 3)))
+    return fast, draw_window(rng, min(2 * fast, longest), longest)
 
 
 def _gap(rng: Rng, longest: int) -> str:
@@ -63,33 +63,35 @@ def _gap(rng: Rng, longest: int) -> str:
 
 def _surprise(rng: Rng, longest: int) -> str:
     field = pick(rng, ["volume", "amount", "close"])
-    return f"{field} / ts_mean({field}, {window(rng, 5, longest)})"
+    return f"{field} / ts_mean({field}, {draw_window(rng, 5, longest)})"
 
 
 _IDEAS: Mapping[str, Callable[[Rng, int], str]] = {
-    "momentum": lambda r, m: f"ts_returns({pick(r, ['close', 'vwap'])}, {window(r, 3, m)})",
-    "reversal": lambda r, m: f"-ts_zscore({pick(r, list(PRICES))}, {window(r, 5, m)})",
+    "momentum": lambda r, m: f"ts_returns({pick(r, ['close', 'vwap'])}, {draw_window(r, 3, m)})",
+    "reversal": lambda r, m: f"-ts_zscore({pick(r, list(PRICES))}, {draw_window(r, 5, m)})",
     "fast against slow": _gap,
     "surprise": _surprise,
-    "volatility": lambda r, m: f"ts_std(returns, {window(r, 5, m)})",
+    "volatility": lambda r, m: f"ts_std(returns, {draw_window(r, 5, m)})",
     "volatility change": lambda r, m: "ts_std(returns, {}) / ts_std(returns, {})".format(*_pair(r, m)),
     "price and volume": lambda r, m: (
-        f"ts_corr({pick(r, ['close', 'returns', 'high'])}, {pick(r, ['volume', 'amount'])}, {window(r, 8, m)})"
+        f"ts_corr({pick(r, ['close', 'returns', 'high'])}, {pick(r, ['volume', 'amount'])}, {draw_window(r, 8, m)})"
     ),
-    "place in the range": lambda r, m: f"ts_scale({pick(r, list(SERIES[:3]))}, {window(r, 5, m)})",
-    "trend": lambda r, m: f"ts_slope({pick(r, ['close', 'volume'])}, {window(r, 5, m)}) / {pick(r, ['close', 'open'])}",
-    "risk-adjusted return": lambda r, m: f"ts_ir(returns, {window(r, 8, m)})",
+    "place in the range": lambda r, m: f"ts_scale({pick(r, list(SERIES[:3]))}, {draw_window(r, 5, m)})",
+    "trend": lambda r, m: (
+        f"ts_slope({pick(r, ['close', 'volume'])}, {draw_window(r, 5, m)}) / {pick(r, ['close', 'open'])}"
+    ),
+    "risk-adjusted return": lambda r, m: f"ts_ir(returns, {draw_window(r, 8, m)})",
     "candle": lambda r, _m: "(close - open) / (high - low + 0.0001 * close)",
-    "relative rank": lambda r, m: f"ts_rank({pick(r, list(SERIES))}, {window(r, 5, m)})",
-    "skewness": lambda r, m: f"ts_skew(returns, {window(r, 12, m)})",
+    "relative rank": lambda r, m: f"ts_rank({pick(r, list(SERIES))}, {draw_window(r, 5, m)})",
+    "skewness": lambda r, m: f"ts_skew(returns, {draw_window(r, 12, m)})",
 }
 
 # Ideas that need a field which not every panel has: written to their theme alone.
 _OF_FIELDS: Mapping[str, Callable[[Rng, int], str]] = {
-    "what holders pay": lambda r, m: f"-ts_mean(funding, {window(r, 8, m)})",
-    "contracts opened": lambda r, m: f"ts_returns(open_interest, {window(r, 5, m)})",
-    "what is written": lambda r, m: f"ts_mean(sentiment, {window(r, 5, m)})",
-    "a change of tone": lambda r, m: f"ts_delta(sentiment, {window(r, 5, m)})",
+    "what holders pay": lambda r, m: f"-ts_mean(funding, {draw_window(r, 8, m)})",
+    "contracts opened": lambda r, m: f"ts_returns(open_interest, {draw_window(r, 5, m)})",
+    "what is written": lambda r, m: f"ts_mean(sentiment, {draw_window(r, 5, m)})",
+    "a change of tone": lambda r, m: f"ts_delta(sentiment, {draw_window(r, 5, m)})",
 }
 
 
@@ -113,7 +115,7 @@ def mutate(root: Node, rng: Rng, longest: int, *, negate: bool) -> tuple[str, st
         ("another window", lambda: _change(root, windows(root), rng, lambda n: _new_window(n, rng, longest))),
         ("another field", lambda: _change(root, _fields(root), rng, lambda _n: Field(pick(rng, list(SERIES))))),
         ("a kindred operator", lambda: _change(root, _swappable(root), rng, lambda n: _swapped(n, rng))),
-        ("smoothed", lambda: Call(pick(rng, list(_SMOOTHERS)), (root, Number(float(window(rng, 5, 24)))))),
+        ("smoothed", lambda: Call(pick(rng, list(_SMOOTHERS)), (root, Number(float(draw_window(rng, 5, 24)))))),
         ("ranked", lambda: Call("cs_rank", (root,))),
     ]
     what, change = changes[int(rng.integers(len(changes)))]
@@ -125,7 +127,7 @@ def mutate(root: Node, rng: Rng, longest: int, *, negate: bool) -> tuple[str, st
 
 def refine(root: Node, respect: str, rng: Rng, longest: int) -> str:
     """Return the text of a factor that is better in one respect, if that is what it lacks."""
-    text, bars = to_text(root), window(rng, 12, min(72, longest))
+    text, bars = to_text(root), draw_window(rng, 12, min(72, longest))
     ranked = text if _is_rank(root) else f"cs_rank({text})"
     match respect:
         case "confirm":
@@ -133,9 +135,9 @@ def refine(root: Node, respect: str, rng: Rng, longest: int) -> str:
         case "scale":
             return f"({text}) / ts_std(returns, {bars})"
         case "smooth":
-            return f"{pick(rng, list(_SMOOTHERS))}({text}, {window(rng, 5, 48)})"
+            return f"{pick(rng, list(_SMOOTHERS))}({text}, {draw_window(rng, 5, 48)})"
         case "normalise":
-            return f"{pick(rng, ['ts_zscore', 'ts_rank'])}({text}, {window(rng, 24, longest)})"
+            return f"{pick(rng, ['ts_zscore', 'ts_rank'])}({text}, {draw_window(rng, 24, longest)})"
         case "neutralise":
             return f"group_neutralize({text}, {pick(rng, ['volatility_group', 'liquidity_group', 'beta_group'])})"
         case "condition":
@@ -178,7 +180,7 @@ def _swapped(node: Node, rng: Rng) -> Node:
 def _new_window(node: Node, rng: Rng, longest: int) -> Node:
     assert isinstance(node, Number)
     near = float(np.clip(round(node.value * float(np.exp(rng.normal(0.0, 0.5)))), 3, longest))
-    return Number(float(window(rng, 3, longest)) if rng.random() < 0.3 else near)
+    return Number(float(draw_window(rng, 3, longest)) if rng.random() < 0.3 else near)
 
 
 def _change(root: Node, places: list[tuple[Path, Node]], rng: Rng, new: Callable[[Node], Node]) -> Node:

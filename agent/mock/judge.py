@@ -10,7 +10,7 @@ import math
 from statistics import fmean
 
 from agent.llm.facts import JudgeFacts
-from agent.untrusted.quoting import told as as_shown
+from agent.untrusted.quoting import as_shown
 from factors.parse import parse
 from factors.tree import Call, Expression, Node
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.llm.providers import Connection, Place
+from agent.llm.providers import Connection, ProviderAddress
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class MockProvider:
         del asked
         return ""
 
-    def check(self, place: Place) -> None:
+    def check(self, place: ProviderAddress) -> None:
         """Refuse nothing."""
 
-    def connect(self, place: Place) -> Connection:
+    def connect(self, place: ProviderAddress) -> Connection:
         """Return a connection to the simulated model of the place's seed."""
         from agent.mock.transport import connect_mock
 

@@ -15,7 +15,7 @@ import numpy as np
 from agent.llm.facts import FactorShown, LessonFacts, TaskFacts, TurnFacts, Wanted, WriterFacts
 from agent.mock.grammar import Rng, compose, cross, mutate, part_of, pick, refine
 from agent.mock.judge import SMOOTHER
-from agent.untrusted.quoting import told as as_shown
+from agent.untrusted.quoting import as_shown
 from factors.parse import parse
 from factors.printing import to_text
 from factors.tree import Expression, Number

@@ -20,7 +20,8 @@ import numpy as np
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.run_config import ScoringRules
-from agent.pools.members import MeasuredFactors, Show, silent, trade_alone
+from agent.pools.members import MeasuredFactors, trade_alone
+from agent.study.progress import Progress, no_progress
 from agent.study.study import Study
 from backtest import metrics
 from backtest.combine import (
@@ -59,7 +60,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedWeights:
     """What a method fitted on train.
 
     Attributes
@@ -77,7 +78,7 @@ class Fitted:
     weights: FloatArray
     early: tuple[FloatArray, ...]
     penalties: tuple[float, ...] = ()
-    told: Mapping[str, object] = field(default_factory=dict)
+    tried: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def hyperparameters(self) -> dict[str, object]:
@@ -95,7 +96,7 @@ class Setting:
 
 def fit_weights(
     measured: MeasuredFactors, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
-) -> Fitted | Rejection:
+) -> FittedWeights | Rejection:
     """Return a method's weights from train, or why no member keeps one.
 
     `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
@@ -137,11 +138,11 @@ def fit_weights(
         )
     first = np.zeros(count)
     first[keep] = equal_weights(len(keep))
-    told = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
-    return Fitted(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), told)
+    tried = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
+    return FittedWeights(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), tried)
 
 
-def unseen_values(measured: MeasuredFactors, fitted: Fitted) -> FloatArray:
+def unseen_values(measured: MeasuredFactors, fitted: FittedWeights) -> FloatArray:
     """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
 
     From the end of train on, it is the signal of the weights that are kept.
@@ -160,7 +161,7 @@ def fit_pools(
     setting: Setting,
     *,
     name: str = "",
-    show: Show = silent,
+    show: Progress = no_progress,
 ) -> Iterator[tuple[Method, PoolRecord | Rejection]]:
     """Fit, score, evaluate and record a pool by each method; each counts as a trial, the ones still ahead included.
 
@@ -170,7 +171,7 @@ def fit_pools(
     for number, method in enumerate(methods):
         show(f"weights: {method}", number, len(methods))
         fits.append((method, fit_weights(measured, method)))
-    named = [_named(fitted, measured, setting) for _, fitted in fits if isinstance(fitted, Fitted)]
+    named = [_named(fitted, measured, setting) for _, fitted in fits if isinstance(fitted, FittedWeights)]
     ahead = sum(knowledge.find_pool(pool_id) is None for pool_id, _ in named)
     require_free_names(
         [name_of(name, method, "", len(methods)) for method in methods] if name else [], named, knowledge
@@ -212,7 +213,7 @@ def require_free_names(names: Sequence[str], fits: Sequence[tuple[str, PoolSpec]
 
 
 def _weighted(
-    fitted: Fitted,
+    fitted: FittedWeights,
     measured: MeasuredFactors,
     knowledge: KnowledgeBase,
     pool_id: str,
@@ -272,7 +273,7 @@ def evaluate_values(
     return scored, reach_verdict(scored, trials, study.policy, NearestKnown(), use_gate=study.exposures is not None)
 
 
-def _named(fitted: Fitted, measured: MeasuredFactors, setting: Setting) -> tuple[str, PoolSpec]:
+def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -> tuple[str, PoolSpec]:
     """Return a pool's id, a hash of all that decides its values and its score, and its spec."""
     study = measured.study
     spec: dict[str, object] = {
@@ -295,7 +296,7 @@ def _named(fitted: Fitted, measured: MeasuredFactors, setting: Setting) -> tuple
     first, last = (str(study.panel.times[t])[:16] for t in (rows.start, max(rows.stop - 1, rows.start)))
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(measured)
-    whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "told": dict(fitted.told), "notes": list(notes)}
+    whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "tried": dict(fitted.tried), "notes": list(notes)}
     rules = replace(setting.rules, gate=study.exposures is not None)
     return f"pool:{digest[:16]}", replace(PoolSpec.from_dict(whole), rules=rules)
 
@@ -308,10 +309,10 @@ def notes_on(measured: MeasuredFactors) -> tuple[str, ...]:
     found = []
     if others:
         words = {word: sum(c.verdict == word for c in others) for word in dict.fromkeys(c.verdict for c in others)}
-        told = ", ".join(f"{number} {word}" for word, number in words.items())
-        found.append(f"{len(others)} of {count} members were not accepted ({told}): this pool rests on them")
+        verdicts = ", ".join(f"{number} {word}" for word, number in words.items())
+        found.append(f"{len(others)} of {count} members were not accepted ({verdicts}): this pool rests on them")
     if elsewhere:
-        found.append(f"{elsewhere} of {count} members were weighed under other trading rules than this pool")
+        found.append(f"{elsewhere} of {count} members were evaluated under other trading rules than this pool")
     return tuple(found)
 
 

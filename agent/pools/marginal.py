@@ -42,11 +42,11 @@ class Marginal:
         """Say it in words that may go into a prompt: figures of train, and of validation a verdict."""
         if not np.isfinite(self.rank_ic):
             return ("it ranks assets as the pool does: nothing is left of it beside the pool",)
-        held = "keeps" if self.keeps else "does not keep"
+        does = "keeps" if self.keeps else "does not keep"
         return (
             f"beside the pool, whose signal it goes with by {self.correlation:+.2f}, its rank IC on train is "
             f"{self.rank_ic:+.4f} (t {self.ic_tstat:.1f})",
-            f"what it adds {held} its sign on validation",
+            f"what it adds {does} its sign on validation",
         )
 
 
@@ -55,10 +55,10 @@ def marginal(values: FloatArray, pool: FloatArray, study: Study) -> Marginal:
     inside = study.panel.universe
     mine, theirs = (np.where(inside, side, np.nan) for side in (values, pool))
     found = residual_ic(mine, theirs, study.target.forward)
-    train, held = (found.ic[paid_rows(getattr(study.split, part))] for part in SEGMENTS)
+    train, validation = (found.ic[paid_rows(getattr(study.split, part))] for part in SEGMENTS)
     known = train[np.isfinite(train)]
     mean = float(known.mean()) if len(known) else float("nan")
-    later = held[np.isfinite(held)]
+    later = validation[np.isfinite(validation)]
     together = found.correlation[paid_rows(study.split.train)]
     together = together[np.isfinite(together)]
     return Marginal(
@@ -78,8 +78,8 @@ def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> 
     if not pools:
         return []
     pool = pools[-1]
-    held = [m for m in pool.members if m.weight != 0.0]
-    lines = [f"a pool of {len(held)} factors is kept already ({pool.method} weights): what goes with it adds little"]
+    kept = [m for m in pool.members if m.weight != 0.0]
+    lines = [f"a pool of {len(kept)} factors is kept already ({pool.method} weights): what goes with it adds little"]
     themes = crowded_themes(pool)
     for theme in themes[:most]:
         leader, share = theme[0], sum(abs(m.weight) for m in theme)

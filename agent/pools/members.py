@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from agent.knowledge.attempt_figures import train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.blocks import all_blocks
+from agent.study.progress import Progress, no_progress
 from agent.study.study import Study, read_expression
 from backtest.combine import Folds, Members, block_edges, folds_of
 from backtest.evidence import Trials
@@ -29,20 +30,15 @@ from market.panel import FloatArray
 from market.ranking import Ranked, rank_panel
 from market.split import Split
 
-Show = Callable[[str, int, int], None]
 _ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
 
 
-def silent(_what: str, _done: int, _of: int) -> None:
-    """Show nothing."""
-
-
 @dataclass(frozen=True)
-class Candidate:
+class PoolCandidate:
     """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
 
-    `simulated` tells that the built-in mock wrote it, `other_rules` that it was weighed under other trading rules than
-    the study's.
+    `simulated` says that the built-in mock wrote it, `other_rules` that it was evaluated under other trading rules
+    than the study's.
     """
 
     expression: Expression
@@ -73,13 +69,13 @@ class MeasuredFactors:
     Attributes
     ----------
     horizon
-        Bars of the label: as long as a decision is held.
+        Bars of the label: as long as a decision is kept.
     ics
         (K, T) rank IC with the label a bar.
     """
 
     study: Study
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[PoolCandidate, ...]
     members: Members
     traded: tuple[Traded, ...]
     horizon: int
@@ -107,8 +103,8 @@ class MeasuredFactors:
 
     def ic_until(self, stop: int) -> tuple[FloatArray, FloatArray]:
         """Return (K,) mean rank IC with the label on train's bars before `stop`, and its t statistic."""
-        told = [horizon_ic(series[self.rows.start : stop], self.horizon) for series in self.ics]
-        return np.array([one.mean for one in told]), np.array([one.tstat for one in told])
+        series_ics = [horizon_ic(series[self.rows.start : stop], self.horizon) for series in self.ics]
+        return np.array([one.mean for one in series_ics]), np.array([one.tstat for one in series_ics])
 
     @cached_property
     def correlations(self) -> FloatArray:
@@ -123,7 +119,7 @@ class MeasuredFactors:
 
 
 def label_horizon(study: Study) -> int:
-    """Return how many bars a decision is held: the longer of overlapping portfolios and bars between rebalancing."""
+    """Return how many bars a decision is kept: the longer of overlapping portfolios and bars between rebalancing."""
     return max(study.spec.holding, study.spec.rebalance)
 
 
@@ -145,7 +141,7 @@ def choose_members(
     factors: Sequence[str] = (),
     verdicts: Sequence[str] = ("accepted",),
     most: int | None = None,
-) -> tuple[Candidate, ...]:
+) -> tuple[PoolCandidate, ...]:
     """Return the named factors or, if none is named, those of the panel with one of these verdicts.
 
     `most` keeps those that earned most on train, net of costs.
@@ -163,7 +159,7 @@ def choose_members(
                 raise InputError(f"{candidate.expression.text} is named twice", "name each factor once")
             known.add(candidate.expression.id)
         return in_order(found if most is None else found[:most])
-    attempts = sorted(knowledge.standing_factors(study.dataset, verdicts), key=lambda a: -_earned(a))
+    attempts = sorted(knowledge.factors_with_verdict(study.dataset, verdicts), key=lambda a: -_earned(a))
     if not attempts:
         raise InputError(
             f"no factor is {' or '.join(verdicts)} on this data: there is nothing to combine",
@@ -175,12 +171,12 @@ def choose_members(
     return in_order([_stored(a, study, knowledge) for a in kept])
 
 
-def in_order(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+def in_order(candidates: Sequence[PoolCandidate]) -> tuple[PoolCandidate, ...]:
     """Return candidates by their text: in whatever order they are named, they are the same pool."""
     return tuple(sorted(candidates, key=lambda c: c.expression.text))
 
 
-def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> Candidate:
+def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> PoolCandidate:
     """Return the factor meant by an id of the knowledge base, or by an expression; neither is an `InputError`."""
     if _ID.fullmatch(text.strip()):
         return _stored(knowledge.get_factor(text.strip(), panel_id=study.dataset).attempt, study, knowledge)
@@ -188,26 +184,26 @@ def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> Candida
     if isinstance(expression, Rejection):
         raise InputError(expression.message, expression.hint)
     twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=False)
-    return Candidate(expression, "", "not tried") if twin is None else _known(expression, twin, study, knowledge)
+    return PoolCandidate(expression, "", "not tried") if twin is None else _known(expression, twin, study, knowledge)
 
 
-def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
+def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> PoolCandidate:
     expression = read_expression(attempt.canonical or attempt.text, study, dialect="native")
     if isinstance(expression, Rejection):
         raise InputError(f"{attempt.factor_id} cannot be read on this data: {expression.one_line()}")
     return _known(expression, attempt, study, knowledge)
 
 
-def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
+def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> PoolCandidate:
     mock = knowledge.get_run(attempt.run_id).config.simulated
     if attempt.evaluation is None:
-        return Candidate(expression, attempt.name, "not scored", mock, other_rules=False)
+        return PoolCandidate(expression, attempt.name, "not scored", mock, other_rules=False)
     card, spec = attempt.evaluation.scorecard, study.spec
     scored_under = (card.weighting, card.holding, card.cost_bp, card.fill, card.rebalance)
     now = (spec.weighting, spec.holding, spec.costs.per_trade * 1e4, spec.fill, spec.rebalance)
     # The first scorecards did not say.
     other = bool(card.weighting) and scored_under != now
-    return Candidate(expression, attempt.name, attempt.evaluation.evidence.verdict, mock, other)
+    return PoolCandidate(expression, attempt.name, attempt.evaluation.evidence.verdict, mock, other)
 
 
 def _earned(attempt: AttemptRecord) -> float:
@@ -215,7 +211,7 @@ def _earned(attempt: AttemptRecord) -> float:
     return value if math.isfinite(value) else -1e9
 
 
-def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = silent) -> MeasuredFactors:
+def measure_members(candidates: Sequence[PoolCandidate], study: Study, show: Progress = no_progress) -> MeasuredFactors:
     """Evaluate, rank and trade each candidate by itself; nothing is recorded.
 
     Raises
@@ -225,7 +221,7 @@ def measure_members(candidates: Sequence[Candidate], study: Study, show: Show = 
     """
     if not study.spec.is_cross_sectional:
         raise InputError(
-            "a pool ranks assets against one another, but the rules weigh each alone (timeseries)",
+            "a pool ranks assets against one another, but the rules size each alone (timeseries)",
             "use another weighting in alphaglow.toml [backtest]",
         )
     horizon = label_horizon(study)

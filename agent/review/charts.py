@@ -30,7 +30,7 @@ def equity_chart(review: Review) -> str:
         if name in review.equity:
             values = np.asarray(review.equity[name], dtype=np.float64)
             css, dash = _EQUITY_STYLE[name]
-            note = axes.number(values[-1], "percent", signed=True) if len(values) else ""
+            note = axes.format_number(values[-1], "percent", signed=True) if len(values) else ""
             lines.append(svg.Line(EQUITY_LABELS[name], values, css, dash, note))
     limits = axes.finite_range([line.values for line in lines])
     log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > LOG_RATIO
@@ -81,7 +81,7 @@ def drawdown_chart(review: Review) -> str:
             falls = drawdown(np.asarray(review.equity[name], dtype=np.float64))
             css, dash = _EQUITY_STYLE[name]
             limits = axes.finite_range([falls])
-            note = axes.number(limits[0], "percent") if limits else ""
+            note = axes.format_number(limits[0], "percent") if limits else ""
             lines.append(svg.Line(EQUITY_LABELS[name], falls, css, dash, f"worst {note}", fill=name == "net"))
     return svg.line_chart(
         svg.LineChart(
@@ -118,7 +118,7 @@ def ic_chart(review: Review) -> str:
         if known.size:
             level = float(known.mean())
             levels.append((start, stop, level))
-            spans[place] = replace(spans[place], label=f"{label.upper()}, mean {axes.number(level, 'ic')}")
+            spans[place] = replace(spans[place], label=f"{label.upper()}, mean {axes.format_number(level, 'ic')}")
     return svg.line_chart(
         svg.LineChart(
             title="Rank IC over time",
@@ -140,7 +140,7 @@ def turnover_chart(review: Review) -> str:
     return svg.line_chart(
         svg.LineChart(
             title="Turnover",
-            description=f"Share of the book traded per bar, mean of {window} bars.",
+            description=f"Share of the portfolio traded per bar, mean of {window} bars.",
             times=review.times,
             lines=[svg.Line(f"per bar, mean of {window_words(review.times, window)}", mean, "c2")],
             spans=segment_spans(review, labels=False),
@@ -158,22 +158,22 @@ def horizon_chart(review: Review) -> str:
         for part in ("train", "validation")
     ]
     horizons = sorted({*found[0], *found[1]})
-    train, held = ([means.get(h, float("nan")) for h in horizons] for means in found)
+    train, validation = ([means.get(h, float("nan")) for h in horizons] for means in found)
     return svg.bar_chart(
         "Rank IC by horizon",
         "Mean rank IC with the return over the next bars.",
         [str(h) for h in horizons],
-        _two(train, held, bool(found[1])),
+        _two(train, validation, bool(found[1])),
         axis="bars ahead",
     )
 
 
 def quantile_chart(review: Review) -> str:
     """Draw the mean forward return by signal quantile, lowest first."""
-    train, held = (
+    train, validation = (
         list(review.profiles[part].quantiles) if part in review.profiles else [] for part in ("train", "validation")
     )
-    count = max(len(train), len(held))
+    count = max(len(train), len(validation))
     labels = [f"Q{k + 1}" for k in range(count)]
     if count:
         labels[0] += " low"
@@ -182,7 +182,7 @@ def quantile_chart(review: Review) -> str:
         "Return by quantile",
         "Mean return over the next bar of assets grouped by signal.",
         labels,
-        _two(train, held, bool(held)),
+        _two(train, validation, bool(validation)),
         percent=True,
         axis="signal quantile",
     )
@@ -203,10 +203,10 @@ def likelihood_chart(review: Review) -> str:
     )
 
 
-def _two(train: list[float], held: list[float], both: bool) -> list[tuple[str, list[float], str]]:
+def _two(train: list[float], validation: list[float], both: bool) -> list[tuple[str, list[float], str]]:
     """Return the bars' series: two when validation has its own, else one over everything shown."""
     if both:
-        return [("train", train, "c1"), ("validation", held, "c2")]
+        return [("train", train, "c1"), ("validation", validation, "c2")]
     return [("train and validation", train, "c1")]
 
 

@@ -29,7 +29,7 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from agent.study.opening import Note, RecordedRules, open_data, silent
+from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
@@ -59,7 +59,7 @@ def report_on(
     data: str | None,
     output: Path | None,
     conclusion: str = "",
-    note: Note = silent,
+    note: Note = no_note,
 ) -> Path:
     """Write the report of a run or a factor, by id or its first characters; return the file's path.
 
@@ -79,7 +79,7 @@ def report_on(
     return path
 
 
-def study_of_run(workspace: Workspace, run: RunRecord, data: str | None, note: Note = silent) -> Study:
+def study_of_run(workspace: Workspace, run: RunRecord, data: str | None, note: Note = no_note) -> Study:
     """Open the study that `run` worked on, under the rules it recorded."""
     return open_data(workspace, data, RecordedRules.of_run(run, strict=False), note=note).study
 
@@ -181,12 +181,12 @@ def review_of(
         trials=None if subject.stored is None else subject.stored.trials,
         dsr_now=or_none(now.dsr),
         trials_now=now.trials,
-        bets=now.effective_trials,
+        effective_trials=now.effective_trials,
         gate_exposure=mean_exposure(study),
         profiles=card.profiles,
         gates=shown.gates or now.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(subject.content_id, study.dataset)),
-        rules=rules_of(study),
+        rules=rules_sentence(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
 
@@ -200,7 +200,7 @@ def mean_exposure(study: Study) -> FloatArray | None:
     return total
 
 
-def rules_of(study: Study) -> str:
+def rules_sentence(study: Study) -> str:
     """Say how positions were taken, filled and paid."""
     spec = study.spec
     words = [

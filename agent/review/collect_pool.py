@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
-from agent.pools.fitting import METHODS, Fitted, evaluate_values, fit_weights, unseen_values, weights_of
-from agent.pools.members import Candidate, MeasuredFactors, Show, Traded, measure_members, silent, trade_alone
+from agent.pools.fitting import METHODS, FittedWeights, evaluate_values, fit_weights, unseen_values, weights_of
+from agent.pools.members import MeasuredFactors, PoolCandidate, Traded, measure_members, trade_alone
 from agent.review.collect import ReviewSubject, review_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
 from agent.review.review_records import Review, compound
 from agent.study import opening
 from agent.study.opening import Note, RecordedRules, open_data
+from agent.study.progress import Progress, no_progress
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.combine import combine, equal_weights
@@ -32,20 +33,20 @@ from market.ranking import rank_panel
 
 
 def study_of_pool(
-    workspace: Workspace, pool: PoolRecord, data: str | None, *, strict: bool = False, note: Note = opening.silent
+    workspace: Workspace, pool: PoolRecord, data: str | None, *, strict: bool = False, note: Note = opening.no_note
 ) -> Study:
     """Open the study that a pool was fitted on, under the rules it recorded; see `RecordedRules` for `strict`."""
     return open_data(workspace, data, RecordedRules.of_pool(pool, strict=strict), note=note).study
 
 
-def candidates_of(pool: PoolRecord, study: Study) -> tuple[Candidate, ...]:
+def candidates_of(pool: PoolRecord, study: Study) -> tuple[PoolCandidate, ...]:
     """Return a pool's members as they were when it was fitted."""
     found = []
     for member in pool.members:
         expression = read_expression(member.text, study, dialect="native")
         if isinstance(expression, Rejection):
             raise InputError(f"{member.factor_id} cannot be read on this data: {expression.one_line()}")
-        found.append(Candidate(expression, member.name, member.verdict, member.simulated))
+        found.append(PoolCandidate(expression, member.name, member.verdict, member.simulated))
     return tuple(found)
 
 
@@ -56,8 +57,8 @@ def report_on_pool(
     *,
     data: str | None = None,
     output: Path | None = None,
-    show: Show = silent,
-    note: Note = opening.silent,
+    show: Progress = no_progress,
+    note: Note = opening.no_note,
 ) -> Path:
     """Write the page of a pool, by the rules it recorded; return the file's path."""
     study = study_of_pool(workspace, pool, data, note=note)
@@ -66,7 +67,7 @@ def report_on_pool(
     return write_report(html, path)
 
 
-def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: Show = silent) -> PoolReview:
+def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: Progress = no_progress) -> PoolReview:
     """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
     measured = measure_members(candidates_of(pool, study), study, show)
     weights = weights_of(pool)
@@ -98,7 +99,7 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
 
 
 def leave_one_out(
-    measured: MeasuredFactors, fitted: Fitted, own: Traded, trials: Trials, show: Show = silent
+    measured: MeasuredFactors, fitted: FittedWeights, own: Traded, trials: Trials, show: Progress = no_progress
 ) -> list[Mapping[str, Figures]]:
     """Return by member the figures of the pool refitted without it; nothing for the only one that keeps a weight.
 
@@ -205,7 +206,7 @@ def _facts(pool: PoolRecord) -> dict[str, str]:
         "weights from": f"{fitted.first} to {fitted.last} ({fitted.bars:,} bars of train)",
     }
     if spec.in_sample is not None:
-        facts["net Sharpe of these weights on train itself"] = number(spec.in_sample.sharpe_net)
+        facts["net Sharpe of these weights on train itself"] = format_number(spec.in_sample.sharpe_net)
     if "penalty" in spec.hyperparameters:
         facts["penalty, share of the mean squared member"] = f"{spec.hyperparameters['penalty']:g}"
     return facts

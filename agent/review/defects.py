@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from agent.drawing import axes
-from agent.drawing.axes import Frame
+from agent.drawing.axes import PlotFrame
 from market.checks.all_checks import QualityReport
 from market.checks.finding import Finding
 from market.panel import Panel
@@ -15,7 +15,7 @@ from market.panel import Panel
 # Family -> kinds; the colour is c1, c2, … of the palette below.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "missing": ("gap", "incomplete", "partial", "missing"),
-    "standing still": ("zero_volume", "stale", "stuck_volume", "copied"),
+    "not moving": ("zero_volume", "stale", "stuck_volume", "copied"),
     "wrong price": ("spike", "wick", "order", "price", "duplicate", "jump"),
     "unit or asset": ("redenomination", "adjustment", "reuse", "adjusted"),
     "clock": ("clock", "interval"),
@@ -39,7 +39,7 @@ def defect_map(report: QualityReport, panel: Panel) -> str:
     chosen = sorted((a for a in weight if a), key=lambda asset: (-weight[asset], asset))[:_MOST]
     rows = ["", *sorted(chosen)]
     height = 64 + _ROW * len(rows) + 30
-    frame = Frame(1080, height, (-0.5, max(panel.shape[0], 2) - 0.5), (0.0, 1.0), left=104, top=46)
+    frame = PlotFrame(1080, height, (-0.5, max(panel.shape[0], 2) - 0.5), (0.0, 1.0), left=104, top=46)
     parts = [_style(), f'<rect width="1080" height="{height}" class="paper"/>']
     title = f"{report.name}: {len(shown)} findings in {report.bars:,} bars of {report.assets} assets"
     left_out = len([a for a in weight if a]) - len(chosen)
@@ -54,7 +54,9 @@ def defect_map(report: QualityReport, panel: Panel) -> str:
         parts.append(_life(panel, asset, frame, place))
     for finding in sorted(shown, key=lambda f: f.severity == "defect"):
         if finding.asset in rows:
-            parts.append(_mark(finding, panel, frame, rows.index(finding.asset), _COLOURS[family[finding.kind]]))
+            parts.append(
+                _finding_mark(finding, panel, frame, rows.index(finding.asset), _COLOURS[family[finding.kind]])
+            )
     foot = frame.top + _ROW * len(rows) + 18
     for row, label in axes.time_ticks(panel.times, about=9):
         at = frame.x(row)
@@ -75,7 +77,7 @@ def _style() -> str:
     )
 
 
-def _life(panel: Panel, asset: str, frame: Frame, place: int) -> str:
+def _life(panel: Panel, asset: str, frame: PlotFrame, place: int) -> str:
     top = frame.top + _ROW * place
     seen = (
         np.flatnonzero(np.isfinite(panel["close"][:, panel.assets.index(asset)]))
@@ -90,7 +92,7 @@ def _life(panel: Panel, asset: str, frame: Frame, place: int) -> str:
     return f'{label}<rect x="{start:.1f}" y="{top + 1}" width="{stop - start:.1f}" height="{_ROW - 2}" class="life"/>'
 
 
-def _mark(finding: Finding, panel: Panel, frame: Frame, place: int, colour: str) -> str:
+def _finding_mark(finding: Finding, panel: Panel, frame: PlotFrame, place: int, colour: str) -> str:
     first, last = np.searchsorted(panel.times, [finding.start, finding.end])
     start, stop = frame.x(float(first) - 0.5), frame.x(float(last) + 0.5)
     whole = finding.severity == "defect"

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from agent.drawing import axes, svg
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.review import charts
 from agent.review.review_records import Review
 from agent.review.views import MonthCell, Row, verdict_words
@@ -82,7 +82,8 @@ def pool_context(pool: PoolReview) -> dict[str, object]:
     rival_rows = [Row(r.label, r.note, _cells(r.figures), i == 0) for i, r in enumerate(pool.rivals)]
     own = pool.rivals[0].figures
     members = [
-        (m, verdict_words(m.verdict), number(m.weight, "percent", signed=True), _cells(m.alone)) for m in pool.members
+        (m, verdict_words(m.verdict), format_number(m.weight, "percent", signed=True), _cells(m.alone))
+        for m in pool.members
     ]
     adds = [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members]
     shown = min(len(pool.members), MAX_CORRELATED)
@@ -101,7 +102,7 @@ def pool_context(pool: PoolReview) -> dict[str, object]:
 def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
     """Return cells in the order rank IC, Sharpe, DSR, each train before validation."""
     return tuple(
-        number(getattr(figures[part], key), style) if part in figures else axes.DASH
+        format_number(getattr(figures[part], key), style) if part in figures else axes.DASH
         for key, style in _SHOWN
         for part in SEGMENTS
     )
@@ -110,7 +111,9 @@ def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
 def _differences(own: Mapping[str, Figures], rest: Mapping[str, Figures]) -> tuple[str, ...]:
     """Return what the pool has over itself without a member."""
     return tuple(
-        number(getattr(own[part], key) - getattr(rest[part], key), "ic" if key == "rank_ic" else "plain", signed=True)
+        format_number(
+            getattr(own[part], key) - getattr(rest[part], key), "ic" if key == "rank_ic" else "plain", signed=True
+        )
         if part in rest
         else axes.DASH
         for key, _ in _SHOWN
@@ -122,7 +125,7 @@ def _tinted(value: float) -> MonthCell:
     if not np.isfinite(value):
         return MonthCell(axes.DASH, "")
     depth = (abs(value) >= 0.2) + (abs(value) >= 0.5) + (abs(value) >= 0.8)
-    return MonthCell(number(value), f"{'up' if value >= 0 else 'down'}{depth}" if depth else "")
+    return MonthCell(format_number(value), f"{'up' if value >= 0 else 'down'}{depth}" if depth else "")
 
 
 def rival_sentence(pool: PoolReview) -> tuple[str, str]:
@@ -130,18 +133,18 @@ def rival_sentence(pool: PoolReview) -> tuple[str, str]:
     own = pool.rivals[0].figures["validation"].sharpe_net
     others = {r.label: r.figures["validation"].sharpe_net for r in pool.rivals[1:]}
     if not others:
-        return "There is nothing to hold it against.", "other"
+        return "There is nothing to compare it with.", "other"
     if not np.isfinite(own):
         return "Its Sharpe ratio on validation is undefined.", "other"
-    told = [
-        f"{'above' if own > value else 'not above'} {label[0].lower() + label[1:]} ({number(value)})"
+    comparisons = [
+        f"{'above' if own > value else 'not above'} {label[0].lower() + label[1:]} ({format_number(value)})"
         for label, value in others.items()
     ]
     beaten = sum(own > value for value in others.values())
     css = "accepted" if beaten == len(others) else "promising" if beaten else "rejected"
     return (
-        f"On validation its net Sharpe ratio is {number(own)}: {' and '.join(told)}. One stretch of time decides "
-        "little: its standard error stands in the scorecard.",
+        f"On validation its net Sharpe ratio is {format_number(own)}: {' and '.join(comparisons)}. One stretch of time "
+        "decides little: its standard error stands in the scorecard.",
         css,
     )
 
@@ -149,7 +152,7 @@ def rival_sentence(pool: PoolReview) -> tuple[str, str]:
 def curve_chart(pool: PoolReview) -> str:
     """Draw the pool beside its rivals, net of costs."""
     lines = [
-        svg.Line(label, np.asarray(values), *style, note=axes.number(values[-1], "percent", signed=True))
+        svg.Line(label, np.asarray(values), *style, note=axes.format_number(values[-1], "percent", signed=True))
         for (label, values), style in zip(pool.curves.items(), _STYLES, strict=False)
     ]
     limits = axes.finite_range([line.values for line in lines])

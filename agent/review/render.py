@@ -13,13 +13,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.drawing.axes import number
+from agent.drawing.axes import format_number
 from agent.review import views
 from agent.review.chart_registry import CHARTS
 from agent.review.findings import Findings
 from agent.review.pool_page import PoolReview, pool_context
 from agent.review.review_records import Review, RunReview
-from agent.untrusted.showing import clean
+from agent.untrusted.showing import displayable
 from market.errors import InputError
 
 MAX_FACTORS = 200
@@ -114,14 +114,14 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     environment.globals.update(
-        verdict_words=views.verdict_words, number=number, dollars=views.dollars, months=views.month_names()
+        verdict_words=views.verdict_words, number=format_number, dollars=views.dollars, months=views.month_names()
     )
     return environment
 
 
 def _shown(value: object) -> object:
     """Clean every text that a template prints; markup made here is already clean."""
-    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return displayable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _factor_context(review: Review) -> dict[str, object]:

@@ -112,9 +112,9 @@ class Review:
     critiques, lineage, reasons, audits
         What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
     dsr, psr, trials
-        Deflated and probabilistic Sharpe ratio in [0, 1] when the factor was weighed, and the trials that deflated it,
+        Deflated and probabilistic Sharpe ratio in [0, 1] when the factor was scored, and the trials that deflated it,
         those that its run still had ahead included; None = unknown.
-    dsr_now, trials_now, bets
+    dsr_now, trials_now, effective_trials
         The same by all trials recorded by now, whose spread may have grown with their skill; and how many different
         effective trials those were by their returns.
     panel
@@ -168,7 +168,7 @@ class Review:
     trials: int | None = None
     dsr_now: float | None = None
     trials_now: int | None = None
-    bets: int | None = None
+    effective_trials: int | None = None
     gate_exposure: FloatArray | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     gates: Sequence[GateVerdict] = ()

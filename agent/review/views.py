@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from agent.drawing.axes import DASH, MONTHS, number
+from agent.drawing.axes import DASH, MONTHS, format_number
 from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview
 from backtest.result_types import SegmentScore
 
@@ -57,12 +57,12 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     (
         "Trading",
         (
-            ("Turnover", "mean share of the book traded per bar", "turnover", "percent"),
+            ("Turnover", "mean share of the portfolio traded per bar", "turnover", "percent"),
             ("Costs, annual", "fees, slippage, borrow and impact", "cost_year", "percent"),
             ("Break-even cost", "bp of traded notional at which nothing is earned", "break_even_bp", "plain"),
             ("Capacity", "capital at which impact halves the net Sharpe ratio", "capacity", "count"),
             ("Positions opened", "or turned", "trades", "count"),
-            ("Bars held", "mean of a position", "duration", "plain"),
+            ("Duration, bars", "mean of a position", "duration", "plain"),
             (
                 "Sharpe per bar, net",
                 "not annualised; what the deflated Sharpe ratio tests",
@@ -130,7 +130,10 @@ def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
                 Row(
                     label,
                     note,
-                    (number(getattr(review.train, key), style), number(getattr(review.validation, key), style)),
+                    (
+                        format_number(getattr(review.train, key), style),
+                        format_number(getattr(review.validation, key), style),
+                    ),
                     key == "sharpe_net",
                 )
                 for label, note, key, style in rows
@@ -144,7 +147,7 @@ def admission_rows(review: Review) -> list[Row]:
     """Return each gate of the policy with its numbers, its bar and whether it was passed."""
     rows = []
     for gate in review.gates:
-        numbers = ", ".join(f"{name} {number(value, 'ic')}" for name, value in gate.numbers.items())
+        numbers = ", ".join(f"{name} {format_number(value, 'ic')}" for name, value in gate.numbers.items())
         rows.append(Row(gate.gate.replace("_", " "), gate.bar, (numbers, "passed" if gate.passed else "failed")))
     return rows
 
@@ -161,7 +164,7 @@ def slice_rows(review: Review, kind: Literal["years", "regimes"]) -> list[Row]:
         for part in ("train", "validation"):
             one = found[part].get(name)
             cells += [DASH] * 3 if one is None else [
-                number(one.bars, "count"), number(one.rank_ic, "ic"), number(one.sharpe_net)
+                format_number(one.bars, "count"), format_number(one.rank_ic, "ic"), format_number(one.sharpe_net)
             ]  # fmt: skip
         rows.append(Row(name, "", tuple(cells)))
     return rows
@@ -171,7 +174,7 @@ def loading_rows(review: Review) -> list[Row]:
     """Return loadings of net returns on known factors, train and validation."""
     found = [review.profiles[part].loadings if part in review.profiles else {} for part in ("train", "validation")]
     return [
-        Row(name, "", tuple(number(loadings.get(name, math.nan)) for loadings in found))
+        Row(name, "", tuple(format_number(loadings.get(name, math.nan)) for loadings in found))
         for name in dict.fromkeys([*found[0], *found[1]])
     ]
 
@@ -189,10 +192,10 @@ def gate_rows(review: Review) -> list[Row]:
             label,
             note,
             (
-                number(getattr(review.train, sharpe)),
-                number(getattr(review.validation, sharpe)),
-                number(getattr(review.train, annual), "percent") if annual else DASH,
-                number(getattr(review.validation, annual), "percent") if annual else DASH,
+                format_number(getattr(review.train, sharpe)),
+                format_number(getattr(review.validation, sharpe)),
+                format_number(getattr(review.train, annual), "percent") if annual else DASH,
+                format_number(getattr(review.validation, annual), "percent") if annual else DASH,
             ),
             sharpe == "sharpe_gated",
         )
@@ -214,7 +217,10 @@ def gate_facts(review: Review) -> list[Row]:
         Row(
             label,
             note,
-            (number(getattr(review.train, key), "percent"), number(getattr(review.validation, key), "percent")),
+            (
+                format_number(getattr(review.train, key), "percent"),
+                format_number(getattr(review.validation, key), "percent"),
+            ),
         )
         for label, note, key in facts
     ]
@@ -228,18 +234,18 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
         return "No gate was applied: every figure is ungated.", "other"
     if not math.isfinite(net):
         return "The ungated Sharpe ratio is undefined, so the gate can't be compared.", "other"
-    pair = f"Sharpe {number(gated)} gated against {number(net)} ungated"
+    pair = f"Sharpe {format_number(gated)} gated against {format_number(net)} ungated"
     if gated <= net:
         return f"On validation the gate does not earn its place: {pair}.", "rejected"
     rivals = {"volatility gate": segment.sharpe_vol_gated, "random gate": segment.sharpe_random_gated}
     missing = [name for name, value in rivals.items() if not math.isfinite(value)]
-    better = [f"a {name} reaches {number(value)}" for name, value in rivals.items() if value >= gated]
+    better = [f"a {name} reaches {format_number(value)}" for name, value in rivals.items() if value >= gated]
     if better:
         return f"On validation the gate is not proven: {pair}, but {' and '.join(better)}.", "promising"
     share = segment.shift_percentile
     if missing or not math.isfinite(share):
         return f"On validation the gate helps ({pair}), but not every placebo gate could be run.", "promising"
-    beaten = f"{number(share, 'share')} of shifted gates"
+    beaten = f"{format_number(share, 'share')} of shifted gates"
     if share < _SHIFT_BAR:
         return (
             f"On validation the gate is not proven: {pair}, but it beats only {beaten}; that can be luck.",
@@ -253,27 +259,31 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
 
 def headline(review: Review) -> str:
     """Return the figures behind the verdict in one sentence."""
-    held = review.validation
+    validation = review.validation
     parts = [
-        f"validation Sharpe {number(held.sharpe_net)} after costs",
-        f"{number(held.sharpe_gated)} behind the gate" if math.isfinite(held.sharpe_gated) else "no gate",
-        f"rank IC {number(held.rank_ic, 'ic')}",
+        f"validation Sharpe {format_number(validation.sharpe_net)} after costs",
+        f"{format_number(validation.sharpe_gated)} behind the gate"
+        if math.isfinite(validation.sharpe_gated)
+        else "no gate",
+        f"rank IC {format_number(validation.rank_ic, 'ic')}",
     ]
     if review.dsr is not None and math.isfinite(review.dsr):
-        after = f" after {number(review.trials, 'count')} trials" if review.trials is not None else ""
-        parts.append(f"deflated Sharpe ratio {number(review.dsr, 'probability')}{after}")
+        after = f" after {format_number(review.trials, 'count')} trials" if review.trials is not None else ""
+        parts.append(f"deflated Sharpe ratio {format_number(review.dsr, 'probability')}{after}")
     text = ", ".join(parts)
     return text[0].upper() + text[1:] + "."
 
 
 def tiles(review: Review) -> list[Tile]:
     """Return the headline figures: validation large, train beneath."""
-    train, held = review.train, review.validation
+    train, validation = review.train, review.validation
 
     def tile(label: str, key: str, style: str = "plain") -> Tile:
-        return Tile(label, number(getattr(held, key), style), f"train {number(getattr(train, key), style)}")
+        return Tile(
+            label, format_number(getattr(validation, key), style), f"train {format_number(getattr(train, key), style)}"
+        )
 
-    trials = f"{number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
+    trials = f"{format_number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
     return [
         tile("Sharpe, net", "sharpe_net"),
         tile("Sharpe, gated", "sharpe_gated"),
@@ -281,7 +291,7 @@ def tiles(review: Review) -> list[Tile]:
         tile("Annual return, net", "annual_return_net", "percent"),
         tile("Largest drawdown", "max_drawdown", "percent"),
         tile("Turnover per bar", "turnover", "percent"),
-        Tile("Deflated Sharpe", number(review.dsr, "probability"), trials),
+        Tile("Deflated Sharpe", format_number(review.dsr, "probability"), trials),
     ]
 
 
@@ -303,9 +313,9 @@ def monthly_returns(review: Review, *, years: int = 15) -> list[tuple[str, list[
         by_year.setdefault(1970 + month // 12, {})[month % 12] = value
     table = []
     for year in sorted(by_year)[-years:]:
-        held = by_year[year]
-        whole = math.prod(held.values()) - 1.0
-        cells = [_tinted(held[m] - 1.0) if m in held else MonthCell("", "") for m in range(12)]
+        by_month = by_year[year]
+        whole = math.prod(by_month.values()) - 1.0
+        cells = [_tinted(by_month[m] - 1.0) if m in by_month else MonthCell("", "") for m in range(12)]
         table.append((str(year), cells, _tinted(whole)))
     return table
 
@@ -314,7 +324,7 @@ def _tinted(value: float) -> MonthCell:
     if not math.isfinite(value):
         return MonthCell(DASH, "")
     depth = 1 + (abs(value) >= 0.02) + (abs(value) >= 0.05)
-    return MonthCell(number(value, "percent"), f"{'up' if value >= 0 else 'down'}{depth}")
+    return MonthCell(format_number(value, "percent"), f"{'up' if value >= 0 else 'down'}{depth}")
 
 
 def month_names() -> tuple[str, ...]:
@@ -343,9 +353,11 @@ def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, 
     columns = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
     table = []
     for row in rows:
-        cells = [number(getattr(part, key), style) for key, style in columns for part in (row.train, row.validation)]
-        cells.append(number(row.validation.turnover, "percent"))
-        cells.append(number(row.dsr, "probability"))
+        cells = [
+            format_number(getattr(part, key), style) for key, style in columns for part in (row.train, row.validation)
+        ]
+        cells.append(format_number(row.validation.turnover, "percent"))
+        cells.append(format_number(row.dsr, "probability"))
         table.append((row, verdict_words(row.verdict), cells))
     return table
 
@@ -382,10 +394,10 @@ def run_tiles(run: RunReview) -> list[Tile]:
     total = ledger_total(run.ledger)
     seconds = math.fsum(run.seconds.values())
     return [
-        Tile("Attempts", number(attempts, "count"), f"{number(run.rounds, 'count')} rounds"),
-        Tile("Scored", number(len(run.factors), "count"), "reached the backtest"),
-        Tile("Accepted", number(accepted, "count"), "passed the evidence rules"),
-        Tile("Model calls", number(total.calls, "count"), "mock" if run.simulated_llm else "journalled"),
+        Tile("Attempts", format_number(attempts, "count"), f"{format_number(run.rounds, 'count')} rounds"),
+        Tile("Scored", format_number(len(run.factors), "count"), "reached the backtest"),
+        Tile("Accepted", format_number(accepted, "count"), "passed the evidence rules"),
+        Tile("Model calls", format_number(total.calls, "count"), "mock" if run.simulated_llm else "journalled"),
         Tile("Cost", "none" if run.simulated_llm else dollars(total.cost_usd), "of model calls"),
         Tile("Wall time", f"{seconds:,.0f} s" if run.seconds else DASH, "from first to last"),
     ]

@@ -21,7 +21,7 @@ def gate_path(workspace: Workspace, data_name: str) -> Path:
     return workspace.root / "models" / f"{data_name}.gate.npz"
 
 
-def plan_of(settings: Settings, panel: Panel) -> GatePlan:
+def gate_plan(settings: Settings, panel: Panel) -> GatePlan:
     """Return what the settings want fitted on a panel."""
     from flows.fit_rules import FlowConfig, GateRules, TrainConfig
     from flows.gate import GatePlan
@@ -69,6 +69,6 @@ def train_gate(
     panel = loop_panel(narrowed(whole, settings), split)
     path = gate_path(workspace, data_name)
     workspace.folder("models")
-    gate = fit_gate(panel, split, plan_of(settings, panel), progress, resume=path.with_suffix(".training"))
+    gate = fit_gate(panel, split, gate_plan(settings, panel), progress, resume=path.with_suffix(".training"))
     save_gate(gate, path)
     return gate

@@ -67,8 +67,8 @@ def factor_path(folder: Path, field: str) -> Path:
 def store_field(folder: Path, field: str, panel: Panel, values: FloatArray, document: Mapping[str, object]) -> Path:
     """Store (T, N) out-of-fold predictions of a study's panel, and what they came from."""
     path = factor_path(folder, field)
-    told = {**document, "field": field, "panel": panel.id, "assets": list(panel.assets)}
-    write_archive(path, told, {"values": values})
+    header = {**document, "field": field, "panel": panel.id, "assets": list(panel.assets)}
+    write_archive(path, header, {"values": values})
     return path
 
 

@@ -17,7 +17,7 @@ def write_ledger(result: Backtest, panel: Panel, path: Path) -> None:
     """Write one row a decision: when it was made, what it traded, earned and paid, and the equity before and after.
 
     All but equity are fractions of the capital before the fill; `equity_after` is the next row's `equity`. Then come
-    the weights held just after the fill, one column an asset.
+    the weights of positions just after the fill, one column an asset.
 
     Raises
     ------

@@ -25,7 +25,7 @@ Note = Callable[[str], None]
 _OF_LOOP = ("blind", "strict", "max_seconds", "max_gigabytes")
 
 
-def silent(_text: str) -> None:
+def no_note(_text: str) -> None:
     """Say nothing."""
 
 
@@ -147,7 +147,7 @@ class OpenData:
     gate_file: Path | None = None
     regimes: bool = True
     learned: bool = True
-    note: Note = field(default=silent)
+    note: Note = field(default=no_note)
 
     @property
     def name(self) -> str:
@@ -229,7 +229,7 @@ def open_data(
     *,
     gate: bool = True,
     learned: bool = True,
-    note: Note = silent,
+    note: Note = no_note,
 ) -> OpenData:
     """Open a data set of a workspace for work: the one way in, for every command and for Python.
 

@@ -30,25 +30,27 @@ def evaluate_expression(
     if isinstance(found, Rejection):
         return found
     signal, scored = found
-    # Of all of train, whatever part of it was scored: signatures are compared bar by bar.
-    sketch = sketch_of(scored.backtest.gross[paid_rows(study.split.train)])
+    # Of all of train, whatever part of it was scored: fingerprints are compared bar by bar.
+    fingerprint = sketch_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
     count = counted.count + (0 if recorded else 1) + ahead
     trials = Trials(count, counted.sharpe_variance, counted.effective)
-    nearest = nearest_known(expression, sketch, study, knowledge)
+    nearest = nearest_known(expression, fingerprint, study, knowledge)
     evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=study.exposures is not None)
     if evidence.accepted or evidence.audits:
         rows = len(study.panel.times)
         leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
         if leak is not None:
             return leak
-    return Scoring(expression, signal, scored, evidence, sketch)
+    return Scoring(expression, signal, scored, evidence, fingerprint)
 
 
-def nearest_known(expression: Expression, sketch: FloatArray, study: Study, knowledge: KnowledgeBase) -> NearestKnown:
+def nearest_known(
+    expression: Expression, fingerprint: FloatArray, study: Study, knowledge: KnowledgeBase
+) -> NearestKnown:
     """Return how a factor stands to what is known: its tree to every known factor, its returns to accepted ones."""
     novelty = knowledge.novelty(expression)
-    near = knowledge.nearest_accepted(study.dataset, sketch, but=expression.id)
+    near = knowledge.nearest_accepted(study.dataset, fingerprint, but=expression.id)
     overlap, label = _overlap(novelty)
     return NearestKnown(overlap, label, near.correlation, near.text)
 
@@ -63,4 +65,4 @@ def evaluation_of(scoring: Scoring) -> NewEvaluation:
     """Return what is recorded of a scored candidate."""
     # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
     gross = metrics.sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
-    return NewEvaluation(scoring.scored.scorecard, scoring.evidence, gross, scoring.sketch)
+    return NewEvaluation(scoring.scored.scorecard, scoring.evidence, gross, scoring.returns_fingerprint)

@@ -81,11 +81,11 @@ def _extra(field: FieldInfo, name: str) -> str:
     return str(extra.get(name, "")) if isinstance(extra, dict) else ""
 
 
-def main() -> None:
+def settings_main() -> None:
     """Write the generated files under the working folder."""
     for path, text in (("alphaglow.toml", default_toml()), ("docs/settings.md", settings_page())):
         Path(path).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    settings_main()

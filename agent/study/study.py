@@ -34,7 +34,7 @@ from market.panel import BoolArray, FloatArray, Panel
 from market.split import MIN_BARS, Split, loop_panel, make_split
 from market.universe import liquid_universe
 
-# The longest label: a decision at t is paid by t+2 at the latest when held one bar; the report looks 24 ahead.
+# The longest label: a decision at t is paid by t+2 at the latest when kept for one bar; the report looks 24 ahead.
 LABEL_BARS = 24
 _DEFAULT_LOOKBACK = 240
 # Fewer bars than this say little.
@@ -154,13 +154,13 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A candidate that could be scored, with what became of it; `sketch` is of its gross returns on train."""
+    """A candidate that could be scored, with what became of it; the fingerprint is of its gross returns on train."""
 
     expression: Expression
     signal: Signal
     scored: Scored
     evidence: Evidence
-    sketch: FloatArray
+    returns_fingerprint: FloatArray
 
 
 def default_lookback(n_bars: int, settings: Settings) -> int:
@@ -188,7 +188,7 @@ def group_expression(name: str, panel: Panel) -> Expression:
     expression = parse(f"group_mean(close, {name})", fields=(*_STANDARD, *panel.fields), bar=panel.bar)
     if isinstance(expression, Rejection) or not isinstance(expression.root, Call):
         why = expression.message if isinstance(expression, Rejection) else "it is no group"
-        raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
+        raise InputError(f"group_neutral = {name!r}: {why}", "repair it in alphaglow.toml [backtest]")
     return replace(expression, root=expression.root.args[1])
 
 
@@ -382,7 +382,7 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
 
 
 def turnover_of(expression: Expression, study: Study) -> float:
-    """Return the share of the book that a factor would trade a bar, from the last bars of train; NaN where unknown.
+    """Return the share of the portfolio that a factor would trade a bar on the last bars of train; NaN: unknown.
 
     Nothing of returns enters: it tells what an idea costs to follow, not what it earns.
     """

@@ -112,7 +112,7 @@ class Workspace:
 
 def is_name(text: str) -> bool:
     """Whether a text can name a file on any system, and be seen for what it is wherever it is shown."""
-    whole = text.isprintable() and not any(mark in text for mark in '/\\:*?"<>|')
+    whole = text.isprintable() and not any(sign in text for sign in '/\\:*?"<>|')
     ends = text[:1] not in ("", ".", "-", " ") and text[-1] not in (".", " ")
     return whole and ends and len(text) <= _LONGEST_NAME and text.split(".")[0].rstrip().upper() not in _DEVICES
 

@@ -33,7 +33,7 @@ _ROUNDS = 2
 Outcome = Literal["finished", "stopped", "budget"]
 
 
-class Reading(BaseModel):
+class TextReading(BaseModel):
     """What a model says of one text."""
 
     model_config = ConfigDict(extra="forbid")
@@ -49,7 +49,7 @@ class Readings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    readings: list[Reading] = Field(max_length=200, description="one for each text, in order")
+    readings: list[TextReading] = Field(max_length=200, description="one for each text, in order")
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ class Read:
         Texts read in this session, and those that had been read earlier.
     """
 
-    known: Mapping[str, Reading]
+    known: Mapping[str, TextReading]
     bought: int
     before: int
     outcome: Outcome
     refused: int
 
 
-def known_readings(journal: TextJournal, model: str) -> dict[str, Reading]:
+def known_readings(journal: TextJournal, model: str) -> dict[str, TextReading]:
     """Return what the journalled calls of this model and prompt say, by text."""
-    found: dict[str, Reading] = {}
+    found: dict[str, TextReading] = {}
     prefix = _prefix(model)
     for key, call in journal.calls.items():
         if key.startswith(prefix):
@@ -90,7 +90,7 @@ def unread(documents: Documents, journal: TextJournal, model: str) -> list[int]:
     return sorted(place for text, place in wanted.items() if text not in known)
 
 
-async def read_texts(
+async def score_texts(
     documents: Documents,
     speaker: LanguageModel,
     journal: TextJournal,
@@ -139,7 +139,7 @@ class _Reader:
     speaker: LanguageModel
     journal: TextJournal
 
-    async def read(self, places: Sequence[int], turn: int) -> dict[str, Reading] | Rejection:
+    async def read(self, places: Sequence[int], turn: int) -> dict[str, TextReading] | Rejection:
         """Return what one call says of the texts at `places`, by text."""
         texts = [self.hashes[k] for k in places]
         key = hashlib.sha256(" ".join([str(turn), *texts]).encode()).hexdigest()[:24]
@@ -157,8 +157,8 @@ async def _read_batches(
     turn: int,
     at_once: int,
     progress: Callable[[int], None],
-) -> tuple[list[dict[str, Reading] | Rejection], Outcome]:
-    found: list[dict[str, Reading] | Rejection] = []
+) -> tuple[list[dict[str, TextReading] | Rejection], Outcome]:
+    found: list[dict[str, TextReading] | Rejection] = []
     halted: list[BudgetReached | StopRequested | InputError] = []
     queue: Iterator[Sequence[int]] = iter(batches)
 
@@ -207,9 +207,9 @@ def batch_prompt(documents: Documents, places: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
-def _by_text(reply: Readings, texts: Sequence[str]) -> dict[str, Reading]:
+def _by_text(reply: Readings, texts: Sequence[str]) -> dict[str, TextReading]:
     """Return readings by text; a number that was not asked for is passed over, and of two the first counts."""
-    found: dict[str, Reading] = {}
+    found: dict[str, TextReading] = {}
     for one in reply.readings:
         if 1 <= one.text <= len(texts):
             found.setdefault(texts[one.text - 1], one)
@@ -220,7 +220,7 @@ def _prefix(model: str) -> str:
     return f"read/{VERSION}/{model}/"
 
 
-def score_by_readings(documents: Documents, known: Mapping[str, Reading], model: str) -> Scores:
+def score_by_readings(documents: Documents, known: Mapping[str, TextReading], model: str) -> Scores:
     """Return the scores of texts that were read; NaN and no event for the others. Novelty is measured, not asked."""
     hashes = text_hashes(documents)
     read = [known.get(text) for text in hashes]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jinja2
 
-from agent.untrusted.quoting import indented, one_line, told
+from agent.untrusted.quoting import as_shown, indented, one_line
 
 
 @cache
@@ -20,7 +20,8 @@ def _templates(folder: Path) -> jinja2.Environment:
         # Prompts are text for a model, not HTML; nothing here is shown in a page.
         autoescape=False,
     )
-    environment.filters.update(told=told, one_line=one_line, indented=indented)
+    # `told` is the name of `as_shown` in the frozen wording that the mock's draws are seeded by.
+    environment.filters.update(as_shown=as_shown, told=as_shown, one_line=one_line, indented=indented)
     return environment
 
 

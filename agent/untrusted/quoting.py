@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from agent.untrusted.showing import clean
+from agent.untrusted.showing import displayable
 from factors.dimensions import FIELD_DIMENSIONS
 from factors.parse import parse
 from factors.table import GROUP_FIELDS
@@ -29,7 +29,7 @@ _QUOTES = str.maketrans("«»", "‹›")
 
 def one_line(text: str, longest: int = LONGEST) -> str:
     """Return `text` in one line of at most this many characters, without what cannot be seen or ends a turn."""
-    flat = " ".join(_TOKEN.sub("‹", clean(text)).split())
+    flat = " ".join(_TOKEN.sub("‹", displayable(text)).split())
     return flat if len(flat) <= longest else f"{flat[: longest - 2]} …"
 
 
@@ -38,7 +38,7 @@ def quoted(text: str, longest: int = LONGEST) -> str:
     return f"«{one_line(text, longest).translate(_QUOTES)}»"
 
 
-def told(text: str) -> str:
+def as_shown(text: str) -> str:
     """Return `text` as a prompt may hold it within a line: a factor or one plain word bare, all else quoted."""
     flat = one_line(text, _LONGEST_FACTOR)
     if _WORD.fullmatch(flat) or isinstance(parse(flat, dialect="native", fields=_FIELDS), Expression):
@@ -48,6 +48,6 @@ def told(text: str) -> str:
 
 def indented(text: str) -> str:
     """Return `text` with each line four spaces in, so that a caret stays under what it points at."""
-    lines = [line for line in _TOKEN.sub("‹", clean(text)).split("\n") if line.strip()]
+    lines = [line for line in _TOKEN.sub("‹", displayable(text)).split("\n") if line.strip()]
     shown = [line if len(line) <= LONGEST else f"{line[: LONGEST - 2]} …" for line in lines[:_MOST_LINES]]
     return "\n".join(f"    {line}" for line in shown or ["(nothing)"])

@@ -19,7 +19,7 @@ def printable(text: str) -> str:
     return UNSHOWABLE.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
-def clean(text: str) -> str:
+def displayable(text: str) -> str:
     """Return `text` with what no page can hold replaced by U+FFFD, and cut to 4 000 characters, saying so."""
     shown = printable(text)
     if len(shown) <= MAX_TEXT:

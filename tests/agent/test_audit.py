@@ -56,7 +56,7 @@ def test_an_audit_is_resumed_without_doing_anything_twice(study: Study, tmp_path
     assert summary["attempts_each"] == 4
     planted = summary["planted"]
     assert isinstance(planted, dict)
-    gates = planted["0.08"]["gates_passed_when_told"]
+    gates = planted["0.08"]["gates_passed_when_given"]
     assert gates["train_ic"] == 1.0
 
 

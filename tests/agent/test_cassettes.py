@@ -19,7 +19,7 @@ from tests.agent.commands import as_json, refused, run
 MINE = ("mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--no-gate")
 
 
-def told(home: Path, run_id: str) -> tuple[list[object], list[object]]:
+def exchanged(home: Path, run_id: str) -> tuple[list[object], list[object]]:
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         attempts = [
             (a.round, a.slot, a.text, a.canonical, a.stage, a.evaluation and a.evaluation.scorecard_document)
@@ -47,7 +47,7 @@ def test_a_recorded_run_is_replayed_without_a_call(
     asked: tuple[str, ...],
 ) -> None:
     (home / "alphaglow.toml").write_text(settings)
-    first = as_json(capsys, *asked, "--record", "tape.jsonl")
+    first = as_json(capsys, *asked, "--record", "cassette.jsonl")
     # In a workspace that has not seen the run: what it knew would reach the writer.
     other = tmp_path / "other"
     run(capsys, "init", str(other))
@@ -58,24 +58,24 @@ def test_a_recorded_run_is_replayed_without_a_call(
         raise AssertionError("a replay asked the model")
 
     monkeypatch.setattr(transport, "answer", refuse)
-    again = as_json(capsys, "-w", str(other), "mine", "--replay", "tape.jsonl")
+    again = as_json(capsys, "-w", str(other), "mine", "--replay", "cassette.jsonl")
     assert again["status"] == "finished"
-    assert told(other, again["run"]) == told(home, first["run"])
+    assert exchanged(other, again["run"]) == exchanged(home, first["run"])
     assert again["prompt_tokens"] == first["prompt_tokens"]
-    assert "cannot change on --replay" in refused(capsys, "mine", "--replay", "tape.jsonl", "--rounds", "3")
+    assert "cannot change on --replay" in refused(capsys, "mine", "--replay", "cassette.jsonl", "--rounds", "3")
 
 
 def test_a_prompt_that_changed_is_shown_as_a_difference(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    as_json(capsys, *MINE, "--record", "tape.jsonl")
+    as_json(capsys, *MINE, "--record", "cassette.jsonl")
     # The same workspace knows the first run now.
-    said = refused(capsys, "mine", "--replay", "tape.jsonl")
+    said = refused(capsys, "mine", "--replay", "cassette.jsonl")
     assert "answers another prompt under r1/s" in said
     assert "--- recorded" in said
     assert "+" in said.split("+++ asked")[1]
-    lines = Path("tape.jsonl").read_text().splitlines()
+    lines = Path("cassette.jsonl").read_text().splitlines()
     Path("short.jsonl").write_text("\n".join(lines[:1]) + "\n")
     assert "holds no call" in refused(capsys, "mine", "--replay", "short.jsonl")
     Path("none.jsonl").write_text("{}\n")
@@ -102,7 +102,7 @@ def call(key: str, text: str = "answer") -> NewCall:
 
 
 def test_a_cassette_that_a_crash_cut_off_is_gone_on_with(tmp_path: Path) -> None:
-    path = tmp_path / "tape.jsonl"
+    path = tmp_path / "cassette.jsonl"
     recorder = start_recording(path, {"seed": 1})
     for k in range(3):
         recorder.write(call(f"k{k}"))
@@ -177,9 +177,9 @@ def test_either_api_makes_the_same_run_and_a_resumed_one_asks_as_before(
     first = as_json(capsys, *MINE, "--api", "responses", "--budget-calls", "5")
     # What the settings say today is not what the run recorded.
     assert "cannot change on --resume" in refused(capsys, "mine", "--resume", first["run"], "--api", "chat")
-    rest = as_json(capsys, "mine", "--resume", first["run"], "--budget-calls", "500", "--record", "tape.jsonl")
+    rest = as_json(capsys, "mine", "--resume", first["run"], "--budget-calls", "500", "--record", "cassette.jsonl")
     assert set(asked) == {"/v1/responses"}
-    assert told(tmp_path / "other", rest["run"]) == told(home, by_chat["run"])
-    assert load_cassette(Path("tape.jsonl")).config["api"] == "responses"
+    assert exchanged(tmp_path / "other", rest["run"]) == exchanged(home, by_chat["run"])
+    assert load_cassette(Path("cassette.jsonl")).config["api"] == "responses"
     with KnowledgeBase.open(Path("knowledge.db")) as kb:
         assert (kb.known_modes("", "responses"), kb.known_modes("")) == ({"mock": "json_schema"}, {})

@@ -70,10 +70,10 @@ def test_a_parse_error_goes_back_to_the_writer_with_its_caret() -> None:
     server = Server(BROKEN, FACTOR, GOOD)
     found = run(model_of(server))
     assert found.rejection is None
-    told = server.asked[1]["messages"][1]["content"]
-    assert "unknown operator 'ts_meen'" in told
-    assert "^" in told
-    assert "ts_mean" in told
+    message = server.asked[1]["messages"][1]["content"]
+    assert "unknown operator 'ts_meen'" in message
+    assert "^" in message
+    assert "ts_mean" in message
 
 
 def test_the_judges_objection_goes_back_and_turns_run_out() -> None:
@@ -105,9 +105,9 @@ def test_another_model_may_judge() -> None:
 def test_the_model_that_a_task_names_writes_it() -> None:
     first, second = Server(FACTOR), Server(FACTOR)
     agents = Agents({"one": model_of(first), "two": model_of(second)}, None)
-    told = replace(brief(), tasks=(Task("new", "volume", model="two"), Task("new", "volume")))
+    briefed = replace(brief(), tasks=(Task("new", "volume", model="two"), Task("new", "volume")))
     for slot in (0, 1, 1):
-        asyncio.run(propose(agents, told, slot, max_turns=1, check=parse))
+        asyncio.run(propose(agents, briefed, slot, max_turns=1, check=parse))
     assert (len(first.asked), len(second.asked)) == (1, 1)  # the second time it is in the journal
 
 
@@ -115,8 +115,10 @@ def test_several_are_asked_for_in_one_call_and_who_gets_none_asks_for_itself() -
     both_of_them = json.dumps({"proposals": [json.loads(FACTOR), json.loads(BROKEN)]})
     server = Server(both_of_them, GOOD)
     agents = both(model_of(server))
-    told = replace(brief(), tasks=(Task("new", "volume"), Task("cross", "", ("close", "open")), Task("new", "candle")))
-    first = asyncio.run(propose_together(agents, told, [0, 1, 2]))
+    briefed = replace(
+        brief(), tasks=(Task("new", "volume"), Task("cross", "", ("close", "open")), Task("new", "candle"))
+    )
+    first = asyncio.run(propose_together(agents, briefed, [0, 1, 2]))
     asked = server.asked[0]["messages"][1]["content"]
     assert "## Candidate 0\nOperation: new" in asked
     assert "## Candidate 2" in asked
@@ -126,7 +128,7 @@ def test_several_are_asked_for_in_one_call_and_who_gets_none_asks_for_itself() -
         "ts_meen(close, 24)",
     ]
     assert 2 not in first
-    found = asyncio.run(propose(agents, told, 0, max_turns=3, check=parse, first=first[0]))
+    found = asyncio.run(propose(agents, briefed, 0, max_turns=3, check=parse, first=first[0]))
     assert found.expression is not None
     assert len(server.asked) == 2  # the judge alone was asked
 
@@ -208,7 +210,7 @@ def test_prompts_hold_what_they_should() -> None:
         "close is a price, volume a volume",
         "shares rsi(close, 14) with attempt 7",
         "- rsi(close, 14)\n  promising; ic_tstat 4.5; because",
-        "about 0.250 of the book a bar, which costs 1.500 of capital a year",
+        "about 0.250 of the portfolio a bar, which costs 1.500 of capital a year",
     ):
         assert piece in asked
 
@@ -237,9 +239,9 @@ def test_the_mock_builds_on_what_worked() -> None:
 
 
 def test_the_mock_writes_several_to_their_tasks() -> None:
-    told = replace(brief(), tasks=(Task("new", "volume"), Task("refine", "smooth", ("ts_kurt(amount, 33)",))))
+    briefed = replace(brief(), tasks=(Task("new", "volume"), Task("refine", "smooth", ("ts_kurt(amount, 33)",))))
     reply = Proposals.model_validate_json(
-        writer_reply(writer_facts(told, [0, 1]), np.random.default_rng(0), repairing=True)
+        writer_reply(writer_facts(briefed, [0, 1]), np.random.default_rng(0), repairing=True)
     )
     assert len(reply.proposals) == 2
     assert "volume" in reply.proposals[0].expression or "amount" in reply.proposals[0].expression
@@ -273,17 +275,17 @@ def test_the_mock_heeds_lessons_and_does_not_repeat_what_it_is_shown() -> None:
         for lessons in ((costs,), ())
     )
     assert calm > 1.3 * nervous
-    told = learned(*(refusal(code) for code in ("unknown_operator", "arity", "look_ahead")))
-    replies = [writer_reply(writer_facts(told, [k]), np.random.default_rng(k), repairing=False) for k in range(200)]
+    learnt = learned(*(refusal(code) for code in ("unknown_operator", "arity", "look_ahead")))
+    replies = [writer_reply(writer_facts(learnt, [k]), np.random.default_rng(k), repairing=False) for k in range(200)]
     read = [parse(Proposal.model_validate_json(r).expression) for r in replies if r.startswith("{") and r.endswith("}")]
     assert all(isinstance(e, Expression) for e in read)
     seen = shown("-ts_zscore(close, 5)")
     task = Task("mutate", "reversal", ("ts_zscore(close, 5)",))
-    told = replace(brief(), tasks=(task,) * 200, related=((seen,),) * 200)
-    assert "-ts_zscore(close, 5)" not in mock_expressions(told)
+    briefed = replace(brief(), tasks=(task,) * 200, related=((seen,),) * 200)
+    assert "-ts_zscore(close, 5)" not in mock_expressions(briefed)
 
 
-def test_the_mock_judge_goes_by_what_became_of_the_kin() -> None:
+def test_the_mock_judge_goes_by_what_became_of_related_factors() -> None:
     factor = parse("cs_rank(ts_mean(volume, 24) / ts_mean(volume, 120))")
     assert isinstance(factor, Expression)
     proposal = Proposal(name="", expression=factor.text, rationale="", parents=[])
@@ -342,9 +344,9 @@ def test_same_seed_same_run_through_the_real_client() -> None:
         async def go() -> None:
             client = connect_mock(seed)
             model = LanguageModel(client, Speaking(models=[ModelName("mock")], budget=Budget(), journal=journal))
-            told = brief(shown("cs_rank(close)", rank_ic=0.02))
+            with_example = brief(shown("cs_rank(close)", rank_ic=0.02))
             for slot in range(6):
-                await propose(both(model), told, slot, max_turns=3, check=parse)
+                await propose(both(model), with_example, slot, max_turns=3, check=parse)
             await client.close()
 
         asyncio.run(go())
@@ -406,7 +408,7 @@ def test_the_figures_of_a_lesson_are_found_again_whatever_its_words() -> None:
     ]
     refused = replace(scored(9, "x", 0.0), evaluation=None, stage="parse", code="arity", message="ts_mean takes 2")
     attempts = [*attempts, refused]
-    found = lesson_words.learn(attempts)
+    found = lesson_words.draw_lessons(attempts)
     assert {lesson.kind for lesson in found} == {"ingredient", "costs", "refusal"}
     stored = [LessonRecord(k, "r", 1, one.kind, f"other words {k}", one.evidence, "") for k, one in enumerate(found)]
     facts = lesson_words.facts_of(stored, attempts)

@@ -21,7 +21,7 @@ def attempt(number: int, score: float, passes: float | None, ic: float, verdict:
     return scored_attempt(number, "x", {"train": {"rank_ic": ic}}, verdict, verdicts=verdicts)
 
 
-def test_a_judge_that_knows_is_told_from_one_that_does_not() -> None:
+def test_a_judge_that_knows_differs_from_one_that_does_not() -> None:
     rng = np.random.default_rng(0)
     ics = rng.normal(0.02, 0.02, size=60)
     knows = [

@@ -99,14 +99,14 @@ with KnowledgeBase.open(sys.argv[1]) as kb:
 """
     writer = start(script, str(path), run)
     assert writer.stdout is not None
-    told = [int(writer.stdout.readline()) for _ in range(after)]
+    written = [int(writer.stdout.readline()) for _ in range(after)]
     os.kill(writer.pid, signal.SIGKILL)
     rest, _ = writer.communicate(timeout=300)
-    told += [int(line) for line in rest.splitlines() if line]
+    written += [int(line) for line in rest.splitlines() if line]
     with KnowledgeBase.open(path) as kb:
         found = kb.attempts(run_id=run)
         assert [a.slot for a in found] == list(range(len(found)))
-        assert len(told) <= len(found) <= len(told) + 1
+        assert len(written) <= len(found) <= len(written) + 1
         assert all(len(a.verdicts) == 3 and a.evaluation is not None for a in found), "whole or not at all"
         again = found[-1]
         assert kb.record_attempt(NewAttempt(run, 1, again.slot, "again", "parse")) == again.id

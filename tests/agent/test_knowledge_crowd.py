@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.queries import verify
+from agent.knowledge.queries import find_faults
 from tests.forked import start
 
 PROCESSES, ROUNDS, CANDIDATES = 8, 2, 5
@@ -37,13 +37,13 @@ def test_eight_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str
     assert [miner.wait() for miner in miners] == [0] * PROCESSES, [err[-500:] for _, err in outcomes]
     assert not [err for _, err in outcomes if "locked" in err]
     # An event a line; the last is the summary.
-    told = [json.loads(out.splitlines()[-1]) for out, _ in outcomes]
+    summaries = [json.loads(out.splitlines()[-1]) for out, _ in outcomes]
     with KnowledgeBase.open(place) as kb:
-        assert {run.id: run.status for run in kb.runs()} == {one["run"]: "finished" for one in told}
+        assert {run.id: run.status for run in kb.runs()} == {one["run"]: "finished" for one in summaries}
         everything = kb.attempts()
         places = {(a.run_id, a.round, a.slot) for a in everything}
         assert len(places) == len(everything) == PROCESSES * ROUNDS * CANDIDATES
-        for one in told:
+        for one in summaries:
             assert len(kb.calls(one["run"])) == one["calls"]
             assert all(a.evaluation is not None or a.message for a in kb.attempts(run_id=one["run"]))
         (panel,) = {a.panel_id for a in everything}
@@ -52,4 +52,4 @@ def test_eight_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str
         assert counted.evaluated == sum(a.evaluation is not None for a in everything)
         assert len(kb.library()) > 400, "the published factors are there, once"
         # It counts trials, effective trials and clusters again, one attempt after the other.
-        assert verify(kb) == []
+        assert find_faults(kb) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.knowledge.records import AttemptRecord
-from agent.mining.lessons import learn
+from agent.mining.lessons import draw_lessons
 from agent.mining.replies import Proposal
 from tests.agent.commands import as_json, refused, run
 from tests.helpers import scored_attempt
@@ -99,7 +99,7 @@ def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytes
         (changed,) = connection.execute("SELECT min(id) FROM attempts WHERE factor_id IS NOT NULL").fetchone()
         connection.execute("UPDATE attempts SET canonical = 'cs_rank(close)' WHERE id = ?", (changed,))
         connection.execute("UPDATE llm_calls SET request = ? WHERE id = 2", (zlib.compress(b"[]"),))
-        connection.execute("UPDATE tallies SET attempts = attempts + 1, bets = bets + 1")
+        connection.execute("UPDATE tallies SET attempts = attempts + 1, effective_trials = effective_trials + 1")
         connection.execute(
             "UPDATE trial_returns SET cluster = -1 WHERE attempt_id = (SELECT max(cluster) FROM trial_returns)"
         )
@@ -111,7 +111,7 @@ def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytes
     assert "its prompt is not the one that was asked" in out
     assert "of verdicts points at a row of attempts" in out
     assert "attempts of its trials is kept as 19, and counted as 18" in out
-    assert "bets of its trials is kept as" in out
+    assert "effective_trials of its trials is kept as" in out
     assert "its bet is kept as that of attempt -1" in out
     assert "the words of 17 attempts are indexed, and there are 18" in out
     with sqlite3.connect("knowledge.db") as connection:
@@ -140,19 +140,21 @@ def scored(number: int, text: str, ic: float, t: float, regimes: dict[str, float
 def test_lessons_say_how_sure_they_are_and_fade_when_contradicted() -> None:
     early = [scored(k, "ts_std(returns, 5)", 0.04 + 0.001 * k, 5.0, {}) for k in range(6)]
     plain = [scored(10 + k, "ts_mean(volume, 5)", 0.01 + 0.001 * k, 2.0, {}) for k in range(6)]
-    told = [lesson.text for lesson in learn([*early, *plain]) if lesson.kind == "ingredient"]
-    assert any(text.startswith("`ts_std` helps") and "confidence 1.00" in text for text in told)
+    lesson_texts = [lesson.text for lesson in draw_lessons([*early, *plain]) if lesson.kind == "ingredient"]
+    assert any(text.startswith("`ts_std` helps") and "confidence 1.00" in text for text in lesson_texts)
     against = [scored(100 + k, "ts_std(returns, 9)", 0.0, 0.0, {}) for k in range(40)]
-    later = [lesson.text for lesson in learn([*early, *plain, *against]) if lesson.kind == "ingredient"]
+    later = [lesson.text for lesson in draw_lessons([*early, *plain, *against]) if lesson.kind == "ingredient"]
     assert not any("`ts_std` helps" in text for text in later)
 
 
 def test_lessons_name_the_regimes_in_which_predictors_work() -> None:
     ics = {"flow: calm, up": 0.06, "crash": -0.03, "bull": 0.02}
     known = [scored(k, "close", 0.03, 4.0, ics) for k in range(4)]
-    (lesson,) = [lesson for lesson in learn(known) if lesson.kind == "regime"]
+    (lesson,) = [lesson for lesson in draw_lessons(known) if lesson.kind == "regime"]
     assert (
         "best in the regime 'flow: calm, up' (mean train rank IC 0.0600) and fail in 'crash' (-0.0300)" in lesson.text
     )
     assert lesson.evidence == (0, 1, 2, 3)
-    assert not [x for x in learn([scored(1, "close", 0.0, 1.0, {"bull": 1.0, "bear": 0.0})]) if x.kind == "regime"]
+    assert not [
+        x for x in draw_lessons([scored(1, "close", 0.0, 1.0, {"bull": 1.0, "bear": 0.0})]) if x.kind == "regime"
+    ]

@@ -14,7 +14,7 @@ import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
-from agent.knowledge.queries import verify
+from agent.knowledge.queries import find_faults
 from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, request_hash
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
@@ -69,7 +69,7 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
         journal.lose("r1/s0/t1/writer/1", "writer", "m", "[]")
         kb.finish_round(one.id, 1, [NewLesson("sign", f"lesson {seed}", tuple(numbers[2:4])), NewLesson("b", "other")])
         kb.set_run_status(one.id, "finished")
-        kb.library_add([NewLibraryEntry(f"A{seed}", "book", "qlib", "x", "translated", "open", "factor:feed")])
+        kb.library_add([NewLibraryEntry(f"A{seed}", "paper", "qlib", "x", "translated", "open", "factor:feed")])
         score = read_flat(SegmentScore, {"sharpe_net": seed})
         who = f"somebody at {seed}"
         kb.record_holdout("factor:1", panel.id, score, opened_by=who, rules=ScoringRules(), again=True)
@@ -85,10 +85,10 @@ def merge(into: str | Path, other: str | Path) -> Merged:
 def opened(place: str | Path) -> Iterator[KnowledgeBase]:
     with KnowledgeBase.open(place) as kb:
         yield kb
-        assert verify(kb) == []
+        assert find_faults(kb) == []
 
 
-def bets(kb: KnowledgeBase) -> set[frozenset[tuple[str, int]]]:
+def clusters(kb: KnowledgeBase) -> set[frozenset[tuple[str, int]]]:
     """Return the clusters, each as places of its attempts, which do not depend on ids."""
     with kb.lend() as connection:
         rows = connection.exec_driver_sql(
@@ -113,7 +113,7 @@ def test_two_bases_add_up_whichever_takes_in_the_other(tmp_path: Path, place: st
     panel = make_panel().id
     with opened(place) as one, opened(right) as other:
         assert one.trials(panel) == other.trials(panel)
-        assert bets(one) == bets(other)
+        assert clusters(one) == clusters(other)
         assert (one.trials(panel).count, one.trials(panel).evaluated) == (32, 26)
         ratios = [a.evaluation.sharpe_per_bar for a in one.attempts() if a.evaluation is not None]
         assert one.trials(panel).sharpe_variance == pytest.approx(np.var([r for r in ratios if r], ddof=1), rel=1e-9)
@@ -166,7 +166,7 @@ def test_an_open_handle_sees_what_was_taken_in_by_another(tmp_path: Path) -> Non
         merge(here, other)
         record(1)
         assert len(kb.attempts(panel_id=make_panel().id)) == 26
-        assert verify(kb) == []
+        assert find_faults(kb) == []
 
 
 def test_an_export_read_back_is_the_same_export(tmp_path: Path, place: str) -> None:
@@ -180,6 +180,22 @@ def test_an_export_read_back_is_the_same_export(tmp_path: Path, place: str) -> N
         kb.take_in(ExportedSource(tmp_path / "export.json"))
         assert kb.export() == text
         assert kb.take_in(ExportedSource(tmp_path / "export.json")).sentence() == "nothing was new"
+
+
+def test_an_export_of_the_revision_before_is_read(tmp_path: Path) -> None:
+    """There the fingerprint of an attempt's returns has its older name."""
+    fill(tmp_path / "k.db", 1)
+    with KnowledgeBase.open(tmp_path / "k.db") as kb:
+        text = kb.export()
+    older = json.loads(text)
+    older["revision"] = "0006"
+    for attempt in older["attempts"]:
+        if attempt["evaluation"] is not None:
+            attempt["evaluation"]["sketch"] = attempt["evaluation"].pop("returns_fingerprint")
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    with opened(tmp_path / "other.db") as kb:
+        kb.take_in(ExportedSource(tmp_path / "older.json"))
+        assert kb.export() == text
 
 
 def test_a_copy_that_went_on_is_taken_in_and_one_that_went_elsewhere_is_refused(tmp_path: Path) -> None:

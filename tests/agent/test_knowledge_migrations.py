@@ -10,16 +10,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.connection import make_engine, migrate, migration_config
 from agent.knowledge.database.location import place_of
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.queries import verify
+from agent.knowledge.queries import find_faults
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.tables.versions import rules_id
 from market.errors import InputError
@@ -38,7 +40,7 @@ INSERT INTO evaluations VALUES (1, '{"train": {"rank_ic": 0.01}}', '{"verdict": 
 INSERT INTO lessons VALUES (1, 'r1', 1, 0, 'sign', 'negate it', '[1]', '2024-01-01T00:00:00Z');
 INSERT INTO llm_calls VALUES (1, 'r1', 'k', 'writer', 'm', 'text', 'h', '[{}]',
   'x', 'ok', 1, 2, NULL, 0.1, '2024-01-01T00:00:00Z');
-INSERT INTO library VALUES (1, 'A1', 'book', 'qlib', '$close', 'close', 'factor:cc',
+INSERT INTO library VALUES (1, 'A1', 'paper', 'qlib', '$close', 'close', 'factor:cc',
   'translated', NULL, '[]');
 INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:00Z', '{"sharpe": 1.0}');
 """
@@ -46,7 +48,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0006", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0007", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -115,11 +117,31 @@ def test_rows_of_the_first_revision_are_all_there(place: str) -> None:
         assert [found.attempt.id for found in kb.search_text("nam clo")] == [1]
         assert (kb.trials("panel:1").evaluated, kb.trials("panel:1").effective) == (1, 0)
         # The rows are made up, and verify knows; nothing was lost on the way.
-        assert [fault.split(":")[0] for fault in verify(kb)] == ["attempt 1", "call k of run r1"]
+        assert [fault.split(":")[0] for fault in find_faults(kb)] == ["attempt 1", "call k of run r1"]
         # What is written next goes on from there.
         number = kb.record_attempt(NewAttempt("r1", 1, 2, "close", "parse", name="later"))
         assert [found.attempt.id for found in kb.search_text("later")] == [number]
         assert kb.trials("panel:1").count == 3
+
+
+@pytest.mark.parametrize("revision", ["0003", "0004", "0005", "0006"])
+def test_fingerprints_and_counts_keep_their_values_under_new_names(place: str, revision: str) -> None:
+    at_revision_one(place)
+    packed = np.array([0.6, 0.8], dtype="<f2").tobytes()
+    engine = make_engine(place_of(place))
+    migrate(engine, place_of(place), target="0003")
+    with engine.begin() as connection:
+        insert = "INSERT INTO trial_returns (attempt_id, panel_id, cluster, sketch) VALUES (1, 'panel:1', 1, :packed)"
+        connection.execute(text(insert), {"packed": packed})
+    migrate(engine, place_of(place), target=revision)
+    engine.dispose()
+    with KnowledgeBase.open(place) as kb:
+        assert (kb.trials("panel:1").count, kb.trials("panel:1").effective) == (2, 1)
+        near = kb.nearest_accepted("panel:1", np.array([-0.6, -0.8]))
+        assert (near.text, near.correlation) == ("close", pytest.approx(-1.0, abs=1e-3))
+        assert not any("effective_trials" in fault or "cluster" in fault for fault in find_faults(kb))
+        with kb.as_source() as source:
+            assert [fingerprint for _, fingerprint in source.attempts()] == [packed, None]
 
 
 def test_a_later_revision_may_rebuild_a_table_that_others_point_at(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_somebody_elses_database_is_left_alone(postgres: Server) -> None:
     assert postgres.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'", name) == [(1,)]
 
 
-def test_a_user_who_may_only_read_and_a_lock_that_is_held(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_may_only_read_and_a_lock_that_is_taken(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     import psycopg
 
     url = postgres.new_database()
@@ -144,9 +144,9 @@ def test_the_program_works_on_a_server(
     assert "cs_rank(close) is factor:" in out
     # The environment has the last word; a password is not repeated.
     monkeypatch.setenv("ALPHAGLOW_KNOWLEDGE", postgres.tcp("absent"))
-    told = refused(capsys, "kb", "list")
-    assert "is not there" in told
-    assert PASSWORD not in told
+    refusal = refused(capsys, "kb", "list")
+    assert "is not there" in refusal
+    assert PASSWORD not in refusal
     monkeypatch.setenv("ALPHAGLOW_KNOWLEDGE", str(home / "knowledge.db"))
     assert as_json(capsys, "kb", "list")["runs"] == []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.transfer.starter import build_starter, main
+from agent.knowledge.transfer.starter import build_starter, starter_main
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError
@@ -64,11 +64,11 @@ def test_it_holds_every_factor_with_its_source_and_no_score(corpora: Path, tmp_p
 def test_refusals_are_one_line(corpora: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="no corpora"):
         build_starter(tmp_path / "absent", tmp_path / "k.db")
-    assert main([str(corpora), str(tmp_path / "absent" / "k.db")]) == 2
-    assert main([str(corpora)]) == 2
+    assert starter_main([str(corpora), str(tmp_path / "absent" / "k.db")]) == 2
+    assert starter_main([str(corpora)]) == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 2)
-    assert main([str(corpora), str(tmp_path / "k.db")]) == 0
+    assert starter_main([str(corpora), str(tmp_path / "k.db")]) == 0
     assert "1 of 1 translated" in capsys.readouterr().out
 
 

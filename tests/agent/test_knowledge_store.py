@@ -184,9 +184,9 @@ def test_a_factor_is_found_by_the_beginning_of_its_id(kb: KnowledgeBase, run: Ru
 
 
 def test_a_published_factor_no_run_has_tried_is_named(kb: KnowledgeBase) -> None:
-    entry = NewLibraryEntry("A1", "book", "qlib", "$close", "translated", "close", "factor:feed000000000000")
+    entry = NewLibraryEntry("A1", "paper", "qlib", "$close", "translated", "close", "factor:feed000000000000")
     kb.library_add([entry])
-    with pytest.raises(InputError, match="A1 of book"):
+    with pytest.raises(InputError, match="A1 of paper"):
         kb.get_factor("feed")
 
 
@@ -487,13 +487,13 @@ def test_the_holdout_opens_once_per_factor_and_panel_unless_insisted(kb: Knowled
     kb.require_unopened("factor:2", run.panel_id)
 
 
-def test_trials_that_go_together_are_one_bet(kb: KnowledgeBase, run: RunRecord) -> None:
+def test_trials_that_go_together_are_one_effective_trial(kb: KnowledgeBase, run: RunRecord) -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(size=(3, 5000))
     # The same returns twice, its negation, a noisy copy; then two others; then one that never moves.
     returns = [base[0], 2 * base[0], -base[0], base[0] + 0.3 * rng.normal(size=5000), base[1], base[2], np.zeros(5000)]
     for slot, series in enumerate(returns):
-        evaluation = replace(scored(0.1, accepted=slot == 4), sketch=sketch_of(series))
+        evaluation = replace(scored(0.1, accepted=slot == 4), returns_fingerprint=sketch_of(series))
         kb.record_attempt(
             attempt(run, slot, evaluation=evaluation, factor_id=f"factor:{slot}", canonical=f"close + {slot}")
         )
@@ -505,7 +505,7 @@ def test_trials_that_go_together_are_one_bet(kb: KnowledgeBase, run: RunRecord) 
     assert np.isnan(kb.nearest_accepted(run.panel_id, sketch_of(base[1]), but="factor:4").correlation)
 
 
-def test_bets_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
+def test_effective_trials_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
     series = np.random.default_rng(1).normal(size=(40, 600))
     series[20:] = series[:20] + 0.9 * series[20:]
     counts = []
@@ -516,7 +516,8 @@ def test_bets_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
             record = knowledge.create_run(panel.id, RunConfig(), 1)
             knowledge.start_round(record.id, 1, {})
             new = [
-                attempt(record, k, evaluation=replace(scored(0.1), sketch=sketch_of(x))) for k, x in enumerate(series)
+                attempt(record, k, evaluation=replace(scored(0.1), returns_fingerprint=sketch_of(x)))
+                for k, x in enumerate(series)
             ]
             knowledge.record_attempts(new) if together else [knowledge.record_attempt(x) for x in new]
             counts.append(knowledge.trials(panel.id).effective)

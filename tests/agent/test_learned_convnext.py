@@ -16,10 +16,11 @@ from torch.nn import functional
 from agent.learned.augment import Augmentation, augmented
 from agent.learned.convnext import SIZES, Block, ConvNext, ConvNextConfig, build, count_parameters
 from agent.learned.network import ConvNextLearner, fit_net
-from agent.learned.protocol import Examples, silent
+from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
 from agent.learned.temperature import fit_temperature, log_priors, nll, reliability, softmax
 from agent.learned.training import NetTraining, train_net
+from agent.study.progress import no_progress
 from flows.train import torch_threads
 from market.errors import InputError
 
@@ -216,7 +217,7 @@ def test_reliability_by_hand() -> None:
     assert found["error"] == pytest.approx((0.3 + 0.4 + 0.4 + 0.3) / 4)
 
 
-def test_classes_that_were_taught_as_equal_are_told_their_shares() -> None:
+def test_classes_that_were_taught_as_equal_are_given_their_shares() -> None:
     shares = np.exp(log_priors(np.array([0.0, 1.0, 1.0, 1.0]), 3))
     np.testing.assert_allclose(shares, np.array([1.0, 3.0, 0.5]) / 4.5)
 
@@ -242,7 +243,7 @@ CONFIG = NetTraining(epochs=6, warmup=1, lr=5e-3, batch=64, patience=6)
 
 def test_training_learns_and_its_probabilities_are_calibrated() -> None:
     train, calibration = examples(1500, 1), examples(500, 2)
-    fit = fit_net(build(3, 3, TINY, 1), train, calibration, replace(CONFIG, epochs=10), 3, silent, None)
+    fit = fit_net(build(3, 3, TINY, 1), train, calibration, replace(CONFIG, epochs=10), 3, no_progress, None)
     fresh = examples(800, 3)
     said = fit.probabilities(fresh.windows)
     np.testing.assert_allclose(said.sum(axis=1), 1.0)
@@ -256,7 +257,7 @@ def test_training_learns_and_its_probabilities_are_calibrated() -> None:
 def test_returns_are_learned_too(loss: str) -> None:
     training = replace(CONFIG, loss=loss, epochs=8)  # type: ignore[arg-type]  # one of the names
     train, calibration = examples(1500, 1, classes=False), examples(400, 2, classes=False)
-    fit = fit_net(build(3, 1, TINY, 1), train, calibration, training, 3, silent, None)
+    fit = fit_net(build(3, 1, TINY, 1), train, calibration, training, 3, no_progress, None)
     fresh = examples(600, 3, classes=False)
     assert np.corrcoef(fit.predict(fresh.windows), fresh.labels)[0, 1] > 0.8
 
@@ -280,7 +281,7 @@ def test_a_training_killed_in_an_epoch_ends_with_the_same_weights(tmp_path: Path
             return model(x, chance)  # type: ignore[no-any-return]
 
         model = build(3, 3, TINY, 1)
-        done = train_net(model, train, calibration, CONFIG, 5, silent, resume=file, forward=forward)
+        done = train_net(model, train, calibration, CONFIG, 5, no_progress, resume=file, forward=forward)
         assert len(done.history) == CONFIG.epochs
         return done.model.state_dict()
 
@@ -309,19 +310,19 @@ def test_a_training_of_other_examples_is_not_gone_on_with(tmp_path: Path) -> Non
     with pytest.raises(Killed):
         train_net(build(3, 3, TINY, 1), train, calibration, short, 5, interrupted, resume=file)
     other = examples(300, 9)
-    fresh = train_net(build(3, 3, TINY, 1), other, calibration, short, 5, silent)
-    again = train_net(build(3, 3, TINY, 1), other, calibration, short, 5, silent, resume=file)
+    fresh = train_net(build(3, 3, TINY, 1), other, calibration, short, 5, no_progress)
+    again = train_net(build(3, 3, TINY, 1), other, calibration, short, 5, no_progress, resume=file)
     assert fresh.history == again.history
     file.write_bytes(b"PK damaged")
     with pytest.raises(InputError, match="training to go on with"):
-        train_net(build(3, 3, TINY, 1), other, calibration, short, 5, silent, resume=file)
+        train_net(build(3, 3, TINY, 1), other, calibration, short, 5, no_progress, resume=file)
 
 
 def test_the_learner_draws_all_chance_from_its_generator() -> None:
     learner = ConvNextLearner("nano", NetTraining(epochs=1, batch=64))
     train, calibration = examples(200, 1), examples(80, 2)
     values = [
-        learner.fit(train, calibration, np.random.default_rng(seed), silent, None).predict(calibration.windows)
+        learner.fit(train, calibration, np.random.default_rng(seed), no_progress, None).predict(calibration.windows)
         for seed in (1, 1, 2)
     ]
     assert np.array_equal(values[0], values[1])

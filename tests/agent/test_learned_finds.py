@@ -14,11 +14,12 @@ from agent.cli.main import main
 from agent.learned.channels import given_channels
 from agent.learned.convnext import ConvNextConfig, build
 from agent.learned.network import NetFit, fit_net
-from agent.learned.protocol import Examples, Learner, Progress
+from agent.learned.protocol import Examples, Learner
 from agent.learned.rivals import Boosting, Ridge
 from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining
-from agent.learned.walk import WalkPlan, walk
+from agent.learned.walk import WalkPlan, walk_panel
+from agent.study.progress import Progress
 from backtest.controls import permuted, plant
 from backtest.ic import forward_returns, rank_ic
 from market.panel import FloatArray, Panel
@@ -66,7 +67,7 @@ def moody(bars: int, assets: int, seed: int) -> Panel:
 
 def share_found(learner: Learner, panel: Panel, truth: FloatArray) -> float:
     """Rank IC out of fold, as a share of the planted one's on the same bars."""
-    walked = walk(panel, PLAN, learner)
+    walked = walk_panel(panel, PLAN, learner)
     rows, paid = slice(walked.folds[0].test.start, None), forward_returns(panel, 1)
     found, there = (float(np.nanmean(rank_ic(x[rows], paid[rows]))) for x in (walked.values, truth))
     return found / there
@@ -97,7 +98,7 @@ def in_noise(learner: Learner, seeds: int) -> list[float]:
         panel = moody(900, 15, seed=100 + seed)
         outcomes = permuted(panel, 24, np.random.default_rng(seed))
         plan = replace(PLAN, max_windows=3000, seed=seed)
-        walked = walk(panel, plan, learner, outcomes=outcomes)
+        walked = walk_panel(panel, plan, learner, outcomes=outcomes)
         ic = rank_ic(walked.values, forward_returns(outcomes, 1))
         ic = ic[np.isfinite(ic)]
         found.append(float(ic.mean() / ic.std(ddof=1) * np.sqrt(len(ic))))

@@ -11,13 +11,14 @@ import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
-from agent.learned.learning import Lesson, learn
-from agent.learned.protocol import Examples, Progress
+from agent.learned.learning import LearningTask, learn_factor
+from agent.learned.protocol import Examples
 from agent.learned.rivals import Ridge
 from agent.learned.sample_windows import Scaling, Windows
 from agent.learned.targets import TargetSpec, make_labels, uniqueness
-from agent.learned.walk import WalkPlan, check_walk, folds_of, gather, walk
+from agent.learned.walk import WalkPlan, check_walk, gather_material, walk_folds, walk_panel
 from agent.study.learned_fields import factor_path
+from agent.study.progress import Progress
 from agent.study.scoring import evaluate_expression
 from agent.study.settings import Settings
 from agent.study.study import attach, backtest_expression, open_study, read_expression
@@ -161,7 +162,7 @@ def test_uniqueness_by_hand() -> None:
 def test_no_model_sees_a_label_that_ends_in_its_stretch() -> None:
     panel = random_panel(900, 12, seed=5)
     spy = Spy()
-    found = walk(panel, PLAN, spy)
+    found = walk_panel(panel, PLAN, spy)
     labels = make_labels(panel, PLAN.target, relative=True)
     assert len(found.folds) == len(spy.seen) == 3
     for fold, (train, calibration), asked in zip(found.folds, spy.seen, spy.asked, strict=True):
@@ -182,33 +183,33 @@ def test_no_model_sees_a_label_that_ends_in_its_stretch() -> None:
 
 def test_a_model_refitted_on_a_panel_cut_short_says_the_same() -> None:
     panel = random_panel(700, 12, seed=6, gaps=0.02)
-    whole = walk(panel, PLAN, Ridge())
+    whole = walk_panel(panel, PLAN, Ridge())
     check_walk(panel, PLAN)
     for number, fold in enumerate(whole.folds):
-        cut = walk(panel.rows(0, fold.test.stop), PLAN, Ridge(), folds=whole.folds[: number + 1])
+        cut = walk_panel(panel.rows(0, fold.test.stop), PLAN, Ridge(), folds=whole.folds[: number + 1])
         assert np.array_equal(cut.values, whole.values[: fold.test.stop], equal_nan=True)
 
 
 def test_what_comes_later_cannot_move_a_prediction() -> None:
     panel = random_panel(700, 12, seed=7)
-    whole = walk(panel, PLAN, Ridge())
+    whole = walk_panel(panel, PLAN, Ridge())
     middle = whole.folds[1].test.start + 40
     rng = np.random.default_rng(0)
     noise = np.ones(panel.shape)
     noise[middle:] = np.exp(rng.normal(0, 0.2, noise[middle:].shape))
-    other = walk(replace(panel, fields={n: v * noise for n, v in panel.fields.items()}), PLAN, Ridge())
+    other = walk_panel(replace(panel, fields={n: v * noise for n, v in panel.fields.items()}), PLAN, Ridge())
     assert np.array_equal(whole.values[:middle], other.values[:middle], equal_nan=True)
     assert not np.array_equal(whole.values[middle:], other.values[middle:], equal_nan=True)
 
 
-def test_an_asset_without_history_and_nan_windows_are_told_apart_from_the_rest() -> None:
+def test_an_asset_without_history_and_nan_windows_differ_from_the_rest() -> None:
     panel = random_panel(700, 13, seed=8)
     late = np.ones(panel.shape, dtype=bool)
     late[:500, 0] = False
     late[:, 1] = False
     fields = {name: np.where(late, values, np.nan) for name, values in panel.fields.items()}
     panel = replace(panel, fields=fields, universe=panel.universe & late)
-    values = walk(panel, PLAN, Ridge()).values
+    values = walk_panel(panel, PLAN, Ridge()).values
     assert np.isnan(values[:500, 0]).all()
     # Half of its channels are known soon after it is listed; its windows are padded.
     assert np.isfinite(values[530:, 0]).all()
@@ -217,12 +218,12 @@ def test_an_asset_without_history_and_nan_windows_are_told_apart_from_the_rest()
 
 def test_too_little_data_and_one_class_only_are_refused() -> None:
     with pytest.raises(InputError, match="too few"):
-        walk(random_panel(40), PLAN, Ridge())
+        walk_panel(random_panel(40), PLAN, Ridge())
     with pytest.raises(InputError, match="examples"):
-        walk(random_panel(150, 1), PLAN, Ridge())
+        walk_panel(random_panel(150, 1), PLAN, Ridge())
     lame = replace(PLAN, target=TargetSpec("threshold", horizon=3, width=1e6))
     with pytest.raises(InputError, match="one class only"):
-        walk(random_panel(700), lame, Ridge())
+        walk_panel(random_panel(700), lame, Ridge())
 
 
 # The factor
@@ -233,16 +234,16 @@ def market() -> Panel:
     return make_market(SynthSpec(bars=2500)).panel
 
 
-def lesson(market: Panel, folder: Path, **options: Any) -> Lesson:
+def lesson(market: Panel, folder: Path, **options: Any) -> LearningTask:
     settings = Settings()
-    return Lesson(open_study(market, settings), market, Ridge(), PLAN, folder, "toy", settings.rules(), **options)
+    return LearningTask(open_study(market, settings), market, Ridge(), PLAN, folder, "toy", settings.rules(), **options)
 
 
 def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_path: Path) -> None:
     with KnowledgeBase.open(str(tmp_path / "k.db")) as knowledge:
         mine = lesson(market, tmp_path, name="toy")
         assert mine.field.startswith("learned_toy_")
-        found = learn(mine, knowledge)
+        found = learn_factor(mine, knowledge)
         assert knowledge.trials(market.id).count == 1
         assert found.attempt.canonical == mine.field
         assert found.attempt.evaluation is not None
@@ -250,12 +251,12 @@ def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_
         assert (run.status, run.config.kind) == ("finished", "learn")
         assert run.config.recipe == mine.recipe.to_dict()
         # Learned again it is the same trial.
-        again = learn(lesson(market, tmp_path, name="toy"), knowledge)
+        again = learn_factor(lesson(market, tmp_path, name="toy"), knowledge)
         assert again.known
         assert knowledge.trials(market.id).count == 1
         # In expressions, by name; scored from its first fold on.
         study = open_study(market, Settings(), learned=tmp_path)
-        assert study.learned == {mine.field: folds_of(len(study.panel.times), PLAN)[0].test.start}
+        assert study.learned == {mine.field: walk_folds(len(study.panel.times), PLAN)[0].test.start}
         expression = read_expression(f"ts_mean({mine.field}, 5) - cs_rank(volume)", study)
         assert isinstance(expression, Expression)
         scored = evaluate_expression(expression, study, knowledge)
@@ -268,7 +269,7 @@ def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_
 
 def test_a_learned_factor_belongs_to_its_panel(market: Panel, tmp_path: Path) -> None:
     with KnowledgeBase.open(str(tmp_path / "k.db")) as knowledge:
-        field = learn(lesson(market, tmp_path), knowledge).field
+        field = learn_factor(lesson(market, tmp_path), knowledge).field
     other = open_study(make_market(SynthSpec(bars=2500, seed=8)).panel, Settings(), learned=tmp_path)
     assert not other.learned
     refused = read_expression(field, other)
@@ -283,13 +284,13 @@ def test_a_learned_factor_belongs_to_its_panel(market: Panel, tmp_path: Path) ->
 
 def test_its_score_is_that_of_its_values(market: Panel, tmp_path: Path) -> None:
     with KnowledgeBase.open(str(tmp_path / "k.db")) as knowledge:
-        field = learn(lesson(market, tmp_path), knowledge).field
+        field = learn_factor(lesson(market, tmp_path), knowledge).field
     study = open_study(market, Settings(), learned=tmp_path)
     expression = read_expression(field, study)
     assert isinstance(expression, Expression)
     found = backtest_expression(expression, study)
     assert not isinstance(found, Rejection)
-    walked = walk(open_study(market, Settings()).panel, PLAN, Ridge())
+    walked = walk_panel(open_study(market, Settings()).panel, PLAN, Ridge())
     assert np.array_equal(found[0].values, walked.values, equal_nan=True)
     card = found[1].scorecard
     assert card.train.start == str(study.panel.times[study.learned[field]])[:16]
@@ -298,6 +299,6 @@ def test_its_score_is_that_of_its_values(market: Panel, tmp_path: Path) -> None:
 def test_channels_stay_apart_from_what_is_learned_from_them(market: Panel) -> None:
     study = open_study(market, Settings())
     other = replace(study, outcomes=random_panel(*study.panel.shape, seed=9))
-    mine, theirs = gather(study.panel, PLAN), gather(study.panel, PLAN, outcomes=other.outcomes)
+    mine, theirs = gather_material(study.panel, PLAN), gather_material(study.panel, PLAN, outcomes=other.outcomes)
     assert np.array_equal(mine.channels, theirs.channels, equal_nan=True)
     assert not np.array_equal(mine.labels.values, theirs.labels.values, equal_nan=True)

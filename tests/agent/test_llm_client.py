@@ -16,7 +16,7 @@ from agent.knowledge.records import CallRecord, NewCall
 from agent.knowledge.run_config import Bounds
 from agent.llm.budget import Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
-from agent.llm.patience import Patience
+from agent.llm.patience import RetryRules
 from agent.llm.providers.openai_compatible import OpenAIConnection
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
@@ -86,7 +86,7 @@ def model_of(server: Callable[[httpx2.Request], httpx2.Response], **options: Any
         http_client=httpx2.AsyncClient(transport=httpx2.MockTransport(server)),
     )
     models = [ModelName("m", options.pop("prices", None)), *(ModelName(name) for name in options.pop("fallback", ()))]
-    patience = Patience(tries=3, first=0.0, cool_down=0.0)
+    patience = RetryRules(tries=3, first=0.0, cool_down=0.0)
     options = {"budget": Budget(), "journal": MemoryJournal(), "patience": patience, **options}
     connection = OpenAIConnection(client, options.pop("api", "chat"))
     return LanguageModel(connection, Speaking(models=models, **options))
@@ -188,7 +188,7 @@ def test_strict_schema_goes_out_without_what_strict_mode_lacks() -> None:
     ("status", "says"),
     [(401, "key"), (403, "rights"), (404, "--model"), (429, "resume"), (500, "resume"), (400, "--model")],
 )
-def test_what_only_a_person_can_mend_is_said_in_a_line(status: int, says: str) -> None:
+def test_what_only_a_person_can_repair_is_said_in_a_line(status: int, says: str) -> None:
     model = model_of(Server(lambda _: error(status, "because")))
     with pytest.raises(InputError, match=says) as caught:
         ask(model)

@@ -23,7 +23,7 @@ import pytest
 from agent.knowledge.run_config import Bounds
 from agent.llm.budget import Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
-from agent.llm.patience import Circuit, Patience
+from agent.llm.patience import Circuit, RetryRules
 from agent.llm.providers.openai_compatible import OpenAIConnection, retry_after
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
@@ -169,7 +169,7 @@ def play(*acts: Handler, asks: int = 1, models: tuple[str, ...] = ("m",), **opti
             timeout=options.pop("timeout", 60.0),
             http_client=httpx2.AsyncClient(trust_env=False),
         )
-        patience = options.pop("patience", Patience(tries=3, first=0.0, cool_down=0.0))
+        patience = options.pop("patience", RetryRules(tries=3, first=0.0, cool_down=0.0))
         connection = OpenAIConnection(client, options.pop("api", "chat"))
         speaking = Speaking(
             models=[ModelName(name, PRICES) for name in models],
@@ -432,7 +432,7 @@ def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
 
 
 def test_pauses_grow_and_do_not_coincide() -> None:
-    patience, rng = Patience(first=1.0, longest=10.0), random.Random(1)
+    patience, rng = RetryRules(first=1.0, longest=10.0), random.Random(1)
     pauses = [patience.pause(k, rng) for k in range(1, 8)]
     for k, pause in enumerate(pauses):
         assert 0.5 * min(10.0, 2.0**k) <= pause <= min(10.0, 2.0**k)
@@ -441,7 +441,7 @@ def test_pauses_grow_and_do_not_coincide() -> None:
 
 def test_a_circuit_holds_calls_back_and_lets_one_go_first() -> None:
     async def go() -> tuple[int, list[int]]:
-        circuit = Circuit(Patience(threshold=3, cool_down=0.15))
+        circuit = Circuit(RetryRules(threshold=3, cool_down=0.15))
         for _ in range(3):
             circuit.failed()
         inside, most = 0, []

@@ -18,7 +18,7 @@ from agent.knowledge.records import NewAttempt
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.pools.fitting import (
     METHODS,
-    Fitted,
+    FittedWeights,
     Method,
     Setting,
     check_pool_truncation,
@@ -31,8 +31,8 @@ from agent.pools.fitting import (
 )
 from agent.pools.marginal import crowded_themes, describe_pool, marginal
 from agent.pools.members import (
-    Candidate,
     MeasuredFactors,
+    PoolCandidate,
     choose_members,
     measure_members,
     ranked_signal,
@@ -105,9 +105,9 @@ def test_two_weak_signals_together_beat_either(study: Study, kb: KnowledgeBase) 
         for part in ("train", "validation"):
             card = getattr(pool.scorecard, part)
             for alone in measured.traded:
-                told = alone.figures(study, trials, part)
-                assert card.rank_ic > told.rank_ic > 0, (pool.method, part)
-                assert card.sharpe_net > told.sharpe_net, (pool.method, part)
+                alone_figures = alone.figures(study, trials, part)
+                assert card.rank_ic > alone_figures.rank_ic > 0, (pool.method, part)
+                assert card.sharpe_net > alone_figures.sharpe_net, (pool.method, part)
         shares = weights_by_text(pool)
         assert shares["idea_a"] == pytest.approx(0.5, abs=0.12)
         assert sum(map(abs, shares.values())) == pytest.approx(1.0)
@@ -217,8 +217,8 @@ def test_train_is_scored_with_weights_from_earlier_bars(
     later = open_study(scrambled(panel, slice(border, None)), FREE)
     other = measured_of(later, kb, *texts)
     mine, theirs = (fit_weights(one, method) for one in (measured, other))
-    assert isinstance(mine, Fitted)
-    assert isinstance(theirs, Fitted)
+    assert isinstance(mine, FittedWeights)
+    assert isinstance(theirs, FittedWeights)
     here, there = unseen_values(measured, mine), unseen_values(other, theirs)
     stop = measured.edges[4]
     assert np.array_equal(here[:stop], there[:stop], equal_nan=True)
@@ -310,8 +310,8 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     assert fit(measure_members([only], study), kb, "equal")[0].spec.notes == ()
     # What was let in where trading is free is no proof where it costs.
     dear = replace(study, spec=replace(study.spec, costs=replace(study.spec.costs, fee_bp=10.0)))
-    told = notes_on(measure_members(choose_members(dear, kb), dear))
-    assert told == ("1 of 1 members were weighed under other trading rules than this pool",)
+    notes = notes_on(measure_members(choose_members(dear, kb), dear))
+    assert notes == ("1 of 1 members were evaluated under other trading rules than this pool",)
     with pytest.raises(InputError, match="named twice"):
         choose_members(study, kb, factors=("idea_a", "idea_a"))
 
@@ -329,7 +329,7 @@ def test_no_weight_is_an_answer_and_no_trial(study: Study, kb: KnowledgeBase) ->
 def test_leaving_out_what_matters_costs_and_what_does_not_is_free(study: Study, kb: KnowledgeBase) -> None:
     measured = measured_of(study, kb, "idea_a", "idea_b", "idea_c")
     found = fit_weights(measured, "ridge")
-    assert isinstance(found, Fitted)
+    assert isinstance(found, FittedWeights)
     (pool,) = fit(measured, kb, "ridge")
     card = pool.scorecard.train
     rests = leave_one_out(measured, found, measured.traded[0], Trials(10, 1e-4))
@@ -338,8 +338,8 @@ def test_leaving_out_what_matters_costs_and_what_does_not_is_free(study: Study, 
     # Without a member, the others are fitted as if it had never been there.
     alone = fit_weights(measured_of(study, kb, "idea_a", "idea_b"), "ridge")
     left = fit_weights(measured, "ridge", but=2)
-    assert isinstance(left, Fitted)
-    assert isinstance(alone, Fitted)
+    assert isinstance(left, FittedWeights)
+    assert isinstance(alone, FittedWeights)
     assert left.weights.tolist() == pytest.approx([*alone.weights.tolist(), 0.0], rel=1e-6)
     assert isinstance(fit_weights(measured_of(study, kb, "idea_a"), "ridge", but=0), Rejection)
 
@@ -365,7 +365,7 @@ def test_what_a_candidate_adds(study: Study, kb: KnowledgeBase) -> None:
     assert kb.trials(study.dataset).count == 1
 
 
-def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> None:
+def test_a_writer_is_shown_what_the_pool_has(study: Study, kb: KnowledgeBase) -> None:
     assert describe_pool(kb, study.dataset) == []
     texts = ("idea_a", "power(idea_a, 3)", "idea_b", "idea_c")
     (pool,) = fit(measured_of(study, kb, *texts), kb, "equal")
@@ -375,10 +375,10 @@ def test_a_writer_is_told_what_the_pool_has(study: Study, kb: KnowledgeBase) -> 
     lines = describe_pool(kb, study.dataset)
     assert lines[1].startswith("50% of its weight: ")
     assert "and 1 more that go with it" in lines[1]
-    told = " ".join(lines)
+    said = " ".join(lines)
     unseen = pool.members[0].validation
-    assert f"{unseen.rank_ic:+.4f}" not in told
-    assert not any(asset in told for asset in study.panel.assets)
+    assert f"{unseen.rank_ic:+.4f}" not in said
+    assert not any(asset in said for asset in study.panel.assets)
     assert "other themes" in " ".join(describe_pool(kb, study.dataset, most=1))
 
 
@@ -458,7 +458,7 @@ def test_real_coins_with_deaths_and_late_starts(shared_data: Path, tmp_path: Pat
 
 def test_candidates_keep_what_they_were(study: Study, kb: KnowledgeBase) -> None:
     found = read_candidate("idea_a", study, kb)
-    assert found == Candidate(found.expression, "", "not tried")
+    assert found == PoolCandidate(found.expression, "", "not tried")
     with pytest.raises(InputError, match="no factor"):
         read_candidate("factor:0123456789abcdef", study, kb)
     with pytest.raises(InputError, match="end"):

@@ -41,7 +41,7 @@ def ids(found: list[AttemptRecord]) -> list[int]:
     return [a.id for a in found]
 
 
-def test_the_largest_shared_part_comes_first_and_the_factor_itself_is_no_kin() -> None:
+def test_the_largest_shared_part_comes_first_and_the_factor_itself_is_left_out() -> None:
     text = "ts_rank(ts_mean(volume, 5) / ts_mean(volume, 50), 9)"
     assert ids(attempt_index().near(text)) == [1, 2, 5]
     assert ids(attempt_index().near("ts_mean(volume, 5)")) == [1, 2]
@@ -50,7 +50,7 @@ def test_the_largest_shared_part_comes_first_and_the_factor_itself_is_no_kin() -
     assert attempt_index().near("no such ((") == []
 
 
-def test_a_task_is_told_of_its_parents_children_or_of_the_best_and_worst_of_its_theme() -> None:
+def test_a_task_is_shown_its_parents_children_or_of_the_best_and_worst_of_its_theme() -> None:
     assert ids(attempt_index().for_task(Task("mutate", "", ("ts_mean(volume, 5)",)))) == [2, 1]
     assert ids(attempt_index().for_task(Task("new", "volatility"))) == [4, 3]
     assert ids(attempt_index().for_task(Task("new", "volume"), 2)) == [2, 5]
@@ -79,20 +79,20 @@ def test_what_is_crowded_is_counted() -> None:
     assert crowded(known) == ("volume: 5 scored, 2 passed", "volatility: 1 scored, 0 passed")
 
 
-def test_turnover_is_told_before_scoring_as_the_backtest_finds_it() -> None:
+def test_turnover_is_forecast_before_scoring_as_the_backtest_finds_it() -> None:
     panel = make_market(SynthSpec(assets=20, bars=4000, seed=4)).panel
     study = open_study(panel, Settings())
     for text in ("cs_rank(ts_returns(close, 5))", "ts_mean(volume, 24) / ts_mean(volume, 120)"):
         factor = read_expression(text, study)
         assert isinstance(factor, Expression)
-        told = turnover_of(factor, study)
+        turnover = turnover_of(factor, study)
         found = backtest_expression(factor, study)
         assert not isinstance(found, Rejection)
-        assert told == pytest.approx(found[1].scorecard.train.turnover, rel=0.15)
+        assert turnover == pytest.approx(found[1].scorecard.train.turnover, rel=0.15)
         cut = study.recent.times
         assert cut[-1] == study.panel.times[study.split.train.stop - 1]
         whole = np.nanmean(found[1].backtest.turnover[study.split.train.stop - 250 : study.split.train.stop - 2])
-        assert told == pytest.approx(whole, rel=0.02)
+        assert turnover == pytest.approx(whole, rel=0.02)
 
 
 def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
@@ -121,7 +121,7 @@ def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.Capt
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
     texts = ("cs_rank(ts_mean(volume, 24) / ts_mean(volume, 96))", "-ts_returns(close, 24)")
     asked = [part for text in texts for part in ("--factors", text)]
-    as_json(capsys, "pool", "fit", "--name", "desk", "--method", "equal", *asked)
+    as_json(capsys, "pool", "fit", "--name", "first", "--method", "equal", *asked)
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate", "--seed", "9")
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         prompts = [c.request for c in kb.calls(mined["run"]) if c.role == "writer"]
@@ -129,7 +129,7 @@ def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.Capt
     assert all("a pool of 2 factors is kept already" in prompt for prompt in prompts)
 
 
-def test_without_memory_neither_brief_nor_judge_is_told_of_what_was_tried(
+def test_without_memory_neither_brief_nor_judge_is_shown_what_was_tried(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -146,7 +146,7 @@ def test_rolling_mean_agrees_with_a_direct_loop() -> None:
     ],
 )  # fmt: skip
 def test_numbers_read_well(value: object, style: str, text: str) -> None:
-    assert axes.number(value, style) == text
+    assert axes.format_number(value, style) == text
 
 
 def test_compound_and_drawdown_by_hand() -> None:
@@ -207,5 +207,5 @@ def test_months_compound_to_the_whole() -> None:
     ((year, cells, whole),) = views.monthly_returns(review)
     assert year == "2024"
     assert [cell.text != "" for cell in cells] == [True] * 3 + [False] * 9
-    assert cells[0].text == axes.number(1.0001 ** (31 * 24) - 1, "percent")
-    assert whole.text == axes.number(1.0001 ** (70 * 24) - 1, "percent")
+    assert cells[0].text == axes.format_number(1.0001 ** (31 * 24) - 1, "percent")
+    assert whole.text == axes.format_number(1.0001 ** (70 * 24) - 1, "percent")

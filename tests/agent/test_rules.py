@@ -75,14 +75,14 @@ def test_every_setting_has_a_sentence_and_stands_in_the_file() -> None:
 
 def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> None:
     from agent.llm.client import Speaking
-    from agent.llm.patience import Patience
-    from agent.llm.providers import Place
-    from agent.study.gates import plan_of
+    from agent.llm.patience import RetryRules
+    from agent.llm.providers import ProviderAddress
+    from agent.study.gates import gate_plan
     from flows.gate import GatePlan
     from market.split import make_split
     from market.universe import liquid_universe
 
-    fitted, plan = plan_of(Settings(), whole), GatePlan()
+    fitted, plan = gate_plan(Settings(), whole), GatePlan()
     assert replace(fitted, flow=replace(fitted.flow, seed=plan.flow.seed)) == plan
     now = Settings()
     study = {f.name: f.default for f in fields(Study)}
@@ -91,10 +91,10 @@ def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> No
     assert now.universe.model_dump() == _defaults(liquid_universe)
     train, validation = now.split.train, now.split.validation
     assert (train, validation) == _defaults(make_split)["fractions"][:2]
-    assert now.llm.tries == Patience().tries
+    assert now.llm.tries == RetryRules().tries
     speaking = {f.name: f.default for f in fields(Speaking)}
     assert now.llm.reply_tokens == speaking["reply_tokens"]
-    place = {f.name: f.default for f in fields(Place)}
+    place = {f.name: f.default for f in fields(ProviderAddress)}
     assert (now.llm.api, now.llm.timeout_s) == (place["api"], place["timeout_s"])
 
 
@@ -185,8 +185,8 @@ def test_the_universe_narrows_what_is_traded_and_not_the_count_of_trials(whole: 
     wide, narrow = open_study(whole, Settings()), open_study(whole, settings(universe={"top": 11, "days": 5}))
     assert narrow.dataset == wide.dataset
     assert narrow.panel.universe[500:].sum(axis=1).max() == 11
-    held = scored(narrow).backtest.weights != 0
-    assert not (held & ~narrow.panel.universe)[:-1].any()
+    positions = scored(narrow).backtest.weights != 0
+    assert not (positions & ~narrow.panel.universe)[:-1].any()
 
 
 def test_bars_after_the_cutoff_are_scored_apart_and_kept_from_prompts(whole: Panel) -> None:
@@ -304,17 +304,17 @@ def test_the_holdout_opens_again_only_when_insisted_and_reports_say_so(
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_the_books_add_up(home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
-    path = home / f"books.{kind}"
+def test_the_ledger_adds_up(home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    path = home / f"ledger.{kind}"
     card = as_json(capsys, "eval", "-ts_returns(close, 5)", "--data", "toy", "--no-gate", "--ledger", str(path))
-    books = pd.read_csv(path) if kind == "csv" else pd.read_parquet(path)
-    net = books.gross - books.fees_slippage_borrow - books.impact - books.funding
-    np.testing.assert_allclose(net, books.net, atol=1e-12)
-    np.testing.assert_allclose(books.equity * (1 + books.net), books.equity_after, rtol=1e-9)
-    np.testing.assert_allclose(books.equity[1:], books.equity_after[:-1], rtol=1e-9)
-    weights = books.filter(like="w_").to_numpy()
-    np.testing.assert_allclose(np.abs(weights).sum(axis=1), books.exposure, atol=1e-9)
-    train = books.net[: card["scorecard"]["train"]["n_bars"]]
+    ledger = pd.read_csv(path) if kind == "csv" else pd.read_parquet(path)
+    net = ledger.gross - ledger.fees_slippage_borrow - ledger.impact - ledger.funding
+    np.testing.assert_allclose(net, ledger.net, atol=1e-12)
+    np.testing.assert_allclose(ledger.equity * (1 + ledger.net), ledger.equity_after, rtol=1e-9)
+    np.testing.assert_allclose(ledger.equity[1:], ledger.equity_after[:-1], rtol=1e-9)
+    weights = ledger.filter(like="w_").to_numpy()
+    np.testing.assert_allclose(np.abs(weights).sum(axis=1), ledger.exposure, atol=1e-9)
+    train = ledger.net[: card["scorecard"]["train"]["n_bars"]]
     wanted = card["scorecard"]["train"]["per_bar_sharpe_net"]
     assert train.mean() / train.std() == pytest.approx(wanted, rel=1e-9)
     assert "neither .csv" in refused(capsys, "eval", "close", "--data", "toy", "--ledger", str(home / "b.txt"))

@@ -120,8 +120,8 @@ def test_what_predicts_the_wrong_way_is_turned_around_once() -> None:
     wrong = [attempt(k, f"ts_skew(returns, {k})", t=-5.0 - k) for k in range(5, 9)]
     alike = replace(wrong[0], id=50, canonical="cs_rank(ts_skew(returns, 5))")
     turned = attempt(60, "-ts_skew(returns, 6)", t=11.0, operation="invert", parents=["ts_skew(returns, 6)"])
-    told = Counter(p for task in drawn([*wrong, alike, turned]) if task.operation == "invert" for p in task.parents)
-    assert told == {"ts_skew(returns, 5)": 1, "ts_skew(returns, 7)": 1, "ts_skew(returns, 8)": 1}
+    parents = Counter(p for task in drawn([*wrong, alike, turned]) if task.operation == "invert" for p in task.parents)
+    assert parents == {"ts_skew(returns, 5)": 1, "ts_skew(returns, 7)": 1, "ts_skew(returns, 8)": 1}
 
 
 def test_a_variant_of_what_is_there_is_worth_less_than_the_first() -> None:
@@ -161,7 +161,7 @@ def test_rewards_and_themes() -> None:
     assert theme_of(attempt(1, "ts_mean(abs(returns) / amount, 5)")) == "liquidity"
 
 
-def test_the_writer_is_told_its_task_and_no_other() -> None:
+def test_the_writer_is_given_its_task_and_no_other() -> None:
     brief = Brief(
         1, "g", FIELDS, "ops", (), (), (), "market", tasks=(Task("new", "volume"), Task("cross", "", ("a", "b")))
     )
@@ -208,7 +208,7 @@ def test_windows_are_tried_by_machine_until_one_is_new() -> None:
     assert none.rejection.code == "no_windows"
 
 
-def test_a_run_records_what_each_candidate_was_told(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_records_what_each_candidate_was_asked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "8", "--no-gate")
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         attempts = kb.attempts(run_id=mined["run"])

@@ -14,7 +14,7 @@ from agent.learned.fusion import READS, FusionConfig, FusionLearner, FusionNet, 
 from agent.learned.targets import TargetSpec
 from agent.learned.texts_before import TextMemory, remember
 from agent.learned.training import NetTraining
-from agent.learned.walk import Walked, WalkPlan, walk
+from agent.learned.walk import Walked, WalkPlan, walk_panel
 from agent.texts.lexicon import score_by_lexicon
 from factors.features import Feature
 from market.documents import Documents
@@ -48,7 +48,7 @@ def memory_of(panel: Panel, texts: Documents, **more: int) -> TextMemory:
 
 
 def walked(panel: Panel, memory: TextMemory, reads: Reads = "both", plan: WalkPlan = PLAN, **more: Any) -> Walked:
-    return walk(panel, plan, FusionLearner(memory, reads, FusionConfig(width=16), QUICK), **more)
+    return walk_panel(panel, plan, FusionLearner(memory, reads, FusionConfig(width=16), QUICK), **more)
 
 
 def test_a_place_has_the_newest_texts_that_were_known_and_no_later_one() -> None:
@@ -186,7 +186,7 @@ def test_a_training_that_is_killed_within_an_epoch_goes_on_to_the_same_weights(t
     for batches in (7, 12, 5, 40):
         Mortal.left["batches"] = batches
         with pytest.raises(Killed):
-            walk(panel, PLAN, Mortal(memory, "both", FusionConfig(width=16), QUICK), resume=tmp_path)
+            walk_panel(panel, PLAN, Mortal(memory, "both", FusionConfig(width=16), QUICK), resume=tmp_path)
         kept.append(sorted(path.name for path in tmp_path.iterdir()))
     # An epoch has some batches more than that: each life added something.
     assert any("fold0.training" in names for names in kept)

@@ -18,11 +18,11 @@ from agent.knowledge.run_config import Bounds
 from agent.llm.budget import Budget, StopRequested
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.facts import ReaderFacts
-from agent.llm.patience import Patience
+from agent.llm.patience import RetryRules
 from agent.mock.news_reader import reader_reply
 from agent.mock.transport import MockConnection, answer, asked, connect_mock
 from agent.texts.call_journal import TextJournal, open_journal
-from agent.texts.model_scores import Read, batch_prompt, read_texts, score_by_readings
+from agent.texts.model_scores import Read, batch_prompt, score_by_readings, score_texts
 from market.documents import Documents
 from market.errors import InputError
 from tests.agent.test_text_scoring import texts
@@ -71,11 +71,11 @@ def read(
     async def go() -> Read:
         client = server.client() if server is not None else connect_mock(3)
         speaking = Speaking(
-            models=[ModelName(model)], budget=budget, journal=journal, before_call=before, patience=Patience(tries=1)
+            models=[ModelName(model)], budget=budget, journal=journal, before_call=before, patience=RetryRules(tries=1)
         )
         speaker = LanguageModel(client, speaking)
         try:
-            return await read_texts(documents, speaker, journal, batch=batch, at_once=2)
+            return await score_texts(documents, speaker, journal, batch=batch, at_once=2)
         finally:
             await client.close()
 

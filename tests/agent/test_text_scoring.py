@@ -80,7 +80,7 @@ def test_relevance_is_the_headlines_and_shared_among_many() -> None:
     assert score_by_lexicon(said).relevance.tolist() == pytest.approx([1, 0.5, 1 / np.sqrt(2), 0, 1])
 
 
-def test_what_was_told_before_is_not_new() -> None:
+def test_what_was_written_before_is_not_new() -> None:
     said = texts(
         ["Terra pauses its chain", "Bitcoin miners move", "Terra pauses its chain", "Terra pauses its chain",
          "Terra pauses its chain", "Terra pauses its chain"],

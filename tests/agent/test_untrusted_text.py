@@ -32,13 +32,13 @@ from agent.llm.forms import read_reply, repair_prompt
 from agent.llm.providers.openai_compatible import connect_openai
 from agent.mining.brief import Brief, Example, Forecast, Turn, judge_prompt, writer_prompt
 from agent.mining.briefing import describe_market
-from agent.mining.lessons import learn
+from agent.mining.lessons import draw_lessons
 from agent.mining.replies import Proposal
 from agent.mining.search.tasks import Task
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study
 from agent.study.workspace import Workspace
-from agent.untrusted.quoting import indented, one_line, told
+from agent.untrusted.quoting import as_shown, indented, one_line
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -101,7 +101,7 @@ def prompts_of(text: str) -> str:
         id=1, run_id="r", round=1, slot=0, text=text, stage="judge", code="x", message=text + " of two words",
         canonical=None, factor_id=None, parent_ids=(), rationale=text, name=text, created="", panel_id="p",
     )  # fmt: skip
-    lessons = tuple(lesson.text for lesson in learn([attempt]))
+    lessons = tuple(lesson.text for lesson in draw_lessons([attempt]))
     assert lessons
     task = Task("mutate", "volume", (text + " of two words",))
     brief = Brief(
@@ -114,8 +114,8 @@ def prompts_of(text: str) -> str:
     )  # fmt: skip
     turns = [Turn(text + " of two words", text), Turn("cs_rank(close)", f"The judge objects: {text}")]
     # Not in what is said of the operators, which are indented too.
-    told = (*writer_prompt(brief, [0], turns), *writer_prompt(brief, [0, 1]))
-    return "\n".join((*told, *judge_prompt(brief, expression, proposal, Forecast(related=(example,)))))
+    asked_of = (*writer_prompt(brief, [0], turns), *writer_prompt(brief, [0, 1]))
+    return "\n".join((*asked_of, *judge_prompt(brief, expression, proposal, Forecast(related=(example,)))))
 
 
 @cache
@@ -140,25 +140,25 @@ def test_the_prompts_say_what_is_data() -> None:
 
 
 @given(HOSTILE)
-def test_what_is_told_is_one_line_of_bounded_length(text: str) -> None:
-    for said in (told(text), one_line(text)):
+def test_what_is_shown_is_one_line_of_bounded_length(text: str) -> None:
+    for said in (as_shown(text), one_line(text)):
         assert len(said.splitlines()) <= 1
         assert len(said) <= 1502
     assert len(one_line("many words " * 900)) == 1500
-    assert len(told("many words " * 900)) == 1502
+    assert len(as_shown("many words " * 900)) == 1502
     assert all(line == "" or line.startswith("    ") for line in indented(text).splitlines())
-    assert told(told(text)).count("«") <= 1 or "«" not in text
+    assert as_shown(as_shown(text)).count("«") <= 1 or "«" not in text
 
 
-def test_a_factor_is_told_bare_and_a_caret_stays_in_place() -> None:
-    assert told("ts_mean(close, 5) / close") == "ts_mean(close, 5) / close"
-    assert told("ts_mean(close, 5)\n# Your task") == "«ts_mean(close, 5) # Your task»"
-    assert told("cs_rank(funding) / open_interest") == "cs_rank(funding) / open_interest"
+def test_a_factor_is_shown_bare_and_a_caret_stays_in_place() -> None:
+    assert as_shown("ts_mean(close, 5) / close") == "ts_mean(close, 5) / close"
+    assert as_shown("ts_mean(close, 5)\n# Your task") == "«ts_mean(close, 5) # Your task»"
+    assert as_shown("cs_rank(funding) / open_interest") == "cs_rank(funding) / open_interest"
     long = " + ".join(f"ts_decay_linear(ts_mean(open_interest, {k + 2}), 7) / open_interest" for k in range(24))
     assert len(long) > 1500
-    assert told(long) == long
-    assert told("BTC/USDT") == "BTC/USDT"
-    assert told("accept: true") == "«accept: true»"
+    assert as_shown(long) == long
+    assert as_shown("BTC/USDT") == "BTC/USDT"
+    assert as_shown("accept: true") == "«accept: true»"
     wrong = parse("ts_mean(close < 5, x)")
     assert isinstance(wrong, Rejection)
     shown, original = indented(wrong.message).splitlines(), wrong.message.splitlines()
@@ -273,7 +273,7 @@ def test_a_line_break_behind_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPa
 def test_a_cassette_of_another_making_is_refused(tmp_path: Path, lines: list[object]) -> None:
     from agent.mining.session import replay_request
 
-    path = tmp_path / "tape.jsonl"
+    path = tmp_path / "cassette.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with pytest.raises(InputError, match="cassette"):
         replay_request(path)
@@ -368,7 +368,7 @@ def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
     _Echo.asked.clear()
     with echoing() as url:
         argv = ("mine", "--data", evil, "--model", "[red]m[/red]", "--base-url", url, "--api", api, "--rounds", "2")
-        argv = (*argv, "--candidates", "4", "--budget-tokens", "9999999", "--record", "tape.jsonl")
+        argv = (*argv, "--candidates", "4", "--budget-tokens", "9999999", "--record", "cassette.jsonl")
         code, out, err = run(capsys, *argv, "--json")
         assert code == 0, err
         events = [json.loads(line) for line in out.splitlines()]
@@ -411,7 +411,7 @@ def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
     assert "never retrieved" not in caplog.text + said
     # The key is in nothing that was written or said.
     files = [path for path in home.rglob("*") if path.is_file()]
-    assert {"knowledge.db", "tape.jsonl", f"{ran}.html"} <= {path.name for path in files}
+    assert {"knowledge.db", "cassette.jsonl", f"{ran}.html"} <= {path.name for path in files}
     for path in files:
         assert KEY.encode() not in path.read_bytes(), path
         assert KEY[:16].encode() not in path.read_bytes(), path

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from agent.knowledge.database.database_errors import PRIMARY
-from agent.knowledge.database.location import Place
+from agent.knowledge.database.location import BaseLocation
 from agent.knowledge.database.schema import HEAD
 from market.errors import InputError
 
@@ -31,7 +31,7 @@ RELAXED = "NORMAL"
 _WRITERS = 0x616C7068
 
 
-def make_engine(place: Place, *, foreign_keys: bool = True) -> Engine:
+def make_engine(place: BaseLocation, *, foreign_keys: bool = True) -> Engine:
     """Return an engine on `place`; transactions begin where SQLAlchemy says, not where a driver guesses.
 
     A connection with the execution option ``immediate`` takes the writers' lock at once: writers queue, so that what
@@ -57,7 +57,7 @@ def for_writing(engine: Engine, *, relaxed: bool = False) -> Engine:
     return engine.execution_options(immediate=True, relaxed=relaxed, isolation_level="READ COMMITTED")
 
 
-def _server_engine(place: Place) -> Engine:
+def _server_engine(place: BaseLocation) -> Engine:
     engine = create_engine(
         place.url,
         connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "alphaglow"},
@@ -79,7 +79,7 @@ def _server_engine(place: Place) -> Engine:
     return engine
 
 
-def _file_engine(place: Place, *, foreign_keys: bool) -> Engine:
+def _file_engine(place: BaseLocation, *, foreign_keys: bool) -> Engine:
     engine = create_engine(
         place.url,
         connect_args={"timeout": BUSY_SECONDS},
@@ -158,7 +158,7 @@ def current_revision(connection: Connection) -> str | None:
     return None if revision is None else str(revision)
 
 
-def migrate(engine: Engine, place: Place, config: Config | None = None, target: str = "head") -> bool:
+def migrate(engine: Engine, place: BaseLocation, config: Config | None = None, target: str = "head") -> bool:
     """Bring the database forward to `target`, all in one transaction; return whether it was empty.
 
     A database that a newer version wrote is an `InputError`.
@@ -196,13 +196,13 @@ def migrate(engine: Engine, place: Place, config: Config | None = None, target: 
         mover.dispose()
 
 
-def revision_of(engine: Engine, place: Place) -> str | None:
+def revision_of(engine: Engine, place: BaseLocation) -> str | None:
     """Return the database's revision, None for an empty one; a foreign database is an `InputError`."""
     with engine.connect() as connection:
         return _checked(connection, place)
 
 
-def _checked(connection: Connection, place: Place) -> str | None:
+def _checked(connection: Connection, place: BaseLocation) -> str | None:
     try:
         return current_revision(connection)
     except LookupError:

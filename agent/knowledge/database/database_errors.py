@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from agent.knowledge.database.location import Place
+from agent.knowledge.database.location import BaseLocation
 from market.errors import InputError
 
 PRIMARY = 0xFF
@@ -55,7 +55,7 @@ _CONNECTING = {
 
 
 @contextmanager
-def in_words(place: Place) -> Iterator[None]:
+def in_words(place: BaseLocation) -> Iterator[None]:
     """Turn what can befall a database into an `InputError`.
 
     Anything else that the database complains about is a defect here and passes through.
@@ -90,5 +90,5 @@ def _server_words(cause: BaseException | None) -> tuple[str, str] | None:
         return found[0] if found else None
     if not isinstance(cause, psycopg.OperationalError):
         return None
-    told = str(cause)
-    return next((words for sign, words in _CONNECTING.items() if sign in told), _GONE)
+    cause_text = str(cause)
+    return next((words for sign, words in _CONNECTING.items() if sign in cause_text), _GONE)

@@ -15,7 +15,7 @@ _EXAMPLES = "sqlite:////folder/knowledge.db or postgresql://USER:PASSWORD@HOST/N
 
 
 @dataclass(frozen=True)
-class Place:
+class BaseLocation:
     """A database that SQLAlchemy can reach; as text it never shows a password."""
 
     url: URL
@@ -40,7 +40,7 @@ def is_url(where: str) -> bool:
     return "://" in where
 
 
-def place_of(where: Path | str) -> Place:
+def place_of(where: Path | str) -> BaseLocation:
     """Return the place meant by a path or by a SQLAlchemy URL.
 
     Raises
@@ -50,14 +50,14 @@ def place_of(where: Path | str) -> Place:
         not repeated, for it may hold a password.
     """
     if isinstance(where, Path) or not is_url(where):
-        return Place(URL.create("sqlite", database=str(where)))
+        return BaseLocation(URL.create("sqlite", database=str(where)))
     try:
         url = make_url(where)
     except (ArgumentError, ValueError) as error:
         raise InputError("the URL of the knowledge base cannot be read", f"write it as {_EXAMPLES}") from error
     kind = "postgresql" if url.get_backend_name() == "postgres" else url.get_backend_name()
     if kind == "sqlite" and url.database and url.database != ":memory:":
-        return Place(URL.create("sqlite", database=url.database))
+        return BaseLocation(URL.create("sqlite", database=url.database))
     if kind != "postgresql":
         named = "a SQLite URL without a file" if kind == "sqlite" else kind
         raise InputError(f"a knowledge base cannot be in {named}", f"name {_EXAMPLES}")
@@ -65,4 +65,4 @@ def place_of(where: Path | str) -> Place:
         raise InputError("the URL of the knowledge base names no database", f"write it as {_EXAMPLES}")
     if find_spec("psycopg") is None:
         raise InputError("PostgreSQL needs a driver, which is not installed", "pip install 'alphaglow[postgres]'")
-    return Place(url.set(drivername="postgresql+psycopg"))
+    return BaseLocation(url.set(drivername="postgresql+psycopg"))

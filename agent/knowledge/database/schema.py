@@ -28,7 +28,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0006"
+HEAD = "0007"
 
 
 class Squeezed(TypeDecorator[str]):
@@ -230,7 +230,7 @@ class LibraryEntry(Base):
 
 
 class TrialReturns(Base):
-    """A signature of a scored attempt's returns, and the first attempt of those that it correlates with.
+    """A fingerprint of a scored attempt's returns, and the first attempt of those that it correlates with.
 
     `seq` is the order in which a panel's attempts were compared: that of their ids, but where bases were merged.
     """
@@ -242,11 +242,11 @@ class TrialReturns(Base):
     panel_id: Mapped[str]
     seq: Mapped[int]
     cluster: Mapped[int]
-    sketch: Mapped[bytes]
+    fingerprint: Mapped[bytes]
 
 
-class Tally(Base):
-    """What a panel's attempts add up to, kept as they are written; `epoch` rises when merging told bets apart anew.
+class TrialTally(Base):
+    """What a panel's attempts add up to, kept as they are written; `epoch` rises when merging counts them again.
 
     `mean` and `spread` (the sum of squared deviations) are of the per-bar Sharpe ratios of `scored` attempts.
     """
@@ -258,7 +258,7 @@ class Tally(Base):
     scored: Mapped[int]
     mean: Mapped[float]
     spread: Mapped[float]
-    bets: Mapped[int]
+    effective_trials: Mapped[int]
     epoch: Mapped[int]
 
 
@@ -320,7 +320,7 @@ class Pool(Base):
     created: Mapped[str]
 
 
-def table(model: type[Base]) -> Table:
+def core_table(model: type[Base]) -> Table:
     """Return a model's table, for statements that need no objects."""
     found = model.__table__
     assert isinstance(found, Table)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
 from agent.knowledge.database.database_errors import in_words
-from agent.knowledge.database.location import Place, place_of
+from agent.knowledge.database.location import BaseLocation, place_of
 from agent.knowledge.tables.row_cache import Memory
 from market.errors import InputError
 
@@ -22,7 +22,7 @@ from market.errors import InputError
 class Handle:
     """An open database; use `open`, and close it or use it as a context manager."""
 
-    def __init__(self, place: Place, engine: Engine, *, is_new: bool = False) -> None:
+    def __init__(self, place: BaseLocation, engine: Engine, *, is_new: bool = False) -> None:
         self.place = place
         self.is_new = is_new
         self._engine = engine

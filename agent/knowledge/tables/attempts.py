@@ -13,11 +13,10 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, NewAttempt, NewEvaluation, NewVerdict
-from agent.knowledge.tables import effective_trials as bets
+from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables import tallies
-from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict, storable
+from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
 from market.errors import InputError
@@ -37,9 +36,9 @@ _RELATED = text(
     f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
     "sign = :sign) ORDER BY attempt_id LIMIT 1"
 )
-_INSERT = insert(schema.table(_Attempt)).returning(schema.table(_Attempt).c.id)
-_INSERT_VERDICT = insert(schema.table(schema.Verdict))
-_INSERT_EVALUATION = insert(schema.table(schema.Evaluation))
+_INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
+_INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
+_INSERT_EVALUATION = insert(schema.core_table(schema.Evaluation))
 
 
 def _select(*, run_id: str | None = None, panel_id: str | None = None) -> Select[schema.Attempt, str]:
@@ -69,13 +68,15 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     run = memory.run(session, new.run_id)
     parents = dict.fromkeys(_resolve(session, name, run.panel_id) for name in new.parent_ids)
     code = scoring_code() if new.evaluation is not None else ""
-    origin = Origin(run.panel_id, run.rules, code, now(), tuple(parents))
+    origin = AttemptOrigin(run.panel_id, run.rules, code, utc_now(), tuple(parents))
     number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
     sharpe, new_trial_group = None, False
     if new.evaluation is not None:
         sharpe = figure(new.evaluation.sharpe_per_bar)
-        if new.evaluation.sketch is not None:
-            new_trial_group = bets.add_trial_group(session, number, new.evaluation.sketch, memory.leaders(run.panel_id))
+        if new.evaluation.returns_fingerprint is not None:
+            new_trial_group = effective_trials.add_trial_group(
+                session, number, new.evaluation.returns_fingerprint, memory.leaders(run.panel_id)
+            )
     tallies.count_one(session, run.panel_id, sharpe, new_trial_group=new_trial_group)
     if new.factor_id is None or new.canonical is not None:
         memory.wrote(number)
@@ -83,7 +84,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
 
 
 @dataclass(frozen=True)
-class Origin:
+class AttemptOrigin:
     """Where an attempt comes from: data, rules, code and time of its scoring, and its parents as factor ids."""
 
     panel_id: str
@@ -96,7 +97,7 @@ class Origin:
 def write_attempt(
     session: Session,
     new: NewAttempt,
-    origin: Origin,
+    origin: AttemptOrigin,
     found: Fingerprint | None = None,
     stored: EvaluationRecord | None = None,
 ) -> int:
@@ -130,7 +131,7 @@ def write_attempt(
         connection.execute(_INSERT_EVALUATION, {**place, **_evaluation_row(evaluation, origin)})
     words.add_words(session, number, row)
     if new.factor_id is not None and new.canonical is not None:
-        novelty.add(session, new.factor_id, new.canonical, f"attempt {number}", found)
+        novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
     return number
 
 
@@ -144,7 +145,7 @@ def _verdict_row(verdict: NewVerdict) -> dict[str, object]:
     }
 
 
-def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Origin) -> dict[str, object]:
+def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
     return {
         "panel_id": origin.panel_id,
         "rules": origin.rules,

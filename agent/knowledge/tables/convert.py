@@ -29,12 +29,12 @@ from agent.knowledge.records import (
 from agent.knowledge.score_documents import Document
 
 
-def now() -> str:
+def utc_now() -> str:
     """Return the UTC time as ``2026-01-31T12:00:00Z``."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def plain(value: object) -> object:
+def json_types(value: object) -> object:
     """Return `value` as JSON types: NaN and infinities become None, tuples lists, NumPy scalars Python's.
 
     Raises
@@ -50,15 +50,15 @@ def plain(value: object) -> object:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, (dict, Mapping)):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [json_types(item) for item in value]
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def plain_dict(value: Mapping[str, object]) -> dict[str, object]:
-    """Return a mapping as JSON types; see `plain`."""
-    return {str(key): plain(item) for key, item in value.items()}
+    """Return a mapping as JSON types; see `json_types`."""
+    return {str(key): json_types(item) for key, item in value.items()}
 
 
 def storable(text: str) -> str:

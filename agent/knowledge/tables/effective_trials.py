@@ -1,4 +1,4 @@
-"""Which trials were one bet: sketches of returns, clustered as they come; each works inside the caller's transaction.
+"""Effective trials: fingerprints of returns, clustered as they come; each works inside the caller's transaction.
 
 An attempt joins the cluster of the first attempt of its panel whose returns correlate with its own by a half or more,
 with either sign: a factor and its negation are one effective trial. What joins none begins its own.
@@ -22,35 +22,35 @@ _Row = schema.TrialReturns
 _Floats = NDArray[np.float32]
 # Asked and written for each attempt, so put together once.
 _EPOCH = text("SELECT epoch FROM tallies WHERE panel_id = :panel")
-_SKETCHES = "SELECT t.attempt_id, t.seq, t.sketch FROM trial_returns t"
+_FINGERPRINTS = "SELECT t.attempt_id, t.seq, t.fingerprint FROM trial_returns t"
 _NEW = "t.panel_id = :panel AND t.seq > :after"
-_LEADERS = text(f"{_SKETCHES} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq")
+_LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq")
 _ACCEPTED = text(
-    f"{_SKETCHES} JOIN evaluations e ON e.attempt_id = t.attempt_id "
+    f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
     f"WHERE e.panel_id = :panel AND e.accepted AND {_NEW} ORDER BY t.seq"
 )
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
-_INSERT = insert(schema.table(schema.TrialReturns))
+_INSERT = insert(schema.core_table(schema.TrialReturns))
 
 
 @dataclass
 class _Stack:
-    """Signatures of one length, as rows of a matrix that grows by doubling."""
+    """Fingerprints of one length, as rows of a matrix that grows by doubling."""
 
     rows: _Floats
     ids: list[int] = field(default_factory=list)
 
-    def add(self, attempt_id: int, sketch: _Floats) -> None:
+    def add(self, attempt_id: int, fingerprint: _Floats) -> None:
         if len(self.ids) == len(self.rows):
             self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
-        self.rows[len(self.ids)] = sketch
+        self.rows[len(self.ids)] = fingerprint
         self.ids.append(attempt_id)
 
 
 @dataclass
-class Sketches:
-    """Signatures of a panel that were read before; those of other bars are apart, and correlate with nothing here."""
+class ReturnsFingerprints:
+    """Fingerprints of a panel that were read before; those of other bars are apart, and correlate with nothing here."""
 
     panel_id: str
     epoch: int = -1
@@ -59,24 +59,24 @@ class Sketches:
 
     def add(self, attempt_id: int, seq: int, packed: bytes) -> None:
         """Take in one more, of the highest sequence number yet."""
-        sketch = _unpacked(packed)
-        stack = self.stacks.setdefault(len(sketch), _Stack(np.empty((64, len(sketch)), np.float32)))
-        stack.add(attempt_id, sketch)
+        fingerprint = _unpacked(packed)
+        stack = self.stacks.setdefault(len(fingerprint), _Stack(np.empty((64, len(fingerprint)), np.float32)))
+        stack.add(attempt_id, fingerprint)
         self.seq = seq
 
-    def nearest(self, sketch: _Floats, but: frozenset[int] = frozenset()) -> tuple[int, float]:
+    def nearest(self, fingerprint: _Floats, but: frozenset[int] = frozenset()) -> tuple[int, float]:
         """Return the attempt that correlates most, with either sign, and its correlation; 0 and 0.0 for none."""
-        stack = self.stacks.get(len(sketch))
-        if stack is None or not len(sketch):
+        stack = self.stacks.get(len(fingerprint))
+        if stack is None or not len(fingerprint):
             return 0, 0.0
-        near = stack.rows[: len(stack.ids)] @ sketch
+        near = stack.rows[: len(stack.ids)] @ fingerprint
         if but:
             near[[number in but for number in stack.ids]] = 0.0
         best = int(np.argmax(np.abs(near)))
         return (stack.ids[best], float(near[best])) if near[best] else (0, 0.0)
 
 
-def _refresh(connection: Connection, known: Sketches, query: TextClause) -> None:
+def _refresh(connection: Connection, known: ReturnsFingerprints, query: TextClause) -> None:
     """Read what was added since; everything again where merging has grouped effective trials again."""
     epoch = connection.execute(_EPOCH, {"panel": known.panel_id}).scalar() or 0
     if epoch != known.epoch:
@@ -86,32 +86,32 @@ def _refresh(connection: Connection, known: Sketches, query: TextClause) -> None
         known.add(attempt_id, seq, bytes(packed))
 
 
-def add_trial_group(session: Session, attempt_id: int, sketch: FloatArray, leaders: Sketches) -> bool:
-    """Store an attempt's sketch under its cluster; return whether it began one. An empty sketch is no bet."""
-    if len(sketch) == 0:
+def add_trial_group(session: Session, attempt_id: int, fingerprint: FloatArray, leaders: ReturnsFingerprints) -> bool:
+    """Store an attempt's fingerprint under its cluster; return whether it began one. An empty one begins none."""
+    if len(fingerprint) == 0:
         return False
     connection = session.connection()
     _refresh(connection, leaders, _LEADERS)
-    packed = pack(sketch)
+    packed = pack(fingerprint)
     cluster = _cluster(leaders, attempt_id, packed)
     row = {"attempt_id": attempt_id, "panel_id": leaders.panel_id, "seq": attempt_id, "cluster": cluster}
-    connection.execute(_INSERT, {**row, "sketch": packed})
+    connection.execute(_INSERT, {**row, "fingerprint": packed})
     if cluster == attempt_id:
         leaders.add(attempt_id, attempt_id, packed)
     return cluster == attempt_id
 
 
-def _cluster(leaders: Sketches, attempt_id: int, packed: bytes) -> int:
+def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> int:
     # As it will be read again: clusters must not depend on when they were computed.
     leader, near = leaders.nearest(_unpacked(packed))
     return leader if abs(near) >= SAME_TRIAL else attempt_id
 
 
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:
-    """Return the cluster of each attempt with a sketch, told anew: in the order of `seq`, or in the one given."""
-    query = select(_Row.attempt_id, _Row.sketch).where(_Row.panel_id == panel_id).order_by(_Row.seq)
+    """Return the cluster of each attempt with a fingerprint, computed again in the order of `seq` or the one given."""
+    query = select(_Row.attempt_id, _Row.fingerprint).where(_Row.panel_id == panel_id).order_by(_Row.seq)
     rows = {row[0]: row[1] for row in session.execute(query)}
-    leaders, found = Sketches(panel_id), {}
+    leaders, found = ReturnsFingerprints(panel_id), {}
     for seq, attempt_id in enumerate(rows if order is None else order, start=1):
         found[attempt_id] = _cluster(leaders, attempt_id, rows[attempt_id])
         if found[attempt_id] == attempt_id:
@@ -119,21 +119,23 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
     return found
 
 
-def nearest_accepted(connection: Connection, sketch: FloatArray, but: str, accepted: Sketches) -> Nearest:
-    """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a signature."""
+def nearest_accepted(
+    connection: Connection, fingerprint: FloatArray, but: str, accepted: ReturnsFingerprints
+) -> Nearest:
+    """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a fingerprint."""
     _refresh(connection, accepted, _ACCEPTED)
     own = {"factor": but, "panel": accepted.panel_id}
     left_out = frozenset(connection.execute(_OWN, own).scalars()) if but and accepted.stacks else frozenset()
-    best, near = accepted.nearest(sketch.astype(np.float32), left_out)
+    best, near = accepted.nearest(fingerprint.astype(np.float32), left_out)
     if not best:
         return Nearest(float("nan"), "")
     return Nearest(near, connection.execute(_TEXT, {"id": best}).scalar() or "")
 
 
-def pack(sketch: FloatArray) -> bytes:
-    """Return a signature as it is stored."""
-    # Values are about 0.04: half precision keeps three digits of each, far more than a signature knows.
-    return sketch.astype("<f2").tobytes()
+def pack(fingerprint: FloatArray) -> bytes:
+    """Return a fingerprint as it is stored."""
+    # Values are about 0.04: half precision keeps three digits of each, far more than a fingerprint knows.
+    return fingerprint.astype("<f2").tobytes()
 
 
 def _unpacked(packed: bytes) -> _Floats:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 
 _WORD = re.compile(r"[^\W_]{1,100}")
-# What is said where, and what a word there weighs on a server and in a file; nothing is read beyond so many characters.
+# What is said where, and the weight of a word there on a server and in a file.
 _WEIGHTS = {
     "name": ("A", 8.0),
     "text": ("B", 4.0),
@@ -24,6 +24,7 @@ _WEIGHTS = {
     "claims": ("C", 2.0),
     "message": ("D", 1.0),
 }
+# Characters; nothing is read beyond them.
 _LONGEST = 20_000
 _MOST_POSITIONS = 16_000
 _INTO_FILE = text(
@@ -33,7 +34,7 @@ _INTO_FILE = text(
 _INTO_SERVER = text("INSERT INTO attempt_words (attempt_id, words) VALUES (:id, CAST(:words AS tsvector))")
 
 
-def words_of(said: str) -> list[str]:
+def searched_words(said: str) -> list[str]:
     """Return the words of a text, in order."""
     return _WORD.findall(said[:_LONGEST].lower())
 
@@ -49,7 +50,7 @@ def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> N
         "claims": " ".join(str(value) for value in claims.values()),
         "message": str(row["message"] or ""),
     }
-    said = {name: words_of(part) for name, part in parts.items()}
+    said = {name: searched_words(part) for name, part in parts.items()}
     connection = session.connection()
     if connection.dialect.name == "sqlite":
         connection.execute(_INTO_FILE, {"id": attempt_id, **{name: " ".join(words) for name, words in said.items()}})
@@ -63,9 +64,9 @@ def vector_of(said: Mapping[str, Sequence[str]]) -> str:
     return " ".join(f"'{word}':{place}{weight}" for place, (word, weight) in enumerate(placed, start=1))
 
 
-def ranked(session: Session, words: str, panel_id: str | None, limit: int | None) -> list[tuple[int, float]]:
+def ranked_matches(session: Session, words: str, panel_id: str | None, limit: int | None) -> list[tuple[int, float]]:
     """Return the ids of attempts with all these words, and how well they match, the best first; no words: none."""
-    wanted = words_of(words)
+    wanted = searched_words(words)
     if not wanted:
         return []
     query = _in_file(wanted) if session.get_bind().dialect.name == "sqlite" else _on_server(wanted)

@@ -27,8 +27,8 @@ _NEWEST = text(
     "SELECT (SELECT max(seq) FROM known_factors), (SELECT max(id) FROM attempts), (SELECT max(id) FROM library)"
 )
 _IS_KNOWN = text("SELECT 1 FROM known_factors WHERE factor_id = :factor")
-_INSERT_KNOWN = insert(schema.table(_Known)).returning(schema.table(_Known).c.seq)
-_INSERT_PART = insert(schema.table(schema.KnownPart))
+_INSERT_KNOWN = insert(schema.core_table(_Known)).returning(schema.core_table(_Known).c.seq)
+_INSERT_PART = insert(schema.core_table(schema.KnownPart))
 _UNKNOWN = "factor_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM known_factors k WHERE k.factor_id = t.factor_id)"
 _PUBLISHED = text(
     f"SELECT factor_id, canonical, name || ' of ' || source FROM library t WHERE id > :after AND {_UNKNOWN} ORDER BY id"
@@ -49,10 +49,10 @@ _HOLDER = text(
     "WHERE p.hash = :hash AND p.seq <= :until ORDER BY p.factor_size, p.seq LIMIT 1"
 )
 # Each is looked up by itself, until the first row is found.
-_HELD = "WHERE EXISTS (SELECT 1 FROM known_parts p WHERE p.hash = v.value AND p.seq <= :until)"
+_AMONG_KNOWN = "WHERE EXISTS (SELECT 1 FROM known_parts p WHERE p.hash = v.value AND p.seq <= :until)"
 _PIECES = {
-    "sqlite": text(f"SELECT v.value FROM json_each(:asked) AS v {_HELD}"),
-    "postgresql": text(f"SELECT v.value FROM unnest(CAST(:asked AS bigint[])) AS v(value) {_HELD}"),
+    "sqlite": text(f"SELECT v.value FROM json_each(:asked) AS v {_AMONG_KNOWN}"),
+    "postgresql": text(f"SELECT v.value FROM unnest(CAST(:asked AS bigint[])) AS v(value) {_AMONG_KNOWN}"),
 }
 
 
@@ -66,7 +66,7 @@ def catch_up(session: Session) -> int:
     """Index every attempt and published factor that is not indexed; return how many there were."""
     count = 0
     for factor_id, canonical, label in missing(session.connection()):
-        add(session, factor_id, canonical, label)
+        add_factor(session, factor_id, canonical, label)
         count += 1
     return count
 
@@ -83,7 +83,7 @@ def missing(connection: Connection, after: tuple[int, int] = (0, 0)) -> list[tup
     return list(found.values())
 
 
-def add(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None) -> None:
+def add_factor(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None) -> None:
     """Index one factor, whose fingerprint may be at hand; one that is known already is left as it is."""
     if session.connection().execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
         return

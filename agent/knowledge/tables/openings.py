@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.records import HoldoutRecord
 from agent.knowledge.run_config import ScoringRules
-from agent.knowledge.tables.convert import holdout_record, now, plain_dict
+from agent.knowledge.tables.convert import holdout_record, plain_dict, utc_now
 from backtest.result_types import SegmentScore
 from market.errors import InputError
 
@@ -35,12 +35,12 @@ def add_opening(
     """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
     known = list_openings(session, factor_id, panel_id)
     if known and not again:
-        raise opened(factor_id, known[-1].opened_at)
+        raise opened_already(factor_id, known[-1].opened_at)
     new = _Row(
         factor_id=factor_id,
         panel_id=panel_id,
         number=len(known) + 1,
-        opened_at=now(),
+        opened_at=utc_now(),
         opened_by=opened_by,
         rules=plain_dict({**rules.to_dict(), "alphaglow": version}),
         result=plain_dict(result.to_dict()),
@@ -50,7 +50,7 @@ def add_opening(
     return holdout_record(new)
 
 
-def opened(factor_id: str, when: str) -> InputError:
+def opened_already(factor_id: str, when: str) -> InputError:
     """Return the refusal to open a holdout again."""
     return InputError(
         f"the holdout was opened for {factor_id} at {when}, and it opens once",

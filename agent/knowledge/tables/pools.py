@@ -11,7 +11,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_evidence, read_scorecard
-from agent.knowledge.tables.convert import attempt_record, figure, now, plain_dict
+from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, utc_now
 from market.errors import InputError
 
 TAG = "pool:"
@@ -36,14 +36,14 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
         scorecard=plain_dict(new.scorecard.to_dict()),
         evidence=plain_dict(new.evidence.to_dict()),
         sharpe_per_bar=figure(new.sharpe_per_bar),
-        created=now(),
+        created=utc_now(),
     )
     session.add(row)
     session.flush()
     return pool_record(row)
 
 
-def list_pools(session: Session, panel_id: str | None) -> list[PoolRecord]:
+def panel_pools(session: Session, panel_id: str | None) -> list[PoolRecord]:
     """Return pools, oldest first."""
     query = select(_Pool).order_by(_Pool.seq)
     if panel_id is not None:
@@ -71,7 +71,7 @@ def find_pool(session: Session, what: str) -> PoolRecord | None:
     return pool_record(found[0]) if found else None
 
 
-def standing_factors(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
+def factors_with_verdict(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
     """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
     scored, attempt = schema.Evaluation, schema.Attempt
     query = (

@@ -19,7 +19,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
 from agent.knowledge.tables.convert import attempt_record
-from agent.knowledge.tables.effective_trials import Sketches
+from agent.knowledge.tables.effective_trials import ReturnsFingerprints
 from agent.knowledge.tables.versions import rules_id
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class Memory:
         self._lock = threading.RLock()
         self._prints: dict[str, Fingerprint] = {}
         self._runs: dict[str, RunFacts] = {}
-        self._leaders: dict[str, Sketches] = {}
-        self._accepted: dict[str, Sketches] = {}
+        self._leaders: dict[str, ReturnsFingerprints] = {}
+        self._accepted: dict[str, ReturnsFingerprints] = {}
         self._records: dict[int, AttemptRecord] = {}
         self._listings: dict[tuple[str, str], list[int]] = {}
         # The newest attempt and library entry that are known to be in the index of known factors.
@@ -87,13 +87,13 @@ class Memory:
         with self._lock:
             return self._prints.get(factor_id)
 
-    def leaders(self, panel_id: str) -> Sketches:
+    def leaders(self, panel_id: str) -> ReturnsFingerprints:
         """Return the first of each cluster of a panel, for a writer, who holds the writers' lock."""
-        return self._leaders.setdefault(panel_id, Sketches(panel_id))
+        return self._leaders.setdefault(panel_id, ReturnsFingerprints(panel_id))
 
-    def accepted(self, panel_id: str) -> Sketches:
+    def accepted(self, panel_id: str) -> ReturnsFingerprints:
         """Return the accepted attempts of a panel, for a reader."""
-        return self._accepted.setdefault(panel_id, Sketches(panel_id))
+        return self._accepted.setdefault(panel_id, ReturnsFingerprints(panel_id))
 
     def forget_uncommitted(self) -> None:
         """Drop what a transaction that failed may have left."""

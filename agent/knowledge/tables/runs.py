@@ -26,7 +26,7 @@ from agent.knowledge.records import (
 )
 from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.knowledge.score_documents import Document
-from agent.knowledge.tables.convert import call_record, dataset_record, now, plain_dict, round_record, run_record
+from agent.knowledge.tables.convert import call_record, dataset_record, plain_dict, round_record, run_record, utc_now
 from market.errors import InputError
 from market.panel import Panel
 
@@ -53,7 +53,7 @@ def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> Ru
     document = plain_dict(config.to_dict())
     content = [panel_id, document, seed, datetime.now(UTC).isoformat(), count]
     run_id = "r" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    row = schema.Run(id=run_id, panel_id=panel_id, config=document, seed=seed, status="running", created=now())
+    row = schema.Run(id=run_id, panel_id=panel_id, config=document, seed=seed, status="running", created=utc_now())
     session.add(row)
     session.flush()
     return run_record(row)
@@ -84,7 +84,7 @@ def get_run(session: Session, what: str) -> RunRecord:
 
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:
     """Set a run's status; any but ``running`` also sets the time at which it stopped."""
-    stopped = None if status == "running" else now()
+    stopped = None if status == "running" else utc_now()
     session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
 
 
@@ -103,7 +103,7 @@ def add_round(
     found = get_round(session, run_id, number, read)
     if found is not None:
         return found
-    row = schema.Round(run_id=run_id, number=number, brief=plain_dict(brief), status="open", created=now())
+    row = schema.Round(run_id=run_id, number=number, brief=plain_dict(brief), status="open", created=utc_now())
     session.add(row)
     session.flush()
     return round_record(row, read)
@@ -117,7 +117,7 @@ def close_round(session: Session, run_id: str, number: int, lessons: Sequence[Ne
     if row.status == "finished":
         return
     row.status = "finished"
-    stamp = now()
+    stamp = utc_now()
     for position, lesson in enumerate(lessons):
         session.add(
             schema.Lesson(
@@ -160,7 +160,7 @@ def add_call(session: Session, call: NewCall) -> CallRecord:
     changes nothing.
     """
     taken = get_call(session, call.run_id, call.key)
-    call = replace(call, created=call.created or now())
+    call = replace(call, created=call.created or utc_now())
     if taken is not None:
         if _fields(taken) == _fields(call):
             return taken
@@ -188,7 +188,7 @@ def add_lost(session: Session, run_id: str, key: str, role: str, model: str, req
         completion_tokens=None,
         cost_usd=None,
         latency_s=0.0,
-        created=now(),
+        created=utc_now(),
     )
     session.add(lost)
 

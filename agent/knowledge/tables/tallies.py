@@ -12,17 +12,19 @@ from agent.knowledge.database import schema
 from agent.knowledge.trial_counts import TrialCount
 
 # As `Spread.add` does it: what stands on the right is of before.
-_COUNT = text("UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets WHERE panel_id = :panel")
+_COUNT = text(
+    "UPDATE tallies SET attempts = attempts + 1, effective_trials = effective_trials + :new WHERE panel_id = :panel"
+)
 _COUNT_SCORED = text(
-    "UPDATE tallies SET attempts = attempts + 1, bets = bets + :bets, scored = scored + 1, "
+    "UPDATE tallies SET attempts = attempts + 1, effective_trials = effective_trials + :new, scored = scored + 1, "
     "mean = mean + (:sharpe - mean) / (scored + 1), "
     "spread = spread + (:sharpe - mean) * (:sharpe - (mean + (:sharpe - mean) / (scored + 1))) WHERE panel_id = :panel"
 ).bindparams(bindparam("sharpe", type_=Double))
 _FIRST = text(
-    "INSERT INTO tallies (panel_id, attempts, scored, mean, spread, bets, epoch) "
-    "VALUES (:panel, 1, :scored, :sharpe, 0.0, :bets, 0)"
+    "INSERT INTO tallies (panel_id, attempts, scored, mean, spread, effective_trials, epoch) "
+    "VALUES (:panel, 1, :scored, :sharpe, 0.0, :new, 0)"
 )
-_TALLY = text("SELECT attempts, bets, scored, mean, spread FROM tallies WHERE panel_id = :panel")
+_TALLY = text("SELECT attempts, effective_trials, scored, mean, spread FROM tallies WHERE panel_id = :panel")
 _BARS = text("SELECT bars FROM datasets WHERE panel_id = :panel")
 _POOLED = text("SELECT sharpe_per_bar FROM pools WHERE panel_id = :panel ORDER BY seq")
 
@@ -46,7 +48,7 @@ class Spread:
 def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_trial_group: bool) -> None:
     """Count one more attempt on a panel, in the transaction that writes it."""
     connection = session.connection()
-    asked = {"panel": panel_id, "bets": int(new_trial_group), "sharpe": sharpe}
+    asked = {"panel": panel_id, "new": int(new_trial_group), "sharpe": sharpe}
     if connection.execute(_COUNT if sharpe is None else _COUNT_SCORED, asked).rowcount:
         return
     connection.execute(_FIRST, {**asked, "scored": int(sharpe is not None), "sharpe": sharpe or 0.0})
@@ -60,20 +62,20 @@ def count_trials(connection: Connection, panel_id: str) -> TrialCount:
     """
     asked = {"panel": panel_id}
     row = connection.execute(_TALLY, asked).first()
-    attempts, bets, told = (0, 0, Spread()) if row is None else (row[0], row[1], Spread(*row[2:]))
+    attempts, effective_trials, spread = (0, 0, Spread()) if row is None else (row[0], row[1], Spread(*row[2:]))
     pooled = connection.execute(_POOLED, asked).scalars().all()
     for figure in pooled:
         if figure is not None:
-            told.add(figure)
-    if told.count >= 2:
-        variance = told.squares / (told.count - 1)
+            spread.add(figure)
+    if spread.count >= 2:
+        variance = spread.squares / (spread.count - 1)
     else:
         bars = connection.execute(_BARS, asked).scalar() or 0
         variance = 1.0 / bars if bars else 0.0
-    return TrialCount(attempts + len(pooled), variance, told.count, bets)
+    return TrialCount(attempts + len(pooled), variance, spread.count, effective_trials)
 
 
-def recount(session: Session, panel_id: str, order: Iterable[int] | None = None) -> schema.Tally:
+def recount(session: Session, panel_id: str, order: Iterable[int] | None = None) -> schema.TrialTally:
     """Return what a panel's tally should be, from its rows: in the order of their ids, or in the one given.
 
     The row is not attached to the session; its epoch is 0.
@@ -87,19 +89,19 @@ def recount(session: Session, panel_id: str, order: Iterable[int] | None = None)
         .order_by(attempt.id)
     )
     figures = {row[0]: row[1] for row in session.execute(query)}
-    told = Spread()
+    spread = Spread()
     for number in figures if order is None else order:
         figure = figures[number]
         if figure is not None:
-            told.add(figure)
+            spread.add(figure)
     returns = schema.TrialReturns
     firsts = select(returns.attempt_id).where(returns.panel_id == panel_id, returns.cluster == returns.attempt_id)
-    return schema.Tally(
+    return schema.TrialTally(
         panel_id=panel_id,
         attempts=len(figures),
-        scored=told.count,
-        mean=told.mean,
-        spread=told.squares,
-        bets=len(session.scalars(firsts).all()),
+        scored=spread.count,
+        mean=spread.mean,
+        spread=spread.squares,
+        effective_trials=len(session.scalars(firsts).all()),
         epoch=0,
     )

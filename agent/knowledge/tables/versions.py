@@ -29,11 +29,11 @@ def scoring_code() -> str:
     """Return a hash of the source that scores: the language, its engine, the backtest. It is read once."""
     files = [*_sources(backtest.__file__), *_sources(factors.__file__)]
     files += [path for path in _sources(market.__file__) if path.name in _OF_MARKET]
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in files:
-        told.update(f"{path.parent.name}/{path.name}\n".encode())
-        told.update(path.read_bytes())
-    return "code:" + told.hexdigest()[:16]
+        digest.update(f"{path.parent.name}/{path.name}\n".encode())
+        digest.update(path.read_bytes())
+    return "code:" + digest.hexdigest()[:16]
 
 
 def _sources(init: str | None) -> list[Path]:

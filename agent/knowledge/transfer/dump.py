@@ -14,7 +14,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables.attempts import list_attempts
 from agent.knowledge.tables.runs import total_calls
-from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, sketch_text
+from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, fingerprint_text
 
 _PARTS = ("train", "validation")
 
@@ -28,7 +28,7 @@ def to_json(session: Session) -> str:
         "datasets": [asdict(row) for row in source.datasets()],
         "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in source.runs()],
         "rounds": [asdict(row) for row in source.rounds()],
-        "attempts": [_attempt(attempt, sketch) for attempt, sketch in source.attempts()],
+        "attempts": [_attempt(attempt, fingerprint) for attempt, fingerprint in source.attempts()],
         "lessons": [lesson.to_dict() for lesson in source.lessons()],
         "holdout_openings": [row.to_dict() for row in source.openings()],
         "library": [entry.to_dict() for entry in source.library()],
@@ -38,10 +38,10 @@ def to_json(session: Session) -> str:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def _attempt(attempt: AttemptRecord, sketch: bytes | None) -> dict[str, object]:
+def _attempt(attempt: AttemptRecord, fingerprint: bytes | None) -> dict[str, object]:
     row = attempt.to_dict()
     if isinstance(row["evaluation"], dict):
-        row["evaluation"]["sketch"] = sketch_text(sketch)
+        row["evaluation"]["returns_fingerprint"] = fingerprint_text(fingerprint)
     return row
 
 

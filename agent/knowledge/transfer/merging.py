@@ -1,8 +1,8 @@
 """Taking in another knowledge base, whole or not at all; doing it again adds nothing.
 
 Runs are known by their ids. A run that both have may go on in either, but what both say of it must be the same.
-Attempts get new ids, and what cites them (lessons) follows. Trials and bets are then counted anew, in an order that
-does not depend on which base took in which: when attempts were made, and in which run, round and slot.
+Attempts get new ids, and what cites them (lessons) follows. Trials and effective trials are then counted again, in an
+order that does not depend on which base took in which: when attempts were made, and in which run, round and slot.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord, CallRecord, HoldoutRecord, NewAttempt, NewVerdict
-from agent.knowledge.tables import effective_trials as bets
+from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables import tallies
-from agent.knowledge.tables.attempts import Origin, write_attempt
+from agent.knowledge.tables.attempts import AttemptOrigin, write_attempt
 from agent.knowledge.tables.convert import holdout_record
 from agent.knowledge.tables.row_cache import load_attempts
-from agent.knowledge.transfer.table_rows import Source
+from agent.knowledge.transfer.table_rows import KnowledgeSource
 from market.errors import InputError
 
-Place = tuple[str, int, int]
+AttemptPlace = tuple[str, int, int]
 Show = Callable[[str, int], None]
 
 
@@ -40,11 +39,11 @@ class Merged:
 
     def sentence(self) -> str:
         """Say it in one line."""
-        told = ", ".join(f"{number:,} {what}" for what, number in self.added.items() if number)
-        return f"added {told}" if told else "nothing was new"
+        parts = ", ".join(f"{number:,} {what}" for what, number in self.added.items() if number)
+        return f"added {parts}" if parts else "nothing was new"
 
 
-def take_in(session: Session, source: Source, show: Show = lambda _what, _done: None) -> Merged:
+def take_in(session: Session, source: KnowledgeSource, show: Show = lambda _what, _done: None) -> Merged:
     """Add what `source` has and the session's base has not, in the session's transaction; return what that was.
 
     Raises
@@ -83,7 +82,7 @@ def _conflict(run_id: str, what: str) -> InputError:
     )
 
 
-def _datasets(session: Session, source: Source, merged: Merged) -> None:
+def _datasets(session: Session, source: KnowledgeSource, merged: Merged) -> None:
     known = set(session.scalars(select(schema.Dataset.panel_id)))
     new = [asdict(row) for row in source.datasets() if row.panel_id not in known]
     if new:
@@ -91,7 +90,7 @@ def _datasets(session: Session, source: Source, merged: Merged) -> None:
     merged.count("data sets", len(new))
 
 
-def _library(session: Session, source: Source, merged: Merged) -> None:
+def _library(session: Session, source: KnowledgeSource, merged: Merged) -> None:
     entry = schema.LibraryEntry
     known = {(row[0], row[1]) for row in session.execute(select(entry.source, entry.name))}
     new = [row.to_dict() for row in source.library() if (row.source, row.name) not in known]
@@ -103,7 +102,7 @@ def _library(session: Session, source: Source, merged: Merged) -> None:
     merged.count("published factors", len(new))
 
 
-def _runs(session: Session, source: Source, merged: Merged) -> set[str]:
+def _runs(session: Session, source: KnowledgeSource, merged: Merged) -> set[str]:
     """Add new runs; return the ids of those that were there."""
     shared = set()
     for run in source.runs():
@@ -119,7 +118,7 @@ def _runs(session: Session, source: Source, merged: Merged) -> set[str]:
     return shared
 
 
-def _rounds(session: Session, source: Source, merged: Merged, shared: set[str]) -> None:
+def _rounds(session: Session, source: KnowledgeSource, merged: Merged, shared: set[str]) -> None:
     for one in source.rounds():
         row = session.get(schema.Round, (one.run_id, one.number)) if one.run_id in shared else None
         if row is None:
@@ -142,29 +141,29 @@ def _attempts(
     grown, panels = set(), set()
     for row in rows:
         assert isinstance(row, tuple)
-        attempt, sketch = row
+        attempt, fingerprint = row
         known = there.get((attempt.run_id, attempt.round, attempt.slot))
         if known is not None:
             if replace(known, id=attempt.id) != attempt:
                 raise _conflict(attempt.run_id, f"round {attempt.round}, slot {attempt.slot}")
             numbers[attempt.id] = known.id
             continue
-        numbers[attempt.id] = _add(session, attempt, sketch)
+        numbers[attempt.id] = _add(session, attempt, fingerprint)
         grown.add(attempt.run_id)
         panels.add(attempt.panel_id)
         merged.count("attempts")
     return numbers, grown, panels
 
 
-def _there(session: Session, shared: set[str]) -> dict[Place, AttemptRecord]:
-    found: dict[Place, AttemptRecord] = {}
+def _there(session: Session, shared: set[str]) -> dict[AttemptPlace, AttemptRecord]:
+    found: dict[AttemptPlace, AttemptRecord] = {}
     for run_id in shared:
         own = session.scalars(select(schema.Attempt.id).where(schema.Attempt.run_id == run_id)).all()
         found |= {(a.run_id, a.round, a.slot): a for a in load_attempts(session, own)}
     return found
 
 
-def _add(session: Session, attempt: AttemptRecord, sketch: bytes | None) -> int:
+def _add(session: Session, attempt: AttemptRecord, fingerprint: bytes | None) -> int:
     scored = attempt.evaluation
     new = NewAttempt(
         run_id=attempt.run_id,
@@ -182,16 +181,16 @@ def _add(session: Session, attempt: AttemptRecord, sketch: bytes | None) -> int:
         claims=attempt.claims,
     )
     rules, code = (scored.rules, scored.code) if scored is not None else ("", "")
-    origin = Origin(attempt.panel_id, rules, code, attempt.created, attempt.parent_ids)
+    origin = AttemptOrigin(attempt.panel_id, rules, code, attempt.created, attempt.parent_ids)
     number = write_attempt(session, new, origin, stored=scored)
-    if sketch is not None:
+    if fingerprint is not None:
         # Its cluster and place are computed when all are there.
-        row = {"attempt_id": number, "panel_id": attempt.panel_id, "seq": number, "cluster": number, "sketch": sketch}
-        session.execute(insert(schema.TrialReturns), [row])
+        row = {"attempt_id": number, "panel_id": attempt.panel_id, "seq": number, "cluster": number}
+        session.execute(insert(schema.TrialReturns), [{**row, "fingerprint": fingerprint}])
     return number
 
 
-def _go_on(session: Session, source: Source, grown: set[str]) -> None:
+def _go_on(session: Session, source: KnowledgeSource, grown: set[str]) -> None:
     """Bring a run that has more attempts now to where the other base has it."""
     for run in source.runs():
         if run.id in grown:
@@ -199,7 +198,7 @@ def _go_on(session: Session, source: Source, grown: set[str]) -> None:
             session.execute(stopped.values(status=run.status, finished=run.finished))
 
 
-def _lessons(session: Session, source: Source, merged: Merged, numbers: dict[int, int]) -> None:
+def _lessons(session: Session, source: KnowledgeSource, merged: Merged, numbers: dict[int, int]) -> None:
     lesson = schema.Lesson
     taught = {(row[0], row[1]) for row in session.execute(select(lesson.run_id, lesson.round).distinct())}
     position: dict[tuple[str, int], int] = {}
@@ -242,7 +241,7 @@ def _calls(session: Session, rows: Iterable[object], merged: Merged, shared: set
         merged.count("calls")
 
 
-def _openings(session: Session, source: Source, merged: Merged) -> None:
+def _openings(session: Session, source: KnowledgeSource, merged: Merged) -> None:
     """Take in openings of holdouts; those of a factor are numbered again, in order of time."""
     row = schema.HoldoutOpening
     for one in source.openings():
@@ -261,7 +260,7 @@ def _when(opening: HoldoutRecord) -> tuple[str, str]:
     return opening.opened_at, opening.opened_by
 
 
-def _pools(session: Session, source: Source, merged: Merged) -> None:
+def _pools(session: Session, source: KnowledgeSource, merged: Merged) -> None:
     known = set(session.scalars(select(schema.Pool.id)))
     new = [{**row, "members": list(row["members"])} for row in source.pools() if row["id"] not in known]
     if new:
@@ -270,21 +269,21 @@ def _pools(session: Session, source: Source, merged: Merged) -> None:
 
 
 def count_again(session: Session, panel_id: str) -> None:
-    """Tell a panel's bets apart and count its trials anew, in an order that only what was tried decides."""
+    """Group a panel's effective trials and count its trials again, in an order that only what was tried decides."""
     attempt, run, returns = schema.Attempt, schema.Run, schema.TrialReturns
     query = select(attempt.id).join(run, run.id == attempt.run_id).where(run.panel_id == panel_id)
     order = list(session.scalars(query.order_by(attempt.created, attempt.run_id, attempt.round, attempt.slot)))
-    sketched = set(session.scalars(select(returns.attempt_id).where(returns.panel_id == panel_id)))
-    turn = [number for number in order if number in sketched]
-    clusters = bets.clusters_of(session, panel_id, turn)
+    fingerprinted = set(session.scalars(select(returns.attempt_id).where(returns.panel_id == panel_id)))
+    turn = [number for number in order if number in fingerprinted]
+    clusters = effective_trials.clusters_of(session, panel_id, turn)
     places = [
         {"attempt_id": number, "seq": seq, "cluster": clusters[number]}
-        for seq, number in zip(sorted(sketched), turn, strict=True)
+        for seq, number in zip(sorted(fingerprinted), turn, strict=True)
     ]
     if places:
         session.execute(update(returns), places)
     counted = tallies.recount(session, panel_id, order)
-    before = session.get(schema.Tally, panel_id)
+    before = session.get(schema.TrialTally, panel_id)
     counted.epoch = 1 + (0 if before is None else before.epoch)
     session.merge(counted)
     session.flush()

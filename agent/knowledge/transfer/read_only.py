@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from agent.knowledge.database.database_errors import in_words
-from agent.knowledge.database.location import Place, place_of
+from agent.knowledge.database.location import BaseLocation, place_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from market.errors import InputError
 
@@ -34,7 +34,7 @@ def borrowed(where: Path | str) -> Iterator[KnowledgeBase]:
             yield knowledge
 
 
-def _copy(place: Place, copy: Path) -> None:
+def _copy(place: BaseLocation, copy: Path) -> None:
     """Copy a database as of one moment, even while others write."""
     assert place.path is not None
     with in_words(place), closing(sqlite3.connect(copy)) as target:

@@ -27,7 +27,7 @@ _FIELDS = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS, "cap"})
 _SUFFIXES = (".txt", ".json")
 
 
-def translate(factor: PublishedFactor, name: str) -> NewLibraryEntry:
+def library_entry(factor: PublishedFactor, name: str) -> NewLibraryEntry:
     """Return a published factor as a library entry: in our language, or refused with the reason."""
     expression = parse(factor.text, fields=_FIELDS, dialect=factor.dialect)
     if isinstance(expression, Rejection):
@@ -60,7 +60,7 @@ def read_library(corpora: Path) -> list[NewLibraryEntry]:
             place = (factor.source, factor.name)
             used[place] += 1
             name = factor.name if used[place] == 1 else f"{factor.name} ({used[place]})"
-            entries.append(translate(factor, name))
+            entries.append(library_entry(factor, name))
     return entries
 
 
@@ -90,7 +90,7 @@ def _compact(draft: Path, final: Path) -> None:
             connection.close()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def starter_main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if len(arguments) != 2:
@@ -109,4 +109,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(starter_main())

@@ -41,12 +41,14 @@ from market.errors import InputError
 
 FORMAT = "alphaglow knowledge base"
 _AT_ONCE = 200
+# Revisions whose exports are read, and what each calls the fingerprint of an attempt's returns.
+_FINGERPRINT_KEYS = {"0006": "sketch", schema.HEAD: "returns_fingerprint"}
 _POOL = ("id", "panel_id", "name", "method", "spec", "members", "scorecard", "evidence", "sharpe_per_bar", "created")
 Row = TypeVar("Row")
 Record = TypeVar("Record")
 
 
-class Source(Protocol):
+class KnowledgeSource(Protocol):
     """Everything that a knowledge base holds; an attempt comes with its signature, as stored."""
 
     def datasets(self) -> Iterator[DatasetRecord]:
@@ -112,10 +114,10 @@ class StoredSource:
             numbers = list(self._session.scalars(query.limit(_AT_ONCE)))
             if not numbers:
                 return
-            held = select(returns.attempt_id, returns.sketch).where(returns.attempt_id.in_(numbers))
-            sketches = {row[0]: row[1] for row in self._session.execute(held)}
+            stored = select(returns.attempt_id, returns.fingerprint).where(returns.attempt_id.in_(numbers))
+            fingerprints = {row[0]: row[1] for row in self._session.execute(stored)}
             for attempt in load_attempts(self._session, numbers):
-                yield attempt, sketches.get(attempt.id)
+                yield attempt, fingerprints.get(attempt.id)
             last = numbers[-1]
             self._session.expunge_all()
 
@@ -155,15 +157,16 @@ class ExportedSource:
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from error
         except ValueError as error:
-            raise InputError(f"{path} is no JSON: {error}", "write it anew: alphaglow kb export -o FILE") from error
+            raise InputError(f"{path} is no JSON: {error}", "export it again: alphaglow kb export -o FILE") from error
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise InputError(f"{path} is no export of a knowledge base", "write one: alphaglow kb export -o FILE")
-        if document.get("revision") != schema.HEAD:
+        if document.get("revision") not in _FINGERPRINT_KEYS:
             raise InputError(
                 f"{path} was written by revision {document.get('revision')}, and this is {schema.HEAD}",
                 "export it again with this version of alphaglow",
             )
         self._document = document
+        self._fingerprint = _FINGERPRINT_KEYS[document["revision"]]
 
     def _records(self, part: str, kind: type[Record]) -> Iterator[Record]:
         for row in self._parts(part):
@@ -202,7 +205,7 @@ class ExportedSource:
         for row in self._parts("attempts"):
             with _readable(self._path, "attempts"):
                 scored = row["evaluation"]
-                packed = None if scored is None else scored["sketch"]
+                packed = None if scored is None else scored[self._fingerprint]
                 known = None
                 if scored is not None:
                     known = _evaluation(scored)
@@ -213,8 +216,8 @@ class ExportedSource:
                     "claims": Claims.from_dict(row["claims"]),
                 }
                 found = AttemptRecord(**{**row, **changed})
-                sketch = None if packed is None else base64.b64decode(packed, validate=True)
-            yield found, sketch
+                fingerprint = None if packed is None else base64.b64decode(packed, validate=True)
+            yield found, fingerprint
 
     def lessons(self) -> Iterator[LessonRecord]:
         """Return lessons; those of a round stand together, the most useful first."""
@@ -241,7 +244,9 @@ class ExportedSource:
 
 
 def _evaluation(row: dict[str, Any]) -> EvaluationRecord:
-    rest = {name: value for name, value in row.items() if name not in ("scorecard", "evidence", "sketch")}
+    rest = {
+        name: value for name, value in row.items() if name not in ("scorecard", "evidence", *_FINGERPRINT_KEYS.values())
+    }
     return EvaluationRecord(dict(row["scorecard"]), dict(row["evidence"]), **rest)
 
 
@@ -258,6 +263,6 @@ def _readable(path: Path, part: str) -> Iterator[None]:
         raise InputError(f"{path} is damaged: its {part} cannot be read ({error})") from error
 
 
-def sketch_text(packed: bytes | None) -> str | None:
+def fingerprint_text(packed: bytes | None) -> str | None:
     """Return a stored signature as an export has it."""
     return None if packed is None else base64.b64encode(packed).decode()

@@ -21,7 +21,7 @@ _ELSEWHERE = {"mock": "agent.mock.provider:PROVIDER"}
 
 
 @dataclass(frozen=True)
-class Place:
+class ProviderAddress:
     """Where a run asks, and how.
 
     Attributes
@@ -103,10 +103,10 @@ class Provider(Protocol):
     def address(self, asked: str) -> str:
         """Return the address that a run records, of the one that was asked for; empty: the provider's own."""
 
-    def check(self, place: Place) -> None:
+    def check(self, place: ProviderAddress) -> None:
         """Refuse, as an `InputError` and before anything is loaded, a place that cannot be reached, such as keyless."""
 
-    def connect(self, place: Place) -> Connection:
+    def connect(self, place: ProviderAddress) -> Connection:
         """Return a connection; it makes no call by itself, and retries none."""
 
 

@@ -20,9 +20,9 @@ from agent.llm import chat, responses
 from agent.llm.addresses import is_plain
 from agent.llm.answer import Answer, Ask, Lost, without_key
 from agent.llm.faults import CallFault
-from agent.llm.patience import Patience
-from agent.llm.providers import Place
-from agent.untrusted.showing import clean
+from agent.llm.patience import RetryRules
+from agent.llm.providers import ProviderAddress
+from agent.untrusted.showing import displayable
 from market.errors import InputError
 
 # What the client's own retries would take for passing: a request that timed out, or met another.
@@ -74,7 +74,7 @@ def _said_by(error: openai.APIError | Lost, key: str) -> str:
     said = body.get("message") if isinstance(body, dict) else body
     text = said if isinstance(said, str) and said.strip() else str(error)
     # The key goes first: a text that is cut could end in a part of it.
-    lines = clean(without_key(text, key)).strip().splitlines()
+    lines = displayable(without_key(text, key)).strip().splitlines()
     return lines[0][:200] if lines else "no reason given"
 
 
@@ -98,7 +98,7 @@ def retry_after(error: openai.APIError, now: datetime | None = None) -> float | 
     return None
 
 
-def _in_words(error: openai.APIError | Lost, patience: Patience, *, url: str, model: str, said: str) -> InputError:
+def _in_words(error: openai.APIError | Lost, patience: RetryRules, *, url: str, model: str, said: str) -> InputError:
     """Return an error as what a person can do about it; `said` is what the server says of it, without the key."""
     match error:
         case Lost():
@@ -144,8 +144,8 @@ class _Api:
 
 
 _APIS: Mapping[str, _Api] = {
-    "chat": _Api(chat.send, chat.BOUNDS),
-    "responses": _Api(responses.send, responses.BOUNDS),
+    "chat": _Api(chat.send_chat, chat.BOUNDS),
+    "responses": _Api(responses.send_response, responses.BOUNDS),
 }
 
 
@@ -229,7 +229,7 @@ class OpenAIProvider:
         """Return the address that was asked for, else that of the environment variable OPENAI_BASE_URL."""
         return asked or os.environ.get("OPENAI_BASE_URL", "")
 
-    def check(self, place: Place) -> None:
+    def check(self, place: ProviderAddress) -> None:
         """Refuse OpenAI's own server without a key; another server may need none."""
         if not place.base_url and not os.environ.get("OPENAI_API_KEY"):
             raise InputError(
@@ -237,7 +237,7 @@ class OpenAIProvider:
                 "set it, name a local server with --base-url, or try --llm mock",
             )
 
-    def connect(self, place: Place) -> OpenAIConnection:
+    def connect(self, place: ProviderAddress) -> OpenAIConnection:
         """Return a connection to the place's server, by the API that it names."""
         client = connect_openai(place.base_url or None, timeout_s=place.timeout_s)
         return OpenAIConnection(client, "responses" if place.api == "responses" else "chat")

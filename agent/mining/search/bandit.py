@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.knowledge.attempt_figures import PREDICTS_T, or_zero, passed, train_of
 from agent.knowledge.records import AttemptRecord
-from agent.mining.search.elites import Kind, kind_of, merit
+from agent.mining.search.elites import Kind, elite_kind, merit
 
 Choice = TypeVar("Choice", bound=str)
 Odds = Mapping[str, tuple[float, float]]
@@ -48,7 +48,7 @@ def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
     for attempt in attempts:
         worth, its = reward(attempt), merit(attempt)
         if worth > 0 and its is not None:
-            kind = kind_of(attempt)
+            kind = elite_kind(attempt)
             if its <= best.get(kind, -np.inf):
                 worth *= PARTIAL
             best[kind] = max(its, best.get(kind, -np.inf))
@@ -68,12 +68,12 @@ def _credited(attempts: Sequence[AttemptRecord], worth: dict[int, float]) -> dic
 
 
 def odds(
-    attempts: Sequence[AttemptRecord], worth: Mapping[int, float], told: Callable[[AttemptRecord], str]
+    attempts: Sequence[AttemptRecord], worth: Mapping[int, float], trait: Callable[[AttemptRecord], str]
 ) -> dict[str, tuple[float, float]]:
-    """Return how often each of what attempts were `told` to be has won and lost; those that had none do not count."""
+    """Return how often each `trait` of attempts has won and lost; attempts without one do not count."""
     found: dict[str, tuple[float, float]] = {}
     for age, attempt in enumerate(reversed(attempts)):
-        what = told(attempt)
+        what = trait(attempt)
         if what and attempt.id in worth:
             won, lost = found.get(what, (0.0, 0.0))
             weight = _DECAY**age

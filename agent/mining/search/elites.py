@@ -34,7 +34,7 @@ def predicts(attempt: AttemptRecord) -> bool:
     return (train.ic_tstat if math.isfinite(train.ic_tstat) else train.sharpe_gross) > 0
 
 
-def kind_of(attempt: AttemptRecord) -> Kind:
+def elite_kind(attempt: AttemptRecord) -> Kind:
     """Return theme, bucket of turnover and bucket of horizon."""
     turnover = or_zero(train_of(attempt).turnover)
     return theme_of(attempt), int(np.searchsorted(_TURNOVERS, turnover)), _horizon(attempt.canonical or "")
@@ -50,7 +50,7 @@ def archive(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return of each kind the predictor that earns most, the best of all first."""
     cells: dict[Kind, AttemptRecord] = {}
     for attempt in predictors(attempts):
-        kind = kind_of(attempt)
+        kind = elite_kind(attempt)
         best = cells.get(kind)
         if best is None or _rank(attempt) < _rank(best):
             cells[kind] = attempt
