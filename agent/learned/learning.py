@@ -8,13 +8,13 @@ from pathlib import Path
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
+from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.learned.protocol import Learner
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk_panel
 from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
 from agent.study.progress import Progress, no_progress
-from agent.study.scoring import evaluate_expression, evaluation_of
+from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, attach, read_expression
 from market.errors import InputError, Rejection
 from market.panel import Panel
@@ -123,21 +123,11 @@ def _score(lesson: LearningTask, walked: Walked, run: RunRecord, knowledge: Know
         raise InputError(f"{lesson.field} cannot be read: {expression.one_line()}")
     before = _recorded(lesson, knowledge)
     result = evaluate_expression(expression, study, knowledge, recorded=before is not None)
-    refused = result if isinstance(result, Rejection) else None
     plan = lesson.plan
-    attempt = NewAttempt(
-        run_id=run.id,
-        round=ROUND,
-        slot=0,
-        text=lesson.field,
-        canonical=expression.text,
-        factor_id=expression.id,
-        stage=refused.stage if refused else "evidence",
-        code=refused.code if refused else None,
-        message=refused.with_hint() if refused else None,
+    attempt = replace(
+        attempt_of((run.id, ROUND, 0), lesson.field, expression, result),
         rationale=f"out-of-fold predictions of {lesson.learner.kind} from {len(plan.features)} channels",
         name=lesson.name or lesson.learner.kind,
-        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
         claims=Claims(
             horizon=plan.target.horizon,
             other={

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import or_none, traded_sharpe, train_of
+from agent.knowledge.attempt_figures import least_figure, or_none, traded_sharpe, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
 from agent.mining.lessons import facts_of
 from agent.mining.retrieval import AttemptIndex, crowded, example_of
+from agent.mining.search.elites import by_merit, predicts
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
@@ -163,21 +164,9 @@ def _named(panel: Panel) -> str:
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 
-def _score(attempt: AttemptRecord) -> float:
-    earned = traded_sharpe(train_of(attempt))
-    return earned if math.isfinite(earned) else -math.inf
-
-
-def _predicts(attempt: AttemptRecord) -> bool:
-    """Whether it predicts the right way on train: by rank IC, or where there is no cross-section by gross Sharpe."""
-    train = train_of(attempt)
-    return (train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross) > 0
-
-
 def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the best factors by train net Sharpe among those that predict the right way on train."""
-    good = [a for a in attempts if _predicts(a)]
-    ranked = sorted(good, key=lambda a: (-_score(a), a.id))
+    ranked = by_merit(a for a in attempts if predicts(a))
     # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
     distinct = {_ranks(a): a for a in reversed(ranked)}
     return [a for a in ranked if distinct[_ranks(a)] is a][:SHOWN_SUCCESSES]
@@ -192,7 +181,8 @@ def _ranks(attempt: AttemptRecord) -> tuple[float | None, float | None]:
 def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the newest refusals and the newest worst factors, half and half."""
     refused = [a for a in attempts if a.evaluation is None and a.stage != "novelty"]
-    worst = [a for a in attempts if math.isfinite(train_of(a).rank_ic) and _score(a) < 0]
+    earned = {a.id: least_figure(a, traded_sharpe) for a in attempts}
+    worst = [a for a in attempts if math.isfinite(train_of(a).rank_ic) and earned[a.id] < 0]
     half = SHOWN_FAILURES // 2
     newest = sorted(refused, key=lambda a: -a.id)[:half]
-    return newest + sorted(worst, key=lambda a: (_score(a), a.id))[: SHOWN_FAILURES - len(newest)]
+    return newest + sorted(worst, key=lambda a: (earned[a.id], a.id))[: SHOWN_FAILURES - len(newest)]

@@ -16,7 +16,7 @@ from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.score_documents import Document, read_strings
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
-from agent.study.scoring import evaluate_expression, evaluation_of
+from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
 from backtest.luck import sketch_of
 from backtest.policy import Policy, TrainFigures, train_gates
@@ -214,19 +214,7 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
 def _attempt(
     screening: Screening, slot: int, text: str, expression: Expression | None, result: Scoring | Rejection
 ) -> NewAttempt:
-    refused = result if isinstance(result, Rejection) else None
-    return NewAttempt(
-        run_id=screening.run.id,
-        round=ROUND,
-        slot=slot,
-        text=text,
-        canonical=expression.text if expression else None,
-        factor_id=expression.id if expression else None,
-        stage=refused.stage if refused else "evidence",
-        code=refused.code if refused else None,
-        message=refused.with_hint() if refused else None,
-        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-    )
+    return attempt_of((screening.run.id, ROUND, slot), text, expression, result)
 
 
 def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:

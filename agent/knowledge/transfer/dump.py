@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from sqlalchemy.orm import Session
@@ -13,10 +13,9 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables.attempts import list_attempts
+from agent.knowledge.tables.convert import figure
 from agent.knowledge.tables.runs import total_calls
 from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, fingerprint_text
-
-_PARTS = ("train", "validation")
 
 
 def to_json(session: Session) -> str:
@@ -77,10 +76,9 @@ def _row(attempt: AttemptRecord) -> dict[str, object]:
     if scored is not None:
         row["verdict"] = scored.verdict
         row["accepted"] = scored.accepted
-        row["dsr"] = scored.evidence_document.get("dsr")
+        row["dsr"] = figure(scored.evidence.dsr)
         row["sharpe_per_bar"] = scored.sharpe_per_bar
-        for part in _PARTS:
-            card = scored.scorecard_document.get(part)
-            if isinstance(card, Mapping):
-                row.update({f"{part}_{name}": value for name, value in card.items()})
+        parts = {"train": scored.scorecard.train, "validation": scored.scorecard.validation}
+        for part, card in parts.items():
+            row.update({f"{part}_{name}": value for name, value in card.to_dict().items()})
     return row
