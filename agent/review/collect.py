@@ -28,6 +28,7 @@ from agent.review.review_records import (
     Stop,
     compound,
     likelihood_histogram,
+    whole_sum,
 )
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression
@@ -324,23 +325,13 @@ def _ledger(knowledge: KnowledgeBase, run_id: str) -> list[LedgerRow]:
             role=role,
             model=model,
             calls=len(rows),
-            prompt_tokens=_total([row[0] for row in rows]),
-            completion_tokens=_total([row[1] for row in rows]),
-            cost_usd=_sum([row[2] for row in rows]),
+            prompt_tokens=whole_sum([row[0] for row in rows]),
+            completion_tokens=whole_sum([row[1] for row in rows]),
+            cost_usd=whole_sum([row[2] for row in rows]),
             latency_s=sum(row[3] for row in rows),
         )
         for (role, model), rows in sorted(groups.items())
     ]
-
-
-def _total(values: Sequence[int | None]) -> int | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if len(known) == len(values) else None
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 def _flat(config: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:
