@@ -33,7 +33,7 @@ from rich.table import Table
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
+from agent.knowledge.records import JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 from backtest.luck import sketch_of
@@ -84,7 +84,7 @@ def attempts_of(run_id: str, expressions: Sequence[Expression], seed: int = 0) -
             NewAttempt(
                 run_id, number // _ROUND, number % _ROUND, expression.text, "evidence", expression.text, expression.id,
                 name=f"idea {number}", rationale="crowds are slow to notice what volume tells " * 4,
-                verdicts=(NewVerdict(1, True, 7.0, "plausible, cheap to trade, easy to test " * 5),),
+                verdicts=(JudgeVerdict(1, True, 7.0, "plausible, cheap to trade, easy to test " * 5),),
                 evaluation=scored, claims=Claims(mechanism="herding " * 10, theme="volume"),
             )
         )  # fmt: skip

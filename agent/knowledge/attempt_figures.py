@@ -23,9 +23,9 @@ def train_of(attempt: AttemptRecord) -> SegmentScore:
     return _UNSCORED if attempt.evaluation is None else attempt.evaluation.train
 
 
-def or_none(figure: float) -> float | None:
+def or_none(figure: float | None) -> float | None:
     """Return a finite figure, or None for what is undefined."""
-    return float(figure) if math.isfinite(figure) else None
+    return float(figure) if figure is not None and math.isfinite(figure) else None
 
 
 def or_zero(figure: float) -> float:

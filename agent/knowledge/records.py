@@ -106,7 +106,7 @@ def request_hash(model: str, request: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class NewVerdict:
+class JudgeVerdict:
     """What the judge said of a candidate at one turn of the inner loop; `score` is on a scale of 0 to 10.
 
     `scores` holds what it said of novelty, mechanism, testability, cost and overfitting, each 0 to 10, and ``passes``,
@@ -184,7 +184,7 @@ class NewAttempt:
     message: str | None = None
     rationale: str = ""
     name: str = ""
-    verdicts: tuple[NewVerdict, ...] = ()
+    verdicts: tuple[JudgeVerdict, ...] = ()
     evaluation: NewEvaluation | None = None
     claims: Claims = field(default_factory=Claims)
 
@@ -245,17 +245,6 @@ class RoundRecord(Generic[Content]):
     brief: Content
     status: RoundStatus
     created: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRecord:
-    """A judge's verdict; see `NewVerdict`."""
-
-    turn: int
-    accept: bool
-    score: float
-    critique: str
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -324,7 +313,7 @@ class AttemptRecord:
     rationale: str
     name: str
     created: str
-    verdicts: tuple[VerdictRecord, ...] = ()
+    verdicts: tuple[JudgeVerdict, ...] = ()
     evaluation: EvaluationRecord | None = None
     claims: Claims = field(default_factory=Claims)
 

@@ -17,7 +17,7 @@ from typing import Literal
 from agent.knowledge.attempt_figures import or_none, predictive_power
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import NewVerdict, RunRecord
+from agent.knowledge.records import JudgeVerdict, RunRecord
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
@@ -202,7 +202,7 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
         name=proposal.name if proposal else "",
         rationale=proposal.rationale if proposal else "",
         parent_ids=tuple(proposal.parents) if proposal else (),
-        verdicts=tuple(NewVerdict(v.turn, v.accept, v.score, v.critique, v.scores) for v in proposed.verdicts),
+        verdicts=tuple(JudgeVerdict(v.turn, v.accept, v.score, v.critique, v.scores) for v in proposed.verdicts),
         claims=_claims(brief.task(slot), proposal),
     )
     mine.knowledge.record_attempt(attempt)

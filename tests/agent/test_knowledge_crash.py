@@ -20,7 +20,7 @@ from market.errors import InputError
 
 PRELUDE = """
 import sys
-from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
+from agent.knowledge.records import NewAttempt, NewEvaluation, JudgeVerdict
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 
@@ -28,7 +28,7 @@ def attempt(run, number, slot):
     return NewAttempt(
         run, number, slot, text="x" * 2000, stage="evidence",
         canonical=f"c{slot}", factor_id=f"factor:{slot:04x}",
-        verdicts=tuple(NewVerdict(t, True, 5.0, "y" * 500) for t in range(3)),
+        verdicts=tuple(JudgeVerdict(t, True, 5.0, "y" * 500) for t in range(3)),
         evaluation=NewEvaluation(read_scorecard({}), read_evidence({"verdict": "rejected"}), 0.01),
     )
 """

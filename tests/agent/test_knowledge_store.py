@@ -19,7 +19,15 @@ from agent.knowledge.claims import Claims
 from agent.knowledge.database.connection import make_engine
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
-from agent.knowledge.records import HoldoutRecord, NewAttempt, NewCall, NewEvaluation, NewLesson, NewVerdict, RunRecord
+from agent.knowledge.records import (
+    HoldoutRecord,
+    JudgeVerdict,
+    NewAttempt,
+    NewCall,
+    NewEvaluation,
+    NewLesson,
+    RunRecord,
+)
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables.versions import scoring_code
@@ -81,7 +89,7 @@ def attempt(run: RunRecord, slot: int, **changes: object) -> NewAttempt:
         canonical=f"close + {slot}",
         factor_id=f"factor:{digits}",
         name=f"idea {slot}",
-        verdicts=(NewVerdict(1, False, 3.5, "too plain"), NewVerdict(2, True, 8, "better")),
+        verdicts=(JudgeVerdict(1, False, 3.5, "too plain"), JudgeVerdict(2, True, 8, "better")),
         evaluation=scored(0.01 * slot),
     )
     return replace(base, **changes)  # type: ignore[arg-type]  # field names are the test's own

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
+from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.records import AttemptRecord, EvaluationRecord, NewAttempt, NewEvaluation, NewVerdict
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, storable, utc_now
+from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
 from market.errors import InputError
@@ -72,7 +73,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
     sharpe, new_trial_group = None, False
     if new.evaluation is not None:
-        sharpe = figure(new.evaluation.sharpe_per_bar)
+        sharpe = or_none(new.evaluation.sharpe_per_bar)
         if new.evaluation.returns_fingerprint is not None:
             new_trial_group = effective_trials.add_trial_group(
                 session, number, new.evaluation.returns_fingerprint, memory.leaders(run.panel_id)
@@ -135,7 +136,7 @@ def write_attempt(
     return number
 
 
-def _verdict_row(verdict: NewVerdict) -> dict[str, object]:
+def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
     return {
         "turn": verdict.turn,
         "accept": verdict.accept,
@@ -152,7 +153,7 @@ def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Attemp
         "code": origin.code,
         "scorecard": plain_dict(evaluation.scorecard_document),
         "evidence": plain_dict(evaluation.evidence_document),
-        "sharpe_per_bar": figure(evaluation.sharpe_per_bar),
+        "sharpe_per_bar": or_none(evaluation.sharpe_per_bar),
         "accepted": bool(evaluation.accepted),
     }
 

@@ -19,12 +19,12 @@ from agent.knowledge.records import (
     DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
+    JudgeVerdict,
     LessonRecord,
     RoundRecord,
     RoundStatus,
     RunRecord,
     RunStatus,
-    VerdictRecord,
 )
 from agent.knowledge.score_documents import Document
 
@@ -66,11 +66,6 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def figure(value: float | None) -> float | None:
-    """Return a finite figure as float, or None."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
 def dataset_record(row: schema.Dataset) -> DatasetRecord:
     """Return the row as a record."""
     return DatasetRecord(row.panel_id, row.name, row.bars, row.assets, row.start, row.end)
@@ -106,7 +101,7 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         rationale=row.rationale,
         name=row.name,
         created=row.created,
-        verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
+        verdicts=tuple(JudgeVerdict(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
         evaluation=None
         if scored is None
         else EvaluationRecord(

@@ -10,10 +10,10 @@ from dataclasses import asdict
 
 from sqlalchemy.orm import Session
 
+from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables.attempts import list_attempts
-from agent.knowledge.tables.convert import figure
 from agent.knowledge.tables.runs import total_calls
 from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, fingerprint_text
 
@@ -76,7 +76,7 @@ def _row(attempt: AttemptRecord) -> dict[str, object]:
     if scored is not None:
         row["verdict"] = scored.verdict
         row["accepted"] = scored.accepted
-        row["dsr"] = figure(scored.evidence.dsr)
+        row["dsr"] = or_none(scored.evidence.dsr)
         row["sharpe_per_bar"] = scored.sharpe_per_bar
         parts = {"train": scored.scorecard.train, "validation": scored.scorecard.validation}
         for part, card in parts.items():

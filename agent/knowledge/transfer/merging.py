@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import AttemptRecord, CallRecord, HoldoutRecord, NewAttempt, NewVerdict
+from agent.knowledge.records import AttemptRecord, CallRecord, HoldoutRecord, NewAttempt
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.attempts import AttemptOrigin, write_attempt
@@ -177,7 +177,7 @@ def _add(session: Session, attempt: AttemptRecord, fingerprint: bytes | None) ->
         message=attempt.message,
         rationale=attempt.rationale,
         name=attempt.name,
-        verdicts=tuple(NewVerdict(v.turn, v.accept, v.score, v.critique, v.scores) for v in attempt.verdicts),
+        verdicts=attempt.verdicts,
         claims=attempt.claims,
     )
     rules, code = (scored.rules, scored.code) if scored is not None else ("", "")

@@ -21,10 +21,10 @@ from agent.knowledge.records import (
     DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
+    JudgeVerdict,
     LessonRecord,
     RoundRecord,
     RunRecord,
-    VerdictRecord,
 )
 from agent.knowledge.score_documents import Document
 from agent.knowledge.tables.convert import (
@@ -211,7 +211,7 @@ class ExportedSource:
                     known = _evaluation(scored)
                 changed = {
                     "parent_ids": tuple(row["parent_ids"]),
-                    "verdicts": tuple(VerdictRecord(**verdict) for verdict in row["verdicts"]),
+                    "verdicts": tuple(JudgeVerdict(**verdict) for verdict in row["verdicts"]),
                     "evaluation": known,
                     "claims": Claims.from_dict(row["claims"]),
                 }
