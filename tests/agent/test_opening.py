@@ -259,6 +259,12 @@ def test_changed_data_are_refused_by_name(work: dict[str, str], capsys: pytest.C
         assert "the data toy are not what run" in " ".join(refused(capsys, *argv).split())
 
 
+def test_a_screening_is_not_mined_on(work: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = " ".join(refused(capsys, "mine", "--resume", work["screened"]).split())
+    assert f"{work['screened']} is no mining run" in said
+    assert "alphaglow screen --resume RUN" in said
+
+
 def learn_something(workspace: Workspace, name: str, seed: int) -> Path:
     """Store a field as `alphaglow learn` does, for the panel as it is cut now."""
     panel = open_data(workspace, gate=False, learned=False).study.panel
