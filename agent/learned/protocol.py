@@ -72,7 +72,7 @@ class Fitted(Protocol):
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """A fitted model that also tells probabilities; `walk` then says how often they came true."""
+    """A fitted model that also tells probabilities; `walk_panel` then says how often they came true."""
 
     def probabilities(self, windows: Windows) -> FloatArray:
         """Return (M, 3) probabilities of short, hold and long."""

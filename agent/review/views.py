@@ -121,23 +121,17 @@ def verdict_words(verdict: str) -> tuple[str, str, str]:
     return words, symbol, verdict if verdict in _VERDICTS else "other"
 
 
+def _both(review: Review, key: str, style: str) -> tuple[str, str]:
+    """Return a figure on train and on validation."""
+    return format_number(getattr(review.train, key), style), format_number(getattr(review.validation, key), style)
+
+
 def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
     """Return the groups of the scorecard with train and validation side by side."""
     return [
         (
             group,
-            [
-                Row(
-                    label,
-                    note,
-                    (
-                        format_number(getattr(review.train, key), style),
-                        format_number(getattr(review.validation, key), style),
-                    ),
-                    key == "sharpe_net",
-                )
-                for label, note, key, style in rows
-            ],
+            [Row(label, note, _both(review, key, style), key == "sharpe_net") for label, note, key, style in rows],
         )
         for group, rows in SCORECARD
     ]
@@ -213,17 +207,7 @@ def gate_facts(review: Review) -> list[Row]:
             "shift_percentile",
         ),
     )
-    return [
-        Row(
-            label,
-            note,
-            (
-                format_number(getattr(review.train, key), "percent"),
-                format_number(getattr(review.validation, key), "percent"),
-            ),
-        )
-        for label, note, key in facts
-    ]
+    return [Row(label, note, _both(review, key, "percent")) for label, note, key in facts]
 
 
 def gate_conclusion(review: Review) -> tuple[str, str]:
@@ -276,12 +260,10 @@ def headline(review: Review) -> str:
 
 def tiles(review: Review) -> list[Tile]:
     """Return the headline figures: validation large, train beneath."""
-    train, validation = review.train, review.validation
 
     def tile(label: str, key: str, style: str = "plain") -> Tile:
-        return Tile(
-            label, format_number(getattr(validation, key), style), f"train {format_number(getattr(train, key), style)}"
-        )
+        train, validation = _both(review, key, style)
+        return Tile(label, validation, f"train {train}")
 
     trials = f"{format_number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
     return [

@@ -221,7 +221,7 @@ def api(request: pytest.FixtureRequest) -> str:
     ("name", "acts", "expected"),
     [
         ("rate limit", [fault("429 Too Many Requests")], (2, 1, 0)),
-        ("rate limit, told how long", [fault("429 Too Many Requests", retry_after="0")], (2, 1, 0)),
+        ("rate limit, with its wait", [fault("429 Too Many Requests", retry_after="0")], (2, 1, 0)),
         ("server error", [fault("500 Internal Server Error")], (2, 1, 0)),
         ("timed out at the server", [fault("408 Request Timeout")], (2, 1, 0)),
         ("an error as an answer", [reply(b'{"error": {"message": "busy"}}')], (2, 1, 1)),
@@ -290,8 +290,8 @@ def test_a_fault_that_stays_ends_in_words(api: str, name: str, act: Handler, say
 def test_a_key_that_the_server_repeats_is_not_shown(api: str, before: int) -> None:
     # Wherever the message is cut, no part of the key is left.
     text = "x" * before + " Incorrect API key: sk-very-secret\x1b[31m"
-    told = json.dumps({"error": {"message": text, "code": None}}).encode()
-    outcome = play(reply(told, "401 Unauthorized"), api=api)
+    body = json.dumps({"error": {"message": text, "code": None}}).encode()
+    outcome = play(reply(body, "401 Unauthorized"), api=api)
     assert isinstance(outcome.found, InputError)
     assert "sk-v" not in str(outcome.found)
     assert "sk-v" not in "".join(traceback.format_exception(outcome.found))

@@ -427,7 +427,7 @@ def test_the_page_ends_with_validation_and_holds_the_pool_against_others(study: 
     assert "What the judge said" not in html
     single = review_pool(study, kb, fit(measured_of(study, kb, "idea_a"), kb, "equal")[0])
     assert single.members[0].rest == {}
-    assert "nothing to hold it against" in render_pool(single)
+    assert "nothing to compare it with" in render_pool(single)
 
 
 @pytest.mark.slow

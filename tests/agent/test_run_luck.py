@@ -26,7 +26,7 @@ from tests.agent.commands import as_json, refused, run
 from tests.helpers import overfitting_of
 
 
-def test_luck_is_told_from_the_returns_of_all_scored_factors(tmp_path: Path) -> None:
+def test_luck_is_computed_from_the_returns_of_all_scored_factors(tmp_path: Path) -> None:
     market = make_market(SynthSpec(bars=2000)).panel
     study: Study = open_study(market, Settings())
     with KnowledgeBase.open(tmp_path / "knowledge.db") as knowledge:

@@ -29,7 +29,7 @@ PLAN = WalkPlan(
 )  # fmt: skip
 
 
-def told(panel: Panel, seed: int = 0, share: float = 0.15, *, honest: bool = False) -> Documents:
+def written(panel: Panel, seed: int = 0, share: float = 0.15, *, honest: bool = False) -> Documents:
     """Good and bad news of random bars and assets; where honest, of what the coming bars will do."""
     rng = np.random.default_rng(seed)
     coming = np.zeros(panel.shape)
@@ -53,7 +53,7 @@ def walked(panel: Panel, memory: TextMemory, reads: Reads = "both", plan: WalkPl
 
 def test_a_place_has_the_newest_texts_that_were_known_and_no_later_one() -> None:
     panel = random_panel(80, 4, seed=3)
-    texts = told(panel, share=0.2)
+    texts = written(panel, share=0.2)
     memory = memory_of(panel, texts, count=3, reach=6)
     rng = np.random.default_rng(0)
     assets, bars = rng.integers(0, 4, 200), rng.integers(0, 80, 200)
@@ -102,7 +102,7 @@ def test_what_is_masked_or_not_read_changes_nothing(reads: Reads) -> None:
 @pytest.mark.slow
 def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
     panel = random_panel(900, 12, seed=5)
-    memory = memory_of(panel, told(panel, honest=True, share=0.3), reach=4)
+    memory = memory_of(panel, written(panel, honest=True, share=0.3), reach=4)
     found = {}
     for reads in READS:
         values = walked(panel, memory, reads).values
@@ -118,7 +118,7 @@ def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
 @pytest.mark.slow
 def test_texts_after_a_bar_change_nothing_before_it() -> None:
     panel = random_panel(500, 6, seed=7)
-    texts = told(panel)
+    texts = written(panel)
     fold_end = 320
     cut = texts.until(panel.times[fold_end])
     whole, part = walked(panel, memory_of(panel, texts)), walked(panel, memory_of(panel, cut))
@@ -135,7 +135,7 @@ def test_no_text_at_all_and_an_asset_without_history_are_read_as_such() -> None:
     for values in late.values():
         values[:400, 2] = np.nan
     panel = Panel(panel.times, panel.assets, late, np.isfinite(late["close"]), panel.bar)
-    nothing = memory_of(panel, told(panel).until(np.datetime64("1999-01-01")))
+    nothing = memory_of(panel, written(panel).until(np.datetime64("1999-01-01")))
     values = walked(panel, nothing).values
     assert np.isnan(values[:400, 2]).all()
     assert np.isfinite(values[450:, 2]).all()
@@ -145,7 +145,7 @@ def test_no_text_at_all_and_an_asset_without_history_are_read_as_such() -> None:
 
 def test_windows_with_gaps_and_texts_without_scores_leave_finite_predictions() -> None:
     panel = random_panel(700, 12, seed=11, gaps=0.02)
-    texts = told(panel)
+    texts = written(panel)
     scores = score_by_lexicon(texts)
     unscored = np.where(np.arange(len(texts)) % 2 == 0, np.nan, scores.sentiment)
     memory = remember(panel, texts, replace(scores, sentiment=unscored))
@@ -159,13 +159,13 @@ def test_one_class_only_is_refused_in_words() -> None:
     panel = random_panel(500, 6, seed=13)
     plan = replace(PLAN, target=TargetSpec("threshold", 4, width=1e6, volatility=10))
     with pytest.raises(InputError, match="one class only"):
-        walked(panel, memory_of(panel, told(panel)), plan=plan)
+        walked(panel, memory_of(panel, written(panel)), plan=plan)
 
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_within_an_epoch_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     panel = random_panel(500, 6, seed=15)
-    memory = memory_of(panel, told(panel))
+    memory = memory_of(panel, written(panel))
     whole = walked(panel, memory)
 
     class Killed(BaseException):
@@ -196,11 +196,11 @@ def test_a_training_that_is_killed_within_an_epoch_goes_on_to_the_same_weights(t
 
 def test_recipes_name_the_texts_that_are_read() -> None:
     panel = random_panel(100, 3)
-    one, two = (memory_of(panel, told(panel, seed)) for seed in (1, 2))
+    one, two = (memory_of(panel, written(panel, seed)) for seed in (1, 2))
     assert one.digest != two.digest
     assert FusionLearner(one).recipe() != FusionLearner(two).recipe()
     # The numbers' own do not depend on texts.
     assert FusionLearner(one, "numbers").recipe() == FusionLearner(two, "numbers").recipe()
     assert [FusionLearner(one, reads).kind for reads in READS] == ["fusion", "fusion_numbers", "fusion_text"]
     with pytest.raises(InputError, match="at least 1"):
-        memory_of(panel, told(panel), count=0)
+        memory_of(panel, written(panel), count=0)
