@@ -108,7 +108,7 @@ class _Candidate:
         self._so_far = Proposed(None, None, (), None, 0)
 
     def proposed(self, turns: int) -> Proposed:
-        """Return what the inner loop ends with after so many turns."""
+        """Return what the inner loop ends with, after this number of turns."""
         return replace(self._so_far, verdicts=tuple(self._verdicts), turns=turns)
 
     async def take_turn(self, number: int, first: Proposal | Rejection | None) -> bool:
