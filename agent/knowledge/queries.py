@@ -110,7 +110,7 @@ def _count_faults(session: Session) -> list[str]:
         stored = select(returns.attempt_id, returns.cluster).where(returns.panel_id == panel_id)
         by_rows = effective_trials.clusters_of(session, panel_id)
         faults += [
-            f"attempt {number}: its cluster is kept as that of {cluster}, and counted as that of {by_rows[number]}"
+            f"attempt {number}: its cluster is kept as attempt {cluster}, and counted as {by_rows[number]}"
             for number, cluster in session.execute(stored)
             if by_rows[number] != cluster
         ]

@@ -112,7 +112,7 @@ def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytes
     assert "of verdicts points at a row of attempts" in out
     assert "attempts of its trials is kept as 19, and counted as 18" in out
     assert "effective_trials of its trials is kept as" in out
-    assert "its bet is kept as that of attempt -1" in out
+    assert "its cluster is kept as attempt -1" in out
     assert "the words of 17 attempts are indexed, and there are 18" in out
     with sqlite3.connect("knowledge.db") as connection:
         connection.execute("UPDATE llm_calls SET response = 'plain' WHERE id = 2")

@@ -407,7 +407,7 @@ def test_a_gated_pool_is_shown_gated_beside_ungated(study: Study, kb: KnowledgeB
     assert plain.id != pool.id
 
 
-def test_the_page_ends_with_validation_and_holds_the_pool_against_others(study: Study, kb: KnowledgeBase) -> None:
+def test_the_page_ends_with_validation_and_compares_the_pool_with_others(study: Study, kb: KnowledgeBase) -> None:
     texts = ("idea_a", "idea_b", "idea_c")
     (pool,) = fit(measured_of(study, kb, *texts), kb, "ridge", name="page")
     before = kb.trials(study.dataset).count
