@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Literal
 
 NAN = float("nan")
 
@@ -69,22 +69,6 @@ class Profile:
         found = plain(asdict(self))
         assert isinstance(found, dict)
         return found
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Profile:
-        """Read what `to_dict` wrote."""
-        return cls(
-            tuple(HorizonIC(**_read(x)) for x in raw["horizons"]),
-            tuple(NAN if x is None else x for x in raw["quantiles"]),
-            tuple(Slice(**_read(x)) for x in raw["years"]),
-            tuple(Slice(**_read(x)) for x in raw["regimes"]),
-            _read(raw["loadings"]),
-            tuple(AssetIC(**_read(x)) for x in raw["assets"]),
-        )
-
-
-def _read(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: NAN if value is None else value for key, value in raw.items()}
 
 
 @dataclass(frozen=True)
@@ -174,12 +158,6 @@ class SegmentScore:
         """Return plain JSON types, NaN as None; an infinite capacity stands as text."""
         return {k: _plain(v) for k, v in asdict(self).items()}
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> SegmentScore:
-        """Read what `to_dict` wrote."""
-        read: dict[object, float] = {None: NAN, "inf": math.inf}
-        return cls(**{f.name: read.get(raw[f.name], raw[f.name]) for f in fields(cls)})
-
 
 def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
@@ -214,18 +192,6 @@ class Scorecard:
         late = None if self.after_cutoff is None else self.after_cutoff.to_dict()
         profiles = None if self.profiles is None else {n: p.to_dict() for n, p in self.profiles.items()}
         return {**raw, **segments, "after_cutoff": late, "profiles": profiles}
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Scorecard:
-        """Read what `to_dict` wrote."""
-        parts: dict[str, Any] = {}
-        for name in ("train", "validation", "after_cutoff"):
-            part = raw[name]
-            parts[name] = SegmentScore.from_dict(part) if isinstance(part, Mapping) else None
-        given = raw["profiles"]
-        if isinstance(given, Mapping):
-            parts["profiles"] = {name: Profile.from_dict(part) for name, part in given.items()}
-        return cls(**{**raw, **parts})
 
 
 @dataclass(frozen=True)

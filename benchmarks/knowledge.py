@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -32,8 +33,11 @@ from rich.table import Table
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
+from agent.knowledge.records import JudgeVerdict, NewAttempt, NewEvaluation
+from agent.knowledge.run_config import RunConfig
+from agent.knowledge.score_documents import read_evidence, read_scorecard
 from backtest.luck import sketch_of
+from backtest.result_types import Scorecard, SegmentScore
 from benchmarks.novelty import draw
 from factors.tree import Expression
 from market.panel import OHLCV, Panel
@@ -52,11 +56,12 @@ def make_panel() -> Panel:
     return Panel(times, ("AAA", "BBB"), dict.fromkeys(OHLCV, values), np.ones((50, 2), bool), np.timedelta64(1, "h"))
 
 
-def scorecard(rng: np.random.Generator) -> dict[str, object]:
+def scorecard(rng: np.random.Generator) -> Scorecard:
     """Return as much as a real scorecard holds: about forty figures a split, and profiles."""
-    splits = {part: {f"figure_{k}": float(rng.normal()) for k in range(40)} for part in ("train", "validation")}
+    names = [one.name for one in fields(SegmentScore)]
+    splits = {part: {name: float(rng.normal()) for name in names} for part in ("train", "validation")}
     months = [{"name": f"2023-{k % 12 + 1:02d}", "rank_ic": float(rng.normal()), "bars": 700} for k in range(60)]
-    return {**splits, "profiles": {"train": {"months": months}}}
+    return read_scorecard({**splits, "profiles": {"train": {"years": months}}})
 
 
 def _returns(rng: np.random.Generator, ideas: np.ndarray) -> np.ndarray:
@@ -73,14 +78,13 @@ def attempts_of(run_id: str, expressions: Sequence[Expression], seed: int = 0) -
     for number, expression in enumerate(expressions):
         fingerprint = sketch_of(_returns(rng, ideas))
         sharpe = float(rng.normal(0.0, 0.05))
-        scored = NewEvaluation(
-            scorecard(rng), {"verdict": "rejected", "dsr": 0.1}, sharpe, number % 50 == 0, fingerprint
-        )
+        verdict = read_evidence({"verdict": "rejected", "dsr": 0.1, "accepted": number % 50 == 0})
+        scored = NewEvaluation(scorecard(rng), verdict, sharpe, fingerprint)
         found.append(
             NewAttempt(
                 run_id, number // _ROUND, number % _ROUND, expression.text, "evidence", expression.text, expression.id,
                 name=f"idea {number}", rationale="crowds are slow to notice what volume tells " * 4,
-                verdicts=(NewVerdict(1, True, 7.0, "plausible, cheap to trade, easy to test " * 5),),
+                verdicts=(JudgeVerdict(1, True, 7.0, "plausible, cheap to trade, easy to test " * 5),),
                 evaluation=scored, claims=Claims(mechanism="herding " * 10, theme="volume"),
             )
         )  # fmt: skip
@@ -93,7 +97,7 @@ def ours(place: str, expressions: Sequence[Expression]) -> Iterator[Step]:
     panel = make_panel()
     with KnowledgeBase.open(place) as knowledge:
         knowledge.register_dataset(panel)
-        run = knowledge.create_run(panel.id, {"data": "toy"}, 0)
+        run = knowledge.create_run(panel.id, RunConfig(data="toy"), 0)
         attempts = attempts_of(run.id, expressions)
         for number in range(len(expressions) // _ROUND + 1):
             knowledge.start_round(run.id, number, {})

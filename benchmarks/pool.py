@@ -21,6 +21,7 @@ from rich.console import Console
 from sklearn.linear_model import Ridge
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import ScoringRules
 from agent.mining.screening import draw_texts
 from agent.pools.fitting import METHODS, Setting, fit_pools
 from agent.pools.members import MeasuredFactors, choose_members, label_of, measure_members
@@ -85,7 +86,7 @@ def one(panel: Panel, study: Study, texts: list[str], *, peer: bool) -> dict[str
         folds, moments = timed(lambda: measured.folds)
         told = {"members": float(len(texts)), "evaluate, rank, trade": members, "moments": moments}
         for method in METHODS:
-            setting = Setting("bench", Settings().rules())
+            setting = Setting("coins", ScoringRules(Settings().rules()))
             found, seconds = timed(lambda m=method, s=setting: list(fit_pools(measured, [m], knowledge, s)))  # type: ignore[misc]
             told[f"{method}: weights, scorecard, record"] = seconds
             if isinstance(found[0][1], Rejection):

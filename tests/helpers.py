@@ -9,7 +9,7 @@ from types import FrameType
 import numpy as np
 
 from agent.knowledge.claims import Claims
-from agent.knowledge.records import AttemptRecord, EvaluationRecord, VerdictRecord
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict
 from backtest.luck import Overfitting, block_edges, block_sums, overfitting
 from factors.drawing import Drawer
 from factors.parse import parse
@@ -67,7 +67,7 @@ def scored_attempt(
     card: Mapping[str, object],
     verdict: str = "rejected",
     *,
-    verdicts: tuple[VerdictRecord, ...] = (),
+    verdicts: tuple[JudgeVerdict, ...] = (),
     **claims: object,
 ) -> AttemptRecord:
     """A stored attempt with a scorecard, such as ``{"train": {"rank_ic": 0.01}}``."""

@@ -328,7 +328,7 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
     with workspace.knowledge() as knowledge:
         opening = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
     if as_json:
-        print_json({**opening.result, "number": opening.number, "opened_by": opening.opened_by})
+        print_json({**opening.score.to_dict(), "number": opening.number, "opened_by": opening.opened_by})
         return
     rows = [
         [label, number(getattr(opening.score, key), digits, percent=percent)] for label, key, digits, percent in _ROWS

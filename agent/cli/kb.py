@@ -65,10 +65,7 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
             )
             return
         out = stdout()
-        runs = [
-            [r.id, r.created, r.status, str(r.config.get("data", "")), str(r.config.get("model", ""))]
-            for r in knowledge.runs()
-        ]
+        runs = [[r.id, r.created, r.status, r.config.data, r.config.model] for r in knowledge.runs()]
         out.print(table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         listed = [a for a in attempts if everything or a.stage != "screen"]

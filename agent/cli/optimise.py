@@ -46,7 +46,7 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
                 session = resume_run(
                     workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record, note=note
                 )
-                if not session.config.get("improve"):
+                if not session.config.improve:
                     raise InputError(f"{session.run.id} improves nothing", f"alphaglow mine --resume {session.run.id}")
                 return session
             if factor is None:
@@ -55,7 +55,7 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
 
         run = conduct(workspace, begin, as_json=asked.as_json)
         session = run.session
-        found = improvement(session.run.id, str(session.config["improve"]), session.study, knowledge)
+        found = improvement(session.run.id, session.config.improve, session.study, knowledge)
         if run.summary(knowledge, "optimise", improvement=found.to_dict()):
             return
         _print(found)

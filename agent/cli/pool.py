@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,7 @@ def fit(
             measured = measure_members(candidates, study, show)
             knowledge.register_dataset(opened.whole)
             before = {one.id for one in knowledge.pools(study.dataset)}
-            setting = Setting(opened.name, opened.settings.rules(), opened.inputs())
+            setting = Setting(opened.name, opened.recorded())
             found = list(fit_pools(measured, methods, knowledge, setting, name=name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
         failed: dict[str, str] = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
@@ -225,7 +226,7 @@ def add(
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
     from agent.pools.fitting import METHODS as ALL
-    from agent.pools.fitting import Setting, fit_pools, pool_values, rules_of_pool
+    from agent.pools.fitting import Setting, fit_pools, pool_values
     from agent.pools.marginal import marginal
     from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
     from agent.review.collect_pool import candidates_of
@@ -246,7 +247,7 @@ def add(
             if not look:
                 members = in_order([*candidates_of(old, study), candidate])
                 methods = tuple(m for m in ALL if m == old.method)
-                setting = Setting(old.spec.data, rules_of_pool(old), opened.inputs())
+                setting = Setting(old.spec.data, replace(old.spec.rules, inputs=opened.inputs()))
                 measured = measure_members(members, study, showing)
                 ((_, new),) = fit_pools(measured, methods, knowledge, setting, name=called or "", show=showing)
     if isinstance(new, Rejection):

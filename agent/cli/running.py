@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.cli.events import Lines
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import NewCall
-    from agent.llm.budget import Bounds
+    from agent.knowledge.run_config import Bounds
     from agent.mining.session import MineRequest, Session
     from agent.study.workspace import Workspace
 
@@ -99,7 +99,7 @@ class Asked:
 
     def bounds(self) -> Bounds:
         """Return the budgets that were given."""
-        from agent.llm.budget import Bounds
+        from agent.knowledge.run_config import Bounds
 
         seconds = None if self.budget_minutes is None else 60.0 * self.budget_minutes
         return Bounds(self.budget_calls, self.budget_usd, self.budget_tokens, seconds)

@@ -53,7 +53,8 @@ def screen(
     FILE has one expression a line (- is stdin; lines that begin with # are remarks). Every expression is recorded and
     counts as a trial. Ctrl-C stops; `alphaglow screen --resume RUN` goes on.
     """
-    from agent.mining.screening import ROUND, Screening, draw_texts, require_cross_section, run_screening
+    from agent.knowledge.run_config import RunConfig
+    from agent.mining.screening import Screening, draw_texts, listed, require_cross_section, run_screening
     from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
@@ -62,9 +63,9 @@ def screen(
             if file is not None or drawn is not None or data_name is not None:
                 raise InputError("FILE, --random and --data cannot change on --resume", "start a new screening instead")
             run = knowledge.get_run(resume)
-            if run.config.get("kind") != "screen":
+            if run.config.kind != "screen":
                 raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
-            keep = int(str(run.config["keep"]))
+            keep = run.config.keep
         elif (file is None) == (drawn is None):
             raise InputError("what to screen? name a FILE of expressions, or say --random N")
         rules = None if resume is None else RecordedRules.of_run(run)
@@ -74,17 +75,16 @@ def screen(
         if resume is None:
             texts = _lines(file) if file is not None else draw_texts(study, drawn or 0, seed)
             knowledge.register_dataset(opened.whole)
-            about = {"kind": "screen", "data": opened.name, "keep": keep, "llm": "none"}
-            run = knowledge.create_run(study.dataset, {**opened.recorded(), **about}, seed)
-        stored = knowledge.start_round(run.id, ROUND, lambda: {"texts": texts}).brief["texts"]
-        assert isinstance(stored, list)
+            config = RunConfig(kind="screen", data=opened.name, llm="none", keep=keep, rules=opened.recorded())
+            run = knowledge.create_run(study.dataset, config, seed)
+        stored = listed(knowledge, run.id, lambda: texts)
         if not as_json:
             stderr().print(f"run {run.id}: {len(stored)} expressions")
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
             task = bar.add_task("reading", total=len(stored))
             outcome = run_screening(
                 Screening(
-                    study, knowledge, run, [str(text) for text in stored], keep, threads, stop,
+                    study, knowledge, run, stored, keep, threads, stop,
                     lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
                 )
             )  # fmt: skip

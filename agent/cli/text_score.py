@@ -29,7 +29,8 @@ from agent.cli.option_record import recorded
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.llm.budget import Bounds, Budget
+    from agent.knowledge.run_config import Bounds
+    from agent.llm.budget import Budget
     from agent.llm.client import LanguageModel
     from agent.study.settings import LlmSettings
     from agent.study.workspace import Workspace
@@ -146,7 +147,7 @@ def score(ctx: click.Context, asked: ScoreOptions) -> None:
 
 def _request(asked: ScoreOptions, settings: LlmSettings) -> _Ask:
     """Return what is asked of a model: what was given, else what the settings say."""
-    from agent.llm.budget import Bounds
+    from agent.knowledge.run_config import Bounds
     from agent.llm.providers import provider_named
 
     provider = provider_named(asked.llm)
@@ -178,7 +179,8 @@ def _summary(scores: Scores) -> dict[str, object]:
 
 
 def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores, Read, Budget]:
-    from agent.llm.budget import Bounds, Budget, StopRequested
+    from agent.knowledge.run_config import Bounds
+    from agent.llm.budget import Budget, StopRequested
     from agent.mining.spending import make_budget, model_chain
     from agent.texts.call_journal import open_journal
     from agent.texts.model_scores import batch_prompt, score_by_readings, score_texts, unread

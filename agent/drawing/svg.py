@@ -178,7 +178,6 @@ def histogram(
     *,
     threshold: float,
     axis: str,
-    keys: tuple[str, str] = ("at or above the threshold", "below: gate shut"),
     width: int = 530,
     height: int = 250,
 ) -> str:
@@ -209,7 +208,7 @@ def histogram(
     parts.append(f'<text class="tick" x="{middle:.1f}" y="{frame.base + 35:.1f}">{_text(axis)}</text>')
     if math.isfinite(threshold) and frame.x_range[0] <= threshold <= frame.x_range[1]:
         parts.append(_threshold(frame, threshold))
-    parts.append(_legend(frame, (), [Key(keys[0], "bar c1"), Key(keys[1], "bar c2")]))
+    parts.append(_legend(frame, (), [Key("at or above the threshold", "bar c1"), Key("below: gate shut", "bar c2")]))
     return _svg(title, description, width, height, parts)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from agent.knowledge.attempt_figures import or_none, or_zero, train_of, verdict_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
+from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.llm.budget import Budget
 from agent.mining.session import MOCK_MODEL, Session
 from agent.mock.grammar import compose
@@ -309,7 +310,7 @@ def _mined(auditor: Auditor, study: Study, name: str, seed: int) -> _Mined:
     loop = auditor.settings.loop.model_copy(
         update={"rounds": plan.rounds, "candidates": plan.candidates, "seed": plan.seed + seed}
     )
-    config: dict[str, object] = {"llm": "mock", "model": MOCK_MODEL, "base_url": "", "loop": loop.model_dump()}
+    config = RunConfig(llm="mock", model=MOCK_MODEL, rules=ScoringRules({"loop": loop.model_dump()}))
     knowledge = KnowledgeBase.open(path)
     knowledge.register_dataset(study.panel)
     # Trials are counted under the panel of the run.

@@ -62,9 +62,14 @@ def open_holdout(
     scored = segment_score(values, target, split.holdout, gate=exposures, rng=rng)
     if isinstance(scored, Rejection):
         raise InputError(scored.one_line())
-    rules = {**opened.recorded(), "alphaglow": version("alphaglow")}
     return knowledge.record_holdout(
-        subject.content_id, whole.id, scored.to_dict(), opened_by=_who(), rules=rules, again=again
+        subject.content_id,
+        whole.id,
+        scored,
+        opened_by=_who(),
+        rules=opened.recorded(),
+        version=version("alphaglow"),
+        again=again,
     )
 
 

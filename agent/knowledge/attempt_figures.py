@@ -23,14 +23,19 @@ def train_of(attempt: AttemptRecord) -> SegmentScore:
     return _UNSCORED if attempt.evaluation is None else attempt.evaluation.train
 
 
-def or_none(figure: float) -> float | None:
+def or_none(figure: float | None) -> float | None:
     """Return a finite figure, or None for what is undefined."""
-    return float(figure) if math.isfinite(figure) else None
+    return float(figure) if figure is not None and math.isfinite(figure) else None
 
 
 def or_zero(figure: float) -> float:
     """Return a finite figure, and 0 for what is undefined."""
     return float(figure) if math.isfinite(figure) else 0.0
+
+
+def predictive_power(train: SegmentScore) -> float:
+    """Return the rank IC, or where there is no cross-section the gross Sharpe ratio."""
+    return train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross
 
 
 def traded_sharpe(train: SegmentScore) -> float:

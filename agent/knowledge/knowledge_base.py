@@ -6,9 +6,9 @@ knowledge base: they queue. What can befall it (locked, full, read-only, damaged
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from sqlalchemy import Connection, select
 
@@ -20,6 +20,7 @@ from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
+    Content,
     DatasetRecord,
     ExportFormat,
     HoldoutRecord,
@@ -32,13 +33,16 @@ from agent.knowledge.records import (
     RunStatus,
     Totals,
 )
+from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.run_journal import RunJournal
+from agent.knowledge.score_documents import Document
 from agent.knowledge.tables import attempts, effective_trials, openings, pools, runs, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, library_record, plain_dict, run_record
 from agent.knowledge.tables.row_cache import load_attempts
 from agent.knowledge.trial_counts import Nearest, TrialCount
+from backtest.result_types import SegmentScore
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 
@@ -63,7 +67,7 @@ class KnowledgeBase(Handle):
         with self._writing() as session:
             return runs.add_dataset(session, panel)
 
-    def create_run(self, panel_id: str, config: Mapping[str, object], seed: int) -> RunRecord:
+    def create_run(self, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
         """Record a new run on a registered panel, status ``running``."""
         with self._writing() as session:
             return runs.add_run(session, panel_id, config, seed)
@@ -91,21 +95,40 @@ class KnowledgeBase(Handle):
         with self._writing() as session:
             runs.set_status(session, run_id, status)
 
+    @overload
     def start_round(
-        self, run_id: str, number: int, brief: Mapping[str, object] | Callable[[], Mapping[str, object]]
-    ) -> RoundRecord:
+        self, run_id: str, number: int, brief: Document | Callable[[], Document]
+    ) -> RoundRecord[Document]: ...
+
+    @overload
+    def start_round(
+        self,
+        run_id: str,
+        number: int,
+        brief: Document | Callable[[], Document],
+        read: Callable[[Document], Content],
+    ) -> RoundRecord[Content]: ...
+
+    def start_round(
+        self,
+        run_id: str,
+        number: int,
+        brief: Document | Callable[[], Document],
+        read: Callable[[Document], Any] = dict,
+    ) -> RoundRecord[Any]:
         """Start a round, or return it with its stored brief when it has started before.
 
-        A callable brief is only called for a round that has not started. The brief that comes back has been
-        through JSON in either case, so that a resumed round reads just what the first one read.
+        A callable brief is only called for a round that has not started. The brief that comes back is what `read` makes
+        of the stored document. It has been through JSON in either case, so that a resumed round reads just what the
+        first one read.
         """
         with self._reading() as session:
-            found = runs.get_round(session, run_id, number)
+            found = runs.get_round(session, run_id, number, read)
         if found is not None:
             return found
         given = brief() if callable(brief) else brief
         with self._writing() as session:
-            return runs.add_round(session, run_id, number, given)
+            return runs.add_round(session, run_id, number, given, read)
 
     def finish_round(self, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
         """Finish a round and store its lessons, in one transaction; doing it again changes nothing."""
@@ -347,16 +370,20 @@ class KnowledgeBase(Handle):
         self,
         factor_id: str,
         panel_id: str,
-        result: Mapping[str, object],
+        result: SegmentScore,
         *,
         opened_by: str,
-        rules: Mapping[str, object],
+        rules: ScoringRules,
+        version: str = "",
         again: bool = False,
     ) -> HoldoutRecord:
-        """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
+        """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`.
+
+        `version` is that of the program which scored it.
+        """
         with self._writing() as session:
             return openings.add_opening(
-                session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, again=again
+                session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, version=version, again=again
             )
 
     def take_in(self, source: KnowledgeSource, show: merging.Show = _silent) -> merging.Merged:

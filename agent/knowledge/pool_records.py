@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from agent.knowledge.run_config import ScoringRules, read_inputs, read_rules
 from agent.knowledge.score_documents import Document, read_figure, read_flat, read_strings
 from backtest.result_types import Evidence, Figures, Scorecard, plain
 
@@ -45,15 +46,11 @@ class PoolSpec:
     split
         Rows of each segment, and the embargo between them.
     rules
-        The settings that it was fitted under, by section: `Settings.under` reads them.
-    gate
-        Whether it was scored behind the regime gate.
+        The rules that it was fitted under; older pools have no inputs.
     hyperparameters, tried
         What was chosen on train, and what was tried for it.
     in_sample
         Figures of the kept weights on train, where they were fitted; None in pools that did not record them.
-    inputs
-        Content ids of the gate, the regimes and the learned factors it was scored with; older pools have none.
     """
 
     normalise: str
@@ -61,23 +58,22 @@ class PoolSpec:
     label: Label
     data: str
     fitted_on: FittedOn
-    gate: bool
+    rules: ScoringRules
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     split: Document = field(default_factory=dict)
-    rules: Document = field(default_factory=dict)
     tried: Document = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     in_sample: Figures | None = None
-    inputs: Document = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        raw = {**asdict(self), "notes": list(self.notes)}
+        rules = replace(self.rules, gate=None, inputs=None).to_dict()
+        raw = {**asdict(self), "notes": list(self.notes), "rules": rules, "gate": bool(self.rules.gate)}
         # Older pools have neither.
         if self.in_sample is None:
             del raw["in_sample"]
-        if not self.inputs:
-            del raw["inputs"]
+        if self.rules.inputs is not None:
+            raw["inputs"] = self.rules.inputs.to_dict()
         return _plain(raw)
 
     @classmethod
@@ -95,15 +91,17 @@ class PoolSpec:
             fitted_on=FittedOn(
                 int(fitted.get("bars") or 0), str(fitted.get("first") or ""), str(fitted.get("last") or "")
             ),
-            gate=bool(stored.get("gate")),
+            rules=replace(
+                read_rules(_part(stored, "rules")),
+                gate=bool(stored.get("gate")),
+                inputs=read_inputs(stored.get("inputs")),
+            ),
             hyperparameters={name: read_figure(value) for name, value in _part(stored, "hyperparameters").items()},
             split=_part(stored, "split"),
-            rules=_part(stored, "rules"),
             # Pools of revision 0006 and before call it `told`.
             tried=_part(stored, "tried" if "tried" in stored else "told"),
             notes=read_strings(stored.get("notes")),
             in_sample=read_flat(Figures, flattered) if isinstance(flattered, Mapping) else None,
-            inputs=_part(stored, "inputs"),
         )
 
 

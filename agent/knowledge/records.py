@@ -10,15 +10,17 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from agent.knowledge.claims import Claims
+from agent.knowledge.run_config import RunConfig, ScoringRules, read_rules, read_run_config
 from agent.knowledge.score_documents import (
     Document,
     Verdict,
     read_evidence,
     read_flat,
     read_scorecard,
+    read_train,
     read_verdict,
 )
 from backtest.result_types import Evidence, Scorecard, SegmentScore
@@ -27,6 +29,7 @@ from market.panel import FloatArray
 RunStatus = Literal["running", "interrupted", "finished", "budget"]
 RoundStatus = Literal["open", "finished"]
 ExportFormat = Literal["json", "csv"]
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def request_hash(model: str, request: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class NewVerdict:
+class JudgeVerdict:
     """What the judge said of a candidate at one turn of the inner loop; `score` is on a scale of 0 to 10.
 
     `scores` holds what it said of novelty, mechanism, testability, cost and overfitting, each 0 to 10, and ``passes``,
@@ -119,25 +122,32 @@ class NewVerdict:
 
 @dataclass(frozen=True, slots=True)
 class NewEvaluation:
-    """What the backtest said: scorecard and evidence as JSON types.
+    """What the backtest said.
 
     `sharpe_per_bar` (not annualised) feeds the trial variance of the Deflated Sharpe Ratio; None or NaN
     where it is undefined. `returns_fingerprint` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it
     the attempt is compared with others.
     """
 
-    scorecard: Document
-    evidence: Document
+    scorecard: Scorecard
+    evidence: Evidence
     sharpe_per_bar: float | None
-    accepted: bool
     returns_fingerprint: FloatArray | None = field(default=None, compare=False)
 
-    @classmethod
-    def of(
-        cls, scorecard: Scorecard, evidence: Evidence, sharpe_per_bar: float, returns_fingerprint: FloatArray | None
-    ) -> NewEvaluation:
-        """Return what is stored of a score and its verdict."""
-        return cls(scorecard.to_dict(), evidence.to_dict(), sharpe_per_bar, evidence.accepted, returns_fingerprint)
+    @property
+    def accepted(self) -> bool:
+        """Whether every gate was passed."""
+        return self.evidence.accepted
+
+    @property
+    def scorecard_document(self) -> Document:
+        """The scorecard as it is stored."""
+        return self.scorecard.to_dict()
+
+    @property
+    def evidence_document(self) -> Document:
+        """The evidence as it is stored."""
+        return self.evidence.to_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +184,7 @@ class NewAttempt:
     message: str | None = None
     rationale: str = ""
     name: str = ""
-    verdicts: tuple[NewVerdict, ...] = ()
+    verdicts: tuple[JudgeVerdict, ...] = ()
     evaluation: NewEvaluation | None = None
     claims: Claims = field(default_factory=Claims)
 
@@ -200,43 +210,41 @@ class DatasetRecord:
     end: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunRecord:
-    """One mining run; `finished` is when it last stopped, None while it is running."""
+    """One run; `finished` is when it last stopped, None while it is running.
+
+    The document is as it was stored, whatever version wrote it; `config` is what it says.
+    """
 
     id: str
     panel_id: str
-    config: dict[str, object]
+    config_document: Document
     seed: int
     status: RunStatus
     created: str
     finished: str | None
 
+    @cached_property
+    def config(self) -> RunConfig:
+        """What it was started with."""
+        return read_run_config(self.config_document)
+
     def to_dict(self) -> dict[str, object]:
-        """Return the fields as plain JSON types."""
-        return asdict(self)
+        """Return the fields as plain JSON types, the configuration as it was stored."""
+        row = {name: value for name, value in asdict(self).items() if name != "config_document"}
+        return {**row, "config": dict(self.config_document)}
 
 
 @dataclass(frozen=True, slots=True)
-class RoundRecord:
-    """One outer round with the brief it was started with."""
+class RoundRecord(Generic[Content]):
+    """One outer round with the brief it was started with, of the type that its reader makes of it."""
 
     run_id: str
     number: int
-    brief: dict[str, object]
+    brief: Content
     status: RoundStatus
     created: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRecord:
-    """A judge's verdict; see `NewVerdict`."""
-
-    turn: int
-    accept: bool
-    score: float
-    critique: str
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -257,7 +265,7 @@ class EvaluationRecord:
     @cached_property
     def train(self) -> SegmentScore:
         """The scorecard's train figures: all that a listing or a search of thousands asks for."""
-        return read_flat(SegmentScore, self.scorecard_document.get("train"))
+        return read_train(self.scorecard_document)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -305,7 +313,7 @@ class AttemptRecord:
     rationale: str
     name: str
     created: str
-    verdicts: tuple[VerdictRecord, ...] = ()
+    verdicts: tuple[JudgeVerdict, ...] = ()
     evaluation: EvaluationRecord | None = None
     claims: Claims = field(default_factory=Claims)
 
@@ -338,11 +346,12 @@ class LessonRecord:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HoldoutRecord:
     """One time that a factor or pool saw the holdout of a panel: who opened it when, under which rules, the result.
 
-    `number` counts the openings of this factor on this panel: any but the first were insisted on.
+    `number` counts the openings of this factor on this panel: any but the first were insisted on. The documents are as
+    they were stored, whatever version wrote them; `rules` and `score` are what they say.
     """
 
     factor_id: str
@@ -350,13 +359,23 @@ class HoldoutRecord:
     number: int
     opened_at: str
     opened_by: str
-    rules: dict[str, object]
-    result: dict[str, object]
+    rules_document: Document
+    result_document: Document
 
-    @property
+    @cached_property
+    def rules(self) -> ScoringRules:
+        """The rules that it was scored under."""
+        return read_rules(self.rules_document)
+
+    @cached_property
     def score(self) -> SegmentScore:
         """The figures of the holdout."""
-        return read_flat(SegmentScore, self.result)
+        return read_flat(SegmentScore, self.result_document)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as plain JSON types, documents as they were stored."""
+        row = {name: value for name, value in asdict(self).items() if not name.endswith("_document")}
+        return {**row, "rules": dict(self.rules_document), "result": dict(self.result_document)}
 
     def sentence(self) -> str:
         """Say who opened it when; the result is not shown."""

@@ -86,6 +86,11 @@ def read_scorecard(stored: Document) -> Scorecard:
     )
 
 
+def read_train(stored: Document) -> SegmentScore:
+    """Return the train figures of a stored scorecard alone."""
+    return read_flat(SegmentScore, stored.get("train"))
+
+
 def _count(stored: object) -> int:
     return int(stored) if isinstance(stored, (int, float)) else 0
 

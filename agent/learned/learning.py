@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, NewAttempt, RunRecord
+from agent.knowledge.records import AttemptRecord, RunRecord
+from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.learned.protocol import Learner
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk_panel
 from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
 from agent.study.progress import Progress, no_progress
-from agent.study.scoring import evaluate_expression, evaluation_of
+from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, attach, read_expression
 from market.errors import InputError, Rejection
 from market.panel import Panel
@@ -36,7 +37,7 @@ class LearningTask:
     data
         Name of the data set.
     rules
-        The settings that it is scored under, as runs record them.
+        What it is scored under, as runs record it.
     name
         What the factor is called, instead of its model's kind.
     """
@@ -47,7 +48,7 @@ class LearningTask:
     plan: WalkPlan
     folder: Path
     data: str
-    rules: Mapping[str, object]
+    rules: ScoringRules
     name: str = ""
 
     @property
@@ -122,21 +123,11 @@ def _score(lesson: LearningTask, walked: Walked, run: RunRecord, knowledge: Know
         raise InputError(f"{lesson.field} cannot be read: {expression.one_line()}")
     before = _recorded(lesson, knowledge)
     result = evaluate_expression(expression, study, knowledge, recorded=before is not None)
-    refused = result if isinstance(result, Rejection) else None
     plan = lesson.plan
-    attempt = NewAttempt(
-        run_id=run.id,
-        round=ROUND,
-        slot=0,
-        text=lesson.field,
-        canonical=expression.text,
-        factor_id=expression.id,
-        stage=refused.stage if refused else "evidence",
-        code=refused.code if refused else None,
-        message=refused.with_hint() if refused else None,
+    attempt = replace(
+        attempt_of((run.id, ROUND, 0), lesson.field, expression, result),
         rationale=f"out-of-fold predictions of {lesson.learner.kind} from {len(plan.features)} channels",
         name=lesson.name or lesson.learner.kind,
-        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
         claims=Claims(
             horizon=plan.target.horizon,
             other={
@@ -161,20 +152,20 @@ def _recorded(lesson: LearningTask, knowledge: KnowledgeBase) -> AttemptRecord |
 
 def _run(lesson: LearningTask, knowledge: KnowledgeBase) -> RunRecord:
     """Return the run of this lesson that was stopped under these very rules, or a new one."""
-    asked = {"kind": "learn", "field": lesson.field, **{k: v for k, v in lesson.rules.items() if k != "loop"}}
+    asked = ("learn", lesson.field, lesson.rules.with_loop({}))
     for run in knowledge.runs(lesson.study.dataset):
-        if run.status != "finished" and all(run.config.get(name) == value for name, value in asked.items()):
+        known = run.config
+        if run.status != "finished" and (known.kind, known.learned_field, known.rules.with_loop({})) == asked:
             return run
-    config: dict[str, object] = {
-        **lesson.rules,
-        "kind": "learn",
-        "data": lesson.data,
-        "field": lesson.field,
-        "gate": lesson.study.exposures is not None,
-        "llm": "none",
-        "model": lesson.learner.kind,
-        "recipe": lesson.recipe.to_dict(),
-    }
+    config = RunConfig(
+        kind="learn",
+        data=lesson.data,
+        learned_field=lesson.field,
+        llm="none",
+        model=lesson.learner.kind,
+        rules=replace(lesson.rules, gate=lesson.study.exposures is not None),
+        recipe=lesson.recipe.to_dict(),
+    )
     run = knowledge.create_run(lesson.study.dataset, config, lesson.plan.seed)
     knowledge.start_round(run.id, ROUND, {"recipe": lesson.recipe.to_dict()})
     return run

@@ -129,7 +129,7 @@ def export_pool(
         DECIMALS,
         _about_pool(pool, _data(opened.path, panel)),
     )
-    return _write(_Subject(pool.id, exported, settings, panel, pool.spec.gate), target)
+    return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.rules.gate)), target)
 
 
 def rules_of(settings: Settings, panel: Panel) -> Rules:

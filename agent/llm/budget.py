@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from agent.knowledge.run_config import Bounds
 from market.errors import InputError
 
 # A prompt has at most a token for this many bytes of its text; what a server counts may prove it more.
@@ -45,16 +46,6 @@ class Prices:
         cached = 0 if self.cached_per_million is None else min(cached_tokens or 0, prompt_tokens)
         read = (prompt_tokens - cached) * self.input_per_million + cached * (self.cached_per_million or 0.0)
         return (read + completion_tokens * self.output_per_million) / 1e6
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most calls, dollars, tokens (prompt and reply) and seconds of a session; None is no bound."""
-
-    calls: int | None = None
-    usd: float | None = None
-    tokens: int | None = None
-    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

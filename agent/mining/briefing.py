@@ -12,17 +12,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import or_none, traded_sharpe, train_of
+from agent.knowledge.attempt_figures import least_figure, or_none, traded_sharpe, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
 from agent.mining.lessons import facts_of
 from agent.mining.retrieval import AttemptIndex, crowded, example_of
+from agent.mining.search.elites import by_merit, predicts
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
 from agent.study.blocks import accepted_blocks
-from agent.study.settings import LoopSettings
+from agent.study.settings import LoopSettings, loop_of
 from agent.study.study import Study
 from agent.untrusted.quoting import as_shown
 from factors.table import prompt_table
@@ -41,7 +42,7 @@ GOAL = (
 def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
     attempts = knowledge.attempts(panel_id=study.dataset)
-    loop = LoopSettings.model_validate(run.config.get("loop", {}))
+    loop = loop_of(run.config)
     recalled = attempts if loop.memory else []
     lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
     tasks = _tasks(study, knowledge, run, loop, number, recalled)
@@ -78,11 +79,11 @@ def _tasks(
     """Return what each candidate is to be; nothing where the writer is to choose."""
     rng = np.random.default_rng([run.seed, number, 11])
     writers = _writers(knowledge, run, loop, recalled)
-    start = run.config.get("improve")
+    start = run.config.improve
     if start:
         line = [a for a in recalled if a.run_id == run.id]
         gated = study.exposures is not None
-        return plan_refinements(str(start), recalled, line, loop.candidates, rng, gated=gated, writers=writers)
+        return plan_refinements(start, recalled, line, loop.candidates, rng, gated=gated, writers=writers)
     if not loop.search:
         return ()
     return plan_tasks(recalled, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive)
@@ -92,7 +93,7 @@ def _writers(
     knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, recalled: Sequence[AttemptRecord]
 ) -> Writers | None:
     """Return the models that may write, with what a candidate of each has cost on this data; one: None."""
-    names = [str(run.config.get("model", "")), *map(str, run.config.get("writers") or ())]  # type: ignore[call-overload]
+    names = [run.config.model, *run.config.writers]
     if len(names) < 2:
         return None
     spent = dict.fromkeys(names, 0.0)
@@ -112,16 +113,14 @@ def _left(knowledge: KnowledgeBase, run: RunRecord, loop: LoopSettings, number: 
     """Say how much of the run is left, and of the budget that it was begun with."""
     rounds = loop.rounds - number + 1
     said = [f"{rounds} of {loop.rounds} rounds, {rounds * loop.candidates} candidates"]
-    bounds = run.config.get("bounds") or {}
-    assert isinstance(bounds, dict)
-    spent = knowledge.calls_total(run.id)
-    if bounds.get("calls"):
-        said.append(f"{max(0, bounds['calls'] - spent.calls)} of {bounds['calls']} calls")
-    if bounds.get("tokens"):
-        left = max(0, bounds["tokens"] - spent.prompt_tokens - spent.completion_tokens)
-        said.append(f"{left:,} of {bounds['tokens']:,} tokens")
-    if bounds.get("usd") and spent.cost_usd is not None:
-        said.append(f"${max(0.0, bounds['usd'] - spent.cost_usd):.2f} of ${bounds['usd']:.2f}")
+    bounds, spent = run.config.bounds, knowledge.calls_total(run.id)
+    if bounds.calls:
+        said.append(f"{max(0, bounds.calls - spent.calls)} of {bounds.calls} calls")
+    if bounds.tokens:
+        left = max(0, bounds.tokens - spent.prompt_tokens - spent.completion_tokens)
+        said.append(f"{left:,} of {bounds.tokens:,} tokens")
+    if bounds.usd and spent.cost_usd is not None:
+        said.append(f"${max(0.0, bounds.usd - spent.cost_usd):.2f} of ${bounds.usd:.2f}")
     return "; ".join(said)
 
 
@@ -165,21 +164,9 @@ def _named(panel: Panel) -> str:
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 
-def _score(attempt: AttemptRecord) -> float:
-    earned = traded_sharpe(train_of(attempt))
-    return earned if math.isfinite(earned) else -math.inf
-
-
-def _predicts(attempt: AttemptRecord) -> bool:
-    """Whether it predicts the right way on train: by rank IC, or where there is no cross-section by gross Sharpe."""
-    train = train_of(attempt)
-    return (train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross) > 0
-
-
 def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the best factors by train net Sharpe among those that predict the right way on train."""
-    good = [a for a in attempts if _predicts(a)]
-    ranked = sorted(good, key=lambda a: (-_score(a), a.id))
+    ranked = by_merit(a for a in attempts if predicts(a))
     # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
     distinct = {_ranks(a): a for a in reversed(ranked)}
     return [a for a in ranked if distinct[_ranks(a)] is a][:SHOWN_SUCCESSES]
@@ -194,7 +181,8 @@ def _ranks(attempt: AttemptRecord) -> tuple[float | None, float | None]:
 def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return the newest refusals and the newest worst factors, half and half."""
     refused = [a for a in attempts if a.evaluation is None and a.stage != "novelty"]
-    worst = [a for a in attempts if math.isfinite(train_of(a).rank_ic) and _score(a) < 0]
+    earned = {a.id: least_figure(a, traded_sharpe) for a in attempts}
+    worst = [a for a in attempts if math.isfinite(train_of(a).rank_ic) and earned[a.id] < 0]
     half = SHOWN_FAILURES // 2
     newest = sorted(refused, key=lambda a: -a.id)[:half]
-    return newest + sorted(worst, key=lambda a: (_score(a), a.id))[: SHOWN_FAILURES - len(newest)]
+    return newest + sorted(worst, key=lambda a: (earned[a.id], a.id))[: SHOWN_FAILURES - len(newest)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -89,48 +90,80 @@ async def propose(
     first
         What was proposed for this candidate together with others; the first turn then asks for nothing.
     """
-    key = f"r{brief.round}/s{slot}"
-    writer = agents.writer(brief.task(slot))
-    turns: list[Turn] = []
-    verdicts: list[JudgeOpinion] = []
-    last: tuple[Proposal | None, Expression | None, Rejection | None] = (None, None, None)
+    candidate = _Candidate(agents, brief, slot, check, look)
     for number in range(1, max_turns + 1):
-        proposal = first if number == 1 else None
-        if proposal is None:
-            prompts, facts = writer_prompt(brief, [slot], turns), writer_facts(brief, [slot], turns)
-            proposal = await writer.ask(f"{key}/t{number}/writer", "writer", *prompts, Proposal, facts)
+        if await candidate.take_turn(number, first if number == 1 else None):
+            return candidate.proposed(number)
+    return candidate.proposed(max_turns)
+
+
+class _Candidate:
+    """What was said of one candidate, and what has become of it so far."""
+
+    def __init__(self, agents: Agents, brief: Brief, slot: int, check: Check, look: Look) -> None:
+        self._agents, self._brief, self._slot = agents, brief, slot
+        self._check, self._look = check, look
+        self._turns: list[Turn] = []
+        self._verdicts: list[JudgeOpinion] = []
+        self._so_far = Proposed(None, None, (), None, 0)
+
+    def proposed(self, turns: int) -> Proposed:
+        """Return what the inner loop ends with, after this number of turns."""
+        return replace(self._so_far, verdicts=tuple(self._verdicts), turns=turns)
+
+    async def take_turn(self, number: int, first: Proposal | Rejection | None) -> bool:
+        """Have one proposal made, read and judged; return whether the inner loop ends with it."""
+        proposal = first or await self._written(number)
         if isinstance(proposal, Rejection):
-            turns.append(Turn("(nothing that could be read)", proposal.message))
-            last = (last[0], None, proposal)
-            continue
-        expression = check(proposal.expression)
+            before = self._so_far.proposal
+            return self._answer("(nothing that could be read)", proposal.message, before, None, proposal)
+        expression = self._check(proposal.expression)
         if isinstance(expression, Rejection):
-            turns.append(Turn(proposal.expression, f"{expression.message}\n{expression.hint}".strip()))
-            last = (proposal, None, expression)
-            continue
-        forecast = await look(expression)
+            answer = f"{expression.message}\n{expression.hint}".strip()
+            return self._answer(proposal.expression, answer, proposal, None, expression)
+        forecast = await self._look(expression)
         if isinstance(forecast, Rejection):
-            turns.append(Turn(expression.text, f"{forecast.message}; {forecast.hint}"))
-            last = (proposal, expression, forecast)
-            continue
-        if agents.judge is None:
-            return Proposed(proposal, expression, (), None, number)
-        prompts = judge_prompt(brief, expression, proposal, forecast)
-        known = judge_facts(brief, expression, proposal, forecast)
-        verdict = await _judged(agents.judge, prompts, known, f"{key}/t{number}/judge", number)
+            answer = f"{forecast.message}; {forecast.hint}"
+            return self._answer(expression.text, answer, proposal, expression, forecast)
+        if self._agents.judge is None:
+            self._so_far = Proposed(proposal, expression, (), None, number)
+            return True
+        prompts = judge_prompt(self._brief, expression, proposal, forecast)
+        facts = judge_facts(self._brief, expression, proposal, forecast)
+        verdict = await _judged(self._agents.judge, prompts, facts, f"{self._key(number)}/judge", number)
         if isinstance(verdict, Rejection):
-            last = (proposal, expression, verdict)
-            turns.append(Turn(expression.text, "the judge could not be understood; propose again"))
-            continue
-        verdicts.append(verdict)
+            answer = "the judge could not be understood; propose again"
+            return self._answer(expression.text, answer, proposal, expression, verdict)
+        self._verdicts.append(verdict)
         if verdict.accept:
-            return Proposed(proposal, expression, tuple(verdicts), None, number)
-        last = (proposal, expression, _refusal(verdict))
-        if verdict.final:
-            return Proposed(*last[:2], tuple(verdicts), last[2], number)
+            self._so_far = Proposed(proposal, expression, (), None, number)
+            return True
         objection = f"The judge objects ({verdict.score:g}/10): {verdict.critique}"
-        turns.append(Turn(expression.text, objection, verdict.suggestion))
-    return Proposed(last[0], last[1], tuple(verdicts), last[2], max_turns)
+        self._answer(expression.text, objection, proposal, expression, _refusal(verdict), verdict.suggestion)
+        return verdict.final
+
+    async def _written(self, number: int) -> Proposal | Rejection:
+        writer = self._agents.writer(self._brief.task(self._slot))
+        asked = (self._brief, [self._slot], self._turns)
+        key = f"{self._key(number)}/writer"
+        return await writer.ask(key, "writer", *writer_prompt(*asked), Proposal, writer_facts(*asked))
+
+    def _key(self, number: int) -> str:
+        return f"r{self._brief.round}/s{self._slot}/t{number}"
+
+    def _answer(
+        self,
+        shown: str,
+        answer: str,
+        proposal: Proposal | None,
+        expression: Expression | None,
+        rejection: Rejection,
+        suggestion: str = "",
+    ) -> Literal[False]:
+        """Keep what the writer is answered at its next turn, and what stands if there is none; the loop goes on."""
+        self._turns.append(Turn(shown, answer, suggestion))
+        self._so_far = Proposed(proposal, expression, (), rejection, 0)
+        return False
 
 
 def _refusal(verdict: JudgeOpinion) -> Rejection:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import or_none, passed, train_of
+from agent.knowledge.attempt_figures import or_none, passed, predictive_power, train_of
 from agent.knowledge.records import AttemptRecord
 from market.rank_correlation import correlation_p_value, rank_correlation
 
@@ -74,7 +73,11 @@ class JudgeSkill:
 
 def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
     """Return the judge's record over these attempts."""
-    judged = [(a, a.verdicts[-1], came) for a in attempts if a.verdicts and (came := _came(a)) is not None]
+    judged = [
+        (a, a.verdicts[-1], came)
+        for a in attempts
+        if a.verdicts and (came := or_none(predictive_power(train_of(a)))) is not None
+    ]
     correlation, p_value = _spearman([v.score for _, v, _ in judged], [came for _, _, came in judged])
     axes = sorted({name for _, verdict, _ in judged for name in verdict.scores} - {"passes"})
     by_axis = {}
@@ -94,11 +97,6 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
         float(((chances - outcomes) ** 2).mean()) if len(said) else float("nan"),
         share * (1 - share),
     )
-
-
-def _came(attempt: AttemptRecord) -> float | None:
-    train = train_of(attempt)
-    return or_none(train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross)
 
 
 def _spearman(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:

@@ -9,15 +9,15 @@ already journalled are answered from the journal.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from agent.knowledge.attempt_figures import or_none, predictive_power
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import NewAttempt, NewVerdict, RunRecord
+from agent.knowledge.records import JudgeVerdict, RunRecord
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
@@ -27,7 +27,7 @@ from agent.mining.lessons import draw_lessons
 from agent.mining.replies import Proposal
 from agent.mining.retrieval import AttemptIndex
 from agent.mining.search.tasks import Task
-from agent.study.scoring import evaluate_expression, evaluation_of
+from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.settings import LoopSettings
 from agent.study.study import Scoring, Study, read_expression
 from factors.tree import Expression
@@ -84,12 +84,15 @@ async def run_rounds(mine: Mine) -> Outcome:
 
 async def _round(mine: Mine, number: int) -> None:
     opened = mine.knowledge.start_round(
-        mine.run.id, number, lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict()
+        mine.run.id,
+        number,
+        lambda: write_brief(mine.study, mine.knowledge, mine.run, number).to_dict(),
+        Brief.from_dict,
     )
+    brief = opened.brief
     if opened.status == "finished":
         return
     mine.on_event(Event("round", number))
-    brief = Brief.from_dict(opened.brief)
     done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
     waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
     # What is recorded of earlier rounds is whole: the rest of the run is still to come.
@@ -193,37 +196,18 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
     # In a thread of its own: replies to other candidates are read meanwhile.
     result = await asyncio.to_thread(_examine, mine, proposed, ahead)
     proposal, expression = proposed.proposal, proposed.expression
-    rejection = result if isinstance(result, Rejection) else None
-    attempt = NewAttempt(
-        run_id=mine.run.id,
-        round=number,
-        slot=slot,
+    text = proposal.expression if proposal else ""
+    attempt = replace(
+        attempt_of((mine.run.id, number, slot), text, expression, result),
         name=proposal.name if proposal else "",
-        text=proposal.expression if proposal else "",
         rationale=proposal.rationale if proposal else "",
         parent_ids=tuple(proposal.parents) if proposal else (),
-        canonical=expression.text if expression else None,
-        factor_id=expression.id if expression else None,
-        stage=rejection.stage if rejection else "evidence",
-        code=rejection.code if rejection else None,
-        message=rejection.with_hint() if rejection else None,
-        verdicts=tuple(
-            NewVerdict(turn=v.turn, accept=v.accept, score=v.score, critique=v.critique, scores=v.scores)
-            for v in proposed.verdicts
-        ),
-        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+        verdicts=tuple(JudgeVerdict(v.turn, v.accept, v.score, v.critique, v.scores) for v in proposed.verdicts),
         claims=_claims(brief.task(slot), proposal),
     )
     mine.knowledge.record_attempt(attempt)
-    figure = _figure(result) if isinstance(result, Scoring) else None
+    figure = or_none(predictive_power(result.scored.scorecard.train)) if isinstance(result, Scoring) else None
     mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or "", figure))
-
-
-def _figure(scoring: Scoring) -> float | None:
-    """Return the train rank IC, or where there is no cross-section the gross Sharpe ratio."""
-    train = scoring.scored.scorecard.train
-    known = [value for value in (train.rank_ic, train.sharpe_gross) if math.isfinite(value)]
-    return known[0] if known else None
 
 
 def _claims(task: Task | None, proposal: Proposal | None) -> Claims:

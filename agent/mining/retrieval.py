@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-import numpy as np
-
 from agent.knowledge.attempt_figures import or_none, passed, reasons_of, train_of, verdict_of
 from agent.knowledge.records import AttemptRecord
 from agent.mining.brief import Example
-from agent.mining.search.elites import merit
+from agent.mining.search.elites import by_merit
 from agent.mining.search.tasks import Task
 from agent.mining.search.themes import theme_of
 from factors.overlap import fingerprint
@@ -95,7 +93,7 @@ class AttemptIndex:
     def of_theme(self, theme: str, limit: int = RELATED) -> list[AttemptRecord]:
         """Return the best predictors of a theme and the worst, half and half."""
         own = [a for a in self.attempts if theme_of(a) == theme]
-        ranked = sorted(own, key=lambda a: (-_merit(a), a.id))
+        ranked = by_merit(own)
         half = -(-limit // 2)
         worst = [a for a in ranked[::-1] if a not in ranked[:half]]
         return ranked[:half] + worst[: limit - half]
@@ -108,11 +106,6 @@ class AttemptIndex:
         like = [a for text in task.parents for a in self.near(text, limit)]
         unique = {a.id: a for a in [*made, *like] if a.canonical not in task.parents}
         return list(unique.values())[:limit]
-
-
-def _merit(attempt: AttemptRecord) -> float:
-    found = merit(attempt)
-    return -np.inf if found is None else found
 
 
 def crowded(attempts: Sequence[AttemptRecord], limit: int = 6) -> tuple[str, ...]:

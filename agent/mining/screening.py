@@ -13,9 +13,10 @@ import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
+from agent.knowledge.score_documents import Document, read_strings
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
-from agent.study.scoring import evaluate_expression, evaluation_of
+from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
 from backtest.luck import sketch_of
 from backtest.policy import Policy, TrainFigures, train_gates
@@ -92,11 +93,20 @@ def draw_texts(study: Study, count: int, seed: int) -> list[str]:
     return list(found)
 
 
+def listed(knowledge: KnowledgeBase, run_id: str, texts: Callable[[], Sequence[str]]) -> Sequence[str]:
+    """Return the expressions of a screening as they are stored with its run; those of a new one are stored first."""
+    return knowledge.start_round(run_id, ROUND, lambda: {"texts": list(texts())}, _texts).brief
+
+
+def _texts(stored: Document) -> tuple[str, ...]:
+    return read_strings(stored["texts"])
+
+
 def run_screening(screening: Screening) -> Outcome:
     """Screen every expression that is not recorded yet; safe to call again after a stop or a crash."""
     screening.knowledge.set_run_status(screening.run.id, "running")
     # The list is stored with the run: it need not be at hand to go on.
-    screening.knowledge.start_round(screening.run.id, ROUND, {"texts": list(screening.texts)})
+    listed(screening.knowledge, screening.run.id, lambda: screening.texts)
     try:
         passed = _quick(screening)
         outcome: Outcome = "interrupted" if passed is None else _full(screening, passed)
@@ -204,19 +214,7 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
 def _attempt(
     screening: Screening, slot: int, text: str, expression: Expression | None, result: Scoring | Rejection
 ) -> NewAttempt:
-    refused = result if isinstance(result, Rejection) else None
-    return NewAttempt(
-        run_id=screening.run.id,
-        round=ROUND,
-        slot=slot,
-        text=text,
-        canonical=expression.text if expression else None,
-        factor_id=expression.id if expression else None,
-        stage=refused.stage if refused else "evidence",
-        code=refused.code if refused else None,
-        message=refused.with_hint() if refused else None,
-        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
-    )
+    return attempt_of((screening.run.id, ROUND, slot), text, expression, result)
 
 
 def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
@@ -225,7 +223,7 @@ def _screened(screening: Screening, one: _Passed, reason: str) -> NewAttempt:
     card = quick_scorecard(quick, study)
     evidence = Evidence(False, "rejected", (reason,), float("nan"), float("nan"), 0)
     year = study.panel.bars_per_year
-    evaluation = NewEvaluation.of(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.returns_fingerprint)
+    evaluation = NewEvaluation(card, evidence, quick.sharpe_gross / float(np.sqrt(year)), one.returns_fingerprint)
     return NewAttempt(
         run_id=screening.run.id,
         round=ROUND,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewCall, RunRecord
+from agent.knowledge.run_config import Bounds, RunConfig, ScoringRules, read_run_config
+from agent.knowledge.score_documents import Document
 from agent.llm.addresses import check_server
-from agent.llm.budget import Bounds, Budget, StopRequested
+from agent.llm.budget import Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import RetryRules
-from agent.llm.providers import Connection, ProviderAddress, provider_named
+from agent.llm.providers import Connection, Provider, ProviderAddress, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
 from agent.mining.inner_loop import Agents
@@ -22,7 +24,7 @@ from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
 from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
-from agent.study.settings import LlmSettings, LoopSettings, Settings
+from agent.study.settings import LlmSettings, LoopSettings, Settings, loop_of
 from agent.study.study import Study, remarks
 from agent.study.workspace import Workspace
 from backtest.warm_backtest import warm_backtest
@@ -30,6 +32,8 @@ from factors.warm_engine import warming
 from market.errors import InputError
 
 MOCK_MODEL = "mock"
+# What goes on with a run of another kind.
+_GO_ON = {"screen": "go on with: alphaglow screen --resume RUN", "learn": "learn it again: alphaglow learn"}
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,16 @@ class MineRequest:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A run that is ready to go; `replay` answers in the place of a server, `record` keeps every exchange."""
+    """A run that is ready to go; `replay` answers in the place of a server, `record` keeps every exchange.
+
+    `config` is the run's own, or with the rounds that it was resumed for.
+    """
 
     run: RunRecord
     study: Study
     knowledge: KnowledgeBase
     settings: Settings
-    config: dict[str, object]
+    config: RunConfig
     budget: Budget
     simulated: bool
     expected: CostEstimate | None = None
@@ -74,7 +81,7 @@ class Session:
     @property
     def total(self) -> int:
         """Candidates of the whole run."""
-        loop = LoopSettings.model_validate(self.config["loop"])
+        loop = loop_of(self.config)
         return loop.rounds * loop.candidates
 
     @property
@@ -89,8 +96,7 @@ class Session:
         on_call: Callable[[NewCall], None] = lambda _call: None,
     ) -> Outcome:
         """Run the loops to their end, a stop or the budget; `on_call` is called with each exchange once it is kept."""
-        loop = LoopSettings.model_validate(self.config["loop"])
-        total = self.total
+        loop, total = loop_of(self.config), self.total
         client = NoConnection() if self.replay is not None else _connect(self.config, self.settings)
         try:
             agents = self._agents(client, loop, stop, lambda text: show(Event("note", 0, text=text), total), on_call)
@@ -112,13 +118,12 @@ class Session:
         on_call: Callable[[NewCall], None],
     ) -> Agents:
         """Return who writes and who judges: models that share one budget and one journal."""
-        llm = self.settings.llm
-        modes = self.knowledge.known_modes(str(self.config["base_url"]), _api(self.config))
-        fallback = _names(self.config, "fallback")
+        llm, config = self.settings.llm, self.config
+        modes = self.knowledge.known_modes(config.base_url, config.api)
 
         def speaking(name: str) -> LanguageModel:
             speech = Speaking(
-                models=model_chain(self.settings, name, fallback),
+                models=model_chain(self.settings, name, config.fallback),
                 budget=self.budget,
                 journal=self.knowledge.journal(self.run.id),
                 reply_tokens=llm.reply_tokens,
@@ -134,8 +139,8 @@ class Session:
             )
             return LanguageModel(client, speech)
 
-        writers = {name: speaking(name) for name in [str(self.config["model"]), *_names(self.config, "writers")]}
-        judge = str(self.config.get("judge") or self.config["model"])
+        writers = {name: speaking(name) for name in (config.model, *config.writers)}
+        judge = config.judge or config.model
         return Agents(writers, (writers.get(judge) or speaking(judge)) if loop.judge else None)
 
 
@@ -150,80 +155,87 @@ def start_run(
     """Record a new run and return it ready to go; everything that can be refused is refused before."""
     replay = None if request.replay is None else load_cassette(request.replay)
     # What was recorded was scored, and shown, by the rules of then.
-    settings = workspace.settings if replay is None else workspace.settings.under(replay.config)
+    then = None if replay is None else read_run_config(replay.config)
+    settings = workspace.settings if then is None else workspace.settings.under(then.rules)
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
-    opened = _open_new(workspace, request, replay, loop, note)
+    opened = _open_new(workspace, request, then, loop, note)
     if request.gate and opened.gate_file is None:
         note(f"no gate for {opened.name}: mining ungated (fit one: alphaglow flow fit --data {opened.name})")
     # A replay asks nobody: what its cassette is of decides, whether or not its provider is here.
     provider = None if replay is not None else provider_named(request.llm)
-    simulated = request.llm == "mock" if provider is None else provider.simulated
-    model = (provider.model if provider is not None and provider.simulated else "") or request.model
-    model = model or (provider.model if provider is not None else "") or settings.llm.model
-    if not model:
-        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
-    asked_url = request.base_url or ("" if provider is None else settings.llm.base_url)
-    config: dict[str, object] = {
-        "data": str(request.data or opened.name),
-        "llm": request.llm,
-        "model": model,
-        **_others(request, settings, alone=simulated or replay is not None),
-        "base_url": asked_url if provider is None else provider.address(asked_url),
-        "api": request.api or settings.llm.api,
-        "gate": opened.gate_file is not None,
-        **settings.rules(),
-        "loop": loop.model_dump(),
-        "bounds": asdict(request.bounds),
-    }
-    if replay is not None:
-        config["replay"] = str(request.replay)
+    simulated = request.llm == MOCK_MODEL if provider is None else provider.simulated
+    config = _asked_of(request, settings, opened, provider, simulated=simulated)
     models = _models(settings, config)
-    check_server(str(config["base_url"]), tuple(one.name for one in models))
+    check_server(config.base_url, tuple(one.name for one in models))
     if provider is not None:
         provider.check(_place(config, settings))
     budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
-    whole, study = opened.whole, opened.study
-    config["inputs"] = opened.inputs()
-    if request.improve is not None:
-        config["improve"] = given_factor(request.improve, study, knowledge).text
+    study = opened.study
+    given = "" if request.improve is None else given_factor(request.improve, study, knowledge).text
+    config = replace(config, rules=opened.recorded(), improve=given)
     for remark in remarks(study):
         note(remark)
-    knowledge.register_dataset(whole)
-    run = knowledge.create_run(whole.id, config, loop.seed)
+    knowledge.register_dataset(opened.whole)
+    run = knowledge.create_run(opened.whole.id, config, loop.seed)
     expected = None
     if not simulated and replay is None:
         brief = write_brief(study, knowledge, run, 1)
         expected = estimate_cost(brief, loop, models[0], settings.llm.reply_tokens)
-    record = None if request.record is None else start_recording(request.record, _recorded(config))
+    record = None if request.record is None else start_recording(request.record, _recorded(run))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
+
+
+def _asked_of(
+    request: MineRequest, settings: Settings, opened: OpenData, provider: Provider | None, *, simulated: bool
+) -> RunConfig:
+    """Return whom a new run asks, without its gate and inputs yet; without a provider, it is replayed."""
+    own = "" if provider is None else provider.model
+    model = (own if simulated else "") or request.model or own or settings.llm.model
+    if not model:
+        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    # A simulated model has no company; a replay has the company that it had.
+    llm = LlmSettings() if simulated or provider is None else settings.llm
+    url = request.base_url or ("" if provider is None else settings.llm.base_url)
+    return RunConfig(
+        data=str(request.data or opened.name),
+        llm=request.llm,
+        model=model,
+        writers=tuple(request.writers or llm.writers),
+        judge=llm.judge if request.judge_model is None else request.judge_model,
+        fallback=tuple(request.fallback or llm.fallback),
+        base_url=url if provider is None else provider.address(url),
+        api=request.api or settings.llm.api,
+        rules=ScoringRules(opened.settings.rules()),
+        bounds=request.bounds,
+        replay="" if request.replay is None else str(request.replay),
+    )
 
 
 def replay_request(path: Path) -> MineRequest:
     """Return the request of the run that a cassette is of."""
-    config = load_cassette(path).config
-    try:
-        return MineRequest(
-            data=str(config["data"]),
-            llm=str(config["llm"]),
-            model=str(config["model"]),
-            base_url=str(config["base_url"]),
-            api="responses" if config.get("api") == "responses" else "chat",
-            improve=config.get("improve"),
-            fallback=tuple(str(name) for name in config["fallback"]),
-            writers=tuple(str(name) for name in config["writers"]),
-            judge_model=str(config["judge"]),
-            bounds=Bounds(**config["bounds"]),
-            gate=bool(config["gate"]),
-            replay=path,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} does not say what it is a cassette of", "record the run again") from error
+    config = read_run_config(load_cassette(path).config)
+    if not (config.data and config.llm and config.model):
+        raise InputError(f"{path} does not say what it is a cassette of", "record the run again")
+    return MineRequest(
+        data=config.data,
+        llm=config.llm,
+        model=config.model,
+        base_url=config.base_url,
+        api=config.api,
+        improve=config.improve or None,
+        fallback=config.fallback,
+        writers=config.writers,
+        judge_model=config.judge,
+        bounds=config.bounds,
+        gate=bool(config.rules.gate),
+        replay=path,
+    )
 
 
-def _recorded(config: Mapping[str, object]) -> dict[str, object]:
+def _recorded(run: RunRecord) -> Document:
     """Return what a cassette holds of a run's configuration: what decides its prompts, and where it asked."""
-    return {key: value for key, value in config.items() if key != "replay"}
+    return {key: value for key, value in run.config_document.items() if key != "replay"}
 
 
 def resume_run(
@@ -241,91 +253,64 @@ def resume_run(
     Raises
     ------
     InputError
-        When its data, its gate, its regimes or its learned factors were replaced since it started.
+        When it is no mining run, or its data, its gate, its regimes or its learned factors were replaced since it
+        started.
     """
     run = knowledge.get_run(run_id)
-    config = dict(run.config)
-    loop = LoopSettings.model_validate(config["loop"])
+    if run.config.kind != "mine":
+        raise InputError(f"{run.id} is no mining run", _GO_ON[run.config.kind])
+    loop = loop_of(run.config)
     if rounds is not None:
         loop = loop.model_copy(update={"rounds": rounds})
-    config["loop"] = loop.model_dump()
+    config = replace(run.config, rules=run.config.rules.with_loop(loop.model_dump()))
     settings = workspace.settings
     models = _models(settings, config)
-    check_server(str(config["base_url"]), tuple(one.name for one in models))
-    replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
-    limits = _bounds(config, bounds)
+    check_server(config.base_url, tuple(one.name for one in models))
+    replay = load_cassette(Path(config.replay)) if config.replay else None
     calls = knowledge.calls(run.id)
-    simulated = config["llm"] == "mock"
+    simulated = config.simulated
     if replay is not None:
         budget = Budget(Bounds())
     else:
-        provider = provider_named(str(config["llm"]))
+        provider = provider_named(config.llm)
         provider.check(_place(config, settings))
         simulated = provider.simulated
-        budget = make_budget(models, limits, simulated=simulated)
+        budget = make_budget(models, _bounds(config, bounds), simulated=simulated)
         count_spent(budget, calls, models, settings.llm.reply_tokens)
-    study = open_data(workspace, None, RecordedRules(config, f"run {run.id}", run.panel_id), note=note).study
-    recorder = None if record is None else start_recording(record, _recorded(run.config), calls)
+    rules = replace(RecordedRules.of_run(run), recorded=config.rules)
+    study = open_data(workspace, None, rules, note=note).study
+    recorder = None if record is None else start_recording(record, _recorded(run), calls)
     return Session(run, study, knowledge, settings, config, budget, simulated, None, replay, recorder)
 
 
-def _bounds(config: Mapping[str, object], asked: Bounds | None) -> Bounds:
+def _bounds(config: RunConfig, asked: Bounds | None) -> Bounds:
     """Return a recorded run's bounds with what is asked for now in their place."""
-    recorded = config.get("bounds") or {}
-    assert isinstance(recorded, dict)
-    # Runs of earlier versions kept two of them on their own.
-    earlier = {"usd": config.get("budget_usd"), "calls": config.get("budget_calls")}
     given = {} if asked is None else {name: value for name, value in asdict(asked).items() if value is not None}
-    return Bounds(**{**earlier, **recorded, **given})
+    return replace(config.bounds, **given)
 
 
-def _others(request: MineRequest, settings: Settings, *, alone: bool) -> dict[str, object]:
-    """Return the models beside the first: who else writes, who judges, who stands in."""
-    # A simulated model has no company; a replay has the company that it had.
-    llm = LlmSettings() if alone else settings.llm
-    judge = llm.judge if request.judge_model is None else request.judge_model
-    return {
-        "writers": list(request.writers or llm.writers),
-        "judge": judge,
-        "fallback": list(request.fallback or llm.fallback),
-    }
-
-
-def _names(config: Mapping[str, object], what: str) -> list[str]:
-    names = config.get(what) or []
-    assert isinstance(names, list)
-    return [str(name) for name in names]
-
-
-def _models(settings: Settings, config: Mapping[str, object]) -> tuple[ModelName, ...]:
+def _models(settings: Settings, config: RunConfig) -> tuple[ModelName, ...]:
     """Return every model that a run may ask, the first writer first."""
-    judge = [str(config["judge"])] if config.get("judge") else []
-    others = [*_names(config, "writers"), *judge, *_names(config, "fallback")]
-    return model_chain(settings, str(config["model"]), list(dict.fromkeys(others)))
+    judge = (config.judge,) if config.judge else ()
+    others = (*config.writers, *judge, *config.fallback)
+    return model_chain(settings, config.model, list(dict.fromkeys(others)))
 
 
 def _open_new(
-    workspace: Workspace, request: MineRequest, replay: Cassette | None, loop: LoopSettings, note: Note
+    workspace: Workspace, request: MineRequest, then: RunConfig | None, loop: LoopSettings, note: Note
 ) -> OpenData:
     """Open the data of a new run: under the settings of now, or those of the recording that it repeats."""
-    if replay is None:
+    if then is None:
         return open_data(workspace, request.data, CurrentRules(loop), gate=request.gate, note=note)
     # Whoever repeats a recording elsewhere fitted the gate again: it is said, and not refused.
-    config = {**replay.config, "loop": loop.model_dump()}
-    rules = RecordedRules(config, "the cassette", strict=False)
+    rules = RecordedRules(then.rules.with_loop(loop.model_dump()), then.data, "the cassette", strict=False)
     return open_data(workspace, request.data, rules, gate=request.gate, note=note)
 
 
-def _api(config: Mapping[str, object]) -> str:
-    """Return the API that a run asks by; runs of earlier versions knew one."""
-    return "responses" if config.get("api") == "responses" else "chat"
-
-
-def _place(config: Mapping[str, object], settings: Settings) -> ProviderAddress:
+def _place(config: RunConfig, settings: Settings) -> ProviderAddress:
     """Return where a run asks."""
-    seed = LoopSettings.model_validate(config["loop"]).seed
-    return ProviderAddress(str(config["base_url"]), _api(config), settings.llm.timeout_s, seed)
+    return ProviderAddress(config.base_url, config.api, settings.llm.timeout_s, loop_of(config).seed)
 
 
-def _connect(config: Mapping[str, object], settings: Settings) -> Connection:
-    return provider_named(str(config["llm"])).connect(_place(config, settings))
+def _connect(config: RunConfig, settings: Settings) -> Connection:
+    return provider_named(config.llm).connect(_place(config, settings))

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from agent.knowledge.records import CallRecord
-from agent.llm.budget import Bounds, Budget, Prices, require_price
+from agent.knowledge.run_config import Bounds
+from agent.llm.budget import Budget, Prices, require_price
 from agent.llm.client import ModelName
 from agent.mining.brief import Brief, writer_prompt
 from agent.study.settings import LoopSettings, Settings

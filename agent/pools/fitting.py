@@ -19,6 +19,7 @@ import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
+from agent.knowledge.run_config import ScoringRules
 from agent.pools.members import MeasuredFactors, trade_alone
 from agent.study.progress import Progress, no_progress
 from agent.study.study import Study
@@ -87,14 +88,10 @@ class FittedWeights:
 
 @dataclass(frozen=True)
 class Setting:
-    """Under which name of the data, and which rules of the settings, a pool is fitted.
-
-    `inputs` are the hashes of its gate, regimes and learned factors; see `agent.study.opening.OpenData.inputs`.
-    """
+    """Under which name of the data, and which rules, a pool is fitted."""
 
     data: str
-    rules: Mapping[str, object]
-    inputs: Mapping[str, object] = field(default_factory=dict)
+    rules: ScoringRules
 
 
 def fit_weights(
@@ -288,7 +285,7 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
             **{part: [getattr(study.split, part).start, getattr(study.split, part).stop] for part in SEGMENTS},
             "embargo": study.split.embargo,
         },
-        "rules": dict(setting.rules),
+        "rules": dict(setting.rules.sections),
         "gate": study.exposures is not None,
     }
     texts = [candidate.expression.text for candidate in measured.candidates]
@@ -300,7 +297,8 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(measured)
     whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "tried": dict(fitted.tried), "notes": list(notes)}
-    return f"pool:{digest[:16]}", PoolSpec.from_dict({**whole, "inputs": dict(setting.inputs)})
+    rules = replace(setting.rules, gate=study.exposures is not None)
+    return f"pool:{digest[:16]}", replace(PoolSpec.from_dict(whole), rules=rules)
 
 
 def notes_on(measured: MeasuredFactors) -> tuple[str, ...]:
@@ -336,11 +334,6 @@ def _member(measured: MeasuredFactors, number: int, weights: FloatArray, trials:
 def weights_of(pool: PoolRecord) -> FloatArray:
     """Return (K,) the weights of a pool's members."""
     return np.array([member.weight for member in pool.members])
-
-
-def rules_of_pool(pool: PoolRecord) -> Mapping[str, object]:
-    """Return the settings that a pool was fitted under, by section."""
-    return pool.spec.rules
 
 
 def pool_values(pool: PoolRecord, panel: Panel, *, seconds: float = 60.0, gigabytes: float = 4.0) -> FloatArray:

@@ -195,7 +195,7 @@ def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> P
 
 
 def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> PoolCandidate:
-    mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
+    mock = knowledge.get_run(attempt.run_id).config.simulated
     if attempt.evaluation is None:
         return PoolCandidate(expression, attempt.name, "not scored", mock, other_rules=False)
     card, spec = attempt.evaluation.scorecard, study.spec

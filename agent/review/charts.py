@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -32,8 +33,7 @@ def equity_chart(review: Review) -> str:
             css, dash = _EQUITY_STYLE[name]
             note = axes.format_number(values[-1], "percent", signed=True) if len(values) else ""
             lines.append(svg.Line(EQUITY_LABELS[name], values, css, dash, note))
-    limits = axes.finite_range([line.values for line in lines])
-    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > LOG_RATIO
+    log = wants_log(lines)
     return svg.line_chart(
         svg.LineChart(
             title="Equity" + (", log scale" if log else ""),
@@ -46,6 +46,12 @@ def equity_chart(review: Review) -> str:
             log=log,
         )
     )
+
+
+def wants_log(curves: Sequence[svg.Line]) -> bool:
+    """Return whether compounded returns are so far apart that a linear scale hides all but the best."""
+    limits = axes.finite_range([curve.values for curve in curves])
+    return limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > LOG_RATIO
 
 
 def exposure_chart(review: Review) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -27,12 +28,14 @@ from agent.review.review_records import (
     Stop,
     compound,
     likelihood_histogram,
+    whole_sum,
 )
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
+from backtest.result_types import Evidence
 from backtest.run import trade
 from backtest.scorecard import Scored
 from factors.plain_words import read_aloud
@@ -107,50 +110,83 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
     scoring = evaluate_expression(expression, study, knowledge, recorded=True)
     if isinstance(scoring, Rejection):
         raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
-    panel, split = study.panel, study.split
-    card = scoring.scored.scorecard
-    stored = scoring.evidence if attempt.evaluation is None else attempt.evaluation.evidence
-    run = knowledge.get_run(attempt.run_id)
-    assert card.profiles is not None
-    threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
-    return Review(
-        factor_id=record.factor_id,
+    run, stored = knowledge.get_run(attempt.run_id), attempt.evaluation
+    subject = ReviewSubject(
+        content_id=record.factor_id,
         name=attempt.name or record.factor_id,
         text=expression.text,
         reading=read_aloud(expression),
+        simulated_llm=run.config.simulated,
+        stored=None if stored is None else stored.evidence,
+    )
+    return replace(
+        review_of(study, knowledge, subject, scoring.scored, scoring.evidence, scoring.signal.values),
         rationale=attempt.rationale,
         claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.to_dict().items() if name in _HEADINGS},
-        verdict=stored.verdict,
-        train=card.train,
-        validation=card.validation,
-        times=panel.times,
-        equity=equity_of(scoring.scored, scoring.signal.values, scoring.expression.id, study),
-        ic=scoring.scored.ic,
-        turnover=scoring.scored.backtest.turnover,
-        train_end=split.train.stop,
-        validation_start=split.validation.start,
-        validation_stop=split.validation.stop,
-        simulated_market=panel.simulated,
-        simulated_llm=run.config.get("llm") == "mock",
-        panel=panel_note(study),
         critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
         lineage=[
             RelatedFactor(relation, related.factor_id or "", related.canonical or related.text, verdict_of(related))
             for relation, family in (("parent", record.parents), ("child", record.children))
             for related in family
         ],
-        reasons=stored.reasons,
-        audits=stored.audits,
-        dsr=None if attempt.evaluation is None else or_none(stored.dsr),
-        psr=None if attempt.evaluation is None else or_none(stored.psr),
-        trials=None if attempt.evaluation is None else stored.trials,
-        dsr_now=or_none(scoring.evidence.dsr),
-        trials_now=scoring.evidence.trials,
-        effective_trials=scoring.evidence.effective_trials,
+    )
+
+
+@dataclass(frozen=True)
+class ReviewSubject:
+    """What a page is about: a factor or a pool, in words, with the evidence that is stored of it, if there is any."""
+
+    content_id: str
+    name: str
+    text: str
+    reading: str
+    simulated_llm: bool
+    stored: Evidence | None
+
+
+def review_of(
+    study: Study, knowledge: KnowledgeBase, subject: ReviewSubject, scored: Scored, now: Evidence, values: FloatArray
+) -> Review:
+    """Return what the pages of factors and of pools have in common.
+
+    `scored` and `now` are the score and the evidence of today, `values` (T, N) the signal. The verdict is the stored
+    one, where there is one.
+    """
+    panel, split, card = study.panel, study.split, scored.scorecard
+    shown = now if subject.stored is None else subject.stored
+    assert card.profiles is not None
+    threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
+    return Review(
+        factor_id=subject.content_id,
+        name=subject.name,
+        text=subject.text,
+        reading=subject.reading,
+        rationale="",
+        verdict=shown.verdict,
+        train=card.train,
+        validation=card.validation,
+        times=panel.times,
+        equity=equity_of(scored, values, subject.content_id, study),
+        ic=scored.ic,
+        turnover=scored.backtest.turnover,
+        train_end=split.train.stop,
+        validation_start=split.validation.start,
+        validation_stop=split.validation.stop,
+        simulated_market=panel.simulated,
+        simulated_llm=subject.simulated_llm,
+        panel=panel_note(study),
+        reasons=shown.reasons,
+        audits=shown.audits,
+        dsr=None if subject.stored is None else or_none(subject.stored.dsr),
+        psr=None if subject.stored is None else or_none(subject.stored.psr),
+        trials=None if subject.stored is None else subject.stored.trials,
+        dsr_now=or_none(now.dsr),
+        trials_now=now.trials,
+        effective_trials=now.effective_trials,
         gate_exposure=mean_exposure(study),
         profiles=card.profiles,
-        gates=stored.gates or scoring.evidence.gates,
-        openings=tuple(x.sentence() for x in knowledge.holdout_openings(record.factor_id, study.dataset)),
+        gates=shown.gates or now.gates,
+        openings=tuple(x.sentence() for x in knowledge.holdout_openings(subject.content_id, study.dataset)),
         rules=rules_sentence(study),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
@@ -211,7 +247,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         best = review_factor(study, knowledge, knowledge.get_factor(scored[0].factor_id, run_id=run.id))
     return RunReview(
         run_id=run.id,
-        title=f"Mining run on {run.config.get('data', '')}",
+        title=f"Mining run on {run.config.data}",
         status=run.status,
         created=run.created,
         finished=run.finished or "",
@@ -219,7 +255,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         rounds=len({a.round for a in attempts}),
         panel=panel_note(study),
         simulated_market=study.panel.simulated,
-        simulated_llm=run.config.get("llm") == "mock",
+        simulated_llm=run.config.simulated,
         factors=[_row(a) for a in scored],
         funnel=_funnel(attempts),
         stops=[
@@ -233,7 +269,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         ],
         settings={
             key: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            for key, value in _flat(run.config)
+            for key, value in _flat(run.config_document)
         },
         seconds=_seconds(run),
         conclusion=conclusion,
@@ -289,23 +325,13 @@ def _ledger(knowledge: KnowledgeBase, run_id: str) -> list[LedgerRow]:
             role=role,
             model=model,
             calls=len(rows),
-            prompt_tokens=_total([row[0] for row in rows]),
-            completion_tokens=_total([row[1] for row in rows]),
-            cost_usd=_sum([row[2] for row in rows]),
+            prompt_tokens=whole_sum([row[0] for row in rows]),
+            completion_tokens=whole_sum([row[1] for row in rows]),
+            cost_usd=whole_sum([row[2] for row in rows]),
             latency_s=sum(row[3] for row in rows),
         )
         for (role, model), rows in sorted(groups.items())
     ]
-
-
-def _total(values: Sequence[int | None]) -> int | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if len(known) == len(values) else None
-
-
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 def _flat(config: Mapping[str, object], prefix: str = "") -> list[tuple[str, object]]:

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from agent.drawing.axes import format_number
-from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import METHODS, FittedWeights, evaluate_values, fit_weights, unseen_values, weights_of
 from agent.pools.members import MeasuredFactors, PoolCandidate, Traded, measure_members, trade_alone
-from agent.review.collect import equity_of, mean_exposure, panel_note, rules_sentence
+from agent.review.collect import ReviewSubject, review_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
-from agent.review.review_records import Review, compound, likelihood_histogram
+from agent.review.review_records import Review, compound
 from agent.study import opening
 from agent.study.opening import Note, RecordedRules, open_data
 from agent.study.progress import Progress, no_progress
@@ -168,47 +167,17 @@ def _review(
     study: Study, knowledge: KnowledgeBase, pool: PoolRecord, values: FloatArray, evaluated: tuple[Scored, Evidence]
 ) -> Review:
     scored, now = evaluated
-    stored, split = pool.evidence, study.split
-    card = scored.scorecard
-    threshold = float("nan") if study.threshold is None else float(study.threshold[-1])
-    assert card.profiles is not None
-    return Review(
-        factor_id=pool.id,
+    subject = ReviewSubject(
+        content_id=pool.id,
         name=pool.name,
         text=formula(pool),
         reading="Each member's rank among the assets of the bar, less the mean rank, times its weight, summed over "
         "members. What a member does not know adds nothing; an asset that less than half of the weight knows has no "
         "value.",
-        rationale="",
-        verdict=stored.verdict,
-        train=card.train,
-        validation=card.validation,
-        times=study.panel.times,
-        equity=equity_of(scored, values, pool.id, study),
-        ic=scored.ic,
-        turnover=scored.backtest.turnover,
-        train_end=split.train.stop,
-        validation_start=split.validation.start,
-        validation_stop=split.validation.stop,
-        simulated_market=study.panel.simulated,
         simulated_llm=any(member.simulated for member in pool.members),
-        panel=panel_note(study),
-        reasons=stored.reasons,
-        audits=stored.audits,
-        dsr=or_none(stored.dsr),
-        psr=or_none(stored.psr),
-        trials=stored.trials,
-        dsr_now=or_none(now.dsr),
-        trials_now=now.trials,
-        effective_trials=now.effective_trials,
-        gate_exposure=mean_exposure(study),
-        profiles=card.profiles,
-        gates=stored.gates or now.gates,
-        openings=tuple(x.sentence() for x in knowledge.holdout_openings(pool.id, study.dataset)),
-        rules=rules_sentence(study),
-        likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
-        kind="Pool",
+        stored=pool.evidence,
     )
+    return replace(review_of(study, knowledge, subject, scored, now, values), kind="Pool")
 
 
 def formula(pool: PoolRecord, most: int = 12) -> str:

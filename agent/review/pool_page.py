@@ -155,8 +155,7 @@ def curve_chart(pool: PoolReview) -> str:
         svg.Line(label, np.asarray(values), *style, note=axes.format_number(values[-1], "percent", signed=True))
         for (label, values), style in zip(pool.curves.items(), _STYLES, strict=False)
     ]
-    limits = axes.finite_range([line.values for line in lines])
-    log = limits is not None and limits[0] > -1 and (1 + limits[1]) / (1 + limits[0]) > charts.LOG_RATIO
+    log = charts.wants_log(lines)
     return svg.line_chart(
         svg.LineChart(
             title="Pool and rivals" + (", log scale" if log else ""),

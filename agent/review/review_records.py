@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from backtest.result_types import GateVerdict, Profile, SegmentScore
 from market.panel import FloatArray, TimeArray
 
+Amount = TypeVar("Amount", int, float)
 # The order is the drawing order, the label what the legend says.
 EQUITY_LABELS: Mapping[str, str] = {
     "gross": "gross",
@@ -46,7 +48,6 @@ class Critique:
     accept: bool
     score: float
     critique: str
-    suggestion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +193,6 @@ class Review:
         if unknown:
             raise ValueError(f"unknown equity series {', '.join(unknown)}; known: {', '.join(EQUITY_LABELS)}")
 
-    @property
-    def simulated(self) -> bool:
-        """Whether anything here is simulated."""
-        return self.simulated_market or self.simulated_llm
-
 
 @dataclass(frozen=True, slots=True)
 class FactorRow:
@@ -294,10 +290,11 @@ class RunReview:
     conclusion: str = ""
     best: Review | None = None
 
-    @property
-    def simulated(self) -> bool:
-        """Whether anything here is simulated."""
-        return self.simulated_market or self.simulated_llm
+
+def whole_sum(values: Sequence[Amount | None]) -> Amount | None:
+    """Return the sum; None where a value is unknown: a sum that leaves some out would pass for the whole."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def compound(returns: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from agent.drawing.axes import DASH, MONTHS, format_number
-from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview
+from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview, whole_sum
 from backtest.result_types import SegmentScore
 
 # (label, what it means, SegmentScore field, number style); only what is listed here is ever printed.
@@ -351,20 +351,13 @@ def dollars(cost: float | None) -> str:
 
 def ledger_total(rows: Sequence[LedgerRow]) -> LedgerRow:
     """Return the sums; a sum over anything unknown is unknown."""
-
-    def total(values: Sequence[int | None]) -> int | None:
-        known = [value for value in values if value is not None]
-        return sum(known) if len(known) == len(values) else None
-
-    costs = [row.cost_usd for row in rows]
-    known = [cost for cost in costs if cost is not None]
     return LedgerRow(
         role="total",
         model="",
         calls=sum(row.calls for row in rows),
-        prompt_tokens=total([row.prompt_tokens for row in rows]),
-        completion_tokens=total([row.completion_tokens for row in rows]),
-        cost_usd=math.fsum(known) if len(known) == len(costs) else None,
+        prompt_tokens=whole_sum([row.prompt_tokens for row in rows]),
+        completion_tokens=whole_sum([row.completion_tokens for row in rows]),
+        cost_usd=whole_sum([row.cost_usd for row in rows]),
         latency_s=math.fsum(row.latency_s for row in rows),
     )
 

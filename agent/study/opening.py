@@ -10,9 +10,10 @@ from pathlib import Path
 
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import RunRecord
+from agent.knowledge.run_config import SECTIONS, Inputs, ScoringRules
 from agent.study.gates import gate_path
 from agent.study.learned_fields import stored_fields
-from agent.study.settings import RULES, LoopSettings, Settings
+from agent.study.settings import LoopSettings, Settings
 from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
 from market.errors import InputError
@@ -41,9 +42,10 @@ class RecordedRules:
 
     Attributes
     ----------
-    config
-        What it recorded: sections of the settings, ``data``, ``gate`` (whether there was one) and ``inputs`` (the
-        content of its gate, regimes and learned factors, see `OpenData.inputs`).
+    recorded
+        What it recorded of them.
+    data
+        Name of its data set.
     owner
         What messages call it.
     panel_id
@@ -52,35 +54,39 @@ class RecordedRules:
         Whether inputs that were replaced since are refused. Otherwise it is said that they were.
     done
         What was done to it on its data, as messages say it.
+    any_gate
+        Whether a gate that was not recorded was used where there was one.
     """
 
-    config: Mapping[str, object]
+    recorded: ScoringRules
+    data: str
     owner: str
     panel_id: str = ""
     strict: bool = True
     done: str = "started"
+    any_gate: bool = False
 
     @classmethod
     def of_run(cls, run: RunRecord, *, strict: bool = True) -> RecordedRules:
         """Return the rules of a run."""
-        return cls(run.config, f"run {run.id}", run.panel_id, strict)
+        config = run.config
+        # Screenings of earlier versions used the gate without recording it.
+        any_gate = config.kind == "screen"
+        return cls(config.rules, config.data, f"run {run.id}", run.panel_id, strict, any_gate=any_gate)
 
     @classmethod
     def of_pool(cls, pool: PoolRecord, *, strict: bool = True) -> RecordedRules:
         """Return the rules that a pool was fitted under."""
         spec = pool.spec
-        config = {**spec.rules, "data": spec.data, "gate": spec.gate}
-        if spec.inputs:
-            config["inputs"] = spec.inputs
-        return cls(config, f"the pool {pool.name}", pool.panel_id, strict, "fitted")
+        return cls(spec.rules, spec.data, f"the pool {pool.name}", pool.panel_id, strict, "fitted")
 
     def settings(self, current: Settings) -> Settings:
         """Return the settings with the recorded sections in the place of those of now."""
-        return current.under(self.config)
+        return current.under(self.recorded)
 
     def says(self, current: Settings) -> list[str]:
         """Say, in at most one sentence each, where the rules of now differ, and which rules were never recorded."""
-        said, missing = [], [name for name in RULES if name not in self.config and name != "loop"]
+        said, missing = [], [name for name in SECTIONS if name not in self.recorded.sections and name != "loop"]
         found = differences(self.settings(current), current)
         if found:
             said.append(f"{self.owner} goes by its recorded rules; alphaglow.toml differs: {', '.join(found)}")
@@ -95,10 +101,8 @@ Rules = CurrentRules | RecordedRules
 def differences(then: Settings, now: Settings) -> list[str]:
     """Name each rule that decides how a factor fares and that differs, with its value then and now."""
     old, new, found = then.rules(), now.rules(), []
-    for section in RULES:
+    for section in SECTIONS:
         before, after = old[section], new[section]
-        assert isinstance(before, dict)
-        assert isinstance(after, dict)
         names = before if section != "loop" else _OF_LOOP
         found += [
             f"{section}.{name} = {_written(before[name])} (now {_written(after[name])})"
@@ -110,7 +114,7 @@ def differences(then: Settings, now: Settings) -> list[str]:
 
 def scored_otherwise(run: RunRecord, what: str, current: Settings) -> str:
     """Say that a run scored `what` under other rules than the current ones, which are used; empty where they agree."""
-    found = differences(current.under(run.config), current)
+    found = differences(current.under(run.config.rules), current)
     if not found:
         return ""
     return f"{what} goes by the rules of alphaglow.toml; run {run.id} scored it under others: {', '.join(found)}"
@@ -177,8 +181,9 @@ class OpenData:
         if not self.learned:
             return {}
         found = stored_fields(self.workspace.learned, self._cut.panel)
-        recorded = _recorded_inputs(self.rules).get("learned")
-        if not isinstance(self.rules, RecordedRules) or not isinstance(recorded, Mapping):
+        inputs = self.rules.recorded.inputs if isinstance(self.rules, RecordedRules) else None
+        recorded = None if inputs is None else inputs.learned
+        if not isinstance(self.rules, RecordedRules) or recorded is None:
             return found
         for name, digest in recorded.items():
             if name not in found:
@@ -202,23 +207,19 @@ class OpenData:
         gated = with_gate(self._cut, self.settings, self.gate_file, regimes=self.regimes, any_features=recorded)
         return with_learned(gated, self._fields)
 
-    def inputs(self) -> dict[str, object]:
-        """Return the content of what is used beside the data: hashes of the gate, of its regimes, of learned factors.
-
-        A gate or regimes that are not used are None; learned factors are named only where they are used.
-        """
+    def inputs(self) -> Inputs:
+        """Return the content of what is used beside the data; learned factors are named only where they are used."""
         gate, regimes = self.gate_file, None if self.gate_file is None else regimes_file(self.gate_file)
-        found: dict[str, object] = {
-            "gate": None if gate is None else _file_digest(gate),
-            "regimes": _file_digest(regimes) if regimes is not None and self.regimes else None,
-        }
-        if self.learned:
-            found["learned"] = {name: _digest(values.tobytes()) for name, values in sorted(self._fields.items())}
-        return found
+        learned = {name: _digest(values.tobytes()) for name, values in sorted(self._fields.items())}
+        return Inputs(
+            gate=None if gate is None else _file_digest(gate),
+            regimes=_file_digest(regimes) if regimes is not None and self.regimes else None,
+            learned=learned if self.learned else None,
+        )
 
-    def recorded(self) -> dict[str, object]:
+    def recorded(self) -> ScoringRules:
         """Return what a run records of its rules: read again by `RecordedRules`."""
-        return {**self.settings.rules(), "gate": self.gate_file is not None, "inputs": self.inputs()}
+        return ScoringRules(self.settings.rules(), self.gate_file is not None, self.inputs())
 
 
 def open_data(
@@ -252,7 +253,7 @@ def open_data(
     rules = CurrentRules() if rules is None else rules
     current = workspace.settings
     if isinstance(rules, RecordedRules):
-        path = data if isinstance(data, Path) else workspace.resolve_data(data or str(rules.config["data"]))
+        path = data if isinstance(data, Path) else workspace.resolve_data(data or rules.data)
         for sentence in rules.says(current):
             note(sentence)
         file, regimes = _recorded_gate(gate_path(workspace, path.stem), rules, note) if gate else (None, False)
@@ -273,35 +274,28 @@ def regimes_file(gate: Path) -> Path | None:
 
 def _recorded_gate(file: Path, rules: RecordedRules, note: Note) -> tuple[Path | None, bool]:
     """Return the gate that the rules recorded, and whether its regimes were there; what was replaced is refused."""
-    # Screenings of earlier versions used the gate without recording it.
-    wanted = rules.config.get("gate", rules.config.get("kind") == "screen" and file.is_file())
-    inputs = _recorded_inputs(rules)
-    if not inputs and (rules.strict or wanted):
+    gate, inputs = rules.recorded.gate, rules.recorded.inputs
+    wanted = rules.any_gate and file.is_file() if gate is None else gate
+    if inputs is None and (rules.strict or wanted):
         note(f"{rules.owner} did not record which gate, regimes and learned factors it used: those of now are used")
     if not wanted:
         return None, False
     if not file.is_file():
         _say_changed(rules, f"the gate {file} is gone", note, "fit it again: alphaglow flow fit")
         return None, False
-    _compare("gate", file, inputs, rules, note)
-    regimes = regimes_file(file)
-    if "regimes" not in inputs:
+    if inputs is None:
         return file, True
-    if inputs["regimes"] is not None and regimes is None:
+    _compare("gate", file, inputs.gate, rules, note)
+    regimes = regimes_file(file)
+    if inputs.regimes is not None and regimes is None:
         _say_changed(rules, f"the regimes of {file.name} are gone", note)
-    elif inputs["regimes"] is not None and regimes is not None:
-        _compare("regimes", regimes, inputs, rules, note)
-    return file, inputs["regimes"] is not None
+    elif regimes is not None:
+        _compare("regimes", regimes, inputs.regimes, rules, note)
+    return file, inputs.regimes is not None
 
 
-def _recorded_inputs(rules: Rules) -> Mapping[str, object]:
-    found = rules.config.get("inputs") if isinstance(rules, RecordedRules) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _compare(what: str, file: Path, inputs: Mapping[str, object], rules: RecordedRules, note: Note) -> None:
-    recorded = inputs.get(what)
-    if isinstance(recorded, str) and recorded != _file_digest(file):
+def _compare(what: str, file: Path, recorded: str | None, rules: RecordedRules, note: Note) -> None:
+    if recorded is not None and recorded != _file_digest(file):
         _say_changed(rules, f"the {what} {file} was replaced", note)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import NewEvaluation
+from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
 from backtest.evidence import Trials, reach_verdict
@@ -61,8 +61,28 @@ def _overlap(novelty: Novelty) -> tuple[float, str]:
     return novelty.overlap.share, novelty.overlap.factor.text
 
 
+def attempt_of(
+    place: tuple[str, int, int], text: str, expression: Expression | None, result: Scoring | Rejection
+) -> NewAttempt:
+    """Return what is recorded of a candidate at a place (run, round, slot): its text, and what became of it."""
+    run_id, number, slot = place
+    refused = result if isinstance(result, Rejection) else None
+    return NewAttempt(
+        run_id=run_id,
+        round=number,
+        slot=slot,
+        text=text,
+        canonical=expression.text if expression else None,
+        factor_id=expression.id if expression else None,
+        stage=refused.stage if refused else "evidence",
+        code=refused.code if refused else None,
+        message=refused.with_hint() if refused else None,
+        evaluation=evaluation_of(result) if isinstance(result, Scoring) else None,
+    )
+
+
 def evaluation_of(scoring: Scoring) -> NewEvaluation:
     """Return what is recorded of a scored candidate."""
     # Luck acts before costs: the spread of net Sharpe ratios would mostly be a spread of turnovers.
     gross = metrics.sharpe(scoring.scored.paid(scoring.scored.backtest.gross, "train"), 1.0)
-    return NewEvaluation.of(scoring.scored.scorecard, scoring.evidence, gross, scoring.returns_fingerprint)
+    return NewEvaluation(scoring.scored.scorecard, scoring.evidence, gross, scoring.returns_fingerprint)

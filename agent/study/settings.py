@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from agent.knowledge.run_config import SECTIONS, RunConfig, ScoringRules
+from agent.knowledge.score_documents import Document
 from agent.study.declaring import Section
 from agent.study.mining_sections import KnowledgeSettings, LlmSettings, LoopSettings, Price
 from agent.study.sections import AdmissionSettings, BacktestSettings, GateSettings, SplitSettings, UniverseSettings
@@ -27,10 +29,9 @@ __all__ = [
     "SplitSettings",
     "UniverseSettings",
     "load_settings",
+    "loop_of",
 ]
 
-# What a run records of the settings it scored under.
-RULES = ("backtest", "universe", "admission", "split", "loop")
 # ALPHAGLOW_LOOP__ROUNDS=3 is rounds = 3 in [loop].
 PREFIX, BETWEEN = "ALPHAGLOW_", "__"
 
@@ -48,14 +49,18 @@ class Settings(Section):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     prices: dict[str, Price] = Field(default_factory=dict)
 
-    def rules(self) -> dict[str, object]:
+    def rules(self) -> dict[str, Document]:
         """Return the sections that decide what a factor scores; a run records them."""
-        return {name: getattr(self, name).model_dump(mode="json") for name in RULES}
+        return {name: getattr(self, name).model_dump(mode="json") for name in SECTIONS}
 
-    def under(self, config: Mapping[str, object]) -> Settings:
+    def under(self, recorded: ScoringRules) -> Settings:
         """Return these settings with the rules that a run recorded in the place of today's."""
-        recorded = {name: config[name] for name in RULES if name in config}
-        return Settings.model_validate({**self.model_dump(), **recorded})
+        return Settings.model_validate({**self.model_dump(), **recorded.sections})
+
+
+def loop_of(config: RunConfig) -> LoopSettings:
+    """Return the settings of the loop that a run recorded."""
+    return LoopSettings.model_validate(config.rules.sections.get("loop", {}))
 
 
 def sections() -> dict[str, type[Section]]:

@@ -106,6 +106,7 @@ async def score_texts(
     """
     model = speaker.models[0].name
     hashes = text_hashes(documents)
+    reader = _Reader(documents, hashes, speaker, journal)
     wanted = {hashes[k]: k for k in reversed(range(len(documents))) if documents.assets[k]}
     known = {text: one for text, one in known_readings(journal, model).items() if text in wanted}
     before = len(known)
@@ -118,15 +119,7 @@ async def score_texts(
         batches = [left[n : n + size] for n in range(0, len(left), size)]
         progress(len(known), len(places))
         found, outcome = await _read_batches(
-            documents,
-            hashes,
-            batches,
-            speaker,
-            journal,
-            model,
-            at_once,
-            turn,
-            lambda more: progress(len(known) + more, len(places)),
+            reader, batches, turn, at_once, lambda more: progress(len(known) + more, len(places))
         )
         refused = sum(isinstance(one, Rejection) for one in found)
         for one in found:
@@ -137,37 +130,48 @@ async def score_texts(
     return Read(known, len(known) - before, before, outcome, refused)
 
 
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """Who reads which texts, and where the calls are journalled."""
+
+    documents: Documents
+    hashes: Sequence[str]
+    speaker: LanguageModel
+    journal: TextJournal
+
+    async def read(self, places: Sequence[int], turn: int) -> dict[str, TextReading] | Rejection:
+        """Return what one call says of the texts at `places`, by text."""
+        texts = [self.hashes[k] for k in places]
+        key = hashlib.sha256(" ".join([str(turn), *texts]).encode()).hexdigest()[:24]
+        key = _prefix(self.speaker.models[0].name) + key
+        self.journal.expect(key, texts)
+        system = _PROMPT.read_text(encoding="utf-8").replace("{{ events }}", ", ".join(EVENTS))
+        prompt, facts = batch_prompt(self.documents, places), reader_facts(self.documents, places)
+        reply = await self.speaker.ask(key, "reader", system, prompt, Readings, facts)
+        return reply if isinstance(reply, Rejection) else _by_text(reply, texts)
+
+
 async def _read_batches(
-    documents: Documents,
-    hashes: Sequence[str],
+    reader: _Reader,
     batches: Sequence[Sequence[int]],
-    speaker: LanguageModel,
-    journal: TextJournal,
-    model: str,
-    at_once: int,
     turn: int,
+    at_once: int,
     progress: Callable[[int], None],
 ) -> tuple[list[dict[str, TextReading] | Rejection], Outcome]:
     found: list[dict[str, TextReading] | Rejection] = []
     halted: list[BudgetReached | StopRequested | InputError] = []
     queue: Iterator[Sequence[int]] = iter(batches)
-    system = _PROMPT.read_text(encoding="utf-8").replace("{{ events }}", ", ".join(EVENTS))
 
     async def work() -> None:
         # One iterator for all workers: each batch is taken once.
         for places in queue:
             if halted:
                 return
-            texts = [hashes[k] for k in places]
-            key = _prefix(model) + hashlib.sha256(" ".join([str(turn), *texts]).encode()).hexdigest()[:24]
-            journal.expect(key, texts)
             try:
-                facts = reader_facts(documents, places)
-                reply = await speaker.ask(key, "reader", system, batch_prompt(documents, places), Readings, facts)
+                found.append(await reader.read(places, turn))
             except (BudgetReached, StopRequested, InputError) as halt:
                 halted.append(halt)
                 return
-            found.append(reply if isinstance(reply, Rejection) else _by_text(reply, texts))
             progress(sum(len(one) for one in found if isinstance(one, dict)))
 
     async with asyncio.TaskGroup() as group:

@@ -11,6 +11,7 @@ import pytest
 from agent.evidence.control_audit import Auditor, AuditPlan, check_factors, run_audit
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
+from agent.knowledge.run_config import RunConfig
 from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
@@ -67,11 +68,11 @@ def test_admitted_factors_are_put_to_the_question(study: Study, tmp_path: Path) 
     with KnowledgeBase.open(tmp_path / "knowledge.db") as knowledge:
         knowledge.register_dataset(replace(study.panel))
         study_here = replace(gated, dataset=study.panel.id)
-        run = knowledge.create_run(study.panel.id, {}, 1)
+        run = knowledge.create_run(study.panel.id, RunConfig(), 1)
         knowledge.start_round(run.id, 1, {})
         scoring = evaluate_expression(expression, study_here, knowledge)
         assert not isinstance(scoring, Rejection)
-        evaluation = replace(evaluation_of(scoring), accepted=True)
+        evaluation = replace(evaluation_of(scoring), evidence=replace(scoring.evidence, accepted=True))
         knowledge.record_attempt(
             NewAttempt(
                 run_id=run.id,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from agent.knowledge.records import AttemptRecord, VerdictRecord
+from agent.knowledge.records import AttemptRecord, JudgeVerdict
 from agent.mining.judge_skill import LEAST, judge_skill
 from tests.agent.commands import as_json, run
 from tests.helpers import scored_attempt
@@ -16,8 +16,8 @@ from tests.helpers import scored_attempt
 
 def attempt(number: int, score: float, passes: float | None, ic: float, verdict: str) -> AttemptRecord:
     scores = {"novelty": score, "cost": 5.0} | ({} if passes is None else {"passes": passes})
-    early = VerdictRecord(1, False, 0.0, "no", {"novelty": 0.0})
-    verdicts = (early, VerdictRecord(2, True, score, "yes", scores))
+    early = JudgeVerdict(1, False, 0.0, "no", {"novelty": 0.0})
+    verdicts = (early, JudgeVerdict(2, True, score, "yes", scores))
     return scored_attempt(number, "x", {"train": {"rank_ic": ic}}, verdict, verdicts=verdicts)
 
 

@@ -15,19 +15,21 @@ from sqlalchemy import event
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
+from agent.knowledge.run_config import RunConfig
 from market.errors import InputError
 
 PRELUDE = """
 import sys
-from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
+from agent.knowledge.records import NewAttempt, NewEvaluation, JudgeVerdict
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.score_documents import read_evidence, read_scorecard
 
 def attempt(run, number, slot):
     return NewAttempt(
         run, number, slot, text="x" * 2000, stage="evidence",
         canonical=f"c{slot}", factor_id=f"factor:{slot:04x}",
-        verdicts=tuple(NewVerdict(t, True, 5.0, "y" * 500) for t in range(3)),
-        evaluation=NewEvaluation({"train": {"a": 1.0}}, {"verdict": "rejected"}, 0.01, False),
+        verdicts=tuple(JudgeVerdict(t, True, 5.0, "y" * 500) for t in range(3)),
+        evaluation=NewEvaluation(read_scorecard({}), read_evidence({"verdict": "rejected"}), 0.01),
     )
 """
 
@@ -47,7 +49,7 @@ def make_run(path: Path, rounds: int = 1) -> str:
         connection.execute("INSERT INTO datasets VALUES ('panel:1', 'toy', 10, 2, '', '')")
         connection.commit()
         connection.close()
-        run = kb.create_run("panel:1", {}, 1)
+        run = kb.create_run("panel:1", RunConfig(), 1)
         for number in range(1, rounds + 1):
             kb.start_round(run.id, number, {})
         return run.id

@@ -16,10 +16,13 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.queries import find_faults
 from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, request_hash
+from agent.knowledge.run_config import RunConfig, ScoringRules
+from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
 from agent.knowledge.transfer.merging import Merged
 from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource
 from backtest.luck import sketch_of
+from backtest.result_types import SegmentScore
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
 from tests.agent.test_knowledge_store import make_panel, parsed
@@ -35,7 +38,7 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
     panel = make_panel()
     with KnowledgeBase.open(place) as kb:
         kb.register_dataset(panel)
-        one = kb.create_run(panel.id, {"data": "toy", "backtest": {"fee_bp": 5.0}}, seed)
+        one = kb.create_run(panel.id, RunConfig(data="toy", rules=ScoringRules({"backtest": {"fee_bp": 5.0}})), seed)
         kb.start_round(one.id, 1, {"goal": "find", "seed": seed})
         numbers = []
         for slot in range(attempts):
@@ -44,7 +47,10 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
             returns = ideas[kind] * rng.choice([-1, 1]) + rng.uniform(0.2, 1.8) * rng.normal(size=600)
             sharpe = float(rng.normal(0.0, 0.05))
             scored = NewEvaluation(
-                {"train": {"rank_ic": sharpe}}, {"verdict": "x"}, sharpe, slot == 3, sketch_of(returns)
+                read_scorecard({"train": {"rank_ic": sharpe}}),
+                read_evidence({"verdict": "x", "accepted": slot == 3}),
+                sharpe,
+                sketch_of(returns),
             )
             new = NewAttempt(
                 one.id, 1, slot, text=expression.text, stage="evidence", canonical=expression.text,
@@ -64,7 +70,9 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
         kb.finish_round(one.id, 1, [NewLesson("sign", f"lesson {seed}", tuple(numbers[2:4])), NewLesson("b", "other")])
         kb.set_run_status(one.id, "finished")
         kb.library_add([NewLibraryEntry(f"A{seed}", "paper", "qlib", "x", "translated", "open", "factor:feed")])
-        kb.record_holdout("factor:1", panel.id, {"sharpe": seed}, opened_by=f"user {seed}", rules={}, again=True)
+        score = read_flat(SegmentScore, {"sharpe_net": seed})
+        who = f"somebody at {seed}"
+        kb.record_holdout("factor:1", panel.id, score, opened_by=who, rules=ScoringRules(), again=True)
         return one.id
 
 
@@ -115,7 +123,7 @@ def test_two_bases_add_up_whichever_takes_in_the_other(tmp_path: Path, place: st
                 # What cites attempts by their ids cites the same ones.
                 cited = kb.lessons(run_id=run_id)[0].evidence
                 assert [a.slot for a in kb.attempts(run_id=run_id) if a.id in cited] == [2, 3]
-            assert [x.opened_by for x in kb.holdout_openings("factor:1", panel)] == ["user 1", "user 2"]
+            assert [x.opened_by for x in kb.holdout_openings("factor:1", panel)] == ["somebody at 1", "somebody at 2"]
             assert [x.number for x in kb.holdout_openings("factor:1", panel)] == [1, 2]
             assert kb.novelty(parsed("ts_mean(close, 4)")).identical is not None
             assert len(kb.search_text("idea")) == 30
@@ -151,7 +159,7 @@ def test_an_open_handle_sees_what_was_taken_in_by_another(tmp_path: Path) -> Non
         series = np.random.default_rng(0).normal(size=(4, 600))
 
         def record(slot: int) -> None:
-            scored = NewEvaluation({}, {}, 0.1, False, sketch_of(series[slot]))
+            scored = NewEvaluation(read_scorecard({}), read_evidence({}), 0.1, sketch_of(series[slot]))
             kb.record_attempt(NewAttempt(run_id, 2, slot, "close", "evidence", evaluation=scored))
 
         record(0)

@@ -105,13 +105,15 @@ def test_rows_of_the_first_revision_are_all_there(place: str) -> None:
         with pytest.raises(InputError, match="opened"):
             kb.require_unopened("factor:aa", "panel:1")
         (opening,) = kb.holdout_openings("factor:aa", "panel:1")
-        assert (opening.number, opening.result) == (1, {"sharpe": 1.0})
-        assert kb.get_run("r1").config == {"data": "toy", "loop": {"seed": 1}, "admission": {"min_dsr": 0.9}}
+        assert (opening.number, opening.result_document) == (1, {"sharpe": 1.0})
+        config = kb.get_run("r1").config
+        assert (config.kind, config.data, config.model, config.rules.gate) == ("mine", "toy", "", None)
+        assert config.rules.sections == {"loop": {"seed": 1}, "admission": {"min_dsr": 0.9}}
         (call,) = kb.calls("r1")
         assert (call.request, call.response) == ("[{}]", "x")
         (key,) = kb.evaluated("factor:aa", "panel:1")
         assert key.evaluation is not None
-        assert (key.evaluation.rules, key.evaluation.code) == (rules_id(kb.get_run("r1").config), "")
+        assert (key.evaluation.rules, key.evaluation.code) == (rules_id(config.rules), "")
         assert [found.attempt.id for found in kb.search_text("nam clo")] == [1]
         assert (kb.trials("panel:1").evaluated, kb.trials("panel:1").effective) == (1, 0)
         # The rows are made up, and verify knows; nothing was lost on the way.

@@ -12,6 +12,7 @@ from agent.knowledge.database import location as places
 from agent.knowledge.database.location import place_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
+from agent.knowledge.run_config import RunConfig
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
 from tests.agent.postgres import PASSWORD, Server
@@ -82,7 +83,7 @@ def test_a_user_who_may_only_read_and_a_lock_that_is_taken(postgres: Server, mon
     with KnowledgeBase.open(postgres.tcp(name, "reader", "r")) as kb:
         assert kb.attempts() == []
         with pytest.raises(InputError, match="may not be used"):
-            kb.create_run("panel:1", {}, 1)
+            kb.create_run("panel:1", RunConfig(), 1)
 
 
 def test_a_server_that_goes_away_is_one_line(postgres: Server) -> None:

@@ -19,7 +19,17 @@ from agent.knowledge.claims import Claims
 from agent.knowledge.database.connection import make_engine
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
-from agent.knowledge.records import HoldoutRecord, NewAttempt, NewCall, NewEvaluation, NewLesson, NewVerdict, RunRecord
+from agent.knowledge.records import (
+    HoldoutRecord,
+    JudgeVerdict,
+    NewAttempt,
+    NewCall,
+    NewEvaluation,
+    NewLesson,
+    RunRecord,
+)
+from agent.knowledge.run_config import RunConfig, ScoringRules
+from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables.versions import scoring_code
 from agent.llm.budget import Budget, Prices
 from agent.llm.client import ModelName
@@ -48,18 +58,24 @@ def kb(place: str) -> Iterator[KnowledgeBase]:
 def run(kb: KnowledgeBase) -> RunRecord:
     panel = make_panel()
     kb.register_dataset(panel)
-    record = kb.create_run(panel.id, {"data": "toy", "llm": "mock"}, 5)
+    record = kb.create_run(panel.id, RunConfig(data="toy", llm="mock"), 5)
     kb.start_round(record.id, 1, {"round": 1})
     return record
 
 
 def scored(sharpe: float | None, *, accepted: bool = False) -> NewEvaluation:
+    verdict = "accepted" if accepted else "rejected"
     return NewEvaluation(
-        {"train": {"rank_ic": 0.02, "sharpe_net": sharpe}, "validation": {"rank_ic": float("nan")}},
-        {"verdict": "accepted" if accepted else "rejected", "reasons": ("a", "b"), "dsr": np.float64(0.5)},
+        read_scorecard({"train": {"rank_ic": 0.02, "sharpe_net": sharpe}}),
+        read_evidence({"accepted": accepted, "verdict": verdict, "reasons": ("a", "b"), "dsr": np.float64(0.5)}),
         sharpe,
-        accepted,
     )
+
+
+def unstorable() -> NewEvaluation:
+    """Return an evaluation that JSON cannot hold."""
+    good = scored(0.1)
+    return replace(good, scorecard=replace(good.scorecard, weighting=object()))  # type: ignore[arg-type]
 
 
 def attempt(run: RunRecord, slot: int, **changes: object) -> NewAttempt:
@@ -73,7 +89,7 @@ def attempt(run: RunRecord, slot: int, **changes: object) -> NewAttempt:
         canonical=f"close + {slot}",
         factor_id=f"factor:{digits}",
         name=f"idea {slot}",
-        verdicts=(NewVerdict(1, False, 3.5, "too plain"), NewVerdict(2, True, 8, "better")),
+        verdicts=(JudgeVerdict(1, False, 3.5, "too plain"), JudgeVerdict(2, True, 8, "better")),
         evaluation=scored(0.01 * slot),
     )
     return replace(base, **changes)  # type: ignore[arg-type]  # field names are the test's own
@@ -89,8 +105,8 @@ def test_an_attempt_comes_back_whole(kb: KnowledgeBase, run: RunRecord) -> None:
     assert (back.id, back.panel_id, back.slot, back.text) == (number, run.panel_id, 3, "Close + 3")
     assert [(v.turn, v.accept, v.score) for v in back.verdicts] == [(1, False, 3.5), (2, True, 8.0)]
     assert back.evaluation is not None
-    assert back.evaluation.scorecard_document["validation"] == {"rank_ic": None}, "NaN is stored as null"
-    assert back.evaluation.evidence_document == {"verdict": "rejected", "reasons": ["a", "b"], "dsr": 0.5}
+    assert back.evaluation.scorecard_document["validation"]["rank_ic"] is None, "NaN is stored as null"
+    assert back.evaluation.evidence.to_dict() == scored(0.03).evidence.to_dict()
     json.dumps(back.to_dict(), allow_nan=False)
 
 
@@ -115,9 +131,8 @@ def test_the_first_attempt_at_a_place_wins(kb: KnowledgeBase, run: RunRecord) ->
 
 
 def test_a_failed_attempt_leaves_nothing(kb: KnowledgeBase, run: RunRecord) -> None:
-    bad = NewEvaluation({"train": object()}, {}, 0.1, False)
     with pytest.raises(TypeError):
-        kb.record_attempt(attempt(run, 1, evaluation=bad))
+        kb.record_attempt(attempt(run, 1, evaluation=unstorable()))
     assert kb.attempts() == []
     assert kb.record_attempt(attempt(run, 1)) == kb.attempts()[0].id
 
@@ -126,8 +141,8 @@ def test_trials_count_every_run_on_the_panel_and_no_other(kb: KnowledgeBase, run
     assert kb.trials(run.panel_id).sharpe_variance == pytest.approx(1 / 50), "nothing scored: estimation error"
     other = make_panel(7.0)
     kb.register_dataset(other)
-    second = kb.create_run(run.panel_id, {}, 6)
-    foreign = kb.create_run(other.id, {}, 6)
+    second = kb.create_run(run.panel_id, RunConfig(), 6)
+    foreign = kb.create_run(other.id, RunConfig(), 6)
     for record in (second, foreign):
         kb.start_round(record.id, 1, {})
     sharpes = [0.01, 0.03, -0.02]
@@ -189,7 +204,7 @@ def test_runs_by_prefix(kb: KnowledgeBase, run: RunRecord) -> None:
     assert kb.find_run("") is None
     with pytest.raises(InputError, match=run.id):
         kb.get_run("zzz")
-    kb.create_run(run.panel_id, {"data": "toy", "llm": "mock"}, 5)
+    kb.create_run(run.panel_id, RunConfig(data="toy", llm="mock"), 5)
     with pytest.raises(InputError, match="begins 2 runs"):
         kb.get_run("r")
     assert [r.id == run.id for r in kb.runs()] == [True, False]
@@ -232,8 +247,9 @@ def test_finishing_twice_adds_no_lesson(kb: KnowledgeBase, run: RunRecord) -> No
 
 
 def test_evaluations_are_known_by_factor_data_rules_and_code(kb: KnowledgeBase, run: RunRecord) -> None:
-    other = kb.create_run(run.panel_id, {"backtest": {"fee_bp": 1.0}, "loop": {"seed": 1}}, 1)
-    same = kb.create_run(run.panel_id, {"backtest": {"fee_bp": 1.0}, "loop": {"seed": 2}}, 2)
+    rules = ScoringRules({"backtest": {"fee_bp": 1.0}, "loop": {"seed": 1}})
+    other = kb.create_run(run.panel_id, RunConfig(rules=rules), 1)
+    same = kb.create_run(run.panel_id, RunConfig(rules=rules.with_loop({"seed": 2})), 2)
     for one in (run, other, same):
         kb.start_round(one.id, 1, {})
         kb.record_attempt(attempt(one, 1))
@@ -273,7 +289,7 @@ def test_words_are_found_wherever_they_stand_and_ranked(kb: KnowledgeBase, run: 
     for hostile in ("'", '"', "NEAR(", "a OR b'", "*", ":*", "((", "", "\0", "name:volume -x", "x" * 50_000):
         assert slots(hostile) == [], hostile
     with pytest.raises(TypeError):
-        kb.record_attempt(attempt(run, 9, name="volume", evaluation=NewEvaluation({"x": object()}, {}, 0.1, False)))
+        kb.record_attempt(attempt(run, 9, name="volume", evaluation=unstorable()))
     assert len(slots("volume")) == 3, "words are written with their attempt, or not at all"
 
 
@@ -398,7 +414,7 @@ def test_the_journal_answers_by_key(kb: KnowledgeBase, run: RunRecord) -> None:
     assert journal.find("r1/s0/t1/writer/1") == stored
     assert (stored.run_id, stored.response) == (run.id, "reply")
     assert journal.record(call()).id == stored.id, "the same call again is the same call"
-    assert kb.journal(kb.create_run(run.panel_id, {}, 1).id).find("r1/s0/t1/writer/1") is None
+    assert kb.journal(kb.create_run(run.panel_id, RunConfig(), 1).id).find("r1/s0/t1/writer/1") is None
 
 
 def test_no_paid_call_is_lost_when_a_key_is_used_again(kb: KnowledgeBase, run: RunRecord) -> None:
@@ -452,20 +468,27 @@ def test_an_unknown_cost_makes_the_total_unknown(kb: KnowledgeBase, run: RunReco
 
 
 def test_the_holdout_opens_once_per_factor_and_panel_unless_insisted(kb: KnowledgeBase, run: RunRecord) -> None:
-    def opened(result: dict[str, object], *, again: bool = False) -> HoldoutRecord:
+    rules = ScoringRules({"backtest": {"fill": "open"}}, gate=False)
+
+    def opened(sharpe: float, *, again: bool = False) -> HoldoutRecord:
+        score = replace(scored(0.1).scorecard.train, sharpe_net=sharpe)
         return kb.record_holdout(
-            "factor:1", run.panel_id, result, opened_by="me on my machine", rules={"fill": "open"}, again=again
+            "factor:1", run.panel_id, score, opened_by="me at home", rules=rules, version="1", again=again
         )
 
     kb.require_unopened("factor:1", run.panel_id)
-    opened({"sharpe": float("nan")})
+    opened(float("nan"))
     with pytest.raises(InputError, match="opened"):
         kb.require_unopened("factor:1", run.panel_id)
     with pytest.raises(InputError, match="--again"):
-        opened({"sharpe": 2.0})
+        opened(2.0)
     (first,) = kb.holdout_openings("factor:1", run.panel_id)
-    assert (first.result, first.opened_by, first.rules) == ({"sharpe": None}, "me on my machine", {"fill": "open"})
-    opened({"sharpe": 2.0}, again=True)
+    assert (first.opened_by, first.rules) == ("me at home", rules)
+    assert np.isnan(first.score.sharpe_net)
+    assert first.score.rank_ic == 0.02
+    assert first.rules_document["alphaglow"] == "1"
+    assert first.result_document["sharpe_net"] is None
+    opened(2.0, again=True)
     assert [x.number for x in kb.holdout_openings("factor:1", run.panel_id)] == [1, 2]
     assert "again" in kb.holdout_openings("factor:1", run.panel_id)[1].sentence()
     kb.require_unopened("factor:1", "panel:other")
@@ -498,7 +521,7 @@ def test_effective_trials_are_the_same_however_they_are_recorded(tmp_path: Path)
         with KnowledgeBase.open(tmp_path / f"{together}.db") as knowledge:
             panel = make_panel()
             knowledge.register_dataset(panel)
-            record = knowledge.create_run(panel.id, {}, 1)
+            record = knowledge.create_run(panel.id, RunConfig(), 1)
             knowledge.start_round(record.id, 1, {})
             new = [
                 attempt(record, k, evaluation=replace(scored(0.1), returns_fingerprint=sketch_of(x)))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import ScoringRules
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.learning import LearningTask, learn_factor
 from agent.learned.protocol import Examples
@@ -236,7 +237,9 @@ def market() -> Panel:
 
 def lesson(market: Panel, folder: Path, **options: Any) -> LearningTask:
     settings = Settings()
-    return LearningTask(open_study(market, settings), market, Ridge(), PLAN, folder, "toy", settings.rules(), **options)
+    return LearningTask(
+        open_study(market, settings), market, Ridge(), PLAN, folder, "toy", ScoringRules(settings.rules()), **options
+    )
 
 
 def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_path: Path) -> None:
@@ -248,8 +251,8 @@ def test_a_learned_factor_is_scored_counted_and_used_by_name(market: Panel, tmp_
         assert found.attempt.canonical == mine.field
         assert found.attempt.evaluation is not None
         run = knowledge.get_run(found.attempt.run_id)
-        assert (run.status, run.config["kind"]) == ("finished", "learn")
-        assert run.config["recipe"] == mine.recipe.to_dict()
+        assert (run.status, run.config.kind) == ("finished", "learn")
+        assert run.config.recipe == mine.recipe.to_dict()
         # Learned again it is the same trial.
         again = learn_factor(lesson(market, tmp_path, name="toy"), knowledge)
         assert again.known

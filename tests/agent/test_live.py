@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.cli.live_line import Live
-from agent.llm.budget import Bounds, Budget
+from agent.knowledge.run_config import Bounds
+from agent.llm.budget import Budget
 from agent.mining.outer_loop import Event
 from tests.agent.commands import run
 

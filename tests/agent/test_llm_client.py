@@ -13,7 +13,8 @@ import openai
 import pytest
 
 from agent.knowledge.records import CallRecord, NewCall
-from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
+from agent.knowledge.run_config import Bounds
+from agent.llm.budget import Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import RetryRules
 from agent.llm.providers.openai_compatible import OpenAIConnection

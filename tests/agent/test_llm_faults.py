@@ -20,7 +20,8 @@ import httpx2
 import openai
 import pytest
 
-from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
+from agent.knowledge.run_config import Bounds
+from agent.llm.budget import Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import Circuit, RetryRules
 from agent.llm.providers.openai_compatible import OpenAIConnection, retry_after

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import RunConfig
 from agent.llm.answer import Lost
 from agent.llm.budget import Prices
 from agent.llm.chat import read as read_chat
@@ -98,7 +99,7 @@ def test_a_server_is_found_out_once_and_remembered_across_runs(
     with KnowledgeBase.open(tmp_path / "k.db") as kb:
         panel = random_panel()
         kb.register_dataset(panel)
-        run = kb.create_run(panel.id, {"base_url": url, "llm": "openai"}, 1)
+        run = kb.create_run(panel.id, RunConfig(base_url=url, llm="openai"), 1)
         for call in first.journal.calls.values():
             kb.journal(run.id).record(call)
         known = kb.known_modes(url)

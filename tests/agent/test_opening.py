@@ -16,6 +16,7 @@ import pytest
 
 from agent.cli import screen
 from agent.cli.main import main
+from agent.knowledge.run_config import read_rules
 from agent.live.signal_source import open_signal
 from agent.study import opening
 from agent.study.gates import gate_path
@@ -258,6 +259,12 @@ def test_changed_data_are_refused_by_name(work: dict[str, str], capsys: pytest.C
         assert "the data toy are not what run" in " ".join(refused(capsys, *argv).split())
 
 
+def test_a_screening_is_not_mined_on(work: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = " ".join(refused(capsys, "mine", "--resume", work["screened"]).split())
+    assert f"{work['screened']} is no mining run" in said
+    assert "alphaglow screen --resume RUN" in said
+
+
 def learn_something(workspace: Workspace, name: str, seed: int) -> Path:
     """Store a field as `alphaglow learn` does, for the panel as it is cut now."""
     panel = open_data(workspace, gate=False, learned=False).study.panel
@@ -273,7 +280,7 @@ def test_a_run_keeps_the_learned_factors_that_it_had(work: dict[str, str], capsy
     recorded = opened.recorded()
     assert set(opened.study.learned) == {"learned_a_00000001"}
     learn_something(workspace, "learned_b_00000002", 2)
-    rules = RecordedRules({"data": "toy", **json.loads(json.dumps(recorded))}, "run 1", opened.whole.id)
+    rules = RecordedRules(read_rules(json.loads(json.dumps(recorded.to_dict()))), "toy", "run 1", opened.whole.id)
     assert set(open_data(workspace, rules=rules).study.learned) == {"learned_a_00000001"}
     assert len(open_data(workspace).study.learned) == 2
     learn_something(workspace, "learned_a_00000001", 3)

@@ -15,6 +15,7 @@ import pytest
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import Label, PoolRecord
 from agent.knowledge.records import NewAttempt
+from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.pools.fitting import (
     METHODS,
     FittedWeights,
@@ -87,7 +88,8 @@ def measured_of(study: Study, kb: KnowledgeBase, *texts: str) -> MeasuredFactors
 
 
 def fit(measured: MeasuredFactors, kb: KnowledgeBase, *methods: Method, **options: Any) -> list[PoolRecord]:
-    found = [pool for _, pool in fit_pools(measured, methods, kb, Setting("toy", FREE.rules()), **options)]
+    setting = Setting("toy", ScoringRules(FREE.rules()))
+    found = [pool for _, pool in fit_pools(measured, methods, kb, setting, **options)]
     assert all(isinstance(pool, PoolRecord) for pool in found), found
     return [pool for pool in found if isinstance(pool, PoolRecord)]
 
@@ -281,19 +283,19 @@ def test_the_signal_is_a_few_lines_of_pandas(study: Study, kb: KnowledgeBase) ->
 def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     with pytest.raises(InputError, match="--verdict promising"):
         choose_members(study, kb)
-    run = kb.create_run(study.dataset, {"llm": "mock"}, 0)
+    run = kb.create_run(study.dataset, RunConfig(llm="mock"), 0)
     kb.start_round(run.id, 1, {})
     for slot, (text, verdict) in enumerate((("idea_a", "promising"), ("idea_b", "accepted"), ("idea_c", "rejected"))):
         candidate = read_candidate(text, study, kb)
         scoring = evaluate_expression(candidate.expression, study, kb)
         assert not isinstance(scoring, Rejection)
         evaluated = evaluation_of(scoring)
-        evidence = {**evaluated.evidence, "verdict": verdict, "accepted": verdict == "accepted"}
+        evidence = replace(evaluated.evidence, verdict=verdict, accepted=verdict == "accepted")
         kb.record_attempt(
             NewAttempt(
                 run_id=run.id, round=1, slot=slot, text=text, stage="evidence", name=f"idea {slot}",
                 canonical=candidate.expression.text, factor_id=candidate.expression.id,
-                evaluation=replace(evaluated, evidence=evidence, accepted=verdict == "accepted"),
+                evaluation=replace(evaluated, evidence=evidence),
             )
         )  # fmt: skip
     (only,) = choose_members(study, kb)
@@ -316,7 +318,7 @@ def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
 
 def test_no_weight_is_an_answer_and_no_trial(study: Study, kb: KnowledgeBase) -> None:
     measured = measured_of(study, kb, "-idea_a", "-idea_b")
-    ((_, found),) = fit_pools(measured, ["nonneg"], kb, Setting("toy", {}))
+    ((_, found),) = fit_pools(measured, ["nonneg"], kb, Setting("toy", ScoringRules()))
     assert isinstance(found, Rejection)
     assert found.code == "no_weight"
     assert kb.trials(study.dataset).count == 0
@@ -400,7 +402,7 @@ def test_a_gated_pool_is_shown_gated_beside_ungated(study: Study, kb: KnowledgeB
     (pool,) = fit(measured_of(gated, kb, "idea_a", "idea_b"), kb, "equal")
     card = pool.scorecard.validation
     assert card.sharpe_gated != card.sharpe_net
-    assert pool.spec.gate is True
+    assert pool.spec.rules.gate is True
     (plain,) = fit(measured_of(study, kb, "idea_a", "idea_b"), kb, "equal")
     assert plain.id != pool.id
 
@@ -442,7 +444,7 @@ def test_real_coins_with_deaths_and_late_starts(shared_data: Path, tmp_path: Pat
     with KnowledgeBase.open(tmp_path / "knowledge.db") as kb:
         kb.register_dataset(whole)
         measured = measured_of(study, kb, *texts)
-        for _, pool in fit_pools(measured, METHODS, kb, Setting("coins", Settings().rules())):
+        for _, pool in fit_pools(measured, METHODS, kb, Setting("coins", ScoringRules(Settings().rules()))):
             if isinstance(pool, Rejection):
                 assert pool.code == "no_weight"
                 continue

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import RunConfig, ScoringRules, read_rules
 from agent.mining.briefing import describe_market
 from agent.study.scoring import evaluate_expression
 from agent.study.settings import Settings, load_settings, overrides, sections
@@ -145,10 +146,10 @@ def test_a_preset_fills_in_what_is_not_said(name: str) -> None:
 
 def test_what_a_run_recorded_comes_back(whole: Panel) -> None:
     then = settings(backtest={"preset": "bybit_perp", "rebalance": 3}, admission={"min_ic_t": 2.0}, loop={"seed": 5})
-    recorded = json.loads(json.dumps(then.rules()))
+    recorded = read_rules(json.loads(json.dumps(then.rules())))
     assert Settings().under(recorded).rules() == then.rules()
     # A run of an older version recorded less: today's settings stand for the rest.
-    assert settings(admission={"min_dsr": 0.9}).under({"loop": {"seed": 5}}).admission.min_dsr == 0.9
+    assert settings(admission={"min_dsr": 0.9}).under(ScoringRules({"loop": {"seed": 5}})).admission.min_dsr == 0.9
 
 
 @pytest.mark.parametrize(
@@ -225,14 +226,15 @@ def test_a_variation_of_an_accepted_factor_is_refused_by_its_returns(whole: Pane
     assert isinstance(second, Expression)
     with KnowledgeBase.open(tmp_path / "k.db") as knowledge:
         knowledge.register_dataset(whole)
-        record = knowledge.create_run(whole.id, {}, 1)
+        record = knowledge.create_run(whole.id, RunConfig(), 1)
         knowledge.start_round(record.id, 1, {})
         scoring = evaluate_expression(first, study, knowledge)
         assert not isinstance(scoring, Rejection)
+        evaluation = evaluation_of(scoring)
         knowledge.record_attempt(
             NewAttempt(
                 run_id=record.id, round=1, slot=0, text=first.text, canonical=first.text, factor_id=first.id,
-                stage="evidence", evaluation=replace(evaluation_of(scoring), accepted=True),
+                stage="evidence", evaluation=replace(evaluation, evidence=replace(scoring.evidence, accepted=True)),
             )
         )  # fmt: skip
         again = evaluate_expression(second, study, knowledge)

@@ -10,6 +10,7 @@ from scipy.stats import false_discovery_control
 
 from agent.evidence.run_luck import evaluate_run
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import RunConfig
 from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
@@ -30,7 +31,7 @@ def test_luck_is_computed_from_the_returns_of_all_scored_factors(tmp_path: Path)
     study: Study = open_study(market, Settings())
     with KnowledgeBase.open(tmp_path / "knowledge.db") as knowledge:
         knowledge.register_dataset(market)
-        record = knowledge.create_run(study.dataset, {"kind": "screen"}, 0)
+        record = knowledge.create_run(study.dataset, RunConfig(kind="screen"), 0)
         texts = [*draw_texts(study, 25, 4), "close +"]
         run_screening(Screening(study, knowledge, record, texts, keep=2))
         attempts = knowledge.attempts(run_id=record.id)

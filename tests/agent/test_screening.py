@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import RunConfig
 from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
 from agent.study.study import Study, backtest_expression, open_study, read_expression
@@ -27,7 +28,7 @@ def start(study: Study, folder: Path, texts: list[str], **options: Any) -> Scree
     folder.mkdir(exist_ok=True)
     knowledge = KnowledgeBase.open(folder / "knowledge.db")
     knowledge.register_dataset(make_market(SynthSpec(bars=2000)).panel)
-    record = knowledge.create_run(study.dataset, {"kind": "screen"}, 0)
+    record = knowledge.create_run(study.dataset, RunConfig(kind="screen"), 0)
     return Screening(study, knowledge, record, texts, **options)
 
 

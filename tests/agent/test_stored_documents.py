@@ -17,6 +17,7 @@ from agent.knowledge.claims import Claims
 from agent.knowledge.database import schema
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolSpec
+from agent.knowledge.run_config import SECTIONS, Bounds, Inputs, RunConfig, ScoringRules, read_run_config
 from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
 from backtest.result_types import (
     AssetIC,
@@ -62,6 +63,27 @@ EVIDENCE = st.builds(
     COUNTS, few(TEXTS), FIGURES, FIGURES, COUNTS, few(GATES), COUNTS, FIGURES,
 )  # fmt: skip
 
+HASHES = st.none() | TEXTS
+RULES = st.builds(
+    ScoringRules,
+    st.dictionaries(st.sampled_from(SECTIONS), st.dictionaries(TEXTS, COUNTS | TEXTS, max_size=2)),
+    st.none() | st.booleans(),
+    st.none() | st.builds(Inputs, HASHES, HASHES, st.none() | st.dictionaries(TEXTS, TEXTS, max_size=2)),
+)
+AMOUNTS = st.none() | st.floats(0.0, 100.0)
+BOUNDS = st.builds(Bounds, st.none() | COUNTS, AMOUNTS, st.none() | COUNTS, AMOUNTS)
+RUNS = (
+    st.builds(
+        RunConfig, st.just("mine"), TEXTS, TEXTS, TEXTS, few(TEXTS), TEXTS, few(TEXTS), TEXTS,
+        st.sampled_from(["chat", "responses"]), RULES, BOUNDS, TEXTS, TEXTS,
+    )
+    | st.builds(RunConfig, st.just("screen"), TEXTS, TEXTS, rules=RULES, keep=COUNTS)
+    | st.builds(
+        RunConfig, st.just("learn"), TEXTS, TEXTS, TEXTS, rules=RULES, learned_field=TEXTS,
+        recipe=st.dictionaries(TEXTS, COUNTS, max_size=2),
+    )
+)  # fmt: skip
+
 
 def through_json(document: object) -> Any:
     """A document as it comes out of the database."""
@@ -75,6 +97,12 @@ def test_a_score_is_written_back_as_it_was_read(card: Scorecard, evidence: Evide
     assert read_scorecard(stored).to_dict() == stored
     said = through_json(evidence.to_dict())
     assert through_json(read_evidence(said).to_dict()) == said
+
+
+@settings(max_examples=60, deadline=None)
+@given(RUNS)
+def test_what_a_run_was_started_with_comes_back(config: RunConfig) -> None:
+    assert read_run_config(through_json(config.to_dict())) == config
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,6 +129,8 @@ def test_what_a_run_and_a_pool_stored_is_written_back(home: Path, capsys: pytest
             assert [through_json(member.to_dict()) for member in pool.members] == stored.members
             assert through_json(pool.scorecard.to_dict()) == stored.scorecard
             assert through_json(pool.evidence.to_dict()) == stored.evidence
+            (run,) = kb.runs()
+            assert through_json(run.config.to_dict()) == session.scalars(select(schema.Run)).one().config
             by_id = {row.id: row for row in session.scalars(select(schema.Attempt))}
             for attempt in kb.attempts():
                 row = by_id[attempt.id]
@@ -126,10 +156,21 @@ def test_the_oldest_forms_are_read_with_what_they_lack_unknown() -> None:
     assert math.isnan(evidence.dsr)
     assert read_evidence({"accepted": True}).verdict == "accepted"
     pool = PoolSpec.from_dict({"data": "days", "rules": {"backtest": {"holding": 2}}})
-    assert (pool.data, pool.gate, pool.in_sample, pool.notes) == ("days", False, None, ())
+    assert (pool.data, pool.in_sample, pool.notes) == ("days", None, ())
+    assert pool.rules == ScoringRules({"backtest": {"holding": 2}}, gate=False)
     member = PoolMember.from_dict({"text": "close", "weight": 0.5, "train": {"rank_ic": 0.1}})
     assert member.train.rank_ic == 0.1
     assert asdict(member)["simulated"] is False
+
+
+def test_runs_of_every_version_are_read() -> None:
+    first = read_run_config({"data": "toy", "llm": "mock", "budget_usd": 2.5, "budget_calls": 9, "api": None})
+    assert (first.kind, first.data, first.simulated, first.api) == ("mine", "toy", True, "chat")
+    assert first.bounds == Bounds(calls=9, usd=2.5)
+    assert first.rules == ScoringRules()
+    later = read_run_config({"budget_usd": 2.5, "bounds": {"usd": 1.0, "gone": 3}, "gate": True, "inputs": {}})
+    assert later.bounds == Bounds(usd=1.0)
+    assert (later.rules.gate, later.rules.inputs) == (True, None)
 
 
 def test_what_is_no_figure_is_undefined() -> None:

@@ -121,9 +121,7 @@ def test_ctrl_c_keeps_what_was_read(read_home: Path, capsys: pytest.CaptureFixtu
     assert json.loads(out)["read_before"] == first["read"]
 
 
-def test_fusion_is_learned_with_its_ablations_and_recorded(
-    read_home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fusion_is_learned_with_its_ablations_and_recorded(read_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_json(capsys, "text", "score", "news")
     asked = ("learn", "fusion", "--data", "toy", "--texts", "news", "--window", "16", "--folds", "2", "--epochs", "1",
              "--max-windows", "600", "--no-gate")  # fmt: skip

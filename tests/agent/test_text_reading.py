@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.llm.budget import Bounds, Budget, StopRequested
+from agent.knowledge.run_config import Bounds
+from agent.llm.budget import Budget, StopRequested
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.facts import ReaderFacts
 from agent.llm.patience import RetryRules

@@ -9,9 +9,9 @@ import re
 import numpy as np
 import pytest
 
+from agent.knowledge.score_documents import read_scorecard
 from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
 from backtest.ic import forward_returns
-from backtest.result_types import Scorecard
 from backtest.scorecard import Scored, score
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
@@ -118,5 +118,5 @@ def test_the_gate_is_shown_beside_its_placebos(panel: Panel, split: Split) -> No
 def test_a_scorecard_survives_json(panel: Panel, split: Split) -> None:
     card = scored(foresight(panel, 0.02), panel, split).scorecard
     text = json.dumps(card.to_dict(), allow_nan=False)
-    assert Scorecard.from_dict(json.loads(text)).to_dict() == card.to_dict()
+    assert read_scorecard(json.loads(text)).to_dict() == card.to_dict()
     assert "holdout" not in text

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
 from sqlalchemy.orm import Session
 
+from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.records import AttemptRecord, NewAttempt
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, storable, utc_now
+from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
 from market.errors import InputError
@@ -72,7 +73,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     number = write_attempt(session, new, origin, memory.known_print(new.factor_id or ""))
     sharpe, new_trial_group = None, False
     if new.evaluation is not None:
-        sharpe = figure(new.evaluation.sharpe_per_bar)
+        sharpe = or_none(new.evaluation.sharpe_per_bar)
         if new.evaluation.returns_fingerprint is not None:
             new_trial_group = effective_trials.add_trial_group(
                 session, number, new.evaluation.returns_fingerprint, memory.leaders(run.panel_id)
@@ -94,8 +95,17 @@ class AttemptOrigin:
     parents: tuple[str, ...]
 
 
-def write_attempt(session: Session, new: NewAttempt, origin: AttemptOrigin, found: Fingerprint | None = None) -> int:
-    """Write an attempt's rows, all but its signature, and index its words and its factor; return its id."""
+def write_attempt(
+    session: Session,
+    new: NewAttempt,
+    origin: AttemptOrigin,
+    found: Fingerprint | None = None,
+    stored: EvaluationRecord | None = None,
+) -> int:
+    """Write an attempt's rows, all but its signature, and index its words and its factor; return its id.
+
+    `stored` takes the place of its evaluation: one that another knowledge base holds is written as it is there.
+    """
     row = {
         "run_id": new.run_id,
         "round": new.round,
@@ -114,36 +124,38 @@ def write_attempt(session: Session, new: NewAttempt, origin: AttemptOrigin, foun
     }
     connection = session.connection()
     number: int = connection.execute(_INSERT, row).scalar_one()
-    verdicts = [
-        {
-            "attempt_id": number,
-            "turn": v.turn,
-            "accept": v.accept,
-            "score": float(v.score),
-            "critique": storable(v.critique),
-            "scores": plain_dict(v.scores),
-        }
-        for v in new.verdicts
-    ]
-    if verdicts:
-        connection.execute(_INSERT_VERDICT, verdicts)
-    if new.evaluation is not None:
-        scored = {
-            "attempt_id": number,
-            "factor_id": new.factor_id,
-            "panel_id": origin.panel_id,
-            "rules": origin.rules,
-            "code": origin.code,
-            "scorecard": plain_dict(new.evaluation.scorecard),
-            "evidence": plain_dict(new.evaluation.evidence),
-            "sharpe_per_bar": figure(new.evaluation.sharpe_per_bar),
-            "accepted": bool(new.evaluation.accepted),
-        }
-        connection.execute(_INSERT_EVALUATION, scored)
+    if new.verdicts:
+        connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **_verdict_row(v)} for v in new.verdicts])
+    evaluation = stored or new.evaluation
+    if evaluation is not None:
+        place = {"attempt_id": number, "factor_id": new.factor_id}
+        connection.execute(_INSERT_EVALUATION, {**place, **_evaluation_row(evaluation, origin)})
     words.add_words(session, number, row)
     if new.factor_id is not None and new.canonical is not None:
         novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
     return number
+
+
+def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
+    return {
+        "turn": verdict.turn,
+        "accept": verdict.accept,
+        "score": float(verdict.score),
+        "critique": storable(verdict.critique),
+        "scores": plain_dict(verdict.scores),
+    }
+
+
+def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
+    return {
+        "panel_id": origin.panel_id,
+        "rules": origin.rules,
+        "code": origin.code,
+        "scorecard": plain_dict(evaluation.scorecard_document),
+        "evidence": plain_dict(evaluation.evidence_document),
+        "sharpe_per_bar": or_none(evaluation.sharpe_per_bar),
+        "accepted": bool(evaluation.accepted),
+    }
 
 
 def _resolve(session: Session, parent: str, panel_id: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import cast
 
@@ -15,16 +15,18 @@ from agent.knowledge.library_records import LibraryRecord, LibraryStatus
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
+    Content,
     DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
+    JudgeVerdict,
     LessonRecord,
     RoundRecord,
     RoundStatus,
     RunRecord,
     RunStatus,
-    VerdictRecord,
 )
+from agent.knowledge.score_documents import Document
 
 
 def utc_now() -> str:
@@ -64,11 +66,6 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
-def figure(value: float | None) -> float | None:
-    """Return a finite figure as float, or None."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
 def dataset_record(row: schema.Dataset) -> DatasetRecord:
     """Return the row as a record."""
     return DatasetRecord(row.panel_id, row.name, row.bars, row.assets, row.start, row.end)
@@ -80,9 +77,9 @@ def run_record(row: schema.Run) -> RunRecord:
     return RunRecord(row.id, row.panel_id, dict(row.config), row.seed, status, row.created, row.finished)
 
 
-def round_record(row: schema.Round) -> RoundRecord:
-    """Return the row as a record."""
-    return RoundRecord(row.run_id, row.number, dict(row.brief), cast(RoundStatus, row.status), row.created)
+def round_record(row: schema.Round, read: Callable[[Document], Content]) -> RoundRecord[Content]:
+    """Return the row as a record, its brief as `read` reads it."""
+    return RoundRecord(row.run_id, row.number, read(row.brief), cast(RoundStatus, row.status), row.created)
 
 
 def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
@@ -104,7 +101,7 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         rationale=row.rationale,
         name=row.name,
         created=row.created,
-        verdicts=tuple(VerdictRecord(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
+        verdicts=tuple(JudgeVerdict(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
         evaluation=None
         if scored is None
         else EvaluationRecord(

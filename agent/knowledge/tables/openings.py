@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.records import HoldoutRecord
+from agent.knowledge.run_config import ScoringRules
 from agent.knowledge.tables.convert import holdout_record, plain_dict, utc_now
+from backtest.result_types import SegmentScore
 from market.errors import InputError
 
 _Row = schema.HoldoutOpening
@@ -25,10 +25,11 @@ def add_opening(
     session: Session,
     factor_id: str,
     panel_id: str,
-    result: Mapping[str, object],
+    result: SegmentScore,
     *,
     opened_by: str,
-    rules: Mapping[str, object],
+    rules: ScoringRules,
+    version: str,
     again: bool,
 ) -> HoldoutRecord:
     """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`."""
@@ -41,8 +42,8 @@ def add_opening(
         number=len(known) + 1,
         opened_at=utc_now(),
         opened_by=opened_by,
-        rules=plain_dict(rules),
-        result=plain_dict(result),
+        rules=plain_dict({**rules.to_dict(), "alphaglow": version}),
+        result=plain_dict(result.to_dict()),
     )
     session.add(new)
     session.flush()

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_evidence, read_scorecard
-from agent.knowledge.tables.convert import attempt_record, figure, plain_dict, utc_now
+from agent.knowledge.tables.convert import attempt_record, plain_dict, utc_now
 from market.errors import InputError
 
 TAG = "pool:"
@@ -35,7 +36,7 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
         members=[plain_dict(member.to_dict()) for member in new.members],
         scorecard=plain_dict(new.scorecard.to_dict()),
         evidence=plain_dict(new.evidence.to_dict()),
-        sharpe_per_bar=figure(new.sharpe_per_bar),
+        sharpe_per_bar=or_none(new.sharpe_per_bar),
         created=utc_now(),
     )
     session.add(row)

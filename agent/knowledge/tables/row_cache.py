@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
+from agent.knowledge.run_config import read_rules
 from agent.knowledge.tables.convert import attempt_record
 from agent.knowledge.tables.effective_trials import ReturnsFingerprints
 from agent.knowledge.tables.versions import rules_id
@@ -65,7 +66,7 @@ class Memory:
             row = session.execute(query).first()
             if row is None:
                 raise ValueError(f"there is no run {run_id}")
-            found = RunFacts(row[0], rules_id(row[1]))
+            found = RunFacts(row[0], rules_id(read_rules(row[1])))
             self._runs[run_id] = found
         return found
 

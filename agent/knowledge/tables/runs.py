@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.records import (
     CallRecord,
+    Content,
     DatasetRecord,
     NewCall,
     NewLesson,
@@ -23,6 +24,8 @@ from agent.knowledge.records import (
     Totals,
     request_hash,
 )
+from agent.knowledge.run_config import RunConfig, read_run_config
+from agent.knowledge.score_documents import Document
 from agent.knowledge.tables.convert import call_record, dataset_record, plain_dict, round_record, run_record, utc_now
 from market.errors import InputError
 from market.panel import Panel
@@ -40,18 +43,17 @@ def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
     return dataset_record(row)
 
 
-def add_run(session: Session, panel_id: str, config: Mapping[str, object], seed: int) -> RunRecord:
+def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
     """Record a new run.
 
     The id is ``r`` and 12 hex digits of a hash of what the run is, when it started and how many came
     before; the ``r`` keeps it apart from a factor's id, which is all hex digits.
     """
     count = session.scalar(select(func.count()).select_from(schema.Run))
-    content = [panel_id, plain_dict(config), seed, datetime.now(UTC).isoformat(), count]
+    document = plain_dict(config.to_dict())
+    content = [panel_id, document, seed, datetime.now(UTC).isoformat(), count]
     run_id = "r" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-    row = schema.Run(
-        id=run_id, panel_id=panel_id, config=plain_dict(config), seed=seed, status="running", created=utc_now()
-    )
+    row = schema.Run(id=run_id, panel_id=panel_id, config=document, seed=seed, status="running", created=utc_now())
     session.add(row)
     session.flush()
     return run_record(row)
@@ -86,21 +88,25 @@ def set_status(session: Session, run_id: str, status: RunStatus) -> None:
     session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
 
 
-def get_round(session: Session, run_id: str, number: int) -> RoundRecord | None:
-    """Return a round, or None where it has not started."""
+def get_round(
+    session: Session, run_id: str, number: int, read: Callable[[Document], Content]
+) -> RoundRecord[Content] | None:
+    """Return a round, its brief as `read` reads it, or None where it has not started."""
     row = session.get(schema.Round, (run_id, number))
-    return None if row is None else round_record(row)
+    return None if row is None else round_record(row, read)
 
 
-def add_round(session: Session, run_id: str, number: int, brief: Mapping[str, object]) -> RoundRecord:
+def add_round(
+    session: Session, run_id: str, number: int, brief: Document, read: Callable[[Document], Content]
+) -> RoundRecord[Content]:
     """Start a round unless it has started; the brief that was stored first is the one that counts."""
-    found = get_round(session, run_id, number)
+    found = get_round(session, run_id, number, read)
     if found is not None:
         return found
     row = schema.Round(run_id=run_id, number=number, brief=plain_dict(brief), status="open", created=utc_now())
     session.add(row)
     session.flush()
-    return round_record(row)
+    return round_record(row, read)
 
 
 def close_round(session: Session, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
@@ -218,9 +224,5 @@ def newest_modes(session: Session, base_url: str, api: str) -> dict[str, str]:
     query = select(call.model, call.mode, run.config).join(run, run.id == call.run_id)
     newest = select(func.max(call.id)).where(call.status == "ok").group_by(call.model, call.run_id)
     rows = session.execute(query.where(call.id.in_(newest)).order_by(call.id))
-    asked = (base_url, api)
-    return {
-        model: mode
-        for model, mode, config in rows
-        if (str(config.get("base_url", "")), config.get("api", "chat")) == asked
-    }
+    known = ((model, mode, read_run_config(document)) for model, mode, document in rows)
+    return {model: mode for model, mode, config in known if (config.base_url, config.api) == (base_url, api)}

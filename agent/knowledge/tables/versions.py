@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 import backtest
 import factors
 import market
-from agent.knowledge.tables.convert import plain_dict
+from agent.knowledge.run_config import ScoringRules
 
-# Of a run's configuration; the loop decides what is proposed, not what it scores.
-_DECIDE = ("backtest", "universe", "admission", "split", "gate")
+# The loop decides what is proposed, not what it scores.
+_DECIDE = ("backtest", "universe", "admission", "split")
 _OF_MARKET = ("panel.py", "split.py")
 
 
-def rules_id(config: Mapping[str, object]) -> str:
-    """Return a hash of what decides a factor's score in a run's configuration."""
-    decided = plain_dict({name: config.get(name) for name in _DECIDE})
+def rules_id(rules: ScoringRules) -> str:
+    """Return a hash of what decides a factor's score; what was not recorded counts as None."""
+    known = rules.to_dict()
+    decided = {name: known.get(name) for name in (*_DECIDE, "gate")}
     return "rules:" + hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from sqlalchemy.orm import Session
 
+from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables.attempts import list_attempts
 from agent.knowledge.tables.runs import total_calls
 from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, fingerprint_text
-
-_PARTS = ("train", "validation")
 
 
 def to_json(session: Session) -> str:
@@ -30,7 +29,7 @@ def to_json(session: Session) -> str:
         "rounds": [asdict(row) for row in source.rounds()],
         "attempts": [_attempt(attempt, fingerprint) for attempt, fingerprint in source.attempts()],
         "lessons": [lesson.to_dict() for lesson in source.lessons()],
-        "holdout_openings": [asdict(row) for row in source.openings()],
+        "holdout_openings": [row.to_dict() for row in source.openings()],
         "library": [entry.to_dict() for entry in source.library()],
         "pools": list(source.pools()),
         "calls": [call.to_dict() for call in source.calls()],
@@ -77,10 +76,9 @@ def _row(attempt: AttemptRecord) -> dict[str, object]:
     if scored is not None:
         row["verdict"] = scored.verdict
         row["accepted"] = scored.accepted
-        row["dsr"] = scored.evidence_document.get("dsr")
+        row["dsr"] = or_none(scored.evidence.dsr)
         row["sharpe_per_bar"] = scored.sharpe_per_bar
-        for part in _PARTS:
-            card = scored.scorecard_document.get(part)
-            if isinstance(card, Mapping):
-                row.update({f"{part}_{name}": value for name, value in card.items()})
+        parts = {"train": scored.scorecard.train, "validation": scored.scorecard.validation}
+        for part, card in parts.items():
+            row.update({f"{part}_{name}": value for name, value in card.to_dict().items()})
     return row

@@ -14,7 +14,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import AttemptRecord, CallRecord, HoldoutRecord, NewAttempt, NewEvaluation, NewVerdict
+from agent.knowledge.records import AttemptRecord, CallRecord, HoldoutRecord, NewAttempt
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.attempts import AttemptOrigin, write_attempt
@@ -111,8 +111,8 @@ def _runs(session: Session, source: KnowledgeSource, merged: Merged) -> set[str]
             session.execute(insert(schema.Run), [run.to_dict()])
             merged.count("runs")
             continue
-        for what in ("panel_id", "config", "seed", "created"):
-            if getattr(row, what) != getattr(run, what):
+        for what, value in run.to_dict().items():
+            if what in ("panel_id", "config", "seed", "created") and getattr(row, what) != value:
                 raise _conflict(run.id, f"its {what}")
         shared.add(run.id)
     return shared
@@ -177,16 +177,12 @@ def _add(session: Session, attempt: AttemptRecord, fingerprint: bytes | None) ->
         message=attempt.message,
         rationale=attempt.rationale,
         name=attempt.name,
-        verdicts=tuple(NewVerdict(v.turn, v.accept, v.score, v.critique, v.scores) for v in attempt.verdicts),
-        evaluation=None
-        if scored is None
-        else NewEvaluation(scored.scorecard_document, scored.evidence_document, scored.sharpe_per_bar, scored.accepted),
+        verdicts=attempt.verdicts,
         claims=attempt.claims,
     )
     rules, code = (scored.rules, scored.code) if scored is not None else ("", "")
-    number = write_attempt(
-        session, new, AttemptOrigin(attempt.panel_id, rules, code, attempt.created, attempt.parent_ids)
-    )
+    origin = AttemptOrigin(attempt.panel_id, rules, code, attempt.created, attempt.parent_ids)
+    number = write_attempt(session, new, origin, stored=scored)
     if fingerprint is not None:
         # Its cluster and place are computed when all are there.
         row = {"attempt_id": number, "panel_id": attempt.panel_id, "seq": number, "cluster": number}
@@ -257,7 +253,7 @@ def _openings(session: Session, source: KnowledgeSource, merged: Merged) -> None
         session.execute(delete(row).where(*here))
         session.expunge_all()
         ordered = sorted([*known, one], key=_when)
-        session.execute(insert(row), [asdict(replace(x, number=n)) for n, x in enumerate(ordered, start=1)])
+        session.execute(insert(row), [replace(x, number=n).to_dict() for n, x in enumerate(ordered, start=1)])
 
 
 def _when(opening: HoldoutRecord) -> tuple[str, str]:

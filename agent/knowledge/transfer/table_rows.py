@@ -21,11 +21,12 @@ from agent.knowledge.records import (
     DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
+    JudgeVerdict,
     LessonRecord,
     RoundRecord,
     RunRecord,
-    VerdictRecord,
 )
+from agent.knowledge.score_documents import Document
 from agent.knowledge.tables.convert import (
     call_record,
     dataset_record,
@@ -59,7 +60,7 @@ class KnowledgeSource(Protocol):
     def runs(self) -> Iterator[RunRecord]:
         """Return runs."""
 
-    def rounds(self) -> Iterator[RoundRecord]:
+    def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
 
     def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
@@ -99,10 +100,11 @@ class StoredSource:
         """Return runs."""
         yield from map(run_record, self._rows(select(schema.Run).order_by(schema.Run.seq)))
 
-    def rounds(self) -> Iterator[RoundRecord]:
+    def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
         rounds = select(schema.Round).join(schema.Run, schema.Run.id == schema.Round.run_id)
-        yield from map(round_record, self._rows(rounds.order_by(schema.Run.seq, schema.Round.number)))
+        for row in self._rows(rounds.order_by(schema.Run.seq, schema.Round.number)):
+            yield round_record(row, dict)
 
     def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
         """Return attempts."""
@@ -190,10 +192,11 @@ class ExportedSource:
         """Return runs."""
         for row in self._parts("runs"):
             with _readable(self._path, "runs"):
-                found = RunRecord(**{name: value for name, value in row.items() if name != "calls"})
+                rest = {name: value for name, value in row.items() if name not in ("calls", "config")}
+                found = RunRecord(config_document=dict(row["config"]), **rest)
             yield found
 
-    def rounds(self) -> Iterator[RoundRecord]:
+    def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""
         return self._records("rounds", RoundRecord)
 
@@ -208,7 +211,7 @@ class ExportedSource:
                     known = _evaluation(scored)
                 changed = {
                     "parent_ids": tuple(row["parent_ids"]),
-                    "verdicts": tuple(VerdictRecord(**verdict) for verdict in row["verdicts"]),
+                    "verdicts": tuple(JudgeVerdict(**verdict) for verdict in row["verdicts"]),
                     "evaluation": known,
                     "claims": Claims.from_dict(row["claims"]),
                 }
@@ -226,7 +229,11 @@ class ExportedSource:
 
     def openings(self) -> Iterator[HoldoutRecord]:
         """Return openings of holdouts."""
-        return self._records("holdout_openings", HoldoutRecord)
+        for row in self._parts("holdout_openings"):
+            with _readable(self._path, "holdout_openings"):
+                rest = {name: value for name, value in row.items() if name not in ("rules", "result")}
+                found = HoldoutRecord(rules_document=dict(row["rules"]), result_document=dict(row["result"]), **rest)
+            yield found
 
     def pools(self) -> Iterator[dict[str, Any]]:
         """Return pools, as columns."""

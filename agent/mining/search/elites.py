@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import PREDICTS_T, or_none, or_zero, traded_sharpe, train_of
+from agent.knowledge.attempt_figures import PREDICTS_T, least_figure, or_none, or_zero, traded_sharpe, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.mining.search.themes import theme_of
 
@@ -74,8 +74,7 @@ def by_merit(attempts: Iterable[AttemptRecord]) -> list[AttemptRecord]:
 
 
 def _rank(attempt: AttemptRecord) -> tuple[float, int]:
-    found = merit(attempt)
-    return (np.inf if found is None else -found), attempt.id
+    return -least_figure(attempt, traded_sharpe), attempt.id
 
 
 def wrong_way(attempts: Sequence[AttemptRecord]) -> list[str]:

@@ -1,0 +1,216 @@
+"""What a run, a pool or an opening of the holdout was made under, as frozen types, and how that is stored.
+
+A document keeps the form that it was written in. What a form lacked is read here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Literal
+
+from agent.knowledge.score_documents import Document, read_strings
+
+RunKind = Literal["mine", "screen", "learn"]
+# Sections of the settings that a run records.
+SECTIONS = ("backtest", "universe", "admission", "split", "loop")
+_KINDS: Mapping[object, RunKind] = {"screen": "screen", "learn": "learn"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most calls, dollars, tokens (prompt and reply) and seconds of a session; None is no bound."""
+
+    calls: int | None = None
+    usd: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Content hashes of what was used beside the data: the gate, its regimes, and learned factors by name.
+
+    A gate or regimes that were not used are None. `learned` is None where it was not recorded.
+    """
+
+    gate: str | None = None
+    regimes: str | None = None
+    learned: Mapping[str, str] | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types."""
+        found: dict[str, object] = {"gate": self.gate, "regimes": self.regimes}
+        return found if self.learned is None else {**found, "learned": dict(self.learned)}
+
+
+@dataclass(frozen=True)
+class ScoringRules:
+    """The rules that something was scored under.
+
+    Attributes
+    ----------
+    sections
+        Sections of the settings by name, as far as they were recorded: `agent.study.settings.Settings.under` reads
+        them.
+    gate
+        Whether it was scored behind the regime gate; None where that was not recorded.
+    inputs
+        What was used beside the data; None where that was not recorded.
+    """
+
+    sections: Mapping[str, Document] = field(default_factory=dict)
+    gate: bool | None = None
+    inputs: Inputs | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what is recorded, as plain JSON types: sections stand beside ``gate`` and ``inputs``."""
+        found: dict[str, object] = {} if self.gate is None else {"gate": self.gate}
+        found |= {name: dict(section) for name, section in self.sections.items()}
+        return found if self.inputs is None else {**found, "inputs": self.inputs.to_dict()}
+
+    def with_loop(self, loop: Document) -> ScoringRules:
+        """Return the rules with another section ``loop``."""
+        return replace(self, sections={**self.sections, "loop": loop})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run was started with; empty or None is not recorded.
+
+    Attributes
+    ----------
+    kind
+        What the run does: mine with a language model, screen a list, or learn a factor.
+    data
+        Name of the data set.
+    llm, model, writers, judge, fallback
+        The provider; the first writer, and of a learned factor the kind of its model; further writers; the judge; the
+        models that stand in.
+    base_url, api
+        Where and how models are asked.
+    bounds
+        What it may spend.
+    replay, improve
+        Path of the cassette that answers, and text of the factor that is to be improved.
+    keep
+        Of a screening: how many are scored in full.
+    learned_field, recipe
+        Of a learned factor: its name, and all that its values depend on.
+    """
+
+    kind: RunKind = "mine"
+    data: str = ""
+    llm: str = ""
+    model: str = ""
+    writers: tuple[str, ...] = ()
+    judge: str = ""
+    fallback: tuple[str, ...] = ()
+    base_url: str = ""
+    api: str = "chat"
+    rules: ScoringRules = field(default_factory=ScoringRules)
+    bounds: Bounds = field(default_factory=Bounds)
+    replay: str = ""
+    improve: str = ""
+    keep: int = 0
+    learned_field: str = ""
+    recipe: Document | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the built-in mock model wrote and judged."""
+        return self.llm == "mock"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain JSON types: what a run of this kind records."""
+        about: dict[str, object] = {"data": self.data, "llm": self.llm}
+        if self.kind == "screen":
+            return {**self.rules.to_dict(), "kind": self.kind, **about, "keep": self.keep}
+        if self.kind == "learn":
+            learned = {"model": self.model, "field": self.learned_field, "recipe": self.recipe}
+            return {**self.rules.to_dict(), "kind": self.kind, **about, **learned}
+        about |= {
+            "model": self.model,
+            "writers": list(self.writers),
+            "judge": self.judge,
+            "fallback": list(self.fallback),
+            "base_url": self.base_url,
+            "api": self.api,
+            **self.rules.to_dict(),
+            "bounds": asdict(self.bounds),
+        }
+        return about | {name: text for name, text in (("replay", self.replay), ("improve", self.improve)) if text}
+
+
+def read_run_config(stored: Document) -> RunConfig:
+    """Return a stored configuration; every form of it that was ever written can be read."""
+    recipe, keep = stored.get("recipe"), stored.get("keep")
+    return RunConfig(
+        kind=_KINDS.get(stored.get("kind"), "mine"),
+        data=_text(stored, "data"),
+        llm=_text(stored, "llm"),
+        model=_text(stored, "model"),
+        writers=read_strings(stored.get("writers")),
+        judge=_text(stored, "judge"),
+        fallback=read_strings(stored.get("fallback")),
+        base_url=_text(stored, "base_url"),
+        # Runs of earlier versions knew one API.
+        api="responses" if stored.get("api") == "responses" else "chat",
+        rules=read_rules(stored),
+        bounds=_bounds(stored),
+        replay=_text(stored, "replay"),
+        improve=_text(stored, "improve"),
+        keep=keep if isinstance(keep, int) else 0,
+        learned_field=_text(stored, "field"),
+        recipe=recipe if isinstance(recipe, Mapping) else None,
+    )
+
+
+def read_rules(stored: Document) -> ScoringRules:
+    """Return the rules in a stored document whose sections stand beside ``gate`` and ``inputs``."""
+    sections = {name: stored.get(name) for name in SECTIONS}
+    gate = stored.get("gate")
+    return ScoringRules(
+        {name: section for name, section in sections.items() if isinstance(section, Mapping)},
+        gate if isinstance(gate, bool) else None,
+        read_inputs(stored.get("inputs")),
+    )
+
+
+def read_inputs(stored: object) -> Inputs | None:
+    """Return stored content hashes; None where there are none."""
+    if not isinstance(stored, Mapping) or not stored:
+        return None
+    learned = stored.get("learned")
+    return Inputs(
+        _hash(stored.get("gate")),
+        _hash(stored.get("regimes")),
+        {str(name): str(digest) for name, digest in learned.items()} if isinstance(learned, Mapping) else None,
+    )
+
+
+def _hash(stored: object) -> str | None:
+    return stored if isinstance(stored, str) else None
+
+
+def _text(stored: Document, name: str) -> str:
+    found = stored.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _bounds(stored: Document) -> Bounds:
+    recorded = stored.get("bounds")
+    # Runs of earlier versions kept two of them on their own.
+    known = {"usd": stored.get("budget_usd"), "calls": stored.get("budget_calls")}
+    known |= recorded if isinstance(recorded, Mapping) else {}
+    calls, tokens = (_number(known.get(name)) for name in ("calls", "tokens"))
+    return Bounds(
+        calls=None if calls is None else int(calls),
+        usd=_number(known.get("usd")),
+        tokens=None if tokens is None else int(tokens),
+        seconds=_number(known.get("seconds")),
+    )
+
+
+def _number(stored: object) -> float | None:
+    return stored if isinstance(stored, (int, float)) else None
