@@ -269,7 +269,7 @@ def real(setting: Setting) -> dict[str, Any]:
         if not file.is_file():
             figures[name] = "not here"
             continue
-        panel = import_files([file], calendar="exchange" if name.startswith("equity") else "continuous", mend=True)
+        panel = import_files([file], calendar="exchange" if name.startswith("equity") else "continuous", repair=True)
         target = prepare_target(panel, BacktestSpec())
         batch = setting.batch[:200]
         found: list[QuickScore] = []

@@ -124,7 +124,8 @@ def zone_of(column: pd.Series) -> str:
 def parse_times(column: pd.Series, path: Path, zone: str = "UTC") -> pd.Series:
     """Return UTC nanosecond times from ISO strings, datetimes, or epoch numbers in s, ms, us or ns.
 
-    Times that state no zone are of `zone`. Epochs are told by their size, each on its own: some files change unit.
+    Times that state no zone are of `zone`. The unit of an epoch follows from its size, row by row: some files change
+    unit.
     """
     if pd.api.types.is_numeric_dtype(column):
         return _epochs(column)

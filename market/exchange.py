@@ -31,7 +31,7 @@ _FINAL = {"401": "wants credentials", "404": "has nothing at this address", "405
     "410": "has nothing at this address any more",
     "451": "does not serve this place",
 }
-# Coins that stand for money: no effective trial on one against another belongs in a ranking by trade.
+# Coins that stand for money: their prices against each other say nothing, so a ranking by trade leaves them out.
 MONEY = frozenset(
     {"USDT", "USDC", "BUSD", "TUSD", "FDUSD", "DAI", "USDP", "USDE", "USD1", "RLUSD", "PYUSD", "USDD", "GUSD"}
     | {"EUR", "EURI", "AEUR", "GBP", "TRY", "BRL"}

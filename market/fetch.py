@@ -76,7 +76,7 @@ async def run(
     Parameters
     ----------
     progress
-        Stated the bars done and the bars in all.
+        Called with the bars done and the bars in all.
     backfill
         Ask once more for the holes that earlier fetches took for true.
 
@@ -170,7 +170,7 @@ class _Fetch:
         found = {"ohlcv": save_manifest(replace(series, facts=_facts(series, bars, self.span[1])))}
         for what in self.job.kinds()[1:]:
             ask = endpoint(self.client, what, self.job.timeframe)
-            # Nothing is settled or held before the first trade.
+            # Nothing is settled, and no interest is open, before the first trade.
             start = max(self.span[0], series.first if series.first is not None else self.span[1])
             if ask.reaches_back is not None:
                 start = max(start, first_bar(self.client.now() - ask.reaches_back, ask.pace))
@@ -262,7 +262,7 @@ def assemble(job: Job, fetched: Sequence[Fetched]) -> Panel:
 
 
 def _joined(panel: Panel, job: Job, fetched: Sequence[Fetched]) -> Panel:
-    def told(what: What, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def pieces_of(what: What, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         pieces = {}
         for one in fetched:
             rows: Rows = read_rows(one.series[what])
@@ -271,12 +271,12 @@ def _joined(panel: Panel, job: Job, fetched: Sequence[Fetched]) -> Panel:
         return pieces
 
     if job.funding:
-        panel = join_settlements(panel, told("funding", "funding_rate"))
+        panel = join_settlements(panel, pieces_of("funding", "funding_rate"))
     if job.open_interest:
         about = fetched[0].series["open_interest"].about
         oldest = max(panel.bar, np.timedelta64(int(str(about["step_ms"])), "ms"))
         for name in ("open_interest", "open_interest_usd"):
-            taken = told("open_interest", name)
+            taken = pieces_of("open_interest", name)
             if any(len(moments) for moments, _ in taken.values()):
                 panel = join_snapshots(panel, name, taken, oldest)
     return panel

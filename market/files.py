@@ -14,7 +14,7 @@ import pyarrow as pa
 from market.columns import KEYS, field_name, is_noise, parse_times, symbol_of, understand
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
-from market.quality import check_ohlcv, refuse, repair
+from market.quality import check_ohlcv, refuse, repair_rows
 from market.table_files import read_table
 from market.wide import from_wide, is_wide, unstack
 
@@ -46,7 +46,7 @@ def import_files(
     *,
     columns: Mapping[str, str] | None = None,
     calendar: Calendar = "continuous",
-    mend: bool = False,
+    repair: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
     zone: str = "UTC",
@@ -74,7 +74,7 @@ def import_files(
     """
     long = read_long(paths, Reading(columns or {}, zone, stamps))
     where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-    return _checked(long, where, calendar=calendar, mend=mend, name=name, notes=notes)
+    return _checked(long, where, calendar=calendar, repair=repair, name=name, notes=notes)
 
 
 def from_frame(
@@ -82,7 +82,7 @@ def from_frame(
     *,
     columns: Mapping[str, str] | None = None,
     calendar: Calendar = "continuous",
-    mend: bool = False,
+    repair: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
     zone: str = "UTC",
@@ -93,7 +93,7 @@ def from_frame(
     Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
     """
     reading = Reading(columns or {}, zone, stamps)
-    return _checked(long_of([(_FRAME, to_pandas(frame))], reading), "the frame", calendar=calendar, mend=mend,
+    return _checked(long_of([(_FRAME, to_pandas(frame))], reading), "the frame", calendar=calendar, repair=repair,
                     name=name, notes=notes)  # fmt: skip
 
 
@@ -144,11 +144,11 @@ def long_of(frames: Sequence[tuple[Path, pd.DataFrame]], reading: Reading) -> pd
 
 
 def _checked(
-    long: pd.DataFrame, where: str, *, calendar: Calendar, mend: bool, name: str, notes: list[str] | None
+    long: pd.DataFrame, where: str, *, calendar: Calendar, repair: bool, name: str, notes: list[str] | None
 ) -> Panel:
     defects = check_ohlcv(long)
-    if mend:
-        long, done = repair(long, defects)
+    if repair:
+        long, done = repair_rows(long, defects)
         if notes is not None:
             notes.extend(done)
     else:
@@ -178,7 +178,7 @@ def _long(path: Path, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     if "symbol" not in names.values():
         renamed = renamed.assign(symbol=symbol_of(path))
     if renamed["symbol"].isna().any():
-        raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "mend the file")
+        raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "correct the file")
     numbers = [
         c for c in renamed.columns if c in OHLCV or (c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
     ]

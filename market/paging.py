@@ -17,13 +17,13 @@ async def fill(
 ) -> Series:
     """Ask for what `series` does not know of `span`, and write each page as it comes.
 
-    A stretch that a page should have held and did not is asked for once more; what stays away then is taken for a true
-    hole and never asked for again. Only the newest end is: what is missing there may still appear.
+    A stretch that its page does not hold is asked for once more; what stays away then is taken for a true hole and
+    never asked for again. Only the newest end is: what is missing there may still appear.
 
     Parameters
     ----------
     advance
-        Stated the number of bars that became known, page by page.
+        Called with the number of bars that became known, page by page.
     """
     pending: list[tuple[list[Span], bool]] = [([piece], False) for piece in reversed(series.missing(span))]
     while pending:

@@ -67,7 +67,7 @@ def preview_files(paths: Sequence[Path], reading: Reading) -> Preview:
     stamp = find(flat, "ts", reading.columns) or str(flat.columns[0])
     written = flat[stamp]
     zone = zone_of(written)
-    told = f"{unit_of(written)}, {zone}" if zone else f"{unit_of(written)} without a zone, taken as {reading.zone}"
+    times = f"{unit_of(written)}, {zone}" if zone else f"{unit_of(written)} without a zone, taken as {reading.zone}"
     bar = bar_of(long)
     defects = check_ohlcv(long)
     assets = list(dict.fromkeys(long["symbol"]))
@@ -75,7 +75,7 @@ def preview_files(paths: Sequence[Path], reading: Reading) -> Preview:
     return Preview(
         shape=_shape(first, flat, raw, reading),
         columns=_columns(first, flat, raw, reading),
-        times=told,
+        times=times,
         stamps=_stamps(first, written, reading, bar),
         order=_order(flat, stamp, find(flat, "symbol", reading.columns)),
         bar_seconds=bar / 1e9,

@@ -76,7 +76,7 @@ def from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str,
         if name in parts:
             raise InputError(f"{path} is a second file for {name}", "give one wide file a field")
         if melted.duplicated(["ts", "symbol"]).any() or not pd.api.types.is_numeric_dtype(melted[name]):
-            raise InputError(f"{path} repeats a time or holds text", "mend the file: one row a time, numbers only")
+            raise InputError(f"{path} repeats a time or holds text", "correct the file: one row a time, numbers only")
         parts[name] = melted.assign(ts=parse_times(melted["ts"], path, zone)).set_index(["ts", "symbol"])[name]
     absent = [name for name in OHLCV if name not in parts]
     if absent:

@@ -19,7 +19,7 @@ import pandas as pd
 from market.errors import InputError
 from market.files import panel_from_long
 from market.panel import Panel
-from market.quality import check_ohlcv, refuse, repair
+from market.quality import check_ohlcv, refuse, repair_rows
 
 Adjust = Literal["none", "splits", "all"]
 
@@ -62,7 +62,7 @@ def fetch_yahoo(
     adjust: Adjust,
     interval: str = "1d",
     cache: Path,
-    mend: bool = False,
+    repair: bool = False,
     session: Any = None,  # noqa: ANN401 - yfinance takes curl_cffi's or requests' session
     progress: Callable[[str], None] = lambda _ticker: None,
 ) -> YahooBars:
@@ -97,8 +97,8 @@ def fetch_yahoo(
         progress(ticker)
     long = pd.concat(frames, ignore_index=True)
     defects = check_ohlcv(long)
-    if mend:
-        long, notes = repair(long, defects)
+    if repair:
+        long, notes = repair_rows(long, defects)
     else:
         refuse(defects, "Yahoo", "leave the ticker or the time out, or say --repair")
     panel = panel_from_long(long, calendar="exchange", name=f"Yahoo {interval}, {SAYS[adjust]}")

@@ -108,7 +108,7 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
         list(asked.files),
         columns=mapping,
         calendar=asked.calendar,
-        mend=asked.repair,
+        repair=asked.repair,
         notes=notes,
         name=name,
         zone=asked.zone,

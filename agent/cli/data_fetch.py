@@ -333,7 +333,7 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
             adjust=asked.adjust,  # type: ignore[arg-type]  # click checks it
             interval=asked.interval,
             cache=cache,
-            mend=asked.repair,
+            repair=asked.repair,
             progress=lambda ticker: bar.update(task, advance=1, description=ticker),
         )
     facts = {

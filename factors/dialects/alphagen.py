@@ -77,7 +77,7 @@ def _wma(raw: RawCall, notes: list[str]) -> Raw:
     size = whole(raw.args[1], "WMA")
     if size < 2:
         raise Fault("window", "WMA over one bar gives all weight to nothing", "choose a longer window", raw.at)
-    notes.append("AlphaGen's WMA weighs the oldest bar 0: ts_decay_linear over one bar less")
+    notes.append("AlphaGen's WMA gives the oldest bar weight 0: ts_decay_linear over one bar less")
     return ours("ts_decay_linear", raw, raw.args[0], number(float(size - 1), raw))
 
 

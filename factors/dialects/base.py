@@ -64,17 +64,17 @@ class Dialect:
 
 
 def ours(name: str, where: Raw, *args: Raw) -> RawCall:
-    """Return a call of our own operator, standing where `where` stood."""
+    """Return a call of our own operator, at the place of `where`."""
     return RawCall(NATIVE + name, args, where.at)
 
 
 def number(value: float, where: Raw) -> RawNumber:
-    """Return a number standing where `where` stood."""
+    """Return a number at the place of `where`."""
     return RawNumber(value, "", where.at)
 
 
 def named(name: str, where: Raw) -> RawName:
-    """Return a field standing where `where` stood."""
+    """Return a field at the place of `where`."""
     return RawName(name, where.at)
 
 

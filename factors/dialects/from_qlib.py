@@ -44,7 +44,7 @@ def _wma(raw: RawCall, notes: list[str]) -> Raw:
     size = whole(raw.args[1], "WMA")
     if size < 2:
         raise Fault("window", "WMA over one bar gives all weight to nothing", "choose a longer window", raw.at)
-    notes.append("Qlib's WMA weighs the oldest bar 0 and divides by n once more: ts_decay_linear(x, n - 1) / n")
+    notes.append("Qlib's WMA gives the oldest bar weight 0 and divides by n once more: ts_decay_linear(x, n - 1) / n")
     inner = ours("ts_decay_linear", raw, raw.args[0], number(float(size - 1), raw))
     return ours("div", raw, inner, number(float(size), raw))
 
@@ -61,7 +61,7 @@ def _ema(raw: RawCall, notes: list[str]) -> Raw:
 
 
 def _count(raw: RawCall, notes: list[str]) -> Raw:
-    notes.append("Qlib's Count counts what is not missing, whatever it says; read as how often the condition held")
+    notes.append("Qlib's Count counts what is not missing, whatever it says; read as how often the condition is true")
     return ours("ts_count", raw, *raw.args)
 
 

@@ -70,7 +70,7 @@ def _shape(raw: Raw) -> object:
 
 
 def _wma(raw: RawCall, notes: list[str]) -> Raw:
-    notes.append("GTJA's WMA weighs by 0.9^i, i bars back: ts_decay_exp with 0.9")
+    notes.append("GTJA's WMA has weights 0.9^i, i bars back: ts_decay_exp with 0.9")
     return ours("ts_decay_exp", raw, *raw.args, number(0.9, raw))
 
 

@@ -85,5 +85,5 @@ def refused_method(reader: Reader, node: ast.AST, method: str) -> Fault:
 
 
 def bars_of(reader: Reader, node: ast.AST, count: float) -> RawNumber:
-    """Return a number of bars, standing where `node` stands."""
+    """Return a number of bars, at the place of `node`."""
     return RawNumber(float(count), "", reader.places.at(node))

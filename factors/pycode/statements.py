@@ -298,7 +298,7 @@ class StatementReader:
         raise self.places.fault(node, "this is not a column or a number", "use a column, such as df['close']")
 
     def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
-        """Return a call of our own operator, standing where `node` stands."""
+        """Return a call of our own operator, at the place of `node`."""
         return ours(name, RawName("", self.places.at(node)), *args)
 
     def refused(self, node: ast.AST) -> Fault:

@@ -109,4 +109,4 @@ class Reader(Protocol):
         """Return a column of the frame: one that the code made, or a field."""
 
     def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
-        """Return a call of an operator of the language, standing where `node` stands."""
+        """Return a call of an operator of the language, at the place of `node`."""

@@ -18,7 +18,7 @@ from market.errors import InputError
 from market.files import Reading, long_of, panel_from_long
 from market.panel import Calendar, Panel
 from market.panel_store import load_panel
-from market.quality import check_ohlcv, repair
+from market.quality import check_ohlcv, repair_rows
 from market.table_files import read_table
 
 
@@ -46,8 +46,8 @@ def check_file(
             return check_documents(frame, path, limits), None
         long = long_of([(path, frame)], reading)
         defects = check_ohlcv(long)
-        mended, _ = repair(long, [defect for defect in defects if defect.kind != "range"])
-        panel = panel_from_long(mended, calendar=calendar or calendar_of(mended["ts"]), name=path.stem)
+        repaired, _ = repair_rows(long, [defect for defect in defects if defect.kind != "range"])
+        panel = panel_from_long(repaired, calendar=calendar or calendar_of(repaired["ts"]), name=path.stem)
         return check_panel(panel, limits, row_findings(defects)), panel
     if "ts" not in names:
         raise InputError(f"{path} has no column of times", "map it with --column ts=NAME")

@@ -47,7 +47,7 @@ def find_stale(track: Track, limits: Limits, silent: BoolArray) -> list[Finding]
     same = np.concatenate([[False], np.diff(track.close) == 0])
     flat = same & (track.high == track.low) & ~silent
     out = []
-    told = np.zeros(len(same), dtype=bool)
+    reported = np.zeros(len(same), dtype=bool)
     # A bar without any range is much rarer than an unchanged close: each is judged by its own odds.
     kinds: list[tuple[BoolArray, str, Severity]] = [
         (flat, "one price, open to close, with volume", "defect"),
@@ -56,9 +56,9 @@ def find_stale(track: Track, limits: Limits, silent: BoolArray) -> list[Finding]
     for mask, what, severity in kinds:
         least = _run_by_chance(mask, limits)
         for a, b in runs(mask):
-            if b - a < least or told[a:b].any():
+            if b - a < least or reported[a:b].any():
                 continue
-            told[a:b] = True
+            reported[a:b] = True
             text = f"{what} for {b - a + 1} bars"
             out.append(_finding("stale", track, a - 1, b - 1, severity, b - a + 1, text))
     return out

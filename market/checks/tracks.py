@@ -103,8 +103,8 @@ def _by_block(values: FloatArray, block: int) -> FloatArray:
     """Return (n,) the largest median of the block of each value and the two beside it."""
     count = max(1, len(values) // block)
     edges = np.linspace(0, len(values), count + 1).astype(int)
-    told = np.array([_median(values[a:b]) for a, b in itertools.pairwise(edges)])
-    padded = np.concatenate([told[:1], told, told[-1:]])
+    medians = np.array([_median(values[a:b]) for a, b in itertools.pairwise(edges)])
+    padded = np.concatenate([medians[:1], medians, medians[-1:]])
     stacked = np.stack([padded[:-2], padded[1:-1], padded[2:]])
     largest = np.max(np.where(np.isfinite(stacked), stacked, -np.inf), axis=0)
     largest = np.where(np.isfinite(largest), largest, np.nan)

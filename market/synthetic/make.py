@@ -66,8 +66,8 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
         name="synthetic market",
         simulated=True,
     )
-    told = {name: np.where(alive, one, np.nan) for name, one in values.items()}
-    return SyntheticMarket(panel, Truth(chain, told, windows, born, died, beta), spec)
+    signals = {name: np.where(alive, one, np.nan) for name, one in values.items()}
+    return SyntheticMarket(panel, Truth(chain, signals, windows, born, died, beta), spec)
 
 
 def _start(spec: MarketSpec) -> np.datetime64:

@@ -50,7 +50,7 @@ def test_a_batch_gives_each_expression_its_own_values(threads: int, cache_bytes:
         for outcome in outcomes:
             assert isinstance(outcome.result, Collected)
             np.testing.assert_array_equal(outcome.result.values, evaluate(outcome.expression, panel).values)
-    assert engine.cache.held <= cache_bytes
+    assert engine.cache.bytes_used <= cache_bytes
     if cache_bytes > 1_000_000:
         assert engine.cache.hits >= 36
 
@@ -127,7 +127,7 @@ def test_the_cache_drops_what_saves_least_and_was_used_longest_ago() -> None:
         cache.put(Field(name), values, 2.0)
     # Nothing is worth so much that it stays for ever unused.
     assert cache.get(Field("c")) is None
-    assert cache.held == 3 * 80
+    assert cache.bytes_used == 3 * 80
     cache.put(Field("large"), np.zeros(1000), 99.0)
     assert cache.get(Field("large")) is None
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.errors import InputError
-from market.quality import check_ohlcv, refuse, repair
+from market.quality import check_ohlcv, refuse, repair_rows
 from tests.helpers import calls_of
 
 
@@ -49,7 +49,7 @@ def test_each_defect_is_named_by_row_and_mended(column: str, value: object, kind
     assert {defect.row for defect in defects} == {6}
     with pytest.raises(InputError, match=r"x\.csv: row 7: AAA at"):
         refuse(defects, "x.csv")
-    mended, notes = repair(frame, defects)
+    mended, notes = repair_rows(frame, defects)
     assert check_ohlcv(mended) == []
     assert len(notes) == 1
     assert "1 " in notes[0]
@@ -59,7 +59,7 @@ def test_duplicates_and_order() -> None:
     frame = pd.concat([bars(), bars().iloc[[4]].assign(close=10.7)], ignore_index=True)
     defects = check_ohlcv(frame)
     assert [(defect.kind, defect.row) for defect in defects] == [("duplicate", 10), ("order", 10)]
-    mended, _ = repair(frame, defects)
+    mended, _ = repair_rows(frame, defects)
     assert len(mended) == 10
     assert mended["close"].iloc[4] == 10.7
 
@@ -90,7 +90,7 @@ NUMBERS = st.one_of(st.floats(0.5, 20), st.sampled_from([0.0, -3.0, np.nan, np.i
 def test_mending_leaves_nothing_to_mend(rows: list[tuple[float, ...]]) -> None:
     frame = pd.DataFrame(rows, columns=["hour", "open", "high", "low", "close", "volume"])
     frame = frame.assign(ts=pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame.pop("hour"), "h"), symbol="A")
-    mended, _ = repair(frame, check_ohlcv(frame))
+    mended, _ = repair_rows(frame, check_ohlcv(frame))
     assert check_ohlcv(mended) == []
     # Opens and closes are kept as they were or dropped with their row.
     assert set(mended["close"].dropna()) <= set(frame["close"].dropna())

@@ -132,7 +132,7 @@ def test_frames_of_pandas_polars_and_arrow(frame: pd.DataFrame, truth: Panel) ->
     with pytest.raises(InputError, match="the frame: row 61"):
         from_frame(pl.concat([plain, plain.tail(1)]))
     notes: list[str] = []
-    assert from_frame(pl.concat([plain, plain.tail(1)]), mend=True, notes=notes).id == truth.id
+    assert from_frame(pl.concat([plain, plain.tail(1)]), repair=True, notes=notes).id == truth.id
     assert notes
 
 
