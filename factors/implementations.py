@@ -81,7 +81,7 @@ def _spread(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
         share = at.constants(1.0 / d, 1.0 / (d - 1) if d > 1 else np.nan)
-        state = (_block(at, d), _block(at, d), at.zeros(), at.zeros(2), _clock(), share, mode)
+        state = (_block(at, d, 0.0, 2), at.zeros(3), _clock(), share, mode)
         return Kernel(moments.spreads, state)
 
     return make
@@ -100,8 +100,8 @@ def _shape(mode: int | None) -> Maker:
 def _trend(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
-        squares = _block(at, d) if mode == moments.RSQUARE else at.missing(0)
-        state = (_block(at, d), _block(at, d), squares, at.zeros(), at.zeros(4), _clock(), mode)
+        sums = _block(at, d, 0.0, 3 if mode == moments.RSQUARE else 2)
+        state = (sums, at.zeros(5), _clock(), mode)
         return Kernel(moments.trends, state)
 
     return make
@@ -205,8 +205,10 @@ def _row_order(kernel: Callable[..., object], *extra: object) -> Maker:
 
 
 def _numbering(at: Layout) -> tuple[object, ...]:
-    names = np.full(at.width + 1, -1.0, dtype=at.dtype)
-    return (at.missing(), np.full(at.width, -1, dtype=np.int64), names)
+    numbering = np.full((2, at.width + 1), np.nan, dtype=at.dtype)
+    # No row has been numbered: there is no count of groups yet.
+    numbering[1] = -1.0
+    return (numbering, np.full(at.width, -1, dtype=np.int64))
 
 
 def _in_groups(mode: int) -> Maker:

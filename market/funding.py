@@ -40,7 +40,7 @@ def join_funding(panel: Panel, path: Path) -> Panel:
     rates = pd.to_numeric(frame[columns[2]], errors="coerce")
     wrong = np.flatnonzero(times.isna().to_numpy() | ~np.isfinite(rates.to_numpy(dtype=np.float64)))
     if len(wrong):
-        raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "correct or drop the row")
+        raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "fix or drop the row")
     symbols = frame[columns[1]].astype(str)
     if not set(symbols) & set(panel.assets):
         raise InputError(
