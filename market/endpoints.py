@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 
 from market.errors import InputError
-from market.exchange import BadPage, Client
 from market.raw import Rows, no_rows
 from market.spans import DAY, WEEK, Span, Stamps, gaps_by_pace, gaps_on_grid, on_grid
 
@@ -32,6 +31,10 @@ _EIGHT_HOURS = DAY // 3
 _JITTER = 1000
 # As `market.quality` has it: what is written in decimals may be rounded, each price on its own.
 _TOLERANCE = 1e-6
+
+
+class BadPage(Exception):
+    """What a source sent cannot be right: asked for again, and in the end an `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,8 @@ class Endpoint:
         return rows
 
 
-def endpoint(client: Client, what: What, timeframe: str) -> Endpoint:
-    """Return how `client`'s exchange is asked for `what` in bars of `timeframe`.
+def ccxt_endpoint(exchange: Any, market: str, what: What, timeframe: str) -> Endpoint:  # noqa: ANN401 - ccxt is untyped
+    """Return how an exchange of ccxt is asked for `what` in bars of `timeframe`; `market` is ``spot`` or ``swap``.
 
     Raises
     ------
@@ -105,9 +108,8 @@ def endpoint(client: Client, what: What, timeframe: str) -> Endpoint:
     """
     import ccxt.async_support as ccxt
 
-    exchange = client.exchange
-    step = bar_ms(client, timeframe)
-    if what != "ohlcv" and client.source.market == "spot":
+    step = ccxt_bar_ms(exchange, timeframe)
+    if what != "ohlcv" and market == "spot":
         raise InputError(f"spot has no {what.replace('_', ' ')}", "say --market swap")
     if isinstance(exchange, ccxt.binance):
         return _binance(exchange, what, timeframe, step)
@@ -116,9 +118,8 @@ def endpoint(client: Client, what: What, timeframe: str) -> Endpoint:
     return _any(exchange, what, timeframe, step)
 
 
-def bar_ms(client: Client, timeframe: str) -> int:
+def ccxt_bar_ms(exchange: Any, timeframe: str) -> int:  # noqa: ANN401 - ccxt is untyped
     """Return the length of a bar in ms; a timeframe that the exchange lacks is an `InputError`."""
-    exchange = client.exchange
     if not exchange.has.get("fetchOHLCV"):
         raise InputError(f"{exchange.id} offers no bars (fetchOHLCV)", "choose another exchange")
     if exchange.timeframes and timeframe not in exchange.timeframes:

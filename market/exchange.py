@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from market.endpoints import BadPage, Endpoint, What, ccxt_bar_ms, ccxt_endpoint
 from market.errors import InputError
 
 T = TypeVar("T")
@@ -40,10 +41,6 @@ MONEY = frozenset(
 
 class Unreachable(InputError):
     """An exchange that does not answer now, and may later."""
-
-
-class BadPage(Exception):
-    """What an exchange sent cannot be right: asked for again, and in the end an `InputError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +268,14 @@ class Client:
             )
         if wait > 0:
             await asyncio.sleep(wait)
+
+    def bar_ms(self, timeframe: str) -> int:
+        """Return the length of a bar in ms; a timeframe that the exchange lacks is an `InputError`."""
+        return ccxt_bar_ms(self.exchange, timeframe)
+
+    def endpoint(self, what: What, timeframe: str) -> Endpoint:
+        """Return how the exchange is asked for `what` in bars of `timeframe`; see `market.endpoints.ccxt_endpoint`."""
+        return ccxt_endpoint(self.exchange, self.source.market, what, timeframe)
 
     def market_of(self, symbol: str) -> dict[str, Any]:
         """Return ccxt's description of `symbol`: BTC/USDT, BTC/USDT:USDT, or the exchange's own name, BTCUSDT."""

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from market.endpoints import BARS, Endpoint, What, bar_ms, endpoint
+from market.endpoints import BARS, Endpoint, What
 from market.errors import InputError
-from market.exchange import Client, Source, names
+from market.exchange import Source, names
 from market.funding import join_settlements, join_snapshots
-from market.paging import fill
+from market.paging import PagedClient, fill
 from market.panel import Panel
-from market.panel_store import write_atomically
 from market.raw import Rows, Series, forget, only_one, open_series, read_rows, save_manifest
 from market.spans import DAY, Span, first_bar, on_grid, runs, within, without
 
@@ -67,7 +66,7 @@ class Fetched:
 
 
 async def run(
-    job: Job, client: Client, raw: Path, progress: Progress, *, at_once: int = 8, backfill: bool = False
+    job: Job, client: PagedClient, raw: Path, progress: Progress, *, at_once: int = 8, backfill: bool = False
 ) -> list[Fetched]:
     """Fetch what is missing of `job` into the raw store at `raw`, several symbols at once.
 
@@ -85,7 +84,7 @@ async def run(
     InputError
         For unknown symbols, or what the exchange does not offer or does not get right.
     """
-    step = bar_ms(client, job.timeframe)
+    step = client.bar_ms(job.timeframe)
     closed = on_grid(client.now() - _SETTLED, step)
     end = closed if job.until is None else min(closed, first_bar(job.until, step))
     span = (first_bar(job.since, step), end)
@@ -121,7 +120,7 @@ class _Fetch:
     """One run of a job: what its tasks share."""
 
     def __init__(
-        self, job: Job, client: Client, folder: Path, span: Span, step: int, progress: Progress, backfill: bool
+        self, job: Job, client: PagedClient, folder: Path, span: Span, step: int, progress: Progress, backfill: bool
     ) -> None:
         self.job, self.client, self.folder = job, client, folder
         self.span, self.step, self.progress, self.backfill = span, step, progress, backfill
@@ -130,7 +129,7 @@ class _Fetch:
 
     def open(self, name: str, what: What) -> _Plan:
         """Open a symbol's bars and add what is missing of them to the total."""
-        ask = endpoint(self.client, what, self.job.timeframe)
+        ask = self.client.endpoint(what, self.job.timeframe)
         market, symbol = self._market(name)
         series = self._series(symbol, ask)
         if self.backfill:
@@ -164,12 +163,12 @@ class _Fetch:
             gone = save_manifest(replace(bars.series, facts={**(bars.series.facts or {}), "active": False}))
             found = {"ohlcv": gone}
             for what in self.job.kinds()[1:]:
-                found[what] = self._series(symbol, endpoint(self.client, what, self.job.timeframe))
+                found[what] = self._series(symbol, self.client.endpoint(what, self.job.timeframe))
             return Fetched(symbol, found, self.step)
         series = await self._fill(bars, self.span)
         found = {"ohlcv": save_manifest(replace(series, facts=_facts(series, bars, self.span[1])))}
         for what in self.job.kinds()[1:]:
-            ask = endpoint(self.client, what, self.job.timeframe)
+            ask = self.client.endpoint(what, self.job.timeframe)
             # Nothing is settled, and no interest is open, before the first trade.
             start = max(self.span[0], series.first if series.first is not None else self.span[1])
             if ask.reaches_back is not None:
@@ -292,9 +291,9 @@ def summary(fetched: Sequence[Fetched]) -> list[dict[str, object]]:
     return found
 
 
-def write_record(path: Path, job: Job, panel: Panel, fetched: Sequence[Fetched], more: Mapping[str, object]) -> None:
-    """Write beside a data set where it came from, so that it can be brought up to date."""
-    document = {
+def record_of(job: Job, panel: Panel, fetched: Sequence[Fetched], more: Mapping[str, object]) -> dict[str, object]:
+    """Return where a data set came from, as JSON types: what brings it up to date later."""
+    return {
         "format": _FORMAT,
         "job": asdict(job),
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -302,12 +301,10 @@ def write_record(path: Path, job: Job, panel: Panel, fetched: Sequence[Fetched],
         **more,
         "symbols": summary(fetched),
     }
-    text = json.dumps(document, indent=1)
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def read_record(path: Path) -> Job:
-    """Return the job that `write_record` wrote; a damaged file is an `InputError`."""
+    """Return the job of a stored `record_of`; a damaged file is an `InputError`."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))["job"]
         source = Source(**facts.pop("source"))

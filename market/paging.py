@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
-from market.endpoints import Endpoint, Market
-from market.exchange import Client
+from market.endpoints import Endpoint, Market, What
 from market.raw import Rows, Series, add_rows
 from market.spans import Span, union, within, without
 
+T = TypeVar("T")
 Advance = Callable[[float], None]
 
 
+class PagedClient(Protocol):
+    """A connection to a source that is asked page by page; `market.exchange.Client` is that of ccxt's exchanges."""
+
+    def now(self) -> int:
+        """Return the source's time in ms: it decides which bars are closed."""
+
+    def bar_ms(self, timeframe: str) -> int:
+        """Return the length of a bar in ms; a timeframe that the source lacks is an `InputError`."""
+
+    def market_of(self, symbol: str) -> dict[str, Any]:
+        """Return what is known of a symbol.
+
+        ``symbol`` and ``id``: the name as we write it, and as the source does. ``active``: whether it still trades.
+        ``created``: since when, ms. Each of the last two may be None. An unknown symbol is an `InputError`.
+        """
+
+    def endpoint(self, what: What, timeframe: str) -> Endpoint:
+        """Return how to ask for one kind of data; a kind that the source lacks is an `InputError`."""
+
+    async def ask(self, what: str, request: Callable[[], Awaitable[T]]) -> T:
+        """Return what `request` returns, made again where that may help; `BadPage` is such a case."""
+
+
 async def fill(
-    client: Client, endpoint: Endpoint, market: Market, series: Series, span: Span, advance: Advance
+    client: PagedClient, endpoint: Endpoint, market: Market, series: Series, span: Span, advance: Advance
 ) -> Series:
     """Ask for what `series` does not know of `span`, and write each page as it comes.
 

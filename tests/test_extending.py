@@ -49,14 +49,14 @@ ts_width = NewOperator(
 )
 """
 SOURCE = """
-from market.sources import FetchedBars
+from market.bar_source import FetchedBars
 from market.synthetic.demo_market import SynthSpec, make_market
 
 
 class Simulated:
     def fetch(self, request):
-        for symbol in request.symbols:
-            request.progress(symbol)
+        for done, symbol in enumerate(request.symbols, start=1):
+            request.progress(done, len(request.symbols), symbol)
         return FetchedBars(make_market(SynthSpec(bars=2000)).panel, ("simulated",), {"bars_of": request.timeframe})
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from agent.live.feed import Bar, FeedDown
-from market.endpoints import BARS, Endpoint, What, bar_ms, endpoint
+from market.endpoints import BARS, Endpoint, What
 from market.errors import InputError
 from market.exchange import Client, Unreachable
 from market.fetch import Job
@@ -106,7 +106,7 @@ class ExchangeFeed:
         return client.now()
 
     async def _newer(self, client: Client, after: int) -> list[Bar]:
-        step = bar_ms(client, self.job.timeframe)
+        step = client.bar_ms(self.job.timeframe)
         # One bar more: what is settled between two opens needs both.
         span = (after, on_grid(await self._time(client), step))
         if span[1] <= span[0] + step:
@@ -169,7 +169,7 @@ class ExchangeFeed:
         if self.job.funding:
             panel = join_settlements(panel, await told("funding", "funding_rate"))
         if self.job.open_interest:
-            ask = endpoint(client, "open_interest", self.job.timeframe)
+            ask = client.endpoint("open_interest", self.job.timeframe)
             oldest = max(panel.bar, np.timedelta64(ask.pace, "ms"))
             for name in ("open_interest", "open_interest_usd"):
                 panel = join_snapshots(panel, name, await told("open_interest", name), oldest)
@@ -177,7 +177,7 @@ class ExchangeFeed:
 
     async def _rows(self, client: Client, asset: str, what: What, span: tuple[int, int]) -> Rows | None:
         """Return a symbol's rows in a span, page by page; None where it could not be asked now."""
-        ask = endpoint(client, what, self.job.timeframe)
+        ask = client.endpoint(what, self.job.timeframe)
         if asset in self._gone:
             return no_rows(ask.columns)
         market = client.market_of(asset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 Kind = Literal["panel", "bool", "group", "number", "window"]
 Result = Literal["panel", "bool", "group"]
@@ -129,6 +129,20 @@ _KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
+class Traits(TypedDict, total=False):
+    """What a row says beside its texts where it differs from the usual; see `Operator` for each."""
+
+    commutative: bool
+    infix: str | None
+    dimension: DimensionRule
+    parity: Parity
+    scale_free: tuple[int, ...]
+    least: int
+    check: Check | None
+    formula: str
+    cost: Cost
+
+
 def row(
     family: str,
     signature: str,
@@ -137,20 +151,9 @@ def row(
     reach: Reach = now,
     *,
     result: Result = "panel",
-    commutative: bool = False,
-    infix: str | None = None,
-    dimension: DimensionRule = "same",
-    parity: Parity = "",
-    scale_free: tuple[int, ...] = (),
-    least: int = 1,
-    check: Check | None = None,
-    formula: str = "",
-    cost: Cost = Cost(),
+    **traits: Unpack[Traits],
 ) -> Operator:
     """Return an operator from its signature, whose parameter names also say their kinds."""
     name, _, rest = signature.partition("(")
     params = tuple(Param(part, _KINDS[part]) for part in rest.rstrip(")").split(", "))
-    return Operator(
-        name, params, result, family, summary, reading, reach, commutative, infix, dimension, parity, scale_free,
-        least, check, formula, cost,
-    )  # fmt: skip
+    return Operator(name, params, result, family, summary, reading, reach, **traits)

@@ -55,8 +55,14 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
     for array in fields.values():
         # A panel copies what may still be written to; a thousand assets are 80 MB a field.
         array.setflags(write=False)
+    panel = _panel(spec, fields)
+    signals = {name: np.where(alive, one, np.nan) for name, one in values.items()}
+    return SyntheticMarket(panel, Truth(chain, signals, windows, born, died, beta), spec)
+
+
+def _panel(spec: MarketSpec, fields: dict[str, FloatArray]) -> Panel:
     step = np.timedelta64(round(spec.bar_hours * 3600), "s").astype("timedelta64[ns]")
-    panel = Panel(
+    return Panel(
         times=_start(spec) + step * np.arange(spec.bars),
         assets=tuple(f"S{number:04d}" if spec.assets > 1000 else f"S{number:03d}" for number in range(spec.assets)),
         fields=fields,
@@ -66,8 +72,6 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
         name="synthetic market",
         simulated=True,
     )
-    signals = {name: np.where(alive, one, np.nan) for name, one in values.items()}
-    return SyntheticMarket(panel, Truth(chain, signals, windows, born, died, beta), spec)
 
 
 def _start(spec: MarketSpec) -> np.datetime64:

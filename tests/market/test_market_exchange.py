@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from ccxt.async_support.base import throttler
 
 from market.errors import InputError
 from market.exchange import Client, Source
-from market.fetch import Fetched, Job, assemble, read_record, run, write_record
+from market.fetch import Fetched, Job, assemble, read_record, record_of, run
 from market.panel import Panel
 from market.raw import read_rows
 from tests.market.exchange_book import HOUR, Table, TradedSignal, invented, recorded
@@ -430,7 +431,8 @@ def test_a_record_says_where_a_panel_came_from(tmp_path: Path) -> None:
     with serving(PORTFOLIO, NOW) as server:
         wanted = job(server, "bybit", "swap", funding=True)
         got = fetch(wanted, tmp_path)
-        write_record(tmp_path / "x.fetch.json", wanted, assemble(wanted, got), got, {})
+        record = record_of(wanted, assemble(wanted, got), got, {})
+    (tmp_path / "x.fetch.json").write_text(json.dumps(record))
     assert read_record(tmp_path / "x.fetch.json") == wanted
     (tmp_path / "x.fetch.json").write_text("{}")
     with pytest.raises(InputError, match="fetch the data again"):
