@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from market.columns import ALIASES, parse_times, plain
+from market.columns import ALIASES, parse_times, plain_name
 from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
@@ -147,7 +147,7 @@ def _count_by_asset(assets: Sequence[Sequence[str]]) -> dict[str, int]:
 
 def _rows(path: Path, columns: Mapping[str, str], zone: str) -> pd.DataFrame:
     frame = read_table(path)
-    lowered = {plain(column): column for column in frame.columns}
+    lowered = {plain_name(column): column for column in frame.columns}
     found = {}
     for ours, names in _TEXTS.items():
         if ours in columns and columns[ours] not in frame.columns:

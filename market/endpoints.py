@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from market.errors import InputError
-from market.raw import Rows, no_rows
+from market.raw import SeriesRows, no_rows
 from market.spans import DAY, WEEK, Span, Stamps, gaps_by_pace, gaps_on_grid, on_grid
 
 What = Literal["ohlcv", "funding", "open_interest"]
@@ -77,7 +77,7 @@ class Endpoint:
         """Return the parts of `span` where rows are missing."""
         return gaps_on_grid(span, stamps, self.step) if self.step else gaps_by_pace(span, stamps, self.pace)
 
-    async def page(self, market: Market, span: Span) -> Rows:
+    async def page(self, market: Market, span: Span) -> SeriesRows:
         """Return the rows of `span` that one request brings, checked, in time order.
 
         Raises
@@ -90,7 +90,7 @@ class Endpoint:
         rows = _table(raw, self.columns, str(market["symbol"]))
         if self.step is None:
             snapped = (rows.stamps + _JITTER) // 60_000 * 60_000
-            rows = Rows(
+            rows = SeriesRows(
                 np.where(np.abs(rows.stamps - snapped) <= _JITTER, snapped, rows.stamps), rows.columns, rows.values
             )
         rows = rows.within([span])
@@ -249,7 +249,7 @@ def _own(answer: object, market: Market) -> list[Any]:
     return rows
 
 
-def _table(raw: Raw, columns: tuple[str, ...], symbol: str) -> Rows:
+def _table(raw: Raw, columns: tuple[str, ...], symbol: str) -> SeriesRows:
     """Return the rows as numbers, in time order, each time once."""
     if not raw:
         return no_rows(columns)
@@ -265,10 +265,10 @@ def _table(raw: Raw, columns: tuple[str, ...], symbol: str) -> Rows:
     if differ:
         raise BadPage(f"two different rows of {symbol} at {_time(table[differ[0], 0])}")
     table = np.delete(table, again, axis=0)
-    return Rows(table[:, 0].astype(np.int64), columns, table[:, 1:])
+    return SeriesRows(table[:, 0].astype(np.int64), columns, table[:, 1:])
 
 
-def _check(rows: Rows, asked: Endpoint, symbol: str) -> None:
+def _check(rows: SeriesRows, asked: Endpoint, symbol: str) -> None:
     if asked.step is not None:
         grid = on_grid(0, asked.step)
         _refuse((rows.stamps - grid) % asked.step != 0, rows, symbol, "between the times of two bars")
@@ -292,7 +292,7 @@ def _check(rows: Rows, asked: Endpoint, symbol: str) -> None:
     )
 
 
-def _refuse(bad: Any, rows: Rows, symbol: str, what: str) -> None:  # noqa: ANN401
+def _refuse(bad: Any, rows: SeriesRows, symbol: str, what: str) -> None:  # noqa: ANN401
     if bad.any():
         raise BadPage(f"a row of {symbol} at {_time(rows.stamps[int(np.argmax(bad))])} {what}")
 

@@ -44,7 +44,7 @@ class Unreachable(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Venue:
     """Where data come from.
 
     Attributes
@@ -74,7 +74,7 @@ class Source:
 
 
 @dataclass
-class Tally:
+class RequestCounts:
     """How many requests were made, and how many of them had to be made again."""
 
     requests: int = 0
@@ -97,7 +97,7 @@ class Client:
 
     def __init__(
         self,
-        source: Source,
+        source: Venue,
         rng: np.random.Generator,
         *,
         paced: bool = True,
@@ -107,7 +107,7 @@ class Client:
         import ccxt.async_support as ccxt
 
         self.source = source
-        self.tally = Tally()
+        self.tally = RequestCounts()
         self._ccxt = ccxt
         self._rng = rng
         self._retries = retries

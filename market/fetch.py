@@ -14,12 +14,12 @@ import numpy as np
 
 from market.endpoints import BARS, Endpoint, What
 from market.errors import InputError
-from market.exchange import Source, names
+from market.exchange import Venue, names
 from market.funding import join_settlements, join_snapshots
 from market.paging import PagedClient, fill
 from market.panel import Panel
-from market.raw import Rows, Series, forget, only_one, open_series, read_rows, save_manifest
-from market.spans import DAY, Span, first_bar, on_grid, runs, within, without
+from market.raw import Series, SeriesRows, forget, only_one, open_series, read_rows, save_manifest
+from market.spans import DAY, Span, filled_spans, first_bar, on_grid, within, without
 
 Progress = Callable[[float, float], None]
 
@@ -42,7 +42,7 @@ class Job:
         Whether to fetch these too and join them to the bars (perpetuals).
     """
 
-    source: Source
+    source: Venue
     symbols: tuple[str, ...]
     timeframe: str
     since: int
@@ -213,7 +213,7 @@ def holes(series: Series, ask: Endpoint) -> list[Span]:
     if ask.step is None or series.first is None or series.last is None:
         return []
     life = [(series.first, series.last + ask.step)]
-    return without(within(series.known, life), runs(read_rows(series).stamps, ask.step))
+    return without(within(series.known, life), filled_spans(read_rows(series).stamps, ask.step))
 
 
 def _slug(symbol: str) -> str:
@@ -264,7 +264,7 @@ def _joined(panel: Panel, job: Job, fetched: Sequence[Fetched]) -> Panel:
     def pieces_of(what: What, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         pieces = {}
         for one in fetched:
-            rows: Rows = read_rows(one.series[what])
+            rows: SeriesRows = read_rows(one.series[what])
             rows = rows.keep(np.isfinite(rows[name]))
             pieces[one.symbol] = (rows.stamps.astype("datetime64[ms]").astype("datetime64[ns]"), rows[name])
         return pieces
@@ -307,7 +307,7 @@ def read_record(path: Path) -> Job:
     """Return the job of a stored `record_of`; a damaged file is an `InputError`."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))["job"]
-        source = Source(**facts.pop("source"))
+        source = Venue(**facts.pop("source"))
         return Job(source=source, symbols=tuple(facts.pop("symbols")), **facts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read: {error}", "fetch the data again") from error

@@ -32,7 +32,7 @@ class _Mentions:
     weight: FloatArray
 
 
-def bar_of(known: TimeArray, panel: Panel) -> np.ndarray:
+def first_bar_after(known: TimeArray, panel: Panel) -> np.ndarray:
     """Return the first bar that closes after each time; T where none does.
 
     After, not at: a stamp of 10:00 may have been cut to the minute from 10:00:59. What becomes known in a gap of the
@@ -91,7 +91,7 @@ def join_news(
 
 def _first_row(documents: Documents, panel: Panel) -> int:
     """Return the bar of the first text; no text within the panel's bars is an `InputError`."""
-    first = int(bar_of(documents.known[:1], panel)[0]) if len(documents) else len(panel.times)
+    first = int(first_bar_after(documents.known[:1], panel)[0]) if len(documents) else len(panel.times)
     if first >= len(panel.times) or documents.known[-1] <= panel.times[0]:
         raise InputError(
             "no text was known within the bars of the data",
@@ -130,7 +130,7 @@ def columns_of(documents: Documents, assets: Sequence[str]) -> Mapping[str, int]
 def _mentions(
     documents: Documents, panel: Panel, named: Sequence[Sequence[int]], sentiment: FloatArray, weight: FloatArray
 ) -> _Mentions:
-    rows = bar_of(documents.known, panel)
+    rows = first_bar_after(documents.known, panel)
     # What was known before the first bar opened belongs to no bar: its age there cannot be distinguished from a gap's.
     inside = (rows < len(panel.times)) & (documents.known > panel.times[0])
     pairs = [(text, column) for text in np.flatnonzero(inside).tolist() for column in dict.fromkeys(named[text])]

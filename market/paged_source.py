@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol
 
 from market.bar_source import BarRequest, ExchangeOptions, FetchedBars
-from market.exchange import Client, Source, Tally
+from market.exchange import Client, RequestCounts, Venue
 from market.fetch import Fetched, Job, assemble, record_of, run, summary
 from market.paging import PagedClient
 
@@ -22,11 +22,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class Connection(PagedClient, Protocol):
+class PagedConnection(PagedClient, Protocol):
     """A client that is opened and closed, counts its requests, and knows what trades most."""
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> RequestCounts:
         """Requests made, and made again."""
 
     async def __aenter__(self) -> PagedClient:
@@ -41,7 +41,7 @@ class Connection(PagedClient, Protocol):
         """Return the `count` symbols priced in `quote` with the most money traded in the last day."""
 
 
-Connect = Callable[[Source, ExchangeOptions], Connection]
+Connect = Callable[[Venue, ExchangeOptions], PagedConnection]
 
 
 class PagedSource:
@@ -92,7 +92,7 @@ def job_of(request: BarRequest) -> Job:
     """Return the job that a request asks of a paged source."""
     options = request.exchange
     return Job(
-        Source(request.source, options.market, options.base_url, options.sandbox),
+        Venue(request.source, options.market, options.base_url, options.sandbox),
         request.symbols,
         request.timeframe,
         _ms(request.since),
@@ -127,7 +127,7 @@ def _ms(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
-def _connect_ccxt(source: Source, options: ExchangeOptions) -> Client:
+def _connect_ccxt(source: Venue, options: ExchangeOptions) -> Client:
     import numpy as np
 
     # Seeded by the system: clients that were refused together must not come back together.

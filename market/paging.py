@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from market.endpoints import Endpoint, Market, What
-from market.raw import Rows, Series, add_rows
+from market.raw import Series, SeriesRows, add_rows
 from market.spans import Span, union, within, without
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ def _asked(endpoint: Endpoint, spans: Sequence[Span]) -> Span:
     return (start, min(end, start + endpoint.limit * endpoint.pace)) if endpoint.order == "window" else (start, end)
 
 
-def _answered(endpoint: Endpoint, asked: Span, reply: Rows) -> Span:
+def _answered(endpoint: Endpoint, asked: Span, reply: SeriesRows) -> Span:
     """Return the span that `reply` speaks for: a full page says nothing of what lies beyond it."""
     start, end = asked
     if endpoint.order == "window" or len(reply) < endpoint.limit:
@@ -92,7 +92,7 @@ def _answered(endpoint: Endpoint, asked: Span, reply: Rows) -> Span:
     return int(reply.stamps[0]), end
 
 
-def _short_of_now(known: Sequence[Span], rows: Rows, series: Series, edge: int, endpoint: Endpoint) -> list[Span]:
+def _short_of_now(known: Sequence[Span], rows: SeriesRows, series: Series, edge: int, endpoint: Endpoint) -> list[Span]:
     """Return `known` without what lies after the last row at the newest end."""
     if not known or known[-1][1] != edge:
         return list(known)

@@ -75,7 +75,7 @@ def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -
     return sorted(defects, key=lambda defect: (defect.row, defect.kind))
 
 
-def refuse(
+def refuse_defects(
     defects: Sequence[Defect],
     where: str,
     hint: str = "correct the file, or say --repair to repair or drop such rows",

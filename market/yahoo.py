@@ -19,7 +19,7 @@ from market.bar_source import BarRequest
 from market.errors import InputError
 from market.files import panel_from_long
 from market.panel import Panel
-from market.quality import check_ohlcv, refuse, repair_rows
+from market.quality import check_ohlcv, refuse_defects, repair_rows
 
 Adjust = Literal["none", "splits", "all"]
 
@@ -98,7 +98,7 @@ def fetch_yahoo(
     if repair:
         long, notes = repair_rows(long, defects)
     else:
-        refuse(defects, "Yahoo", "leave the ticker or the time out, or say --repair")
+        refuse_defects(defects, "Yahoo", "leave the ticker or the time out, or say --repair")
     panel = panel_from_long(long, calendar="exchange", name=f"Yahoo {interval}, {SAYS[adjust]}")
     return YahooBars(panel, adjust, dividends, splits, notes)
 

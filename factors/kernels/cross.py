@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import BoolArray, FloatArray
-from market.ranking import count_finite, ordered, ranked, tied
+from market.ranking import count_finite, ordered, rank_with_keys, tied
 
 DEMEAN, ZSCORE, MEAN = range(3)
 BUCKET, TOP_BOTTOM = range(2)
@@ -93,7 +93,7 @@ def winsorized(x: FloatArray, universe: BoolArray, out: FloatArray, k: float) ->
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def scaled(x: FloatArray, universe: BoolArray, out: FloatArray) -> None:
+def scale_rows(x: FloatArray, universe: BoolArray, out: FloatArray) -> None:
     """Divide by the bar's sum of absolute values; NaN where that is 0."""
     rows, width = x.shape
     for row in range(rows):
@@ -118,7 +118,7 @@ def places(x: FloatArray, keys: NDArray[np.int64], out: FloatArray, bits: int, a
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
         count = count_finite(x[row])
-        ranked(x[row], keys[row], count, bits, columns, values, ranks)
+        rank_with_keys(x[row], keys[row], count, bits, columns, values, ranks)
         for i in range(width):
             if not abs(x[row, i]) < np.inf:
                 out[row, i] = np.nan

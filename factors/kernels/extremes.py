@@ -54,7 +54,7 @@ def lows(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def places(low: FloatArray, high: FloatArray, x: FloatArray, out: FloatArray) -> None:
+def share_of_range(low: FloatArray, high: FloatArray, x: FloatArray, out: FloatArray) -> None:
     """(x - low) / (high - low); NaN where the two are equal."""
     a, b, v, result = low.ravel(), high.ravel(), x.ravel(), out.ravel()
     for i in range(len(v)):

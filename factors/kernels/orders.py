@@ -62,7 +62,7 @@ def ranks(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def gather(x: FloatArray, ring: FloatArray, lines: FloatArray) -> None:
+def side_by_side(x: FloatArray, ring: FloatArray, lines: FloatArray) -> None:
     """Lay the last d - 1 values and the new ones side by side, an asset a line.
 
     `ring` (d - 1, N) holds the older values, oldest first, and is moved on; `lines` are (N, d - 1 + rows).

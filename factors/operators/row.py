@@ -91,12 +91,12 @@ class Operator:
         return f"{self.name}({', '.join(param.name for param in self.params)})"
 
 
-def now(_: Sequence[float]) -> int:
+def own_bar(_: Sequence[float]) -> int:
     """Reach of what looks at its own bar only."""
     return 0
 
 
-def window(numbers: Sequence[float]) -> int:
+def window_reach(numbers: Sequence[float]) -> int:
     """Reach of a window of d bars, the current one included."""
     return int(numbers[0]) - 1
 
@@ -116,7 +116,7 @@ def ever(_: Sequence[float]) -> int:
     return UNBOUNDED
 
 
-def forget(alpha: float) -> int:
+def bars_to_forget(alpha: float) -> int:
     """Return the bars after which a recursive average of weight `alpha` keeps less than 0.1 % of the past."""
     return 0 if alpha >= 1 else math.ceil(math.log(FORGOTTEN) / math.log1p(-alpha))
 
@@ -148,7 +148,7 @@ def row(
     signature: str,
     summary: str,
     reading: str,
-    reach: Reach = now,
+    reach: Reach = own_bar,
     *,
     result: Result = "panel",
     **traits: Unpack[Traits],

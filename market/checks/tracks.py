@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.checks.finding import Limits
+from market.checks.finding import CheckLimits
 from market.panel import FloatArray, Panel, TimeArray
 
 # Median absolute deviation to standard deviation, for a normal.
@@ -49,7 +49,7 @@ class Track:
     surge: FloatArray
 
 
-def tracks_of(panel: Panel, limits: Limits) -> list[Track]:
+def tracks_of(panel: Panel, limits: CheckLimits) -> list[Track]:
     """Return a `Track` for each asset with at least two bars."""
     with np.errstate(invalid="ignore", divide="ignore"):
         logs = {name: np.log(panel[name]) for name in ("open", "high", "low", "close")}

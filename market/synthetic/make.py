@@ -9,8 +9,8 @@ from scipy.signal import lfilter
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.synthetic.anomalies import Effects, blank_bars, effects_of, hold_still, place_windows
-from market.synthetic.market_spec import MarketSpec, Signal, SyntheticMarket, Truth
-from market.synthetic.planting import plant
+from market.synthetic.market_spec import MarketSpec, PlantedSignal, SyntheticMarket, Truth
+from market.synthetic.planting import plant_signals
 
 _FAST, _SLOW = 24, 168
 
@@ -40,7 +40,7 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
     moves[~alive] = np.nan
     if spec.signals:
         ics = np.array([[signal.ic_in(regime.name) for signal in spec.signals] for regime in spec.regimes])
-        moves = plant(moves, list(values.values()), ics[chain], rng)
+        moves = plant_signals(moves, list(values.values()), ics[chain], rng)
     moves += effects.shock
     fields = _bars(moves, volatility, volume, rng)
     for signal in spec.signals:
@@ -166,7 +166,11 @@ def _signal_values(
 
 
 def _driven(
-    signal: Signal, spec: MarketSpec, volume: FloatArray, rates: dict[str, FloatArray] | None, rng: np.random.Generator
+    signal: PlantedSignal,
+    spec: MarketSpec,
+    volume: FloatArray,
+    rates: dict[str, FloatArray] | None,
+    rng: np.random.Generator,
 ) -> FloatArray:
     if not isinstance(signal.driver, str):
         given = np.asarray(signal.driver, dtype=np.float64)

@@ -14,7 +14,9 @@ from market.panel import FloatArray
 _CHUNK = 1000
 
 
-def plant(moves: FloatArray, signals: Sequence[FloatArray], ics: FloatArray, rng: np.random.Generator) -> FloatArray:
+def plant_signals(
+    moves: FloatArray, signals: Sequence[FloatArray], ics: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """Return moves, (T, N), in which each signal has its rank IC with the next bar's move.
 
     The moves of a bar keep their values and change owners. Let s be the signals' and g the moves' normal scores over a

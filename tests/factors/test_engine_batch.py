@@ -147,7 +147,7 @@ def test_warming_up_uses_every_kernel() -> None:
     """What is compiled ahead is all there is: nothing is left for the first user of an operator."""
     from factors.lowering import Lowering
     from factors.tree import Call, Node
-    from factors.warm_engine import warm, warming_texts
+    from factors.warm_engine import warm_up, warming_texts
 
     used: set[str] = set()
 
@@ -161,7 +161,7 @@ def test_warming_up_uses_every_kernel() -> None:
         collect(Lowering(("open", "high", "low", "close", "volume"))(read(text).root))
     assert _kernels(used) == _kernels(set(implementations.STREAMS))
     seen: list[tuple[int, int]] = []
-    warm(stop=lambda: len(seen) == 3, show=lambda done, of: seen.append((done, of)))
+    warm_up(stop=lambda: len(seen) == 3, show=lambda done, of: seen.append((done, of)))
     assert seen == [(i, len(warming_texts())) for i in range(3)]
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from market.bar_source import ExchangeOptions
 from market.endpoints import BARS, Endpoint, Market, What
 from market.errors import InputError
-from market.exchange import Source, Tally
+from market.exchange import RequestCounts, Venue
 from market.paged_source import PagedSource
 from market.spans import Span
 
@@ -24,8 +24,8 @@ class Broker:
 
     hours = int(os.environ.get("BROKER_HOURS", "48"))
 
-    def __init__(self, place: Source, options: ExchangeOptions) -> None:
-        self.place, self.options, self.tally = place, options, Tally()
+    def __init__(self, place: Venue, options: ExchangeOptions) -> None:
+        self.place, self.options, self.tally = place, options, RequestCounts()
         self.asked: list[Span] = []
 
     async def __aenter__(self) -> Broker:

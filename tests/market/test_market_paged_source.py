@@ -17,7 +17,7 @@ import pytest
 
 from market.bar_source import BarRequest, ExchangeOptions
 from market.endpoints import Market
-from market.exchange import Source
+from market.exchange import Venue
 from market.fetch import read_record
 from market.paged_source import PagedSource, request_of
 from market.sources import source_of
@@ -43,7 +43,7 @@ def request(raw: Path, *symbols: str, **more: object) -> BarRequest:
 
 
 def source(made: list[Broker], kind: type[Broker] = Broker) -> PagedSource:
-    def connect(place: Source, options: ExchangeOptions) -> Broker:
+    def connect(place: Venue, options: ExchangeOptions) -> Broker:
         made.append(kind(place, options))
         return made[-1]
 

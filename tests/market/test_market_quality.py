@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.errors import InputError
-from market.quality import check_ohlcv, refuse, repair_rows
+from market.quality import check_ohlcv, refuse_defects, repair_rows
 from tests.helpers import calls_of
 
 
@@ -24,7 +24,7 @@ def test_clean_bars_and_missing_prices_have_no_defect() -> None:
     frame = bars()
     frame.loc[3, ["open", "high", "low", "close", "volume"]] = np.nan
     assert check_ohlcv(frame) == []
-    refuse([], "x.csv")
+    refuse_defects([], "x.csv")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_each_defect_is_named_by_row_and_mended(column: str, value: object, kind
     assert (kind, 6) in {(defect.kind, defect.row) for defect in defects}
     assert {defect.row for defect in defects} == {6}
     with pytest.raises(InputError, match=r"x\.csv: row 7: AAA at"):
-        refuse(defects, "x.csv")
+        refuse_defects(defects, "x.csv")
     mended, notes = repair_rows(frame, defects)
     assert check_ohlcv(mended) == []
     assert len(notes) == 1
@@ -70,7 +70,7 @@ def test_a_float32_rounding_is_no_defect() -> None:
 
 def test_the_refusal_counts_what_it_does_not_show() -> None:
     with pytest.raises(InputError, match=r"row 1: .* and 7 more"):
-        refuse(check_ohlcv(bars().assign(volume=-1.0)), "x.csv")
+        refuse_defects(check_ohlcv(bars().assign(volume=-1.0)), "x.csv")
 
 
 def test_the_work_for_a_file_in_reverse_grows_with_its_rows() -> None:
