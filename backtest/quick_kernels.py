@@ -19,7 +19,7 @@ from backtest.ledger import Positions, close_bar, settle_row
 from backtest.market_rows import MarketRows
 from backtest.weights import target_row
 from market.panel import BoolArray, FloatArray
-from market.ranking import count_finite, ordered, rank_row, ranked
+from market.ranking import count_finite, ordered, rank_row, rank_with_keys
 
 # Rows of the series that are written.
 SERIES = 6
@@ -121,7 +121,7 @@ def score_piece(
         line = signal[row]
         ranks[:] = np.nan
         count = count_finite(line)
-        clear = ranked(line, keys[row], count, piece.bits, columns, values, ranks)
+        clear = rank_with_keys(line, keys[row], count, piece.bits, columns, values, ranks)
         common, stuck = _count_common(line, known[row], tradable[row], held)
         if is_plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
             sums[:] = outcomes.sums[:, row]

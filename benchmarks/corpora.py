@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--corpora", type=Path, default=SHARED / "corpora")
     options = parser.parse_args(argv)
     console = Console(stderr=True)
-    panel = import_files([options.data / "equity_sp500_1d_2013_2018.parquet"], calendar="exchange", mend=True)
+    panel = import_files([options.data / "equity_sp500_1d_2013_2018.parquet"], calendar="exchange", repair=True)
     if options.quick:
         panel = panel.rows(0, len(panel.times) // 3).select(panel.assets[::6])
     counts = {name: run(panel, options.corpora / name, console) for name in FILES}

@@ -48,13 +48,13 @@ def ours(task: str, folder: Path, quick: bool) -> Job:
     from market.files import import_files, panel_from_long
     from market.panel_store import load_fields, load_panel
     from market.synthetic.make import make_synthetic
-    from market.synthetic.market_spec import MarketSpec, Signal
+    from market.synthetic.market_spec import MarketSpec, PlantedSignal
     from market.universe import liquid_universe
 
     stored = folder / "stored.parquet"
     if task == "synth":
         assets, bars = (100, 2000) if quick else (1000, 10_000)
-        signals = (Signal("a", 0.03), Signal("b", 0.02, "volume"))
+        signals = (PlantedSignal("a", 0.03), PlantedSignal("b", 0.02, "volume"))
         return lambda: make_synthetic(MarketSpec(assets=assets, bars=bars, signals=signals))
     if task == "pivot":
         import pandas as pd

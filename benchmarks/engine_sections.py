@@ -24,7 +24,7 @@ from benchmarks.engine_setup import Nothing, interleaved, make_market, seconds_o
 from factors.batch import Engine
 from factors.engine import evaluate
 from factors.evaluation_plan import Runner
-from factors.live_factors import Live
+from factors.live_factors import LiveFactors
 from factors.parse import parse
 from factors.tree import Expression
 from market.files import import_files
@@ -140,7 +140,7 @@ def live(setting: Setting) -> dict[str, Any]:
     """Milliseconds for one new bar of 500 assets for 100 factors, each value compared with the batch's."""
     panel, batch = setting.daily, setting.batch[:100]
     before = 2_200
-    factors = Live(batch, panel.rows(0, before))
+    factors = LiveFactors(batch, panel.rows(0, before))
     whole = [evaluate(expression, panel).values for expression in batch]
     taken, different = [], 0
     for bar in range(before, panel.shape[0]):
@@ -269,7 +269,7 @@ def real(setting: Setting) -> dict[str, Any]:
         if not file.is_file():
             figures[name] = "not here"
             continue
-        panel = import_files([file], calendar="exchange" if name.startswith("equity") else "continuous", mend=True)
+        panel = import_files([file], calendar="exchange" if name.startswith("equity") else "continuous", repair=True)
         target = prepare_target(panel, BacktestSpec())
         batch = setting.batch[:200]
         found: list[QuickScore] = []

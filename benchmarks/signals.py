@@ -24,7 +24,7 @@ from agent.live.service import SignalService
 from agent.live.signal_journal import FILE, Journal
 from agent.live.signal_source import open_signal
 from agent.study.workspace import Workspace
-from market.exchange import Source
+from market.exchange import Venue
 from market.fetch import Job
 from tests.market.exchange_book import recorded
 from tests.market.exchange_server import Exchange, serving
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> None:
     recording = recorded(Path(shared), list(whole.assets), str(whole.times[first - 100])[:19], until)
     journal = Journal.open(workspace.root / FILE)
     with serving(recording, 0) as server:
-        job = Job(Source("binance", "spot", server.url), whole.assets, "1h", 0)
+        job = Job(Venue("binance", "spot", server.url), whole.assets, "1h", 0)
         with ExchangeFeed(job, whole.assets, data, paced=False) as feed:
             # A port is another every time; the journal goes by this name.
             feed.name = f"loopback from {start}"

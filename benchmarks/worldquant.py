@@ -74,7 +74,7 @@ class Line:
 def open_market(market: Market, data: Path) -> Study:
     """Open a data set under its market's rules."""
     panel = import_files(
-        [data / market.file], calendar="exchange" if market.exchange else "continuous", mend=True, name=market.title
+        [data / market.file], calendar="exchange" if market.exchange else "continuous", repair=True, name=market.title
     )
     settings = Settings.model_validate({"backtest": {"preset": market.preset}, "universe": {"top": market.top}})
     return open_study(panel, settings)

@@ -32,7 +32,7 @@ class SubtreeCache:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self.held = 0
+        self.bytes_used = 0
         self.hits = 0
         self._entries: dict[Node, _Entry] = {}
         self._met: dict[Node, int] = {}
@@ -40,7 +40,7 @@ class SubtreeCache:
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """How many values are held."""
+        """Return how many values are kept."""
         return len(self._entries)
 
     def meet(self, node: Node) -> int:
@@ -64,10 +64,10 @@ class SubtreeCache:
         with self._lock:
             if node in self._entries or values.nbytes > self.budget:
                 return
-            while self.held + values.nbytes > self.budget:
+            while self.bytes_used + values.nbytes > self.budget:
                 first = min(self._entries, key=lambda known: self._entries[known].priority)
                 gone = self._entries.pop(first)
                 self._clock = max(self._clock, gone.priority)
-                self.held -= gone.values.nbytes
+                self.bytes_used -= gone.values.nbytes
             self._entries[node] = _Entry(values, saves, self._clock + saves)
-            self.held += values.nbytes
+            self.bytes_used += values.nbytes

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from factors.engine import evaluate
-from factors.measure import estimate
+from factors.measure import estimate_work
 from factors.tree import Expression, Signal
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
@@ -17,7 +17,7 @@ MIN_FINITE = 0.2
 
 def check_cost(expression: Expression, panel: Panel, *, seconds: float, gigabytes: float) -> Rejection | None:
     """Return why an expression is too costly to evaluate on `panel`, by its estimate, or None."""
-    need = estimate(expression.root, *panel.shape)
+    need = estimate_work(expression.root, *panel.shape)
     if need.seconds > seconds:
         return Rejection(
             "check",

@@ -28,7 +28,7 @@ def evaluate_all(expressions: Sequence[Expression], panel: Panel) -> list[Signal
 
     Outside the universe, assets take no part in ``cs_`` and ``group_`` operators. Whatever is not finite becomes NaN at
     every step, so that an overflow cannot turn into a value further on. Beside the results, memory is needed only for
-    a piece of the panel and the state of the operators (`factors.measure.estimate`).
+    a piece of the panel and the state of the operators (`factors.measure.estimate_work`).
 
     Raises
     ------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from factors.kernels import cross, elementwise, extremes, moments, orders, pairs, recursive, sums
 from factors.kernels import deviations as windows
 from factors.operator_plugin import as_operator
-from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, Quantiles, Sliding, Sorted, Stream, stretch
+from factors.streams import Array, Calls, Chain, Kernel, Layout, Maker, RowQuantiles, Sliding, Sorted, Stream, stretch
 from market.plugins import Registry
 from market.ranking import KeySorter, key_bits, rank_rows
 
@@ -81,7 +81,7 @@ def _spread(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
         share = at.constants(1.0 / d, 1.0 / (d - 1) if d > 1 else np.nan)
-        state = (_block(at, d), _block(at, d), at.zeros(), at.zeros(2), _clock(), share, mode)
+        state = (_block(at, d, 0.0, 2), at.zeros(3), _clock(), share, mode)
         return Kernel(moments.spreads, state)
 
     return make
@@ -100,8 +100,8 @@ def _shape(mode: int | None) -> Maker:
 def _trend(mode: int) -> Maker:
     def make(at: Layout, n: Sequence[float]) -> Stream:
         d = int(n[0])
-        squares = _block(at, d) if mode == moments.RSQUARE else at.missing(0)
-        state = (_block(at, d), _block(at, d), squares, at.zeros(), at.zeros(4), _clock(), mode)
+        sums = _block(at, d, 0.0, 3 if mode == moments.RSQUARE else 2)
+        state = (sums, at.zeros(5), _clock(), mode)
         return Kernel(moments.trends, state)
 
     return make
@@ -205,8 +205,10 @@ def _row_order(kernel: Callable[..., object], *extra: object) -> Maker:
 
 
 def _numbering(at: Layout) -> tuple[object, ...]:
-    names = np.full(at.width + 1, -1.0, dtype=at.dtype)
-    return (at.missing(), np.full(at.width, -1, dtype=np.int64), names)
+    numbering = np.full((2, at.width + 1), np.nan, dtype=at.dtype)
+    # No row has been numbered: there is no count of groups yet.
+    numbering[1] = -1.0
+    return (numbering, np.full(at.width, -1, dtype=np.int64))
 
 
 def _in_groups(mode: int) -> Maker:
@@ -228,7 +230,7 @@ def _compare(mode: int) -> Maker:
 
 # How many arguments are arrays (the others are numbers), and the maker. Names with a leading _ come from lowering.
 _BUILT_IN: Mapping[str, tuple[int, Maker]] = {
-    "add": (2, _plain(elementwise.add)),
+    "add": (2, _plain(elementwise.plus)),
     "sub": (2, _plain(elementwise.sub)),
     "mul": (2, _plain(elementwise.mul)),
     "div": (2, _plain(elementwise.div)),
@@ -257,7 +259,7 @@ _BUILT_IN: Mapping[str, tuple[int, Maker]] = {
     "or_": (2, _compare(elementwise.OR)),
     "not_": (1, _plain(elementwise.negate, 1.0)),
     "_truth": (1, _plain(elementwise.negate, 0.0)),
-    "if_else": (3, _plain(elementwise.choose)),
+    "if_else": (3, _plain(elementwise.if_else)),
     "ts_delay": (1, _lag(recursive.DELAY)),
     "ts_delta": (1, _lag(recursive.DELTA)),
     "ts_returns": (1, _lag(recursive.RETURNS)),
@@ -283,7 +285,7 @@ _BUILT_IN: Mapping[str, tuple[int, Maker]] = {
     "ts_beta": (2, _pair(pairs.BETA)),
     "ts_min": (1, _extreme(1.0)),
     "ts_max": (1, _extreme(-1.0)),
-    "_place": (3, _plain(extremes.places)),
+    "_place": (3, _plain(extremes.share_of_range)),
     "ts_argmin": (1, _age(1.0)),
     "ts_argmax": (1, _age(-1.0)),
     "_recent_low": (2, _recent_age(1.0)),
@@ -315,9 +317,9 @@ _BUILT_IN: Mapping[str, tuple[int, Maker]] = {
     "cs_zscore": (1, _plain(cross.standards, cross.ZSCORE, sees_universe=True)),
     "cs_demean": (1, _plain(cross.standards, cross.DEMEAN, sees_universe=True)),
     "cs_mean": (1, _plain(cross.standards, cross.MEAN, sees_universe=True)),
-    "cs_scale": (1, _plain(cross.scaled, sees_universe=True)),
+    "cs_scale": (1, _plain(cross.scale_rows, sees_universe=True)),
     "cs_winsorize": (1, _plain(cross.winsorized, sees_universe=True)),
-    "cs_quantile": (1, lambda at, n: Quantiles(at.zeros(at.rows), float(n[0]))),
+    "cs_quantile": (1, lambda at, n: RowQuantiles(at.zeros(at.rows), float(n[0]))),
     "cs_top_bottom": (1, _row_order(cross.places, cross.TOP_BOTTOM)),
     "cs_resid": (2, _plain(cross.residuals, sees_universe=True)),
     "bucket": (1, _row_order(cross.places, cross.BUCKET)),

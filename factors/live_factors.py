@@ -15,7 +15,7 @@ from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 
 
-class Live:
+class LiveFactors:
     """Expressions that have seen a panel, and take further bars of it.
 
     What operators remember is kept from bar to bar, so that a bar costs the same however long the history is.

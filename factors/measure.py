@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from factors.operators.row import UNBOUNDED, now
+from factors.operators.row import UNBOUNDED, own_bar
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
@@ -43,7 +43,7 @@ def measure(node: Node, known: dict[Node, Measures] | None = None) -> Measures:
             depth = max(depth, part.depth)
             back = max(back, part.lookback)
         reach = OPERATORS[node.op].reach
-        if reach is not now:
+        if reach is not own_bar:
             back = min(back + reach(numbers_of(node)), UNBOUNDED)
         found = memo[node] = Measures(size, depth + 1, back)
     return found
@@ -81,7 +81,7 @@ def numbers_of(call: Call) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class WorkEstimate:
     """What evaluating a tree takes on a panel.
 
     Attributes
@@ -195,8 +195,8 @@ def work_bytes(root: Node, assets: int, rows: int) -> int:
     return _BYTES * assets * (pieces * rows + kept)
 
 
-def estimate(root: Node, bars: int, assets: int) -> Estimate:
+def estimate_work(root: Node, bars: int, assets: int) -> WorkEstimate:
     """Return the work and memory of evaluating `root` on a panel of that shape."""
     cells = bars * assets
     work = work_bytes(root, assets, piece_rows(assets))
-    return Estimate(1e-9 * (cell_cost(root) * cells + _TOUCH_NS * work), cells * _BYTES + work)
+    return WorkEstimate(1e-9 * (cell_cost(root) * cells + _TOUCH_NS * work), cells * _BYTES + work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from factors.engine import evaluate
-from factors.live_factors import Live
+from factors.live_factors import LiveFactors
 from factors.operator_plugin import NewOperator
 from factors.parse import parse
 from factors.tree import Call, Expression, Field, Number
@@ -27,7 +27,7 @@ def operator_faults(new: NewOperator, text: str, panel: Panel) -> list[str]:
     given = [panel[arg.name] for arg in expression.root.args if isinstance(arg, Field)]
     numbers = [arg.value for arg in expression.root.args[new.arrays :] if isinstance(arg, Number)]
     cut = len(panel.times) // 2
-    live = Live([expression], panel.rows(0, cut))
+    live = LiveFactors([expression], panel.rows(0, cut))
     later = [
         live.append({name: panel[name][t] for name in panel.fields}, panel.universe[t])[0]
         for t in range(cut, len(panel.times))

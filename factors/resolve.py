@@ -287,7 +287,7 @@ def kind_of(node: Node) -> Kind:
 
 
 def _formula(text: str, at: int, given: Mapping[str, Raw] | None = None) -> Raw:
-    """Return the tree of a text of ours, standing at `at`, with `given` in the places of its names."""
+    """Return the tree of a text of ours, at the place `at`, with `given` in the places of its names."""
     return _placed(_formula_tree(text), at, given or {})
 
 

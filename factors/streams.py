@@ -130,7 +130,7 @@ class Sorted:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantiles:
+class RowQuantiles:
     """Quantile across the bar, from rows that numpy sorts."""
 
     ascending: Array
@@ -179,7 +179,7 @@ class Sliding:
             lines, sorter = memory[length]
             bits = key_bits(length)
             calls += [
-                (orders.gather, (args[0][part], self.ring, lines)),
+                (orders.side_by_side, (args[0][part], self.ring, lines)),
                 (sort_keys, (lines, sorter.keys, bits)),
                 (sorter.sort, ()),
                 (orders.slide, (lines, sorter.result, out[part], bits, self.d, self.level, self.mode)),

@@ -55,7 +55,7 @@ class Fault(Exception):
         return Rejection(stage, self.code, drawn, self.hint, self.at)
 
 
-# Marks a call that is already ours, so that no dialect translates it again.
+# Says that a call is already ours, so that no dialect translates it again.
 NATIVE = "\0"
 
 

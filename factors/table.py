@@ -8,12 +8,12 @@ from functools import cache
 from factors.operator_plugin import as_operator
 from factors.operators import across as cross
 from factors.operators import arithmetic, series, technical
-from factors.operators.row import FORGOTTEN, UNBOUNDED, Kind, Operator, Param, forget
+from factors.operators.row import FORGOTTEN, UNBOUNDED, Kind, Operator, Param
 from market.plugins import Registry
 
 __all__ = [
     "FORGOTTEN", "GROUP_FIELDS", "MARKET_FIELDS", "NAMED_GROUPS", "OPERATORS", "STANDARD_FIELDS", "UNBOUNDED", "Kind",
-    "Operator", "Param", "describe", "forget", "prompt_table",
+    "Operator", "Param", "describe", "prompt_table",
 ]  # fmt: skip
 
 STANDARD_FIELDS = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")

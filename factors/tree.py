@@ -19,7 +19,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A literal; windows are whole numbers held as float too."""
+    """A literal; windows are whole numbers, stored as float too."""
 
     value: float
 

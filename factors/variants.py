@@ -13,19 +13,19 @@ Path = tuple[int, ...]
 _STEPS = (0.5, 0.7, 1.4, 2.0)
 
 
-def walk(node: Node, path: Path = ()) -> list[tuple[Path, Node, str]]:
+def nodes_below(node: Node, path: Path = ()) -> list[tuple[Path, Node, str]]:
     """List (path, node, parameter kind) of every node below the root."""
     found: list[tuple[Path, Node, str]] = []
     if isinstance(node, Call):
         for index, (arg, param) in enumerate(zip(node.args, OPERATORS[node.op].params, strict=True)):
             found.append(((*path, index), arg, param.kind))
-            found += walk(arg, (*path, index))
+            found += nodes_below(arg, (*path, index))
     return found
 
 
 def windows(root: Node) -> list[tuple[Path, Node]]:
     """List the windows of a factor with their paths."""
-    return [(path, node) for path, node, kind in walk(root) if kind == "window"]
+    return [(path, node) for path, node, kind in nodes_below(root) if kind == "window"]
 
 
 def replaced(root: Node, path: Path, new: Node) -> Node:

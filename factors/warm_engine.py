@@ -43,7 +43,9 @@ def warming_texts() -> list[str]:
     return [*texts, *_LONG, "market_open / market_close", "close ^ open"]
 
 
-def warm(stop: Callable[[], bool] = lambda: False, show: Callable[[int, int], None] = lambda _done, _of: None) -> None:
+def warm_up(
+    stop: Callable[[], bool] = lambda: False, show: Callable[[int, int], None] = lambda _done, _of: None
+) -> None:
     """Evaluate every operator once on a few bars; what is compiled already is only loaded.
 
     Parameters
@@ -71,7 +73,7 @@ def warming(first: Callable[[], None] = lambda: None) -> Iterator[None]:
 
     def work() -> None:
         first()
-        warm(ended.is_set)
+        warm_up(ended.is_set)
 
     thread = threading.Thread(target=work, name="warm")
     thread.start()

@@ -44,7 +44,7 @@ _VOLUME_OF = re.compile(r"volume[ _]+\(?([a-z0-9]+)\)?$", re.IGNORECASE)
 UNITS = ((1e11, 1_000_000_000, "seconds"), (1e14, 1_000_000, "milliseconds"), (1e17, 1_000, "microseconds"))
 
 
-def plain(name: object) -> str:
+def plain_name(name: object) -> str:
     """Return a column name in lower case without blanks around it."""
     return str(name).strip().lower()
 
@@ -53,7 +53,7 @@ def find(frame: pd.DataFrame, ours: str, mapping: Mapping[str, str]) -> str | No
     """Return the frame's column for `ours`: as mapped, or by a usual name."""
     if ours in mapping and mapping[ours] in frame.columns:
         return mapping[ours]
-    lowered = {plain(column): str(column) for column in frame.columns}
+    lowered = {plain_name(column): str(column) for column in frame.columns}
     return next((lowered[alias] for alias in ALIASES[ours] if alias in lowered), None)
 
 
@@ -78,12 +78,12 @@ def _volumes(frame: pd.DataFrame, symbol: str | None) -> dict[str, str | None]:
 
 def is_noise(name: object) -> bool:
     """Whether a column is known to say nothing beside the others."""
-    return plain(name) in _NOISE or plain(name).startswith("unnamed:")
+    return plain_name(name) in _NOISE or plain_name(name).startswith("unnamed:")
 
 
 def field_name(name: object) -> str:
     """Return a column name as a field name: lower case, letters, digits and underscores."""
-    return re.sub(r"\W+", "_", plain(name))
+    return re.sub(r"\W+", "_", plain_name(name))
 
 
 def symbol_of(path: Path) -> str:
@@ -124,7 +124,8 @@ def zone_of(column: pd.Series) -> str:
 def parse_times(column: pd.Series, path: Path, zone: str = "UTC") -> pd.Series:
     """Return UTC nanosecond times from ISO strings, datetimes, or epoch numbers in s, ms, us or ns.
 
-    Times that state no zone are of `zone`. Epochs are told by their size, each on its own: some files change unit.
+    Times that state no zone are of `zone`. The unit of an epoch follows from its size, row by row: some files change
+    unit.
     """
     if pd.api.types.is_numeric_dtype(column):
         return _epochs(column)

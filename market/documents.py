@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from market.columns import ALIASES, parse_times, plain
+from market.columns import ALIASES, parse_times, plain_name
 from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
@@ -126,10 +127,6 @@ def read_documents(
         assets=tuple(assets),
         **{name: tuple(frame[name]) for name in ("source", "title", "body", "url")},
     )
-    total: dict[str, int] = {}
-    for one in assets:
-        for asset in one:
-            total[asset] = total.get(asset, 0) + 1
     counts = TextCounts(
         rows=rows,
         repeated_url=int(again.sum()),
@@ -137,14 +134,20 @@ def read_documents(
         unusable=unusable,
         dated=int(documents.dated.sum()),
         matched=sum(bool(one) for one in assets),
-        by_asset=dict(sorted(total.items(), key=lambda item: (-item[1], item[0]))),
+        by_asset=_count_by_asset(assets),
     )
     return documents, counts
 
 
+def _count_by_asset(assets: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return how many texts speak of each asset, the most first."""
+    total = Counter(asset for one in assets for asset in one)
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
 def _rows(path: Path, columns: Mapping[str, str], zone: str) -> pd.DataFrame:
     frame = read_table(path)
-    lowered = {plain(column): column for column in frame.columns}
+    lowered = {plain_name(column): column for column in frame.columns}
     found = {}
     for ours, names in _TEXTS.items():
         if ours in columns and columns[ours] not in frame.columns:

@@ -13,8 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from market.errors import InputError
-from market.exchange import BadPage, Client
-from market.raw import Rows, no_rows
+from market.raw import SeriesRows, no_rows
 from market.spans import DAY, WEEK, Span, Stamps, gaps_by_pace, gaps_on_grid, on_grid
 
 What = Literal["ohlcv", "funding", "open_interest"]
@@ -32,6 +31,10 @@ _EIGHT_HOURS = DAY // 3
 _JITTER = 1000
 # As `market.quality` has it: what is written in decimals may be rounded, each price on its own.
 _TOLERANCE = 1e-6
+
+
+class BadPage(Exception):
+    """What a source sent cannot be right: asked for again, and in the end an `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Endpoint:
         """Return the parts of `span` where rows are missing."""
         return gaps_on_grid(span, stamps, self.step) if self.step else gaps_by_pace(span, stamps, self.pace)
 
-    async def page(self, market: Market, span: Span) -> Rows:
+    async def page(self, market: Market, span: Span) -> SeriesRows:
         """Return the rows of `span` that one request brings, checked, in time order.
 
         Raises
@@ -87,7 +90,7 @@ class Endpoint:
         rows = _table(raw, self.columns, str(market["symbol"]))
         if self.step is None:
             snapped = (rows.stamps + _JITTER) // 60_000 * 60_000
-            rows = Rows(
+            rows = SeriesRows(
                 np.where(np.abs(rows.stamps - snapped) <= _JITTER, snapped, rows.stamps), rows.columns, rows.values
             )
         rows = rows.within([span])
@@ -95,8 +98,8 @@ class Endpoint:
         return rows
 
 
-def endpoint(client: Client, what: What, timeframe: str) -> Endpoint:
-    """Return how `client`'s exchange is asked for `what` in bars of `timeframe`.
+def ccxt_endpoint(exchange: Any, market: str, what: What, timeframe: str) -> Endpoint:  # noqa: ANN401 - ccxt is untyped
+    """Return how an exchange of ccxt is asked for `what` in bars of `timeframe`; `market` is ``spot`` or ``swap``.
 
     Raises
     ------
@@ -105,9 +108,8 @@ def endpoint(client: Client, what: What, timeframe: str) -> Endpoint:
     """
     import ccxt.async_support as ccxt
 
-    exchange = client.exchange
-    step = bar_ms(client, timeframe)
-    if what != "ohlcv" and client.source.market == "spot":
+    step = ccxt_bar_ms(exchange, timeframe)
+    if what != "ohlcv" and market == "spot":
         raise InputError(f"spot has no {what.replace('_', ' ')}", "say --market swap")
     if isinstance(exchange, ccxt.binance):
         return _binance(exchange, what, timeframe, step)
@@ -116,9 +118,8 @@ def endpoint(client: Client, what: What, timeframe: str) -> Endpoint:
     return _any(exchange, what, timeframe, step)
 
 
-def bar_ms(client: Client, timeframe: str) -> int:
+def ccxt_bar_ms(exchange: Any, timeframe: str) -> int:  # noqa: ANN401 - ccxt is untyped
     """Return the length of a bar in ms; a timeframe that the exchange lacks is an `InputError`."""
-    exchange = client.exchange
     if not exchange.has.get("fetchOHLCV"):
         raise InputError(f"{exchange.id} offers no bars (fetchOHLCV)", "choose another exchange")
     if exchange.timeframes and timeframe not in exchange.timeframes:
@@ -248,7 +249,7 @@ def _own(answer: object, market: Market) -> list[Any]:
     return rows
 
 
-def _table(raw: Raw, columns: tuple[str, ...], symbol: str) -> Rows:
+def _table(raw: Raw, columns: tuple[str, ...], symbol: str) -> SeriesRows:
     """Return the rows as numbers, in time order, each time once."""
     if not raw:
         return no_rows(columns)
@@ -264,10 +265,10 @@ def _table(raw: Raw, columns: tuple[str, ...], symbol: str) -> Rows:
     if differ:
         raise BadPage(f"two different rows of {symbol} at {_time(table[differ[0], 0])}")
     table = np.delete(table, again, axis=0)
-    return Rows(table[:, 0].astype(np.int64), columns, table[:, 1:])
+    return SeriesRows(table[:, 0].astype(np.int64), columns, table[:, 1:])
 
 
-def _check(rows: Rows, asked: Endpoint, symbol: str) -> None:
+def _check(rows: SeriesRows, asked: Endpoint, symbol: str) -> None:
     if asked.step is not None:
         grid = on_grid(0, asked.step)
         _refuse((rows.stamps - grid) % asked.step != 0, rows, symbol, "between the times of two bars")
@@ -291,7 +292,7 @@ def _check(rows: Rows, asked: Endpoint, symbol: str) -> None:
     )
 
 
-def _refuse(bad: Any, rows: Rows, symbol: str, what: str) -> None:  # noqa: ANN401
+def _refuse(bad: Any, rows: SeriesRows, symbol: str, what: str) -> None:  # noqa: ANN401
     if bad.any():
         raise BadPage(f"a row of {symbol} at {_time(rows.stamps[int(np.argmax(bad))])} {what}")
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from market.endpoints import BadPage, Endpoint, What, ccxt_bar_ms, ccxt_endpoint
 from market.errors import InputError
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ _FINAL = {"401": "wants credentials", "404": "has nothing at this address", "405
     "410": "has nothing at this address any more",
     "451": "does not serve this place",
 }
-# Coins that stand for money: no effective trial on one against another belongs in a ranking by trade.
+# Coins that stand for money: their prices against each other say nothing, so a ranking by trade leaves them out.
 MONEY = frozenset(
     {"USDT", "USDC", "BUSD", "TUSD", "FDUSD", "DAI", "USDP", "USDE", "USD1", "RLUSD", "PYUSD", "USDD", "GUSD"}
     | {"EUR", "EURI", "AEUR", "GBP", "TRY", "BRL"}
@@ -42,12 +43,8 @@ class Unreachable(InputError):
     """An exchange that does not answer now, and may later."""
 
 
-class BadPage(Exception):
-    """What an exchange sent cannot be right: asked for again, and in the end an `InputError`."""
-
-
 @dataclass(frozen=True, slots=True)
-class Source:
+class Venue:
     """Where data come from.
 
     Attributes
@@ -77,7 +74,7 @@ class Source:
 
 
 @dataclass
-class Tally:
+class RequestCounts:
     """How many requests were made, and how many of them had to be made again."""
 
     requests: int = 0
@@ -100,7 +97,7 @@ class Client:
 
     def __init__(
         self,
-        source: Source,
+        source: Venue,
         rng: np.random.Generator,
         *,
         paced: bool = True,
@@ -110,7 +107,7 @@ class Client:
         import ccxt.async_support as ccxt
 
         self.source = source
-        self.tally = Tally()
+        self.tally = RequestCounts()
         self._ccxt = ccxt
         self._rng = rng
         self._retries = retries
@@ -271,6 +268,14 @@ class Client:
             )
         if wait > 0:
             await asyncio.sleep(wait)
+
+    def bar_ms(self, timeframe: str) -> int:
+        """Return the length of a bar in ms; a timeframe that the exchange lacks is an `InputError`."""
+        return ccxt_bar_ms(self.exchange, timeframe)
+
+    def endpoint(self, what: What, timeframe: str) -> Endpoint:
+        """Return how the exchange is asked for `what` in bars of `timeframe`; see `market.endpoints.ccxt_endpoint`."""
+        return ccxt_endpoint(self.exchange, self.source.market, what, timeframe)
 
     def market_of(self, symbol: str) -> dict[str, Any]:
         """Return ccxt's description of `symbol`: BTC/USDT, BTC/USDT:USDT, or the exchange's own name, BTCUSDT."""

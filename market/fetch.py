@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from market.endpoints import BARS, Endpoint, What, bar_ms, endpoint
+from market.endpoints import BARS, Endpoint, What
 from market.errors import InputError
-from market.exchange import Client, Source, names
+from market.exchange import Venue, names
 from market.funding import join_settlements, join_snapshots
-from market.paging import fill
+from market.paging import PagedClient, fill
 from market.panel import Panel
-from market.panel_store import write_atomically
-from market.raw import Rows, Series, forget, only_one, open_series, read_rows, save_manifest
-from market.spans import DAY, Span, first_bar, on_grid, runs, within, without
+from market.raw import Series, SeriesRows, forget, only_one, open_series, read_rows, save_manifest
+from market.spans import DAY, Span, filled_spans, first_bar, on_grid, within, without
 
 Progress = Callable[[float, float], None]
 
@@ -43,7 +42,7 @@ class Job:
         Whether to fetch these too and join them to the bars (perpetuals).
     """
 
-    source: Source
+    source: Venue
     symbols: tuple[str, ...]
     timeframe: str
     since: int
@@ -67,7 +66,7 @@ class Fetched:
 
 
 async def run(
-    job: Job, client: Client, raw: Path, progress: Progress, *, at_once: int = 8, backfill: bool = False
+    job: Job, client: PagedClient, raw: Path, progress: Progress, *, at_once: int = 8, backfill: bool = False
 ) -> list[Fetched]:
     """Fetch what is missing of `job` into the raw store at `raw`, several symbols at once.
 
@@ -76,7 +75,7 @@ async def run(
     Parameters
     ----------
     progress
-        Stated the bars done and the bars in all.
+        Called with the bars done and the bars in all.
     backfill
         Ask once more for the holes that earlier fetches took for true.
 
@@ -85,7 +84,7 @@ async def run(
     InputError
         For unknown symbols, or what the exchange does not offer or does not get right.
     """
-    step = bar_ms(client, job.timeframe)
+    step = client.bar_ms(job.timeframe)
     closed = on_grid(client.now() - _SETTLED, step)
     end = closed if job.until is None else min(closed, first_bar(job.until, step))
     span = (first_bar(job.since, step), end)
@@ -121,7 +120,7 @@ class _Fetch:
     """One run of a job: what its tasks share."""
 
     def __init__(
-        self, job: Job, client: Client, folder: Path, span: Span, step: int, progress: Progress, backfill: bool
+        self, job: Job, client: PagedClient, folder: Path, span: Span, step: int, progress: Progress, backfill: bool
     ) -> None:
         self.job, self.client, self.folder = job, client, folder
         self.span, self.step, self.progress, self.backfill = span, step, progress, backfill
@@ -130,7 +129,7 @@ class _Fetch:
 
     def open(self, name: str, what: What) -> _Plan:
         """Open a symbol's bars and add what is missing of them to the total."""
-        ask = endpoint(self.client, what, self.job.timeframe)
+        ask = self.client.endpoint(what, self.job.timeframe)
         market, symbol = self._market(name)
         series = self._series(symbol, ask)
         if self.backfill:
@@ -164,13 +163,13 @@ class _Fetch:
             gone = save_manifest(replace(bars.series, facts={**(bars.series.facts or {}), "active": False}))
             found = {"ohlcv": gone}
             for what in self.job.kinds()[1:]:
-                found[what] = self._series(symbol, endpoint(self.client, what, self.job.timeframe))
+                found[what] = self._series(symbol, self.client.endpoint(what, self.job.timeframe))
             return Fetched(symbol, found, self.step)
         series = await self._fill(bars, self.span)
         found = {"ohlcv": save_manifest(replace(series, facts=_facts(series, bars, self.span[1])))}
         for what in self.job.kinds()[1:]:
-            ask = endpoint(self.client, what, self.job.timeframe)
-            # Nothing is settled or held before the first trade.
+            ask = self.client.endpoint(what, self.job.timeframe)
+            # Nothing is settled, and no interest is open, before the first trade.
             start = max(self.span[0], series.first if series.first is not None else self.span[1])
             if ask.reaches_back is not None:
                 start = max(start, first_bar(self.client.now() - ask.reaches_back, ask.pace))
@@ -214,7 +213,7 @@ def holes(series: Series, ask: Endpoint) -> list[Span]:
     if ask.step is None or series.first is None or series.last is None:
         return []
     life = [(series.first, series.last + ask.step)]
-    return without(within(series.known, life), runs(read_rows(series).stamps, ask.step))
+    return without(within(series.known, life), filled_spans(read_rows(series).stamps, ask.step))
 
 
 def _slug(symbol: str) -> str:
@@ -262,21 +261,21 @@ def assemble(job: Job, fetched: Sequence[Fetched]) -> Panel:
 
 
 def _joined(panel: Panel, job: Job, fetched: Sequence[Fetched]) -> Panel:
-    def told(what: What, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def pieces_of(what: What, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         pieces = {}
         for one in fetched:
-            rows: Rows = read_rows(one.series[what])
+            rows: SeriesRows = read_rows(one.series[what])
             rows = rows.keep(np.isfinite(rows[name]))
             pieces[one.symbol] = (rows.stamps.astype("datetime64[ms]").astype("datetime64[ns]"), rows[name])
         return pieces
 
     if job.funding:
-        panel = join_settlements(panel, told("funding", "funding_rate"))
+        panel = join_settlements(panel, pieces_of("funding", "funding_rate"))
     if job.open_interest:
         about = fetched[0].series["open_interest"].about
         oldest = max(panel.bar, np.timedelta64(int(str(about["step_ms"])), "ms"))
         for name in ("open_interest", "open_interest_usd"):
-            taken = told("open_interest", name)
+            taken = pieces_of("open_interest", name)
             if any(len(moments) for moments, _ in taken.values()):
                 panel = join_snapshots(panel, name, taken, oldest)
     return panel
@@ -292,9 +291,9 @@ def summary(fetched: Sequence[Fetched]) -> list[dict[str, object]]:
     return found
 
 
-def write_record(path: Path, job: Job, panel: Panel, fetched: Sequence[Fetched], more: Mapping[str, object]) -> None:
-    """Write beside a data set where it came from, so that it can be brought up to date."""
-    document = {
+def record_of(job: Job, panel: Panel, fetched: Sequence[Fetched], more: Mapping[str, object]) -> dict[str, object]:
+    """Return where a data set came from, as JSON types: what brings it up to date later."""
+    return {
         "format": _FORMAT,
         "job": asdict(job),
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -302,15 +301,13 @@ def write_record(path: Path, job: Job, panel: Panel, fetched: Sequence[Fetched],
         **more,
         "symbols": summary(fetched),
     }
-    text = json.dumps(document, indent=1)
-    write_atomically(path, lambda target: target.write_text(text, encoding="utf-8"))
 
 
 def read_record(path: Path) -> Job:
-    """Return the job that `write_record` wrote; a damaged file is an `InputError`."""
+    """Return the job of a stored `record_of`; a damaged file is an `InputError`."""
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))["job"]
-        source = Source(**facts.pop("source"))
+        source = Venue(**facts.pop("source"))
         return Job(source=source, symbols=tuple(facts.pop("symbols")), **facts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read: {error}", "fetch the data again") from error

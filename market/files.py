@@ -14,7 +14,7 @@ import pyarrow as pa
 from market.columns import KEYS, field_name, is_noise, parse_times, symbol_of, understand
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
-from market.quality import check_ohlcv, refuse, repair
+from market.quality import check_ohlcv, refuse_defects, repair_rows
 from market.table_files import read_table
 from market.wide import from_wide, is_wide, unstack
 
@@ -23,7 +23,7 @@ _FRAME = Path("frame")
 
 
 @dataclass(frozen=True)
-class Reading:
+class FileConventions:
     """How files are to be read, where they do not say themselves.
 
     Attributes
@@ -46,7 +46,7 @@ def import_files(
     *,
     columns: Mapping[str, str] | None = None,
     calendar: Calendar = "continuous",
-    mend: bool = False,
+    repair: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
     zone: str = "UTC",
@@ -63,7 +63,7 @@ def import_files(
     Parameters
     ----------
     columns, zone, stamps
-        See `Reading`.
+        See `FileConventions`.
     repair
         Repair bad rows instead of refusing; what was done is appended to `notes`.
 
@@ -72,9 +72,9 @@ def import_files(
     InputError
         For a missing or unreadable file, missing columns, unreadable times, or bad rows (named).
     """
-    long = read_long(paths, Reading(columns or {}, zone, stamps))
+    long = read_long(paths, FileConventions(columns or {}, zone, stamps))
     where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-    return _checked(long, where, calendar=calendar, mend=mend, name=name, notes=notes)
+    return _checked(long, where, calendar=calendar, repair=repair, name=name, notes=notes)
 
 
 def from_frame(
@@ -82,7 +82,7 @@ def from_frame(
     *,
     columns: Mapping[str, str] | None = None,
     calendar: Calendar = "continuous",
-    mend: bool = False,
+    repair: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
     zone: str = "UTC",
@@ -92,12 +92,12 @@ def from_frame(
 
     Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
     """
-    reading = Reading(columns or {}, zone, stamps)
-    return _checked(long_of([(_FRAME, to_pandas(frame))], reading), "the frame", calendar=calendar, mend=mend,
+    reading = FileConventions(columns or {}, zone, stamps)
+    return _checked(long_of([(_FRAME, pandas_frame(frame))], reading), "the frame", calendar=calendar, repair=repair,
                     name=name, notes=notes)  # fmt: skip
 
 
-def to_pandas(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
+def pandas_frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
     """Return a frame of pandas; any other that offers Arrow data is converted, what offers none is an `InputError`."""
     if isinstance(frame, pd.DataFrame):
         named = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
@@ -113,12 +113,12 @@ def to_pandas(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
     return converted
 
 
-def read_long(paths: Sequence[Path], reading: Reading) -> pd.DataFrame:
+def read_long(paths: Sequence[Path], reading: FileConventions) -> pd.DataFrame:
     """Return the files' rows as one long frame (ts, symbol, open, high, low, close, volume, …), as they stand."""
     return long_of([(path, read_table(path)) for path in paths], reading)
 
 
-def long_of(frames: Sequence[tuple[Path, pd.DataFrame]], reading: Reading) -> pd.DataFrame:
+def long_of(frames: Sequence[tuple[Path, pd.DataFrame]], reading: FileConventions) -> pd.DataFrame:
     """Return frames, each with the name of its file, as one long frame."""
     mapping = reading.columns
     unknown = [ours for ours, theirs in mapping.items() if not any(theirs in frame.columns for _, frame in frames)]
@@ -137,22 +137,22 @@ def long_of(frames: Sequence[tuple[Path, pd.DataFrame]], reading: Reading) -> pd
     long = _oldest_first(long)
     if reading.stamps == "close":
         # A bar closes when the next one opens: its open is a bar's length before.
-        bar = bar_of(long)
+        bar = bar_length(long)
         # Binance stamps the close a millisecond early.
         long = long.assign(ts=(long["ts"] - pd.Timedelta(bar, "ns")).dt.round("1s"))
     return long
 
 
 def _checked(
-    long: pd.DataFrame, where: str, *, calendar: Calendar, mend: bool, name: str, notes: list[str] | None
+    long: pd.DataFrame, where: str, *, calendar: Calendar, repair: bool, name: str, notes: list[str] | None
 ) -> Panel:
     defects = check_ohlcv(long)
-    if mend:
-        long, done = repair(long, defects)
+    if repair:
+        long, done = repair_rows(long, defects)
         if notes is not None:
             notes.extend(done)
     else:
-        refuse(defects, where)
+        refuse_defects(defects, where)
     return panel_from_long(long, calendar=calendar, name=name)
 
 
@@ -164,7 +164,7 @@ def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
     return long.iloc[::-1].reset_index(drop=True) if newest_first else long
 
 
-def _long(path: Path, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
+def _long(path: Path, frame: pd.DataFrame, reading: FileConventions) -> pd.DataFrame:
     names = understand(frame, reading.columns)
     absent = [ours for ours in ("ts", *OHLCV) if ours not in names.values()]
     if absent:
@@ -178,7 +178,7 @@ def _long(path: Path, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     if "symbol" not in names.values():
         renamed = renamed.assign(symbol=symbol_of(path))
     if renamed["symbol"].isna().any():
-        raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "mend the file")
+        raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "correct the file")
     numbers = [
         c for c in renamed.columns if c in OHLCV or (c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
     ]
@@ -196,7 +196,7 @@ def _long(path: Path, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     return kept.assign(ts=times, symbol=kept["symbol"].astype(str))
 
 
-def bar_of(long: pd.DataFrame) -> int:
+def bar_length(long: pd.DataFrame) -> int:
     """Return the length of a bar in nanoseconds: the most common step within an asset."""
     times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype("int64")
     codes = pd.factorize(long["symbol"])[0]
@@ -228,7 +228,7 @@ def panel_from_long(frame: pd.DataFrame, *, calendar: Calendar, name: str) -> Pa
         assets=tuple(str(asset) for asset in assets),
         fields=fields,
         universe=np.isfinite(fields["close"]),
-        bar=np.timedelta64(bar_of(frame), "ns"),
+        bar=np.timedelta64(bar_length(frame), "ns"),
         calendar=calendar,
         name=name,
     )

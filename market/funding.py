@@ -21,7 +21,7 @@ def join_funding(panel: Panel, path: Path) -> Panel:
     """Return the panel with two fields from a long table of settlements (time, symbol, rate).
 
     ``funding`` at bar t is the sum of the rates settled after the open of the bar before, up to and at that of t: what
-    a long position held through them pays, as a fraction of its value. It is 0 where nothing was settled.
+    a long position open at those times pays, as a fraction of its value. It is 0 where nothing was settled.
     ``funding_rate`` is the last rate settled by then. Both are NaN before an asset's first settlement, and for one
     without any.
 
@@ -40,7 +40,7 @@ def join_funding(panel: Panel, path: Path) -> Panel:
     rates = pd.to_numeric(frame[columns[2]], errors="coerce")
     wrong = np.flatnonzero(times.isna().to_numpy() | ~np.isfinite(rates.to_numpy(dtype=np.float64)))
     if len(wrong):
-        raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "mend or drop the row")
+        raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "fix or drop the row")
     symbols = frame[columns[1]].astype(str)
     if not set(symbols) & set(panel.assets):
         raise InputError(

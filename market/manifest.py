@@ -83,7 +83,7 @@ def manifest_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def describe(panel: Panel, origin: Origin, parts: Sequence[Part]) -> Manifest:
+def manifest_of(panel: Panel, origin: Origin, parts: Sequence[Part]) -> Manifest:
     """Return the manifest of a panel stored as `parts`."""
     stamps = [str(time)[:19] for time in panel.times[[0, -1]]] if len(panel.times) else ["", ""]
     return Manifest(

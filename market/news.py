@@ -32,7 +32,7 @@ class _Mentions:
     weight: FloatArray
 
 
-def bar_of(known: TimeArray, panel: Panel) -> np.ndarray:
+def first_bar_after(known: TimeArray, panel: Panel) -> np.ndarray:
     """Return the first bar that closes after each time; T where none does.
 
     After, not at: a stamp of 10:00 may have been cut to the minute from 10:00:59. What becomes known in a gap of the
@@ -75,18 +75,8 @@ def join_news(
     """
     if half_life <= np.timedelta64(0):
         raise InputError("the half-life is not above 0", "say for example --half-life 24h")
-    places = columns_of(documents, panel.assets)
-    first = int(bar_of(documents.known[:1], panel)[0]) if len(documents) else len(panel.times)
-    if first >= len(panel.times) or documents.known[-1] <= panel.times[0]:
-        raise InputError(
-            "no text was known within the bars of the data",
-            f"the data are of {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}",
-        )
-    named = [[places[one] for one in assets if one in places] for assets in documents.assets]
-    if not any(named):
-        raise InputError(
-            "no text is about an asset of the data", f"import them with --data, for {', '.join(panel.assets[:5])}"
-        )
+    first = _first_row(documents, panel)
+    named = _named_columns(documents, panel)
     found = _mentions(documents, panel, named, sentiment, weight)
     fields = _fields(found, panel, panel.shape[1], half_life)
     if market:
@@ -97,6 +87,28 @@ def join_news(
     for values in fields.values():
         values[:first] = np.nan
     return panel.with_fields(fields)
+
+
+def _first_row(documents: Documents, panel: Panel) -> int:
+    """Return the bar of the first text; no text within the panel's bars is an `InputError`."""
+    first = int(first_bar_after(documents.known[:1], panel)[0]) if len(documents) else len(panel.times)
+    if first >= len(panel.times) or documents.known[-1] <= panel.times[0]:
+        raise InputError(
+            "no text was known within the bars of the data",
+            f"the data are of {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}",
+        )
+    return first
+
+
+def _named_columns(documents: Documents, panel: Panel) -> list[list[int]]:
+    """Return the columns of the panel that each text is about; none for any text is an `InputError`."""
+    places = columns_of(documents, panel.assets)
+    named = [[places[one] for one in assets if one in places] for assets in documents.assets]
+    if not any(named):
+        raise InputError(
+            "no text is about an asset of the data", f"import them with --data, for {', '.join(panel.assets[:5])}"
+        )
+    return named
 
 
 def columns_of(documents: Documents, assets: Sequence[str]) -> Mapping[str, int]:
@@ -118,7 +130,7 @@ def columns_of(documents: Documents, assets: Sequence[str]) -> Mapping[str, int]
 def _mentions(
     documents: Documents, panel: Panel, named: Sequence[Sequence[int]], sentiment: FloatArray, weight: FloatArray
 ) -> _Mentions:
-    rows = bar_of(documents.known, panel)
+    rows = first_bar_after(documents.known, panel)
     # What was known before the first bar opened belongs to no bar: its age there cannot be distinguished from a gap's.
     inside = (rows < len(panel.times)) & (documents.known > panel.times[0])
     pairs = [(text, column) for text in np.flatnonzero(inside).tolist() for column in dict.fromkeys(named[text])]

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
-from market.endpoints import Endpoint, Market
-from market.exchange import Client
-from market.raw import Rows, Series, add_rows
+from market.endpoints import Endpoint, Market, What
+from market.raw import Series, SeriesRows, add_rows
 from market.spans import Span, union, within, without
 
+T = TypeVar("T")
 Advance = Callable[[float], None]
 
 
+class PagedClient(Protocol):
+    """A connection to a source that is asked page by page; `market.exchange.Client` is that of ccxt's exchanges."""
+
+    def now(self) -> int:
+        """Return the source's time in ms: it decides which bars are closed."""
+
+    def bar_ms(self, timeframe: str) -> int:
+        """Return the length of a bar in ms; a timeframe that the source lacks is an `InputError`."""
+
+    def market_of(self, symbol: str) -> dict[str, Any]:
+        """Return what is known of a symbol.
+
+        ``symbol`` and ``id``: the name as we write it, and as the source does. ``active``: whether it still trades.
+        ``created``: since when, ms. Each of the last two may be None. An unknown symbol is an `InputError`.
+        """
+
+    def endpoint(self, what: What, timeframe: str) -> Endpoint:
+        """Return how to ask for one kind of data; a kind that the source lacks is an `InputError`."""
+
+    async def ask(self, what: str, request: Callable[[], Awaitable[T]]) -> T:
+        """Return what `request` returns, made again where that may help; `BadPage` is such a case."""
+
+
 async def fill(
-    client: Client, endpoint: Endpoint, market: Market, series: Series, span: Span, advance: Advance
+    client: PagedClient, endpoint: Endpoint, market: Market, series: Series, span: Span, advance: Advance
 ) -> Series:
     """Ask for what `series` does not know of `span`, and write each page as it comes.
 
-    A stretch that a page should have held and did not is asked for once more; what stays away then is taken for a true
-    hole and never asked for again. Only the newest end is: what is missing there may still appear.
+    A stretch that its page does not hold is asked for once more; what stays away then is taken for a true hole and
+    never asked for again. Only the newest end is: what is missing there may still appear.
 
     Parameters
     ----------
     advance
-        Stated the number of bars that became known, page by page.
+        Called with the number of bars that became known, page by page.
     """
     pending: list[tuple[list[Span], bool]] = [([piece], False) for piece in reversed(series.missing(span))]
     while pending:
@@ -58,7 +82,7 @@ def _asked(endpoint: Endpoint, spans: Sequence[Span]) -> Span:
     return (start, min(end, start + endpoint.limit * endpoint.pace)) if endpoint.order == "window" else (start, end)
 
 
-def _answered(endpoint: Endpoint, asked: Span, reply: Rows) -> Span:
+def _answered(endpoint: Endpoint, asked: Span, reply: SeriesRows) -> Span:
     """Return the span that `reply` speaks for: a full page says nothing of what lies beyond it."""
     start, end = asked
     if endpoint.order == "window" or len(reply) < endpoint.limit:
@@ -68,7 +92,7 @@ def _answered(endpoint: Endpoint, asked: Span, reply: Rows) -> Span:
     return int(reply.stamps[0]), end
 
 
-def _short_of_now(known: Sequence[Span], rows: Rows, series: Series, edge: int, endpoint: Endpoint) -> list[Span]:
+def _short_of_now(known: Sequence[Span], rows: SeriesRows, series: Series, edge: int, endpoint: Endpoint) -> list[Span]:
     """Return `known` without what lies after the last row at the newest end."""
     if not known or known[-1][1] != edge:
         return list(known)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import InputError
-from market.manifest import Manifest, Origin, Part, describe, file_part, manifest_path
+from market.manifest import Manifest, Origin, Part, file_part, manifest_of, manifest_path
 from market.panel import OHLCV, BoolArray, FloatArray, Panel, TimeArray
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _GROUP = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class PanelSlice:
     """Some fields of a stored panel over some bars: what `load_fields` reads.
 
     Attributes
@@ -102,7 +102,7 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
     else:
         write_atomically(path, lambda target: write(target, panel))
         parts = [Part(path.name, part.rows, part.bytes, part.sha256) for part in parts]
-    manifest = describe(panel, origin or Origin("simulated" if panel.simulated else "unknown"), parts)
+    manifest = manifest_of(panel, origin or Origin("simulated" if panel.simulated else "unknown"), parts)
     write_atomically(manifest_path(path), lambda target: target.write_text(manifest.to_json(), encoding="utf-8"))
     return manifest
 
@@ -240,7 +240,7 @@ def load_fields(
     *,
     start: np.datetime64 | None = None,
     end: np.datetime64 | None = None,
-) -> Slice:
+) -> PanelSlice:
     """Read named fields over bars in [start, end), and nothing else: for panels larger than memory.
 
     Raises
@@ -319,7 +319,7 @@ def _open(path: Path) -> tuple[list[str], pa.Schema, dict[str, Any]]:
     return files, schema, facts
 
 
-def _pivot(table: pa.Table, wanted: Sequence[str], facts: Mapping[str, Any]) -> Slice:
+def _pivot(table: pa.Table, wanted: Sequence[str], facts: Mapping[str, Any]) -> PanelSlice:
     import pyarrow as pa
 
     # Hashing the times is several times faster than sorting millions of rows.
@@ -345,7 +345,7 @@ def _pivot(table: pa.Table, wanted: Sequence[str], facts: Mapping[str, Any]) -> 
         fields[name] = array
     universe = np.zeros(shape, dtype=bool)
     universe.ravel()[flat] = _numbers(table["in_universe"].combine_chunks().cast(pa.uint8()))
-    return Slice(seen[order], tuple(facts["assets"]), fields, universe, facts)
+    return PanelSlice(seen[order], tuple(facts["assets"]), fields, universe, facts)
 
 
 def _numbers(array: pa.Array) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from market.columns import KEYS, find, is_noise, understand, unit_of, zone_of
 from market.errors import InputError
-from market.files import Reading, bar_of, long_of
+from market.files import FileConventions, bar_length, long_of
 from market.panel import OHLCV
 from market.quality import check_ohlcv
 from market.table_files import read_table
@@ -56,7 +56,7 @@ class Preview:
     defects: tuple[str, ...]
 
 
-def preview_files(paths: Sequence[Path], reading: Reading) -> Preview:
+def preview_files(paths: Sequence[Path], reading: FileConventions) -> Preview:
     """Return how `paths` would be read; whatever an import would not understand is an `InputError` here too."""
     raw = [(path, read_table(path)) for path in paths]
     path, first = raw[0]
@@ -67,15 +67,15 @@ def preview_files(paths: Sequence[Path], reading: Reading) -> Preview:
     stamp = find(flat, "ts", reading.columns) or str(flat.columns[0])
     written = flat[stamp]
     zone = zone_of(written)
-    told = f"{unit_of(written)}, {zone}" if zone else f"{unit_of(written)} without a zone, taken as {reading.zone}"
-    bar = bar_of(long)
+    times = f"{unit_of(written)}, {zone}" if zone else f"{unit_of(written)} without a zone, taken as {reading.zone}"
+    bar = bar_length(long)
     defects = check_ohlcv(long)
     assets = list(dict.fromkeys(long["symbol"]))
     stamps = long["ts"].dropna()
     return Preview(
         shape=_shape(first, flat, raw, reading),
         columns=_columns(first, flat, raw, reading),
-        times=told,
+        times=times,
         stamps=_stamps(first, written, reading, bar),
         order=_order(flat, stamp, find(flat, "symbol", reading.columns)),
         bar_seconds=bar / 1e9,
@@ -93,7 +93,9 @@ def _more(count: int) -> tuple[str, ...]:
     return (f"and {count - 3} more",) if count > 3 else ()
 
 
-def _shape(first: pd.DataFrame, flat: pd.DataFrame, raw: Sequence[tuple[Path, pd.DataFrame]], reading: Reading) -> str:
+def _shape(
+    first: pd.DataFrame, flat: pd.DataFrame, raw: Sequence[tuple[Path, pd.DataFrame]], reading: FileConventions
+) -> str:
     if isinstance(first.columns, pd.MultiIndex):
         return "wide, two header rows: field and asset"
     if flat is not first:
@@ -104,7 +106,7 @@ def _shape(first: pd.DataFrame, flat: pd.DataFrame, raw: Sequence[tuple[Path, pd
 
 
 def _columns(
-    first: pd.DataFrame, flat: pd.DataFrame, raw: Sequence[tuple[Path, pd.DataFrame]], reading: Reading
+    first: pd.DataFrame, flat: pd.DataFrame, raw: Sequence[tuple[Path, pd.DataFrame]], reading: FileConventions
 ) -> tuple[tuple[str, str], ...]:
     if flat is not first or is_wide(raw, reading.columns):
         names = [" / ".join(map(str, c)) if first.columns.nlevels > 1 else str(c) for c in first.columns]
@@ -124,7 +126,7 @@ def _columns(
     return tuple(out)
 
 
-def _stamps(first: pd.DataFrame, written: pd.Series, reading: Reading, bar: int) -> str:
+def _stamps(first: pd.DataFrame, written: pd.Series, reading: FileConventions, bar: int) -> str:
     """Say what a time means; what speaks for closes is a column of that name, or times that end in 59 seconds."""
     meaning = "a time is the bar's open" if reading.stamps == "open" else "a time is the bar's close"
     closing = str(written.name).lower().startswith("close")

@@ -75,10 +75,10 @@ def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -
     return sorted(defects, key=lambda defect: (defect.row, defect.kind))
 
 
-def refuse(
+def refuse_defects(
     defects: Sequence[Defect],
     where: str,
-    hint: str = "mend the file, or say --repair to drop or mend such rows",
+    hint: str = "correct the file, or say --repair to repair or drop such rows",
 ) -> None:
     """Raise an `InputError` naming the first bad rows, if there are any."""
     if not defects:
@@ -88,8 +88,8 @@ def refuse(
     raise InputError(f"{where}: {first}{more}", hint)
 
 
-def repair(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:
-    """Mend what can be repaired without inventing prices, and say what was done.
+def repair_rows(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:
+    """Repair what can be repaired without inventing prices, and say what was done.
 
     Rows are sorted; the last of duplicate bars wins; rows without time or with impossible prices or volume are
     dropped; a high or low is widened to enclose open and close.

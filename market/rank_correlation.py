@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from market.panel import FloatArray
 
 
-def average_ranks(values: ArrayLike) -> FloatArray:
+def ranks_of(values: ArrayLike) -> FloatArray:
     """Return the ranks 1 to n of n finite values; equal values share the average of their ranks."""
     _, place, count = np.unique(np.asarray(values, dtype=float), return_inverse=True, return_counts=True)
     last = np.cumsum(count)
@@ -20,7 +20,7 @@ def average_ranks(values: ArrayLike) -> FloatArray:
 
 def rank_correlation(one: ArrayLike, other: ArrayLike) -> float:
     """Return Spearman's rank correlation of two series of finite values; both must vary."""
-    return float(np.corrcoef(average_ranks(one), average_ranks(other))[0, 1])
+    return float(np.corrcoef(ranks_of(one), ranks_of(other))[0, 1])
 
 
 def correlation_p_value(correlation: float, count: int) -> float:

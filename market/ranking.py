@@ -218,7 +218,7 @@ def _rank_tied(x: FloatArray, keys: KeyArray, count: int, mask: int, ranks: Floa
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def ranked(
+def rank_with_keys(
     x: FloatArray, keys: KeyArray, count: int, bits: int, columns: KeyArray, values: FloatArray, ranks: FloatArray
 ) -> bool:
     """Fill average ranks of a row (N,) by column, for its `count` finite values only; return whether none tie.
@@ -245,7 +245,7 @@ def rank_rows(x: FloatArray, keys: KeyArray, out: FloatArray, bits: int, as_shar
         line = x[row]
         result = out[row]
         count = count_finite(line)
-        ranked(line, keys[row], count, bits, columns, values, ranks)
+        rank_with_keys(line, keys[row], count, bits, columns, values, ranks)
         divisor = count if as_share else 1
         for i in range(width):
             result[i] = ranks[i] / divisor if abs(line[i]) < np.inf else np.nan
@@ -303,7 +303,7 @@ def _order_rows(
     for row in range(rows):
         count = count_finite(x[row])
         out[row] = np.nan
-        if ranked(x[row], keys[row], count, bits, columns, values, out[row]):
+        if rank_with_keys(x[row], keys[row], count, bits, columns, values, out[row]):
             for k in range(count):
                 order[row, k] = keys[row, k] & mask
         else:

@@ -32,7 +32,7 @@ _MOST_PARTS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SeriesRows:
     """Rows of a series: (n,) times in ms, strictly increasing, and (n, k) values by column; a missing one is NaN."""
 
     stamps: Stamps
@@ -48,29 +48,29 @@ class Rows:
         column: FloatArray = self.values[:, self.columns.index(name)]
         return column
 
-    def keep(self, mask: NDArray[np.bool_]) -> Rows:
+    def keep(self, mask: NDArray[np.bool_]) -> SeriesRows:
         """Return the rows where `mask` is true."""
         return replace(self, stamps=self.stamps[mask], values=self.values[mask])
 
-    def within(self, spans: Sequence[Span]) -> Rows:
+    def within(self, spans: Sequence[Span]) -> SeriesRows:
         """Return the rows that lie in one of `spans`."""
         return self.keep(inside(self.stamps, spans))
 
 
-def no_rows(columns: tuple[str, ...]) -> Rows:
+def no_rows(columns: tuple[str, ...]) -> SeriesRows:
     """Return rows of which there are none."""
-    return Rows(np.empty(0, dtype=np.int64), columns, np.empty((0, len(columns))))
+    return SeriesRows(np.empty(0, dtype=np.int64), columns, np.empty((0, len(columns))))
 
 
-def joined(pieces: Sequence[Rows]) -> Rows:
+def joined(pieces: Sequence[SeriesRows]) -> SeriesRows:
     """Return the pieces as one, in time order; they must not overlap."""
     stamps = np.concatenate([piece.stamps for piece in pieces])
     order = np.argsort(stamps, kind="stable")
-    return Rows(stamps[order], pieces[0].columns, np.concatenate([piece.values for piece in pieces])[order])
+    return SeriesRows(stamps[order], pieces[0].columns, np.concatenate([piece.values for piece in pieces])[order])
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SeriesPart:
     """One Parquet file of a series."""
 
     file: str
@@ -99,7 +99,7 @@ class Series:
     folder: Path
     about: Mapping[str, object]
     columns: tuple[str, ...]
-    parts: tuple[Part, ...] = ()
+    parts: tuple[SeriesPart, ...] = ()
     known: tuple[Span, ...] = ()
     facts: Mapping[str, object] | None = None
 
@@ -147,7 +147,7 @@ def open_series(folder: Path, about: Mapping[str, object], columns: tuple[str, .
 def _read_manifest(path: Path, about: Mapping[str, object], columns: tuple[str, ...]) -> Series:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
-        parts = tuple(Part(**part) for part in read["parts"])
+        parts = tuple(SeriesPart(**part) for part in read["parts"])
         known = tuple(union((int(start), int(end)) for start, end in read["known"]))
         if read["format"] != _FORMAT or tuple(read["columns"]) != columns or read["about"] != dict(about):
             raise InputError(f"{path} describes another series", "move the folder away and fetch again")
@@ -156,7 +156,7 @@ def _read_manifest(path: Path, about: Mapping[str, object], columns: tuple[str, 
     return Series(path.parent, about, columns, parts, known, read.get("facts"))
 
 
-def add_rows(series: Series, rows: Rows, known: Sequence[Span]) -> Series:
+def add_rows(series: Series, rows: SeriesRows, known: Sequence[Span]) -> Series:
     """Write `rows` as a new part, and take `known` for known for good; both or neither."""
     parts = series.parts
     if len(rows):
@@ -190,7 +190,7 @@ def save_manifest(series: Series) -> Series:
     return series
 
 
-def _write_part(folder: Path, rows: Rows) -> Part:
+def _write_part(folder: Path, rows: SeriesRows) -> SeriesPart:
     table = pa.table(
         {"ts": rows.stamps} | {name: pa.array(rows[name], from_pandas=True) for name in rows.columns},
     )
@@ -201,7 +201,7 @@ def _write_part(folder: Path, rows: Rows) -> Part:
     first, last = int(rows.stamps[0]), int(rows.stamps[-1])
     file = f"{first}-{last}-{digest[:8]}.parquet"
     write_atomically(folder / file, lambda target: target.write_bytes(data))
-    return Part(file, first, last, len(rows), digest)
+    return SeriesPart(file, first, last, len(rows), digest)
 
 
 def _compacted(series: Series) -> Series:
@@ -214,7 +214,7 @@ def _compacted(series: Series) -> Series:
     return compact
 
 
-def read_rows(series: Series) -> Rows:
+def read_rows(series: Series) -> SeriesRows:
     """Return every row, in time order.
 
     Raises
@@ -235,7 +235,7 @@ def read_rows(series: Series) -> Rows:
             raise InputError(f"{path} is damaged: it is not what was written", "remove its folder and fetch again")
         table = pq.read_table(pa.BufferReader(data))
         values = np.column_stack([table[name].to_numpy().astype(np.float64) for name in series.columns])
-        pieces.append(Rows(table["ts"].to_numpy().astype(np.int64), series.columns, values))
+        pieces.append(SeriesRows(table["ts"].to_numpy().astype(np.int64), series.columns, values))
     rows = joined(pieces)
     if len(rows) > 1 and not bool(np.all(np.diff(rows.stamps) > 0)):
         raise InputError(f"{series.folder} holds a time twice", "remove the folder and fetch again")

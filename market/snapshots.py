@@ -54,7 +54,7 @@ def join_table(panel: Panel, path: Path, *, columns: Sequence[str] = (), oldest:
     numeric = pd.api.types.is_numeric_dtype(taken)
     stamps = pd.to_datetime(taken, utc=True, errors="coerce", unit="ms" if numeric else None)
     if stamps.isna().any():
-        raise InputError(f"{path}: row {int(np.flatnonzero(stamps.isna())[0]) + 1} has no time", "mend or drop the row")
+        raise InputError(f"{path}: row {int(np.flatnonzero(stamps.isna())[0]) + 1} has no time", "fix or drop the row")
     wanted = _wanted(frame, names, (time, symbol), columns, path)
     moments = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     owners = _owners(frame[symbol].astype(str), panel, path)

@@ -72,10 +72,10 @@ def first_bar(moment: int, step: int) -> int:
 
 def gaps_on_grid(span: Span, stamps: Stamps, step: int) -> list[Span]:
     """Return the parts of `span` whose bars are not among `stamps` (sorted, on the grid); both ends are on the grid."""
-    return without([span], runs(stamps, step))
+    return without([span], filled_spans(stamps, step))
 
 
-def runs(stamps: Stamps, step: int) -> list[Span]:
+def filled_spans(stamps: Stamps, step: int) -> list[Span]:
     """Return the spans that `stamps` (sorted, on the grid) fill without a hole."""
     if len(stamps) == 0:
         return []

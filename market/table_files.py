@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from market.columns import ALIASES, KLINES, plain
+from market.columns import ALIASES, KLINES, plain_name
 from market.errors import InputError
 from market.panel import OHLCV
 
@@ -73,9 +73,9 @@ def _two_headers(rows: list[list[str]]) -> bool:
     if len(rows) < 3 or len(rows[0]) < 6 or len(rows[0]) != len(rows[1]):
         return False
     known = {alias for ours in OHLCV for alias in ALIASES[ours]}
-    told = [sum(plain(cell) in known for cell in row[1:]) for row in rows[:2]]
+    recognised = [sum(plain_name(cell) in known for cell in row[1:]) for row in rows[:2]]
     words = all(not _is_number(cell) for row in rows[:2] for cell in row[1:])
-    return words and max(told) >= len(OHLCV)
+    return words and max(recognised) >= len(OHLCV)
 
 
 def _read_two_headers(path: Path, skip: int) -> pd.DataFrame:

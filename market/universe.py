@@ -25,8 +25,8 @@ def liquid_universe(
     least_money
         Money a day that an asset must have traded on average; 0 is any.
     refresh_days
-        How often membership is told anew, counted from the panel's first bar; in between only assets that stop trading
-        leave. Before the first telling with half of `days` known, nothing is in.
+        How often membership is computed again, counted from the panel's first bar; in between only assets that stop
+        trading leave. Before the first time with half of `days` known, nothing is in.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def liquid_mask(panel: Panel, *, top: int, least_money: float, days: float, refr
         return panel.universe
     step = refresh_bars(panel, refresh_days)
     inside = liquid_rows(panel, np.where(panel.universe, panel.money, np.nan), top, least_money, days)
-    told = np.arange(len(inside)) // step * step
-    universe: BoolArray = panel.universe & inside[told]
+    last_refresh = np.arange(len(inside)) // step * step
+    universe: BoolArray = panel.universe & inside[last_refresh]
     return universe
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from market.columns import ALIASES, KEYS, field_name, field_of, find, parse_times, plain
+from market.columns import ALIASES, KEYS, field_name, field_of, find, parse_times, plain_name
 from market.errors import InputError
 from market.panel import OHLCV
 
@@ -44,15 +44,17 @@ def _from_levels(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with two header rows, fields over assets or assets over fields, as a long one."""
     if frame.columns.nlevels != 2:
         raise InputError(f"{frame.columns.nlevels} header rows cannot be read", "two can: field and asset")
-    stamped = [column for column in frame.columns if plain(column[0]) in ALIASES["ts"] and not plain(column[1])]
+    stamped = [
+        column for column in frame.columns if plain_name(column[0]) in ALIASES["ts"] and not plain_name(column[1])
+    ]
     if stamped:
         frame = frame.set_index(stamped[0])
-    known = [sum(plain(word) in _FIELDS for word in set(frame.columns.get_level_values(n))) for n in (0, 1)]
+    known = [sum(plain_name(word) in _FIELDS for word in set(frame.columns.get_level_values(n))) for n in (0, 1)]
     level = int(known[1] > known[0])
     pieces = []
     for asset in dict.fromkeys(frame.columns.get_level_values(1 - level)):
         part = pd.DataFrame(frame.xs(asset, axis=1, level=1 - level))
-        named = part.rename(columns={c: _FIELDS.get(plain(c), field_name(c)) for c in part.columns})
+        named = part.rename(columns={c: _FIELDS.get(plain_name(c), field_name(c)) for c in part.columns})
         named = named.dropna(how="all")
         pieces.append(named.rename_axis(index="ts", columns=None).reset_index().assign(symbol=str(asset)))
     return pd.concat(pieces, ignore_index=True)
@@ -76,7 +78,7 @@ def from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str,
         if name in parts:
             raise InputError(f"{path} is a second file for {name}", "give one wide file a field")
         if melted.duplicated(["ts", "symbol"]).any() or not pd.api.types.is_numeric_dtype(melted[name]):
-            raise InputError(f"{path} repeats a time or holds text", "mend the file: one row a time, numbers only")
+            raise InputError(f"{path} repeats a time or holds text", "correct the file: one row a time, numbers only")
         parts[name] = melted.assign(ts=parse_times(melted["ts"], path, zone)).set_index(["ts", "symbol"])[name]
     absent = [name for name in OHLCV if name not in parts]
     if absent:

@@ -7,7 +7,6 @@ change backwards with every new split or dividend, so a later fetch brings the w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from market.bar_source import BarRequest
 from market.errors import InputError
 from market.files import panel_from_long
 from market.panel import Panel
-from market.quality import check_ohlcv, refuse, repair
+from market.quality import check_ohlcv, refuse_defects, repair_rows
 
 Adjust = Literal["none", "splits", "all"]
 
@@ -55,52 +55,50 @@ class YahooBars:
 
 
 def fetch_yahoo(
-    tickers: Sequence[str],
-    since: datetime,
-    until: datetime | None,
+    request: BarRequest,
     *,
     adjust: Adjust,
-    interval: str = "1d",
-    cache: Path,
-    mend: bool = False,
+    repair: bool = False,
     session: Any = None,  # noqa: ANN401 - yfinance takes curl_cffi's or requests' session
-    progress: Callable[[str], None] = lambda _ticker: None,
 ) -> YahooBars:
-    """Fetch closed bars of `tickers` in [since, until).
+    """Fetch the closed bars that are asked for.
 
     Parameters
     ----------
+    request
+        Tickers and period. The timeframe is ``1d``, or ``1h``, which Yahoo keeps for two years. The source's folder
+        holds what yfinance keeps between calls (cookies, time zones).
     adjust
         ``none``: as traded. ``splits``: as Yahoo states prices. ``all``: dividends taken out too.
-    interval
-        ``1d`` or ``1h`` (which Yahoo keeps for two years).
-    cache
-        Folder for what yfinance keeps between calls (cookies, time zones).
+    repair
+        Repair or drop bad rows instead of refusing them.
 
     Raises
     ------
     InputError
         When yfinance is not installed, Yahoo cannot be reached, knows no such ticker, or sends bars that cannot be.
     """
-    yf = _yfinance(cache)
+    yf = _yfinance(request.cache)
+    interval = request.timeframe
+    tickers = tuple(dict.fromkeys(request.symbols))
     frames: list[pd.DataFrame] = []
     notes: list[str] = []
     dividends: dict[str, list[tuple[str, float]]] = {}
     splits: dict[str, list[tuple[str, float]]] = {}
-    for ticker in dict.fromkeys(tickers):
+    for done, ticker in enumerate(tickers, start=1):
         # To the newest bar whatever `until` says: Yahoo's prices carry the splits that came after it.
-        history = _history(yf, ticker, since, interval, session)
+        history = _history(yf, ticker, request.since, interval, session)
         dividends[ticker] = _events(history, "Dividends")
         splits[ticker] = _events(history, "Stock Splits")
         bars = _adjusted(history, adjust).assign(symbol=ticker)
-        frames.append(bars if until is None else bars[bars["ts"] < pd.Timestamp(until)])
-        progress(ticker)
+        frames.append(bars if request.until is None else bars[bars["ts"] < pd.Timestamp(request.until)])
+        request.progress(done, len(tickers), ticker)
     long = pd.concat(frames, ignore_index=True)
     defects = check_ohlcv(long)
-    if mend:
-        long, notes = repair(long, defects)
+    if repair:
+        long, notes = repair_rows(long, defects)
     else:
-        refuse(defects, "Yahoo", "leave the ticker or the time out, or say --repair")
+        refuse_defects(defects, "Yahoo", "leave the ticker or the time out, or say --repair")
     panel = panel_from_long(long, calendar="exchange", name=f"Yahoo {interval}, {SAYS[adjust]}")
     return YahooBars(panel, adjust, dividends, splits, notes)
 

@@ -11,7 +11,7 @@ import agent.cli.signal
 import agent.cli.text
 import agent.mining.session  # noqa: F401
 from backtest.warm_backtest import warm_backtest
-from factors.warm_engine import warm
+from factors.warm_engine import warm_up
 
 warm_backtest()
-warm()
+warm_up()

@@ -17,7 +17,7 @@ OPERATOR = """
 import numpy as np
 from factors.operator_checks import operator_faults
 from factors.operator_plugin import NewOperator
-from factors.operators.row import row, window
+from factors.operators.row import row, window_reach
 from factors.streams import Kernel
 
 
@@ -37,7 +37,9 @@ def plainly(x, d):
 
 
 ts_width = NewOperator(
-    row=row("time series", "ts_width(x, d)", "largest minus smallest of d values", "the {d}-bar width of {x}", window),
+    row=row(
+        "time series", "ts_width(x, d)", "largest minus smallest of d values", "the {d}-bar width of {x}", window_reach
+    ),
     arrays=1,
     stream=lambda at, n: Kernel(widths, (at.missing(int(n[0]) - 1),)),
     oracle=plainly,
@@ -49,14 +51,14 @@ ts_width = NewOperator(
 )
 """
 SOURCE = """
-from market.sources import FetchedBars
+from market.bar_source import FetchedBars
 from market.synthetic.demo_market import SynthSpec, make_market
 
 
 class Simulated:
     def fetch(self, request):
-        for symbol in request.symbols:
-            request.progress(symbol)
+        for done, symbol in enumerate(request.symbols, start=1):
+            request.progress(done, len(request.symbols), symbol)
         return FetchedBars(make_market(SynthSpec(bars=2000)).panel, ("simulated",), {"bars_of": request.timeframe})
 
 

@@ -93,12 +93,12 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
 
     Long, wide, or one file an asset; Binance's bulk klines (also zipped), CryptoDataDownload's and yfinance's files.
     """
-    from market.files import Reading, import_files
+    from market.files import FileConventions, import_files
 
     mapping = column_pairs(asked.columns)
     known_zone(asked.zone)
     if asked.preview:
-        show_preview(list(asked.files), Reading(mapping, asked.zone, asked.stamps), as_json=asked.as_json)
+        show_preview(list(asked.files), FileConventions(mapping, asked.zone, asked.stamps), as_json=asked.as_json)
         return
     workspace = workspace_of(ctx)
     name = asked.name or asked.files[0].stem
@@ -108,7 +108,7 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
         list(asked.files),
         columns=mapping,
         calendar=asked.calendar,
-        mend=asked.repair,
+        repair=asked.repair,
         notes=notes,
         name=name,
         zone=asked.zone,

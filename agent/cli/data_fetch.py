@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import Progress
 
-from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, workspace_of
 from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Origin
 
 if TYPE_CHECKING:
-    from market.fetch import Fetched, Job
+    from market.bar_source import BarRequest, ExchangeOptions
     from market.panel import Panel
 
 RECORD = ".fetch.json"
@@ -32,10 +28,6 @@ def parse_date(text: str, option: str) -> datetime:
     except ValueError as error:
         raise InputError(f"{option} {text!r} is not a date", "write 2024-01-01 or 2024-01-01T12:00") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _ms(text: str, option: str) -> int:
-    return int(parse_date(text, option).timestamp() * 1000)
 
 
 _ASKING = (
@@ -109,63 +101,62 @@ def fetch(ctx: click.Context, asked: FetchOptions) -> None:
     Pages are kept as they came under data/raw; the data set NAME is made of them. `alphaglow data update NAME` later
     adds what is new.
     """
-    from market.exchange import Source
-    from market.fetch import Job
-    from market.sources import SOURCES
-
-    name = asked.name
+    from agent.cli.data_fetch_source import fetch_bars, show_bars
+    from agent.cli.data_show import free_path
+    from market.bar_source import BarRequest, is_exchange
+    from market.sources import source_of
 
     workspace = workspace_of(ctx)
     wanted = tuple(part.strip() for part in (asked.symbols or "").split(",") if part.strip())
     if bool(wanted) == (asked.top is not None):
         raise InputError("say which symbols", "--symbols BTC/USDT,ETH/USDT, or --top 30 --quote USDT")
-    if asked.exchange in SOURCES:
-        _at_once(workspace, asked, wanted)
-        return
-    source = Source(asked.exchange, "swap" if asked.market == "swap" else "spot", asked.base_url, asked.sandbox)
-    end = _ms(asked.until, "--until") if asked.until else None
-    job = Job(source, wanted, asked.timeframe, _ms(asked.since, "--since"), end, asked.funding, asked.open_interest)
-    name = name or f"{asked.exchange}-{asked.market}-{asked.timeframe}"
-    if not asked.overwrite:
-        _check_name(workspace, name, job)
-    ask = _Asking(asked.at_once, asked.retries, paced=not asked.unpaced)
-    fetched = _fetch(
-        workspace, name, job, ask, pick=(asked.top, asked.quote) if asked.top else None, as_json=asked.as_json
-    )
-    if asked.as_json:
-        print_json(fetched)
-
-
-def _at_once(workspace: Workspace, asked: FetchOptions, wanted: tuple[str, ...]) -> None:
-    """Fetch from a source that returns its bars at once, and show what came."""
-    from agent.cli.data_fetch_source import fetch_at_once, show_at_once
-
-    if asked.top is not None or asked.funding or asked.open_interest or asked.base_url or asked.sandbox:
+    source = source_of(asked.exchange)
+    if not is_exchange(source) and (
+        asked.top or asked.funding or asked.open_interest or asked.base_url or asked.sandbox
+    ):
         raise InputError(f"{asked.exchange} is no exchange", "give --symbols, --timeframe, --since and --until only")
+    since = parse_date(asked.since, "--since")
     until = parse_date(asked.until, "--until") if asked.until else None
-    period = (parse_date(asked.since, "--since"), until)
-    name = asked.name or f"{asked.exchange}-{asked.timeframe}"
-    found = fetch_at_once(workspace, asked.exchange, wanted, asked.timeframe, period, name, overwrite=asked.overwrite)
-    print_json(found) if asked.as_json else show_at_once(found)
+    raw = workspace.folder("data") / "raw"
+    request = BarRequest(asked.exchange, wanted, asked.timeframe, since, until, raw, exchange=_options(asked))
+    if is_exchange(source):
+        name = asked.name or f"{asked.exchange}-{asked.market}-{asked.timeframe}"
+        if not asked.overwrite:
+            _check_name(workspace, name, request)
+    else:
+        name = asked.name or f"{asked.exchange}-{asked.timeframe}"
+        free_path(workspace, name, overwrite=asked.overwrite)
+    found = fetch_bars(workspace, request, name)
+    print_json(found.described) if asked.as_json else show_bars(found)
 
 
-def _check_name(workspace: Workspace, name: str, job: Job) -> None:
+def _options(asked: FetchOptions) -> ExchangeOptions:
+    from market.bar_source import ExchangeOptions
+
+    return ExchangeOptions(
+        market="swap" if asked.market == "swap" else "spot",
+        base_url=asked.base_url,
+        sandbox=asked.sandbox,
+        funding=asked.funding,
+        open_interest=asked.open_interest,
+        top=(asked.top, asked.quote) if asked.top else None,
+        at_once=asked.at_once,
+        retries=asked.retries,
+        paced=not asked.unpaced,
+    )
+
+
+def _check_name(workspace: Workspace, name: str, request: BarRequest) -> None:
     """Refuse to write over a data set that came from elsewhere, or has other bars."""
     from market.fetch import read_record
+    from market.paged_source import job_of
 
     record = workspace.data_path(name).with_suffix(RECORD)
     if not workspace.data_path(name).exists():
         return
-    before = read_record(record) if record.is_file() else None
+    before, job = read_record(record) if record.is_file() else None, job_of(request)
     if before is None or (before.source, before.timeframe) != (job.source, job.timeframe):
         raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
-
-
-class _Asking:
-    """How to ask: symbols side by side, new tries, rate limits, and whether to ask for known holes again."""
-
-    def __init__(self, at_once: int, retries: int, *, paced: bool, backfill: bool = False) -> None:
-        self.at_once, self.retries, self.paced, self.backfill = at_once, retries, paced, backfill
 
 
 @click.command()
@@ -181,7 +172,10 @@ def update(
 
     Only what is new is asked for; bars that are stored are never revised.
     """
+    from agent.cli.data_fetch_source import fetch_bars, show_bars
+    from market.bar_source import ExchangeOptions
     from market.fetch import read_record
+    from market.paged_source import request_of
 
     workspace = workspace_of(ctx)
     fetched = sorted(path.name.removesuffix(RECORD) for path in (workspace.root / "data").glob(f"*{RECORD}"))
@@ -190,92 +184,16 @@ def update(
     unknown = [name for name in names if name not in fetched]
     if unknown:
         raise InputError(f"{unknown[0]!r} was not fetched from an exchange", f"there is {', '.join(fetched)}")
-    ask = _Asking(at_once, retries, paced=not unpaced, backfill=backfill)
+    options = ExchangeOptions(at_once=at_once, retries=retries, paced=not unpaced, backfill=backfill)
     updated = []
     for name in names or fetched:
         job = read_record(workspace.data_path(name).with_suffix(RECORD))
-        updated.append(_fetch(workspace, name, replace(job, until=None), ask, pick=None, as_json=as_json))
+        found = fetch_bars(workspace, request_of(job, workspace.folder("data") / "raw", options), name)
+        updated.append(found.described)
+        if not as_json:
+            show_bars(found)
     if as_json:
         print_json({"data": updated})
-
-
-def _fetch(
-    workspace: Workspace, name: str, job: Job, ask: _Asking, *, pick: tuple[int, str] | None, as_json: bool
-) -> dict[str, object]:
-    """Fetch, write the data set and its record, and return what there is to tell; without `as_json`, show it."""
-    from agent.cli.data_show import describe_panel
-    from market.fetch import assemble, summary, write_record
-    from market.panel_store import save_panel
-
-    path = workspace.data_path(name)
-    raw = workspace.folder("data") / "raw"
-    with progress_bar() as bar:
-        try:
-            job, fetched, tally = asyncio.run(_gather(job, raw, ask, pick, bar))
-        except KeyboardInterrupt:
-            stderr().print("stopped; what was fetched is kept: run the same command again to go on")
-            raise
-    panel = assemble(job, fetched)
-    # The record goes first: a data set without one could not be brought up to date.
-    write_record(path.with_suffix(RECORD), job, panel, fetched, tally)
-    query = {**asdict(job.source), "symbols": list(job.symbols), "timeframe": job.timeframe, "since": job.since}
-    save_panel(panel, path, Origin(job.source.exchange, query))
-    symbols = summary(fetched)
-    if not as_json:
-        _show_fetched(panel, name, symbols, tally)
-    return {**describe_panel(panel, name), "fetch": {**tally, "symbols": symbols}}
-
-
-async def _gather(
-    job: Job, raw: Path, ask: _Asking, pick: tuple[int, str] | None, bar: Progress
-) -> tuple[Job, list[Fetched], dict[str, Any]]:
-    import numpy as np
-
-    from market.exchange import Client
-    from market.fetch import run
-
-    task = bar.add_task(f"bars from {job.source.exchange}", total=None)
-
-    def progress(done: float, total: float) -> None:
-        bar.update(task, completed=round(done), total=round(total))
-
-    # Seeded by the system: clients that were refused together must not come back together.
-    async with Client(job.source, np.random.default_rng(), paced=ask.paced, retries=ask.retries) as client:
-        if pick is not None:
-            job = replace(job, symbols=tuple(await client.top(*pick)))
-        fetched = await run(job, client, raw, progress, at_once=ask.at_once, backfill=ask.backfill)
-        tally = {"requests": client.tally.requests, "asked_again": client.tally.again}
-    return replace(job, symbols=tuple(one.symbol for one in fetched)), fetched, tally
-
-
-def _show_fetched(panel: Panel, name: str, symbols: Sequence[dict[str, object]], tally: dict[str, Any]) -> None:
-    out = stdout()
-    out.print(
-        headed(
-            name,
-            f"  {str(panel.times[0])[:16]} to {str(panel.times[-1])[:16]} UTC, {panel.shape[0]} bars, "
-            f"{panel.shape[1]} assets, {tally['requests']} requests ({tally['asked_again']} made again)\n"
-            f"{panel.id}  fields: {', '.join(sorted(panel.fields))}",
-        )
-    )
-    rows = []
-    for one in symbols[:30]:
-        ended, gone = one.get("delisted"), one.get("holes")
-        assert isinstance(gone, list)
-        counts = one["rows"]
-        assert isinstance(counts, dict)
-        rows.append(
-            [str(one["symbol"]), str(counts["ohlcv"]), _day(one.get("first_bar")), _day(one.get("last_bar"))]
-            + [_day(ended), str(len(gone))]
-        )
-    more = f" (30 of {len(symbols)})" if len(symbols) > 30 else ""
-    out.print(table(f"Symbols{more}", ["symbol", "bars", "first", "last", "ended", "holes"], rows))
-    for note in sorted({str(one["note"]) for one in symbols if one.get("note")}):
-        out.print(f"note: {note}")
-
-
-def _day(stamp: object) -> str:
-    return f"{datetime.fromtimestamp(stamp / 1000, UTC):%Y-%m-%d %H:%M}" if isinstance(stamp, int) else "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,24 +235,27 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
     Adjusted prices change backwards with every split and dividend: to bring them up to date, fetch again with
     --replace.
     """
-    from agent.cli.data_fetch_source import keep_fetched
+    from agent.cli.data_fetch_source import keep_fetched, shown_in
     from agent.cli.data_show import free_path
+    from market.bar_source import BarRequest
     from market.yahoo import SAYS, fetch_yahoo
 
     workspace = workspace_of(ctx)
     path = free_path(workspace, asked.name, overwrite=asked.overwrite)
-    cache = workspace.folder("data") / "raw" / "yahoo"
     with progress_bar() as bar:
         task = bar.add_task("bars from Yahoo", total=len(asked.tickers))
         found = fetch_yahoo(
-            asked.tickers,
-            parse_date(asked.since, "--since"),
-            parse_date(asked.until, "--until") if asked.until else None,
+            BarRequest(
+                "yahoo",
+                asked.tickers,
+                asked.interval,
+                parse_date(asked.since, "--since"),
+                parse_date(asked.until, "--until") if asked.until else None,
+                workspace.folder("data") / "raw",
+                shown_in(bar, task),
+            ),
             adjust=asked.adjust,  # type: ignore[arg-type]  # click checks it
-            interval=asked.interval,
-            cache=cache,
-            mend=asked.repair,
-            progress=lambda ticker: bar.update(task, advance=1, description=ticker),
+            repair=asked.repair,
         )
     facts = {
         "source": "yahoo",

@@ -1,64 +1,83 @@
-"""`alphaglow data fetch SOURCE` for a source that returns its bars at once: Yahoo, or one that a plugin adds."""
+"""The work of `alphaglow data fetch` and `data update`: one fetch from any source, stored, recorded and shown."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.common import headed, progress_bar, stderr, stdout
+from agent.cli.common import headed, progress_bar, stderr, stdout, table
+from agent.cli.data_fetch import RECORD
 from agent.study.workspace import Workspace
+from market.bar_source import BarRequest, FetchedBars, is_exchange
 from market.manifest import Origin
-from market.sources import SOURCES, BarRequest
+from market.sources import source_of
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from market.bar_source import Progress
     from market.panel import Panel
 
+# Beside a data set of bars that came at once: what is known of them. `RECORD` is what an update goes on from.
+_FACTS = ".source.json"
 
-def fetch_at_once(
-    workspace: Workspace,
-    source: str,
-    symbols: tuple[str, ...],
-    timeframe: str,
-    period: tuple[datetime, datetime | None],
-    name: str,
-    *,
-    overwrite: bool,
-) -> dict[str, object]:
-    """Fetch the bars of a period, write the data set and its record, and return what there is to tell."""
-    from agent.cli.data_show import describe_panel, free_path
 
-    path = free_path(workspace, name, overwrite=overwrite)
-    cache = workspace.folder("data") / "raw" / source
+@dataclass(frozen=True)
+class StoredFetch:
+    """A fetch whose data set is stored: what came, and the data set described, with the facts under ``fetch``."""
+
+    bars: FetchedBars
+    described: dict[str, Any]
+
+
+def fetch_bars(workspace: Workspace, request: BarRequest, name: str) -> StoredFetch:
+    """Fetch what is asked for, write the data set and its record, and return what there is to show."""
+    from agent.cli.data_show import describe_panel
+
+    source = source_of(request.source)
     with progress_bar() as bar:
-        task = bar.add_task(f"bars from {source}", total=len(symbols))
-        request = BarRequest(
-            symbols,
-            timeframe,
-            *period,
-            cache,
-            lambda symbol: bar.update(task, advance=1, description=symbol),
-        )
-        found = SOURCES[source].fetch(request)
+        # Of an exchange it is known only later how many bars are missing.
+        task = bar.add_task(f"bars from {request.source}", total=None if is_exchange(source) else len(request.symbols))
+        found = source.fetch(replace(request, progress=shown_in(bar, task), say=stderr().print))
+    path = workspace.data_path(name)
+    asked = {"symbols": list(request.symbols), "timeframe": request.timeframe}
+    origin = Origin(request.source, found.query or asked)
+    if found.record is not None:
+        keep_fetched(path, found.panel, RECORD, found.record, origin)
+        return StoredFetch(found, {**describe_panel(found.panel, name), "fetch": dict(found.facts)})
     facts: dict[str, object] = {
         **found.facts,
-        "source": source,
-        "symbols": list(symbols),
-        "timeframe": timeframe,
-        "since": period[0].isoformat(),
-        "until": None if period[1] is None else period[1].isoformat(),
+        "source": request.source,
+        **asked,
+        "since": request.since.isoformat(),
+        "until": None if request.until is None else request.until.isoformat(),
         "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
         "panel": found.panel.id,
         "notes": list(found.notes),
     }
-    origin = Origin(source, {"symbols": list(symbols), "timeframe": timeframe})
-    keep_fetched(path, found.panel, ".source.json", facts, origin)
-    return {**describe_panel(found.panel, name), "fetch": facts}
+    keep_fetched(path, found.panel, _FACTS, facts, origin)
+    return StoredFetch(found, {**describe_panel(found.panel, name), "fetch": facts})
 
 
-def keep_fetched(path: Path, panel: Panel, suffix: str, facts: dict[str, Any], origin: Origin) -> None:
-    """Write the record of a fetch beside its data set, and then the data set."""
+def shown_in(bar: Bar, task: TaskID) -> Progress:
+    """Return what shows the progress of a fetch as a task of a progress bar."""
+
+    def show(done: float, total: float, what: str = "") -> None:
+        bar.update(task, completed=round(done), total=round(total), description=what or None)
+
+    return show
+
+
+def keep_fetched(path: Path, panel: Panel, suffix: str, facts: Mapping[str, object], origin: Origin) -> None:
+    """Write the record of a fetch beside its data set, and then the data set.
+
+    The record goes first: a data set without one could not be brought up to date.
+    """
     from market.panel_store import save_panel, write_atomically
 
     text = json.dumps(facts, indent=1)
@@ -66,11 +85,42 @@ def keep_fetched(path: Path, panel: Panel, suffix: str, facts: dict[str, Any], o
     save_panel(panel, path, origin)
 
 
-def show_at_once(fetched: dict[str, object]) -> None:
+def show_bars(found: StoredFetch) -> None:
     """Print what was fetched."""
-    facts = fetched["fetch"]
-    assert isinstance(facts, dict)
-    for line in facts["notes"]:
+    described, facts = found.described, found.described["fetch"]
+    for line in found.bars.notes:
         stderr().print(line, markup=False)
-    about = f"  {fetched['start']} to {fetched['end']}, {len(facts['symbols'])} assets from {facts['source']}"
-    stdout().print(headed(str(fetched["name"]), f"{about}\n{facts['panel']}"))
+    if found.bars.record is not None:
+        _show_pages(found.bars.panel, str(described["name"]), facts)
+        return
+    about = f"  {described['start']} to {described['end']}, {len(facts['symbols'])} assets from {facts['source']}"
+    stdout().print(headed(str(described["name"]), f"{about}\n{facts['panel']}"))
+
+
+def _show_pages(panel: Panel, name: str, facts: dict[str, Any]) -> None:
+    out, symbols = stdout(), facts["symbols"]
+    out.print(
+        headed(
+            name,
+            f"  {str(panel.times[0])[:16]} to {str(panel.times[-1])[:16]} UTC, {panel.shape[0]} bars, "
+            f"{panel.shape[1]} assets, {facts['requests']} requests ({facts['asked_again']} made again)\n"
+            f"{panel.id}  fields: {', '.join(sorted(panel.fields))}",
+        )
+    )
+    more = f" (30 of {len(symbols)})" if len(symbols) > 30 else ""
+    columns = ["symbol", "bars", "first", "last", "ended", "holes"]
+    out.print(table(f"Symbols{more}", columns, [_cells(one) for one in symbols[:30]]))
+    for note in sorted({str(one["note"]) for one in symbols if one.get("note")}):
+        out.print(f"note: {note}")
+
+
+def _cells(symbol: dict[str, Any]) -> list[str]:
+    """Return a row of the table of symbols."""
+    holes, counts = symbol.get("holes"), symbol["rows"]
+    assert isinstance(holes, list)
+    days = [_day(symbol.get(key)) for key in ("first_bar", "last_bar", "delisted")]
+    return [str(symbol["symbol"]), str(counts["ohlcv"]), *days, str(len(holes))]
+
+
+def _day(stamp: object) -> str:
+    return f"{datetime.fromtimestamp(stamp / 1000, UTC):%Y-%m-%d %H:%M}" if isinstance(stamp, int) else "–"

@@ -16,7 +16,7 @@ from market.manifest import Manifest, Origin
 from market.panel import Panel
 
 if TYPE_CHECKING:
-    from market.files import Reading
+    from market.files import FileConventions
 
 
 def column_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -142,7 +142,7 @@ def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | No
     out.print(table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
 
 
-def show_preview(files: list[Path], reading: Reading, *, as_json: bool) -> None:
+def show_preview(files: list[Path], reading: FileConventions, *, as_json: bool) -> None:
     """Print how files would be read."""
     from market.preview import preview_files
 

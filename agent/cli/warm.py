@@ -13,7 +13,7 @@ COMMANDS = {"warm": ("warm", 190, "Compile the engine once, after installation."
 def warm() -> None:
     """Compile the engine now, once after installation, rather than when it is first used."""
     from backtest.warm_backtest import warm_backtest
-    from factors.warm_engine import warm as compile_all
+    from factors.warm_engine import warm_up as compile_all
 
     with progress_bar() as bar:
         task = bar.add_task("compiling operators", total=None)

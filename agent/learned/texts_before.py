@@ -13,7 +13,7 @@ from agent.texts.embedding import embed
 from agent.texts.scores import Scores
 from market.documents import Documents
 from market.errors import InputError
-from market.news import bar_of, columns_of
+from market.news import columns_of, first_bar_after
 from market.panel import Panel
 
 # Larger than any row: texts are sorted by column * this + row.
@@ -86,7 +86,7 @@ def remember(panel: Panel, documents: Documents, scores: Scores, *, count: int =
     if count < 1 or reach < 1:
         raise InputError(f"{count} texts of {reach} bars", "both must be at least 1")
     columns = columns_of(documents, panel.assets)
-    rows = bar_of(documents.known, panel)
+    rows = first_bar_after(documents.known, panel)
     pairs = sorted(
         (columns[asset], int(rows[text]), text)
         for text, assets in enumerate(documents.assets)

@@ -24,7 +24,7 @@ from backtest.ledger import NET, keep_ledger
 from backtest.market_rows import MarketRows
 from backtest.run import MAX_SMALL_UNIVERSE
 from backtest.weights import SERIES_WINDOW, apply_gate, average_over, cap_risk, kelly_leverage, target_weights
-from factors.live_factors import Live
+from factors.live_factors import LiveFactors
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.universe import liquid_mask
@@ -142,7 +142,7 @@ class DecisionMaker:
         self._group = len(book.expressions) if groups else None
         self._features = slice(len(book.expressions) + len(groups), -1)
         panel = replace(whole, universe=liquid_mask(whole, **rules))
-        self._live = Live([*book.expressions, *groups, *features, volatility_expression(whole)], panel)
+        self._live = LiveFactors([*book.expressions, *groups, *features, volatility_expression(whole)], panel)
         self._signals = Rows(2 * SERIES_WINDOW)
         self._targets = Rows(book.spec.holding)
         self.risk: LiveRisk | None = None

@@ -10,13 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from agent.live.feed import Bar, FeedDown
-from market.endpoints import BARS, Endpoint, What, bar_ms, endpoint
+from market.endpoints import BARS, Endpoint, What
 from market.errors import InputError
 from market.exchange import Client, Unreachable
 from market.fetch import Job
 from market.funding import join_settlements, join_snapshots
 from market.panel import BoolArray, Panel, TimeArray
-from market.raw import Rows, joined, no_rows
+from market.raw import SeriesRows, joined, no_rows
 from market.spans import DAY, on_grid
 
 T = TypeVar("T")
@@ -106,14 +106,14 @@ class ExchangeFeed:
         return client.now()
 
     async def _newer(self, client: Client, after: int) -> list[Bar]:
-        step = bar_ms(client, self.job.timeframe)
+        step = client.bar_ms(self.job.timeframe)
         # One bar more: what is settled between two opens needs both.
         span = (after, on_grid(await self._time(client), step))
         if span[1] <= span[0] + step:
             return []
         gate = asyncio.Semaphore(self._at_once)
 
-        async def bars(asset: str) -> Rows | None:
+        async def bars(asset: str) -> SeriesRows | None:
             async with gate:
                 return await self._rows(client, asset, "ohlcv", span)
 
@@ -141,7 +141,7 @@ class ExchangeFeed:
         inside = np.isfinite(fields["close"])
         return Bar(panel.times[row], fields, inside, ~inside & unsure)
 
-    def _panel(self, times: TimeArray, found: Sequence[Rows], step: int) -> Panel:
+    def _panel(self, times: TimeArray, found: Sequence[SeriesRows], step: int) -> Panel:
         fields = {name: np.full((len(times), len(found)), np.nan) for name in BARS}
         for column, rows in enumerate(found):
             place = np.searchsorted(times, rows.stamps)
@@ -169,15 +169,15 @@ class ExchangeFeed:
         if self.job.funding:
             panel = join_settlements(panel, await told("funding", "funding_rate"))
         if self.job.open_interest:
-            ask = endpoint(client, "open_interest", self.job.timeframe)
+            ask = client.endpoint("open_interest", self.job.timeframe)
             oldest = max(panel.bar, np.timedelta64(ask.pace, "ms"))
             for name in ("open_interest", "open_interest_usd"):
                 panel = join_snapshots(panel, name, await told("open_interest", name), oldest)
         return panel
 
-    async def _rows(self, client: Client, asset: str, what: What, span: tuple[int, int]) -> Rows | None:
+    async def _rows(self, client: Client, asset: str, what: What, span: tuple[int, int]) -> SeriesRows | None:
         """Return a symbol's rows in a span, page by page; None where it could not be asked now."""
-        ask = endpoint(client, what, self.job.timeframe)
+        ask = client.endpoint(what, self.job.timeframe)
         if asset in self._gone:
             return no_rows(ask.columns)
         market = client.market_of(asset)
@@ -191,5 +191,5 @@ class ExchangeFeed:
         return joined(pages)
 
     @staticmethod
-    async def _page(client: Client, ask: Endpoint, market: dict[str, object], span: tuple[int, int]) -> Rows:
+    async def _page(client: Client, ask: Endpoint, market: dict[str, object], span: tuple[int, int]) -> SeriesRows:
         return await client.ask(f"{ask.what} of {market['symbol']}", lambda: ask.page(market, span))

@@ -9,7 +9,7 @@ import numpy as np
 from factors.printing import to_text
 from factors.resolve import kind_of
 from factors.tree import Call, Field, Node, Number
-from factors.variants import Path, replaced, walk, windows
+from factors.variants import Path, nodes_below, replaced, windows
 
 WINDOWS = (3, 5, 8, 12, 20, 24, 36, 48, 72, 96, 120, 168)
 PRICES = ("close", "open", "high", "low", "vwap")
@@ -148,7 +148,7 @@ def refine(root: Node, respect: str, rng: Rng, longest: int) -> str:
 
 def part_of(root: Node, rng: Rng) -> str:
     """Return one of the larger parts of a factor, ranked: a simpler factor."""
-    parts = [node for _, node, kind in walk(root) if isinstance(node, Call) and kind not in ("window", "group")]
+    parts = [node for _, node, kind in nodes_below(root) if isinstance(node, Call) and kind not in ("window", "group")]
     return to_text(Call("cs_rank", (parts[int(rng.integers(min(2, len(parts))))],))) if parts else to_text(root)
 
 
@@ -163,11 +163,11 @@ def _is_rank(node: Node) -> bool:
 
 
 def _fields(root: Node) -> list[tuple[Path, Node]]:
-    return [(p, n) for p, n, _ in walk(root) if isinstance(n, Field) and kind_of(n) == "panel"]
+    return [(p, n) for p, n, _ in nodes_below(root) if isinstance(n, Field) and kind_of(n) == "panel"]
 
 
 def _swappable(root: Node) -> list[tuple[Path, Node]]:
-    nodes: list[tuple[Path, Node]] = [((), root), *((p, n) for p, n, _ in walk(root))]
+    nodes: list[tuple[Path, Node]] = [((), root), *((p, n) for p, n, _ in nodes_below(root))]
     return [(p, n) for p, n in nodes if isinstance(n, Call) and any(n.op in group for group in _SWAPS)]
 
 

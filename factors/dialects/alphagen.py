@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from factors.dialects.base import Dialect, Rewrite, exactly, number, ours, same, whole
+from factors.dialects.base import Dialect, Rewrite, exactly, number_node, ours, same, whole
 from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
 
 _SAME = {
@@ -21,7 +21,7 @@ _TERNARY = ("cov", "corr")
 
 def _bars(raw: Raw) -> RawNumber:
     """Return a window: `20d` means 20 bars here, whatever a bar is."""
-    return number(float(whole(number(raw.value, raw) if isinstance(raw, RawNumber) else raw, "a delta")), raw)
+    return number_node(float(whole(number_node(raw.value, raw) if isinstance(raw, RawNumber) else raw, "a delta")), raw)
 
 
 def _windowed(inner: Rewrite) -> Rewrite:
@@ -37,7 +37,7 @@ def _rank(raw: RawCall, notes: list[str]) -> Raw:
     exactly(raw, 2, "Rank(x, d)")
     notes.append("AlphaGen's Rank counts from the top, the largest first: 1 + 1/d - ts_rank(x, d)")
     size = whole(raw.args[1], "Rank")
-    return ours("sub", raw, number(1.0 + 1.0 / size, raw), ours("ts_rank", raw, *raw.args))
+    return ours("sub", raw, number_node(1.0 + 1.0 / size, raw), ours("ts_rank", raw, *raw.args))
 
 
 def _median(raw: RawCall, notes: list[str]) -> Raw:
@@ -46,7 +46,7 @@ def _median(raw: RawCall, notes: list[str]) -> Raw:
     if size % 2:
         return ours("ts_median", raw, *raw.args)
     notes.append("AlphaGen's Med of an even window is the lower of the two middle values")
-    return ours("ts_quantile", raw, *raw.args, number((size / 2 - 1) / (size - 1), raw))
+    return ours("ts_quantile", raw, *raw.args, number_node((size / 2 - 1) / (size - 1), raw))
 
 
 def _skew(raw: RawCall, notes: list[str]) -> Raw:
@@ -56,7 +56,7 @@ def _skew(raw: RawCall, notes: list[str]) -> Raw:
         raise Fault("window", "Skew needs a window of at least 3", "choose a longer one", raw.at)
     notes.append("AlphaGen's Skew is not bias-corrected")
     share = (size - 2) / math.sqrt(size * (size - 1))
-    return ours("mul", raw, number(share, raw), ours("ts_skew", raw, *raw.args))
+    return ours("mul", raw, number_node(share, raw), ours("ts_skew", raw, *raw.args))
 
 
 def _kurt(raw: RawCall, notes: list[str]) -> Raw:
@@ -69,7 +69,9 @@ def _kurt(raw: RawCall, notes: list[str]) -> Raw:
     shrink = ((size - 1) / size) ** 2
     slope = (size - 2) * (size - 3) / ((size - 1) * (size + 1)) * shrink
     level = (3.0 - 6.0 / (size + 1)) * shrink - 3.0
-    return ours("add", raw, ours("mul", raw, number(slope, raw), ours("ts_kurt", raw, *raw.args)), number(level, raw))
+    return ours(
+        "add", raw, ours("mul", raw, number_node(slope, raw), ours("ts_kurt", raw, *raw.args)), number_node(level, raw)
+    )
 
 
 def _wma(raw: RawCall, notes: list[str]) -> Raw:
@@ -77,8 +79,8 @@ def _wma(raw: RawCall, notes: list[str]) -> Raw:
     size = whole(raw.args[1], "WMA")
     if size < 2:
         raise Fault("window", "WMA over one bar gives all weight to nothing", "choose a longer window", raw.at)
-    notes.append("AlphaGen's WMA weighs the oldest bar 0: ts_decay_linear over one bar less")
-    return ours("ts_decay_linear", raw, raw.args[0], number(float(size - 1), raw))
+    notes.append("AlphaGen's WMA gives the oldest bar weight 0: ts_decay_linear over one bar less")
+    return ours("ts_decay_linear", raw, raw.args[0], number_node(float(size - 1), raw))
 
 
 def _ema(raw: RawCall, notes: list[str]) -> Raw:
@@ -87,7 +89,7 @@ def _ema(raw: RawCall, notes: list[str]) -> Raw:
     if size < 2:
         return raw.args[0]
     notes.append("AlphaGen's EMA forgets what is older than d bars: ts_decay_exp with 1 - 2/(d + 1)")
-    return ours("ts_decay_exp", raw, *raw.args, number(1.0 - 2.0 / (1.0 + size), raw))
+    return ours("ts_decay_exp", raw, *raw.args, number_node(1.0 - 2.0 / (1.0 + size), raw))
 
 
 def _csrank(raw: RawCall, notes: list[str]) -> Raw:

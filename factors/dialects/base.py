@@ -59,22 +59,22 @@ class Dialect:
             return handler(raw, notes)
         lagged = _LAGGED.fullmatch(raw.name) if self.calls else None
         if lagged:
-            return ours("ts_delay", raw, RawName(lagged[1], raw.at), number(float(lagged[2]), raw))
+            return ours("ts_delay", raw, RawName(lagged[1], raw.at), number_node(float(lagged[2]), raw))
         return None
 
 
 def ours(name: str, where: Raw, *args: Raw) -> RawCall:
-    """Return a call of our own operator, standing where `where` stood."""
+    """Return a call of our own operator, at the place of `where`."""
     return RawCall(NATIVE + name, args, where.at)
 
 
-def number(value: float, where: Raw) -> RawNumber:
-    """Return a number standing where `where` stood."""
+def number_node(value: float, where: Raw) -> RawNumber:
+    """Return a number at the place of `where`."""
     return RawNumber(value, "", where.at)
 
 
 def named(name: str, where: Raw) -> RawName:
-    """Return a field standing where `where` stood."""
+    """Return a field at the place of `where`."""
     return RawName(name, where.at)
 
 
@@ -93,7 +93,7 @@ def same(name: str, note: str = "", *, defaults: tuple[float, ...] = (), first: 
             args = (named(first, raw), *args)
         missing = max(0, arity(name) - len(args))
         filled = defaults[wanted - missing :] if 0 < missing <= wanted else ()
-        return ours(name, raw, *args, *(number(value, raw) for value in filled))
+        return ours(name, raw, *args, *(number_node(value, raw) for value in filled))
 
     return rewrite
 
@@ -167,7 +167,7 @@ def from_oldest(name: str, what: str) -> Rewrite:
         if len(raw.args) != 2:
             return ours(name, raw, *raw.args)
         window = raw.args[1]
-        size = number(float(int(window.value)), raw) if isinstance(window, RawNumber) else window
+        size = number_node(float(int(window.value)), raw) if isinstance(window, RawNumber) else window
         return ours("sub", raw, size, ours(name, raw, *raw.args))
 
     return rewrite

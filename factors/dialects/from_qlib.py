@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from factors.dialects.base import Dialect, Rewrite, exactly, from_oldest, number, ours, refused, same, whole
+from factors.dialects.base import Dialect, Rewrite, exactly, from_oldest, number_node, ours, refused, same, whole
 from factors.syntax import Fault, Raw, RawCall, RawNumber
 
 _ELEMENTWISE = {
@@ -44,9 +44,9 @@ def _wma(raw: RawCall, notes: list[str]) -> Raw:
     size = whole(raw.args[1], "WMA")
     if size < 2:
         raise Fault("window", "WMA over one bar gives all weight to nothing", "choose a longer window", raw.at)
-    notes.append("Qlib's WMA weighs the oldest bar 0 and divides by n once more: ts_decay_linear(x, n - 1) / n")
-    inner = ours("ts_decay_linear", raw, raw.args[0], number(float(size - 1), raw))
-    return ours("div", raw, inner, number(float(size), raw))
+    notes.append("Qlib's WMA gives the oldest bar weight 0 and divides by n once more: ts_decay_linear(x, n - 1) / n")
+    inner = ours("ts_decay_linear", raw, raw.args[0], number_node(float(size - 1), raw))
+    return ours("div", raw, inner, number_node(float(size), raw))
 
 
 def _ema(raw: RawCall, notes: list[str]) -> Raw:
@@ -56,12 +56,12 @@ def _ema(raw: RawCall, notes: list[str]) -> Raw:
     if isinstance(size, RawNumber) and 0 < size.value < 1:
         # alpha = m / n with the n whose span it is.
         span = float(max(1, round(2.0 / size.value - 1.0)))
-        return ours("ts_sma", raw, raw.args[0], number(span, raw), number(size.value * span, raw))
+        return ours("ts_sma", raw, raw.args[0], number_node(span, raw), number_node(size.value * span, raw))
     return ours("ts_ema", raw, *raw.args)
 
 
 def _count(raw: RawCall, notes: list[str]) -> Raw:
-    notes.append("Qlib's Count counts what is not missing, whatever it says; read as how often the condition held")
+    notes.append("Qlib's Count counts what is not missing, whatever it says; read as how often the condition is true")
     return ours("ts_count", raw, *raw.args)
 
 

@@ -9,7 +9,7 @@ from factors.dialects.base import (
     exactly,
     extreme,
     named,
-    number,
+    number_node,
     ours,
     refused,
     renamed,
@@ -70,8 +70,8 @@ def _shape(raw: Raw) -> object:
 
 
 def _wma(raw: RawCall, notes: list[str]) -> Raw:
-    notes.append("GTJA's WMA weighs by 0.9^i, i bars back: ts_decay_exp with 0.9")
-    return ours("ts_decay_exp", raw, *raw.args, number(0.9, raw))
+    notes.append("GTJA's WMA has weights 0.9^i, i bars back: ts_decay_exp with 0.9")
+    return ours("ts_decay_exp", raw, *raw.args, number_node(0.9, raw))
 
 
 def _sumac(raw: RawCall, notes: list[str]) -> Raw:
@@ -89,7 +89,7 @@ def _self_product(raw: RawCall, notes: list[str]) -> Raw:
         if isinstance(yes, RawCall) and yes.name == "mul" and any(_is_self(arg) for arg in yes.args):
             factor = yes.args[0] if _is_self(yes.args[1]) else yes.args[1]
             notes.append("SELF is the factor's own last value: c ? x * SELF : SELF is a running product, from 1 on")
-            return ours("cum_product", raw, ours("if_else", raw, raw.args[0], factor, number(1.0, raw)))
+            return ours("cum_product", raw, ours("if_else", raw, raw.args[0], factor, number_node(1.0, raw)))
     return ours("if_else", raw, *raw.args)
 
 
@@ -103,7 +103,7 @@ def _no_self(raw: RawName, _notes: list[str]) -> Raw:
 
 
 def _lagged(name: str, where: Raw) -> Raw:
-    return ours("ts_delay", where, named(name, where), number(1.0, where))
+    return ours("ts_delay", where, named(name, where), number_node(1.0, where))
 
 
 def _true_range(raw: RawName, _notes: list[str]) -> Raw:
@@ -119,7 +119,7 @@ def _open_move(side: str, compare: str) -> NameRewrite:
         now, before = named("open", raw), _lagged("open", raw)
         reach = (named("high", raw), now) if side == "high" else (now, named("low", raw))
         farther = ours("max", raw, ours("sub", raw, *reach), ours("sub", raw, now, before))
-        return ours("if_else", raw, ours(compare, raw, now, before), number(0.0, raw), farther)
+        return ours("if_else", raw, ours(compare, raw, now, before), number_node(0.0, raw), farther)
 
     return rewrite
 

@@ -13,7 +13,7 @@ from factors.dialects.base import (
     extreme,
     is_number,
     named,
-    number,
+    number_node,
     ours,
     renamed,
     same,
@@ -102,7 +102,7 @@ def _bars(name: str, fields: tuple[str, ...], defaults: tuple[float, ...]) -> Re
             args = (*(named(field, raw) for field in fields), *args)
         missing = max(0, len(fields) + len(defaults) - len(args))
         filled = defaults[len(defaults) - missing :] if 0 < missing <= len(defaults) else ()
-        return ours(name, raw, *args, *(number(value, raw) for value in filled))
+        return ours(name, raw, *args, *(number_node(value, raw) for value in filled))
 
     return rewrite
 
@@ -146,7 +146,7 @@ def _obv(raw: RawCall, notes: list[str]) -> Raw:
         return ours("obv", raw, *raw.args)
     close, volume = raw.args or (named("close", raw), named("volume", raw))
     notes.append(f"{raw.name} without a window runs from the panel's first bar on; obv(close, volume, d) looks back d")
-    signed = ours("mul", raw, ours("sign", raw, ours("ts_delta", raw, close, number(1.0, raw))), volume)
+    signed = ours("mul", raw, ours("sign", raw, ours("ts_delta", raw, close, number_node(1.0, raw))), volume)
     return ours("cum_sum", raw, signed)
 
 

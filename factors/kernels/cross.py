@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from market.panel import BoolArray, FloatArray
-from market.ranking import count_finite, ordered, ranked, tied
+from market.ranking import count_finite, ordered, rank_with_keys, tied
 
 DEMEAN, ZSCORE, MEAN = range(3)
 BUCKET, TOP_BOTTOM = range(2)
@@ -93,7 +93,7 @@ def winsorized(x: FloatArray, universe: BoolArray, out: FloatArray, k: float) ->
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def scaled(x: FloatArray, universe: BoolArray, out: FloatArray) -> None:
+def scale_rows(x: FloatArray, universe: BoolArray, out: FloatArray) -> None:
     """Divide by the bar's sum of absolute values; NaN where that is 0."""
     rows, width = x.shape
     for row in range(rows):
@@ -118,7 +118,7 @@ def places(x: FloatArray, keys: NDArray[np.int64], out: FloatArray, bits: int, a
     ranks = np.empty(width, dtype=np.float64)
     for row in range(rows):
         count = count_finite(x[row])
-        ranked(x[row], keys[row], count, bits, columns, values, ranks)
+        rank_with_keys(x[row], keys[row], count, bits, columns, values, ranks)
         for i in range(width):
             if not abs(x[row, i]) < np.inf:
                 out[row, i] = np.nan
@@ -182,13 +182,14 @@ def residuals(y: FloatArray, x: FloatArray, universe: BoolArray, out: FloatArray
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def members(groups: FloatArray, before: FloatArray, codes: NDArray[np.int64], names: FloatArray) -> int:
+def members(groups: FloatArray, numbering: FloatArray, codes: NDArray[np.int64]) -> int:
     """Give the groups of a row numbers from 0, -1 where there is none; return how many there are.
 
-    `before` is the row numbered last: most rows repeat it, and need nothing. `names` (N + 1,) holds the groups'
-    names and, last, their count.
+    `numbering` is (2, N + 1): the row numbered last, since most rows repeat it and need nothing; and the groups' names
+    and, last, their count. `codes` (N,) are the numbers.
     """
     width = len(groups)
+    before, names = numbering[0], numbering[1]
     same = True
     for i in range(width):
         same = same and (groups[i] == before[i] or (groups[i] != groups[i] and before[i] != before[i]))
@@ -217,9 +218,8 @@ def in_groups(
     groups: FloatArray,
     universe: BoolArray,
     out: FloatArray,
-    before: FloatArray,
+    numbering: FloatArray,
     codes: NDArray[np.int64],
-    names: FloatArray,
     work: FloatArray,
     mode: int,
 ) -> None:
@@ -227,7 +227,7 @@ def in_groups(
     rows, width = x.shape
     size, pivot, mean, square = work[0], work[1], work[2], work[3]
     for row in range(rows):
-        count = members(groups[row], before, codes, names)
+        count = members(groups[row], numbering, codes)
         for g in range(count):
             size[g] = 0.0
             mean[g] = 0.0
@@ -270,9 +270,8 @@ def group_ranks(
     groups: FloatArray,
     keys: NDArray[np.int64],
     out: FloatArray,
-    before: FloatArray,
+    numbering: FloatArray,
     codes: NDArray[np.int64],
-    names: FloatArray,
     bits: int,
 ) -> None:
     """Average rank within the asset's group / the group's count, from sorted keys of `x`."""
@@ -287,7 +286,7 @@ def group_ranks(
     for row in range(rows):
         result = out[row]
         result[:] = np.nan
-        many = members(groups[row], before, codes, names)
+        many = members(groups[row], numbering, codes)
         count = ordered(x[row], keys[row], mask, columns, values)
         starts[: many + 1] = 0
         for place in range(count):

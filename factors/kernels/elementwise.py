@@ -11,7 +11,7 @@ LT, LE, GT, GE, EQ, NE, AND, OR = range(8)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def add(x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+def plus(x: FloatArray, y: FloatArray, out: FloatArray) -> None:
     """X + y."""
     a, b, result = x.ravel(), y.ravel(), out.ravel()
     for i in range(len(a)):
@@ -110,7 +110,7 @@ def negate(p: FloatArray, out: FloatArray, truth: float) -> None:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def choose(c: FloatArray, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
+def if_else(c: FloatArray, x: FloatArray, y: FloatArray, out: FloatArray) -> None:
     """X where c is not 0, else y; NaN where c is."""
     a, b, e, result = c.ravel(), x.ravel(), y.ravel(), out.ravel()
     for i in range(len(a)):

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from market.panel import FloatArray
 from market.ranking import TIE
 
+IntArray = NDArray[np.int64]
+
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def lows(
@@ -17,7 +19,7 @@ def lows(
     kept: FloatArray,
     lowest: FloatArray,
     run: FloatArray,
-    clock: NDArray[np.int64],
+    clock: IntArray,
     sign: float,
 ) -> None:
     """Smallest (`sign` 1) or largest (-1) of the last d values.
@@ -52,7 +54,7 @@ def lows(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def places(low: FloatArray, high: FloatArray, x: FloatArray, out: FloatArray) -> None:
+def share_of_range(low: FloatArray, high: FloatArray, x: FloatArray, out: FloatArray) -> None:
     """(x - low) / (high - low); NaN where the two are equal."""
     a, b, v, result = low.ravel(), high.ravel(), x.ravel(), out.ravel()
     for i in range(len(v)):
@@ -62,13 +64,7 @@ def places(low: FloatArray, high: FloatArray, x: FloatArray, out: FloatArray) ->
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def ages(
-    x: FloatArray,
-    out: FloatArray,
-    values: FloatArray,
-    bars: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    clock: NDArray[np.int64],
-    sign: float,
+    x: FloatArray, out: FloatArray, values: FloatArray, bars: IntArray, ends: IntArray, clock: IntArray, sign: float
 ) -> None:
     """Bars since the smallest (`sign` 1) or largest (-1) of the last d values; the newest of those that tie with it.
 
@@ -80,9 +76,7 @@ def ages(
     d = values.shape[1]
     for i in range(width):
         front, length, run = ends[0, i], ends[1, i], ends[2, i]
-        ring = values[i]
-        when = bars[i]
-        bar = clock[0]
+        ring, when, bar = values[i], bars[i], clock[0]
         for row in range(rows):
             value = sign * x[row, i]
             if not abs(value) < np.inf:
@@ -122,7 +116,7 @@ def ages(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def recent_ages(
-    x: FloatArray, lowest: FloatArray, out: FloatArray, ring: FloatArray, work: FloatArray, clock: NDArray[np.int64],
+    x: FloatArray, lowest: FloatArray, out: FloatArray, ring: FloatArray, work: FloatArray, clock: IntArray,
     sign: float,
 ) -> None:  # fmt: skip
     """Like `ages`, by looking at each value of a short window. `lowest` holds the window's extremes."""

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from market.panel import FloatArray
 
+IntArray = NDArray[np.int64]
+
 VAR, STD, ZSCORE, IR = range(4)
 MOMENT1, MOMENT2, MOMENT3, MOMENT4, SKEW, KURT = range(6)
 SLOPE, RESID, DECAY, RSQUARE = range(4)
@@ -21,39 +23,23 @@ SLOPE, RESID, DECAY, RSQUARE = range(4)
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def spreads(
-    x: FloatArray,
-    out: FloatArray,
-    kept: FloatArray,
-    squares: FloatArray,
-    pivot: FloatArray,
-    work: FloatArray,
-    clock: NDArray[np.int64],
-    share: FloatArray,
-    mode: int,
+    x: FloatArray, out: FloatArray, sums: FloatArray, work: FloatArray, clock: IntArray, share: FloatArray, mode: int
 ) -> None:
     """Variance (ddof 1), its root, z-score of the newest value, mean over deviation, of the last d values.
 
-    `work` is (2, N); `share` holds 1 / d and 1 / (d - 1).
+    `sums` is (2, d + 1, N): the newer block's values and the older one's sums, and sums of its squares. `work` is
+    (3, N): the pivot, sum and sum of squares; `share` holds 1 / d and 1 / (d - 1).
     """
     rows, width = x.shape
-    d = kept.shape[0] - 1
-    one, two = work[0], work[1]
+    d = sums.shape[1] - 1
+    kept, squares = sums[0], sums[1]
+    pivot, one, two = work[0], work[1], work[2]
     part, less = share[0], share[1]
     for row in range(rows):
         place = clock[0]
         now, result = x[row], out[row]
         if place == 0:
-            for i in range(width):
-                pivot[i] = now[i]
-                one[i] = 0.0
-                two[i] = 0.0
-            for back in range(d - 1, 0, -1):
-                here, newer = kept[back], kept[back + 1]
-                square, newer_square = squares[back], squares[back + 1]
-                for i in range(width):
-                    u = here[i] - pivot[i]
-                    here[i] = u + newer[i]
-                    square[i] = u * u + newer_square[i]
+            _begin_spread(now, kept, squares, work)
         raw = kept[place]
         older, older_square = kept[place + 1], squares[place + 1]
         # The variance goes where the result will be: what a mode needs beside it is at hand.
@@ -87,6 +73,23 @@ def spreads(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _begin_spread(now: FloatArray, kept: FloatArray, squares: FloatArray, work: FloatArray) -> None:
+    """Begin a block at `now`: the values of the last one become sums of u and of u u from each place to its end."""
+    pivot = work[0]
+    width = len(now)
+    for i in range(width):
+        pivot[i] = now[i]
+    work[1:] = 0.0
+    for back in range(len(kept) - 2, 0, -1):
+        here, newer = kept[back], kept[back + 1]
+        square, newer_square = squares[back], squares[back + 1]
+        for i in range(width):
+            u = here[i] - pivot[i]
+            here[i] = u + newer[i]
+            square[i] = u * u + newer_square[i]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def shapes(
     x: FloatArray,
     out: FloatArray,
@@ -94,7 +97,7 @@ def shapes(
     powers: FloatArray,
     pivot: FloatArray,
     work: FloatArray,
-    clock: NDArray[np.int64],
+    clock: IntArray,
     mode: int,
 ) -> None:
     """Skewness and excess kurtosis, corrected for bias, or a central moment (/ d) of order 1 to 4.
@@ -190,45 +193,23 @@ def _shape(two: FloatArray, three: FloatArray, four: FloatArray, result: FloatAr
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def trends(
-    x: FloatArray,
-    out: FloatArray,
-    kept: FloatArray,
-    ramps: FloatArray,
-    squares: FloatArray,
-    pivot: FloatArray,
-    work: FloatArray,
-    clock: NDArray[np.int64],
-    mode: int,
-) -> None:
+def trends(x: FloatArray, out: FloatArray, sums: FloatArray, work: FloatArray, clock: IntArray, mode: int) -> None:
     """Slope on time a bar, newest residual, mean weighted 1..d to the newest, R squared, over the last d values.
 
-    `ramps` holds sums of i u, where i counts from the oldest value of a sum; `squares` is used for R squared only, and
-    may have no rows otherwise. `work` is (4, N).
+    `sums` is (2, d + 1, N), for R squared (3, d + 1, N): the newer block's values and the older one's sums; sums of
+    i u, where i counts from the oldest value of a sum; and, last, sums of squares. `work` is (5, N), its first row the
+    pivot.
     """
     rows, width = x.shape
-    d = kept.shape[0] - 1
-    one, ramp, two, second = work[0], work[1], work[2], work[3]
-    middle = 0.5 * (d - 1)
-    spread = d * (d * d - 1.0) / 12.0
-    weights = 0.5 * d * (d + 1.0)
+    d = sums.shape[1] - 1
+    kept, ramps, squares = sums[0], sums[1], sums[-1]
+    pivot, one, ramp, two, second = work[0], work[1], work[2], work[3], work[4]
+    middle, spread, weights = 0.5 * (d - 1), d * (d * d - 1.0) / 12.0, 0.5 * d * (d + 1.0)
     for row in range(rows):
         place = clock[0]
         now, result = x[row], out[row]
         if place == 0:
-            for i in range(width):
-                pivot[i] = now[i]
-            work[:] = 0.0
-            for back in range(d - 1, 0, -1):
-                here, newer = kept[back], kept[back + 1]
-                rising, newer_rising = ramps[back], ramps[back + 1]
-                if mode == RSQUARE:
-                    for i in range(width):
-                        u = here[i] - pivot[i]
-                        squares[back, i] = squares[back + 1, i] + u * u
-                for i in range(width):
-                    rising[i] = newer_rising[i] + newer[i]
-                    here[i] = newer[i] + (here[i] - pivot[i])
+            _begin_trend(now, sums, work, mode)
         raw, older, rising = kept[place], kept[place + 1], ramps[place + 1]
         if mode == RSQUARE:
             for i in range(width):
@@ -260,10 +241,38 @@ def trends(
                 value = (now[i] - pivot[i]) - first / d - tilt * (d - 1 - middle)
                 result[i] = value if abs(value) < np.inf else np.nan
         else:
-            for i in range(width):
-                first = one[i] + older[i]
-                cross = result[i] - middle * first
-                square = second[i] - first * first / d
-                value = min(1.0, cross * (cross / spread) / square)
-                result[i] = value if square > 0.0 and abs(value) < np.inf else np.nan
+            _explained(one, older, second, result, d)
         clock[0] = place + 1 if place < d - 1 else 0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _begin_trend(now: FloatArray, sums: FloatArray, work: FloatArray, mode: int) -> None:
+    """Begin a block at `now`: the values of the last one become sums of u, i u and u u from each place to its end."""
+    kept, ramps, squares = sums[0], sums[1], sums[-1]
+    pivot = work[0]
+    width = len(now)
+    for i in range(width):
+        pivot[i] = now[i]
+    work[1:] = 0.0
+    for back in range(len(kept) - 2, 0, -1):
+        here, newer = kept[back], kept[back + 1]
+        rising, newer_rising = ramps[back], ramps[back + 1]
+        if mode == RSQUARE:
+            for i in range(width):
+                u = here[i] - pivot[i]
+                squares[back, i] = squares[back + 1, i] + u * u
+        for i in range(width):
+            rising[i] = newer_rising[i] + newer[i]
+            here[i] = newer[i] + (here[i] - pivot[i])
+
+
+@njit(cache=True, error_model="numpy", nogil=True, inline="always")
+def _explained(one: FloatArray, older: FloatArray, second: FloatArray, result: FloatArray, d: int) -> None:
+    """From the sum of i u in `result` and the sum of squares in `second` to R squared, in place."""
+    middle, spread = 0.5 * (d - 1), d * (d * d - 1.0) / 12.0
+    for i in range(len(result)):
+        first = one[i] + older[i]
+        cross = result[i] - middle * first
+        square = second[i] - first * first / d
+        value = min(1.0, cross * (cross / spread) / square)
+        result[i] = value if square > 0.0 and abs(value) < np.inf else np.nan

@@ -62,7 +62,7 @@ def ranks(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def gather(x: FloatArray, ring: FloatArray, lines: FloatArray) -> None:
+def side_by_side(x: FloatArray, ring: FloatArray, lines: FloatArray) -> None:
     """Lay the last d - 1 values and the new ones side by side, an asset a line.
 
     `ring` (d - 1, N) holds the older values, oldest first, and is moved on; `lines` are (N, d - 1 + rows).
@@ -107,20 +107,20 @@ def slide(
         if mode == RANK:
             _ties(values, count, first, last)
         present[:] = 0
-        held = 0
+        inside = 0
         for j in range(length):
             if j >= d and abs(line[j - d]) < np.inf:
                 k = place[j - d]
                 present[k >> 6] ^= _ONE << np.uint64(k & 63)
-                held -= 1
+                inside -= 1
             if abs(line[j]) < np.inf:
                 k = place[j]
                 present[k >> 6] ^= _ONE << np.uint64(k & 63)
-                held += 1
+                inside += 1
             if j < d - 1:
                 continue
             row = j - (d - 1)
-            if held < d:
+            if inside < d:
                 out[row, i] = np.nan
             elif mode == RANK:
                 k = place[j]

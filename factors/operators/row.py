@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 Kind = Literal["panel", "bool", "group", "number", "window"]
 Result = Literal["panel", "bool", "group"]
@@ -91,12 +91,12 @@ class Operator:
         return f"{self.name}({', '.join(param.name for param in self.params)})"
 
 
-def now(_: Sequence[float]) -> int:
+def own_bar(_: Sequence[float]) -> int:
     """Reach of what looks at its own bar only."""
     return 0
 
 
-def window(numbers: Sequence[float]) -> int:
+def window_reach(numbers: Sequence[float]) -> int:
     """Reach of a window of d bars, the current one included."""
     return int(numbers[0]) - 1
 
@@ -116,7 +116,7 @@ def ever(_: Sequence[float]) -> int:
     return UNBOUNDED
 
 
-def forget(alpha: float) -> int:
+def bars_to_forget(alpha: float) -> int:
     """Return the bars after which a recursive average of weight `alpha` keeps less than 0.1 % of the past."""
     return 0 if alpha >= 1 else math.ceil(math.log(FORGOTTEN) / math.log1p(-alpha))
 
@@ -129,28 +129,31 @@ _KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 
 
+class Traits(TypedDict, total=False):
+    """What a row says beside its texts where it differs from the usual; see `Operator` for each."""
+
+    commutative: bool
+    infix: str | None
+    dimension: DimensionRule
+    parity: Parity
+    scale_free: tuple[int, ...]
+    least: int
+    check: Check | None
+    formula: str
+    cost: Cost
+
+
 def row(
     family: str,
     signature: str,
     summary: str,
     reading: str,
-    reach: Reach = now,
+    reach: Reach = own_bar,
     *,
     result: Result = "panel",
-    commutative: bool = False,
-    infix: str | None = None,
-    dimension: DimensionRule = "same",
-    parity: Parity = "",
-    scale_free: tuple[int, ...] = (),
-    least: int = 1,
-    check: Check | None = None,
-    formula: str = "",
-    cost: Cost = Cost(),
+    **traits: Unpack[Traits],
 ) -> Operator:
     """Return an operator from its signature, whose parameter names also say their kinds."""
     name, _, rest = signature.partition("(")
     params = tuple(Param(part, _KINDS[part]) for part in rest.rstrip(")").split(", "))
-    return Operator(
-        name, params, result, family, summary, reading, reach, commutative, infix, dimension, parity, scale_free,
-        least, check, formula, cost,
-    )  # fmt: skip
+    return Operator(name, params, result, family, summary, reading, reach, **traits)

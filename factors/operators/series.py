@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from factors.operators.row import Cost, Operator, ever, forget, full, row, window, with_lag
+from factors.operators.row import Cost, Operator, bars_to_forget, ever, full, row, window_reach, with_lag
 
-_ts = partial(row, "time series", reach=window)
-_pair = partial(row, "two series", reach=window)
+_ts = partial(row, "time series", reach=window_reach)
+_pair = partial(row, "two series", reach=window_reach)
 _cum = partial(row, "cumulative", reach=ever)
 _SCAN = Cost(4.0)
 _SPREAD = Cost(7.0)
 _SHAPE = Cost(12.0)
 _LOOK = Cost(8.0, 0.6)
-_free = partial(row, "time series", reach=window, dimension="ratio", scale_free=(0,))
+_free = partial(row, "time series", reach=window_reach, dimension="ratio", scale_free=(0,))
 
 
 def rows() -> list[Operator]:
@@ -78,16 +78,16 @@ def _statistics() -> list[Operator]:
 
 
 def _ema(numbers: Sequence[float]) -> int:
-    return forget(2.0 / (numbers[0] + 1.0))
+    return bars_to_forget(2.0 / (numbers[0] + 1.0))
 
 
 def _sma(numbers: Sequence[float]) -> int:
-    return forget(min(1.0, numbers[1] / numbers[0]))
+    return bars_to_forget(min(1.0, numbers[1] / numbers[0]))
 
 
 def _kama(numbers: Sequence[float]) -> int:
     # Where nothing but noise moves it, Kaufman's average is as slow as its slow constant, squared.
-    return int(numbers[0]) + forget((2.0 / 31.0) ** 2)
+    return int(numbers[0]) + bars_to_forget((2.0 / 31.0) ** 2)
 
 
 def _averages() -> list[Operator]:

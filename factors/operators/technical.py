@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from factors.operators.row import Cost, Operator, forget, full, row, window
+from factors.operators.row import Cost, Operator, bars_to_forget, full, row, window_reach
 
 _ti = partial(row, "technical")
 
 
 def _wilder_twice(numbers: Sequence[float]) -> int:
-    return 1 + 2 * forget(1.0 / numbers[0])
+    return 1 + 2 * bars_to_forget(1.0 / numbers[0])
 
 
 def rows() -> list[Operator]:
@@ -40,7 +40,7 @@ def _oscillators() -> list[Operator]:
         _ti("macd_hist(x, fast, slow, signal)", "macd minus its signal line", "the macd histogram of {x}",
             formula="ts_ema(x, fast) - ts_ema(x, slow) - ts_ema(ts_ema(x, fast) - ts_ema(x, slow), signal)"),
         _ti("stochastic(high, low, close, d)", "%K: where the close lies in the d-bar range, 0 to 100",
-            "where {close} lies in the {d}-bar range", reach=window,
+            "where {close} lies in the {d}-bar range", reach=window_reach,
             formula="100 * (close - ts_min(low, d)) / (ts_max(high, d) - ts_min(low, d))"),
         _ti("stochastic_d(high, low, close, d, n)", "%D: n-bar mean of stochastic(high, low, close, d)",
             "the smoothed place of {close} in the range",

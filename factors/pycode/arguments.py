@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from factors.pycode.methods import REFUSED
-from factors.pycode.values import Plain, Reader, Series, Value
+from factors.pycode.values import Plain, Reader, SeriesValue, Value
 from factors.syntax import Fault, Raw, RawNumber
 
 
@@ -67,7 +67,7 @@ class Arguments:
         value = self.reader.expr(found)
         if isinstance(value, Plain):
             return value.value
-        if isinstance(value, Series) and isinstance(value.raw, RawNumber):
+        if isinstance(value, SeriesValue) and isinstance(value.raw, RawNumber):
             return value.raw.value
         raise self.reader.places.fault(found, f"{name} is not read so", "leave it out")
 
@@ -85,5 +85,5 @@ def refused_method(reader: Reader, node: ast.AST, method: str) -> Fault:
 
 
 def bars_of(reader: Reader, node: ast.AST, count: float) -> RawNumber:
-    """Return a number of bars, standing where `node` stands."""
+    """Return a number of bars, at the place of `node`."""
     return RawNumber(float(count), "", reader.places.at(node))

@@ -7,7 +7,18 @@ import ast
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.column_methods import across_group, clipped, groupby, method_of
 from factors.pycode.methods import ALONG_COLUMNS, NUMPY_PAIR, NUMPY_PLAIN
-from factors.pycode.values import Columns, Frame, Grouped, Listed, Module, Plain, Reader, Series, Value, Window
+from factors.pycode.values import (
+    Columns,
+    FrameValue,
+    Grouped,
+    Listed,
+    Module,
+    Plain,
+    Reader,
+    SeriesValue,
+    Value,
+    WindowValue,
+)
 from factors.pycode.windows import statistic
 from factors.syntax import RawCall
 
@@ -27,11 +38,11 @@ def call(reader: Reader, node: ast.Call) -> Value:
             return _numpy(reader, node, method)
         case Module("pd"):
             return _pandas(reader, node, method)
-        case Frame():
+        case FrameValue():
             return _frame(reader, node, method)
-        case Series():
+        case SeriesValue():
             return method_of(reader, node, owner, method)
-        case Window():
+        case WindowValue():
             return statistic(reader, node, owner, method)
         case Grouped():
             return across_group(reader, node, owner, method)
@@ -45,11 +56,11 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
     if name == "abs":
         raw = arguments.raw("x")
         arguments.done()
-        return Series(reader.ours("abs", node, raw))
+        return SeriesValue(reader.ours("abs", node, raw))
     if name in ("max", "min"):
         x, y = arguments.raw("x"), arguments.raw("y")
         arguments.done()
-        return Series(reader.ours(name, node, x, y))
+        return SeriesValue(reader.ours(name, node, x, y))
     if name in ("float", "int") and len(node.args) == 1:
         return reader.series(node.args[0])
     if name in ("eval", "exec", "compile", "open", "__import__", "getattr", "globals", "input", "print"):
@@ -58,7 +69,7 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
     names = tuple(keyword.arg or "" for keyword in node.keywords)
     args = tuple(reader.series(arg).raw for arg in (*node.args, *(keyword.value for keyword in node.keywords)))
     keywords = ("",) * len(node.args) + names if names else ()
-    return Series(RawCall(name, args, reader.places.at(node), keywords))
+    return SeriesValue(RawCall(name, args, reader.places.at(node), keywords))
 
 
 def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
@@ -72,14 +83,14 @@ def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
     elif name == "clip":
         within = clipped(reader, node, arguments.raw("x"), arguments)
         arguments.done()
-        return Series(within)
+        return SeriesValue(within)
     elif name == "square":
         x = arguments.raw("x")
         parts = [reader.ours("mul", node, x, x)]
     else:
         raise reader.places.fault(node, f"np.{name[:40]} is not read", f"np has {', '.join(NUMPY_PLAIN)}")
     arguments.done()
-    return Series(parts[0])
+    return SeriesValue(parts[0])
 
 
 def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
@@ -89,20 +100,20 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
         for ignored in ("index", "name", "dtype"):
             arguments.named.pop(ignored, None)
         arguments.done()
-        return Series(raw)
+        return SeriesValue(raw)
     if name == "concat":
         parts = arguments.value("objs")
         if arguments.plain("axis") not in (1, "columns"):
             raise reader.places.fault(node, "pd.concat is read with axis=1 only", "write axis=1")
         arguments.done()
-        if isinstance(parts, Listed) and parts.parts and all(isinstance(part, Series) for part in parts.parts):
-            return Columns(tuple(part for part in parts.parts if isinstance(part, Series)))
+        if isinstance(parts, Listed) and parts.parts and all(isinstance(part, SeriesValue) for part in parts.parts):
+            return Columns(tuple(part for part in parts.parts if isinstance(part, SeriesValue)))
     raise reader.places.fault(node, f"pd.{name[:40]} is not read so", "use methods of columns")
 
 
 def _frame(reader: Reader, node: ast.Call, method: str) -> Value:
     if method in ("copy", "sort_index", "sort_values", "reset_index"):
-        return Frame()
+        return FrameValue()
     if method == "groupby":
         return groupby(reader, node, None)
     if method in ("eval", "query"):
@@ -117,11 +128,11 @@ def subscript(reader: Reader, node: ast.Subscript) -> Value:
         raise reader.places.fault(node, "slices pick or turn rows", "use .shift(n)")
     key = reader.expr(node.slice)
     if isinstance(key, Plain) and isinstance(key.value, str):
-        if isinstance(owner, Frame):
+        if isinstance(owner, FrameValue):
             return reader.column(node, key.value)
         if isinstance(owner, Grouped) and owner.series is None:
             return Grouped(owner.by, reader.column(node, key.value))
-    if isinstance(owner, Frame) and isinstance(key, Listed):
+    if isinstance(owner, FrameValue) and isinstance(key, Listed):
         names = [part.value for part in key.parts if isinstance(part, Plain) and isinstance(part.value, str)]
         if names and len(names) == len(key.parts):
             return Columns(tuple(reader.column(node, name) for name in names))
@@ -140,4 +151,4 @@ def _along(reader: Reader, node: ast.Call, columns: Columns, method: str) -> Val
         found = reader.ours(ALONG_COLUMNS[method], node, found, part.raw)
     if method == "mean":
         found = reader.ours("div", node, found, bars_of(reader, node, len(columns.parts)))
-    return Series(found)
+    return SeriesValue(found)

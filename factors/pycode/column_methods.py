@@ -15,12 +15,12 @@ from factors.pycode.methods import (
     TRANSPARENT,
     WHOLE_COLUMN,
 )
-from factors.pycode.values import Grouped, Listed, Module, Plain, Reader, Series, Value
+from factors.pycode.values import Grouped, Listed, Module, Plain, Reader, SeriesValue, Value
 from factors.pycode.windows import open_window
 from factors.syntax import Raw, RawNumber
 
 
-def method_of(reader: Reader, node: ast.Call, series: Series, method: str) -> Value:
+def method_of(reader: Reader, node: ast.Call, series: SeriesValue, method: str) -> Value:
     """Return what a method of a column stands for."""
     arguments = Arguments(reader, node)
     found = _made(reader, node, series, method, arguments)
@@ -28,33 +28,33 @@ def method_of(reader: Reader, node: ast.Call, series: Series, method: str) -> Va
     return found
 
 
-def _made(reader: Reader, node: ast.Call, series: Series, method: str, arguments: Arguments) -> Value:
+def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, arguments: Arguments) -> Value:
     x = series.raw
     if method in PLAIN_METHODS:
-        return Series(reader.ours(PLAIN_METHODS[method], node, x))
+        return SeriesValue(reader.ours(PLAIN_METHODS[method], node, x))
     if method in PAIR_METHODS:
-        return Series(reader.ours(PAIR_METHODS[method], node, x, arguments.raw("other")))
+        return SeriesValue(reader.ours(PAIR_METHODS[method], node, x, arguments.raw("other")))
     if method in TRANSPARENT:
         arguments.places.clear()
         arguments.named.clear()
         return series
     if method in ("shift", "diff", "pct_change"):
-        return Series(_lagged(reader, node, x, method, arguments))
+        return SeriesValue(_lagged(reader, node, x, method, arguments))
     if method in ("rolling", "ewm", "expanding"):
         return open_window(reader, node, series, method, arguments)
     if method == "clip":
-        return Series(clipped(reader, node, x, arguments))
+        return SeriesValue(clipped(reader, node, x, arguments))
     if method == "rank":
-        return Series(ranked_across(reader, node, x, arguments))
+        return SeriesValue(ranked_across(reader, node, x, arguments))
     if method in ("ffill", "pad"):
         limit = arguments.number("limit")
         if limit is None:
             raise reader.places.fault(node, "ffill without a limit reaches back without end", "write .ffill(limit=5)")
-        return Series(reader.ours("ts_backfill", node, x, bars_of(reader, node, limit + 1)))
+        return SeriesValue(reader.ours("ts_backfill", node, x, bars_of(reader, node, limit + 1)))
     if method in ("where", "mask"):
         condition = arguments.raw("cond")
         other = arguments.raw("other")
-        return Series(reader.ours("if_else", node, condition, *((x, other) if method == "where" else (other, x))))
+        return SeriesValue(reader.ours("if_else", node, condition, *((x, other) if method == "where" else (other, x))))
     if method == "replace":
         reader.notes.append("replace: infinities do not occur here, what would be one is missing")
         arguments.places.clear()
@@ -121,17 +121,17 @@ def ranked_across(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) 
     return reader.ours("cs_rank", node, x if up else reader.ours("neg", node, x))
 
 
-def _applied(reader: Reader, node: ast.Call, series: Series, arguments: Arguments) -> Value:
+def _applied(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> Value:
     """`.apply(np.log)` and `.transform(lambda x: ...)`, whose body is read with x for the column."""
     given = arguments.node_of("func")
     if isinstance(given, ast.Attribute) and given.attr in NUMPY_PLAIN and isinstance(reader.expr(given.value), Module):
-        return Series(reader.ours(NUMPY_PLAIN[given.attr], node, series.raw))
+        return SeriesValue(reader.ours(NUMPY_PLAIN[given.attr], node, series.raw))
     if isinstance(given, ast.Lambda) and len(given.args.args) == 1 and not given.args.defaults:
         name = given.args.args[0].arg
         before = reader.names.get(name)
         reader.names[name] = series
         try:
-            return Series(reader.series(given.body).raw)
+            return SeriesValue(reader.series(given.body).raw)
         finally:
             reader.names.pop(name)
             if before is not None:
@@ -139,7 +139,7 @@ def _applied(reader: Reader, node: ast.Call, series: Series, arguments: Argument
     raise reader.places.fault(node, "only np functions and one-line lambdas are applied", "write the steps out")
 
 
-def groupby(reader: Reader, node: ast.Call, series: Series | None) -> Grouped:
+def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Grouped:
     """Return groups of the frame, or of a column, by asset or by time."""
     arguments = Arguments(reader, node)
     key: object = arguments.plain("level")
@@ -147,7 +147,7 @@ def groupby(reader: Reader, node: ast.Call, series: Series | None) -> Grouped:
         by = arguments.value("by")
         if isinstance(by, Listed) and len(by.parts) == 1:
             by = by.parts[0]
-        if isinstance(by, Series) and not isinstance(by.raw, RawNumber):
+        if isinstance(by, SeriesValue) and not isinstance(by.raw, RawNumber):
             key = getattr(by.raw, "name", None)
         key = by.value if isinstance(by, Plain) else key
     for ignored in ("group_keys", "sort", "as_index", "observed"):
@@ -182,4 +182,4 @@ def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) 
     else:
         found = reader.ours(ACROSS[method], node, grouped.series.raw)
     arguments.done()
-    return Series(found)
+    return SeriesValue(found)

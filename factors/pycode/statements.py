@@ -13,7 +13,7 @@ from factors.limits import Limits
 from factors.pycode.arguments import refused_method
 from factors.pycode.calls import call, subscript
 from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
-from factors.pycode.values import Columns, Frame, Listed, Module, Places, Plain, Series, Value
+from factors.pycode.values import Columns, FrameValue, Listed, Module, Places, Plain, SeriesValue, Value
 from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
@@ -83,8 +83,8 @@ class StatementReader:
         self.places = places
         self.notes = notes
         self.names: dict[str, Value] = {"np": Module("np"), "numpy": Module("np"), "pd": Module("pd"),
-                                        "pandas": Module("pd"), "df": Frame(), "data": Frame()}  # fmt: skip
-        self.columns: dict[str, Series] = {}
+                                        "pandas": Module("pd"), "df": FrameValue(), "data": FrameValue()}  # fmt: skip
+        self.columns: dict[str, SeriesValue] = {}
         self.depth = 0
 
     def module(self, module: ast.Module) -> Raw:
@@ -102,7 +102,7 @@ class StatementReader:
             value = self.body(module.body)
         if value is None:
             raise Fault("python", "the code returns nothing", "end with `return factor` or an expression")
-        if not isinstance(value, Series):
+        if not isinstance(value, SeriesValue):
             raise Fault("python", "the code does not return one column", "return df['close'].shift(1), say")
         return value.raw
 
@@ -117,7 +117,7 @@ class StatementReader:
         given = [*arguments.defaults, *(value for value in arguments.kw_defaults if value is not None)]
         for place, name in enumerate(names):
             behind = len(names) - place
-            self.names[name] = self.expr(given[-behind]) if behind <= len(given) else Frame()
+            self.names[name] = self.expr(given[-behind]) if behind <= len(given) else FrameValue()
         return self.body(node.body)
 
     def body(self, statements: list[ast.stmt]) -> Value | None:
@@ -157,9 +157,9 @@ class StatementReader:
         if isinstance(target, ast.Name):
             self.names[target.id] = value
             return value
-        if isinstance(target, ast.Subscript) and isinstance(self.expr(target.value), Frame):
+        if isinstance(target, ast.Subscript) and isinstance(self.expr(target.value), FrameValue):
             name = self.expr(target.slice)
-            if isinstance(name, Plain) and isinstance(name.value, str) and isinstance(value, Series):
+            if isinstance(name, Plain) and isinstance(name.value, str) and isinstance(value, SeriesValue):
                 self.columns[name.value] = value
                 return value
         raise self.places.fault(target, "this cannot be assigned to", "assign to a name or to df['name']")
@@ -198,10 +198,10 @@ class StatementReader:
                 found = parts[0]
                 for other in parts[1:]:
                     found = self.ours(word, node, found, other)
-                return Series(found)
+                return SeriesValue(found)
             case ast.IfExp():
                 parts = [self.series(part).raw for part in (node.test, node.body, node.orelse)]
-                return Series(self.ours("if_else", node, *parts))
+                return SeriesValue(self.ours("if_else", node, *parts))
             case ast.Call():
                 return call(self, node)
             case ast.List() | ast.Tuple():
@@ -217,7 +217,7 @@ class StatementReader:
                 number = float("inf")
             if not abs(number) < float("inf"):
                 raise self.places.fault(node, "a number that is too large", "use a smaller one", "bad_number")
-            return Series(RawNumber(number, "", self.places.at(node)))
+            return SeriesValue(RawNumber(number, "", self.places.at(node)))
         return Plain(value)
 
     def name(self, node: ast.expr, name: str) -> Value:
@@ -227,7 +227,7 @@ class StatementReader:
         if name.startswith("_"):
             raise self.places.fault(node, f"{name[:40]} is not read", "use the columns of df")
         # A bare name may be a column: close.rolling(5).mean().
-        return Series(RawName(name, self.places.at(node)))
+        return SeriesValue(RawName(name, self.places.at(node)))
 
     def attribute(self, node: ast.Attribute) -> Value:
         """Return df.close, np.pi and the like."""
@@ -236,25 +236,25 @@ class StatementReader:
         owner = self.expr(node.value)
         if isinstance(owner, Module):
             if node.attr in CONSTANTS:
-                return Series(RawNumber(CONSTANTS[node.attr], "", self.places.at(node)))
+                return SeriesValue(RawNumber(CONSTANTS[node.attr], "", self.places.at(node)))
             if node.attr in ("nan", "inf", "NaN", "NAN"):
                 return Plain(node.attr.lower())
             raise self.places.fault(node, f"{owner.name}.{node.attr[:40]} is not read", "see `alphaglow operators`")
-        if isinstance(owner, Frame):
+        if isinstance(owner, FrameValue):
             if node.attr == "index":
                 return Plain("index")
             return self.column(node, node.attr)
-        if isinstance(owner, Series) and node.attr == "values":
+        if isinstance(owner, SeriesValue) and node.attr == "values":
             return owner
         raise refused_method(self, node, node.attr)
 
-    def column(self, node: ast.expr, name: str) -> Series:
+    def column(self, node: ast.expr, name: str) -> SeriesValue:
         """Return a column of the frame: one that the code made, or a field."""
         if name in self.columns:
             return self.columns[name]
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) is None:
             raise self.places.fault(node, f"{name[:40]!r} is no column name", "name a field, such as close")
-        return Series(RawName(name, self.places.at(node)))
+        return SeriesValue(RawName(name, self.places.at(node)))
 
     def binary(self, node: ast.BinOp) -> Value:
         """Return x + y and the like."""
@@ -270,24 +270,24 @@ class StatementReader:
         divides = word == "div" and isinstance(y, RawNumber) and y.value == 0
         if word in FOLD and not divides and isinstance(x, RawNumber) and isinstance(y, RawNumber):
             # Constants stay numbers, so that they may be windows.
-            return Series(RawNumber(FOLD[word](x.value, y.value), "", self.places.at(node)))
-        return Series(self.ours(word, node, x, y))
+            return SeriesValue(RawNumber(FOLD[word](x.value, y.value), "", self.places.at(node)))
+        return SeriesValue(self.ours(word, node, x, y))
 
     def unary(self, node: ast.UnaryOp) -> Value:
         """Return -x, +x or ~x."""
         inner = self.series(node.operand).raw
         if isinstance(node.op, ast.UAdd):
-            return Series(inner)
+            return SeriesValue(inner)
         if isinstance(node.op, ast.USub):
             if isinstance(inner, RawNumber):
-                return Series(RawNumber(-inner.value, "", self.places.at(node)))
-            return Series(self.ours("neg", node, inner))
-        return Series(self.ours("not_", node, inner))
+                return SeriesValue(RawNumber(-inner.value, "", self.places.at(node)))
+            return SeriesValue(self.ours("neg", node, inner))
+        return SeriesValue(self.ours("not_", node, inner))
 
-    def series(self, node: ast.expr) -> Series:
+    def series(self, node: ast.expr) -> SeriesValue:
         """Return an expression that must be a column or a number."""
         value = self.expr(node)
-        if isinstance(value, Series):
+        if isinstance(value, SeriesValue):
             return value
         if isinstance(value, Columns) and len(value.parts) == 1:
             return value.parts[0]
@@ -298,7 +298,7 @@ class StatementReader:
         raise self.places.fault(node, "this is not a column or a number", "use a column, such as df['close']")
 
     def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
-        """Return a call of our own operator, standing where `node` stands."""
+        """Return a call of our own operator, at the place of `node`."""
         return ours(name, RawName("", self.places.at(node)), *args)
 
     def refused(self, node: ast.AST) -> Fault:

@@ -10,14 +10,14 @@ from factors.syntax import Fault, Raw, RawCall
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class SeriesValue:
     """A column: an expression of ours."""
 
     raw: Raw
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FrameValue:
     """The frame that the code was given."""
 
 
@@ -25,7 +25,7 @@ class Frame:
 class Columns:
     """Several columns side by side, as `pd.concat([a, b], axis=1)` or `df[['a', 'b']]` make them."""
 
-    parts: tuple[Series, ...]
+    parts: tuple[SeriesValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,11 @@ class Module:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowValue:
     """`x.rolling(n)`, `x.ewm(...)` or `x.expanding()`, waiting for its statistic."""
 
     kind: str
-    series: Series
+    series: SeriesValue
     bars: Raw | None = None
     alpha: float | None = None
 
@@ -50,7 +50,7 @@ class Grouped:
     """`df.groupby(key)` or a column of it: by asset or by time."""
 
     by: str
-    series: Series | None = None
+    series: SeriesValue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Listed:
     parts: tuple[Value, ...]
 
 
-Value = Series | Frame | Columns | Module | Window | Grouped | Plain | Listed
+Value = SeriesValue | FrameValue | Columns | Module | WindowValue | Grouped | Plain | Listed
 
 
 class Places:
@@ -102,11 +102,11 @@ class Reader(Protocol):
     def expr(self, node: ast.expr) -> Value:
         """Return what an expression stands for."""
 
-    def series(self, node: ast.expr) -> Series:
+    def series(self, node: ast.expr) -> SeriesValue:
         """Return an expression that must be a column or a number."""
 
-    def column(self, node: ast.expr, name: str) -> Series:
+    def column(self, node: ast.expr, name: str) -> SeriesValue:
         """Return a column of the frame: one that the code made, or a field."""
 
     def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
-        """Return a call of an operator of the language, standing where `node` stands."""
+        """Return a call of an operator of the language, at the place of `node`."""

@@ -7,13 +7,13 @@ import math
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.methods import EXPANDING, ROLLING
-from factors.pycode.values import Reader, Series, Value, Window
+from factors.pycode.values import Reader, SeriesValue, Value, WindowValue
 from factors.syntax import Raw, RawNumber
 
 _FULL_WINDOWS = "pandas may fill windows early (min_periods); here a value needs its full window"
 
 
-def open_window(reader: Reader, node: ast.Call, series: Series, kind: str, arguments: Arguments) -> Window:
+def open_window(reader: Reader, node: ast.Call, series: SeriesValue, kind: str, arguments: Arguments) -> WindowValue:
     """Return the window of a column, which waits for its statistic."""
     if arguments.flag("center", False):
         raise reader.places.fault(node, "center=True looks at later bars", "leave it out", "look_ahead")
@@ -22,12 +22,12 @@ def open_window(reader: Reader, node: ast.Call, series: Series, kind: str, argum
         least = arguments.named.pop("min_periods", None)
         if least is not None and ast.unparse(least) != ast.unparse(node.args[0] if node.args else least):
             reader.notes.append(_FULL_WINDOWS)
-        return Window(kind, series, bars)
+        return WindowValue(kind, series, bars)
     arguments.named.pop("min_periods", None)
     if kind == "expanding":
         if arguments.places:
             arguments.places.pop(0)
-        return Window(kind, series)
+        return WindowValue(kind, series)
     if arguments.flag("adjust", True):
         reader.notes.append("ewm: pandas adjusts for the start unless adjust=False; it differs while warming up")
     if arguments.flag("ignore_na", False):
@@ -35,7 +35,7 @@ def open_window(reader: Reader, node: ast.Call, series: Series, kind: str, argum
     return _ewm(reader, node, series, arguments)
 
 
-def _ewm(reader: Reader, node: ast.Call, series: Series, arguments: Arguments) -> Window:
+def _ewm(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> WindowValue:
     if arguments.places:
         raise reader.places.fault(node, "say how ewm forgets", "write span=20, alpha=0.1, com=10 or halflife=10")
     for name in ("span", "com", "halflife", "alpha"):
@@ -45,7 +45,7 @@ def _ewm(reader: Reader, node: ast.Call, series: Series, arguments: Arguments) -
         if value <= 0:
             raise reader.places.fault(node, f"{name} must be above 0", "write span=20")
         if name == "span" and value >= 1 and value == int(value):
-            return Window("ewm", series, bars_of(reader, node, value))
+            return WindowValue("ewm", series, bars_of(reader, node, value))
         alpha = {
             "span": 2.0 / (value + 1.0),
             "com": 1.0 / (1.0 + value),
@@ -54,11 +54,11 @@ def _ewm(reader: Reader, node: ast.Call, series: Series, arguments: Arguments) -
         }[name]
         if alpha > 1:
             raise reader.places.fault(node, "alpha lies in (0, 1]", "write span=20")
-        return Window("ewm", series, alpha=alpha)
+        return WindowValue("ewm", series, alpha=alpha)
     raise reader.places.fault(node, "say how ewm forgets", "write span=20, alpha=0.1, com=10 or halflife=10")
 
 
-def statistic(reader: Reader, node: ast.Call, window: Window, method: str) -> Value:
+def statistic(reader: Reader, node: ast.Call, window: WindowValue, method: str) -> Value:
     """Return a statistic of a window."""
     arguments = Arguments(reader, node)
     x = window.series.raw
@@ -66,22 +66,22 @@ def statistic(reader: Reader, node: ast.Call, window: Window, method: str) -> Va
         if method not in EXPANDING:
             raise refused_method(reader, node, method)
         arguments.done()
-        return Series(reader.ours(EXPANDING[method], node, x))
+        return SeriesValue(reader.ours(EXPANDING[method], node, x))
     if window.kind == "ewm":
         if method != "mean":
             raise reader.places.fault(node, f"ewm().{method[:40]} is not read", "only ewm().mean() is")
         arguments.done()
         if window.alpha is None:
             assert window.bars is not None
-            return Series(reader.ours("ts_ema", node, x, window.bars))
+            return SeriesValue(reader.ours("ts_ema", node, x, window.bars))
         # alpha = m / n, with the n whose span it is: this many bars does it need before its first value.
         span = float(max(1, min(10_000, round(2.0 / window.alpha - 1.0))))
         size, weight = bars_of(reader, node, span), bars_of(reader, node, window.alpha * span)
-        return Series(reader.ours("ts_sma", node, x, size, weight))
+        return SeriesValue(reader.ours("ts_sma", node, x, size, weight))
     assert window.bars is not None
     found = _rolled(reader, node, x, window.bars, method, arguments)
     arguments.done()
-    return Series(found)
+    return SeriesValue(found)
 
 
 def _rolled(reader: Reader, node: ast.Call, x: Raw, bars: Raw, method: str, arguments: Arguments) -> Raw:

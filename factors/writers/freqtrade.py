@@ -125,8 +125,8 @@ _NOTES = (
 )
 _SHORTS = (
     "",
-    "The book has a short side, so it needs a futures market. On a spot market set can_short = False: the short half "
-    "is then not held, which is another book than the one that was tested.",
+    "The portfolio has a short side, so it needs a futures market. On a spot market set can_short = False: the short "
+    "half is then not traded, which is another portfolio than the one that was tested.",
 )
 _IMPORTS = """
 import warnings
@@ -153,7 +153,7 @@ class <<name>>(IStrategy):
 
     # freqtrade fills a gap with candles of volume 0 at the last close. True: they are gaps here too.
     filled_are_gaps = <<gaps>>
-    # Trade at every so many candles (counted from 1970), and only what is further from its target than the band.
+    # Trade once in this many candles (counted from 1970), and only what is further from its target than the band.
     rebalance = <<rebalance>>
     band = <<band>>
 
@@ -225,7 +225,7 @@ class <<name>>(IStrategy):
             dataframe["signal"] = dataframe["date"].map(self._signal[pair])
             dataframe["weight"] = dataframe["date"].map(self._weight[pair])
         else:
-            # It left the whitelist: what is held of it is closed.
+            # It left the whitelist: its position is closed.
             dataframe["signal"] = np.nan
             dataframe["weight"] = 0.0
         return dataframe
@@ -284,12 +284,12 @@ class <<name>>(IStrategy):
         if weight <= 0 or not self._is_turn(newest[0]):
             return None
         total = self.wallets.get_total_stake_amount()
-        held, wanted = trade.amount * current_rate, weight * total
+        current, wanted = trade.amount * current_rate, weight * total
         leverage = trade.leverage or 1.0
-        if held <= 0 or abs(wanted - held) <= max(self.band * total, (min_stake or 0.0) * leverage):
+        if current <= 0 or abs(wanted - current) <= max(self.band * total, (min_stake or 0.0) * leverage):
             return None
-        if wanted > held:
-            return min((wanted - held) / leverage, max_stake)
+        if wanted > current:
+            return min((wanted - current) / leverage, max_stake)
         # freqtrade sells this share of what the position cost.
-        return -(1.0 - wanted / held) * trade.stake_amount
+        return -(1.0 - wanted / current) * trade.stake_amount
 '''

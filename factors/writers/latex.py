@@ -67,9 +67,11 @@ def _side(node: Node, level: int) -> str:
 
 def _call(call: Call) -> str:
     operator = OPERATORS[call.op]
-    marks = [_write(a)[0] for a, p in zip(call.args, operator.params, strict=True) if p.kind in ("number", "window")]
+    constants = [
+        _write(a)[0] for a, p in zip(call.args, operator.params, strict=True) if p.kind in ("number", "window")
+    ]
     args = [_write(a)[0] for a, p in zip(call.args, operator.params, strict=True) if p.kind not in ("number", "window")]
-    below = rf"_{{{', '.join(marks)}}}" if marks else ""
+    below = rf"_{{{', '.join(constants)}}}" if constants else ""
     return rf"\operatorname{{{_plain(call.op)}}}{below}\left({', '.join(args)}\right)"
 
 

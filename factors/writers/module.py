@@ -244,11 +244,11 @@ def comment(lines: Sequence[str]) -> str:
     """Return lines as comments of plain ASCII: whatever stands in them, it stays behind its ``#``."""
     out: list[str] = []
     for line in lines:
-        out.extend(f"# {part}".rstrip() for part in textwrap.wrap(plain(line), _WIDTH) or [""])
+        out.extend(f"# {part}".rstrip() for part in textwrap.wrap(plain_text(line), _WIDTH) or [""])
     return "\n".join(out)
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Return text in printable ASCII on one line, everything else escaped."""
     return ascii(text)[1:-1].replace("\\'", "'").replace('\\"', '"')
 

@@ -328,8 +328,8 @@ def statistic(row):
 return by_bar(statistic, x)"""),
     "cs_top_bottom": (("places",), """
 place = places(x)
-mark = (place > 1 - share + 1e-9) * 1.0 - (place < share - 1e-9) * 1.0
-return np.where(np.isfinite(x), mark, np.nan)"""),
+sides = (place > 1 - share + 1e-9) * 1.0 - (place < share - 1e-9) * 1.0
+return np.where(np.isfinite(x), sides, np.nan)"""),
     "cs_resid": (("by_bar",), """
 def statistic(u, v):
     known = np.isfinite(u) & np.isfinite(v)

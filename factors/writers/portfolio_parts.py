@@ -29,7 +29,7 @@ def combine(members, member_weights, least_share, decimals, inside):
 """),
     "liquid": (("finite",), """
 def liquid(frames, inside, top, least_money, bars, bars_a_day, step):
-    # Which assets were traded enough over the last `bars`, told anew every `step` bars from the first one.
+    # Which assets were traded enough over the last `bars`, computed again every `step` bars from the first one.
     money = frames["amount"] if "amount" in frames else frames["volume"] * frames["close"]
     known = pd.DataFrame(np.where(inside, finite(money.to_numpy()), np.nan))
     mean = known.rolling(bars, min_periods=max(1, bars // 2)).mean().to_numpy()
@@ -117,7 +117,7 @@ def by_own_past(x):
 """),
     "to_size": ((), """
 def to_size(out, x, sides):
-    # To gross 1. sides: "long" keeps longs only, "each" brings both sides to a half, "both" scales the book as it is.
+    # To gross 1. sides: "long" keeps longs only, "each" brings both sides to a half, "both" scales all alike.
     ups = np.maximum(out, 0.0).sum(axis=1, keepdims=True)
     downs = np.maximum(-out, 0.0).sum(axis=1, keepdims=True)
     gross = ups + downs
@@ -135,7 +135,7 @@ def to_size(out, x, sides):
 """),
     "level_sides": ((), """
 def level_sides(out):
-    # The larger side is scaled down to the smaller: a neutral book stays neutral.
+    # The larger side is scaled down to the smaller: a neutral portfolio stays neutral.
     ups = np.maximum(out, 0.0).sum(axis=1, keepdims=True)
     downs = np.maximum(-out, 0.0).sum(axis=1, keepdims=True)
     kept = np.minimum(ups, downs)
@@ -161,7 +161,7 @@ def risk_capped(out, spread, largest, neutral):
 """),
     "averaged": ((), """
 def averaged(out, bars):
-    # The mean of the last targets, bars before the first counting as flat: as many overlapping books.
+    # The mean of the last targets, bars before the first counting as flat: as many overlapping portfolios.
     total = np.zeros(out.shape)
     for back in range(min(bars, len(out)) - 1, -1, -1):
         total[back:] += out[: len(out) - back]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from market.checks import adjusted, clock, coverage, jumps, still
-from market.checks.finding import SEVERITIES, Finding, Limits, count
+from market.checks.finding import SEVERITIES, CheckLimits, Finding, count
 from market.checks.tracks import tracks_of
 from market.panel import Panel
 from market.quality import Defect
@@ -42,9 +42,9 @@ class QualityReport:
         }
 
 
-def check_panel(panel: Panel, limits: Limits | None = None, rows: Sequence[Finding] = ()) -> QualityReport:
+def check_panel(panel: Panel, limits: CheckLimits | None = None, rows: Sequence[Finding] = ()) -> QualityReport:
     """Run every check over a panel; `rows` are findings that only the file could show (duplicates and the like)."""
-    limits = limits or Limits()
+    limits = limits or CheckLimits()
     tracks = tracks_of(panel, limits)
     found = list(rows)
     found += still.find_order(panel) + still.find_partial(panel) + still.find_incomplete(panel)
@@ -55,13 +55,13 @@ def check_panel(panel: Panel, limits: Limits | None = None, rows: Sequence[Findi
     found += clock.check_clock(panel, tracks, limits)
     found += adjusted.check_adjusted(panel, tracks)
     bars = int(np.isfinite(panel["close"]).sum())
-    return QualityReport(panel.name, ordered(found), bars, panel.shape[1])
+    return QualityReport(panel.name, sorted_findings(found), bars, panel.shape[1])
 
 
-def check_table(frame: pd.DataFrame, name: str, limits: Limits | None = None) -> QualityReport:
+def check_table(frame: pd.DataFrame, name: str, limits: CheckLimits | None = None) -> QualityReport:
     """Run the checks that a long table without prices (ts, symbol, figures) allows."""
-    found = coverage.check_stamps(frame, limits or Limits())
-    return QualityReport(name, ordered(found), len(frame), int(frame["symbol"].nunique()))
+    found = coverage.check_stamps(frame, limits or CheckLimits())
+    return QualityReport(name, sorted_findings(found), len(frame), int(frame["symbol"].nunique()))
 
 
 def row_findings(defects: Sequence[Defect]) -> list[Finding]:
@@ -76,7 +76,7 @@ def row_findings(defects: Sequence[Defect]) -> list[Finding]:
     return out
 
 
-def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def sorted_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return findings worst first, then by kind, asset and time."""
     rank = {severity: place for place, severity in enumerate(SEVERITIES)}
     return tuple(sorted(findings, key=lambda f: (rank[f.severity], f.kind, f.asset, f.start.astype("int64"))))

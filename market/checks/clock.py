@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from market.checks.finding import Finding, Limits, runs
+from market.checks.finding import CheckLimits, Finding, runs
 from market.checks.tracks import Track, row_medians
 from market.panel import FloatArray, Panel
 
@@ -17,7 +17,7 @@ _SEGMENT = 500
 _LEAST = 120
 
 
-def check_clock(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Finding]:
+def check_clock(panel: Panel, tracks: Sequence[Track], limits: CheckLimits) -> list[Finding]:
     """Return assets whose moves come bars early or late, segments of a shifted daily rhythm, stamps off the grid."""
     return find_off_grid(panel) + find_slips(panel, tracks, limits) + find_shifted_days(panel, limits)
 
@@ -38,7 +38,7 @@ def find_off_grid(panel: Panel) -> list[Finding]:
     return out
 
 
-def find_slips(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Finding]:
+def find_slips(panel: Panel, tracks: Sequence[Track], limits: CheckLimits) -> list[Finding]:
     """Return segments in which an asset's moves agree with the market's of other bars, and not with its own bars'.
 
     Bars before a slip's edge are known to half a segment.
@@ -69,7 +69,7 @@ def find_slips(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Fi
     return out
 
 
-def find_shifted_days(panel: Panel, limits: Limits) -> list[Finding]:
+def find_shifted_days(panel: Panel, limits: CheckLimits) -> list[Finding]:
     """Return months in which the whole market's daily rhythm of volume is shifted by two hours or more.
 
     Daylight saving moves the rhythm by one hour, so one is never reported. Needs bars of two hours at most.

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from market.checks.finding import Finding, Limits, Severity, runs
+from market.checks.finding import CheckLimits, Finding, Severity, runs
 from market.checks.tracks import Track
 from market.panel import FloatArray, Panel
 
 _DAY = np.timedelta64(1, "D")
 
 
-def check_coverage(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Finding]:
+def check_coverage(panel: Panel, tracks: Sequence[Track], limits: CheckLimits) -> list[Finding]:
     """Return gaps, edges and survivorship of a panel."""
     out = find_market_gaps(panel)
     for track in tracks:
@@ -50,7 +50,7 @@ def find_gaps(panel: Panel, track: Track) -> list[Finding]:
     return out
 
 
-def find_edges(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Finding]:
+def find_edges(panel: Panel, tracks: Sequence[Track], limits: CheckLimits) -> list[Finding]:
     """Say when many assets begin or end together: that is the edge of the download, not their birth or death."""
     if len(tracks) < 3:
         return []
@@ -71,7 +71,7 @@ def find_edges(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Fi
     return out
 
 
-def tell_survivors(panel: Panel, tracks: Sequence[Track], limits: Limits) -> list[Finding]:
+def tell_survivors(panel: Panel, tracks: Sequence[Track], limits: CheckLimits) -> list[Finding]:
     """Say how many assets ended before the panel did; that none of many did in a year is doubtful."""
     if len(tracks) < 3:
         return []
@@ -92,7 +92,7 @@ def tell_survivors(panel: Panel, tracks: Sequence[Track], limits: Limits) -> lis
     return out
 
 
-def check_stamps(frame: pd.DataFrame, limits: Limits) -> list[Finding]:
+def check_stamps(frame: pd.DataFrame, limits: CheckLimits) -> list[Finding]:
     """Return what is wrong with the times of a long table (ts, symbol, figures) that has no prices.
 
     Such are funding settlements, open interest and other snapshots. Found: duplicates, holes, stretches at another
@@ -191,7 +191,7 @@ def _level_after_hole(asset: str, stamps: np.ndarray, values: FloatArray, name: 
     ]  # fmt: skip
 
 
-def _level_jumps(asset: str, stamps: np.ndarray, values: FloatArray, name: str, limits: Limits) -> list[Finding]:
+def _level_jumps(asset: str, stamps: np.ndarray, values: FloatArray, name: str, limits: CheckLimits) -> list[Finding]:
     """Return one-step changes of more than 30 % of a level such as open interest."""
     with np.errstate(invalid="ignore", divide="ignore"):
         moves = np.diff(np.log(np.where(values > 0, values, np.nan)))

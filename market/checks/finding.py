@@ -85,7 +85,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CheckLimits:
     """Thresholds; the defaults were set on recorded crypto and equity bars, see docs/data.md.
 
     Attributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from market.checks.finding import Finding, Limits, Severity
+from market.checks.finding import CheckLimits, Finding, Severity
 from market.checks.tracks import Track
 from market.panel import FloatArray
 
@@ -15,13 +15,13 @@ _ROUND = np.array([10.0**k for k in range(1, 10)])
 _SPLITS = np.array([2.0, 3.0, 4.0, 5.0, 7.0, 8.0, 15.0, 20.0, 25.0, 50.0])
 
 
-def check_jumps(track: Track, limits: Limits) -> list[Finding]:
+def check_jumps(track: Track, limits: CheckLimits) -> list[Finding]:
     """Return spikes, wicks, redenominations, unadjusted actions and reuse of one asset."""
     spikes, touched = find_spikes(track, limits)
     return spikes + find_wicks(track, limits, touched) + find_breaks(track, limits, touched)
 
 
-def find_spikes(track: Track, limits: Limits) -> tuple[list[Finding], set[int]]:
+def find_spikes(track: Track, limits: CheckLimits) -> tuple[list[Finding], set[int]]:
     """Return prices that leave for one or two prints and come back, and the places in the track that they touch.
 
     Opens and closes make one row of prints, less the market's path. A print that leaves by more than
@@ -62,7 +62,7 @@ def find_spikes(track: Track, limits: Limits) -> tuple[list[Finding], set[int]]:
     return out, touched
 
 
-def find_wicks(track: Track, limits: Limits, touched: set[int]) -> list[Finding]:
+def find_wicks(track: Track, limits: CheckLimits, touched: set[int]) -> list[Finding]:
     """Return highs and lows far outside open and close, on no more than the usual volume for it."""
     top = track.high - np.maximum(track.open, track.close)
     foot = np.minimum(track.open, track.close) - track.low
@@ -81,7 +81,7 @@ def find_wicks(track: Track, limits: Limits, touched: set[int]) -> list[Finding]
     return out
 
 
-def find_breaks(track: Track, limits: Limits, touched: set[int]) -> list[Finding]:
+def find_breaks(track: Track, limits: CheckLimits, touched: set[int]) -> list[Finding]:
     """Return lasting jumps between a close and the next open: redenominations, reuse, unadjusted actions."""
     gap = track.excess_open[1:] - track.excess_close[:-1]
     step = np.median(np.diff(track.times.astype("int64")))
@@ -134,7 +134,7 @@ def _redenomination(track: Track, bar: int, jump: float, spread: float) -> Findi
     return _finding("redenomination", track, bar, bar, "defect", float(np.exp(jump)), sentence)
 
 
-def _reuse(track: Track, bar: int, jump: float, spread: float, hole_ns: float, limits: Limits) -> Finding | None:
+def _reuse(track: Track, bar: int, jump: float, spread: float, hole_ns: float, limits: CheckLimits) -> Finding | None:
     """Tell a long hole with a level after it that no random walk reaches."""
     days = hole_ns / 86_400e9
     if days < limits.reuse_days or abs(jump) < max(np.log(2.0), 6 * spread if spread < 0.4 else np.log(10.0)):
@@ -143,7 +143,7 @@ def _reuse(track: Track, bar: int, jump: float, spread: float, hole_ns: float, l
     return _finding("reuse", track, bar - 1, bar, "defect", float(np.exp(jump)), sentence)
 
 
-def _action(track: Track, bar: int, jump: float, hole: float, limits: Limits) -> Finding | None:
+def _action(track: Track, bar: int, jump: float, hole: float, limits: CheckLimits) -> Finding | None:
     """Tell a jump that volume did not come with; only without a hole, over one anything may have happened."""
     deviations = abs(jump) / track.sigma[bar]
     surge = float(max(track.surge[bar], 1.0))

@@ -49,7 +49,7 @@ def repair_panel(panel: Panel, findings: Sequence[Finding], kinds: Sequence[str]
     state = _State(panel)
     notes = []
     for finding in chosen:
-        _MENDERS[finding.kind](state, finding)
+        _REPAIRERS[finding.kind](state, finding)
         notes.append(f"{finding.kind}: {finding.asset} {_span(finding)}: {finding.sentence}; {REPAIRS[finding.kind]}")
     return state.panel(), notes
 
@@ -141,7 +141,7 @@ def _span(finding: Finding) -> str:
     return start if start == end else f"{start} to {end}"
 
 
-_MENDERS: dict[str, Callable[[_State, Finding], None]] = {
+_REPAIRERS: dict[str, Callable[[_State, Finding], None]] = {
     "order": _widen,
     "partial": _leave_out,
     "zero_volume": _leave_out,

@@ -11,19 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from market.checks.all_checks import QualityReport, check_panel, check_table, row_findings
-from market.checks.finding import Limits
+from market.checks.finding import CheckLimits
 from market.checks.text_checks import check_documents
 from market.columns import field_name, parse_times, understand
 from market.errors import InputError
-from market.files import Reading, long_of, panel_from_long
+from market.files import FileConventions, long_of, panel_from_long
 from market.panel import Calendar, Panel
 from market.panel_store import load_panel
-from market.quality import check_ohlcv, repair
+from market.quality import check_ohlcv, repair_rows
 from market.table_files import read_table
 
 
 def check_file(
-    path: Path, *, calendar: Calendar | None = None, reading: Reading | None = None, limits: Limits | None = None
+    path: Path,
+    *,
+    calendar: Calendar | None = None,
+    reading: FileConventions | None = None,
+    limits: CheckLimits | None = None,
 ) -> tuple[QualityReport, Panel | None]:
     """Check a stored panel, a file of bars, of other figures (ts, symbol, …), or of texts; never changes the file.
 
@@ -38,7 +42,7 @@ def check_file(
     if path.is_dir() or _is_stored(path):
         panel = load_panel(path)
         return replace(check_panel(panel, limits), name=path.stem), panel
-    reading = reading or Reading()
+    reading = reading or FileConventions()
     frame = read_table(path)
     names = set(understand(frame, reading.columns).values())
     if isinstance(frame.columns, pd.MultiIndex) or {"open", "high", "low", "close"} <= names or "symbol" not in names:
@@ -46,8 +50,8 @@ def check_file(
             return check_documents(frame, path, limits), None
         long = long_of([(path, frame)], reading)
         defects = check_ohlcv(long)
-        mended, _ = repair(long, [defect for defect in defects if defect.kind != "range"])
-        panel = panel_from_long(mended, calendar=calendar or calendar_of(mended["ts"]), name=path.stem)
+        repaired, _ = repair_rows(long, [defect for defect in defects if defect.kind != "range"])
+        panel = panel_from_long(repaired, calendar=calendar or calendar_of(repaired["ts"]), name=path.stem)
         return check_panel(panel, limits, row_findings(defects)), panel
     if "ts" not in names:
         raise InputError(f"{path} has no column of times", "map it with --column ts=NAME")

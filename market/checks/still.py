@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from market.checks.finding import Finding, Limits, Severity, runs
+from market.checks.finding import CheckLimits, Finding, Severity, runs
 from market.checks.tracks import Track
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
 
@@ -12,13 +12,13 @@ from market.panel import OHLCV, BoolArray, FloatArray, Panel
 _LEAST_RUN = 4
 
 
-def check_still(track: Track, limits: Limits) -> list[Finding]:
+def check_still(track: Track, limits: CheckLimits) -> list[Finding]:
     """Return stale prices, bars without volume, and repeated volumes of one asset."""
     silent, quiet_bars = find_zero_volume(track, limits)
     return silent + find_stale(track, limits, quiet_bars) + find_stuck_volume(track, limits)
 
 
-def find_zero_volume(track: Track, limits: Limits) -> tuple[list[Finding], BoolArray]:
+def find_zero_volume(track: Track, limits: CheckLimits) -> tuple[list[Finding], BoolArray]:
     """Return runs of bars without volume, and (n,) which bars those are.
 
     For an asset that often has none, one doubtful finding says so; for others each run is a defect.
@@ -39,7 +39,7 @@ def find_zero_volume(track: Track, limits: Limits) -> tuple[list[Finding], BoolA
     ], zero
 
 
-def find_stale(track: Track, limits: Limits, silent: BoolArray) -> list[Finding]:
+def find_stale(track: Track, limits: CheckLimits, silent: BoolArray) -> list[Finding]:
     """Return runs of equal closes that chance does not explain, bars without volume (reported already) left out.
 
     How long a run chance explains follows from how often the asset's close is unchanged; a coarse tick makes long runs.
@@ -47,7 +47,7 @@ def find_stale(track: Track, limits: Limits, silent: BoolArray) -> list[Finding]
     same = np.concatenate([[False], np.diff(track.close) == 0])
     flat = same & (track.high == track.low) & ~silent
     out = []
-    told = np.zeros(len(same), dtype=bool)
+    reported = np.zeros(len(same), dtype=bool)
     # A bar without any range is much rarer than an unchanged close: each is judged by its own odds.
     kinds: list[tuple[BoolArray, str, Severity]] = [
         (flat, "one price, open to close, with volume", "defect"),
@@ -56,15 +56,15 @@ def find_stale(track: Track, limits: Limits, silent: BoolArray) -> list[Finding]
     for mask, what, severity in kinds:
         least = _run_by_chance(mask, limits)
         for a, b in runs(mask):
-            if b - a < least or told[a:b].any():
+            if b - a < least or reported[a:b].any():
                 continue
-            told[a:b] = True
+            reported[a:b] = True
             text = f"{what} for {b - a + 1} bars"
             out.append(_finding("stale", track, a - 1, b - 1, severity, b - a + 1, text))
     return out
 
 
-def find_stuck_volume(track: Track, limits: Limits) -> list[Finding]:
+def find_stuck_volume(track: Track, limits: CheckLimits) -> list[Finding]:
     """Return runs of the same positive volume."""
     with np.errstate(invalid="ignore"):
         same = np.concatenate([[False], (np.diff(track.volume) == 0) & (track.volume[1:] > 0)])
@@ -76,7 +76,7 @@ def find_stuck_volume(track: Track, limits: Limits) -> list[Finding]:
     ]
 
 
-def find_copied(panel: Panel, limits: Limits) -> list[Finding]:
+def find_copied(panel: Panel, limits: CheckLimits) -> list[Finding]:
     """Return bars that two assets share to the last digit, prices and volume."""
     assets = panel.shape[1]
     bars = np.stack([panel[name] for name in OHLCV])
@@ -164,7 +164,7 @@ def find_incomplete(panel: Panel) -> list[Finding]:
     return out
 
 
-def _run_by_chance(mask: BoolArray, limits: Limits) -> int:
+def _run_by_chance(mask: BoolArray, limits: CheckLimits) -> int:
     """Return the length of run that chance, at the mask's own busiest pace, brings fewer than `limits.chance` times."""
     count = max(1, len(mask) // limits.block)
     pace: FloatArray = np.array([part.mean() for part in np.array_split(mask, count)])

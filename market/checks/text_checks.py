@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from market.checks.all_checks import QualityReport, ordered
-from market.checks.finding import Finding, Limits, runs
+from market.checks.all_checks import QualityReport, sorted_findings
+from market.checks.finding import CheckLimits, Finding, runs
 from market.columns import find, parse_times
 
 # A month with less than this share of the median month is thin.
 _THIN = 0.25
 
 
-def check_documents(frame: pd.DataFrame, path: Path, limits: Limits | None = None) -> QualityReport:
+def check_documents(frame: pd.DataFrame, path: Path, limits: CheckLimits | None = None) -> QualityReport:
     """Return repeats of an address or title, stamps without an hour, and thin months of a table of texts."""
     column = find(frame, "ts", {}) or str(frame.columns[0])
     stamps = parse_times(frame[column], path)
@@ -47,4 +47,4 @@ def check_documents(frame: pd.DataFrame, path: Path, limits: Limits | None = Non
         text = f"{counts[a:b].mean():.0f} texts a month in {b - a} months, where {usual:.0f} a month are usual"
         start, end = known[a].astype("datetime64[ns]"), known[b - 1].astype("datetime64[ns]")
         out.append(Finding("gap", "", start, end, "doubtful", float(counts[a:b].sum()), text))
-    return QualityReport(path.stem, ordered(out), len(frame), 0)
+    return QualityReport(path.stem, sorted_findings(out), len(frame), 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from market.checks.finding import Limits
+from market.checks.finding import CheckLimits
 from market.panel import FloatArray, Panel, TimeArray
 
 # Median absolute deviation to standard deviation, for a normal.
@@ -49,7 +49,7 @@ class Track:
     surge: FloatArray
 
 
-def tracks_of(panel: Panel, limits: Limits) -> list[Track]:
+def tracks_of(panel: Panel, limits: CheckLimits) -> list[Track]:
     """Return a `Track` for each asset with at least two bars."""
     with np.errstate(invalid="ignore", divide="ignore"):
         logs = {name: np.log(panel[name]) for name in ("open", "high", "low", "close")}
@@ -103,8 +103,8 @@ def _by_block(values: FloatArray, block: int) -> FloatArray:
     """Return (n,) the largest median of the block of each value and the two beside it."""
     count = max(1, len(values) // block)
     edges = np.linspace(0, len(values), count + 1).astype(int)
-    told = np.array([_median(values[a:b]) for a, b in itertools.pairwise(edges)])
-    padded = np.concatenate([told[:1], told, told[-1:]])
+    medians = np.array([_median(values[a:b]) for a, b in itertools.pairwise(edges)])
+    padded = np.concatenate([medians[:1], medians, medians[-1:]])
     stacked = np.stack([padded[:-2], padded[1:-1], padded[2:]])
     largest = np.max(np.where(np.isfinite(stacked), stacked, -np.inf), axis=0)
     largest = np.where(np.isfinite(largest), largest, np.nan)

@@ -9,8 +9,8 @@ from scipy.signal import lfilter
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.synthetic.anomalies import Effects, blank_bars, effects_of, hold_still, place_windows
-from market.synthetic.market_spec import MarketSpec, Signal, SyntheticMarket, Truth
-from market.synthetic.planting import plant
+from market.synthetic.market_spec import MarketSpec, PlantedSignal, SyntheticMarket, Truth
+from market.synthetic.planting import plant_signals
 
 _FAST, _SLOW = 24, 168
 
@@ -40,7 +40,7 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
     moves[~alive] = np.nan
     if spec.signals:
         ics = np.array([[signal.ic_in(regime.name) for signal in spec.signals] for regime in spec.regimes])
-        moves = plant(moves, list(values.values()), ics[chain], rng)
+        moves = plant_signals(moves, list(values.values()), ics[chain], rng)
     moves += effects.shock
     fields = _bars(moves, volatility, volume, rng)
     for signal in spec.signals:
@@ -55,8 +55,14 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
     for array in fields.values():
         # A panel copies what may still be written to; a thousand assets are 80 MB a field.
         array.setflags(write=False)
+    panel = _panel(spec, fields)
+    signals = {name: np.where(alive, one, np.nan) for name, one in values.items()}
+    return SyntheticMarket(panel, Truth(chain, signals, windows, born, died, beta), spec)
+
+
+def _panel(spec: MarketSpec, fields: dict[str, FloatArray]) -> Panel:
     step = np.timedelta64(round(spec.bar_hours * 3600), "s").astype("timedelta64[ns]")
-    panel = Panel(
+    return Panel(
         times=_start(spec) + step * np.arange(spec.bars),
         assets=tuple(f"S{number:04d}" if spec.assets > 1000 else f"S{number:03d}" for number in range(spec.assets)),
         fields=fields,
@@ -66,8 +72,6 @@ def make_synthetic(spec: MarketSpec) -> SyntheticMarket:
         name="synthetic market",
         simulated=True,
     )
-    told = {name: np.where(alive, one, np.nan) for name, one in values.items()}
-    return SyntheticMarket(panel, Truth(chain, told, windows, born, died, beta), spec)
 
 
 def _start(spec: MarketSpec) -> np.datetime64:
@@ -162,7 +166,11 @@ def _signal_values(
 
 
 def _driven(
-    signal: Signal, spec: MarketSpec, volume: FloatArray, rates: dict[str, FloatArray] | None, rng: np.random.Generator
+    signal: PlantedSignal,
+    spec: MarketSpec,
+    volume: FloatArray,
+    rates: dict[str, FloatArray] | None,
+    rng: np.random.Generator,
 ) -> FloatArray:
     if not isinstance(signal.driver, str):
         given = np.asarray(signal.driver, dtype=np.float64)

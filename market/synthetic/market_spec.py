@@ -59,7 +59,7 @@ class Regime:
 
 
 @dataclass(frozen=True, eq=False)
-class Signal:
+class PlantedSignal:
     """A signal planted into returns.
 
     Attributes
@@ -144,7 +144,7 @@ class MarketSpec:
     deaths: float = 0.0
     funding: bool = True
     regimes: tuple[Regime, ...] = (CALM, WILD, CRASH)
-    signals: tuple[Signal, ...] = ()
+    signals: tuple[PlantedSignal, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
 
     def __post_init__(self) -> None:
@@ -233,7 +233,7 @@ def read_spec(path: Path) -> MarketSpec:
         raise InputError(f"no such file: {path}") from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}", "is it TOML?") from error
-    kinds: dict[str, type[Any]] = {"regimes": Regime, "signals": Signal, "anomalies": Anomaly}
+    kinds: dict[str, type[Any]] = {"regimes": Regime, "signals": PlantedSignal, "anomalies": Anomaly}
     parts = {
         name: tuple(_built(kind, row, f"{path} [{name}]") for row in facts.pop(name))
         for name, kind in kinds.items()

@@ -14,7 +14,9 @@ from market.panel import FloatArray
 _CHUNK = 1000
 
 
-def plant(moves: FloatArray, signals: Sequence[FloatArray], ics: FloatArray, rng: np.random.Generator) -> FloatArray:
+def plant_signals(
+    moves: FloatArray, signals: Sequence[FloatArray], ics: FloatArray, rng: np.random.Generator
+) -> FloatArray:
     """Return moves, (T, N), in which each signal has its rank IC with the next bar's move.
 
     The moves of a bar keep their values and change owners. Let s be the signals' and g the moves' normal scores over a
@@ -100,17 +102,17 @@ def _weights(scores: Sequence[FloatArray], ics: FloatArray, count: FloatArray, a
     np.fill_diagonal(alike, 1.0)
     out = np.zeros((len(ics), number + 1))
     usual = int(np.median(count))
-    told: dict[tuple[float, ...], FloatArray] = {}
+    solved: dict[tuple[float, ...], FloatArray] = {}
     for row, wanted in enumerate(ics):
         key = tuple(float(one) for one in wanted)
-        if key not in told:
+        if key not in solved:
             target = np.array([pearson_of(one, usual) for one in key])
             weight = np.linalg.solve(alike, target)
             taken = float(weight @ target)
             if not taken < 1.0:
                 raise InputError("no returns can have these rank ICs with these signals", "lower them")
-            told[key] = np.append(weight, taken)
-        out[row] = told[key]
+            solved[key] = np.append(weight, taken)
+        out[row] = solved[key]
     return out
 
 
@@ -123,7 +125,7 @@ def pearson_of(rank_ic: float, count: int) -> float:
         return 0.0
 
     def gap(r: float) -> float:
-        told = 6 / (np.pi * (count + 1)) * (np.arcsin(r) + (count - 2) * np.arcsin(r / 2))
-        return float(told - rank_ic)
+        expected = 6 / (np.pi * (count + 1)) * (np.arcsin(r) + (count - 2) * np.arcsin(r / 2))
+        return float(expected - rank_ic)
 
     return float(brentq(gap, -0.999999, 0.999999))

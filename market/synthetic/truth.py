@@ -45,9 +45,9 @@ def tell_truth(market: SyntheticMarket) -> list[str]:
     lines = ["regimes: " + ", ".join(shares)]
     for signal in spec.signals:
         driver = DRIVERS[signal.driver] if isinstance(signal.driver, str) else "values given"
-        told = signal.name if driver == DRIVERS["wave"] else driver
+        source = signal.name if driver == DRIVERS["wave"] else driver
         by = ", ".join(f"{signal.ic_in(regime.name):+.3f} {regime.name}" for regime in spec.regimes)
-        lines.append(f"signal {signal.name}: {told}; rank IC with the next bar's return {by}")
+        lines.append(f"signal {signal.name}: {source}; rank IC with the next bar's return {by}")
     for kind in dict.fromkeys(window.kind for window in truth.windows):
         own = [window for window in truth.windows if window.kind == kind]
         spans = ", ".join(f"{str(times[w.start])[:16]} ({w.stop - w.start} bars)" for w in own[:6])

@@ -20,7 +20,7 @@ from agent.live.paper_check import against_backtest
 from agent.live.service import SignalService
 from agent.live.signal_journal import FILE, Journal
 from agent.live.signal_source import batch_of
-from market.exchange import Client, Source
+from market.exchange import Client, Venue
 from market.fetch import Job, assemble, run
 from market.panel import Panel
 from tests.agent.commands import as_json
@@ -77,7 +77,7 @@ def test_live_is_batch(market: TradedSignal, exchange: str, faults: tuple[str, .
     symbols = tuple(f"{name.removesuffix('USDT')}/USDT:USDT" for name in market.swap)
     count = 25
     with serving(market, START + 1) as server:
-        job = Job(Source(exchange, "swap", server.url), symbols, "1h", BEGIN, funding=True)
+        job = Job(Venue(exchange, "swap", server.url), symbols, "1h", BEGIN, funding=True)
         base = fetched(job, tmp_path / "raw")
         book = signal_on(base, tmp_path / "w", factors=["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
         server.faults = Faults(faults, share=0.1, seed=2)
@@ -100,7 +100,7 @@ def test_live_is_batch(market: TradedSignal, exchange: str, faults: tuple[str, .
 def test_an_exchange_that_is_gone_is_down_and_comes_back(market: TradedSignal, tmp_path: Path) -> None:
     symbols = tuple(f"{name.removesuffix('USDT')}/USDT:USDT" for name in market.swap)
     with serving(market, START + 1) as server:
-        job = Job(Source("bybit", "swap", server.url), symbols, "1h", BEGIN)
+        job = Job(Venue("bybit", "swap", server.url), symbols, "1h", BEGIN)
         panel = fetched(job, tmp_path / "raw")
         server.clock = START + HOUR + 5000
         with ExchangeFeed(job, panel.assets, "x", paced=False) as feed:
@@ -112,7 +112,7 @@ def test_an_exchange_that_is_gone_is_down_and_comes_back(market: TradedSignal, t
             assert [bar.time for bar in bars] == [panel.times[-1] + panel.bar, panel.times[-1] + 2 * panel.bar]
             assert bars[0].present.all()
             assert not bars[0].late.any()
-    nobody = Job(Source("bybit", "swap", "http://127.0.0.1:9"), symbols, "1h", BEGIN)
+    nobody = Job(Venue("bybit", "swap", "http://127.0.0.1:9"), symbols, "1h", BEGIN)
     with ExchangeFeed(nobody, panel.assets, "x", paced=False) as feed, pytest.raises(FeedDown):
         feed.time()
 

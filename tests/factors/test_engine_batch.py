@@ -50,7 +50,7 @@ def test_a_batch_gives_each_expression_its_own_values(threads: int, cache_bytes:
         for outcome in outcomes:
             assert isinstance(outcome.result, Collected)
             np.testing.assert_array_equal(outcome.result.values, evaluate(outcome.expression, panel).values)
-    assert engine.cache.held <= cache_bytes
+    assert engine.cache.bytes_used <= cache_bytes
     if cache_bytes > 1_000_000:
         assert engine.cache.hits >= 36
 
@@ -127,7 +127,7 @@ def test_the_cache_drops_what_saves_least_and_was_used_longest_ago() -> None:
         cache.put(Field(name), values, 2.0)
     # Nothing is worth so much that it stays for ever unused.
     assert cache.get(Field("c")) is None
-    assert cache.held == 3 * 80
+    assert cache.bytes_used == 3 * 80
     cache.put(Field("large"), np.zeros(1000), 99.0)
     assert cache.get(Field("large")) is None
 
@@ -147,7 +147,7 @@ def test_warming_up_uses_every_kernel() -> None:
     """What is compiled ahead is all there is: nothing is left for the first user of an operator."""
     from factors.lowering import Lowering
     from factors.tree import Call, Node
-    from factors.warm_engine import warm, warming_texts
+    from factors.warm_engine import warm_up, warming_texts
 
     used: set[str] = set()
 
@@ -161,7 +161,7 @@ def test_warming_up_uses_every_kernel() -> None:
         collect(Lowering(("open", "high", "low", "close", "volume"))(read(text).root))
     assert _kernels(used) == _kernels(set(implementations.STREAMS))
     seen: list[tuple[int, int]] = []
-    warm(stop=lambda: len(seen) == 3, show=lambda done, of: seen.append((done, of)))
+    warm_up(stop=lambda: len(seen) == 3, show=lambda done, of: seen.append((done, of)))
     assert seen == [(i, len(warming_texts())) for i in range(3)]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from factors import implementations
 from factors.engine import evaluate, evaluate_all
 from factors.evaluation_plan import Runner, make_plan
-from factors.live_factors import Live
+from factors.live_factors import LiveFactors
 from factors.lowering import Lowering
 from factors.measure import piece_rows, work_bytes
 from factors.parse import parse
@@ -53,7 +53,7 @@ def test_pieces_and_single_bars_give_the_values_of_the_whole(text: str, monkeypa
     whole = evaluate(expression, panel).values
     for rows in (1, 7, 60):
         np.testing.assert_array_equal(in_pieces(expression, panel, rows), whole, err_msg=f"pieces of {rows}")
-    live = Live([expression], panel.rows(0, 25))
+    live = LiveFactors([expression], panel.rows(0, 25))
     np.testing.assert_array_equal(live.values[0], whole[24])
     for bar in range(25, panel.shape[0]):
         row = {name: values[bar] for name, values in panel.fields.items()}
@@ -64,7 +64,7 @@ def test_a_hundred_factors_live_are_those_of_the_panel() -> None:
     expressions = draw_expressions(np.random.default_rng(5), 100, 4)
     panel = random_panel(90, 15, 5, gaps=0.02)
     whole = [signal.values for signal in evaluate_all(expressions, panel)]
-    live = Live(expressions, panel.rows(0, 30))
+    live = LiveFactors(expressions, panel.rows(0, 30))
     for bar in range(30, 90):
         row = {name: values[bar] for name, values in panel.fields.items()}
         found = live.append(row, panel.universe[bar])
@@ -80,7 +80,7 @@ def test_factors_together_are_the_factors_alone() -> None:
 
 def test_a_bar_that_lacks_something_is_refused_and_changes_nothing() -> None:
     panel = random_panel(30)
-    live = Live([read("close / ts_mean(volume, 5)")], panel.rows(0, 29))
+    live = LiveFactors([read("close / ts_mean(volume, 5)")], panel.rows(0, 29))
     with pytest.raises(InputError, match="lacks volume"):
         live.append({"close": panel["close"][29]})
     with pytest.raises(InputError, match="shape"):

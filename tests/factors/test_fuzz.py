@@ -70,7 +70,7 @@ def test_memory_stays_within_the_estimate() -> None:
     """A sum of many windows needs few arrays at once: what is used up is freed."""
     import tracemalloc
 
-    from factors.measure import estimate
+    from factors.measure import estimate_work
 
     text = " + ".join(f"ts_mean(close, {d}) * ts_std(open, {d})" for d in range(2, 26))
     expression = parse(text)
@@ -81,7 +81,7 @@ def test_memory_stays_within_the_estimate() -> None:
     evaluate(expression, panel)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    need = estimate(expression.root, *panel.shape)
+    need = estimate_work(expression.root, *panel.shape)
     assert peak <= 1.1 * need.bytes
     assert need.bytes < 30 * panel.shape[0] * panel.shape[1] * 8
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from agent.cli.main import cli
 from market.checks.all_checks import check_panel
-from market.checks.finding import Finding, Limits
+from market.checks.finding import CheckLimits, Finding
 from market.checks.repairs import REPAIRS, repair_panel
 from market.checks.source import check_file
 from market.errors import InputError
@@ -245,7 +245,7 @@ def test_thresholds_are_parameters(clean: Panel) -> None:
 
     panel = changed(clean, small)
     assert alarms(panel) == []
-    found = check_panel(panel, Limits(spike=3.0, least_move=0.03, quiet=2.0)).findings
+    found = check_panel(panel, CheckLimits(spike=3.0, least_move=0.03, quiet=2.0)).findings
     assert ("spike", panel.times[AT]) in {(f.kind, f.start) for f in found}
 
 

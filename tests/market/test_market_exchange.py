@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from ccxt.async_support.base import throttler
 
 from market.errors import InputError
-from market.exchange import Client, Source
-from market.fetch import Fetched, Job, assemble, read_record, run, write_record
+from market.exchange import Client, Venue
+from market.fetch import Fetched, Job, assemble, read_record, record_of, run
 from market.panel import Panel
 from market.raw import read_rows
 from tests.market.exchange_book import HOUR, Table, TradedSignal, invented, recorded
@@ -30,7 +31,7 @@ FIELDS = ("open", "high", "low", "close", "volume", "amount")
 
 
 def job(server: Exchange, exchange: str, market: str = "spot", **more: object) -> Job:
-    source = Source(exchange, market, server.url)  # type: ignore[arg-type]
+    source = Venue(exchange, market, server.url)  # type: ignore[arg-type]
     plain = Job(source, SYMBOLS, "1h", START - 1000 * HOUR)
     return replace(plain, **more)  # type: ignore[arg-type]
 
@@ -313,14 +314,14 @@ def test_the_rate_limit_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_server_without_a_time_is_read_by_its_date_header(tmp_path: Path) -> None:
-    async def go(source: Source) -> int:
+    async def go(source: Venue) -> int:
         client = Client(source, np.random.default_rng(0), paced=False)
         client.exchange.has["fetchTime"] = False
         async with client:
             return client.now()
 
     with serving(PORTFOLIO, NOW) as server:
-        assert abs(asyncio.run(go(Source("binance", "spot", server.url))) - NOW) < 5000
+        assert abs(asyncio.run(go(Venue("binance", "spot", server.url))) - NOW) < 5000
 
 
 def test_an_exchange_without_an_endpoint_of_its_own_is_asked_in_the_common_form(tmp_path: Path) -> None:
@@ -384,7 +385,7 @@ def test_symbols_go_by_the_exchanges_names_too(tmp_path: Path) -> None:
 
 @BOTH
 def test_the_top_is_ranked_by_money(exchange: str) -> None:
-    async def go(source: Source) -> list[str]:
+    async def go(source: Venue) -> list[str]:
         async with Client(source, np.random.default_rng(0), paced=False) as client:
             return await client.top(2, "USDT")
 
@@ -394,11 +395,11 @@ def test_the_top_is_ranked_by_money(exchange: str) -> None:
     with serving(book, NOW) as server:
         best = sorted(money, key=lambda symbol: -money[symbol])[:2]
         expected = [f"{symbol.removesuffix('USDT')}/USDT:USDT" for symbol in best]
-        assert asyncio.run(go(Source(exchange, "swap", server.url))) == expected
+        assert asyncio.run(go(Venue(exchange, "swap", server.url))) == expected
 
 
 def test_an_unreachable_exchange_is_one_line(tmp_path: Path) -> None:
-    wanted = Job(Source("bybit", "spot", "http://127.0.0.1:9"), ("AAA/USDT",), "1h", START)
+    wanted = Job(Venue("bybit", "spot", "http://127.0.0.1:9"), ("AAA/USDT",), "1h", START)
     with pytest.raises(InputError, match="reached") as caught:
         fetch(wanted, tmp_path, retries=2)
     assert "\n" not in str(caught.value)
@@ -423,14 +424,15 @@ def test_a_wrong_address_is_not_asked_again(tmp_path: Path) -> None:
             fetch(wanted, tmp_path)
         assert len(server.asked) <= 3
     with pytest.raises(InputError, match="no address"):
-        fetch(replace(wanted, source=Source("bybit", "spot", "localhost:80")), tmp_path)
+        fetch(replace(wanted, source=Venue("bybit", "spot", "localhost:80")), tmp_path)
 
 
 def test_a_record_says_where_a_panel_came_from(tmp_path: Path) -> None:
     with serving(PORTFOLIO, NOW) as server:
         wanted = job(server, "bybit", "swap", funding=True)
         got = fetch(wanted, tmp_path)
-        write_record(tmp_path / "x.fetch.json", wanted, assemble(wanted, got), got, {})
+        record = record_of(wanted, assemble(wanted, got), got, {})
+    (tmp_path / "x.fetch.json").write_text(json.dumps(record))
     assert read_record(tmp_path / "x.fetch.json") == wanted
     (tmp_path / "x.fetch.json").write_text("{}")
     with pytest.raises(InputError, match="fetch the data again"):

@@ -143,7 +143,7 @@ def test_a_missing_epoch_is_named_or_dropped(frame: pd.DataFrame, tmp_path: Path
     with pytest.raises(InputError, match=r"row 7: AAA .* has no time"):
         import_files([tmp_path / "x.parquet"])
     notes: list[str] = []
-    panel = import_files([tmp_path / "x.parquet"], mend=True, notes=notes)
+    panel = import_files([tmp_path / "x.parquet"], repair=True, notes=notes)
     assert int(panel.universe.sum()) == 58
     assert any("dropped 2 rows" in note for note in notes)
 
@@ -194,6 +194,6 @@ def test_real_coins_and_real_stocks(shared_data: Path) -> None:
     with pytest.raises(InputError, match="AOS at 2014-05-19"):
         import_files([stocks], calendar="exchange")
     notes: list[str] = []
-    panel = import_files([stocks], calendar="exchange", mend=True, notes=notes)
+    panel = import_files([stocks], calendar="exchange", repair=True, notes=notes)
     assert panel.shape[1] == 505
     assert notes == ["widened high or low of 12 bars to enclose open and close"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from market.documents import Documents
 from market.errors import InputError
-from market.news import FIELDS, bar_of, columns_of, differs_when_cut, join_news
+from market.news import FIELDS, columns_of, differs_when_cut, first_bar_after, join_news
 from market.panel import Panel
 from tests.helpers import random_panel
 
@@ -47,7 +47,7 @@ def test_a_text_counts_in_the_first_bar_that_closes_after_it() -> None:
     assert count[:3].tolist() == [[0, 2], [0, 2], [0, 0]]
     # The end of the day, which is when a date alone is known: the first bar of the next day.
     assert count[23:25, 1].tolist() == [0, 1]
-    assert bar_of(texts.known, panel).tolist() == [0, 0, 1, 1, 24]
+    assert first_bar_after(texts.known, panel).tolist() == [0, 0, 1, 1, 24]
 
 
 def test_sentiment_is_the_mean_of_texts_that_fade_beside_a_neutral_one() -> None:

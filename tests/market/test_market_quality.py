@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.errors import InputError
-from market.quality import check_ohlcv, refuse, repair
+from market.quality import check_ohlcv, refuse_defects, repair_rows
 from tests.helpers import calls_of
 
 
@@ -24,7 +24,7 @@ def test_clean_bars_and_missing_prices_have_no_defect() -> None:
     frame = bars()
     frame.loc[3, ["open", "high", "low", "close", "volume"]] = np.nan
     assert check_ohlcv(frame) == []
-    refuse([], "x.csv")
+    refuse_defects([], "x.csv")
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_each_defect_is_named_by_row_and_mended(column: str, value: object, kind
     assert (kind, 6) in {(defect.kind, defect.row) for defect in defects}
     assert {defect.row for defect in defects} == {6}
     with pytest.raises(InputError, match=r"x\.csv: row 7: AAA at"):
-        refuse(defects, "x.csv")
-    mended, notes = repair(frame, defects)
+        refuse_defects(defects, "x.csv")
+    mended, notes = repair_rows(frame, defects)
     assert check_ohlcv(mended) == []
     assert len(notes) == 1
     assert "1 " in notes[0]
@@ -59,7 +59,7 @@ def test_duplicates_and_order() -> None:
     frame = pd.concat([bars(), bars().iloc[[4]].assign(close=10.7)], ignore_index=True)
     defects = check_ohlcv(frame)
     assert [(defect.kind, defect.row) for defect in defects] == [("duplicate", 10), ("order", 10)]
-    mended, _ = repair(frame, defects)
+    mended, _ = repair_rows(frame, defects)
     assert len(mended) == 10
     assert mended["close"].iloc[4] == 10.7
 
@@ -70,7 +70,7 @@ def test_a_float32_rounding_is_no_defect() -> None:
 
 def test_the_refusal_counts_what_it_does_not_show() -> None:
     with pytest.raises(InputError, match=r"row 1: .* and 7 more"):
-        refuse(check_ohlcv(bars().assign(volume=-1.0)), "x.csv")
+        refuse_defects(check_ohlcv(bars().assign(volume=-1.0)), "x.csv")
 
 
 def test_the_work_for_a_file_in_reverse_grows_with_its_rows() -> None:
@@ -90,7 +90,7 @@ NUMBERS = st.one_of(st.floats(0.5, 20), st.sampled_from([0.0, -3.0, np.nan, np.i
 def test_mending_leaves_nothing_to_mend(rows: list[tuple[float, ...]]) -> None:
     frame = pd.DataFrame(rows, columns=["hour", "open", "high", "low", "close", "volume"])
     frame = frame.assign(ts=pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame.pop("hour"), "h"), symbol="A")
-    mended, _ = repair(frame, check_ohlcv(frame))
+    mended, _ = repair_rows(frame, check_ohlcv(frame))
     assert check_ohlcv(mended) == []
     # Opens and closes are kept as they were or dropped with their row.
     assert set(mended["close"].dropna()) <= set(frame["close"].dropna())

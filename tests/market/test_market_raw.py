@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.errors import InputError
-from market.raw import Rows, add_rows, forget, only_one, open_series, read_rows
+from market.raw import SeriesRows, add_rows, forget, only_one, open_series, read_rows
 from market.spans import DAY, WEEK, Span, first_bar, gaps_by_pace, gaps_on_grid, on_grid, union, within, without
 
 SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6)
@@ -53,9 +53,9 @@ def test_a_week_begins_on_monday() -> None:
     assert on_grid(monday, DAY) == first_bar(monday, DAY) == monday
 
 
-def rows(start: int, count: int) -> Rows:
+def rows(start: int, count: int) -> SeriesRows:
     stamps = np.arange(start, start + count, dtype=np.int64)
-    return Rows(stamps, ("a", "b"), np.column_stack([stamps * 0.1, np.where(stamps % 3, stamps, np.nan)]))
+    return SeriesRows(stamps, ("a", "b"), np.column_stack([stamps * 0.1, np.where(stamps % 3, stamps, np.nan)]))
 
 
 def test_many_parts_become_one_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from agent.cli.main import cli
 from market.errors import InputError
-from market.files import Reading, from_frame, import_files
+from market.files import FileConventions, from_frame, import_files
 from market.panel import OHLCV, Panel
 from market.preview import preview_files
 from tests.market.test_market_files import long_frame
@@ -132,7 +132,7 @@ def test_frames_of_pandas_polars_and_arrow(frame: pd.DataFrame, truth: Panel) ->
     with pytest.raises(InputError, match="the frame: row 61"):
         from_frame(pl.concat([plain, plain.tail(1)]))
     notes: list[str] = []
-    assert from_frame(pl.concat([plain, plain.tail(1)]), mend=True, notes=notes).id == truth.id
+    assert from_frame(pl.concat([plain, plain.tail(1)]), repair=True, notes=notes).id == truth.id
     assert notes
 
 
@@ -152,7 +152,7 @@ def test_closing_stamps_become_opens(frame: pd.DataFrame, truth: Panel, early: i
 def test_a_preview_says_how_a_file_is_understood(frame: pd.DataFrame, tmp_path: Path) -> None:
     one = frame[frame["symbol"] == "AAAUSDT"]
     klines(one).to_csv(tmp_path / "AAAUSDT-1h-2024-01.csv", header=False, index=False)
-    told = preview_files([tmp_path / "AAAUSDT-1h-2024-01.csv"], Reading())
+    told = preview_files([tmp_path / "AAAUSDT-1h-2024-01.csv"], FileConventions())
     assert told.shape.startswith("one asset a file")
     assert dict(told.columns)["quote_volume"] == "amount"
     assert dict(told.columns)["ignore"].startswith("left out")
@@ -161,14 +161,14 @@ def test_a_preview_says_how_a_file_is_understood(frame: pd.DataFrame, tmp_path: 
     assert told.head[1][:2] == ("2024-01-01 00:00:00", "AAAUSDT")
     late = one.assign(close_time=(one["ts"] + pd.Timedelta("59min59s")).dt.strftime("%Y-%m-%d %H:%M:%S"), note="x")
     late.drop(columns="ts").iloc[::-1].to_csv(tmp_path / "late.csv", index=False)
-    told = preview_files([tmp_path / "late.csv"], Reading(zone="Europe/Zurich"))
+    told = preview_files([tmp_path / "late.csv"], FileConventions(zone="Europe/Zurich"))
     assert told.times == "text without a zone, taken as Europe/Zurich"
     assert "--stamps close" in told.stamps
     assert told.order.startswith("newest first")
     assert dict(told.columns)["note"] == "left out: not numeric"
     bad = frame.assign(volume=-1.0)
     bad.to_csv(tmp_path / "bad.csv", index=False)
-    assert preview_files([tmp_path / "bad.csv"], Reading()).defects[-1] == "and 57 more"
+    assert preview_files([tmp_path / "bad.csv"], FileConventions()).defects[-1] == "and 57 more"
 
 
 def test_the_command_previews_without_a_workspace_and_records_what_it_read(

@@ -19,8 +19,8 @@ from market.panel import Panel
 from market.panel_store import load_panel
 from market.synthetic.example import EXAMPLE
 from market.synthetic.make import make_synthetic
-from market.synthetic.market_spec import ANOMALIES, CALM, CRASH, WILD, Anomaly, MarketSpec, Signal, read_spec
-from market.synthetic.planting import normal_scores, pearson_of, plant
+from market.synthetic.market_spec import ANOMALIES, CALM, CRASH, WILD, Anomaly, MarketSpec, PlantedSignal, read_spec
+from market.synthetic.planting import normal_scores, pearson_of, plant_signals
 
 ONE = (replace(CALM, stay=1e9),)
 
@@ -44,7 +44,7 @@ def holds(ics: np.ndarray, stated: float) -> None:
 @pytest.mark.parametrize("stated", [0.0, 0.01, 0.03, -0.08, 0.3])
 @pytest.mark.parametrize("driver", ["wave", "volume", "funding"])
 def test_a_planted_signal_has_its_rank_ic_with_the_next_bars_return(stated: float, driver: str) -> None:
-    spec = MarketSpec(seed=3, assets=60, bars=4000, regimes=ONE, signals=(Signal("s", stated, driver),))
+    spec = MarketSpec(seed=3, assets=60, bars=4000, regimes=ONE, signals=(PlantedSignal("s", stated, driver),))
     market = make_synthetic(spec)
     holds(rank_ics(market.truth.signals["s"], market.panel)[170:], stated)
 
@@ -52,7 +52,7 @@ def test_a_planted_signal_has_its_rank_ic_with_the_next_bars_return(stated: floa
 @pytest.mark.parametrize("assets", [5, 12, 200])
 def test_the_rank_ic_is_right_for_few_and_many_assets(assets: int) -> None:
     market = make_synthetic(
-        MarketSpec(seed=5, assets=assets, bars=60_000 // assets + 2000, regimes=ONE, signals=(Signal("s", 0.1),))
+        MarketSpec(seed=5, assets=assets, bars=60_000 // assets + 2000, regimes=ONE, signals=(PlantedSignal("s", 0.1),))
     )
     holds(rank_ics(market.truth.signals["s"], market.panel), 0.1)
 
@@ -60,7 +60,10 @@ def test_the_rank_ic_is_right_for_few_and_many_assets(assets: int) -> None:
 def test_rank_ics_differ_by_regime_and_several_signals_share_one_market() -> None:
     by_regime = {"calm": 0.05, "wild": -0.04, "crash": 0.12}
     spec = MarketSpec(
-        seed=1, assets=80, bars=9000, signals=(Signal("a", by_regime), Signal("b", -0.06), Signal("v", 0.04, "volume"))
+        seed=1,
+        assets=80,
+        bars=9000,
+        signals=(PlantedSignal("a", by_regime), PlantedSignal("b", -0.06), PlantedSignal("v", 0.04, "volume")),
     )
     market = make_synthetic(spec)
     chain = market.truth.regimes[1:-1]
@@ -73,14 +76,18 @@ def test_rank_ics_differ_by_regime_and_several_signals_share_one_market() -> Non
 
 def test_values_of_ones_own_can_be_planted() -> None:
     values = np.random.default_rng(0).normal(size=(3000, 40)) ** 3
-    market = make_synthetic(MarketSpec(assets=40, bars=3000, regimes=ONE, signals=(Signal("mine", 0.08, values),)))
+    market = make_synthetic(
+        MarketSpec(assets=40, bars=3000, regimes=ONE, signals=(PlantedSignal("mine", 0.08, values),))
+    )
     assert "mine" not in market.panel.fields
     holds(rank_ics(values, market.panel), 0.08)
 
 
 def test_the_signal_says_nothing_of_its_own_bar_or_of_the_one_after_the_next() -> None:
     values = np.random.default_rng(0).normal(size=(4000, 60))
-    market = make_synthetic(MarketSpec(assets=60, bars=4000, regimes=ONE, signals=(Signal("mine", 0.2, values),)))
+    market = make_synthetic(
+        MarketSpec(assets=60, bars=4000, regimes=ONE, signals=(PlantedSignal("mine", 0.2, values),))
+    )
     for shift in (-1, 1):
         holds(rank_ics(np.roll(values, shift, axis=0), market.panel)[2:-2], 0.0)
 
@@ -89,7 +96,7 @@ def test_planting_keeps_every_bars_moves_and_each_assets_volatility() -> None:
     rng = np.random.default_rng(0)
     sizes = np.linspace(0.5, 2.0, 40)
     moves = rng.standard_t(4, (3000, 40)) * sizes
-    planted = plant(moves, [rng.normal(size=(3000, 40))], np.full((3000, 1), 0.05), rng)
+    planted = plant_signals(moves, [rng.normal(size=(3000, 40))], np.full((3000, 1), 0.05), rng)
     np.testing.assert_array_equal(np.sort(planted, axis=1), np.sort(moves, axis=1))
     assert spearmanr(planted.std(axis=0), sizes).statistic > 0.95
 
@@ -110,7 +117,7 @@ def test_normal_scores_and_morans_formula() -> None:
 
 
 def test_same_spec_same_market_other_seed_other() -> None:
-    spec = MarketSpec(assets=6, bars=500, signals=(Signal("s"),), anomalies=(Anomaly("burst"),), deaths=0.2)
+    spec = MarketSpec(assets=6, bars=500, signals=(PlantedSignal("s"),), anomalies=(Anomaly("burst"),), deaths=0.2)
     assert make_synthetic(spec).panel.id == make_synthetic(spec).panel.id
     assert make_synthetic(replace(spec, seed=8)).panel.id != make_synthetic(spec).panel.id
 
@@ -221,7 +228,7 @@ def test_an_anomaly_touches_only_its_assets(odd: dict[str, tuple[Panel, Panel, s
 
 
 def test_the_quality_checks_find_what_is_broken_and_nothing_else() -> None:
-    spec = MarketSpec(assets=25, bars=4000, listings=0.2, deaths=0.2, signals=(Signal("s", 0.05),))
+    spec = MarketSpec(assets=25, bars=4000, listings=0.2, deaths=0.2, signals=(PlantedSignal("s", 0.05),))
     assert [f for f in check_panel(make_synthetic(spec).panel).findings if f.severity == "defect"] == []
     broken = tuple(Anomaly(kind, 1, 20, 0.04) for kind in ("halt", "stale", "stuck_volume"))
     market = make_synthetic(replace(spec, listings=0.0, deaths=0.0, anomalies=broken))
@@ -242,11 +249,11 @@ def test_the_quality_checks_find_what_is_broken_and_nothing_else() -> None:
         ({"tail": 2.0}, "tail must be above 2"),
         ({"regimes": ()}, "regimes need names"),
         ({"deaths": 1.0}, "not in"),
-        ({"signals": (Signal("s", driver="moon"),)}, "no driver 'moon'"),
-        ({"signals": (Signal("s", {"boom": 0.1}),)}, "no regime boom"),
-        ({"signals": (Signal("s", 0.95),)}, "must lie in"),
-        ({"signals": (Signal("s"), Signal("s"))}, "names of their own"),
-        ({"signals": (Signal("s", driver="funding"),), "funding": False}, "there is none"),
+        ({"signals": (PlantedSignal("s", driver="moon"),)}, "no driver 'moon'"),
+        ({"signals": (PlantedSignal("s", {"boom": 0.1}),)}, "no regime boom"),
+        ({"signals": (PlantedSignal("s", 0.95),)}, "must lie in"),
+        ({"signals": (PlantedSignal("s"), PlantedSignal("s"))}, "names of their own"),
+        ({"signals": (PlantedSignal("s", driver="funding"),), "funding": False}, "there is none"),
         ({"anomalies": (Anomaly("party"),)}, "no anomaly 'party'"),
         ({"anomalies": (Anomaly("dead", 50, 24),)}, "do not fit"),
     ],
@@ -257,7 +264,7 @@ def test_what_cannot_be_simulated_is_refused(change: dict[str, object], says: st
 
 
 def test_signals_too_strong_together_are_refused() -> None:
-    spec = MarketSpec(assets=20, bars=300, signals=(Signal("a", 0.8), Signal("b", 0.8)))
+    spec = MarketSpec(assets=20, bars=300, signals=(PlantedSignal("a", 0.8), PlantedSignal("b", 0.8)))
     with pytest.raises(InputError, match="no returns can have these rank ICs"):
         make_synthetic(spec)
 

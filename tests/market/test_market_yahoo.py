@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from market.bar_source import BarRequest
 from market.errors import InputError
 from market.yahoo import YahooBars, fetch_yahoo
 
@@ -84,8 +85,9 @@ def fetch(cache: Path, tickers: tuple[str, ...] = ("AAA",), now: float | None = 
     adapter = Yahoo(now if now is not None else OPENS[-1].timestamp() + 7 * 86_400)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
-    options = {"adjust": "splits", "cache": cache, "session": session, **options}
-    return fetch_yahoo(tickers, datetime(2024, 1, 1, tzinfo=UTC), options.pop("until", None), **options)
+    until, interval = options.pop("until", None), options.pop("interval", "1d")
+    request = BarRequest("yahoo", tickers, interval, datetime(2024, 1, 1, tzinfo=UTC), until, cache)
+    return fetch_yahoo(request, **{"adjust": "splits", "session": session, **options})
 
 
 def test_prices_as_traded_have_the_split_in_them(tmp_path: Path) -> None:

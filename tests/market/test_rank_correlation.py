@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from backtest.luck import q_values
-from market.rank_correlation import average_ranks, correlation_p_value, rank_correlation
+from market.rank_correlation import correlation_p_value, rank_correlation, ranks_of
 
 
 @pytest.mark.parametrize("count", [3, 5, 20, 500])
@@ -21,7 +21,7 @@ def test_rank_correlation_is_scipys(count: int, ties: bool) -> None:
     found = rank_correlation(one, other)
     assert found == pytest.approx(expected.statistic, abs=1e-12)
     assert correlation_p_value(found, count) == pytest.approx(expected.pvalue, abs=1e-7 if count == 3 else 1e-12)
-    np.testing.assert_array_equal(average_ranks(one), stats.rankdata(one))
+    np.testing.assert_array_equal(ranks_of(one), stats.rankdata(one))
 
 
 def test_a_perfect_order_is_certain() -> None:
