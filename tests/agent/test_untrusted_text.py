@@ -9,8 +9,8 @@ import gc
 import io
 import json
 import re
+import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -286,6 +286,7 @@ class _Echo(BaseHTTPRequestHandler):
     """Answers in hostile words that hold the headers it got; now and then with an error that does so too."""
 
     asked: list[str] = []
+    refused = threading.Semaphore(0)
 
     def do_POST(self) -> None:
         self.asked.append(self.path)
@@ -332,9 +333,15 @@ class _Echo(BaseHTTPRequestHandler):
 
 def _refuse(self: _Echo) -> None:
     """Refuse everyone, the first candidate last: the others' errors are there before anyone asks for them."""
-    if b"candidate r1/s0." in self.rfile.read(int(self.headers["content-length"])):
-        time.sleep(0.5)
+    first = b"candidate r1/s0." in self.rfile.read(int(self.headers["content-length"]))
+    if first:
+        assert all(_Echo.refused.acquire(timeout=120) for _ in range(3)), "the others did not ask"
     self._answer(401, {"error": {"message": f"{KEY} {SAID}"}})
+    if not first:
+        # The client closes the connection once it has read the answer.
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.recv(1)
+        _Echo.refused.release()
 
 
 @contextmanager
