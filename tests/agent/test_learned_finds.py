@@ -108,7 +108,7 @@ def in_noise(learner: Learner, seeds: int) -> list[float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "learner",
-    [Ridge(), Boosting(rounds=60), SmallNet(NetTraining(epochs=3, warmup=1, batch=128))],
+    [Ridge(), Boosting(rounds=60), SmallNet(NetTraining(epochs=2, warmup=1, batch=128))],
     ids=["ridge", "boosting", "convnext"],
 )
 def test_on_permuted_returns_nothing_is_found(learner: Learner) -> None:
