@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress
 
-from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.common import (
+    Command,
+    headed,
+    json_option,
+    print_json,
+    progress_bar,
+    stderr,
+    stdout,
+    text_table,
+    workspace_of,
+)
 from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError
@@ -269,7 +279,7 @@ def _show_fetched(panel: Panel, name: str, symbols: Sequence[dict[str, object]],
             + [_day(ended), str(len(gone))]
         )
     more = f" (30 of {len(symbols)})" if len(symbols) > 30 else ""
-    out.print(table(f"Symbols{more}", ["symbol", "bars", "first", "last", "ended", "holes"], rows))
+    out.print(text_table(f"Symbols{more}", ["symbol", "bars", "first", "last", "ended", "holes"], rows))
     for note in sorted({str(one["note"]) for one in symbols if one.get("note")}):
         out.print(f"note: {note}")
 

@@ -11,13 +11,13 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    format_number,
     json_option,
-    number,
     print_json,
     progress_bar,
     stderr,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -91,7 +91,7 @@ def fit(
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
         return
     rows = [[key, _written(value)] for key, value in facts.items() if key != "notes"]
-    stdout().print(table(f"Flow and gate of {opened.name}", ["", "value"], rows))
+    stdout().print(text_table(f"Flow and gate of {opened.name}", ["", "value"], rows))
     for note in trained.density.notes:
         stdout().print(f"feature: {note}", soft_wrap=True, markup=False)
 
@@ -99,7 +99,7 @@ def fit(
 def _written(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return str(value) if isinstance(value, int) else number(value, 4)
+    return str(value) if isinstance(value, int) else format_number(value, 4)
 
 
 @flow.command("eval")
@@ -169,7 +169,9 @@ def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: 
 @data_option
 @json_option
 @click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, help="Only these; may be repeated.")
-@click.option("--count", "counts", type=click.IntRange(2, 12), multiple=True, help="So many regimes; may be repeated.")
+@click.option(
+    "--count", "counts", type=click.IntRange(2, 12), multiple=True, help="This many regimes; may be repeated."
+)
 @click.pass_context
 def regimes(
     ctx: click.Context, data_name: str | None, as_json: bool, methods: tuple[Method, ...], counts: tuple[int, ...]
@@ -286,7 +288,7 @@ def show(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:
     out.print(found.lead, soft_wrap=True, markup=False)
     for grid in found.grids:
         out.print()
-        out.print(table(grid.title, grid.columns, grid.rows, left=grid.left))
+        out.print(text_table(grid.title, grid.columns, grid.rows, left=grid.left))
         if grid.note:
             out.print(grid.note, soft_wrap=True, markup=False)
     for sentence in found.sentences:

@@ -80,7 +80,7 @@ class Clock(Protocol):
         """Return the time."""
 
     def sleep(self, seconds: float, stop: Stop) -> None:
-        """Wait so long, or until asked to stop."""
+        """Wait this long, or until asked to stop."""
 
 
 class SystemClock:
@@ -147,10 +147,10 @@ class Replay:
             raise FeedOver("the recording is over")
         first = int(np.searchsorted(self.panel.times, after, side="right"))
         end = int(np.searchsorted(self.panel.times, self.time() - self.panel.bar, side="right"))
-        return [bar_of(self.panel, row) for row in range(first, end)]
+        return [bar_at(self.panel, row) for row in range(first, end)]
 
 
-def bar_of(panel: Panel, row: int) -> Bar:
+def bar_at(panel: Panel, row: int) -> Bar:
     """Return a row of a panel as a bar."""
     fields = {name: values[row] for name, values in panel.fields.items()}
     return Bar(panel.times[row], fields, panel.universe[row], np.zeros(len(panel.assets), dtype=bool))
