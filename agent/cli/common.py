@@ -154,7 +154,7 @@ def require_positive(name: str, value: float | None) -> None:
 def graceful_stop(
     note: str = "stopping after the calls under way; Ctrl-C again to stop at once",
 ) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a wish to stop, which the callable tells; the second insists."""
+    """Turn the first Ctrl-C into a request to stop, which the callable returns; the second stops at once."""
     asked = False
 
     def handler(signum: int, frame: object) -> None:

@@ -212,7 +212,7 @@ def update(
 def _fetch(
     workspace: Workspace, name: str, job: Job, ask: _Asking, *, pick: tuple[int, str] | None, as_json: bool
 ) -> dict[str, object]:
-    """Fetch, write the data set and its record, and return what there is to tell; without `as_json`, show it."""
+    """Fetch, write the data set and its record, and return what there is to print; without `as_json`, show it."""
     from agent.cli.data_show import describe_panel
     from market.fetch import assemble, summary, write_record
     from market.panel_store import save_panel

@@ -26,7 +26,7 @@ def fetch_at_once(
     *,
     overwrite: bool,
 ) -> dict[str, object]:
-    """Fetch the bars of a period, write the data set and its record, and return what there is to tell."""
+    """Fetch the bars of a period, write the data set and its record, and return what there is to print."""
     from agent.cli.data_show import describe_panel, free_path
 
     path = free_path(workspace, name, overwrite=overwrite)

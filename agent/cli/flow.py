@@ -118,7 +118,7 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
         opened = open_flow(workspace_of(ctx), data_name)
     with stderr().status("planting anomalies"):
         found = evaluate_flow(opened, periods=periods)
-    show(ctx, found, as_json, f"{opened.name}-flow-eval.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-eval.html")
 
 
 @flow.command(cls=FactorCommand)
@@ -147,7 +147,7 @@ def backtest(
             bar.update(task, description=what, completed=done, total=of)
 
         found = trade_gates(opened, expressions, shifts=shifts, given=given, tick=tick)
-    show(ctx, found, as_json, f"{opened.name}-flow-backtest.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-backtest.html")
 
 
 @flow.command()
@@ -162,7 +162,7 @@ def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: 
 
     with stderr().status("reading states"):
         found = signals_now(opened := open_flow(workspace_of(ctx), data_name), direction)
-    show(ctx, found, as_json, f"{opened.name}-flow-signal.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-signal.html")
 
 
 @flow.command()
@@ -189,7 +189,7 @@ def regimes(
             bar.update(task, description=what, completed=done, total=of)
 
         found = find_regimes(opened, methods or METHODS, counts or COUNTS, tick=tick)
-    show(ctx, found, as_json, f"{opened.name}-flow-regimes.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-regimes.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
             seed=workspace.settings.loop.seed if asked.seed is None else asked.seed,
             out=asked.out,
         )
-    show(ctx, found, asked.as_json, f"{opened.name}-flow-scenarios.html")
+    show_findings(ctx, found, asked.as_json, f"{opened.name}-flow-scenarios.html")
 
 
 @flow.command(cls=FactorCommand)
@@ -272,10 +272,10 @@ def risk(
             bar.update(task, description=what, completed=done, total=of)
 
         found = measure_risk(opened, expressions, assets, neighbours=neighbours, tick=tick)
-    show(ctx, found, as_json, f"{opened.name}-flow-risk.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-risk.html")
 
 
-def show(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:
+def show_findings(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:
     """Print what was found, as tables or as JSON, and write its page into the workspace's reports."""
     from agent.review.render import render_findings, write_report
 

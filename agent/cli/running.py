@@ -1,4 +1,4 @@
-"""What the commands that run the loops share: their options, the driving, the telling."""
+"""What the commands that run the loops share: their options, how they are driven, what they print."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Conducted:
-    """A run that came to its end, a stop or the budget, and the lines that tell of it where JSON was asked for."""
+    """A run that came to its end, a stop or the budget, and the lines that report it where JSON was asked for."""
 
     session: Session
     outcome: str

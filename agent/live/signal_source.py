@@ -123,19 +123,16 @@ def open_signal(
     fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
     # A text may name accepted factors; those of a pool are spelled out.
     blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
-    expressions = []
-    for text in asked.texts:
-        expression = parse(text, fields=fields, bar=panel.bar, blocks=blocks)
-        if isinstance(expression, Rejection):
-            raise InputError(f"{text} cannot be read on this data: {expression.message}", expression.hint)
-        expressions.append(expression)
+    expressions = tuple(
+        _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks)) for text in asked.texts
+    )
     spec = make_spec(settings)
     _require_known_funding(spec, panel)
     gate = None if file is None else _open_gate(file, settings if pool is None else None)
     return TradedSignal(
         _portfolio_id(expressions, asked.weights, settings, file, panel),
         asked.name,
-        tuple(expressions),
+        expressions,
         asked.weights,
         asked.labels,
         settings,
@@ -144,6 +141,12 @@ def open_signal(
         file,
         notes if gate is None else (*notes, *_gate_notes(gate, panel)),
     )
+
+
+def _readable(text: str, found: Expression | Rejection) -> Expression:
+    if isinstance(found, Rejection):
+        raise InputError(f"{text} cannot be read on this data: {found.message}", found.hint)
+    return found
 
 
 def _require_known_funding(spec: BacktestSpec, panel: Panel) -> None:

@@ -49,7 +49,7 @@ def rows(home: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def mine_until(argv: list[str]) -> None:
-    """Run a command line that kills itself, as `kill -9` does, once so many attempts are recorded."""
+    """Run a command line that kills itself, as `kill -9` does, once this many attempts are recorded."""
     from agent.cli import main
     from agent.knowledge.knowledge_base import KnowledgeBase
 

@@ -302,17 +302,17 @@ def test_the_holdout_opens_again_only_when_insisted_and_reports_say_so(
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_the_books_add_up(home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
-    path = home / f"books.{kind}"
+def test_the_ledger_adds_up(home: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    path = home / f"ledger.{kind}"
     card = as_json(capsys, "eval", "-ts_returns(close, 5)", "--data", "toy", "--no-gate", "--ledger", str(path))
-    books = pd.read_csv(path) if kind == "csv" else pd.read_parquet(path)
-    net = books.gross - books.fees_slippage_borrow - books.impact - books.funding
-    np.testing.assert_allclose(net, books.net, atol=1e-12)
-    np.testing.assert_allclose(books.equity * (1 + books.net), books.equity_after, rtol=1e-9)
-    np.testing.assert_allclose(books.equity[1:], books.equity_after[:-1], rtol=1e-9)
-    weights = books.filter(like="w_").to_numpy()
-    np.testing.assert_allclose(np.abs(weights).sum(axis=1), books.exposure, atol=1e-9)
-    train = books.net[: card["scorecard"]["train"]["n_bars"]]
+    ledger = pd.read_csv(path) if kind == "csv" else pd.read_parquet(path)
+    net = ledger.gross - ledger.fees_slippage_borrow - ledger.impact - ledger.funding
+    np.testing.assert_allclose(net, ledger.net, atol=1e-12)
+    np.testing.assert_allclose(ledger.equity * (1 + ledger.net), ledger.equity_after, rtol=1e-9)
+    np.testing.assert_allclose(ledger.equity[1:], ledger.equity_after[:-1], rtol=1e-9)
+    weights = ledger.filter(like="w_").to_numpy()
+    np.testing.assert_allclose(np.abs(weights).sum(axis=1), ledger.exposure, atol=1e-9)
+    train = ledger.net[: card["scorecard"]["train"]["n_bars"]]
     wanted = card["scorecard"]["train"]["per_bar_sharpe_net"]
     assert train.mean() / train.std() == pytest.approx(wanted, rel=1e-9)
     assert "neither .csv" in refused(capsys, "eval", "close", "--data", "toy", "--ledger", str(home / "b.txt"))

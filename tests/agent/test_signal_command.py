@@ -45,7 +45,7 @@ def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixtur
     assert [row["signals"] for row in listed] == [1]
 
 
-def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
+def test_a_replay_is_watched_stopped_and_compared_with_the_backtest(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -70,7 +70,7 @@ def test_what_comes_twice_and_in_disorder_is_sorted(panel: Panel) -> None:
     assert times_of(arrivals(feed, clock, panel, 12)) == list(panel.times[FIRST : FIRST + 12])
 
 
-def test_a_lost_connection_is_waited_for_and_stale_data_are_told(panel: Panel) -> None:
+def test_a_lost_connection_is_waited_for_and_stale_data_are_reported(panel: Panel) -> None:
     begin = as_seconds(panel.times[FIRST + 3]) + 1800
     notices: list[str] = []
     feed, clock = faulty_of(panel, FIRST, down=[(begin, begin + 5 * 3600)])
@@ -219,7 +219,7 @@ def test_bars_that_the_data_set_gained_meanwhile_were_missed(panel: Panel, tmp_p
     assert (compared["bars"], compared["emitted"], compared["missed"]) == (15, 10, 5)
 
 
-def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp_path: Path) -> None:
+def test_a_late_asset_keeps_its_target_and_the_state_is_completed(panel: Panel, tmp_path: Path) -> None:
     portfolio = signal_on(panel, tmp_path)
     feed, clock = faulty_of(panel, FIRST, late={(panel.times[FIRST + 4], 6): 4000.0})
     service = service_on(panel, portfolio, tmp_path, "faulty")
