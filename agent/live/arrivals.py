@@ -1,4 +1,4 @@
-"""Waiting for bars: each closed bar once, in order, complete or said not to be, whatever the feed and the clocks do."""
+"""Waiting for bars: each closed bar is given once and in order, and is complete or named as incomplete."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Arrivals:
             close = as_seconds(self._last.time) + 2 * self._bar
             wait = close + self._limits.grace - self._server()
             if wait > 0:
-                # Asleep for a long time the clocks may part: the last stretch is measured again.
+                # The clocks may drift apart in a long sleep: before its end the difference is measured again.
                 self._clock.sleep(wait if wait < 60 else max(wait - 5.0, 1.0), self._stop)
                 if self._stop():
                     return
@@ -161,7 +161,7 @@ class Arrivals:
         self._clock.sleep(min(_LONGEST_PAUSE, self._limits.poll * 2.0 ** min(self._troubles - 1, 10)), self._stop)
 
     def _warn_of_age(self) -> None:
-        """Say once a bar that data are stale."""
+        """Report once a bar that data are stale."""
         if self._server() <= self._due() or (self._warned is not None and self._server() < self._warned + self._bar):
             return
         self._warned = self._server()
@@ -211,7 +211,7 @@ class Arrivals:
 
     def _pause(self) -> None:
         self._warn_of_age()
-        # Nobody knows when a market that stands still goes on.
+        # Nobody knows when a market that has stopped goes on.
         calm = self._server() > self._due()
         self._clock.sleep(min(_LONGEST_PAUSE, self._bar / 20) if calm else self._limits.poll, self._stop)
 
@@ -221,7 +221,7 @@ class Arrivals:
             owed = self._owed.get(bar.time)
             if owed is None or not (bar.present & ~owed.present).any():
                 continue
-            # What was known stays as it was: a decision rests on it.
+            # What was known stays as it was: a decision was made by it.
             fields = {
                 name: np.where(owed.present, owed.fields.get(name, values), values)
                 for name, values in bar.fields.items()
@@ -237,7 +237,7 @@ class Arrivals:
 
 
 def _in_order(bars: Iterable[Bar]) -> list[Bar]:
-    """Return bars by time, each once; of two of one time, what one lacks is taken from the other."""
+    """Return bars by time, each once; of two bars of one time, each fills the gaps of the other."""
     found: dict[np.datetime64, Bar] = {}
     for bar in bars:
         other = found.get(bar.time)

@@ -1,4 +1,4 @@
-"""Signals as a CSV file that holds each bar once, whatever was killed when."""
+"""Signals as a CSV file that has each bar once, even when the process was killed while it wrote."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class CsvFile:
             ) from error
 
     def _repaired(self) -> str | None:
-        """Return the time of the last block, after cutting off what a power cut left of another."""
+        """Return the time of the last whole block, and cut off a block that was written in part."""
         if not self._path.exists() or self._path.stat().st_size == 0:
             return None
         try:

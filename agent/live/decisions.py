@@ -109,12 +109,12 @@ class DecisionMaker:
         bars, warm = len(whole.times), max(_WARM, 2 * SERIES_WINDOW + portfolio.spec.holding)
         while True:
             show(f"reading {bars} bars")
-            # What lies between the start and the end of the history is taken as it will be taken live.
+            # The newest part of the history is taken bar by bar, as live bars are.
             start = max(0, bars - warm)
             self._begin(whole.rows(0, start))
             for row in range(start, bars):
                 self.take(bar_at(whole, row))
-            # A gate that stays where it was remembers; once it was shut or open, what came before no longer matters.
+            # A gate with hysteresis depends on its past, until it was fully shut or fully open once.
             if start == 0 or self._gate is None or self._gate.settled.all():
                 break
             warm *= 4
@@ -247,7 +247,7 @@ class DecisionMaker:
             return np.full(len(self.assets), np.nan), np.ones(len(self.assets)), None
         from flows.train import torch_threads
 
-        # Threads are of no use to a few rows, and a busy machine makes them wait for each other.
+        # Threads do not speed up a few rows, and on a busy machine they wait for each other.
         with torch_threads(1):
             flat = bar.fields["high"] == bar.fields["low"]
             likelihood, exposure = self._gate.step(bar.time, features, flat, inside)
@@ -257,7 +257,7 @@ class DecisionMaker:
         """Return Kelly's size of the portfolio, from what it earned at unit size up to the bar."""
         spec = self.portfolio.spec
         if self._net is None:
-            # Of the bars that bring the state up to date nothing is asked.
+            # These bars only bring the state up to date; their size is not used.
             return 1.0
         self._plain.put(plain)
         lag = len(self._plain.all()) - 1

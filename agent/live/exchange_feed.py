@@ -20,9 +20,9 @@ from market.raw import Rows, joined, no_rows
 from market.spans import DAY, on_grid
 
 T = TypeVar("T")
-# Settlements and snapshots are read from this far back, ms: the last one says the rate until the next.
+# Settlements and snapshots are read from this far back, ms: the last one gives the rate until the next.
 _BEFORE = 3 * DAY
-# Tries of a request before the feed counts as down; whoever waits for bars has limits of its own.
+# Tries of a request before the feed counts as down; `Arrivals` then asks again by its own limits.
 _RETRIES = 2
 
 

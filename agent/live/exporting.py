@@ -1,4 +1,4 @@
-"""Handing a factor or a pool to what trades: a module or a strategy file that runs without us. It sends no orders.
+"""Export a factor or a pool as a module or a strategy file that runs without alphaglow. It sends no orders.
 
 What is written has the values that the backtest has, and target weights by the study's rules as far as these are a
 function of the values. What is not (a gate, a size that follows the portfolio's own record, when to trade) is said.
@@ -66,7 +66,7 @@ class _Subject:
 def export_factor(
     text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
 ) -> Written:
-    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules of now.
+    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's current rules.
 
     `note` is given where its run scored it under other rules.
 
@@ -113,7 +113,7 @@ def export_factor(
 def export_pool(
     name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = silent
 ) -> Written:
-    """Write a pool under the rules that it was fitted under; `note` is given where those of now differ."""
+    """Write a pool under the rules that it was fitted under; `note` is called where the current ones differ."""
     pool = knowledge.get_pool(name)
     opened = open_data(workspace, data, RecordedRules.of_pool(pool, strict=False), learned=False, note=note)
     panel, settings = opened.whole, opened.settings
@@ -254,7 +254,7 @@ def fills_are_gaps(panel: Panel) -> bool:
 
 
 def _left_out(subject: _Subject, target: Target) -> list[str]:
-    """Say what of the study is not in the file."""
+    """Return what of the study is not in the file, each in a sentence."""
     rules, spec = subject.exported.rules, make_spec(subject.settings)
     found = []
     if subject.gated:

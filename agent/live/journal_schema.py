@@ -144,7 +144,7 @@ def _rename_key(connection: Connection, table: str, column: str) -> None:
     for name in connection.execute(text(f"SELECT id FROM {table}")).scalars().all():
         document = json.loads(connection.execute(read, {"id": name}).scalar_one())
         changed = {"portfolio" if key == "book" else key: value for key, value in document.items()}
-        if table == "ledgers":
+        if table == "ledgers" and "portfolio" in changed:
             # Here it is the portfolio's id; in a signal it is its name.
             changed["portfolio"] = str(changed["portfolio"]).replace("book:", "portfolio:", 1)
         connection.execute(write, {"id": name, "changed": json.dumps(changed)})

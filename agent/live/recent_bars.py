@@ -90,13 +90,13 @@ class Liquid:
         """Take the next bar; return (N,) which assets are in the universe at it."""
         if not self._open:
             nothing = np.full(len(bar.inside), np.nan)
-            # A feed may give the money where the data set has none: what the panel was made by decides.
+            # A feed may give `amount` where the data set has none: what the data set has decides.
             money = (
                 bar.fields.get("amount", nothing) if self._has_amount else bar.fields["volume"] * bar.fields["close"]
             )
             self._money.append(np.where(bar.inside, money, np.nan)[None])
             if self._bars % self._step == 0:
-                # Of all bars, not of the last days alone: a running mean carries rounding from the first on.
+                # Of all bars, not only of the last days: a running mean carries rounding errors from the first bar.
                 self._money = [np.concatenate(self._money)]
                 self._inside = liquid_rows(self._panel, self._money[0], *self._rules)[-1]
         self._bars += 1

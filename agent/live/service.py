@@ -91,7 +91,7 @@ class SignalService:
         return with_bars(self._base, self.journal.bars(self.feed, self._base.times[-1]))
 
     def _restored(self, whole: Panel, stored: list[Stored]) -> _Ledger:
-        """Settle again what the journal says was decided, up to the newest bar.
+        """Settle again the decisions of the journal, up to the newest bar.
 
         Bars that came into the data set while nobody watched were missed; what they pay is recorded with the next bar.
         """
@@ -175,7 +175,7 @@ class SignalService:
         return document
 
     def _settle(self) -> list[Paid]:
-        """Pay the decision whose return is known with the newest bar."""
+        """Settle the decision whose return is known with the newest bar."""
         assert self._ledger is not None
         ledger, spec = self._ledger, self.portfolio.spec
         if len(ledger.waiting) <= self._lag:
