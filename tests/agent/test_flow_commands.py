@@ -46,8 +46,8 @@ def fitted(with_gate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_every_command_tells_a_machine_and_draws_a_page(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     backtest = as_json(capsys, "flow", "backtest", "-ts_returns(close, 5)", "--shifts", "20")
-    books = {row["portfolio"] for row in backtest["values"]}
-    assert books == {"the market", "direction, fitted", "direction, first", "-ts_returns(close, 5)"}
+    portfolios = {row["portfolio"] for row in backtest["values"]}
+    assert portfolios == {"the market", "direction, fitted", "direction, first", "-ts_returns(close, 5)"}
     assert all(0 < row["p_value"] <= 1 and 0 <= row["exposure"] <= 1 for row in backtest["values"])
     signal = as_json(capsys, "flow", "signal")
     assert {row["signal"] for row in signal["signals"]} <= {"long", "short", "no trade"}

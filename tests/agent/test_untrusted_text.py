@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text as RichText
 
-from agent.cli.common import PlainConsole, headed, table
+from agent.cli.common import PlainConsole, headed, text_table
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server
@@ -184,7 +184,7 @@ def test_a_console_prints_text_as_text(text: str) -> None:
     console.print(text, soft_wrap=True)
     console.print(headed("x", text), soft_wrap=True)
     console.print(RichText(text))
-    console.print(table(text, ["a", text], [[text, text]]))
+    console.print(text_table(text, ["a", text], [[text, text]]))
     with console.status("at work"):
         pass
     # What is left of escapes is rich's own: styles of tables and headings, and of no text.
@@ -198,7 +198,7 @@ def test_a_console_reads_no_markup() -> None:
     file = io.StringIO()
     console = PlainConsole(file=file, width=200, force_terminal=True, color_system="truecolor", highlight=False)
     console.print("[red]x[/red] [link=http://e.vil]y[/link] :smile: [/]")
-    console.print(table("[bold]t", ["[red]c"], [["[link=http://e.vil]y"]]))
+    console.print(text_table("[bold]t", ["[red]c"], [["[link=http://e.vil]y"]]))
     for piece in ("[red]x[/red] [link=http://e.vil]y[/link] :smile: [/]", "[bold]t", "[red]c", "[link=http://e.vil]y"):
         assert piece in file.getvalue()
     assert "\x1b]8" not in file.getvalue()

@@ -301,12 +301,12 @@ def test_the_command_checks_mends_records_and_draws(clean: Panel, tmp_path: Path
     mended = runner.invoke(cli, [*base, "data", "check", "m", "--repair", "redenomination", "--json"])
     assert mended.exit_code == 0
     assert (tmp_path / "w" / "data" / "m.parquet").read_bytes() == before
-    manifest = read_manifest(tmp_path / "w" / "data" / "m-mended.parquet")
+    manifest = read_manifest(tmp_path / "w" / "data" / "m-repaired.parquet")
     assert manifest is not None
     assert (manifest.source, manifest.parent) == ("repair", panel.id)
     assert len(manifest.repairs) == 1
     assert manifest.repairs[0].startswith("redenomination: DYS")
-    assert alarms(load_panel(tmp_path / "w" / "data" / "m-mended.parquet")) == []
+    assert alarms(load_panel(tmp_path / "w" / "data" / "m-repaired.parquet")) == []
 
 
 def test_rows_of_a_file_that_repeat_or_lack_a_time_are_told(clean: Panel, tmp_path: Path) -> None:
