@@ -35,7 +35,8 @@ PLAN = GatePlan(flow=SMALL_FLOW, config=SMALL)
 
 @pytest.fixture(scope="module")
 def market() -> tuple[Panel, Split]:
-    panel = make_market(SynthSpec(bars=3000)).panel
+    # Six assets: every fit reads the likelihood of each state that there is.
+    panel = make_market(SynthSpec(bars=3000, assets=6)).panel
     return panel, make_split(3000, embargo=60)
 
 
