@@ -33,7 +33,7 @@ from rich.table import Table
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, NewVerdict
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from benchmarks.novelty import draw
 from factors.tree import Expression
 from market.panel import OHLCV, Panel
@@ -71,7 +71,7 @@ def attempts_of(run_id: str, expressions: Sequence[Expression], seed: int = 0) -
     ideas = rng.normal(size=(len(expressions) // 2 + 1, 5_000))
     found = []
     for number, expression in enumerate(expressions):
-        fingerprint = sketch_of(_returns(rng, ideas))
+        fingerprint = fingerprint_of(_returns(rng, ideas))
         sharpe = float(rng.normal(0.0, 0.05))
         scored = NewEvaluation(
             scorecard(rng), {"verdict": "rejected", "dsr": 0.1}, sharpe, number % 50 == 0, fingerprint

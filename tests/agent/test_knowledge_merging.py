@@ -19,7 +19,7 @@ from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesso
 from agent.knowledge.transfer.merging import Merged
 from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
 from tests.agent.test_knowledge_store import make_panel, parsed
@@ -44,7 +44,7 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
             returns = ideas[kind] * rng.choice([-1, 1]) + rng.uniform(0.2, 1.8) * rng.normal(size=600)
             sharpe = float(rng.normal(0.0, 0.05))
             scored = NewEvaluation(
-                {"train": {"rank_ic": sharpe}}, {"verdict": "x"}, sharpe, slot == 3, sketch_of(returns)
+                {"train": {"rank_ic": sharpe}}, {"verdict": "x"}, sharpe, slot == 3, fingerprint_of(returns)
             )
             new = NewAttempt(
                 one.id, 1, slot, text=expression.text, stage="evidence", canonical=expression.text,
@@ -120,7 +120,7 @@ def test_two_bases_add_up_whichever_takes_in_the_other(tmp_path: Path, place: st
             assert kb.novelty(parsed("ts_mean(close, 4)")).identical is not None
             assert len(kb.search_text("idea")) == 30
             assert kb.calls_total(runs[0]).calls == 3
-            assert kb.nearest_accepted(panel, sketch_of(np.random.default_rng(0).normal(size=(4, 600))[0])).text
+            assert kb.nearest_accepted(panel, fingerprint_of(np.random.default_rng(0).normal(size=(4, 600))[0])).text
 
 
 def test_merging_again_adds_nothing(tmp_path: Path, place: str) -> None:
@@ -151,7 +151,7 @@ def test_an_open_handle_sees_what_was_taken_in_by_another(tmp_path: Path) -> Non
         series = np.random.default_rng(0).normal(size=(4, 600))
 
         def record(slot: int) -> None:
-            scored = NewEvaluation({}, {}, 0.1, False, sketch_of(series[slot]))
+            scored = NewEvaluation({}, {}, 0.1, False, fingerprint_of(series[slot]))
             kb.record_attempt(NewAttempt(run_id, 2, slot, "close", "evidence", evaluation=scored))
 
         record(0)
