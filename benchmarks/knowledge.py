@@ -2,11 +2,12 @@
 
     python -m benchmarks.knowledge [--quick] [--attempts N] [--postgres URL]
 
-Timed is what the loop asks and writes for one attempt: was it scored before, is it new, how many trials and bets there
-were, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the signature of its
-returns. Every eight attempts a round begins, for which all attempts of the data are read. Figures are of the last fifth
-of the run, when the knowledge base is full. An attempt is not waited for until the disk has it (a reply that was paid
-for is): `synced` is with that wait, and `bare_commit` is an empty transaction's wait for the same disk in the same run.
+Timed is what the loop asks and writes for one attempt: was it scored before, is it new, how many trials there were, how
+many of them effective, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the
+fingerprint of its returns. Every eight attempts a round begins, for which all attempts of the data are read. Figures
+are of the last fifth of the run, when the knowledge base is full. An attempt is not waited for until the disk has it
+(a reply that was paid for is): `synced` is with that wait, and `bare_commit` is an empty transaction's wait for the
+same disk in the same run.
 
 The peers: one JSON line an attempt, all read again for each; and Optuna's storage of trials in SQLite, to which one
 trial with one number and the same scorecard is checked, if it is installed.
