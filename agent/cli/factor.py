@@ -27,7 +27,7 @@ from market.errors import InputError, Rejection
 if TYPE_CHECKING:
     from agent.study.study import Scoring, Study
     from agent.study.workspace import Workspace
-    from backtest.result_types import Evidence, HorizonIC, Scorecard, Slice
+    from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from factors.overlap import Novelty
     from factors.tree import Expression
 
@@ -288,7 +288,7 @@ def print_profile(card: Scorecard) -> None:
 _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
 
 
-def _cell(row: HorizonIC | Slice | None, key: str, digits: int) -> str:
+def _cell(row: HorizonIC | SliceScore | None, key: str, digits: int) -> str:
     return format_number(None if row is None else getattr(row, key), digits)
 
 

@@ -20,7 +20,7 @@ from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining
 from agent.learned.walk import WalkPlan, walk_panel
 from agent.study.progress import Progress
-from backtest.controls import permuted, plant
+from backtest.controls import permuted, plant_signal
 from backtest.ic import forward_returns, rank_ic
 from market.panel import FloatArray, Panel
 from tests.agent.commands import as_json, refused, run
@@ -77,7 +77,7 @@ def share_found(learner: Learner, panel: Panel, truth: FloatArray) -> float:
 def planted() -> tuple[Panel, FloatArray]:
     panel = moody(2200, 20, seed=3)
     truth = product(panel)
-    return plant(panel, truth, 0.4).panel, truth
+    return plant_signal(panel, truth, 0.4).panel, truth
 
 
 def test_boosting_finds_what_ridge_cannot(planted: tuple[Panel, FloatArray]) -> None:
