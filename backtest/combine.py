@@ -239,7 +239,7 @@ class Folds:
         return Folds(tuple(b.without(number) for b in self.bodies), tuple(e.without(number) for e in self.ends))
 
 
-def block_edges(part: slice, *, purge: int, folds: int = FOLDS) -> list[int]:
+def fold_edges(part: slice, *, purge: int, folds: int = FOLDS) -> list[int]:
     """Return where folds + 1 blocks of equal length begin, and where the last one ends.
 
     Raises
@@ -256,7 +256,7 @@ def block_edges(part: slice, *, purge: int, folds: int = FOLDS) -> list[int]:
     return [int(edge) for edge in edges]
 
 
-def folds_of(members: Members, forward: FloatArray, edges: Sequence[int], *, purge: int) -> Folds:
+def fold_moments(members: Members, forward: FloatArray, edges: Sequence[int], *, purge: int) -> Folds:
     """Return the moments of blocks between `edges`; `purge` bars are left out before each test."""
     cuts = list(pairwise(edges))
     bodies = tuple(moments_of(members, forward, slice(a, b - purge)) for a, b in cuts)
@@ -318,10 +318,10 @@ class Penalty:
 def choose_penalty(folds: Folds, shares: Sequence[float] = PENALTIES) -> Penalty:
     """Return the largest ridge penalty that does about as well as the best in folds, each forecast from bars before it.
 
-    Forecasts are judged by correlation with returns, not by squared error: a book is brought to one size, so the scale
-    of a forecast is never traded. About as well: what is lacking on average is no more than one standard error of it
-    over folds (the one-standard-error rule of Breiman et al. 1984, on paired differences). The largest penalty is also
-    taken where there is one block only, and nothing to choose by.
+    Forecasts are judged by correlation with returns, not by squared error: a portfolio is brought to one size, so the
+    scale of a forecast is never traded. About as well: what is lacking on average is no more than one standard error
+    of it over folds (the one-standard-error rule of Breiman et al. 1984, on paired differences). The largest penalty is
+    also taken where there is one block only, and nothing to choose by.
     """
     grid = np.asarray(sorted(shares))
     if len(folds.bodies) < 2:
@@ -333,10 +333,10 @@ def choose_penalty(folds: Folds, shares: Sequence[float] = PENALTIES) -> Penalty
         spread = np.einsum("pk,kl,pl->p", weights, test.gram, weights) * test.square
         with np.errstate(all="ignore"):
             scores.append(np.where(spread > 0, weights @ test.cross / np.sqrt(spread), 0.0))
-    told = np.array(scores)
-    means = told.mean(axis=0)
-    lacking = told[:, [int(np.argmax(means))]] - told
-    error = lacking.std(axis=0, ddof=1) / np.sqrt(len(told)) if len(told) > 1 else np.zeros(len(grid))
+    found = np.array(scores)
+    means = found.mean(axis=0)
+    lacking = found[:, [int(np.argmax(means))]] - found
+    error = lacking.std(axis=0, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.zeros(len(grid))
     alike = np.flatnonzero(lacking.mean(axis=0) <= error)
     return Penalty(float(grid[alike[-1]]), tuple(zip(grid.tolist(), means.tolist(), strict=True)))
 
@@ -356,7 +356,7 @@ def nonneg_weights(moments: Moments) -> FloatArray:
     return np.asarray(found, dtype=np.float64)
 
 
-def scaled(weights: FloatArray) -> FloatArray | None:
+def unit_weights(weights: FloatArray) -> FloatArray | None:
     """Return weights whose absolute values sum to 1, in 9 significant digits; None where all are 0."""
     total = float(np.abs(weights).sum())
     if not total > 0 or not np.isfinite(total):

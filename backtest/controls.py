@@ -59,7 +59,7 @@ def permuted(panel: Panel, block: int, rng: np.random.Generator) -> Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Planted:
+class PlantedSignal:
     """A panel with a planted signal: its effect on a bar's return, in deviations of that bar, and what it measures."""
 
     panel: Panel
@@ -67,7 +67,7 @@ class Planted:
     rank_ic: float
 
 
-def plant(panel: Panel, values: FloatArray, rank_ic_wanted: float, fill: Fill = "open") -> Planted:
+def plant_signal(panel: Panel, values: FloatArray, rank_ic_wanted: float, fill: Fill = "open") -> PlantedSignal:
     """Return the panel with returns moved so that `values` (T, N) has the mean rank IC that is wanted.
 
     The return between the fills of t+1 and t+2 gains a multiple of the assets' standardised ranks by the signal at t,
@@ -101,7 +101,7 @@ def plant(panel: Panel, values: FloatArray, rank_ic_wanted: float, fill: Fill = 
     level[2:] = np.cumprod(np.maximum(lift, 1e-3), axis=0)[:-2]
     fields = {name: panel[name] * level for name in _PRICES}
     moved = panel.with_fields(fields)
-    return Planted(moved, strength, _mean(rank_ic(signal, forward_returns(moved, 1, fill))))
+    return PlantedSignal(moved, strength, _mean(rank_ic(signal, forward_returns(moved, 1, fill))))
 
 
 def _deviation(x: FloatArray, gap: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ SUSPICIOUS_SHARPE = 4.0
 class Trials:
     """How often luck had its chance: attempts on this data, and the variance of their per-bar Sharpe ratios.
 
-    `effective` is how many different bets those were that could be scored, by clustering their returns; 0 is unknown.
+    `effective` is how many effective trials those were that could be scored, by clustering their returns; 0 is unknown.
     """
 
     count: int
@@ -69,7 +69,7 @@ def reach_verdict(
 ) -> Evidence:
     """Return the verdict of a policy's gates on a scored factor.
 
-    The returns weighed are the gated ones where there is a gate and `use_gate`. The trial variance is never taken below
+    The returns judged are the gated ones where there is a gate and `use_gate`. The trial variance is never taken below
     that of a skill-less Sharpe estimate, 1/n: a handful of similar trials would otherwise make the hurdle vanish.
     """
     policy = policy or Policy()

@@ -18,7 +18,8 @@ SEGMENTS = ("train", "validation")
 def figures_of(ic: FloatArray, net: FloatArray, trials: Trials, bars_per_year: float) -> Figures:
     """Return the figures of a segment from its rank IC a bar and its net returns, both (T,).
 
-    The trial variance is never taken below that of a skill-less Sharpe estimate, as in `backtest.evidence.weigh`.
+    The trial variance is never taken below that of a skill-less Sharpe estimate, as in
+    `backtest.evidence.reach_verdict`.
     """
     known, paid = ic[np.isfinite(ic)], net[np.isfinite(net)]
     floor = replace(trials, sharpe_variance=max(trials.sharpe_variance, 1.0 / max(len(paid), 1)))

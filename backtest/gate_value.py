@@ -67,8 +67,8 @@ def gate_value(
     rows = paid_rows(slice(0, len(own)))
 
     def run(other: FloatArray | None) -> tuple[float, float]:
-        book = trade(own, market, target.spec, other, bars_per_year=year)
-        return metrics.sharpe(book.net[rows], year), float(book.turnover[rows].mean())
+        result = trade(own, market, target.spec, other, bars_per_year=year)
+        return metrics.sharpe(result.net[rows], year), float(result.turnover[rows].mean())
 
     (ungated, turnover), (gated, gated_turnover) = run(None), run(inside)
     found = np.array([run(other)[0] for other in shifted_gates(inside, shifts, rng)])

@@ -43,8 +43,10 @@ def known_factors(panel: Panel, market: MarketRows) -> KnownFactors:
     )
     inside = panel.universe
     share = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)
-    books = [share, *(target_weights(np.where(inside, x, np.nan), BacktestSpec()) for x in signals)]
-    returns = np.stack([(np.where(market.tradable, book, 0.0) * market.returns).sum(axis=1) for book in books], axis=1)
+    portfolios = [share, *(target_weights(np.where(inside, x, np.nan), BacktestSpec()) for x in signals)]
+    returns = np.stack(
+        [(np.where(market.tradable, weights, 0.0) * market.returns).sum(axis=1) for weights in portfolios], axis=1
+    )
     return KnownFactors(returns)
 
 

@@ -158,11 +158,11 @@ def overfitting(factors: Sequence[BlockSums], edges: NDArray[np.int64]) -> Overf
     return Overfitting(below / len(picks), lost / len(picks), len(picks), len(factors), int(edges[-1]))
 
 
-def sketch_of(returns: FloatArray, blocks: int = 512) -> FloatArray:
+def fingerprint_of(returns: FloatArray, blocks: int = 512) -> FloatArray:
     """Return sums of (T,) returns over blocks of time, less their mean and brought to length 1; nothing where flat.
 
-    The inner product of two sketches of the same bars estimates the correlation of their returns, with a standard error
-    of about 1 / sqrt(blocks): what it takes to compare a factor with thousands.
+    The inner product of two fingerprints of the same bars estimates the correlation of their returns, with a standard
+    error of about 1 / sqrt(blocks): what it takes to compare a factor with thousands.
     """
     known = np.where(np.isfinite(returns), returns, 0.0)
     edges = np.linspace(0, len(known), min(blocks, len(known)) + 1).astype(np.int64)

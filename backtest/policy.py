@@ -94,7 +94,7 @@ def train_gates(figures: TrainFigures, policy: Policy) -> list[GateVerdict]:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class AdmissionInput:
     """What a gate may look at: a scored factor, its deflated Sharpe ratio after `trials`, its relation to others."""
 
     scored: Scored
@@ -111,7 +111,7 @@ def all_gates(
 ) -> list[GateVerdict]:
     """Return the verdicts of all gates of the policy, in order."""
     figures = train_figures(scored, use_gate=use_gate)
-    candidate = Candidate(scored, figures, dsr, trials, policy, nearest, use_gate)
+    candidate = AdmissionInput(scored, figures, dsr, trials, policy, nearest, use_gate)
     return [ADMISSION_GATES[name](candidate) for name in policy.gates]
 
 
@@ -199,7 +199,7 @@ def _net_sharpe(scored: Scored, figures: TrainFigures, policy: Policy, *, use_ga
     return GateVerdict("net_sharpe", not words, {"train": figures.traded, "validation": kept}, train.bar, words)
 
 
-def _gate_novelty(of: Candidate) -> GateVerdict:
+def _gate_novelty(of: AdmissionInput) -> GateVerdict:
     most = of.policy.max_overlap
     return GateVerdict(
         "novelty",
@@ -210,7 +210,7 @@ def _gate_novelty(of: Candidate) -> GateVerdict:
     )
 
 
-def _gate_sanity(of: Candidate) -> GateVerdict:
+def _gate_sanity(of: AdmissionInput) -> GateVerdict:
     sanity, most = _coverage(of.figures, of.policy), of.policy.max_correlation
     close = abs(of.nearest.correlation) >= most
     words = f"its returns on train go with those of the accepted {of.nearest.correlates}"
@@ -223,20 +223,20 @@ def _gate_sanity(of: Candidate) -> GateVerdict:
     )
 
 
-def _gate_dsr(of: Candidate) -> GateVerdict:
+def _gate_dsr(of: AdmissionInput) -> GateVerdict:
     least, after = of.policy.min_dsr, counted(of.trials)
     words = f"after {after} on this data its Sharpe ratio may be luck (deflated ratio below {least:g})"
     return GateVerdict("dsr", of.dsr >= least, {"dsr": of.dsr}, f"at least {least:g} after {after}", (words,))
 
 
-def _gate_added(value: object) -> Callable[[Candidate], GateVerdict]:
+def _gate_added(value: object) -> Callable[[AdmissionInput], GateVerdict]:
     if not callable(value):
-        raise TypeError(f"it is a {type(value).__name__}, and not a function from a Candidate to a GateVerdict")
-    return cast("Callable[[Candidate], GateVerdict]", value)
+        raise TypeError(f"it is a {type(value).__name__}, and not a function from a AdmissionInput to a GateVerdict")
+    return cast("Callable[[AdmissionInput], GateVerdict]", value)
 
 
 # Those built in, and those that installed distributions add in the group alphaglow.gates.
-ADMISSION_GATES: Registry[Callable[[Candidate], GateVerdict]] = Registry(
+ADMISSION_GATES: Registry[Callable[[AdmissionInput], GateVerdict]] = Registry(
     "gates",
     {
         "novelty": _gate_novelty,

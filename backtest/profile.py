@@ -10,7 +10,7 @@ import numpy as np
 from backtest import metrics
 from backtest.ic import horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
 from backtest.known import NAMES, Attribution
-from backtest.result_types import AssetIC, HorizonIC, Profile, Slice
+from backtest.result_types import AssetIC, HorizonIC, Profile, SliceScore
 from backtest.run import Backtest
 from backtest.target import Target
 from market.panel import BoolArray, FloatArray
@@ -45,7 +45,7 @@ class Signals:
 
 
 @dataclass(frozen=True)
-class Quantiles:
+class QuantileReturns:
     """Mean return a bar of each quantile, lowest signal first, and how steadily it rises (see `monotonicity`)."""
 
     means: tuple[float, ...]
@@ -89,16 +89,16 @@ def _horizons(signals: Signals, target: Target, part: slice) -> tuple[HorizonIC,
     return tuple(found)
 
 
-def mean_quantiles(signals: Signals, paid: slice) -> Quantiles:
+def mean_quantiles(signals: Signals, paid: slice) -> QuantileReturns:
     """Return the mean forward return of each signal quantile over some decisions."""
     series = signals.quantiles[paid]
     known = np.isfinite(series)
     counts = known.sum(axis=0)
     means = np.where(counts > 0, np.where(known, series, 0.0).sum(axis=0) / np.maximum(counts, 1), np.nan)
-    return Quantiles(tuple(float(m) for m in means), monotonicity(means))
+    return QuantileReturns(tuple(float(m) for m in means), monotonicity(means))
 
 
-def _slice(name: str, member: BoolArray, signals: Signals, result: Backtest, target: Target, paid: slice) -> Slice:
+def _slice(name: str, member: BoolArray, signals: Signals, result: Backtest, target: Target, paid: slice) -> SliceScore:
     net = result.net[paid][member]
     year = target.panel.bars_per_year
     if target.spec.is_cross_sectional:
@@ -110,6 +110,6 @@ def _slice(name: str, member: BoolArray, signals: Signals, result: Backtest, tar
     else:
         pooled = pooled_ic(signals.values[paid][member], target.forward[paid][member])
         mean, tstat = pooled.mean, pooled.tstat
-    return Slice(
+    return SliceScore(
         name, len(net), mean, tstat, metrics.sharpe(net, year), float(np.mean(net)) * year if len(net) else NAN
     )

@@ -31,7 +31,7 @@ class HorizonIC:
 
 
 @dataclass(frozen=True)
-class Slice:
+class SliceScore:
     """A factor on some bars of a segment: a year, or a regime.
 
     Sharpe and return are net, ungated and a year; the return is the mean a bar times the bars in a year.
@@ -59,14 +59,14 @@ class Profile:
 
     horizons: tuple[HorizonIC, ...]
     quantiles: tuple[float, ...]
-    years: tuple[Slice, ...]
-    regimes: tuple[Slice, ...]
+    years: tuple[SliceScore, ...]
+    regimes: tuple[SliceScore, ...]
     loadings: Mapping[str, float]
     assets: tuple[AssetIC, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        found = plain(asdict(self))
+        found = to_json_types(asdict(self))
         assert isinstance(found, dict)
         return found
 
@@ -202,8 +202,8 @@ class Evidence:
     what made the result suspicious. `sharpe_error` is the standard error of the per-bar Sharpe ratio over train and
     validation together, `bars` how many those are, and `min_bars` how many would make the ratio believable at `min_dsr`
     against the best that luck is expected to show in this many trials (infinite where it is no better). `gates` are the
-    policy's verdicts in order. `dsr_effective` deflates by the number of different bets instead of all attempts: it is
-    shown, and admits nobody.
+    policy's verdicts in order. `dsr_effective` deflates by the number of effective trials instead of all attempts: it
+    is shown, and admits nobody.
     """
 
     accepted: bool
@@ -222,7 +222,7 @@ class Evidence:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        found = plain(asdict(self))
+        found = to_json_types(asdict(self))
         assert isinstance(found, dict)
         return found
 
@@ -240,12 +240,12 @@ class Figures:
     dsr: float
 
 
-def plain(value: object) -> object:
+def to_json_types(value: object) -> object:
     """Return plain JSON types all the way down: what is not finite is None, tuples are lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_json_types(item) for item in value]
     return value

@@ -61,7 +61,7 @@ class _Run:
     gate: FloatArray | None
 
 
-def score(
+def score_signal(
     values: FloatArray,
     target: Target,
     split: Split,

@@ -42,8 +42,8 @@ class BacktestSpec:
     volatility_scaled
         Positions are divided by the asset's trailing volatility before they are brought to size.
     kelly
-        Size of the book as a fraction of Kelly's mean / variance of its own trailing net returns (0.5 is half-Kelly),
-        between 0 and `max_leverage`. 0 is fixed size.
+        Size of the portfolio as a fraction of Kelly's mean / variance of its own trailing net returns (0.5 is
+        half-Kelly), between 0 and `max_leverage`. 0 is fixed size.
     max_risk
         Largest position times its trailing volatility a bar: what one standard deviation of one position may cost, as a
         fraction of capital.
@@ -83,7 +83,7 @@ class BacktestSpec:
             if not ok
         ]
         if wrong:
-            raise InputError("; ".join(wrong), "mend it in alphaglow.toml [backtest]")
+            raise InputError("; ".join(wrong), "correct it in alphaglow.toml [backtest]")
 
     @property
     def is_neutral(self) -> bool:

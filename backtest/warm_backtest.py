@@ -6,7 +6,7 @@ import numpy as np
 
 from backtest.combine import Members, combine, moments_of
 from backtest.quick import QuickScorer
-from backtest.scorecard import score
+from backtest.scorecard import score_signal
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
 from market.panel import Panel
@@ -32,7 +32,7 @@ def warm_backtest() -> None:
     values = rng.normal(size=shape)
     for weighting in ("rank", "timeseries"):
         target = prepare_target(panel, BacktestSpec(weighting))
-        score(values, target, split, gate=np.ones(shape), rng=rng)
+        score_signal(values, target, split, gate=np.ones(shape), rng=rng)
         scorer = QuickScorer(target, _BARS)
         scorer.feed(0, values)
         scorer.result(split.train)

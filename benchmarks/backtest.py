@@ -27,7 +27,7 @@ from backtest.costs import Costs
 from backtest.ic import quantile_series, rank_ic_of
 from backtest.quick import QuickScorer
 from backtest.run import Backtest, trade
-from backtest.scorecard import score
+from backtest.scorecard import score_signal
 from backtest.target import Target, prepare_target
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
@@ -66,12 +66,12 @@ def our_scores(panel: Panel, values: FloatArray, turns: int) -> dict[str, float]
     target, split = prepare_target(panel, SPEC), split_all(len(panel.times))
 
     def full() -> object:
-        return score(values, target, split, rng=np.random.default_rng(0))
+        return score_signal(values, target, split, rng=np.random.default_rng(0))
 
     gate = np.where(np.random.default_rng(1).random(panel.shape) < 0.05, 0.0, 1.0)
 
     def gated() -> object:
-        return score(values, target, split, gate=gate, rng=np.random.default_rng(0))
+        return score_signal(values, target, split, gate=gate, rng=np.random.default_rng(0))
 
     return timed(turns, full=full, quick=lambda: quick(target, values), gated=gated)
 
@@ -170,7 +170,7 @@ def beside_alphalens(panel: Panel, values: FloatArray) -> dict[str, float] | Non
 
 
 def pandas_score(panel: Panel, values: FloatArray) -> dict[str, float]:
-    """Score a factor as one writes it in pandas: rank IC, a dollar-neutral book that drifts, turnover, net Sharpe."""
+    """Score a factor as one writes it in pandas: rank IC, a neutral portfolio that drifts, turnover, net Sharpe."""
     signal, opens = pd.DataFrame(values), pd.DataFrame(panel["open"])
     forward = (opens.shift(-2) / opens.shift(-1) - 1).where(signal.notna())
     ic = signal.rank(axis=1).corrwith(forward.rank(axis=1), axis=1)
@@ -199,7 +199,7 @@ def beside_pandas(panel: Panel, values: FloatArray, turns: int) -> dict[str, flo
         turns,
         pandas=lambda: pandas_score(panel, values),
         quick=lambda: quick(target, values),
-        full=lambda: score(values, target, split, rng=np.random.default_rng(0)),
+        full=lambda: score_signal(values, target, split, rng=np.random.default_rng(0)),
     )
     theirs, ours = pandas_score(panel, values), quick(target, values)
     return {

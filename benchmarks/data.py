@@ -5,7 +5,7 @@
 The input is a long table of hourly bars (ts, symbol, open, high, low, close, volume): recorded coins where there are
 some, else a simulated market of the same size. Every figure is of a process of its own: the least of three runs, in
 wall seconds and in CPU seconds (of all threads; go by these on a busy machine), and the peak of its memory above
-what it held once its libraries were imported. The peers do what a user of theirs would write: read the file and pivot
+what it used once its libraries were imported. The peers do what a user of theirs would write: read the file and pivot
 each of the five fields to a (time x asset) array. alphaglow's import also checks every bar, and its load also verifies
 the content. Nobody else simulates a market or checks one.
 """
@@ -35,7 +35,7 @@ TASKS = {
     "load": "a stored data set to arrays",
     "slice": "one field of one month of it",
     "pivot": "a long frame in memory to arrays",
-    "universe": "top 20 by 30 days' money, told weekly",
+    "universe": "top 20 by 30 days' money, chosen weekly",
     "check": "every quality check",
     "synth": "1 000 assets x 10 000 bars, two planted signals",
 }
@@ -94,8 +94,8 @@ def by_pandas(task: str, folder: Path, _quick: bool) -> Job | None:
 
         def universe() -> object:
             mean = money.rolling(720, min_periods=360).mean()
-            told = mean.rank(axis=1, ascending=False) <= 20
-            return told.iloc[::168].reindex(told.index, method="ffill") & money.notna()
+            chosen = mean.rank(axis=1, ascending=False) <= 20
+            return chosen.iloc[::168].reindex(chosen.index, method="ffill") & money.notna()
 
         return universe
     jobs: dict[str, Job] = {
@@ -130,8 +130,8 @@ def by_polars(task: str, folder: Path, _quick: bool) -> Job | None:
 
         def universe() -> object:
             money = (pl.col("close") * pl.col("volume")).rolling_mean(720, min_samples=360).over("symbol")
-            told = frame.sort("symbol", "ts").with_columns(m=money)
-            return told.with_columns(inside=pl.col("m").rank(descending=True).over("ts") <= 20).filter(
+            ranked = frame.sort("symbol", "ts").with_columns(m=money)
+            return ranked.with_columns(inside=pl.col("m").rank(descending=True).over("ts") <= 20).filter(
                 pl.col("ts").dt.truncate("7d") == pl.col("ts")
             )
 
@@ -165,7 +165,7 @@ def measure(task: str, tool: str, folder: Path, *, quick: bool) -> dict[str, flo
 
 
 def peak_kilobytes() -> float:
-    """Return the most memory that this process has held; a child's own, not what it inherited from its parent."""
+    """Return the most memory that this process has used; a child's own, not what it inherited from its parent."""
     status = Path("/proc/self/status")
     if status.is_file():
         lines = status.read_text(encoding="utf-8").splitlines()
@@ -200,8 +200,8 @@ def prepare(folder: Path, file: Path | None, *, quick: bool) -> str:
     frame.to_csv(folder / "long.csv", index=False)
     panel = import_files([folder / "long.parquet"])
     save_panel(panel, folder / "stored.parquet")
-    told = "recorded" if file is not None else "simulated"
-    return f"{told}: {len(frame):,} hourly bars, {panel.shape[0]:,} x {panel.shape[1]}"
+    source = "recorded" if file is not None else "simulated"
+    return f"{source}: {len(frame):,} hourly bars, {panel.shape[0]:,} x {panel.shape[1]}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -229,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         table.add_column("CPU s", justify="right")
         table.add_column("MB", justify="right")
     for task, row in results.items():
-        cells = [text for told in row.values() for text in _cells(told)]
+        cells = [text for used in row.values() for text in _cells(used)]
         table.add_row(f"{task}: {TASKS[task]}", *cells)
     Console(width=150).print(table)
     print(json.dumps({"benchmark": "data", "input": what, "quick": args.quick, "results": results}))
@@ -238,14 +238,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _apart(task: str, tool: str, folder: Path, *, quick: bool) -> dict[str, float] | None:
     command = [sys.executable, "-m", "benchmarks.data", "--one", task, tool, str(folder)]
     done = subprocess.run([*command, *(["--quick"] if quick else [])], capture_output=True, text=True, check=True)
-    told: dict[str, float] | None = json.loads(done.stdout.splitlines()[-1])
-    return told
+    used: dict[str, float] | None = json.loads(done.stdout.splitlines()[-1])
+    return used
 
 
-def _cells(told: dict[str, float] | None) -> tuple[str, ...]:
-    if told is None:
+def _cells(used: dict[str, float] | None) -> tuple[str, ...]:
+    if used is None:
         return ("–",) * 3
-    return f"{told['seconds']:.3f}", f"{told['cpu']:.3f}", f"{told['megabytes']:.0f}"
+    return f"{used['seconds']:.3f}", f"{used['cpu']:.3f}", f"{used['megabytes']:.0f}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.mixture import GaussianMixture
 
-from flows.density import fit_density
+from flows.density import DensityPlan, fit_density
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.mixture import mixture_labels
 from flows.regimes import Labels, adjusted_rand, cluster, fit_hmm, fit_projection, from_labels, market_states
@@ -28,22 +28,22 @@ WINDOW, COUNT = 12, 4
 def scores(seed: int, bars: int, epochs: int) -> dict[str, float]:
     """Return the ARI of each method on the last third of one market."""
     panel, chain = planted_market(bars=bars, seed=seed)
-    fit_rows, held = slice(0, int(0.6 * bars)), slice(int(0.67 * bars), bars)
+    fit_rows, test_rows = slice(0, int(0.6 * bars)), slice(int(0.67 * bars), bars)
     config = TrainConfig(epochs=epochs, max_rows=20_000, seed=seed)
     shape = FlowConfig(steps=(8,), hidden=32, seed=seed)
-    density = fit_density(panel, fit_rows, held, config, shape)
+    density = fit_density(panel, fit_rows, test_rows, DensityPlan(config, shape))
     states = density.states(panel)
     features, latents = market_states(states, WINDOW), market_states(density.latents(states), WINDOW)
-    projection, truth = fit_projection(features[fit_rows]), chain[held]
+    projection, truth = fit_projection(features[fit_rows]), chain[test_rows]
     found: dict[str, float] = {}
 
     def add(name: str, labels: Labels) -> None:
         model = from_labels("features", features[fit_rows], labels, projection)
-        found[name] = float("nan") if model is None else adjusted_rand(model.labels(features)[held], truth)
+        found[name] = float("nan") if model is None else adjusted_rand(model.labels(features)[test_rows], truth)
 
     rng = np.random.default_rng(seed)
     whole = cluster(projection.apply(features), COUNT, rng)
-    found["k-means of features, unfiltered"] = adjusted_rand(whole[held], truth)
+    found["k-means of features, unfiltered"] = adjusted_rand(whole[test_rows], truth)
     raw = density.latents(states)
     each = cluster(raw[fit_rows].reshape(-1, raw.shape[-1])[::7], COUNT, rng)
     single = chain[fit_rows].repeat(raw.shape[1])[::7]
@@ -55,10 +55,12 @@ def scores(seed: int, bars: int, epochs: int) -> dict[str, float]:
     )
     add("flow with a mixture base", mixture_labels(states[fit_rows], COUNT, WINDOW, config, shape))
     hmm = fit_hmm(features[fit_rows], COUNT, projection, seed)
-    found["hidden Markov model"] = float("nan") if hmm is None else adjusted_rand(hmm.labels(features)[held], truth)
+    found["hidden Markov model"] = (
+        float("nan") if hmm is None else adjusted_rand(hmm.labels(features)[test_rows], truth)
+    )
     known = np.isfinite(features).all(axis=1)
     gmm = GaussianMixture(COUNT, random_state=seed, n_init=3).fit(projection.apply(features[fit_rows][known[fit_rows]]))
-    found["Gaussian mixture of scikit-learn"] = adjusted_rand(gmm.predict(projection.apply(features[held])), truth)
+    found["Gaussian mixture of scikit-learn"] = adjusted_rand(gmm.predict(projection.apply(features[test_rows])), truth)
     return found
 
 

@@ -26,7 +26,7 @@ from flows.ensemble import train_ensemble
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.inspection import inspect_features
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows
-from flows.train import subsample, train
+from flows.train import subsample, train_flow
 from market.files import import_files
 from market.panel import FloatArray
 from market.split import make_split
@@ -82,7 +82,7 @@ def main() -> None:
         thresholds = [history[max(0, round(share * epochs) - 1)] for share in (0.25, 0.5, 1.0)]
         still = history[max(0, round(0.75 * epochs) - 1)] - history[-1]
         result[name] = [*thresholds, still]
-        table.add_row(name, str(features.shape[-1]), *(f"{mark:.2f}" for mark in thresholds), f"{-still:+.2f}")
+        table.add_row(name, str(features.shape[-1]), *(f"{value:.2f}" for value in thresholds), f"{-still:+.2f}")
     out = Console()
     out.print(table)
     for sentence in found.sentences():
@@ -102,7 +102,7 @@ def _history(
     x_calibration = subsample(known_rows(standardiser.apply(features[calibration_rows])), limit // 4, rng)
     x_calibration = x_calibration + noise * (rng.random(x_calibration.shape) - 0.5)
     config = TrainConfig(epochs=epochs, max_rows=limit, noise=noise, patience=epochs)
-    trained = train(x_train, x_calibration, config, FlowConfig(dim=features.shape[-1], steps=(10,), hidden=40))
+    trained = train_flow(x_train, x_calibration, config, FlowConfig(dim=features.shape[-1], steps=(10,), hidden=40))
     return [epoch.nll_validation for epoch in trained.history]
 
 

@@ -32,7 +32,7 @@ from flows.density import state_likelihood
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow
 from flows.state import DEQUANTISE, build_features, fit_standardiser, known_rows, prepared
-from flows.train import device_of, log_likelihood, subsample, torch_threads, train
+from flows.train import device_of, log_likelihood, subsample, torch_threads, train_flow
 from market.files import import_files
 from market.panel import FloatArray, Panel
 from market.split import make_split
@@ -140,7 +140,7 @@ def _fit(make: Callable[[int], Density], states: States, seconds: float, rate: f
     torch.manual_seed(7)
     density = make(states.train.shape[1])
     data = torch.from_numpy(states.train.astype(np.float32))
-    held = torch.from_numpy(states.validation[:20_000].astype(np.float32))
+    validation = torch.from_numpy(states.validation[:20_000].astype(np.float32))
     generator = torch.Generator().manual_seed(7)
     optimiser = torch.optim.AdamW(density.module.parameters(), lr=rate, weight_decay=1e-5)
     started, steps = time.perf_counter(), 0
@@ -158,7 +158,7 @@ def _fit(make: Callable[[int], Density], states: States, seconds: float, rate: f
             optimiser.step()
         steps += 1
     density.module.eval()
-    return density, _nll(density, held), 1e3 * (time.perf_counter() - started) / steps
+    return density, _nll(density, validation), 1e3 * (time.perf_counter() - started) / steps
 
 
 @torch.no_grad()
@@ -181,7 +181,7 @@ def timed(work: Callable[[], object], turns: int = 5) -> float:
 def ours(states: States, flow: FlowConfig, config: TrainConfig) -> dict[str, float]:
     """Train one of ours for the stated time, and measure what the table asks."""
     with torch_threads(1):
-        trained = train(states.train, states.validation[:20_000], config, flow)
+        trained = train_flow(states.train, states.validation[:20_000], config, flow)
         return {**_figures(trained.model, states, flow), "ms a step": _our_step(states, flow, config.device)}
 
 

@@ -29,7 +29,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 
 ROOT = Path(__file__).resolve().parents[1]
 MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "5", "--seed", "5", "--no-gate")
-LEDGER_ROWS = ("--record", "tape.jsonl", "--json")
+LEDGER_ROWS = ("--record", "rows.jsonl", "--json")
 _MOST = 12
 # What tells when and how long, not what; ids count what another process may have counted.
 _TIMES = {"created", "latency_s", "id", "run_id"}
@@ -65,7 +65,7 @@ def content(home: Path) -> dict[str, object]:
             "lessons": [asdict(x) for x in knowledge.lessons(run_id=run.id, limit=None)],
             "status": [run.status],
         }
-    ledger_rows = (home / "tape.jsonl").read_text(encoding="utf-8").splitlines()[1:]
+    ledger_rows = (home / "rows.jsonl").read_text(encoding="utf-8").splitlines()[1:]
     parts["cassette"] = sorted((json.loads(line) for line in ledger_rows), key=lambda call: str(call.get("key")))  # type: ignore[type-var]
     return {name: _plain(part) for name, part in parts.items()}
 

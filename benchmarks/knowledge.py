@@ -2,11 +2,12 @@
 
     python -m benchmarks.knowledge [--quick] [--attempts N] [--postgres URL]
 
-Timed is what the loop asks and writes for one attempt: was it scored before, is it new, how many trials and bets there
-were, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the signature of its
-returns. Every eight attempts a round begins, for which all attempts of the data are read. Figures are of the last fifth
-of the run, when the knowledge base is full. An attempt is not waited for until the disk has it (a reply that was paid
-for is): `synced` is with that wait, and `bare_commit` is an empty transaction's wait for the same disk in the same run.
+Timed is what the loop asks and writes for one attempt: was it scored before, is it new, how many trials there were, how
+many of them effective, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the
+fingerprint of its returns. Every eight attempts a round begins, for which all attempts of the data are read. Figures
+are of the last fifth of the run, when the knowledge base is full. An attempt is not waited for until the disk has it
+(a reply that was paid for is): `synced` is with that wait, and `bare_commit` is an empty transaction's wait for the
+same disk in the same run.
 
 The peers: one JSON line an attempt, all read again for each; and Optuna's storage of trials in SQLite, to which one
 trial with one number and the same scorecard is checked, if it is installed.
@@ -36,7 +37,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.score_documents import read_evidence, read_scorecard
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.result_types import Scorecard, SegmentScore
 from benchmarks.novelty import draw
 from factors.tree import Expression
@@ -76,7 +77,7 @@ def attempts_of(run_id: str, expressions: Sequence[Expression], seed: int = 0) -
     ideas = rng.normal(size=(len(expressions) // 2 + 1, 5_000))
     found = []
     for number, expression in enumerate(expressions):
-        fingerprint = sketch_of(_returns(rng, ideas))
+        fingerprint = fingerprint_of(_returns(rng, ideas))
         sharpe = float(rng.normal(0.0, 0.05))
         verdict = read_evidence({"verdict": "rejected", "dsr": 0.1, "accepted": number % 50 == 0})
         scored = NewEvaluation(scorecard(rng), verdict, sharpe, fingerprint)

@@ -32,9 +32,9 @@ from agent.study.progress import no_progress
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from agent.study.workspace import starter_path
-from backtest.controls import plant
+from backtest.controls import plant_signal
 from backtest.ic import forward_returns, rank_ic
-from backtest.scorecard import Scored, score
+from backtest.scorecard import Scored, score_signal
 from factors.batch import evaluate_within
 from factors.tree import Expression
 from market.errors import Rejection
@@ -68,7 +68,7 @@ def planted(quick: bool) -> None:
     panel = panel.with_fields({"mood": np.random.default_rng(3).normal(size=panel.shape)})
     grown = np.vstack([np.zeros((1, 20)), np.diff(np.log(panel["volume"]), axis=0)])
     truth = np.tanh(panel["mood"]) * np.tanh(grown)
-    made = plant(panel, truth, 0.4).panel
+    made = plant_signal(panel, truth, 0.4).panel
     plan = WalkPlan(
         given_channels(["mood", "ts_delta(log(volume), 1)"]),
         window=16,
@@ -98,10 +98,10 @@ def coins_study() -> Study:
 def scored_from(values: FloatArray, study: Study, first: int) -> Scored | Rejection:
     """Score a signal from a row on."""
     split = replace(study.split, train=slice(first, study.split.train.stop))
-    return score(values, study.target, split, rng=np.random.default_rng(0))
+    return score_signal(values, study.target, split, rng=np.random.default_rng(0))
 
 
-def told(name: str, made: Scored | Rejection, seconds: float) -> str:
+def described(name: str, made: Scored | Rejection, seconds: float) -> str:
     """Return a line of the table."""
     if isinstance(made, Rejection):
         return f"| {name} | {made.message} |"
@@ -151,13 +151,13 @@ def coins(quick: bool) -> None:
             begun = time.perf_counter()
             walked = walk_panel(study.panel, plan, learner)
             spent = time.perf_counter() - begun
-            print(told(f"{learner.kind}, {kind}", scored_from(walked.values, study, first), spent), flush=True)
+            print(described(f"{learner.kind}, {kind}", scored_from(walked.values, study, first), spent), flush=True)
             errors = [fact["reliability"]["error"] for fact in walked.facts if "reliability" in fact]  # type: ignore[index]
             if errors:
                 print(f"  calibration error by fold, out of fold: {', '.join(f'{error:.3f}' for error in errors)}")
     begun = time.perf_counter()
     name, made, of = best_published(study, first, 20 if quick else 400)
-    print(told(f"{name}, best on train of {of} published", made, time.perf_counter() - begun))
+    print(described(f"{name}, best on train of {of} published", made, time.perf_counter() - begun))
 
 
 def timed(quick: bool) -> None:

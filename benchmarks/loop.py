@@ -4,8 +4,8 @@
 
 The mock's skill is the same throughout. Of each run: how near the best factor (by train Sharpe ratio among the sound,
 else among all) is to the planted signal, and its train rank IC; per 100 backtests, how many were admitted, and how many
-were sound: past every gate but deflation and novelty, since what is admitted shuts the door to its kin; and how many
-different bets the sound were (returns that correlate by half or more are one). What is told per backtest favours a
+were sound: past every gate but deflation and novelty, since an accepted factor keeps out those like it; and how many
+effective trials the sound were (returns that correlate by half or more are one). A figure per backtest favours a
 judge, per model call one that is not asked.
 """
 
@@ -54,7 +54,7 @@ class Outcome:
     rank_ic: float
     admitted: float
     sound: float
-    bets: int
+    effective: int
     backtests: int
     calls: int
 
@@ -93,7 +93,7 @@ def _mined(parts: Mapping[str, bool], seed: int, rounds: int, candidates: int, f
             or_zero(train_of(best).rank_ic),
             100 * admitted / max(1, len(scored)),
             100 * len(sound) / max(1, len(scored)),
-            _bets(knowledge, {a.id for a in sound}),
+            _effective_trials(knowledge, {a.id for a in sound}),
             len(scored),
             knowledge.calls_total(session.run.id).calls,
         )
@@ -116,8 +116,8 @@ def _is_sound(attempt: AttemptRecord) -> bool:
     return all(gate.passed for gate in gates if gate.gate not in ("novelty", "dsr"))
 
 
-def _bets(knowledge: KnowledgeBase, attempts: set[int]) -> int:
-    """Return how many different effective trials attempts were."""
+def _effective_trials(knowledge: KnowledgeBase, attempts: set[int]) -> int:
+    """Return how many effective trials attempts were."""
     found = query(knowledge, "SELECT attempt_id, cluster FROM trial_returns", 100_000)
     return len({cluster for attempt, cluster in found.rows if attempt in attempts})
 
@@ -152,7 +152,7 @@ def main() -> None:
             "its rank IC",
             "admitted per 100",
             "sound per 100",
-            "sound bets",
+            "sound effective trials",
             "backtests",
             "calls",
         )
@@ -166,7 +166,7 @@ def main() -> None:
                     ("rank_ic", 4),
                     ("admitted", 1),
                     ("sound", 1),
-                    ("bets", 1),
+                    ("effective", 1),
                     ("backtests", 0),
                     ("calls", 0),
                 )

@@ -3,7 +3,7 @@
     python -m benchmarks.novelty [--quick] [--stored N]
 
 The candidates are half new, half made by changing stored ones. The peer is what others do: the largest common subtree
-with each stored factor in turn, over parsed trees held in memory; it is timed on a sample and scaled.
+with each stored factor in turn, over parsed trees kept in memory; it is timed on a sample and scaled.
 """
 
 from __future__ import annotations

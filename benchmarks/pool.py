@@ -84,23 +84,27 @@ def one(panel: Panel, study: Study, texts: list[str], *, peer: bool) -> dict[str
         chosen = choose_members(study, knowledge, factors=texts)
         measured, members = timed(lambda: measure_members(chosen, study))
         folds, moments = timed(lambda: measured.folds)
-        told = {"members": float(len(texts)), "evaluate, rank, trade": members, "moments": moments}
+        figures = {"members": float(len(texts)), "evaluate, rank, trade": members, "moments": moments}
         for method in METHODS:
-            setting = Setting("coins", ScoringRules(Settings().rules()))
+            setting = Setting("benchmark", ScoringRules(Settings().rules()))
             found, seconds = timed(lambda m=method, s=setting: list(fit_pools(measured, [m], knowledge, s)))  # type: ignore[misc]
-            told[f"{method}: weights, scorecard, record"] = seconds
+            figures[f"{method}: weights, scorecard, record"] = seconds
             if isinstance(found[0][1], Rejection):
-                told[f"{method}: weights, scorecard, record"] = float("nan")
-        told["ranks kept, MB"] = measured.members.ranks.nbytes / 1e6
-        told["as 64-bit values, MB"] = measured.members.ranks.size * 8 / 1e6
+                figures[f"{method}: weights, scorecard, record"] = float("nan")
+        figures["ranks kept, MB"] = measured.members.ranks.nbytes / 1e6
+        figures["as 64-bit values, MB"] = measured.members.ranks.size * 8 / 1e6
         if peer:
             ours, seconds = timed(lambda: ridge_weights(folds.whole, 0.1))
-            theirs, told["scikit-learn ridge on stacked rows, one penalty"] = timed(lambda: peer_ridge(measured, 0.1))
-            told["ours after the moments, one penalty"] = seconds
-            told["largest difference of weights, share"] = float(np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs)))
+            theirs, figures["scikit-learn ridge on stacked rows, one penalty"] = timed(
+                lambda: peer_ridge(measured, 0.1)
+            )
+            figures["ours after the moments, one penalty"] = seconds
+            figures["largest difference of weights, share"] = float(
+                np.max(np.abs(ours - theirs)) / np.max(np.abs(theirs))
+            )
         assert isinstance(measured.members, Members)
-    told["peak memory so far, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    return told
+    figures["peak memory so far, MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return figures
 
 
 def main() -> None:
@@ -126,8 +130,8 @@ def main() -> None:
     for count in sorted(counts):
         with console.status(f"{count} members"):
             results.append(one(panel, study, texts[:count], peer=count <= 50))
-    for told in results:
-        for name, value in told.items():
+    for figures in results:
+        for name, value in figures.items():
             console.print(f"{name:50s} {value:12.4g}")
     print(json.dumps({"bars": panel.shape[0], "assets": panel.shape[1], "runs": results}))
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.live.arrivals import Arrivals, Patience
+from agent.live.arrivals import Arrivals, WaitLimits
 from agent.live.exchange_feed import ExchangeFeed
 from agent.live.feed import Stop, as_seconds
 from agent.live.paper_check import against_backtest
 from agent.live.service import SignalService
-from agent.live.signal_journal import FILE, Journal
+from agent.live.signal_journal import FILE, SignalJournal
 from agent.live.signal_source import open_signal
 from agent.study.workspace import Workspace
 from market.exchange import Venue
@@ -52,21 +52,21 @@ def main(argv: list[str]) -> None:
     workspace = Workspace(Path(root))
     whole = workspace.load_panel(data)
     with workspace.knowledge() as knowledge:
-        book = open_signal(workspace, knowledge, data, whole, pool=pool)
+        portfolio = open_signal(workspace, knowledge, data, whole, pool=pool)
     first = int(np.searchsorted(whole.times, np.datetime64(start, "ns")))
     base = whole.rows(0, first)
     until = str(whole.times[min(first + bars + 5, len(whole.times) - 1)])[:19]
     recording = recorded(Path(shared), list(whole.assets), str(whole.times[first - 100])[:19], until)
-    journal = Journal.open(workspace.root / FILE)
+    journal = SignalJournal.open(workspace.root / FILE)
     with serving(recording, 0) as server:
         job = Job(Venue("binance", "spot", server.url), whole.assets, "1h", 0)
         with ExchangeFeed(job, whole.assets, data, paced=False) as feed:
             # A port is another every time; the journal goes by this name.
             feed.name = f"loopback from {start}"
-            service = SignalService(book, base, journal, feed.name)
+            service = SignalService(portfolio, base, journal, feed.name)
             done = len(journal.signals(service.id))
             server.clock = round(1000 * (as_seconds(service.newest.time + base.bar) + 10.0))
-            watching = Arrivals(feed, _Clock(server), service.newest, base.bar, Patience(), owed=service.owed())
+            watching = Arrivals(feed, _Clock(server), service.newest, base.bar, WaitLimits(), owed=service.owed())
             took, before = [], server.pages()
             last = time.perf_counter()
             for _ in itertools.islice(service.work(watching.watch()), bars - done):
@@ -77,15 +77,15 @@ def main(argv: list[str]) -> None:
                     break
             requests = server.pages() - before
     history = service.history()
-    told = against_backtest(book, journal, service.id, history)
+    compared = against_backtest(portfolio, journal, service.id, history)
     if took:
         print(f"{len(took)} bars in {sum(took):.0f} s, {1e3 * np.median(took):.1f} ms a bar, {requests} requests")
     same = all(np.array_equal(history[n], whole[n][: len(history.times)], equal_nan=True) for n in ("open", "close"))
     print(f"bars equal to the recording: {same}")
     for name in ("bars", "emitted", "missed", "late_assets", "largest_weight_difference", "where", "paper_return"):
-        print(f"{name}: {told.get(name)}")
+        print(f"{name}: {compared.get(name)}")
     for name in ("backtest_return", "largest_return_difference", "largest_equity_difference"):
-        print(f"{name}: {told.get(name)}")
+        print(f"{name}: {compared.get(name)}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from agent.study.study import Study, open_study
 from backtest import metrics
 from backtest.evidence import Trials, deflated_sharpe
 from backtest.run import Backtest, run_backtest
-from backtest.scorecard import Scored, score
+from backtest.scorecard import Scored, score_signal
 from factors.corpora import PublishedFactor, read_corpus
 from factors.engine import evaluate
 from factors.parse import parse
@@ -34,7 +34,7 @@ from market.errors import Rejection
 from market.files import import_files
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-HELD = 10
+SLOW_HOLDING = 10
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Line:
     sharpe_net: float
     sharpe_validation: float
     break_even_bp: float
-    sharpe_held: float
+    sharpe_slower: float
     dsr: float = float("nan")
 
 
@@ -89,13 +89,13 @@ def score_all(study: Study, alphas: Sequence[PublishedFactor], console: Console)
         expression = parse(alpha.text, fields=study.fields, bar=study.panel.bar, dialect=alpha.dialect)
         assert not isinstance(expression, Rejection), expression
         values = evaluate(expression, study.panel).values
-        scored = score(values, study.target, study.split, rng=np.random.default_rng(0))
+        scored = score_signal(values, study.target, study.split, rng=np.random.default_rng(0))
         if isinstance(scored, Rejection):
             continue
-        held = run_backtest(values, study.panel, replace(study.spec, holding=HELD))
-        assert isinstance(held, Backtest)
+        slower = run_backtest(values, study.panel, replace(study.spec, holding=SLOW_HOLDING))
+        assert isinstance(slower, Backtest)
         year = study.panel.bars_per_year
-        lines.append(_line(alpha.name, scored, metrics.sharpe(_both(scored, held.net), year)))
+        lines.append(_line(alpha.name, scored, metrics.sharpe(_both(scored, slower.net), year)))
         net = _both(scored, scored.backtest.net)
         returns.append((metrics.sharpe(net, 1.0), len(net), metrics.skewness(net), metrics.kurtosis(net)))
         gross.append(metrics.sharpe(scored.paid(scored.backtest.gross, "train"), 1.0))
@@ -110,7 +110,7 @@ def _both(scored: Scored, series: np.ndarray) -> np.ndarray:
     return found[np.isfinite(found)]
 
 
-def _line(name: str, scored: Scored, held: float) -> Line:
+def _line(name: str, scored: Scored, sharpe_slower: float) -> Line:
     card, result = scored.scorecard, scored.backtest
     year = card.bars_per_year
     return Line(
@@ -122,7 +122,7 @@ def _line(name: str, scored: Scored, held: float) -> Line:
         sharpe_net=metrics.sharpe(_both(scored, result.net), year),
         sharpe_validation=card.validation.sharpe_net,
         break_even_bp=card.train.break_even_bp,
-        sharpe_held=held,
+        sharpe_slower=sharpe_slower,
     )
 
 
@@ -134,7 +134,7 @@ def summary(lines: Sequence[Line]) -> dict[str, float]:
         "t of rank IC above 3": sum(line.ic_tstat > 3 for line in lines),
         "gross Sharpe above 0": sum(line.sharpe_gross > 0 for line in lines),
         "net Sharpe above 0": sum(line.sharpe_net > 0 for line in lines),
-        "net Sharpe above 0, slower": sum(line.sharpe_held > 0 for line in lines),
+        "net Sharpe above 0, slower": sum(line.sharpe_slower > 0 for line in lines),
         "net Sharpe above 0 on validation": sum(line.sharpe_validation > 0 for line in lines),
         "DSR at least 0.95": sum(line.dsr >= 0.95 for line in lines),
         "best net Sharpe": max((line.sharpe_net for line in lines if math.isfinite(line.sharpe_net)), default=math.nan),
@@ -179,7 +179,7 @@ def page(found: dict[str, tuple[Study, list[Line]]], words: str) -> str:
             digits = ((line.rank_ic, 4), (line.ic_tstat, 1), (line.turnover, 2), (line.sharpe_gross, 2))
             more = (
                 (line.sharpe_net, 2),
-                (line.sharpe_held, 2),
+                (line.sharpe_slower, 2),
                 (line.sharpe_validation, 2),
                 (line.break_even_bp, 1),
                 (line.dsr, 3),
@@ -191,9 +191,9 @@ def page(found: dict[str, tuple[Study, list[Line]]], words: str) -> str:
 
 def verdict(found: dict[str, tuple[Study, dict[str, float]]]) -> str:
     """Return what the tables say, in a paragraph."""
-    told = []
+    sentences = []
     for title, (study, sums) in found.items():
-        told.append(
+        sentences.append(
             f"{title}: {sums['t of rank IC above 3']:.0f} of {sums['alphas']:.0f} predict with a t statistic above 3, "
             f"{sums['gross Sharpe above 0']:.0f} earn before costs and {sums['net Sharpe above 0']:.0f} after them "
             f"({sums['net Sharpe above 0, slower']:.0f} when slower); half of them break even below "
@@ -203,7 +203,7 @@ def verdict(found: dict[str, tuple[Study, dict[str, float]]]) -> str:
     best = max(sums["best DSR"] for _, sums in found.values())
     end = f"As the best of 101, {passed:.0f} of them survive deflation; the best DSR is {best:.2f}."
     moral = "Prediction is not scarce here; prediction that outlives its turnover is."
-    return " ".join([*told, end, moral])
+    return " ".join([*sentences, end, moral])
 
 
 WORDS = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from flows.train import Epoch
 from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
 
-_VERSION = 4
+_VERSION = 5
 REMEDY = "fit it again: alphaglow flow fit"
 
 
@@ -42,12 +42,15 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
 
 
 def load_gate(path: Path) -> RegimeGate:
-    """Read a gate; whatever is not one, or is of another version, is an `InputError`."""
+    """Read a gate of this version or the one before; whatever else is an `InputError`."""
     document, arrays = read_archive(path, "gate", REMEDY)
-    if document.get("version") != _VERSION:
+    number = document.get("version")
+    read = _READERS.get(number) if isinstance(number, int) else None
+    if read is None:
         raise InputError(f"{path} was written by another version of alphaglow", REMEDY)
     try:
-        fits = tuple(_fit_of(fit, arrays, f"fit{k}/", path) for k, fit in enumerate(document["fits"]))
+        stored = [read(fit) for fit in document["fits"]]
+        fits = tuple(_fit_of(fit, arrays, f"fit{k}/", path) for k, fit in enumerate(stored))
         return RegimeGate(fits, GateRules(**document["rules"]), document["panel_id"])
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a gate: {type(error).__name__} {error}"[:160], REMEDY) from error
@@ -75,13 +78,25 @@ def _fit_parts(fit: GateFit, at: str) -> tuple[dict[str, object], Arrays]:
         "notes": list(density.notes),
         "reference": reference,
         # JSON has no infinity.
-        "marks": {f.name: _finite(getattr(thresholds, f.name)) for f in fields(Thresholds)},
+        "thresholds": {f.name: _finite(getattr(thresholds, f.name)) for f in fields(Thresholds)},
         "since": None if fit.since is None else str(fit.since),
         "trained": [str(time) for time in fit.trained],
         "calibrated": [str(time) for time in fit.calibrated],
         "shut": [fit.train_shut, fit.calibration_shut],
     }
     return document, arrays
+
+
+def _read_version_4(fit: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the document of a fit of version 4 under the keys of today: its thresholds had another name."""
+    return {"thresholds" if key == "marks" else key: value for key, value in fit.items()}
+
+
+# How the document of a fit is read, by the version of its file.
+_READERS: dict[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    4: _read_version_4,
+    _VERSION: lambda fit: fit,
+}
 
 
 def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) -> GateFit:
@@ -105,9 +120,9 @@ def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) ->
         notes=tuple(document["notes"]),
     )
     thresholds = {
-        **document["marks"],
-        "interval": tuple(document["marks"]["interval"]),
-        "daily": tuple(document["marks"]["daily"]),
+        **document["thresholds"],
+        "interval": tuple(document["thresholds"]["interval"]),
+        "daily": tuple(document["thresholds"]["daily"]),
     }
     for name in ("ceiling", "ceiling_full"):
         thresholds[name] = math.inf if thresholds[name] is None else thresholds[name]
@@ -133,12 +148,12 @@ def _reference_parts(reference: Reference, at: str) -> tuple[dict[str, object] |
         return None, {}
     if isinstance(reference, Gaussian):
         return {"kind": "gaussian"}, {at + "gauss/mean": reference.mean, at + "gauss/cov": reference.covariance}
-    told: dict[str, object] = {
+    document: dict[str, object] = {
         "kind": "conditioning",
         "flow": reference.flow.config.to_dict(),
         "columns": list(reference.columns),
     }
-    return told, flattened(reference.flow.state_dict(), at + "given/")
+    return document, flattened(reference.flow.state_dict(), at + "given/")
 
 
 def _reference_of(document: Mapping[str, Any] | None, arrays: Arrays, at: str, path: Path) -> Reference:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -152,20 +152,27 @@ def map_states(states: FloatArray, work: Callable[[Tensor], Tensor]) -> FloatArr
     return out.reshape(*states.shape[:-1], done.shape[1])
 
 
+@dataclass(frozen=True)
+class DensityPlan:
+    """What to fit: how flows are trained, their shape, of what states, and how many; member k has the seeds plus k."""
+
+    config: TrainConfig
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    features: tuple[Feature, ...] = STATE_FEATURES
+    members: int = 1
+
+
 def fit_density(
     panel: Panel,
     train: slice,
-    held: slice,
-    config: TrainConfig,
-    flow: FlowConfig | None = None,
+    calibration: slice,
+    plan: DensityPlan,
     *,
-    features: Sequence[Feature] = STATE_FEATURES,
-    members: int = 1,
     progress: Progress | None = None,
     resume: Path | None = None,
     start: StateDensity | None = None,
 ) -> StateDensity:
-    """Fit flows on the rows `train` of a panel, stopped early by its rows `held`; no other row is looked at.
+    """Fit flows on the rows `train`, stopped early by the rows `calibration`; no other row of the panel is looked at.
 
     Features that are constant on train, or copies of others, are left out, and a flow too large for the data is made
     smaller; `notes` say so. `start` is an earlier fit to begin from, where its features and shape are the same.
@@ -175,36 +182,24 @@ def fit_density(
     InputError
         When too little is known on the rows, or no flow can be trained on it.
     """
-    seen = panel.rows(0, held.stop)
-    values = build_features(seen, features)
-    if not np.isfinite(values[train]).any():
-        raise InputError("no market state is known on the train split", "are volume and prices all there?")
-    found = inspect_features(values[train], [feature.name for feature in features])
-    values, kept = values[..., list(found.kept)], tuple(features[k] for k in found.kept)
+    seen = panel.rows(0, calibration.stop)
+    kept, values, sentences = _kept_features(build_features(seen, plan.features), train, plan.features)
     x_raw = known_rows(values[train])
     if not len(x_raw):
         raise InputError("no complete market state on the train split", "are volume and prices all there?")
-    flow, config, fitted = fitting(flow or FlowConfig(), config, len(kept), len(x_raw))
+    flow, config, fitted = fitting(plan.flow, plan.config, len(kept), len(x_raw))
     standardiser = fit_standardiser(values[train])
     # Training draws its own noise, again for each batch.
-    x_train, x_calibration = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[held])
+    x_train, x_calibration = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[calibration])
     same = start is not None and start.features == kept and replace(start.flow.config, seed=0) == replace(flow, seed=0)
-    trained = train_ensemble(
-        x_train,
-        x_calibration,
-        config,
-        flow,
-        members,
-        progress,
-        resume=resume,
-        start=start.members if start is not None and same else None,
-    )
+    begin = start.members if start is not None and same else None
+    trained = train_ensemble(x_train, x_calibration, config, flow, plan.members, progress, resume=resume, start=begin)
     models = tuple(one.model for one in trained)
     half = 0.5 * config.noise
     return StateDensity(
         members=models,
         features=kept,
-        asked=tuple(features),
+        asked=tuple(plan.features),
         standardiser=standardiser,
         low=x_train.min(axis=0) - half,
         high=x_train.max(axis=0) + half,
@@ -214,9 +209,19 @@ def fit_density(
         nll_validation=float(-np.mean(state_likelihood(models, x_calibration))),
         panel_id=panel.id,
         assets=panel.assets,
-        trained_until=panel.times[held.stop - 1],
-        notes=(*found.sentences(), *fitted, *_skipped(sum(one.skipped for one in trained))),
+        trained_until=panel.times[calibration.stop - 1],
+        notes=(*sentences, *fitted, *_skipped(sum(one.skipped for one in trained))),
     )
+
+
+def _kept_features(
+    values: FloatArray, train: slice, features: Sequence[Feature]
+) -> tuple[tuple[Feature, ...], FloatArray, tuple[str, ...]]:
+    """Return the features that vary on train and are no copies, their values (T, N, D), and what was left out."""
+    if not np.isfinite(values[train]).any():
+        raise InputError("no market state is known on the train split", "are volume and prices all there?")
+    found = inspect_features(values[train], [feature.name for feature in features])
+    return tuple(features[k] for k in found.kept), values[..., list(found.kept)], tuple(found.sentences())
 
 
 def fitting(

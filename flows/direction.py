@@ -55,7 +55,7 @@ def fit_direction(latents: FloatArray, returns: FloatArray, kind: Kind = "fitted
     known = np.isfinite(z).all(axis=1) & np.isfinite(r)
     z, r = z[known], r[known]
     if len(r) < _LEAST:
-        raise InputError(f"a direction cannot be told from {len(r)} states with a return", f"{_LEAST} are the least")
+        raise InputError(f"a direction cannot be fitted on {len(r)} states with a return", f"{_LEAST} are the least")
     r = np.clip(r, -_CUT * r.std(), _CUT * r.std())
     r = r - r.mean()
     if kind == "first":

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow
-from flows.train import Progress, TrainedFlow, log_likelihood, torch_threads, train
+from flows.train import Progress, TrainedFlow, log_likelihood, torch_threads, train_flow
 from market.panel import FloatArray
 
 
@@ -44,23 +44,23 @@ def train_ensemble(
     *,
     resume: Path | None = None,
     start: Sequence[MarketFlow] | None = None,
-    workers: int | None = None,
 ) -> tuple[TrainedFlow, ...]:
     """Train this many flows, as many at once as there are processors: member k from the seeds plus k.
 
     They share nothing but the data, so each is the flow that its own seeds give alone. `resume` names the files of all:
-    member k has the number k at its end. `progress` tells epochs of all members together. Otherwise as `train`.
+    member k has the number k at its end. `progress` is called with the epochs of all members together. Otherwise as
+    `train_flow`.
     """
-    told = _Told(members, config.epochs, progress)
+    report = _Together(members, config.epochs, progress)
     stop = threading.Event()
 
     def one(number: int) -> TrainedFlow:
         def tick(epoch: int, epochs: int, nll_train: float, nll_validation: float) -> None:
             if stop.is_set():
                 raise KeyboardInterrupt
-            told(number, epoch, nll_train, nll_validation)
+            report(number, epoch, nll_train, nll_validation)
 
-        return train(
+        return train_flow(
             x_train,
             x_validation,
             replace(config, seed=config.seed + number),
@@ -70,7 +70,7 @@ def train_ensemble(
             start=None if start is None else start[number],
         )
 
-    at_once = min(members, workers or len(os.sched_getaffinity(0)))
+    at_once = min(members, len(os.sched_getaffinity(0)))
     if at_once == 1:
         return tuple(one(number) for number in range(members))
     # Threads do: torch lets go of the interpreter while it computes.
@@ -82,7 +82,7 @@ def train_ensemble(
             raise
 
 
-class _Told:
+class _Together:
     """Epochs of all members as one count, with the means of their newest likelihoods."""
 
     def __init__(self, members: int, epochs: int, progress: Progress | None) -> None:
@@ -93,6 +93,7 @@ class _Told:
     def __call__(self, number: int, epoch: int, nll_train: float, nll_validation: float) -> None:
         with self.lock:
             self.newest[number] = (epoch, nll_train, nll_validation)
-            done, on_train, held = (sum(column) for column in zip(*self.newest.values(), strict=True))
+            done, on_train, on_validation = (sum(column) for column in zip(*self.newest.values(), strict=True))
             if self.progress is not None:
-                self.progress(int(done), self.epochs, on_train / len(self.newest), held / len(self.newest))
+                count = len(self.newest)
+                self.progress(int(done), self.epochs, on_train / count, on_validation / count)

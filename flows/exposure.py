@@ -35,8 +35,8 @@ class Thresholds:
     interval
         The threshold's 90 % interval by a block bootstrap of the calibration bars.
     coverage
-        Share shut by marks set on one random half of the calibration states and counted on the other, over some such
-        halves: near p / 100, since they are exchangeable.
+        Share shut by thresholds set on one random half of the calibration states and counted on the other, over some
+        such halves: near p / 100, since they are exchangeable.
     daily
         Share shut in each block of calibration bars; what the share over any later period may be is drawn from them.
     block

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
-from flows.density import StateDensity, fit_density
+from flows.density import DensityPlan, StateDensity, fit_density
 from flows.exposure import Thresholds, calibrate, is_shut, judged, ramp, steadied
 from flows.fit_rules import FlowConfig, GateRules, TrainConfig
 from flows.reference import Reference, fit_reference, measured
@@ -186,8 +186,8 @@ def fit_gate(
     fits: list[GateFit] = []
     embargo = split.validation.start - split.train.stop
     for number, date in enumerate(dates):
-        held = slice(date - int(_CALIBRATION * (date - split.train.start)), date)
-        train = slice(split.train.start, held.start - embargo)
+        calibration = slice(date - int(_CALIBRATION * (date - split.train.start)), date)
+        train = slice(split.train.start, calibration.start - embargo)
         if train.stop <= train.start:
             raise InputError("too few bars before the first refit", "fit once: [gate] refit_days = 0")
         # The next fit begins from the last one's weights.
@@ -195,7 +195,7 @@ def fit_gate(
         tick = None if progress is None else _numbered(progress, number, len(dates))
         file = None if resume is None else resume.with_name(f"{resume.name}.fit{number}")
         start = fits[-1].density if fits else None
-        fits.append(_fit(panel, train, held, panel.times[date], shorter, tick, file, start))
+        fits.append(_fit(panel, train, calibration, panel.times[date], shorter, tick, file, start))
     return RegimeGate(tuple(fits), plan.rules, panel.id)
 
 
@@ -210,45 +210,35 @@ def _shorter(config: TrainConfig) -> TrainConfig:
 
 
 def _numbered(progress: Progress, number: int, count: int) -> Progress:
-    """Return a progress that tells epochs of all fits as if each had as many."""
-    return lambda epoch, epochs, train, held: progress(number * epochs + epoch, count * epochs, train, held)
+    """Return a progress that counts epochs of all fits as if each had as many."""
+    return lambda epoch, epochs, *nlls: progress(number * epochs + epoch, count * epochs, *nlls)
 
 
 def _fit(
     panel: Panel,
     train: slice,
-    held: slice,
+    calibration: slice,
     since: np.datetime64 | None,
     plan: GatePlan,
     progress: Progress | None,
     resume: Path | None,
     start: StateDensity | None,
 ) -> GateFit:
-    density = fit_density(
-        panel,
-        train,
-        held,
-        plan.config,
-        plan.flow,
-        features=plan.features,
-        members=plan.members,
-        progress=progress,
-        resume=resume,
-        start=start,
-    )
-    states = density.states(panel.rows(0, held.stop))
+    shape = DensityPlan(plan.config, plan.flow, plan.features, plan.members)
+    density = fit_density(panel, train, calibration, shape, progress=progress, resume=resume, start=start)
+    states = density.states(panel.rows(0, calibration.stop))
     reference = fit_reference(
-        plan.rules.measure, density, known_rows(states[train]), known_rows(states[held]), plan.given
+        plan.rules.measure, density, known_rows(states[train]), known_rows(states[calibration]), plan.given
     )
     likelihood = judged(measured(density, reference, states), plan.rules)
     day = max(1, round(panel.bars_per_year / 365))
-    thresholds = calibrate(likelihood[held], plan.rules, np.random.default_rng(plan.config.seed), block=day)
+    thresholds = calibrate(likelihood[calibration], plan.rules, np.random.default_rng(plan.config.seed), block=day)
 
     def shut(rows: slice) -> float:
         return float(is_shut(likelihood[rows], thresholds).sum() / max(1, np.isfinite(likelihood[rows]).sum()))
 
-    trained, calibrated = ((panel.times[rows.start], panel.times[rows.stop - 1]) for rows in (train, held))
-    return GateFit(density, reference, thresholds, since, trained, calibrated, shut(train), shut(held))
+    trained, calibrated = ((panel.times[rows.start], panel.times[rows.stop - 1]) for rows in (train, calibration))
+    return GateFit(density, reference, thresholds, since, trained, calibrated, shut(train), shut(calibration))
 
 
 def rows_of(panel: Panel, span: tuple[np.datetime64, np.datetime64]) -> slice:
@@ -270,13 +260,13 @@ def twin_exposures(
     """
     out = {name: np.ones(panel.shape) for name in rules}
     for fit, rows in gate.turns(panel):
-        held = rows_of(panel, fit.calibrated)
-        first = max(0, min(held.start, rows.start) - max(rule.window for rule in rules.values()))
+        calibration = rows_of(panel, fit.calibrated)
+        first = max(0, min(calibration.start, rows.start) - max(rule.window for rule in rules.values()))
         found = scores(fit, slice(first, rows.stop))
         for name, rule in rules.items():
             likelihood = judged(found[name], rule)
-            held_part = likelihood[held.start - first : held.stop - first]
-            thresholds = calibrate(held_part, rule, np.random.default_rng(0))
+            calibrated = likelihood[calibration.start - first : calibration.stop - first]
+            thresholds = calibrate(calibrated, rule, np.random.default_rng(0))
             out[name][rows] = ramp(likelihood[rows.start - first :], thresholds)
     return {name: steadied(exposures, rules[name].hysteresis) for name, exposures in out.items()}
 
@@ -289,5 +279,5 @@ def check_features(gate: RegimeGate, features: Sequence[Feature]) -> None:
         names = ", ".join(text for text in wanted if text not in asked) or "the same ones in another order"
         raise InputError(
             f"the gate was fitted on other features than alphaglow.toml has now: {names}",
-            "fit it again: alphaglow flow fit, or mend [gate] features",
+            "fit it again: alphaglow flow fit, or correct [gate] features",
         )

@@ -12,7 +12,7 @@ from flows.density import map_states
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.regimes import Labels, market_states
 from flows.state import known_rows
-from flows.train import train
+from flows.train import train_flow
 from market.panel import FloatArray
 
 
@@ -26,7 +26,7 @@ def mixture_labels(states: FloatArray, components: int, window: int, config: Tra
     cut = int(0.9 * len(known))
     flow = replace(shape, base="mixture", components=components)
     patient = replace(config, noise=0.0, batch=min(config.batch, max(64, cut // 8)))
-    model = train(known[:cut], known[cut:], patient, flow).model.eval()
+    model = train_flow(known[:cut], known[cut:], patient, flow).model.eval()
     base = cast(MixtureBase, model.base)
     shares = map_states(states, lambda part: base.posterior(model.encode(part.float())[0]))
     mean = market_states(shares, window)

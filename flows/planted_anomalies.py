@@ -24,7 +24,7 @@ _WILD, _DEAD = 3.0, 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Planted:
+class PlantedAnomaly:
     """States (M, WINDOW, D) of some places, as they were and altered; `single`: only the newest bar is altered."""
 
     kind: str
@@ -35,7 +35,7 @@ class Planted:
 
 def plant_anomalies(
     density: StateDensity, panel: Panel, rows: slice, count: int, rng: np.random.Generator
-) -> tuple[Planted, ...]:
+) -> tuple[PlantedAnomaly, ...]:
     """Alter `count` places among `rows` of a panel, in each of the ways that the functions below name.
 
     Raises
@@ -54,13 +54,13 @@ def plant_anomalies(
 
     kept = ordinary[known]
     return (
-        Planted("crash bar", kept, altered(_crash), single=True),
-        Planted("volatility shift", kept, altered(lambda p: _scaled(p, _WILD))),
-        Planted("dead market", kept, altered(lambda p: _scaled(p, _DEAD))),
-        Planted("broken feed", kept, altered(_stuck_volume)),
-        Planted("broken feature", kept, _broken(kept, density, rng)),
-        Planted("shuffled joint", kept, rng.permuted(kept, axis=0)),
-        Planted("sign flip", kept, _flipped(kept, density.names)),
+        PlantedAnomaly("crash bar", kept, altered(_crash), single=True),
+        PlantedAnomaly("volatility shift", kept, altered(lambda p: _scaled(p, _WILD))),
+        PlantedAnomaly("dead market", kept, altered(lambda p: _scaled(p, _DEAD))),
+        PlantedAnomaly("broken feed", kept, altered(_stuck_volume)),
+        PlantedAnomaly("broken feature", kept, _broken(kept, density, rng)),
+        PlantedAnomaly("shuffled joint", kept, rng.permuted(kept, axis=0)),
+        PlantedAnomaly("sign flip", kept, _flipped(kept, density.names)),
     )
 
 
@@ -164,7 +164,7 @@ class Noticed:
     window: float
 
 
-def noticed(planted: Sequence[Planted], scores: dict[str, Score]) -> tuple[Noticed, ...]:
+def noticed(planted: Sequence[PlantedAnomaly], scores: dict[str, Score]) -> tuple[Noticed, ...]:
     """Return what each score, of (M, D) states and higher for stranger ones, notices of each kind."""
     found = []
     for anomaly in planted:

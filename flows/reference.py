@@ -22,7 +22,7 @@ from factors.features import VOLATILITY
 from flows.density import StateDensity, in_double, state_likelihood
 from flows.fit_rules import FlowConfig, Measure
 from flows.flow_model import MarketFlow
-from flows.train import train
+from flows.train import train_flow
 from market.errors import InputError
 from market.panel import FloatArray
 
@@ -97,7 +97,7 @@ def fit_reference(
     shape = FlowConfig(dim=len(columns), steps=(6,), hidden=24, seed=density.flow.config.seed)
     # Prepared states have their noise already.
     config = replace(density.config, epochs=min(_EPOCHS, density.config.epochs), noise=0.0)
-    flow = train(x_train[:, list(columns)], x_calibration[:, list(columns)], config, shape).model
+    flow = train_flow(x_train[:, list(columns)], x_calibration[:, list(columns)], config, shape).model
     return Conditioning(flow, columns)
 
 

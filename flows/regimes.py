@@ -2,8 +2,8 @@
 
 Whatever finds the clusters (of features, of latents, the components of a flow with a mixture base, or the states of a
 hidden Markov model), the regimes become the same thing: Gaussians of the market's state with a transition matrix
-between them. So their one-step predictive likelihoods can be compared on held-out bars, and every label is told by the
-forward recursion from bars up to it; no smoothing over the whole history ever enters.
+between them. So their one-step predictive likelihoods can be compared on held-out bars, and every label is computed by
+the forward recursion from bars up to it; no smoothing over the whole history ever enters.
 """
 
 from __future__ import annotations
@@ -286,7 +286,7 @@ def name_regimes(labels: Labels, trend: FloatArray, volatility: FloatArray, coun
     return tuple(names)
 
 
-def choose(models: Sequence[RegimeModel], least_stability: float = 0.3) -> RegimeModel:
+def choose_regimes(models: Sequence[RegimeModel], least_stability: float = 0.3) -> RegimeModel:
     """Return the best predictor of held-out bars among the stable ones; the most stable when none is."""
     stable = [model for model in models if model.stability >= least_stability]
     if stable:

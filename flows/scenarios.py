@@ -82,7 +82,7 @@ def in_units(density: StateDensity, states: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Moments:
+class FeatureMoments:
     """Of one feature: mean, deviation, skewness, excess kurtosis, and its 1st and 99th percentile."""
 
     mean: float
@@ -93,11 +93,11 @@ class Moments:
     high: float
 
 
-def moments(values: FloatArray) -> Moments:
+def moments(values: FloatArray) -> FeatureMoments:
     """Return the moments of values (M,)."""
     low, high = np.percentile(values, [1, 99])
     shape = float(skew(values)), float(kurtosis(values))
-    return Moments(float(values.mean()), float(values.std(ddof=1)), *shape, float(low), float(high))
+    return FeatureMoments(float(values.mean()), float(values.std(ddof=1)), *shape, float(low), float(high))
 
 
 def correlation_gap(one: FloatArray, other: FloatArray) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def train(
+def train_flow(
     x_train: FloatArray,
     x_validation: FloatArray,
     config: TrainConfig,
@@ -132,7 +132,9 @@ class _Training:
         self.config, self.progress = config, progress
         self.device = device_of(config.device)
         self.data = _tensor(subsample(x_train, config.max_rows, rng), self.device)
-        self.held = _tensor(subsample(x_validation, max(config.max_rows // 4, _LEAST_CALIBRATION), rng), self.device)
+        self.validation = _tensor(
+            subsample(x_validation, max(config.max_rows // 4, _LEAST_CALIBRATION), rng), self.device
+        )
         # On the CPU, so that every device sees the same order and noise.
         self.generator = torch.Generator().manual_seed(config.seed)
         self.model = make_flow(flow).to(self.device)
@@ -159,13 +161,13 @@ class _Training:
         while not self._over():
             number = len(self.history) + 1
             nll_train = self._epoch()
-            nll_calibration = negative_log_likelihood(self.averaged, self.held)
-            self.history.append(Epoch(number, nll_train, nll_calibration))
+            nll_validation = negative_log_likelihood(self.averaged, self.validation)
+            self.history.append(Epoch(number, nll_train, nll_validation))
             if self.progress is not None:
-                self.progress(number, config.epochs, nll_train, nll_calibration)
-            if nll_calibration < self.best_nll:
+                self.progress(number, config.epochs, nll_train, nll_validation)
+            if nll_validation < self.best_nll:
                 # state_dict() holds references: without the copy, "best" would go on changing.
-                self.best, self.best_nll, self.since = copy.deepcopy(self.averaged.state_dict()), nll_calibration, 0
+                self.best, self.best_nll, self.since = copy.deepcopy(self.averaged.state_dict()), nll_validation, 0
             else:
                 self.since += 1
             if resume is not None:
@@ -189,10 +191,10 @@ class _Training:
     @cached_property
     def _identity(self) -> str:
         """Return a hash of what is trained, on what, and how."""
-        told = blake2b(repr((asdict(self.config), self.model.config)).encode(), digest_size=16)
-        for rows in (self.data, self.held):
-            told.update(rows.cpu().numpy().tobytes())
-        return told.hexdigest()
+        digest = blake2b(repr((asdict(self.config), self.model.config)).encode(), digest_size=16)
+        for rows in (self.data, self.validation):
+            digest.update(rows.cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def _store(self, path: Path) -> None:
         arrays = {

@@ -151,9 +151,9 @@ def home(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("workspace") / "w"
     made = python(site, "-m", "agent", "init", str(home), cwd=home.parent)
     assert made.returncode == 0, made.stderr
-    told = alphaglow(site, home, "data", "fetch", "simulated", "--symbols", "A,B", "--since", "2024-01-01")
-    assert told["fetch"]["bars_of"] == "1h"
-    assert told["fetch"]["notes"] == ["simulated"]
+    shown = alphaglow(site, home, "data", "fetch", "simulated", "--symbols", "A,B", "--since", "2024-01-01")
+    assert shown["fetch"]["bars_of"] == "1h"
+    assert shown["fetch"]["notes"] == ["simulated"]
     (home / "alphaglow.toml").write_text(
         '[admission]\ngates = ["sanity", "stubborn"]\n[gate]\nmodel = "diagonal"\nepochs = 1\nmax_rows = 1000\n'
     )

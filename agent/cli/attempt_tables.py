@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from agent.cli.common import number, table
+from agent.cli.common import format_number, text_table
 from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ def factor_rows(attempts: Sequence[AttemptRecord]) -> list[list[str]]:
             (a.factor_id or "").removeprefix("factor:")[:10],
             a.canonical or a.text,
             verdict_of(a),
-            number(train_of(a).rank_ic, 4),
-            number(train_of(a).ic_ir, 3),
-            number(train_of(a).sharpe_gated),
-            number(train_of(a).sharpe_net),
-            number(train_of(a).turnover, 1, percent=True),
+            format_number(train_of(a).rank_ic, 4),
+            format_number(train_of(a).ic_ir, 3),
+            format_number(train_of(a).sharpe_gated),
+            format_number(train_of(a).sharpe_net),
+            format_number(train_of(a).turnover, 1, percent=True),
         ]
         for a in sorted(scored, key=factor_order)
     ]
@@ -40,7 +40,7 @@ def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) ->
     """Return the factors of a run that were scored in full."""
     rows = factor_rows([a for a in knowledge.attempts(run_id=run_id) if a.stage != "screen"])
     more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
-    return table(f"Factors of run {run_id}{more}, figures of the train split", _COLUMNS, rows[:limit], left=3)
+    return text_table(f"Factors of run {run_id}{more}, figures of the train split", _COLUMNS, rows[:limit], left=3)
 
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
@@ -92,7 +92,9 @@ def bill_table(knowledge: KnowledgeBase, run_id: str) -> Table:
         ]
         for line in bill(knowledge.calls(run_id))
     ]
-    return table("Bill", ["round", "agent", "model", "calls", "prompt tokens", "reply tokens", "cost"], rows, left=3)
+    return text_table(
+        "Bill", ["round", "agent", "model", "calls", "prompt tokens", "reply tokens", "cost"], rows, left=3
+    )
 
 
 def screening_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:

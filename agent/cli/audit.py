@@ -8,14 +8,14 @@ import click
 
 from agent.cli.common import (
     data_option,
+    format_number,
     graceful_stop,
     json_option,
-    number,
     print_json,
     progress_bar,
     stderr,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from market.errors import InputError
@@ -100,11 +100,12 @@ def _print(found: Audit) -> None:
             size,
             str(row["runs"]),
             *(
-                number(row[key], 0, percent=True)
+                format_number(row[key], 0, percent=True)
                 for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_given")
             ),
             ", ".join(
-                f"{gate} {number(share, 0, percent=True)}" for gate, share in row["gates_passed_when_given"].items()
+                f"{gate} {format_number(share, 0, percent=True)}"
+                for gate, share in row["gates_passed_when_given"].items()
             ),
         ]
         for size, row in planted.items()
@@ -119,7 +120,7 @@ def _print(found: Audit) -> None:
             "admitted when given",
             "gates it passes when given",
         ]
-        out.print(table("Planted signals", columns, rows))
+        out.print(text_table("Planted signals", columns, rows))
     _print_checks(found)
 
 
@@ -133,14 +134,14 @@ def _print_checks(found: Audit) -> None:
         [
             f.text,
             "yes" if f.causal else "NO",
-            number(f.rank_ic, 4),
-            number(f.rank_ic_late, 4),
-            number(f.sharpe_net),
-            number(f.sharpe_net_late),
-            number(f.gate_beats, 0, percent=True),
+            format_number(f.rank_ic, 4),
+            format_number(f.rank_ic_late, 4),
+            format_number(f.sharpe_net),
+            format_number(f.sharpe_net_late),
+            format_number(f.gate_beats, 0, percent=True),
         ]
         for f in found.factors
     ]
     columns = ["factor", "causal", "rank IC", "a bar late", "Sharpe net", "a bar late", "gate beats shifted"]
     title = "Admitted factors" if found.factors[0].admitted else "The best factors (none is admitted)"
-    out.print(table(f"{title}, train", columns, checks))
+    out.print(text_table(f"{title}, train", columns, checks))

@@ -101,20 +101,20 @@ def progress_bar(label: str = "") -> Progress:
     )
 
 
-def clean(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
+def finite_json(value: object) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """Return `value` with NaN and infinities as None, so that the output is JSON everywhere."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {str(key): clean(item) for key, item in value.items()}
+        return {str(key): finite_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [clean(item) for item in value]
+        return [finite_json(item) for item in value]
     return value
 
 
 def json_line(document: object) -> str:
     """Return a JSON document in one line that is safe to show: what would command a terminal is escaped, not lost."""
-    return escape_json(json.dumps(clean(document), ensure_ascii=False, default=str))
+    return escape_json(json.dumps(finite_json(document), ensure_ascii=False, default=str))
 
 
 def escape_json(text: str) -> str:
@@ -127,14 +127,14 @@ def print_json(document: object) -> None:
     click.echo(json_line(document))
 
 
-def number(value: float | None, digits: int = 2, *, percent: bool = False) -> str:
+def format_number(value: float | None, digits: int = 2, *, percent: bool = False) -> str:
     """Format a figure; an undefined one is a dash, never a zero."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.{digits}%}" if percent else f"{value:.{digits}f}"
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+def text_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
     """Return a table whose first `left` columns are text and the rest figures."""
     drawn = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
     for index, name in enumerate(columns):
@@ -154,7 +154,7 @@ def require_positive(name: str, value: float | None) -> None:
 def graceful_stop(
     note: str = "stopping after the calls under way; Ctrl-C again to stop at once",
 ) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a wish to stop, which the callable tells; the second insists."""
+    """Turn the first Ctrl-C into a request to stop, which the callable returns; the second stops at once."""
     asked = False
 
     def handler(signum: int, frame: object) -> None:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, workspace_of
+from agent.cli.common import (
+    Command,
+    headed,
+    json_option,
+    print_json,
+    progress_bar,
+    stderr,
+    stdout,
+    workspace_of,
+)
 from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError

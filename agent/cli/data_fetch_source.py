@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.cli.common import headed, progress_bar, stderr, stdout, table
+from agent.cli.common import headed, progress_bar, stderr, stdout, text_table
 from agent.cli.data_fetch import RECORD
 from agent.study.workspace import Workspace
 from market.bar_source import BarRequest, FetchedBars, is_exchange
@@ -109,7 +109,7 @@ def _show_pages(panel: Panel, name: str, facts: dict[str, Any]) -> None:
     )
     more = f" (30 of {len(symbols)})" if len(symbols) > 30 else ""
     columns = ["symbol", "bars", "first", "last", "ended", "holes"]
-    out.print(table(f"Symbols{more}", columns, [_cells(one) for one in symbols[:30]]))
+    out.print(text_table(f"Symbols{more}", columns, [_cells(one) for one in symbols[:30]]))
     for note in sorted({str(one["note"]) for one in symbols if one.get("note")}):
         out.print(f"note: {note}")
 

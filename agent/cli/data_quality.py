@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
+from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout, text_table, workspace_of
 from agent.cli.data_show import save_data
 from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
@@ -37,7 +37,7 @@ class CheckOptions:
 @click.command()
 @click.argument("what", nargs=-1, metavar="[NAME|FILE]...")
 @click.option("--repair", "kinds", multiple=True, metavar="KIND", help="Repair this kind of defect; repeat as needed.")
-@click.option("--name", help="Name of the mended data set (default: NAME-mended).")
+@click.option("--name", help="Name of the repaired data set (default: NAME-repaired).")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of that name.")
 @click.option(
     "--picture",
@@ -65,7 +65,7 @@ def check(ctx: click.Context, asked: CheckOptions) -> None:
 
     places = _places(ctx, asked.what)
     if asked.kinds:
-        _mend(workspace_of(ctx), places, asked.kinds, asked.name, replace=asked.replace, as_json=asked.as_json)
+        _repair(workspace_of(ctx), places, asked.kinds, asked.name, replace=asked.replace, as_json=asked.as_json)
         return
     if asked.picture is not None and len(places) > 1:
         raise InputError("--picture draws one data set", "name one")
@@ -114,19 +114,19 @@ def _draw(report: QualityReport, panel: Panel | None, picture: Path) -> None:
     write_atomically(picture, lambda target: target.write_text(drawing, encoding="utf-8"))
 
 
-def _mend(
+def _repair(
     workspace: Workspace, places: list[Path], kinds: tuple[str, ...], name: str | None, *, replace: bool, as_json: bool
 ) -> None:
     from market.checks.all_checks import check_panel
     from market.checks.repairs import repair_panel
 
     if len(places) != 1 or places[0].parent.resolve() != (workspace.root / "data").resolve():
-        raise InputError("--repair mends one data set of the workspace", "import the file first, then name the set")
+        raise InputError("--repair changes one data set of the workspace", "import the file first, then name the set")
     path = places[0]
     panel = workspace.load_panel(path.stem)
-    mended, notes = repair_panel(panel, check_panel(panel).findings, kinds)
+    repaired, notes = repair_panel(panel, check_panel(panel).findings, kinds)
     if not notes:
-        stderr().print(f"nothing of kind {', '.join(kinds)} to mend in {path.stem}")
+        stderr().print(f"nothing of kind {', '.join(kinds)} to repair in {path.stem}")
         return
     if not as_json:
         for line in notes:
@@ -135,19 +135,19 @@ def _mend(
     earlier = before.repairs if before is not None and before.panel == panel.id else ()
     query = {"data": path.stem, "kinds": list(kinds)}
     origin = Origin("repair", query, repairs=(*earlier, *notes), parent=panel.id)
-    save_data(workspace, mended, name or f"{path.stem}-mended", replace=replace, as_json=as_json, origin=origin)
+    save_data(workspace, repaired, name or f"{path.stem}-repaired", replace=replace, as_json=as_json, origin=origin)
 
 
 def _print(report: QualityReport, *, everything: bool) -> None:
     from market.checks.finding import KINDS, SEVERITIES, stamp
 
     out = stdout()
-    rows = [[kind, *(str(told[s]) for s in SEVERITIES), KINDS[kind]] for kind, told in report.counts.items()]
+    rows = [[kind, *(str(found[s]) for s in SEVERITIES), KINDS[kind]] for kind, found in report.counts.items()]
     title = f"{report.name}: {report.bars:,} bars of {report.assets} assets"
     if not rows:
         out.print(f"{title}: nothing found")
         return
-    counts = table(title, ["kind", *SEVERITIES, "what it is"], rows)
+    counts = text_table(title, ["kind", *SEVERITIES, "what it is"], rows)
     counts.columns[-1].justify = "left"
     out.print(counts)
     listed: list[list[str]] = []
@@ -161,7 +161,7 @@ def _print(report: QualityReport, *, everything: bool) -> None:
             listed.append([finding.severity, finding.kind, finding.asset or "all", span, finding.sentence])
     if listed:
         more = "" if everything else ", the first three of each kind (--all lists every one)"
-        out.print(table(f"Findings{more}", ["", "kind", "asset", "when (UTC)", "what"], listed, left=5))
+        out.print(text_table(f"Findings{more}", ["", "kind", "asset", "when (UTC)", "what"], listed, left=5))
 
 
 @dataclass(frozen=True, slots=True)

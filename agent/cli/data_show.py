@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from agent.cli.common import headed, number, print_json, stdout, table
+from agent.cli.common import format_number, headed, print_json, stdout, text_table
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Manifest, Origin
@@ -123,14 +123,14 @@ def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | No
         headed(
             name,
             f"  {facts['start']} to {facts['end']} UTC, {facts['bars']} bars of "
-            f"{number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
+            f"{format_number(float(str(facts['bar_minutes'])), 0)} min, {facts['assets']} assets, {len(gaps)} {what}\n"
             f"{facts['id']}  {panel.calendar}, {panel.bars_per_year:g} bars a year  "
             f"fields: {', '.join(sorted(panel.fields))}",
         )
     )
     if "source" in facts:
-        mended = f", {len(manifest.repairs)} repairs" if manifest is not None and manifest.repairs else ""
-        out.print(f"from {facts['source']}, {facts['fetched']}{mended}")
+        repairs = f", {len(manifest.repairs)} repairs" if manifest is not None and manifest.repairs else ""
+        out.print(f"from {facts['source']}, {facts['fetched']}{repairs}")
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
         out.print(f"missing bars: {shown}{' …' if len(gaps) > 8 else ''}")
@@ -139,31 +139,32 @@ def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | No
         [a["asset"], str(a["bars"]), a["first"] or "–", a["last"] or "–", str(a["missing_inside"])] for a in holed[:15]
     ]
     title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the most missing bars"
-    out.print(table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
+    out.print(text_table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
 
 
 def show_preview(files: list[Path], reading: FileConventions, *, as_json: bool) -> None:
     """Print how files would be read."""
     from market.preview import preview_files
 
-    told = preview_files(files, reading)
+    preview = preview_files(files, reading)
     if as_json:
-        print_json(asdict(told))
+        print_json(asdict(preview))
         return
     out = stdout()
-    more = f" and {told.count - len(told.assets)} more" if told.count > len(told.assets) else ""
+    more = f" and {preview.count - len(preview.assets)} more" if preview.count > len(preview.assets) else ""
     out.print(
         headed(
             str(files[0]),
-            f"{f' and {len(files) - 1} more' if len(files) > 1 else ''}: {told.shape}\n"
-            f"{told.rows} rows, {told.start} to {told.end} UTC, bars of {told.bar_seconds / 60:g} min, {told.order}\n"
-            f"times: {told.times}; {told.stamps}\n"
-            f"{told.count} assets: {', '.join(told.assets)}{more}",
+            f"{f' and {len(files) - 1} more' if len(files) > 1 else ''}: {preview.shape}\n"
+            f"{preview.rows} rows, {preview.start} to {preview.end} UTC, bars of {preview.bar_seconds / 60:g} min, "
+            f"{preview.order}\n"
+            f"times: {preview.times}; {preview.stamps}\n"
+            f"{preview.count} assets: {', '.join(preview.assets)}{more}",
         ),
         soft_wrap=True,
     )
-    columns = table("Columns", ["in the file", "becomes"], told.columns, left=2)
+    columns = text_table("Columns", ["in the file", "becomes"], preview.columns, left=2)
     out.print(columns)
-    out.print(table("First rows", told.head[0], told.head[1:], left=2))
-    for line in told.defects:
+    out.print(text_table("First rows", preview.head[0], preview.head[1:], left=2))
+    for line in preview.defects:
         out.print(f"an import would refuse {line}", soft_wrap=True)

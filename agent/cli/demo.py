@@ -26,7 +26,7 @@ def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -
 
     The demo's workspace is made again each time.
     """
-    from agent.cli.demo_stages import conclude, prepare, train
+    from agent.cli.demo_stages import conclude, prepare, train_demo_gate
 
     note = stderr().print
     note("alphaglow demo: the market is simulated, the language model is simulated (mock).")
@@ -40,7 +40,7 @@ def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -
             text = f"GLOW: NLL {nll_train:.2f} train, {nll_validation:.2f} validation (nats)"
             bar.update(task, description=text, completed=epoch, total=epochs)
 
-        train(stage, tick)
+        train_demo_gate(stage, tick)
     with stage.workspace.knowledge() as knowledge:
         session = stage.session(knowledge, note=note)
         outcome = drive(session)

@@ -84,7 +84,7 @@ def prepare(folder: Path, *, seed: int, rounds: int, candidates: int) -> Stage:
     return stage
 
 
-def train(stage: Stage, progress: Callable[[int, int, float, float], None]) -> None:
+def train_demo_gate(stage: Stage, progress: Callable[[int, int, float, float], None]) -> None:
     """Train the gate on the simulated market's train split."""
     started = time.perf_counter()
     train_gate(stage.panel, stage.workspace, DATA, progress)

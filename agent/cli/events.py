@@ -84,7 +84,7 @@ class Lines:
         )
 
     def take(self, event: Event, session: Session) -> None:
-        """Say what the loop tells of itself, with what the knowledge base holds of it."""
+        """Print an event of the loop, with what the knowledge base has of it."""
         match event.kind:
             case "round":
                 self.say("round", round=event.round)

@@ -11,13 +11,13 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    format_number,
     headed,
     json_option,
-    number,
     print_json,
     stderr,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.running import say
@@ -27,7 +27,7 @@ from market.errors import InputError, Rejection
 if TYPE_CHECKING:
     from agent.study.study import Scoring, Study
     from agent.study.workspace import Workspace
-    from backtest.result_types import Evidence, HorizonIC, Scorecard, Slice
+    from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from factors.overlap import Novelty
     from factors.tree import Expression
 
@@ -54,7 +54,7 @@ def operators(name: str | None) -> None:
         signature = f"{operator.name}({', '.join(param.name for param in operator.params)})"
         families.setdefault(operator.family, []).append([signature, operator.summary])
     for family, rows in families.items():
-        stdout().print(table(family, ["operator", "meaning"], rows, left=2))
+        stdout().print(text_table(family, ["operator", "meaning"], rows, left=2))
 
 
 def _near(name: str, known: list[str]) -> str:
@@ -64,7 +64,7 @@ def _near(name: str, known: list[str]) -> str:
     return f"did you mean {', '.join(close)}?" if close else "list them: alphaglow operators"
 
 
-def refuse(rejection: Rejection) -> InputError:
+def as_input_error(rejection: Rejection) -> InputError:
     """Turn a rejection of the user's own text into bad input, caret and all."""
     return InputError(rejection.message, rejection.hint)
 
@@ -75,7 +75,7 @@ def refuse_text_early(text: str, workspace: Workspace, data: Path, *, dialect: D
 
     refused = refuse_early(text, data, workspace.knowledge_place, workspace.learned, dialect=dialect, strict=strict)
     if refused is not None:
-        raise refuse(refused)
+        raise as_input_error(refused)
 
 
 @click.command("eval", cls=FactorCommand)
@@ -121,7 +121,7 @@ def evaluate_factor(
         blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
         expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
         if isinstance(expression, Rejection):
-            raise refuse(expression)
+            raise as_input_error(expression)
         from agent.study.scoring import evaluate_expression
 
         study = opened.study
@@ -129,12 +129,12 @@ def evaluate_factor(
         with stderr().status("evaluating (the first time, operators are compiled)"):
             scoring = evaluate_expression(expression, study, knowledge)
     if isinstance(scoring, Rejection):
-        raise refuse(scoring)
+        raise as_input_error(scoring)
     if ledger is not None:
         from agent.study.ledger_file import write_ledger
 
         write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
-        stderr().print(f"books written to {ledger}")
+        stderr().print(f"ledger written to {ledger}")
     if as_json:
         print_json(_evaluation(expression, scoring, study, novelty))
     else:
@@ -195,12 +195,12 @@ def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, no
 
 def record_sentence(evidence: Evidence, bars_per_year: float) -> str:
     """Say how exact the Sharpe ratio is, and how long a record would make it believable."""
-    error = number(evidence.sharpe_error * math.sqrt(bars_per_year))
+    error = format_number(evidence.sharpe_error * math.sqrt(bars_per_year))
     if math.isfinite(evidence.min_bars):
         enough = f"{evidence.min_bars:,.0f} bars like these would make it believable"
     else:
         enough = "no number of such bars would make it believable"
-    return f"Sharpe ratio a year +- {error} (one standard error); {evidence.bars:,} bars were weighed, {enough}"
+    return f"Sharpe ratio a year +- {error} (one standard error); {evidence.bars:,} bars were evaluated, {enough}"
 
 
 _ROWS: tuple[tuple[str, str, int, bool], ...] = (
@@ -251,11 +251,11 @@ def print_scorecard(card: Scorecard, *, gated: bool | None = None) -> None:
     parts = {"train": card.train, "validation": card.validation, **late}
     shown = math.isfinite(card.train.sharpe_gated) if gated is None else gated
     rows = [
-        [label, *(number(getattr(part, key), digits, percent=percent) for part in parts.values())]
+        [label, *(format_number(getattr(part, key), digits, percent=percent) for part in parts.values())]
         for label, key, digits, percent in _ROWS
         if shown or key not in _GATED
     ]
-    stdout().print(table("Scorecard", ["", *parts], rows))
+    stdout().print(text_table("Scorecard", ["", *parts], rows))
 
 
 _PARTS = ("train", "validation")
@@ -272,7 +272,7 @@ def print_profile(card: Scorecard) -> None:
         for h in horizons["train"]
     ]
     if rows:
-        stdout().print(table("Rank IC by horizon", ["ahead", "train", "t", "validation", "t"], rows))
+        stdout().print(text_table("Rank IC by horizon", ["ahead", "train", "t", "validation", "t"], rows))
     years, regimes = {p: profiles[p].years for p in _PARTS}, {p: profiles[p].regimes for p in _PARTS}
     for title, slices in (("By year", years), ("By regime", regimes)):
         found = {p: {one.name: one for one in slices[p]} for p in _PARTS}
@@ -282,14 +282,14 @@ def print_profile(card: Scorecard) -> None:
             "",
             *(f"{p[:5]}{dot} {k}" for p, dot in (("train", ""), ("valid", ".")) for k in ("bars", "IC", "t", "Sharpe")),
         ]
-        stdout().print(table(title, columns, lines))
+        stdout().print(text_table(title, columns, lines))
 
 
 _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
 
 
-def _cell(row: HorizonIC | Slice | None, key: str, digits: int) -> str:
-    return number(None if row is None else getattr(row, key), digits)
+def _cell(row: HorizonIC | SliceScore | None, key: str, digits: int) -> str:
+    return format_number(None if row is None else getattr(row, key), digits)
 
 
 def print_gates(evidence: Evidence) -> None:
@@ -298,13 +298,15 @@ def print_gates(evidence: Evidence) -> None:
         return
     rows = []
     for gate in evidence.gates:
-        numbers = ", ".join(f"{name} {number(value, 3)}" for name, value in gate.numbers.items())
+        numbers = ", ".join(f"{name} {format_number(value, 3)}" for name, value in gate.numbers.items())
         rows.append([gate.gate, "passed" if gate.passed else "failed", numbers, gate.bar])
-    stdout().print(table("Admission", ["gate", "", "numbers", "bar"], rows, left=4))
+    stdout().print(text_table("Admission", ["gate", "", "numbers", "bar"], rows, left=4))
     effective = evidence.effective_trials
     if effective:
-        deflated = number(evidence.dsr_effective, 3)
-        stdout().print(f"By returns, the scored trials were {effective} different bets; deflated by those: {deflated}")
+        deflated = format_number(evidence.dsr_effective, 3)
+        stdout().print(
+            f"By their returns, the scored trials are {effective} effective trials; deflated by those: {deflated}"
+        )
 
 
 @click.command()
@@ -331,6 +333,7 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
         print_json({**opening.score.to_dict(), "number": opening.number, "opened_by": opening.opened_by})
         return
     rows = [
-        [label, number(getattr(opening.score, key), digits, percent=percent)] for label, key, digits, percent in _ROWS
+        [label, format_number(getattr(opening.score, key), digits, percent=percent)]
+        for label, key, digits, percent in _ROWS
     ]
-    stdout().print(table(f"Holdout, opening {opening.number}, recorded", ["", "holdout"], rows))
+    stdout().print(text_table(f"Holdout, opening {opening.number}, recorded", ["", "holdout"], rows))

@@ -11,13 +11,13 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    format_number,
     json_option,
-    number,
     print_json,
     progress_bar,
     stderr,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -91,7 +91,7 @@ def fit(
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
         return
     rows = [[key, _written(value)] for key, value in facts.items() if key != "notes"]
-    stdout().print(table(f"Flow and gate of {opened.name}", ["", "value"], rows))
+    stdout().print(text_table(f"Flow and gate of {opened.name}", ["", "value"], rows))
     for note in trained.density.notes:
         stdout().print(f"feature: {note}", soft_wrap=True, markup=False)
 
@@ -99,7 +99,7 @@ def fit(
 def _written(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return str(value) if isinstance(value, int) else number(value, 4)
+    return str(value) if isinstance(value, int) else format_number(value, 4)
 
 
 @flow.command("eval")
@@ -118,7 +118,7 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
         opened = open_flow(workspace_of(ctx), data_name)
     with stderr().status("planting anomalies"):
         found = evaluate_flow(opened, periods=periods)
-    show(ctx, found, as_json, f"{opened.name}-flow-eval.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-eval.html")
 
 
 @flow.command(cls=FactorCommand)
@@ -147,7 +147,7 @@ def backtest(
             bar.update(task, description=what, completed=done, total=of)
 
         found = trade_gates(opened, expressions, shifts=shifts, given=given, tick=tick)
-    show(ctx, found, as_json, f"{opened.name}-flow-backtest.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-backtest.html")
 
 
 @flow.command()
@@ -162,14 +162,16 @@ def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: 
 
     with stderr().status("reading states"):
         found = signals_now(opened := open_flow(workspace_of(ctx), data_name), direction)
-    show(ctx, found, as_json, f"{opened.name}-flow-signal.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-signal.html")
 
 
 @flow.command()
 @data_option
 @json_option
 @click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, help="Only these; may be repeated.")
-@click.option("--count", "counts", type=click.IntRange(2, 12), multiple=True, help="So many regimes; may be repeated.")
+@click.option(
+    "--count", "counts", type=click.IntRange(2, 12), multiple=True, help="This many regimes; may be repeated."
+)
 @click.pass_context
 def regimes(
     ctx: click.Context, data_name: str | None, as_json: bool, methods: tuple[Method, ...], counts: tuple[int, ...]
@@ -187,7 +189,7 @@ def regimes(
             bar.update(task, description=what, completed=done, total=of)
 
         found = find_regimes(opened, methods or METHODS, counts or COUNTS, tick=tick)
-    show(ctx, found, as_json, f"{opened.name}-flow-regimes.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-regimes.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,7 @@ def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
             seed=workspace.settings.loop.seed if asked.seed is None else asked.seed,
             out=asked.out,
         )
-    show(ctx, found, asked.as_json, f"{opened.name}-flow-scenarios.html")
+    show_findings(ctx, found, asked.as_json, f"{opened.name}-flow-scenarios.html")
 
 
 @flow.command(cls=FactorCommand)
@@ -270,10 +272,10 @@ def risk(
             bar.update(task, description=what, completed=done, total=of)
 
         found = measure_risk(opened, expressions, assets, neighbours=neighbours, tick=tick)
-    show(ctx, found, as_json, f"{opened.name}-flow-risk.html")
+    show_findings(ctx, found, as_json, f"{opened.name}-flow-risk.html")
 
 
-def show(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:
+def show_findings(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:
     """Print what was found, as tables or as JSON, and write its page into the workspace's reports."""
     from agent.review.render import render_findings, write_report
 
@@ -286,7 +288,7 @@ def show(ctx: click.Context, found: Findings, as_json: bool, file: str) -> None:
     out.print(found.lead, soft_wrap=True, markup=False)
     for grid in found.grids:
         out.print()
-        out.print(table(grid.title, grid.columns, grid.rows, left=grid.left))
+        out.print(text_table(grid.title, grid.columns, grid.rows, left=grid.left))
         if grid.note:
             out.print(grid.note, soft_wrap=True, markup=False)
     for sentence in found.sentences:

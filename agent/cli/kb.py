@@ -10,13 +10,13 @@ from rich.text import Text
 from agent.cli import kb_files, kb_search
 from agent.cli.attempt_tables import factor_rows
 from agent.cli.common import (
+    format_number,
     headed,
     json_option,
-    number,
     print_json,
     progress_bar,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -52,7 +52,7 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
                 print_json([entry.to_dict() for entry in entries])
                 return
             rows = [[e.name, e.source, e.canonical or f"refused: {e.message}"] for e in entries]
-            stdout().print(table(f"{len(rows)} published factors", ["name", "source", "expression"], rows, left=3))
+            stdout().print(text_table(f"{len(rows)} published factors", ["name", "source", "expression"], rows, left=3))
             return
         run = knowledge.get_run(run_id).id if run_id else None
         attempts = knowledge.attempts(run_id=run)
@@ -66,10 +66,10 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
             return
         out = stdout()
         runs = [[r.id, r.created, r.status, r.config.data, r.config.model] for r in knowledge.runs()]
-        out.print(table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
+        out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         listed = [a for a in attempts if everything or a.stage != "screen"]
-        out.print(table("Factors, figures of the train split", columns, factor_rows(listed), left=3))
+        out.print(text_table("Factors, figures of the train split", columns, factor_rows(listed), left=3))
         if len(listed) < len(attempts):
             out.print(f"{len(attempts) - len(listed)} left at their quick score are not shown (--all shows them)")
         if everything:
@@ -78,7 +78,7 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
                 for a in attempts
                 if a.evaluation is None
             ]
-            out.print(table("Not scored", ["attempt", "ended at", "text", "reason"], rest, left=4))
+            out.print(text_table("Not scored", ["attempt", "ended at", "text", "reason"], rest, left=4))
 
 
 @kb.command()
@@ -109,7 +109,8 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         for verdict in attempt.verdicts:
             word = "accepts" if verdict.accept else "objects"
             out.print(
-                f"judge, turn {verdict.turn}: {word} ({number(verdict.score, 1)}/10) {verdict.critique}", soft_wrap=True
+                f"judge, turn {verdict.turn}: {word} ({format_number(verdict.score, 1)}/10) {verdict.critique}",
+                soft_wrap=True,
             )
         for relation, related in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
             out.print(f"{relation}: {related.factor_id} {related.canonical} ({verdict_of(related)})", soft_wrap=True)
@@ -138,8 +139,11 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
     if as_json:
         print_json(skill.to_dict())
         return
-    rows = [["score", number(skill.correlation)], *([name, number(value)] for name, value in skill.by_axis.items())]
-    stdout().print(table("Rank correlation with train rank IC", ["of its", "correlation"], rows))
+    rows = [
+        ["score", format_number(skill.correlation)],
+        *([name, format_number(value)] for name, value in skill.by_axis.items()),
+    ]
+    stdout().print(text_table("Rank correlation with train rank IC", ["of its", "correlation"], rows))
     if skill.forecasts:
         stdout().print(
             f"{skill.forecasts} forecasts, {skill.passed:.0%} passed: Brier score {skill.brier:.3f}, of saying that "
@@ -186,16 +190,22 @@ def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
 
     out = stdout()
     rows = [
-        [f.factor_id[7:17], f.text, number(f.sharpe_net), number(f.p_value, 4), number(f.q_value, 4)]
+        [
+            f.factor_id[7:17],
+            f.text,
+            format_number(f.sharpe_net),
+            format_number(f.p_value, 4),
+            format_number(f.q_value, 4),
+        ]
         for f in found.factors[:top]
     ]
     out.print(
-        table(f"Factors of run {run_id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
+        text_table(f"Factors of run {run_id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
     )
     out.print(
         f"{found.tried} scored factors over {found.bars:,} bars; {found.discoveries} have a q-value below "
         f"{DISCOVERY:g}; before costs, the best of {found.tried} without skill is expected at a Sharpe ratio of "
-        f"{number(found.expected_best)}",
+        f"{format_number(found.expected_best)}",
         soft_wrap=True,
     )
     if found.chosen is not None:
@@ -205,18 +215,18 @@ def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
             soft_wrap=True,
         )
     if found.forward is not None and found.paths:
-        middle = found.paths[len(found.paths) // 2]
+        lowest, middle, highest = (format_number(found.paths[k]) for k in (0, len(found.paths) // 2, -1))
         out.print(
             f"choosing the best on the past, eight times over the second half of train, earned a net Sharpe ratio of "
-            f"{number(found.forward)}; on {len(found.paths)} paths of a combinatorial purged cross-validation, the "
-            f"choice earned {number(found.paths[0])} to {number(found.paths[-1])}, in the middle {number(middle)}",
+            f"{format_number(found.forward)}; on {len(found.paths)} paths of a combinatorial purged cross-validation, "
+            f"the choice earned {lowest} to {highest}, in the middle {middle}",
             soft_wrap=True,
         )
     if found.superior is not None:
         names = [found.ids[k][7:17] for k in found.superior.superior]
         out.print(
             f"superior ability (Hansen's SPA) of {found.tested} factors against earning nothing: p = "
-            f"{number(found.superior.p_value, 3)}; Romano-Wolf's StepM names {', '.join(names) or 'none'}",
+            f"{format_number(found.superior.p_value, 3)}; Romano-Wolf's StepM names {', '.join(names) or 'none'}",
             soft_wrap=True,
         )
     elif found.tested:
@@ -237,7 +247,7 @@ def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -
             print_json([lesson.to_dict() for lesson in found])
             return
         rows = [[f"{x.run_id[:8]}/{x.round}", x.kind, x.text, ", ".join(map(str, x.evidence[:6]))] for x in found]
-        stdout().print(table("Lessons", ["run/round", "about", "lesson", "attempts"], rows, left=4))
+        stdout().print(text_table("Lessons", ["run/round", "about", "lesson", "attempts"], rows, left=4))
 
 
 @kb.command()

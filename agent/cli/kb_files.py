@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from agent.cli.common import escape_json, json_option, print_json, progress_bar, stdout, table, workspace_of
+from agent.cli.common import escape_json, json_option, print_json, progress_bar, stdout, text_table, workspace_of
 from agent.study.workspace import MARKER, Workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
@@ -40,7 +40,9 @@ def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None
         print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
         return
     drawn = [[Text(str(cell)).plain for cell in row] for row in found.rows]
-    stdout().print(table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn))
+    stdout().print(
+        text_table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn)
+    )
 
 
 def _list_tables(workspace: Workspace, *, as_json: bool) -> None:
@@ -51,7 +53,7 @@ def _list_tables(workspace: Workspace, *, as_json: bool) -> None:
     if as_json:
         print_json({name: columns.split(", ") for name, columns in rows})
     else:
-        stdout().print(table("Tables", ["table", "columns"], rows, left=2))
+        stdout().print(text_table("Tables", ["table", "columns"], rows, left=2))
 
 
 def _select(workspace: Workspace, text: str, limit: int) -> QueryResult:

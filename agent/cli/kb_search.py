@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from agent.cli.common import json_option, number, print_json, stdout, table, workspace_of
+from agent.cli.common import format_number, json_option, print_json, stdout, text_table, workspace_of
 from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
@@ -50,17 +50,17 @@ def search(
             a.name,
             a.canonical or a.text,
             verdict_of(a),
-            number(one.score),
+            format_number(one.score),
             one.shared,
         ]
         for one in found
         for a in (one.attempt,)
     ]
-    told = [f"with {said!r}"] * bool(said) + [f"like {like}"] * bool(like) + [f"of {theme}"] * bool(theme)
+    asked = [f"with {said!r}"] * bool(said) + [f"like {like}"] * bool(like) + [f"of {theme}"] * bool(theme)
     columns = ["attempt", "factor", "name", "expression", "verdict", "match", "shares"]
     stdout().print(
-        table(
-            f"{len(rows)} attempts {', '.join(told)}",
+        text_table(
+            f"{len(rows)} attempts {', '.join(asked)}",
             columns if like else columns[:-1],
             [row if like else row[:-1] for row in rows],
             left=5,
@@ -131,7 +131,7 @@ def calls(ctx: click.Context, run_id: str, key: str | None, as_json: bool) -> No
             for c in found
         ]
         columns = ["call", "model", "status", "reply begins", "prompt tokens", "reply tokens"]
-        stdout().print(table(f"{len(rows)} calls of run {run.id}", columns, rows, left=4))
+        stdout().print(text_table(f"{len(rows)} calls of run {run.id}", columns, rows, left=4))
 
 
 def _tokens(count: int | None) -> str:

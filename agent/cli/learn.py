@@ -10,14 +10,14 @@ import click
 
 from agent.cli.common import (
     Command,
+    format_number,
     headed,
     json_option,
-    number,
     print_json,
     progress_bar,
     stderr,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -234,12 +234,14 @@ def show_learned(found: Learned) -> None:
     out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)
     if found.known:
         out.print("Learned before: nothing was trained, and no trial was added.")
-    told = [name for name in found.facts[0] if name not in ("trained", "predicted", "reliability")]
-    rows = [[" to ".join(_dates(fact["predicted"])), *(_cell(fact.get(name)) for name in told)] for fact in found.facts]
-    out.print(table("Folds", ["predicts", *(name.replace("_", " ") for name in told)], rows))
+    shown = [name for name in found.facts[0] if name not in ("trained", "predicted", "reliability")]
+    rows = [
+        [" to ".join(_dates(fact["predicted"])), *(_cell(fact.get(name)) for name in shown)] for fact in found.facts
+    ]
+    out.print(text_table("Folds", ["predicts", *(name.replace("_", " ") for name in shown)], rows))
     judged = [fact["reliability"] for fact in found.facts if isinstance(fact.get("reliability"), dict)]
     if judged:
-        errors = ", ".join(number(fact["error"], 3) for fact in judged)  # type: ignore[index]  # a dict, see above
+        errors = ", ".join(format_number(fact["error"], 3) for fact in judged)  # type: ignore[index]  # a dict, see above
         out.print(f"Probabilities out of fold are off by {errors} on average (expected calibration error, by fold).")
     if attempt.evaluation is None:
         out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
@@ -257,5 +259,5 @@ def _dates(span: object) -> list[str]:
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return number(value, 4)
+        return format_number(value, 4)
     return "–" if value is None else str(value)

@@ -16,7 +16,7 @@ _NAME = 48
 
 
 @dataclass
-class Live:
+class LiveLine:
     """Counts what happens in a run, and says it: round, stages, the best so far, spend, rate, time left."""
 
     budget: Budget

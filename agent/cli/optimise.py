@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import FactorCommand, number, stdout, table, workspace_of
+from agent.cli.common import FactorCommand, format_number, stdout, text_table, workspace_of
 from agent.cli.running import GOING_ON, Asked, Note, conduct, loop_options
 from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
@@ -76,10 +76,10 @@ def _print(found: Improvement) -> None:
             "given" if attempt is found.given else attempt.claims.theme or attempt.claims.operation,
             attempt.canonical or "",
             verdict_of(attempt),
-            *(number(getattr(train_of(attempt), name), 4 if name == "rank_ic" else 2) for name in names),
+            *(format_number(getattr(train_of(attempt), name), 4 if name == "rank_ic" else 2) for name in names),
         ]
         for attempt in shown(found)
     ]
     columns = ["change", "expression", "verdict", "rank IC", "t", "Sharpe net", "gated", "turnover"]
-    stdout().print(table("The given factor and the best of its line, on train", columns, rows, left=3))
+    stdout().print(text_table("The given factor and the best of its line, on train", columns, rows, left=3))
     stdout().print(found.sentence(), soft_wrap=True, markup=False)

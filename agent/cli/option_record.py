@@ -14,7 +14,7 @@ Record = TypeVar("Record")
 def recorded(kind: type[Record]) -> Callable[[Callable[[click.Context, Record], None]], Callable[..., None]]:
     """Turn `command(ctx, asked)` into a callback of click, where `asked` is a `kind` made of all the options.
 
-    `kind` is a frozen dataclass whose fields are the names of the command's parameters. It stands below
+    `kind` is a frozen dataclass whose fields are the names of the command's parameters. Write it below
     `click.pass_context`.
     """
 

@@ -14,13 +14,13 @@ import click
 from agent.cli.common import (
     FactorCommand,
     data_option,
+    format_number,
     headed,
     json_option,
-    number,
     print_json,
     progress_bar,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -28,7 +28,10 @@ from agent.cli.running import say
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.pool_records import PoolMember, PoolRecord
+    from agent.pools.members import PoolCandidate
+    from agent.study.opening import OpenData
     from backtest.result_types import Scorecard
 
 COMMANDS = {"pool": ("pool", 120, "Combine factors into one signal, and compare it with each of them.")}
@@ -134,7 +137,7 @@ def _print_fits(records: list[PoolRecord]) -> None:
     best = max(members, key=lambda m: m.train.sharpe_net if math.isfinite(m.train.sharpe_net) else -1e9)
     rows.append(["best member on train", "", "", *_figures(best), "", best.verdict])
     columns = ("pool", "method", "members", "rank IC", "valid.", "Sharpe", "valid.", "DSR", "verdict")
-    out.print(table("Pools, net of costs and ungated: train, then validation", columns, rows, left=2))
+    out.print(text_table("Pools, net of costs and ungated: train, then validation", columns, rows, left=2))
     out.print(f"best member on train: {best.text}", soft_wrap=True, markup=False)
     out.print(
         "Train is scored walking forward, with weights from earlier bars; validation with those that are kept. Look "
@@ -151,19 +154,21 @@ def _pool_row(one: PoolRecord) -> list[str]:
         one.method,
         f"{evaluated} of {len(one.members)}",
         *_figures(one.scorecard),
-        number(one.evidence.dsr, 3),
+        format_number(one.evidence.dsr, 3),
         one.evidence.verdict,
     ]
 
 
 def _figures(card: Scorecard | PoolMember) -> list[str]:
-    return [number(getattr(part, key), digits) for key, digits in _FIGURES for part in (card.train, card.validation)]
+    return [
+        format_number(getattr(part, key), digits) for key, digits in _FIGURES for part in (card.train, card.validation)
+    ]
 
 
 @pool.command("list")
 @json_option
 @click.pass_context
-def list_pools(ctx: click.Context, as_json: bool) -> None:
+def show_pools(ctx: click.Context, as_json: bool) -> None:
     """List the pools of this workspace, oldest first."""
     with workspace_of(ctx).knowledge() as knowledge:
         found = knowledge.pools()
@@ -172,7 +177,7 @@ def list_pools(ctx: click.Context, as_json: bool) -> None:
         return
     rows = [[*_pool_row(one), one.spec.data, one.created] for one in found]
     columns = ("pool", "method", "members", "rank IC", "valid.", "Sharpe", "valid.", "DSR", "verdict", "data", "fitted")
-    stdout().print(table(f"{len(found)} pools: train, then validation", columns, rows, left=2))
+    stdout().print(text_table(f"{len(found)} pools: train, then validation", columns, rows, left=2))
 
 
 @pool.command()
@@ -194,13 +199,15 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     for note in one.spec.notes:
         out.print(f"note: {note}", soft_wrap=True, markup=False)
     members = sorted(one.members, key=lambda m: -abs(m.weight))
-    rows = [[m.factor_id[7:17], m.text, m.verdict, number(m.weight, 4), *_figures(m)] for m in members]
+    rows = [[m.factor_id[7:17], m.text, m.verdict, format_number(m.weight, 4), *_figures(m)] for m in members]
     columns = ("factor", "expression", "verdict", "weight", "rank IC", "valid.", "Sharpe", "valid.")
-    out.print(table("Members, each by itself: train, then validation", columns, rows, left=3))
+    out.print(text_table("Members, each by itself: train, then validation", columns, rows, left=3))
     out.print("Train is scored walking forward, with weights from earlier bars; validation with those that are kept.")
     if one.spec.in_sample is not None:
         earned = one.spec.in_sample.sharpe_net
-        out.print(f"On train itself, where they were fitted, those would show a net Sharpe ratio of {number(earned)}.")
+        out.print(
+            f"On train itself, where they were fitted, those would show a net Sharpe ratio of {format_number(earned)}."
+        )
     print_scorecard(one.scorecard)
     print_profile(one.scorecard)
     print_gates(one.evidence)
@@ -225,11 +232,9 @@ def add(
 
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
-    from agent.pools.fitting import METHODS as ALL
-    from agent.pools.fitting import Setting, fit_pools, pool_values
+    from agent.pools.fitting import pool_values
     from agent.pools.marginal import marginal
-    from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
-    from agent.review.collect_pool import candidates_of
+    from agent.pools.members import ranked_signal, read_candidate
     from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
@@ -243,20 +248,12 @@ def add(
         with _showing() as showing:
             values, _ = ranked_signal(candidate.expression, study)
             found = marginal(values, pool_values(old, study.panel), study)
-            new = None
-            if not look:
-                members = in_order([*candidates_of(old, study), candidate])
-                methods = tuple(m for m in ALL if m == old.method)
-                setting = Setting(old.spec.data, replace(old.spec.rules, inputs=opened.inputs()))
-                measured = measure_members(members, study, showing)
-                ((_, new),) = fit_pools(measured, methods, knowledge, setting, name=called or "", show=showing)
-    if isinstance(new, Rejection):
-        raise InputError(new.message, new.hint)
-    changes = {} if new is None else _changes(old, new)
+            new = None if look else _fit_with(candidate, old, opened, knowledge, called or "", showing)
     if as_json:
         # What is left of a factor on validation is a verdict here, and no figure.
-        told = {k: getattr(found, k) for k in ("rank_ic", "ic_tstat", "correlation", "keeps")}
-        print_json({"marginal": told, "changes": changes, "pool": None if new is None else new.to_dict()})
+        added = {k: getattr(found, k) for k in ("rank_ic", "ic_tstat", "correlation", "keeps")}
+        changes = {} if new is None else _changes(old, new)
+        print_json({"marginal": added, "changes": changes, "pool": None if new is None else new.to_dict()})
         return
     out = stdout()
     out.print(headed(candidate.expression.text, f"   {candidate.verdict}"), soft_wrap=True)
@@ -264,12 +261,43 @@ def add(
         out.print(sentence, soft_wrap=True, markup=False)
     if new is None:
         out.print("nothing was fitted, and no trial counted")
-        return
+    else:
+        _print_changes(old, new)
+
+
+def _fit_with(
+    candidate: PoolCandidate,
+    old: PoolRecord,
+    opened: OpenData,
+    knowledge: KnowledgeBase,
+    name: str,
+    showing: Callable[[str, int, int], None],
+) -> PoolRecord:
+    """Fit a new pool of an old one's members and a candidate, by the method and under the rules of the old one."""
+    from agent.pools.fitting import METHODS as ALL
+    from agent.pools.fitting import Setting, fit_pools
+    from agent.pools.members import in_order, measure_members
+    from agent.review.collect_pool import candidates_of
+
+    members = in_order([*candidates_of(old, opened.study), candidate])
+    methods = tuple(m for m in ALL if m == old.method)
+    setting = Setting(old.spec.data, replace(old.spec.rules, inputs=opened.inputs()))
+    measured = measure_members(members, opened.study, showing)
+    ((_, new),) = fit_pools(measured, methods, knowledge, setting, name=name, show=showing)
+    if isinstance(new, Rejection):
+        raise InputError(new.message, new.hint)
+    return new
+
+
+def _print_changes(old: PoolRecord, new: PoolRecord) -> None:
+    """Print train's figures before and after, and what validation says of it."""
+    changes = _changes(old, new)
     rows = [
-        [label, number(changes[f"{key}_before"], digits), number(changes[f"{key}_after"], digits)]
+        [label, format_number(changes[f"{key}_before"], digits), format_number(changes[f"{key}_after"], digits)]
         for label, key, digits in (("rank IC", "rank_ic", 4), ("Sharpe net", "sharpe_net", 2))
     ]
-    out.print(table("On train", ["", old.name, new.name], rows))
+    out = stdout()
+    out.print(text_table("On train", ["", old.name, new.name], rows))
     word = "more" if changes["earns_more_on_validation"] else "no more"
     out.print(f"on validation it earns {word} with it; {new.name} is {new.evidence.verdict}", soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""What the commands that run the loops share: their options, the driving, the telling."""
+"""What the commands that run the loops share: their options, how they are driven, what they print."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ class Asked:
         names = {"data_name": "data", "writers": "writer"}
         given = [f.name for f in fields(self) if f.name not in allowed]
         given = [name for name in given if getattr(self, name) not in (None, False, ())]
-        told = [f"--{names.get(name, name).replace('_', '-')}" for name in given] + list(also)
-        if told:
-            raise InputError(f"{', '.join(told)} cannot change on {where}", hint)
+        refused = [f"--{names.get(name, name).replace('_', '-')}" for name in given] + list(also)
+        if refused:
+            raise InputError(f"{', '.join(refused)} cannot change on {where}", hint)
 
 
 # What may be said where a recorded run goes on.
@@ -155,7 +155,7 @@ def say(text: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Conducted:
-    """A run that came to its end, a stop or the budget, and the lines that tell of it where JSON was asked for."""
+    """A run that came to its end, a stop or the budget, and the lines that report it where JSON was asked for."""
 
     session: Session
     outcome: str
@@ -200,11 +200,11 @@ def drive(session: Session, stop_file: Path | None = None, lines: Lines | None =
     A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
     live line; elsewhere each event is a line.
     """
-    from agent.cli.live_line import Live
+    from agent.cli.live_line import LiveLine
     from agent.mining.outer_loop import Event
 
     err = stderr()
-    live = Live(session.budget, session.total, before=session.done)
+    live = LiveLine(session.budget, session.total, before=session.done)
     with progress_bar() as bar, graceful_stop() as asked:
 
         def stop() -> bool:

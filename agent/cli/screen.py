@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +20,30 @@ from agent.cli.common import (
     stdout,
     workspace_of,
 )
+from agent.cli.option_record import recorded
 from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.records import RunRecord
+    from agent.study.opening import OpenData
 
 COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenOptions:
+    """What `screen` was asked for."""
+
+    file: Path | None
+    data_name: str | None
+    drawn: int | None
+    seed: int
+    keep: int
+    threads: int
+    resume: str | None
+    as_json: bool
 
 
 @click.command()
@@ -37,62 +56,70 @@ COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best i
 @click.option("--resume", metavar="RUN", help="Go on with this screening.")
 @json_option
 @click.pass_context
-def screen(
-    ctx: click.Context,
-    file: Path | None,
-    data_name: str | None,
-    drawn: int | None,
-    seed: int,
-    keep: int,
-    threads: int,
-    resume: str | None,
-    as_json: bool,
-) -> None:
+@recorded(ScreenOptions)
+def screen(ctx: click.Context, asked: ScreenOptions) -> None:
     """Quick-score many factors on train, and score the best in full.
 
     FILE has one expression a line (- is stdin; lines that begin with # are remarks). Every expression is recorded and
     counts as a trial. Ctrl-C stops; `alphaglow screen --resume RUN` goes on.
     """
-    from agent.knowledge.run_config import RunConfig
-    from agent.mining.screening import Screening, draw_texts, listed, require_cross_section, run_screening
+    from agent.mining.screening import Screening, require_cross_section, run_screening
     from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
-        if resume is not None:
-            if file is not None or drawn is not None or data_name is not None:
-                raise InputError("FILE, --random and --data cannot change on --resume", "start a new screening instead")
-            run = knowledge.get_run(resume)
-            if run.config.kind != "screen":
-                raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
-            keep = run.config.keep
-        elif (file is None) == (drawn is None):
-            raise InputError("what to screen? name a FILE of expressions, or say --random N")
-        rules = None if resume is None else RecordedRules.of_run(run)
-        opened = open_data(workspace, data_name, rules, note=say)
-        study = opened.study
-        require_cross_section(study)
-        if resume is None:
-            texts = _lines(file) if file is not None else draw_texts(study, drawn or 0, seed)
-            knowledge.register_dataset(opened.whole)
-            config = RunConfig(kind="screen", data=opened.name, llm="none", keep=keep, rules=opened.recorded())
-            run = knowledge.create_run(study.dataset, config, seed)
-        stored = listed(knowledge, run.id, lambda: texts)
-        if not as_json:
-            stderr().print(f"run {run.id}: {len(stored)} expressions")
+        earlier = _earlier_run(asked, knowledge)
+        rules = None if earlier is None else RecordedRules.of_run(earlier)
+        opened = open_data(workspace, asked.data_name, rules, note=say)
+        require_cross_section(opened.study)
+        run, texts = _started(asked, opened, knowledge, earlier)
+        if not asked.as_json:
+            stderr().print(f"run {run.id}: {len(texts)} expressions")
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
-            task = bar.add_task("reading", total=len(stored))
+            task = bar.add_task("reading", total=len(texts))
+            keep = run.config.keep
             outcome = run_screening(
                 Screening(
-                    study, knowledge, run, stored, keep, threads, stop,
+                    opened.study, knowledge, run, texts, keep, asked.threads, stop,
                     lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
                 )
             )  # fmt: skip
         summary = screening_summary(knowledge, run.id, outcome)
-        if as_json:
+        if asked.as_json:
             print_json(summary)
             return
-        _print_screening(knowledge, run.id, outcome, summary, len(stored))
+        _print_screening(knowledge, run.id, outcome, summary, len(texts))
+
+
+def _earlier_run(asked: ScreenOptions, knowledge: KnowledgeBase) -> RunRecord | None:
+    """Return the screening to go on with; None where a new one is asked for."""
+    if asked.resume is None:
+        if (asked.file is None) == (asked.drawn is None):
+            raise InputError("what to screen? name a FILE of expressions, or say --random N")
+        return None
+    if asked.file is not None or asked.drawn is not None or asked.data_name is not None:
+        raise InputError("FILE, --random and --data cannot change on --resume", "start a new screening instead")
+    run = knowledge.get_run(asked.resume)
+    if run.config.kind != "screen":
+        raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
+    return run
+
+
+def _started(
+    asked: ScreenOptions, opened: OpenData, knowledge: KnowledgeBase, run: RunRecord | None
+) -> tuple[RunRecord, Sequence[str]]:
+    """Return the run, recorded where it is new, and the expressions that it was begun with."""
+    from agent.knowledge.run_config import RunConfig
+    from agent.mining.screening import draw_texts, listed
+
+    texts: list[str] = []
+    if run is None:
+        study = opened.study
+        texts = _lines(asked.file) if asked.file is not None else draw_texts(study, asked.drawn or 0, asked.seed)
+        knowledge.register_dataset(opened.whole)
+        config = RunConfig(kind="screen", data=opened.name, llm="none", keep=asked.keep, rules=opened.recorded())
+        run = knowledge.create_run(study.dataset, config, asked.seed)
+    return run, listed(knowledge, run.id, lambda: texts)
 
 
 def _print_screening(

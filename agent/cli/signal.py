@@ -26,11 +26,11 @@ from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.live.arrivals import Patience
+    from agent.live.arrivals import WaitLimits
     from agent.live.csv_output import CsvFile
     from agent.live.feed import Clock, Feed
     from agent.live.service import SignalService
-    from agent.live.signal_journal import Journal
+    from agent.live.signal_journal import SignalJournal
     from agent.live.signal_source import TradedSignal
     from agent.study.workspace import Workspace
     from market.panel import FloatArray, Panel
@@ -95,12 +95,12 @@ class NowOptions:
 @recorded(NowOptions)
 def now(ctx: click.Context, asked: NowOptions) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
-    from agent.live.arrivals import Patience
+    from agent.live.arrivals import WaitLimits
     from agent.live.feed import FeedDown
     from agent.live.service import SignalService
 
     workspace = workspace_of(ctx)
-    patience = Patience(grace=asked.grace, bound=asked.bound, share=asked.share)
+    limits = WaitLimits(grace=asked.grace, bound=asked.bound, share=asked.share)
     with _opened(
         workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate, asked.speed
     ) as decider:
@@ -109,20 +109,25 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
                 f"{decider.data} was not fetched from an exchange: there is nothing to wait for",
                 "replay it: --replay-from DATE, or fetch it: alphaglow data fetch",
             )
-        for note in decider.book.notes:
+        for note in decider.portfolio.notes:
             stderr().print(f"note: {note}", markup=False, soft_wrap=True)
         service = SignalService(
-            decider.book, decider.base, decider.journal, decider.feed.name, calibration=decider.calibration(), show=_say
+            decider.portfolio,
+            decider.base,
+            decider.journal,
+            decider.feed.name,
+            calibration=decider.calibration(),
+            show=_say,
         )
         if decider.source == "replay":
-            decider.catch_up(service.newest.time, patience)
+            decider.catch_up(service.newest.time, limits)
         file = None if asked.csv_path is None else _csv_file(asked.csv_path, decider, service)
         if asked.watch:
             ends = str(service.newest.time + 2 * decider.base.bar)[:16]
             _say(f"watching {decider.feed.name}: the next bar closes at {ends} UTC; no order is sent; Ctrl-C stops")
         emitted = 0
         try:
-            for document in _documents(decider, service, patience, asked.watch):
+            for document in _documents(decider, service, limits, asked.watch):
                 if file is not None:
                     file.put(document)
                 show_signal(document, asked.as_json)
@@ -143,7 +148,7 @@ def _csv_file(path: Path, decider: _Opened, service: SignalService) -> CsvFile:
     """Open the file, and add what was in the journal, but not in it yet when something stopped us."""
     from agent.live.csv_output import CsvFile
 
-    file = CsvFile(path, decider.book.labels)
+    file = CsvFile(path, decider.portfolio.labels)
     for one in decider.journal.signals(service.id):
         if one.status == "emitted":
             file.put(one.document)
@@ -151,7 +156,7 @@ def _csv_file(path: Path, decider: _Opened, service: SignalService) -> CsvFile:
 
 
 def _documents(
-    decider: _Opened, service: SignalService, patience: Patience, watch: bool
+    decider: _Opened, service: SignalService, limits: WaitLimits, watch: bool
 ) -> Iterator[Mapping[str, object]]:
     """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
     from agent.live.arrivals import Arrivals
@@ -162,7 +167,7 @@ def _documents(
             decider.clock,
             service.newest,
             decider.base.bar,
-            patience,
+            limits,
             owed=service.owed(),
             stop=asked,
             notice=_say,
@@ -176,27 +181,29 @@ class _Opened:
 
     data: str
     base: Panel
-    book: TradedSignal
+    portfolio: TradedSignal
     feed: Feed
     clock: Clock
-    journal: Journal
+    journal: SignalJournal
     source: str
 
     def calibration(self) -> FloatArray | None:
         """Return what percentiles are computed among."""
-        if self.book.gate is None or self.book.gate_file is None:
+        if self.portfolio.gate is None or self.portfolio.gate_file is None:
             return None
         from agent.live.gate_state import calibration_likelihood
         from agent.study.study import narrowed
 
-        return calibration_likelihood(self.book.gate, self.book.gate_file, narrowed(self.base, self.book.settings))
+        return calibration_likelihood(
+            self.portfolio.gate, self.portfolio.gate_file, narrowed(self.base, self.portfolio.settings)
+        )
 
-    def catch_up(self, newest: Any, patience: Patience) -> None:  # noqa: ANN401 - a datetime64
+    def catch_up(self, newest: Any, limits: WaitLimits) -> None:  # noqa: ANN401 - a datetime64
         """Set a replay's clock to where an earlier one stopped."""
         from agent.live.feed import FastClock, as_seconds
 
         assert isinstance(self.clock, FastClock)
-        self.clock.start = max(self.clock.start, as_seconds(newest + self.base.bar) + patience.grace)
+        self.clock.start = max(self.clock.start, as_seconds(newest + self.base.bar) + limits.grace)
 
 
 @contextmanager
@@ -211,7 +218,7 @@ def _opened(
 ) -> Iterator[_Opened]:
     from agent.cli.data_fetch import RECORD
     from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
-    from agent.live.signal_journal import FILE, Journal
+    from agent.live.signal_journal import FILE, SignalJournal
     from agent.live.signal_source import open_signal
     from agent.study.opening import open_data
 
@@ -220,10 +227,10 @@ def _opened(
             data_name = knowledge.get_pool(pool_name).spec.data
         opened = open_data(workspace, data_name)
         path, whole = opened.path, opened.whole
-        book = open_signal(
+        portfolio = open_signal(
             workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate
         )
-    journal = Journal.open(workspace.root / FILE)
+    journal = SignalJournal.open(workspace.root / FILE)
     clock: Clock
     feed: Feed
     try:
@@ -247,7 +254,7 @@ def _opened(
                 # The data set's own newest bar.
                 clock, source, base = SystemClock(), "data", whole.rows(0, len(whole.times) - 1)
                 feed = Replay(whole, clock, f"data of {path.stem}")
-            yield _Opened(path.stem, base, book, feed, clock, journal, source)
+            yield _Opened(path.stem, base, portfolio, feed, clock, journal, source)
     finally:
         journal.close()
 
@@ -296,7 +303,7 @@ class LedgerOptions:
 @signal.command(cls=FactorCommand)
 @click.argument("factors", nargs=-1, metavar="[FACTOR]...")
 @signal_options
-@click.option("--against-backtest", is_flag=True, help="Hold it against the backtest of the same bars, bar by bar.")
+@click.option("--against-backtest", is_flag=True, help="Compare it with the backtest of the same bars, bar by bar.")
 @click.option(
     "--fills", "last", type=click.IntRange(min=0), default=10, show_default=True, help="Newest fills to show."
 )
@@ -310,26 +317,31 @@ def ledger(ctx: click.Context, asked: LedgerOptions) -> None:
     from agent.live.paper_check import against_backtest as compare
     from agent.live.paper_check import ledger_facts
     from agent.live.service import ledger_id
-    from agent.live.signal_journal import FILE, Journal
+    from agent.live.signal_journal import FILE, SignalJournal
 
     workspace = workspace_of(ctx)
     if asked.pool_name is None and not asked.factors:
-        journal = Journal.open(workspace.root / FILE)
-        books = journal.books()
+        journal = SignalJournal.open(workspace.root / FILE)
+        ledgers = journal.ledgers()
         journal.close()
-        show_ledgers(books, asked.as_json)
+        show_ledgers(ledgers, asked.as_json)
         return
     with _opened(
         workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate
     ) as decider:
-        name = ledger_id(decider.book, decider.feed.name)
+        name = ledger_id(decider.portfolio, decider.feed.name)
         paid = decider.journal.equity(name)
         facts = ledger_facts(paid, decider.base.bars_per_year)
         fills = decider.journal.fills(name, asked.last)
-        found: dict[str, Any] = {"ledger": name, "book": decider.book.name, "feed": decider.feed.name, **facts}
+        found: dict[str, Any] = {
+            "ledger": name,
+            "portfolio": decider.portfolio.name,
+            "feed": decider.feed.name,
+            **facts,
+        }
         if asked.against_backtest:
             whole = with_bars(decider.base, decider.journal.bars(decider.feed.name, decider.base.times[-1]))
-            found["against_backtest"] = compare(decider.book, decider.journal, name, whole)
+            found["against_backtest"] = compare(decider.portfolio, decider.journal, name, whole)
     if asked.as_json:
         print_json({**found, "fills": [{**fill, "time": str(fill["time"])} for fill in fills]})
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from agent.cli.common import number, print_json, stdout, table
+from agent.cli.common import format_number, headed, print_json, stdout, text_table
 
 # Weights shown of a portfolio.
 _ROWS = 30
@@ -19,9 +19,12 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
         return
     out = stdout()
     out.print(
-        f"[bold]{document['book']}[/bold]  bar {document['time'][:16]} UTC, closed {document['data_age_s']:.0f} s ago, "
-        f"gross {document['gross']:.3f}, net {document['net']:+.3f}, turnover {document['turnover']:.3f}, "
-        f"VaR 95 % {number(document['var_95'], 2, percent=True)} a bar",
+        headed(
+            document["portfolio"],
+            f"  bar {document['time'][:16]} UTC, closed {document['data_age_s']:.0f} s ago, "
+            f"gross {document['gross']:.3f}, net {document['net']:+.3f}, turnover {document['turnover']:.3f}, "
+            f"VaR 95 % {format_number(document['var_95'], 2, percent=True)} a bar",
+        ),
         soft_wrap=True,
     )
     if document["gate_exposure"] is not None and document["likelihood_percentile"] is not None:
@@ -35,14 +38,14 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
             row["asset"] + (" (late)" if row["stale"] else ""),
             f"{row['weight']:+.4f}",
             f"{row['change']:+.4f}",
-            number(row["price"], 6),
-            number(row["gate_exposure"]),
-            *(number(row["contributions"].get(label), 3) for label in labels),
+            format_number(row["price"], 6),
+            format_number(row["gate_exposure"]),
+            *(format_number(row["contributions"].get(label), 3) for label in labels),
         ]
         for row in _largest(document["weights"])
     ]
     more = f" ({_ROWS} largest of {len(document['weights'])})" if len(document["weights"]) > _ROWS else ""
-    out.print(table(f"Target weights{more}", ["asset", "weight", "change", "close", "gate", *labels], rows))
+    out.print(text_table(f"Target weights{more}", ["asset", "weight", "change", "close", "gate", *labels], rows))
 
 
 def _largest(rows: list[Any]) -> list[Any]:
@@ -50,51 +53,62 @@ def _largest(rows: list[Any]) -> list[Any]:
     return sorted(kept, key=lambda row: -row["weight"])
 
 
-def show_ledgers(books: list[dict[str, object]], as_json: bool) -> None:
+def show_ledgers(ledgers: list[dict[str, object]], as_json: bool) -> None:
     """Print which ledgers there are."""
     if as_json:
-        print_json(books)
+        print_json(ledgers)
         return
-    rows = [[str(b["id"]), str(b["name"]), str(b["feed"]), str(b["signals"])] for b in books]
-    stdout().print(table(f"{len(books)} ledgers", ["ledger", "book", "feed", "signals"], rows, left=3))
+    rows = [[str(b["id"]), str(b["name"]), str(b["feed"]), str(b["signals"])] for b in ledgers]
+    stdout().print(text_table(f"{len(ledgers)} ledgers", ["ledger", "portfolio", "feed", "signals"], rows, left=3))
 
 
 def show_ledger(found: dict[str, Any], fills: list[dict[str, Any]]) -> None:
     """Print what a ledger earned, its newest fills, and how far it is from the backtest."""
     out = stdout()
-    out.print(f"[bold]{found['book']}[/bold]  {found['ledger']}, {found['feed']}", soft_wrap=True)
+    out.print(headed(found["portfolio"], f"  {found['ledger']}, {found['feed']}"), soft_wrap=True)
     if not found["bars"]:
         out.print("nothing is paid yet: a decision at a close is filled at the next bar, and paid at the one after")
     else:
         out.print(
             f"{found['bars']} bars from {found['from']} to {found['to']}: equity {found['equity']:.6f}, return "
             f"{found['return']:+.3%} (gross {found['gross']:+.3%}, costs {found['cost']:.3%}, funding "
-            f"{found['funding']:+.3%}), Sharpe {number(found['sharpe'])}, drawdown "
-            f"{number(found['max_drawdown'], 1, percent=True)}, turnover {found['turnover']:.1f}",
+            f"{found['funding']:+.3%}), Sharpe {format_number(found['sharpe'])}, drawdown "
+            f"{format_number(found['max_drawdown'], 1, percent=True)}, turnover {found['turnover']:.1f}",
             soft_wrap=True,
         )
     if fills:
         rows = [
-            [str(f["time"])[:16], f["asset"], f"{f['change']:+.4f}", f"{f['weight']:+.4f}", number(f["price"], 6)]
+            [
+                str(f["time"])[:16],
+                f["asset"],
+                f"{f['change']:+.4f}",
+                f"{f['weight']:+.4f}",
+                format_number(f["price"], 6),
+            ]
             for f in fills
         ]
         out.print(
-            table("Newest fills, by the bar of the decision", ["bar", "asset", "traded", "held", "price"], rows, left=2)
+            text_table(
+                "Newest fills, by the bar of the decision", ["bar", "asset", "traded", "weight", "price"], rows, left=2
+            )
         )
-    told = found.get("against_backtest")
-    if told is None:
+    compared = found.get("against_backtest")
+    if compared is None:
         return
     out.print(
-        f"against the backtest: {told['bars']} bars ({told['missed']} missed), largest difference of a weight "
-        f"{told['largest_weight_difference']:.3g}",
+        f"against the backtest: {compared['bars']} bars ({compared['missed']} missed), largest difference of a weight "
+        f"{compared['largest_weight_difference']:.3g}",
         soft_wrap=True,
     )
-    if "paper_return" in told:
+    if "paper_return" in compared:
         out.print(
-            f"of a return {told['largest_return_difference']:.3g} (at {told['largest_return_difference_at']}), of "
-            f"equity {told['largest_equity_difference']:.3g}; paper {told['paper_return']:+.6%}, backtest "
-            f"{told['backtest_return']:+.6%}",
+            f"of a return {compared['largest_return_difference']:.3g} "
+            f"(at {compared['largest_return_difference_at']}), of "
+            f"equity {compared['largest_equity_difference']:.3g}; paper {compared['paper_return']:+.6%}, backtest "
+            f"{compared['backtest_return']:+.6%}",
             soft_wrap=True,
         )
-    if told["late_assets"]:
-        out.print(f"late at some bar, and kept at their last target: {', '.join(told['late_assets'])}", soft_wrap=True)
+    if compared["late_assets"]:
+        out.print(
+            f"late at some bar, and kept at their last target: {', '.join(compared['late_assets'])}", soft_wrap=True
+        )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import headed, json_option, number, print_json, stderr, stdout, table, workspace_of
+from agent.cli.common import format_number, headed, json_option, print_json, stderr, stdout, text_table, workspace_of
 from agent.cli.option_record import recorded
 from market.errors import InputError
 
@@ -93,16 +93,18 @@ def _show_imported(name: str, documents: Documents, counts: TextCounts, shown: i
             f"dropped: {counts.repeated_url} repeat an address, {counts.repeated_title} a title within a week, "
             f"{counts.unusable} have no time or no text\n"
             f"{counts.dated} are stamped with a date alone: known at the day's end\n"
-            f"{counts.matched} ({number(counts.matched / len(documents), 0, percent=True)}) speak of an asset",
+            f"{counts.matched} ({format_number(counts.matched / len(documents), 0, percent=True)}) speak of an asset",
         ),
         soft_wrap=True,
     )
     rows = [[asset, str(count)] for asset, count in list(counts.by_asset.items())[:20]]
     if rows:
-        out.print(table("Most spoken of", ["asset", "texts"], rows))
+        out.print(text_table("Most spoken of", ["asset", "texts"], rows))
     else:
         stderr().print("no text speaks of any asset: give terms with --map FILE.csv")
     matched = [place for place, found in enumerate(documents.assets) if found][:shown]
     for place in matched:
-        told = ", ".join(documents.assets[place])
-        out.print(f"{str(documents.known[place])[:16]}  {told}: {documents.title[place]}", markup=False, soft_wrap=True)
+        named = ", ".join(documents.assets[place])
+        out.print(
+            f"{str(documents.known[place])[:16]}  {named}: {documents.title[place]}", markup=False, soft_wrap=True
+        )

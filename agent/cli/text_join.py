@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from agent.cli.common import data_option, headed, json_option, number, stderr, stdout, table, workspace_of
+from agent.cli.common import data_option, format_number, headed, json_option, stderr, stdout, text_table, workspace_of
 from agent.cli.option_record import recorded
 from agent.cli.text_sources import SCORERS, parse_span, scored_by, texts_path
 from market.errors import InputError
@@ -112,9 +112,9 @@ def _tell(joined: Panel, documents: Documents, unscored: int) -> None:
         soft_wrap=True,
     )  # fmt: skip
     order = np.argsort(-count, kind="stable")[:10]
-    rows = [[joined.assets[n], f"{int(count[n])}", number(float(np.nanmean(joined["sentiment"][:, n])), 3)]
+    rows = [[joined.assets[n], f"{int(count[n])}", format_number(float(np.nanmean(joined["sentiment"][:, n])), 3)]
             for n in order if count[n]]  # fmt: skip
-    out.print(table("Most written of", ["asset", "texts", "mean sentiment"], rows))
+    out.print(text_table("Most written of", ["asset", "texts", "mean sentiment"], rows))
     if silent:
         stderr().print(f"nothing is written of {', '.join(silent[:12])}: their count and sentiment are 0")
     if unscored:

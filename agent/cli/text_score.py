@@ -13,16 +13,16 @@ import click
 import numpy as np
 
 from agent.cli.common import (
+    format_number,
     graceful_stop,
     headed,
     json_option,
-    number,
     print_json,
     progress_bar,
     require_positive,
     stderr,
     stdout,
-    table,
+    text_table,
     workspace_of,
 )
 from agent.cli.option_record import recorded
@@ -196,9 +196,11 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
     tokens = (len(batch_prompt(documents, left)) + _SYSTEM * calls) // _PER_TOKEN + _REPLY * len(left)
     price = chain[0].prices
     cost = price.cost(tokens - _REPLY * len(left), _REPLY * len(left)) if price else None
-    told = "cost unknown (no price set)" if cost is None else f"about ${cost:.2f}"
+    price_text = "cost unknown (no price set)" if cost is None else f"about ${cost:.2f}"
     if not simulated and ask.replay is None:
-        stderr().print(f"estimate: {len(left)} texts in {calls} calls, about {tokens:,} tokens; {told}", soft_wrap=True)
+        stderr().print(
+            f"estimate: {len(left)} texts in {calls} calls, about {tokens:,} tokens; {price_text}", soft_wrap=True
+        )
 
     async def go() -> Read:
         speaker = _speaker(workspace, ask, budget, journal, stop)
@@ -267,28 +269,28 @@ def _speaker(
 
 def _show(name: str, facts: dict[str, object], scores: Scores, documents: Documents, shown: int) -> None:
     out = stdout()
-    told = f": {facts['texts']} texts by {facts['by']}"
+    rest = f": {facts['texts']} texts by {facts['by']}"
     if "calls" in facts:
-        told += (
+        rest += (
             f"; {facts['read']} read now in {facts['calls']} calls ({facts['tokens']} tokens), "
             f"{facts['read_before']} known from before"
         )
-    out.print(headed(name, told), soft_wrap=True)
+    out.print(headed(name, rest), soft_wrap=True)
     scored = np.isfinite(scores.sentiment)
     events = Counter(event for event in scores.event if event)
     rows = []
     for event, count in events.most_common():
         own = scored & (np.array(scores.event) == event)
-        rows.append([event, str(count), number(float(scores.sentiment[own].mean()), 2)])
-    out.print(table("Events", ["event", "texts", "mean sentiment"], rows))
+        rows.append([event, str(count), format_number(float(scores.sentiment[own].mean()), 2)])
+    out.print(text_table("Events", ["event", "texts", "mean sentiment"], rows))
     if scores.unscored:
         stderr().print(f"{scores.unscored} texts are not scored (a model reads only those about an asset)")
     if facts["outcome"] != "finished":
         stderr().print(f"ended early ({facts['outcome']}): the same command goes on")
     for k in np.linspace(0, len(documents) - 1, min(shown, len(documents))).astype(int):
-        figures = f"{number(float(scores.sentiment[k]))} {number(float(scores.relevance[k]))}"
+        figures = f"{format_number(float(scores.sentiment[k]))} {format_number(float(scores.relevance[k]))}"
         out.print(
-            f"{str(documents.known[k])[:16]}  {figures} {number(float(scores.novelty[k]))} "
+            f"{str(documents.known[k])[:16]}  {figures} {format_number(float(scores.novelty[k]))} "
             f"{scores.event[k] or '–':11s} {documents.title[k]}",
             markup=False,
             soft_wrap=True,

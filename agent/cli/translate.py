@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from agent.cli.common import FactorCommand, data_option, json_option, print_json, stderr, stdout, workspace_of
-from agent.cli.factor import refuse
+from agent.cli.factor import as_input_error
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
@@ -56,7 +56,7 @@ def translate(
     fields, bar = _known(ctx, data_name)
     expression = parse(given, fields=fields, bar=bar, dialect=source, strict=strict)
     if isinstance(expression, Rejection):
-        raise refuse(expression)
+        raise as_input_error(expression)
     written = _write(expression, target)
     if as_json:
         print_json(_document(expression, target, written))

@@ -29,7 +29,7 @@ from agent.study.scoring import evaluate_expression
 from agent.study.settings import LoopSettings, Settings
 from agent.study.study import Scoring, Study, backtest_expression, read_expression
 from backtest import metrics
-from backtest.controls import permuted, plant
+from backtest.controls import permuted, plant_signal
 from backtest.ic import rank_ic
 from backtest.placebo import shifted_gates
 from backtest.run import trade
@@ -229,7 +229,7 @@ def _planted_run(auditor: Auditor, size: float, number: int) -> Control:
     rng = np.random.default_rng([plan.seed, 2, number])
     hidden = _hidden_signal(study, rng)
     values = evaluate(hidden, study.panel).values
-    planted = plant(study.panel, values, size, study.spec.fill)
+    planted = plant_signal(study.panel, values, size, study.spec.fill)
     changed = replace(study, outcomes=planted.panel, exposures=None)
     with _mined(auditor, changed, f"planted-{size:g}-{number}", 1000 + number) as mined:
         alike = {a.id for a in mined.scored if _agrees(a, values, study)}

@@ -103,36 +103,16 @@ def evaluate_run(
     scored = {a.factor_id or "": a for a in attempts if a.evaluation is not None and a.canonical}
     if not scored:
         raise InputError("the run has no scored factors", "mine or screen some first")
-    train = study.split.train
-    target = study.target
-    engine = Engine(study.panel, stop=train.stop, threads=threads)
-    paid = paid_rows(train)
-    bars = paid.stop - paid.start
-    edges = block_edges(bars)
-    ratios, gross, p_values = [], [], []
-    sums: list[BlockSums] = []
-    nets = np.empty((bars, len(scored)), dtype=np.float32)
-    expressions = [_read(a, study) for a in scored.values()]
-    for outcome in engine.run(expressions, lambda _: QuickScorer(target, engine.rows)):
-        if isinstance(outcome.result, Rejection):
-            why = outcome.result.one_line()
-            raise InputError(f"{outcome.expression.id} cannot be evaluated again: {why}", "the machine may be busy")
-        net = outcome.result.net(train)
-        ratios.append(metrics.sharpe(net, 1.0))
-        gross.append(metrics.sharpe(outcome.result.gross(train), 1.0))
-        shape = (metrics.skewness(net), metrics.kurtosis(net))
-        p_values.append(1.0 - probabilistic_sharpe(ratios[-1], 0.0, bars, *shape))
-        nets[:, len(sums)] = np.nan_to_num(net)
-        sums.append(block_sums(np.nan_to_num(net), edges))
-        show(len(ratios), len(expressions))
-    q = q_values(np.array(p_values))
+    measured = _measure(list(scored.values()), study, threads, show)
+    bars, nets = measured.nets.shape[0], measured.nets
+    q = q_values(np.array(measured.p_values))
     year = float(np.sqrt(study.panel.bars_per_year))
     factors = [
-        FactorLuck(a.factor_id or "", a.canonical or "", ratios[i] * year, p_values[i], float(q[i]))
+        FactorLuck(a.factor_id or "", a.canonical or "", measured.ratios[i] * year, measured.p_values[i], float(q[i]))
         for i, a in enumerate(scored.values())
     ]
     # Luck acts before costs: the spread of net ratios would mostly be one of turnovers.
-    known = np.array([ratio for ratio in gross if np.isfinite(ratio)])
+    known = np.array([ratio for ratio in measured.gross if np.isfinite(ratio)])
     spread = max(float(known.var(ddof=1)) if len(known) > 1 else 0.0, 1.0 / bars)
     forward, paths = _choices(nets, study, year)
     superior, tested = _superior(
@@ -143,7 +123,7 @@ def evaluate_run(
         bars=bars,
         expected_best=expected_max_sharpe(Trials(len(scored), spread)) * year,
         discoveries=int(np.sum(q < DISCOVERY)),
-        chosen=overfitting(sums, edges) if len(sums) > 1 else None,
+        chosen=overfitting(measured.sums, block_edges(bars)) if len(measured.sums) > 1 else None,
         forward=forward,
         paths=paths,
         superior=superior,
@@ -151,6 +131,41 @@ def evaluate_run(
         ids=tuple(scored),
         factors=tuple(sorted(factors, key=lambda one: -np.nan_to_num(one.sharpe_net, nan=-np.inf))),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """Factors on train, in order: Sharpe ratios a bar, net and gross, p-values, (bars, F) net returns, block sums."""
+
+    ratios: list[float]
+    gross: list[float]
+    p_values: list[float]
+    nets: NDArray[np.float32]
+    sums: list[BlockSums]
+
+
+def _measure(attempts: list[AttemptRecord], study: Study, threads: int, show: Callable[[int, int], None]) -> _Measured:
+    """Evaluate and quick-score factors on train."""
+    train, target = study.split.train, study.target
+    engine = Engine(study.panel, stop=train.stop, threads=threads)
+    paid = paid_rows(train)
+    bars = paid.stop - paid.start
+    edges = block_edges(bars)
+    expressions = [_read(a, study) for a in attempts]
+    found = _Measured([], [], [], np.empty((bars, len(attempts)), dtype=np.float32), [])
+    for outcome in engine.run(expressions, lambda _: QuickScorer(target, engine.rows)):
+        if isinstance(outcome.result, Rejection):
+            why = outcome.result.one_line()
+            raise InputError(f"{outcome.expression.id} cannot be evaluated again: {why}", "the machine may be busy")
+        net = outcome.result.net(train)
+        found.ratios.append(metrics.sharpe(net, 1.0))
+        found.gross.append(metrics.sharpe(outcome.result.gross(train), 1.0))
+        shape = (metrics.skewness(net), metrics.kurtosis(net))
+        found.p_values.append(1.0 - probabilistic_sharpe(found.ratios[-1], 0.0, bars, *shape))
+        found.nets[:, len(found.sums)] = np.nan_to_num(net)
+        found.sums.append(block_sums(np.nan_to_num(net), edges))
+        show(len(found.ratios), len(expressions))
+    return found
 
 
 def _choices(nets: NDArray[np.float32], study: Study, year: float) -> tuple[float | None, tuple[float, ...]]:

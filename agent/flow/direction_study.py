@@ -63,29 +63,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     """
     newest = opened.whole.rows(max(0, len(opened.whole.times) - bars), len(opened.whole.times))
     directed = direct(opened, kind, newest)
-    likelihood = opened.gate.log_likelihood(newest)[-1]
-    exposure = opened.gate.exposures(newest)[-1]
-    calibration = opened.study.log_likelihood
-    assert calibration is not None
-    ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
-    rows: list[dict[str, object]] = []
-    for k, asset in enumerate(newest.assets):
-        if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
-            continue
-        position = float(directed.positions[-1, k])
-        rows.append(
-            {
-                "asset": asset,
-                "signal": "long" if position > 0 else "short" if position < 0 else "no trade",
-                "position": position,
-                "confidence": float(directed.confidence[-1, k]),
-                "along": float(directed.along[-1, k]),
-                "log_likelihood_nats": float(likelihood[k]),
-                "percentile": float(100 * np.searchsorted(ordered, likelihood[k]) / len(ordered)),
-                "gate_exposure": float(exposure[k]),
-            }
-        )
-    rows.sort(key=lambda row: -float(str(row["position"])))
+    rows = _signal_rows(opened, directed, newest)
     at = str(newest.times[-1])[:16]
     columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "gate"]
     keys = ["position", "confidence", "along", "log_likelihood_nats", "percentile", "gate_exposure"]
@@ -114,6 +92,34 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
         },
         simulated=opened.panel.simulated,
     )
+
+
+def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:
+    """Return a row for each asset of the universe with a state at the newest bar, the longest position first."""
+    likelihood = opened.gate.log_likelihood(newest)[-1]
+    exposure = opened.gate.exposures(newest)[-1]
+    calibration = opened.study.log_likelihood
+    assert calibration is not None
+    ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
+    rows: list[dict[str, object]] = []
+    for k, asset in enumerate(newest.assets):
+        if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
+            continue
+        position = float(directed.positions[-1, k])
+        rows.append(
+            {
+                "asset": asset,
+                "signal": "long" if position > 0 else "short" if position < 0 else "no trade",
+                "position": position,
+                "confidence": float(directed.confidence[-1, k]),
+                "along": float(directed.along[-1, k]),
+                "log_likelihood_nats": float(likelihood[k]),
+                "percentile": float(100 * np.searchsorted(ordered, likelihood[k]) / len(ordered)),
+                "gate_exposure": float(exposure[k]),
+            }
+        )
+    rows.sort(key=lambda row: -float(str(row["position"])))
+    return rows
 
 
 _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"

@@ -25,7 +25,7 @@ from flows.regimes import (
     Projection,
     RegimeModel,
     adjusted_rand,
-    choose,
+    choose_regimes,
     cluster,
     facts,
     fit_hmm,
@@ -86,7 +86,7 @@ def find_regimes(
         model = _candidate(sources, method, count, train_rows, opened.calibration_rows)
         if model is not None:
             models.append(model)
-    chosen = choose(models)
+    chosen = choose_regimes(models)
     path = regimes_path(opened.gate_file)
     earlier = _earlier(path)
     chosen = _calmest_first(opened, chosen, features) if earlier is None else match(chosen, earlier)

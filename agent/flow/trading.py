@@ -60,20 +60,7 @@ def trade_gates(
     part = _span(opened)
     gates = _gates(opened, given=given)
     portfolios = _portfolios(opened, expressions)
-    found: list[dict[str, Any]] = []
-    for number_, portfolio in enumerate(portfolios):
-        for k, (name, gate) in enumerate(gates.items()):
-            tick(f"{portfolio.name} under {name}", number_ * len(gates) + k, len(portfolios) * len(gates))
-            value = gate_value(
-                portfolio.targets,
-                portfolio.target,
-                part,
-                gate,
-                opened.rng(50),
-                shifts=shifts,
-                tradable=gates["volatility"],
-            )
-            found.append({"portfolio": portfolio.name, "gate": name, **asdict(value)})
+    found = _values(opened, portfolios, gates, part, shifts=shifts, tick=tick)
     weeks = _worst_weeks(opened, gates, part)
     performance = [
         row for portfolio in portfolios for row in _performance(portfolio, gates[OWN], part, opened.panel.bars_per_year)
@@ -83,11 +70,7 @@ def trade_gates(
     return Findings(
         title=f"What the gate of {opened.name} is worth",
         lead=f"{str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. {_verdict(found)}",
-        grids=[
-            _value_grid(found, shifts),
-            _performance_grid(performance),
-            _weeks_grid(weeks, list(gates)),
-        ],
+        grids=[_value_grid(found, shifts), _performance_grid(performance), _weeks_grid(weeks, list(gates))],
         charts=[
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
             (
@@ -113,6 +96,27 @@ _EXPOSURE_CAPTION = (
     "Mean exposure over the assets, by day; shaded where the flow's gate is shut by a quarter or more. Above, the "
     "equally weighted market."
 )
+
+
+def _values(
+    opened: OpenFlow,
+    portfolios: Sequence[_Portfolio],
+    gates: Mapping[str, FloatArray],
+    part: slice,
+    *,
+    shifts: int,
+    tick: Tick,
+) -> list[dict[str, Any]]:
+    """Return what each gate is worth on each portfolio, over the span."""
+    found: list[dict[str, Any]] = []
+    total = len(portfolios) * len(gates)
+    for portfolio in portfolios:
+        own, target = portfolio.targets, portfolio.target
+        for name, gate in gates.items():
+            tick(f"{portfolio.name} under {name}", len(found), total)
+            value = gate_value(own, target, part, gate, opened.rng(50), shifts=shifts, tradable=gates["volatility"])
+            found.append({"portfolio": portfolio.name, "gate": name, **asdict(value)})
+    return found
 
 
 def _span(opened: OpenFlow) -> slice:

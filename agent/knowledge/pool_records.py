@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.knowledge.run_config import ScoringRules, read_inputs, read_rules
 from agent.knowledge.score_documents import Document, read_figure, read_flat, read_strings
-from backtest.result_types import Evidence, Figures, Scorecard, plain
+from backtest.result_types import Evidence, Figures, Scorecard, to_json_types
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _part(stored: Document, name: str) -> Mapping[str, Any]:
 
 
 def _plain(raw: dict[str, Any]) -> dict[str, object]:
-    found = plain(raw)
+    found = to_json_types(raw)
     assert isinstance(found, dict)
     return found
 

@@ -125,8 +125,8 @@ class NewEvaluation:
     """What the backtest said.
 
     `sharpe_per_bar` (not annualised) feeds the trial variance of the Deflated Sharpe Ratio; None or NaN
-    where it is undefined. `returns_fingerprint` (see `backtest.luck.sketch_of`) is of the gross returns on train: by it
-    the attempt is compared with others.
+    where it is undefined. `returns_fingerprint` (see `backtest.luck.fingerprint_of`) is of the gross returns on
+    train: by it the attempt is compared with others.
     """
 
     scorecard: Scorecard

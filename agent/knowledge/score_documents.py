@@ -20,13 +20,13 @@ from backtest.result_types import (
     Profile,
     Scorecard,
     SegmentScore,
-    Slice,
+    SliceScore,
 )
 
 Document = Mapping[str, object]
 Verdict = Literal["accepted", "promising", "rejected"]
 NAN = float("nan")
-Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, Slice, AssetIC)
+Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, SliceScore, AssetIC)
 # By the type that a field is declared with.
 _UNKNOWN: Mapping[str, object] = {"float": NAN, "int": 0, "str": ""}
 
@@ -36,7 +36,7 @@ def _names(kind: type[Any]) -> tuple[tuple[str, object], ...]:
 
 
 _FIELDS: Mapping[type[Any], tuple[tuple[str, object], ...]] = {
-    kind: _names(kind) for kind in (SegmentScore, Figures, HorizonIC, Slice, AssetIC)
+    kind: _names(kind) for kind in (SegmentScore, Figures, HorizonIC, SliceScore, AssetIC)
 }
 
 
@@ -108,8 +108,8 @@ def _profile(stored: object) -> Profile:
     return Profile(
         horizons=tuple(read_flat(HorizonIC, row) for row in _rows(known.get("horizons"))),
         quantiles=tuple(read_figure(value) for value in _rows(known.get("quantiles"))),
-        years=tuple(read_flat(Slice, row) for row in _rows(known.get("years"))),
-        regimes=tuple(read_flat(Slice, row) for row in _rows(known.get("regimes"))),
+        years=tuple(read_flat(SliceScore, row) for row in _rows(known.get("years"))),
+        regimes=tuple(read_flat(SliceScore, row) for row in _rows(known.get("regimes"))),
         loadings=_figures(known.get("loadings")),
         assets=tuple(read_flat(AssetIC, row) for row in _rows(known.get("assets"))),
     )

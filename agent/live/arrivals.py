@@ -1,4 +1,4 @@
-"""Waiting for bars: each closed bar once, in order, complete or said not to be, whatever the feed and the clocks do."""
+"""Waiting for bars: each closed bar is given once and in order, and is complete or named as incomplete."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ HEAL_BARS = 48
 
 
 @dataclass(frozen=True)
-class Patience:
+class WaitLimits:
     """How long to wait for what, in seconds of the server's clock.
 
     Attributes
     ----------
     grace
-        After its close a bar may still be changed by the exchange; it counts as complete so much later.
+        After its close a bar may still be changed by the exchange; it counts as complete this much later.
     bound
         How long after that to wait for assets that are late.
     share
@@ -80,19 +80,19 @@ class Arrivals:
         clock: Clock,
         last: Bar,
         length: np.timedelta64,
-        patience: Patience,
+        limits: WaitLimits,
         *,
         owed: Iterable[Bar] = (),
         stop: Stop = lambda: False,
         notice: Notice = lambda _: None,
     ) -> None:
         self._feed, self._clock, self._length = feed, clock, length
-        self._patience, self._stop, self._notice = patience, stop, notice
+        self._limits, self._stop, self._notice = limits, stop, notice
         self._bar = float(length / np.timedelta64(1, "s"))
         self._last = last
         self._expected = last.present
         self._away = np.zeros(len(last.inside), dtype=np.int64)
-        self._mended: list[Bar] = []
+        self._completed: list[Bar] = []
         self._skew = 0.0
         self._troubles = 0
         self._over = False
@@ -107,13 +107,13 @@ class Arrivals:
             pass
         while not self._stop() and not self._over:
             close = as_seconds(self._last.time) + 2 * self._bar
-            wait = close + self._patience.grace - self._server()
+            wait = close + self._limits.grace - self._server()
             if wait > 0:
-                # Asleep for a long time the clocks may part: the last stretch is measured again.
+                # The clocks may drift apart in a long sleep: before its end the difference is measured again.
                 self._clock.sleep(wait if wait < 60 else max(wait - 5.0, 1.0), self._stop)
                 if self._stop():
                     return
-            if not self._measured() or self._server() < close + self._patience.grace:
+            if not self._measured() or self._server() < close + self._limits.grace:
                 continue
             came = False
             for arrival in self._ready():
@@ -132,7 +132,7 @@ class Arrivals:
                 came = True
                 yield arrival
             if not came and self._server() > self._due():
-                self._tell_age()
+                self._warn_of_age()
                 return
             if not came and not self._over:
                 self._pause()
@@ -141,27 +141,27 @@ class Arrivals:
         return self._clock.now() + self._skew
 
     def _closed(self, time: np.datetime64) -> bool:
-        return as_seconds(time) + self._bar + self._patience.grace <= self._server() + 1e-6
+        return as_seconds(time) + self._bar + self._limits.grace <= self._server() + 1e-6
 
     def _measured(self) -> bool:
         """Set our clock by the server's; False, after a pause, where it cannot be asked."""
         before = self._clock.now()
         try:
-            told = as_seconds(self._feed.time())
+            server = as_seconds(self._feed.time())
         except FeedDown as error:
             self._down(error)
             return False
-        self._skew = told - 0.5 * (before + self._clock.now())
+        self._skew = server - 0.5 * (before + self._clock.now())
         return True
 
     def _down(self, error: FeedDown) -> None:
         self._troubles += 1
         self._notice(f"{self._feed.name}: {error}; asking again")
-        self._tell_age()
-        self._clock.sleep(min(_LONGEST_PAUSE, self._patience.poll * 2.0 ** min(self._troubles - 1, 10)), self._stop)
+        self._warn_of_age()
+        self._clock.sleep(min(_LONGEST_PAUSE, self._limits.poll * 2.0 ** min(self._troubles - 1, 10)), self._stop)
 
-    def _tell_age(self) -> None:
-        """Say once a bar that data are stale."""
+    def _warn_of_age(self) -> None:
+        """Report once a bar that data are stale."""
         if self._server() <= self._due() or (self._warned is not None and self._server() < self._warned + self._bar):
             return
         self._warned = self._server()
@@ -172,24 +172,24 @@ class Arrivals:
         """Yield the bars whose turn has come."""
         oldest = min(self._owed, default=self._last.time + self._length)
         try:
-            told = self._feed.newer(min(oldest - self._length, self._last.time))
+            received = self._feed.newer(min(oldest - self._length, self._last.time))
         except FeedDown as error:
             self._down(error)
             return
         except FeedOver as error:
-            self._tell_age()
+            self._warn_of_age()
             self._notice(f"{self._feed.name}: {error}")
             self._over = True
             return
         self._troubles = 0
-        known = _in_order(told)
-        self._mended += self._healed(known)
+        known = _in_order(received)
+        self._completed += self._healed(known)
         fresh = [bar for bar in known if bar.time > self._last.time and self._closed(bar.time)]
         for place, bar in enumerate(fresh):
             late = self._expected & ~bar.present & bar.late
             expected = int(self._expected.sum())
-            complete = not late.any() or (expected - late.sum()) >= self._patience.share * expected
-            due = as_seconds(bar.time) + self._bar + self._patience.grace + self._patience.bound
+            complete = not late.any() or (expected - late.sum()) >= self._limits.share * expected
+            due = as_seconds(bar.time) + self._bar + self._limits.grace + self._limits.bound
             if not complete and self._server() < due:
                 break
             if late.any():
@@ -202,18 +202,18 @@ class Arrivals:
             self._expected = bar.present | (late & (self._away < KEPT_BARS))
             self._last, self._warned = bar, None
             age = self._server() - as_seconds(bar.time) - self._bar
-            healed, self._mended = tuple(self._mended), []
+            healed, self._completed = tuple(self._completed), []
             yield Arrival(bar, late, not behind, age, healed)
 
     def _due(self) -> float:
-        """Return when the next bar is late, with all patience."""
-        return as_seconds(self._last.time) + 2 * self._bar + self._patience.grace + self._patience.bound
+        """Return when the next bar is late, after every wait."""
+        return as_seconds(self._last.time) + 2 * self._bar + self._limits.grace + self._limits.bound
 
     def _pause(self) -> None:
-        self._tell_age()
-        # Nobody knows when a market that stands still goes on.
+        self._warn_of_age()
+        # Nobody knows when a market that has stopped goes on.
         calm = self._server() > self._due()
-        self._clock.sleep(min(_LONGEST_PAUSE, self._bar / 20) if calm else self._patience.poll, self._stop)
+        self._clock.sleep(min(_LONGEST_PAUSE, self._bar / 20) if calm else self._limits.poll, self._stop)
 
     def _healed(self, known: list[Bar]) -> tuple[Bar, ...]:
         found = []
@@ -221,15 +221,15 @@ class Arrivals:
             owed = self._owed.get(bar.time)
             if owed is None or not (bar.present & ~owed.present).any():
                 continue
-            # What was known stays as it was: a decision rests on it.
+            # What was known stays as it was: a decision was made by it.
             fields = {
                 name: np.where(owed.present, owed.fields.get(name, values), values)
                 for name, values in bar.fields.items()
             }
-            mended = replace(bar, fields=fields, inside=np.where(owed.present, owed.inside, bar.inside))
-            found.append(mended)
-            self._owed[bar.time] = mended
-            if not mended.late.any():
+            completed = replace(bar, fields=fields, inside=np.where(owed.present, owed.inside, bar.inside))
+            found.append(completed)
+            self._owed[bar.time] = completed
+            if not completed.late.any():
                 del self._owed[bar.time]
         for time in [t for t in self._owed if t < self._last.time - HEAL_BARS * self._length]:
             del self._owed[time]
@@ -237,7 +237,7 @@ class Arrivals:
 
 
 def _in_order(bars: Iterable[Bar]) -> list[Bar]:
-    """Return bars by time, each once; of two of one time, what one lacks is taken from the other."""
+    """Return bars by time, each once; of two bars of one time, each fills the gaps of the other."""
     found: dict[np.datetime64, Bar] = {}
     for bar in bars:
         other = found.get(bar.time)

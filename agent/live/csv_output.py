@@ -1,4 +1,4 @@
-"""Signals as a CSV file that holds each bar once, whatever was killed when."""
+"""Signals as a CSV file that has each bar once, even when the process was killed while it wrote."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CsvFile:
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
         self._path, self._labels = path, list(labels)
         self._header = [*_COLUMNS, *(f"contribution: {label}" for label in labels)]
-        self.last = self._mended()
+        self.last = self._repaired()
 
     def put(self, document: Mapping[str, Any]) -> None:
         """Append a signal that is not in the file; one that is in it is left as it is."""
@@ -55,9 +55,11 @@ class CsvFile:
         if self.last is None:
             writer.writerow(self._header)
         for row in document["weights"] or [{"asset": ""}]:
-            told = {**row, **{name: document[name] for name in _OF_ALL}}
+            cells = {**row, **{name: document[name] for name in _OF_ALL}}
             shares = row.get("contributions", {})
-            writer.writerow([_cell(told.get(name)) for name in _COLUMNS] + [_cell(shares.get(x)) for x in self._labels])
+            writer.writerow(
+                [_cell(cells.get(name)) for name in _COLUMNS] + [_cell(shares.get(x)) for x in self._labels]
+            )
         self._append(lines.getvalue().encode())
         self.last = str(document["time"])
 
@@ -77,8 +79,8 @@ class CsvFile:
                 f"cannot write {self._path}: {error.strerror}", "is the disk full or read-only?"
             ) from error
 
-    def _mended(self) -> str | None:
-        """Return the time of the last block, after cutting off what a power cut left of another."""
+    def _repaired(self) -> str | None:
+        """Return the time of the last whole block, and cut off a block that was written in part."""
         if not self._path.exists() or self._path.stat().st_size == 0:
             return None
         try:

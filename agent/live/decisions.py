@@ -1,8 +1,8 @@
 """The decision maker: from one new bar to decided weights, by the functions of the backtest.
 
-`Desk.take` gives, for the bar after a history, what `signal_source.batch_of` gives in the row of that bar for the
-panel with it: factors by the engine's own state, everything else by the backtest's functions on as many of the newest
-rows as decide the result.
+`DecisionMaker.take` gives, for the bar after a history, what `signal_source.batch_of` gives in the row of that bar for
+the panel with it: factors by the engine's own state, everything else by the backtest's functions on as many of the
+newest rows as decide the result.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.live.feed import Bar, bar_of
-from agent.live.last_rows import Rows
+from agent.live.feed import Bar, bar_at
+from agent.live.last_rows import LastRows
 from agent.live.paper_ledger import Running, lag_of
 from agent.live.recent_bars import Liquid, Recent
 from agent.live.signal_source import TradedSignal, batch_of
@@ -90,26 +90,31 @@ class DecisionMaker:
     """
 
     def __init__(
-        self, book: TradedSignal, whole: Panel, *, calibration: FloatArray | None = None, show: Show = lambda _: None
+        self,
+        portfolio: TradedSignal,
+        whole: Panel,
+        *,
+        calibration: FloatArray | None = None,
+        show: Show = lambda _: None,
     ) -> None:
         if not len(whole.times):
             raise InputError("there is no bar before the first signal", "begin later, or with more data")
-        if book.spec.is_cross_sectional and len(whole.assets) <= MAX_SMALL_UNIVERSE:
+        if portfolio.spec.is_cross_sectional and len(whole.assets) <= MAX_SMALL_UNIVERSE:
             raise InputError(
                 f"a cross-section over {len(whole.assets)} assets says nothing: ranks of so few are mostly noise",
                 'set weighting = "timeseries" in alphaglow.toml [backtest], or use more than 10 assets',
             )
-        self.book, self.assets = book, whole.assets
+        self.portfolio, self.assets = portfolio, whole.assets
         self._calibration = np.empty(0) if calibration is None else calibration
-        bars, warm = len(whole.times), max(_WARM, 2 * SERIES_WINDOW + book.spec.holding)
+        bars, warm = len(whole.times), max(_WARM, 2 * SERIES_WINDOW + portfolio.spec.holding)
         while True:
             show(f"reading {bars} bars")
-            # What lies between the start and the end of the history is taken as it will be taken live.
+            # The newest part of the history is taken bar by bar, as live bars are.
             start = max(0, bars - warm)
             self._begin(whole.rows(0, start))
             for row in range(start, bars):
-                self.take(bar_of(whole, row))
-            # A gate that stays where it was remembers; once it was shut or open, what came before no longer matters.
+                self.take(bar_at(whole, row))
+            # A gate with hysteresis depends on its past, until it was fully shut or fully open once.
             if start == 0 or self._gate is None or self._gate.settled.all():
                 break
             warm *= 4
@@ -121,30 +126,30 @@ class DecisionMaker:
         return self._row
 
     def _begin(self, whole: Panel) -> None:
-        book, chosen = self.book, self.book.settings.universe
+        portfolio, chosen = self.portfolio, self.portfolio.settings.universe
         rules = chosen.model_dump()
         self._liquid = Liquid(whole, **rules)
-        self._recent = Recent(whole, book.spec)
+        self._recent = Recent(whole, portfolio.spec)
         self._row = len(whole.times)
-        self._plain_spec = replace(book.spec, holding=1)
+        self._plain_spec = replace(portfolio.spec, holding=1)
         self._net: list[float] | None = None
-        neutral = book.settings.backtest.group_neutral
+        neutral = portfolio.settings.backtest.group_neutral
         groups = [group_expression(neutral, whole)] if neutral else []
         self._gate = self._regime = None
         features = []
-        if book.gate is not None:
+        if portfolio.gate is not None:
             from agent.live.gate_state import LiveGate, LiveRegime
 
-            assert book.gate_file is not None
-            self._gate, self._regime = LiveGate(book.gate, whole.assets), LiveRegime(book.gate_file)
+            assert portfolio.gate_file is not None
+            self._gate, self._regime = LiveGate(portfolio.gate, whole.assets), LiveRegime(portfolio.gate_file)
             features = self._gate.expressions(whole)
-        self._members = slice(0, len(book.expressions))
-        self._group = len(book.expressions) if groups else None
-        self._features = slice(len(book.expressions) + len(groups), -1)
+        self._members = slice(0, len(portfolio.expressions))
+        self._group = len(portfolio.expressions) if groups else None
+        self._features = slice(len(portfolio.expressions) + len(groups), -1)
         panel = replace(whole, universe=liquid_mask(whole, **rules))
-        self._live = LiveFactors([*book.expressions, *groups, *features, volatility_expression(whole)], panel)
-        self._signals = Rows(2 * SERIES_WINDOW)
-        self._targets = Rows(book.spec.holding)
+        self._live = LiveFactors([*portfolio.expressions, *groups, *features, volatility_expression(whole)], panel)
+        self._signals = LastRows(2 * SERIES_WINDOW)
+        self._targets = LastRows(portfolio.spec.holding)
         self.risk: LiveRisk | None = None
 
     def _recall(self, whole: Panel) -> None:
@@ -153,13 +158,13 @@ class DecisionMaker:
 
         part = whole.rows(max(0, len(whole.times) - 6000), len(whole.times))
         self.risk = LiveRisk(part["close"], evaluate(volatility_expression(part), part).values)
-        if self.book.spec.kelly > 0:
+        if self.portfolio.spec.kelly > 0:
             self._recall_record(whole)
 
     def _recall_record(self, whole: Panel) -> None:
         """Trade the whole history at unit size: what Kelly's fraction is read from."""
-        batch = batch_of(self.book, whole)
-        spec, year = self.book.spec, batch.panel.bars_per_year
+        batch = batch_of(self.portfolio, whole)
+        spec, year = self.portfolio.spec, batch.panel.bars_per_year
         plain = batch.targets
         if batch.exposures is not None:
             plain = apply_gate(plain, batch.exposures, neutral=spec.is_neutral)
@@ -168,17 +173,17 @@ class DecisionMaker:
         paid = len(plain) - lag
         self._net = series[NET][:paid].tolist()
         self._record = Running.after(plain[:paid], batch.ledger_rows, spec, year)
-        self._plain = Rows(lag + 1)
+        self._plain = LastRows(lag + 1)
         for row in plain[-lag:]:
             self._plain.put(row)
 
     def take(self, bar: Bar) -> Decision:
         """Take the next bar; return what is decided at its close."""
-        book, spec = self.book, self.book.spec
+        portfolio, spec = self.portfolio, self.portfolio.spec
         inside = self._liquid.put(bar)
         self._recent.put(bar)
         values = self._live.append(bar.fields, inside)
-        signal, parts = book.signal(values[self._members], inside)
+        signal, parts = portfolio.signal(values[self._members], inside)
         ledger_rows = self._recent.ledger_rows()
         volatility = ledger_rows.volatility[-1:]
         groups = None if self._group is None else values[self._group][None]
@@ -222,12 +227,12 @@ class DecisionMaker:
         return self._recent.price(back)
 
     def _target(self, signal: FloatArray, volatility: FloatArray, groups: FloatArray | None) -> FloatArray:
-        spec = self.book.spec
+        spec = self.portfolio.spec
         self._signals.put(signal)
         if spec.is_cross_sectional:
             plain: FloatArray = target_weights(signal[None], self._plain_spec, volatility, groups)[0]
         else:
-            # The z-score sums its window afresh every 240 bars: rows from the one before that on decide it.
+            # The z-score sums its window again every 240 bars: rows from the one before that on decide it.
             rows = self._signals.all()[-(SERIES_WINDOW + self._row % SERIES_WINDOW + 1) :]
             wide = np.broadcast_to(volatility, rows.shape)
             plain = target_weights(rows, self._plain_spec, np.ascontiguousarray(wide), groups)[-1]
@@ -242,7 +247,7 @@ class DecisionMaker:
             return np.full(len(self.assets), np.nan), np.ones(len(self.assets)), None
         from flows.train import torch_threads
 
-        # Threads are of no use to a few rows, and a busy machine makes them wait for each other.
+        # Threads do not speed up a few rows, and on a busy machine they wait for each other.
         with torch_threads(1):
             flat = bar.fields["high"] == bar.fields["low"]
             likelihood, exposure = self._gate.step(bar.time, features, flat, inside)
@@ -250,9 +255,9 @@ class DecisionMaker:
 
     def _size(self, plain: FloatArray, ledger_rows: MarketRows) -> float:
         """Return Kelly's size of the portfolio, from what it earned at unit size up to the bar."""
-        spec = self.book.spec
+        spec = self.portfolio.spec
         if self._net is None:
-            # Of the bars that bring the state up to date nothing is asked.
+            # These bars only bring the state up to date; their size is not used.
             return 1.0
         self._plain.put(plain)
         lag = len(self._plain.all()) - 1

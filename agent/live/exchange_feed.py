@@ -20,9 +20,9 @@ from market.raw import SeriesRows, joined, no_rows
 from market.spans import DAY, on_grid
 
 T = TypeVar("T")
-# Settlements and snapshots are read from so far back, ms: the last one says the rate until the next.
+# Settlements and snapshots are read from this far back, ms: the last one gives the rate until the next.
 _BEFORE = 3 * DAY
-# Tries of a request before the feed counts as down; whoever waits for bars has patience of its own.
+# Tries of a request before the feed counts as down; `Arrivals` then asks again by its own limits.
 _RETRIES = 2
 
 
@@ -117,10 +117,10 @@ class ExchangeFeed:
             async with gate:
                 return await self._rows(client, asset, "ohlcv", span)
 
-        told = await asyncio.gather(*(bars(asset) for asset in self.assets))
-        if all(rows is None for rows in told):
+        answers = await asyncio.gather(*(bars(asset) for asset in self.assets))
+        if all(rows is None for rows in answers):
             raise Unreachable(f"{self.job.source.exchange} answers for no symbol")
-        found = [no_rows(BARS) if rows is None else rows for rows in told]
+        found = [no_rows(BARS) if rows is None else rows for rows in answers]
         # The bar before the first new one is known already; it says since when settlements count.
         times = np.unique(np.concatenate([np.array([after]), *(rows.stamps for rows in found)]))
         if not len(times[times > after]):
@@ -129,7 +129,7 @@ class ExchangeFeed:
         panel = await self._joined(client, panel, span)
         last = np.array([rows.stamps[-1] if len(rows) else 0 for rows in found])
         unsure = np.array([asset not in self._gone for asset in self.assets])
-        failed = np.array([rows is None for rows in told])
+        failed = np.array([rows is None for rows in answers])
         return [
             self._bar(panel, row, unsure & (failed | (last < times[row])))
             for row in range(len(times))
@@ -156,23 +156,23 @@ class ExchangeFeed:
         )
 
     async def _joined(self, client: Client, panel: Panel, span: tuple[int, int]) -> Panel:
-        async def told(what: What, name: str) -> dict[str, tuple[TimeArray, np.ndarray]]:
+        async def answered(what: What, name: str) -> dict[str, tuple[TimeArray, np.ndarray]]:
             pieces = {}
             for asset in self.assets:
                 rows = await self._rows(client, asset, what, (span[0] - _BEFORE, span[1] + 1))
                 if rows is None:
-                    raise Unreachable(f"{self.job.source.exchange} does not tell the {what} of {asset}")
+                    raise Unreachable(f"{self.job.source.exchange} does not give the {what} of {asset}")
                 rows = rows.keep(np.isfinite(rows[name]))
                 pieces[asset] = (rows.stamps.astype("datetime64[ms]").astype("datetime64[ns]"), rows[name])
             return pieces
 
         if self.job.funding:
-            panel = join_settlements(panel, await told("funding", "funding_rate"))
+            panel = join_settlements(panel, await answered("funding", "funding_rate"))
         if self.job.open_interest:
             ask = client.endpoint("open_interest", self.job.timeframe)
             oldest = max(panel.bar, np.timedelta64(ask.pace, "ms"))
             for name in ("open_interest", "open_interest_usd"):
-                panel = join_snapshots(panel, name, await told("open_interest", name), oldest)
+                panel = join_snapshots(panel, name, await answered("open_interest", name), oldest)
         return panel
 
     async def _rows(self, client: Client, asset: str, what: What, span: tuple[int, int]) -> SeriesRows | None:

@@ -1,4 +1,4 @@
-"""Handing a factor or a pool to what trades: a module or a strategy file that runs without us. It sends no orders.
+"""Export a factor or a pool as a module or a strategy file that runs without alphaglow. It sends no orders.
 
 What is written has the values that the backtest has, and target weights by the study's rules as far as these are a
 function of the values. What is not (a gate, a size that follows the portfolio's own record, when to trade) is said.
@@ -66,7 +66,7 @@ class _Subject:
 def export_factor(
     text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = no_note
 ) -> Written:
-    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's rules of now.
+    """Write a factor, by an id of the knowledge base or as an expression, under the workspace's current rules.
 
     `note` is given where its run scored it under other rules.
 
@@ -95,7 +95,7 @@ def export_factor(
     exported = Exported(
         f"The factor {expression.id}: {expression.text}",
         (expression,),
-        rules_of(workspace.settings, panel),
+        export_rules(workspace.settings, panel),
         about={
             "factor": expression.id,
             "text": expression.text,
@@ -113,18 +113,18 @@ def export_factor(
 def export_pool(
     name: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = no_note
 ) -> Written:
-    """Write a pool under the rules that it was fitted under; `note` is given where those of now differ."""
+    """Write a pool under the rules that it was fitted under; `note` is called where the current ones differ."""
     pool = knowledge.get_pool(name)
     opened = open_data(workspace, data, RecordedRules.of_pool(pool, strict=False), learned=False, note=note)
     panel, settings = opened.whole, opened.settings
     weights = weights_of(pool)
-    held = [number for number in range(len(weights)) if weights[number] != 0.0]
-    expressions = tuple(_read(pool.members[k].text, panel, pool.members[k].factor_id) for k in held)
+    kept = [k for k in range(len(weights)) if weights[k] != 0.0]
+    expressions = tuple(_read(pool.members[k].text, panel, pool.members[k].factor_id) for k in kept)
     exported = Exported(
-        f"The pool {pool.name} ({pool.id}): {len(held)} factors by {pool.method} weights",
+        f"The pool {pool.name} ({pool.id}): {len(kept)} factors by {pool.method} weights",
         expressions,
-        rules_of(settings, panel),
-        tuple(float(weights[k]) for k in held),
+        export_rules(settings, panel),
+        tuple(float(weights[k]) for k in kept),
         LEAST_SHARE,
         DECIMALS,
         _about_pool(pool, _data(opened.path, panel)),
@@ -132,7 +132,7 @@ def export_pool(
     return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.rules.gate)), target)
 
 
-def rules_of(settings: Settings, panel: Panel) -> Rules:
+def export_rules(settings: Settings, panel: Panel) -> Rules:
     """Return the part of the settings' rules that is a function of values alone, in bars of a panel."""
     spec, chosen = make_spec(settings), settings.universe
     a_day = float(_DAY / panel.bar)
@@ -162,7 +162,7 @@ def _group(name: str, panel: Panel) -> tuple[Node, int]:
     found = parse(f"group_mean(close, {name})", fields=_fields(panel), bar=panel.bar)
     if isinstance(found, Rejection) or not isinstance(found.root, Call):
         why = found.message if isinstance(found, Rejection) else "it is no group"
-        raise InputError(f"group_neutral = {name!r}: {why}", "mend it in alphaglow.toml [backtest]")
+        raise InputError(f"group_neutral = {name!r}: {why}", "correct it in alphaglow.toml [backtest]")
     return found.root.args[1], found.lookback
 
 
@@ -254,13 +254,13 @@ def fills_are_gaps(panel: Panel) -> bool:
 
 
 def _left_out(subject: _Subject, target: Target) -> list[str]:
-    """Say what of the study is not in the file."""
+    """Return what of the study is not in the file, each in a sentence."""
     rules, spec = subject.exported.rules, make_spec(subject.settings)
     found = []
     if subject.gated:
-        found.append("the gate: weights are those before it, so the book is larger than the gated one was")
+        found.append("the gate: weights are those before it, so the portfolio is larger than the gated one was")
     if spec.kelly > 0:
-        found.append("the size by Kelly's rule, which follows the book's own record: weights are of full size")
+        found.append("the size by Kelly's rule, which follows the portfolio's own record: weights are of full size")
     if rules.weighting == "timeseries" and rules.group is not None:
         found.append("group_neutral, which positions of single assets do not have")
     if target == "pandas" and (rules.rebalance > 1 or rules.band > 0):

@@ -21,7 +21,7 @@ class FeedDown(Exception):
 
 
 class FeedOver(Exception):
-    """The feed has given all it ever will."""
+    """The feed has no further bars, now or later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Feed(Protocol):
 
     @property
     def name(self) -> str:
-        """Of what it reads, for people and for the journal: bars of two feeds are never mixed."""
+        """What it reads, shown to users and stored in the journal: bars of two feeds are never mixed."""
 
     def time(self) -> np.datetime64:
         """Return the time by the clock that decides whether a bar is closed: the server's; may raise `FeedDown`."""
@@ -80,7 +80,7 @@ class Clock(Protocol):
         """Return the time."""
 
     def sleep(self, seconds: float, stop: Stop) -> None:
-        """Wait so long, or until asked to stop."""
+        """Wait this long, or until asked to stop."""
 
 
 class SystemClock:
@@ -91,7 +91,7 @@ class SystemClock:
         return time.time()
 
     def sleep(self, seconds: float, stop: Stop) -> None:
-        """Wait in naps, so that a wish to stop is heard."""
+        """Wait in short steps, and ask between them whether to stop."""
         end = time.monotonic() + seconds
         while not stop() and (left := end - time.monotonic()) > 0:
             time.sleep(min(_NAP, left))
@@ -147,10 +147,10 @@ class Replay:
             raise FeedOver("the recording is over")
         first = int(np.searchsorted(self.panel.times, after, side="right"))
         end = int(np.searchsorted(self.panel.times, self.time() - self.panel.bar, side="right"))
-        return [bar_of(self.panel, row) for row in range(first, end)]
+        return [bar_at(self.panel, row) for row in range(first, end)]
 
 
-def bar_of(panel: Panel, row: int) -> Bar:
+def bar_at(panel: Panel, row: int) -> Bar:
     """Return a row of a panel as a bar."""
     fields = {name: values[row] for name, values in panel.fields.items()}
     return Bar(panel.times[row], fields, panel.universe[row], np.zeros(len(panel.assets), dtype=bool))

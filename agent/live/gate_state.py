@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.live.last_rows import Rows
+from agent.live.last_rows import LastRows
 from factors.features import Feature
 from factors.tree import Expression
 from flows.exposure import judged, ramp, steadied
@@ -33,9 +33,9 @@ class LiveGate:
     def __init__(self, gate: RegimeGate, assets: tuple[str, ...]) -> None:
         self.gate, self.assets = gate, assets
         self.features: Sequence[Feature] = gate.density.asked
-        self._raw = Rows(gate.rules.window)
-        self._times = Rows(gate.rules.window)
-        self._judged = Rows(gate.rules.window)
+        self._raw = LastRows(gate.rules.window)
+        self._times = LastRows(gate.rules.window)
+        self._judged = LastRows(gate.rules.window)
         self._fit: GateFit | None = None
         self._exposure: FloatArray | None = None
         # Which exposures no longer depend on what came before the first step: those that were shut or full since.
@@ -112,18 +112,18 @@ class LiveRegime:
 def calibration_likelihood(gate: RegimeGate, gate_file: Path, panel: Panel) -> FloatArray:
     """Return, sorted, what the gate judged of the rows that its newest thresholds were set on.
 
-    They are kept beside the gate: it takes a while to read them.
+    They are kept beside the gate, because it takes long to compute them.
     """
     path = gate_file.with_suffix(".calibrated.npy")
     if path.is_file() and path.stat().st_mtime >= gate_file.stat().st_mtime:
         stored: FloatArray = np.load(path, allow_pickle=False)
         return stored
-    held = rows_of(panel, gate.latest.calibrated)
-    first = max(0, held.start - gate.rules.window)
+    calibrated = rows_of(panel, gate.latest.calibrated)
+    first = max(0, calibrated.start - gate.rules.window)
     density = gate.density
     with torch_threads(1):
-        states = density.states(panel.rows(0, held.stop))[first:]
-        found = judged(measured(density, gate.latest.reference, states), gate.rules)[held.start - first :]
+        states = density.states(panel.rows(0, calibrated.stop))[first:]
+        found = judged(measured(density, gate.latest.reference, states), gate.rules)[calibrated.start - first :]
     ordered = np.sort(found[np.isfinite(found)])
 
     def write(target: Path) -> None:

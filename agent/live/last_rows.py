@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-class Rows:
+class LastRows:
     """At most this many of the newest rows; arrays of any one shape."""
 
     def __init__(self, most: int) -> None:

@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from agent.live.journal_schema import FIGURES
 from agent.live.paper_ledger import lag_of
-from agent.live.signal_journal import FIGURES, Journal
+from agent.live.signal_journal import SignalJournal
 from agent.live.signal_source import TradedSignal, batch_of
 from backtest.ledger import NET, keep_ledger
 from market.errors import InputError
 from market.panel import Panel
 
 
-def against_backtest(book: TradedSignal, journal: Journal, ledger: str, whole: Panel) -> dict[str, object]:
-    """Hold what was emitted, and what it earned on paper, against a backtest of the whole panel, bar by bar.
+def against_backtest(portfolio: TradedSignal, journal: SignalJournal, ledger: str, whole: Panel) -> dict[str, object]:
+    """Compare what was emitted, and what it earned on paper, with a backtest of the whole panel, bar by bar.
 
-    The backtest decides by all bars, and trades from the bar of the first signal on, with nothing held before. A missed
+    The backtest decides by all bars, and trades from the bar of the first signal on, with no position before. A missed
     bar was not traded on paper; an asset that was late kept its last target: both are differences that are meant.
 
     Raises
@@ -32,7 +33,7 @@ def against_backtest(book: TradedSignal, journal: Journal, ledger: str, whole: P
     rows = np.searchsorted(whole.times, np.array([one.time for one in stored]))
     if rows.max() >= len(whole.times) or any(whole.times[r] != s.time for r, s in zip(rows, stored, strict=True)):
         raise InputError("the data set lacks bars that signals were emitted on", "was it replaced?")
-    batch = batch_of(book, whole)
+    batch = batch_of(portfolio, whole)
     late = {asset for one in stored for asset in _names(one.document.get("stale"))}
     places = {asset: k for k, asset in enumerate(whole.assets)}
     largest, where = 0.0, None
@@ -45,7 +46,7 @@ def against_backtest(book: TradedSignal, journal: Journal, ledger: str, whole: P
             largest, where = float(gap.max()), {"time": _text(one.time), "asset": whole.assets[int(gap.argmax())]}
     targets = np.zeros_like(batch.decided)
     targets[rows[0] :] = batch.decided[rows[0] :]
-    _, series = keep_ledger(targets, batch.ledger_rows, book.spec, batch.panel.bars_per_year)
+    _, series = keep_ledger(targets, batch.ledger_rows, portfolio.spec, batch.panel.bars_per_year)
     paid = journal.equity(ledger)
     emitted = sum(one.status == "emitted" for one in stored)
     bars = int(rows[-1] - rows[0] + 1)
@@ -59,7 +60,7 @@ def against_backtest(book: TradedSignal, journal: Journal, ledger: str, whole: P
         "paid": len(paid),
     }
     at = np.searchsorted(whole.times, np.array([row["time"] for row in paid], dtype="datetime64[ns]"))
-    return found | _paid(paid, series[:, at], lag_of(book.spec, whole.fields))
+    return found | _paid(paid, series[:, at], lag_of(portfolio.spec, whole.fields))
 
 
 def _paid(paid: list[dict[str, Any]], series: np.ndarray[Any, Any], lag: int) -> dict[str, object]:

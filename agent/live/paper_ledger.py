@@ -39,14 +39,14 @@ class Running:
         return made
 
     def halt(self, ledger_rows: MarketRows, back: int) -> None:
-        """Read off a tape for how long each asset has had no price before the decision so many rows from its end."""
+        """Count for how many rows each asset has had no price before the decision `back` rows from the end."""
         for row in ledger_rows.tradable[: len(ledger_rows.tradable) - 1 - back]:
             self._positions.halted[:] = np.where(row, 0, self._positions.halted + 1)
 
     def settle(self, targets: FloatArray, ledger_rows: MarketRows, back: int, *, due: bool) -> FloatArray:
         """Trade towards targets (N,) and settle the row this many from its end.
 
-        Returns (10,) figures as in `keep_ledger`. `weights` is then what was held just after the fill, `changes` what
+        Returns (10,) figures as in `keep_ledger`. `weights` is then the positions just after the fill, `changes` what
         was traded.
         """
         row = len(ledger_rows.tradable) - 1 - back

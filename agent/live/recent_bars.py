@@ -54,7 +54,7 @@ class Recent:
         return len(self._panel.times)
 
     def ledger_rows(self) -> MarketRows:
-        """Return the tape of the newest bars, row for row what it is of the whole panel, but for the oldest row."""
+        """Return the market rows of the newest bars: but for the oldest, each equals that of the whole panel."""
         price = np.array(self._panel[self._spec.fill])
         # A price from before these bars is carried into them, as in the whole panel; nothing is traded at it.
         price[0] = np.where(np.isfinite(price[0]), price[0], self._price)
@@ -72,29 +72,31 @@ class Recent:
 
 
 class Liquid:
-    """Which assets count, computed again every this many bars as `market.universe.liquid_universe` tells it."""
+    """Which assets count, computed again every this many bars as `market.universe.liquid_universe` does."""
 
     def __init__(self, panel: Panel, *, top: int, least_money: float, days: float, refresh_days: float) -> None:
         self._rules = (top, least_money, days)
         self._open = top <= 0 and least_money <= 0
         self._panel, self._step = panel.rows(0, 0), refresh_bars(panel, refresh_days)
         self._bars = len(panel.times)
-        self._told = "amount" in panel.fields
+        self._has_amount = "amount" in panel.fields
         self._money = [np.where(panel.universe, panel.money, np.nan)]
         self._inside = np.ones(len(panel.assets), dtype=bool)
         if not self._open and self._bars:
-            told = (self._bars - 1) // self._step * self._step
-            self._inside = liquid_rows(panel, self._money[0][: told + 1], *self._rules)[-1]
+            newest = (self._bars - 1) // self._step * self._step
+            self._inside = liquid_rows(panel, self._money[0][: newest + 1], *self._rules)[-1]
 
     def put(self, bar: Bar) -> BoolArray:
         """Take the next bar; return (N,) which assets are in the universe at it."""
         if not self._open:
             nothing = np.full(len(bar.inside), np.nan)
-            # A feed may tell the money where the data set never did: what the panel goes by is gone by.
-            told = bar.fields.get("amount", nothing) if self._told else bar.fields["volume"] * bar.fields["close"]
-            self._money.append(np.where(bar.inside, told, np.nan)[None])
+            # A feed may give `amount` where the data set has none: what the data set has decides.
+            money = (
+                bar.fields.get("amount", nothing) if self._has_amount else bar.fields["volume"] * bar.fields["close"]
+            )
+            self._money.append(np.where(bar.inside, money, np.nan)[None])
             if self._bars % self._step == 0:
-                # Of all bars, not of the last days alone: a running mean carries rounding from the first on.
+                # Of all bars, not only of the last days: a running mean carries rounding errors from the first bar.
                 self._money = [np.concatenate(self._money)]
                 self._inside = liquid_rows(self._panel, self._money[0], *self._rules)[-1]
         self._bars += 1

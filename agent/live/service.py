@@ -1,4 +1,4 @@
-"""The office: each bar that arrives goes to the desk, onto paper, into the journal, and only then to the world."""
+"""The signal service: a bar that arrives is decided on, paid on paper and recorded, before its signal is given out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from agent.live.arrivals import HEAL_BARS, Arrival
 from agent.live.decisions import Decision, DecisionMaker, Show
-from agent.live.feed import Bar, bar_of, with_bars
-from agent.live.last_rows import Rows
+from agent.live.feed import Bar, bar_at, with_bars
+from agent.live.last_rows import LastRows
 from agent.live.paper_ledger import Running, lag_of
-from agent.live.signal_journal import Journal, Paid, Stored, signal_id
+from agent.live.signal_journal import Paid, SignalJournal, Stored, signal_id
 from agent.live.signal_source import TradedSignal
 from backtest.ledger import NET
 from backtest.market_rows import market_rows
@@ -24,9 +24,11 @@ _DUST = 1e-12
 Document = Mapping[str, object]
 
 
-def ledger_id(book: TradedSignal, feed: str) -> str:
+def ledger_id(portfolio: TradedSignal, feed: str) -> str:
     """Return the id of a portfolio's ledger on a feed: a replay is kept apart from what is traded on paper now."""
-    return f"ledger:{hashlib.sha256(f'{book.id}/{feed}'.encode()).hexdigest()[:16]}"
+    # The text whose hash named the ledgers of earlier versions: with another one they would begin again, at nothing.
+    named = f"book:{portfolio.id.removeprefix('portfolio:')}/{feed}"
+    return f"ledger:{hashlib.sha256(named.encode()).hexdigest()[:16]}"
 
 
 @dataclass
@@ -34,7 +36,7 @@ class _Ledger:
     """The paper ledger under way: decisions that are not paid yet, and the capital."""
 
     running: Running
-    waiting: Rows
+    waiting: LastRows
     equity: float
 
 
@@ -51,21 +53,23 @@ class SignalService:
 
     def __init__(
         self,
-        book: TradedSignal,
+        portfolio: TradedSignal,
         base: Panel,
-        journal: Journal,
+        journal: SignalJournal,
         feed: str,
         *,
         calibration: FloatArray | None = None,
         show: Show = lambda _: None,
     ) -> None:
-        self.book, self.journal, self.feed = book, journal, feed
-        self.id = ledger_id(book, feed)
+        self.portfolio, self.journal, self.feed = portfolio, journal, feed
+        self.id = ledger_id(portfolio, feed)
         self._base, self._calibration, self._show = base, calibration, show
         self._year = base.bars_per_year
-        self._lag = lag_of(book.spec, base.fields)
-        about = {"data": base.name, "panel": base.id, "expressions": [e.text for e in book.expressions]}
-        journal.add_book(self.id, book.name, feed, {**about, "book": book.id, "notes": list(book.notes)})
+        self._lag = lag_of(portfolio.spec, base.fields)
+        about = {"data": base.name, "panel": base.id, "expressions": [e.text for e in portfolio.expressions]}
+        journal.add_ledger(
+            self.id, portfolio.name, feed, {**about, "portfolio": portfolio.id, "notes": list(portfolio.notes)}
+        )
         self._ledger: _Ledger | None = None
         self._unrecorded: list[Paid] = []
         self._last: FloatArray | None = None
@@ -74,8 +78,8 @@ class SignalService:
     def _build(self) -> None:
         """Build all state from the data set's bars and the journal's."""
         whole = self.history()
-        self.decider = DecisionMaker(self.book, whole, calibration=self._calibration, show=self._show)
-        self.newest = bar_of(whole, len(whole.times) - 1)
+        self.decider = DecisionMaker(self.portfolio, whole, calibration=self._calibration, show=self._show)
+        self.newest = bar_at(whole, len(whole.times) - 1)
         stored = self.journal.signals(self.id)
         emitted = [s for s in stored if s.status == "emitted"]
         self._last = emitted[-1].weights if emitted else None
@@ -87,18 +91,18 @@ class SignalService:
         return with_bars(self._base, self.journal.bars(self.feed, self._base.times[-1]))
 
     def _restored(self, whole: Panel, stored: list[Stored]) -> _Ledger:
-        """Settle again what the journal says was decided, up to the newest bar.
+        """Settle again the decisions of the journal, up to the newest bar.
 
         Bars that came into the data set while nobody watched were missed; what they pay is recorded with the next bar.
         """
-        spec, ledger_rows = self.book.spec, market_rows(whole, self.book.spec)
+        spec, ledger_rows = self.portfolio.spec, market_rows(whole, self.portfolio.spec)
         known = {one.time: one for one in stored}
         paid = self.journal.equity(self.id)
         recorded = {row["time"] for row in paid}
         first, bars = int(np.searchsorted(whole.times, stored[0].time)), len(whole.times)
         running = Running(len(whole.assets), spec, self._year)
         running.halt(ledger_rows, bars - 1 - first)
-        ledger = _Ledger(running, Rows(self._lag + 1), float(str(paid[-1]["equity"])) if paid else 1.0)
+        ledger = _Ledger(running, LastRows(self._lag + 1), float(str(paid[-1]["equity"])) if paid else 1.0)
         for row in range(first, bars):
             one = known.get(whole.times[row])
             status, weights = ("missed", np.zeros(len(whole.assets))) if one is None else (one.status, one.weights)
@@ -133,11 +137,11 @@ class SignalService:
                 yield document
 
     def _heal(self, healed: tuple[Bar, ...]) -> None:
-        """Add what came late to the journal, and build the desk again from it; what was decided stays decided."""
+        """Add what came late to the journal, and build all state from it again; what was decided stays decided."""
         for bar in healed:
             self.journal.add_bar(self.feed, bar)
         self._show("building the state again with bars that came late")
-        self.decider = DecisionMaker(self.book, self.history(), calibration=self._calibration, show=self._show)
+        self.decider = DecisionMaker(self.portfolio, self.history(), calibration=self._calibration, show=self._show)
 
     def take(self, arrival: Arrival, *, always: bool = False) -> Document | None:
         """Take one bar; return its document where it was emitted."""
@@ -154,9 +158,9 @@ class SignalService:
             self.newest = arrival.bar
             return None
         if self._ledger is None:
-            running = Running(len(self.decider.assets), self.book.spec, self._year)
+            running = Running(len(self.decider.assets), self.portfolio.spec, self._year)
             running.halt(self.decider.ledger_rows(), 0)
-            self._ledger = _Ledger(running, Rows(self._lag + 1), 1.0)
+            self._ledger = _Ledger(running, LastRows(self._lag + 1), 1.0)
         status = "emitted" if emit else "missed"
         document = self._document(arrival, decision, weights, status)
         signal = Stored(signal_id(self.id, arrival.bar.time), arrival.bar.time, status, weights, document)
@@ -171,9 +175,9 @@ class SignalService:
         return document
 
     def _settle(self) -> list[Paid]:
-        """Pay the decision whose return is known with the newest bar."""
+        """Settle the decision whose return is known with the newest bar."""
         assert self._ledger is not None
-        ledger, spec = self._ledger, self.book.spec
+        ledger, spec = self._ledger, self.portfolio.spec
         if len(ledger.waiting) <= self._lag:
             return []
         row, status, weights = ledger.waiting.first()
@@ -183,9 +187,9 @@ class SignalService:
 
     def _paid(self, ledger: _Ledger, time: np.datetime64, figures: FloatArray, price: FloatArray) -> Paid:
         ledger.equity *= max(0.0, 1.0 + float(figures[NET]))
-        changes, held = ledger.running.changes, ledger.running.weights
+        changes, weights = ledger.running.changes, ledger.running.weights
         fills = [
-            (self._base.assets[k], float(changes[k]), float(held[k]), float(price[k]))
+            (self._base.assets[k], float(changes[k]), float(weights[k]), float(price[k]))
             for k in np.flatnonzero(np.abs(changes) > _DUST)
         ]
         return Paid(time, figures, ledger.equity, fills)
@@ -202,7 +206,7 @@ class SignalService:
                 "price": _finite(decision.price[k]),
                 "signal": _finite(decision.signal[k]),
                 "contributions": {
-                    label: _finite(part[k]) for label, part in zip(self.book.labels, decision.parts, strict=True)
+                    label: _finite(part[k]) for label, part in zip(self.portfolio.labels, decision.parts, strict=True)
                 },
                 "gate_exposure": float(decision.exposure[k]),
                 "likelihood_percentile": _finite(decision.percentile[k]),
@@ -217,7 +221,7 @@ class SignalService:
             "kind": "signal",
             "id": signal_id(self.id, arrival.bar.time),
             "ledger": self.id,
-            "book": self.book.name,
+            "portfolio": self.portfolio.name,
             "feed": self.feed,
             "status": status,
             "time": _text(arrival.bar.time),
@@ -231,8 +235,8 @@ class SignalService:
             "gross": float(np.abs(weights).sum()),
             "net": float(weights.sum()),
             "turnover": float(np.abs(weights - before).sum()),
-            "max_weight": self.book.spec.max_weight,
-            "notes": list(self.book.notes),
+            "max_weight": self.portfolio.spec.max_weight,
+            "notes": list(self.portfolio.notes),
             "weights": rows,
         }
 

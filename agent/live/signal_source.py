@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.opening import CurrentRules, RecordedRules, Rules, open_data, scored_otherwise
@@ -45,7 +44,7 @@ class TradedSignal:
     Attributes
     ----------
     id
-        ``book:`` and a hash of all that decides its weights: members, rules, gate, assets and bar.
+        ``portfolio:`` and a hash of all that decides its weights: members, rules, gate, assets and bar.
     expressions, weights
         Members of a combined signal, (K,); a single factor trades its own values, and its weight is 1.
     labels
@@ -82,6 +81,18 @@ class TradedSignal:
         return combine(members, self.weights)[0], np.stack(parts)
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What was asked for, before it is read on a data set; `weights` are (K,)."""
+
+    name: str
+    texts: tuple[str, ...]
+    weights: FloatArray
+    labels: tuple[str, ...]
+    notes: tuple[str, ...]
+    rules: Rules
+
+
 def open_signal(
     workspace: Workspace,
     knowledge: KnowledgeBase,
@@ -104,68 +115,68 @@ def open_signal(
     """
     if (pool is None) == (not factors):
         raise InputError("say what to trade: a pool or factors", "alphaglow signal --pool NAME, or alphaglow signal ID")
+    asked = _asked_factors(knowledge, factors, workspace.settings) if pool is None else _asked_pool(knowledge, pool)
     said: list[str] = []
-    rules: Rules = CurrentRules()
-    if pool is not None:
-        record = knowledge.get_pool(pool)
-        # Its data may have grown since.
-        rules = replace(RecordedRules.of_pool(record, strict=False), panel_id="")
-        texts, weights, labels, notes = _pool_members(record)
-        name = f"pool {record.name}"
-    else:
-        texts, labels, notes = _factor_members(knowledge, factors, workspace.settings)
-        weights = equal_weights(len(texts))
-        name = " + ".join(labels)
     place = workspace.data_path(data_name)
-    opened = open_data(workspace, place, rules, gate=use_gate, learned=False, note=said.append)
-    settings, file, notes = opened.settings, opened.gate_file, (*notes, *said)
+    opened = open_data(workspace, place, asked.rules, gate=use_gate, learned=False, note=said.append)
+    settings, file, notes = opened.settings, opened.gate_file, (*asked.notes, *said)
     fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
     # A text may name accepted factors; those of a pool are spelled out.
     blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
-    expressions = []
-    for text in texts:
-        expression = parse(text, fields=fields, bar=panel.bar, blocks=blocks)
-        if isinstance(expression, Rejection):
-            raise InputError(f"{text} cannot be read on this data: {expression.message}", expression.hint)
-        expressions.append(expression)
+    expressions = tuple(
+        _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks)) for text in asked.texts
+    )
     spec = make_spec(settings)
-    if spec.kelly > 0 and spec.fill == "close" and "funding" in panel.fields:
-        raise InputError(
-            "Kelly's size at a close needs the funding settled at that very moment, which no bar tells by then",
-            'set fill = "open" or kelly = 0.0 in alphaglow.toml [backtest]',
-        )
-    gate = None
-    if file is not None:
-        gate = _open_gate(file, settings if pool is None else None)
-        notes = (*notes, *_gate_notes(gate, panel))
+    _require_known_funding(spec, panel)
+    gate = None if file is None else _open_gate(file, settings if pool is None else None)
     return TradedSignal(
-        _book_id(expressions, weights, settings, file, panel),
-        name,
-        tuple(expressions),
-        weights,
-        labels,
+        _portfolio_id(expressions, asked.weights, settings, file, panel),
+        asked.name,
+        expressions,
+        asked.weights,
+        asked.labels,
         settings,
         spec,
         gate,
         file,
-        notes,
+        notes if gate is None else (*notes, *_gate_notes(gate, panel)),
     )
 
 
-def _pool_members(record: PoolRecord) -> tuple[tuple[str, ...], FloatArray, tuple[str, ...], tuple[str, ...]]:
+def _readable(text: str, found: Expression | Rejection) -> Expression:
+    if isinstance(found, Rejection):
+        raise InputError(f"{text} cannot be read on this data: {found.message}", found.hint)
+    return found
+
+
+def _require_known_funding(spec: BacktestSpec, panel: Panel) -> None:
+    if spec.kelly > 0 and spec.fill == "close" and "funding" in panel.fields:
+        raise InputError(
+            "Kelly's size at a close needs the funding settled at that very moment, which no bar shows by then",
+            'set fill = "open" or kelly = 0.0 in alphaglow.toml [backtest]',
+        )
+
+
+def _asked_pool(knowledge: KnowledgeBase, pool: str) -> _Asked:
+    record = knowledge.get_pool(pool)
     weights = weights_of(record)
-    held = [k for k in range(len(weights)) if weights[k] != 0.0]
-    texts = tuple(record.members[k].text for k in held)
-    labels = tuple(record.members[k].name or record.members[k].text for k in held)
+    kept = [k for k in range(len(weights)) if weights[k] != 0.0]
     verdict = record.evidence.verdict
-    notes = () if verdict == "accepted" else (f"the pool {record.name} is {verdict}: on paper it may be traded",)
-    return texts, weights[held], labels, notes
+    return _Asked(
+        f"pool {record.name}",
+        tuple(record.members[k].text for k in kept),
+        weights[kept],
+        tuple(record.members[k].name or record.members[k].text for k in kept),
+        () if verdict == "accepted" else (f"the pool {record.name} is {verdict}: on paper it may be traded",),
+        # Its data may have grown since.
+        replace(RecordedRules.of_pool(record, strict=False), panel_id=""),
+    )
 
 
-def _factor_members(
-    knowledge: KnowledgeBase, factors: Sequence[str], current: Settings
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    texts, labels, notes = [], [], []
+def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Settings) -> _Asked:
+    texts: list[str] = []
+    labels: list[str] = []
+    notes: list[str] = []
     for what in factors:
         if _ID.fullmatch(what.strip()):
             record = knowledge.get_factor(what, panel_id=None)
@@ -182,7 +193,8 @@ def _factor_members(
         labels.append(label)
     if len(set(texts)) < len(texts):
         raise InputError("a factor is named twice", "name each factor once")
-    return tuple(texts), tuple(labels), tuple(notes)
+    name, weights = " + ".join(labels), equal_weights(len(texts))
+    return _Asked(name, tuple(texts), weights, tuple(labels), tuple(notes), CurrentRules())
 
 
 def _open_gate(file: Path, settings: Settings | None) -> RegimeGate:
@@ -201,7 +213,7 @@ def _gate_notes(gate: RegimeGate, panel: Panel) -> tuple[str, ...]:
     return (f"never seen by the gate, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
 
 
-def _book_id(
+def _portfolio_id(
     expressions: Sequence[Expression], weights: FloatArray, settings: Settings, gate: Path | None, panel: Panel
 ) -> str:
     rules = settings.rules()
@@ -212,7 +224,7 @@ def _book_id(
         "assets": list(panel.assets),
         "bar": int(panel.bar.astype(np.int64)),
     }
-    return f"book:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
+    return f"portfolio:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,26 +248,26 @@ class Batch:
     decided: FloatArray
 
 
-def batch_of(book: TradedSignal, whole: Panel) -> Batch:
-    """Return what the backtest of `book` decides on a whole panel: the functions that score a factor, and no others."""
-    panel = narrowed(whole, book.settings)
-    if book.combined:
-        values = combine_expressions(book.expressions, book.weights, panel)
+def batch_of(portfolio: TradedSignal, whole: Panel) -> Batch:
+    """Return what the backtest of a portfolio decides on a whole panel, by the functions that score a factor."""
+    panel = narrowed(whole, portfolio.settings)
+    if portfolio.combined:
+        values = combine_expressions(portfolio.expressions, portfolio.weights, panel)
     else:
-        values = evaluate(book.expressions[0], panel).values
+        values = evaluate(portfolio.expressions[0], panel).values
     signal = np.where(panel.universe, values, np.nan)
-    refused = small_universe(signal, panel, book.spec)
+    refused = small_universe(signal, panel, portfolio.spec)
     if refused is not None:
         raise InputError(refused.message, refused.hint)
-    ledger_rows = market_rows(panel, book.spec)
-    neutral = book.settings.backtest.group_neutral
+    ledger_rows = market_rows(panel, portfolio.spec)
+    neutral = portfolio.settings.backtest.group_neutral
     groups = group_values(neutral, panel) if neutral else None
-    targets = target_weights(signal, book.spec, ledger_rows.volatility, groups)
+    targets = target_weights(signal, portfolio.spec, ledger_rows.volatility, groups)
     exposures = None
-    if book.gate is not None:
+    if portfolio.gate is not None:
         from flows.train import torch_threads
 
-        with torch_threads(book.settings.gate.threads):
-            exposures = book.gate.exposures(panel)
-    decided = sized_weights(targets, ledger_rows, book.spec, exposures, bars_per_year=panel.bars_per_year)
+        with torch_threads(portfolio.settings.gate.threads):
+            exposures = portfolio.gate.exposures(panel)
+    decided = sized_weights(targets, ledger_rows, portfolio.spec, exposures, bars_per_year=panel.bars_per_year)
     return Batch(panel, ledger_rows, targets, exposures, decided)

@@ -18,7 +18,7 @@ from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.policy import Policy, TrainFigures, train_gates
 from backtest.quick import QuickScore, QuickScorer
 from backtest.result_types import Evidence, Scorecard
@@ -157,7 +157,7 @@ def _quick(screening: Screening) -> list[_Passed] | None:
             unwritten.append(_attempt(screening, slot, text, outcome.expression, outcome.result))
             continue
         quick = outcome.result.result(train)
-        one = _Passed(slot, outcome.expression, quick, sketch_of(outcome.result.gross(train)))
+        one = _Passed(slot, outcome.expression, quick, fingerprint_of(outcome.result.gross(train)))
         reason = failure(quick, study.policy, gated=study.exposures is not None)
         if reason is None:
             passed.append(one)

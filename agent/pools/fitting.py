@@ -35,13 +35,13 @@ from backtest.combine import (
     ic_weights,
     nonneg_weights,
     ridge_weights,
-    scaled,
+    unit_weights,
 )
 from backtest.evidence import Trials, reach_verdict
 from backtest.figures import SEGMENTS
 from backtest.policy import NearestKnown
 from backtest.result_types import Evidence, Figures
-from backtest.scorecard import Scored, score
+from backtest.scorecard import Scored, score_signal
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
 from factors.engine import evaluate
@@ -125,7 +125,7 @@ def fit_weights(
                 raw = ridge_weights(moments, chosen[-1].share)
             else:
                 raw = nonneg_weights(moments)
-        found = scaled(raw)
+        found = unit_weights(raw)
         later.append(np.zeros(count))
         if found is not None and len(keep):
             later[-1][keep] = found
@@ -267,7 +267,7 @@ def evaluate_values(
     with what is accepted are open to it.
     """
     rng = np.random.default_rng([study.seed, int(pool_id[-8:], 16)])
-    scored = score(values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    scored = score_signal(values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
     if isinstance(scored, Rejection):
         return scored
     return scored, reach_verdict(scored, trials, study.policy, NearestKnown(), use_gate=study.exposures is not None)

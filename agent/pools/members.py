@@ -16,7 +16,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.study.blocks import all_blocks
 from agent.study.progress import Progress, no_progress
 from agent.study.study import Study, read_expression
-from backtest.combine import Folds, Members, block_edges, folds_of
+from backtest.combine import Folds, Members, fold_edges, fold_moments
 from backtest.evidence import Trials
 from backtest.figures import figures_of
 from backtest.ic import forward_returns, horizon_ic, rank_ic_of
@@ -94,12 +94,12 @@ class MeasuredFactors:
     @cached_property
     def edges(self) -> list[int]:
         """Where blocks of train begin, and where the last one ends."""
-        return block_edges(self.rows, purge=self.purge)
+        return fold_edges(self.rows, purge=self.purge)
 
     @cached_property
     def folds(self) -> Folds:
         """Moments of the blocks of train; nothing past train enters."""
-        return folds_of(self.members, label_of(self.study, self.horizon), self.edges, purge=self.purge)
+        return fold_moments(self.members, label_of(self.study, self.horizon), self.edges, purge=self.purge)
 
     def ic_until(self, stop: int) -> tuple[FloatArray, FloatArray]:
         """Return (K,) mean rank IC with the label on train's bars before `stop`, and its t statistic."""

@@ -7,7 +7,7 @@ from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
 from backtest.evidence import Trials, reach_verdict
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.policy import NearestKnown
 from backtest.scorecard import paid_rows
 from factors.checks import check_truncation
@@ -31,7 +31,7 @@ def evaluate_expression(
         return found
     signal, scored = found
     # Of all of train, whatever part of it was scored: fingerprints are compared bar by bar.
-    fingerprint = sketch_of(scored.backtest.gross[paid_rows(study.split.train)])
+    fingerprint = fingerprint_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
     count = counted.count + (0 if recorded else 1) + ahead
     trials = Trials(count, counted.sharpe_variance, counted.effective)

@@ -20,7 +20,7 @@ from backtest.costs import Costs
 from backtest.policy import Policy
 from backtest.result_types import Evidence
 from backtest.run import run_backtest
-from backtest.scorecard import Scored, score
+from backtest.scorecard import Scored, score_signal
 from backtest.target import Target, prepare_target
 from backtest.trading_rules import BacktestSpec
 from factors.batch import evaluate_within
@@ -377,7 +377,7 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
     split = study.split_of(expression)
-    scored = score(signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    scored = score_signal(signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
     return scored if isinstance(scored, Rejection) else (signal, scored)
 
 

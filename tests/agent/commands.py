@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 import pytest
@@ -18,6 +21,18 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
     out, err = capsys.readouterr()
     code = stop.value.code
     return (code if isinstance(code, int) else 1), out, err
+
+
+def prepare(*argv: str) -> None:
+    """Run the command line for a fixture that serves several tests: it must end well, and says nothing."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        # Such a fixture is made before the one that hides the developer's settings from each test.
+        for name in [key for key in os.environ if key.startswith(("OPENAI_", "ALPHAGLOW_"))]:
+            patch.delenv(name)
+        with pytest.raises(SystemExit) as stop:
+            main(list(argv))
+    assert not stop.value.code, err.getvalue()
 
 
 def as_json(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.agent.commands import run
+from tests.agent.commands import prepare
 from tests.agent.postgres import Server, start_server
 
 
@@ -26,12 +27,19 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_database()
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a small simulated market, made once; tests change copies of it."""
+    folder = tmp_path_factory.mktemp("prepared") / "w"
+    prepare("init", str(folder))
+    prepare("-w", str(folder), "data", "synth", "--bars", "2500", "--name", "toy")
+    return folder
+
+
 @pytest.fixture
-def home(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with a small simulated market, as current folder."""
-    code, _, err = run(capsys, "init", str(tmp_path / "w"))
-    assert code == 0, err
-    monkeypatch.chdir(tmp_path / "w")
-    code, _, err = run(capsys, "data", "synth", "--bars", "2500", "--name", "toy")
-    assert code == 0, err
-    return tmp_path / "w"
+    folder = tmp_path / "w"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder

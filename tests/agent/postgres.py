@@ -140,7 +140,8 @@ def start_server() -> Iterator[Server]:
 def _await(server: Server, process: subprocess.Popen[bytes]) -> None:
     import psycopg
 
-    for _ in range(300):
+    # It answers, or it ends by itself; the count only stops a test run that nobody watches.
+    for _ in range(6000):
         if process.poll() is not None:
             break
         try:

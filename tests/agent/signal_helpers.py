@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.live.feed import Bar, FastClock, FeedDown, Replay, as_seconds, bar_of
+from agent.live.feed import Bar, FastClock, FeedDown, Replay, as_seconds, bar_at
 from agent.live.signal_source import TradedSignal, open_signal
 from agent.study.settings import Settings
 from agent.study.workspace import Workspace
@@ -74,7 +74,7 @@ class Faulty:
         return self.twist([self._row(row, now) for row in range(first, end)])
 
     def _row(self, row: int, now: float) -> Bar:
-        bar = bar_of(self.panel, row)
+        bar = bar_at(self.panel, row)
         close = as_seconds(bar.time + self.panel.bar)
         hidden = np.zeros(len(self.panel.assets), dtype=bool)
         for (time, asset), seconds in self.late.items():

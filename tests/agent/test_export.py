@@ -66,8 +66,8 @@ def test_pools_of_all_methods_run_alone(
             wanted = pool_values(knowledge.get_pool(name), panel)
             values, weights = found[name.replace("-", "_")]
             assert difference(values, wanted) <= NEAR
-            book = target.weights(np.where(panel.universe, wanted, np.nan))
-            np.testing.assert_allclose(weights, book, atol=NEAR)
+            portfolio = target.weights(np.where(panel.universe, wanted, np.nan))
+            np.testing.assert_allclose(weights, portfolio, atol=NEAR)
     about = about_of(sources[names[0].replace("-", "_")])
     assert {member["text"] for member in about["members"]} == {m["text"] for m in fitted["pools"][0]["members"]}
     assert about["fitted_on"]["bars"] > 0
@@ -119,15 +119,15 @@ def test_a_factor_runs_alone_under_the_workspaces_rules(
     wanted = evaluate(expression, panel).values
     neutral = settings.backtest.group_neutral
     target = prepare_target(panel, spec, groups=group_values(neutral, panel) if neutral else None)
-    book = target.weights(np.where(panel.universe, wanted, np.nan))
-    book = cap_risk(book, target.market.volatility, spec.max_risk, neutral=spec.is_neutral)
+    portfolio = target.weights(np.where(panel.universe, wanted, np.nan))
+    portfolio = cap_risk(portfolio, target.market.volatility, spec.max_risk, neutral=spec.is_neutral)
     alone = tmp_path / "alone"
     alone.mkdir()
     # The stored universe goes in; the file narrows it by itself.
     values, weights = run_alone(alone, {"f": source}, whole)["f"]
     assert difference(values, wanted) <= NEAR
-    np.testing.assert_allclose(weights, book, atol=NEAR)
-    assert np.abs(book).sum() > 1
+    np.testing.assert_allclose(weights, portfolio, atol=NEAR)
+    assert np.abs(portfolio).sum() > 1
 
 
 def test_a_strategy_has_our_signal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

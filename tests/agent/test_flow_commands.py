@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from agent.study.study import open_study
 from agent.study.workspace import Workspace
 from flows.checkpoint import load_gate
-from tests.agent.commands import as_json, refused
+from tests.agent.commands import as_json, prepare, refused
 
 SETTINGS = """
 [gate]
@@ -25,17 +26,28 @@ slippage_bp = 0.0
 """
 
 
+@pytest.fixture(scope="module")
+def with_gate(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a fitted gate; tests change copies of it."""
+    folder = tmp_path_factory.mktemp("fitted") / "w"
+    shutil.copytree(prepared, folder)
+    (folder / "alphaglow.toml").write_text(SETTINGS)
+    prepare("-w", str(folder), "flow", "fit")
+    return folder
+
+
 @pytest.fixture
-def fitted(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    (home / "alphaglow.toml").write_text(SETTINGS)
-    as_json(capsys, "flow", "fit")
-    return home
+def fitted(with_gate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "w"
+    shutil.copytree(with_gate, folder)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def test_every_command_tells_a_machine_and_draws_a_page(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     backtest = as_json(capsys, "flow", "backtest", "-ts_returns(close, 5)", "--shifts", "20")
-    books = {row["portfolio"] for row in backtest["values"]}
-    assert books == {"the market", "direction, fitted", "direction, first", "-ts_returns(close, 5)"}
+    portfolios = {row["portfolio"] for row in backtest["values"]}
+    assert portfolios == {"the market", "direction, fitted", "direction, first", "-ts_returns(close, 5)"}
     assert all(0 < row["p_value"] <= 1 and 0 <= row["exposure"] <= 1 for row in backtest["values"])
     signal = as_json(capsys, "flow", "signal")
     assert {row["signal"] for row in signal["signals"]} <= {"long", "short", "no trade"}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.agent import commands
+
 _MODELS = {"torch", "openai", "ccxt"}
 _STATISTICS = {"scipy.stats"}
 _DATABASE = {"sqlalchemy", "alembic"}
@@ -70,9 +72,9 @@ def test_a_command_imports_only_what_it_uses(home: Path, command: list[str], cod
     assert not forbidden & modules
 
 
-def test_a_name_of_a_published_factor_passes_the_early_check(home: Path) -> None:
-    assert run("-w", str(home), "eval", "cs_rank(alpha101_012)", "--data", "s")[0] == 0
-    assert run("-w", str(home), "eval", "ts_mean(close, 2d)", "--data", "s")[0] == 0
+def test_a_name_of_a_published_factor_passes_the_early_check(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("cs_rank(alpha101_012)", "ts_mean(close, 2d)"):
+        assert commands.run(capsys, "-w", str(home), "eval", text, "--data", "s")[0] == 0
 
 
 def test_an_early_refusal_says_what_the_late_one_would(home: Path) -> None:

@@ -21,7 +21,7 @@ from agent.knowledge.score_documents import read_evidence, read_flat, read_score
 from agent.knowledge.transfer.merging import Merged
 from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.result_types import SegmentScore
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
@@ -50,7 +50,7 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
                 read_scorecard({"train": {"rank_ic": sharpe}}),
                 read_evidence({"verdict": "x", "accepted": slot == 3}),
                 sharpe,
-                sketch_of(returns),
+                fingerprint_of(returns),
             )
             new = NewAttempt(
                 one.id, 1, slot, text=expression.text, stage="evidence", canonical=expression.text,
@@ -128,7 +128,7 @@ def test_two_bases_add_up_whichever_takes_in_the_other(tmp_path: Path, place: st
             assert kb.novelty(parsed("ts_mean(close, 4)")).identical is not None
             assert len(kb.search_text("idea")) == 30
             assert kb.calls_total(runs[0]).calls == 3
-            assert kb.nearest_accepted(panel, sketch_of(np.random.default_rng(0).normal(size=(4, 600))[0])).text
+            assert kb.nearest_accepted(panel, fingerprint_of(np.random.default_rng(0).normal(size=(4, 600))[0])).text
 
 
 def test_merging_again_adds_nothing(tmp_path: Path, place: str) -> None:
@@ -159,7 +159,7 @@ def test_an_open_handle_sees_what_was_taken_in_by_another(tmp_path: Path) -> Non
         series = np.random.default_rng(0).normal(size=(4, 600))
 
         def record(slot: int) -> None:
-            scored = NewEvaluation(read_scorecard({}), read_evidence({}), 0.1, sketch_of(series[slot]))
+            scored = NewEvaluation(read_scorecard({}), read_evidence({}), 0.1, fingerprint_of(series[slot]))
             kb.record_attempt(NewAttempt(run_id, 2, slot, "close", "evidence", evaluation=scored))
 
         record(0)

@@ -34,7 +34,7 @@ from agent.knowledge.tables.versions import scoring_code
 from agent.llm.budget import Budget, Prices
 from agent.llm.client import ModelName
 from agent.mining.spending import count_spent
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from factors.overlap import fingerprint
 from factors.parse import parse
 from factors.tree import Expression
@@ -501,16 +501,16 @@ def test_trials_that_go_together_are_one_effective_trial(kb: KnowledgeBase, run:
     # The same returns twice, its negation, a noisy copy; then two others; then one that never moves.
     returns = [base[0], 2 * base[0], -base[0], base[0] + 0.3 * rng.normal(size=5000), base[1], base[2], np.zeros(5000)]
     for slot, series in enumerate(returns):
-        evaluation = replace(scored(0.1, accepted=slot == 4), returns_fingerprint=sketch_of(series))
+        evaluation = replace(scored(0.1, accepted=slot == 4), returns_fingerprint=fingerprint_of(series))
         kb.record_attempt(
             attempt(run, slot, evaluation=evaluation, factor_id=f"factor:{slot}", canonical=f"close + {slot}")
         )
     counted = kb.trials(run.panel_id)
     assert (counted.count, counted.effective) == (7, 3)
-    near = kb.nearest_accepted(run.panel_id, sketch_of(0.8 * base[1] + 0.6 * base[0]))
+    near = kb.nearest_accepted(run.panel_id, fingerprint_of(0.8 * base[1] + 0.6 * base[0]))
     assert near.correlation == pytest.approx(0.8, abs=0.1)
     assert near.text == "close + 4"
-    assert np.isnan(kb.nearest_accepted(run.panel_id, sketch_of(base[1]), but="factor:4").correlation)
+    assert np.isnan(kb.nearest_accepted(run.panel_id, fingerprint_of(base[1]), but="factor:4").correlation)
 
 
 def test_effective_trials_are_the_same_however_they_are_recorded(tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ def test_effective_trials_are_the_same_however_they_are_recorded(tmp_path: Path)
             record = knowledge.create_run(panel.id, RunConfig(), 1)
             knowledge.start_round(record.id, 1, {})
             new = [
-                attempt(record, k, evaluation=replace(scored(0.1), returns_fingerprint=sketch_of(x)))
+                attempt(record, k, evaluation=replace(scored(0.1), returns_fingerprint=fingerprint_of(x)))
                 for k, x in enumerate(series)
             ]
             knowledge.record_attempts(new) if together else [knowledge.record_attempt(x) for x in new]

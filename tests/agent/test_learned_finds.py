@@ -20,7 +20,7 @@ from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining
 from agent.learned.walk import WalkPlan, walk_panel
 from agent.study.progress import Progress
-from backtest.controls import permuted, plant
+from backtest.controls import permuted, plant_signal
 from backtest.ic import forward_returns, rank_ic
 from market.panel import FloatArray, Panel
 from tests.agent.commands import as_json, refused, run
@@ -77,7 +77,7 @@ def share_found(learner: Learner, panel: Panel, truth: FloatArray) -> float:
 def planted() -> tuple[Panel, FloatArray]:
     panel = moody(2200, 20, seed=3)
     truth = product(panel)
-    return plant(panel, truth, 0.4).panel, truth
+    return plant_signal(panel, truth, 0.4).panel, truth
 
 
 def test_boosting_finds_what_ridge_cannot(planted: tuple[Panel, FloatArray]) -> None:
@@ -108,7 +108,7 @@ def in_noise(learner: Learner, seeds: int) -> list[float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "learner",
-    [Ridge(), Boosting(rounds=60), SmallNet(NetTraining(epochs=3, warmup=1, batch=128))],
+    [Ridge(), Boosting(rounds=60), SmallNet(NetTraining(epochs=2, warmup=1, batch=128))],
     ids=["ridge", "boosting", "convnext"],
 )
 def test_on_permuted_returns_nothing_is_found(learner: Learner) -> None:

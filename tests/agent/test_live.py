@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from agent.cli.live_line import Live
+from agent.cli.live_line import LiveLine
 from agent.knowledge.run_config import Bounds
 from agent.llm.budget import Budget
 from agent.mining.outer_loop import Event
@@ -18,7 +18,7 @@ from tests.agent.commands import run
 
 def test_it_tells_round_best_spend_and_time_left() -> None:
     budget = Budget(Bounds(usd=5.0, calls=400), calls=12, usd=0.42, tokens=9000)
-    live = Live(budget, total=20, before=4)
+    live = LiveLine(budget, total=20, before=4)
     live.take(Event("round", 2))
     for k in range(5):
         live.take(Event("proposed", 2, k))
@@ -32,13 +32,13 @@ def test_it_tells_round_best_spend_and_time_left() -> None:
 
 
 def test_spend_without_prices_is_in_tokens() -> None:
-    live = Live(Budget(Bounds(tokens=50_000), calls=3, tokens=1234), total=5)
+    live = LiveLine(Budget(Bounds(tokens=50_000), calls=3, tokens=1234), total=5)
     assert live.spend() == "3 calls, 1,234 tokens of 50,000"
-    assert Live(Budget(), total=5).spend() == "0 calls"
+    assert LiveLine(Budget(), total=5).spend() == "0 calls"
 
 
 def test_elsewhere_each_event_is_a_line() -> None:
-    live = Live(Budget(), total=5, before=1)
+    live = LiveLine(Budget(), total=5, before=1)
     out = Console(file=io.StringIO(), width=200)
     for event in (
         Event("round", 1),

@@ -16,8 +16,8 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import RunConfig
 from agent.llm.answer import Lost
 from agent.llm.budget import Prices
-from agent.llm.chat import read as read_chat
-from agent.llm.responses import read as read_response
+from agent.llm.chat import read_chat
+from agent.llm.responses import read_response
 from agent.mining.replies import JudgeReply
 from tests.agent.test_llm_client import GOOD, completion, error, model_of
 from tests.agent.test_llm_client import Server as Transport

@@ -27,7 +27,7 @@ def events_of(capsys: pytest.CaptureFixture[str], *argv: str) -> list[dict[str, 
     return [json.loads(line) for line in out.splitlines()]
 
 
-def test_a_run_is_reported_event_by_event(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_shown_event_by_event(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = events_of(capsys, *MINE)
     kinds = [event["event"] for event in said]
     first, last = said[0], said[-1]

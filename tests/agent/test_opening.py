@@ -218,7 +218,7 @@ def test_an_export_says_whose_rules_it_follows(work: dict[str, str], capsys: pyt
 
 
 def test_a_signal_says_whose_rules_it_follows(work: dict[str, str]) -> None:
-    def reports() -> tuple[Any, Any]:
+    def signals() -> tuple[Any, Any]:
         workspace = Workspace(Path.cwd())
         panel = open_data(workspace).whole
         with workspace.knowledge() as knowledge:
@@ -227,10 +227,10 @@ def test_a_signal_says_whose_rules_it_follows(work: dict[str, str]) -> None:
                 open_signal(workspace, knowledge, "toy", panel, factors=[work["factor"]]),
             )
 
-    pool_before, factor_before = reports()
+    pool_before, factor_before = signals()
     assert not says_which(" ".join(factor_before.notes))
     edit()
-    pool, factor = reports()
+    pool, factor = signals()
     assert pool.id == pool_before.id
     assert pool.spec.holding == 1
     assert says_which(" ".join(pool.notes))

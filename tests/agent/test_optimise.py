@@ -125,7 +125,7 @@ def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("asked", "answer"),
     [
         (("optimise", "--llm", "mock"), "which factor?"),
         (("optimise", "ts_meen(close, 5)", "--llm", "mock"), "did you mean ts_mean"),
@@ -137,9 +137,9 @@ def test_what_cannot_be_improved_is_refused(
     home: Path,
     capsys: pytest.CaptureFixture[str],
     asked: tuple[str, ...],
-    says: str,
+    answer: str,
 ) -> None:
-    assert says in refused(capsys, *asked)
+    assert answer in refused(capsys, *asked)
 
 
 def test_several_proposals_a_call_make_the_same_attempts_with_fewer_calls(

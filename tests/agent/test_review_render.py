@@ -28,7 +28,7 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from backtest.result_types import GateVerdict, HorizonIC, Profile, SegmentScore, Slice
+from backtest.result_types import GateVerdict, HorizonIC, Profile, SegmentScore, SliceScore
 from market.errors import InputError
 
 HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
@@ -66,8 +66,8 @@ UNKNOWN = read_flat(SegmentScore, None)
 
 def make_profile(ics: list[float], quantiles: tuple[float, ...]) -> Profile:
     """Tables of one segment."""
-    year = Slice("2022", 8760, 0.02, 4.0, 2.0, 0.2)
-    regimes = (Slice("bull", 9000, 0.03, 5.0, 2.5, 0.3), Slice("bear", 7000, 0.01, 1.0, float("nan"), 0.0))
+    year = SliceScore("2022", 8760, 0.02, 4.0, 2.0, 0.2)
+    regimes = (SliceScore("bull", 9000, 0.03, 5.0, 2.5, 0.3), SliceScore("bear", 7000, 0.01, 1.0, float("nan"), 0.0))
     horizons = tuple(HorizonIC(2**k, ic, 3.0) for k, ic in enumerate(ics))
     return Profile(horizons, quantiles, (year,), regimes, {"market": 0.1, "momentum": -0.2})
 

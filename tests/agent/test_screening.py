@@ -86,11 +86,11 @@ def test_a_stopped_screening_goes_on_and_ends_like_one_that_was_not(study: Study
     rest = Screening(study, cut.knowledge, cut.run, texts, keep=2)
     assert run_screening(rest) == "finished"
 
-    def scores_of(screening: Screening) -> list[tuple[object, ...]]:
+    def recorded_facts(screening: Screening) -> list[tuple[object, ...]]:
         attempts = screening.knowledge.attempts(run_id=screening.run.id)
         return sorted((a.slot, a.canonical, a.stage, a.code, json.dumps(_train(a))) for a in attempts)
 
-    assert scores_of(whole) == scores_of(rest)
+    assert recorded_facts(whole) == recorded_facts(rest)
 
 
 def _train(attempt: Any) -> object:

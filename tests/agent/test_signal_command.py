@@ -32,18 +32,20 @@ def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixtur
     code, again, err = run(capsys, "signal", FACTOR, "--json")
     assert code == 0
     assert "from the journal" in err
-    told = json.loads(again)
-    assert told["status"] == "emitted"
-    assert sum(abs(row["weight"]) for row in told["weights"]) == pytest.approx(told["gross"])
-    assert told["gross"] == pytest.approx(1.0)
-    assert abs(told["net"]) < 1e-12
-    assert 0 < told["var_95"] < 0.2
-    assert {"asset", "weight", "change", "price", "contributions", "gate_exposure", "stale"} <= set(told["weights"][0])
+    document = json.loads(again)
+    assert document["status"] == "emitted"
+    assert sum(abs(row["weight"]) for row in document["weights"]) == pytest.approx(document["gross"])
+    assert document["gross"] == pytest.approx(1.0)
+    assert abs(document["net"]) < 1e-12
+    assert 0 < document["var_95"] < 0.2
+    assert {"asset", "weight", "change", "price", "contributions", "gate_exposure", "stale"} <= set(
+        document["weights"][0]
+    )
     listed = as_json(capsys, "signal", "ledger")
     assert [row["signals"] for row in listed] == [1]
 
 
-def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
+def test_a_replay_is_watched_stopped_and_compared_with_the_backtest(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -60,10 +62,10 @@ def test_a_replay_is_watched_stopped_and_held_against_the_backtest(
     frame = pd.read_csv("out.csv")
     assert list(dict.fromkeys(frame["time"])) == times
     assert not frame.duplicated(["time", "asset"]).any()
-    told = as_json(capsys, "signal", "ledger", FACTOR, *replay, "--against-backtest", "--fills", "5")
-    assert told["bars"] == 18
-    assert len(told["fills"]) == 5
-    compared = told["against_backtest"]
+    shown = as_json(capsys, "signal", "ledger", FACTOR, *replay, "--against-backtest", "--fills", "5")
+    assert shown["bars"] == 18
+    assert len(shown["fills"]) == 5
+    compared = shown["against_backtest"]
     assert (compared["bars"], compared["missed"]) == (20, 0)
     assert compared["largest_weight_difference"] <= 1e-12
     assert compared["largest_return_difference"] <= 1e-12

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.live.arrivals import Arrivals, Patience
+from agent.live.arrivals import Arrivals, WaitLimits
 from agent.live.exchange_feed import ExchangeFeed
 from agent.live.feed import FeedDown, Stop
 from agent.live.paper_check import against_backtest
 from agent.live.service import SignalService
-from agent.live.signal_journal import FILE, Journal
+from agent.live.signal_journal import FILE, SignalJournal
 from agent.live.signal_source import batch_of
 from market.exchange import Client, Venue
 from market.fetch import Job, assemble, run
@@ -33,7 +33,7 @@ DAY = 24 * HOUR
 BEGIN = int(pd.Timestamp("2023-03-01", tz="UTC").timestamp() * 1000)
 # The first bar that is waited for.
 START = BEGIN + 40 * DAY
-PATIENCE = Patience(grace=2.0, bound=60.0, poll=5.0)
+LIMITS = WaitLimits(grace=2.0, bound=60.0, poll=5.0)
 
 
 @dataclass
@@ -79,21 +79,21 @@ def test_live_is_batch(market: TradedSignal, exchange: str, faults: tuple[str, .
     with serving(market, START + 1) as server:
         job = Job(Venue(exchange, "swap", server.url), symbols, "1h", BEGIN, funding=True)
         base = fetched(job, tmp_path / "raw")
-        book = signal_on(base, tmp_path / "w", factors=["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
+        portfolio = signal_on(base, tmp_path / "w", factors=["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
         server.faults = Faults(faults, share=0.1, seed=2)
         clock = ServerClock(server)
         with ExchangeFeed(job, base.assets, "x", paced=False) as feed:
-            service = SignalService(book, base, Journal.open(tmp_path / FILE), feed.name)
-            watching = Arrivals(feed, clock, service.newest, base.bar, PATIENCE)
+            service = SignalService(portfolio, base, SignalJournal.open(tmp_path / FILE), feed.name)
+            watching = Arrivals(feed, clock, service.newest, base.bar, LIMITS)
             documents = list(itertools.islice(service.work(watching.watch()), count))
         server.faults = Faults()
         whole = fetched(job, tmp_path / "again")
     assert [one["time"] for one in documents] == [f"{str(t)[:19]}Z" for t in whole.times[-count:]]
-    told = against_backtest(book, service.journal, service.id, whole)
-    assert (told["bars"], told["missed"], told["late_assets"]) == (count, 0, [])
-    assert float(str(told["largest_weight_difference"])) <= 1e-12
-    assert float(str(told["largest_return_difference"])) <= 1e-12
-    assert np.abs(batch_of(book, whole).decided[-count:]).sum(axis=1).min() > 0.5
+    compared = against_backtest(portfolio, service.journal, service.id, whole)
+    assert (compared["bars"], compared["missed"], compared["late_assets"]) == (count, 0, [])
+    assert float(str(compared["largest_weight_difference"])) <= 1e-12
+    assert float(str(compared["largest_return_difference"])) <= 1e-12
+    assert np.abs(batch_of(portfolio, whole).decided[-count:]).sum(axis=1).min() > 0.5
     assert any(float(str(row["funding"])) != 0.0 for row in service.journal.equity(service.id))
 
 
@@ -132,15 +132,15 @@ def test_the_command_fetches_what_closed_since(
         chosen = ["--symbols", "AAA/USDT,BBB/USDT,CCC/USDT", "--name", "x", "--base-url", server.url, "--unpaced"]
         assert run_command(capsys, "data", "fetch", "bybit", *chosen, "--since", day, "--until", until)[0] == 0
         # A bar that closed this very moment has its grace; another may close while we ask.
-        told = as_json(capsys, "signal", "-ts_returns(close, 5)", "--grace", "0.1")
+        document = as_json(capsys, "signal", "-ts_returns(close, 5)", "--grace", "0.1")
         due = {f"{np.datetime64(stamp, 'ms')}"[:13] for stamp in (hour - HOUR, hour, hour + HOUR)}
-        assert str(told["time"])[:13] in due
-        assert told["feed"].startswith("bybit@")
-        assert 0 <= told["data_age_s"] < 3700
-        assert 0 < told["gross"] <= 1
+        assert str(document["time"])[:13] in due
+        assert document["feed"].startswith("bybit@")
+        assert 0 <= document["data_age_s"] < 3700
+        assert 0 < document["gross"] <= 1
         code, out, err = run_command(capsys, "signal", "-ts_returns(close, 5)", "--json")
         assert code == 0
-        assert "from the journal" in err or json.loads(out)["time"] > told["time"]
+        assert "from the journal" in err or json.loads(out)["time"] > document["time"]
     code, _, err = run_command(capsys, "signal", "-ts_mean(close, 5)")
     assert code == 2
     assert "cannot be reached" in err

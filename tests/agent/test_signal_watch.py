@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.live.arrivals import Arrival, Arrivals, Patience
+from agent.live.arrivals import Arrival, Arrivals, WaitLimits
 from agent.live.csv_output import CsvFile
-from agent.live.feed import Bar, Clock, Feed, as_seconds, bar_of
+from agent.live.feed import Bar, Clock, Feed, as_seconds, bar_at
 from agent.live.paper_check import against_backtest
 from agent.live.service import SignalService
-from agent.live.signal_journal import FILE, Journal
+from agent.live.signal_journal import FILE, SignalJournal
 from agent.live.signal_source import TradedSignal, batch_of
 from backtest.ledger import NET, keep_ledger
 from market.errors import InputError
@@ -28,7 +28,7 @@ from tests.forked import run, start
 from tests.helpers import random_panel
 
 FIRST, BARS = 560, 640
-PATIENCE = Patience(grace=2.0, bound=120.0, poll=5.0)
+LIMITS = WaitLimits(grace=2.0, bound=120.0, poll=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,10 @@ def panel() -> Panel:
 
 
 def arrivals(
-    feed: Feed, clock: Clock, panel: Panel, count: int, told: list[str] | None = None, first: int = FIRST
+    feed: Feed, clock: Clock, panel: Panel, count: int, notices: list[str] | None = None, first: int = FIRST
 ) -> list[Arrival]:
-    notes: list[str] = [] if told is None else told
-    watching = Arrivals(feed, clock, bar_of(panel, first - 1), panel.bar, PATIENCE, notice=notes.append)
+    notes: list[str] = [] if notices is None else notices
+    watching = Arrivals(feed, clock, bar_at(panel, first - 1), panel.bar, LIMITS, notice=notes.append)
     return list(itertools.islice(watching.watch(), count))
 
 
@@ -58,7 +58,7 @@ def test_clocks_that_differ_change_nothing(panel: Panel, ahead: float) -> None:
         row = int(np.searchsorted(panel.times, one.bar.time))
         # A bar that was still open would have another close.
         np.testing.assert_array_equal(one.bar.fields["close"], panel["close"][row])
-        assert PATIENCE.grace <= one.age < 30
+        assert LIMITS.grace <= one.age < 30
         assert one.newest
 
 
@@ -70,16 +70,16 @@ def test_what_comes_twice_and_in_disorder_is_sorted(panel: Panel) -> None:
     assert times_of(arrivals(feed, clock, panel, 12)) == list(panel.times[FIRST : FIRST + 12])
 
 
-def test_a_lost_connection_is_waited_for_and_stale_data_are_told(panel: Panel) -> None:
+def test_a_lost_connection_is_waited_for_and_stale_data_are_reported(panel: Panel) -> None:
     begin = as_seconds(panel.times[FIRST + 3]) + 1800
-    told: list[str] = []
+    notices: list[str] = []
     feed, clock = faulty_of(panel, FIRST, down=[(begin, begin + 5 * 3600)])
-    found = arrivals(feed, clock, panel, 15, told)
+    found = arrivals(feed, clock, panel, 15, notices)
     assert times_of(found) == list(panel.times[FIRST : FIRST + 15])
     missed = [k for k, one in enumerate(found) if not one.newest]
     assert missed == [3, 4, 5, 6]
-    assert sum("data are stale" in line for line in told) in (4, 5)
-    assert any("connection refused" in line for line in told)
+    assert sum("data are stale" in line for line in notices) in (4, 5)
+    assert any("connection refused" in line for line in notices)
 
 
 def test_an_exchange_that_is_down_at_the_start_is_waited_for(panel: Panel) -> None:
@@ -92,15 +92,15 @@ def test_an_exchange_that_is_down_at_the_start_is_waited_for(panel: Panel) -> No
 
 def test_a_late_asset_is_waited_for_up_to_a_bound(panel: Panel) -> None:
     soon, never = (panel.times[FIRST + 2], 4), (panel.times[FIRST + 5], 7)
-    told: list[str] = []
+    notices: list[str] = []
     feed, clock = faulty_of(panel, FIRST, late={soon: 60.0, never: 5400.0})
-    found = arrivals(feed, clock, panel, 9, told)
+    found = arrivals(feed, clock, panel, 9, notices)
     assert times_of(found) == list(panel.times[FIRST : FIRST + 9])
     assert 60 <= found[2].age < 80
     assert not found[2].stale.any()
-    assert PATIENCE.bound <= found[5].age < PATIENCE.bound + 30
+    assert LIMITS.bound <= found[5].age < LIMITS.bound + 30
     assert list(np.flatnonzero(found[5].stale)) == [7]
-    assert any("late" in line for line in told)
+    assert any("late" in line for line in notices)
     # An hour and a half later it came: from then on the state can be repaired.
     healed = [bar for one in found for bar in one.healed]
     assert [bar.time for bar in healed] == [panel.times[FIRST + 5]]
@@ -109,7 +109,7 @@ def test_a_late_asset_is_waited_for_up_to_a_bound(panel: Panel) -> None:
 
 def test_a_stated_share_of_assets_is_enough(panel: Panel) -> None:
     feed, clock = faulty_of(panel, FIRST, late={(panel.times[FIRST], 4): 90.0})
-    watching = Arrivals(feed, clock, bar_of(panel, FIRST - 1), panel.bar, Patience(share=0.9))
+    watching = Arrivals(feed, clock, bar_at(panel, FIRST - 1), panel.bar, WaitLimits(share=0.9))
     first = next(watching.watch())
     assert first.age < 10
     assert first.stale.sum() == 1
@@ -120,15 +120,17 @@ def test_an_asset_that_stays_away_is_not_waited_for_for_ever(panel: Panel) -> No
     feed, clock = faulty_of(panel, FIRST, late=away)
     found = arrivals(feed, clock, panel, 8)
     assert [bool(one.stale[2]) for one in found] == [True] * 3 + [False] * 5
-    assert [one.age > PATIENCE.bound for one in found] == [True] * 3 + [False] * 5
+    assert [one.age > LIMITS.bound for one in found] == [True] * 3 + [False] * 5
 
 
-def service_on(panel: Panel, book: TradedSignal, root: Path, feed: str = "replay", first: int = FIRST) -> SignalService:
-    return SignalService(book, panel.rows(0, first), Journal.open(root / FILE), feed)
+def service_on(
+    panel: Panel, portfolio: TradedSignal, root: Path, feed: str = "replay", first: int = FIRST
+) -> SignalService:
+    return SignalService(portfolio, panel.rows(0, first), SignalJournal.open(root / FILE), feed)
 
 
 def emit(service: SignalService, feed: Feed, clock: Clock, panel: Panel, count: int) -> list[dict[str, object]]:
-    watching = Arrivals(feed, clock, service.newest, panel.bar, PATIENCE, owed=service.owed())
+    watching = Arrivals(feed, clock, service.newest, panel.bar, LIMITS, owed=service.owed())
     return [dict(document) for document in itertools.islice(service.work(watching.watch()), count)]
 
 
@@ -154,23 +156,23 @@ def dying() -> Panel:
 @pytest.mark.parametrize("name", RULES)
 def test_the_paper_ledger_is_the_backtest(dying: Panel, tmp_path: Path, name: str) -> None:
     """Fills, costs, funding, holes and a delisting, each bar to 1e-12; and a restart in the middle."""
-    book = signal_on(dying, tmp_path, RULES[name])
+    portfolio = signal_on(dying, tmp_path, RULES[name])
     feed, clock = replay_of(dying, FIRST)
-    service = service_on(dying, book, tmp_path)
+    service = service_on(dying, portfolio, tmp_path)
     assert len(emit(service, feed, clock, dying, 40)) == 40
     service.journal.close()
-    service = service_on(dying, book, tmp_path)
+    service = service_on(dying, portfolio, tmp_path)
     assert len(emit(service, feed, clock, dying, 85)) == 85
-    told = against_backtest(book, service.journal, service.id, dying.rows(0, FIRST + 125))
-    assert (told["bars"], told["missed"]) == (125, 0)
-    assert float(str(told["largest_weight_difference"])) <= 1e-12
-    assert float(str(told["largest_return_difference"])) <= 1e-12
-    assert float(str(told["largest_equity_difference"])) <= 1e-12
+    compared = against_backtest(portfolio, service.journal, service.id, dying.rows(0, FIRST + 125))
+    assert (compared["bars"], compared["missed"]) == (125, 0)
+    assert float(str(compared["largest_weight_difference"])) <= 1e-12
+    assert float(str(compared["largest_return_difference"])) <= 1e-12
+    assert float(str(compared["largest_equity_difference"])) <= 1e-12
     # By another way: the backtest's own ledger on its own decisions from the first signal on.
-    batch = batch_of(book, dying.rows(0, FIRST + 125))
+    batch = batch_of(portfolio, dying.rows(0, FIRST + 125))
     targets = batch.decided.copy()
     targets[:FIRST] = 0.0
-    _, series = keep_ledger(targets, batch.ledger_rows, book.spec, dying.bars_per_year)
+    _, series = keep_ledger(targets, batch.ledger_rows, portfolio.spec, dying.bars_per_year)
     paid = service.journal.equity(service.id)
     assert len(paid) == 125 - (3 if "close" in name else 2)
     net = [float(str(row["net"])) for row in paid]
@@ -181,13 +183,13 @@ def test_the_paper_ledger_is_the_backtest(dying: Panel, tmp_path: Path, name: st
 
 
 def test_while_nobody_watched_nothing_is_traded_and_only_the_newest_is_emitted(panel: Panel, tmp_path: Path) -> None:
-    book = signal_on(panel, tmp_path)
+    portfolio = signal_on(panel, tmp_path)
     feed, clock = replay_of(panel, FIRST)
-    service = service_on(panel, book, tmp_path)
+    service = service_on(panel, portfolio, tmp_path)
     emit(service, feed, clock, panel, 10)
     service.journal.close()
     clock.sleep(6 * 3600.0, lambda: False)
-    service = service_on(panel, book, tmp_path)
+    service = service_on(panel, portfolio, tmp_path)
     after = emit(service, feed, clock, panel, 3)
     assert [str(one["time"])[:16] for one in after] == [str(t)[:16] for t in panel.times[FIRST + 15 : FIRST + 18]]
     stored = service.journal.signals(service.id)
@@ -195,32 +197,32 @@ def test_while_nobody_watched_nothing_is_traded_and_only_the_newest_is_emitted(p
     assert [s.time for s in stored] == list(panel.times[FIRST : FIRST + 18])
     traded = {row["time"]: row["turnover"] for row in service.journal.equity(service.id)}
     assert all(traded[time] == 0.0 for time in panel.times[FIRST + 10 : FIRST + 15])
-    told = against_backtest(book, service.journal, service.id, panel)
-    assert told["missed"] == 5
-    assert float(str(told["largest_weight_difference"])) <= 1e-12
-    assert float(str(told["largest_return_difference"])) > 1e-6
+    compared = against_backtest(portfolio, service.journal, service.id, panel)
+    assert compared["missed"] == 5
+    assert float(str(compared["largest_weight_difference"])) <= 1e-12
+    assert float(str(compared["largest_return_difference"])) > 1e-6
 
 
 def test_bars_that_the_data_set_gained_meanwhile_were_missed(panel: Panel, tmp_path: Path) -> None:
     """`alphaglow data update` between two sessions: the ledger goes on over them."""
-    book = signal_on(panel, tmp_path)
+    portfolio = signal_on(panel, tmp_path)
     feed, clock = replay_of(panel, FIRST)
-    service = service_on(panel, book, tmp_path)
+    service = service_on(panel, portfolio, tmp_path)
     emit(service, feed, clock, panel, 6)
     service.journal.close()
-    service = service_on(panel, book, tmp_path, first=FIRST + 11)
+    service = service_on(panel, portfolio, tmp_path, first=FIRST + 11)
     clock.sleep(5 * 3600.0, lambda: False)
     emit(service, feed, clock, panel, 4)
     paid = service.journal.equity(service.id)
     assert [row["time"] for row in paid] == list(panel.times[FIRST : FIRST + 13])
-    told = against_backtest(book, service.journal, service.id, panel)
-    assert (told["bars"], told["emitted"], told["missed"]) == (15, 10, 5)
+    compared = against_backtest(portfolio, service.journal, service.id, panel)
+    assert (compared["bars"], compared["emitted"], compared["missed"]) == (15, 10, 5)
 
 
-def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp_path: Path) -> None:
-    book = signal_on(panel, tmp_path)
+def test_a_late_asset_keeps_its_target_and_the_state_is_completed(panel: Panel, tmp_path: Path) -> None:
+    portfolio = signal_on(panel, tmp_path)
     feed, clock = faulty_of(panel, FIRST, late={(panel.times[FIRST + 4], 6): 4000.0})
-    service = service_on(panel, book, tmp_path, "faulty")
+    service = service_on(panel, portfolio, tmp_path, "faulty")
     documents = emit(service, feed, clock, panel, 12)
     assert documents[4]["stale"] == ["A06"]
 
@@ -230,7 +232,7 @@ def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp
         return next((float(row["weight"]) for row in rows if row["asset"] == "A06"), 0.0)
 
     assert weight(documents[4]) == weight(documents[3]) != 0.0
-    batch = batch_of(book, panel)
+    batch = batch_of(portfolio, panel)
     stored = service.journal.signals(service.id)
     gaps = [float(np.abs(s.weights - batch.decided[FIRST + k]).max()) for k, s in enumerate(stored)]
     # The bar after was decided before the late row came; once it has, nothing is left of it.
@@ -240,9 +242,9 @@ def test_a_late_asset_keeps_its_target_and_the_state_is_mended(panel: Panel, tmp
 
 
 def test_a_bar_is_recorded_once_whoever_tries(panel: Panel, tmp_path: Path) -> None:
-    book = signal_on(panel, tmp_path)
-    one, two = (service_on(panel, book, tmp_path) for _ in range(2))
-    arrival = Arrival(bar_of(panel, FIRST), np.zeros(14, dtype=bool), newest=True, age=2.0)
+    portfolio = signal_on(panel, tmp_path)
+    one, two = (service_on(panel, portfolio, tmp_path) for _ in range(2))
+    arrival = Arrival(bar_at(panel, FIRST), np.zeros(14, dtype=bool), newest=True, age=2.0)
     assert one.take(arrival) is not None
     with pytest.raises(InputError, match="another process"):
         two.take(arrival)
@@ -255,7 +257,7 @@ def test_a_bar_is_recorded_once_whoever_tries(panel: Panel, tmp_path: Path) -> N
 def test_a_journal_is_no_other_file(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text("this is no database, but it is long enough to be looked at as if it were one" * 20)
     with pytest.raises(InputError, match=r"paper\.db"):
-        Journal.open(tmp_path / FILE)
+        SignalJournal.open(tmp_path / FILE)
 
 
 def document(time_text: str) -> dict[str, object]:
@@ -289,9 +291,9 @@ def test_the_csv_holds_each_bar_once(tmp_path: Path) -> None:
 
 def test_a_recording_ends(panel: Panel) -> None:
     feed, clock = replay_of(panel, FIRST)
-    told: list[str] = []
-    assert times_of(arrivals(feed, clock, panel, 10_000, told)) == list(panel.times[FIRST:])
-    assert "the recording is over" in told[-1]
+    notices: list[str] = []
+    assert times_of(arrivals(feed, clock, panel, 10_000, notices)) == list(panel.times[FIRST:])
+    assert "the recording is over" in notices[-1]
 
 
 def test_the_feed_is_asked_little(panel: Panel) -> None:
@@ -320,8 +322,8 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     code, out, err = run([*watch, "--bars", "3"])
     assert code == 0, err
     lines += out.splitlines()
-    told = [json.loads(line)["time"] for line in lines if line.endswith("}")]
-    assert len(set(told)) == len(told), "a bar was printed twice"
+    times = [json.loads(line)["time"] for line in lines if line.endswith("}")]
+    assert len(set(times)) == len(times), "a bar was printed twice"
     with sqlite3.connect(root / FILE) as connection:
         rows = connection.execute("SELECT time, status FROM signals ORDER BY time").fetchall()
     connection.close()

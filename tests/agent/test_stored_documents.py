@@ -28,7 +28,7 @@ from backtest.result_types import (
     Profile,
     Scorecard,
     SegmentScore,
-    Slice,
+    SliceScore,
 )
 from tests.agent.commands import as_json
 
@@ -49,7 +49,7 @@ def few(of: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
 
 
 PROFILES = st.builds(
-    Profile, few(rows(HorizonIC)), few(FIGURES), few(rows(Slice)), few(rows(Slice)),
+    Profile, few(rows(HorizonIC)), few(FIGURES), few(rows(SliceScore)), few(rows(SliceScore)),
     st.dictionaries(TEXTS, FIGURES, max_size=3), few(rows(AssetIC)),
 )  # fmt: skip
 CARDS = st.builds(

@@ -17,7 +17,7 @@ from tests.forked import start
 
 
 @pytest.fixture
-def read_home(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+def with_news(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The workspace with 300 texts about its first assets, over its second quarter and third."""
     panel = Workspace(home).load_panel("toy")
     rng = np.random.default_rng(1)
@@ -35,7 +35,7 @@ def read_home(home: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     return home
 
 
-def test_texts_become_fields_that_factors_read(read_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_texts_become_fields_that_factors_read(with_news: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = as_json(capsys, "text", "score", "news")
     assert (facts["by"], facts["texts"], facts["unscored"]) == ("lexicon/1", 300, 0)
     shown = run(capsys, "text", "score", "news", "--show", "2")
@@ -47,14 +47,14 @@ def test_texts_become_fields_that_factors_read(read_home: Path, capsys: pytest.C
     assert code == 0, err
     assert "mentions of 3 assets" in out
     assert "nothing is written of" in err
-    cut, whole = Workspace(read_home).load_panel("cut"), Workspace(read_home).load_panel("both")
+    cut, whole = Workspace(with_news).load_panel("cut"), Workspace(with_news).load_panel("both")
     assert len(cut.times) < 0.6 * len(whole.times)
     card = as_json(capsys, "eval", "ts_mean(sentiment, 24) + 0.1 * sentiment_surprise", "--data", "both")
     assert card["scorecard"]["train"]["n_bars"] > 0
 
 
-def test_the_mock_reads_within_a_budget_and_goes_on(read_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = ("text", "score", "news", "--by", "llm", "--llm", "mock", "--record", "tape.jsonl")
+def test_the_mock_reads_within_a_budget_and_goes_on(with_news: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("text", "score", "news", "--by", "llm", "--llm", "mock", "--record", "cassette.jsonl")
     first = as_json(capsys, *asked, "--budget-calls", "3")
     assert (first["outcome"], first["calls"]) == ("budget", 3)
     second = as_json(capsys, *asked)
@@ -63,15 +63,15 @@ def test_the_mock_reads_within_a_budget_and_goes_on(read_home: Path, capsys: pyt
     assert (third["calls"], third["read"]) == (0, 0)
     assert third["mean_sentiment"] == second["mean_sentiment"]
     # A cassette answers where nothing is journalled; the calls must then be the same ones.
-    (read_home / "texts" / "calls.jsonl").unlink()
+    (with_news / "texts" / "calls.jsonl").unlink()
     ledger_rows = as_json(capsys, *asked[:-2], "--record", "whole.jsonl")
-    (read_home / "texts" / "calls.jsonl").unlink()
+    (with_news / "texts" / "calls.jsonl").unlink()
     played = as_json(capsys, *asked[:-2], "--replay", "whole.jsonl")
     assert played["events"] == ledger_rows["events"]
     assert "no cassette of this reading" in refused(capsys, *asked[:5], "--model", "x", "--replay", "whole.jsonl")
 
 
-def test_bad_input_is_one_line(read_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_line(with_news: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no texts 'olds'" in refused(capsys, "text", "score", "olds")
     assert "have no scores" in refused(capsys, "text", "join", "news", "--data", "toy")
     assert "which model?" in refused(capsys, "text", "score", "news", "--by", "llm")
@@ -108,7 +108,7 @@ def read_until(argv: list[str]) -> None:
     main(argv)
 
 
-def test_ctrl_c_keeps_what_was_read(read_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ctrl_c_keeps_what_was_read(with_news: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["text", "score", "news", "--by", "llm", "--llm", "mock", "--batch", "1", "--at-once", "1", "--json"]
     going = start(command, function=read_until)
     out, err = going.communicate()
@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_what_was_read(read_home: Path, capsys: pytest.CaptureFixtu
     assert json.loads(out)["read_before"] == first["read"]
 
 
-def test_fusion_is_learned_with_its_ablations_and_recorded(read_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fusion_is_learned_with_its_ablations_and_recorded(with_news: Path, capsys: pytest.CaptureFixture[str]) -> None:
     as_json(capsys, "text", "score", "news")
     asked = ("learn", "fusion", "--data", "toy", "--texts", "news", "--window", "16", "--folds", "2", "--epochs", "1",
              "--max-windows", "600", "--no-gate")  # fmt: skip
@@ -141,12 +141,12 @@ def test_fusion_is_learned_with_its_ablations_and_recorded(read_home: Path, caps
 
 
 def test_the_writer_has_the_theme_of_sentiment_where_texts_are_joined(
-    read_home: Path, capsys: pytest.CaptureFixture[str]
+    with_news: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     as_json(capsys, "text", "score", "news")
     as_json(capsys, "text", "join", "news", "--data", "toy", "--name", "both")
     summary = as_json(capsys, "mine", "--data", "both", "--llm", "mock", "--rounds", "3", "--candidates", "8")
-    with Workspace(read_home).knowledge() as knowledge:
+    with Workspace(with_news).knowledge() as knowledge:
         tried = knowledge.attempts(run_id=summary["run"])
     assert any(attempt.claims.theme == "sentiment" for attempt in tried)
     assert any("sentiment" in (attempt.canonical or "") for attempt in tried)

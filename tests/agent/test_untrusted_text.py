@@ -9,8 +9,8 @@ import gc
 import io
 import json
 import re
+import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text as RichText
 
-from agent.cli.common import PlainConsole, headed, table
+from agent.cli.common import PlainConsole, headed, text_table
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server
@@ -184,7 +184,7 @@ def test_a_console_prints_text_as_text(text: str) -> None:
     console.print(text, soft_wrap=True)
     console.print(headed("x", text), soft_wrap=True)
     console.print(RichText(text))
-    console.print(table(text, ["a", text], [[text, text]]))
+    console.print(text_table(text, ["a", text], [[text, text]]))
     with console.status("at work"):
         pass
     # What is left of escapes is rich's own: styles of tables and headings, and of no text.
@@ -198,7 +198,7 @@ def test_a_console_reads_no_markup() -> None:
     file = io.StringIO()
     console = PlainConsole(file=file, width=200, force_terminal=True, color_system="truecolor", highlight=False)
     console.print("[red]x[/red] [link=http://e.vil]y[/link] :smile: [/]")
-    console.print(table("[bold]t", ["[red]c"], [["[link=http://e.vil]y"]]))
+    console.print(text_table("[bold]t", ["[red]c"], [["[link=http://e.vil]y"]]))
     for piece in ("[red]x[/red] [link=http://e.vil]y[/link] :smile: [/]", "[bold]t", "[red]c", "[link=http://e.vil]y"):
         assert piece in file.getvalue()
     assert "\x1b]8" not in file.getvalue()
@@ -286,6 +286,7 @@ class _Echo(BaseHTTPRequestHandler):
     """Answers in hostile words that hold the headers it got; now and then with an error that does so too."""
 
     asked: list[str] = []
+    refused = threading.Semaphore(0)
 
     def do_POST(self) -> None:
         self.asked.append(self.path)
@@ -332,9 +333,15 @@ class _Echo(BaseHTTPRequestHandler):
 
 def _refuse(self: _Echo) -> None:
     """Refuse everyone, the first candidate last: the others' errors are there before anyone asks for them."""
-    if b"candidate r1/s0." in self.rfile.read(int(self.headers["content-length"])):
-        time.sleep(0.5)
+    first = b"candidate r1/s0." in self.rfile.read(int(self.headers["content-length"]))
+    if first:
+        assert all(_Echo.refused.acquire(timeout=120) for _ in range(3)), "the others did not ask"
     self._answer(401, {"error": {"message": f"{KEY} {SAID}"}})
+    if not first:
+        # The client closes the connection once it has read the answer.
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.recv(1)
+        _Echo.refused.release()
 
 
 @contextmanager

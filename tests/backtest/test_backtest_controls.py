@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backtest.controls import block_order, permuted, plant
+from backtest.controls import block_order, permuted, plant_signal
 from backtest.ic import forward_returns, newey_west_t, rank_ic
 from market.errors import InputError
 from market.files import import_files
@@ -74,7 +74,7 @@ def test_a_planted_signal_measures_what_was_asked(size: float, fill: str) -> Non
     panel = random_panel(1500, 20, 3, gaps=0.01)
     values = np.random.default_rng(1).normal(size=panel.shape)
     values[:50] = np.nan
-    found = plant(panel, values, size, fill)  # type: ignore[arg-type]
+    found = plant_signal(panel, values, size, fill)  # type: ignore[arg-type]
     traded = np.where(panel.universe, values, np.nan)
     measured = np.nanmean(rank_ic(traded, forward_returns(found.panel, 1, fill)))  # type: ignore[arg-type]
     assert measured == pytest.approx(size, abs=5e-4)
@@ -87,7 +87,7 @@ def test_a_planted_signal_measures_what_was_asked(size: float, fill: str) -> Non
 def test_what_cannot_be_planted_is_refused() -> None:
     panel = random_panel(200, 12)
     with pytest.raises(InputError, match="planted"):
-        plant(panel, np.full(panel.shape, 1.0), 0.02)
+        plant_signal(panel, np.full(panel.shape, 1.0), 0.02)
 
 
 def test_controls_on_real_returns(shared_data: Path) -> None:
@@ -98,5 +98,5 @@ def test_controls_on_real_returns(shared_data: Path) -> None:
     kept, moved = (np.nanstd(forward_returns(p)) for p in (panel, other))
     assert moved == pytest.approx(kept, rel=0.2)
     assert abs(newey_west_t(rank_ic(reversal, forward_returns(other)), 24)) < 4
-    planted = plant(panel, reversal, 0.03)
+    planted = plant_signal(panel, reversal, 0.03)
     assert planted.rank_ic == pytest.approx(0.03, abs=1e-3)

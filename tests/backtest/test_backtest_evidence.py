@@ -12,7 +12,7 @@ import pytest
 from agent.knowledge.score_documents import read_scorecard
 from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
 from backtest.ic import forward_returns
-from backtest.scorecard import Scored, score
+from backtest.scorecard import Scored, score_signal
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray, Panel
@@ -34,7 +34,7 @@ def scored(values: FloatArray, panel: Panel, split: Split, gate: FloatArray | No
     loop = loop_panel(panel, split)
     gate = None if gate is None else gate[: len(loop.times)]
     target = prepare_target(loop, BacktestSpec())
-    found = score(values[: len(loop.times)], target, split, gate=gate, rng=np.random.default_rng(0))
+    found = score_signal(values[: len(loop.times)], target, split, gate=gate, rng=np.random.default_rng(0))
     assert isinstance(found, Scored)
     return found
 

@@ -13,7 +13,7 @@ from backtest.evidence import Trials, reach_verdict
 from backtest.ic import forward_returns
 from backtest.policy import GATES, NearestKnown, Policy, TrainFigures, train_gates
 from backtest.result_types import Evidence
-from backtest.scorecard import Scored, score
+from backtest.scorecard import Scored, score_signal
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
@@ -33,7 +33,7 @@ def scored(noise: float, *, sign: float = 1.0, broken: bool = False) -> Scored:
         values[850:] *= -1
     split = make_split(1200, fractions=(0.7, 0.2, 0.1), embargo=20)
     loop = PANEL.rows(0, split.validation.stop)
-    found = score(
+    found = score_signal(
         sign * values[: len(loop.times)],
         prepare_target(loop, BacktestSpec()),
         split,

@@ -11,17 +11,17 @@ from sklearn.model_selection import TimeSeriesSplit
 
 from backtest.combine import (
     Members,
-    block_edges,
     choose_penalty,
     combine,
     equal_weights,
-    folds_of,
+    fold_edges,
+    fold_moments,
     ic_weights,
     moments_of,
     nonneg_weights,
     residual_ic,
     ridge_weights,
-    scaled,
+    unit_weights,
 )
 from market.errors import InputError
 from market.panel import FloatArray
@@ -131,8 +131,8 @@ def test_non_negative_is_scikit_learns_and_scipys(market: tuple[list[FloatArray]
 def test_the_penalty_is_chosen_by_purged_folds(market: tuple[list[FloatArray], FloatArray]) -> None:
     signals, forward = market
     purge, grid = 3, (1e-3, 1e-1, 1.0, 10.0, 1e3)
-    edges = block_edges(slice(0, 396), purge=purge)
-    found = choose_penalty(folds_of(stacked(signals), forward, edges, purge=purge), grid)
+    edges = fold_edges(slice(0, 396), purge=purge)
+    found = choose_penalty(fold_moments(stacked(signals), forward, edges, purge=purge), grid)
     scores = np.zeros((5, len(grid)))
     for fold, (train, test) in enumerate(TimeSeriesSplit(5, gap=purge).split(np.zeros((396, 1)))):
         assert train[-1] + purge + 1 == test[0]
@@ -148,9 +148,9 @@ def test_the_penalty_is_chosen_by_purged_folds(market: tuple[list[FloatArray], F
     near = [s for s, gap in zip(grid, lacking.T, strict=True) if gap.mean() <= gap.std(ddof=1) / np.sqrt(5)]
     assert found.share == max(near)
     assert found.share > 1e-3
-    assert choose_penalty(folds_of(stacked(signals), forward, edges[:2], purge=purge), grid).share == 1e3
+    assert choose_penalty(fold_moments(stacked(signals), forward, edges[:2], purge=purge), grid).share == 1e3
     with pytest.raises(InputError, match="too few"):
-        block_edges(slice(0, 20), purge=5)
+        fold_edges(slice(0, 20), purge=5)
 
 
 def test_copies_get_no_double_weight(market: tuple[list[FloatArray], FloatArray]) -> None:
@@ -163,7 +163,7 @@ def test_copies_get_no_double_weight(market: tuple[list[FloatArray], FloatArray]
         alone, many = fit(once), fit(thrice)
         assert many[0] + many[2] + many[3] == pytest.approx(alone[0], rel=2e-3)
         assert many[1] == pytest.approx(alone[1], rel=2e-2, abs=1e-6)
-    shares = scaled(ridge_weights(thrice, 1e-4))
+    shares = unit_weights(ridge_weights(thrice, 1e-4))
     assert shares is not None
     assert shares[[0, 2, 3]] == pytest.approx([shares[0]] * 3, rel=1e-6)
     assert equal_weights(4)[[0, 2, 3]].sum() == 0.75
@@ -183,10 +183,10 @@ def test_ic_weights_shrink_by_their_error() -> None:
 
 
 def test_weights_are_scaled_or_there_are_none() -> None:
-    found = scaled(np.array([3.0, -1.0, 0.0]))
+    found = unit_weights(np.array([3.0, -1.0, 0.0]))
     assert found is not None
     assert found.tolist() == [0.75, -0.25, 0.0]
-    assert scaled(np.zeros(3)) is None
+    assert unit_weights(np.zeros(3)) is None
 
 
 def test_what_is_left_of_a_signal_beside_a_pool() -> None:

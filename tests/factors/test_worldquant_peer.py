@@ -83,8 +83,10 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> dict[int, FloatArray]:
             Output(alpha(data), alpha.__name__)
     config = KunCompilerConfig(dtype="double", input_layout="TS", output_layout="TS", options={"no_fast_stat": True})
     folder = str(tmp_path_factory.mktemp("peer"))
+    # It runs once: compiling well would cost more than running fast saves.
+    compiler = cfake.CppCompilerConfig(opt_level=1)
     library = cfake.compileit(
-        [("alphas", Function(builder.ops), config)], "peer", cfake.CppCompilerConfig(), tempdir=folder, keep_files=False
+        [("alphas", Function(builder.ops), config)], "peer", compiler, tempdir=folder, keep_files=False
     )
     panel = noise_panel()
     inputs = {name: np.ascontiguousarray(panel[name]) for name in names}

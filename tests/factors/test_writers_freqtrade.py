@@ -67,8 +67,8 @@ def test_real_coins_each_pair_has_our_signal(fill: bool, shared_data: Path, tmp_
     assert len(np.unique(np.diff(panel.times))) > 1
     assert np.isfinite(wanted).mean() > 0.2
     assert difference(aligned(frames, "signal", panel), wanted) <= NEAR
-    book = target_weights(np.where(panel.universe, wanted, np.nan), BacktestSpec(holding=6))
-    np.testing.assert_allclose(aligned(frames, "weight", panel), seen(panel, book), atol=NEAR)
+    target = target_weights(np.where(panel.universe, wanted, np.nan), BacktestSpec(holding=6))
+    np.testing.assert_allclose(aligned(frames, "weight", panel), seen(panel, target), atol=NEAR)
     # All pairs' candles were read once for each pair that was handed over, and once for all.
     assert strategy.dp.asked == 2 * len(frames)
 
@@ -161,7 +161,7 @@ def test_between_turns_nothing_is_traded(tmp_path: Path) -> None:
         assert thresholds[turn].to_numpy()[2:].any(axis=1).all()
 
 
-def test_a_long_only_book_has_no_short_side(tmp_path: Path) -> None:
+def test_a_long_only_portfolio_has_no_short_side(tmp_path: Path) -> None:
     strategy = strategy_of(factor_of("cs_rank(volume)", Rules(weighting="long_only")), random_panel(60, 12), tmp_path)
     frames = analyse(strategy)
     assert strategy.can_short is False
@@ -261,7 +261,7 @@ def test_candles_are_enough_for_the_rest() -> None:
     require_candles(factor_of("ts_mean(vwap, 3) + adv20 / amount * market_close"), frozenset({"funding"}))
 
 
-def test_a_group_of_the_rules_must_be_told_by_candles() -> None:
+def test_a_group_of_the_rules_must_follow_from_candles() -> None:
     group = read("group_mean(close, sector)", fields=FIELDS).root
     with pytest.raises(InputError, match="sector"):
         require_candles(factor_of("close", Rules(group=group.args[1])))  # type: ignore[union-attr]

@@ -83,14 +83,14 @@ def test_a_pool_of_each_method_runs_alone_with_our_values(method: str, tmp_path:
     panel = shrunk(random_panel(400, 14, gaps=0.03))
     texts = ["ts_mean(returns, 20)", "cs_rank(volume) * ts_std(returns, 9)", "ts_argmax(high, 8)", "open / close"]
     expressions, weights = [read(text) for text in texts], np.array(METHODS[method])
-    held = [k for k in range(4) if weights[k] != 0.0]
-    pool = Exported("A pool", tuple(expressions[k] for k in held), Rules(), tuple(weights[held]))
-    values, book = run_alone(tmp_path, {method: to_module(pool)}, panel)[method]
+    kept = [k for k in range(4) if weights[k] != 0.0]
+    pool = Exported("A pool", tuple(expressions[k] for k in kept), Rules(), tuple(weights[kept]))
+    values, target = run_alone(tmp_path, {method: to_module(pool)}, panel)[method]
     wanted = combine_expressions(expressions, weights, panel)
     assert np.isfinite(wanted).mean() > 0.4
     assert difference(values, wanted) <= NEAR
     inside = np.where(panel.universe, wanted, np.nan)
-    np.testing.assert_allclose(book, target_weights(inside, BacktestSpec()), atol=NEAR)
+    np.testing.assert_allclose(target, target_weights(inside, BacktestSpec()), atol=NEAR)
 
 
 def odd_signal(panel: Panel) -> FloatArray:
@@ -165,8 +165,8 @@ def test_real_coins_alone_equal_ours(shared_data: Path, tmp_path: Path) -> None:
     wanted = combine_expressions(expressions, weights, panel)
     assert difference(found["pool"][0], wanted) <= NEAR
     inside = np.where(panel.universe, wanted, np.nan)
-    book = target_weights(inside, BacktestSpec(holding=8))
-    np.testing.assert_allclose(found["pool"][1], book, atol=NEAR)
+    target = target_weights(inside, BacktestSpec(holding=8))
+    np.testing.assert_allclose(found["pool"][1], target, atol=NEAR)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -179,9 +179,9 @@ def test_run_as_a_program_it_prints_the_newest_weights(suffix: str, tmp_path: Pa
     lines = call_alone(["factor.py", path.name], tmp_path).splitlines()
     assert lines[:2] == [f"# {pd.Timestamp(panel.times[-1])}", "asset,signal,weight"]
     values = np.where(panel.universe, evaluate(expression, panel).values, np.nan)
-    book = target_weights(values, BacktestSpec(holding=3))[-1]
+    target = target_weights(values, BacktestSpec(holding=3))[-1]
     found = {line.split(",")[0]: float(line.split(",")[2]) for line in lines[2:]}
-    wanted = {asset: weight for asset, weight in zip(panel.assets, book, strict=True) if asset in found}
+    wanted = {asset: weight for asset, weight in zip(panel.assets, target, strict=True) if asset in found}
     assert found == pytest.approx(wanted, abs=1e-12)
     assert sum(found.values()) == pytest.approx(0.0, abs=1e-12)
 

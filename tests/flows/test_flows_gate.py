@@ -22,7 +22,7 @@ from flows.gate import GatePlan, RegimeGate, check_features, fit_gate, twin_expo
 from flows.inspection import inspect_features
 from flows.reference import Conditioning, measured
 from flows.state import DEQUANTISE, build_features, dequantise, fit_standardiser, known_rows, prepared
-from flows.train import train
+from flows.train import train_flow
 from market.errors import InputError
 from market.panel import Panel
 from market.split import Split, loop_panel, make_split
@@ -35,7 +35,8 @@ PLAN = GatePlan(flow=SMALL_FLOW, config=SMALL)
 
 @pytest.fixture(scope="module")
 def market() -> tuple[Panel, Split]:
-    panel = make_market(SynthSpec(bars=3000)).panel
+    # Six assets: every fit reads the likelihood of each state that there is.
+    panel = make_market(SynthSpec(bars=3000, assets=6)).panel
     return panel, make_split(3000, embargo=60)
 
 
@@ -81,6 +82,19 @@ def test_a_stored_gate_is_the_same_gate(tmp_path: Path, market: tuple[Panel, Spl
     np.testing.assert_array_equal(again.log_likelihood(market[0]), gate.log_likelihood(market[0]))
     assert again.summary() == gate.summary()
     assert again.density.flow.initialized
+
+
+def test_a_gate_of_the_version_before_is_read_and_written_as_today(tmp_path: Path) -> None:
+    """The file was written by version 4 on the first 2000 bars of this market; its figures were noted then."""
+    panel = make_market(SynthSpec(bars=2000)).panel
+    old = load_gate(Path(__file__).with_name("gate_of_version_4.npz"))
+    assert old.latest.thresholds.threshold == -7.264468740928289
+    assert old.latest.thresholds.ceiling == -1.9808744710744006
+    assert old.exposures(panel).mean() == pytest.approx(0.8855135568543154, abs=1e-6)
+    save_gate(old, tmp_path / "g.npz")
+    again = load_gate(tmp_path / "g.npz")
+    assert again.latest.thresholds == old.latest.thresholds
+    np.testing.assert_array_equal(again.exposures(panel), old.exposures(panel))
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut"])
@@ -182,9 +196,9 @@ def test_a_copy_makes_a_likelihood_without_bound_and_a_treated_one_has_one() -> 
     copied = np.column_stack([x, x[:, 0]])
     config = TrainConfig(epochs=15, max_rows=5000, batch=512, noise=0.0)
     flow = FlowConfig(dim=5, steps=(4,), hidden=16)
-    wild = train(copied[:5000], copied[5000:], config, flow).nll_validation
+    wild = train_flow(copied[:5000], copied[5000:], config, flow).nll_validation
     kept = inspect_features(copied, tuple("abcde")).kept
-    tame = train(copied[:5000][:, kept], copied[5000:][:, kept], config, dataclasses.replace(flow, dim=len(kept)))
+    tame = train_flow(copied[:5000][:, kept], copied[5000:][:, kept], config, dataclasses.replace(flow, dim=len(kept)))
     entropy = 0.5 * 4 * (1 + math.log(2 * math.pi))
     assert wild < entropy - 1.0
     assert tame.nll_validation == pytest.approx(entropy, abs=0.15)
@@ -271,12 +285,12 @@ def test_a_gate_of_both_sides_shuts_on_the_all_too_likely_as_well(tmp_path: Path
 def test_hysteresis_trades_less_and_never_looks_ahead(market: tuple[Panel, Split], gate: RegimeGate) -> None:
     panel = market[0]
     steady = dataclasses.replace(gate, rules=dataclasses.replace(gate.rules, hysteresis=0.4))
-    plain, held = gate.exposures(panel), steady.exposures(panel)
-    assert np.abs(np.diff(held, axis=0)).sum() < np.abs(np.diff(plain, axis=0)).sum()
-    assert np.abs(held - plain).max() <= 0.4
-    assert (held[plain == 0] == 0).all()
-    assert (held[plain == 1] == 1).all()
-    np.testing.assert_allclose(steady.exposures(panel.rows(0, 900)), held[:900], atol=1e-5)
+    plain, steadier = gate.exposures(panel), steady.exposures(panel)
+    assert np.abs(np.diff(steadier, axis=0)).sum() < np.abs(np.diff(plain, axis=0)).sum()
+    assert np.abs(steadier - plain).max() <= 0.4
+    assert (steadier[plain == 0] == 0).all()
+    assert (steadier[plain == 1] == 1).all()
+    np.testing.assert_allclose(steady.exposures(panel.rows(0, 900)), steadier[:900], atol=1e-5)
     np.testing.assert_array_equal(steadied(plain, 0.0), plain)
 
 

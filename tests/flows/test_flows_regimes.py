@@ -14,7 +14,7 @@ from flows.regimes import (
     Labels,
     RegimeModel,
     adjusted_rand,
-    choose,
+    choose_regimes,
     cluster,
     facts,
     fit_hmm,
@@ -52,13 +52,13 @@ def clusters(planted: tuple[FloatArray, Labels]) -> RegimeModel:
 
 def test_planted_regimes_are_found_on_bars_held_out(planted: tuple[FloatArray, Labels], clusters: RegimeModel) -> None:
     states, chain = planted
-    held = slice(TRAIN.stop, len(states))
-    found = adjusted_rand(clusters.labels(states)[held], chain[held])
+    later = slice(TRAIN.stop, len(states))
+    found = adjusted_rand(clusters.labels(states)[later], chain[later])
     hmm = fit_hmm(states[TRAIN], 4, clusters.projection, 0)
     assert hmm is not None
-    assert max(found, adjusted_rand(hmm.labels(states)[held], chain[held])) > 0.4
+    assert max(found, adjusted_rand(hmm.labels(states)[later], chain[later])) > 0.4
     noise = np.random.default_rng(0).permutation(chain)
-    assert abs(adjusted_rand(clusters.labels(states)[held], noise[held])) < 0.02
+    assert abs(adjusted_rand(clusters.labels(states)[later], noise[later])) < 0.02
 
 
 def test_labels_are_told_from_bars_up_to_each(planted: tuple[FloatArray, Labels], clusters: RegimeModel) -> None:
@@ -133,8 +133,8 @@ def test_the_best_predictor_among_the_stable_is_chosen(clusters: RegimeModel) ->
     good = replace(clusters, predictive=-5.0, stability=0.6)
     better_but_unstable = replace(clusters, predictive=-4.0, stability=0.1)
     worse = replace(clusters, predictive=-6.0, stability=0.9)
-    assert choose([worse, better_but_unstable, good]) is good
-    assert choose([better_but_unstable, replace(good, stability=0.2)]).stability == 0.2
+    assert choose_regimes([worse, better_but_unstable, good]) is good
+    assert choose_regimes([better_but_unstable, replace(good, stability=0.2)]).stability == 0.2
 
 
 def test_stored_regimes_come_back_for_their_own_panel(

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from flows.density import StateDensity, fit_density
+from flows.density import DensityPlan, StateDensity, fit_density
 from flows.direction import confidence, fit_direction, positions
 from flows.exposure import Thresholds
 from flows.fit_rules import FlowConfig, TrainConfig
@@ -40,7 +40,7 @@ def panel() -> Panel:
 @pytest.fixture(scope="module")
 def density(panel: Panel) -> StateDensity:
     config = TrainConfig(epochs=20, max_rows=24_000, batch=512)
-    return fit_density(panel, slice(0, 2000), slice(2100, 3000), config, FlowConfig(steps=(6,), hidden=32))
+    return fit_density(panel, slice(0, 2000), slice(2100, 3000), DensityPlan(config, FlowConfig(steps=(6,), hidden=32)))
 
 
 def test_draws_are_like_history_in_its_units(panel: Panel, density: StateDensity) -> None:
@@ -186,12 +186,12 @@ def test_planted_anomalies_are_noticed_and_ordinary_bars_are_not(panel: Panel, d
     crash = planted[0]
     np.testing.assert_array_equal(crash.ordinary[:, :-1], crash.altered[:, :-1])
     assert (crash.altered[:, -1, 0] < crash.ordinary[:, -1, 0]).mean() > 0.95
-    held = known_rows(density.states(panel)[2100:3000])
+    calibration = known_rows(density.states(panel)[2100:3000])
     gaussian = fit_gaussian(known_rows(density.states(panel)[:2000]))
     scores = {
         "flow": lambda x: -density.likelihood(x),
         "gaussian": lambda x: -gaussian.log_prob(x),
-        "both": two_sided(density.likelihood, density.likelihood(held)),
+        "both": two_sided(density.likelihood, density.likelihood(calibration)),
         "blind": lambda x: np.zeros(len(x)),
     }
     found = {(n.score, n.kind): n for n in noticed(planted, scores)}

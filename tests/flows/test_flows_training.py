@@ -10,7 +10,7 @@ import pytest
 
 from flows.ensemble import train_ensemble
 from flows.fit_rules import FlowConfig, TrainConfig
-from flows.train import train
+from flows.train import train_flow
 from market.errors import InputError
 from market.panel import FloatArray
 
@@ -41,13 +41,13 @@ def stop_at(epoch: int):  # noqa: ANN201
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, rows: FloatArray, ema: float) -> None:
     config = replace(CONFIG, ema=ema)
-    whole = train(rows[:2000], rows[2000:], config, FLOW)
+    whole = train_flow(rows[:2000], rows[2000:], config, FLOW)
     file = tmp_path / "training.npz"
     for epoch in (2, 4):
         with pytest.raises(Stopped):
-            train(rows[:2000], rows[2000:], config, FLOW, stop_at(epoch), resume=file)
+            train_flow(rows[:2000], rows[2000:], config, FLOW, stop_at(epoch), resume=file)
         assert file.is_file()
-    again = train(rows[:2000], rows[2000:], config, FLOW, resume=file)
+    again = train_flow(rows[:2000], rows[2000:], config, FLOW, resume=file)
     assert again.history == whole.history
     assert (again.nll_train, again.nll_validation) == (whole.nll_train, whole.nll_validation)
     for one, other in zip(again.model.state_dict().values(), whole.model.state_dict().values(), strict=True):
@@ -58,35 +58,38 @@ def test_a_training_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, 
 def test_a_stored_training_of_something_else_is_left_alone(tmp_path: Path, rows: FloatArray) -> None:
     file = tmp_path / "training.npz"
     with pytest.raises(Stopped):
-        train(rows[:2000], rows[2000:], CONFIG, FLOW, stop_at(4), resume=file)
-    other = train(rows[:2000] + 1, rows[2000:] + 1, CONFIG, FLOW, resume=file)
-    assert other.history == train(rows[:2000] + 1, rows[2000:] + 1, CONFIG, FLOW).history
+        train_flow(rows[:2000], rows[2000:], CONFIG, FLOW, stop_at(4), resume=file)
+    other = train_flow(rows[:2000] + 1, rows[2000:] + 1, CONFIG, FLOW, resume=file)
+    assert other.history == train_flow(rows[:2000] + 1, rows[2000:] + 1, CONFIG, FLOW).history
 
 
 def test_a_damaged_stored_training_is_refused_and_named(tmp_path: Path, rows: FloatArray) -> None:
     file = tmp_path / "training.npz"
     file.write_bytes(b"PK cut")
     with pytest.raises(InputError, match=r"training.npz is not a training to go on with.*remove"):
-        train(rows[:2000], rows[2000:], CONFIG, FLOW, resume=file)
+        train_flow(rows[:2000], rows[2000:], CONFIG, FLOW, resume=file)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_members_of_an_ensemble_are_what_their_seeds_give_alone(rows: FloatArray, workers: int) -> None:
-    told: list[tuple[int, int]] = []
-    made = train_ensemble(
-        rows[:2000], rows[2000:], CONFIG, FLOW, 3, lambda n, of, *_: told.append((n, of)), workers=workers
-    )
+def test_members_of_an_ensemble_are_what_their_seeds_give_alone(
+    rows: FloatArray, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(workers)))
+    shown: list[tuple[int, int]] = []
+    made = train_ensemble(rows[:2000], rows[2000:], CONFIG, FLOW, 3, lambda n, of, *_: shown.append((n, of)))
     for number, member in enumerate(made):
-        alone = train(rows[:2000], rows[2000:], replace(CONFIG, seed=CONFIG.seed + number), replace(FLOW, seed=number))
+        alone = train_flow(
+            rows[:2000], rows[2000:], replace(CONFIG, seed=CONFIG.seed + number), replace(FLOW, seed=number)
+        )
         assert member.nll_validation == alone.nll_validation
     assert len({member.nll_validation for member in made}) == 3
-    assert told[-1] == (15, 15)
+    assert shown[-1] == (15, 15)
 
 
 def test_a_refit_begins_from_the_last_one(rows: FloatArray) -> None:
-    first = train(rows[:2000], rows[2000:], CONFIG, FLOW)
+    first = train_flow(rows[:2000], rows[2000:], CONFIG, FLOW)
     short = replace(CONFIG, epochs=1, lr=1e-3)
-    warm = train(rows[:2000], rows[2000:], short, FLOW, start=first.model)
-    cold = train(rows[:2000], rows[2000:], short, FLOW)
+    warm = train_flow(rows[:2000], rows[2000:], short, FLOW, start=first.model)
+    cold = train_flow(rows[:2000], rows[2000:], short, FLOW)
     assert warm.nll_validation < cold.nll_validation - 0.2
     assert warm.nll_validation < first.nll_validation + 0.1

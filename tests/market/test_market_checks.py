@@ -194,22 +194,22 @@ def test_missing_hours_of_the_whole_market_and_stamps_off_the_grid(clean: Panel)
     assert (found["clock"].figure, found["clock"].start) == (20.0, times[-1])
 
 
-def test_survivors_are_told_and_a_panel_without_deaths_is_doubtful(clean: Panel) -> None:
+def test_survivors_are_counted_and_a_panel_without_deaths_is_doubtful(clean: Panel) -> None:
     def end(fields: Fields) -> None:
         drop(fields, slice(AT, None), ASSET)
 
-    (told,) = [f for f in check_panel(changed(clean, end)).findings if f.kind == "survivorship" and not f.asset]
-    assert (told.severity, round(told.figure * 12)) == ("note", 1)
-    assert "1 of 12 assets ended" in told.sentence
+    (found,) = [f for f in check_panel(changed(clean, end)).findings if f.kind == "survivorship" and not f.asset]
+    assert (found.severity, round(found.figure * 12)) == ("note", 1)
+    assert "1 of 12 assets ended" in found.sentence
     # Daily bars make eight years of the same figures.
     day = np.timedelta64(1, "D").astype("timedelta64[ns]")
     times = np.datetime64("2015-01-01", "ns") + day * np.arange(BARS)
     survivors = Panel(times, clean.assets, clean.fields, clean.universe, day)
-    (told,) = [f for f in check_panel(survivors).findings if f.kind == "survivorship"]
-    assert (told.severity, told.figure) == ("doubtful", 0.0)
+    (found,) = [f for f in check_panel(survivors).findings if f.kind == "survivorship"]
+    assert (found.severity, found.figure) == ("doubtful", 0.0)
 
 
-def test_prices_adjusted_backwards_are_told_by_the_tick_and_by_the_second_column(clean: Panel) -> None:
+def test_prices_adjusted_backwards_show_in_the_tick_and_in_the_second_column(clean: Panel) -> None:
     day = np.timedelta64(1, "D").astype("timedelta64[ns]")
     times = np.datetime64("2015-01-01", "ns") + day * np.arange(BARS)
     fields = {name: values if name == "volume" else np.round(values + 1, 2) for name, values in clean.fields.items()}
@@ -252,32 +252,32 @@ def test_thresholds_are_parameters(clean: Panel) -> None:
 @pytest.mark.parametrize("factor", [0.001, 0.1, 100.0, 0.5])
 def test_a_mended_redenomination_gives_the_old_returns(clean: Panel, factor: float) -> None:
     panel = changed(clean, redenominate(factor))
-    mended, notes = repair_panel(panel, check_panel(panel).findings, ["redenomination"])
+    repaired, notes = repair_panel(panel, check_panel(panel).findings, ["redenomination"])
     assert len(notes) == 1
-    assert alarms(mended) == []
-    np.testing.assert_allclose(mended["close"] / factor ** (np.arange(12) == ASSET), clean["close"], rtol=1e-12)
-    np.testing.assert_allclose(mended.money, clean.money, rtol=1e-12)
+    assert alarms(repaired) == []
+    np.testing.assert_allclose(repaired["close"] / factor ** (np.arange(12) == ASSET), clean["close"], rtol=1e-12)
+    np.testing.assert_allclose(repaired.money, clean.money, rtol=1e-12)
 
 
-MENDED = [(plant, kind) for plant, kind, *_ in PLANTED if kind in REPAIRS and kind != "redenomination"]
+REPAIRABLE = [(plant, kind) for plant, kind, *_ in PLANTED if kind in REPAIRS and kind != "redenomination"]
 
 
-@pytest.mark.parametrize(("plant", "kind"), MENDED)
-def test_mending_leaves_nothing_of_that_kind_and_changes_no_other_asset(
+@pytest.mark.parametrize(("plant", "kind"), REPAIRABLE)
+def test_a_repair_leaves_nothing_of_that_kind_and_changes_no_other_asset(
     clean: Panel, plant: Callable[[Fields], None], kind: str
 ) -> None:
     panel = changed(clean, plant)
-    mended, notes = repair_panel(panel, check_panel(panel).findings, [kind])
+    repaired, notes = repair_panel(panel, check_panel(panel).findings, [kind])
     assert len(notes) == 1
-    assert not [f for f in alarms(mended) if f.kind == kind]
+    assert not [f for f in alarms(repaired) if f.kind == kind]
     others = [n for n in range(12) if n not in ((ASSET, ASSET + 1) if kind == "copied" else (ASSET,))]
     for name, values in panel.fields.items():
-        np.testing.assert_array_equal(mended[name][:, others], values[:, others])
+        np.testing.assert_array_equal(repaired[name][:, others], values[:, others])
     # What is left out is missing, never made up: apart from scaling and splitting, prices are old ones or none.
     if kind not in ("adjustment", "reuse", "order"):
-        kept = np.isfinite(mended["close"])
-        np.testing.assert_array_equal(mended["close"][kept], panel["close"][kept])
-    assert not (mended.universe & ~np.isfinite(mended["close"])).any()
+        kept = np.isfinite(repaired["close"])
+        np.testing.assert_array_equal(repaired["close"][kept], panel["close"][kept])
+    assert not (repaired.universe & ~np.isfinite(repaired["close"])).any()
 
 
 def test_no_repair_for_what_cannot_be_mended(clean: Panel) -> None:
@@ -285,31 +285,31 @@ def test_no_repair_for_what_cannot_be_mended(clean: Panel) -> None:
         repair_panel(clean, [], ["clock"])
 
 
-def test_the_command_checks_mends_records_and_draws(clean: Panel, tmp_path: Path) -> None:
+def test_the_command_checks_repairs_records_and_draws(clean: Panel, tmp_path: Path) -> None:
     runner = CliRunner()
     base = ["-w", str(tmp_path / "w")]
     assert runner.invoke(cli, ["init", str(tmp_path / "w")]).exit_code == 0
     panel = changed(clean, redenominate(0.01))
     save_panel(panel, tmp_path / "w" / "data" / "m.parquet")
     drawn = tmp_path / "m.svg"
-    told = runner.invoke(cli, [*base, "data", "check", "m", "--json", "--picture", str(drawn)])
-    assert told.exit_code == 0
-    (report,) = json.loads(told.stdout)["reports"]
+    found = runner.invoke(cli, [*base, "data", "check", "m", "--json", "--picture", str(drawn)])
+    assert found.exit_code == 0
+    (report,) = json.loads(found.stdout)["reports"]
     assert report["counts"]["redenomination"] == {"defect": 1, "doubtful": 0, "note": 0}
     assert "redenomination, DYS" in drawn.read_text()
     before = (tmp_path / "w" / "data" / "m.parquet").read_bytes()
-    mended = runner.invoke(cli, [*base, "data", "check", "m", "--repair", "redenomination", "--json"])
-    assert mended.exit_code == 0
+    repaired = runner.invoke(cli, [*base, "data", "check", "m", "--repair", "redenomination", "--json"])
+    assert repaired.exit_code == 0
     assert (tmp_path / "w" / "data" / "m.parquet").read_bytes() == before
-    manifest = read_manifest(tmp_path / "w" / "data" / "m-mended.parquet")
+    manifest = read_manifest(tmp_path / "w" / "data" / "m-repaired.parquet")
     assert manifest is not None
     assert (manifest.source, manifest.parent) == ("repair", panel.id)
     assert len(manifest.repairs) == 1
     assert manifest.repairs[0].startswith("redenomination: DYS")
-    assert alarms(load_panel(tmp_path / "w" / "data" / "m-mended.parquet")) == []
+    assert alarms(load_panel(tmp_path / "w" / "data" / "m-repaired.parquet")) == []
 
 
-def test_rows_of_a_file_that_repeat_or_lack_a_time_are_told(clean: Panel, tmp_path: Path) -> None:
+def test_rows_of_a_file_that_repeat_or_lack_a_time_are_named(clean: Panel, tmp_path: Path) -> None:
     frame = pd.DataFrame({"ts": clean.times, "symbol": "A", **{n: v[:, 0] for n, v in clean.fields.items()}})
     pd.concat([frame.head(50), frame.iloc[[20]], frame.iloc[50:200]]).to_csv(tmp_path / "x.csv", index=False)
     report, panel = check_file(tmp_path / "x.csv")
@@ -356,7 +356,7 @@ def test_the_listed_defects_of_the_recorded_files(shared_data: Path) -> None:
     assert {"DHR", "O", "ES"} <= {asset for asset, _ in found(stocks, "gap")}
 
 
-def test_luna_and_luna2_under_one_ticker_are_told_apart(shared_data: Path, tmp_path: Path) -> None:
+def test_luna_and_luna2_under_one_ticker_are_distinguished(shared_data: Path, tmp_path: Path) -> None:
     frame = pd.read_parquet(shared_data / "crypto_spot_1h.parquet")
     coins = ["BTCUSDT", "ETHUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT", "SOLUSDT", "LUNAUSDT", "LUNA2USDT"]
     frame = frame[frame["symbol"].isin(coins) & (frame["ts"] > "2022-02-01") & (frame["ts"] < "2022-10-01")]

@@ -93,7 +93,7 @@ def test_texts_are_known_from_their_stamp_and_dates_from_the_days_end(tmp_path: 
     assert len(documents.until(np.datetime64("2024-01-02T10:30"))) == 2
 
 
-def test_the_same_address_is_told_once_and_the_earliest_counts(tmp_path: Path) -> None:
+def test_the_same_address_counts_once_and_the_earliest_is_kept(tmp_path: Path) -> None:
     frame = pd.DataFrame({"ts": [1704200000, 1704100000], "title": ["Later", "First"], "url": ["u", "u"]})
     frame.to_csv(tmp_path / "x.csv", index=False)
     documents, counts = read_documents([tmp_path / "x.csv"], matcher_for(COINS))
@@ -142,9 +142,9 @@ def test_the_command_on_recorded_news(shared_data: Path, tmp_path: Path) -> None
     assert runner.invoke(cli, ["init", str(tmp_path / "w")]).exit_code == 0
     coins = [option for coin in COINS for option in ("--asset", coin)]
     base = ["-w", str(tmp_path / "w"), "text", "import", str(shared_data / "crypto_news_2021_2022.parquet")]
-    told = runner.invoke(cli, [*base, *coins, "--name", "news", "--json"])
-    assert told.exit_code == 0, told.output
-    facts = json.loads(told.stdout)
+    done = runner.invoke(cli, [*base, *coins, "--name", "news", "--json"])
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
     assert (facts["rows"], facts["dated"], facts["repeated_url"]) == (7465, 129, 0)
     assert list(facts["by_asset"])[:3] == ["BTCUSDT", "ETHUSDT", "LUNAUSDT"]
     documents = load_documents(tmp_path / "w" / "texts" / "news.parquet")

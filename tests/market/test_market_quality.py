@@ -49,8 +49,8 @@ def test_each_defect_is_named_by_row_and_mended(column: str, value: object, kind
     assert {defect.row for defect in defects} == {6}
     with pytest.raises(InputError, match=r"x\.csv: row 7: AAA at"):
         refuse_defects(defects, "x.csv")
-    mended, notes = repair_rows(frame, defects)
-    assert check_ohlcv(mended) == []
+    repaired, notes = repair_rows(frame, defects)
+    assert check_ohlcv(repaired) == []
     assert len(notes) == 1
     assert "1 " in notes[0]
 
@@ -59,9 +59,9 @@ def test_duplicates_and_order() -> None:
     frame = pd.concat([bars(), bars().iloc[[4]].assign(close=10.7)], ignore_index=True)
     defects = check_ohlcv(frame)
     assert [(defect.kind, defect.row) for defect in defects] == [("duplicate", 10), ("order", 10)]
-    mended, _ = repair_rows(frame, defects)
-    assert len(mended) == 10
-    assert mended["close"].iloc[4] == 10.7
+    repaired, _ = repair_rows(frame, defects)
+    assert len(repaired) == 10
+    assert repaired["close"].iloc[4] == 10.7
 
 
 def test_a_float32_rounding_is_no_defect() -> None:
@@ -87,10 +87,10 @@ NUMBERS = st.one_of(st.floats(0.5, 20), st.sampled_from([0.0, -3.0, np.nan, np.i
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), *[NUMBERS] * 5), min_size=1, max_size=12))
-def test_mending_leaves_nothing_to_mend(rows: list[tuple[float, ...]]) -> None:
+def test_a_repair_leaves_nothing_to_repair(rows: list[tuple[float, ...]]) -> None:
     frame = pd.DataFrame(rows, columns=["hour", "open", "high", "low", "close", "volume"])
     frame = frame.assign(ts=pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(frame.pop("hour"), "h"), symbol="A")
-    mended, _ = repair_rows(frame, check_ohlcv(frame))
-    assert check_ohlcv(mended) == []
+    repaired, _ = repair_rows(frame, check_ohlcv(frame))
+    assert check_ohlcv(repaired) == []
     # Opens and closes are kept as they were or dropped with their row.
-    assert set(mended["close"].dropna()) <= set(frame["close"].dropna())
+    assert set(repaired["close"].dropna()) <= set(frame["close"].dropna())

@@ -152,20 +152,20 @@ def test_closing_stamps_become_opens(frame: pd.DataFrame, truth: Panel, early: i
 def test_a_preview_says_how_a_file_is_understood(frame: pd.DataFrame, tmp_path: Path) -> None:
     one = frame[frame["symbol"] == "AAAUSDT"]
     klines(one).to_csv(tmp_path / "AAAUSDT-1h-2024-01.csv", header=False, index=False)
-    told = preview_files([tmp_path / "AAAUSDT-1h-2024-01.csv"], FileConventions())
-    assert told.shape.startswith("one asset a file")
-    assert dict(told.columns)["quote_volume"] == "amount"
-    assert dict(told.columns)["ignore"].startswith("left out")
-    assert (told.times, told.bar_seconds, told.assets) == ("epoch milliseconds, UTC", 3600, ("AAAUSDT",))
-    assert (told.order, told.rows, told.start) == ("oldest first", 30, "2024-01-01 00:00:00")
-    assert told.head[1][:2] == ("2024-01-01 00:00:00", "AAAUSDT")
+    preview = preview_files([tmp_path / "AAAUSDT-1h-2024-01.csv"], FileConventions())
+    assert preview.shape.startswith("one asset a file")
+    assert dict(preview.columns)["quote_volume"] == "amount"
+    assert dict(preview.columns)["ignore"].startswith("left out")
+    assert (preview.times, preview.bar_seconds, preview.assets) == ("epoch milliseconds, UTC", 3600, ("AAAUSDT",))
+    assert (preview.order, preview.rows, preview.start) == ("oldest first", 30, "2024-01-01 00:00:00")
+    assert preview.head[1][:2] == ("2024-01-01 00:00:00", "AAAUSDT")
     late = one.assign(close_time=(one["ts"] + pd.Timedelta("59min59s")).dt.strftime("%Y-%m-%d %H:%M:%S"), note="x")
     late.drop(columns="ts").iloc[::-1].to_csv(tmp_path / "late.csv", index=False)
-    told = preview_files([tmp_path / "late.csv"], FileConventions(zone="Europe/Zurich"))
-    assert told.times == "text without a zone, taken as Europe/Zurich"
-    assert "--stamps close" in told.stamps
-    assert told.order.startswith("newest first")
-    assert dict(told.columns)["note"] == "left out: not numeric"
+    preview = preview_files([tmp_path / "late.csv"], FileConventions(zone="Europe/Zurich"))
+    assert preview.times == "text without a zone, taken as Europe/Zurich"
+    assert "--stamps close" in preview.stamps
+    assert preview.order.startswith("newest first")
+    assert dict(preview.columns)["note"] == "left out: not numeric"
     bad = frame.assign(volume=-1.0)
     bad.to_csv(tmp_path / "bad.csv", index=False)
     assert preview_files([tmp_path / "bad.csv"], FileConventions()).defects[-1] == "and 57 more"
@@ -177,8 +177,8 @@ def test_the_command_previews_without_a_workspace_and_records_what_it_read(
     monkeypatch.chdir(tmp_path)
     frame.to_csv(tmp_path / "x.csv", index=False)
     runner = CliRunner()
-    told = json.loads(runner.invoke(cli, ["data", "import", "x.csv", "--preview", "--json"]).stdout)
-    assert (told["shape"], told["count"]) == ("long", 2)
+    preview = json.loads(runner.invoke(cli, ["data", "import", "x.csv", "--preview", "--json"]).stdout)
+    assert (preview["shape"], preview["count"]) == ("long", 2)
     assert "Columns" in runner.invoke(cli, ["data", "import", "x.csv", "--preview"]).stdout
     assert runner.invoke(cli, ["init", "w"]).exit_code == 0
     facts = json.loads(runner.invoke(cli, ["-w", "w", "data", "import", "x.csv", "--json"]).stdout)

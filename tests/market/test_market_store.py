@@ -163,13 +163,13 @@ def test_the_manifest_tells_where_a_panel_came_from(panel: Panel, tmp_path: Path
         "bybit", {"symbols": ["AUR"], "since": "2024-01-01"}, "2024-02-01T00:00:00+00:00", ("x mended",), "panel:1"
     )
     save_panel(panel, path, origin)
-    told = read_manifest(path)
-    assert told is not None
-    assert told.origin == origin
-    assert (told.panel, told.bars, told.assets) == (panel.id, *panel.shape)
-    assert told.rows == pq.read_metadata(path).num_rows
-    assert told.parts[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert (told.start, told.fields) == ("2024-01-01T00:00:00", tuple(sorted(panel.fields)))
+    manifest = read_manifest(path)
+    assert manifest is not None
+    assert manifest.origin == origin
+    assert (manifest.panel, manifest.bars, manifest.assets) == (panel.id, *panel.shape)
+    assert manifest.rows == pq.read_metadata(path).num_rows
+    assert manifest.parts[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (manifest.start, manifest.fields) == ("2024-01-01T00:00:00", tuple(sorted(panel.fields)))
     manifest_path(path).write_text("{")
     with pytest.raises(InputError, match="damaged"):
         read_manifest(path)

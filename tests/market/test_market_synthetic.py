@@ -28,9 +28,9 @@ ONE = (replace(CALM, stay=1e9),)
 def rank_ics(signal: np.ndarray, panel: Panel) -> np.ndarray:
     """(T - 2,) Spearman correlations of the signal at t with the return from open t+1 to open t+2, by pandas."""
     opens = np.log(panel["open"])
-    told = pd.DataFrame(signal[:-2]).where(np.isfinite(opens[2:] - opens[1:-1]))
-    paid = pd.DataFrame(opens[2:] - opens[1:-1]).where(told.notna())
-    return told.rank(axis=1).corrwith(paid.rank(axis=1), axis=1).to_numpy()
+    known = pd.DataFrame(signal[:-2]).where(np.isfinite(opens[2:] - opens[1:-1]))
+    paid = pd.DataFrame(opens[2:] - opens[1:-1]).where(known.notna())
+    return known.rank(axis=1).corrwith(paid.rank(axis=1), axis=1).to_numpy()
 
 
 def holds(ics: np.ndarray, stated: float) -> None:
@@ -112,8 +112,8 @@ def test_normal_scores_and_morans_formula() -> None:
     r = pearson_of(0.4, 6)
     x = rng.normal(size=(40_000, 6))
     y = r * x + np.sqrt(1 - r * r) * rng.normal(size=x.shape)
-    told = pd.DataFrame(x).rank(axis=1).corrwith(pd.DataFrame(y).rank(axis=1), axis=1)
-    assert abs(told.mean() - 0.4) < 3 * told.std() / np.sqrt(len(told))
+    ics = pd.DataFrame(x).rank(axis=1).corrwith(pd.DataFrame(y).rank(axis=1), axis=1)
+    assert abs(ics.mean() - 0.4) < 3 * ics.std() / np.sqrt(len(ics))
 
 
 def test_same_spec_same_market_other_seed_other() -> None:
@@ -278,9 +278,9 @@ def test_the_printed_spec_is_read_and_simulated_by_the_command(tmp_path: Path) -
     spec = read_spec(tmp_path / "s.toml")
     assert spec.regimes == (CALM, WILD, CRASH)
     options = ["--spec", str(tmp_path / "s.toml"), "--bars", "2000", "--assets", "10", "--name", "m", "--json"]
-    told = runner.invoke(cli, ["-w", str(tmp_path / "w"), "data", "synth", *options])
-    assert told.exit_code == 0, told.output
-    facts = json.loads(told.stdout)
+    done = runner.invoke(cli, ["-w", str(tmp_path / "w"), "data", "synth", *options])
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
     assert (facts["bars"], facts["assets"], facts["source"]) == (2000, 10, "simulated")
     assert facts["query"]["spec"]["signals"][0]["name"] == "wave_a"
     panel = load_panel(tmp_path / "w" / "data" / "m.parquet")

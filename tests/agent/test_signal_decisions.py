@@ -1,4 +1,4 @@
-"""A bar at a time, the desk decides what the backtest decides of the whole panel."""
+"""A bar at a time, the decision maker decides what the backtest decides of the whole panel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from agent.live.decisions import DecisionMaker
-from agent.live.feed import bar_of
+from agent.live.feed import bar_at
 from agent.live.gate_state import calibration_likelihood
 from agent.live.signal_source import TradedSignal, batch_of, open_signal
 from agent.pools.fitting import pool_values
@@ -55,15 +55,16 @@ def gappy() -> Panel:
     for values in fields.values():
         values[:700, 3] = values[900:, 4] = values[1100:1300, 5] = np.nan
     fields["volume"][1000:1010, 6] = 0.0
-    keep = np.delete(np.arange(1500), [1203, 1204])
+    # The last hole ends at 1300: forty bars after it say what the whole rest would.
+    keep = np.delete(np.arange(1340), [1203, 1204])
     fields = {name: values[keep] for name, values in fields.items()}
     return replace(panel, times=panel.times[keep], fields=fields, universe=np.isfinite(fields["close"]))
 
 
-def largest_gap(book: TradedSignal, panel: Panel, first: int) -> float:
-    decider = DecisionMaker(book, panel.rows(0, first))
-    live = np.stack([decider.take(bar_of(panel, row)).weights for row in range(first, len(panel.times))])
-    whole = batch_of(book, panel).decided[first:]
+def largest_gap(portfolio: TradedSignal, panel: Panel, first: int) -> float:
+    decider = DecisionMaker(portfolio, panel.rows(0, first))
+    live = np.stack([decider.take(bar_at(panel, row)).weights for row in range(first, len(panel.times))])
+    whole = batch_of(portfolio, panel).decided[first:]
     assert np.abs(whole).sum(axis=1).max() > 0.01
     return float(np.abs(live - whole).max())
 
@@ -72,21 +73,23 @@ def largest_gap(book: TradedSignal, panel: Panel, first: int) -> float:
 def test_a_bar_at_a_time_is_the_batch(name: str, gappy: Panel, tmp_path: Path) -> None:
     # Kelly gives nothing to what loses: on this market the opposite earns.
     signs = "-" if name in ("Kelly", "impact") else ""
-    book = signal_on(gappy, tmp_path, RULES[name], [f"{signs}({text})" for text in FACTORS])
-    assert largest_gap(book, gappy, 1090) <= 1e-12
+    portfolio = signal_on(gappy, tmp_path, RULES[name], [f"{signs}({text})" for text in FACTORS])
+    assert largest_gap(portfolio, gappy, 1090) <= 1e-12
 
 
 def test_a_single_factor_and_a_short_history(gappy: Panel, tmp_path: Path) -> None:
-    alone = signal_on(gappy, tmp_path, "[backtest]\nholding = 3\n", factors=FACTORS[:1])
-    assert largest_gap(alone, gappy, 30) <= 1e-12
-    series = signal_on(gappy, tmp_path, RULES["one by one"], factors=["close"])
-    assert largest_gap(series, gappy, 3) <= 1e-12
+    # To the death at bar 900, past the listing at 700.
+    early = gappy.rows(0, 920)
+    alone = signal_on(early, tmp_path, "[backtest]\nholding = 3\n", factors=FACTORS[:1])
+    assert largest_gap(alone, early, 30) <= 1e-12
+    series = signal_on(early, tmp_path, RULES["one by one"], factors=["close"])
+    assert largest_gap(series, early, 3) <= 1e-12
 
 
 def test_contributions_add_up_to_the_signal(gappy: Panel, tmp_path: Path) -> None:
-    book = signal_on(gappy, tmp_path)
-    decider = DecisionMaker(book, gappy.rows(0, 1400))
-    decision = decider.take(bar_of(gappy, 1400))
+    portfolio = signal_on(gappy, tmp_path)
+    decider = DecisionMaker(portfolio, gappy.rows(0, 1400))
+    decision = decider.take(bar_at(gappy, 1400))
     known = np.isfinite(decision.signal)
     assert known.sum() > 12
     np.testing.assert_allclose(np.nansum(decision.parts, axis=0)[known], decision.signal[known], atol=1e-9)
@@ -108,8 +111,8 @@ def test_real_perpetuals_that_pay_funding(shared_data: Path, tmp_path: Path, set
     part = frame[frame.ts < pd.Timestamp("2023-04-15", tz="UTC")]
     part.to_parquet(tmp_path / "perp.parquet")
     panel = join_funding(import_files([tmp_path / "perp.parquet"]), shared_data / "crypto_funding_binance.parquet")
-    book = signal_on(panel, tmp_path / "w", settings, ["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
-    assert largest_gap(book, panel, len(panel.times) - 300) <= 1e-12
+    portfolio = signal_on(panel, tmp_path / "w", settings, ["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
+    assert largest_gap(portfolio, panel, len(panel.times) - 300) <= 1e-12
 
 
 GATE = """
@@ -144,20 +147,20 @@ def test_the_gate_is_the_batch_one(
     workspace = Workspace(home)
     panel = workspace.load_panel("toy")
     with workspace.knowledge() as knowledge:
-        book = open_signal(workspace, knowledge, "toy", panel, factors=FACTORS)
-    assert book.gate is not None
+        portfolio = open_signal(workspace, knowledge, "toy", panel, factors=FACTORS)
+    assert portfolio.gate is not None
     first = 1700 if refit else 2300
     panel = panel.rows(0, first + 200)
-    decider = DecisionMaker(book, panel.rows(0, first))
-    took = [decider.take(bar_of(panel, row)) for row in range(first, first + 200)]
-    batch = batch_of(book, panel)
+    decider = DecisionMaker(portfolio, panel.rows(0, first))
+    took = [decider.take(bar_at(panel, row)) for row in range(first, first + 200)]
+    batch = batch_of(portfolio, panel)
     assert batch.exposures is not None
     exposures: FloatArray = np.stack([one.exposure for one in took])
     assert 0 < exposures.mean() < 1
     np.testing.assert_allclose(exposures, batch.exposures[first:], rtol=0, atol=1e-12)
     np.testing.assert_allclose(np.stack([one.weights for one in took]), batch.decided[first:], rtol=0, atol=1e-12)
     if refit:
-        turns = [rows.start for _, rows in book.gate.turns(panel)]
+        turns = [rows.start for _, rows in portfolio.gate.turns(panel)]
         assert any(first < start < first + 200 for start in turns)
 
 
@@ -171,21 +174,21 @@ def test_percentile_regime_and_risk_are_those_of_the_flow(
     workspace = Workspace(home)
     panel, file = workspace.load_panel("toy"), gate_path(workspace, "toy")
     with workspace.knowledge() as knowledge:
-        book = open_signal(workspace, knowledge, "toy", panel, factors=FACTORS)
-    assert book.gate is not None
+        portfolio = open_signal(workspace, knowledge, "toy", panel, factors=FACTORS)
+    assert portfolio.gate is not None
     study = open_study(panel, workspace.settings, gate_path=file)
     assert study.log_likelihood is not None
-    held = study.log_likelihood[rows_of(panel, book.gate.latest.calibrated)]
-    calibration = calibration_likelihood(book.gate, file, panel)
-    np.testing.assert_allclose(calibration, np.sort(held[np.isfinite(held)]), rtol=0, atol=1e-10)
+    calibrated = study.log_likelihood[rows_of(panel, portfolio.gate.latest.calibrated)]
+    calibration = calibration_likelihood(portfolio.gate, file, panel)
+    np.testing.assert_allclose(calibration, np.sort(calibrated[np.isfinite(calibrated)]), rtol=0, atol=1e-10)
     first = 2350
-    decider = DecisionMaker(book, panel.rows(0, first), calibration=calibration)
-    took = [decider.take(bar_of(panel, row)) for row in range(first, 2500)]
+    decider = DecisionMaker(portfolio, panel.rows(0, first), calibration=calibration)
+    took = [decider.take(bar_at(panel, row)) for row in range(first, 2500)]
     model, _, _ = load_regimes(regimes_path(file))
-    labels = model.labels(market_states(book.gate.density.states(panel), book.gate.rules.window))
+    labels = model.labels(market_states(portfolio.gate.density.states(panel), portfolio.gate.rules.window))
     assert [one.regime for one in took] == [model.names[k] for k in labels[first:]]
     assert len({one.regime for one in took}) > 1
-    likelihood = book.gate.log_likelihood(panel)[first:]
+    likelihood = portfolio.gate.log_likelihood(panel)[first:]
     shares = np.array([np.mean(calibration < row[0]) for row in likelihood])
     np.testing.assert_allclose([one.percentile[0] for one in took], 100 * shares, atol=0.1)
     # Five of a hundred past bars, scaled to today's volatility, would have lost more.
@@ -209,10 +212,10 @@ def test_a_pool_is_taken_as_it_was_fitted(home: Path, capsys: pytest.CaptureFixt
     workspace = Workspace(home)
     panel = workspace.load_panel("toy")
     with workspace.knowledge() as knowledge:
-        book = open_signal(workspace, knowledge, "toy", panel, pool="even")
+        portfolio = open_signal(workspace, knowledge, "toy", panel, pool="even")
         record = knowledge.get_pool("even")
-    assert book.spec.holding == 4
-    assert "rejected" in " ".join(book.notes) or record.evidence.verdict == "accepted"
-    decider = DecisionMaker(book, panel.rows(0, 2450))
-    took = [decider.take(bar_of(panel, row)) for row in range(2450, 2500)]
+    assert portfolio.spec.holding == 4
+    assert "rejected" in " ".join(portfolio.notes) or record.evidence.verdict == "accepted"
+    decider = DecisionMaker(portfolio, panel.rows(0, 2450))
+    took = [decider.take(bar_at(panel, row)) for row in range(2450, 2500)]
     np.testing.assert_array_equal(np.stack([one.signal for one in took]), pool_values(record, panel)[2450:])
