@@ -27,7 +27,7 @@ from rich.table import Table
 from backtest import metrics
 from backtest.evidence import Trials, deflated_sharpe
 from backtest.ic import newey_west_t, rank_ic
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test, one_sided_p
 from backtest.nulls import NULLS
@@ -56,7 +56,7 @@ def passes(returns: FloatArray, seed: int, best: int | None = None) -> dict[str,
     scores = np.array([mean_test(column).z for column in returns.T])
     chosen = int(np.argmax(scores)) if best is None else best
     largest = LargestScores(seed)
-    largest.add([sketch_of(column) for column in returns.T])
+    largest.add([fingerprint_of(column) for column in returns.T])
     column = returns[:, chosen]
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
     # As was done before: the spread among trials, never below that of one estimate.
@@ -98,7 +98,7 @@ def on_null(market: PayingMarket, values: Sequence[FloatArray], seed: int) -> tu
     scores = np.array([mean_test(one).z for one in payoffs])
     ranks = np.array([newey_west_t(rank_ic(market.masked(one), market.forward)[market.part]) for one in values])
     largest = LargestScores(seed)
-    largest.add([sketch_of(one) for one in payoffs])
+    largest.add([fingerprint_of(one) for one in payoffs])
     return scores, ranks, largest.adjusted_p(float(np.nanmax(scores))) <= LEVEL
 
 

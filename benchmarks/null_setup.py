@@ -32,7 +32,7 @@ MARKETS = {
 def open_panel(title: str, data: Path) -> Panel:
     """Import one of the markets."""
     file, calendar, top, bars = MARKETS[title]
-    panel = import_files([data / file], calendar=calendar, mend=True, name=title)
+    panel = import_files([data / file], calendar=calendar, repair=True, name=title)
     if bars:
         panel = panel.rows(len(panel.times) - bars, len(panel.times))
     return liquid_universe(panel, top=top) if top else panel

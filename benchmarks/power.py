@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 from scipy.special import ndtr, ndtri
 
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test
 from backtest.nulls import NULLS
@@ -121,7 +121,7 @@ def _planted(panel: Panel, text: str, others: Sequence[Expression], number: int)
     values, rest = evaluate(hidden, null.panel).values, [evaluate(one, null.panel).values for one in others[:-1]]
     base = market_of(null.outcomes)
     largest = LargestScores(number)
-    largest.add([sketch_of(base.payoffs(one)) for one in (values, *rest)])
+    largest.add([fingerprint_of(base.payoffs(one)) for one in (values, *rest)])
     found = {}
     for strength in STRENGTHS:
         try:

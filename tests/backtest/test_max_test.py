@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
-from backtest.luck import sketch_of
+from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores, dependent_q_values, step_down
 from backtest.mean_test import mean_test, one_sided_p
 from market.panel import FloatArray
@@ -19,7 +19,7 @@ BARS = 500
 
 
 def _prints(returns: FloatArray) -> list[FloatArray]:
-    return [sketch_of(column) for column in returns.T]
+    return [fingerprint_of(column) for column in returns.T]
 
 
 def _largest(returns: FloatArray, seed: int = 0) -> LargestScores:
@@ -68,7 +68,7 @@ def test_trials_one_by_one_give_what_all_at_once_give_nearly() -> None:
 
 def test_what_never_moves_is_no_trial() -> None:
     largest = LargestScores(0)
-    largest.add([np.zeros(0), sketch_of(np.zeros(200))])
+    largest.add([np.zeros(0), fingerprint_of(np.zeros(200))])
     assert largest.count == 0
     assert largest.adjusted_p(2.0) == pytest.approx(one_sided_p(2.0))
 

@@ -133,7 +133,7 @@ def test_nothing_can_be_planted_on_a_constant() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(NULLS))
 def test_real_coins_scrambled_pay_nothing(kind: str, shared_data: Path) -> None:
-    panel = import_files([shared_data / "crypto_spot_1d.parquet"], calendar="continuous", mend=True, name="coins")
+    panel = import_files([shared_data / "crypto_spot_1d.parquet"], calendar="continuous", repair=True, name="coins")
     often = np.argsort(-np.isfinite(panel["close"]).sum(axis=0))[:60]
     panel = panel.select([panel.assets[i] for i in sorted(often)])
     expressions = _expressions(panel)
