@@ -1,34 +1,66 @@
-"""Is it luck? Probabilistic and Deflated Sharpe Ratios, and the verdict."""
+"""Is it luck? Two tests among all trials, the verdict, and probabilistic and deflated Sharpe ratios beside."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from backtest import metrics
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
-from backtest.policy import NearestKnown, Policy, all_gates, counted
-from backtest.result_types import Evidence
+from backtest.max_test import LargestScores
+from backtest.mean_test import mean_test
+from backtest.policy import AdmissionInput, NearestKnown, Policy, all_gates, counted, train_figures
+from backtest.result_types import Evidence, Tested
 from backtest.scorecard import Scored
+from market.panel import FloatArray
 
 EULER_GAMMA = 0.5772156649015329
 SUSPICIOUS_IC = 0.1
 SUSPICIOUS_SHARPE = 4.0
+# Fewer trials than this say nothing of how alike those to come will be.
+_ENOUGH = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Trials:
     """How often luck had its chance: attempts on this data, and the variance of their per-bar Sharpe ratios.
 
-    `effective` is how many effective trials those were that could be scored, by clustering their returns; 0 is unknown.
+    Attributes
+    ----------
+    count
+        Trials that could have been lucky, this one and those still to come among them.
+    sharpe_variance
+        Of their per-bar Sharpe ratios: what the Deflated Sharpe Ratio, which is shown, rests on.
+    effective
+        How many effective trials those were, by clustering their returns; 0 is unknown.
+    largest
+        Draws of the largest score among those whose returns are known; without it all are taken as independent.
     """
 
     count: int
     sharpe_variance: float
     effective: int = 0
+    largest: LargestScores | None = None
+
+    @property
+    def more(self) -> float:
+        """Trials that the draws do not hold; where many are alike, those to come are taken to be so as well."""
+        if self.largest is None or self.largest.count == 0:
+            return float(self.count)
+        left = max(0, self.count - self.largest.count)
+        alike = self.largest.effective() / self.largest.count if self.largest.count >= _ENOUGH else 1.0
+        return left * alike
+
+    def test(self, series: FloatArray, level: float) -> Tested:
+        """Test the mean of a series (T,), NaN left out, among all these trials."""
+        one = mean_test(series)
+        largest = self.largest or LargestScores(0)
+        hurdle, adjusted = largest.hurdle(level, self.more), largest.adjusted_p(one.z, self.more)
+        return Tested(one.n, one.mean, one.error, one.z, one.p, adjusted, hurdle)
 
 
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:
@@ -69,40 +101,60 @@ def reach_verdict(
 ) -> Evidence:
     """Return the verdict of a policy's gates on a scored factor.
 
-    The returns judged are the gated ones where there is a gate and `use_gate`. The trial variance is never taken below
-    that of a skill-less Sharpe estimate, 1/n: a handful of similar trials would otherwise make the hurdle vanish.
+    Both tests are made on train and validation together: what it pays before costs, and what it nets; the latter of the
+    gated returns where there is a gate and `use_gate`. Deflated and probabilistic Sharpe ratios are figures beside.
     """
     policy = policy or Policy()
     result = scored.gated if use_gate and scored.gated is not None else scored.backtest
-    returns = np.concatenate([scored.paid(result.net, name) for name in ("train", "validation")])
-    returns = returns[np.isfinite(returns)]
+    returns = _both(scored, result.net)
+    predicts, earns = trials.test(_both(scored, scored.payoffs), policy.level), trials.test(returns, policy.level)
+    figures = train_figures(scored)
+    gates = all_gates(AdmissionInput(scored, figures, predicts, earns, trials.count, policy, nearest or NearestKnown()))
+    failed = [gate for gate in gates if not gate.passed]
+    reasons = tuple(word for gate in failed for word in gate.words)
+    if not failed:
+        reasons = (f"predicts and earns beyond what luck gives in {counted(trials.count)}",)
+    promising = [gate.gate for gate in failed] == ["earns"]
+    return Evidence(
+        accepted=not failed,
+        verdict="accepted" if not failed else "promising" if promising else "rejected",
+        reasons=reasons,
+        trials=trials.count,
+        audits=_audits(scored),
+        gates=tuple(gates),
+        effective_trials=trials.effective,
+        predicts=predicts,
+        earns=earns,
+        **_sharpe_figures(returns, trials, policy),
+    )
+
+
+def _both(scored: Scored, series: FloatArray) -> FloatArray:
+    found = np.concatenate([scored.paid(series, name) for name in ("train", "validation")])
+    known: FloatArray = found[np.isfinite(found)]
+    return known
+
+
+def _sharpe_figures(returns: FloatArray, trials: Trials, policy: Policy) -> dict[str, Any]:
+    """Return deflated and probabilistic Sharpe ratios, and how long a record would have to be.
+
+    The trial variance is never taken below that of a skill-less Sharpe estimate, 1/n.
+    """
     n = len(returns)
     per_bar = metrics.sharpe(returns, 1.0)
     floor = replace(trials, sharpe_variance=max(trials.sharpe_variance, 1.0 / max(n, 1)))
     skew, kurt = metrics.skewness(returns), metrics.kurtosis(returns)
-    dsr = deflated_sharpe(per_bar, n, skew, kurt, floor)
     fewer = replace(floor, count=max(1, floor.effective or floor.count))
-    gates = all_gates(scored, dsr, trials.count, policy, nearest or NearestKnown(), use_gate=use_gate)
-    failed = [gate for gate in gates if not gate.passed]
-    reasons = tuple(word for gate in failed for word in gate.words)
-    if not failed:
-        reasons = (f"passes every gate, and survives deflation by {counted(trials.count)}",)
-    only_dsr = [gate.gate for gate in failed] == ["dsr"]
-    return Evidence(
-        accepted=not failed,
-        verdict="accepted" if not failed else "promising" if only_dsr else "rejected",
-        reasons=reasons,
-        dsr=dsr,
-        psr=probabilistic_sharpe(per_bar, 0.0, n, skew, kurt),
-        trials=trials.count,
-        audits=_audits(scored),
-        sharpe_error=sharpe_standard_error(returns),
-        min_bars=min_track_record(per_bar, skew, kurt, benchmark=expected_max_sharpe(floor), level=policy.min_dsr),
-        bars=n,
-        gates=tuple(gates),
-        effective_trials=trials.effective,
-        dsr_effective=deflated_sharpe(per_bar, n, skew, kurt, fewer),
-    )
+    return {
+        "dsr": deflated_sharpe(per_bar, n, skew, kurt, floor),
+        "psr": probabilistic_sharpe(per_bar, 0.0, n, skew, kurt),
+        "sharpe_error": sharpe_standard_error(returns),
+        "min_bars": min_track_record(
+            per_bar, skew, kurt, benchmark=expected_max_sharpe(floor), level=1.0 - policy.level
+        ),
+        "bars": n,
+        "dsr_effective": deflated_sharpe(per_bar, n, skew, kurt, fewer),
+    }
 
 
 def _audits(scored: Scored) -> tuple[str, ...]:

@@ -75,6 +75,13 @@ class LargestScores:
             self._weights[length] = rng.standard_normal((self.draws, length), dtype=np.float32)
         return self._weights[length]
 
+    def copy(self) -> LargestScores:
+        """Return the same draws, which trials added to this one do not change."""
+        twin = LargestScores(self.seed, self.draws, self.count)
+        twin.largest = self.largest.copy()
+        twin._weights.update(self._weights)
+        return twin
+
     def with_more(self, more: float) -> FloatArray:
         """Return the draws when `more` further independent trials are still to come."""
         if more <= 0:

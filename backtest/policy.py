@@ -11,14 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from backtest.result_types import GateVerdict
+from backtest.result_types import GateVerdict, SegmentScore, Tested
 from market.errors import InputError
 from market.plugins import Registry
 
 if TYPE_CHECKING:
     from backtest.scorecard import Scored
 
-GATES = ("novelty", "sanity", "train_ic", "validation", "net_sharpe", "dsr")
+GATES = ("novelty", "sanity", "predicts", "earns")
+# Gates of policies before, and what stands in their place.
+FORMER = {"train_ic": "predicts", "validation": "predicts", "net_sharpe": "earns", "dsr": "earns"}
+# A normal score on train below which nothing is said to be there.
+SEEN = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +32,21 @@ class Policy:
     Attributes
     ----------
     gates
-        Their names, in order. A factor is admitted when it passes all of them, and promising when only ``dsr`` fails.
+        Their names, in order. A factor is admitted when it passes all of them, and promising when only ``earns`` fails.
     max_overlap
         ``novelty``: largest share that it has in common with a known factor, as a tree.
     min_coverage, max_correlation
         ``sanity``: least share of train's bars on which it takes positions, and largest absolute correlation of its
         gross returns on train with those of an accepted factor.
-    min_ic_t
-        ``train_ic``: least t statistic of the rank IC on train (Harvey, Liu & Zhu 2016 argue for 3).
-    min_kept
-        ``validation``: least rank IC there, as a share of train's; the sign has to be the same in any case.
-    min_sharpe
-        ``net_sharpe``: what the net Sharpe ratio a year must exceed, on train and on validation.
-    min_dsr
-        ``dsr``: least Deflated Sharpe Ratio over both together.
+    level
+        ``predicts``, ``earns``: how often the best of all trials may pass by luck alone (family-wise error of each).
     """
 
     gates: tuple[str, ...] = GATES
     max_overlap: float = 1.0
     min_coverage: float = 0.1
     max_correlation: float = 0.7
-    min_ic_t: float = 3.0
-    min_kept: float = 0.25
-    min_sharpe: float = 0.0
-    min_dsr: float = 0.95
+    level: float = 0.05
 
     def __post_init__(self) -> None:
         """Refuse gates that do not exist, or stand twice."""
@@ -62,17 +57,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class TrainFigures:
-    """What is known of a factor on train alone; Sharpe ratios are annual, NaN is undefined.
+    """What is known of a factor on train alone: normal scores of what it pays and of what it nets, and its coverage.
 
-    `traded` is the net Sharpe ratio that it would be traded with: gated where there is a gate, and NaN where that is
-    not known yet.
+    `net_z` is of the returns that it would be traded with: gated where there is a gate, NaN where not known yet.
     """
 
-    rank_ic: float
-    ic_tstat: float
+    payoff_z: float
+    net_z: float
     coverage: float
-    sharpe_gross: float
-    traded: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +78,48 @@ class NearestKnown:
 
 
 def train_gates(figures: TrainFigures, policy: Policy) -> list[GateVerdict]:
-    """Return the verdicts of the gates, in order, as far as train alone decides them."""
-    found = {"sanity": _coverage(figures, policy), "train_ic": _train_ic(figures, policy)}
-    if math.isfinite(figures.traded):
-        found["net_sharpe"] = _earns(figures, policy)
+    """Return, of the gates in order, what train alone says: a factor that is below chance there is let go."""
+    found = {"sanity": _coverage(figures, policy), "predicts": _seen(figures)}
+    if math.isfinite(figures.net_z):
+        earning = figures.net_z > 0.0
+        words = (f"it does not earn on train after costs (score {figures.net_z:.1f}): trade less",)
+        found["earns"] = GateVerdict("earns", earning, {"train": figures.net_z}, "a mean above 0 on train", words)
     return [found[name] for name in policy.gates if name in found]
+
+
+def _seen(figures: TrainFigures) -> GateVerdict:
+    z = figures.payoff_z
+    numbers, bar = {"train": z}, f"a score above {SEEN:g} on train"
+    return GateVerdict("predicts", z > SEEN, numbers, bar, (train_words(z),))
+
+
+def train_words(payoff_z: float) -> str:
+    """Say what train shows of a payoff; advice is given where there is something to be seen."""
+    if not math.isfinite(payoff_z):
+        return "train has too few payoffs to test"
+    if payoff_z <= -SEEN:
+        return f"it pays the other way on train (score {payoff_z:.1f}): negate it"
+    if payoff_z <= SEEN:
+        return f"what it pays on train cannot be told from nothing (score {payoff_z:.1f})"
+    return f"it pays on train before costs (score {payoff_z:.1f})"
 
 
 @dataclass(frozen=True)
 class AdmissionInput:
-    """What a gate may look at: a scored factor, its deflated Sharpe ratio after `trials`, its relation to others."""
+    """What a gate may look at: a scored factor, both tests among `trials`, its relation to others."""
 
     scored: Scored
     figures: TrainFigures
-    dsr: float
+    predicts: Tested
+    earns: Tested
     trials: int
     policy: Policy
     nearest: NearestKnown
-    use_gate: bool
 
 
-def all_gates(
-    scored: Scored, dsr: float, trials: int, policy: Policy, nearest: NearestKnown, *, use_gate: bool
-) -> list[GateVerdict]:
+def all_gates(candidate: AdmissionInput) -> list[GateVerdict]:
     """Return the verdicts of all gates of the policy, in order."""
-    figures = train_figures(scored, use_gate=use_gate)
-    candidate = AdmissionInput(scored, figures, dsr, trials, policy, nearest, use_gate)
-    return [ADMISSION_GATES[name](candidate) for name in policy.gates]
+    return [ADMISSION_GATES[name](candidate) for name in candidate.policy.gates]
 
 
 def counted(trials: int) -> str:
@@ -120,17 +127,10 @@ def counted(trials: int) -> str:
     return "1 trial" if trials == 1 else f"{trials} trials"
 
 
-def train_figures(scored: Scored, *, use_gate: bool) -> TrainFigures:
+def train_figures(scored: Scored) -> TrainFigures:
     """Read off a scorecard what train says."""
     train = scored.scorecard.train
-    gated = use_gate and scored.gated is not None
-    return TrainFigures(
-        rank_ic=train.rank_ic,
-        ic_tstat=train.ic_tstat,
-        coverage=coverage(scored),
-        sharpe_gross=train.sharpe_gross,
-        traded=train.sharpe_gated if gated else train.sharpe_net,
-    )
+    return TrainFigures(payoff_z=train.payoff_z, net_z=train.net_z, coverage=coverage(scored))
 
 
 def coverage(scored: Scored) -> float:
@@ -147,56 +147,6 @@ def _coverage(figures: TrainFigures, policy: Policy) -> GateVerdict:
         f"positions on at least {policy.min_coverage:.0%} of train's bars",
         ("it takes a position too seldom on train: loosen its conditions",),
     )
-
-
-def _train_ic(figures: TrainFigures, policy: Policy) -> GateVerdict:
-    bar = f"a t statistic above {policy.min_ic_t:g}"
-    if not math.isfinite(figures.ic_tstat):
-        words = "no bar of train has enough values to rank"
-    elif figures.rank_ic < 0:
-        words = "it predicts with the wrong sign on train: negate it"
-    else:
-        words = f"its rank IC on train may be chance (t {figures.ic_tstat:.1f}, asked are {policy.min_ic_t:g})"
-    numbers = {"train": figures.ic_tstat}
-    return GateVerdict("train_ic", figures.ic_tstat > policy.min_ic_t, numbers, bar, (words,))
-
-
-def _earns(figures: TrainFigures, policy: Policy) -> GateVerdict:
-    eaten = figures.sharpe_gross > 0
-    return GateVerdict(
-        "net_sharpe",
-        figures.traded > policy.min_sharpe,
-        {"train": figures.traded},
-        f"above {policy.min_sharpe:g} a year, net of costs, on train and on validation",
-        ("costs eat what it earns on train: trade less" if eaten else "it earns nothing on train",),
-    )
-
-
-def _validation(scored: Scored, policy: Policy) -> GateVerdict:
-    train, validation = scored.scorecard.train.rank_ic, scored.scorecard.validation.rank_ic
-    kept = validation / train if train != 0 else float("nan")
-    words = (
-        "its rank IC does not keep its sign on validation"
-        if not kept > 0
-        else "its rank IC shrinks too far on validation"
-    )
-    return GateVerdict(
-        "validation",
-        kept >= policy.min_kept and kept > 0,
-        {"validation": validation, "kept": kept},
-        f"rank IC of the same sign, at least {policy.min_kept:.0%} of train's",
-        (words,),
-    )
-
-
-def _net_sharpe(scored: Scored, figures: TrainFigures, policy: Policy, *, use_gate: bool) -> GateVerdict:
-    validation = scored.scorecard.validation
-    kept = validation.sharpe_gated if use_gate and scored.gated is not None else validation.sharpe_net
-    train = _earns(figures, policy)
-    words = () if train.passed else train.words
-    if not kept > policy.min_sharpe:
-        words = (*words, "it does not earn after costs on validation")
-    return GateVerdict("net_sharpe", not words, {"train": figures.traded, "validation": kept}, train.bar, words)
 
 
 def _gate_novelty(of: AdmissionInput) -> GateVerdict:
@@ -223,15 +173,40 @@ def _gate_sanity(of: AdmissionInput) -> GateVerdict:
     )
 
 
-def _gate_dsr(of: AdmissionInput) -> GateVerdict:
-    least, after = of.policy.min_dsr, counted(of.trials)
-    words = f"after {after} on this data its Sharpe ratio may be luck (deflated ratio below {least:g})"
-    return GateVerdict("dsr", of.dsr >= least, {"dsr": of.dsr}, f"at least {least:g} after {after}", (words,))
+def _tested(gate: str, tested: Tested, of: AdmissionInput, words: tuple[str, ...]) -> GateVerdict:
+    level, after = of.policy.level, counted(of.trials)
+    passed = tested.adjusted_p <= level
+    numbers = {"z": tested.z, "hurdle": tested.hurdle, "p": tested.adjusted_p}
+    bar = f"above what the best of {after} without skill exceeds in {level:.0%} of cases"
+    return GateVerdict(gate, passed, numbers, bar, words)
+
+
+def _gate_predicts(of: AdmissionInput) -> GateVerdict:
+    return _tested("predicts", of.predicts, of, (predicts_words(of.predicts, of.trials, of.scored.scorecard.train),))
+
+
+def predicts_words(tested: Tested, trials: int, train: SegmentScore) -> str:
+    """Say how far a payoff is from what luck gives; of validation no figure is in it."""
+    if not math.isfinite(tested.z):
+        return f"{tested.bars} payoffs are too few to test" if tested.bars else "no bar has enough values to rank"
+    if train.payoff_z <= SEEN:
+        return train_words(train.payoff_z)
+    ranks = " (it ranks, and ranks are not money)" if train.ic_tstat > 3.0 and tested.z < SEEN else ""
+    return f"what it pays before costs may be luck after {counted(trials)}{ranks}"
+
+
+def _gate_earns(of: AdmissionInput) -> GateVerdict:
+    if not of.figures.net_z > 0.0:
+        pays = of.figures.payoff_z > SEEN
+        words = "costs eat what it pays on train: trade less" if pays else "it earns nothing on train"
+    else:
+        words = f"what it earns after costs may be luck after {counted(of.trials)}"
+    return _tested("earns", of.earns, of, (words,))
 
 
 def _gate_added(value: object) -> Callable[[AdmissionInput], GateVerdict]:
     if not callable(value):
-        raise TypeError(f"it is a {type(value).__name__}, and not a function from a AdmissionInput to a GateVerdict")
+        raise TypeError(f"it is a {type(value).__name__}, and not a function from an AdmissionInput to a GateVerdict")
     return cast("Callable[[AdmissionInput], GateVerdict]", value)
 
 
@@ -241,10 +216,8 @@ ADMISSION_GATES: Registry[Callable[[AdmissionInput], GateVerdict]] = Registry(
     {
         "novelty": _gate_novelty,
         "sanity": _gate_sanity,
-        "train_ic": lambda of: _train_ic(of.figures, of.policy),
-        "validation": lambda of: _validation(of.scored, of.policy),
-        "net_sharpe": lambda of: _net_sharpe(of.scored, of.figures, of.policy, use_gate=of.use_gate),
-        "dsr": _gate_dsr,
+        "predicts": _gate_predicts,
+        "earns": _gate_earns,
     },
     _gate_added,
 )
@@ -252,6 +225,10 @@ ADMISSION_GATES: Registry[Callable[[AdmissionInput], GateVerdict]] = Registry(
 
 def gate_faults(gates: Sequence[str]) -> str:
     """Return what is wrong with a list of gates, in words; empty if nothing is."""
+    former = [name for name in gates if name in FORMER and name not in ADMISSION_GATES]
+    if former:
+        instead = ", ".join(dict.fromkeys(FORMER[name] for name in former))
+        return f"the gates {', '.join(former)} are of an earlier policy; {instead} stand in their place"
     unknown = [name for name in gates if name not in GATES and name not in ADMISSION_GATES]
     if unknown:
         return f"no such gate: {', '.join(unknown)}; there are {', '.join(ADMISSION_GATES)}"

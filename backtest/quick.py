@@ -18,11 +18,14 @@ from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic
 from backtest.kernel_rules import ledger_rules, weight_rules
 from backtest.ledger import no_positions
 from backtest.market_rows import MarketRows
+from backtest.mean_test import mean_test
+from backtest.payoff import rank_payoffs
 from backtest.quick_kernels import (
     EXPOSURE,
     GROSS,
     IC,
     NET,
+    PAYOFF,
     PEARSON,
     SERIES,
     TURNOVER,
@@ -57,6 +60,10 @@ class QuickScore:
     sharpe_gross: float
     sharpe_net: float
     per_bar_sharpe_net: float
+    payoff: float
+    payoff_error: float
+    payoff_z: float
+    net_z: float
 
 
 class QuickScorer:
@@ -98,6 +105,7 @@ class QuickScorer:
                 ranked.ranks[at],
                 target.known[at],
                 target.centred_ranks[at],
+                target.risk[at],
                 target.sums[:, at],
             ),
             self._market.rows(at),
@@ -121,7 +129,9 @@ class QuickScorer:
             self._series[IC] = rank_ic(signal, target.forward)
             enough = np.isfinite(self._series[IC])
             self._series[PEARSON] = np.where(enough, correlate_rows(signal, target.forward), np.nan)
+            self._series[PAYOFF] = rank_payoffs(signal, target.forward, target.risk)
         else:
+            self._series[PAYOFF] = found.gross
             self._signal = signal
         self._whole = None
         return self._series
@@ -142,7 +152,7 @@ class QuickScorer:
         known = series[IC][np.isfinite(series[IC])]
         pearson = series[PEARSON][np.isfinite(series[PEARSON])]
         deviation = float(known.std(ddof=1)) if len(known) > 1 else 0.0
-        year = self.target.panel.bars_per_year
+        year, paying = self.target.panel.bars_per_year, mean_test(series[PAYOFF])
         return QuickScore(
             n_bars=series.shape[1],
             rank_ic=rank,
@@ -154,6 +164,10 @@ class QuickScorer:
             sharpe_gross=metrics.sharpe(series[GROSS], year),
             sharpe_net=metrics.sharpe(series[NET], year),
             per_bar_sharpe_net=metrics.sharpe(series[NET], 1.0),
+            payoff=paying.mean,
+            payoff_error=paying.error,
+            payoff_z=paying.z,
+            net_z=mean_test(series[NET]).z,
         )
 
     def _prediction(self, series: FloatArray, paid: slice) -> tuple[float, float]:

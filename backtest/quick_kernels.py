@@ -22,8 +22,8 @@ from market.panel import BoolArray, FloatArray
 from market.ranking import count_finite, ordered, rank_row, rank_with_keys
 
 # Rows of the series that are written.
-SERIES = 6
-IC, PEARSON, GROSS, NET, TURNOVER, EXPOSURE = range(SERIES)
+SERIES = 7
+IC, PEARSON, GROSS, NET, TURNOVER, EXPOSURE, PAYOFF = range(SERIES)
 # Of the figures of the ledger, those that are written, and where.
 _KEPT = ((GROSS, _GROSS), (NET, _NET), (TURNOVER, _TURNOVER), (EXPOSURE, _EXPOSURE))
 
@@ -56,6 +56,7 @@ class Outcomes(NamedTuple):
     ranks: FloatArray
     known: BoolArray
     centred_ranks: NDArray[np.float32]
+    risk: NDArray[np.float32]
     sums: FloatArray
 
 
@@ -102,7 +103,7 @@ def score_piece(
     ring: FloatArray,
     series: FloatArray,
 ) -> None:
-    """Score a piece: fill its columns of `series` (6, rows).
+    """Score a piece: fill its columns of `series` (7, rows).
 
     `market` lacks what the rules do not ask for. `positions` and `ring` (holding, N) are carried from piece to piece.
     """
@@ -111,7 +112,7 @@ def score_piece(
     signal, keys, mask = piece.signal, piece.keys, (1 << piece.bits) - 1
     held, halted, growth = positions.held, positions.halted, positions.growth
     returns, tradable, funding = market.returns, market.tradable, market.funding
-    known, centred_ranks, all_sums = outcomes.known, outcomes.centred_ranks, outcomes.sums
+    known, centred_ranks, risk, all_sums = outcomes.known, outcomes.centred_ranks, outcomes.risk, outcomes.sums
     scratch, sums, subset = _new_scratch(len(held)), np.empty(len(all_sums)), np.empty(len(held), dtype=np.float32)
     columns, values, ranks = scratch.columns, scratch.values, scratch.ranks
     for row in range(len(signal)):
@@ -128,10 +129,12 @@ def score_piece(
                 theirs = _rank_shared(outcomes, row, line, columns, subset, sums)
             sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
             own = _Usual(line[keys[row, count // 2] & mask], count, sizes, 1.0 / growth[0])
-            ic, pearson, gross, turnover, short = _score_usual(line, ranks, own, theirs, returns[row], sums, held)
+            ic, pearson, gross, turnover, short, payoff = _score_usual(
+                line, ranks, own, theirs, risk[row], returns[row], sums, held
+            )
             paid = _paid(held, returns[row], funding[row]) if len(funding) else 0.0
             _, net, growth[0] = close_bar(growth[0], gross, turnover, short, 0.0, paid, rules)
-            series[IC, row], series[PEARSON, row], series[GROSS, row] = ic, pearson, gross
+            series[IC, row], series[PEARSON, row], series[GROSS, row], series[PAYOFF, row] = ic, pearson, gross, payoff
             series[NET, row], series[TURNOVER, row], series[EXPOSURE, row] = net, turnover, 1.0 if sizes > 1e-9 else 0.0
             # How long an asset has been halted matters only while it is held.
             halted[:] = 0
@@ -234,9 +237,10 @@ def _sum_shared(
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _predict(piece: Piece, outcomes: Outcomes, scratch: _Scratch, row: int, common: int, figures: FloatArray) -> None:
-    """Fill rank IC and IC of any bar: over the `common` assets that have both signal and forward return."""
+    """Fill rank IC, IC and payoff of any bar: over the `common` assets that have both signal and forward return."""
     figures[IC] = np.nan
     figures[PEARSON] = np.nan
+    figures[PAYOFF] = np.nan
     if common < MIN_PAIRS:
         return
     line, ahead, order = piece.signal[row], outcomes.forward[row], outcomes.order[row]
@@ -245,6 +249,7 @@ def _predict(piece: Piece, outcomes: Outcomes, scratch: _Scratch, row: int, comm
     _common(scratch.columns, scratch.values, count_finite(line), ahead)
     shared[:] = np.nan
     rank_row(scratch.values, scratch.columns, common, shared)
+    figures[PAYOFF] = _payoff(shared, 0.5 * (common + 1), outcomes.risk[row])
     rerank(order, int(outcomes.sums[0, row]), outcomes.ranks[row], shared, common, other)
     for i in range(len(line)):
         other[i] = other[i] if shared[i] == shared[i] else np.nan
@@ -258,11 +263,12 @@ def _score_usual(
     ranks: FloatArray,
     own: _Usual,
     centred_ranks: NDArray[np.float32],
+    risk: NDArray[np.float32],
     returns: FloatArray,
     sums: FloatArray,
     held: FloatArray,
-) -> tuple[float, float, float, float, float]:
-    """Score the usual bar in one pass: return rank IC, IC, gross return, turnover, and what is held short.
+) -> tuple[float, float, float, float, float, float]:
+    """Score the usual bar in one pass: return rank IC, IC, gross return, turnover, what is held short, and the payoff.
 
     Whatever should be traded can be, positions are by rank and held for a bar, and signal and forward returns stand for
     the same assets. `sums` is as in `Target`.
@@ -270,13 +276,14 @@ def _score_usual(
     pivot, count, sizes, inverse = own.pivot, own.finite, own.sizes, own.inverse
     middle = 0.5 * (count + 1)
     scale = 1.0 / sizes if sizes > 1e-9 else 0.0
-    squares = rank_product = one = two = product = turnover = gross = short = 0.0
+    squares = rank_product = payoff = one = two = product = turnover = gross = short = 0.0
     for i in range(len(x)):
         known = x[i] == x[i]
         place = ranks[i] - middle if known else 0.0
         u = x[i] - pivot if known else 0.0
         squares += place * place
         rank_product += place * centred_ranks[i]
+        payoff += place * risk[i]
         one += u
         two += u * u
         product += u * returns[i]
@@ -290,7 +297,7 @@ def _score_usual(
     dust = 1e-24 * pivot * pivot * count
     xy = product - one * (sums[2] / count)
     pearson = _ratio(xy, xx, sums[3]) if dust < xx < np.inf and sums[3] > 0.0 else np.nan
-    return ic, pearson, gross, turnover, short
+    return ic, pearson, gross, turnover, short, payoff * scale if scale > 0.0 else np.nan
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
@@ -299,6 +306,18 @@ def _sizes(ranks: FloatArray, middle: float) -> float:
     for i in range(len(ranks)):
         total += abs(ranks[i] - middle) if ranks[i] == ranks[i] else 0.0
     return total
+
+
+@njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
+def _payoff(ranks: FloatArray, middle: float, risk: NDArray[np.float32]) -> float:
+    """Return what weights by these ranks paid; NaN where all are tied."""
+    paid = 0.0
+    sizes = 0.0
+    for i in range(len(ranks)):
+        place = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
+        paid += place * risk[i]
+        sizes += abs(place)
+    return paid / sizes if sizes > 1e-9 else np.nan
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

@@ -105,6 +105,11 @@ class SegmentScore:
         Capital at which impact halves the net Sharpe ratio, in the currency of prices.
     cost_year, funding_year
         What trading (with borrow and impact) and funding take a year.
+    payoff, payoff_error, payoff_z
+        Mean payoff a bar before costs, of rank weights on market-residual returns in units of risk (see
+        `backtest.payoff`), its standard error, and its normal score; in a time series those of the gross return.
+    net_z
+        Normal score of the mean net return that the factor would be traded with.
     per_bar_sharpe_net, skew, kurt
         Those of the returns that the factor would be traded with: gated where there is a gate; kurtosis is 3 for a
         normal.
@@ -153,6 +158,10 @@ class SegmentScore:
     per_bar_sharpe_net: float
     skew: float
     kurt: float
+    payoff: float = NAN
+    payoff_error: float = NAN
+    payoff_z: float = NAN
+    net_z: float = NAN
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None; an infinite capacity stands as text."""
@@ -195,6 +204,34 @@ class Scorecard:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """A test of one mean among everything that was tried.
+
+    Attributes
+    ----------
+    bars, mean, error, z
+        Of train and validation together (see `backtest.mean_test`).
+    p
+        Probability of such a score, or a larger one, of a single factor without skill.
+    adjusted_p
+        The same of the best of all trials (see `backtest.max_test`): what is compared with the level.
+    hurdle
+        The score that would pass at that level.
+    """
+
+    bars: int
+    mean: float
+    error: float
+    z: float
+    p: float
+    adjusted_p: float
+    hurdle: float
+
+
+NOT_TESTED = Tested(0, NAN, NAN, NAN, NAN, NAN, NAN)
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The verdict and what it rests on.
 
@@ -219,6 +256,8 @@ class Evidence:
     gates: tuple[GateVerdict, ...] = ()
     effective_trials: int = 0
     dsr_effective: float = float("nan")
+    predicts: Tested = NOT_TESTED
+    earns: Tested = NOT_TESTED
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""

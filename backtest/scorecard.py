@@ -12,6 +12,8 @@ from backtest import metrics
 from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic_of
 from backtest.known import Attribution, attribute
 from backtest.luck import sharpe_standard_error
+from backtest.mean_test import mean_test
+from backtest.payoff import rank_payoffs
 from backtest.placebo import random_gate, shifted_gates, volatility_gate
 from backtest.profile import Signals, mean_quantiles, profile_of
 from backtest.result_types import Scorecard, SegmentScore
@@ -30,13 +32,15 @@ NAN = float("nan")
 class Scored:
     """A scorecard with what it was read from, over the whole panel (train, embargo, validation).
 
-    `ic` is the (T,) rank IC a bar, NaN in a time series.
+    `ic` is the (T,) rank IC a bar, NaN in a time series; `payoffs` (T,) is what a bar paid before costs (see
+    `backtest.payoff`), the gross return in a time series.
     """
 
     scorecard: Scorecard
     backtest: Backtest
     gated: Backtest | None
     ic: FloatArray
+    payoffs: FloatArray
     split: Split
 
     def paid(self, series: FloatArray, name: str) -> FloatArray:
@@ -59,6 +63,7 @@ class _Run:
     plain: Backtest
     gated: Backtest | None
     gate: FloatArray | None
+    payoffs: FloatArray
 
 
 def score_signal(
@@ -108,7 +113,7 @@ def score_signal(
         profiles={name: profile_of(run.signals, run.plain, target, part, known[name]) for name, part in names.items()},
         after_cutoff=late,
     )
-    return Scored(card, run.plain, run.gated, run.signals.ic, split)
+    return Scored(card, run.plain, run.gated, run.signals.ic, run.payoffs, split)
 
 
 def segment_score(
@@ -131,7 +136,8 @@ def _run(values: FloatArray, target: Target, gate: FloatArray | None) -> _Run | 
     gated = None if gate is None else trade(targets, target.market, spec, gate, bars_per_year=panel.bars_per_year)
     wide = spec.is_cross_sectional
     ic = rank_ic_of(ranked, target.ranked) if wide else np.full(len(signal), NAN)
-    return _Run(target, Signals(signal, ranked, ic, target.forward), targets, plain, gated, gate)
+    payoffs = rank_payoffs(signal, target.forward, target.risk) if wide else plain.gross
+    return _Run(target, Signals(signal, ranked, ic, target.forward), targets, plain, gated, gate, payoffs)
 
 
 def unscored_segment(panel: Panel, part: slice) -> SegmentScore:
@@ -155,7 +161,7 @@ def _segment(run: _Run, part: slice, known: Attribution, rng: np.random.Generato
     year, paid = panel.bars_per_year, paid_rows(part)
     net, gross = plain.net[paid], plain.gross[paid]
     traded = net if gated is None else gated.net[paid]
-    placebos = (NAN, NAN, NAN)
+    placebos, paying = (NAN, NAN, NAN), mean_test(run.payoffs[paid])
     if gated is not None and rng is not None:
         placebos = _placebos(run, part, rng)
     held, opened = float(plain.held[paid].sum()), float(plain.opened[paid].sum())
@@ -189,6 +195,10 @@ def _segment(run: _Run, part: slice, known: Attribution, rng: np.random.Generato
         per_bar_sharpe_net=metrics.sharpe(traded, 1.0),
         skew=metrics.skewness(traded),
         kurt=metrics.kurtosis(traded),
+        payoff=paying.mean,
+        payoff_error=paying.error,
+        payoff_z=paying.z,
+        net_z=mean_test(traded).z,
     )
 
 

@@ -13,6 +13,7 @@ from backtest.bar_regimes import market_regimes
 from backtest.ic import centred_rows, forward_returns
 from backtest.known import KnownFactors, known_factors
 from backtest.market_rows import MarketRows, market_rows
+from backtest.payoff import risk_returns
 from backtest.placebo import calmest_first
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
@@ -35,6 +36,8 @@ class Target:
     known, centred_ranks
         Where there is a forward return, and its ranks less their mean over the bar, 0 where missing: what is read of
         most bars, and kept small for that.
+    risk
+        `forward` less what the market explains, over trailing deviation (see `backtest.payoff`); 0 where unknown.
     sums
         (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
         about its mean.
@@ -53,6 +56,7 @@ class Target:
     ranked: Ranked
     known: BoolArray
     centred_ranks: NDArray[np.float32]
+    risk: NDArray[np.float32]
     sums: FloatArray
     groups: FloatArray | None = None
     extra_regimes: Mapping[str, BoolArray] = field(default_factory=dict)
@@ -118,6 +122,7 @@ def prepare_target(
         ranked,
         known,
         centred_ranks.astype(np.float32),
+        risk_returns(panel, forward),
         np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)]),
         groups,
         regimes or {},

@@ -9,9 +9,12 @@ import numpy as np
 
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_flat
+from backtest.policy import train_words
 from backtest.result_types import SegmentScore
 
-# A factor whose rank IC has at least this t statistic predicts.
+# A factor whose payoff has at least this normal score on train predicts there, and beyond the second surely.
+_SEEN_Z, _SURE_Z = 2.0, 3.0
+# Of attempts that were recorded before payoffs were: the least t statistic of a rank IC.
 PREDICTS_T = 3.0
 _UNSCORED = read_flat(SegmentScore, None)
 # Chooses the figure to rank by.
@@ -59,9 +62,37 @@ def least_figure(attempt: AttemptRecord, figure: Figure) -> float:
     return found if math.isfinite(found) else -np.inf
 
 
-def passed(attempt: AttemptRecord) -> bool:
-    """Whether an attempt passed all gates but, maybe, deflation."""
-    return attempt.evaluation is not None and attempt.evaluation.verdict in ("promising", "accepted")
+def predicts_on_train(attempt: AttemptRecord, *, surely: bool = False) -> bool:
+    """Whether a factor pays on train before costs, as far as train alone can say."""
+    train = train_of(attempt)
+    if math.isfinite(train.payoff_z):
+        return train.payoff_z >= (_SURE_Z if surely else _SEEN_Z)
+    return or_zero(train.ic_tstat) >= PREDICTS_T
+
+
+def earns_on_train(attempt: AttemptRecord) -> bool:
+    """Whether a factor has a net return above 0 on train, behind the gate where there is one."""
+    return or_zero(traded_sharpe(train_of(attempt))) > 0.0
+
+
+def passed_on_train(attempt: AttemptRecord) -> bool:
+    """Whether a factor predicts and earns on train."""
+    return predicts_on_train(attempt) and earns_on_train(attempt)
+
+
+def train_verdict(attempt: AttemptRecord) -> str:
+    """Return what train alone says of an attempt, or the stage at which it ended: all that the search may know."""
+    if attempt.evaluation is None:
+        return f"{attempt.stage}: {attempt.code}"
+    if not predicts_on_train(attempt):
+        return "nothing on train"
+    return "predicts and earns on train" if earns_on_train(attempt) else "predicts on train, costs eat it"
+
+
+def train_reason(attempt: AttemptRecord) -> str:
+    """Return why, in words, from train alone; nothing where it was not evaluated."""
+    train = train_of(attempt)
+    return "" if attempt.evaluation is None or not math.isfinite(train.payoff_z) else train_words(train.payoff_z)
 
 
 def verdict_of(attempt: AttemptRecord) -> str:

@@ -42,6 +42,7 @@ from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, library_record, plain_dict, run_record
 from agent.knowledge.tables.row_cache import load_attempts
 from agent.knowledge.trial_counts import Nearest, TrialCount
+from backtest.max_test import LargestScores
 from backtest.result_types import SegmentScore
 from market.errors import InputError
 from market.panel import FloatArray, Panel
@@ -233,6 +234,11 @@ class KnowledgeBase(Handle):
         """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
         with self.lend() as connection:
             return tallies.count_trials(connection, panel_id)
+
+    def largest_scores(self, panel_id: str) -> LargestScores:
+        """Return draws of the largest score among all trials of a panel whose returns are known (a copy)."""
+        with self._memory.reading(), self.lend() as connection:
+            return effective_trials.largest_scores(connection, self._memory.maxima(panel_id))
 
     def nearest_accepted(self, panel_id: str, fingerprint: FloatArray, *, but: str = "") -> Nearest:
         """Return the accepted factor of a panel, but `but`, whose returns correlate most with a fingerprint."""

@@ -21,12 +21,13 @@ from backtest.result_types import (
     Scorecard,
     SegmentScore,
     SliceScore,
+    Tested,
 )
 
 Document = Mapping[str, object]
 Verdict = Literal["accepted", "promising", "rejected"]
 NAN = float("nan")
-Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, SliceScore, AssetIC)
+Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested)
 # By the type that a field is declared with.
 _UNKNOWN: Mapping[str, object] = {"float": NAN, "int": 0, "str": ""}
 
@@ -36,7 +37,7 @@ def _names(kind: type[Any]) -> tuple[tuple[str, object], ...]:
 
 
 _FIELDS: Mapping[type[Any], tuple[tuple[str, object], ...]] = {
-    kind: _names(kind) for kind in (SegmentScore, Figures, HorizonIC, SliceScore, AssetIC)
+    kind: _names(kind) for kind in (SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested)
 }
 
 
@@ -131,6 +132,8 @@ def read_evidence(stored: Document) -> Evidence:
         gates=tuple(_gate(row) for row in _rows(stored.get("gates")) if isinstance(row, Mapping)),
         effective_trials=_count(stored.get("effective_trials")),
         dsr_effective=read_figure(stored.get("dsr_effective")),
+        predicts=read_flat(Tested, stored.get("predicts")),
+        earns=read_flat(Tested, stored.get("earns")),
     )
 
 

@@ -22,7 +22,7 @@ from agent.mining.search.elites import by_merit, predicts
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
-from agent.study.blocks import accepted_blocks
+from agent.study.blocks import blocks_of
 from agent.study.settings import LoopSettings, loop_of
 from agent.study.study import Study
 from agent.untrusted.quoting import as_shown
@@ -56,7 +56,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         failures=tuple(example_of(a) for a in _failures(recalled)),
         lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),
         market=describe_market(study),
-        blocks=dict(list(accepted_blocks(recalled, study.fields).items())[-2 * SHOWN_BLOCKS :]),
+        blocks=dict(list(blocks_of(recalled, study.fields, passed_on_train).items())[-2 * SHOWN_BLOCKS :]),
         known=knowledge.index_factors(),
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import or_none, passed, predictive_power, train_of
+from agent.knowledge.attempt_figures import or_none, passed_on_train, predictive_power, train_of
 from agent.knowledge.records import AttemptRecord
 from market.rank_correlation import correlation_p_value, rank_correlation
 
@@ -34,7 +34,7 @@ class JudgeSkill:
     forecasts
         Attempts of which it said how likely they are to pass.
     passed
-        Share of those that did: promising or accepted.
+        Share of those that did, by train alone: they predict and earn there.
     brier, brier_base
         Mean squared error of the forecasts, and of saying that share each time.
     """
@@ -84,7 +84,7 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
     for axis in axes:
         rows = [(v.scores[axis], came) for _, v, came in judged if axis in v.scores]
         by_axis[axis] = _spearman([s for s, _ in rows], [came for _, came in rows])[0]
-    said = [(v.scores["passes"], passed(a)) for a, v, _ in judged if "passes" in v.scores]
+    said = [(v.scores["passes"], passed_on_train(a)) for a, v, _ in judged if "passes" in v.scores]
     chances, outcomes = np.array([c for c, _ in said]), np.array([float(p) for _, p in said])
     share = float(outcomes.mean()) if len(said) else float("nan")
     return JudgeSkill(

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from agent.knowledge.attempt_figures import or_none, passed, reasons_of, train_of, verdict_of
+from agent.knowledge.attempt_figures import or_none, passed_on_train, train_of, train_reason, train_verdict
 from agent.knowledge.records import AttemptRecord
 from agent.mining.brief import Example
 from agent.mining.search.elites import by_merit
@@ -44,7 +44,7 @@ def example_of(attempt: AttemptRecord) -> Example:
     if attempt.evaluation is None:
         verdict, reason = attempt.stage, (attempt.message or "").strip()
     else:
-        verdict, reason = verdict_of(attempt), reasons_of(attempt)
+        verdict, reason = train_verdict(attempt), train_reason(attempt)
     return Example(
         text=attempt.canonical or attempt.text,
         name=attempt.name,
@@ -115,4 +115,5 @@ def crowded(attempts: Sequence[AttemptRecord], limit: int = 6) -> tuple[str, ...
         if attempt.evaluation is not None:
             tried[theme_of(attempt)].append(attempt)
     ranked = sorted(tried.items(), key=lambda item: (-len(item[1]), item[0]))
-    return tuple(f"{name}: {len(group)} scored, {sum(map(passed, group))} passed" for name, group in ranked[:limit])
+    passed = {name: sum(map(passed_on_train, group)) for name, group in ranked}
+    return tuple(f"{name}: {len(group)} scored, {passed[name]} passed" for name, group in ranked[:limit])

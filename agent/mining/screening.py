@@ -186,8 +186,7 @@ def failure(quick: QuickScore, policy: Policy, *, gated: bool) -> str | None:
     The gates are those of the admission policy that train alone can decide. With a regime gate, what a factor earns is
     only known from its scorecard.
     """
-    traded = float("nan") if gated else quick.sharpe_net
-    figures = TrainFigures(quick.rank_ic, quick.ic_tstat, quick.coverage, quick.sharpe_gross, traded)
+    figures = TrainFigures(quick.payoff_z, float("nan") if gated else quick.net_z, quick.coverage)
     failed = next((gate for gate in train_gates(figures, policy) if not gate.passed), None)
     return None if failed is None else failed.words[0]
 
@@ -250,6 +249,10 @@ def quick_scorecard(quick: QuickScore, study: Study) -> Scorecard:
         sharpe_net=quick.sharpe_net,
         turnover=quick.turnover,
         per_bar_sharpe_net=quick.per_bar_sharpe_net,
+        payoff=quick.payoff,
+        payoff_error=quick.payoff_error,
+        payoff_z=quick.payoff_z,
+        net_z=quick.net_z,
     )
     spec = study.spec
     return Scorecard(

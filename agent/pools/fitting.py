@@ -223,7 +223,12 @@ def _weighted(
 ) -> PoolRecord | Rejection:
     values = unseen_values(measured, fitted)
     counted = knowledge.trials(measured.study.dataset)
-    trials = Trials(counted.count + 1 + ahead, counted.sharpe_variance, counted.effective)
+    trials = Trials(
+        counted.count + 1 + ahead,
+        counted.sharpe_variance,
+        counted.effective,
+        knowledge.largest_scores(measured.study.dataset),
+    )
     evaluated = evaluate_values(values, pool_id, measured.study, trials)
     if isinstance(evaluated, Rejection):
         return evaluated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, STANDARD_FIELDS
@@ -18,8 +18,17 @@ _TAKEN = frozenset({*STANDARD_FIELDS, *MARKET_FIELDS, *GROUP_FIELDS, *NAMED_GROU
 _SHORT_ID = 8
 
 
-def accepted_blocks(attempts: Iterable[AttemptRecord], fields: Iterable[str]) -> dict[str, str]:
-    """Return name to text of every accepted factor: by the name its writer gave, and as ``f_`` with 8 digits of its id.
+def is_accepted(attempt: AttemptRecord) -> bool:
+    """Whether the admission policy let a factor in."""
+    return attempt.evaluation is not None and attempt.evaluation.accepted
+
+
+def blocks_of(
+    attempts: Iterable[AttemptRecord],
+    fields: Iterable[str],
+    chosen: Callable[[AttemptRecord], bool] = is_accepted,
+) -> dict[str, str]:
+    """Return name to text of every chosen factor: by the name its writer gave, and as ``f_`` with 8 digits of its id.
 
     A name that is taken, by a field, an operator or an older factor, gets _2, _3 ... behind it.
     """
@@ -27,7 +36,7 @@ def accepted_blocks(attempts: Iterable[AttemptRecord], fields: Iterable[str]) ->
     found: dict[str, str] = {}
     known: set[str] = set()
     for attempt in attempts:
-        if attempt.evaluation is None or not attempt.evaluation.accepted or attempt.canonical is None:
+        if attempt.canonical is None or not chosen(attempt):
             continue
         if attempt.factor_id is None or attempt.factor_id in known:
             continue
@@ -51,7 +60,7 @@ def library_blocks(entries: Iterable[NewLibraryEntry]) -> dict[str, str]:
 
 def all_blocks(knowledge: KnowledgeBase, panel_id: str, fields: Iterable[str]) -> dict[str, str]:
     """Return every name that may stand for a known factor on a panel."""
-    return {**library_blocks(knowledge.library()), **accepted_blocks(knowledge.attempts(panel_id=panel_id), fields)}
+    return {**library_blocks(knowledge.library()), **blocks_of(knowledge.attempts(panel_id=panel_id), fields)}
 
 
 def slug(name: str) -> str:

@@ -184,25 +184,12 @@ class AdmissionSettings(Section):
         gt=0,
         le=1,
     )
-    min_ic_t: float = setting(_POLICY["min_ic_t"], "train_ic: least t statistic of the rank IC on train.")
-    min_kept: float = setting(
-        _POLICY["min_kept"],
-        "validation: least rank IC there, as a share of the rank IC on train.",
-        unit="fraction",
-        ge=0,
-        le=1,
-    )
-    min_sharpe: float = setting(
-        _POLICY["min_sharpe"],
-        "net_sharpe: the Sharpe ratio after costs must exceed this, on train and on validation.",
-        unit="a year",
-    )
-    min_dsr: float = setting(
-        _POLICY["min_dsr"],
-        "dsr: least Deflated Sharpe Ratio over train and validation.",
+    level: float = setting(
+        _POLICY["level"],
+        "predicts, earns: how often the best of all trials may pass by luck alone.",
         unit="probability",
         gt=0,
-        lt=1,
+        lt=0.5,
     )
 
     @field_validator("gates")

@@ -8,7 +8,7 @@ import pytest
 
 from agent.knowledge.library_records import LibraryRecord
 from agent.knowledge.records import AttemptRecord, EvaluationRecord
-from agent.study.blocks import accepted_blocks, library_blocks, slug
+from agent.study.blocks import blocks_of, library_blocks, slug
 from factors.parse import parse
 from factors.tree import Expression
 
@@ -46,7 +46,7 @@ def test_accepted_factors_are_named_once_and_never_shadow() -> None:
         attempt(5, "again", "ts_std(volume, 20)"),
         attempt(6, "ts_mean", "ts_mean(close, 7)"),
     ]
-    blocks = accepted_blocks(attempts, ["close"])
+    blocks = blocks_of(attempts, ["close"])
     named = {name: text for name, text in blocks.items() if not name.startswith("f_")}
     assert named == {
         "quiet_volume": "ts_std(volume, 20)",

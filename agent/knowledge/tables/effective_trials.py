@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.trial_counts import Nearest
+from backtest.max_test import LargestScores
 from market.panel import FloatArray
 
 SAME_TRIAL = 0.5
@@ -25,6 +26,7 @@ _EPOCH = text("SELECT epoch FROM tallies WHERE panel_id = :panel")
 _FINGERPRINTS = "SELECT t.attempt_id, t.seq, t.fingerprint FROM trial_returns t"
 _NEW = "t.panel_id = :panel AND t.seq > :after"
 _LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq")
+_ALL = text(f"{_FINGERPRINTS} WHERE {_NEW} ORDER BY t.seq")
 _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
     f"WHERE e.panel_id = :panel AND e.accepted AND {_NEW} ORDER BY t.seq"
@@ -117,6 +119,30 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
         if found[attempt_id] == attempt_id:
             leaders.add(attempt_id, seq, rows[attempt_id])
     return found
+
+
+@dataclass
+class TrialMaxima:
+    """Draws of the largest score of a panel's trials, and how far the table was read for them."""
+
+    panel_id: str
+    seq: int = 0
+    scores: LargestScores | None = None
+
+
+def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
+    """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change.
+
+    Draws are seeded by the panel alone, and trials taken in by the order in which they came, some at once: how often
+    somebody asked in between does not matter.
+    """
+    if known.scores is None:
+        known.scores = LargestScores(int.from_bytes(known.panel_id.encode()) % 2**63)
+    asked = {"panel": known.panel_id, "after": known.seq}
+    for _attempt_id, seq, packed in connection.execute(_ALL, asked):
+        known.scores.add([_unpacked(bytes(packed)).astype(np.float64)])
+        known.seq = seq
+    return known.scores.copy()
 
 
 def nearest_accepted(

@@ -19,7 +19,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
 from agent.knowledge.tables.convert import attempt_record
-from agent.knowledge.tables.effective_trials import ReturnsFingerprints
+from agent.knowledge.tables.effective_trials import ReturnsFingerprints, TrialMaxima
 from agent.knowledge.tables.versions import rules_id
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Memory:
         self._runs: dict[str, RunFacts] = {}
         self._leaders: dict[str, ReturnsFingerprints] = {}
         self._accepted: dict[str, ReturnsFingerprints] = {}
+        self._maxima: dict[str, TrialMaxima] = {}
         self._records: dict[int, AttemptRecord] = {}
         self._listings: dict[tuple[str, str], list[int]] = {}
         # The newest attempt and library entry that are known to be in the index of known factors.
@@ -94,6 +95,10 @@ class Memory:
     def accepted(self, panel_id: str) -> ReturnsFingerprints:
         """Return the accepted attempts of a panel, for a reader."""
         return self._accepted.setdefault(panel_id, ReturnsFingerprints(panel_id))
+
+    def maxima(self, panel_id: str) -> TrialMaxima:
+        """Return the draws of the largest score of a panel, for a reader."""
+        return self._maxima.setdefault(panel_id, TrialMaxima(panel_id))
 
     def forget_uncommitted(self) -> None:
         """Drop what a transaction that failed may have left."""

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import PREDICTS_T, or_zero, passed, train_of
+from agent.knowledge.attempt_figures import earns_on_train, predicts_on_train
 from agent.knowledge.records import AttemptRecord
 from agent.mining.search.elites import Kind, elite_kind, merit
 
@@ -20,7 +20,7 @@ Odds = Mapping[str, tuple[float, float]]
 _PRIOR = 1.0
 # What an attempt counts for, of what the one after it does: what worked long ago is worked out.
 _DECAY = 0.99
-# A factor that predicts on train, but is not let through, is a part of a win, and more so if it earns its costs.
+# A factor that predicts on train without being sure is a part of a win, and more so if it earns its costs.
 _EARNS, _PREDICTS = 0.5, 0.1
 # What a variant of what is known already is worth, of what it would be as the first of its kind.
 PARTIAL = 0.3
@@ -29,12 +29,12 @@ _DESCENT = 0.8
 
 
 def reward(attempt: AttemptRecord) -> float:
-    """Return what an attempt was worth, in [0, 1]: a pass, a prediction on train that earns or not, or nothing."""
-    if passed(attempt):
-        return 1.0
-    if or_zero(train_of(attempt).ic_tstat) < PREDICTS_T:
+    """Return what an attempt was worth, in [0, 1], by train alone: how surely it pays, and whether costs leave some."""
+    if not predicts_on_train(attempt):
         return 0.0
-    return _EARNS if (merit(attempt) or 0.0) > 0 else _PREDICTS
+    if not earns_on_train(attempt):
+        return _PREDICTS
+    return 1.0 if predicts_on_train(attempt, surely=True) else _EARNS
 
 
 def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
