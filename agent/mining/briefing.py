@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import least_figure, or_none, traded_sharpe, train_of
+from agent.knowledge.attempt_figures import least_figure, or_none, passed_on_train, traded_sharpe, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief

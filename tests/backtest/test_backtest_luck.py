@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from backtest import metrics
 from backtest.evidence import probabilistic_sharpe
 from backtest.luck import min_track_record, q_values, sharpe_standard_error
-from benchmarks.noise import shares
 from market.errors import InputError
 from tests.helpers import overfitting_of
 
@@ -100,16 +99,3 @@ def test_bars_without_all_returns_are_left_out_and_too_little_is_refused() -> No
         overfitting_of(returns[:30])
     with pytest.raises(InputError, match="even"):
         overfitting_of(returns, blocks=5)
-
-
-@pytest.mark.parametrize(("bars", "fat"), [(91, False), (91, True), (1000, True)])
-def test_the_best_of_a_hundred_noise_factors_hardly_ever_passes(bars: int, fat: bool) -> None:
-    deflated, bare = shares(np.random.default_rng(bars), bars, 60, fat=fat)
-    assert deflated <= 0.05
-    # Which is not so for a ratio that does not know how many were tried.
-    assert bare > 0.9
-
-
-def test_skill_passes_as_often_as_it_should() -> None:
-    deflated, _ = shares(np.random.default_rng(7), 1000, 200, fat=False, skill=2.0)
-    assert deflated >= 0.25
