@@ -87,7 +87,7 @@ def test_a_provider_from_outside_mines_end_to_end(
     assert asked[-1] == "closed"
     with KnowledgeBase.open(home / "knowledge.db") as knowledge:
         config = knowledge.get_run(done["run"]).config
-        assert (config["llm"], config["model"], config["base_url"]) == ("dummy", "parrot", "")
+        assert (config.llm, config.model, config.base_url) == ("dummy", "parrot", "")
         assert any(attempt.evaluation is not None for attempt in knowledge.attempts(run_id=done["run"]))
     more = as_json(capsys, "mine", "--resume", done["run"], "--rounds", "2")
     assert (more["status"], more["attempts"]) == ("finished", 4)
