@@ -59,14 +59,16 @@ class Outcomes(NamedTuple):
     sums: FloatArray
 
 
-class _Ranked(NamedTuple):
-    """A row of a signal: its average ranks, a value near its median, how many are finite, their summed distances."""
+class _Usual(NamedTuple):
+    """Of a usual bar: a value near the median, how many are finite, their summed distances in rank, 1 / growth.
 
-    line: FloatArray
-    ranks: FloatArray
+    Numbers only: an array in a record that is made in the loop would cost two counts of references a bar.
+    """
+
     pivot: float
     finite: int
     sizes: float
+    inverse: float
 
 
 class _Scratch(NamedTuple):
@@ -102,21 +104,16 @@ def score_piece(
 ) -> None:
     """Score a piece: fill its columns of `series` (6, rows).
 
-    `market` comes without volatility and impact where the rules do not ask for them. `positions` and `ring` (holding,
-    N), the targets of the bars before, are carried from piece to piece.
+    `market` lacks what the rules do not ask for. `positions` and `ring` (holding, N) are carried from piece to piece.
     """
-    width = piece.signal.shape[1]
-    is_plain = len(ring) == 1 and weighting.kind == RANK and weighting.max_weight >= 1.0 and len(piece.groups) == 0
-    is_plain = is_plain and len(market.volatility) == 0 and len(market.impact) == 0
-    is_plain = is_plain and rules.rebalance == 1 and rules.band == 0.0
+    is_plain = _is_plain(piece, market, weighting, rules, len(ring))
     # Arrays are taken out of their records once: inside the loop each would cost a count of references a bar.
     signal, keys, mask = piece.signal, piece.keys, (1 << piece.bits) - 1
     held, halted, growth = positions.held, positions.halted, positions.growth
     returns, tradable, funding = market.returns, market.tradable, market.funding
-    known, centred_ranks = outcomes.known, outcomes.centred_ranks
-    columns, values, ranks = np.empty(width, dtype=np.int64), np.empty(width), np.empty(width)
-    sums, subset = np.empty(len(outcomes.sums)), np.empty(width, dtype=np.float32)
-    scratch = _Scratch(columns, values, ranks, np.empty(width), np.empty(width), np.empty(width), np.zeros(_FIGURES))
+    known, centred_ranks, all_sums = outcomes.known, outcomes.centred_ranks, outcomes.sums
+    scratch, sums, subset = _new_scratch(len(held)), np.empty(len(all_sums)), np.empty(len(held), dtype=np.float32)
+    columns, values, ranks = scratch.columns, scratch.values, scratch.ranks
     for row in range(len(signal)):
         line = signal[row]
         ranks[:] = np.nan
@@ -124,19 +121,18 @@ def score_piece(
         clear = rank_with_keys(line, keys[row], count, piece.bits, columns, values, ranks)
         common, stuck = _count_common(line, known[row], tradable[row], held)
         if is_plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
-            sums[:] = outcomes.sums[:, row]
+            for k in range(len(sums)):
+                sums[k] = all_sums[k, row]
             theirs = centred_ranks[row]
             if common < sums[0]:
-                theirs = subset
-                _centre_shared(outcomes.order[row], int(sums[0]), line, outcomes.ranks[row], columns, theirs)
-                _sum_shared(line, outcomes.forward[row], theirs, count, sums)
+                theirs = _rank_shared(outcomes, row, line, columns, subset, sums)
             sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
-            own = _Ranked(line, ranks, line[keys[row, count // 2] & mask], count, sizes)
-            short = _score_usual(own, theirs, returns[row], sums, held, 1.0 / growth[0], series[:, row])
+            own = _Usual(line[keys[row, count // 2] & mask], count, sizes, 1.0 / growth[0])
+            ic, pearson, gross, turnover, short = _score_usual(line, ranks, own, theirs, returns[row], sums, held)
             paid = _paid(held, returns[row], funding[row]) if len(funding) else 0.0
-            series[EXPOSURE, row] = 1.0 if sizes > 1e-9 else 0.0
-            gross, turnover = series[GROSS, row], series[TURNOVER, row]
-            _, series[NET, row], growth[0] = close_bar(growth[0], gross, turnover, short, 0.0, paid, rules)
+            _, net, growth[0] = close_bar(growth[0], gross, turnover, short, 0.0, paid, rules)
+            series[IC, row], series[PEARSON, row], series[GROSS, row] = ic, pearson, gross
+            series[NET, row], series[TURNOVER, row], series[EXPOSURE, row] = net, turnover, 1.0 if sizes > 1e-9 else 0.0
             # How long an asset has been halted matters only while it is held.
             halted[:] = 0
         else:
@@ -146,6 +142,36 @@ def score_piece(
             settle_row(scratch.targets, market, row, positions, rules, due, scratch.ledger)
             for here, there in _KEPT:
                 series[here, row] = scratch.ledger[there]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _new_scratch(width: int) -> _Scratch:
+    columns, ledger = np.empty(width, dtype=np.int64), np.zeros(_FIGURES)
+    ranks, values, targets = np.empty(width), np.empty(width), np.empty(width)
+    return _Scratch(columns, values, ranks, np.empty(width), np.empty(width), targets, ledger)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _rank_shared(
+    outcomes: Outcomes,
+    row: int,
+    x: FloatArray,
+    columns: NDArray[np.int64],
+    centred: NDArray[np.float32],
+    sums: FloatArray,
+) -> NDArray[np.float32]:
+    """Fill and return the centred ranks of forward returns among the assets that `x` has a value for; fill sums."""
+    _centre_shared(outcomes.order[row], int(sums[0]), x, outcomes.ranks[row], columns, centred)
+    _sum_shared(x, outcomes.forward[row], centred, count_finite(x), sums)
+    return centred
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _is_plain(piece: Piece, market: MarketRows, weighting: WeightRules, rules: LedgerRules, holding: int) -> bool:
+    """Return whether bars may be scored in one pass: by rank, traded in full at each bar, without groups or impact."""
+    by_rank = weighting.kind == RANK and weighting.max_weight >= 1.0 and len(piece.groups) == 0
+    unscaled = len(market.volatility) == 0 and len(market.impact) == 0
+    return bool(by_rank and unscaled and holding == 1 and rules.rebalance == 1 and rules.band == 0.0)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -228,20 +254,20 @@ def _predict(piece: Piece, outcomes: Outcomes, scratch: _Scratch, row: int, comm
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
 def _score_usual(
-    own: _Ranked,
+    x: FloatArray,
+    ranks: FloatArray,
+    own: _Usual,
     centred_ranks: NDArray[np.float32],
     returns: FloatArray,
     sums: FloatArray,
     held: FloatArray,
-    inverse: float,
-    figures: FloatArray,
-) -> float:
-    """Score the usual bar in one pass, but for its net return; return what is held short.
+) -> tuple[float, float, float, float, float]:
+    """Score the usual bar in one pass: return rank IC, IC, gross return, turnover, and what is held short.
 
     Whatever should be traded can be, positions are by rank and held for a bar, and signal and forward returns stand for
     the same assets. `sums` is as in `Target`.
     """
-    x, ranks, pivot, count, sizes = own.line, own.ranks, own.pivot, own.finite, own.sizes
+    pivot, count, sizes, inverse = own.pivot, own.finite, own.sizes, own.inverse
     middle = 0.5 * (count + 1)
     scale = 1.0 / sizes if sizes > 1e-9 else 0.0
     squares = rank_product = one = two = product = turnover = gross = short = 0.0
@@ -259,14 +285,12 @@ def _score_usual(
         gross += weight * returns[i]
         short += max(-weight, 0.0)
         held[i] = weight * (1.0 + returns[i])
-    figures[GROSS] = gross
-    figures[TURNOVER] = turnover
-    figures[IC] = _ratio(rank_product, squares, sums[1]) if squares > 1e-9 and sums[1] > 1e-9 else np.nan
+    ic = _ratio(rank_product, squares, sums[1]) if squares > 1e-9 and sums[1] > 1e-9 else np.nan
     xx = two - one * one / count
     dust = 1e-24 * pivot * pivot * count
     xy = product - one * (sums[2] / count)
-    figures[PEARSON] = _ratio(xy, xx, sums[3]) if dust < xx < np.inf and sums[3] > 0.0 else np.nan
-    return short
+    pearson = _ratio(xy, xx, sums[3]) if dust < xx < np.inf and sums[3] > 0.0 else np.nan
+    return ic, pearson, gross, turnover, short
 
 
 @njit(cache=True, error_model="numpy", nogil=True, fastmath={"reassoc"})
