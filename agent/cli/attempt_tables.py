@@ -62,7 +62,7 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         "completion_tokens": totals.completion_tokens,
         "cost_usd": totals.cost_usd,
         "cost": "none (simulated)"
-        if knowledge.get_run(run_id).config.get("llm") == "mock"
+        if knowledge.get_run(run_id).simulated
         else "unknown (no price set)"
         if totals.cost_usd is None
         else f"${totals.cost_usd:.4f}",

@@ -77,7 +77,7 @@ def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
         stdout().print(bill_table(knowledge, session.run.id))
     stdout().print(str(summary["judge"]), soft_wrap=True, markup=False)
     if session.simulated:
-        stdout().print("The language model was simulated (mock).")
+        stdout().print(f"The language model was simulated ({session.config['llm']}).")
     if outcome != "finished":
         stdout().print(f"Go on with: alphaglow mine --resume {session.run.id}")
     stdout().print(f"Report: alphaglow report {session.run.id}")

@@ -60,7 +60,7 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
             return
         _print(found)
         if session.simulated:
-            stdout().print("The language model was simulated (mock).")
+            stdout().print(f"The language model was simulated ({session.config['llm']}).")
         if run.outcome != "finished":
             stdout().print(f"Go on with: alphaglow optimise --resume {session.run.id}")
         stdout().print(f"Report: alphaglow report {session.run.id}")

@@ -106,11 +106,12 @@ class Asked:
 
     def request(self, **more: Any) -> MineRequest:  # noqa: ANN401 - fields of the request
         """Return what is asked of a new run."""
+        from agent.llm.providers import DEFAULT
         from agent.mining.session import MineRequest
 
         return MineRequest(
             data=self.data_name,
-            llm=self.llm or "openai",
+            llm=self.llm or DEFAULT,
             model=self.model,
             judge_model=self.judge_model,
             writers=self.writers,
@@ -130,9 +131,9 @@ class Asked:
 
     def require_model(self, workspace: Workspace) -> None:
         """Refuse a new run that names no model, before anything is loaded for it."""
-        # Another provider may have a model of its own, as the mock has: the run asks it.
-        if (self.llm or "openai") == "openai" and not (self.model or workspace.settings.llm.model):
-            raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+        from agent.llm.providers import DEFAULT, model_for, provider_named
+
+        model_for(provider_named(self.llm or DEFAULT), self.model, workspace.settings.llm.model)
 
     def refuse_all_but(self, allowed: tuple[str, ...], where: str, hint: str, also: tuple[str, ...] = ()) -> None:
         """Refuse, as an `InputError`, what was given (and `also` that) and cannot change where a run goes on."""

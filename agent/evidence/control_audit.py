@@ -309,7 +309,8 @@ def _mined(auditor: Auditor, study: Study, name: str, seed: int) -> _Mined:
     loop = auditor.settings.loop.model_copy(
         update={"rounds": plan.rounds, "candidates": plan.candidates, "seed": plan.seed + seed}
     )
-    config: dict[str, object] = {"llm": "mock", "model": MOCK_MODEL, "base_url": "", "loop": loop.model_dump()}
+    model: dict[str, object] = {"llm": "mock", "model": MOCK_MODEL, "simulated": True, "base_url": ""}
+    config = {**model, "loop": loop.model_dump()}
     knowledge = KnowledgeBase.open(path)
     knowledge.register_dataset(study.panel)
     # Trials are counted under the panel of the run.

@@ -200,6 +200,11 @@ class DatasetRecord:
     end: str
 
 
+def is_simulated(config: Mapping[str, object]) -> bool:
+    """Whether the model of a run with this configuration was simulated; earlier runs only recorded its provider."""
+    return bool(config.get("simulated", config.get("llm") == "mock"))
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One mining run; `finished` is when it last stopped, None while it is running."""
@@ -211,6 +216,11 @@ class RunRecord:
     status: RunStatus
     created: str
     finished: str | None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a program played its language model."""
+        return is_simulated(self.config)
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""

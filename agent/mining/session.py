@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import NewCall, RunRecord
+from agent.knowledge.records import NewCall, RunRecord, is_simulated
 from agent.llm.addresses import check_server
 from agent.llm.budget import Bounds, Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import Patience
-from agent.llm.providers import Connection, Place, provider_named
+from agent.llm.providers import Connection, Place, model_for, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
 from agent.mining.inner_loop import Agents
@@ -158,16 +158,14 @@ def start_run(
         note(f"no gate for {opened.name}: mining ungated (fit one: alphaglow flow fit --data {opened.name})")
     # A replay asks nobody: what its cassette is of decides, whether or not its provider is here.
     provider = None if replay is not None else provider_named(request.llm)
-    simulated = request.llm == "mock" if provider is None else provider.simulated
-    model = (provider.model if provider is not None and provider.simulated else "") or request.model
-    model = model or (provider.model if provider is not None else "") or settings.llm.model
-    if not model:
-        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    simulated = is_simulated(replay.config) if replay is not None else provider is not None and provider.simulated
+    model = str(request.model) if provider is None else model_for(provider, request.model, settings.llm.model)
     asked_url = request.base_url or ("" if provider is None else settings.llm.base_url)
     config: dict[str, object] = {
         "data": str(request.data or opened.name),
         "llm": request.llm,
         "model": model,
+        "simulated": simulated,
         **_others(request, settings, alone=simulated or replay is not None),
         "base_url": asked_url if provider is None else provider.address(asked_url),
         "api": request.api or settings.llm.api,
@@ -255,7 +253,7 @@ def resume_run(
     replay = load_cassette(Path(str(config["replay"]))) if config.get("replay") else None
     limits = _bounds(config, bounds)
     calls = knowledge.calls(run.id)
-    simulated = config["llm"] == "mock"
+    simulated = run.simulated
     if replay is not None:
         budget = Budget(Bounds())
     else:

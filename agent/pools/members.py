@@ -41,7 +41,7 @@ def silent(_what: str, _done: int, _of: int) -> None:
 class Candidate:
     """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
 
-    `simulated` tells that the built-in mock wrote it, `other_rules` that it was weighed under other trading rules than
+    `simulated` says that a simulated model wrote it, `other_rules` that it was evaluated under other trading rules than
     the study's.
     """
 
@@ -199,15 +199,15 @@ def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> C
 
 
 def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> Candidate:
-    mock = knowledge.get_run(attempt.run_id).config.get("llm") == "mock"
+    simulated = knowledge.get_run(attempt.run_id).simulated
     if attempt.evaluation is None:
-        return Candidate(expression, attempt.name, "not scored", mock, other_rules=False)
+        return Candidate(expression, attempt.name, "not scored", simulated, other_rules=False)
     card, spec = attempt.evaluation.scorecard, study.spec
     scored_under = (card.weighting, card.holding, card.cost_bp, card.fill, card.rebalance)
     now = (spec.weighting, spec.holding, spec.costs.per_trade * 1e4, spec.fill, spec.rebalance)
     # The first scorecards did not say.
     other = bool(card.weighting) and scored_under != now
-    return Candidate(expression, attempt.name, attempt.evaluation.evidence.verdict, mock, other)
+    return Candidate(expression, attempt.name, attempt.evaluation.evidence.verdict, simulated, other)
 
 
 def _earned(attempt: AttemptRecord) -> float:

@@ -131,7 +131,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         validation_start=split.validation.start,
         validation_stop=split.validation.stop,
         simulated_market=panel.simulated,
-        simulated_llm=run.config.get("llm") == "mock",
+        simulated_llm=run.simulated,
         panel=panel_note(study),
         critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
         lineage=[
@@ -219,7 +219,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         rounds=len({a.round for a in attempts}),
         panel=panel_note(study),
         simulated_market=study.panel.simulated,
-        simulated_llm=run.config.get("llm") == "mock",
+        simulated_llm=run.simulated,
         factors=[_row(a) for a in scored],
         funnel=_funnel(attempts),
         stops=[

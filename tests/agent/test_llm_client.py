@@ -15,8 +15,8 @@ import pytest
 from agent.knowledge.records import CallRecord, NewCall
 from agent.llm.budget import Bounds, Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.openai_connection import OpenAIConnection
 from agent.llm.patience import Patience
-from agent.llm.providers.openai_compatible import OpenAIConnection
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 

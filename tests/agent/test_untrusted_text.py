@@ -29,7 +29,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server
 from agent.llm.forms import read_reply, repair_prompt
-from agent.llm.providers.openai_compatible import connect_openai
+from agent.llm.openai_connection import connect_openai
 from agent.mining.brief import Brief, Example, Forecast, Turn, judge_prompt, writer_prompt
 from agent.mining.briefing import describe_market
 from agent.mining.lessons import learn
