@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,32 @@ from agent.cli.common import (
     stdout,
     workspace_of,
 )
+from agent.cli.option_record import recorded
 from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.records import RunRecord
+    from agent.mining.screening import Screening
+    from agent.study.workspace import Workspace
 
 COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenOptions:
+    """What `screen` was asked for."""
+
+    file: Path | None
+    data_name: str | None
+    drawn: int | None
+    seed: int
+    keep: int
+    threads: int
+    resume: str | None
+    rules: str | None
+    as_json: bool
 
 
 @click.command()
@@ -35,64 +55,87 @@ COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best i
 @click.option("--keep", type=click.IntRange(min=0), default=20, show_default=True, help="How many to score in full.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Expressions at once.")
 @click.option("--resume", metavar="RUN", help="Go on with this screening.")
+@click.option(
+    "--rules",
+    type=click.Choice(["current"]),
+    help="With --resume, for a screening of an earlier version that recorded no rules: go on under those of "
+    "alphaglow.toml.",
+)
 @json_option
 @click.pass_context
-def screen(
-    ctx: click.Context,
-    file: Path | None,
-    data_name: str | None,
-    drawn: int | None,
-    seed: int,
-    keep: int,
-    threads: int,
-    resume: str | None,
-    as_json: bool,
-) -> None:
+@recorded(ScreenOptions)
+def screen(ctx: click.Context, asked: ScreenOptions) -> None:
     """Quick-score many factors on train, and score the best in full.
 
     FILE has one expression a line (- is stdin; lines that begin with # are remarks). Every expression is recorded and
     counts as a trial. Ctrl-C stops; `alphaglow screen --resume RUN` goes on.
     """
-    from agent.mining.screening import ROUND, Screening, draw_texts, require_cross_section, run_screening
-    from agent.study.opening import RecordedRules, open_data
+    from agent.mining.screening import run_screening
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
-        if resume is not None:
-            if file is not None or drawn is not None or data_name is not None:
-                raise InputError("FILE, --random and --data cannot change on --resume", "start a new screening instead")
-            run = knowledge.get_run(resume)
-            if run.config.get("kind") != "screen":
-                raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
-            keep = int(str(run.config["keep"]))
-        elif (file is None) == (drawn is None):
-            raise InputError("what to screen? name a FILE of expressions, or say --random N")
-        rules = None if resume is None else RecordedRules.of_run(run)
-        opened = open_data(workspace, data_name, rules, note=say)
-        study = opened.study
-        require_cross_section(study)
-        if resume is None:
-            texts = _lines(file) if file is not None else draw_texts(study, drawn or 0, seed)
-            knowledge.register_dataset(opened.whole)
-            about = {"kind": "screen", "data": opened.name, "keep": keep, "llm": "none"}
-            run = knowledge.create_run(study.dataset, {**opened.recorded(), **about}, seed)
-        stored = knowledge.start_round(run.id, ROUND, lambda: {"texts": texts}).brief["texts"]
-        assert isinstance(stored, list)
-        if not as_json:
-            stderr().print(f"run {run.id}: {len(stored)} expressions")
+        screening = _begin(workspace, knowledge, asked)
+        run_id, count = screening.run.id, len(screening.texts)
+        if not asked.as_json:
+            stderr().print(f"run {run_id}: {count} expressions")
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
-            task = bar.add_task("reading", total=len(stored))
-            outcome = run_screening(
-                Screening(
-                    study, knowledge, run, [str(text) for text in stored], keep, threads, stop,
-                    lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
-                )
-            )  # fmt: skip
-        summary = screening_summary(knowledge, run.id, outcome)
-        if as_json:
+            task = bar.add_task("reading", total=count)
+
+            def show(what: str, done: int, of: int) -> None:
+                bar.update(task, description=what, completed=done, total=of)
+
+            outcome = run_screening(replace(screening, stop=stop, show=show))
+        summary = screening_summary(knowledge, run_id, outcome)
+        if asked.as_json:
             print_json(summary)
             return
-        _print_screening(knowledge, run.id, outcome, summary, len(stored))
+        _print_screening(knowledge, run_id, outcome, summary, count)
+
+
+def _begin(workspace: Workspace, knowledge: KnowledgeBase, asked: ScreenOptions) -> Screening:
+    """Record a new screening, or find the one to go on with, and open its data under its rules."""
+    from agent.mining.screening import ROUND, Screening, draw_texts, require_cross_section
+    from agent.study.opening import RecordedRules, open_data
+
+    run = None if asked.resume is None else _resumed(knowledge, asked)
+    if run is None and asked.rules is not None:
+        raise InputError("--rules belongs to --resume", "a new screening goes by the rules of alphaglow.toml")
+    if run is None and (asked.file is None) == (asked.drawn is None):
+        raise InputError("what to screen? name a FILE of expressions, or say --random N")
+    opened = open_data(workspace, asked.data_name, None if run is None else RecordedRules.of_run(run), note=say)
+    study = opened.study
+    require_cross_section(study)
+    texts: list[str] = []
+    if run is None:
+        texts = _lines(asked.file) if asked.file is not None else draw_texts(study, asked.drawn or 0, asked.seed)
+        knowledge.register_dataset(opened.whole)
+        about = {"kind": "screen", "data": opened.name, "keep": asked.keep, "llm": "none"}
+        run = knowledge.create_run(study.dataset, {**opened.recorded(), **about}, asked.seed)
+    stored = knowledge.start_round(run.id, ROUND, lambda: {"texts": texts}).brief["texts"]
+    assert isinstance(stored, list)
+    keep = int(str(run.config["keep"]))
+    return Screening(study, knowledge, run, [str(text) for text in stored], keep, asked.threads)
+
+
+def _resumed(knowledge: KnowledgeBase, asked: ScreenOptions) -> RunRecord:
+    """Return the screening to go on with; its factors are not scored under two sets of rules unless that is asked."""
+    from agent.study.opening import RecordedRules
+
+    if asked.file is not None or asked.drawn is not None or asked.data_name is not None:
+        raise InputError("FILE, --random and --data cannot change on --resume", "start a new screening instead")
+    run = knowledge.get_run(str(asked.resume))
+    if run.config.get("kind") != "screen":
+        raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
+    unknown = RecordedRules.of_run(run).unrecorded()
+    if not unknown and asked.rules is not None:
+        raise InputError(f"run {run.id} recorded its rules, and goes on under them", "leave out --rules")
+    if unknown and asked.rules is None and run.status != "finished":
+        raise InputError(
+            f"run {run.id} recorded no rules of {', '.join(unknown)}: what it has scored may have gone by others than "
+            "those of alphaglow.toml, and the figures could not be compared",
+            f"start a new screening, or accept that: alphaglow screen --resume {run.id} --rules current",
+        )
+    return run
 
 
 def _print_screening(
