@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from agent.cli.common import number, table
 from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import AttemptRecord
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
 from agent.cli import kb_files, kb_search
 from agent.cli.attempt_tables import factor_rows
@@ -45,7 +44,7 @@ def kb() -> None:
 @click.pass_context
 def list_(ctx: click.Context, run_id: str | None, everything: bool, library: bool, as_json: bool) -> None:
     """List what is known: runs and factors, or the library of published ones."""
-    with workspace_of(ctx).knowledge() as knowledge:
+    with workspace_of(ctx).listing() as knowledge:
         if library:
             entries = knowledge.library()
             if as_json:
@@ -256,6 +255,7 @@ def lineage(ctx: click.Context, factor: str, as_json: bool) -> None:
     if as_json:
         print_json({"factor": root.factor_id, "built_on": above, "led_to": below})
         return
+    from rich.text import Text
     from rich.tree import Tree
 
     tree = Tree(Text(f"{root.canonical} ({verdict_of(root.attempt)})"))
@@ -283,6 +283,8 @@ def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[
 
 
 def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
+    from rich.text import Text
+
     for relative in relatives:
         branch = tree.add(Text(f"{relative['text']} ({relative['verdict']})"))
         _grow(branch, relative.get("parents") or relative.get("children") or [])

@@ -8,7 +8,6 @@ import click
 
 from agent.cli.common import FactorCommand, number, stdout, table, workspace_of
 from agent.cli.running import GOING_ON, Asked, Note, conduct, loop_options
-from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
 
 
 def _print(found: Improvement) -> None:
-    from agent.knowledge.attempt_figures import train_of
+    from agent.knowledge.attempt_figures import train_of, verdict_of
     from agent.mining.optimising import shown
 
     names = ("rank_ic", "ic_tstat", "sharpe_net", "sharpe_gated", "turnover")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.attempt_tables import run_summary
 from agent.cli.common import Command, graceful_stop, progress_bar, require_positive, stderr
 from market.errors import InputError
 
@@ -166,6 +164,8 @@ class Conducted:
         """Say the summary as the last event; False where no JSON was asked for, and nothing is said."""
         if self.lines is None:
             return False
+        from agent.cli.attempt_tables import run_summary
+
         self.lines.say("summary", **run_summary(knowledge, self.session.run.id, self.outcome), **more)
         if self.outcome != "finished":
             say(f"go on with: alphaglow {command} --resume {self.session.run.id}")
@@ -201,6 +201,8 @@ def drive(session: Session, stop_file: Path | None = None, lines: Lines | None =
     A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
     live line; elsewhere each event is a line.
     """
+    import asyncio
+
     from agent.cli.live_line import Live
     from agent.mining.outer_loop import Event
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.score_documents import (
@@ -22,7 +22,9 @@ from agent.knowledge.score_documents import (
     read_verdict,
 )
 from backtest.result_types import Evidence, Scorecard, SegmentScore
-from market.panel import FloatArray
+
+if TYPE_CHECKING:
+    from market.panel import FloatArray
 
 RunStatus = Literal["running", "interrupted", "finished", "budget"]
 RoundStatus = Literal["open", "finished"]

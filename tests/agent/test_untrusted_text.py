@@ -24,7 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text as RichText
 
-from agent.cli.common import PlainConsole, headed, table
+from agent.cli.common import headed, table
+from agent.cli.plain_console import PlainConsole
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server

@@ -24,7 +24,6 @@ from agent.knowledge.records import (
     request_hash,
 )
 from agent.knowledge.tables.convert import call_record, dataset_record, now, plain_dict, round_record, run_record
-from market.errors import InputError
 from market.panel import Panel
 
 
@@ -55,29 +54,6 @@ def add_run(session: Session, panel_id: str, config: Mapping[str, object], seed:
     session.add(row)
     session.flush()
     return run_record(row)
-
-
-def find_run(session: Session, what: str) -> RunRecord | None:
-    """Return the run with this id or the only one that it begins; None where there is none."""
-    if not what:
-        return None
-    same = func.substr(schema.Run.id, 1, len(what)) == what
-    rows = session.scalars(select(schema.Run).where(same).order_by(schema.Run.seq)).all()
-    exact = [row for row in rows if row.id == what]
-    if len(rows) > 1 and not exact:
-        shown = ", ".join(row.id for row in rows[:5])
-        raise InputError(f"{what!r} begins {len(rows)} runs", f"say more of the id: {shown}")
-    return run_record((exact or rows)[0]) if rows else None
-
-
-def get_run(session: Session, what: str) -> RunRecord:
-    """Return the run meant by `what`; none is an `InputError` that names the newest ones."""
-    found = find_run(session, what)
-    if found is not None:
-        return found
-    newest = session.scalars(select(schema.Run.id).order_by(schema.Run.seq.desc()).limit(3)).all()
-    known = f"the newest are {', '.join(newest)}" if newest else "there are no runs yet: alphaglow mine"
-    raise InputError(f"no run {what!r}", known)
 
 
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:
