@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from factors.canonical import canonical
 from factors.dialects.alphagen import ALPHAGEN, read_prefix
@@ -25,6 +23,9 @@ from factors.syntax import Fault, Raw, read_tree
 from factors.table import GROUP_FIELDS, OPERATORS, STANDARD_FIELDS
 from factors.tree import Expression, Node, Number
 from market.errors import Rejection
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::=|=(?!=)|:(?!=))\s*", re.ASCII)
 _FIELD_LIKE = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import Progress
 
 from agent.cli.common import Command, headed, json_option, print_json, progress_bar, stderr, stdout, table, workspace_of
 from agent.cli.option_record import recorded
@@ -19,6 +17,8 @@ from market.errors import InputError
 from market.manifest import Origin
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from market.fetch import Fetched, Job
     from market.panel import Panel
 
@@ -203,6 +203,8 @@ def _fetch(
     workspace: Workspace, name: str, job: Job, ask: _Asking, *, pick: tuple[int, str] | None, as_json: bool
 ) -> dict[str, object]:
     """Fetch, write the data set and its record, and return what there is to tell; without `as_json`, show it."""
+    import asyncio
+
     from agent.cli.data_show import describe_panel
     from market.fetch import assemble, summary, write_record
     from market.panel_store import save_panel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.study.learned_fields import PREFIX
+from agent.study.workspace import LEARNED_PREFIX
 from factors.parse import DialectName, parse
 from factors.table import STANDARD_FIELDS
 from market.errors import Rejection
@@ -38,7 +38,7 @@ def refuse_early(
     manifest = read_manifest(data)
     if manifest is None:
         return None
-    names = (path.stem for path in learned.glob(f"{PREFIX}*.npz"))
+    names = (path.stem for path in learned.glob(f"{LEARNED_PREFIX}*.npz"))
     fields = {*STANDARD_FIELDS, *manifest.fields, *names}
     found = parse(text, fields=fields, dialect=dialect, strict=strict)
     if isinstance(found, Rejection) and found.code == _NEEDS_NAMES:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FOLDERS = ("data", "models", "reports", "runs")
 MARKER = "alphaglow.toml"
+# A learned factor's name begins so, and so does that of its file.
+LEARNED_PREFIX = "learned_"
 _LONGEST_NAME = 100
 # Windows takes these for devices, whatever follows the first dot.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(10))}
