@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -46,7 +46,7 @@ class Resolver:
     """Gives names their meaning; one for each parse."""
 
     fields: frozenset[str]
-    bar: np.timedelta64 | None
+    bar: np.timedelta64 | Callable[[], np.timedelta64] | None
     limits: Limits
     dialect: Dialect
     blocks: Mapping[str, str] = field(default_factory=dict)
@@ -79,7 +79,8 @@ class Resolver:
         # Who names a bar size has imported NumPy for it; a text that is refused by its names costs no such import.
         import numpy as np
 
-        bars = raw.value * float(np.timedelta64(_UNITS[raw.unit], "s") / self.bar)
+        bar = self.bar() if callable(self.bar) else self.bar
+        bars = raw.value * float(np.timedelta64(_UNITS[raw.unit], "s") / bar)
         if bars < 1 or bars != round(bars):
             raise Fault(
                 "window", f"{raw.value:g}{raw.unit} is {bars:g} bars here", "choose a whole number of bars", raw.at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -178,6 +177,8 @@ def _summary(scores: Scores) -> dict[str, object]:
 
 
 def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores, Read, Budget]:
+    import asyncio
+
     from agent.llm.budget import Bounds, Budget, StopRequested
     from agent.mining.spending import make_budget, model_chain
     from agent.texts.call_journal import open_journal

@@ -101,6 +101,17 @@ def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None
     """Return all attempts, or those of a run or a round, in the order in which they were recorded."""
     given = {name: value for name, value in (("run_id", run_id), ("round", round_)) if value is not None}
     where = "WHERE " + " AND ".join(f"{name} = :{name}" for name in given) if given else ""
+    return _attempts(ask, where, given)
+
+
+def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
+    """Return the accepted attempts of a panel, in the order in which they were recorded."""
+    where = "WHERE id IN (SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND accepted)"
+    return _attempts(ask, where, {"panel": panel_id})
+
+
+def _attempts(ask: Ask, where: str, given: Mapping[str, object]) -> list[AttemptRecord]:
+    """Return the attempts that a condition chooses, with their verdicts and evaluations."""
     attempts = _rows(ask, _ATTEMPTS, f"{where} ORDER BY id", given)
     theirs = f"WHERE attempt_id IN (SELECT id FROM attempts {where})"
     scored = {row.attempt_id: row for row in _rows(ask, _EVALUATIONS, theirs, given)}
@@ -178,6 +189,11 @@ class Listing:
         """Return attempts, oldest first."""
         with self.asking() as ask:
             return list_attempts(ask, run_id, round)
+
+    def accepted(self, panel_id: str) -> list[AttemptRecord]:
+        """Return the accepted attempts of a panel, oldest first."""
+        with self.asking() as ask:
+            return list_accepted(ask, panel_id)
 
     def library(self) -> list[LibraryRecord]:
         """Return the published factors in the order in which they were added."""

@@ -347,8 +347,11 @@ def read_expression(
 ) -> Expression | Rejection:
     """Parse `text` for this study: its fields, its bar size, its longest look-back and what a factor may cost."""
     expression = parse(text, fields=study.fields, bar=study.panel.bar, dialect=dialect, blocks=blocks, strict=strict)
-    if isinstance(expression, Rejection):
-        return expression
+    return expression if isinstance(expression, Rejection) else check_fit(expression, study)
+
+
+def check_fit(expression: Expression, study: Study) -> Expression | Rejection:
+    """Return an expression that was read for this study's data, or why its split or its limits do not allow it."""
     if not expression.is_bounded:
         return Rejection(
             stage="check",
