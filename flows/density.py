@@ -14,7 +14,7 @@ from torch import Tensor
 
 from factors.features import STATE_FEATURES, Feature
 from flows.ensemble import ensemble_likelihood, train_ensemble
-from flows.fit_rules import FlowConfig, TrainConfig
+from flows.fit_rules import MEMBERS, FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
 from flows.inspection import inspect_features
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
@@ -160,7 +160,7 @@ def fit_density(
     flow: FlowConfig | None = None,
     *,
     features: Sequence[Feature] = STATE_FEATURES,
-    members: int = 1,
+    members: int = MEMBERS,
     progress: Progress | None = None,
     resume: Path | None = None,
     start: StateDensity | None = None,

@@ -43,6 +43,7 @@ from backtest.scorecard import Scored, score
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
 from factors.engine import evaluate
+from factors.limits import GIGABYTES, SECONDS
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -342,7 +343,9 @@ def rules_of_pool(pool: PoolRecord) -> Mapping[str, object]:
     return pool.spec.rules
 
 
-def pool_values(pool: PoolRecord, panel: Panel, *, seconds: float = 60.0, gigabytes: float = 4.0) -> FloatArray:
+def pool_values(
+    pool: PoolRecord, panel: Panel, *, seconds: float = SECONDS, gigabytes: float = GIGABYTES
+) -> FloatArray:
     """Return (T, N) a pool's signal on any panel that has its fields: what is backtested, held out and traded.
 
     Raises

@@ -26,6 +26,7 @@ from backtest.trading_rules import BacktestSpec
 from factors.batch import evaluate_within
 from factors.checks import check_cost, check_signal
 from factors.engine import compute
+from factors.limits import GIGABYTES, SECONDS
 from factors.lowering import Lowering
 from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
@@ -90,8 +91,8 @@ class Study:
     exposures: FloatArray | None = None
     log_likelihood: FloatArray | None = None
     threshold: FloatArray | None = None
-    max_seconds: float = 60.0
-    max_gigabytes: float = 4.0
+    max_seconds: float = SECONDS
+    max_gigabytes: float = GIGABYTES
     group_neutral: str = ""
     cutoff: np.datetime64 | None = None
     outcomes: Panel | None = None
