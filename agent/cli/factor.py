@@ -26,7 +26,6 @@ from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
     from agent.study.study import Scoring, Study
-    from agent.study.workspace import Workspace
     from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from factors.overlap import Novelty
     from factors.tree import Expression
@@ -69,15 +68,6 @@ def as_input_error(rejection: Rejection) -> InputError:
     return InputError(rejection.message, rejection.hint)
 
 
-def refuse_text_early(text: str, workspace: Workspace, data: Path, *, dialect: DialectName, strict: bool) -> None:
-    """Refuse what cannot be a factor on a data set before its values are loaded, which takes seconds."""
-    from agent.study.early_check import refuse_early
-
-    refused = refuse_early(text, data, workspace.knowledge_place, workspace.learned, dialect=dialect, strict=strict)
-    if refused is not None:
-        raise as_input_error(refused)
-
-
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
 @data_option
@@ -107,19 +97,26 @@ def evaluate_factor(
     alpha158_kmid. Only train and validation are used. It is your own look, not the loop's: it is not recorded as a
     trial, so the verdict counts the trials that are recorded plus this one.
     """
+    from agent.study.early_check import holds, read_early
+
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
-    refuse_text_early(text, workspace, path, dialect=dialect, strict=strict)
+    expression = read_early(text, workspace, path, dialect=dialect, strict=strict)
+    if isinstance(expression, Rejection):
+        raise as_input_error(expression)
     from agent.study.blocks import all_blocks
     from agent.study.opening import open_data
-    from agent.study.study import read_expression
+    from agent.study.study import check_fit, read_expression
 
     opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
-        # The text is read before the gate and the targets are prepared: what is refused is refused at once.
+        # What is refused is refused before the gate and the targets are prepared.
         ungated = opened.ungated
-        blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
-        expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
+        if expression is not None and holds(expression, ungated.fields):
+            expression = check_fit(expression, ungated)
+        else:
+            blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
+            expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
         from agent.study.scoring import evaluate_expression

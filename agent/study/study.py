@@ -26,6 +26,7 @@ from backtest.trading_rules import BacktestSpec
 from factors.batch import evaluate_within
 from factors.checks import check_cost, check_signal
 from factors.engine import compute
+from factors.limits import GIGABYTES, SECONDS
 from factors.lowering import Lowering
 from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
@@ -90,8 +91,8 @@ class Study:
     exposures: FloatArray | None = None
     log_likelihood: FloatArray | None = None
     threshold: FloatArray | None = None
-    max_seconds: float = 60.0
-    max_gigabytes: float = 4.0
+    max_seconds: float = SECONDS
+    max_gigabytes: float = GIGABYTES
     group_neutral: str = ""
     cutoff: np.datetime64 | None = None
     outcomes: Panel | None = None
@@ -347,8 +348,11 @@ def read_expression(
 ) -> Expression | Rejection:
     """Parse `text` for this study: its fields, its bar size, its longest look-back and what a factor may cost."""
     expression = parse(text, fields=study.fields, bar=study.panel.bar, dialect=dialect, blocks=blocks, strict=strict)
-    if isinstance(expression, Rejection):
-        return expression
+    return expression if isinstance(expression, Rejection) else check_fit(expression, study)
+
+
+def check_fit(expression: Expression, study: Study) -> Expression | Rejection:
+    """Return an expression that was read for this study's data, or why its split or its limits do not allow it."""
     if not expression.is_bounded:
         return Rejection(
             stage="check",
