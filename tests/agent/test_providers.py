@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli.attempt_tables import run_summary
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import is_simulated
+from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.llm.providers import Provider, own_providers, provider_named
 from market.errors import InputError
 from market.plugins import _scan
@@ -90,7 +90,7 @@ def test_a_provider_from_outside_mines_end_to_end(
     assert asked[-1] == "closed"
     with KnowledgeBase.open(home / "knowledge.db") as knowledge:
         config = knowledge.get_run(done["run"]).config
-        assert (config["llm"], config["model"], config["base_url"]) == ("dummy", "parrot", "")
+        assert (config.llm, config.model, config.base_url) == ("dummy", "parrot", "")
         assert any(attempt.evaluation is not None for attempt in knowledge.attempts(run_id=done["run"]))
     more = as_json(capsys, "mine", "--resume", done["run"], "--rounds", "2")
     assert (more["status"], more["attempts"]) == ("finished", 4)
@@ -131,7 +131,7 @@ def test_a_run_of_a_simulated_provider_is_marked_as_the_mocks_are(
     with KnowledgeBase.open(home / "knowledge.db") as knowledge:
         made = knowledge.runs()[-1]
         factor = next(a.factor_id for a in knowledge.attempts(run_id=made.id) if a.evaluation is not None)
-        assert (made.simulated, made.config["simulated"]) == (True, True)
+        assert (made.simulated, made.config.simulated) == (True, True)
         assert run_summary(knowledge, made.id, "finished")["cost"] == "none (simulated)"
     for what in (made.id, str(factor)):
         page = Path(as_json(capsys, "report", what)["report"]).read_text(encoding="utf-8")
@@ -139,9 +139,15 @@ def test_a_run_of_a_simulated_provider_is_marked_as_the_mocks_are(
 
 
 def test_older_runs_are_read_as_simulated_by_their_provider() -> None:
-    assert is_simulated({"llm": "mock"})
-    assert not is_simulated({"llm": "openai"})
-    assert not is_simulated({"llm": "none"})
+    assert read_run_config({"llm": "mock"}).simulated
+    assert not read_run_config({"llm": "openai"}).simulated
+    assert not read_run_config({"llm": "none"}).simulated
+
+
+def test_what_a_provider_said_of_itself_is_read_as_it_was_recorded() -> None:
+    for simulated in (True, False):
+        config = RunConfig(llm="outside", simulated=simulated)
+        assert read_run_config(config.to_dict()) == config
 
 
 def test_the_providers_of_these_packages_keep_the_protocol() -> None:
