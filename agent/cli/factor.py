@@ -25,6 +25,7 @@ from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.study import Scoring, Study
     from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from factors.overlap import Novelty
@@ -104,19 +105,17 @@ def evaluate_factor(
     expression = read_early(text, workspace, path, dialect=dialect, strict=strict)
     if isinstance(expression, Rejection):
         raise as_input_error(expression)
-    from agent.study.blocks import all_blocks
     from agent.study.opening import open_data
-    from agent.study.study import check_fit, read_expression
 
     opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
         # What is refused is refused before the gate and the targets are prepared.
-        ungated = opened.ungated
-        if expression is not None and holds(expression, ungated.fields):
-            expression = check_fit(expression, ungated)
+        if expression is not None and holds(expression, opened.ungated.fields):
+            from agent.study.study import check_fit
+
+            expression = check_fit(expression, opened.ungated)
         else:
-            blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
-            expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
+            expression = _read_late(text, opened.ungated, knowledge, dialect=dialect, strict=strict)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
         from agent.study.scoring import evaluate_expression
@@ -128,14 +127,29 @@ def evaluate_factor(
     if isinstance(scoring, Rejection):
         raise as_input_error(scoring)
     if ledger is not None:
-        from agent.study.ledger_file import write_ledger
-
-        write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
-        stderr().print(f"ledger written to {ledger}")
+        _write_positions(scoring, study, ledger)
     if as_json:
         print_json(_evaluation(expression, scoring, study, novelty))
     else:
         _print_evaluation(expression, scoring, study, novelty)
+
+
+def _write_positions(scoring: Scoring, study: Study, ledger: Path) -> None:
+    from agent.study.ledger_file import write_ledger
+
+    write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
+    stderr().print(f"ledger written to {ledger}")
+
+
+def _read_late(
+    text: str, study: Study, knowledge: KnowledgeBase, *, dialect: DialectName, strict: bool
+) -> Expression | Rejection:
+    """Read a text by the loaded data, where their manifest does not say all."""
+    from agent.study.blocks import all_blocks
+    from agent.study.study import read_expression
+
+    blocks = all_blocks(knowledge, study.dataset, study.fields)
+    return read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
 
 
 def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:

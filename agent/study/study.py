@@ -1,7 +1,6 @@
 """A study: one data set cut for the loop, with its gate and its trading rules.
 
-This is where the holdout is taken away. `cut_study` returns a panel that ends with validation, and
-everything that writes prompts, scores or reports works on that panel.
+`cut_study` takes the holdout away: all that writes prompts, scores or reports works on the panel that it returns.
 """
 
 from __future__ import annotations
@@ -245,11 +244,10 @@ def open_study(
 
     A data set of a workspace is opened by `agent.study.opening.open_data`, which knows whose rules are to be used.
     """
-    study = cut_study(whole, settings)
-    bare = study.panel
+    study = cut = cut_study(whole, settings)
     if gate_path is not None and gate_path.is_file():
         study = with_gate(study, settings, gate_path)
-    return study if learned is None else with_learned(study, stored_fields(learned, bare))
+    return study if learned is None else with_learned(study, stored_fields(learned, cut.panel))
 
 
 def cut_study(whole: Panel, settings: Settings) -> Study:
@@ -367,8 +365,7 @@ def check_fit(expression: Expression, study: Study) -> Expression | Rejection:
             message=f"the factor looks back {expression.lookback} bars, this split allows {study.max_lookback}",
             hint="shorten the windows, or raise max_lookback in alphaglow.toml [split]",
         )
-    costly = check_cost(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
-    return expression if costly is None else costly
+    return check_cost(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes) or expression
 
 
 def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, Scored] | Rejection:
