@@ -19,6 +19,7 @@ import numpy as np
 
 from factors.cache import SubtreeCache
 from factors.evaluation_plan import Runner, make_plan
+from factors.limits import GIGABYTES, SECONDS
 from factors.lowering import Lowering
 from factors.measure import cell_cost, piece_rows, work_bytes
 from factors.streams import Array, Layout
@@ -92,8 +93,8 @@ class Engine:
         dtype: type[np.floating[Any]] = np.float64,
         threads: int = 1,
         cache_bytes: int = 256_000_000,
-        seconds: float = 60.0,
-        gigabytes: float = 4.0,
+        seconds: float = SECONDS,
+        gigabytes: float = GIGABYTES,
     ) -> None:
         bars, width = panel.shape
         self.panel = panel

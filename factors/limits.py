@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Most time of one core, and most memory, for the values of one expression.
+SECONDS = 60.0
+GIGABYTES = 4.0
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from typing import Literal
-
-import numpy as np
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Literal
 
 from factors.canonical import canonical
 from factors.dialects.alphagen import ALPHAGEN, read_prefix
@@ -26,6 +24,9 @@ from factors.table import GROUP_FIELDS, OPERATORS, STANDARD_FIELDS
 from factors.tree import Expression, Node, Number
 from market.errors import Rejection
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::=|=(?!=)|:(?!=))\s*", re.ASCII)
 _FIELD_LIKE = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS})
 DialectName = Literal["native", "auto", "worldquant", "gtja", "qlib", "alphagen", "python"]
@@ -44,7 +45,7 @@ def parse(
     text: str,
     *,
     fields: Collection[str] | None = None,
-    bar: np.timedelta64 | None = None,
+    bar: np.timedelta64 | Callable[[], np.timedelta64] | None = None,
     limits: Limits | None = None,
     dialect: DialectName = "auto",
     blocks: Mapping[str, str] | None = None,
@@ -59,12 +60,14 @@ def parse(
     fields
         Names the panel offers; None allows the standard ones. ``adv{d}`` is always known.
     bar
-        Length of a bar, by which durations such as ``20d`` become bars; without it they are refused.
+        Length of a bar, by which durations such as ``20d`` become bars; without it they are refused. A function is
+        called when a duration is met.
     dialect
         ``native`` is our language alone; ``auto`` adds the loose forms that models write, pandas code among them; the
         others read published dialects. What a translation changed is in the expression's `notes`.
     blocks
-        Names of known factors with their texts in our language; each may be used like a field.
+        Names of known factors with their texts in our language; each may be used like a field. They are looked up when
+        a name is met that is no field.
     strict
         Refuse what otherwise is a warning: quantities that do not fit, added or compared.
 
@@ -78,7 +81,7 @@ def parse(
     try:
         raw, name = _read(text, bounds, dialect, notes)
         known = frozenset(STANDARD_FIELDS if fields is None else fields)
-        node = Resolver(known, bar, bounds, DIALECTS[name], blocks or {}, notes).node(raw, 1)
+        node = Resolver(known, bar, bounds, DIALECTS[name], {} if blocks is None else blocks, notes).node(raw, 1)
         _check_root(node)
         root = canonical(node)
         _check_root(root)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from factors.canonical import canonical
 from factors.dialects.base import Dialect
@@ -18,11 +17,15 @@ from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber, read
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, Kind, Operator, Param
 from factors.tree import Call, Field, Node, Number
 
-_UNITS: Mapping[str, np.timedelta64] = {
-    "min": np.timedelta64(1, "m"),
-    "h": np.timedelta64(1, "h"),
-    "d": np.timedelta64(1, "D"),
-    "w": np.timedelta64(7, "D"),
+if TYPE_CHECKING:
+    import numpy as np
+
+# In seconds.
+_UNITS: Mapping[str, int] = {
+    "min": 60,
+    "h": 3_600,
+    "d": 86_400,
+    "w": 604_800,
 }
 _LOOKS_BACK = ("ts_delay", "ts_delta", "ts_returns", "ts_log_return")
 _NOT_VALUES = ("nan", "inf", "infinity", "none", "null", "true", "false")
@@ -43,7 +46,7 @@ class Resolver:
     """Gives names their meaning; one for each parse."""
 
     fields: frozenset[str]
-    bar: np.timedelta64 | None
+    bar: np.timedelta64 | Callable[[], np.timedelta64] | None
     limits: Limits
     dialect: Dialect
     blocks: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +76,11 @@ class Resolver:
     def _bars(self, raw: RawNumber) -> int:
         if self.bar is None:
             raise Fault("window", f"{raw.value:g}{raw.unit} needs a bar size", "write the window in bars", raw.at)
-        bars = raw.value * float(_UNITS[raw.unit] / self.bar)
+        # Who names a bar size has imported NumPy for it; a text that is refused by its names costs no such import.
+        import numpy as np
+
+        bar = self.bar() if callable(self.bar) else self.bar
+        bars = raw.value * float(np.timedelta64(_UNITS[raw.unit], "s") / bar)
         if bars < 1 or bars != round(bars):
             raise Fault(
                 "window", f"{raw.value:g}{raw.unit} is {bars:g} bars here", "choose a whole number of bars", raw.at

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from factors.operators.row import UNBOUNDED
-from market.panel import FloatArray
+
+if TYPE_CHECKING:
+    from market.panel import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from factors.features import STATE_FEATURES, Feature
 from flows.ensemble import ensemble_likelihood, train_ensemble
-from flows.fit_rules import FlowConfig, TrainConfig
+from flows.fit_rules import MEMBERS, FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
 from flows.inspection import inspect_features
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
@@ -159,7 +159,7 @@ class DensityPlan:
     config: TrainConfig
     flow: FlowConfig = field(default_factory=FlowConfig)
     features: tuple[Feature, ...] = STATE_FEATURES
-    members: int = 1
+    members: int = MEMBERS
 
 
 def fit_density(

@@ -18,6 +18,9 @@ Measure = Literal["likelihood", "given_volatility", "over_gaussian"]
 Side = Literal["low", "both"]
 Scope = Literal["asset", "market"]
 Device = Literal["cpu", "cuda", "auto"]
+# Flows of an ensemble, and days between dated refits (0: fitted once, on train).
+MEMBERS = 1
+REFIT_DAYS = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.density import DensityPlan, StateDensity, fit_density
 from flows.exposure import Thresholds, calibrate, is_shut, judged, ramp, steadied
-from flows.fit_rules import FlowConfig, GateRules, TrainConfig
+from flows.fit_rules import MEMBERS, REFIT_DAYS, FlowConfig, GateRules, TrainConfig
 from flows.reference import Reference, fit_reference, measured
 from flows.state import known_rows
 from flows.train import Progress
@@ -162,8 +162,9 @@ class GatePlan:
     config: TrainConfig = field(default_factory=TrainConfig)
     features: tuple[Feature, ...] = STATE_FEATURES
     given: tuple[str, ...] = VOLATILITY
-    members: int = 1
-    refit_bars: int = 0
+    members: int = MEMBERS
+    # Of REFIT_DAYS, as bars of the panel.
+    refit_bars: int = int(REFIT_DAYS)
 
 
 def fit_gate(

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from market.errors import InputError
-from market.panel import Panel
+
+if TYPE_CHECKING:
+    from market.panel import Panel
 
 _FORMAT = 1
 

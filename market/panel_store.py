@@ -290,6 +290,12 @@ def _part(files: Sequence[str], columns: list[str], start: np.datetime64 | None,
     return ds.dataset(list(files), format=checked).to_table(columns=columns, filter=condition)
 
 
+def stored_bar(path: Path) -> np.timedelta64:
+    """Return the length of a bar of a stored panel; no values are read."""
+    _, _, facts = _open(path)
+    return np.timedelta64(int(facts["bar_ns"]), "ns")
+
+
 def _open(path: Path) -> tuple[list[str], pa.Schema, dict[str, Any]]:
     """Return a stored panel's files, their columns and the description of the whole; no values are read."""
     import pyarrow as pa

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from market.errors import InputError
 from market.panel import Panel
+from market.panel_rules import SplitRules
 
 MIN_BARS = 50
 
@@ -24,7 +25,7 @@ class Split:
     embargo: int
 
 
-def make_split(n_bars: int, *, fractions: tuple[float, float, float] = (0.70, 0.15, 0.15), embargo: int) -> Split:
+def make_split(n_bars: int, *, fractions: tuple[float, float, float] = SplitRules().fractions, embargo: int) -> Split:
     """Cut `n_bars` into segments in time order.
 
     Parameters

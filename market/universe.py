@@ -9,12 +9,18 @@ import pandas as pd
 
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
+from market.panel_rules import UniverseRules
 
 _DAY = np.timedelta64(1, "D")
 
 
 def liquid_universe(
-    panel: Panel, *, top: int = 0, least_money: float = 0.0, days: float = 30.0, refresh_days: float = 7.0
+    panel: Panel,
+    *,
+    top: int = UniverseRules.top,
+    least_money: float = UniverseRules.least_money,
+    days: float = UniverseRules.days,
+    refresh_days: float = UniverseRules.refresh_days,
 ) -> Panel:
     """Return the panel with its universe narrowed to what was liquid, as known at each bar.
 

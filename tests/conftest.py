@@ -22,7 +22,7 @@ settings.load_profile("alphaglow")
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 _WARM = (
-    "from factors.warm_engine import warm; warm()",
+    "from factors.warm_engine import warm_up; warm_up()",
     "from backtest.warm_backtest import warm_backtest; warm_backtest()",
 )
 # CPU seconds, about, of the tests that take longest, by function, and of groups, by file: these begin first, so that no

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from agent.cli.common import format_number, text_table
 from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import AttemptRecord
 
@@ -62,7 +62,7 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         "completion_tokens": totals.completion_tokens,
         "cost_usd": totals.cost_usd,
         "cost": "none (simulated)"
-        if knowledge.get_run(run_id).config.simulated
+        if knowledge.get_run(run_id).simulated
         else "unknown (no price set)"
         if totals.cost_usd is None
         else f"${totals.cost_usd:.4f}",

@@ -8,18 +8,19 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.segment import Segment
-from rich.table import Table
-from rich.text import Text
 
 from agent.study.workspace import Workspace, find_workspace
-from agent.untrusted.showing import UNSHOWABLE, printable
+from agent.untrusted.showing import UNSHOWABLE
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+    from rich.text import Text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -59,37 +60,32 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
-class PlainConsole(Console):
-    """A console to which text is text: no markup is read from it, and nothing in it commands the terminal."""
-
-    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own options
-        """Return text as it is."""
-        return super().render_str(printable(text), **{**options, "markup": False, "emoji": False})
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Clean what comes ready-made, too."""
-        for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else printable(text), style, control)
-
-
 def headed(head: str, rest: str) -> Text:
     """Return a line that begins in bold."""
+    from rich.text import Text
+
     return Text.assemble((head, "bold"), rest)
 
 
 def stdout() -> Console:
     """Return a console for results; wide enough for tables when piped."""
+    from agent.cli.plain_console import PlainConsole
+
     console = PlainConsole(highlight=False)
     return console if console.is_terminal else PlainConsole(highlight=False, width=140)
 
 
 def stderr() -> Console:
     """Return a console for progress and notes."""
+    from agent.cli.plain_console import PlainConsole
+
     return PlainConsole(stderr=True, highlight=False)
 
 
 def progress_bar(label: str = "") -> Progress:
     """Return a progress display on stderr that leaves stdout to results."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -136,6 +132,8 @@ def format_number(value: float | None, digits: int = 2, *, percent: bool = False
 
 def text_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
     """Return a table whose first `left` columns are text and the rest figures."""
+    from rich.table import Table
+
     drawn = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
     for index, name in enumerate(columns):
         drawn.add_column(name, justify="left" if index < left else "right", overflow="fold")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from agent.cli.common import data_option, json_option, print_json, stderr, workspace_of
 from agent.cli.data_fetch import fetch, update, yahoo
@@ -136,6 +135,8 @@ def funding(
     The backtest then pays and receives funding at the settlements that a position is held through, and factors may use
     the fields funding and funding_rate.
     """
+    import numpy as np
+
     from market.funding import join_funding
 
     workspace = workspace_of(ctx)
@@ -173,6 +174,8 @@ def join(
     Open interest, long/short and taker ratios, exchange flows, locked value. A bar has the newest value stamped at or
     before its open. A file of funding rates is joined as `data funding` does.
     """
+    import numpy as np
+
     from agent.cli.text_sources import parse_span
     from market.snapshots import join_table
 

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import numpy as np
-
 from agent.cli.common import format_number, headed, print_json, stdout, text_table
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Manifest, Origin
-from market.panel import Panel
 
 if TYPE_CHECKING:
     from market.files import FileConventions
+    from market.panel import Panel
 
 
 def column_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -68,6 +66,8 @@ def save_data(
 
 def describe_panel(panel: Panel, name: str) -> dict[str, object]:
     """Return span, size, fields, gaps and per-asset coverage as plain JSON types."""
+    import numpy as np
+
     close = np.isfinite(panel["close"])
     steps = np.diff(panel.times)
     wide = np.flatnonzero(steps > panel.bar)

@@ -25,8 +25,8 @@ from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
+    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.study import Scoring, Study
-    from agent.study.workspace import Workspace
     from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from factors.overlap import Novelty
     from factors.tree import Expression
@@ -69,15 +69,6 @@ def as_input_error(rejection: Rejection) -> InputError:
     return InputError(rejection.message, rejection.hint)
 
 
-def refuse_text_early(text: str, workspace: Workspace, data: Path, *, dialect: DialectName, strict: bool) -> None:
-    """Refuse what cannot be a factor on a data set before its values are loaded, which takes seconds."""
-    from agent.study.early_check import refuse_early
-
-    refused = refuse_early(text, data, workspace.knowledge_place, workspace.learned, dialect=dialect, strict=strict)
-    if refused is not None:
-        raise as_input_error(refused)
-
-
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
 @data_option
@@ -107,19 +98,24 @@ def evaluate_factor(
     alpha158_kmid. Only train and validation are used. It is your own look, not the loop's: it is not recorded as a
     trial, so the verdict counts the trials that are recorded plus this one.
     """
+    from agent.study.early_check import holds, read_early
+
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
-    refuse_text_early(text, workspace, path, dialect=dialect, strict=strict)
-    from agent.study.blocks import all_blocks
+    expression = read_early(text, workspace, path, dialect=dialect, strict=strict)
+    if isinstance(expression, Rejection):
+        raise as_input_error(expression)
     from agent.study.opening import open_data
-    from agent.study.study import read_expression
 
     opened = open_data(workspace, data_name, gate=not no_gate)
     with workspace.knowledge() as knowledge:
-        # The text is read before the gate and the targets are prepared: what is refused is refused at once.
-        ungated = opened.ungated
-        blocks = all_blocks(knowledge, ungated.dataset, ungated.fields)
-        expression = read_expression(text, ungated, dialect=dialect, blocks=blocks, strict=strict)
+        # What is refused is refused before the gate and the targets are prepared.
+        if expression is not None and holds(expression, opened.ungated.fields):
+            from agent.study.study import check_fit
+
+            expression = check_fit(expression, opened.ungated)
+        else:
+            expression = _read_late(text, opened.ungated, knowledge, dialect=dialect, strict=strict)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
         from agent.study.scoring import evaluate_expression
@@ -131,14 +127,29 @@ def evaluate_factor(
     if isinstance(scoring, Rejection):
         raise as_input_error(scoring)
     if ledger is not None:
-        from agent.study.ledger_file import write_ledger
-
-        write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
-        stderr().print(f"ledger written to {ledger}")
+        _write_positions(scoring, study, ledger)
     if as_json:
         print_json(_evaluation(expression, scoring, study, novelty))
     else:
         _print_evaluation(expression, scoring, study, novelty)
+
+
+def _write_positions(scoring: Scoring, study: Study, ledger: Path) -> None:
+    from agent.study.ledger_file import write_ledger
+
+    write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
+    stderr().print(f"ledger written to {ledger}")
+
+
+def _read_late(
+    text: str, study: Study, knowledge: KnowledgeBase, *, dialect: DialectName, strict: bool
+) -> Expression | Rejection:
+    """Read a text by the loaded data, where their manifest does not say all."""
+    from agent.study.blocks import all_blocks
+    from agent.study.study import read_expression
+
+    blocks = all_blocks(knowledge, study.dataset, study.fields)
+    return read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
 
 
 def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:

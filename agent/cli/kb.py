@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.text import Text
 
 from agent.cli import kb_files, kb_search
-from agent.cli.attempt_tables import factor_rows
 from agent.cli.common import (
     format_number,
     headed,
@@ -21,7 +19,6 @@ from agent.cli.common import (
 )
 from agent.cli.groups import Group
 from agent.cli.running import say
-from agent.knowledge.attempt_figures import reasons_of, verdict_of
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -45,7 +42,10 @@ def kb() -> None:
 @click.pass_context
 def list_(ctx: click.Context, run_id: str | None, everything: bool, library: bool, as_json: bool) -> None:
     """List what is known: runs and factors, or the library of published ones."""
-    with workspace_of(ctx).knowledge() as knowledge:
+    from agent.cli.attempt_tables import factor_rows
+    from agent.knowledge.attempt_figures import verdict_of
+
+    with workspace_of(ctx).listing() as knowledge:
         if library:
             entries = knowledge.library()
             if as_json:
@@ -88,6 +88,7 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
 def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
     from agent.cli.factor import print_gates, print_profile, print_scorecard
+    from agent.knowledge.attempt_figures import reasons_of, verdict_of
     from factors.parse import parse
     from factors.plain_words import read_aloud
     from factors.tree import Expression
@@ -263,7 +264,10 @@ def lineage(ctx: click.Context, factor: str, as_json: bool) -> None:
     if as_json:
         print_json({"factor": root.factor_id, "built_on": above, "led_to": below})
         return
+    from rich.text import Text
     from rich.tree import Tree
+
+    from agent.knowledge.attempt_figures import verdict_of
 
     tree = Tree(Text(f"{root.canonical} ({verdict_of(root.attempt)})"))
     for title, relatives in (("built on", above), ("led to", below)):
@@ -274,6 +278,8 @@ def lineage(ctx: click.Context, factor: str, as_json: bool) -> None:
 
 def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Return the parents (or children) of a factor with theirs; a circle is cut where it closes."""
+    from agent.knowledge.attempt_figures import verdict_of
+
     seen = (*seen, factor_id)
     record = knowledge.get_factor(factor_id)
     related = record.parents if side == "parents" else record.children
@@ -290,6 +296,8 @@ def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[
 
 
 def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
+    from rich.text import Text
+
     for relative in relatives:
         branch = tree.add(Text(f"{relative['text']} ({relative['verdict']})"))
         _grow(branch, relative.get("parents") or relative.get("children") or [])

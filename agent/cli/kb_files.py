@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from agent.cli.common import escape_json, json_option, print_json, progress_bar, stdout, text_table, workspace_of
 from agent.study.workspace import MARKER, Workspace
@@ -39,6 +38,8 @@ def sql(ctx: click.Context, text: str | None, limit: int, as_json: bool) -> None
     if as_json:
         print_json({"columns": found.columns, "rows": found.rows, "cut": found.cut})
         return
+    from rich.text import Text
+
     drawn = [[Text(str(cell)).plain for cell in row] for row in found.rows]
     stdout().print(
         text_table(f"{len(found.rows)} rows" + (", more were cut" if found.cut else ""), found.columns, drawn)

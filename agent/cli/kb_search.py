@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from agent.cli.common import format_number, json_option, print_json, stdout, text_table, workspace_of
-from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +41,8 @@ def search(
     if as_json:
         print_json([{**one.attempt.to_dict(), "match": one.score, "shared": one.shared} for one in found])
         return
+    from agent.knowledge.attempt_figures import verdict_of
+
     rows = [
         [
             str(a.id),
@@ -140,6 +140,8 @@ def _tokens(count: int | None) -> str:
 
 def _print_call(call: CallRecord) -> None:
     import json
+
+    from rich.text import Text
 
     out = stdout()
     out.print(f"{call.key}: {call.model}, {call.mode or 'no reply'}, {call.status}, {call.created}", markup=False)

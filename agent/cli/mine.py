@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.attempt_tables import attempts_table, bill_table, run_summary
 from agent.cli.common import stdout, workspace_of
 from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
 
@@ -58,6 +57,8 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
 
 
 def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
+    from agent.cli.attempt_tables import attempts_table, bill_table, run_summary
+
     session, outcome = found.session, found.outcome
     stdout().print(attempts_table(knowledge, session.run.id))
     summary = run_summary(knowledge, session.run.id, outcome)
@@ -77,7 +78,7 @@ def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
         stdout().print(bill_table(knowledge, session.run.id))
     stdout().print(str(summary["judge"]), soft_wrap=True, markup=False)
     if session.simulated:
-        stdout().print("The language model was simulated (mock).")
+        stdout().print(f"The language model was simulated ({session.config.llm}).")
     if outcome != "finished":
         stdout().print(f"Go on with: alphaglow mine --resume {session.run.id}")
     stdout().print(f"Report: alphaglow report {session.run.id}")

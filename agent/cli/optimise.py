@@ -8,7 +8,6 @@ import click
 
 from agent.cli.common import FactorCommand, format_number, stdout, text_table, workspace_of
 from agent.cli.running import GOING_ON, Asked, Note, conduct, loop_options
-from agent.knowledge.attempt_figures import verdict_of
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,14 +59,14 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
             return
         _print(found)
         if session.simulated:
-            stdout().print("The language model was simulated (mock).")
+            stdout().print(f"The language model was simulated ({session.config.llm}).")
         if run.outcome != "finished":
             stdout().print(f"Go on with: alphaglow optimise --resume {session.run.id}")
         stdout().print(f"Report: alphaglow report {session.run.id}")
 
 
 def _print(found: Improvement) -> None:
-    from agent.knowledge.attempt_figures import train_of
+    from agent.knowledge.attempt_figures import train_of, verdict_of
     from agent.mining.optimising import shown
 
     names = ("rank_ic", "ic_tstat", "sharpe_net", "sharpe_gated", "turnover")

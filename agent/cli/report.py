@@ -22,9 +22,11 @@ COMMANDS = {"report": ("report", 150, "Write the review report of a run or a fac
 @click.pass_context
 def report(ctx: click.Context, what: str, data_name: str | None, output: Path | None, as_json: bool) -> None:
     """Write the review report of a RUN or a FACTOR as one offline HTML file."""
+    workspace = workspace_of(ctx)
+    with workspace.listing() as known:
+        known.require_known(what)
     from agent.review.collect import report_on
 
-    workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge, stderr().status("drawing the report"):
         path = report_on(workspace, knowledge, what, data=data_name, output=output, note=say)
     if as_json:

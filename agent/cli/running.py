@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.attempt_tables import run_summary
 from agent.cli.common import Command, graceful_stop, progress_bar, require_positive, stderr
 from market.errors import InputError
 
@@ -106,11 +104,12 @@ class Asked:
 
     def request(self, **more: Any) -> MineRequest:  # noqa: ANN401 - fields of the request
         """Return what is asked of a new run."""
+        from agent.llm.providers import DEFAULT
         from agent.mining.session import MineRequest
 
         return MineRequest(
             data=self.data_name,
-            llm=self.llm or "openai",
+            llm=self.llm or DEFAULT,
             model=self.model,
             judge_model=self.judge_model,
             writers=self.writers,
@@ -130,9 +129,9 @@ class Asked:
 
     def require_model(self, workspace: Workspace) -> None:
         """Refuse a new run that names no model, before anything is loaded for it."""
-        # Another provider may have a model of its own, as the mock has: the run asks it.
-        if (self.llm or "openai") == "openai" and not (self.model or workspace.settings.llm.model):
-            raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+        from agent.llm.providers import DEFAULT, model_for, provider_named
+
+        model_for(provider_named(self.llm or DEFAULT), self.model, workspace.settings.llm.model)
 
     def refuse_all_but(self, allowed: tuple[str, ...], where: str, hint: str, also: tuple[str, ...] = ()) -> None:
         """Refuse, as an `InputError`, what was given (and `also` that) and cannot change where a run goes on."""
@@ -165,6 +164,8 @@ class Conducted:
         """Say the summary as the last event; False where no JSON was asked for, and nothing is said."""
         if self.lines is None:
             return False
+        from agent.cli.attempt_tables import run_summary
+
         self.lines.say("summary", **run_summary(knowledge, self.session.run.id, self.outcome), **more)
         if self.outcome != "finished":
             say(f"go on with: alphaglow {command} --resume {self.session.run.id}")
@@ -200,6 +201,8 @@ def drive(session: Session, stop_file: Path | None = None, lines: Lines | None =
     A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
     live line; elsewhere each event is a line.
     """
+    import asyncio
+
     from agent.cli.live_line import LiveLine
     from agent.mining.outer_loop import Event
 

@@ -43,6 +43,7 @@ class ScreenOptions:
     keep: int
     threads: int
     resume: str | None
+    rules: str | None
     as_json: bool
 
 
@@ -54,6 +55,12 @@ class ScreenOptions:
 @click.option("--keep", type=click.IntRange(min=0), default=20, show_default=True, help="How many to score in full.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Expressions at once.")
 @click.option("--resume", metavar="RUN", help="Go on with this screening.")
+@click.option(
+    "--rules",
+    type=click.Choice(["current"]),
+    help="With --resume, for a screening of an earlier version that recorded no rules: go on under those of "
+    "alphaglow.toml.",
+)
 @json_option
 @click.pass_context
 @recorded(ScreenOptions)
@@ -92,8 +99,15 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
 
 
 def _earlier_run(asked: ScreenOptions, knowledge: KnowledgeBase) -> RunRecord | None:
-    """Return the screening to go on with; None where a new one is asked for."""
+    """Return the screening to go on with; None where a new one is asked for.
+
+    Its factors are not scored under two sets of rules unless that is asked.
+    """
+    from agent.study.opening import RecordedRules
+
     if asked.resume is None:
+        if asked.rules is not None:
+            raise InputError("--rules belongs to --resume", "a new screening goes by the rules of alphaglow.toml")
         if (asked.file is None) == (asked.drawn is None):
             raise InputError("what to screen? name a FILE of expressions, or say --random N")
         return None
@@ -102,6 +116,15 @@ def _earlier_run(asked: ScreenOptions, knowledge: KnowledgeBase) -> RunRecord | 
     run = knowledge.get_run(asked.resume)
     if run.config.kind != "screen":
         raise InputError(f"{run.id} is not a screening", f"go on with: alphaglow mine --resume {run.id}")
+    unknown = RecordedRules.of_run(run).unrecorded()
+    if not unknown and asked.rules is not None:
+        raise InputError(f"run {run.id} recorded its rules, and goes on under them", "leave out --rules")
+    if unknown and asked.rules is None and run.status != "finished":
+        raise InputError(
+            f"run {run.id} recorded no rules of {', '.join(unknown)}: what it has scored may have gone by others than "
+            "those of alphaglow.toml, and the figures could not be compared",
+            f"start a new screening, or accept that: alphaglow screen --resume {run.id} --rules current",
+        )
     return run
 
 

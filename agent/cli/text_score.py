@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,14 +147,14 @@ def score(ctx: click.Context, asked: ScoreOptions) -> None:
 def _request(asked: ScoreOptions, settings: LlmSettings) -> _Ask:
     """Return what is asked of a model: what was given, else what the settings say."""
     from agent.knowledge.run_config import Bounds
-    from agent.llm.providers import provider_named
+    from agent.llm.providers import model_for, provider_named
 
     provider = provider_named(asked.llm)
     seconds = None if asked.budget_minutes is None else 60 * asked.budget_minutes
     return _Ask(
         llm=asked.llm,
         simulated=provider.simulated,
-        model=(provider.model if provider.simulated else "") or asked.model or provider.model or settings.model,
+        model=model_for(provider, asked.model, settings.model),
         base_url=provider.address(asked.base_url or settings.base_url),
         api=asked.api or settings.api,
         batch=asked.batch,
@@ -179,14 +178,14 @@ def _summary(scores: Scores) -> dict[str, object]:
 
 
 def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores, Read, Budget]:
+    import asyncio
+
     from agent.knowledge.run_config import Bounds
     from agent.llm.budget import Budget, StopRequested
     from agent.mining.spending import make_budget, model_chain
     from agent.texts.call_journal import open_journal
     from agent.texts.model_scores import batch_prompt, score_by_readings, score_texts, unread
 
-    if not ask.model:
-        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
     chain = model_chain(workspace.settings, ask.model, ())
     simulated = ask.simulated
     budget = Budget(Bounds()) if ask.replay else make_budget(chain, ask.bounds, simulated=simulated)

@@ -310,7 +310,8 @@ def _mined(auditor: Auditor, study: Study, name: str, seed: int) -> _Mined:
     loop = auditor.settings.loop.model_copy(
         update={"rounds": plan.rounds, "candidates": plan.candidates, "seed": plan.seed + seed}
     )
-    config = RunConfig(llm="mock", model=MOCK_MODEL, rules=ScoringRules({"loop": loop.model_dump()}))
+    rules = ScoringRules({"loop": loop.model_dump()})
+    config = RunConfig(llm="mock", model=MOCK_MODEL, simulated=True, rules=rules)
     knowledge = KnowledgeBase.open(path)
     knowledge.register_dataset(study.panel)
     # Trials are counted under the panel of the run.

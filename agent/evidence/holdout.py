@@ -14,10 +14,9 @@ from agent.knowledge.factor_records import FactorRecord
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import HoldoutRecord
 from agent.pools.fitting import pool_values
-from agent.study.learned_fields import PREFIX
 from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.study import group_values, make_spec, narrowed, split_of
-from agent.study.workspace import Workspace
+from agent.study.workspace import LEARNED_PREFIX, Workspace
 from backtest.scorecard import segment_score
 from backtest.target import prepare_target
 from factors.checks import check_signal
@@ -98,7 +97,7 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
 
 
 def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:
-    if PREFIX in record.canonical:
+    if LEARNED_PREFIX in record.canonical:
         raise InputError(
             f"{record.factor_id} reads what a model predicted, and no model was asked for the bars of the holdout",
             "the holdout stays closed; judge it by validation, predicted out of fold as well",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_flat
 from backtest.policy import train_words
@@ -59,7 +57,7 @@ def sharpe_net(train: SegmentScore) -> float:
 def least_figure(attempt: AttemptRecord, figure: Figure) -> float:
     """Return a train figure to rank by: what has none comes last."""
     found = figure(train_of(attempt))
-    return found if math.isfinite(found) else -np.inf
+    return found if math.isfinite(found) else -math.inf
 
 
 def predicts_on_train(attempt: AttemptRecord, *, surely: bool = False) -> bool:

@@ -15,7 +15,8 @@ from sqlalchemy import Connection, select
 from agent.knowledge.database import schema
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.library_records import LibraryRecord, NewLibraryEntry
+from agent.knowledge.library_records import NewLibraryEntry
+from agent.knowledge.listing import Ask, Listing, list_attempts
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import (
     AttemptRecord,
@@ -39,7 +40,7 @@ from agent.knowledge.score_documents import Document
 from agent.knowledge.tables import attempts, effective_trials, openings, pools, runs, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables.convert import call_record, lesson_record, library_record, plain_dict, run_record
+from agent.knowledge.tables.convert import call_record, lesson_record, plain_dict
 from agent.knowledge.tables.row_cache import load_attempts
 from agent.knowledge.trial_counts import Nearest, TrialCount
 from backtest.max_test import LargestScores
@@ -58,8 +59,14 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(Handle):
+class KnowledgeBase(Handle, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
+
+    @contextmanager
+    def asking(self) -> Iterator[Ask]:
+        """Lend what runs a SELECT in one transaction."""
+        with self._reading() as session:
+            yield attempts.ask_of(session)
 
     # Data sets, runs and rounds
 
@@ -72,24 +79,6 @@ class KnowledgeBase(Handle):
         """Record a new run on a registered panel, status ``running``."""
         with self._writing() as session:
             return runs.add_run(session, panel_id, config, seed)
-
-    def runs(self, panel_id: str | None = None) -> list[RunRecord]:
-        """Return runs, oldest first."""
-        query = select(schema.Run).order_by(schema.Run.seq)
-        if panel_id is not None:
-            query = query.where(schema.Run.panel_id == panel_id)
-        with self._reading() as session:
-            return [run_record(row) for row in session.scalars(query)]
-
-    def find_run(self, what: str) -> RunRecord | None:
-        """Return the run with this id or unique beginning of one, or None; ambiguous: `InputError`."""
-        with self._reading() as session:
-            return runs.find_run(session, what)
-
-    def get_run(self, what: str) -> RunRecord:
-        """Return the run with this id or unique beginning of one; none is an `InputError`."""
-        with self._reading() as session:
-            return runs.get_run(session, what)
 
     def set_run_status(self, run_id: str, status: RunStatus) -> None:
         """Set a run's status and, unless it is ``running``, the time at which it stopped."""
@@ -162,7 +151,7 @@ class KnowledgeBase(Handle):
         """
         with self._memory.reading(), self._reading() as session:
             if run_id is None and panel_id is None:
-                return attempts.list_attempts(session, round)
+                return list_attempts(attempts.ask_of(session), round_=round)
             if run_id is not None:
                 found = self._memory.attempts(session, "run", run_id)
             else:
@@ -354,12 +343,6 @@ class KnowledgeBase(Handle):
                 session.add(row)
                 session.flush()
             novelty.catch_up(session)
-
-    def library(self) -> list[LibraryRecord]:
-        """Return the published factors in the order in which they were added."""
-        with self._reading() as session:
-            rows = session.scalars(select(schema.LibraryEntry).order_by(schema.LibraryEntry.id))
-            return [library_record(row) for row in rows]
 
     def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
         """Return every time that this factor saw the panel's holdout, oldest first."""

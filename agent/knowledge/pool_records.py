@@ -120,7 +120,7 @@ def _plain(raw: dict[str, Any]) -> dict[str, object]:
 class PoolMember:
     """A factor of a pool: its weight, its figures by itself, and how its returns on train go with the others'.
 
-    `verdict` is what was said of it when the pool was fitted; `simulated` whether the mock wrote it.
+    `verdict` is what was said of it when the pool was fitted; `simulated` whether a simulated model wrote it.
     """
 
     factor_id: str

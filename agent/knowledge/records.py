@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.run_config import RunConfig, ScoringRules, read_rules, read_run_config
@@ -24,7 +24,9 @@ from agent.knowledge.score_documents import (
     read_verdict,
 )
 from backtest.result_types import Evidence, Scorecard, SegmentScore
-from market.panel import FloatArray
+
+if TYPE_CHECKING:
+    from market.panel import FloatArray
 
 RunStatus = Literal["running", "interrupted", "finished", "budget"]
 RoundStatus = Literal["open", "finished"]
@@ -229,6 +231,11 @@ class RunRecord:
     def config(self) -> RunConfig:
         """What it was started with."""
         return read_run_config(self.config_document)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether a program played its language model."""
+        return self.config.simulated
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types, the configuration as it was stored."""

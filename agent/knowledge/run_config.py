@@ -87,6 +87,9 @@ class RunConfig:
     llm, model, writers, judge, fallback
         The provider; the first writer, and of a learned factor the kind of its model; further writers; the judge; the
         models that stand in.
+    simulated
+        Whether a program makes up what the model says, as its provider said. Runs of earlier versions recorded the
+        provider alone, of which ``mock`` was simulated.
     base_url, api
         Where and how models are asked.
     bounds
@@ -103,6 +106,7 @@ class RunConfig:
     data: str = ""
     llm: str = ""
     model: str = ""
+    simulated: bool = False
     writers: tuple[str, ...] = ()
     judge: str = ""
     fallback: tuple[str, ...] = ()
@@ -116,11 +120,6 @@ class RunConfig:
     learned_field: str = ""
     recipe: Document | None = None
 
-    @property
-    def simulated(self) -> bool:
-        """Whether the built-in mock model wrote and judged."""
-        return self.llm == "mock"
-
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types: what a run of this kind records."""
         about: dict[str, object] = {"data": self.data, "llm": self.llm}
@@ -131,6 +130,7 @@ class RunConfig:
             return {**self.rules.to_dict(), "kind": self.kind, **about, **learned}
         about |= {
             "model": self.model,
+            "simulated": self.simulated,
             "writers": list(self.writers),
             "judge": self.judge,
             "fallback": list(self.fallback),
@@ -150,6 +150,7 @@ def read_run_config(stored: Document) -> RunConfig:
         data=_text(stored, "data"),
         llm=_text(stored, "llm"),
         model=_text(stored, "model"),
+        simulated=bool(stored.get("simulated", stored.get("llm") == "mock")),
         writers=read_strings(stored.get("writers")),
         judge=_text(stored, "judge"),
         fallback=read_strings(stored.get("fallback")),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from factors.checks import check_cost
 from factors.engine import evaluate
 from factors.features import Feature
+from factors.limits import GIGABYTES, SECONDS
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -49,7 +50,7 @@ def given_channels(texts: Sequence[str]) -> tuple[Feature, ...]:
 
 
 def read_channels(
-    features: Sequence[Feature], panel: Panel, *, seconds: float = 60.0, gigabytes: float = 4.0
+    features: Sequence[Feature], panel: Panel, *, seconds: float = SECONDS, gigabytes: float = GIGABYTES
 ) -> tuple[Expression, ...]:
     """Parse channels for a panel.
 

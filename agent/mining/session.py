@@ -16,7 +16,7 @@ from agent.llm.budget import Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.patience import RetryRules
-from agent.llm.providers import Connection, Provider, ProviderAddress, provider_named
+from agent.llm.providers import Connection, Provider, ProviderAddress, model_for, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
 from agent.mining.inner_loop import Agents
@@ -164,7 +164,7 @@ def start_run(
         note(f"no gate for {opened.name}: mining ungated (fit one: alphaglow flow fit --data {opened.name})")
     # A replay asks nobody: what its cassette is of decides, whether or not its provider is here.
     provider = None if replay is not None else provider_named(request.llm)
-    simulated = request.llm == MOCK_MODEL if provider is None else provider.simulated
+    simulated = then.simulated if then is not None else provider is not None and provider.simulated
     config = _asked_of(request, settings, opened, provider, simulated=simulated)
     models = _models(settings, config)
     check_server(config.base_url, tuple(one.name for one in models))
@@ -190,10 +190,7 @@ def _asked_of(
     request: MineRequest, settings: Settings, opened: OpenData, provider: Provider | None, *, simulated: bool
 ) -> RunConfig:
     """Return whom a new run asks, without its gate and inputs yet; without a provider, it is replayed."""
-    own = "" if provider is None else provider.model
-    model = (own if simulated else "") or request.model or own or settings.llm.model
-    if not model:
-        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    model = (request.model or "") if provider is None else model_for(provider, request.model, settings.llm.model)
     # A simulated model has no company; a replay has the company that it had.
     llm = LlmSettings() if simulated or provider is None else settings.llm
     url = request.base_url or ("" if provider is None else settings.llm.base_url)
@@ -201,6 +198,7 @@ def _asked_of(
         data=str(request.data or opened.name),
         llm=request.llm,
         model=model,
+        simulated=simulated,
         writers=tuple(request.writers or llm.writers),
         judge=llm.judge if request.judge_model is None else request.judge_model,
         fallback=tuple(request.fallback or llm.fallback),
@@ -268,7 +266,7 @@ def resume_run(
     check_server(config.base_url, tuple(one.name for one in models))
     replay = load_cassette(Path(config.replay)) if config.replay else None
     calls = knowledge.calls(run.id)
-    simulated = config.simulated
+    simulated = run.simulated
     if replay is not None:
         budget = Budget(Bounds())
     else:

@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.llm.answer import Answer, Ask
 from agent.llm.facts import JudgeFacts, ReaderFacts
-from agent.llm.providers.openai_compatible import OpenAIConnection, connect_to
+from agent.llm.openai_connection import OpenAIConnection, connect_to
 from agent.mock.judge import judge_reply
 from agent.mock.news_reader import reader_reply
 from agent.mock.seed_text import seed_messages

@@ -45,6 +45,7 @@ from backtest.scorecard import Scored, score_signal
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
 from factors.engine import evaluate
+from factors.limits import GIGABYTES, SECONDS
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -341,7 +342,9 @@ def weights_of(pool: PoolRecord) -> FloatArray:
     return np.array([member.weight for member in pool.members])
 
 
-def pool_values(pool: PoolRecord, panel: Panel, *, seconds: float = 60.0, gigabytes: float = 4.0) -> FloatArray:
+def pool_values(
+    pool: PoolRecord, panel: Panel, *, seconds: float = SECONDS, gigabytes: float = GIGABYTES
+) -> FloatArray:
     """Return (T, N) a pool's signal on any panel that has its fields: what is backtested, held out and traded.
 
     Raises

@@ -37,8 +37,8 @@ _ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
 class PoolCandidate:
     """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
 
-    `simulated` says that the built-in mock wrote it, `other_rules` that it was evaluated under other trading rules
-    than the study's.
+    `simulated` says that a simulated model wrote it, `other_rules` that it was evaluated under other trading rules than
+    the study's.
     """
 
     expression: Expression
@@ -195,15 +195,15 @@ def _stored(attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> P
 
 
 def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowledge: KnowledgeBase) -> PoolCandidate:
-    mock = knowledge.get_run(attempt.run_id).config.simulated
+    simulated = knowledge.get_run(attempt.run_id).simulated
     if attempt.evaluation is None:
-        return PoolCandidate(expression, attempt.name, "not scored", mock, other_rules=False)
+        return PoolCandidate(expression, attempt.name, "not scored", simulated, other_rules=False)
     card, spec = attempt.evaluation.scorecard, study.spec
     scored_under = (card.weighting, card.holding, card.cost_bp, card.fill, card.rebalance)
     now = (spec.weighting, spec.holding, spec.costs.per_trade * 1e4, spec.fill, spec.rebalance)
     # The first scorecards did not say.
     other = bool(card.weighting) and scored_under != now
-    return PoolCandidate(expression, attempt.name, attempt.evaluation.evidence.verdict, mock, other)
+    return PoolCandidate(expression, attempt.name, attempt.evaluation.evidence.verdict, simulated, other)
 
 
 def _earned(attempt: AttemptRecord) -> float:

@@ -255,7 +255,7 @@ def review_run(study: Study, knowledge: KnowledgeBase, run: RunRecord, conclusio
         rounds=len({a.round for a in attempts}),
         panel=panel_note(study),
         simulated_market=study.panel.simulated,
-        simulated_llm=run.config.simulated,
+        simulated_llm=run.simulated,
         factors=[_row(a) for a in scored],
         funnel=_funnel(attempts),
         stops=[

@@ -133,7 +133,7 @@ class Review:
     kind
         What it is: ``Factor``, or ``Pool``, which nobody wrote and nobody judged.
     simulated_market, simulated_llm
-        Whether prices were generated, and whether writer and judge were the built-in mock.
+        Whether prices were generated, and whether a simulated model played writer and judge.
 
     Raises
     ------

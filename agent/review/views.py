@@ -324,8 +324,8 @@ def simulated_notes(market: bool, llm: bool) -> list[str]:
         )
     if llm:
         notes.append(
-            "Simulated language model: the built-in mock played writer and judge. No language model was "
-            "asked; the rationales and critiques are templates."
+            "Simulated language model: a program played writer and judge. No language model was asked; the program "
+            "made up the rationales and critiques."
         )
     return notes
 
@@ -372,7 +372,7 @@ def run_tiles(run: RunReview) -> list[Tile]:
         Tile("Attempts", format_number(attempts, "count"), f"{format_number(run.rounds, 'count')} rounds"),
         Tile("Scored", format_number(len(run.factors), "count"), "reached the backtest"),
         Tile("Accepted", format_number(accepted, "count"), "passed the evidence rules"),
-        Tile("Model calls", format_number(total.calls, "count"), "mock" if run.simulated_llm else "journalled"),
+        Tile("Model calls", format_number(total.calls, "count"), "simulated" if run.simulated_llm else "journalled"),
         Tile("Cost", "none" if run.simulated_llm else dollars(total.cost_usd), "of model calls"),
         Tile("Wall time", f"{seconds:,.0f} s" if run.seconds else DASH, "from first to last"),
     ]

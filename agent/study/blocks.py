@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, STANDARD_FIELDS
 
 if TYPE_CHECKING:
-    from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.library_records import NewLibraryEntry
+    from agent.knowledge.listing import Listing
     from agent.knowledge.records import AttemptRecord
 
 _LIBRARIES: Mapping[str, str] = {"worldquant": "alpha101", "gtja": "alpha191", "qlib": "alpha158"}
@@ -58,9 +59,35 @@ def library_blocks(entries: Iterable[NewLibraryEntry]) -> dict[str, str]:
     return found
 
 
-def all_blocks(knowledge: KnowledgeBase, panel_id: str, fields: Iterable[str]) -> dict[str, str]:
+def all_blocks(knowledge: Listing, panel_id: str, fields: Iterable[str]) -> dict[str, str]:
     """Return every name that may stand for a known factor on a panel."""
-    return {**library_blocks(knowledge.library()), **blocks_of(knowledge.attempts(panel_id=panel_id), fields)}
+    return {**library_blocks(knowledge.library()), **blocks_of(knowledge.accepted(panel_id), fields)}
+
+
+class LateBlocks(Mapping[str, str]):
+    """Names of known factors that are looked up when the first one is asked for.
+
+    Parameters
+    ----------
+    load
+        Returns name to text; called at most once.
+    """
+
+    def __init__(self, load: Callable[[], Mapping[str, str]]) -> None:
+        self._load = load
+
+    @cached_property
+    def _found(self) -> Mapping[str, str]:
+        return self._load()
+
+    def __getitem__(self, name: str) -> str:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def slug(name: str) -> str:

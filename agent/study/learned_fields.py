@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.study.workspace import LEARNED_PREFIX
 from market.array_file import read_archive, write_archive
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 
-PREFIX = "learned_"
 _WHAT = "learned factor"
 
 
@@ -56,7 +56,7 @@ class Recipe:
 
         The name is the factor's canonical text. It holds the digest, so that another recipe is another factor.
         """
-        return f"{PREFIX}{name or self.kind}_{self.digest}"
+        return f"{LEARNED_PREFIX}{name or self.kind}_{self.digest}"
 
 
 def factor_path(folder: Path, field: str) -> Path:
@@ -82,7 +82,7 @@ def stored_fields(folder: Path, panel: Panel) -> dict[str, FloatArray]:
     """Return the learned factors of a folder that were made on this very panel, by name."""
     found = {}
     # The id of a panel takes a while: it is computed only where something was learned.
-    for path in sorted(folder.glob(f"{PREFIX}*.npz")) if folder.is_dir() else ():
+    for path in sorted(folder.glob(f"{LEARNED_PREFIX}*.npz")) if folder.is_dir() else ():
         document, arrays = read_archive(path, _WHAT, f"remove {path.name} and learn it again: alphaglow learn")
         if document.get("panel") == panel.id and arrays["values"].shape == panel.shape:
             found[path.stem] = np.asarray(arrays["values"], dtype=np.float64)

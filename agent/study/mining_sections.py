@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from agent.study.declaring import Section, setting
+from factors.limits import GIGABYTES, SECONDS
 
 
 class LoopSettings(Section):
@@ -40,9 +41,12 @@ class LoopSettings(Section):
     )
     strict: bool = setting(False, "Refuse, and not only warn of, quantities that do not fit, such as close + volume.")
     max_seconds: float = setting(
-        60.0, "Most time of one core for the values of one factor, by estimate and by the clock.", unit="seconds", gt=0
+        SECONDS,
+        "Most time of one core for the values of one factor, by estimate and by the clock.",
+        unit="seconds",
+        gt=0,
     )
-    max_gigabytes: float = setting(4.0, "Most memory for the values of one factor, by estimate.", unit="GB", gt=0)
+    max_gigabytes: float = setting(GIGABYTES, "Most memory for the values of one factor, by estimate.", unit="GB", gt=0)
 
 
 class LlmSettings(Section):

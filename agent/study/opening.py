@@ -84,9 +84,13 @@ class RecordedRules:
         """Return the settings with the recorded sections in the place of those of now."""
         return current.under(self.recorded)
 
+    def unrecorded(self) -> list[str]:
+        """Return the sections that decide how a factor fares and that were not recorded, by an earlier version."""
+        return [name for name in SECTIONS if name not in self.recorded.sections and name != "loop"]
+
     def says(self, current: Settings) -> list[str]:
         """Say, in at most one sentence each, where the rules of now differ, and which rules were never recorded."""
-        said, missing = [], [name for name in SECTIONS if name not in self.recorded.sections and name != "loop"]
+        said, missing = [], self.unrecorded()
         found = differences(self.settings(current), current)
         if found:
             said.append(f"{self.owner} goes by its recorded rules; alphaglow.toml differs: {', '.join(found)}")

@@ -13,9 +13,23 @@ from backtest.costs import PRESETS, Costs
 from backtest.policy import GATES, Policy, gate_faults
 from backtest.trading_rules import BacktestSpec, Fill, Weighting
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
-from flows.fit_rules import Base, Device, FlowConfig, GateRules, Measure, Scope, Side, TrainConfig, model_fault
+from flows.fit_rules import (
+    MEMBERS,
+    REFIT_DAYS,
+    Base,
+    Device,
+    FlowConfig,
+    GateRules,
+    Measure,
+    Scope,
+    Side,
+    TrainConfig,
+    model_fault,
+)
+from market.panel_rules import SplitRules, UniverseRules
 
 _TRADED, _COSTS, _POLICY = defaults_of(BacktestSpec), defaults_of(Costs), defaults_of(Policy)
+_UNIVERSE, _SPLIT = defaults_of(UniverseRules), defaults_of(SplitRules)
 _RULES, _FLOW, _TRAIN = defaults_of(GateRules), defaults_of(FlowConfig), defaults_of(TrainConfig)
 
 
@@ -152,12 +166,16 @@ class BacktestSettings(Section):
 class UniverseSettings(Section):
     """Which assets count at a bar, by the money they traded before it."""
 
-    top: int = setting(0, "Number of assets that count, the most liquid first; 0: all.", unit="assets", ge=0)
-    least_money: float = setting(
-        0.0, "Least money that an asset must trade; 0: any.", unit="currency of prices a day", ge=0
+    top: int = setting(
+        _UNIVERSE["top"], "Number of assets that count, the most liquid first; 0: all.", unit="assets", ge=0
     )
-    days: float = setting(30.0, "Period over which traded money is averaged.", unit="days", gt=0)
-    refresh_days: float = setting(7.0, "Time between two choices of the universe.", unit="days", gt=0)
+    least_money: float = setting(
+        _UNIVERSE["least_money"], "Least money that an asset must trade; 0: any.", unit="currency of prices a day", ge=0
+    )
+    days: float = setting(_UNIVERSE["days"], "Period over which traded money is averaged.", unit="days", gt=0)
+    refresh_days: float = setting(
+        _UNIVERSE["refresh_days"], "Time between two choices of the universe.", unit="days", gt=0
+    )
 
 
 class AdmissionSettings(Section):
@@ -204,8 +222,8 @@ class AdmissionSettings(Section):
 class SplitSettings(Section):
     """Shares of the bars, in time order; what train and validation leave is the holdout, which no loop sees."""
 
-    train: float = setting(0.70, "Share of the bars for train.", unit="fraction", gt=0, lt=1)
-    validation: float = setting(0.15, "Share of the bars for validation.", unit="fraction", gt=0, lt=1)
+    train: float = setting(_SPLIT["train"], "Share of the bars for train.", unit="fraction", gt=0, lt=1)
+    validation: float = setting(_SPLIT["validation"], "Share of the bars for validation.", unit="fraction", gt=0, lt=1)
     max_lookback: int | None = setting(
         None,
         "Longest look-back of a mined factor, and so the embargo between segments; unset: from the panel's length.",
@@ -244,9 +262,9 @@ class GateSettings(Section):
         "over_gaussian: less likely than a Gaussian says.",
     )
     given: tuple[str, ...] = setting(VOLATILITY, "Features on which given_volatility conditions.")
-    members: int = setting(1, "Number of flows in the ensemble, from successive seeds.", ge=1, le=32)
+    members: int = setting(MEMBERS, "Number of flows in the ensemble, from successive seeds.", ge=1, le=32)
     refit_days: float = setting(
-        0.0, "Time between dated refits, which never see later bars; 0: fit once, on train.", unit="days", ge=0
+        REFIT_DAYS, "Time between dated refits, which never see later bars; 0: fit once, on train.", unit="days", ge=0
     )
     model: str = setting(
         _FLOW["kind"],

@@ -1,7 +1,6 @@
 """A study: one data set cut for the loop, with its gate and its trading rules.
 
-This is where the holdout is taken away. `cut_study` returns a panel that ends with validation, and
-everything that writes prompts, scores or reports works on that panel.
+`cut_study` takes the holdout away: all that writes prompts, scores or reports works on the panel that it returns.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from backtest.trading_rules import BacktestSpec
 from factors.batch import evaluate_within
 from factors.checks import check_cost, check_signal
 from factors.engine import compute
+from factors.limits import GIGABYTES, SECONDS
 from factors.lowering import Lowering
 from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
@@ -90,8 +90,8 @@ class Study:
     exposures: FloatArray | None = None
     log_likelihood: FloatArray | None = None
     threshold: FloatArray | None = None
-    max_seconds: float = 60.0
-    max_gigabytes: float = 4.0
+    max_seconds: float = SECONDS
+    max_gigabytes: float = GIGABYTES
     group_neutral: str = ""
     cutoff: np.datetime64 | None = None
     outcomes: Panel | None = None
@@ -244,11 +244,10 @@ def open_study(
 
     A data set of a workspace is opened by `agent.study.opening.open_data`, which knows whose rules are to be used.
     """
-    study = cut_study(whole, settings)
-    bare = study.panel
+    study = cut = cut_study(whole, settings)
     if gate_path is not None and gate_path.is_file():
         study = with_gate(study, settings, gate_path)
-    return study if learned is None else with_learned(study, stored_fields(learned, bare))
+    return study if learned is None else with_learned(study, stored_fields(learned, cut.panel))
 
 
 def cut_study(whole: Panel, settings: Settings) -> Study:
@@ -347,8 +346,11 @@ def read_expression(
 ) -> Expression | Rejection:
     """Parse `text` for this study: its fields, its bar size, its longest look-back and what a factor may cost."""
     expression = parse(text, fields=study.fields, bar=study.panel.bar, dialect=dialect, blocks=blocks, strict=strict)
-    if isinstance(expression, Rejection):
-        return expression
+    return expression if isinstance(expression, Rejection) else check_fit(expression, study)
+
+
+def check_fit(expression: Expression, study: Study) -> Expression | Rejection:
+    """Return an expression that was read for this study's data, or why its split or its limits do not allow it."""
     if not expression.is_bounded:
         return Rejection(
             stage="check",
@@ -363,8 +365,7 @@ def read_expression(
             message=f"the factor looks back {expression.lookback} bars, this split allows {study.max_lookback}",
             hint="shorten the windows, or raise max_lookback in alphaglow.toml [split]",
         )
-    costly = check_cost(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
-    return expression if costly is None else costly
+    return check_cost(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes) or expression
 
 
 def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, Scored] | Rejection:

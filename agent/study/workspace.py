@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.study.settings import Settings, load_settings
-from agent.study.settings_text import default_toml
 from market.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.listing import Listing
+    from agent.study.settings import Settings
     from market.panel import Panel
 
 FOLDERS = ("data", "models", "reports", "runs")
 MARKER = "alphaglow.toml"
+# A learned factor's name begins so, and so does that of its file.
+LEARNED_PREFIX = "learned_"
 _LONGEST_NAME = 100
 # Windows takes these for devices, whatever follows the first dot.
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{k}" for port in ("COM", "LPT") for k in range(10))}
@@ -34,6 +39,8 @@ class Workspace:
     @cached_property
     def settings(self) -> Settings:
         """The workspace's settings."""
+        from agent.study.settings import load_settings
+
         return load_settings(self.root / MARKER)
 
     @property
@@ -58,6 +65,20 @@ class Workspace:
             with borrowed(starter_path()) as starter:
                 knowledge.library_add(starter.library())
         return knowledge
+
+    @contextmanager
+    def listing(self) -> Iterator[Listing]:
+        """Lend what lists and looks up: the file itself where it is up to date, else the knowledge base, opened."""
+        from agent.knowledge.file_query import current_file
+
+        file = current_file(self.knowledge_place)
+        if file is not None:
+            from agent.knowledge.file_listing import FileListing
+
+            yield FileListing(file)
+            return
+        with self.knowledge() as knowledge:
+            yield knowledge
 
     def folder(self, name: str) -> Path:
         """Return a folder of the workspace, made if missing."""
@@ -126,6 +147,8 @@ def init_workspace(root: Path) -> Workspace:
     """Make a workspace in `root`, which must not hold one; other files there are left alone."""
     if (root / MARKER).exists():
         raise InputError(f"{root} is already a workspace", "use it, or choose another folder")
+    from agent.study.settings_text import default_toml
+
     try:
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)

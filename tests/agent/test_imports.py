@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
+from agent.cli.discovery import own_commands
+from agent.cli.main import cli, main
 from tests.agent import commands
 
 _MODELS = {"torch", "openai", "ccxt"}
@@ -18,6 +24,9 @@ _TABLES = {"pandas"}
 _COMPILER = {"numba"}
 _FRAMES = {"pyarrow"}
 _ALL = _MODELS | _STATISTICS | _DATABASE | _TABLES | _COMPILER | _FRAMES
+_LOOP = {"numpy", "asyncio", "jinja2"}
+# What only says a line on stderr draws no table either.
+_REFUSAL = _LOOP | {"rich"}
 _SCRIPT = """
 import json, sys
 from agent.cli.main import main
@@ -50,19 +59,25 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("command", "code", "forbidden"),
     [
-        (["--help"], 0, _ALL | {"numpy", "rich", "pydantic"}),
-        (["nonsense"], 2, _ALL | {"numpy", "rich", "pydantic"}),
-        (["kb", "sql", "SELECT 1"], 0, _ALL),
-        (["kb", "list"], 0, _ALL - {"sqlalchemy"}),
+        (["--help"], 0, _ALL | _REFUSAL | {"pydantic"}),
+        (["nonsense"], 2, _ALL | _REFUSAL | {"pydantic"}),
+        (["kb", "sql", "SELECT 1"], 0, _ALL | _LOOP | {"agent.knowledge.records"}),
+        (["kb", "list"], 0, _ALL | _LOOP),
+        (["kb", "list", "--all", "--json"], 0, _ALL | _REFUSAL),
+        (["kb", "list", "--library"], 0, _ALL | _LOOP),
+        (["kb", "list", "--run", "nothing"], 2, _ALL | _REFUSAL),
         (["kb", "judge"], 0, _ALL - {"sqlalchemy"}),
-        (["data", "show", "--data", "s"], 0, _ALL - _FRAMES),
-        (["eval", "cs_rank(clse)", "--data", "s"], 2, _ALL),
-        (["eval", "cs_rank(close", "--data", "s"], 2, _ALL),
+        (["data", "show", "--data", "s"], 0, _ALL - _FRAMES | {"pydantic", "sqlite3", "asyncio"}),
+        (["data", "show", "--data", "nothing"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
+        (["eval", "cs_rank(clse)", "--data", "s"], 2, _ALL | _REFUSAL),
+        (["eval", "cs_rank(close", "--data", "s"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
         (["eval", "cs_rank(close)", "--data", "s"], 0, _MODELS | _STATISTICS | {"alembic"}),
-        (["mine", "--data", "s"], 2, _ALL),
-        (["optimise", "close", "--data", "s"], 2, _ALL),
-        (["operators", "cs_rank"], 0, _ALL),
-        (["report", "nothing"], 2, _MODELS | _STATISTICS | {"alembic"}),
+        (["mine", "--data", "s"], 2, _ALL | _REFUSAL | {"sqlite3"}),
+        (["optimise", "close", "--data", "s"], 2, _ALL | _REFUSAL | {"sqlite3"}),
+        (["operators", "cs_rank"], 0, _ALL | _REFUSAL | {"pydantic"}),
+        (["translate", "cs_rank(clse)"], 2, _MODELS | _STATISTICS | _DATABASE),
+        (["report", "nothing"], 2, _ALL | _REFUSAL),
+        (["holdout", "nothing", "--yes"], 2, _MODELS | _STATISTICS | {"alembic"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -72,24 +87,89 @@ def test_a_command_imports_only_what_it_uses(home: Path, command: list[str], cod
     assert not forbidden & modules
 
 
+def _paths(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Return every command and subcommand, as it is typed."""
+    found = []
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        found.append((*before, name))
+        if isinstance(command, click.Group):
+            found += _paths(command, (*before, name))
+    return found
+
+
+@pytest.mark.parametrize("name", list(own_commands()))
+def test_the_help_of_a_command_imports_nothing_that_only_its_work_needs(name: str) -> None:
+    # The texts are read with NumPy by all that `text` does.
+    allowed = {"numpy"} if name == "text" else set()
+    ended, modules = run(name, "--help")
+    assert ended == 0
+    assert not (_ALL | _REFUSAL | {"pydantic", "sqlite3"}) - allowed & modules
+
+
+def test_no_help_is_cut_or_wider_than_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(cli, click.Group)
+    for path in [(), *_paths(cli)]:
+        with pytest.raises(SystemExit):
+            main([*path, "--help"])
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= 80, path
+        assert not any("…" in line for line in lines), path
+        # Three dots at a line's end say that click cut a sentence; in a usage, that an argument may be repeated.
+        assert not any(re.search(r"\w\.\.\.$", line) for line in lines[1:]), path
+
+
 def test_a_name_of_a_published_factor_passes_the_early_check(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for text in ("cs_rank(alpha101_012)", "ts_mean(close, 2d)"):
         assert commands.run(capsys, "-w", str(home), "eval", text, "--data", "s")[0] == 0
 
 
-def test_an_early_refusal_says_what_the_late_one_would(home: Path) -> None:
-    from agent.study.early_check import refuse_early
+def test_an_early_reading_says_what_the_late_one_would(home: Path) -> None:
+    from agent.study.early_check import read_early
     from agent.study.study import open_study, read_expression
     from agent.study.workspace import Workspace
+    from factors.tree import Expression
     from market.errors import Rejection
 
     workspace = Workspace(home)
     path = workspace.resolve_data("s")
     study = open_study(workspace.load_panel("s"), workspace.settings)
     for text in ("cs_rank(clse)", "rank(close", "ts_mean(close)", "nonsense(close)", "close +", "cs_rank(sector)"):
-        early = refuse_early(text, path, workspace.knowledge_place, workspace.learned)
+        early = read_early(text, workspace, path)
         assert isinstance(early, Rejection), text
         assert early == read_expression(text, study), text
-    for text in ("cs_rank(close)", "alpha101_012", "ts_mean(close, 3h)", "learned_nothing + close"):
-        early = refuse_early(text, path, "postgresql://nobody@nowhere/x", workspace.learned)
-        assert early is None, text
+    for text in ("cs_rank(close)", "ts_mean(close, 3h)", "adv20 / volume"):
+        early = read_early(text, workspace, path)
+        assert isinstance(early, Expression), text
+        assert early == read_expression(text, study), text
+
+
+def test_eval_reads_a_text_once(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from factors import parse as parsing
+
+    texts: list[str] = []
+    plain = parsing._read
+
+    def counted(text: str, *rest: Any) -> Any:
+        texts.append(text)
+        return plain(text, *rest)
+
+    monkeypatch.setattr(parsing, "_read", counted)
+    for text in ("cs_rank(ts_mean(close, 2d))", "cs_rank(alpha101_012)"):
+        texts.clear()
+        with pytest.raises(SystemExit) as end:
+            main(["-w", str(home), "eval", text, "--data", "s"])
+        capsys.readouterr()
+        assert end.value.code == 0
+        assert texts.count(text) == 1
+
+
+def test_a_field_that_only_an_old_manifest_names_is_refused_by_the_panel(home: Path) -> None:
+    data = home / "data"
+    shutil.copy(data / "s.parquet", data / "older.parquet")
+    manifest = json.loads((data / "s.json").read_text())
+    (data / "older.json").write_text(json.dumps({**manifest, "fields": [*manifest["fields"], "ghost"]}))
+    assert run("-w", str(home), "eval", "cs_rank(ghost)", "--data", "older")[0] == 2

@@ -238,7 +238,7 @@ def test_opening_is_quiet_and_leaves_one_file(
 def test_the_package_brings_its_migrations_along(tmp_path: Path) -> None:
     """From a copy of the package elsewhere, in another folder, with no alembic.ini near."""
     root = Path(schema.__file__).parents[3]
-    for name in ("agent", "market", "factors"):
+    for name in ("agent", "backtest", "market", "factors"):
         (tmp_path / "lib" / name).mkdir(parents=True)
         shutil.copytree(
             root / name,

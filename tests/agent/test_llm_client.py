@@ -16,8 +16,8 @@ from agent.knowledge.records import CallRecord, NewCall
 from agent.knowledge.run_config import Bounds
 from agent.llm.budget import Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.openai_connection import OpenAIConnection
 from agent.llm.patience import RetryRules
-from agent.llm.providers.openai_compatible import OpenAIConnection
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 

@@ -23,8 +23,8 @@ import pytest
 from agent.knowledge.run_config import Bounds
 from agent.llm.budget import Budget, BudgetReached, Prices
 from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.openai_connection import OpenAIConnection, retry_after
 from agent.llm.patience import Circuit, RetryRules
-from agent.llm.providers.openai_compatible import OpenAIConnection, retry_after
 from agent.mining.replies import JudgeReply
 from market.errors import InputError, Rejection
 from tests.agent.test_llm_client import GOOD, MemoryJournal

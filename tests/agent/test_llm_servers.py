@@ -50,8 +50,8 @@ async def ollama(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
 async def llama_cpp(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
     """It refuses a schema that it does not know, or cannot make a grammar of, with status 500, like a fault."""
     if kind(asked) == "json_schema":
-        message = 'response_format type must be one of "text" or "json_object", but got: json_schema'
-        refused = {"error": {"code": 500, "message": message, "type": "server_error"}}
+        because = 'response_format type must be one of "text" or "json_object", but got: json_schema'
+        refused = {"error": {"code": 500, "message": because, "type": "server_error"}}
         await says(refused, "500 Internal Server Error")(writer, asked)
         return
     await says(message(content=GOOD, reasoning_content="Let me see."))(writer, asked)
@@ -60,8 +60,8 @@ async def llama_cpp(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None
 async def vllm(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
     """An error is not nested; the reply to a schema comes as reasoning, and `content` is null."""
     if "max_completion_tokens" in asked:
-        message = "[{'type': 'extra_forbidden', 'loc': ('body', 'max_completion_tokens'), 'msg': 'Extra inputs'}]"
-        refused = {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": 400}
+        because = "[{'type': 'extra_forbidden', 'loc': ('body', 'max_completion_tokens'), 'msg': 'Extra inputs'}]"
+        refused = {"object": "error", "message": because, "type": "BadRequestError", "param": None, "code": 400}
         await says(refused, "400 Bad Request")(writer, asked)
         return
     await says(message(content=None, reasoning_content=GOOD, tool_calls=[]))(writer, asked)

@@ -127,11 +127,22 @@ def test_a_stopped_screening_goes_on_under_its_own_rules(
     assert {"universe", "admission", "split", "loop", "gate", "inputs"} <= set(straight)
 
 
-def test_a_screening_that_recorded_no_rules_goes_on_and_says_so(
+def test_a_screening_that_recorded_no_rules_is_not_mixed_with_those_of_now_unless_asked(
     work: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    again = ("screen", "--resume", work["screened"])
+    assert "leave out --rules" in refused(capsys, *again, "--rules", "current")
+    assert "--rules belongs to --resume" in refused(capsys, "screen", "ideas.txt", "--rules", "current")
     forget("backtest", "universe", "admission", "split", "loop", "gate", "inputs")
-    code, _, err = run(capsys, "screen", "--resume", work["screened"])
+    # Nothing is left to score: nothing is mixed.
+    assert run(capsys, *again)[0] == 0
+    with contextlib.closing(sqlite3.connect("knowledge.db")) as base, base:
+        base.execute("update runs set status = 'interrupted' where id = ?", (work["screened"],))
+    said = " ".join(refused(capsys, *again).split())
+    assert "recorded no rules of backtest, universe, admission, split" in said
+    asked = said.rsplit("alphaglow ", 1)[1].split()
+    assert asked == [*again, "--rules", "current"]
+    code, _, err = run(capsys, *asked)
     assert code == 0, err
     assert "recorded no rules of backtest, universe, admission, split" in " ".join(err.split())
 

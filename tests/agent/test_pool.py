@@ -283,7 +283,7 @@ def test_the_signal_is_a_few_lines_of_pandas(study: Study, kb: KnowledgeBase) ->
 def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
     with pytest.raises(InputError, match="--verdict promising"):
         choose_members(study, kb)
-    run = kb.create_run(study.dataset, RunConfig(llm="mock"), 0)
+    run = kb.create_run(study.dataset, RunConfig(llm="mock", simulated=True), 0)
     kb.start_round(run.id, 1, {})
     for slot, (text, verdict) in enumerate((("idea_a", "promising"), ("idea_b", "accepted"), ("idea_c", "rejected"))):
         candidate = read_candidate(text, study, kb)

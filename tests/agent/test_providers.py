@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.attempt_tables import run_summary
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.llm.providers import Provider, own_providers, provider_named
 from market.errors import InputError
-from tests.agent.commands import as_json, refused
+from market.plugins import _scan
+from tests.agent.commands import as_json, refused, run
 
 DUMMY = """
 import json
@@ -108,6 +111,45 @@ def test_a_name_that_leads_nowhere_is_refused_with_the_names_that_there_are(
         provider_named("half")
 
 
+def test_a_provider_from_outside_takes_no_built_in_name(
+    home: Path, dummy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = dummy / "dummy_models-1.0.dist-info" / "entry_points.txt"
+    for name in ("openai", "mock"):
+        info.write_text(f"[alphaglow.providers]\n{name} = dummy_models:PROVIDER\n")
+        _scan.cache_clear()
+        said = " ".join(refused(capsys, "mine", "--llm", name, "--model", "x").split())
+        assert f"providers {name!r} of the installed distribution dummy_models: alphaglow has one of the same" in said
+        assert "pip uninstall dummy_models" in said
+
+
+def test_a_run_of_a_simulated_provider_is_marked_as_the_mocks_are(
+    home: Path, dummy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (dummy / "dummy_models.py").write_text(DUMMY.replace("simulated = False", "simulated = True"))
+    assert run(capsys, "mine", "--llm", "dummy", "--rounds", "1", "--candidates", "2", "--no-gate")[0] == 0
+    with KnowledgeBase.open(home / "knowledge.db") as knowledge:
+        made = knowledge.runs()[-1]
+        factor = next(a.factor_id for a in knowledge.attempts(run_id=made.id) if a.evaluation is not None)
+        assert (made.simulated, made.config.simulated) == (True, True)
+        assert run_summary(knowledge, made.id, "finished")["cost"] == "none (simulated)"
+    for what in (made.id, str(factor)):
+        page = Path(as_json(capsys, "report", what)["report"]).read_text(encoding="utf-8")
+        assert "Simulated language model" in page
+
+
+def test_older_runs_are_read_as_simulated_by_their_provider() -> None:
+    assert read_run_config({"llm": "mock"}).simulated
+    assert not read_run_config({"llm": "openai"}).simulated
+    assert not read_run_config({"llm": "none"}).simulated
+
+
+def test_what_a_provider_said_of_itself_is_read_as_it_was_recorded() -> None:
+    for simulated in (True, False):
+        config = RunConfig(llm="outside", simulated=simulated)
+        assert read_run_config(config.to_dict()) == config
+
+
 def test_the_providers_of_these_packages_keep_the_protocol() -> None:
     assert set(own_providers()) == {"openai"}
     assert isinstance(provider_named("openai"), Provider)
@@ -125,5 +167,5 @@ def test_only_a_provider_imports_a_client(module: str) -> None:
 def test_one_file_knows_the_client_of_openai() -> None:
     root = Path(__file__).resolve().parents[2] / "agent"
     holders = [p.relative_to(root).as_posix() for p in root.rglob("*.py") if "openai.A" in p.read_text("utf-8")]
-    allowed = {"llm/providers/openai_compatible.py", "llm/chat.py", "llm/responses.py"}
+    allowed = {"llm/openai_connection.py", "llm/chat.py", "llm/responses.py"}
     assert set(holders) == allowed

@@ -88,8 +88,8 @@ def test_a_single_factor_and_a_short_history(gappy: Panel, tmp_path: Path) -> No
 
 def test_contributions_add_up_to_the_signal(gappy: Panel, tmp_path: Path) -> None:
     portfolio = signal_on(gappy, tmp_path)
-    decider = DecisionMaker(portfolio, gappy.rows(0, 1400))
-    decision = decider.take(bar_at(gappy, 1400))
+    decider = DecisionMaker(portfolio, gappy.rows(0, 1330))
+    decision = decider.take(bar_at(gappy, 1330))
     known = np.isfinite(decision.signal)
     assert known.sum() > 12
     np.testing.assert_allclose(np.nansum(decision.parts, axis=0)[known], decision.signal[known], atol=1e-9)

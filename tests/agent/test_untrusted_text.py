@@ -24,12 +24,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.text import Text as RichText
 
-from agent.cli.common import PlainConsole, headed, text_table
+from agent.cli.common import headed, text_table
+from agent.cli.plain_console import PlainConsole
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.llm.addresses import check_server
 from agent.llm.forms import read_reply, repair_prompt
-from agent.llm.providers.openai_compatible import connect_openai
+from agent.llm.openai_connection import connect_openai
 from agent.mining.brief import Brief, Example, Forecast, Turn, judge_prompt, writer_prompt
 from agent.mining.briefing import describe_market
 from agent.mining.lessons import draw_lessons

@@ -6,11 +6,14 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError
-
-from agent.knowledge.database.location import BaseLocation
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from agent.knowledge.database.location import BaseLocation
 
 PRIMARY = 0xFF
 _FILE = {
@@ -60,6 +63,8 @@ def in_words(place: BaseLocation) -> Iterator[None]:
 
     Anything else that the database complains about is a defect here and passes through.
     """
+    from sqlalchemy.exc import DBAPIError
+
     try:
         yield
     except zlib.error as error:
@@ -73,6 +78,18 @@ def in_words(place: BaseLocation) -> Iterator[None]:
         if known is None:
             raise
         raise InputError(f"the knowledge base {place} {known[0]}", known[1]) from error
+
+
+@contextmanager
+def file_in_words(path: Path) -> Iterator[None]:
+    """Turn what can befall a file that sqlite3 reads into an `InputError`; see `in_words`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        known = _file_words(error)
+        if known is None:
+            raise
+        raise InputError(f"the knowledge base {path} {known[0]}", known[1]) from error
 
 
 def _file_words(cause: BaseException | None) -> tuple[str, str] | None:

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Select, String, cast, func, insert, or_, select, text
+from sqlalchemy import Connection, Select, String, cast, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
+from agent.knowledge.listing import TAG, Ask, which_factor
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
@@ -20,13 +21,11 @@ from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
-from market.errors import InputError
 
 if TYPE_CHECKING:
     from factors.overlap import Fingerprint
     from factors.tree import Expression
 
-TAG = "factor:"
 _Attempt = schema.Attempt
 _NO_END = 2**31 - 1
 # Asked and written for each attempt, so put together once.
@@ -40,6 +39,11 @@ _RELATED = text(
 _INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
 _INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
 _INSERT_EVALUATION = insert(schema.core_table(schema.Evaluation))
+
+
+def ask_of(session: Session) -> Ask:
+    """Return what runs the queries of `agent.knowledge.listing` in a transaction."""
+    return lambda query, given: session.execute(text(query), dict(given)).all()
 
 
 def _select(*, run_id: str | None = None, panel_id: str | None = None) -> Select[schema.Attempt, str]:
@@ -173,14 +177,6 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
     return parent
 
 
-def list_attempts(session: Session, round_: int | None = None) -> list[AttemptRecord]:
-    """Return all attempts, or those of a round of each run, in the order in which they were recorded."""
-    query = _select().order_by(_Attempt.id)
-    if round_ is not None:
-        query = query.where(_Attempt.round == round_)
-    return _records(session, query)
-
-
 def scored_twin(
     connection: Connection, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
 ) -> int | None:
@@ -201,7 +197,7 @@ def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | 
     InputError
         When nothing begins with `what`, or more than one factor does.
     """
-    factor_id = _which(session, what, run_id, panel_id)
+    factor_id = which_factor(ask_of(session), what, run_id, panel_id)
     own = _records(session, _select().where(_Attempt.factor_id == factor_id).order_by(_Attempt.id))
     here = [a for a in own if (run_id is None or a.run_id == run_id) and (panel_id is None or a.panel_id == panel_id)]
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
@@ -229,26 +225,6 @@ def _one_each(attempts: Iterable[AttemptRecord]) -> tuple[AttemptRecord, ...]:
         if known is None or attempt.evaluation is not None or known.evaluation is None:
             chosen[attempt.factor_id or ""] = attempt
     return tuple(chosen.values())
-
-
-def _which(session: Session, what: str, run_id: str | None, panel_id: str | None) -> str:
-    bare = what.strip().removeprefix(TAG)
-    begins = func.substr(_Attempt.factor_id, 1, len(TAG + bare)) == TAG + bare
-    query = _select(run_id=run_id, panel_id=panel_id).where(begins)
-    ids = query.with_only_columns(_Attempt.factor_id).distinct().order_by(_Attempt.factor_id).limit(6)
-    found = [str(value) for value in session.scalars(ids)] if bare else []
-    if len(found) == 1 or TAG + bare in found:
-        return found[0]
-    if found:
-        raise InputError(f"{what!r} begins several factors", f"say more of the id: {', '.join(found[:5])}")
-    published = func.substr(schema.LibraryEntry.factor_id, 1, len(TAG + bare)) == TAG + bare
-    entry = session.scalars(select(schema.LibraryEntry).where(published).limit(1)).first() if bare else None
-    if entry is not None:
-        raise InputError(
-            f"{entry.factor_id} is {entry.name} of {entry.source}, which no run has tried",
-            "see it with `alphaglow kb list --library`, score it with `alphaglow eval`",
-        )
-    raise InputError(f"no factor {what!r}", "list them with `alphaglow kb list`")
 
 
 def evaluated(

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import cast
-
-import numpy as np
+from typing import TYPE_CHECKING, cast
 
 from agent.knowledge.claims import Claims
-from agent.knowledge.database import schema
 from agent.knowledge.library_records import LibraryRecord, LibraryStatus
 from agent.knowledge.records import (
     AttemptRecord,
@@ -28,6 +25,9 @@ from agent.knowledge.records import (
 )
 from agent.knowledge.score_documents import Document
 
+if TYPE_CHECKING:
+    from agent.knowledge.database import schema
+
 
 def utc_now() -> str:
     """Return the UTC time as ``2026-01-31T12:00:00Z``."""
@@ -42,17 +42,20 @@ def json_types(value: object) -> object:
     TypeError
         For anything that JSON cannot hold: a defect of the caller, not of its data.
     """
-    if isinstance(value, np.generic):
-        value = value.item()
     # Most are figures: they are asked for first.
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, (dict, Mapping)):
         return {str(key): json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [json_types(item) for item in value]
+    # Who hands in scalars of NumPy has imported it; who only reads rows does not.
+    import numpy as np
+
+    if isinstance(value, np.generic):
+        return json_types(value.item())
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -101,14 +104,16 @@ def attempt_record(row: schema.Attempt, panel_id: str) -> AttemptRecord:
         rationale=row.rationale,
         name=row.name,
         created=row.created,
-        verdicts=tuple(JudgeVerdict(v.turn, v.accept, v.score, v.critique, _floats(v.scores)) for v in row.verdicts),
+        verdicts=tuple(
+            JudgeVerdict(v.turn, bool(v.accept), v.score, v.critique, _floats(v.scores)) for v in row.verdicts
+        ),
         evaluation=None
         if scored is None
         else EvaluationRecord(
             scored.scorecard,
             scored.evidence,
             scored.sharpe_per_bar,
-            scored.accepted,
+            bool(scored.accepted),
             scored.rules,
             scored.code,
         ),

@@ -27,7 +27,6 @@ from agent.knowledge.records import (
 from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.knowledge.score_documents import Document
 from agent.knowledge.tables.convert import call_record, dataset_record, plain_dict, round_record, run_record, utc_now
-from market.errors import InputError
 from market.panel import Panel
 
 
@@ -57,29 +56,6 @@ def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> Ru
     session.add(row)
     session.flush()
     return run_record(row)
-
-
-def find_run(session: Session, what: str) -> RunRecord | None:
-    """Return the run with this id or the only one that it begins; None where there is none."""
-    if not what:
-        return None
-    same = func.substr(schema.Run.id, 1, len(what)) == what
-    rows = session.scalars(select(schema.Run).where(same).order_by(schema.Run.seq)).all()
-    exact = [row for row in rows if row.id == what]
-    if len(rows) > 1 and not exact:
-        shown = ", ".join(row.id for row in rows[:5])
-        raise InputError(f"{what!r} begins {len(rows)} runs", f"say more of the id: {shown}")
-    return run_record((exact or rows)[0]) if rows else None
-
-
-def get_run(session: Session, what: str) -> RunRecord:
-    """Return the run meant by `what`; none is an `InputError` that names the newest ones."""
-    found = find_run(session, what)
-    if found is not None:
-        return found
-    newest = session.scalars(select(schema.Run.id).order_by(schema.Run.seq.desc()).limit(3)).all()
-    known = f"the newest are {', '.join(newest)}" if newest else "there are no runs yet: alphaglow mine"
-    raise InputError(f"no run {what!r}", known)
 
 
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:

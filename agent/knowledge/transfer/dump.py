@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
+from agent.knowledge.listing import list_attempts
 from agent.knowledge.records import AttemptRecord
-from agent.knowledge.tables.attempts import list_attempts
+from agent.knowledge.tables.attempts import ask_of
 from agent.knowledge.tables.runs import total_calls
 from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, fingerprint_text
 
@@ -46,7 +47,7 @@ def _attempt(attempt: AttemptRecord, fingerprint: bytes | None) -> dict[str, obj
 
 def to_csv(session: Session) -> str:
     """Return one row an attempt, its figures in columns ``train_…`` and ``validation_…``."""
-    attempts = list_attempts(session)
+    attempts = list_attempts(ask_of(session))
     rows = [_row(attempt) for attempt in attempts]
     columns = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()

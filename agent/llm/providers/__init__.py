@@ -14,8 +14,10 @@ from typing import Protocol, runtime_checkable
 
 from agent.llm.answer import Answer, Ask
 from market.errors import InputError
-from market.plugins import declared
+from market.plugins import Plugin, declared
 
+# Asked where none is named.
+DEFAULT = "openai"
 # Providers of these packages that are no file of this folder, as an entry point would name them.
 _ELSEWHERE = {"mock": "agent.mock.provider:PROVIDER"}
 
@@ -85,7 +87,8 @@ class Provider(Protocol):
     model
         The model that is asked for where none is named; empty: one must be named.
     simulated
-        Whether what it says is made up: it costs nothing, and reports say so.
+        Whether a program makes up what it says. It costs nothing and always uses its own model; a run records it, and
+        every table and report of the run says so.
     """
 
     @property
@@ -111,16 +114,47 @@ class Provider(Protocol):
 
 
 def provider_named(name: str) -> Provider:
-    """Return the provider of a name; raises `InputError` with the names that there are."""
-    outside = {point.name: point.target for point in declared("providers")}
+    """Return the provider of a name.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the names that there are; for a provider that cannot be loaded; and where an installed
+        distribution takes the name of a built-in provider.
+    """
+    own, outside = own_providers(), {}
+    for point in declared("providers"):
+        if point.name in own or point.name in _ELSEWHERE:
+            raise Plugin(point.name, None, point.distribution).fault("providers", "alphaglow has one of the same name")
+        outside[point.name] = point.target
+    if name in own:
+        return own[name]
     where = {**outside, **_ELSEWHERE}
-    if name in where:
-        return _loaded(name, where[name])
-    own = own_providers()
-    if name not in own:
+    if name not in where:
         known = ", ".join(sorted({*own, *where}))
         raise InputError(f"--llm {name!r} is no provider of models", f"there are: {known}")
-    return own[name]
+    return _loaded(name, where[name])
+
+
+def model_for(provider: Provider, asked: str | None, configured: str) -> str:
+    """Return the model that a provider is asked for.
+
+    Parameters
+    ----------
+    asked
+        What the command line names.
+    configured
+        What the settings name.
+
+    Raises
+    ------
+    InputError
+        Where nobody names one and the provider has none of its own.
+    """
+    model = (provider.model if provider.simulated else "") or asked or provider.model or configured
+    if not model:
+        raise InputError("which model? say --model NAME", "or set [llm] model in alphaglow.toml")
+    return model
 
 
 def own_providers() -> Mapping[str, Provider]:

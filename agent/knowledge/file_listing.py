@@ -1,0 +1,32 @@
+"""The file of a knowledge base, opened by sqlite3 alone to list and look up what it holds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.knowledge.database.database_errors import file_in_words
+from agent.knowledge.listing import Ask, Listing
+
+
+class FileListing(Listing):
+    """A file of the newest revision (see `agent.knowledge.file_query.current_file`), which is only read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def asking(self) -> Iterator[Ask]:
+        """Lend what runs a SELECT in one transaction."""
+        with file_in_words(self.path):
+            uri = f"{self.path.resolve().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+                connection.execute("BEGIN")
+
+                def ask(query: str, given: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+                    return connection.execute(query, dict(given)).fetchall()
+
+                yield ask

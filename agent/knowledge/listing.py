@@ -1,0 +1,207 @@
+"""What is listed and looked up most, as SQL text that sqlite3 and SQLAlchemy both run.
+
+`alphaglow kb list` and a mistyped id need no more than sqlite3; SQLAlchemy alone costs half a second to import. The
+open knowledge base asks by the same text, so that the quick way and the full way cannot say different things.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from agent.knowledge.library_records import LibraryRecord
+from agent.knowledge.records import AttemptRecord, RunRecord
+from agent.knowledge.tables.convert import attempt_record, library_record, run_record
+from market.errors import InputError
+
+# Runs one SELECT whose parameters are written as :name, and returns its rows.
+Ask = Callable[[str, Mapping[str, object]], Sequence[Sequence[Any]]]
+TAG = "factor:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The columns of a table that are read; `documents` are those that hold JSON."""
+
+    table: str
+    names: tuple[str, ...]
+    documents: tuple[str, ...]
+
+
+_RUNS = _Columns("runs", ("id", "panel_id", "config", "seed", "status", "created", "finished"), ("config",))
+_ATTEMPTS = _Columns(
+    "attempts",
+    (
+        *("id", "run_id", "round", "slot", "text", "canonical", "factor_id", "parent_ids", "stage", "code", "message"),
+        *("rationale", "name", "created", "claims"),
+    ),
+    ("parent_ids", "claims"),
+)
+_VERDICTS = _Columns("verdicts", ("attempt_id", "turn", "accept", "score", "critique", "scores"), ("scores",))
+_EVALUATIONS = _Columns(
+    "evaluations",
+    ("attempt_id", "scorecard", "evidence", "sharpe_per_bar", "accepted", "rules", "code"),
+    ("scorecard", "evidence"),
+)
+_LIBRARY = _Columns(
+    "library",
+    ("name", "source", "dialect", "text", "status", "canonical", "factor_id", "message", "notes", "id"),
+    ("notes",),
+)
+
+
+def _rows(ask: Ask, columns: _Columns, rest: str, given: Mapping[str, object] | None = None) -> list[Any]:
+    """Return rows by the names of their columns, as the functions of `convert` read them."""
+    found = []
+    for row in ask(f"SELECT {', '.join(columns.names)} FROM {columns.table} {rest}", given or {}):
+        values = dict(zip(columns.names, row, strict=True))
+        for name in columns.documents:
+            # A driver of PostgreSQL hands over JSON already read.
+            if isinstance(values[name], str):
+                values[name] = json.loads(values[name])
+        found.append(SimpleNamespace(**values))
+    return found
+
+
+def list_runs(ask: Ask, panel_id: str | None = None) -> list[RunRecord]:
+    """Return runs, oldest first."""
+    if panel_id is None:
+        return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq")]
+    return [run_record(row) for row in _rows(ask, _RUNS, "WHERE panel_id = :panel ORDER BY seq", {"panel": panel_id})]
+
+
+def find_run(ask: Ask, what: str) -> RunRecord | None:
+    """Return the run with this id or the only one that it begins; None where there is none."""
+    if not what:
+        return None
+    begins = {"length": len(what), "what": what}
+    rows = _rows(ask, _RUNS, "WHERE substr(id, 1, :length) = :what ORDER BY seq", begins)
+    exact = [row for row in rows if row.id == what]
+    if len(rows) > 1 and not exact:
+        shown = ", ".join(row.id for row in rows[:5])
+        raise InputError(f"{what!r} begins {len(rows)} runs", f"say more of the id: {shown}")
+    return run_record((exact or rows)[0]) if rows else None
+
+
+def get_run(ask: Ask, what: str) -> RunRecord:
+    """Return the run meant by `what`; none is an `InputError` that names the newest ones."""
+    found = find_run(ask, what)
+    if found is not None:
+        return found
+    newest = [str(row[0]) for row in ask("SELECT id FROM runs ORDER BY seq DESC LIMIT 3", {})]
+    known = f"the newest are {', '.join(newest)}" if newest else "there are no runs yet: alphaglow mine"
+    raise InputError(f"no run {what!r}", known)
+
+
+def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None) -> list[AttemptRecord]:
+    """Return all attempts, or those of a run or a round, in the order in which they were recorded."""
+    given = {name: value for name, value in (("run_id", run_id), ("round", round_)) if value is not None}
+    where = "WHERE " + " AND ".join(f"{name} = :{name}" for name in given) if given else ""
+    return _attempts(ask, where, given)
+
+
+def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
+    """Return the accepted attempts of a panel, in the order in which they were recorded."""
+    where = "WHERE id IN (SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND accepted)"
+    return _attempts(ask, where, {"panel": panel_id})
+
+
+def _attempts(ask: Ask, where: str, given: Mapping[str, object]) -> list[AttemptRecord]:
+    """Return the attempts that a condition chooses, with their verdicts and evaluations."""
+    attempts = _rows(ask, _ATTEMPTS, f"{where} ORDER BY id", given)
+    theirs = f"WHERE attempt_id IN (SELECT id FROM attempts {where})"
+    scored = {row.attempt_id: row for row in _rows(ask, _EVALUATIONS, theirs, given)}
+    said: dict[int, list[Any]] = {}
+    for row in _rows(ask, _VERDICTS, f"{theirs} ORDER BY id", given):
+        said.setdefault(row.attempt_id, []).append(row)
+    panels = {row[0]: str(row[1]) for row in ask("SELECT id, panel_id FROM runs", {})}
+    found = []
+    for row in attempts:
+        row.verdicts, row.evaluation = said.get(row.id, []), scored.get(row.id)
+        found.append(attempt_record(row, panels[row.run_id]))
+    return found
+
+
+def list_library(ask: Ask) -> list[LibraryRecord]:
+    """Return the published factors in the order in which they were added."""
+    return [library_record(row) for row in _rows(ask, _LIBRARY, "ORDER BY id")]
+
+
+def which_factor(ask: Ask, what: str, run_id: str | None = None, panel_id: str | None = None) -> str:
+    """Return the id of the factor meant by `what`: its id, with or without ``factor:``, or the beginning of one.
+
+    Raises
+    ------
+    InputError
+        When nothing begins with `what`, or more than one factor does.
+    """
+    bare = what.strip().removeprefix(TAG)
+    given: dict[str, object] = {"length": len(TAG + bare), "begin": TAG + bare}
+    where = "substr(factor_id, 1, :length) = :begin"
+    published = f"SELECT factor_id, name, source FROM library WHERE {where} LIMIT 1"
+    narrowed = dict(given)
+    if run_id is not None:
+        where, narrowed["run"] = f"{where} AND run_id = :run", run_id
+    if panel_id is not None:
+        where, narrowed["panel"] = f"{where} AND run_id IN (SELECT id FROM runs WHERE panel_id = :panel)", panel_id
+    query = f"SELECT DISTINCT factor_id FROM attempts WHERE {where} ORDER BY factor_id LIMIT 6"
+    found = [str(row[0]) for row in ask(query, narrowed)] if bare else []
+    if len(found) == 1 or TAG + bare in found:
+        # Sorted: the whole id stands before what it begins.
+        return found[0]
+    if found:
+        raise InputError(f"{what!r} begins several factors", f"say more of the id: {', '.join(found[:5])}")
+    for factor_id, name, source in ask(published, given) if bare else []:
+        raise InputError(
+            f"{factor_id} is {name} of {source}, which no run has tried",
+            "see it with `alphaglow kb list --library`, score it with `alphaglow eval`",
+        )
+    raise InputError(f"no factor {what!r}", "list them with `alphaglow kb list`")
+
+
+class Listing:
+    """What can be listed and looked up in a knowledge base, however it is opened."""
+
+    def asking(self) -> AbstractContextManager[Ask]:
+        """Lend what runs a SELECT; all that it is asked in one loan is of one moment."""
+        raise NotImplementedError
+
+    def runs(self, panel_id: str | None = None) -> list[RunRecord]:
+        """Return runs, oldest first."""
+        with self.asking() as ask:
+            return list_runs(ask, panel_id)
+
+    def find_run(self, what: str) -> RunRecord | None:
+        """Return the run with this id or unique beginning of one, or None; ambiguous: `InputError`."""
+        with self.asking() as ask:
+            return find_run(ask, what)
+
+    def get_run(self, what: str) -> RunRecord:
+        """Return the run with this id or unique beginning of one; none is an `InputError`."""
+        with self.asking() as ask:
+            return get_run(ask, what)
+
+    def attempts(self, run_id: str | None = None, round: int | None = None) -> list[AttemptRecord]:
+        """Return attempts, oldest first."""
+        with self.asking() as ask:
+            return list_attempts(ask, run_id, round)
+
+    def accepted(self, panel_id: str) -> list[AttemptRecord]:
+        """Return the accepted attempts of a panel, oldest first."""
+        with self.asking() as ask:
+            return list_accepted(ask, panel_id)
+
+    def library(self) -> list[LibraryRecord]:
+        """Return the published factors in the order in which they were added."""
+        with self.asking() as ask:
+            return list_library(ask)
+
+    def require_known(self, what: str) -> None:
+        """Refuse, as an `InputError`, what is neither a run nor a factor."""
+        with self.asking() as ask:
+            if find_run(ask, what) is None:
+                which_factor(ask, what)
