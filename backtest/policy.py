@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GATES = ("novelty", "sanity", "predicts", "earns")
 # Gates of policies before, and what stands in their place.
 FORMER = {"train_ic": "predicts", "validation": "predicts", "net_sharpe": "earns", "dsr": "earns"}
+# Thresholds of policies before.
+FORMER_THRESHOLDS = ("min_ic_t", "min_kept", "min_sharpe", "min_dsr")
 # A normal score on train below which nothing is said to be there.
 SEEN = 2.0
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from agent.knowledge.score_documents import Document, read_strings
+from backtest.policy import FORMER_THRESHOLDS
 
 RunKind = Literal["mine", "screen", "learn"]
 # Sections of the settings that a run records.
@@ -68,6 +69,12 @@ class ScoringRules:
         found: dict[str, object] = {} if self.gate is None else {"gate": self.gate}
         found |= {name: dict(section) for name, section in self.sections.items()}
         return found if self.inputs is None else {**found, "inputs": self.inputs.to_dict()}
+
+    @property
+    def earlier_policy(self) -> bool:
+        """Whether factors were admitted by the policy before the one of two tests."""
+        admission = self.sections.get("admission", {})
+        return any(name in admission for name in FORMER_THRESHOLDS)
 
     def with_loop(self, loop: Document) -> ScoringRules:
         """Return the rules with another section ``loop``."""

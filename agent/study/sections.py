@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
-from backtest.policy import GATES, Policy, gate_faults
+from backtest.policy import FORMER_THRESHOLDS, GATES, Policy, gate_faults
 from backtest.trading_rules import BacktestSpec, Fill, Weighting
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.fit_rules import (
@@ -209,6 +209,17 @@ class AdmissionSettings(Section):
         gt=0,
         lt=0.5,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, given: object) -> object:
+        former = [name for name in FORMER_THRESHOLDS if isinstance(given, dict) and name in given]
+        if former:
+            raise ValueError(
+                f"{', '.join(former)} belong to an earlier policy: remove them; the gates predicts and earns have one "
+                "threshold, level"
+            )
+        return given
 
     @field_validator("gates")
     @classmethod

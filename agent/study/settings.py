@@ -54,8 +54,15 @@ class Settings(Section):
         return {name: getattr(self, name).model_dump(mode="json") for name in SECTIONS}
 
     def under(self, recorded: ScoringRules) -> Settings:
-        """Return these settings with the rules that a run recorded in the place of today's."""
-        return Settings.model_validate({**self.model_dump(), **recorded.sections})
+        """Return these settings with the rules that a run recorded in the place of today's.
+
+        An earlier admission policy is not taken up again: what it decided stands as recorded, beside today's.
+        """
+        sections = dict(recorded.sections)
+        if recorded.earlier_policy:
+            kept = {k: v for k, v in sections["admission"].items() if k in AdmissionSettings.model_fields}
+            sections["admission"] = {**kept, "gates": self.admission.gates, "level": self.admission.level}
+        return Settings.model_validate({**self.model_dump(), **sections})
 
 
 def loop_of(config: RunConfig) -> LoopSettings:

@@ -145,11 +145,11 @@ def test_a_preset_fills_in_what_is_not_said(name: str) -> None:
 
 
 def test_what_a_run_recorded_comes_back(whole: Panel) -> None:
-    then = settings(backtest={"preset": "bybit_perp", "rebalance": 3}, admission={"min_ic_t": 2.0}, loop={"seed": 5})
+    then = settings(backtest={"preset": "bybit_perp", "rebalance": 3}, admission={"level": 0.1}, loop={"seed": 5})
     recorded = read_rules(json.loads(json.dumps(then.rules())))
     assert Settings().under(recorded).rules() == then.rules()
     # A run of an older version recorded less: today's settings stand for the rest.
-    assert settings(admission={"min_dsr": 0.9}).under(ScoringRules({"loop": {"seed": 5}})).admission.min_dsr == 0.9
+    assert settings(admission={"level": 0.2}).under(ScoringRules({"loop": {"seed": 5}})).admission.level == 0.2
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_what_a_run_recorded_comes_back(whole: Panel) -> None:
         ("backtest", 'preset = "moon"', "no preset 'moon'"),
         ("backtest", "fee_bp = -1", "backtest.fee_bp"),
         ("admission", 'gates = ["luck"]', "there are novelty"),
-        ("admission", 'gates = ["dsr", "dsr"]', "twice"),
+        ("admission", 'gates = ["earns", "earns"]', "twice"),
         ("universe", "top = -2", "universe.top"),
         ("llm", 'knowledge_cutoff = "soon"', "knowledge_cutoff"),
     ],

@@ -36,9 +36,16 @@ def attempt(
     t: float = 0.0,
     verdict: str = "rejected",
     turnover: float = 0.1,
+    earns: bool = True,
     **claims: object,
 ) -> AttemptRecord:
-    train = {"rank_ic": t / 100, "ic_tstat": t, "turnover": turnover, "sharpe_net": t / 2}
+    train = {
+        "rank_ic": t / 100,
+        "ic_tstat": t,
+        "payoff_z": t,
+        "turnover": turnover,
+        "sharpe_net": t / 2 if earns else -1.0,
+    }
     return scored_attempt(number, text, {"train": train}, verdict, **claims)
 
 
@@ -62,7 +69,7 @@ def test_what_earned_its_keep_is_drawn_more_and_nothing_is_given_up() -> None:
     themes = Counter(task.theme for task in drawn([*lost, *won]) if task.operation == "new")
     assert themes["volume"] > 5 * themes["momentum"]
     assert len(themes) >= 5
-    spent = [attempt(k, t=4, verdict="rejected", operation="mutate") for k in range(30)]
+    spent = [attempt(k, t=4, verdict="rejected", earns=False, operation="mutate") for k in range(30)]
     gained = [
         attempt(100 + k, f"ts_mean(volume, {5 + k})", 6, "accepted", 0.01 * k, operation="cross") for k in range(30)
     ]
@@ -152,7 +159,9 @@ def test_an_idea_is_worth_what_is_made_of_it_and_new_ones_never_cease() -> None:
 
 def test_rewards_and_themes() -> None:
     assert reward(attempt(1, t=1.0)) == 0.0
-    assert 0 < reward(attempt(1, t=4.0)) < reward(attempt(1, t=4.0, verdict="promising")) == 1.0
+    assert 0 < reward(attempt(1, t=4.0, earns=False)) < reward(attempt(1, t=2.5)) < reward(attempt(1, t=4.0)) == 1.0
+    # What validation said is not part of it.
+    assert reward(attempt(1, t=4.0, verdict="accepted")) == reward(attempt(1, t=4.0, verdict="rejected"))
     assert reward(replace(attempt(1), evaluation=None)) == 0.0
     assert theme_of(attempt(1, "funding * 2")) == "funding"
     assert theme_of(attempt(1, "funding * 2", theme="reversal")) == "reversal"
