@@ -86,11 +86,11 @@ def _sizes(text: str | None) -> tuple[float, ...] | None:
 
 def _print(found: Audit) -> None:
     out, summary = stdout(), found.summary()
-    false, undeflated = summary["false_admissions"], summary["all_but_deflation"]
+    false, undeflated = summary["false_admissions"], summary["false_predictions"]
     if isinstance(false, float) and isinstance(undeflated, float):
         out.print(
             f"Permuted returns, {summary['permuted_runs']} runs of {summary['attempts_each']} attempts: {false:.0%} "
-            f"admit anything; without deflation it would be {undeflated:.0%}",
+            f"admit anything; in {undeflated:.0%} something predicts",
             soft_wrap=True,
         )
     planted = summary["planted"]
@@ -101,7 +101,7 @@ def _print(found: Audit) -> None:
             str(row["runs"]),
             *(
                 format_number(row[key], 0, percent=True)
-                for key in ("proposed", "found_but_for_deflation", "found", "admitted_when_given")
+                for key in ("proposed", "found_promising", "found", "admitted_when_given")
             ),
             ", ".join(
                 f"{gate} {format_number(share, 0, percent=True)}"
@@ -115,7 +115,7 @@ def _print(found: Audit) -> None:
             "rank IC",
             "runs",
             "proposed",
-            "but for deflation",
+            "found to predict",
             "found",
             "admitted when given",
             "gates it passes when given",

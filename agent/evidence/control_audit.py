@@ -78,7 +78,7 @@ class Control:
     """One run on a market whose truth is known.
 
     `admitted` and `promising` count factors; of a planted run, `found` says whether an admitted one is the planted
-    signal, `nearly` whether one that all gates but deflation let through is, `proposed` whether any scored one is, and
+    signal, `nearly` whether one that at least predicts is, `proposed` whether any scored one is, and
     `gates` which gates the planted signal itself passes.
     """
 
@@ -134,7 +134,7 @@ class Audit:
                 rows[f"{size:g}"] = {
                     "runs": len(runs),
                     "found": _share([bool(c.found) for c in runs]),
-                    "found_but_for_deflation": _share([bool(c.nearly) for c in runs]),
+                    "found_promising": _share([bool(c.nearly) for c in runs]),
                     "proposed": _share([bool(c.proposed) for c in runs]),
                     "admitted_when_given": _share([c.verdict == "accepted" for c in runs]),
                     "gates_passed_when_given": {
@@ -145,7 +145,7 @@ class Audit:
             "permuted_runs": len(none),
             "attempts_each": self.plan.rounds * self.plan.candidates,
             "false_admissions": _share([c.admitted > 0 for c in none]),
-            "all_but_deflation": _share([c.admitted + c.promising > 0 for c in none]),
+            "false_predictions": _share([c.admitted + c.promising > 0 for c in none]),
             "planted": rows,
             "factors": [asdict(f) for f in self.factors],
         }

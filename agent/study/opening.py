@@ -96,8 +96,8 @@ class RecordedRules:
             said.append(f"{self.owner} goes by its recorded rules; alphaglow.toml differs: {', '.join(found)}")
         if self.recorded.earlier_policy:
             said.append(
-                f"{self.owner} admitted factors by an earlier policy: its verdicts stand as recorded, and new ones go by "
-                "the gates of alphaglow.toml"
+                f"{self.owner} admitted factors by an earlier policy: its verdicts stand as recorded, "
+                "and new ones go by the gates of alphaglow.toml"
             )
         if missing:
             said.append(f"{self.owner} recorded no rules of {', '.join(missing)}: those of alphaglow.toml are used")
