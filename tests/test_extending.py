@@ -69,7 +69,7 @@ from backtest.result_types import GateVerdict
 
 
 def stubborn(of):
-    return GateVerdict("stubborn", False, {"ic": of.figures.rank_ic}, "never", ("it never lets one pass",))
+    return GateVerdict("stubborn", False, {"payoff": of.figures.payoff_z}, "never", ("it never lets one pass",))
 """
 MODEL = '''
 import torch

@@ -225,7 +225,7 @@ def _weighted(
     values = unseen_values(measured, fitted)
     counted = knowledge.trials(measured.study.dataset)
     trials = Trials(
-        counted.count + 1 + ahead,
+        counted.evaluated + 1 + ahead,
         counted.sharpe_variance,
         counted.effective,
         knowledge.largest_scores(measured.study.dataset),

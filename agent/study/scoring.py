@@ -33,7 +33,7 @@ def evaluate_expression(
     # Of all of train, whatever part of it was scored: fingerprints are compared bar by bar.
     fingerprint = fingerprint_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
-    count = counted.count + (0 if recorded else 1) + ahead
+    count = counted.evaluated + (0 if recorded else 1) + ahead
     trials = Trials(count, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset))
     nearest = nearest_known(expression, fingerprint, study, knowledge)
     evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=study.exposures is not None)

@@ -57,7 +57,7 @@ def test_an_audit_is_resumed_without_doing_anything_twice(study: Study, tmp_path
     planted = summary["planted"]
     assert isinstance(planted, dict)
     gates = planted["0.08"]["gates_passed_when_given"]
-    assert gates["train_ic"] == 1.0
+    assert gates["predicts"] == 1.0
 
 
 def test_admitted_factors_are_put_to_the_question(study: Study, tmp_path: Path) -> None:

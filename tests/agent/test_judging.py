@@ -18,14 +18,15 @@ def attempt(number: int, score: float, passes: float | None, ic: float, verdict:
     scores = {"novelty": score, "cost": 5.0} | ({} if passes is None else {"passes": passes})
     early = JudgeVerdict(1, False, 0.0, "no", {"novelty": 0.0})
     verdicts = (early, JudgeVerdict(2, True, score, "yes", scores))
-    return scored_attempt(number, "x", {"train": {"rank_ic": ic}}, verdict, verdicts=verdicts)
+    train = {"rank_ic": ic, "payoff_z": 150.0 * ic, "sharpe_net": ic}
+    return scored_attempt(number, "x", {"train": train}, verdict, verdicts=verdicts)
 
 
 def test_a_judge_that_knows_differs_from_one_that_does_not() -> None:
     rng = np.random.default_rng(0)
     ics = rng.normal(0.02, 0.02, size=60)
     knows = [
-        attempt(k, 5 + 100 * ic, float(ic > 0.02), ic, "promising" if ic > 0.02 else "rejected")
+        attempt(k, 5 + 100 * ic, float(150.0 * ic >= 2.0), ic, "promising" if ic > 0.02 else "rejected")
         for k, ic in enumerate(ics)
     ]
     found = judge_skill(knows)

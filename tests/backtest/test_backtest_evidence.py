@@ -77,7 +77,7 @@ def test_noise_is_not_accepted_and_foresight_is(panel: Panel, split: Split) -> N
 
 
 def test_the_same_factor_falls_when_it_was_the_thousandth_try(panel: Panel, split: Split) -> None:
-    result = scored(foresight(panel, 0.2), panel, split)
+    result = scored(foresight(panel, 0.12), panel, split)
     few, many = (reach_verdict(result, Trials(n, 0.01)) for n in (2, 10**7))
     assert many.dsr < few.dsr
     assert few.predicts.z == many.predicts.z

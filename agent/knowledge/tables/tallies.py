@@ -55,14 +55,14 @@ def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_tria
 
 
 def count_trials(connection: Connection, panel_id: str) -> TrialCount:
-    """Return the trials on a panel, scored attempts and pools, and the variance of their per-bar Sharpe ratios.
+    """Return the trials on a panel, attempts and pools, and the variance of their per-bar Sharpe ratios.
 
     While fewer than two were scored, the variance is 1 / bars: that of the estimated Sharpe ratio of a factor
     without skill over the panel's bars (Lo 2002, with a true ratio of 0). Of an unknown panel it is 0.0.
     """
     asked = {"panel": panel_id}
     row = connection.execute(_TALLY, asked).first()
-    effective_trials, spread = (0, Spread()) if row is None else (row[1], Spread(*row[2:]))
+    attempts, effective_trials, spread = (0, 0, Spread()) if row is None else (row[0], row[1], Spread(*row[2:]))
     pooled = connection.execute(_POOLED, asked).scalars().all()
     for figure in pooled:
         if figure is not None:
@@ -72,7 +72,7 @@ def count_trials(connection: Connection, panel_id: str) -> TrialCount:
     else:
         bars = connection.execute(_BARS, asked).scalar() or 0
         variance = 1.0 / bars if bars else 0.0
-    return TrialCount(spread.count, variance, effective_trials)
+    return TrialCount(attempts + len(pooled), variance, spread.count, effective_trials)
 
 
 def recount(session: Session, panel_id: str, order: Iterable[int] | None = None) -> schema.TrialTally:
