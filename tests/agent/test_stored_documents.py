@@ -74,7 +74,7 @@ AMOUNTS = st.none() | st.floats(0.0, 100.0)
 BOUNDS = st.builds(Bounds, st.none() | COUNTS, AMOUNTS, st.none() | COUNTS, AMOUNTS)
 RUNS = (
     st.builds(
-        RunConfig, st.just("mine"), TEXTS, TEXTS, TEXTS, few(TEXTS), TEXTS, few(TEXTS), TEXTS,
+        RunConfig, st.just("mine"), TEXTS, TEXTS, TEXTS, st.booleans(), few(TEXTS), TEXTS, few(TEXTS), TEXTS,
         st.sampled_from(["chat", "responses"]), RULES, BOUNDS, TEXTS, TEXTS,
     )
     | st.builds(RunConfig, st.just("screen"), TEXTS, TEXTS, rules=RULES, keep=COUNTS)
