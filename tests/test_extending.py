@@ -230,7 +230,7 @@ def test_without_the_distribution_what_names_it_is_refused(home: Path, tmp_path:
     ("points", "module", "argv", "says"),
     [
         ("[alphaglow.gates]\nbad = absent:gate\n", "", "gates", "ModuleNotFoundError"),
-        ("[alphaglow.gates]\ndsr = broken:x\n", "x = print", "gates", "alphaglow has one of the same name"),
+        ("[alphaglow.gates]\nearns = broken:x\n", "x = print", "gates", "alphaglow has one of the same name"),
         ("[alphaglow.gates]\nodd = broken:x\n", "x = 1", "gates", "it is a int"),
     ],
 )

@@ -78,7 +78,9 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
     fitted = replace(again, weights=weights)
     values = unseen_values(measured, fitted)
     counted = knowledge.trials(study.dataset)
-    trials = Trials(counted.evaluated, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset))
+    trials = Trials(
+        counted.evaluated, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset)
+    )
     evaluated = evaluate_values(values, pool.id, study, trials)
     if isinstance(evaluated, Rejection):
         raise InputError(f"{pool.name} cannot be scored: {evaluated.one_line()}")

@@ -74,7 +74,7 @@ def test_each_gate_stops_what_it_is_there_for() -> None:
 def test_what_predicts_and_does_not_earn_is_promising() -> None:
     costs = score_signal(
         np.nan_to_num(forward_returns(PANEL))[:1080] + 0.003 * np.random.default_rng(4).normal(size=(1080, 12)),
-        prepare_target(PANEL.rows(0, 1080), BacktestSpec(costs=Costs(fee_bp=5_000.0))),
+        prepare_target(PANEL.rows(0, 1080), BacktestSpec(costs=Costs(fee_bp=100.0))),
         make_split(1200, fractions=(0.7, 0.2, 0.1), embargo=20),
         rng=np.random.default_rng(0),
     )
