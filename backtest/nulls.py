@@ -1,7 +1,7 @@
 """Null markets: made of a real one, with its tails and its dependence, and with nothing in them that can be predicted.
 
 Four kinds, because each keeps what another destroys. *history* and *bars* are new panels, on which signals are computed
-anew; *signs* and *blocks* change only what signals of the true panel are scored against.
+again; *signs* and *blocks* change only what signals of the true panel are scored against.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _shadows(panel: Panel) -> tuple[FloatArray, FloatArray]:
 
 
 def filtered_history(panel: Panel, rng: np.random.Generator) -> NullMarket:
-    """Return a filtered historical simulation (Barone-Adesi, Giannopoulos & Vosper 1999), signals computed anew.
+    """Return a filtered historical simulation (Barone-Adesi, Giannopoulos & Vosper 1999), signals computed again.
 
     Bars, all assets together, are drawn with replacement from what is left of returns after their GARCH(1, 1)
     volatility and their mean, and put under volatilities that are made as they come. Skewness, tails, dependence among
@@ -89,7 +89,7 @@ def filtered_history(panel: Panel, rng: np.random.Generator) -> NullMarket:
 
 
 def drawn_bars(panel: Panel, rng: np.random.Generator) -> NullMarket:
-    """Return bars drawn one by one with replacement, all assets together, drift removed; signals computed anew.
+    """Return bars drawn one by one with replacement, all assets together, drift removed; signals computed again.
 
     A permutation would be no null for such signals: without drift, what has risen must still fall before the end, and
     a broad cross-section knows it.

@@ -18,6 +18,8 @@ SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
     (
         "Prediction",
         (
+            ("Payoff score", "mean payoff before costs over its standard error", "payoff_z", "plain"),
+            ("Net score", "mean net return over its standard error", "net_z", "plain"),
             ("Rank IC", "mean Spearman correlation per bar with the return traded", "rank_ic", "ic"),
             ("IC", "mean Pearson correlation per bar", "ic", "ic"),
             ("ICIR", "mean rank IC / its standard deviation", "ic_ir", "ic"),
