@@ -13,11 +13,23 @@ def month_bars(panel: Panel) -> int:
     return max(5, min(round(panel.bars_per_year / 12), len(panel.times) // 10))
 
 
-def market_return(panel: Panel) -> FloatArray:
-    """Return (T,) the mean return, close to close, of the assets of the universe; 0 where none has one."""
+def week_bars(panel: Panel) -> int:
+    """Return how many bars a week has, at least 5."""
+    return max(5, round(panel.bars_per_year / 52))
+
+
+def close_returns(panel: Panel) -> FloatArray:
+    """Return (T, N) simple returns from close to close; NaN where either is missing."""
     close = panel["close"]
     with np.errstate(all="ignore"):
-        returns = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
+        moves = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
+    returns: FloatArray = np.where(np.isfinite(moves), moves, np.nan)
+    return returns
+
+
+def market_return(panel: Panel) -> FloatArray:
+    """Return (T,) the mean return, close to close, of the assets of the universe; 0 where none has one."""
+    returns = close_returns(panel)
     known = np.isfinite(returns) & panel.universe
     mean: FloatArray = np.where(known, returns, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     return mean

@@ -51,23 +51,25 @@ def min_track_record(sharpe: float, skew: float, kurt: float, *, benchmark: floa
     return float(1.0 + factor * (ndtri(level) / (sharpe - benchmark)) ** 2)
 
 
-def q_values(p_values: FloatArray) -> FloatArray:
+def q_values(p_values: FloatArray, *, dependent: bool = False) -> FloatArray:
     """Return the smallest false discovery rate at which each would be a discovery (Benjamini & Hochberg 1995).
 
-    NaN stays NaN and does not count.
+    With `dependent` they hold under any dependence (Benjamini & Yekutieli 2001). NaN stays NaN and does not count.
     """
     known = np.isfinite(p_values)
     found = np.full(p_values.shape, np.nan)
     if known.any():
-        found[known] = _benjamini_hochberg(p_values[known])
+        count = int(known.sum())
+        harmonic = float((1.0 / np.arange(1, count + 1)).sum()) if dependent else 1.0
+        found[known] = _benjamini_hochberg(p_values[known], harmonic)
     return found
 
 
-def _benjamini_hochberg(p_values: FloatArray) -> FloatArray:
-    """Return q-values of finite p-values: p n / rank, made to rise with p from the largest down, at most 1."""
+def _benjamini_hochberg(p_values: FloatArray, factor: float) -> FloatArray:
+    """Return q-values of finite p-values: p n / rank times a factor, rising with p, at most 1."""
     order = np.argsort(p_values)
     count = len(p_values)
-    scaled = p_values[order] * (count / np.arange(1, count + 1))
+    scaled = p_values[order] * (factor * count / np.arange(1, count + 1))
     rising = np.minimum.accumulate(scaled[::-1])[::-1]
     found = np.empty(count)
     found[order] = np.clip(rising, 0.0, 1.0)

@@ -134,20 +134,3 @@ def step_down(scores: FloatArray, fingerprints: FloatArray, *, level: float = 0.
             break
         found |= new
     return found
-
-
-def dependent_q_values(p_values: FloatArray) -> FloatArray:
-    """Return q-values that hold under any dependence: Benjamini & Yekutieli 2001. NaN stays NaN and does not count."""
-    known = np.isfinite(p_values)
-    count = int(known.sum())
-    found = np.full(p_values.shape, np.nan)
-    if not count:
-        return found
-    order = np.argsort(p_values[known])
-    harmonic = float((1.0 / np.arange(1, count + 1)).sum())
-    scaled = p_values[known][order] * (count * harmonic / np.arange(1, count + 1))
-    rising = np.minimum.accumulate(scaled[::-1])[::-1]
-    q = np.empty(count)
-    q[order] = np.clip(rising, 0.0, 1.0)
-    found[known] = q
-    return found

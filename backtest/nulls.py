@@ -14,8 +14,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from backtest.bar_regimes import week_bars
 from backtest.ic import forward_returns
-from backtest.payoff import trailing_risk
+from backtest.payoff import market_part, trailing_risk
 from backtest.trading_rules import Fill
 from market.panel import BoolArray, FloatArray, Panel
 
@@ -108,9 +109,7 @@ def random_signs(panel: Panel, rng: np.random.Generator, fill: Fill = "open") ->
     """
     forward = forward_returns(panel, 1, fill)
     _deviation, beta = trailing_risk(panel)
-    known = np.isfinite(forward) & panel.universe
-    mean = np.where(known, forward, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    explained = beta * mean[:, None]
+    known, explained = market_part(panel, forward, beta)
     signs = np.repeat(rng.choice([-1.0, 1.0], len(panel.times) // _SIGN_BARS + 1), _SIGN_BARS)[: len(panel.times)]
     flipped = explained + signs[:, None] * (forward - explained)
     return NullMarket("signs", panel, with_forward(panel, np.where(known, flipped, np.nan), fill))
@@ -118,7 +117,7 @@ def random_signs(panel: Panel, rng: np.random.Generator, fill: Fill = "open") ->
 
 def drawn_blocks(panel: Panel, rng: np.random.Generator) -> NullMarket:
     """Return outcomes made of blocks of a week, drawn with replacement, all assets together, drift removed before."""
-    length, block = len(panel.times), _week(panel)
+    length, block = len(panel.times), week_bars(panel)
     starts = rng.integers(0, length - 1, length // block + 1)
     rows = 1 + (starts[:, None] + np.arange(block)).ravel()[:length] % (length - 1)
     bars = _Bars.of(panel)
@@ -131,10 +130,6 @@ def drawn_blocks(panel: Panel, rng: np.random.Generator) -> NullMarket:
 NULLS: Mapping[str, Callable[[Panel, np.random.Generator], NullMarket]] = MappingProxyType(
     {"history": filtered_history, "bars": drawn_bars, "signs": random_signs, "blocks": drawn_blocks}
 )
-
-
-def _week(panel: Panel) -> int:
-    return max(5, round(panel.bars_per_year / 52))
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from backtest.bar_regimes import market_return
+from backtest.bar_regimes import close_returns, market_return
+from backtest.ic import centred_rows
 from market.errors import InputError
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import average_ranks
 
 # Fewer assets than this with signal and return are no cross-section.
@@ -31,15 +32,6 @@ STYLES = ("size", "volatility", "liquidity", "momentum")
 def half_life(panel: Panel) -> float:
     """Return the half-life, in bars, of the trailing variances of a panel: a month, within bounds."""
     return float(np.clip(panel.bars_per_year / 12.0, _SHORTEST, _LONGEST))
-
-
-def close_returns(panel: Panel) -> FloatArray:
-    """Return (T, N) simple returns from close to close; NaN where either is missing."""
-    close = panel["close"]
-    with np.errstate(all="ignore"):
-        moves = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
-    returns: FloatArray = np.where(np.isfinite(moves), moves, np.nan)
-    return returns
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -75,6 +67,13 @@ def trailing_risk(panel: Panel) -> tuple[FloatArray, FloatArray]:
     return found
 
 
+def market_part(panel: Panel, forward: FloatArray, beta: FloatArray) -> tuple[BoolArray, FloatArray]:
+    """Return (T, N) which forward returns are known within the universe, and what their mean explains by beta."""
+    known: BoolArray = np.isfinite(forward) & panel.universe
+    mean = np.where(known, forward, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return known, beta * mean[:, None]
+
+
 def risk_returns(panel: Panel, forward: FloatArray, styles: Sequence[str] = ()) -> NDArray[np.float32]:
     """Return (T, N) forward returns less what the market explains, over trailing deviation; 0 where unknown.
 
@@ -87,10 +86,9 @@ def risk_returns(panel: Panel, forward: FloatArray, styles: Sequence[str] = ()) 
         For a style that does not exist.
     """
     deviation, beta = trailing_risk(panel)
-    known = np.isfinite(forward) & panel.universe
-    mean = np.where(known, forward, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    known, explained = market_part(panel, forward, beta)
     with np.errstate(all="ignore"):
-        scaled = (forward - beta * mean[:, None]) / deviation
+        scaled = (forward - explained) / deviation
     scaled = np.where(known & np.isfinite(scaled), scaled, np.nan)
     if styles:
         scaled = _residual(scaled, [_style(panel, name, deviation) for name in styles])
@@ -150,11 +148,9 @@ def rank_payoffs(signal: FloatArray, forward: FloatArray, risk: NDArray[np.float
     below `MIN_ASSETS` of those, or where all are tied. `risk` is as of `risk_returns`.
     """
     ranks = average_ranks(np.where(np.isfinite(forward), signal, np.nan))
-    known = np.isfinite(ranks)
-    count = known.sum(axis=1)
+    count, centred = np.isfinite(ranks).sum(axis=1), centred_rows(ranks)
+    sizes = np.abs(centred).sum(axis=1)
     with np.errstate(all="ignore"):
-        centred = np.where(known, ranks - 0.5 * (count[:, None] + 1.0), 0.0)
-        sizes = np.abs(centred).sum(axis=1)
         paid = (centred * risk).sum(axis=1) / sizes
     found: FloatArray = np.where((count >= MIN_ASSETS) & (sizes > 1e-9), paid, np.nan)
     return found

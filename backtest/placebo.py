@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.bar_regimes import close_returns
 from market.panel import FloatArray, Panel
 
 VOLATILITY_BARS = 20
@@ -32,9 +33,7 @@ def shifted_gates(gate: FloatArray, n: int, rng: np.random.Generator) -> Iterato
 
 def calmest_first(panel: Panel) -> NDArray[np.int64]:
     """Return (T, N) bars of each asset by realised volatility, the calmest first."""
-    close = panel["close"]
-    with np.errstate(all="ignore"):
-        returns = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
+    close, returns = panel["close"], close_returns(panel)
     squared = np.where(np.isfinite(returns), returns**2, 0.0)
     total = np.vstack([np.zeros((1, close.shape[1])), np.cumsum(squared, axis=0)])
     ends = np.arange(1, len(close) + 1)

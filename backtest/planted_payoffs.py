@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backtest.ic import forward_returns
+from backtest.ic import centred_rows, forward_returns
 from backtest.mean_test import mean_test
 from backtest.nulls import with_forward
 from backtest.payoff import rank_payoffs, risk_returns, trailing_risk
@@ -56,9 +56,7 @@ def plant_payoff(panel: Panel, values: FloatArray, z: float, part: slice, fill: 
         raise InputError("the signal has no payoffs to plant in", "use another signal, or more bars")
     deviation, _beta = trailing_risk(panel)
     ranks = average_ranks(np.where(np.isfinite(forward) & np.isfinite(deviation), signal, np.nan))
-    known = np.isfinite(ranks)
-    count = known.sum(axis=1, keepdims=True)
-    centred = np.where(known, ranks - 0.5 * (count + 1.0), 0.0)
+    known, centred = np.isfinite(ranks), centred_rows(ranks)
     sizes = np.abs(centred).sum(axis=1, keepdims=True)
     with np.errstate(all="ignore"):
         # Such that a payoff rises by one for each unit of the drift.

@@ -29,6 +29,7 @@ from agent.study.scoring import evaluate_expression
 from agent.study.settings import LoopSettings, Settings
 from agent.study.study import Scoring, Study, backtest_expression, read_expression
 from backtest import metrics
+from backtest.bar_regimes import week_bars
 from backtest.controls import permuted, plant_signal
 from backtest.ic import rank_ic
 from backtest.placebo import shifted_gates
@@ -218,7 +219,7 @@ def run_audit(auditor: Auditor, knowledge: KnowledgeBase) -> Audit | None:
 def _permuted_run(auditor: Auditor, number: int) -> Control:
     study, plan = auditor.study, auditor.plan
     # A week keeps what clusters; far fewer blocks than that would leave most of time in place.
-    block = max(5, round(study.panel.bars_per_year / 52))
+    block = week_bars(study.panel)
     outcomes = permuted(study.panel, block, np.random.default_rng([plan.seed, 1, number]))
     with _mined(auditor, replace(study, outcomes=outcomes, exposures=None), f"permuted-{number}", number) as mined:
         return Control("permuted", number, **mined.counts())

@@ -7,6 +7,7 @@ open knowledge base asks by the same text, so that the quick way and the full wa
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -163,12 +164,12 @@ def which_factor(ask: Ask, what: str, run_id: str | None = None, panel_id: str |
     raise InputError(f"no factor {what!r}", "list them with `alphaglow kb list`")
 
 
-class Listing:
+class Listing(ABC):
     """What can be listed and looked up in a knowledge base, however it is opened."""
 
+    @abstractmethod
     def asking(self) -> AbstractContextManager[Ask]:
         """Lend what runs a SELECT; all that it is asked in one loan is of one moment."""
-        raise NotImplementedError
 
     def runs(self, panel_id: str | None = None) -> list[RunRecord]:
         """Return runs, oldest first."""

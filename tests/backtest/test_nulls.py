@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backtest.bar_regimes import close_returns
 from backtest.ic import forward_returns
 from backtest.mean_test import mean_test
 from backtest.nulls import NULLS, with_forward
-from backtest.payoff import close_returns, rank_payoffs, risk_returns
+from backtest.payoff import rank_payoffs, risk_returns
 from backtest.planted_payoffs import plant_payoff
 from factors.engine import evaluate
 from factors.parse import parse

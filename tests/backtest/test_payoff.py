@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from backtest.bar_regimes import close_returns
 from backtest.ic import forward_returns
 from backtest.payoff import (
     MIN_ASSETS,
     STYLES,
-    close_returns,
     half_life,
     rank_payoffs,
     risk_returns,
