@@ -123,16 +123,26 @@ class _Reader:
         x, y = call.args[first], call.args[second]
         for number, other in ((x, second), (y, first)):
             if isinstance(number, Number):
-                if not parts[other].is_ratio and parts[other].known and abs(number.value) > _GUARD:
-                    self.warnings.append(
-                        f"{_short(call)}: the number {number_text(number.value)} beside a {parts[other]} means "
-                        "something else for every asset"
-                    )
+                self.beside(call, number, parts[other])
                 return parts[other]
         if not parts[first].agrees(parts[second]):
             self.warnings.append(f"{_short(call)}: {_short(x)} is a {parts[first]}, {_short(y)} a {parts[second]}")
             return UNKNOWN
         return parts[first] if parts[first].known else parts[second]
+
+    def beside(self, call: Call, number: Number, dimension: Dimension) -> None:
+        """Warn of a plain number that is added to, or compared with, what has a unit."""
+        if not dimension.is_ratio and dimension.known and abs(number.value) > _GUARD:
+            self.warnings.append(
+                f"{_short(call)}: the number {number_text(number.value)} beside a {dimension} means "
+                "something else for every asset"
+            )
+
+    def bounds(self, call: Call, parts: Sequence[Dimension]) -> Dimension:
+        for number in call.args[1:]:
+            if isinstance(number, Number):
+                self.beside(call, number, parts[0])
+        return parts[0]
 
     def pure(self, call: Call, parts: Sequence[Dimension]) -> Dimension:
         if parts[0].known and not parts[0].is_ratio:
@@ -155,6 +165,11 @@ class _Reader:
 
 def _compare(reader: _Reader, call: Call, parts: Sequence[Dimension]) -> Dimension:
     reader.match(call, 0, 1, parts)
+    return RATIO
+
+
+def _price_ratio(reader: _Reader, call: Call, parts: Sequence[Dimension]) -> Dimension:
+    reader.prices(call, parts)
     return RATIO
 
 
@@ -188,6 +203,8 @@ _RULES: Mapping[DimensionRule, _Rule] = {
     "moment": lambda _r, c, p: p[0].power(_number(c, 2)),
     "repeat": lambda _r, c, p: p[0].power(_number(c, 1)),
     "prices": lambda r, c, p: r.prices(c, p),
+    "price ratio": _price_ratio,
+    "bounds": lambda r, c, p: r.bounds(c, p),
 }
 
 

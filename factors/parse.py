@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from factors.canonical import canonical
+from factors.degenerate import check_degenerate
 from factors.dialects.alphagen import ALPHAGEN, read_prefix
 from factors.dialects.base import Dialect
 from factors.dialects.from_qlib import QLIB
@@ -85,6 +86,7 @@ def parse(
         _check_root(node)
         root = canonical(node)
         _check_root(root)
+        check_degenerate(root)
         expression = _measured(root, text, bounds, tuple(dict.fromkeys(notes)))
         if strict and expression.warnings:
             raise Fault("dimension", expression.warnings[0], "divide each by its own mean first, or leave out --strict")

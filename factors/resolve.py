@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -167,22 +167,19 @@ class Resolver:
         """Put arguments given by keyword where they belong: macd(close, slow=26, fast=12)."""
         word = raw.name.lower()
         operator = OPERATORS.get(self.dialect.targets.get(word, word))
-        if operator is None:
-            return RawCall(raw.name, raw.args, raw.at)
+        params = self.dialect.parameters.get(word) or (operator.params if operator is not None else ())
+        signature = f"{word}({', '.join(param.name for param in params)})"
         places: dict[int, Raw] = {}
         for place, (keyword, arg) in enumerate(zip(raw.names, raw.args, strict=True)):
-            where = place if not keyword else _place_of(keyword.lower(), operator, places)
+            where = place if not keyword else _place_of(keyword.lower(), params, places)
             if where is None or where in places:
-                known = ", ".join(param.name for param in operator.params)
-                raise Fault(
-                    "arity", f"{operator.name} has no free argument {_brief(keyword)!r}", f"it has {known}", arg.at
-                )
+                known = f"write {signature}" if params else "give its arguments by place"
+                raise Fault("arity", f"{word} has no free argument {_brief(keyword)!r}", known, arg.at)
             places[where] = arg
         if sorted(places) != list(range(len(places))):
             # A gap in the middle: said so rather than filled with a neighbour.
-            missing = next(i for i in range(len(operator.params)) if i not in places)
-            name = operator.params[missing].name
-            raise Fault("arity", f"{operator.name} lacks its argument {name}", f"write {operator.signature}", raw.at)
+            missing = next(i for i in range(len(params)) if i not in places)
+            raise Fault("arity", f"{word} lacks its argument {params[missing].name}", f"write {signature}", raw.at)
         return RawCall(raw.name, tuple(places[i] for i in sorted(places)), raw.at)
 
     def _argument(self, operator: Operator, param: Param, raw: Raw, depth: int) -> Node:
@@ -248,14 +245,14 @@ _KEYWORDS = {
 }  # fmt: skip
 
 
-def _place_of(keyword: str, operator: Operator, taken: Mapping[int, Raw]) -> int | None:
+def _place_of(keyword: str, params: Sequence[Param], taken: Mapping[int, Raw]) -> int | None:
     """Return which parameter a keyword means, by its own name, a usual other one, or as the first free window."""
-    names = [param.name for param in operator.params]
+    names = [param.name for param in params]
     for word in (keyword, _KEYWORDS.get(keyword, "")):
         if word in names:
             return names.index(word)
     if keyword in _WINDOW_WORDS:
-        windows = [i for i, param in enumerate(operator.params) if param.kind == "window" and i not in taken]
+        windows = [i for i, param in enumerate(params) if param.kind == "window" and i not in taken]
         return windows[0] if windows else None
     return None
 

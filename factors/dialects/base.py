@@ -7,9 +7,10 @@ our operators, and a note says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from factors.operators.row import Param
 from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber
 
 Rewrite = Callable[[RawCall, list[str]], Raw]
@@ -29,6 +30,8 @@ class Dialect:
         Lower-case field to its rewriting.
     targets
         Lower-case word to the operator of ours whose parameters it has, for arguments given by keyword.
+    parameters
+        Lower-case word to its parameters, where they are not those of an operator of ours; for arguments by keyword.
     floors_windows
         Whether 3.92795 as a window means 3.
     stands_in
@@ -38,6 +41,7 @@ class Dialect:
     calls: Mapping[str, Rewrite] = field(default_factory=dict)
     fields: Mapping[str, NameRewrite] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Sequence[Param]] = field(default_factory=dict)
     floors_windows: bool = False
     folds_case: bool = True
     stands_in: bool = False
@@ -175,6 +179,8 @@ def from_oldest(name: str, what: str) -> Rewrite:
 
 def scale(raw: RawCall, _notes: list[str]) -> Raw:
     """`scale(x, a)`: sizes sum to a, 1 where it is not given."""
+    if len(raw.args) > 2:
+        raise Fault("arity", f"{raw.name} takes 1 or 2 arguments, not {len(raw.args)}", "write scale(x, a)", raw.at)
     scaled = ours("cs_scale", raw, *raw.args[:1])
     return scaled if len(raw.args) == 1 else ours("mul", raw, raw.args[-1], scaled)
 

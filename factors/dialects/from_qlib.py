@@ -42,11 +42,8 @@ def _rolling(word: str) -> Rewrite:
 def _wma(raw: RawCall, notes: list[str]) -> Raw:
     exactly(raw, 2, "WMA(x, n)")
     size = whole(raw.args[1], "WMA")
-    if size < 2:
-        raise Fault("window", "WMA over one bar gives all weight to nothing", "choose a longer window", raw.at)
-    notes.append("Qlib's WMA gives the oldest bar weight 0 and divides by n once more: ts_decay_linear(x, n - 1) / n")
-    inner = ours("ts_decay_linear", raw, raw.args[0], number_node(float(size - 1), raw))
-    return ours("div", raw, inner, number_node(float(size), raw))
+    notes.append("Qlib's WMA (0.9.7) divides the weighted mean by n once more: ts_decay_linear(x, n) / n")
+    return ours("div", raw, ours("ts_decay_linear", raw, *raw.args), number_node(float(size), raw))
 
 
 def _ema(raw: RawCall, notes: list[str]) -> Raw:

@@ -19,7 +19,8 @@ from factors.dialects.base import (
     same,
     scale,
 )
-from factors.syntax import Raw, RawCall
+from factors.operators.row import Param
+from factors.syntax import Fault, Raw, RawCall, RawNumber
 
 _WORDS: dict[str, list[str]] = {
     "ts_mean": ["mean", "average", "avg", "ma", "ts_avg", "rolling_mean", "moving_average", "ts_average"],
@@ -36,8 +37,8 @@ _WORDS: dict[str, list[str]] = {
     "ts_rank": ["tsrank", "rolling_rank"],
     "ts_min": ["tsmin", "rolling_min", "lowest"],
     "ts_max": ["tsmax", "rolling_max", "highest"],
-    "ts_argmax": ["argmax", "ts_arg_max", "tsargmax", "highday"],
-    "ts_argmin": ["argmin", "ts_arg_min", "tsargmin", "lowday"],
+    "ts_argmax": ["argmax", "ts_arg_max", "tsargmax"],
+    "ts_argmin": ["argmin", "ts_arg_min", "tsargmin"],
     "ts_corr": ["corr", "correlation", "ts_correlation", "rolling_corr"],
     "ts_cov": ["cov", "covariance", "ts_covariance", "rolling_cov"],
     "ts_beta": ["beta", "rolling_beta"],
@@ -65,7 +66,7 @@ _WORDS: dict[str, list[str]] = {
     "log": ["ln", "log_e"],
     "if_else": ["where", "iff", "if", "ifelse"],
     "cs_demean": ["demean"],
-    "cs_zscore": ["normalize", "standardize"],
+    "cs_zscore": ["standardize"],
     "cs_top_bottom": ["top_bottom"],
     "group_neutralize": ["indneutralize", "group_neutral", "neutralize"],
     "cum_sum": ["cumsum"],
@@ -85,7 +86,6 @@ _DEFAULTS: dict[str, tuple[tuple[float, ...], list[str]]] = {
     "ts_delta": ((1.0,), ["delta", "diff", "ts_diff"]),
     "ts_returns": ((1.0,), ["pct_change", "roc", "ts_return", "pctchange"]),
     "ts_log_return": ((1.0,), ["log_return", "logret", "ts_log_returns"]),
-    "cs_winsorize": ((3.0,), ["winsorize"]),
 }
 
 
@@ -139,6 +139,15 @@ def _above_mean(raw: RawCall, _notes: list[str]) -> Raw:
     return ours("sub", raw, raw.args[0], ours("ts_mean", raw, *raw.args))
 
 
+def _winsorized(raw: RawCall, notes: list[str]) -> Raw:
+    """`winsorize(x, k)` cuts at k deviations; elsewhere a small number is the share to cut at each end."""
+    size = raw.args[1] if len(raw.args) > 1 else None
+    if isinstance(size, RawNumber) and size.value < 0.5:
+        why = f"{raw.name}(x, {size.value:g}) cuts a share of the values elsewhere; here it cuts at deviations"
+        raise Fault("bad_number", why, "write cs_winsorize(x, 3)", size.at)
+    return same("cs_winsorize", defaults=(3.0,))(raw, notes)
+
+
 def _obv(raw: RawCall, notes: list[str]) -> Raw:
     if len(raw.args) == 1 and is_number(raw.args[0]):
         return ours("obv", raw, named("close", raw), named("volume", raw), raw.args[0])
@@ -175,6 +184,13 @@ LOOSE: dict[str, Rewrite] = {
     "bollinger_position": _bars("bollinger_position", ("close",), (20.0, 2.0)),
     "bollinger_width": _bars("bollinger_width", ("close",), (20.0, 2.0)),
     "obv": _obv,
+    "winsorize": _winsorized,
+    "normalize": same("cs_zscore", "read as cs_zscore; WorldQuant BRAIN only takes the mean away: cs_demean"),
+    "highday": same("ts_argmax", "bars since the highest, 0 is now; some sources count from 1"),
+    "lowday": same("ts_argmin", "bars since the lowest, 0 is now; some sources count from 1"),
+    "ts_min_max_diff": same(
+        "ts_min_max_diff", "read as ts_max - ts_min; WorldQuant BRAIN means x - f * (ts_min + ts_max)"
+    ),
     "vwap": _vwap,
     "slog1p": _signed_log,
     "s_log_1p": _signed_log,
@@ -200,6 +216,20 @@ _TARGETS = {
     "zscore": "ts_zscore",
     "rank": "ts_rank",
     "macd": "macd_signal",
+    "stoch": "stochastic",
+    "winsorize": "cs_winsorize",
+    "normalize": "cs_zscore",
+    "highday": "ts_argmax",
+    "lowday": "ts_argmin",
+}
+_PARAMETERS: dict[str, tuple[Param, ...]] = {
+    "scale": (Param("x", "panel"), Param("a", "number")),
+    "min": (Param("x", "panel"), Param("y", "panel")),
+    "max": (Param("x", "panel"), Param("y", "panel")),
+    "slog1p": (Param("x", "panel"),),
+    "s_log_1p": (Param("x", "panel"),),
+    "signed_log": (Param("x", "panel"),),
+    "ts_av_diff": (Param("x", "panel"), Param("d", "window")),
 }
 
-AUTO = Dialect(LOOSE, LOOSE_FIELDS, _TARGETS)
+AUTO = Dialect(LOOSE, LOOSE_FIELDS, _TARGETS, _PARAMETERS)

@@ -42,7 +42,7 @@ def _arithmetic() -> list[Operator]:
         _one("min(x, y)", "the smaller of x and y, bar by bar", "the smaller of {x} and {y}", commutative=True,
              dimension="like"),
         _one("clip(x, lo, hi)", "x limited to [lo, hi]", "{x} limited to between {lo} and {hi}",
-             check=lambda n: None if n[0] <= n[1] else "lo must not be above hi"),
+             dimension="bounds", check=lambda n: None if n[0] <= n[1] else "lo must not be above hi"),
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ Parity = Literal["odd", "even", ""]
 # How the dimension of the result follows from those of the arguments; see `factors.dimensions`.
 DimensionRule = Literal[
     "ratio", "same", "like", "compare", "product", "quotient", "inverse", "power", "root", "square", "pure",
-    "branch", "moment", "repeat", "prices",
+    "branch", "moment", "repeat", "prices", "price ratio", "bounds",
 ]  # fmt: skip
 
 # Below this weight, what lies further back in a recursive average is counted as forgotten.

@@ -27,7 +27,7 @@ def _own() -> list[Operator]:
         _ti("atr(high, low, close, d)", "simple mean of the true range over d bars",
             "the {d}-bar average true range", reach=full, dimension="prices", cost=Cost(7.0)),
         _ti("adx(high, low, close, d)", "average directional index, 0 to 100, both averages Wilder's (alpha = 1 / d)",
-            "the {d}-bar average directional index", reach=_wilder_twice, dimension="ratio", cost=Cost(14.0)),
+            "the {d}-bar average directional index", reach=_wilder_twice, dimension="price ratio", cost=Cost(14.0)),
     ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import ast
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.column_methods import across_group, clipped, groupby, method_of
+from factors.pycode.conversions import cast
+from factors.pycode.harmless import FRAME_METHODS, check_harmless
 from factors.pycode.methods import ALONG_COLUMNS, NUMPY_PAIR, NUMPY_PLAIN
 from factors.pycode.values import (
     Columns,
@@ -61,8 +63,8 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
         x, y = arguments.raw("x"), arguments.raw("y")
         arguments.done()
         return SeriesValue(reader.ours(name, node, x, y))
-    if name in ("float", "int") and len(node.args) == 1:
-        return reader.series(node.args[0])
+    if name in ("float", "int", "bool") and len(node.args) == 1 and not node.keywords:
+        return SeriesValue(cast(reader, node, reader.series(node.args[0]).raw, node.func))
     if name in ("eval", "exec", "compile", "open", "__import__", "getattr", "globals", "input", "print"):
         raise reader.places.fault(node, f"{name} is never called", "only arithmetic on columns is read")
     # The rest are operators of the language, or unknown: that is said later, with a guess.
@@ -97,10 +99,14 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
     if name == "Series":
         raw = arguments.raw("data")
-        for ignored in ("index", "name", "dtype"):
-            arguments.named.pop(ignored, None)
+        index, dtype = arguments.named.pop("index", None), arguments.named.pop("dtype", None)
+        arguments.named.pop("name", None)
         arguments.done()
-        return SeriesValue(raw)
+        if index is not None and reader.expr(index) != Plain("index"):
+            raise reader.places.fault(
+                node, "rows cannot be given other labels", "write index=df.index, or leave it out"
+            )
+        return SeriesValue(raw if dtype is None else cast(reader, node, raw, dtype))
     if name == "concat":
         parts = arguments.value("objs")
         if arguments.plain("axis") not in (1, "columns"):
@@ -112,7 +118,8 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
 
 
 def _frame(reader: Reader, node: ast.Call, method: str) -> Value:
-    if method in ("copy", "sort_index", "sort_values", "reset_index"):
+    if method in FRAME_METHODS:
+        check_harmless(reader, node, method, FRAME_METHODS[method])
         return FrameValue()
     if method == "groupby":
         return groupby(reader, node, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
+from factors.pycode.conversions import cast, replaced
+from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
 from factors.pycode.methods import (
     ACROSS,
     ASSET_KEYS,
@@ -12,7 +14,6 @@ from factors.pycode.methods import (
     PAIR_METHODS,
     PLAIN_METHODS,
     TIME_KEYS,
-    TRANSPARENT,
     WHOLE_COLUMN,
 )
 from factors.pycode.values import Grouped, Listed, Module, Plain, Reader, SeriesValue, Value
@@ -34,7 +35,8 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         return SeriesValue(reader.ours(PLAIN_METHODS[method], node, x))
     if method in PAIR_METHODS:
         return SeriesValue(reader.ours(PAIR_METHODS[method], node, x, arguments.raw("other")))
-    if method in TRANSPARENT:
+    if method in COLUMN_METHODS:
+        check_harmless(reader, node, method, COLUMN_METHODS[method])
         arguments.places.clear()
         arguments.named.clear()
         return series
@@ -52,16 +54,15 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
             raise reader.places.fault(node, "ffill without a limit reaches back without end", "write .ffill(limit=5)")
         return SeriesValue(reader.ours("ts_backfill", node, x, bars_of(reader, node, limit + 1)))
     if method in ("where", "mask"):
-        condition = arguments.raw("cond")
-        other = arguments.raw("other")
-        return SeriesValue(reader.ours("if_else", node, condition, *((x, other) if method == "where" else (other, x))))
+        return SeriesValue(_chosen(reader, node, x, method, arguments))
     if method == "replace":
-        reader.notes.append("replace: infinities do not occur here, what would be one is missing")
-        arguments.places.clear()
-        return series
+        return SeriesValue(replaced(reader, node, x, arguments))
     if method == "astype":
-        arguments.places.clear()
-        return series
+        target = arguments.node_of("dtype")
+        if target is None:
+            raise reader.places.fault(node, "astype does not say which type", "write .astype(float)")
+        arguments.named.pop("copy", None)
+        return SeriesValue(cast(reader, node, x, target))
     if method == "groupby":
         arguments.places.clear()
         arguments.named.clear()
@@ -77,8 +78,9 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
 
 def _lagged(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw:
     periods = arguments.number("periods", 1.0)
-    if method == "pct_change":
-        arguments.named.pop("fill_method", None)
+    if method == "pct_change" and arguments.plain("fill_method") is not None:
+        why = "fill_method puts made-up values in the place of missing ones"
+        raise reader.places.fault(node, why, "leave it out, or write fill_method=None")
     assert periods is not None
     if periods < 0:
         raise reader.places.fault(
@@ -88,6 +90,20 @@ def _lagged(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Argu
         return x
     word = {"shift": "ts_delay", "diff": "ts_delta", "pct_change": "ts_returns"}[method]
     return reader.ours(word, node, x, bars_of(reader, node, periods))
+
+
+def _chosen(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw:
+    """`x.where(c, y)` and `x.mask(c, y)`; without y, what is not chosen is missing."""
+    condition = arguments.raw("cond")
+    given = arguments.node_of("other")
+    value = None if given is None else reader.expr(given)
+    if value is None or (isinstance(value, Plain) and value.value in ("nan", None)):
+        kept = condition if method == "where" else reader.ours("not_", node, condition)
+        # x / 1 is x, and x / 0 is missing.
+        return reader.ours("div", node, x, kept)
+    assert given is not None
+    other = reader.series(given).raw
+    return reader.ours("if_else", node, condition, *((x, other) if method == "where" else (other, x)))
 
 
 def clipped(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) -> Raw:
@@ -150,7 +166,7 @@ def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Group
         if isinstance(by, SeriesValue) and not isinstance(by.raw, RawNumber):
             key = getattr(by.raw, "name", None)
         key = by.value if isinstance(by, Plain) else key
-    for ignored in ("group_keys", "sort", "as_index", "observed"):
+    for ignored in GROUPBY:
         arguments.named.pop(ignored, None)
     arguments.done()
     word = str(key).lower()

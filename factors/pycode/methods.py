@@ -38,8 +38,6 @@ NUMPY_PAIR: Mapping[str, str] = {
     "true_divide": "div", "multiply": "mul", "add": "add", "subtract": "sub", "logical_and": "and_",
     "logical_or": "or_", "greater": "gt", "less": "lt",
 }  # fmt: skip
-# Methods that change nothing that matters here.
-TRANSPARENT = frozenset({"copy", "to_numpy", "to_frame", "reset_index", "sort_index", "rename", "squeeze"})
 # Methods refused, each with the reason and what to do.
 REFUSED: Mapping[str, tuple[str, str]] = {
     "fillna": ("fillna puts a made-up value in the place of a missing one", "leave it out: what is missing stays so"),

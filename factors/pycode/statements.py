@@ -17,7 +17,7 @@ from factors.pycode.values import Columns, FrameValue, Listed, Module, Places, P
 from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
-    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|\breturn\b|\bimport\b|\blambda\b"
+    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b|\blambda\b"
     r"|\.(?:rolling|shift|ewm|pct_change|diff|expanding|groupby)\s*\(|\bif\b.+\belse\b"
 )
 _WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", ").", "].", ".rolling", ".shift", ".ewm",
@@ -95,8 +95,8 @@ class StatementReader:
         value: Value | None
         if functions:
             for node in module.body:
-                if node is not functions[0]:
-                    self.statement(node)
+                if node is not functions[0] and not _calls_it(node, functions[0].name):
+                    self.beside(node, functions[0].name)
             value = self.function(functions[0])
         else:
             value = self.body(module.body)
@@ -105,6 +105,16 @@ class StatementReader:
         if not isinstance(value, SeriesValue):
             raise Fault("python", "the code does not return one column", "return df['close'].shift(1), say")
         return value.raw
+
+    def beside(self, node: ast.stmt, function: str) -> None:
+        """Read a statement beside the function: a constant that it may use; what else is there would be lost."""
+        uses = any(isinstance(part, ast.Name) and part.id == function for part in ast.walk(node))
+        found = None if uses else self.statement(node)
+        if not uses and (found is None or isinstance(found, Plain | Listed | FrameValue | Module)):
+            return
+        if isinstance(found, SeriesValue) and isinstance(found.raw, RawNumber) and isinstance(node, ast.Assign):
+            return
+        raise self.places.fault(node, "only the function is read", "do all of it inside the function")
 
     def function(self, node: ast.FunctionDef) -> Value | None:
         """Return what a function returns; its first argument without a default is the frame."""
@@ -306,6 +316,16 @@ class StatementReader:
         kind = type(node).__name__
         why, hint = NODE_WORDS.get(kind, (f"{kind} is not read", "use assignments, arithmetic and methods of columns"))
         return self.places.fault(node, why, hint)
+
+
+def _calls_it(node: ast.stmt, name: str) -> bool:
+    """Whether a statement only calls the function with names: `result = factor(df)`."""
+    value = node.value if isinstance(node, ast.Expr | ast.Assign | ast.AnnAssign) else None
+    if not isinstance(value, ast.Call) or not isinstance(value.func, ast.Name) or value.func.id != name:
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    plain = all(isinstance(target, ast.Name | ast.Subscript) for target in targets)
+    return plain and not value.keywords and all(isinstance(arg, ast.Name) for arg in value.args)
 
 
 def _loaded(target: ast.expr) -> ast.expr:

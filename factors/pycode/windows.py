@@ -19,20 +19,30 @@ def open_window(reader: Reader, node: ast.Call, series: SeriesValue, kind: str, 
         raise reader.places.fault(node, "center=True looks at later bars", "leave it out", "look_ahead")
     if kind == "rolling":
         bars = arguments.raw("window")
-        least = arguments.named.pop("min_periods", None)
-        if least is not None and ast.unparse(least) != ast.unparse(node.args[0] if node.args else least):
+        least = arguments.number("min_periods")
+        if least is not None and not (isinstance(bars, RawNumber) and bars.value == least):
             reader.notes.append(_FULL_WINDOWS)
         return WindowValue(kind, series, bars)
-    arguments.named.pop("min_periods", None)
+    least = arguments.number("min_periods") if kind == "expanding" else _named_number(arguments, "min_periods")
     if kind == "expanding":
-        if arguments.places:
-            arguments.places.pop(0)
+        if least is not None and least > 1:
+            reader.notes.append("expanding: values begin with the first bar here, whatever min_periods says")
         return WindowValue(kind, series)
+    if least is not None:
+        reader.notes.append(_FULL_WINDOWS)
     if arguments.flag("adjust", True):
         reader.notes.append("ewm: pandas adjusts for the start unless adjust=False; it differs while warming up")
     if arguments.flag("ignore_na", False):
         raise reader.places.fault(node, "ignore_na is not read", "leave it out")
     return _ewm(reader, node, series, arguments)
+
+
+def _named_number(arguments: Arguments, name: str) -> float | None:
+    """Take a keyword that must be a number where it is given, whatever places are filled."""
+    places, arguments.places = arguments.places, []
+    found = arguments.number(name)
+    arguments.places = places
+    return found
 
 
 def _ewm(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> WindowValue:
@@ -93,7 +103,8 @@ def _rolled(reader: Reader, node: ast.Call, x: Raw, bars: Raw, method: str, argu
         return reader.ours(word, node, x, arguments.raw("other"), bars)
     if method == "quantile":
         level = arguments.number("q")
-        arguments.named.pop("interpolation", None)
+        if arguments.plain("interpolation") not in (None, "linear"):
+            raise reader.places.fault(node, "quantiles lie between values here", "leave interpolation out")
         return reader.ours(word, node, x, bars, bars_of(reader, node, 0.5 if level is None else level))
     arguments.named.pop("raw", None)
     found = reader.ours(word, node, x, bars)

@@ -76,7 +76,7 @@ def test_one_meaning_has_one_identity_and_one_set_of_values(one: str, other: str
     ("one", "other"),
     [
         ("close / (open / high)", "close * high / open"),  # where high is 0 the first is missing
-        ("close / close", "1 + 0 * close"),
+        ("close / close + open", "1 + open"),
         ("close - open", "open - close"),
         ("ts_rank(-close, 5)", "-ts_rank(close, 5)"),
         ("cs_demean(2 * close)", "cs_demean(close)"),
@@ -112,8 +112,8 @@ def test_printing_and_reading_are_inverse(seed: int, depth: int) -> None:
         assert again.root == root
         assert read_aloud(again)
     else:
-        # Only size may stand in the way: depth 9 of a wide operator is more than 500 nodes.
-        assert again.code in ("too_large", "too_deep", "too_long"), again
+        # Size may stand in the way, depth 9 of a wide operator is more than 500 nodes; or it is one number everywhere.
+        assert again.code in ("too_large", "too_deep", "too_long", "constant"), again
 
 
 def test_constants_too_large_to_multiply_are_left_alone() -> None:

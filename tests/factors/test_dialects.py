@@ -98,7 +98,7 @@ def test_qlib_wma_is_spelled_out() -> None:
     found, frame = column("WMA($close, 6)", "qlib")
 
     def theirs(x: FloatArray) -> float:
-        w = np.arange(len(x))
+        w = np.arange(len(x)) + 1  # as in release 0.9.7; earlier ones began with 0
         return float(np.nanmean(w / w.sum() * x))
 
     np.testing.assert_allclose(found[5:], frame["close"].rolling(6).apply(theirs, raw=True)[5:], rtol=1e-12)
