@@ -20,6 +20,7 @@ from factors.measure import cell_cost, fields_of, measure
 from factors.printing import number_text, to_text
 from factors.pycode.statements import looks_like_python, read_python
 from factors.resolve import Resolver, kind_of
+from factors.script import is_script, read_script, without_comments
 from factors.syntax import Fault, Raw, read_tree
 from factors.table import GROUP_FIELDS, OPERATORS, STANDARD_FIELDS
 from factors.tree import Expression, Node, Number
@@ -96,6 +97,8 @@ def parse(
 
 
 def _read(text: str, limits: Limits, dialect: DialectName, notes: list[str]) -> tuple[Raw, DialectName]:
+    if len(text) <= limits.max_code_chars:
+        text = without_comments(text)
     if dialect == "auto" and len(text) <= limits.max_chars:
         text = _without_name(text)
     if dialect == "python" or (dialect == "auto" and len(text) <= limits.max_code_chars and looks_like_python(text)):
@@ -104,16 +107,17 @@ def _read(text: str, limits: Limits, dialect: DialectName, notes: list[str]) -> 
         prefix = read_prefix(text, limits.max_depth)
         if prefix is not None:
             return prefix, dialect
+    if dialect != "native" and len(text) <= limits.max_chars and is_script(text):
+        return read_script(text, limits, notes), dialect
     return read_tree(text, limits), dialect
 
 
 def _without_name(text: str) -> str:
     """Blank out a name that the whole expression is given: `alpha = rank(close)`, `factor_1: close / open`."""
     found = _NAMED.match(text)
-    # Names of several lines are used in the lines below.
     return (
         text
-        if found is None or "\n" in text.strip() or found[1] in _FIELD_LIKE or found[1] in OPERATORS
+        if found is None or is_script(text) or found[1] in _FIELD_LIKE or found[1] in OPERATORS
         else " " * found.end() + text[found.end() :]
     )
 

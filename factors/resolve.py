@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from factors.canonical import canonical
 from factors.dialects.base import Dialect
+from factors.dialects.families import family_formula
 from factors.limits import Limits
 from factors.measure import numbers_of
 from factors.printing import to_text
@@ -101,14 +102,21 @@ class Resolver:
             return self.node(_formula(NAMED_GROUPS[spoken], raw.at), depth + 1)
         if name in self.blocks:
             return self._block(self.blocks[name], raw, depth)
+        family = family_formula(spoken, lambda: self.bar is not None) if self.dialect.folds_case else None
+        if family is not None:
+            self.notes.append(f"{raw.name} is read as {family}")
+            return self.node(_formula(family, raw.at), depth + 1)
         if spoken in _STAND_INS and self.dialect.stands_in:
             self.notes.append(f"this data has no {spoken}: in its place stands {_STAND_INS[spoken]}")
             return self.node(_formula(_STAND_INS[spoken], raw.at), depth + 1)
         raise self._unknown(raw, name, spoken)
 
     def _unknown(self, raw: RawName, name: str, spoken: str) -> Fault:
+        if spoken in ("true", "false"):
+            return Fault("bad_number", f"{raw.name} is not a value here", "write 1 or 0", raw.at)
         if spoken in _NOT_VALUES:
-            return Fault("bad_number", f"{raw.name} is not a value here", "missing data is handled for you", raw.at)
+            hint = "missing data is handled for you; a branch may be nan: if_else(close > open, close, nan)"
+            return Fault("bad_number", f"{raw.name} is not a value here", hint, raw.at)
         if name in OPERATORS:
             return Fault("syntax", f"{name} needs its arguments", f"write {OPERATORS[name].signature}", raw.at)
         if spoken in GROUP_FIELDS:
@@ -145,6 +153,8 @@ class Resolver:
                 f"write {operator.signature}",
                 raw.at,
             )
+        if operator.name == "if_else" and any(_is_nan(arg) for arg in raw.args[1:]):
+            return self.node(_half_missing(raw), depth)
         if operator.formula:
             return self._expanded(operator, raw, depth)
         args = tuple(self._argument(operator, p, arg, depth) for p, arg in zip(operator.params, raw.args, strict=True))
@@ -288,6 +298,20 @@ def kind_of(node: Node) -> Kind:
     ):
         return "number"
     return result
+
+
+def _is_nan(raw: Raw) -> bool:
+    return isinstance(raw, RawName) and raw.name.lower() in ("nan", "null", "none")
+
+
+def _half_missing(raw: RawCall) -> Raw:
+    """Return if_else(c, x, nan) as x / c: x / 1 is x, and x / 0 is missing."""
+    condition, yes, no = raw.args
+    if _is_nan(yes) and _is_nan(no):
+        raise Fault("constant", "both branches are missing", "give one of them a value", raw.at)
+    if _is_nan(yes):
+        return RawCall(f"{NATIVE}div", (no, RawCall(f"{NATIVE}not_", (condition,), raw.at)), raw.at)
+    return RawCall(f"{NATIVE}div", (yes, condition), raw.at)
 
 
 def _formula(text: str, at: int, given: Mapping[str, Raw] | None = None) -> Raw:

@@ -64,7 +64,8 @@ def caret(text: str, at: int, width: int = 72) -> str:
     begin = text.rfind("\n", 0, at) + 1
     text, at = text[begin:].partition("\n")[0], at - begin
     start = max(0, min(at - width // 2, len(text) - width))
-    shown = re.sub(r"[^\x20-\x7e]", "?", text[start : start + width])
+    # As it was written; what a terminal would act on is not shown.
+    shown = "".join(sign if sign.isprintable() else "?" for sign in text[start : start + width])
     return f"  {shown}\n  {' ' * (at - start)}^"
 
 
@@ -80,6 +81,7 @@ _TOKEN = re.compile(
     r"(?P<space>\s+)"
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>\$?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)"
+    r"|(?P<quoted>\"[A-Za-z_][A-Za-z0-9_.]*\"|'[A-Za-z_][A-Za-z0-9_.]*')"
     r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=\[\]])",
     re.ASCII,
 )
@@ -111,7 +113,10 @@ def tokenize(text: str, limits: Limits) -> Iterator[Token]:
                 yield Token("number", value + unit.group(), at)
                 at = unit.end()
                 continue
-        if kind != "space":
+        if kind == "quoted":
+            # A name in quotes, such as a group's, is that name.
+            yield Token("name", value[1:-1], at)
+        elif kind != "space":
             yield Token(kind, value, at)
         at = match.end()
     yield Token("end", "", len(text))

@@ -39,6 +39,13 @@ class Arguments:
             raise self.reader.places.fault(self.node, f"{name} is missing", "give it")
         return self.reader.series(found).raw
 
+    def branch(self, name: str) -> Raw:
+        """Take a column or a number that must be given; NaN stands for a missing value."""
+        found = self.node_of(name)
+        if found is None:
+            raise self.reader.places.fault(self.node, f"{name} is missing", "give it")
+        return self.reader.branch(found)
+
     def number(self, name: str, default: float | None = None) -> float | None:
         """Take an argument that must be a number where it is given."""
         found = self.node_of(name)

@@ -10,6 +10,7 @@ from factors.pycode.conversions import cast
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
 from factors.pycode.methods import ALONG_COLUMNS, NUMPY_PAIR, NUMPY_PLAIN
 from factors.pycode.values import (
+    AllRows,
     Columns,
     FrameValue,
     Grouped,
@@ -81,7 +82,9 @@ def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
     elif name in NUMPY_PAIR:
         parts = [reader.ours(NUMPY_PAIR[name], node, arguments.raw("x"), arguments.raw("y"))]
     elif name == "where":
-        parts = [reader.ours("if_else", node, *(arguments.raw(word) for word in ("condition", "x", "y")))]
+        condition = arguments.raw("condition")
+        branches = [arguments.branch(word) for word in ("x", "y")]
+        parts = [reader.ours("if_else", node, condition, *branches)]
     elif name == "clip":
         within = clipped(reader, node, arguments.raw("x"), arguments)
         arguments.done()
@@ -131,6 +134,8 @@ def _frame(reader: Reader, node: ast.Call, method: str) -> Value:
 def subscript(reader: Reader, node: ast.Subscript) -> Value:
     """Return df['close'], df[['a', 'b']] or a column of a grouped frame."""
     owner = reader.expr(node.value)
+    if isinstance(owner, AllRows):
+        return _column_of_rows(reader, node)
     if isinstance(node.slice, ast.Slice):
         raise reader.places.fault(node, "slices pick or turn rows", "use .shift(n)")
     key = reader.expr(node.slice)
@@ -144,6 +149,17 @@ def subscript(reader: Reader, node: ast.Subscript) -> Value:
         if names and len(names) == len(key.parts):
             return Columns(tuple(reader.column(node, name) for name in names))
     raise reader.places.fault(node, "rows and cells cannot be picked", "use .shift(n) or np.where(condition, x, y)")
+
+
+def _column_of_rows(reader: Reader, node: ast.Subscript) -> Value:
+    """`df.loc[:, 'close']`: a column in all its rows."""
+    key = node.slice
+    if isinstance(key, ast.Tuple) and len(key.elts) == 2 and isinstance(key.elts[0], ast.Slice):
+        rows, name = key.elts[0], reader.expr(key.elts[1])
+        every = rows.lower is None and rows.upper is None and rows.step is None
+        if every and isinstance(name, Plain) and isinstance(name.value, str):
+            return reader.column(node, name.value)
+    raise reader.places.fault(node, "rows cannot be picked", "write df.loc[:, 'close'] or df['close']")
 
 
 def _along(reader: Reader, node: ast.Call, columns: Columns, method: str) -> Value:

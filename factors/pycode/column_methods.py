@@ -10,6 +10,7 @@ from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
 from factors.pycode.methods import (
     ACROSS,
     ASSET_KEYS,
+    LAMBDAS_ACROSS,
     NUMPY_PLAIN,
     PAIR_METHODS,
     PLAIN_METHODS,
@@ -34,6 +35,8 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
     if method in PLAIN_METHODS:
         return SeriesValue(reader.ours(PLAIN_METHODS[method], node, x))
     if method in PAIR_METHODS:
+        if arguments.plain("axis") not in (None, 0.0, "index", "rows"):
+            raise reader.places.fault(node, f"{method} is read bar by bar", "leave axis out, or write axis=0")
         return SeriesValue(reader.ours(PAIR_METHODS[method], node, x, arguments.raw("other")))
     if method in COLUMN_METHODS:
         check_harmless(reader, node, method, COLUMN_METHODS[method])
@@ -69,6 +72,8 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         return groupby(reader, node, series)
     if method in ("apply", "map", "transform"):
         return _applied(reader, node, series, arguments)
+    if method == "mean" and arguments.plain("axis") in (1.0, "columns"):
+        return SeriesValue(reader.ours("cs_mean", node, x))
     if method in WHOLE_COLUMN:
         raise reader.places.fault(
             node, f".{method}() of a whole column sees its future", f"use .rolling(n).{method}()", "look_ahead"
@@ -155,6 +160,32 @@ def _applied(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arg
     raise reader.places.fault(node, "only np functions and one-line lambdas are applied", "write the steps out")
 
 
+def _lambda_across(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> Value:
+    """`groupby('date')['x'].transform(lambda x: (x - x.mean()) / x.std())`: one of the known forms."""
+    given = arguments.places.pop(0)
+    arguments.done()
+    assert isinstance(given, ast.Lambda)
+    names = [arg.arg for arg in given.args.args]
+    if len(names) == 1:
+        renamed = _Renamed(names[0]).visit(ast.parse(ast.unparse(given.body), mode="eval"))
+        word = LAMBDAS_ACROSS.get(ast.unparse(renamed).replace(" ", ""))
+        if word is not None:
+            return SeriesValue(reader.ours(word, node, series.raw))
+    known = "; ".join(LAMBDAS_ACROSS)
+    raise reader.places.fault(given, "this lambda across assets is not read", f"of x there are {known}")
+
+
+class _Renamed(ast.NodeTransformer):
+    """Gives the argument of a lambda the name x."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        """Rename."""
+        return ast.Name("x", node.ctx) if node.id == self.name else node
+
+
 def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Grouped:
     """Return groups of the frame, or of a column, by asset or by time."""
     arguments = Arguments(reader, node)
@@ -187,7 +218,9 @@ def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) 
             raise reader.places.fault(node, why, f"use .rolling(n).{method}()", "look_ahead")
         return method_of(reader, node, grouped.series, method)
     arguments = Arguments(reader, node)
-    if method == "transform" and arguments.places:
+    if method in ("transform", "apply") and arguments.places:
+        if isinstance(arguments.places[0], ast.Lambda):
+            return _lambda_across(reader, node, grouped.series, arguments)
         what = reader.expr(arguments.places.pop(0))
         method = str(what.value) if isinstance(what, Plain) else method
     if method not in ACROSS:

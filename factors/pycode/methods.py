@@ -28,6 +28,14 @@ ROLLING: Mapping[str, str] = {
 EXPANDING: Mapping[str, str] = {"mean": "cum_mean", "sum": "cum_sum", "max": "cum_max", "min": "cum_min"}
 # statistic across assets of a frame grouped by time
 ACROSS: Mapping[str, str] = {"mean": "cs_mean", "rank": "cs_rank"}
+# Body of a lambda across assets, without blanks -> operator of ours.
+LAMBDAS_ACROSS: Mapping[str, str] = {
+    "(x-x.mean())/x.std()": "cs_zscore",
+    "x-x.mean()": "cs_demean",
+    "x.rank(pct=True)": "cs_rank",
+    "x/x.abs().sum()": "cs_scale",
+    "x.mean()": "cs_mean",
+}
 ALONG_COLUMNS: Mapping[str, str] = {"max": "max", "min": "min", "sum": "add", "mean": "add"}
 NUMPY_PLAIN: Mapping[str, str] = {
     "log": "log", "log1p": "log1p", "sign": "sign", "abs": "abs", "absolute": "abs", "fabs": "abs", "sqrt": "sqrt",

@@ -13,15 +13,16 @@ from factors.limits import Limits
 from factors.pycode.arguments import refused_method
 from factors.pycode.calls import call, subscript
 from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
-from factors.pycode.values import Columns, FrameValue, Listed, Module, Places, Plain, SeriesValue, Value
+from factors.pycode.values import AllRows, Columns, FrameValue, Listed, Module, Places, Plain, SeriesValue, Value
 from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
     r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b|\blambda\b"
-    r"|\.(?:rolling|shift|ewm|pct_change|diff|expanding|groupby)\s*\(|\bif\b.+\belse\b"
+    r"|[\w)\]]\.[a-z_]\w*\s*\(|\bif\b.+\belse\b"
 )
-_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", ").", "].", ".rolling", ".shift", ".ewm",
-          ".pct", ".diff", ".expanding", ".groupby")  # fmt: skip
+_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", ".")
+_SAID = re.compile(r"#[^\n]*|\"\"\"[\s\S]*?\"\"\"|\'\'\'[\s\S]*?\'\'\'|\"(?:\\.|[^\"\\\n])*\"|\'(?:\\.|[^\'\\\n])*\'")
+_FOREIGN = re.compile(r"[^\x00-\x7e]")
 _DEEPEST = 64
 _MOST_SIGNS = 30
 _SIGNS = re.compile(r"(?:[-+~]\s*){31,}|(?:\bnot\s+){31,}|(?:\*\*\s*[-+~]?\s*\w+\s*){31,}")
@@ -69,8 +70,14 @@ def _bounded(text: str) -> None:
                 raise Fault("too_deep", f"more than {_DEEPEST} levels of nesting", "say it flatter", place)
         elif sign in ")]}":
             depth = max(0, depth - 1)
-        elif ord(sign) > 126 or (ord(sign) < 32 and sign not in "\n\t\r"):
+        elif ord(sign) < 32 and sign not in "\n\t\r":
             raise Fault("bad_character", f"{sign!r} is not read in code", "use plain letters, digits and signs", place)
+    # Letters of other alphabets may stand in what is said, but in no name.
+    plain = _SAID.sub(lambda said: " " * len(said[0]), text)
+    foreign = _FOREIGN.search(plain)
+    if foreign:
+        shown = foreign[0]
+        raise Fault("bad_character", f"{shown!r} is not read in code", "use plain letters in names", foreign.start())
     found = _SIGNS.search(text)
     if found:
         raise Fault("too_deep", f"more than {_MOST_SIGNS} signs in a row", "one is enough", found.start())
@@ -102,6 +109,11 @@ class StatementReader:
             value = self.body(module.body)
         if value is None:
             raise Fault("python", "the code returns nothing", "end with `return factor` or an expression")
+        if isinstance(value, Columns) and len(value.parts) == 1:
+            value = value.parts[0]
+        if isinstance(value, FrameValue) and self.columns:
+            name, value = next(reversed(self.columns.items()))
+            self.notes.append(f"the frame is returned: its last column, {name}, is the factor")
         if not isinstance(value, SeriesValue):
             raise Fault("python", "the code does not return one column", "return df['close'].shift(1), say")
         return value.raw
@@ -158,9 +170,18 @@ class StatementReader:
         if isinstance(node, ast.AugAssign):
             changed = ast.copy_location(ast.BinOp(_loaded(node.target), node.op, node.value), node)
             return self.assign(node.target, self.expr(changed))
-        if isinstance(node, ast.Pass):
+        if isinstance(node, ast.Pass) or (isinstance(node, ast.Import) and self.imported(node)):
             return None
         raise self.refused(node)
+
+    def imported(self, node: ast.Import) -> bool:
+        """Bind numpy and pandas under the names that they are imported by; others are refused."""
+        modules = {"numpy": "np", "pandas": "pd"}
+        for alias in node.names:
+            if alias.name not in modules:
+                return False
+            self.names[alias.asname or alias.name] = Module(modules[alias.name])
+        return True
 
     def assign(self, target: ast.expr, value: Value) -> Value:
         """Bind a name or a new column of the frame."""
@@ -170,6 +191,8 @@ class StatementReader:
         if isinstance(target, ast.Subscript) and isinstance(self.expr(target.value), FrameValue):
             name = self.expr(target.slice)
             if isinstance(name, Plain) and isinstance(name.value, str) and isinstance(value, SeriesValue):
+                # The newest comes last.
+                self.columns.pop(name.value, None)
                 self.columns[name.value] = value
                 return value
         raise self.places.fault(target, "this cannot be assigned to", "assign to a name or to df['name']")
@@ -210,7 +233,7 @@ class StatementReader:
                     found = self.ours(word, node, found, other)
                 return SeriesValue(found)
             case ast.IfExp():
-                parts = [self.series(part).raw for part in (node.test, node.body, node.orelse)]
+                parts = [self.series(node.test).raw, self.branch(node.body), self.branch(node.orelse)]
                 return SeriesValue(self.ours("if_else", node, *parts))
             case ast.Call():
                 return call(self, node)
@@ -253,6 +276,8 @@ class StatementReader:
         if isinstance(owner, FrameValue):
             if node.attr == "index":
                 return Plain("index")
+            if node.attr == "loc":
+                return AllRows()
             return self.column(node, node.attr)
         if isinstance(owner, SeriesValue) and node.attr == "values":
             return owner
@@ -262,6 +287,7 @@ class StatementReader:
         """Return a column of the frame: one that the code made, or a field."""
         if name in self.columns:
             return self.columns[name]
+        name = name.removeprefix("$")
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) is None:
             raise self.places.fault(node, f"{name[:40]!r} is no column name", "name a field, such as close")
         return SeriesValue(RawName(name, self.places.at(node)))
@@ -293,6 +319,13 @@ class StatementReader:
                 return SeriesValue(RawNumber(-inner.value, "", self.places.at(node)))
             return SeriesValue(self.ours("neg", node, inner))
         return SeriesValue(self.ours("not_", node, inner))
+
+    def branch(self, node: ast.expr) -> Raw:
+        """Return one of two values to choose from; it may be missing."""
+        value = self.expr(node)
+        if isinstance(value, Plain) and (value.value == "nan" or value.value is None):
+            return RawName("nan", self.places.at(node))
+        return self.series(node).raw
 
     def series(self, node: ast.expr) -> SeriesValue:
         """Return an expression that must be a column or a number."""

@@ -22,6 +22,11 @@ class FrameValue:
 
 
 @dataclass(frozen=True, slots=True)
+class AllRows:
+    """`df.loc`, waiting for its column."""
+
+
+@dataclass(frozen=True, slots=True)
 class Columns:
     """Several columns side by side, as `pd.concat([a, b], axis=1)` or `df[['a', 'b']]` make them."""
 
@@ -67,7 +72,7 @@ class Listed:
     parts: tuple[Value, ...]
 
 
-Value = SeriesValue | FrameValue | Columns | Module | WindowValue | Grouped | Plain | Listed
+Value = SeriesValue | FrameValue | AllRows | Columns | Module | WindowValue | Grouped | Plain | Listed
 
 
 class Places:
@@ -101,6 +106,9 @@ class Reader(Protocol):
 
     def expr(self, node: ast.expr) -> Value:
         """Return what an expression stands for."""
+
+    def branch(self, node: ast.expr) -> Raw:
+        """Return one of two values to choose from; it may be missing."""
 
     def series(self, node: ast.expr) -> SeriesValue:
         """Return an expression that must be a column or a number."""

@@ -156,7 +156,7 @@ def test_different_meanings_have_different_identities(one: str, other: str) -> N
         ("shift(close, -1)", "look_ahead", "past"),
         ("close[1]", "syntax", "t-1"),
         ("close.__class__", "unknown_field", "fields"),
-        ("__import__('os').system('ls')", "bad_character", "letters"),
+        ("__import__('os').system('ls')", "python", "arithmetic"),
         ("f'{close}'", "bad_character", "letters"),
         ("clоse", "bad_character", "letters"),  # a Cyrillic o
         ("close\x00", "bad_character", "letters"),
