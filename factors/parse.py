@@ -97,7 +97,8 @@ def parse(
 
 
 def _read(text: str, limits: Limits, dialect: DialectName, notes: list[str]) -> tuple[Raw, DialectName]:
-    if len(text) <= limits.max_code_chars:
+    # Our language alone has no comments: what is stored and shown in it is nothing but a factor.
+    if dialect != "native" and len(text) <= limits.max_code_chars:
         text = without_comments(text)
     if dialect == "auto" and len(text) <= limits.max_chars:
         text = _without_name(text)
