@@ -67,8 +67,7 @@ class RelatedData:
 class SeenSpan:
     """The bars that an opening of a holdout showed: from `start` to `end`, both included, on the data set `data`.
 
-    Of an opening that earlier versions recorded, all bars up to the end of its data set count as seen; `start` is empty
-    then.
+    Where it was not recorded which bars those were, all up to the end of the data set count as seen; `start` is empty.
     """
 
     start: str

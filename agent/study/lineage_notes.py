@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from agent.knowledge.dataset_records import RelatedData
 from agent.knowledge.knowledge_base import KnowledgeBase
+from market.lineage import RELATED_SHARE
 from market.panel import Panel
 
 # Related data sets that are named one by one.
@@ -37,7 +38,7 @@ def related_sentence(own: RelatedData, other: RelatedData) -> str:
     trials = f"({other.trials:,} trial{'' if other.trials == 1 else 's'}): they count here too"
     if math.isnan(other.share):
         return f"by its name and its first bar, {own.name} grew out of {name} {trials}"
-    if other.covers < other.share:
+    if other.covers < RELATED_SHARE:
         return f"{own.name} has {_percent(other.share)} of the bars of {name} {trials}"
     return f"{own.name} shares {_percent(other.covers)} of its bars with {name} {trials}"
 

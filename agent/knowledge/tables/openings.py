@@ -48,13 +48,17 @@ def _rows(
 ) -> list[tuple[schema.HoldoutOpening, schema.Dataset | None]]:
     query = select(_Row, schema.Dataset).outerjoin(schema.Dataset, schema.Dataset.panel_id == _Row.panel_id)
     query = query.where(_Row.factor_id == factor_id, _Row.panel_id.in_(panels))
-    return [(row[0], row[1]) for row in session.execute(query.order_by(_Row.opened_at, _Row.panel_id, _Row.number))]
+    return [(row[0], row[1]) for row in session.execute(query.order_by(_Row.opened_at, _Row.number, _Row.panel_id))]
 
 
 def _span(row: schema.HoldoutOpening, data: schema.Dataset | None) -> SeenSpan:
-    # Of which bars an earlier version showed, only the last is known: that of its data.
+    # Earlier versions wrote the bars that they showed into the result, in minutes.
+    start, end = (row.result.get(name) for name in ("start", "end"))
+    shown = [f"{time[:16]}:00Z" if isinstance(time, str) and time else "" for time in (start, end)]
     last = "9999" if data is None else data.end
-    return SeenSpan(row.start or "", row.end or last, row.opened_at, "" if data is None else data.name)
+    return SeenSpan(
+        row.start or shown[0], row.end or shown[1] or last, row.opened_at, "" if data is None else data.name
+    )
 
 
 def add_opening(
@@ -72,12 +76,12 @@ def add_opening(
     """Record that a factor saw a panel's holdout; seen bars a second time are an `InputError`, unless `again`."""
     if not again:
         refuse_seen(session, factor_id, panels, span)
-    own = [_Row.factor_id == factor_id, _Row.panel_id == panels[0]]
+    known = [_Row.factor_id == factor_id, _Row.panel_id.in_(panels)]
     start, end = span or (None, None)
     new = _Row(
         factor_id=factor_id,
         panel_id=panels[0],
-        number=1 + (session.scalar(select(func.max(_Row.number)).where(*own)) or 0),
+        number=1 + (session.scalar(select(func.max(_Row.number)).where(*known)) or 0),
         opened_at=utc_now(),
         opened_by=opened_by,
         rules=plain_dict({**rules.to_dict(), "alphaglow": version}),
