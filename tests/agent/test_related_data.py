@@ -158,7 +158,7 @@ def test_a_note_says_what_counts(kb: KnowledgeBase) -> None:
 def test_what_an_earlier_version_registered_is_known_by_name_and_beginning(kb: KnowledgeBase) -> None:
     try_on(kb, run_on(kb, OLD), range(3))
     forget_signatures(kb)
-    for unlike in (replace(WHOLE, name="other"), WHOLE.rows(5, 500)):
+    for unlike in (replace(MOVES["some assets"](WHOLE), name="other"), WHOLE.rows(5, 500)):
         kb.register_dataset(unlike)
         assert kb.trials(unlike.id).count == 0
     said: list[str] = []
