@@ -14,7 +14,7 @@ from tests.agent.commands import as_json, refused, run
 
 def test_data_that_grow_keep_their_past(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = home / "data" / "toy.parquet"
-    whole = load_panel(path)
+    whole = replace(load_panel(path), name="toy")
     save_panel(whole.rows(0, 2300), path)
     mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "4", "--data", "toy")
     assert mined["attempts"] == 4
