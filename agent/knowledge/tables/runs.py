@@ -15,7 +15,6 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import (
     CallRecord,
     Content,
-    DatasetRecord,
     NewCall,
     NewLesson,
     RoundRecord,
@@ -26,20 +25,7 @@ from agent.knowledge.records import (
 )
 from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.knowledge.score_documents import Document
-from agent.knowledge.tables.convert import call_record, dataset_record, plain_dict, round_record, run_record, utc_now
-from market.panel import Panel
-
-
-def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
-    """Record the panel unless its content is known already, under whatever name."""
-    row = session.get(schema.Dataset, panel.id)
-    if row is None:
-        bars, assets = panel.shape
-        start, end = (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
-        row = schema.Dataset(panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end)
-        session.add(row)
-        session.flush()
-    return dataset_record(row)
+from agent.knowledge.tables.convert import call_record, plain_dict, round_record, run_record, utc_now
 
 
 def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
@@ -108,11 +94,13 @@ def close_round(session: Session, run_id: str, number: int, lessons: Sequence[Ne
         )
 
 
-def list_lessons(session: Session, panel_id: str | None, run_id: str | None, limit: int | None) -> list[schema.Lesson]:
+def list_lessons(
+    session: Session, panels: tuple[str, ...] | None, run_id: str | None, limit: int | None
+) -> list[schema.Lesson]:
     """Return lessons, the newest round's first, in each round the most useful first."""
     query = select(schema.Lesson).join(schema.Run, schema.Run.id == schema.Lesson.run_id)
-    if panel_id is not None:
-        query = query.where(schema.Run.panel_id == panel_id)
+    if panels is not None:
+        query = query.where(schema.Run.panel_id.in_(panels))
     if run_id is not None:
         query = query.where(schema.Lesson.run_id == run_id)
     # A round's lessons are written in one transaction, so their ids are consecutive and this difference
