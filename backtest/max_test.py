@@ -91,9 +91,10 @@ class LargestScores:
 
     def hurdle(self, level: float = 0.05, more: float = 0.0) -> float:
         """Return the score that the best of all these, and of `more`, exceeds with probability `level` by luck."""
+        alone = float(ndtri(1.0 - level))
         if self.count + more <= 0:
-            return float(ndtri(1.0 - level))
-        return float(np.quantile(self.with_more(more), 1.0 - level))
+            return alone
+        return max(alone, float(np.quantile(self.with_more(more), 1.0 - level)))
 
     def adjusted_p(self, z: float, more: float = 0.0) -> float:
         """Return the probability that the best of all these, and of `more`, reaches `z` by luck; NaN for NaN.

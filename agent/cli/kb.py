@@ -65,8 +65,8 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
             )
             return
         out = stdout()
-        runs = [[r.id, r.created, r.status, r.config.data, r.config.model] for r in knowledge.runs()]
-        out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
+        runs = [[r.id, r.created, r.status, r.config.data, r.config.model or r.config.kind] for r in knowledge.runs()]
+        out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model or kind"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         listed = [a for a in attempts if everything or a.stage != "screen"]
         out.print(text_table("Factors, figures of the train split", columns, factor_rows(listed), left=3))

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, overload
 from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
-from agent.knowledge.database.transactions import Handle
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.listing import Ask, Listing, list_attempts
+from agent.knowledge.personal_trials import PersonalTrials
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import (
     AttemptRecord,
@@ -59,7 +59,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(Handle, Listing):
+class KnowledgeBase(PersonalTrials, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager

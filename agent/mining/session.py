@@ -33,7 +33,11 @@ from market.errors import InputError
 
 MOCK_MODEL = "mock"
 # What goes on with a run of another kind.
-_GO_ON = {"screen": "go on with: alphaglow screen --resume RUN", "learn": "learn it again: alphaglow learn"}
+_GO_ON = {
+    "screen": "go on with: alphaglow screen --resume RUN",
+    "learn": "learn it again: alphaglow learn",
+    "eval": "it holds what people evaluated: alphaglow eval adds to it",
+}
 
 
 @dataclass(frozen=True)
