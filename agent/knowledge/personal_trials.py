@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.records import AttemptRecord, NewAttempt
 from agent.knowledge.run_config import Inputs, RunConfig, ScoringRules
-from agent.knowledge.tables import attempts, looks, runs
+from agent.knowledge.tables import attempts, effective_trials, looks, runs
 from agent.knowledge.tables.versions import rules_id
+from backtest.discovery import TrialScores
 from market.panel import Panel
 
 
@@ -29,15 +31,29 @@ class PersonalTrials(Handle):
     ) -> AttemptRecord | None:
         """Return the first full score of a factor on the same data under the same rules and inputs, or None.
 
+        One that was admitted by another policy is returned where there is none of this policy: its score is the same.
         `learned` names the learned factors that it reads: others may have changed.
         """
+        asked, found = rules_id(rules), None
         with self._reading() as session:
-            for attempt in attempts.evaluated(session, factor_id, panel_id, rules_id(rules), None):
-                if attempt.stage == "evidence":
-                    run = runs.find_config(session, attempt.run_id)
-                    if _same_inputs(run.rules.inputs, rules.inputs, learned):
+            for attempt in attempts.evaluated(session, factor_id, panel_id, None, None):
+                then = runs.find_config(session, attempt.run_id).rules
+                same = rules_id(_unjudged(then)) == rules_id(_unjudged(rules))
+                if attempt.stage == "evidence" and same and _same_inputs(then.inputs, rules.inputs, learned):
+                    if rules_id(then) == asked:
                         return attempt
-        return None
+                    found = found or attempt
+        return found
+
+    def trial_scores(self, panel_id: str, *, but: str = "") -> TrialScores:
+        """Return the scores of both tests of all trials of a panel, but those of the factor `but`."""
+        with self._memory.reading(), self.lend() as connection:
+            return effective_trials.trial_scores(connection, self._memory.scores(panel_id), but)
+
+
+def _unjudged(rules: ScoringRules) -> ScoringRules:
+    """Return rules without those that turn a score into a verdict."""
+    return replace(rules, sections={name: part for name, part in rules.sections.items() if name != "admission"})
 
 
 def _same_inputs(then: Inputs | None, now: Inputs | None, learned: Collection[str]) -> bool:

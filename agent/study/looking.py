@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import RunConfig
-from agent.knowledge.tables.versions import scoring_code
+from agent.knowledge.tables.versions import rules_id, scoring_code
 from agent.study.opening import OpenData
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Study, backtest_expression
@@ -60,22 +60,22 @@ def look(
     known = knowledge.scored_alike(expression.id, study.dataset, rules, fields)
     if known is not None and known.evaluation is not None:
         stored = known.evaluation
-        if stored.code == scoring_code():
+        if (stored.code, stored.rules) == (scoring_code(), rules_id(rules)):
             found = backtest_expression(expression, study) if trades else None
             if isinstance(found, Rejection):
                 return found
             card, evidence = stored.scorecard, stored.evidence
             note = f"scored before, as attempt {known.id} of run {known.run_id}: no further trial"
             return Look(card, evidence, known, True, None if found is None else _traded(found[1]), note)
-    # What another version of the program scored is scored again: it had its chance then, and is counted once.
+    # What another version of the program, or another policy, judged is judged again: it had its chance, counted once.
     scoring = evaluate_expression(expression, study, knowledge, recorded=known is not None)
     if isinstance(scoring, Rejection):
         return scoring
     card, evidence, traded = scoring.scored.scorecard, scoring.evidence, _traded(scoring.scored)
     if known is not None:
         note = (
-            f"another version of alphaglow scored it as attempt {known.id}, whose verdict stands as recorded; this is "
-            "what this version finds, and no further trial"
+            f"it was scored as attempt {known.id}, by another version or under another policy: that verdict stands as "
+            "recorded, and this one is no further trial"
         )
         return Look(card, evidence, known, True, traded, note)
     config = RunConfig(kind="eval", data=opened.name, llm="none", rules=rules)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.trial_counts import Nearest
+from backtest.discovery import TrialScores
 from backtest.max_test import LargestScores
 from market.panel import FloatArray
 
@@ -32,6 +33,10 @@ _ACCEPTED = text(
     f"WHERE e.panel_id = :panel AND e.accepted AND {_NEW} ORDER BY t.seq"
 )
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
+_SCORES = text(
+    "SELECT attempt_id, predicts_z, earns_z FROM evaluations WHERE panel_id = :panel AND attempt_id > :after "
+    "ORDER BY attempt_id"
+)
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
 _INSERT = insert(schema.core_table(schema.TrialReturns))
 
@@ -143,6 +148,30 @@ def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
         known.scores.add([_unpacked(bytes(packed)).astype(np.float64)])
         known.seq = seq
     return known.scores.copy()
+
+
+@dataclass
+class KnownScores:
+    """Scores of a panel's trials that were read before: (n, 3) of attempt, predicts, earns; NaN where not tested."""
+
+    panel_id: str
+    epoch: int = -1
+    rows: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
+
+
+def trial_scores(connection: Connection, known: KnownScores, but: str) -> TrialScores:
+    """Return the scores of all committed trials of a panel but those of the factor `but`."""
+    epoch = connection.execute(_EPOCH, {"panel": known.panel_id}).scalar() or 0
+    if epoch != known.epoch:
+        known.epoch, known.rows = epoch, np.empty((0, 3))
+    newest = int(known.rows[-1, 0]) if len(known.rows) else 0
+    new = connection.execute(_SCORES, {"panel": known.panel_id, "after": newest}).all()
+    if new:
+        # None becomes NaN.
+        known.rows = np.concatenate([known.rows, np.array([tuple(row) for row in new], dtype=np.float64)])
+    own = connection.execute(_OWN, {"factor": but, "panel": known.panel_id}).scalars().all() if but else ()
+    kept = known.rows[~np.isin(known.rows[:, 0], own)] if own else known.rows
+    return TrialScores(kept[:, 1], kept[:, 2])
 
 
 def nearest_accepted(

@@ -19,7 +19,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
 from agent.knowledge.tables.convert import attempt_record
-from agent.knowledge.tables.effective_trials import ReturnsFingerprints, TrialMaxima
+from agent.knowledge.tables.effective_trials import KnownScores, ReturnsFingerprints, TrialMaxima
 from agent.knowledge.tables.versions import rules_id
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Memory:
         self._leaders: dict[str, ReturnsFingerprints] = {}
         self._accepted: dict[str, ReturnsFingerprints] = {}
         self._maxima: dict[str, TrialMaxima] = {}
+        self._scores: dict[str, KnownScores] = {}
         self._records: dict[int, AttemptRecord] = {}
         self._listings: dict[tuple[str, str], list[int]] = {}
         # The newest attempt and library entry that are known to be in the index of known factors.
@@ -99,6 +100,10 @@ class Memory:
     def maxima(self, panel_id: str) -> TrialMaxima:
         """Return the draws of the largest score of a panel, for a reader."""
         return self._maxima.setdefault(panel_id, TrialMaxima(panel_id))
+
+    def scores(self, panel_id: str) -> KnownScores:
+        """Return the scores of a panel's trials, for a reader."""
+        return self._scores.setdefault(panel_id, KnownScores(panel_id))
 
     def forget_uncommitted(self) -> None:
         """Drop what a transaction that failed may have left."""
