@@ -55,6 +55,8 @@ def look(
     and no trial. What cannot be recorded is an `InputError`, and nothing of it is shown.
     """
     study = opened.study
+    # First, so that a base that cannot be written is known before anything is scored, and related data count.
+    knowledge.register_dataset(opened.whole)
     rules = replace(opened.recorded(), gate=study.exposures is not None)
     fields = [name for name in expression.fields if name in study.learned]
     known = knowledge.scored_alike(expression.id, study.dataset, rules, fields)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord, NewAttempt
 from agent.knowledge.run_config import RunConfig, read_run_config
-from agent.knowledge.tables import attempts, runs
+from agent.knowledge.tables import attempts, datasets, runs
 from agent.knowledge.tables.convert import plain_dict
 from agent.knowledge.tables.row_cache import Memory, load_attempts
 from market.panel import Panel
@@ -26,7 +26,7 @@ def add_look(
 
     A factor that this run holds already is not written again. Writers queue, so the next slot is free.
     """
-    runs.add_dataset(session, panel)
+    datasets.add_dataset(session, panel)
     run_id = _run_of(session, panel.id, config, seed)
     attempt = schema.Attempt
     own = (attempt.run_id == run_id, attempt.round == ROUND)
