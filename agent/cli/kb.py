@@ -1,4 +1,4 @@
-"""`alphaglow kb list|show|lineage|lessons|judge|luck`; `kb_search` and `kb_files` have its other commands."""
+"""`alphaglow kb list|show|lineage|lessons|judge|luck`; `kb_search`, `kb_files` and `kb_reassess` have its others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import kb_files, kb_search
+from agent.cli import kb_files, kb_reassess, kb_search
 from agent.cli.common import (
     format_number,
     headed,
@@ -69,7 +69,8 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
         out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model or kind"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         listed = [a for a in attempts if everything or a.stage != "screen"]
-        out.print(text_table("Factors, figures of the train split", columns, factor_rows(listed), left=3))
+        rows = factor_rows(listed, knowledge.later_verdicts())
+        out.print(text_table("Factors, figures of the train split", columns, rows, left=3))
         if len(listed) < len(attempts):
             out.print(f"{len(attempts) - len(listed)} left at their quick score are not shown (--all shows them)")
         if everything:
@@ -122,6 +123,9 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)
         out.print(f"{verdict_of(attempt)}: {reasons_of(attempt)}", soft_wrap=True)
+        later = knowledge.later_verdicts().get(attempt.id)
+        if later is not None:
+            out.print(later.sentence(), soft_wrap=True)
         for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
             out.print(opening.sentence(), soft_wrap=True)
 
@@ -306,6 +310,7 @@ def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
 for _command in (
     kb_search.search,
     kb_search.calls,
+    kb_reassess.reassess,
     kb_files.sql,
     kb_files.verify,
     kb_files.export,

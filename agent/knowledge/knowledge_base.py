@@ -16,8 +16,8 @@ from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.listing import Ask, Listing, list_attempts
-from agent.knowledge.personal_trials import PersonalTrials
 from agent.knowledge.pool_records import PoolRecord
+from agent.knowledge.reassessments import Reassessments
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -60,7 +60,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(PersonalTrials, Listing):
+class KnowledgeBase(Reassessments, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.trial_counts import Nearest
 from backtest.discovery import TrialScores
-from backtest.max_test import LargestScores
+from backtest.max_test import LargestScores, draw_seed
 from market.panel import FloatArray
 
 SAME_TRIAL = 0.5
+_AT_ONCE = 4096
 _Row = schema.TrialReturns
 _Floats = NDArray[np.float32]
 # Asked and written for each attempt, so put together once.
@@ -138,15 +139,16 @@ class TrialMaxima:
 def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
     """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change.
 
-    Draws are seeded by the panel alone, and trials taken in by the order in which they came, some at once: how often
-    somebody asked in between does not matter.
+    Draws are seeded by the panel alone, and trials taken in by the order in which they came: how often somebody
+    asked in between does not matter.
     """
     if known.scores is None:
-        known.scores = LargestScores(int.from_bytes(known.panel_id.encode()) % 2**63)
+        known.scores = LargestScores(draw_seed(known.panel_id))
     asked = {"panel": known.panel_id, "after": known.seq}
-    for _attempt_id, seq, packed in connection.execute(_ALL, asked):
-        known.scores.add([_unpacked(bytes(packed)).astype(np.float64)])
-        known.seq = seq
+    rows = connection.execute(_ALL, asked)
+    while some := rows.fetchmany(_AT_ONCE):
+        known.scores.add(_unpacked(bytes(packed)).astype(np.float64) for _attempt_id, _seq, packed in some)
+        known.seq = some[-1][1]
     return known.scores.copy()
 
 
