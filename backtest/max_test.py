@@ -10,7 +10,7 @@ draw is standard normal, and two trials' draws correlate as their returns do. Cl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,27 +66,32 @@ class LargestScores:
         """Take in trials by their fingerprints, (blocks,) each; one of no length never moved and is no trial."""
         rows = [row for row in fingerprints if len(row)]
         for start in range(0, len(rows), _STEP):
-            np.maximum(self.largest, self.take(rows[start : start + _STEP]).max(axis=1), out=self.largest)
+            for _, found in self._drawn(rows[start : start + _STEP]):
+                np.maximum(self.largest, found.max(axis=1), out=self.largest)
 
     def take(self, rows: Sequence[FloatArray]) -> NDArray[np.float32]:
         """Count trials by their fingerprints and return (draws, n) the scores of each, which `largest` leaves out."""
         scores = np.empty((self.draws, len(rows)), dtype=np.float32)
+        for places, found in self._drawn(rows):
+            scores[:, places] = found
+        return scores
+
+    def _drawn(self, rows: Sequence[FloatArray]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Count trials, and return their scores by the block: which of them, and (draws, n) of each."""
         for length in sorted({len(row) for row in rows}):
             places = [place for place, row in enumerate(rows) if len(row) == length]
-            same = np.array([rows[place] for place in places], dtype=np.float32)
             first = self._counts.get(length, 0)
-            for start in range(0, len(same) + first % _BLOCK, _BLOCK):
+            begin = 0
+            while begin < len(places):
                 # A trial has its column in its block, however many come at once: the same draws to the last bit.
-                block, begin = (first + start) // _BLOCK, max(0, start - first % _BLOCK)
-                new = same[begin : start - first % _BLOCK + _BLOCK]
-                offset = (first + begin) % _BLOCK
+                block, offset = divmod(first + begin, _BLOCK)
+                some = places[begin : begin + _BLOCK - offset]
                 padded = np.zeros((_BLOCK, length), dtype=np.float32)
-                padded[offset : offset + len(new)] = new
-                found = self._block(length, block, padded)[:, offset : offset + len(new)]
-                scores[:, places[begin : begin + len(new)]] = found
-            self._counts[length] = first + len(same)
+                padded[offset : offset + len(some)] = [rows[place] for place in some]
+                yield some, self._block(length, block, padded)[:, offset : offset + len(some)]
+                begin += len(some)
+            self._counts[length] = first + len(places)
         self.count += len(rows)
-        return scores
 
     def _block(self, length: int, block: int, padded: NDArray[np.float32]) -> NDArray[np.float32]:
         shared = self._of_length(length) @ padded.T
@@ -182,9 +187,8 @@ def step_down_p(
     unknown = sum(len(row) == 0 for k, row in enumerate(fingerprints) if k not in able)
     below = float(len(scores) - len(rising)) + more
     running = largest.with_more(more + unknown)
-    adjusted: FloatArray = np.maximum(
-        alone, np.array([(running >= z).mean() if math.isfinite(z) else np.nan for z in scores])
-    )
+    beyond = 1.0 - np.searchsorted(np.sort(running), scores) / largest.draws
+    adjusted: FloatArray = np.maximum(alone, beyond)
     for start in range(0, len(rising), _STEP):
         some = rising[start : start + _STEP]
         # Where returns are not known, draws of its own stand in.

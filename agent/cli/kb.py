@@ -199,18 +199,21 @@ def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
             f.factor_id[7:17],
             f.text,
             format_number(f.sharpe_net),
+            format_number(f.predicts_z),
+            format_number(f.earns_z),
             format_number(f.p_value, 4),
             format_number(f.q_value, 4),
         ]
         for f in found.factors[:top]
     ]
-    out.print(
-        text_table(f"Factors of run {run_id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
-    )
+    columns = ["factor", "expression", "Sharpe net", "predicts z", "earns z", "p", "q"]
+    out.print(text_table(f"Factors of run {run_id} on train", columns, rows, left=2))
+    for test in found.tests:
+        out.print(test.sentence(), soft_wrap=True)
     out.print(
         f"{found.tried} scored factors over {found.bars:,} bars; {found.discoveries} have a q-value below "
-        f"{DISCOVERY:g}; before costs, the best of {found.tried} without skill is expected at a Sharpe ratio of "
-        f"{format_number(found.expected_best)}",
+        f"{DISCOVERY:g}. For description: by the spread of Sharpe ratios before costs, which holds the skill that was "
+        f"found, the best of {found.tried} without skill is expected at {format_number(found.expected_best)}",
         soft_wrap=True,
     )
     if found.chosen is not None:

@@ -66,10 +66,10 @@ def trial_rows(session: Session, panel_ids: Sequence[str]) -> Iterator[TrialRow]
         .where(scored.panel_id.in_(panel_ids), scored.factor_id.is_not(None))
         .order_by(scored.attempt_id)
     )
-    for *known, stage, predicts, earns, packed in session.execute(query):
-        stored = np.zeros(0) if packed is None else np.frombuffer(bytes(packed), dtype="<f2").astype(np.float64)
-        figures = (_NAN if z is None else z for z in (predicts, earns))
-        yield TrialRow(*known, stage != "screen", *figures, stored)
+    for row in session.execute(query):
+        stored = np.zeros(0) if row[8] is None else np.frombuffer(bytes(row[8]), dtype="<f2").astype(np.float64)
+        predicts, earns = (_NAN if z is None else float(z) for z in (row[6], row[7]))
+        yield TrialRow(row[0], row[1], row[2], row[3] or "", row[4], row[5] != "screen", predicts, earns, stored)
 
 
 def set_scores(session: Session, attempt_id: int, predicts_z: float, earns_z: float) -> None:
