@@ -59,6 +59,10 @@ class Trials:
         alike = self.largest.effective() / self.largest.count if self.largest.count >= _ENOUGH else 1.0
         return left * alike
 
+    def hurdle(self, level: float) -> float:
+        """Return the score that the best of all these trials exceeds with probability `level` by luck."""
+        return (self.largest or LargestScores(0)).hurdle(level, self.more)
+
     def test(self, series: FloatArray, policy: Policy, others: FloatArray) -> Tested:
         """Test the mean of a series (T,), NaN left out, among all these trials, as the policy has it.
 
@@ -68,8 +72,8 @@ class Trials:
         if policy.control == "fdr":
             rate, hurdle = discovery_q(one.z, others, self.count), discovery_hurdle(others, self.count, level)
             return Tested(one.n, one.mean, one.error, one.z, one.p, rate, hurdle, "fdr")
-        largest = self.largest or LargestScores(0)
-        hurdle, adjusted = largest.hurdle(level, self.more), largest.adjusted_p(one.z, self.more)
+        adjusted = (self.largest or LargestScores(0)).adjusted_p(one.z, self.more)
+        hurdle = self.hurdle(level)
         return Tested(one.n, one.mean, one.error, one.z, one.p, adjusted, hurdle, "fwer")
 
 

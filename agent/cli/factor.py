@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -190,6 +190,7 @@ def _evaluation(expression: Expression, seen: Look, study: Study, novelty: Novel
         "attempt": None if seen.attempt is None else seen.attempt.id,
         "run": None if seen.attempt is None else seen.attempt.run_id,
         "trials": None if evidence is None else evidence.trials,
+        "detectable": None if seen.could is None else asdict(seen.could),
         "scorecard": card if evidence is not None else {k: v for k, v in card.items() if k != "validation"},
         "evidence": None if evidence is None else evidence.to_dict(),
     }
@@ -224,6 +225,8 @@ def _print_evaluation(expression: Expression, seen: Look, study: Study, novelty:
     if study.exposures is None:
         out.print("No gate: fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
+    if seen.could is not None:
+        out.print(seen.could.sentence(), soft_wrap=True)
     why = f" after {counted(evidence.trials)} on these data: {'; '.join(evidence.reasons)}"
     out.print(headed(evidence.verdict, why), soft_wrap=True)
     if seen.note:

@@ -8,6 +8,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.tables.versions import rules_id, scoring_code
+from agent.study.detectable import Detectable, detectable
 from agent.study.opening import OpenData
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Study, backtest_expression
@@ -36,6 +37,8 @@ class Look:
         What was traded, behind the gate where there is one; None where the stored score was shown.
     note
         What a reader should know of the record; empty if nothing.
+    could
+        What could be found on these data among as many trials.
     """
 
     scorecard: Scorecard
@@ -44,6 +47,7 @@ class Look:
     repeated: bool = False
     backtest: Backtest | None = None
     note: str = ""
+    could: Detectable | None = None
 
 
 def look(
@@ -68,7 +72,8 @@ def look(
                 return found
             card, evidence = stored.scorecard, stored.evidence
             note = f"scored before, as attempt {known.id} of run {known.run_id}: no further trial"
-            return Look(card, evidence, known, True, None if found is None else _traded(found[1]), note)
+            traded = None if found is None else _traded(found[1])
+            return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
     # What another version of the program, or another policy, judged is judged again: it had its chance, counted once.
     scoring = evaluate_expression(expression, study, knowledge, recorded=known is not None)
     if isinstance(scoring, Rejection):
@@ -79,11 +84,12 @@ def look(
             f"it was scored as attempt {known.id}, by another version or under another policy: that verdict stands as "
             "recorded, and this one is no further trial"
         )
-        return Look(card, evidence, known, True, traded, note)
+        return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
     config = RunConfig(kind="eval", data=opened.name, llm="none", rules=rules)
     new = attempt_of(("", 0, 0), text, expression, scoring)
+    could = detectable(study, knowledge)
     attempt = knowledge.record_look(opened.whole, config, opened.settings.loop.seed, new)
-    return Look(card, evidence, attempt, False, traded)
+    return Look(card, evidence, attempt, False, traded, could=could)
 
 
 def look_at_train(expression: Expression, study: Study) -> Look | Rejection:

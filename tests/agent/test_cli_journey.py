@@ -83,6 +83,7 @@ def test_same_question_same_answer(home: Path, capsys: pytest.CaptureFixture[str
     second = as_json(capsys, "eval", "cs_rank(ts_mean(volume, 12) / ts_mean(volume, 96))")
     # It is known by then.
     assert first.pop("novelty") != second.pop("novelty")
+    assert first.pop("detectable") == second.pop("detectable")
     assert first == second
 
 

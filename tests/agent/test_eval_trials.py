@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.data_show import show_data
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import Inputs, RunConfig, ScoringRules
 from agent.study.looking import look
@@ -17,6 +19,7 @@ from agent.study.opening import open_data
 from agent.study.study import read_expression
 from agent.study.workspace import Workspace
 from factors.tree import Expression
+from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.commands import as_json, refused, run
 
 FIRST, SECOND = "-ts_mean(returns, 24)", "cs_rank(ts_mean(volume, 12) / ts_mean(volume, 96))"
@@ -29,6 +32,8 @@ def test_each_look_counts_and_a_repetition_does_not(home: Path, capsys: pytest.C
     again = as_json(capsys, "eval", FIRST)
     assert again.pop("novelty") == [f"identical to a known factor: attempt {one['attempt']}"]
     one.pop("novelty")
+    # What could be found is of now, among one trial more.
+    assert again.pop("detectable")["trials"] == one.pop("detectable")["trials"] + 1
     assert again == one
     # The same factor in other words is the same factor.
     assert as_json(capsys, "eval", "-1 * ts_mean(returns, 24)")["attempt"] == one["attempt"]
@@ -183,3 +188,25 @@ def test_the_kind_of_run_is_read_as_it_was_written() -> None:
 
     config = RunConfig(kind="eval", data="toy", llm="none", rules=ScoringRules(gate=True))
     assert read_run_config(config.to_dict()) == config
+
+
+def test_what_could_be_seen_is_said_before_and_after(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = as_json(capsys, "eval", FIRST)["detectable"]
+    more = as_json(capsys, "eval", SECOND)["detectable"]
+    assert (seen["trials"], more["trials"]) == (1, 2)
+    assert more["sharpe"] > seen["sharpe"] > 0.0
+    shown = as_json(capsys, "data", "show", "--data", "toy")["detectable"]
+    alone = float(shown.split("Sharpe ratio of ")[1].split()[0])
+    # Of the whole panel before the holdout, where eval leaves out the embargo.
+    assert 0.8 * seen["sharpe"] < alone <= seen["sharpe"] + 0.05
+    _, out, err = run(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "2", "--data", "toy")
+    # Two that people evaluated, and four to come.
+    assert "among 6 trials" in out + err
+
+
+def test_few_bars_are_no_test_and_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = make_market(SynthSpec(bars=400)).panel
+    show_data(whole.rows(0, 34), "short", as_json=True)
+    assert "no test of a factor is possible" in json.loads(capsys.readouterr().out)["detectable"]
+    show_data(whole.rows(0, 36), "longer", as_json=True)
+    assert "finds a true Sharpe ratio" in json.loads(capsys.readouterr().out)["detectable"]
