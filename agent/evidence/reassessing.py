@@ -109,7 +109,7 @@ def reassess(
     attempts = {a.id: a for a in knowledge.attempts_by_id([row.attempt_id for row in chosen])}
     missing = [row for row in chosen if not math.isfinite(row.predicts_z) and _earlier(attempts[row.attempt_id])]
     faults = _score_again(workspace, knowledge, [attempts[row.attempt_id] for row in missing], note, progress)
-    rows = knowledge.trial_rows(panels)
+    rows = _each_once(knowledge.trial_rows(panels))
     pools = knowledge.pool_count(panels)
     seed = draw_seed(opened.whole.id)
     tests = {test: _tested(rows, test, policy, pools, seed) for test in _TESTS}
@@ -130,6 +130,21 @@ def reassess(
 def _chosen(rows: Sequence[TrialRow]) -> list[TrialRow]:
     """Return the newest full score of each factor under each set of rules."""
     return list({(row.factor_id, row.rules): row for row in rows if row.full}.values())
+
+
+def _each_once(rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """Leave out what was scored under the same rules on related data too: the newest full score stands for all."""
+    on: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        on.setdefault((row.factor_id, row.rules), set()).add(row.panel_id)
+    kept = {(row.factor_id, row.rules): row.attempt_id for row in [*reversed(rows), *_chosen(rows)]}
+    several = {key for key, panels in on.items() if len(panels) > 1}
+    return [
+        row
+        for row in rows
+        for key in ((row.factor_id, row.rules),)
+        if key not in several or kept[key] == row.attempt_id
+    ]
 
 
 def _earlier(attempt: AttemptRecord) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.records import AttemptRecord, NewAttempt
 from agent.knowledge.run_config import Inputs, RunConfig, ScoringRules
-from agent.knowledge.tables import attempts, effective_trials, looks, runs
+from agent.knowledge.tables import attempts, datasets, effective_trials, looks, runs
 from agent.knowledge.tables.versions import rules_id
 from backtest.discovery import TrialScores
 from market.panel import Panel
@@ -46,9 +46,10 @@ class PersonalTrials(Handle):
         return found
 
     def trial_scores(self, panel_id: str, *, but: str = "") -> TrialScores:
-        """Return the scores of both tests of all trials of a panel, but those of the factor `but`."""
+        """Return the scores of both tests of all trials of a panel and of related ones, but the factor `but`."""
         with self._memory.reading(), self.lend() as connection:
-            return effective_trials.trial_scores(connection, self._memory.scores(panel_id), but)
+            panels = datasets.related_ids(connection, panel_id)
+            return effective_trials.trial_scores(connection, self._memory.scores(panel_id), but, panels)
 
 
 def _unjudged(rules: ScoringRules) -> ScoringRules:

@@ -75,7 +75,12 @@ def look(
             traded = None if found is None else _traded(found[1])
             return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
     # What another version of the program, or another policy, judged is judged again: it had its chance, counted once.
-    scoring = evaluate_expression(expression, study, knowledge, recorded=known is not None)
+    # On data that these grew out of it is the same trial.
+    before = [one.panel_id for one in knowledge.related(study.dataset)[1:]]
+    counted = known is not None or any(
+        knowledge.evaluated(expression.id, panel, rules=rules_id(rules)) for panel in before
+    )
+    scoring = evaluate_expression(expression, study, knowledge, recorded=counted)
     if isinstance(scoring, Rejection):
         return scoring
     card, evidence, traded = scoring.scored.scorecard, scoring.evidence, _traded(scoring.scored)
@@ -87,7 +92,7 @@ def look(
         return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
     config = RunConfig(kind="eval", data=opened.name, llm="none", rules=rules)
     new = attempt_of(("", 0, 0), text, expression, scoring)
-    could = detectable(study, knowledge)
+    could = detectable(study, knowledge, more=0 if counted else 1)
     attempt = knowledge.record_look(opened.whole, config, opened.settings.loop.seed, new)
     return Look(card, evidence, attempt, False, traded, could=could)
 

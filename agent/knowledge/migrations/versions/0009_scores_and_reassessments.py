@@ -18,7 +18,9 @@ def upgrade() -> None:
         op.add_column("evaluations", sa.Column(f"{name}_z", sa.Double(), nullable=True))
         stored = f"(evidence->'{name}'->>'z')::double precision" if server else f"json_extract(evidence, '$.{name}.z')"
         op.execute(f"UPDATE evaluations SET {name}_z = {stored}")
-    op.create_index("ix_evaluations_scores", "evaluations", ["panel_id", "attempt_id", "predicts_z", "earns_z"])
+    # All that is read of a trial then: the documents, which stand before these columns, are not touched.
+    columns = ["panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"]
+    op.create_index("ix_evaluations_scores", "evaluations", columns)
     op.create_table(
         "reassessments",
         sa.Column("attempt_id", sa.Integer(), nullable=False),
