@@ -12,6 +12,7 @@ import pytest
 
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig
+from agent.pools.members import choose_members
 from agent.study.opening import open_data
 from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.study import Scoring, read_expression
@@ -77,6 +78,10 @@ def test_what_was_accepted_among_few_is_judged_among_all_and_both_are_shown(
     listed = run(capsys, "kb", "list")[1]
     assert "accepted, now" in listed
     assert "among 121 trials: rejected" in run(capsys, "kb", "show", factor)[1]
+    opened = open_data(Workspace(home), "toy")
+    with Workspace(home).knowledge() as knowledge:
+        (member,) = choose_members(opened.study, knowledge)
+    assert member.verdict == "accepted, now rejected"
     _, out, _ = run(capsys, "kb", "reassess")
     assert "1 accepted then and not now" in out
     assert "among all 121 trials" in out.lower()
