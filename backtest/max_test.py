@@ -25,7 +25,7 @@ DRAWS = 2_000
 _OWN = 0.05
 _STEP = 512
 # Trials are drawn in blocks of this many, whether they come one by one or all at once.
-_BLOCK = 32
+_BLOCK = 16
 
 
 def draw_seed(panel_id: str) -> int:
