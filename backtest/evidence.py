@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from backtest import metrics
+from backtest.discovery import TrialScores, discovery_hurdle, discovery_q
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test
@@ -39,12 +40,15 @@ class Trials:
         How many effective trials those were, by clustering their returns; 0 is unknown.
     largest
         Draws of the largest score among those whose returns are known; without it all are taken as independent.
+    scores
+        Scores of the trials before, which a false discovery rate rests on.
     """
 
     count: int
     sharpe_variance: float
     effective: int = 0
     largest: LargestScores | None = None
+    scores: TrialScores = field(default_factory=TrialScores)
 
     @property
     def more(self) -> float:
@@ -55,12 +59,22 @@ class Trials:
         alike = self.largest.effective() / self.largest.count if self.largest.count >= _ENOUGH else 1.0
         return left * alike
 
-    def test(self, series: FloatArray, level: float) -> Tested:
-        """Test the mean of a series (T,), NaN left out, among all these trials."""
-        one = mean_test(series)
-        largest = self.largest or LargestScores(0)
-        hurdle, adjusted = largest.hurdle(level, self.more), largest.adjusted_p(one.z, self.more)
-        return Tested(one.n, one.mean, one.error, one.z, one.p, adjusted, hurdle)
+    def hurdle(self, level: float) -> float:
+        """Return the score that the best of all these trials exceeds with probability `level` by luck."""
+        return (self.largest or LargestScores(0)).hurdle(level, self.more)
+
+    def test(self, series: FloatArray, policy: Policy, others: FloatArray) -> Tested:
+        """Test the mean of a series (T,), NaN left out, among all these trials, as the policy has it.
+
+        `others` are the scores of the same test of the trials before.
+        """
+        one, level = mean_test(series), policy.level
+        if policy.control == "fdr":
+            rate, hurdle = discovery_q(one.z, others, self.count), discovery_hurdle(others, self.count, level)
+            return Tested(one.n, one.mean, one.error, one.z, one.p, rate, hurdle, "fdr")
+        adjusted = (self.largest or LargestScores(0)).adjusted_p(one.z, self.more)
+        hurdle = self.hurdle(level)
+        return Tested(one.n, one.mean, one.error, one.z, one.p, adjusted, hurdle, "fwer")
 
 
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:
@@ -107,13 +121,14 @@ def reach_verdict(
     policy = policy or Policy()
     result = scored.gated if use_gate and scored.gated is not None else scored.backtest
     returns = _both(scored, result.net)
-    predicts, earns = trials.test(_both(scored, scored.payoffs), policy.level), trials.test(returns, policy.level)
+    predicts = trials.test(_both(scored, scored.payoffs), policy, trials.scores.predicts)
+    earns = trials.test(returns, policy, trials.scores.earns)
     figures = train_figures(scored)
     gates = all_gates(AdmissionInput(scored, figures, predicts, earns, trials.count, policy, nearest or NearestKnown()))
     failed = [gate for gate in gates if not gate.passed]
     reasons = tuple(word for gate in failed for word in gate.words)
     if not failed:
-        reasons = (f"predicts and earns beyond what luck gives in {counted(trials.count)}",)
+        reasons = (_admitted(policy, trials.count),)
     promising = [gate.gate for gate in failed] == ["earns"]
     return Evidence(
         accepted=not failed,
@@ -127,6 +142,15 @@ def reach_verdict(
         earns=earns,
         **_sharpe_figures(returns, trials, policy),
     )
+
+
+def _admitted(policy: Policy, trials: int) -> str:
+    if policy.control == "fdr":
+        return (
+            f"predicts and earns: of what passes so among {counted(trials)}, at most {policy.level:.0%} are luck on "
+            "average"
+        )
+    return f"predicts and earns beyond what luck gives in {counted(trials)}"
 
 
 def _both(scored: Scored, series: FloatArray) -> FloatArray:

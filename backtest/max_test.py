@@ -10,7 +10,7 @@ draw is standard normal, and two trials' draws correlate as their returns do. Cl
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,15 +24,22 @@ DRAWS = 2_000
 # Correlations of fingerprints are estimates: this share of each trial's variance is taken as its own.
 _OWN = 0.05
 _STEP = 512
+# Trials are drawn in blocks of this many, whether they come one by one or all at once.
+_BLOCK = 16
+
+
+def draw_seed(panel_id: str) -> int:
+    """Return the seed of the draws of a panel's trials: its own, so that the same trials give the same hurdle."""
+    return int.from_bytes(panel_id.encode()) % 2**63
 
 
 @dataclass(eq=False)
 class LargestScores:
     """Draws of the largest score among trials without skill, kept while trials come in.
 
-    Adding a trial costs a product of (draws, blocks) with (blocks,): the draws of the maximum are updated, and no trial
-    is read again. Trials over other bars have fingerprints of another length; between those no correlation is known,
-    and they are drawn independently, which can only raise the hurdle.
+    Adding n trials costs a product of (draws, blocks) with (blocks, n): the draws of the maximum are updated, and no
+    trial is read again. Trials over other bars have fingerprints of another length; between those no correlation is
+    known, and they are drawn independently, which can only raise the hurdle.
 
     Attributes
     ----------
@@ -49,6 +56,7 @@ class LargestScores:
     count: int = 0
     largest: FloatArray = field(init=False)
     _weights: dict[int, NDArray[np.float32]] = field(default_factory=dict, init=False, repr=False)
+    _counts: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Begin without a trial."""
@@ -58,16 +66,38 @@ class LargestScores:
         """Take in trials by their fingerprints, (blocks,) each; one of no length never moved and is no trial."""
         rows = [row for row in fingerprints if len(row)]
         for start in range(0, len(rows), _STEP):
-            self._add(rows[start : start + _STEP])
+            for _, found in self._drawn(rows[start : start + _STEP]):
+                np.maximum(self.largest, found.max(axis=1), out=self.largest)
 
-    def _add(self, rows: list[FloatArray]) -> None:
+    def take(self, rows: Sequence[FloatArray]) -> NDArray[np.float32]:
+        """Count trials by their fingerprints and return (draws, n) the scores of each, which `largest` leaves out."""
+        scores = np.empty((self.draws, len(rows)), dtype=np.float32)
+        for places, found in self._drawn(rows):
+            scores[:, places] = found
+        return scores
+
+    def _drawn(self, rows: Sequence[FloatArray]) -> Iterator[tuple[list[int], NDArray[np.float32]]]:
+        """Count trials, and return their scores by the block: which of them, and (draws, n) of each."""
         for length in sorted({len(row) for row in rows}):
-            same = np.array([row for row in rows if len(row) == length], dtype=np.float32)
-            shared = self._of_length(length) @ same.T
-            own = np.random.default_rng([self.seed, 1, self.count]).standard_normal(shared.shape)
-            scores = math.sqrt(1.0 - _OWN) * shared + math.sqrt(_OWN) * own
-            np.maximum(self.largest, scores.max(axis=1), out=self.largest)
-            self.count += len(same)
+            places = [place for place, row in enumerate(rows) if len(row) == length]
+            first = self._counts.get(length, 0)
+            begin = 0
+            while begin < len(places):
+                # A trial has its column in its block, however many come at once: the same draws to the last bit.
+                block, offset = divmod(first + begin, _BLOCK)
+                some = places[begin : begin + _BLOCK - offset]
+                padded = np.zeros((_BLOCK, length), dtype=np.float32)
+                padded[offset : offset + len(some)] = [rows[place] for place in some]
+                yield some, self._block(length, block, padded)[:, offset : offset + len(some)]
+                begin += len(some)
+            self._counts[length] = first + len(places)
+        self.count += len(rows)
+
+    def _block(self, length: int, block: int, padded: NDArray[np.float32]) -> NDArray[np.float32]:
+        shared = self._of_length(length) @ padded.T
+        own = np.random.default_rng([self.seed, 1, length, block]).standard_normal(shared.shape, dtype=np.float32)
+        scores: NDArray[np.float32] = np.float32(math.sqrt(1.0 - _OWN)) * shared + np.float32(math.sqrt(_OWN)) * own
+        return scores
 
     def _of_length(self, length: int) -> NDArray[np.float32]:
         if length not in self._weights:
@@ -80,6 +110,7 @@ class LargestScores:
         twin = LargestScores(self.seed, self.draws, self.count)
         twin.largest = self.largest.copy()
         twin._weights.update(self._weights)
+        twin._counts.update(self._counts)
         return twin
 
     def with_more(self, more: float) -> FloatArray:
@@ -91,9 +122,10 @@ class LargestScores:
 
     def hurdle(self, level: float = 0.05, more: float = 0.0) -> float:
         """Return the score that the best of all these, and of `more`, exceeds with probability `level` by luck."""
+        alone = float(ndtri(1.0 - level))
         if self.count + more <= 0:
-            return float(ndtri(1.0 - level))
-        return float(np.quantile(self.with_more(more), 1.0 - level))
+            return alone
+        return max(alone, float(np.quantile(self.with_more(more), 1.0 - level)))
 
     def adjusted_p(self, z: float, more: float = 0.0) -> float:
         """Return the probability that the best of all these, and of `more`, reaches `z` by luck; NaN for NaN.
@@ -119,18 +151,54 @@ class LargestScores:
         return float(max(1.0, min(math.log(0.5) / math.log(below), self.count))) if below < 1.0 else float(self.count)
 
 
-def step_down(scores: FloatArray, fingerprints: FloatArray, *, level: float = 0.05, seed: int = 0) -> NDArray[np.bool_]:
-    """Return which of N trials pay, with family-wise error `level` (StepM, Romano & Wolf 2005).
-
-    `scores` (N,) are normal scores, `fingerprints` (N, blocks). After each step those found are left out and the hurdle
-    is drawn again among the rest, until none is found.
-    """
-    found = np.zeros(len(scores), dtype=bool)
-    while not found.all():
-        largest = LargestScores(seed)
-        largest.add(fingerprints[~found])
-        new = ~found & (scores > largest.hurdle(level))
-        if not new.any():
-            break
-        found |= new
+def step_down(
+    scores: FloatArray,
+    fingerprints: Sequence[FloatArray],
+    *,
+    level: float = 0.05,
+    seed: int = 0,
+    more: float = 0.0,
+) -> NDArray[np.bool_]:
+    """Return which of N trials pay, with family-wise error `level`; see `step_down_p`."""
+    found: NDArray[np.bool_] = step_down_p(scores, fingerprints, level=level, seed=seed, more=more) <= level
     return found
+
+
+def step_down_p(
+    scores: FloatArray,
+    fingerprints: Sequence[FloatArray],
+    *,
+    level: float = 0.05,
+    seed: int = 0,
+    more: float = 0.0,
+) -> FloatArray:
+    """Return (N,) adjusted p-values of all trials at once (StepM, Romano & Wolf 2005); NaN for NaN.
+
+    `scores` (N,) are normal scores, `fingerprints` one (blocks,) a trial, of no length where unknown, and `more` how
+    many independent trials there were beside. What is found is left out, and the hurdle drawn again among the rest:
+    that is, each trial is compared with the largest of those that score no higher. It finds whatever one test after the
+    other finds, and more. What cannot pass at `level` even alone has a p-value from below, which is above `level`.
+    """
+    alone = np.array([one_sided_p(float(z)) for z in scores])
+    rising = sorted(np.flatnonzero(alone <= level).tolist(), key=lambda k: float(scores[k]))
+    able = set(rising)
+    largest = LargestScores(seed)
+    largest.add(row for k, row in enumerate(fingerprints) if k not in able)
+    unknown = sum(len(row) == 0 for k, row in enumerate(fingerprints) if k not in able)
+    below = float(len(scores) - len(rising)) + more
+    running = largest.with_more(more + unknown)
+    beyond = 1.0 - np.searchsorted(np.sort(running), scores) / largest.draws
+    adjusted: FloatArray = np.maximum(alone, beyond)
+    for start in range(0, len(rising), _STEP):
+        some = rising[start : start + _STEP]
+        # Where returns are not known, draws of its own stand in.
+        drawn = largest.take([fingerprints[k] if len(fingerprints[k]) else np.ones(1) for k in some])
+        upto = np.maximum(np.maximum.accumulate(drawn, axis=1), running[:, None])
+        reached = (upto >= scores[some]).sum(axis=0)
+        most = np.minimum(1.0, alone[some] * (below + start + 1.0 + np.arange(len(some))))
+        share = np.where(reached > 0, (reached + 1.0) / (largest.draws + 1.0), most)
+        adjusted[some] = np.minimum(np.maximum(share, alone[some]), most)
+        running = upto[:, -1]
+    falling = rising[::-1]
+    adjusted[falling] = np.maximum.accumulate(adjusted[falling])
+    return adjusted

@@ -74,6 +74,16 @@ def mean_test(payoffs: FloatArray) -> MeanTest:
     return MeanTest(n, mean, error, _normal_score(_less_skewed(mean / error, skew, n), n - 1))
 
 
+def least_sharpe(payoffs: int, bars_per_year: float, hurdle: float, power: float = 0.8) -> float:
+    """Return the annual Sharpe ratio whose score exceeds `hurdle` with probability `power`; NaN below `LEAST_PAYOFFS`.
+
+    The score of independent payoffs is about their Sharpe ratio a bar times the root of their number, give or take one.
+    """
+    if payoffs < LEAST_PAYOFFS:
+        return float("nan")
+    return float((hurdle + ndtri(power)) * math.sqrt(bars_per_year / payoffs))
+
+
 def inflation(gaps: FloatArray) -> float:
     """Return by how much autocorrelation raises the variance of the mean of centred payoffs (n,); at least 1.
 

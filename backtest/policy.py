@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from backtest.result_types import GateVerdict, SegmentScore, Tested
 from market.errors import InputError
@@ -18,6 +18,7 @@ from market.plugins import Registry
 if TYPE_CHECKING:
     from backtest.scorecard import Scored
 
+Control = Literal["fwer", "fdr"]
 GATES = ("novelty", "sanity", "predicts", "earns")
 # Gates of policies before, and what stands in their place.
 FORMER = {"train_ic": "predicts", "validation": "predicts", "net_sharpe": "earns", "dsr": "earns"}
@@ -40,8 +41,9 @@ class Policy:
     min_coverage, max_correlation
         ``sanity``: least share of train's bars on which it takes positions, and largest absolute correlation of its
         gross returns on train with those of an accepted factor.
-    level
-        ``predicts``, ``earns``: how often the best of all trials may pass by luck alone (family-wise error of each).
+    level, control
+        ``predicts``, ``earns``: with ``fwer``, how often the best of all trials may pass by luck alone (family-wise
+        error of each); with ``fdr``, which share of what passes may be luck, on average (false discovery rate of each).
     """
 
     gates: tuple[str, ...] = GATES
@@ -49,6 +51,7 @@ class Policy:
     min_coverage: float = 0.1
     max_correlation: float = 0.7
     level: float = 0.05
+    control: Control = "fwer"
 
     def __post_init__(self) -> None:
         """Refuse gates that do not exist, or stand twice."""
@@ -179,7 +182,10 @@ def _tested(gate: str, tested: Tested, of: AdmissionInput, words: tuple[str, ...
     level, after = of.policy.level, counted(of.trials)
     passed = tested.adjusted_p <= level
     numbers = {"z": tested.z, "hurdle": tested.hurdle, "p": tested.adjusted_p}
-    bar = f"above what the best of {after} without skill exceeds in {level:.0%} of cases"
+    if of.policy.control == "fdr":
+        bar = f"of what passes among {after}, at most {level:.0%} are luck on average"
+    else:
+        bar = f"above what the best of {after} without skill exceeds in {level:.0%} of cases"
     return GateVerdict(gate, passed, numbers, bar, words)
 
 

@@ -214,9 +214,12 @@ class Tested:
     p
         Probability of such a score, or a larger one, of a single factor without skill.
     adjusted_p
-        The same of the best of all trials (see `backtest.max_test`): what is compared with the level.
+        What is compared with the level: the same of the best of all trials (see `backtest.max_test`) or, where
+        `control` is ``fdr``, the false discovery rate at which it would pass (see `backtest.discovery`).
     hurdle
         The score that would pass at that level.
+    control
+        ``fwer`` or ``fdr``; empty in what was stored before there was a choice, which was ``fwer``.
     """
 
     bars: int
@@ -226,6 +229,7 @@ class Tested:
     p: float
     adjusted_p: float
     hurdle: float
+    control: str = ""
 
 
 NOT_TESTED = Tested(0, NAN, NAN, NAN, NAN, NAN, NAN)

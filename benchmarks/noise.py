@@ -25,6 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from backtest import metrics
+from backtest.discovery import discoveries
 from backtest.evidence import Trials, deflated_sharpe
 from backtest.ic import newey_west_t, rank_ic
 from backtest.luck import fingerprint_of
@@ -69,13 +70,15 @@ def passes(returns: FloatArray, seed: int, best: int | None = None) -> dict[str,
         "bonferroni": alone * len(scores) <= LEVEL,
         "dsr": dsr >= 1.0 - LEVEL,
         "undeflated": alone <= LEVEL,
+        # Of nothing that pays, the rate of false discoveries is how often there is any.
+        "fdr": bool(discoveries(scores, len(scores))[chosen] <= LEVEL),
     }
 
 
 def drawn_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str, float]]:
     """Test the best of drawn factors; return the shares that pass by cell and by test."""
     table = Table(
-        "returns", "trials", "bars", "maximum", "Bonferroni", "DSR", "undeflated", title="passes without skill"
+        "returns", "trials", "bars", "maximum", "Bonferroni", "DSR", "undeflated", "FDR", title="passes without skill"
     )
     figures = {}
     sizes = ((100, (91, 1_000)),) if args.quick else ((100, (91, 250, 1_000, 5_000)), (1_000, (91, 250, 1_000, 5_000)))

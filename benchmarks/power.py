@@ -73,7 +73,9 @@ def skilled(kind: str, trials: int, bars: int, sharpe: float, share: float, rng:
 
 def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, object]]:
     """Test a factor that pays among many; return the shares that pass."""
-    table = Table("others", "trials", "bars", "Sharpe", "related", "maximum", "Bonferroni", "DSR", "best valid test")
+    table = Table(
+        "others", "trials", "bars", "Sharpe", "related", "maximum", "Bonferroni", "DSR", "FDR", "best valid test"
+    )
     lines: list[dict[str, object]] = []
     for kind, trials, bars, sharpe, share in track(drawn_cells(quick=args.quick), console=console, transient=True):
         repetitions = max(20, min(args.repetitions, args.repetitions * 200 // trials))
@@ -81,7 +83,9 @@ def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, ob
         for number in range(repetitions):
             rng = np.random.default_rng([2, number, trials, bars])
             found.append(passes(skilled(kind, trials, bars, sharpe, share, rng), number, best=0))
-        shares = {name: float(np.mean([one[name] for one in found])) for name in ("maximum", "bonferroni", "dsr")}
+        shares = {
+            name: float(np.mean([one[name] for one in found])) for name in ("maximum", "bonferroni", "dsr", "fdr")
+        }
         valid = known_power(sharpe * math.sqrt(bars / DAYS), trials / 20 if kind == "clones" else trials)
         row = (kind, f"{trials:,}", f"{bars:,}", f"{sharpe:g}", f"{share:.0%}")
         table.add_row(*row, *(f"{x:.0%}" for x in shares.values()), f"{valid:.0%}")

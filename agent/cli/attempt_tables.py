@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -13,19 +13,24 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.listing import VerdictSince
     from agent.knowledge.records import AttemptRecord
 
 _COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
 
 
-def factor_rows(attempts: Sequence[AttemptRecord]) -> list[list[str]]:
-    """Return one row a scored factor, best train Sharpe first; every figure is of the train split."""
+def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSince] | None = None) -> list[list[str]]:
+    """Return one row a scored factor, best train Sharpe first; every figure is of the train split.
+
+    `later` holds, by attempt, the verdicts that were given again: one that differs stands beside the first.
+    """
+    since = later or {}
     scored = [a for a in attempts if a.evaluation is not None]
     return [
         [
             (a.factor_id or "").removeprefix("factor:")[:10],
             a.canonical or a.text,
-            verdict_of(a),
+            since[a.id].beside(verdict_of(a)) if a.id in since else verdict_of(a),
             format_number(train_of(a).rank_ic, 4),
             format_number(train_of(a).ic_ir, 3),
             format_number(train_of(a).sharpe_gated),

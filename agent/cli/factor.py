@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -20,14 +21,17 @@ from agent.cli.common import (
     text_table,
     workspace_of,
 )
+from agent.cli.option_record import recorded
 from agent.cli.running import say
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
-    from agent.study.study import Scoring, Study
+    from agent.study.looking import Look
+    from agent.study.study import Study
     from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
+    from backtest.run import Backtest
     from factors.overlap import Novelty
     from factors.tree import Expression
 
@@ -69,6 +73,20 @@ def as_input_error(rejection: Rejection) -> InputError:
     return InputError(rejection.message, rejection.hint)
 
 
+@dataclass(frozen=True)
+class EvalOptions:
+    """What `alphaglow eval` was asked for."""
+
+    text: str
+    data_name: str | None
+    dialect: DialectName
+    strict: bool
+    no_gate: bool
+    ledger: Path | None
+    no_record: bool
+    as_json: bool
+
+
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
 @data_option
@@ -80,34 +98,30 @@ def as_input_error(rejection: Rejection) -> InputError:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the positions bar by bar (.csv or .parquet).",
 )
+@click.option("--no-record", is_flag=True, help="Show train alone, without a verdict: it is no trial then.")
 @json_option
 @click.pass_context
-def evaluate_factor(
-    ctx: click.Context,
-    text: str,
-    data_name: str | None,
-    dialect: DialectName,
-    strict: bool,
-    no_gate: bool,
-    ledger: Path | None,
-    as_json: bool,
-) -> None:
-    """Parse, evaluate and backtest one factor, and print its scorecard.
+@recorded(EvalOptions)
+def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
+    """Parse, evaluate and backtest one factor, and print its scorecard and its verdict.
 
     Known factors may be used by name: accepted ones by their names, published ones as alpha101_042, alpha191_007 and
-    alpha158_kmid. Only train and validation are used. It is your own look, not the loop's: it is not recorded as a
-    trial, so the verdict counts the trials that are recorded plus this one.
+    alpha158_kmid. Only train and validation are used. Each factor that is scored is recorded and counts as a trial, as
+    those of a run do; the same factor on the same data under the same rules is counted once. With --no-record nothing
+    is counted, and so nothing of validation is shown and no verdict given.
     """
+    if asked.no_record and asked.ledger is not None:
+        raise InputError("--ledger writes what was traded on validation too", "leave out --no-record")
     from agent.study.early_check import holds, read_early
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    expression = read_early(text, workspace, path, dialect=dialect, strict=strict)
+    path = workspace.resolve_data(asked.data_name)
+    expression = read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
     if isinstance(expression, Rejection):
         raise as_input_error(expression)
     from agent.study.opening import open_data
 
-    opened = open_data(workspace, data_name, gate=not no_gate)
+    opened = open_data(workspace, asked.data_name, gate=not asked.no_gate)
     with workspace.knowledge() as knowledge:
         # What is refused is refused before the gate and the targets are prepared.
         if expression is not None and holds(expression, opened.ungated.fields):
@@ -117,51 +131,53 @@ def evaluate_factor(
         else:
             # Names of factors that were accepted on what these data grew out of may be used.
             knowledge.register_dataset(opened.whole)
-            expression = _read_late(text, opened.ungated, knowledge, dialect=dialect, strict=strict)
+            expression = _read_late(asked, opened.ungated, knowledge)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
         from agent.study.lineage_notes import meet_data, related_rows
-        from agent.study.scoring import evaluate_expression
+        from agent.study.looking import look, look_at_train
 
         study = opened.study
         related = meet_data(knowledge, opened.whole, say)
         novelty = knowledge.novelty(expression)
         with stderr().status("evaluating (the first time, operators are compiled)"):
-            scoring = evaluate_expression(expression, study, knowledge)
-    if isinstance(scoring, Rejection):
-        raise as_input_error(scoring)
-    if ledger is not None:
-        _write_positions(scoring, study, ledger)
-    if as_json:
-        print_json({**_evaluation(expression, scoring, study, novelty), "related": related_rows(related)})
+            if asked.no_record:
+                seen = look_at_train(expression, study)
+            else:
+                seen = look(expression, asked.text, opened, knowledge, trades=asked.ledger is not None)
+    if isinstance(seen, Rejection):
+        raise as_input_error(seen)
+    if asked.ledger is not None and seen.backtest is not None:
+        _write_positions(seen.backtest, study, asked.ledger)
+    if asked.as_json:
+        print_json({**_evaluation(expression, seen, study, novelty), "related": related_rows(related)})
     else:
-        _print_evaluation(expression, scoring, study, novelty)
+        _print_evaluation(expression, seen, study, novelty)
 
 
-def _write_positions(scoring: Scoring, study: Study, ledger: Path) -> None:
+def _write_positions(traded: Backtest, study: Study, ledger: Path) -> None:
     from agent.study.ledger_file import write_ledger
 
-    write_ledger(scoring.scored.gated or scoring.scored.backtest, study.panel, ledger)
+    write_ledger(traded, study.panel, ledger)
     stderr().print(f"ledger written to {ledger}")
 
 
-def _read_late(
-    text: str, study: Study, knowledge: KnowledgeBase, *, dialect: DialectName, strict: bool
-) -> Expression | Rejection:
+def _read_late(asked: EvalOptions, study: Study, knowledge: KnowledgeBase) -> Expression | Rejection:
     """Read a text by the loaded data, where their manifest does not say all."""
     from agent.study.blocks import all_blocks
     from agent.study.study import read_expression
 
     blocks = all_blocks(knowledge, study.dataset, study.fields)
-    return read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
+    return read_expression(asked.text, study, dialect=asked.dialect, blocks=blocks, strict=asked.strict)
 
 
-def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:
+def _evaluation(expression: Expression, seen: Look, study: Study, novelty: Novelty) -> dict[str, object]:
     """Return all that was found out about a factor, for JSON."""
     from agent.study.study import remarks
     from factors.plain_words import read_aloud
 
-    card, evidence = scoring.scored.scorecard, scoring.evidence
+    evidence = seen.evidence
+    card = seen.scorecard.to_dict()
     return {
         "factor": expression.id,
         "text": expression.text,
@@ -174,18 +190,23 @@ def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty:
         "lookback": expression.lookback,
         "data": study.dataset,
         "gated": study.exposures is not None,
-        "trials": evidence.trials,
-        "scorecard": card.to_dict(),
-        "evidence": evidence.to_dict(),
+        "recorded": evidence is not None,
+        "attempt": None if seen.attempt is None else seen.attempt.id,
+        "run": None if seen.attempt is None else seen.attempt.run_id,
+        "trials": None if evidence is None else evidence.trials,
+        "detectable": None if seen.could is None else asdict(seen.could),
+        "scorecard": card if evidence is not None else {k: v for k, v in card.items() if k != "validation"},
+        "evidence": None if evidence is None else evidence.to_dict(),
     }
 
 
-def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> None:
+def _print_evaluation(expression: Expression, seen: Look, study: Study, novelty: Novelty) -> None:
     """Print all that was found out about a factor, for people."""
     from agent.study.study import remarks
+    from backtest.policy import counted, train_words
     from factors.plain_words import read_aloud
 
-    card, evidence = scoring.scored.scorecard, scoring.evidence
+    card, evidence = seen.scorecard, seen.evidence
     out = stdout()
     about = f"   {expression.id}, look-back {expression.lookback} bars"
     out.print(headed(expression.text, about), soft_wrap=True)
@@ -198,14 +219,22 @@ def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, no
     ):
         for sentence in sentences:
             out.print(f"{label}: {sentence}", soft_wrap=True, markup=False)
-    print_scorecard(card, gated=study.exposures is not None)
+    print_scorecard(card, gated=study.exposures is not None, validation=evidence is not None)
+    if evidence is None:
+        out.print(train_words(card.train.payoff_z), soft_wrap=True)
+        out.print(f"{seen.note}; without --no-record it is a trial, and gets one", soft_wrap=True)
+        return
     print_profile(card)
     print_gates(evidence)
     if study.exposures is None:
         out.print("No gate: fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
-    why = f" over {evidence.trials} trials: {'; '.join(evidence.reasons)}"
+    if seen.could is not None:
+        out.print(seen.could.sentence(), soft_wrap=True)
+    why = f" after {counted(evidence.trials)} on these data: {'; '.join(evidence.reasons)}"
     out.print(headed(evidence.verdict, why), soft_wrap=True)
+    if seen.note:
+        out.print(seen.note, soft_wrap=True)
 
 
 def record_sentence(evidence: Evidence, bars_per_year: float) -> str:
@@ -260,10 +289,13 @@ _ROWS: tuple[tuple[str, str, int, bool], ...] = (
 _GATED = {"sharpe_gated", "sharpe_vol_gated", "sharpe_random_gated", "shift_percentile", "annual_return_gated"}
 
 
-def print_scorecard(card: Scorecard, *, gated: bool | None = None) -> None:
-    """Print train beside validation; a row of the gate only where there is one (None: where train has its figures)."""
+def print_scorecard(card: Scorecard, *, gated: bool | None = None, validation: bool = True) -> None:
+    """Print train, beside it validation if that was looked at.
+
+    A row of the gate is printed only where there is one (None: where train has its figures).
+    """
     late = {} if card.after_cutoff is None else {"after cutoff": card.after_cutoff}
-    parts = {"train": card.train, "validation": card.validation, **late}
+    parts = {"train": card.train, **({"validation": card.validation} if validation else {}), **late}
     shown = math.isfinite(card.train.sharpe_gated) if gated is None else gated
     rows = [
         [label, *(format_number(getattr(part, key), digits, percent=percent) for part in parts.values())]

@@ -1,4 +1,4 @@
-"""`alphaglow kb list|show|lineage|lessons|judge|luck`; `kb_search` and `kb_files` have its other commands."""
+"""`alphaglow kb list|show|lineage|lessons|judge|luck`; `kb_search`, `kb_files` and `kb_reassess` have its others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import kb_files, kb_search
+from agent.cli import kb_files, kb_reassess, kb_search
 from agent.cli.common import (
     format_number,
     headed,
@@ -65,11 +65,12 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
             )
             return
         out = stdout()
-        runs = [[r.id, r.created, r.status, r.config.data, r.config.model] for r in knowledge.runs()]
-        out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model"], runs, left=5))
+        runs = [[r.id, r.created, r.status, r.config.data, r.config.model or r.config.kind] for r in knowledge.runs()]
+        out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model or kind"], runs, left=5))
         columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         listed = [a for a in attempts if everything or a.stage != "screen"]
-        out.print(text_table("Factors, figures of the train split", columns, factor_rows(listed), left=3))
+        rows = factor_rows(listed, knowledge.later_verdicts())
+        out.print(text_table("Factors, figures of the train split", columns, rows, left=3))
         if len(listed) < len(attempts):
             out.print(f"{len(attempts) - len(listed)} left at their quick score are not shown (--all shows them)")
         if everything:
@@ -122,6 +123,9 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)
         out.print(f"{verdict_of(attempt)}: {reasons_of(attempt)}", soft_wrap=True)
+        later = knowledge.later_verdicts().get(attempt.id)
+        if later is not None:
+            out.print(later.sentence(), soft_wrap=True)
         for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
             out.print(opening.sentence(), soft_wrap=True)
 
@@ -195,18 +199,21 @@ def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
             f.factor_id[7:17],
             f.text,
             format_number(f.sharpe_net),
+            format_number(f.predicts_z),
+            format_number(f.earns_z),
             format_number(f.p_value, 4),
             format_number(f.q_value, 4),
         ]
         for f in found.factors[:top]
     ]
-    out.print(
-        text_table(f"Factors of run {run_id} on train", ["factor", "expression", "Sharpe net", "p", "q"], rows, left=2)
-    )
+    columns = ["factor", "expression", "Sharpe net", "predicts z", "earns z", "p", "q"]
+    out.print(text_table(f"Factors of run {run_id} on train", columns, rows, left=2))
+    for test in found.tests:
+        out.print(test.sentence(), soft_wrap=True)
     out.print(
         f"{found.tried} scored factors over {found.bars:,} bars; {found.discoveries} have a q-value below "
-        f"{DISCOVERY:g}; before costs, the best of {found.tried} without skill is expected at a Sharpe ratio of "
-        f"{format_number(found.expected_best)}",
+        f"{DISCOVERY:g}. For description: by the spread of Sharpe ratios before costs, which holds the skill that was "
+        f"found, the best of {found.tried} without skill is expected at {format_number(found.expected_best)}",
         soft_wrap=True,
     )
     if found.chosen is not None:
@@ -306,6 +313,7 @@ def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
 for _command in (
     kb_search.search,
     kb_search.calls,
+    kb_reassess.reassess,
     kb_files.sql,
     kb_files.verify,
     kb_files.export,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from agent.knowledge.records import AttemptRecord
 from agent.study.study import Study
 from backtest import metrics
-from backtest.evidence import Trials, expected_max_sharpe, probabilistic_sharpe
-from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, overfitting, q_values
+from backtest.evidence import Trials, expected_max_sharpe
+from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, fingerprint_of, overfitting, q_values
+from backtest.max_test import LargestScores, draw_seed, step_down_p
+from backtest.mean_test import one_sided_p
 from backtest.quick import QuickScorer
 from backtest.scorecard import paid_rows
 from backtest.selection import Superior, choose_combined, choose_forward, superior_ability
@@ -21,6 +24,7 @@ from factors.batch import Engine
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError, Rejection
+from market.panel import FloatArray
 from market.split import combinatorial_purged, walk_forward
 
 DISCOVERY = 0.1
@@ -31,13 +35,49 @@ _MOST_TESTED = 300
 
 @dataclass(frozen=True)
 class FactorLuck:
-    """One factor on train: per-bar net Sharpe ratio, its p-value against none, and its q-value among the run's."""
+    """One factor on train: annual net Sharpe ratio, scores of both tests, p-value of what it earns, and its q-value."""
 
     factor_id: str
     text: str
     sharpe_net: float
     p_value: float
     q_value: float
+    predicts_z: float
+    earns_z: float
+
+
+@dataclass(frozen=True)
+class OverallTest:
+    """One of both tests over a run's factors, on train.
+
+    Attributes
+    ----------
+    tested
+        Factors that have a score.
+    alone, by_luck
+        How many pass as if each were the only one, and how many of `tested` would without skill.
+    passed
+        How many pass among all of the run, with family-wise error (StepM).
+    largest, hurdle
+        The largest score, and what the largest of as many without skill exceeds at that level.
+    """
+
+    test: str
+    level: float
+    tested: int
+    alone: int
+    by_luck: float
+    passed: int
+    largest: float
+    hurdle: float
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.test}: {self.alone} of {self.tested} pass alone, and {self.by_luck:.1f} would by luck; among all, "
+            f"{self.passed} pass. The largest score is {self.largest:.2f}, and the largest of as many without skill "
+            f"exceeds {self.hurdle:.2f} in {self.level:.0%} of cases"
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +90,8 @@ class RunLuck:
         Scored factors of the run; each is evaluated.
     expected_best
         Annual Sharpe ratio, before costs, that the best of this many trials without skill is expected to show.
+    tests
+        Both tests of the admission policy over the run's factors.
     discoveries
         Factors with a q-value below 0.1.
     chosen
@@ -70,6 +112,7 @@ class RunLuck:
     tried: int
     bars: int
     expected_best: float
+    tests: tuple[OverallTest, ...]
     discoveries: int
     chosen: Overfitting | None
     forward: float | None
@@ -108,7 +151,14 @@ def evaluate_run(
     q = q_values(np.array(measured.p_values))
     year = float(np.sqrt(study.panel.bars_per_year))
     factors = [
-        FactorLuck(a.factor_id or "", a.canonical or "", measured.ratios[i] * year, measured.p_values[i], float(q[i]))
+        FactorLuck(
+            a.factor_id or "",
+            a.canonical or "",
+            measured.ratios[i] * year,
+            measured.p_values[i],
+            float(q[i]),
+            *measured.scores[i],
+        )
         for i, a in enumerate(scored.values())
     ]
     # Luck acts before costs: the spread of net ratios would mostly be one of turnovers.
@@ -122,6 +172,7 @@ def evaluate_run(
         tried=len(scored),
         bars=bars,
         expected_best=expected_max_sharpe(Trials(len(scored), spread)) * year,
+        tests=_tests(measured, study),
         discoveries=int(np.sum(q < DISCOVERY)),
         chosen=overfitting(measured.sums, block_edges(bars)) if len(measured.sums) > 1 else None,
         forward=forward,
@@ -135,13 +186,41 @@ def evaluate_run(
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """Factors on train, in order: Sharpe ratios a bar, net and gross, p-values, (bars, F) net returns, block sums."""
+    """Factors on train, in order: Sharpe ratios a bar, net and gross, p-values, (bars, F) net returns, block sums.
+
+    Then scores of what each pays and of what it nets, and fingerprints of gross returns.
+    """
 
     ratios: list[float]
     gross: list[float]
     p_values: list[float]
     nets: NDArray[np.float32]
     sums: list[BlockSums]
+    scores: list[tuple[float, float]] = field(default_factory=list)
+    fingerprints: list[FloatArray] = field(default_factory=list)
+
+
+def _tests(measured: _Measured, study: Study) -> tuple[OverallTest, ...]:
+    """Return both tests over all factors, by draws of the largest score among them."""
+    level, seed, found = study.policy.level, draw_seed(study.dataset), []
+    largest = LargestScores(seed)
+    largest.add(measured.fingerprints)
+    for test, scores in zip(("predicts", "earns"), np.array(measured.scores).T, strict=True):
+        known = np.isfinite(scores)
+        passed = step_down_p(scores, measured.fingerprints, level=level, seed=seed) <= level
+        found.append(
+            OverallTest(
+                test=test,
+                level=level,
+                tested=int(known.sum()),
+                alone=int((ndtr(-scores[known]) <= level).sum()),
+                by_luck=float(known.sum() * level),
+                passed=int(passed.sum()),
+                largest=float(scores[known].max()) if known.any() else float("nan"),
+                hurdle=largest.hurdle(level),
+            )
+        )
+    return tuple(found)
 
 
 def _measure(attempts: list[AttemptRecord], study: Study, threads: int, show: Callable[[int, int], None]) -> _Measured:
@@ -160,8 +239,10 @@ def _measure(attempts: list[AttemptRecord], study: Study, threads: int, show: Ca
         net = outcome.result.net(train)
         found.ratios.append(metrics.sharpe(net, 1.0))
         found.gross.append(metrics.sharpe(outcome.result.gross(train), 1.0))
-        shape = (metrics.skewness(net), metrics.kurtosis(net))
-        found.p_values.append(1.0 - probabilistic_sharpe(found.ratios[-1], 0.0, bars, *shape))
+        quick = outcome.result.result(train)
+        found.scores.append((quick.payoff_z, quick.net_z))
+        found.fingerprints.append(fingerprint_of(outcome.result.gross(train)))
+        found.p_values.append(one_sided_p(quick.net_z))
         found.nets[:, len(found.sums)] = np.nan_to_num(net)
         found.sums.append(block_sums(np.nan_to_num(net), edges))
         show(len(found.ratios), len(expressions))

@@ -19,6 +19,7 @@ from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.lineage_access import LineageAccess
 from agent.knowledge.listing import Ask, Listing, list_attempts
 from agent.knowledge.pool_records import PoolRecord
+from agent.knowledge.reassessments import Reassessments
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -54,7 +55,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(LineageAccess, Listing):
+class KnowledgeBase(LineageAccess, Reassessments, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager

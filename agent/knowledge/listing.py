@@ -166,6 +166,23 @@ def which_factor(ask: Ask, what: str, run_id: str | None = None, panel_id: str |
     raise InputError(f"no factor {what!r}", "list them with `alphaglow kb list`")
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictSince:
+    """The newest verdict that an attempt was given again, after how many trials and when."""
+
+    verdict: str
+    trials: int
+    created: str
+
+    def beside(self, then: str) -> str:
+        """Return a verdict with this one beside it where they differ."""
+        return then if then == self.verdict else f"{then}, now {self.verdict}"
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        return f"Reassessed at {self.created}, among {self.trials} trials: {self.verdict}."
+
+
 class Listing(ABC):
     """What can be listed and looked up in a knowledge base, however it is opened."""
 
@@ -197,6 +214,12 @@ class Listing(ABC):
         """Return the accepted attempts of a panel and of related ones, oldest first."""
         with self.asking() as ask:
             return list_accepted(ask, panel_id)
+
+    def later_verdicts(self) -> dict[int, VerdictSince]:
+        """Return the verdicts that were given again, by attempt; see `alphaglow kb reassess`."""
+        with self.asking() as ask:
+            rows = ask("SELECT attempt_id, verdict, trials, created FROM reassessments", {})
+        return {int(row[0]): VerdictSince(str(row[1]), int(row[2]), str(row[3])) for row in rows}
 
     def library(self) -> list[LibraryRecord]:
         """Return the published factors in the order in which they were added."""

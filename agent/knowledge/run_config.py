@@ -12,10 +12,10 @@ from typing import Literal
 from agent.knowledge.score_documents import Document, read_strings
 from backtest.policy import FORMER_THRESHOLDS
 
-RunKind = Literal["mine", "screen", "learn"]
+RunKind = Literal["mine", "screen", "learn", "eval"]
 # Sections of the settings that a run records.
 SECTIONS = ("backtest", "universe", "admission", "split", "loop")
-_KINDS: Mapping[object, RunKind] = {"screen": "screen", "learn": "learn"}
+_KINDS: Mapping[object, RunKind] = {"screen": "screen", "learn": "learn", "eval": "eval"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class RunConfig:
     Attributes
     ----------
     kind
-        What the run does: mine with a language model, screen a list, or learn a factor.
+        What the run does: mine with a language model, screen a list, learn a factor, or keep what a person evaluated.
     data
         Name of the data set.
     llm, model, writers, judge, fallback
@@ -132,6 +132,8 @@ class RunConfig:
         about: dict[str, object] = {"data": self.data, "llm": self.llm}
         if self.kind == "screen":
             return {**self.rules.to_dict(), "kind": self.kind, **about, "keep": self.keep}
+        if self.kind == "eval":
+            return {**self.rules.to_dict(), "kind": self.kind, **about}
         if self.kind == "learn":
             learned = {"model": self.model, "field": self.learned_field, "recipe": self.recipe}
             return {**self.rules.to_dict(), "kind": self.kind, **about, **learned}

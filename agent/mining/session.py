@@ -23,6 +23,7 @@ from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
+from agent.study.detectable import detectable
 from agent.study.lineage_notes import meet_data
 from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings, loop_of
@@ -34,7 +35,11 @@ from market.errors import InputError
 
 MOCK_MODEL = "mock"
 # What goes on with a run of another kind.
-_GO_ON = {"screen": "go on with: alphaglow screen --resume RUN", "learn": "learn it again: alphaglow learn"}
+_GO_ON = {
+    "screen": "go on with: alphaglow screen --resume RUN",
+    "learn": "learn it again: alphaglow learn",
+    "eval": "it holds what people evaluated: alphaglow eval adds to it",
+}
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,7 @@ def start_run(
     for remark in remarks(study):
         note(remark)
     meet_data(knowledge, opened.whole, note)
+    note(detectable(study, knowledge, more=loop.rounds * loop.candidates).sentence())
     run = knowledge.create_run(opened.whole.id, config, loop.seed)
     expected = None
     if not simulated and replay is None:

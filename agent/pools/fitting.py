@@ -229,6 +229,7 @@ def _weighted(
         counted.sharpe_variance,
         counted.effective,
         knowledge.largest_scores(measured.study.dataset),
+        knowledge.trial_scores(measured.study.dataset),
     )
     evaluated = evaluate_values(values, pool_id, measured.study, trials)
     if isinstance(evaluated, Rejection):

@@ -38,6 +38,8 @@ _ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
 class PoolCandidate:
     """A factor that is to be a member; its verdict is the recorded one, or ``not tried``.
 
+    One that was given another verdict since (`alphaglow kb reassess`) has both: "accepted, now rejected".
+
     `simulated` says that a simulated model wrote it, `other_rules` that it was evaluated under other trading rules than
     the study's.
     """
@@ -204,7 +206,11 @@ def _known(expression: Expression, attempt: AttemptRecord, study: Study, knowled
     now = (spec.weighting, spec.holding, spec.costs.per_trade * 1e4, spec.fill, spec.rebalance)
     # The first scorecards did not say.
     other = bool(card.weighting) and scored_under != now
-    return PoolCandidate(expression, attempt.name, attempt.evaluation.evidence.verdict, simulated, other)
+    verdict: str = attempt.evaluation.evidence.verdict
+    later = knowledge.later_verdicts().get(attempt.id)
+    return PoolCandidate(
+        expression, attempt.name, verdict if later is None else later.beside(verdict), simulated, other
+    )
 
 
 def _earned(attempt: AttemptRecord) -> float:

@@ -119,8 +119,11 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         simulated_llm=run.config.simulated,
         stored=None if stored is None else stored.evidence,
     )
+    review = review_of(study, knowledge, subject, scoring.scored, scoring.evidence, scoring.signal.values)
+    later = knowledge.later_verdicts().get(attempt.id)
     return replace(
-        review_of(study, knowledge, subject, scoring.scored, scoring.evidence, scoring.signal.values),
+        review,
+        reasons=review.reasons if later is None else (*review.reasons, later.sentence()),
         rationale=attempt.rationale,
         claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.to_dict().items() if name in _HEADINGS},
         critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],

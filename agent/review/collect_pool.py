@@ -79,7 +79,11 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
     values = unseen_values(measured, fitted)
     counted = knowledge.trials(study.dataset)
     trials = Trials(
-        counted.evaluated, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset)
+        counted.evaluated,
+        counted.sharpe_variance,
+        counted.effective,
+        knowledge.largest_scores(study.dataset),
+        knowledge.trial_scores(study.dataset),
     )
     evaluated = evaluate_values(values, pool.id, study, trials)
     if isinstance(evaluated, Rejection):

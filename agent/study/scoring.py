@@ -34,7 +34,8 @@ def evaluate_expression(
     fingerprint = fingerprint_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
     count = counted.evaluated + (0 if recorded else 1) + ahead
-    trials = Trials(count, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset))
+    scores = knowledge.trial_scores(study.dataset, but=expression.id)
+    trials = Trials(count, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset), scores)
     nearest = nearest_known(expression, fingerprint, study, knowledge)
     evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=study.exposures is not None)
     if evidence.accepted or evidence.audits:

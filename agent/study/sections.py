@@ -10,7 +10,7 @@ from pydantic import field_validator, model_validator
 
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
-from backtest.policy import FORMER_THRESHOLDS, GATES, Policy, gate_faults
+from backtest.policy import FORMER_THRESHOLDS, GATES, Control, Policy, gate_faults
 from backtest.trading_rules import BacktestSpec, Fill, Weighting
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.fit_rules import (
@@ -202,9 +202,13 @@ class AdmissionSettings(Section):
         gt=0,
         le=1,
     )
+    control: Control = setting(
+        _POLICY["control"],
+        "predicts, earns: fwer bounds how often anything passes by luck, fdr the share of luck in what passes.",
+    )
     level: float = setting(
         _POLICY["level"],
-        "predicts, earns: how often the best of all trials may pass by luck alone.",
+        "predicts, earns: how often the best of all trials may pass by luck alone; with fdr, the share of luck.",
         unit="probability",
         gt=0,
         lt=0.5,

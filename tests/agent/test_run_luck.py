@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 from scipy.stats import false_discovery_control
 
 from agent.evidence.run_luck import evaluate_run
@@ -15,6 +16,7 @@ from agent.mining.screening import Screening, draw_texts, run_screening
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from backtest import metrics
+from backtest.mean_test import mean_test, one_sided_p
 from backtest.run import run_backtest
 from backtest.selection import choose_forward
 from factors.engine import evaluate
@@ -55,6 +57,17 @@ def test_luck_is_computed_from_the_returns_of_all_scored_factors(tmp_path: Path)
     p_values = np.array([factor.p_value for factor in found.factors])
     known = np.isfinite(p_values)
     q = np.array([factor.q_value for factor in found.factors])
+    # What a factor earns is tested as admission tests it, on train alone.
+    for factor, column in zip(found.factors, series, strict=True):
+        assert factor.earns_z == pytest.approx(mean_test(column).z, nan_ok=True, abs=1e-6)
+        assert factor.p_value == pytest.approx(one_sided_p(factor.earns_z), nan_ok=True)
+    predicts, earns = found.tests
+    assert (predicts.test, earns.test) == ("predicts", "earns")
+    scores = np.array([factor.earns_z for factor in found.factors])
+    assert earns.largest == np.nanmax(scores)
+    assert earns.alone == (scores >= ndtri(0.95)).sum() >= earns.passed
+    assert earns.by_luck == pytest.approx(0.05 * np.isfinite(scores).sum())
+    assert ndtri(0.95) < earns.hurdle < ndtri(1 - 0.05 / len(scores)) + 0.2
     np.testing.assert_allclose(q[known], false_discovery_control(p_values[known]))
     assert found.chosen is not None
     whole = overfitting_of(np.stack(series, axis=1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from backtest.luck import fingerprint_of, q_values
-from backtest.max_test import LargestScores, step_down
+from backtest.max_test import LargestScores, step_down, step_down_p
 from backtest.mean_test import mean_test, one_sided_p
 from market.panel import FloatArray
 
@@ -57,13 +57,21 @@ def test_a_trial_and_its_negation_are_both_counted() -> None:
     assert both == pytest.approx(float(ndtri(0.975)), abs=0.1)
 
 
-def test_trials_one_by_one_give_what_all_at_once_give_nearly() -> None:
-    noise = _noise(60)
+def test_trials_one_by_one_give_what_all_at_once_give() -> None:
+    noise = _noise(75)
     single = LargestScores(0)
     for fingerprint in _prints(noise):
         single.add([fingerprint])
-    assert single.count == 60
-    assert single.hurdle(0.05) == pytest.approx(_largest(noise).hurdle(0.05), abs=0.1)
+    assert single.count == 75
+    # To the last bit: how often somebody asked in between does not show.
+    np.testing.assert_array_equal(single.largest, _largest(noise).largest)
+    parts = LargestScores(0)
+    prints = _prints(noise)
+    for some in (prints[:7], prints[7:40], prints[40:]):
+        parts = parts.copy()
+        parts.add(some)
+    np.testing.assert_array_equal(parts.largest, single.largest)
+    assert single.hurdle(0.05) == pytest.approx(float(ndtri(0.95 ** (1 / 75))), abs=0.15)
 
 
 def test_what_never_moves_is_no_trial() -> None:
@@ -111,9 +119,45 @@ def test_stepping_down_finds_what_pays_and_nothing_else() -> None:
     returns = _noise(50)
     returns[:, :3] += 0.35
     scores = np.array([mean_test(column).z for column in returns.T])
-    found = step_down(scores, np.array(_prints(returns)))
+    found = step_down(scores, _prints(returns))
     assert found[:3].all()
     assert not found[3:].any()
+
+
+def test_stepping_down_is_what_its_definition_says() -> None:
+    returns = _noise(120, seed=5)
+    returns[:, :6] += np.linspace(0.1, 0.3, 6)
+    scores, prints = np.array([mean_test(column).z for column in returns.T]), _prints(returns)
+    # Hurdle after hurdle, drawn again among the rest until nothing more is found.
+    found = np.zeros(len(scores), dtype=bool)
+    while True:
+        rest = LargestScores(0)
+        rest.add([prints[k] for k in np.flatnonzero(~found)])
+        new = ~found & (scores > rest.hurdle(0.05))
+        if not new.any():
+            break
+        found |= new
+    p = step_down_p(scores, prints)
+    clear = np.abs(p - 0.05) > 0.02
+    np.testing.assert_array_equal((p <= 0.05)[clear], found[clear])
+    # Never below one trial alone, nor above Bonferroni; the better the score, the smaller.
+    alone = np.array([one_sided_p(float(z)) for z in scores])
+    able = alone <= 0.05
+    assert ((alone <= p) & (p <= np.minimum(1.0, 120 * alone)))[able].all()
+    assert (np.diff(p[able][np.argsort(-scores[able])]) >= 0.0).all()
+    # It finds whatever one test among all finds.
+    single = np.array([_largest(returns).adjusted_p(float(z)) for z in scores])
+    assert (p[able] <= single[able] + 0.02).all()
+
+
+def test_trials_without_known_returns_count_as_independent_in_stepping_down() -> None:
+    scores = np.array([2.0, 0.3, float("nan"), 3.2])
+    few = step_down_p(scores, [np.zeros(0)] * 4)
+    many = step_down_p(scores, [np.zeros(0)] * 4, more=400)
+    assert (few <= 0.05).tolist() == [False, False, False, True]
+    assert few[0] < many[0]
+    assert math.isnan(few[2])
+    assert many[3] > 0.05
 
 
 def test_q_values_under_dependence_are_those_of_scipy() -> None:

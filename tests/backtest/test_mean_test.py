@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from backtest.mean_test import LEAST_PAYOFFS, inflation, mean_test, one_sided_p
+from backtest.mean_test import LEAST_PAYOFFS, inflation, least_sharpe, mean_test, one_sided_p
 
 
 def test_independent_payoffs_give_students_test() -> None:
@@ -89,3 +89,13 @@ def test_a_huge_score_is_finite() -> None:
     found = mean_test(1.0 + 1e-3 * np.random.default_rng(0).standard_normal(5_000))
     assert 30.0 < found.z < 40.0
     assert found.p == one_sided_p(found.z)
+
+
+def test_the_least_sharpe_ratio_is_found_as_often_as_stated() -> None:
+    """1 000 records of daily payoffs whose true Sharpe ratio is just what a hurdle of 3 needs."""
+    sharpe = least_sharpe(500, 365.0, 3.0, 0.8)
+    rng = np.random.default_rng(0)
+    found = [mean_test(rng.standard_normal(500) + sharpe / math.sqrt(365.0)).z > 3.0 for _ in range(1_000)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.04)
+    assert least_sharpe(2_000, 365.0, 3.0) == pytest.approx(sharpe / 2.0)
+    assert math.isnan(least_sharpe(29, 365.0, 1.6))

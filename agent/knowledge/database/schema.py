@@ -28,7 +28,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0008"
+HEAD = "0009"
 
 
 class Squeezed(TypeDecorator[str]):
@@ -153,6 +153,7 @@ class Evaluation(Base):
     __table_args__ = (
         Index("ix_evaluations_key", "factor_id", "panel_id", "rules", "code"),
         Index("ix_evaluations_panel_id", "panel_id", "accepted"),
+        Index("ix_evaluations_scores", "panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"),
     )
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
@@ -164,6 +165,22 @@ class Evaluation(Base):
     evidence: Mapped[dict[str, object]] = mapped_column(JSON)
     sharpe_per_bar: Mapped[float | None]
     accepted: Mapped[bool]
+    predicts_z: Mapped[float | None]
+    earns_z: Mapped[float | None]
+
+
+class Reassessment(Base):
+    """The newest verdict that an attempt was given later, among all trials of then; the first one stands as it is."""
+
+    __tablename__ = "reassessments"
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    created: Mapped[str]
+    policy: Mapped[dict[str, object]] = mapped_column(JSON)
+    trials: Mapped[int]
+    verdict: Mapped[str]
+    predicts: Mapped[dict[str, object]] = mapped_column(JSON)
+    earns: Mapped[dict[str, object]] = mapped_column(JSON)
 
 
 class Attempt(Base):

@@ -15,12 +15,14 @@ from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.listing import TAG, Ask, which_factor
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
+from agent.knowledge.score_documents import Document, read_flat
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
+from backtest.result_types import Tested
 
 if TYPE_CHECKING:
     from factors.overlap import Fingerprint
@@ -160,7 +162,14 @@ def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Attemp
         "evidence": plain_dict(evaluation.evidence_document),
         "sharpe_per_bar": or_none(evaluation.sharpe_per_bar),
         "accepted": bool(evaluation.accepted),
+        "predicts_z": score_of(evaluation.evidence_document, "predicts"),
+        "earns_z": score_of(evaluation.evidence_document, "earns"),
     }
+
+
+def score_of(evidence: Document, test: str) -> float | None:
+    """Return the normal score of a stored test; None where it was not made."""
+    return or_none(read_flat(Tested, evidence.get(test)).z)
 
 
 def _resolve(session: Session, parent: str, panel_id: str | None) -> str:

@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.trial_counts import Nearest
-from backtest.max_test import LargestScores
+from backtest.discovery import TrialScores
+from backtest.max_test import LargestScores, draw_seed
 from market.panel import FloatArray
 
 SAME_TRIAL = 0.5
+_AT_ONCE = 4096
 _Row = schema.TrialReturns
 _Floats = NDArray[np.float32]
 # Asked and written for each attempt, so put together once.
@@ -33,6 +35,10 @@ _ACCEPTED = text(
     f"WHERE e.panel_id IN :panels AND e.accepted AND {_NEW} ORDER BY t.seq, t.attempt_id"
 ).bindparams(_PANELS)
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id IN :panels").bindparams(_PANELS)
+_SCORES = text(
+    "SELECT attempt_id, predicts_z, earns_z, panel_id, factor_id, rules FROM evaluations "
+    "WHERE panel_id IN :panels AND attempt_id > :after ORDER BY attempt_id"
+).bindparams(_PANELS)
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
 _INSERT = insert(schema.core_table(schema.TrialReturns))
 
@@ -135,16 +141,54 @@ class TrialMaxima:
 def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
     """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change.
 
-    Draws are seeded by the panel alone, and trials taken in by the order in which they came, some at once: how often
-    somebody asked in between does not matter.
+    Draws are seeded by the panel alone, and trials taken in by the order in which they came: how often somebody
+    asked in between does not matter.
     """
     if known.scores is None:
-        known.scores = LargestScores(int.from_bytes(known.panel_id.encode()) % 2**63)
+        known.scores = LargestScores(draw_seed(known.panel_id))
     asked = {"panel": known.panel_id, "after": known.seq}
-    for _attempt_id, seq, packed in connection.execute(_ALL, asked):
-        known.scores.add([unpacked(bytes(packed)).astype(np.float64)])
-        known.seq = seq
+    rows = connection.execute(_ALL, asked)
+    while some := rows.fetchmany(_AT_ONCE):
+        known.scores.add(unpacked(bytes(packed)).astype(np.float64) for _attempt_id, _seq, packed in some)
+        known.seq = some[-1][1]
     return known.scores.copy()
+
+
+@dataclass
+class KnownScores:
+    """Scores of the trials of related panels that were read before: (n, 3) of attempt, predicts, earns.
+
+    NaN is not tested. A factor that was scored under the same rules on two panels is one trial: the first.
+    """
+
+    panel_id: str
+    panels: tuple[str, ...] = ()
+    epoch: int = -1
+    after: int = 0
+    rows: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
+    first: dict[tuple[str | None, str], str] = field(default_factory=dict)
+
+
+def trial_scores(connection: Connection, known: KnownScores, but: str, panels: tuple[str, ...]) -> TrialScores:
+    """Return the scores of all committed trials of some panels but those of the factor `but`."""
+    epoch = connection.execute(_EPOCH, {"panels": panels}).scalar() or 0
+    if (epoch, panels) != (known.epoch, known.panels):
+        known.epoch, known.panels, known.after, known.rows = epoch, panels, 0, np.empty((0, 3))
+        known.first.clear()
+    new = connection.execute(_SCORES, {"panels": panels, "after": known.after}).all()
+    fresh = [
+        # None becomes NaN.
+        tuple(row[:3])
+        for row in new
+        if len(panels) == 1 or known.first.setdefault((row[4], row[5]), row[3]) == row[3]
+    ]
+    if new:
+        known.after = new[-1][0]
+    if fresh:
+        known.rows = np.concatenate([known.rows, np.array(fresh, dtype=np.float64)])
+    own = connection.execute(_OWN, {"factor": but, "panels": panels}).scalars().all() if but else ()
+    kept = known.rows[~np.isin(known.rows[:, 0], own)] if own else known.rows
+    return TrialScores(kept[:, 1], kept[:, 2])
 
 
 def nearest_accepted(

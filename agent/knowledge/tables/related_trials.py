@@ -17,7 +17,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, text
 from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, unpacked
 from agent.knowledge.tables.tallies import Spread, count_trials
 from agent.knowledge.trial_counts import TrialCount
-from backtest.max_test import LargestScores
+from backtest.max_test import LargestScores, draw_seed
 
 # Of a cluster only the first is read: the others go with it. No index may be used for the panel: what is new lies at
 # the end of the table, and is a few rows of the many of a panel.
@@ -145,8 +145,10 @@ def largest_related(connection: Connection, known: RelatedMaxima, panels: tuple[
     """Return the draws with all trials of a data set and of related ones in them (a copy), each once."""
     current = known.read.is_current(connection, panels)
     if known.scores is None or not current:
-        known.scores = LargestScores(int.from_bytes(known.panel_id.encode()) % 2**63)
-    for row in known.read.new_rows(connection, every=True):
-        if row.fingerprint is not None:
-            known.scores.add([unpacked(bytes(row.fingerprint)).astype(np.float64)])
+        known.scores = LargestScores(draw_seed(known.panel_id))
+    known.scores.add(
+        unpacked(bytes(row.fingerprint)).astype(np.float64)
+        for row in known.read.new_rows(connection, every=True)
+        if row.fingerprint is not None
+    )
     return known.scores.copy()

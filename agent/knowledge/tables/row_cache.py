@@ -19,7 +19,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
 from agent.knowledge.tables.convert import attempt_record
-from agent.knowledge.tables.effective_trials import ReturnsFingerprints, TrialMaxima
+from agent.knowledge.tables.effective_trials import KnownScores, ReturnsFingerprints, TrialMaxima
 from agent.knowledge.tables.related_trials import RelatedMaxima, RelatedTally
 from agent.knowledge.tables.versions import rules_id
 
@@ -49,6 +49,7 @@ class Memory:
         self._leaders: dict[str, ReturnsFingerprints] = {}
         self._accepted: dict[str, ReturnsFingerprints] = {}
         self._maxima: dict[str, TrialMaxima] = {}
+        self._scores: dict[str, KnownScores] = {}
         self._related_tallies: dict[str, RelatedTally] = {}
         self._related_maxima: dict[str, RelatedMaxima] = {}
         self._records: dict[int, AttemptRecord] = {}
@@ -102,6 +103,10 @@ class Memory:
     def maxima(self, panel_id: str) -> TrialMaxima:
         """Return the draws of the largest score of a panel, for a reader."""
         return self._maxima.setdefault(panel_id, TrialMaxima(panel_id))
+
+    def scores(self, panel_id: str) -> KnownScores:
+        """Return the scores of a panel's trials, for a reader."""
+        return self._scores.setdefault(panel_id, KnownScores(panel_id))
 
     def related_tally(self, panel_id: str) -> RelatedTally:
         """Return what the trials of a panel and of related ones add up to, for a reader."""

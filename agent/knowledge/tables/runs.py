@@ -50,6 +50,11 @@ def set_status(session: Session, run_id: str, status: RunStatus) -> None:
     session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
 
 
+def find_config(session: Session, run_id: str) -> RunConfig:
+    """Return what a run was started with."""
+    return read_run_config(session.scalar(select(schema.Run.config).where(schema.Run.id == run_id)) or {})
+
+
 def get_round(
     session: Session, run_id: str, number: int, read: Callable[[Document], Content]
 ) -> RoundRecord[Content] | None:

@@ -21,6 +21,10 @@ def rules_id(rules: ScoringRules) -> str:
     """Return a hash of what decides a factor's score; what was not recorded counts as None."""
     known = rules.to_dict()
     decided = {name: known.get(name) for name in (*_DECIDE, "gate")}
+    admission = rules.sections.get("admission", {})
+    # Rules that were recorded before there was a choice are those of its default.
+    if admission.get("control") == "fwer":
+        decided["admission"] = {name: value for name, value in admission.items() if name != "control"}
     return "rules:" + hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
 

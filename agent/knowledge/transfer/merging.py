@@ -19,6 +19,7 @@ from agent.knowledge.tables import datasets, effective_trials, tallies
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.attempts import AttemptOrigin, write_attempt
 from agent.knowledge.tables.convert import holdout_record
+from agent.knowledge.tables.looks import personal_runs
 from agent.knowledge.tables.row_cache import load_attempts
 from agent.knowledge.transfer.table_rows import KnowledgeSource
 from market.errors import InputError
@@ -149,14 +150,18 @@ def _attempts(
 ) -> tuple[dict[int, int], set[str], set[str]]:
     """Add new attempts; return the new id of each, and which runs and panels have more of them now."""
     there = _there(session, shared)
+    personal = personal_runs(session, shared)
     numbers: dict[int, int] = {}
     grown, panels = set(), set()
     for row in rows:
         assert isinstance(row, tuple)
         attempt, fingerprint = row
-        known = there.get((attempt.run_id, attempt.round, attempt.slot))
+        if attempt.run_id in personal:
+            attempt, known = _of_person(attempt, there)
+        else:
+            known = there.get((attempt.run_id, attempt.round, attempt.slot))
         if known is not None:
-            if replace(known, id=attempt.id) != attempt:
+            if attempt.run_id not in personal and replace(known, id=attempt.id) != attempt:
                 raise _conflict(attempt.run_id, f"round {attempt.round}, slot {attempt.slot}")
             numbers[attempt.id] = known.id
             continue
@@ -165,6 +170,21 @@ def _attempts(
         panels.add(attempt.panel_id)
         merged.count("attempts")
     return numbers, grown, panels
+
+
+def _of_person(
+    attempt: AttemptRecord, there: dict[AttemptPlace, AttemptRecord]
+) -> tuple[AttemptRecord, AttemptRecord | None]:
+    """Return what a person evaluated, at a free place, and the same factor where its run has it already.
+
+    Two copies of a base go on apart when people evaluate in both; a place says nothing there, and a factor all.
+    """
+    own = [known for place, known in there.items() if place[0] == attempt.run_id]
+    same = next((known for known in own if known.factor_id == attempt.factor_id), None)
+    if same is None:
+        attempt = replace(attempt, slot=max((known.slot for known in own), default=-1) + 1)
+        there[attempt.run_id, attempt.round, attempt.slot] = attempt
+    return attempt, same
 
 
 def _there(session: Session, shared: set[str]) -> dict[AttemptPlace, AttemptRecord]:
