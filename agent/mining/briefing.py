@@ -55,7 +55,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         fields=study.fields,
         operators=prompt_table(study.max_lookback, cross_section=study.spec.is_cross_sectional),
         successes=tuple(known.show(a) for a in _successes(known)),
-        failures=tuple(known.show(a) for a in _failures(known.attempts)),
+        failures=tuple(known.show(a) for a in _failures(known)),
         lessons=tuple(lesson.text for lesson in lessons),
         market=describe_market(study),
         blocks=_blocks(known, study.fields),
@@ -214,11 +214,16 @@ def _ranks(attempt: AttemptRecord) -> tuple[float | None, float | None]:
     return or_none(train.rank_ic), or_none(train.turnover)
 
 
-def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the newest refusals and the newest worst factors, half and half."""
+def _failures(known: Recalled) -> list[AttemptRecord]:
+    """Return the newest refusals and the worst factor of each of the worst ideas, half and half."""
+    attempts = known.attempts
     refused = [a for a in attempts if a.evaluation is None and a.stage != "novelty"]
-    earned = {a.id: its for a in attempts if (its := merit(a)) is not None}
-    worst = [a for a in attempts if earned.get(a.id, 0.0) < 0]
     half = SHOWN_FAILURES // 2
     newest = sorted(refused, key=lambda a: -a.id)[:half]
-    return newest + sorted(worst, key=lambda a: (earned[a.id], a.id))[: SHOWN_FAILURES - len(newest)]
+    # Of an idea whose other side pays there is nothing left to be said.
+    pays = {known.returns.cluster(a.id) for a in attempts if predicts(a)}
+    worst: dict[int, AttemptRecord] = {}
+    for attempt in reversed(by_merit(a for a in attempts if (merit(a) or 0.0) < 0)):
+        if known.returns.cluster(attempt.id) not in pays:
+            worst.setdefault(known.returns.cluster(attempt.id), attempt)
+    return newest + list(worst.values())[: SHOWN_FAILURES - len(newest)]

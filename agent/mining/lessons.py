@@ -39,14 +39,13 @@ _COMMON = 0.5
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson: what it is about, in words, the attempts that it rests on, and its figures and names as data.
+    """A lesson: its kind, its sentence, the attempts that it rests on, and its figures and names as data.
 
     The names of figures are those that the mock's frozen sentences ask for: `mean` and `rest` are scores, `confidence`
     is 1 less the q-value, `best_ic` and `worst_ic` are differences of net Sharpe ratios, `rank_ic` is a score.
     """
 
     kind: str
-    subject: str
     text: str
     evidence: tuple[int, ...]
     figures: dict[str, str | float] = field(default_factory=dict)
@@ -100,7 +99,7 @@ def subject_of(lesson: NewLesson | LessonRecord) -> str:
     if lesson.kind == "sign":
         return re.split(r" (?:pays the other|predicts the wrong) way", lesson.text)[0]
     if lesson.kind == "refusal":
-        return re.sub(r"^\d+ ", "", lesson.text).split(")")[0]
+        return re.sub(r"^\d+ attempts? ", "", lesson.text).split(")")[0]
     return ""
 
 
@@ -159,7 +158,7 @@ def _ingredient(one: _Compared) -> Lesson:
         "high": one.found.high,
         "q": one.found.q,
     }
-    return Lesson("ingredient", " ".join(one.of.words), text, _firsts(one.ideas), figures)
+    return Lesson("ingredient", text, _firsts(one.ideas), figures)
 
 
 def _regimes(ideas: Sequence[Idea]) -> list[_Compared]:
@@ -216,7 +215,7 @@ def _said_of_regimes(surely: Sequence[_Compared]) -> list[Lesson]:
         "worst": str(worst.of),
         "worst_ic": worst.found.difference,
     }
-    return [Lesson("regime", "", text, _firsts(group), figures)]
+    return [Lesson("regime", text, _firsts(group), figures)]
 
 
 def _inverted(ideas: Sequence[Idea]) -> list[Lesson]:
@@ -233,7 +232,6 @@ def _inverted(ideas: Sequence[Idea]) -> list[Lesson]:
     return [
         Lesson(
             "sign",
-            str(a.canonical),
             f"{a.canonical} pays the other way on train (score {z:.1f}, q {one:.2g}): negate it",
             (a.id,),
             {"factor": str(a.canonical), "rank_ic": float(z), "q": one},
@@ -257,7 +255,7 @@ def _costs(ideas: Sequence[Idea]) -> list[Lesson]:
         "ts_decay_linear or ts_mean"
     )
     figures: dict[str, str | float] = {"factors": float(len(eaten)), "turnover": turnover, "low": low, "high": high}
-    return [Lesson("costs", "", text, _firsts(eaten), figures)]
+    return [Lesson("costs", text, _firsts(eaten), figures)]
 
 
 def _gate(ideas: Sequence[Idea]) -> list[_Compared]:
@@ -290,7 +288,7 @@ def _said_of_gate(surely: Sequence[_Compared]) -> list[Lesson]:
                 "factors": float(len(gains)),
                 "change": one.found.difference,
             }
-            lessons.append(Lesson("gate", "", text, _firsts(one.ideas), figures))
+            lessons.append(Lesson("gate", text, _firsts(one.ideas), figures))
     return lessons
 
 
@@ -303,8 +301,10 @@ def _refusals(attempts: Sequence[AttemptRecord]) -> list[Lesson]:
         message = (group[-1].message or "").splitlines()
         # A message may hold what a model wrote, and a lesson goes to another.
         said = f": {quoted(message[0], _LONGEST_MESSAGE)}" if message else ""
-        subject = f"attempts ended at {stage} ({code})"
+        times = "1 attempt" if count == 1 else f"{count} attempts"
         figures: dict[str, str | float] = {"attempts": float(count), "stage": stage, "code": str(code)}
         figures["message"] = message[0] if message else ""
-        lessons.append(Lesson("refusal", subject, f"{count} {subject}{said}", tuple(a.id for a in group), figures))
+        lessons.append(
+            Lesson("refusal", f"{times} ended at {stage} ({code}){said}", tuple(a.id for a in group), figures)
+        )
     return lessons

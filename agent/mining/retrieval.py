@@ -51,9 +51,8 @@ def example_of(attempt: AttemptRecord, added: float | None = None, *, validated:
     With `validated`, its verdict is that of all gates, validation's among them; else that of train alone.
     """
     train = train_of(attempt)
-    metrics = {name: round(value, 5) for name in _FIGURES if (value := or_none(getattr(train, name))) is not None}
-    if added is not None:
-        metrics["adds_z"] = round(added, 5)
+    known = {name: or_none(getattr(train, name)) for name in _FIGURES} | {"adds_z": added}
+    metrics = {name: float(f"{value:.3g}") for name, value in known.items() if value is not None}
     if attempt.evaluation is None:
         verdict, reason = attempt.stage, (attempt.message or "").strip()
     elif validated:
