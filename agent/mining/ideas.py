@@ -14,7 +14,7 @@ from agent.knowledge.attempt_figures import net_score, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns
 
-# Ingredients that share this much of the ideas that either of them is in cannot be told from each other.
+# Ingredients that share this much of the ideas that either of them is in are one comparison.
 _ALIKE = 0.8
 _CALL = re.compile(r"([a-z_][a-z0-9_]*)\(")
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")
@@ -62,14 +62,14 @@ class Idea:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """Words that cannot be told from one another, and the ideas that the first of them is in, by first attempt."""
+    """Words that occur in the same ideas, or nearly, and the ideas that the first of them is in, by first attempt."""
 
     words: tuple[str, ...]
     ideas: frozenset[int]
     always: bool
 
     def said(self) -> str:
-        """Name the words, and say where they are not to be told apart."""
+        """Name the words, and say where they go together."""
         named = [f"`{word}`" for word in self.words]
         if len(named) == 1:
             return named[0]

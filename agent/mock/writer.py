@@ -44,7 +44,7 @@ def taught_by(lessons: tuple[LessonFacts, ...]) -> Taught:
     words = [lesson.figures for lesson in lessons if lesson.kind == "ingredient"]
     refused = [str(lesson.figures["code"]) for lesson in lessons if lesson.kind == "refusal"]
     return Taught(
-        # An ingredient may be several words that cannot be told apart.
+        # An ingredient may be several words that go together.
         frozenset(word for one in words if one["helps"] for word in str(one["word"]).split()),
         frozenset(word for one in words if not one["helps"] for word in str(one["word"]).split()),
         any(lesson.kind == "costs" for lesson in lessons),

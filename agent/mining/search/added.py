@@ -24,7 +24,7 @@ from market.panel import FloatArray
 MEMBERS = 12
 # Score above which something is added.
 ADDS = 2.0
-# Fingerprints know a correlation to about 0.04: a residual variance below this is not to be told from none.
+# Fingerprints know a correlation to about 0.04: a residual variance below this is as good as none.
 _RESIDUAL = 0.1
 # Added to the diagonal of R, so that members that are nearly alike share a loading.
 _RIDGE = 0.05
