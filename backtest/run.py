@@ -88,11 +88,11 @@ def run_backtest(
     return trade(targets, market, spec, gate, bars_per_year=panel.bars_per_year)
 
 
-def small_universe(values: FloatArray, panel: Panel, spec: BacktestSpec) -> Rejection | None:
-    """Return why a cross-section of this panel means nothing, or None."""
+def small_universe(values: FloatArray, panel: Panel, spec: BacktestSpec, until: int | None = None) -> Rejection | None:
+    """Return why a cross-section of this panel (of its bars before the row `until`) means nothing, or None."""
     if not spec.is_cross_sectional:
         return None
-    widest = int(np.max((np.isfinite(values) & panel.universe).sum(axis=1), initial=0))
+    widest = int(np.max((np.isfinite(values[:until]) & panel.universe[:until]).sum(axis=1), initial=0))
     if panel.shape[1] > MAX_SMALL_UNIVERSE and widest >= MIN_PAIRS:
         return None
     return Rejection(

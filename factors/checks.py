@@ -35,11 +35,14 @@ def check_cost(expression: Expression, panel: Panel, *, seconds: float, gigabyte
     return None
 
 
-def check_signal(signal: Signal, panel: Panel) -> Rejection | None:
-    """Return why a signal cannot be traded at all, or None: only NaN, mostly NaN, or constant."""
-    values = np.where(panel.universe, signal.values, np.nan)
+def check_signal(signal: Signal, panel: Panel, until: int | None = None) -> Rejection | None:
+    """Return why a signal cannot be traded at all, or None: only NaN, mostly NaN, or constant.
+
+    With `until`, the bars before that row alone are looked at: what is said of a refusal then knows of no later ones.
+    """
+    values = np.where(panel.universe, signal.values, np.nan)[:until]
     after = values[min(signal.expression.lookback, len(values) - 1) :]
-    traded = panel.universe[-len(after) :]
+    traded = panel.universe[:until][-len(after) :]
     finite = np.isfinite(after)
     if not finite.any():
         return Rejection(

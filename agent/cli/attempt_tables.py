@@ -50,8 +50,10 @@ def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) ->
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:
     """Return what a run did, counted from the knowledge base."""
+    from agent.mining.feedback import COST
     from agent.mining.judge_skill import judge_skill
     from agent.mining.spending import bill
+    from agent.study.settings import loop_of
 
     attempts = knowledge.attempts(run_id=run_id)
     totals = knowledge.calls_total(run_id)
@@ -72,6 +74,7 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         if totals.cost_usd is None
         else f"${totals.cost_usd:.4f}",
         "judge": judge_skill(attempts).sentence(),
+        "feedback": COST if loop_of(knowledge.get_run(run_id).config).feedback == "validation" else "",
         "bill": [asdict(line) for line in bill(knowledge.calls(run_id))],
         "factors": [
             {"factor": a.factor_id, "text": a.canonical, "verdict": verdict_of(a)}

@@ -148,7 +148,7 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
         ["score", format_number(skill.correlation)],
         *([name, format_number(value)] for name, value in skill.by_axis.items()),
     ]
-    stdout().print(text_table("Rank correlation with train rank IC", ["of its", "correlation"], rows))
+    stdout().print(text_table("Rank correlation with the net score on train", ["of its", "correlation"], rows))
     if skill.forecasts:
         stdout().print(
             f"{skill.forecasts} forecasts, {skill.passed:.0%} passed: Brier score {skill.brier:.3f}, of saying that "
@@ -247,13 +247,19 @@ def _print_luck(found: RunLuck, run_id: str, top: int) -> None:
 @json_option
 @click.pass_context
 def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -> None:
-    """Show the lessons, newest first, with the attempts they rest on."""
+    """Show the lessons, newest first, with the attempts they rest on.
+
+    A lesson that a newer one of the same kind and subject replaces is left out; --json shows all.
+    """
+    from agent.mining.lessons import latest
+
     with workspace_of(ctx).knowledge() as knowledge:
         run = knowledge.get_run(run_id).id if run_id else None
-        found = knowledge.lessons(run_id=run, limit=limit)
         if as_json:
-            print_json([lesson.to_dict() for lesson in found])
+            print_json([lesson.to_dict() for lesson in knowledge.lessons(run_id=run, limit=limit)])
             return
+        panels = {one.id: one.panel_id for one in knowledge.runs()}
+        found = latest(knowledge.lessons(run_id=run, limit=None), panels)[:limit]
         rows = [[f"{x.run_id[:8]}/{x.round}", x.kind, x.text, ", ".join(map(str, x.evidence[:6]))] for x in found]
         stdout().print(text_table("Lessons", ["run/round", "about", "lesson", "attempts"], rows, left=4))
 

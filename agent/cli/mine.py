@@ -77,6 +77,8 @@ def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
     if not session.simulated:
         stdout().print(bill_table(knowledge, session.run.id))
     stdout().print(str(summary["judge"]), soft_wrap=True, markup=False)
+    if summary["feedback"]:
+        stdout().print(str(summary["feedback"]), soft_wrap=True, markup=False)
     if session.simulated:
         stdout().print(f"The language model was simulated ({session.config.llm}).")
     if outcome != "finished":

@@ -44,6 +44,16 @@ def traded_sharpe(train: SegmentScore) -> float:
     return train.sharpe_gated if math.isfinite(train.sharpe_gated) else train.sharpe_net
 
 
+def net_score(train: SegmentScore) -> float:
+    """Return the normal score of what a factor nets on train, gated where there is a gate; NaN where it is unknown.
+
+    Of attempts that were recorded before scores were, the net Sharpe ratio a bar times the root of bars stands for it.
+    """
+    if math.isfinite(train.net_z):
+        return train.net_z
+    return train.per_bar_sharpe_net * math.sqrt(train.n_bars)
+
+
 def sharpe_gated(train: SegmentScore) -> float:
     """Return the net Sharpe ratio behind the gate."""
     return train.sharpe_gated

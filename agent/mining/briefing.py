@@ -1,24 +1,24 @@
 """What the writer is given at the start of a round, drawn from the knowledge base.
 
-Train figures are shown in full; of validation only the verdict's word. Nothing else is available here:
-the study's panel ends with validation and the knowledge base keeps holdout results in a table that this
-module does not read.
+Figures and verdicts are of train alone, unless the run asks for validation's verdicts (``[loop] feedback``). Nothing
+else is available here: the study's panel ends with validation and the knowledge base keeps holdout results in a table
+that this module does not read.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import least_figure, or_none, passed_on_train, traded_sharpe, train_of
+from agent.knowledge.attempt_figures import or_none, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
-from agent.mining.lessons import facts_of
-from agent.mining.retrieval import AttemptIndex, crowded, example_of
-from agent.mining.search.elites import by_merit, predicts
+from agent.mining.lessons import Lesson, draw_lessons
+from agent.mining.recall import Recalled, recall
+from agent.mining.retrieval import crowded
+from agent.mining.search.elites import by_merit, merit, predicts
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
@@ -32,6 +32,8 @@ from market.panel import Panel
 SHOWN_SUCCESSES = 6
 SHOWN_FAILURES = 6
 SHOWN_BLOCKS = 10
+SHOWN_LESSONS = 10
+SHOWN_POOL = 6
 _NAMED_ASSETS = 40
 GOAL = (
     "Find a factor whose higher values come before higher returns of the next bars, after costs, "
@@ -41,33 +43,61 @@ GOAL = (
 
 def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
-    attempts = knowledge.attempts(panel_id=study.dataset, related="earlier")
     loop = loop_of(run.config)
-    recalled = attempts if loop.memory else []
-    lessons = []
-    if loop.memory and loop.lessons:
-        lessons = knowledge.lessons(panel_id=study.dataset, limit=10, related="earlier")
-    tasks = _tasks(study, knowledge, run, loop, number, recalled)
-    attempt_index = AttemptIndex(recalled)
+    known = recall(knowledge, study.dataset, loop)
+    lessons = _lessons(known, run, number) if loop.lessons else ()
+    tasks = _tasks(study, knowledge, run, loop, number, known)
+    attempt_index = known.index()
+    attempts = knowledge.attempts(panel_id=study.dataset, related="earlier")
     return Brief(
         round=number,
         goal=GOAL,
         fields=study.fields,
         operators=prompt_table(study.max_lookback, cross_section=study.spec.is_cross_sectional),
-        successes=tuple(example_of(a) for a in _successes(recalled)),
-        failures=tuple(example_of(a) for a in _failures(recalled)),
-        lessons=tuple(dict.fromkeys(lesson.text for lesson in lessons)),
+        successes=tuple(known.show(a) for a in _successes(known)),
+        failures=tuple(known.show(a) for a in _failures(known)),
+        lessons=tuple(lesson.text for lesson in lessons),
         market=describe_market(study),
-        blocks=dict(list(blocks_of(recalled, study.fields, passed_on_train).items())[-2 * SHOWN_BLOCKS :]),
+        blocks=_blocks(known, study.fields),
         known=knowledge.index_factors(),
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,
-        related=tuple(tuple(example_of(a) for a in attempt_index.for_task(task)) for task in tasks),
-        crowded=(*crowded(recalled), *(describe_pool(knowledge, study.dataset) if loop.memory else ())),
+        related=tuple(tuple(known.show(a) for a in attempt_index.for_task(task)) for task in tasks),
+        crowded=(*crowded(known.attempts, passes=known.steering.passes), *_pool_of(known, knowledge, study)),
         left=_left(knowledge, run, loop, number),
-        taught=facts_of(lessons, attempts),
+        taught=tuple(lesson.facts for lesson in lessons),
         longest=study.max_lookback,
     )
+
+
+def _lessons(known: Recalled, run: RunRecord, number: int) -> list[Lesson]:
+    """Return the lessons of all that is recalled; those that rest on the round before come first."""
+    newest = frozenset(a.id for a in known.attempts if a.run_id == run.id and a.round == number - 1)
+    return draw_lessons(known.attempts, known.returns, newest)[:SHOWN_LESSONS]
+
+
+def _blocks(known: Recalled, fields: Sequence[str]) -> dict[str, str]:
+    """Return name to text of the factors that passed, of each distinct idea the best, those that net most."""
+    names = blocks_of(known.attempts, fields, known.steering.passes)
+    ranked = by_merit(a for a in known.attempts if a.canonical is not None and known.steering.passes(a))
+    ideas = {known.returns.cluster(a.id): a.canonical for a in reversed(ranked)}
+    best = [a.canonical for a in ranked if ideas[known.returns.cluster(a.id)] == a.canonical]
+    shown = set(list(dict.fromkeys(best))[:SHOWN_BLOCKS])
+    return {name: text for name, text in names.items() if text in shown}
+
+
+def _pool_of(known: Recalled, knowledge: KnowledgeBase, study: Study) -> tuple[str, ...]:
+    """Say what is found already, beside which a factor has to add something.
+
+    A fitted pool holds what validation let through, so it is described only where validation steers.
+    """
+    if known.steering.validated:
+        return tuple(describe_pool(knowledge, study.dataset))
+    pool = by_merit(known.pool)
+    if not pool:
+        return ()
+    first = f"{len(pool)} factors each added something to those before them: what goes with them adds little (adds_z)"
+    return (first, *(f"of these: {as_shown(a.canonical or '')}" for a in pool[:SHOWN_POOL]))
 
 
 def _tasks(
@@ -76,10 +106,11 @@ def _tasks(
     run: RunRecord,
     loop: LoopSettings,
     number: int,
-    recalled: Sequence[AttemptRecord],
+    known: Recalled,
 ) -> tuple[Task, ...]:
     """Return what each candidate is to be; nothing where the writer is to choose."""
     rng = np.random.default_rng([run.seed, number, 11])
+    recalled = known.attempts
     writers = _writers(knowledge, run, loop, recalled)
     start = run.config.improve
     if start:
@@ -88,7 +119,9 @@ def _tasks(
         return plan_refinements(start, recalled, line, loop.candidates, rng, gated=gated, writers=writers)
     if not loop.search:
         return ()
-    return plan_tasks(recalled, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive)
+    return plan_tasks(
+        recalled, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive, worth=known.worth
+    )
 
 
 def _writers(
@@ -166,12 +199,13 @@ def _named(panel: Panel) -> str:
     return f" Assets: {shown}. From {str(panel.times[0])[:10]} to {str(panel.times[-1])[:10]}."
 
 
-def _successes(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the best factors by train net Sharpe among those that predict the right way on train."""
-    ranked = by_merit(a for a in attempts if predicts(a))
+def _successes(known: Recalled) -> list[AttemptRecord]:
+    """Return the factors that net most on train among those that pay there, of each distinct idea the best."""
+    ranked = by_merit(a for a in known.attempts if predicts(a))
+    best = {known.returns.cluster(a.id): a for a in reversed(ranked)}
     # Factors that rank assets alike (a sum for a mean, a rank of a rank) would crowd out everything else.
     distinct = {_ranks(a): a for a in reversed(ranked)}
-    return [a for a in ranked if distinct[_ranks(a)] is a][:SHOWN_SUCCESSES]
+    return [a for a in ranked if best[known.returns.cluster(a.id)] is a and distinct[_ranks(a)] is a][:SHOWN_SUCCESSES]
 
 
 def _ranks(attempt: AttemptRecord) -> tuple[float | None, float | None]:
@@ -180,11 +214,16 @@ def _ranks(attempt: AttemptRecord) -> tuple[float | None, float | None]:
     return or_none(train.rank_ic), or_none(train.turnover)
 
 
-def _failures(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return the newest refusals and the newest worst factors, half and half."""
+def _failures(known: Recalled) -> list[AttemptRecord]:
+    """Return the newest refusals and the worst factor of each of the worst ideas, half and half."""
+    attempts = known.attempts
     refused = [a for a in attempts if a.evaluation is None and a.stage != "novelty"]
-    earned = {a.id: least_figure(a, traded_sharpe) for a in attempts}
-    worst = [a for a in attempts if math.isfinite(train_of(a).rank_ic) and earned[a.id] < 0]
     half = SHOWN_FAILURES // 2
     newest = sorted(refused, key=lambda a: -a.id)[:half]
-    return newest + sorted(worst, key=lambda a: (earned[a.id], a.id))[: SHOWN_FAILURES - len(newest)]
+    # Of an idea whose other side pays there is nothing left to be said.
+    pays = {known.returns.cluster(a.id) for a in attempts if predicts(a)}
+    worst: dict[int, AttemptRecord] = {}
+    for attempt in reversed(by_merit(a for a in attempts if (merit(a) or 0.0) < 0)):
+        if known.returns.cluster(attempt.id) not in pays:
+            worst.setdefault(known.returns.cluster(attempt.id), attempt)
+    return newest + list(worst.values())[: SHOWN_FAILURES - len(newest)]

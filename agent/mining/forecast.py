@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.brief import Brief, Forecast
-from agent.mining.retrieval import AttemptIndex, example_of
+from agent.mining.retrieval import AttemptIndex
 from agent.study.study import Study, turnover_of
 from factors.overlap import Novelty
 from factors.tree import Expression
@@ -41,7 +41,7 @@ class Forecaster:
         if isinstance(novelty, Rejection):
             return novelty
         turnover = turnover_of(expression, self.study)
-        related = tuple(example_of(attempt) for attempt in self.attempt_index.near(expression.text))
+        related = tuple(self.attempt_index.show(attempt) for attempt in self.attempt_index.near(expression.text))
         return Forecast(novelty, related, turnover, self.study.yearly_cost(turnover))
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import or_none, passed_on_train, predictive_power, train_of
+from agent.knowledge.attempt_figures import or_none, passed_on_train, train_of
 from agent.knowledge.records import AttemptRecord
 from market.rank_correlation import correlation_p_value, rank_correlation
 
@@ -26,9 +26,9 @@ class JudgeSkill:
     Attributes
     ----------
     scored
-        Attempts with a judge's score and a rank IC on train.
+        Attempts with a judge's score and a score of what they pay on train.
     correlation, p_value
-        Spearman's, of its last score with the rank IC (with the gross Sharpe ratio where there is no cross-section).
+        Spearman's, of its last score with that of the net return on train, or where that is not known of the payoff.
     by_axis
         The same correlation of each of its other scores.
     forecasts
@@ -59,7 +59,7 @@ class JudgeSkill:
         """Say it in one line."""
         if self.skilled is None:
             return f"judge: {self.scored} of its candidates were scored, {LEAST} are needed to say whether it has skill"
-        said = f"judge: its scores and train rank IC correlate by {self.correlation:+.2f} over {self.scored}"
+        said = f"judge: its scores and net scores on train correlate by {self.correlation:+.2f} over {self.scored}"
         if self.forecasts:
             said += f"; Brier score {self.brier:.3f}, of the base rate {self.brier_base:.3f}"
         if self.skilled:
@@ -73,11 +73,7 @@ class JudgeSkill:
 
 def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
     """Return the judge's record over these attempts."""
-    judged = [
-        (a, a.verdicts[-1], came)
-        for a in attempts
-        if a.verdicts and (came := or_none(predictive_power(train_of(a)))) is not None
-    ]
+    judged = [(a, a.verdicts[-1], came) for a in attempts if a.verdicts and (came := _came(a)) is not None]
     correlation, p_value = _spearman([v.score for _, v, _ in judged], [came for _, _, came in judged])
     axes = sorted({name for _, verdict, _ in judged for name in verdict.scores} - {"passes"})
     by_axis = {}
@@ -97,6 +93,12 @@ def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
         float(((chances - outcomes) ** 2).mean()) if len(said) else float("nan"),
         share * (1 - share),
     )
+
+
+def _came(attempt: AttemptRecord) -> float | None:
+    train = train_of(attempt)
+    net = or_none(train.net_z)
+    return or_none(train.payoff_z) if net is None else net
 
 
 def _spearman(one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:

@@ -1,228 +1,298 @@
-"""From attempts to lessons: what the last rounds taught, in words the writer can act on.
+"""From attempts to lessons: what was learned on train, in words the writer can act on.
 
-Lessons are computed, not asked of a model: each names the attempts it rests on, so a person can check
-it. They use train figures and stages only; nothing of validation but the verdict enters (DESIGN,
-evidence), and the holdout does not exist here.
+Lessons are computed, not asked of a model: each names the attempts it rests on, so a person can check it. They compare
+distinct ideas: attempts whose returns correlate by a half or more are one idea (`StoredReturns`), however often it was
+varied. What compares carries an interval and a q-value among all comparisons of the drawing, and is said only where
+that is at most `SAID`. Train alone enters (DESIGN, evidence).
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 import numpy as np
 from scipy.special import ndtr
 
-from agent.knowledge.attempt_figures import PREDICTS_T, or_none, or_zero, train_of
+from agent.knowledge.attempt_figures import or_none, train_of
 from agent.knowledge.records import AttemptRecord, LessonRecord, NewLesson
+from agent.knowledge.stored_returns import StoredReturns
 from agent.llm.facts import LessonFacts
+from agent.mining.comparisons import LEAST, LEVEL, Comparison, one_group, share_interval, two_groups, with_q_values
+from agent.mining.ideas import Idea, Ingredient, distinct_ideas, ingredients
 from agent.untrusted.quoting import quoted
+from backtest.luck import q_values
+from backtest.policy import SEEN
 
-_CALL = re.compile(r"([a-z_][a-z0-9_]*)\(")
-_WORD = re.compile(r"[a-z_][a-z0-9_]*")
-# What a factor counts for, of what the next newer one does; and how sure a lesson has to be.
-_DECAY = 0.99
-_SURE_ENOUGH = 0.8
+# The largest share of false ones among the comparisons that are said.
+SAID = 0.1
 _BEST = 10
 _REGIME_BARS = 100
 _LONGEST_MESSAGE = 240
-_STRUCTURAL = frozenset(
-    {"add", "sub", "mul", "div", "neg", "abs", "sign", "max", "min", "cs_rank", "cs_zscore", "cs_demean", "cs_scale"}
-)
+# Ideas are those whose returns correlate by less than this: so much of an error may be common to two of them.
+_COMMON = 0.5
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A lesson with its figures."""
+class Lesson:
+    """A lesson: its kind, its sentence, the attempts that it rests on, and its figures and names as data.
 
-    lesson: NewLesson
-    figures: dict[str, str | float]
+    The names of figures are those that the mock's frozen sentences ask for: `mean` and `rest` are scores, `confidence`
+    is 1 less the q-value, `best_ic` and `worst_ic` are differences of net Sharpe ratios, `rank_ic` is a score.
+    """
 
+    kind: str
+    text: str
+    evidence: tuple[int, ...]
+    figures: dict[str, str | float] = field(default_factory=dict)
 
-def _ids(attempts: Sequence[AttemptRecord]) -> tuple[int, ...]:
-    return tuple(attempt.id for attempt in attempts)
+    @property
+    def stored(self) -> NewLesson:
+        """The lesson as it is recorded."""
+        return NewLesson(self.kind, self.text, self.evidence)
 
-
-def draw_lessons(attempts: Sequence[AttemptRecord]) -> list[NewLesson]:
-    """Return the lessons of these attempts, most useful first; the same attempts give the same lessons."""
-    return [found.lesson for found in _learned(attempts)]
-
-
-def facts_of(lessons: Sequence[LessonRecord], attempts: Sequence[AttemptRecord]) -> tuple[LessonFacts, ...]:
-    """Return stored lessons as data, found again from the attempts that they rest on; one that is not found, not."""
-    known: list[LessonFacts] = []
-    for run_id, number in dict.fromkeys((lesson.run_id, lesson.round) for lesson in lessons):
-        stored = [lesson for lesson in lessons if (lesson.run_id, lesson.round) == (run_id, number)]
-        again = _learned([a for a in attempts if a.run_id == run_id and a.round <= number])
-        for lesson in stored:
-            same = [f for f in again if (f.lesson.kind, f.lesson.evidence) == (lesson.kind, lesson.evidence)]
-            # Two words may rest on the same attempts: then the sentence decides which of them it is.
-            same = [f for f in same if f.lesson.text == lesson.text] or same[:1]
-            known += [LessonFacts(lesson.kind, lesson.text, found.figures) for found in same[:1]]
-    return tuple(known)
+    @property
+    def facts(self) -> LessonFacts:
+        """The lesson as data."""
+        return LessonFacts(self.kind, self.text, self.figures)
 
 
-def _learned(attempts: Sequence[AttemptRecord]) -> list[_Found]:
-    scored = [a for a in attempts if a.evaluation is not None]
-    return [
-        *_ingredients(scored),
-        *_inverted(scored),
-        *_regimes(scored),
-        *_costs(scored),
-        *_gate(scored),
+@dataclass(frozen=True)
+class _Compared:
+    """A comparison that may become a lesson."""
+
+    of: Ingredient | str
+    found: Comparison
+    ideas: tuple[Idea, ...]
+
+
+def draw_lessons(
+    attempts: Sequence[AttemptRecord], returns: StoredReturns | None = None, newest: frozenset[int] = frozenset()
+) -> list[Lesson]:
+    """Return the lessons of these attempts; the same attempts give the same lessons.
+
+    Lessons that rest on one of the `newest` attempts, by id, come first; then the most useful first.
+    """
+    ideas = distinct_ideas(attempts, returns or StoredReturns())
+    compared = [*_ingredients(ideas), *_regimes(ideas), *_gate(ideas)]
+    found = with_q_values([one.found for one in compared])
+    surely = [replace(one, found=c) for one, c in zip(compared, found, strict=True) if c.q <= SAID]
+    lessons = [
+        *_said_of_ingredients(surely),
+        *_inverted(ideas),
+        *_said_of_regimes(surely),
+        *_costs(ideas),
+        *_said_of_gate(surely),
         *_refusals(attempts),
     ]
+    return sorted(lessons, key=lambda lesson: newest.isdisjoint(lesson.evidence))
 
 
-def _words(attempt: AttemptRecord) -> set[str]:
-    text = attempt.canonical or ""
-    calls = set(_CALL.findall(text)) - _STRUCTURAL
-    fields = set(_WORD.findall(text)) - set(_CALL.findall(text))
-    return calls | fields
+def subject_of(lesson: NewLesson | LessonRecord) -> str:
+    """Return what a stored lesson is about, beside its kind: ingredients, a factor, a refusal; else nothing."""
+    if lesson.kind == "ingredient":
+        return " ".join(re.findall(r"`([^`]+)`", lesson.text))
+    if lesson.kind == "sign":
+        return re.split(r" (?:pays the other|predicts the wrong) way", lesson.text)[0]
+    if lesson.kind == "refusal":
+        return re.sub(r"^\d+ attempts? ", "", lesson.text).split(")")[0]
+    return ""
 
 
-def _ingredients(scored: Sequence[AttemptRecord]) -> list[_Found]:
-    """Which operators and fields sit in factors with high, and with low, train IC; newer factors count for more."""
-    known = [(a, abs(ic)) for a in scored if (ic := or_none(train_of(a).rank_ic)) is not None]
-    if len(known) < 6:
-        return []
-    ages = {a.id: len(known) - 1 - k for k, (a, _) in enumerate(known)}
-    words = {a.id: _words(a) for a, _ in known}
+def latest(lessons: Sequence[LessonRecord], panels: Mapping[str, str]) -> list[LessonRecord]:
+    """Return lessons, the newest first, without those that a newer one of the same kind and subject replaces.
+
+    `panels` has the data of each run: lessons of other data stand apart.
+    """
+    found: dict[tuple[str, str, str], LessonRecord] = {}
+    for lesson in lessons:
+        found.setdefault((panels.get(lesson.run_id, ""), lesson.kind, subject_of(lesson)), lesson)
+    return list(found.values())
+
+
+def _firsts(ideas: Sequence[Idea]) -> tuple[int, ...]:
+    return tuple(sorted(idea.first.id for idea in ideas))
+
+
+def _ingredients(ideas: Sequence[Idea]) -> list[_Compared]:
+    """Compare the net scores of ideas with an ingredient and without it."""
     found = []
-    for word in sorted(set().union(*words.values())):
-        inside = [(a, ic) for a, ic in known if word in words[a.id]]
-        if not 3 <= len(inside) < len(known):
-            continue
-        others = [(a, ic) for a, ic in known if word not in words[a.id]]
-        mean, error = _weighted(inside, ages)
-        rest, rest_error = _weighted(others, ages)
-        sure = _confidence(mean - rest, float(np.hypot(error, rest_error)))
-        found.append((mean, rest, sure, word, [a for a, _ in inside]))
-    lessons = []
-    for mean, rest, sure, word, group in sorted(found, key=lambda row: (-row[0], row[3]))[:2]:
-        if mean > 1.2 * rest and sure >= _SURE_ENOUGH:
-            text = f"`{word}` helps: mean |train rank IC| {mean:.4f} over {len(group)} factors, {rest:.4f} without it"
-            lesson = NewLesson("ingredient", f"{text} (confidence {sure:.2f})", _ids(group))
-            lessons.append(_Found(lesson, _word_figures(word, True, mean, rest, sure, len(group))))
-    for mean, rest, sure, word, group in sorted(found, key=lambda row: (row[0], row[3]))[:1]:
-        if mean < 0.6 * rest and 1.0 - sure >= _SURE_ENOUGH:
-            figures = f"mean |train rank IC| {mean:.4f} over {len(group)} factors, {rest:.4f} without it"
-            text = f"`{word}` adds little: {figures}"
-            lesson = NewLesson("ingredient", f"{text} (confidence {1.0 - sure:.2f})", _ids(group))
-            lessons.append(_Found(lesson, _word_figures(word, False, mean, rest, 1.0 - sure, len(group))))
-    return lessons
+    for one in ingredients(ideas):
+        inside = [idea for idea in ideas if idea.first.id in one.ideas]
+        others = [idea for idea in ideas if idea.first.id not in one.ideas]
+        if min(len(inside), len(others)) >= LEAST:
+            difference = two_groups([i.score for i in inside], [i.score for i in others])
+            found.append(_Compared(one, difference, tuple(inside)))
+    return found
 
 
-def _word_figures(
-    word: str, helps: bool, mean: float, rest: float, confidence: float, factors: int
-) -> dict[str, str | float]:
-    return {
-        "word": word,
+def _said_of_ingredients(surely: Sequence[_Compared]) -> list[Lesson]:
+    known = [one for one in surely if isinstance(one.of, Ingredient)]
+    ranked = sorted(known, key=lambda one: (one.found.q, -abs(one.found.difference)))
+    helps = [one for one in ranked if one.found.difference > 0][:2]
+    hurts = [one for one in ranked if one.found.difference < 0][:1]
+    return [_ingredient(one) for one in (*helps, *hurts)]
+
+
+def _ingredient(one: _Compared) -> Lesson:
+    assert isinstance(one.of, Ingredient)
+    mean = fmean(idea.score for idea in one.ideas)
+    rest = mean - one.found.difference
+    helps = one.found.difference > 0
+    text = (
+        f"{one.of.said()} {'helps' if helps else 'hurts'}: mean net score on train {mean:+.2f} over {len(one.ideas)} "
+        f"distinct ideas, {rest:+.2f} without ({one.found.words()})"
+    )
+    figures: dict[str, str | float] = {
+        "word": " ".join(one.of.words),
         "helps": float(helps),
         "mean": mean,
         "rest": rest,
-        "confidence": confidence,
-        "factors": float(factors),
+        "confidence": 1.0 - one.found.q,
+        "factors": float(len(one.ideas)),
+        "low": one.found.low,
+        "high": one.found.high,
+        "q": one.found.q,
     }
+    return Lesson("ingredient", text, _firsts(one.ideas), figures)
 
 
-def _weighted(group: Sequence[tuple[AttemptRecord, float]], ages: Mapping[int, int]) -> tuple[float, float]:
-    """Return mean and standard error of figures that count for less the older they are."""
-    weights = np.array([_DECAY ** ages[a.id] for a, _ in group])
-    values = np.array([value for _, value in group])
-    mean = float((weights * values).sum() / weights.sum())
-    spread = float((weights * (values - mean) ** 2).sum() / weights.sum())
-    count = float(weights.sum() ** 2 / (weights**2).sum())
-    return mean, float(np.sqrt(spread / max(count - 1.0, 1.0)))
+def _regimes(ideas: Sequence[Idea]) -> list[_Compared]:
+    """Compare what ideas that pay earn in a regime with what they earn on all of train."""
+    good = sorted((i for i in ideas if i.payoff > SEEN), key=lambda i: (-i.score, i.first.id))[:_BEST]
+    known: dict[str, list[tuple[Idea, float, float]]] = {}
+    for idea in good:
+        for name, difference, variance in _by_regime(idea.best):
+            known.setdefault(name, []).append((idea, difference, variance))
+    found = []
+    for name, rows in sorted(known.items()):
+        if len(rows) >= max(LEAST, len(good) // 2):
+            # Ideas share the bars of a regime, and with them its luck: many ideas make it no smaller than this.
+            shared = _COMMON * fmean(variance for _, _, variance in rows)
+            compared = one_group([difference for _, difference, _ in rows], shared)
+            found.append(_Compared(name, compared, tuple(idea for idea, _, _ in rows)))
+    return found
 
 
-def _confidence(difference: float, error: float) -> float:
-    """Return how sure it is that a difference is above 0, in [0, 1], as if it were normal."""
-    if error <= 0:
-        return 0.5 if difference == 0 else float(difference > 0)
-    return float(ndtr(difference / error))
-
-
-def _regimes(scored: Sequence[AttemptRecord]) -> list[_Found]:
-    """Say in which regimes the factors that predict do so best, and in which they fail."""
-    good = [a for a in scored if train_of(a).ic_tstat >= PREDICTS_T]
-    good = sorted(good, key=lambda a: (-train_of(a).ic_tstat, a.id))[:_BEST]
-    by_regime: dict[str, list[float]] = defaultdict(list)
-    for attempt in good:
-        for name, ic in _regime_ics(attempt):
-            by_regime[name].append(ic)
-    means = {name: fmean(ics) for name, ics in by_regime.items() if len(ics) >= max(3, len(good) // 2)}
-    if len(good) < 3 or len(means) < 2:
+def _by_regime(attempt: AttemptRecord) -> list[tuple[str, float, float]]:
+    """Return, of each regime of enough bars, net Sharpe less that of all of train, and the variance of its error."""
+    card = attempt.evaluation.scorecard if attempt.evaluation else None
+    if card is None or card.profiles is None or "train" not in card.profiles:
         return []
-    best, worst = (choose(means, key=lambda name: (means[name], name)) for choose in (max, min))
-    verb = "fail" if means[worst] < 0 else "predict least"
-    text = (
-        f"the best {len(good)} predictors do best in the regime '{best}' (mean train rank IC {means[best]:.4f}) and "
-        f"{verb} in '{worst}' ({means[worst]:.4f})"
-    )
-    figures: dict[str, str | float] = {"factors": float(len(good)), "best": best, "best_ic": means[best]}
-    return [_Found(NewLesson("regime", text, _ids(good)), figures | {"worst": worst, "worst_ic": means[worst]})]
+    whole, rows = card.train, []
+    for part in card.profiles["train"].regimes:
+        if part.bars >= _REGIME_BARS and whole.n_bars > part.bars:
+            difference = part.sharpe_net - whole.sharpe_net
+            variance = card.bars_per_year * (1.0 / part.bars - 1.0 / whole.n_bars)
+            if math.isfinite(difference):
+                rows.append((part.name, difference, variance))
+    return rows
 
 
-def _regime_ics(attempt: AttemptRecord) -> list[tuple[str, float]]:
-    """Return the train rank IC of a factor in each regime of enough bars."""
-    profiles = attempt.evaluation.scorecard.profiles if attempt.evaluation else None
-    if profiles is None or "train" not in profiles:
+def _said_of_regimes(surely: Sequence[_Compared]) -> list[Lesson]:
+    known = [one for one in surely if isinstance(one.of, str) and one.of]
+    if not known:
         return []
-    return [
-        (s.name, s.rank_ic) for s in profiles["train"].regimes if math.isfinite(s.rank_ic) and s.bars >= _REGIME_BARS
-    ]
-
-
-def _inverted(scored: Sequence[AttemptRecord]) -> list[_Found]:
-    """Say which factor predicts with the wrong sign."""
-    strong = [a for a in scored if train_of(a).rank_ic < 0 and train_of(a).ic_tstat < -3]
-    strong.sort(key=lambda a: train_of(a).ic_tstat)
-    return [
-        _Found(
-            NewLesson(
-                "sign",
-                f"{a.canonical} predicts the wrong way (train rank IC {train_of(a).rank_ic:.4f}): negate it",
-                (a.id,),
-            ),
-            {"factor": str(a.canonical), "rank_ic": or_zero(train_of(a).rank_ic)},
+    best, worst = (choose(known, key=lambda one: (one.found.difference, one.of)) for choose in (max, min))
+    said = [
+        f"{word} in the regime '{one.of}' (net Sharpe ratio less that of all of train: {one.found.words()})"
+        for word, one, sure in (
+            ("more", best, best.found.difference > 0),
+            ("less", worst, worst.found.difference < 0),
         )
-        for a in strong[:2]
+        if sure
+    ]
+    group = max((best.ideas, worst.ideas), key=len)
+    text = f"{len(group)} distinct ideas that pay on train earn {', and '.join(said)}"
+    figures: dict[str, str | float] = {
+        "factors": float(len(group)),
+        "best": str(best.of),
+        "best_ic": best.found.difference,
+        "worst": str(worst.of),
+        "worst_ic": worst.found.difference,
+    }
+    return [Lesson("regime", text, _firsts(group), figures)]
+
+
+def _inverted(ideas: Sequence[Idea]) -> list[Lesson]:
+    """Say which ideas pay the other way, of those that nobody turned around yet."""
+    lowest = [min((a for a in i.members), key=lambda a: (train_of(a).payoff_z, a.id)) for i in ideas]
+    scores = np.array([train_of(a).payoff_z for a in lowest])
+    # Each idea is compared with chance by itself: that family has its own q-values.
+    q = q_values(2.0 * ndtr(-np.abs(scores)))
+    rows = [
+        (z, a, float(one))
+        for a, z, one, idea in zip(lowest, scores, q, ideas, strict=True)
+        if z < -SEEN and one <= SAID and not any(train_of(m).payoff_z > SEEN for m in idea.members)
+    ]
+    return [
+        Lesson(
+            "sign",
+            f"{a.canonical} pays the other way on train (score {z:.1f}, q {one:.2g}): negate it",
+            (a.id,),
+            {"factor": str(a.canonical), "rank_ic": float(z), "q": one},
+        )
+        for z, a, one in sorted(rows, key=lambda row: (row[0], row[1].id))[:2]
     ]
 
 
-def _costs(scored: Sequence[AttemptRecord]) -> list[_Found]:
-    """Say when costs, not the idea, were the trouble."""
-    eaten = [a for a in scored if train_of(a).sharpe_gross > 0.5 and train_of(a).sharpe_net < 0]
-    if not eaten:
+def _costs(ideas: Sequence[Idea]) -> list[Lesson]:
+    """Say how many ideas that pay are eaten by costs."""
+    pays = [i for i in ideas if i.payoff > SEEN and math.isfinite(train_of(i.best).net_z)]
+    eaten = [i for i in pays if train_of(i.best).net_z < 0]
+    turnovers = [t for i in eaten if (t := or_none(train_of(i.best).turnover)) is not None]
+    if min(len(eaten), len(turnovers)) < LEAST:
         return []
-    turnover = fmean(or_zero(train_of(a).turnover) for a in eaten)
+    low, high = share_interval(len(eaten), len(pays))
+    turnover, error = fmean(turnovers), float(np.std(turnovers, ddof=1) / math.sqrt(len(turnovers)))
     text = (
-        f"{len(eaten)} factors earned before costs and lost after them (mean turnover {turnover:.0%} a bar): "
-        "use longer windows, or smooth with ts_decay_linear or ts_mean"
+        f"costs eat {len(eaten)} of {len(pays)} distinct ideas that pay on train ({LEVEL:.0%} interval {low:.0%} to "
+        f"{high:.0%}); those trade {turnover:.0%} a bar (error {error:.0%}): use longer windows, or smooth with "
+        "ts_decay_linear or ts_mean"
     )
-    return [_Found(NewLesson("costs", text, _ids(eaten)), {"factors": float(len(eaten)), "turnover": turnover})]
+    figures: dict[str, str | float] = {"factors": float(len(eaten)), "turnover": turnover, "low": low, "high": high}
+    return [Lesson("costs", text, _firsts(eaten), figures)]
 
 
-def _gate(scored: Sequence[AttemptRecord]) -> list[_Found]:
-    """Say whether the regime gate helped or hurt on train."""
-    pairs = [
-        (a, gain) for a in scored if (gain := or_none(train_of(a).sharpe_gated - train_of(a).sharpe_net)) is not None
-    ]
-    if len(pairs) < 4:
+def _gate(ideas: Sequence[Idea]) -> list[_Compared]:
+    """Compare the net Sharpe ratio on train with the gate and without it, idea by idea."""
+    pairs, variances = [], []
+    for idea in ideas:
+        train = train_of(idea.best)
+        gain = or_none(train.sharpe_gated - train.sharpe_net)
+        if gain is not None and idea.best.evaluation is not None:
+            pairs.append((idea, gain))
+            variances.append(idea.best.evaluation.scorecard.bars_per_year / train.n_bars if train.n_bars else math.nan)
+    if len(pairs) <= LEAST:
         return []
-    helped = [a for a, gain in pairs if gain > 0]
-    change = fmean(gain for _, gain in pairs)
-    text = f"the gate raised net Sharpe on train for {len(helped)} of {len(pairs)} factors (mean change {change:+.2f})"
-    figures: dict[str, str | float] = {"helped": float(len(helped)), "factors": float(len(pairs)), "change": change}
-    return [_Found(NewLesson("gate", text, _ids([a for a, _ in pairs])), figures)]
+    # All ideas pass the same gate on the same bars: its luck is common to them.
+    compared = one_group([gain for _, gain in pairs], _COMMON * fmean(variances))
+    return [_Compared("", compared, tuple(idea for idea, _ in pairs))]
 
 
-def _refusals(attempts: Sequence[AttemptRecord]) -> list[_Found]:
+def _said_of_gate(surely: Sequence[_Compared]) -> list[Lesson]:
+    lessons = []
+    for one in surely:
+        if one.of == "":
+            gains = [train_of(i.best).sharpe_gated - train_of(i.best).sharpe_net for i in one.ideas]
+            helped = sum(gain > 0 for gain in gains)
+            text = (
+                f"the gate raised net Sharpe on train for {helped} of {len(gains)} distinct ideas ({one.found.words()})"
+            )
+            figures: dict[str, str | float] = {
+                "helped": float(helped),
+                "factors": float(len(gains)),
+                "change": one.found.difference,
+            }
+            lessons.append(Lesson("gate", text, _firsts(one.ideas), figures))
+    return lessons
+
+
+def _refusals(attempts: Sequence[AttemptRecord]) -> list[Lesson]:
     """Say what was refused most, and why, so that it is not written again."""
     refused = [a for a in attempts if a.code]
     lessons = []
@@ -231,7 +301,10 @@ def _refusals(attempts: Sequence[AttemptRecord]) -> list[_Found]:
         message = (group[-1].message or "").splitlines()
         # A message may hold what a model wrote, and a lesson goes to another.
         said = f": {quoted(message[0], _LONGEST_MESSAGE)}" if message else ""
-        lesson = NewLesson("refusal", f"{count} attempts ended at {stage} ({code}){said}", _ids(group))
+        times = "1 attempt" if count == 1 else f"{count} attempts"
         figures: dict[str, str | float] = {"attempts": float(count), "stage": stage, "code": str(code)}
-        lessons.append(_Found(lesson, figures | {"message": message[0] if message else ""}))
+        figures["message"] = message[0] if message else ""
+        lessons.append(
+            Lesson("refusal", f"{times} ended at {stage} ({code}){said}", tuple(a.id for a in group), figures)
+        )
     return lessons

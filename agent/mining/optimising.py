@@ -8,11 +8,20 @@ from dataclasses import dataclass, replace
 
 from scipy.special import ndtr
 
-from agent.knowledge.attempt_figures import least_figure, sharpe_gated, sharpe_net
+from agent.knowledge.attempt_figures import (
+    least_figure,
+    sharpe_gated,
+    sharpe_net,
+    traded_sharpe,
+    train_of,
+    verdict_of,
+)
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.study import Study, backtest_expression, read_expression
 from backtest.ic import newey_west_t
+from backtest.luck import sharpe_variance_factor
+from backtest.result_types import SegmentScore
 from backtest.scorecard import Scored
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -41,15 +50,17 @@ class Improvement:
     p_value: float
 
     def sentence(self) -> str:
-        """Say it in one line."""
+        """Say it in one line: the verdict of the best, its sign, its net Sharpe ratio with its error."""
         if self.best is None:
-            return f"none of {len(self.tried)} scored candidates earns more on train than the given factor"
-        result = f"the best of {len(self.tried)} earns more on train than the given factor"
+            given = _described(self.given)
+            return f"none of {len(self.tried)} scored candidates nets more on train than the given factor, {given}"
+        result = f"the best of {len(self.tried)} is {_described(self.best)}"
+        more = f"{result}; the given factor is {_described(self.given)}"
         if not math.isfinite(self.p_value):
-            return f"{result}; how sure that is cannot be computed"
-        sure = "more than luck" if self.p_value < 0.05 else "which luck explains as well"
-        figures = f"t = {self.gain_t:.1f} of the difference, p = {self.p_value:.2g} for the best of all tried"
-        return f"{result}: {figures}: {sure}"
+            return f"{more}; how sure the difference is cannot be computed"
+        sure = "more than luck" if self.p_value < 0.05 else "luck explains it as well"
+        figures = f"t = {self.gain_t:.1f}, p = {self.p_value:.2g} for the best of all tried"
+        return f"{more}; the difference ({figures}): {sure}"
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
@@ -60,6 +71,29 @@ class Improvement:
             "gain_t": self.gain_t,
             "p_value": self.p_value,
         }
+
+
+def _described(attempt: AttemptRecord) -> str:
+    """Return verdict, sign and net Sharpe ratio on train with its error: what is rejected is not praised."""
+    train = train_of(attempt)
+    sharpe = traded_sharpe(train)
+    verdict = verdict_of(attempt)
+    if not math.isfinite(sharpe):
+        return f"{verdict}, and its net Sharpe ratio cannot be computed"
+    does = "earns" if sharpe > 0 else "loses"
+    error = _error(attempt, train)
+    said = f" (error {error:.2f})" if math.isfinite(error) else ""
+    return f"{verdict}: it {does} on train after costs, with a net Sharpe ratio of {sharpe:+.2f}{said}"
+
+
+def _error(attempt: AttemptRecord, train: SegmentScore) -> float:
+    """Return the standard error a year of the net Sharpe ratio that a factor would be traded with."""
+    if not math.isfinite(train.sharpe_gated):
+        return train.sharpe_error
+    if attempt.evaluation is None or not train.n_bars > 1:
+        return math.nan
+    factor = sharpe_variance_factor(train.per_bar_sharpe_net, train.skew, train.kurt)
+    return math.sqrt(factor * attempt.evaluation.scorecard.bars_per_year / (train.n_bars - 1.0))
 
 
 def given_factor(what: str, study: Study, knowledge: KnowledgeBase) -> Expression:

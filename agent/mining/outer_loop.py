@@ -23,9 +23,9 @@ from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
 from agent.mining.forecast import Forecaster, repeated
 from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
-from agent.mining.lessons import draw_lessons
+from agent.mining.lessons import Lesson, draw_lessons
+from agent.mining.recall import recall, returns_on
 from agent.mining.replies import Proposal
-from agent.mining.retrieval import AttemptIndex
 from agent.mining.search.tasks import Task
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.settings import LoopSettings
@@ -115,9 +115,17 @@ async def _round(mine: Mine, number: int) -> None:
         await _let_finish(talks.values())
     if halted is not None:
         raise halted
-    lessons = draw_lessons(mine.knowledge.attempts(run_id=mine.run.id))
-    mine.knowledge.finish_round(mine.run.id, number, lessons)
+    lessons = _learned(mine, number)
+    mine.knowledge.finish_round(mine.run.id, number, [lesson.stored for lesson in lessons])
     mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
+
+
+def _learned(mine: Mine, number: int) -> list[Lesson]:
+    """Return the lessons of all that was tried on the data; those that rest on this round come first."""
+    dataset = mine.study.dataset
+    attempts = mine.knowledge.attempts(panel_id=dataset, related="earlier")
+    newest = frozenset(a.id for a in attempts if a.run_id == mine.run.id and a.round == number)
+    return draw_lessons(attempts, returns_on(mine.knowledge, dataset), newest)
 
 
 async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
@@ -129,10 +137,8 @@ async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
 def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, Coroutine[object, object, Talk]]]:
     """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
     lane = asyncio.Semaphore(mine.settings.concurrency)
-    dataset, memory = mine.study.dataset, mine.settings.memory
-    known = mine.knowledge.attempts(panel_id=dataset, related="earlier") if memory else []
-    attempt_index = AttemptIndex(a for a in known if a.id <= brief.attempts_until)
-    forecaster = Forecaster(mine.study, mine.knowledge, brief, attempt_index)
+    known = recall(mine.knowledge, mine.study.dataset, mine.settings, until=brief.attempts_until)
+    forecaster = Forecaster(mine.study, mine.knowledge, brief, known.index())
     together = _together(mine, brief)
 
     def check(text: str) -> Expression | Rejection:

@@ -1,19 +1,27 @@
 """What is known that bears on a task or a proposal: related factors by theme, by descent and by shared parts.
 
-Train figures are shown in full; of validation only the verdict's word. Nothing of the holdout is kept where this module
-could find it.
+Figures and verdicts are of train alone, unless the run asks for validation's verdicts (``[loop] feedback``). Nothing of
+the holdout is kept where this module could find it.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from agent.knowledge.attempt_figures import or_none, passed_on_train, train_of, train_reason, train_verdict
+from agent.knowledge.attempt_figures import (
+    or_none,
+    passed_on_train,
+    reasons_of,
+    train_of,
+    train_reason,
+    train_verdict,
+)
 from agent.knowledge.records import AttemptRecord
 from agent.mining.brief import Example
+from agent.mining.feedback import word_of_all
 from agent.mining.search.elites import by_merit
 from agent.mining.search.tasks import Task
 from agent.mining.search.themes import theme_of
@@ -21,28 +29,34 @@ from factors.overlap import fingerprint
 from factors.parse import parse
 from factors.tree import Expression
 
+# What it nets comes first; how it ranks is description.
 _FIGURES = (
-    "rank_ic",
-    "ic_ir",
-    "ic_tstat",
-    "sharpe_gross",
+    "net_z",
+    "payoff_z",
     "sharpe_net",
     "sharpe_gated",
     "turnover",
     "max_drawdown",
     "annual_return_net",
+    "rank_ic",
 )
 _WORD = re.compile(r"[A-Za-z_]\w*")
 RELATED = 4
 _REASON = 400
 
 
-def example_of(attempt: AttemptRecord) -> Example:
-    """Return an attempt as prompts show it."""
+def example_of(attempt: AttemptRecord, added: float | None = None, *, validated: bool = False) -> Example:
+    """Return an attempt as prompts show it, with what it `added` to the pool where that is known.
+
+    With `validated`, its verdict is that of all gates, validation's among them; else that of train alone.
+    """
     train = train_of(attempt)
-    metrics = {name: round(value, 5) for name in _FIGURES if (value := or_none(getattr(train, name))) is not None}
+    known = {name: or_none(getattr(train, name)) for name in _FIGURES} | {"adds_z": added}
+    metrics = {name: float(f"{value:.3g}") for name, value in known.items() if value is not None}
     if attempt.evaluation is None:
         verdict, reason = attempt.stage, (attempt.message or "").strip()
+    elif validated:
+        verdict, reason = word_of_all(attempt), reasons_of(attempt)
     else:
         verdict, reason = train_verdict(attempt), train_reason(attempt)
     return Example(
@@ -64,9 +78,15 @@ def _parts(text: str) -> tuple[tuple[int, int], ...]:
 
 
 class AttemptIndex:
-    """Scored attempts on one data set, to be found by what they are made of; as they were when it was made."""
+    """Scored attempts on one data set, to be found by what they are made of; as they were when it was made.
 
-    def __init__(self, attempts: Iterable[AttemptRecord]) -> None:
+    `show` makes of an attempt what a prompt shows.
+    """
+
+    def __init__(
+        self, attempts: Iterable[AttemptRecord], show: Callable[[AttemptRecord], Example] = example_of
+    ) -> None:
+        self.show = show
         unique = {a.canonical: a for a in attempts if a.evaluation is not None and a.canonical}
         self.attempts = sorted(unique.values(), key=lambda a: a.id)
         self._holders: dict[int, list[AttemptRecord]] = defaultdict(list)
@@ -91,7 +111,7 @@ class AttemptIndex:
         return made[:limit]
 
     def of_theme(self, theme: str, limit: int = RELATED) -> list[AttemptRecord]:
-        """Return the best predictors of a theme and the worst, half and half."""
+        """Return the factors of a theme that net most and least, half and half."""
         own = [a for a in self.attempts if theme_of(a) == theme]
         ranked = by_merit(own)
         half = -(-limit // 2)
@@ -108,12 +128,14 @@ class AttemptIndex:
         return list(unique.values())[:limit]
 
 
-def crowded(attempts: Sequence[AttemptRecord], limit: int = 6) -> tuple[str, ...]:
+def crowded(
+    attempts: Sequence[AttemptRecord], limit: int = 6, passes: Callable[[AttemptRecord], bool] = passed_on_train
+) -> tuple[str, ...]:
     """Say how much of each theme was tried, and how much of that passed, the most tried first."""
     tried: dict[str, list[AttemptRecord]] = defaultdict(list)
     for attempt in attempts:
         if attempt.evaluation is not None:
             tried[theme_of(attempt)].append(attempt)
     ranked = sorted(tried.items(), key=lambda item: (-len(item[1]), item[0]))
-    passed = {name: sum(map(passed_on_train, group)) for name, group in ranked}
+    passed = {name: sum(map(passes, group)) for name, group in ranked}
     return tuple(f"{name}: {len(group)} scored, {passed[name]} passed" for name, group in ranked[:limit])

@@ -19,6 +19,7 @@ from agent.llm.patience import RetryRules
 from agent.llm.providers import Connection, Provider, ProviderAddress, model_for, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
+from agent.mining.feedback import COST
 from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
@@ -182,6 +183,8 @@ def start_run(
     config = replace(config, rules=opened.recorded(), improve=given)
     for remark in remarks(study):
         note(remark)
+    if loop.feedback == "validation":
+        note(COST)
     meet_data(knowledge, opened.whole, note)
     note(detectable(study, knowledge, more=loop.rounds * loop.candidates).sentence())
     run = knowledge.create_run(opened.whole.id, config, loop.seed)

@@ -50,10 +50,10 @@ def _json(decision: str, score: float, passes: float, critique: str, suggestion:
 
 
 def _hope(facts: JudgeFacts) -> float:
-    """Return how well similar factors predicted on train, in (-1, 1); 0 where none is known."""
-    found = [t for one in facts.related if math.isfinite(t := one.metrics.get("ic_tstat", math.nan))]
+    """Return how well similar factors paid on train, in (-1, 1); 0 where none is known."""
+    found = [z for one in facts.related if math.isfinite(z := one.metrics.get("payoff_z", math.nan))]
     # As if one more were known, of no worth.
-    return math.tanh(fmean([*found, 0.0]) / 6.0)
+    return math.tanh(fmean([*found, 0.0]) / 3.0)
 
 
 def _copied(expression: Expression, facts: JudgeFacts) -> str:

@@ -44,8 +44,9 @@ def taught_by(lessons: tuple[LessonFacts, ...]) -> Taught:
     words = [lesson.figures for lesson in lessons if lesson.kind == "ingredient"]
     refused = [str(lesson.figures["code"]) for lesson in lessons if lesson.kind == "refusal"]
     return Taught(
-        frozenset(str(one["word"]) for one in words if one["helps"]),
-        frozenset(str(one["word"]) for one in words if not one["helps"]),
+        # An ingredient may be several words that go together.
+        frozenset(word for one in words if one["helps"] for word in str(one["word"]).split()),
+        frozenset(word for one in words if not one["helps"] for word in str(one["word"]).split()),
         any(lesson.kind == "costs" for lesson in lessons),
         frozenset(_MISTAKES[code] for code in refused if code in _MISTAKES),
     )
@@ -132,7 +133,7 @@ def _idea(facts: WriterFacts, taught: Taught, rng: Rng) -> _Idea:
     if slower is not None:
         return *slower, []
     known = [(s, e) for s in facts.successes if (e := _read(s.text)) is not None]
-    wrong = [e for s in facts.failures if _rank_ic(s) < -0.005 and (e := _read(s.text)) is not None]
+    wrong = [e for s in facts.failures if _payoff(s) < -2.0 and (e := _read(s.text)) is not None]
     draw = rng.random()
     if known and draw < 0.12 and len(known) > 1:
         first, second = rng.choice(len(known), size=2, replace=False)
@@ -141,7 +142,7 @@ def _idea(facts: WriterFacts, taught: Taught, rng: Rng) -> _Idea:
         # The better a factor did, the likelier it is the one to build on.
         weights = np.array([1.0 / (1 + place) for place in range(len(known))])
         shown, base = known[int(rng.choice(len(known), p=weights / weights.sum()))]
-        what, text = mutate(base.root, rng, longest, negate=_rank_ic(shown) < 0)
+        what, text = mutate(base.root, rng, longest, negate=_payoff(shown) < 0)
         return f"known factor, {what}", text, [base.text]
     if wrong and draw < 0.70:
         return _turned(wrong[int(rng.integers(len(wrong)))], rng, longest)
@@ -200,8 +201,8 @@ def _longest(facts: WriterFacts) -> int:
     return max(6, facts.longest * 7 // 10) if facts.longest else 48
 
 
-def _rank_ic(shown: FactorShown) -> float:
-    return shown.metrics.get("rank_ic", float("nan"))
+def _payoff(shown: FactorShown) -> float:
+    return shown.metrics.get("payoff_z", float("nan"))
 
 
 def _read(text: str) -> Expression | None:

@@ -33,6 +33,11 @@ class LoopSettings(Section):
     archive: bool = setting(
         True, "Parents are the best factors of each kind; false: the best factors, whatever their kind."
     )
+    feedback: Literal["train", "validation"] = setting(
+        "train",
+        "What steers plans and prompts. validation: its verdicts as well; from then on nothing on these data is "
+        "accepted on validation, and what is promising is tested on later bars alone.",
+    )
     judge: bool = setting(True, "false: what can be read and is new is scored without the judge, at half the calls.")
     concurrency: int = setting(4, "Calls under way at the same time.", unit="calls", ge=1, le=256)
     seed: int = setting(7, "Seed of all random choices.", ge=0)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation
+from agent.knowledge.steering import validation_steered
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
 from backtest.evidence import Trials, reach_verdict
 from backtest.luck import fingerprint_of
 from backtest.policy import NearestKnown
+from backtest.result_types import Evidence
 from backtest.scorecard import paid_rows
 from factors.checks import check_truncation
 from factors.overlap import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
 from market.panel import FloatArray
+
+STEERED = (
+    "it passes every gate, and validation steered the search on these data (feedback), so it is no test: "
+    "open the holdout of the one factor that you would trade"
+)
 
 
 def evaluate_expression(
@@ -43,7 +52,21 @@ def evaluate_expression(
         leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
         if leak is not None:
             return leak
+    if validation_steered(knowledge, study.dataset):
+        evidence = without_validation(evidence)
     return Scoring(expression, signal, scored, evidence, fingerprint)
+
+
+def without_validation(evidence: Evidence) -> Evidence:
+    """Return the verdict where validation steered the search (``[loop] feedback``): it admits nothing.
+
+    What a search was steered by cannot test what it found: each round chooses by what validation said of the rounds
+    before, so no division of the level among rounds makes such a test keep its size. What passes is promising, and is
+    tested on later bars, which nothing was chosen by.
+    """
+    if not evidence.accepted:
+        return evidence
+    return replace(evidence, accepted=False, verdict="promising", reasons=(STEERED,))
 
 
 def nearest_known(

@@ -18,7 +18,7 @@ from agent.study.settings import Settings
 from backtest.costs import Costs
 from backtest.policy import Policy
 from backtest.result_types import Evidence
-from backtest.run import run_backtest
+from backtest.run import run_backtest, small_universe
 from backtest.scorecard import Scored, score_signal
 from backtest.target import Target, prepare_target
 from backtest.trading_rules import BacktestSpec
@@ -373,7 +373,9 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
     signal = evaluate_within(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
     if isinstance(signal, Rejection):
         return signal
-    fault = check_signal(signal, study.panel)
+    # What is refused is said to the writer: by train alone, since validation steers nothing.
+    stop = study.split.train.stop
+    fault = check_signal(signal, study.panel, stop) or small_universe(signal.values, study.panel, study.spec, stop)
     if fault is not None:
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])

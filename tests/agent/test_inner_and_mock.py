@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.knowledge.records import AttemptRecord, EvaluationRecord, LessonRecord
 from agent.llm.budget import Budget
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.facts import LessonFacts
 from agent.mining import brief as briefs
-from agent.mining import lessons as lesson_words
 from agent.mining.brief import Brief, Example, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.inner_loop import Agents, Proposed, propose, propose_together
+from agent.mining.lessons import draw_lessons
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
 from agent.mock.judge import judge_reply
@@ -31,6 +30,7 @@ from factors.table import prompt_table
 from factors.tree import Expression
 from market.errors import Rejection
 from tests.agent.test_llm_client import GOOD, MemoryJournal, Server, model_of
+from tests.helpers import scored_attempt
 
 FACTOR = json.dumps({"name": "n", "expression": "cs_rank(ts_returns(close, 24))", "rationale": "r", "parents": []})
 BROKEN = json.dumps({"name": "n", "expression": "ts_meen(close, 24)", "rationale": "r", "parents": []})
@@ -291,7 +291,7 @@ def test_the_mock_judge_goes_by_what_became_of_related_factors() -> None:
     proposal = Proposal(name="", expression=factor.text, rationale="", parents=[])
 
     def said(t: float, cost: float = 0.1) -> JudgeReply:
-        related = (shown("ts_mean(volume, 24)", ic_tstat=t), shown("ts_mean(volume, 120)", ic_tstat=t))
+        related = (shown("ts_mean(volume, 24)", payoff_z=t), shown("ts_mean(volume, 120)", payoff_z=t))
         facts = judge_facts(brief(), factor, proposal, Forecast(related=related, turnover=0.1, yearly_cost=cost))
         return JudgeReply.model_validate_json(judge_reply(facts))
 
@@ -393,35 +393,35 @@ def test_rewording_prompts_and_lessons_changes_nothing_that_the_mock_says(
     assert same == answered
 
 
-def scored(number: int, text: str, ic: float) -> AttemptRecord:
-    train = {"rank_ic": ic, "ic_tstat": 50 * ic, "sharpe_gross": 1.0, "sharpe_net": -1.0, "turnover": 0.4}
-    return AttemptRecord(
-        id=number, run_id="r", panel_id="p", round=1, slot=number, text=text, canonical=text, factor_id=f"f{number}",
-        parent_ids=(), stage="evidence", code=None, message=None, rationale="", name="", created="",
-        evaluation=EvaluationRecord({"train": train}, {}, None, False),
-    )  # fmt: skip
-
-
-def test_the_figures_of_a_lesson_are_found_again_whatever_its_words() -> None:
+def test_every_lesson_is_data_that_the_frozen_wording_can_say() -> None:
     attempts = [
-        scored(k, f"ts_mean({'volume' if k < 5 else 'close'}, {k + 3})", 0.06 if k < 5 else 0.01) for k in range(9)
-    ]
-    refused = replace(scored(9, "x", 0.0), evaluation=None, stage="parse", code="arity", message="ts_mean takes 2")
-    attempts = [*attempts, refused]
-    found = lesson_words.draw_lessons(attempts)
-    assert {lesson.kind for lesson in found} == {"ingredient", "costs", "refusal"}
-    stored = [LessonRecord(k, "r", 1, one.kind, f"other words {k}", one.evidence, "") for k, one in enumerate(found)]
-    facts = lesson_words.facts_of(stored, attempts)
-    assert [one.text for one in facts] == [one.text for one in stored]
-    words = {one.figures["word"]: one.figures["helps"] for one in facts if one.kind == "ingredient"}
-    assert words["volume"] == 1.0
-    assert next(one.figures["code"] for one in facts if one.kind == "refusal") == "arity"
-    # The wording that the mock is seeded by is that of the lessons when it was made.
-    kept = [
-        sentence_of(replace(one, text=""))
-        for one in lesson_words.facts_of(
-            [replace(record, text=one.text) for record, one in zip(stored, found, strict=True)], attempts
+        scored_attempt(
+            k,
+            f"ts_mean({'volume' if k < 6 else 'close'}, {k + 3})",
+            {
+                "train": {
+                    "payoff_z": 6.0 - 0.2 * k if k < 6 else -3.0 - 0.1 * k,
+                    "net_z": -1.0 - 0.1 * k if k < 6 else -6.0 - 0.1 * k,
+                    "turnover": 0.4 + 0.01 * k,
+                    "sharpe_net": 1.0,
+                    "sharpe_gated": 9.0 + 0.1 * k,
+                    "n_bars": 900,
+                },
+                "bars_per_year": 365.0,
+            },
         )
+        for k in range(14)
     ]
-    assert kept == [one.text for one in found]
-    json.dumps(asdict(writer_facts(replace(brief(), lessons=tuple(one.text for one in facts), taught=facts), [0])))
+    refused = replace(
+        scored_attempt(20, "x", {}), evaluation=None, stage="parse", code="arity", message="ts_mean takes 2"
+    )
+    found = draw_lessons([*attempts, refused])
+    assert {lesson.kind for lesson in found} == {"ingredient", "sign", "costs", "gate", "refusal"}
+    facts = tuple(lesson.facts for lesson in found)
+    words = {one.figures["word"]: one.figures["helps"] for one in facts if one.kind == "ingredient"}
+    assert words == {"volume": 1.0, "close": 0.0}
+    assert next(one.figures["code"] for one in facts if one.kind == "refusal") == "arity"
+    # The wording that the mock is seeded by is its own: no word of a lesson's sentence is in it.
+    assert all(sentence_of(one) == sentence_of(replace(one, text="other words")) for one in facts)
+    read = json.loads(json.dumps(asdict(writer_facts(learned(*facts), [0]))))
+    assert [LessonFacts.from_dict(one) for one in read["lessons"]] == list(facts)

@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.knowledge.records import AttemptRecord
-from agent.mining.lessons import draw_lessons
 from agent.mining.replies import Proposal
 from tests.agent.commands import as_json, refused, run
-from tests.helpers import scored_attempt
 
 
 @pytest.fixture
@@ -52,9 +49,9 @@ def test_sql_reads_and_cannot_write(mined: dict[str, object], capsys: pytest.Cap
 
 
 def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    found = as_json(capsys, "kb", "search", "simulated", "volume")
+    found = as_json(capsys, "kb", "search", "simulated", "amount")
     assert found
-    assert all("volume" in str(a).lower() for a in found)
+    assert all("amount" in str(a).lower() for a in found)
     assert [a["match"] for a in found] == sorted((a["match"] for a in found), reverse=True)
     assert as_json(capsys, "kb", "search", "no-such-word") == []
     assert "what is to be found" in refused(capsys, "kb", "search")
@@ -128,33 +125,3 @@ def test_what_a_model_writes_commands_no_terminal() -> None:
     assert "\x07" not in said.expression
     assert "\u202e" not in said.rationale
     assert "\x9b" not in said.parents[0]
-
-
-def scored(number: int, text: str, ic: float, t: float, regimes: dict[str, float]) -> AttemptRecord:
-    slices = [{"name": name, "rank_ic": value, "bars": 500} for name, value in regimes.items()]
-    slices.append({"name": "rare", "rank_ic": -9.0, "bars": 5})
-    card = {"train": {"rank_ic": ic, "ic_tstat": t}, "profiles": {"train": {"regimes": slices}}}
-    return scored_attempt(number, text, card, "promising")
-
-
-def test_lessons_say_how_sure_they_are_and_fade_when_contradicted() -> None:
-    early = [scored(k, "ts_std(returns, 5)", 0.04 + 0.001 * k, 5.0, {}) for k in range(6)]
-    plain = [scored(10 + k, "ts_mean(volume, 5)", 0.01 + 0.001 * k, 2.0, {}) for k in range(6)]
-    lesson_texts = [lesson.text for lesson in draw_lessons([*early, *plain]) if lesson.kind == "ingredient"]
-    assert any(text.startswith("`ts_std` helps") and "confidence 1.00" in text for text in lesson_texts)
-    against = [scored(100 + k, "ts_std(returns, 9)", 0.0, 0.0, {}) for k in range(40)]
-    later = [lesson.text for lesson in draw_lessons([*early, *plain, *against]) if lesson.kind == "ingredient"]
-    assert not any("`ts_std` helps" in text for text in later)
-
-
-def test_lessons_name_the_regimes_in_which_predictors_work() -> None:
-    ics = {"flow: calm, up": 0.06, "crash": -0.03, "bull": 0.02}
-    known = [scored(k, "close", 0.03, 4.0, ics) for k in range(4)]
-    (lesson,) = [lesson for lesson in draw_lessons(known) if lesson.kind == "regime"]
-    assert (
-        "best in the regime 'flow: calm, up' (mean train rank IC 0.0600) and fail in 'crash' (-0.0300)" in lesson.text
-    )
-    assert lesson.evidence == (0, 1, 2, 3)
-    assert not [
-        x for x in draw_lessons([scored(1, "close", 0.0, 1.0, {"bull": 1.0, "bear": 0.0})]) if x.kind == "regime"
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
-from agent.mining.optimising import improvement
+from agent.mining.optimising import Improvement, improvement
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.mining.search.themes import REFINEMENTS
@@ -157,3 +158,22 @@ def test_several_proposals_a_call_make_the_same_attempts_with_fewer_calls(
     assert not any(key.endswith("s0/t1/writer/1") for key in keys)
     first = [key for key in keys if "/t1/writer/1" in key and key.startswith("r1/")]
     assert len(first) == 2
+
+
+def test_what_is_rejected_is_not_praised() -> None:
+    def one(number: int, net: float, verdict: str) -> AttemptRecord:
+        train = {"sharpe_net": net, "sharpe_error": 0.6}
+        return scored_attempt(number, "close", {"train": train}, verdict)
+
+    best = Improvement(one(1, -2.0, "rejected"), one(2, -1.25, "rejected"), (one(2, -1.25, "rejected"),), 1.0, 0.4)
+    said = best.sentence()
+    assert said.startswith(
+        "the best of 1 is rejected: it loses on train after costs, with a net Sharpe ratio of -1.25 (error 0.60)"
+    )
+    assert "the given factor is rejected: it loses" in said
+    assert said.endswith("luck explains it as well")
+    assert "earns" not in said
+    sure = replace(best, best=one(3, 2.5, "promising"), p_value=0.01).sentence()
+    assert "promising: it earns on train after costs, with a net Sharpe ratio of +2.50 (error 0.60)" in sure
+    none = replace(best, best=None, tried=()).sentence()
+    assert "nets more on train than the given factor, rejected: it loses" in none

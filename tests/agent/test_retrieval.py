@@ -112,20 +112,29 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
     assert any("Known already of this" in p for p in prompts)
     assert all("500 of 500 calls" in p and "What is crowded" not in p for p in first)
     assert all("Turnover: about" in p for p in judged)
-    assert any("ic_tstat" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)
+    assert any("net_z" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)
     assert isinstance(run, RunRecord)
 
 
-def test_a_brief_says_what_a_pool_trades_already(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_brief_says_what_a_pool_trades_already_where_validation_steers(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate")
     texts = ("cs_rank(ts_mean(volume, 24) / ts_mean(volume, 96))", "-ts_returns(close, 24)")
     asked = [part for text in texts for part in ("--factors", text)]
     as_json(capsys, "pool", "fit", "--name", "first", "--method", "equal", *asked)
-    mined = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate", "--seed", "9")
-    with KnowledgeBase.open(home / "knowledge.db") as kb:
-        prompts = [c.request for c in kb.calls(mined["run"]) if c.role == "writer"]
-    assert prompts
-    assert all("a pool of 2 factors is kept already" in prompt for prompt in prompts)
+    asked = ("mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--no-gate", "--seed")
+    prompts = []
+    for seed, feedback in (("9", "train"), ("10", "validation")):
+        (home / "alphaglow.toml").write_text(f'[loop]\nfeedback = "{feedback}"\n')
+        mined = as_json(capsys, *asked, seed)
+        with KnowledgeBase.open(home / "knowledge.db") as kb:
+            prompts.append([c.request for c in kb.calls(mined["run"]) if c.role == "writer"])
+    # A fitted pool holds what validation let through.
+    assert prompts[0]
+    assert not any("a pool of" in prompt for prompt in prompts[0])
+    assert prompts[1]
+    assert all("a pool of 2 factors is kept already" in prompt for prompt in prompts[1])
 
 
 def test_without_memory_neither_brief_nor_judge_is_shown_what_was_tried(
@@ -137,7 +146,7 @@ def test_without_memory_neither_brief_nor_judge_is_shown_what_was_tried(
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         asked = [c.request for c in kb.calls(mined["run"]) if c.key.startswith("r2/")]
     assert asked
-    assert not any("ic_tstat" in text for text in asked)
+    assert not any("; net_z" in text for text in asked)
 
 
 def test_a_resumed_round_looks_at_the_knowledge_base_as_it_was(

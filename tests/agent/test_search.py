@@ -94,7 +94,7 @@ def test_the_archive_keeps_the_best_of_each_kind() -> None:
         [
             attempt(1, fast, t=4.0),
             attempt(2, fast, t=6.0),
-            attempt(3, slow, t=2.0),
+            attempt(3, slow, t=1.5),
             attempt(4, "ts_std(returns, 5)", t=3.0),
             attempt(5, "ts_std(returns, 5)", t=-8.0),
             attempt(6, fast, t=5.0, turnover=0.9),

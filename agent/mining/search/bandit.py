@@ -12,6 +12,7 @@ import numpy as np
 
 from agent.knowledge.attempt_figures import earns_on_train, predicts_on_train
 from agent.knowledge.records import AttemptRecord
+from agent.mining.search.added import ADDS
 from agent.mining.search.elites import Kind, elite_kind, merit
 
 Choice = TypeVar("Choice", bound=str)
@@ -22,7 +23,7 @@ _PRIOR = 1.0
 _DECAY = 0.99
 # A factor that predicts on train without being sure is a part of a win, and more so if it earns its costs.
 _EARNS, _PREDICTS = 0.5, 0.1
-# What a variant of what is known already is worth, of what it would be as the first of its kind.
+# What a variant of what is known already is worth, of what it would be if it added something.
 PARTIAL = 0.3
 # What an idea is worth for what was made of it, of what that was worth.
 _DESCENT = 0.8
@@ -37,20 +38,28 @@ def reward(attempt: AttemptRecord) -> float:
     return 1.0 if predicts_on_train(attempt, surely=True) else _EARNS
 
 
-def rewards(attempts: Sequence[AttemptRecord]) -> dict[int, float]:
-    """Return what each attempt is worth, by id: its reward, in full if it was the best of its kind when it came.
+def rewards(
+    attempts: Sequence[AttemptRecord],
+    added: Mapping[int, float] | None = None,
+    worth_of: Callable[[AttemptRecord], float] = reward,
+) -> dict[int, float]:
+    """Return what each attempt is worth, by id: its reward, in full if it added something when it came.
 
-    A tenth variant of one idea passes as well as the first, and tells nothing. An idea that fails, and of which
-    something good is made, is worth most of that: else new ideas, which seldom pass as they stand, would cease.
+    A tenth variant of one idea passes as well as the first, and tells nothing. What a factor `added` to those before it
+    says so (see `agent.mining.search.added`); where that is not known, whether it was the best of its kind. An idea
+    that fails, and of which something good is made, is worth most of that: else new ideas, which seldom pass as they
+    stand, would cease.
     """
     best: dict[Kind, float] = {}
     found = {}
     for attempt in attempts:
-        worth, its = reward(attempt), merit(attempt)
+        worth, its = worth_of(attempt), merit(attempt)
         if worth > 0 and its is not None:
             kind = elite_kind(attempt)
-            if its <= best.get(kind, -np.inf):
-                worth *= PARTIAL
+            adds = its > best.get(kind, -np.inf)
+            if added is not None and attempt.id in added:
+                adds = added[attempt.id] > ADDS
+            worth *= 1.0 if adds else PARTIAL
             best[kind] = max(its, best.get(kind, -np.inf))
         found[attempt.id] = worth
     return _credited(attempts, found)

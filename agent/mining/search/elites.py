@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import PREDICTS_T, least_figure, or_none, or_zero, traded_sharpe, train_of
+from agent.knowledge.attempt_figures import PREDICTS_T, net_score, or_none, or_zero, traded_sharpe, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.mining.search.themes import theme_of
+from backtest.policy import SEEN
 
 Kind = tuple[str, int, int]
 _TURNOVERS = (0.02, 0.08, 0.25)
@@ -21,16 +22,24 @@ _HORIZONS = (12, 48, 168)
 
 
 def merit(attempt: AttemptRecord) -> float | None:
-    """Return what a factor earns on train after costs, as a Sharpe ratio; behind the gate, where there is one.
+    """Return the score of what a factor nets on train; behind the gate, where there is one.
 
-    Prediction alone is no merit: the best rank ICs are those of factors that change their mind at every bar.
+    Prediction alone is no merit: what predicts best often changes its mind at every bar. Of attempts that were recorded
+    before scores were, the net Sharpe ratio stands for it.
     """
-    return or_none(traded_sharpe(train_of(attempt)))
+    train = train_of(attempt)
+    score = or_none(net_score(train))
+    return or_none(traded_sharpe(train)) if score is None else score
 
 
 def predicts(attempt: AttemptRecord) -> bool:
-    """Whether a factor predicts the right way on train: by rank IC, or where there is none by gross Sharpe ratio."""
+    """Whether a factor pays on train before costs.
+
+    Of attempts that were recorded before payoffs were, the rank IC, or where there is none the gross Sharpe ratio.
+    """
     train = train_of(attempt)
+    if math.isfinite(train.payoff_z):
+        return train.payoff_z > 0
     return (train.ic_tstat if math.isfinite(train.ic_tstat) else train.sharpe_gross) > 0
 
 
@@ -74,15 +83,17 @@ def by_merit(attempts: Iterable[AttemptRecord]) -> list[AttemptRecord]:
 
 
 def _rank(attempt: AttemptRecord) -> tuple[float, int]:
-    return -least_figure(attempt, traded_sharpe), attempt.id
+    its = merit(attempt)
+    return math.inf if its is None else -its, attempt.id
 
 
 def wrong_way(attempts: Sequence[AttemptRecord]) -> list[str]:
-    """Return factors that predict the wrong way and were not turned around yet; of those that rank alike, one."""
+    """Return factors that pay the other way and were not turned around yet; of those that rank alike, one."""
     turned = {text for a in attempts if a.claims.operation == "invert" for text in a.claims.parents}
     found: dict[object, str] = {}
     for attempt in attempts:
         train = train_of(attempt)
-        if attempt.canonical and train.ic_tstat <= -PREDICTS_T:
+        other_way = train.payoff_z <= -SEEN if math.isfinite(train.payoff_z) else train.ic_tstat <= -PREDICTS_T
+        if attempt.canonical and other_way:
             found.setdefault((or_none(train.rank_ic), or_none(train.turnover)), attempt.canonical)
     return [text for text in found.values() if text not in turned]

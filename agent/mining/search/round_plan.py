@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.knowledge.attempt_figures import (
-    PREDICTS_T,
     Figure,
     least_figure,
     or_none,
+    predicts_on_train,
     sharpe_gated,
     sharpe_net,
     train_of,
@@ -56,17 +56,19 @@ def plan_tasks(
     *,
     writers: Writers | None = None,
     varied: bool = True,
+    worth: Mapping[int, float] | None = None,
 ) -> tuple[Task, ...]:
     """Return the tasks of a round from all attempts on its data, oldest first.
 
-    Without `varied`, parents are the best factors whatever their kind.
+    Without `varied`, parents are the best factors whatever their kind. `worth` is what each attempt was worth, by id;
+    by default its reward without what it added.
     """
     themes = themes_of_fields(frozenset(fields))
     elites = _worth_building_on(archive(attempts) if varied else best_of_all(attempts, _FEW))
     theme = {a.canonical or "": theme_of(a) for a in elites}
     pool, wrong = list(theme), wrong_way(attempts)
     long = [text for text in pool if _size(text) > _SIMPLE]
-    worth = rewards(attempts)
+    worth = rewards(attempts) if worth is None else worth
     operations = odds(attempts, worth, lambda a: a.claims.operation)
     ideas = odds(attempts, worth, lambda a: a.claims.theme)
     tasks: list[Task] = []
@@ -86,7 +88,7 @@ def plan_tasks(
 
 def _worth_building_on(ranked: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """Return those that predict beyond chance and earn their costs; while there are few, the best few at all."""
-    sound = [a for a in ranked if not train_of(a).ic_tstat < PREDICTS_T and (merit(a) or 0.0) > 0]
+    sound = [a for a in ranked if predicts_on_train(a) and (merit(a) or 0.0) > 0]
     return sound if len(sound) >= _LINES else list(ranked[:_LINES])
 
 

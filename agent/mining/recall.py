@@ -1,0 +1,63 @@
+"""What a run recalls of the attempts on its data: their figures, what each added, and what steers by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.records import AttemptRecord
+from agent.knowledge.stored_returns import StoredReturns, stored_returns
+from agent.mining.brief import Example
+from agent.mining.feedback import Steering, steering
+from agent.mining.retrieval import AttemptIndex, example_of
+from agent.mining.search.added import ADDS, added_scores
+from agent.mining.search.bandit import rewards
+from agent.study.settings import LoopSettings
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Attempts on the data, oldest first, and their stored returns; none where the run has no memory."""
+
+    attempts: Sequence[AttemptRecord]
+    returns: StoredReturns
+    steering: Steering = field(default_factory=lambda: steering("train"))
+
+    @cached_property
+    def added(self) -> Mapping[int, float]:
+        """What each attempt added, by id, when it came."""
+        return added_scores(self.attempts, self.returns, self.steering.passes)
+
+    @cached_property
+    def worth(self) -> Mapping[int, float]:
+        """What each attempt was worth, by id."""
+        return rewards(self.attempts, self.added, self.steering.reward)
+
+    @property
+    def pool(self) -> list[AttemptRecord]:
+        """Factors that passed and added something when they came, oldest first."""
+        return [a for a in self.attempts if self.added.get(a.id, 0.0) > ADDS and self.steering.passes(a)]
+
+    def show(self, attempt: AttemptRecord) -> Example:
+        """Return an attempt as prompts show it."""
+        return example_of(attempt, self.added.get(attempt.id), validated=self.steering.validated)
+
+    def index(self) -> AttemptIndex:
+        """Return the attempts, to be found by what they are made of."""
+        return AttemptIndex(self.attempts, self.show)
+
+
+def recall(knowledge: KnowledgeBase, dataset: str, loop: LoopSettings, *, until: int | None = None) -> Recalled:
+    """Return what a run recalls; with `until`, of the attempts up to that one."""
+    how = steering(loop.feedback)
+    if not loop.memory:
+        return Recalled([], StoredReturns(), how)
+    attempts = [a for a in knowledge.attempts(panel_id=dataset, related="earlier") if until is None or a.id <= until]
+    return Recalled(attempts, returns_on(knowledge, dataset), how)
+
+
+def returns_on(knowledge: KnowledgeBase, dataset: str) -> StoredReturns:
+    """Return the stored returns of a data set and of those that share its bars."""
+    return stored_returns(knowledge, [one.panel_id for one in knowledge.related(dataset)])
