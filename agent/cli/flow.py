@@ -85,7 +85,7 @@ def fit(
             bar.update(task, description=text, completed=epoch, total=epochs)
 
         given = {key: value for key, value in asked.items() if value is not None}
-        trained = train_gate(opened.whole, workspace, opened.name, tick, given)
+        trained = train_gate(opened.whole, workspace, opened.name, tick, given, opened.frozen)
     facts = trained.summary()
     if as_json:
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})

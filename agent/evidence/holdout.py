@@ -15,7 +15,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import HoldoutRecord
 from agent.pools.fitting import pool_values
 from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
-from agent.study.study import group_values, make_spec, narrowed, split_of
+from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import LEARNED_PREFIX, Workspace
 from backtest.scorecard import segment_score
 from backtest.target import prepare_target
@@ -47,7 +47,7 @@ def open_holdout(
     whole, settings = opened.whole, opened.settings
     if not again:
         knowledge.require_unopened(subject.content_id, whole.id)
-    split, _ = split_of(whole, settings)
+    split = opened.split
     panel = narrowed(whole, settings)
     values = subject.values(panel)
     exposures = None

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.study.cutting import FrozenSplit, split_of
 from agent.study.settings import Settings
-from agent.study.study import narrowed, split_of
+from agent.study.study import narrowed
 from agent.study.workspace import Workspace
 from market.panel import Panel
 from market.split import loop_panel
@@ -52,8 +53,11 @@ def train_gate(
     data_name: str,
     progress: Callable[[int, int, float, float], None] | None = None,
     asked: Mapping[str, object] | None = None,
+    frozen: FrozenSplit | None = None,
 ) -> RegimeGate:
     """Fit the gate on train, calibrate it on validation (or by dated refits), and store the checkpoint.
+
+    `frozen` are the dates at which the data are cut, once a run has begun on them.
 
     `progress` is called with (epoch, epochs, train NLL, validation NLL), in nats. A fit that is stopped goes on from
     its last epoch when it is asked for again. `asked` takes the place of settings of the gate.
@@ -65,7 +69,7 @@ def train_gate(
     if asked:
         gate_settings = type(settings.gate).model_validate({**settings.gate.model_dump(), **asked})
         settings = settings.model_copy(update={"gate": gate_settings})
-    split, _ = split_of(whole, settings)
+    split, _ = split_of(whole, settings, frozen)
     panel = loop_panel(narrowed(whole, settings), split)
     path = gate_path(workspace, data_name)
     workspace.folder("models")

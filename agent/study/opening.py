@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import RunRecord
 from agent.knowledge.run_config import SECTIONS, Inputs, ScoringRules
+from agent.study.cutting import FrozenSplit, cut_of, split_of
+from agent.study.frozen_dates import frozen_split, is_related, stored_dataset
 from agent.study.gates import gate_path
 from agent.study.learned_fields import stored_fields
+from agent.study.recorded_data import Lineage, OpenPanel, open_recorded
 from agent.study.settings import LoopSettings, Settings
 from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 from market.panel_store import load_panel
+from market.split import Split
 
 Note = Callable[[str], None]
 # The loop decides what is proposed; only these of its settings decide how a factor fares.
@@ -164,26 +168,41 @@ class OpenData:
         return self.path.stem
 
     @cached_property
+    def _open(self) -> OpenPanel:
+        """The whole panel, and the dates at which it is cut."""
+        panel, rules = load_panel(self.path), self.rules
+        if isinstance(rules, CurrentRules):
+            return OpenPanel(panel, frozen_split(self.workspace, panel))
+        lineage = Lineage(partial(stored_dataset, self.workspace), partial(is_related, self.workspace))
+        return open_recorded(panel, self.name, rules, self.settings, lineage, self.note)
+
+    @property
     def whole(self) -> Panel:
-        """The whole panel, the holdout included.
+        """The whole panel, the holdout included; of a run, without fields that were joined since.
 
         Raises
         ------
         InputError
-            When the rules are recorded, and the data changed since.
+            When the rules are recorded, and the data are others, or what the loop sees of them changed since.
         """
-        panel, rules = load_panel(self.path), self.rules
-        if isinstance(rules, RecordedRules) and rules.panel_id and panel.id != rules.panel_id:
-            raise InputError(
-                f"the data {self.name} are not what {rules.owner} was {rules.done} on: they changed, or are other data "
-                f"({rules.panel_id} then, {panel.id} now)",
-                "name the right data with --data, or start again on the new data",
-            )
-        return panel
+        return self._open.panel
+
+    @property
+    def frozen(self) -> FrozenSplit | None:
+        """The dates at which the data are cut; None: by shares."""
+        return self._open.frozen
+
+    @cached_property
+    def split(self) -> Split:
+        """Rows of train, validation and holdout in the whole panel."""
+        return split_of(self.whole, self.settings, self.frozen)[0]
 
     @cached_property
     def _cut(self) -> Study:
-        return cut_study(self.whole, self.settings)
+        study = cut_study(self.whole, self.settings, self.frozen)
+        recorded = self.rules.panel_id if isinstance(self.rules, RecordedRules) else ""
+        # Trials of a run go on under the data that it was started on.
+        return replace(study, dataset=recorded) if recorded else study
 
     @cached_property
     def _fields(self) -> Mapping[str, FloatArray]:
@@ -228,7 +247,9 @@ class OpenData:
 
     def recorded(self) -> ScoringRules:
         """Return what a run records of its rules: read again by `RecordedRules`."""
-        return ScoringRules(self.settings.rules(), self.gate_file is not None, self.inputs())
+        study = self._cut
+        cut = cut_of(study.panel, study.split, study.max_lookback)
+        return ScoringRules(self.settings.rules(), self.gate_file is not None, self.inputs(), cut)
 
 
 def open_data(

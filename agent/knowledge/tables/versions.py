@@ -21,6 +21,9 @@ def rules_id(rules: ScoringRules) -> str:
     """Return a hash of what decides a factor's score; what was not recorded counts as None."""
     known = rules.to_dict()
     decided = {name: known.get(name) for name in (*_DECIDE, "gate")}
+    # Runs of earlier versions did not record it, and their hashes stay.
+    if rules.cut is not None:
+        decided["cut"] = dict(rules.cut.decides)
     return "rules:" + hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
 
 
