@@ -29,6 +29,7 @@ from agent.knowledge.records import (
     NewAttempt,
     NewCall,
     NewLesson,
+    RelatedData,
     RoundRecord,
     RunRecord,
     RunStatus,
@@ -37,7 +38,7 @@ from agent.knowledge.records import (
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.score_documents import Document
-from agent.knowledge.tables import attempts, effective_trials, openings, pools, runs, tallies
+from agent.knowledge.tables import attempts, datasets, effective_trials, openings, pools, runs, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, plain_dict
@@ -71,9 +72,24 @@ class KnowledgeBase(Handle, Listing):
     # Data sets, runs and rounds
 
     def register_dataset(self, panel: Panel) -> DatasetRecord:
-        """Record a panel by its content id; known content keeps its first name."""
+        """Record a panel by its content id, and which known data sets it has most bars in common with.
+
+        Known content keeps its first name. Of data that an earlier version registered, bars are compared from now on.
+        """
+        with self._reading() as session:
+            known = datasets.known_dataset(session, panel.id)
+        if known is not None:
+            return known
         with self._writing() as session:
-            return runs.add_dataset(session, panel)
+            return datasets.add_dataset(session, panel)
+
+    def related(self, panel_id: str) -> tuple[RelatedData, ...]:
+        """Return the data sets whose trials count for this one: itself first, then by the share they have in common.
+
+        One that was never registered has nothing but itself.
+        """
+        with self._reading() as session:
+            return datasets.related_data(session, panel_id)
 
     def create_run(self, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
         """Record a new run on a registered panel, status ``running``."""

@@ -202,7 +202,17 @@ class NewLesson:
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecord:
-    """A panel that runs have worked on."""
+    """A panel that runs have worked on.
+
+    Attributes
+    ----------
+    bar
+        Length of a bar in seconds; None for a data set that an earlier version registered.
+    train_until, validation_until
+        First time that is not in train, or validation, as ``2026-01-31T12:00:00Z``; None before a run fixed it.
+    frozen_by
+        Id of the run that fixed them.
+    """
 
     panel_id: str
     name: str
@@ -210,6 +220,32 @@ class DatasetRecord:
     assets: int
     start: str
     end: str
+    bar: int | None = None
+    train_until: str | None = None
+    validation_until: str | None = None
+    frozen_by: str | None = None
+
+
+@dataclass(frozen=True)
+class RelatedData:
+    """A data set that has most of its bars in common with one that was asked about, or is that one.
+
+    Attributes
+    ----------
+    share
+        Share of the cells of the smaller of the two that the other has as well, 1.0 for the data set itself; NaN where
+        only name, first bar and length say that one grew out of the other.
+    covers
+        Share of the cells of the one that was asked about which this one has.
+    """
+
+    panel_id: str
+    name: str
+    share: float
+    start: str
+    end: str
+    bars: int
+    covers: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -358,7 +394,8 @@ class HoldoutRecord:
     """One time that a factor or pool saw the holdout of a panel: who opened it when, under which rules, the result.
 
     `number` counts the openings of this factor on this panel: any but the first were insisted on. The documents are as
-    they were stored, whatever version wrote them; `rules` and `score` are what they say.
+    they were stored, whatever version wrote them; `rules` and `score` are what they say. `start` and `end` are the
+    times of the first and the last bar that were seen; earlier versions did not record them.
     """
 
     factor_id: str
@@ -368,6 +405,8 @@ class HoldoutRecord:
     opened_by: str
     rules_document: Document
     result_document: Document
+    start: str | None = None
+    end: str | None = None
 
     @cached_property
     def rules(self) -> ScoringRules:

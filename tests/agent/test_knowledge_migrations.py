@@ -48,7 +48,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0007", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0008", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -124,7 +124,7 @@ def test_rows_of_the_first_revision_are_all_there(place: str) -> None:
         assert kb.trials("panel:1").count == 3
 
 
-@pytest.mark.parametrize("revision", ["0003", "0004", "0005", "0006"])
+@pytest.mark.parametrize("revision", ["0003", "0004", "0005", "0006", "0007"])
 def test_fingerprints_and_counts_keep_their_values_under_new_names(place: str, revision: str) -> None:
     at_revision_one(place)
     packed = np.array([0.6, 0.8], dtype="<f2").tobytes()

@@ -28,7 +28,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0007"
+HEAD = "0008"
 
 
 class Squeezed(TypeDecorator[str]):
@@ -66,7 +66,12 @@ class Base(DeclarativeBase):
 
 
 class Dataset(Base):
-    """A panel that runs work on."""
+    """A panel that runs work on.
+
+    `bar` is in seconds. `signature` (see `market.lineage`) and it are not known of a data set that an earlier version
+    registered. `train_until` and `validation_until` are the first times that are not in train, or validation, once the
+    run `frozen_by` has fixed them.
+    """
 
     __tablename__ = "datasets"
 
@@ -76,6 +81,26 @@ class Dataset(Base):
     assets: Mapped[int]
     start: Mapped[str]
     end: Mapped[str]
+    signature: Mapped[bytes | None] = mapped_column(deferred=True)
+    bar: Mapped[int | None] = mapped_column(BigInteger)
+    train_until: Mapped[str | None]
+    validation_until: Mapped[str | None]
+    frozen_by: Mapped[str | None]
+
+
+class RelatedDataset(Base):
+    """That two data sets have most of their bars in common; each pair is there in both directions.
+
+    `share` is the share of the smaller one's cells, `covered` that of the cells of `panel_id` itself. Both are NULL
+    where no signature tells: then name, first bar and length say that one grew out of the other.
+    """
+
+    __tablename__ = "related_datasets"
+
+    panel_id: Mapped[str] = mapped_column(ForeignKey("datasets.panel_id"), primary_key=True)
+    other_id: Mapped[str] = mapped_column(ForeignKey("datasets.panel_id"), primary_key=True)
+    share: Mapped[float | None]
+    covered: Mapped[float | None]
 
 
 class Run(Base):
@@ -263,7 +288,10 @@ class TrialTally(Base):
 
 
 class HoldoutOpening(Base):
-    """One time that a factor saw the holdout of a panel."""
+    """One time that a factor saw the holdout of a panel, from the bar at `start` to the bar at `end`, both included.
+
+    Earlier versions did not record which bars those were.
+    """
 
     __tablename__ = "holdout_openings"
 
@@ -274,6 +302,8 @@ class HoldoutOpening(Base):
     opened_by: Mapped[str]
     rules: Mapped[dict[str, object]] = mapped_column(JSON)
     result: Mapped[dict[str, object]] = mapped_column(JSON)
+    start: Mapped[str | None]
+    end: Mapped[str | None]
 
 
 class KnownFactor(Base):

@@ -71,7 +71,18 @@ def storable(text: str) -> str:
 
 def dataset_record(row: schema.Dataset) -> DatasetRecord:
     """Return the row as a record."""
-    return DatasetRecord(row.panel_id, row.name, row.bars, row.assets, row.start, row.end)
+    return DatasetRecord(
+        row.panel_id,
+        row.name,
+        row.bars,
+        row.assets,
+        row.start,
+        row.end,
+        row.bar,
+        row.train_until,
+        row.validation_until,
+        row.frozen_by,
+    )
 
 
 def run_record(row: schema.Run) -> RunRecord:
@@ -170,5 +181,13 @@ def library_record(row: schema.LibraryEntry) -> LibraryRecord:
 def holdout_record(row: schema.HoldoutOpening) -> HoldoutRecord:
     """Return the row as a record."""
     return HoldoutRecord(
-        row.factor_id, row.panel_id, row.number, row.opened_at, row.opened_by, dict(row.rules), dict(row.result)
+        row.factor_id,
+        row.panel_id,
+        row.number,
+        row.opened_at,
+        row.opened_by,
+        dict(row.rules),
+        dict(row.result),
+        row.start,
+        row.end,
     )

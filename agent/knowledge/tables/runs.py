@@ -15,7 +15,6 @@ from agent.knowledge.database import schema
 from agent.knowledge.records import (
     CallRecord,
     Content,
-    DatasetRecord,
     NewCall,
     NewLesson,
     RoundRecord,
@@ -26,20 +25,7 @@ from agent.knowledge.records import (
 )
 from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.knowledge.score_documents import Document
-from agent.knowledge.tables.convert import call_record, dataset_record, plain_dict, round_record, run_record, utc_now
-from market.panel import Panel
-
-
-def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
-    """Record the panel unless its content is known already, under whatever name."""
-    row = session.get(schema.Dataset, panel.id)
-    if row is None:
-        bars, assets = panel.shape
-        start, end = (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
-        row = schema.Dataset(panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end)
-        session.add(row)
-        session.flush()
-    return dataset_record(row)
+from agent.knowledge.tables.convert import call_record, plain_dict, round_record, run_record, utc_now
 
 
 def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> RunRecord:

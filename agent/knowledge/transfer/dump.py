@@ -26,6 +26,7 @@ def to_json(session: Session) -> str:
         "format": FORMAT,
         "revision": schema.HEAD,
         "datasets": [asdict(row) for row in source.datasets()],
+        "signatures": {name: fingerprint_text(packed) for name, packed in source.signatures().items()},
         "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in source.runs()],
         "rounds": [asdict(row) for row in source.rounds()],
         "attempts": [_attempt(attempt, fingerprint) for attempt, fingerprint in source.attempts()],

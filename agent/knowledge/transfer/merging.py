@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.records import AttemptRecord, CallRecord, HoldoutRecord, NewAttempt
-from agent.knowledge.tables import effective_trials, tallies
+from agent.knowledge.tables import datasets, effective_trials, tallies
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.attempts import AttemptOrigin, write_attempt
 from agent.knowledge.tables.convert import holdout_record
@@ -84,10 +84,22 @@ def _conflict(run_id: str, what: str) -> InputError:
 
 def _datasets(session: Session, source: KnowledgeSource, merged: Merged) -> None:
     known = set(session.scalars(select(schema.Dataset.panel_id)))
-    new = [asdict(row) for row in source.datasets() if row.panel_id not in known]
-    if new:
-        session.execute(insert(schema.Dataset), new)
-    merged.count("data sets", len(new))
+    signatures, learned = source.signatures(), []
+    for row in source.datasets():
+        if row.panel_id not in known:
+            session.execute(insert(schema.Dataset), [asdict(row)])
+            learned.append(row.panel_id)
+        signature = signatures.get(row.panel_id)
+        unsigned = [schema.Dataset.panel_id == row.panel_id, schema.Dataset.signature.is_(None)]
+        if signature is None or session.scalar(select(schema.Dataset.panel_id).where(*unsigned)) is None:
+            continue
+        session.execute(update(schema.Dataset).where(*unsigned).values(signature=signature, bar=row.bar))
+        if row.panel_id in known:
+            learned.append(row.panel_id)
+    merged.count("data sets", sum(panel_id not in known for panel_id in learned))
+    session.expire_all()
+    for panel_id in learned:
+        datasets.relate(session, panel_id)
 
 
 def _library(session: Session, source: KnowledgeSource, merged: Merged) -> None:

@@ -42,7 +42,7 @@ from market.errors import InputError
 FORMAT = "alphaglow knowledge base"
 _AT_ONCE = 200
 # Revisions whose exports are read, and what each calls the fingerprint of an attempt's returns.
-_FINGERPRINT_KEYS = {"0006": "sketch", schema.HEAD: "returns_fingerprint"}
+_FINGERPRINT_KEYS = {"0006": "sketch", "0007": "returns_fingerprint", schema.HEAD: "returns_fingerprint"}
 _POOL = ("id", "panel_id", "name", "method", "spec", "members", "scorecard", "evidence", "sharpe_per_bar", "created")
 Row = TypeVar("Row")
 Record = TypeVar("Record")
@@ -53,6 +53,9 @@ class KnowledgeSource(Protocol):
 
     def datasets(self) -> Iterator[DatasetRecord]:
         """Return panels by their ids."""
+
+    def signatures(self) -> dict[str, bytes]:
+        """Return the stored signature of each panel that has one (see `market.lineage`)."""
 
     def library(self) -> Iterator[LibraryRecord]:
         """Return published factors."""
@@ -91,6 +94,12 @@ class StoredSource:
     def datasets(self) -> Iterator[DatasetRecord]:
         """Return panels by their ids."""
         yield from map(dataset_record, self._rows(select(schema.Dataset).order_by(schema.Dataset.panel_id)))
+
+    def signatures(self) -> dict[str, bytes]:
+        """Return the stored signature of each panel that has one."""
+        data = schema.Dataset
+        query = select(data.panel_id, data.signature).where(data.signature.is_not(None)).order_by(data.panel_id)
+        return {row[0]: bytes(row[1]) for row in self._session.execute(query) if row[1] is not None}
 
     def library(self) -> Iterator[LibraryRecord]:
         """Return published factors."""
@@ -183,6 +192,12 @@ class ExportedSource:
     def datasets(self) -> Iterator[DatasetRecord]:
         """Return panels by their ids."""
         return self._records("datasets", DatasetRecord)
+
+    def signatures(self) -> dict[str, bytes]:
+        """Return the stored signature of each panel that has one; older exports have none."""
+        stored = self._document.get("signatures", {})
+        with _readable(self._path, "signatures"):
+            return {name: base64.b64decode(packed, validate=True) for name, packed in stored.items()}
 
     def library(self) -> Iterator[LibraryRecord]:
         """Return published factors."""

@@ -1,0 +1,108 @@
+"""Data sets, and which of them have most of their bars in common; each works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from sqlalchemy import delete, insert, or_, select
+from sqlalchemy.orm import Session, undefer
+
+from agent.knowledge.database import schema
+from agent.knowledge.records import DatasetRecord, RelatedData
+from agent.knowledge.tables.convert import dataset_record
+from market.lineage import RELATED_SHARE, Signature, bar_seconds, covered_share, signature
+from market.panel import Panel
+
+_Data = schema.Dataset
+_Pair = schema.RelatedDataset
+# By what a bar of old data may differ from the mean distance of its bars: exchanges close for the night and the week.
+_BAR_SLACK = 4.0
+
+
+def known_dataset(session: Session, panel_id: str) -> DatasetRecord | None:
+    """Return a data set that needs nothing more to be recorded of it, or None."""
+    row = session.scalar(select(_Data).where(_Data.panel_id == panel_id, _Data.signature.is_not(None)))
+    return None if row is None else dataset_record(row)
+
+
+def add_dataset(session: Session, panel: Panel) -> DatasetRecord:
+    """Record the panel unless its content is known, under whatever name; compare it with all others."""
+    row = session.get(_Data, panel.id)
+    if row is None:
+        bars, assets = panel.shape
+        start, end = (f"{str(time)[:19]}Z" for time in (panel.times[0], panel.times[-1])) if bars else ("", "")
+        row = _Data(panel_id=panel.id, name=panel.name, bars=bars, assets=assets, start=start, end=end)
+        session.add(row)
+    if row.signature is None:
+        row.signature, row.bar = signature(panel).to_bytes(), bar_seconds(panel)
+        session.flush()
+        relate(session, panel.id)
+    return dataset_record(row)
+
+
+def relate(session: Session, panel_id: str) -> None:
+    """Compare a data set with all others, and store those that it has most of its bars in common with."""
+    session.execute(delete(_Pair).where(or_(_Pair.panel_id == panel_id, _Pair.other_id == panel_id)))
+    row = session.get_one(_Data, panel_id, options=[undefer(_Data.signature)])
+    own = None if row.signature is None else Signature.from_bytes(row.signature)
+    # What lies apart in time, or has other bars, has no bar in common.
+    apart = or_(_Data.start > row.end, _Data.end < row.start, _Data.panel_id == panel_id)
+    query = select(_Data).where(~apart).options(undefer(_Data.signature))
+    if row.bar is not None:
+        query = query.where(or_(_Data.bar.is_(None), _Data.bar == row.bar))
+    found: list[dict[str, object]] = []
+    for other in session.scalars(query):
+        if own is None or other.signature is None:
+            if _may_have_grown(row, other):
+                found += _pair(panel_id, other.panel_id, None, None)
+            continue
+        theirs = Signature.from_bytes(other.signature)
+        here, there = covered_share(own, theirs), covered_share(theirs, own)
+        if max(here, there) >= RELATED_SHARE:
+            found += _pair(panel_id, other.panel_id, here, there)
+    if found:
+        session.execute(insert(_Pair), found)
+
+
+def _pair(one: str, other: str, here: float | None, there: float | None) -> list[dict[str, object]]:
+    share = None if here is None or there is None else max(here, there)
+    return [
+        {"panel_id": one, "other_id": other, "share": share, "covered": here},
+        {"panel_id": other, "other_id": one, "share": share, "covered": there},
+    ]
+
+
+def _may_have_grown(one: schema.Dataset, other: schema.Dataset) -> bool:
+    """Whether one of two data sets is likely to be the other, with more bars at its end: no signature tells."""
+    older, newer = sorted((one, other), key=lambda row: (row.end, row.bars))
+    if (older.name, older.start) != (newer.name, newer.start) or newer.bars < older.bars:
+        return False
+    distances = [_distance(row) for row in (older, newer)]
+    return not all(distances) or max(distances) <= _BAR_SLACK * min(distances)
+
+
+def _distance(row: schema.Dataset) -> float:
+    """Return the mean distance of a data set's bars in seconds; 0.0 where it has no two."""
+    if row.bars < 2:
+        return 0.0
+    first, last = (datetime.fromisoformat(time) for time in (row.start, row.end))
+    return (last - first).total_seconds() / (row.bars - 1)
+
+
+def related_data(session: Session, panel_id: str) -> tuple[RelatedData, ...]:
+    """Return a data set and those that it has most of its bars in common with; the data set itself comes first."""
+    own = session.get(_Data, panel_id)
+    if own is None:
+        return (RelatedData(panel_id, "", 1.0, "", "", 0),)
+    query = select(_Pair.share, _Pair.covered, _Data).join(_Data, _Data.panel_id == _Pair.other_id)
+    found = [
+        _related(row, math.nan if share is None else share, math.nan if covered is None else covered)
+        for share, covered, row in session.execute(query.where(_Pair.panel_id == panel_id))
+    ]
+    found.sort(key=lambda data: (-1.0 if math.isnan(data.share) else -data.share, data.panel_id))
+    return (_related(own, 1.0, 1.0), *found)
+
+
+def _related(row: schema.Dataset, share: float, covers: float) -> RelatedData:
+    return RelatedData(row.panel_id, row.name, share, row.start, row.end, row.bars, covers)
