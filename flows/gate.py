@@ -53,12 +53,24 @@ class GateFit:
 
 
 @dataclass(frozen=True, eq=False)
+class GateSource:
+    """The whole data set that a gate was fitted on a part of: its bars, and a sample of its cells (`market.lineage`)."""
+
+    bars: int
+    sample: bytes
+
+
+@dataclass(frozen=True, eq=False)
 class RegimeGate:
-    """One fit, or several, each from its date on; before the first of several there is no gate, and it stands open."""
+    """One fit, or several, each from its date on; before the first of several there is no gate, and it stands open.
+
+    `source` is not known of gates of earlier versions.
+    """
 
     fits: tuple[GateFit, ...]
     rules: GateRules
     panel_id: str
+    source: GateSource | None = None
 
     @property
     def latest(self) -> GateFit:

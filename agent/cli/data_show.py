@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,9 +105,16 @@ def describe_panel(panel: Panel, name: str) -> dict[str, object]:
     }
 
 
-def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | None = None) -> None:
-    """Print what a panel holds, where it came from and what was repaired."""
-    facts = describe_panel(panel, name)
+def show_data(
+    panel: Panel,
+    name: str,
+    *,
+    as_json: bool,
+    manifest: Manifest | None = None,
+    split: Mapping[str, object] | None = None,
+) -> None:
+    """Print what a panel holds, where it came from and what was repaired; as JSON, also where it is cut."""
+    facts = describe_panel(panel, name) | ({} if split is None else {"split": dict(split)})
     if manifest is not None and manifest.panel == panel.id:
         facts |= {"source": manifest.source, "query": manifest.query, "fetched": manifest.fetched}
         facts |= {"repairs": list(manifest.repairs), "parent": manifest.parent, "files": len(manifest.parts)}

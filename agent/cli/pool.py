@@ -90,6 +90,7 @@ def fit(
     workspace = workspace_of(ctx)
     opened = open_data(workspace, data_name, note=say)
     study = opened.study
+    opened.say_dates()
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")

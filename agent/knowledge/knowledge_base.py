@@ -91,6 +91,11 @@ class KnowledgeBase(Handle, Listing):
         with self._reading() as session:
             return datasets.related_data(session, panel_id)
 
+    def move_split(self, panel_ids: Sequence[str], train_until: str, validation_until: str, by: str) -> None:
+        """Cut data sets at other dates from now on; `by` says who moved them."""
+        with self._writing() as session:
+            datasets.move_split(session, panel_ids, train_until, validation_until, by)
+
     def create_run(self, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
         """Record a new run on a registered panel, status ``running``."""
         with self._writing() as session:

@@ -135,6 +135,6 @@ def _before_holdout(times: TimeArray, split: Split, settings: Settings, frozen: 
         raise InputError(
             f"{len(times) - before} of {len(times)} bars are the holdout of {name}, which begins at {until}; the "
             f"{before} before it are too few for train and validation",
-            f"use data that begin earlier, or move the dates on purpose: alphaglow data split {name} --until DATE",
+            f"use data that begin earlier, or move the dates on purpose: alphaglow data split {name}",
         )
     return own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from agent.study.cutting import FrozenSplit, split_of
 from agent.study.settings import Settings
 from agent.study.study import narrowed
 from agent.study.workspace import Workspace
+from market.lineage import signature
 from market.panel import Panel
 from market.split import loop_panel
 
@@ -63,7 +65,7 @@ def train_gate(
     its last epoch when it is asked for again. `asked` takes the place of settings of the gate.
     """
     from flows.checkpoint import save_gate
-    from flows.gate import fit_gate
+    from flows.gate import GateSource, fit_gate
 
     settings = workspace.settings
     if asked:
@@ -73,6 +75,7 @@ def train_gate(
     panel = loop_panel(narrowed(whole, settings), split)
     path = gate_path(workspace, data_name)
     workspace.folder("models")
-    gate = fit_gate(panel, split, gate_plan(settings, panel), progress, resume=path.with_suffix(".training"))
+    fitted = fit_gate(panel, split, gate_plan(settings, panel), progress, resume=path.with_suffix(".training"))
+    gate = replace(fitted, source=GateSource(len(whole.times), signature(whole).to_bytes()))
     save_gate(gate, path)
     return gate

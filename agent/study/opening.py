@@ -12,7 +12,7 @@ from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import RunRecord
 from agent.knowledge.run_config import SECTIONS, Inputs, ScoringRules
 from agent.study.cutting import FrozenSplit, cut_of, split_of
-from agent.study.frozen_dates import frozen_split, is_related, stored_dataset
+from agent.study.frozen_dates import frozen_split, is_related, say_dates, stored_dataset
 from agent.study.gates import gate_path
 from agent.study.learned_fields import stored_fields
 from agent.study.recorded_data import Lineage, OpenPanel, open_recorded
@@ -21,7 +21,7 @@ from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.panel import FloatArray, Panel
-from market.panel_store import load_panel
+from market.panel_store import load_panel, stored_id
 from market.split import Split
 
 Note = Callable[[str], None]
@@ -172,7 +172,7 @@ class OpenData:
         """The whole panel, and the dates at which it is cut."""
         panel, rules = load_panel(self.path), self.rules
         if isinstance(rules, CurrentRules):
-            return OpenPanel(panel, frozen_split(self.workspace, panel))
+            return OpenPanel(panel, None)
         lineage = Lineage(partial(stored_dataset, self.workspace), partial(is_related, self.workspace))
         return open_recorded(panel, self.name, rules, self.settings, lineage, self.note)
 
@@ -187,10 +187,18 @@ class OpenData:
         """
         return self._open.panel
 
-    @property
+    @cached_property
     def frozen(self) -> FrozenSplit | None:
         """The dates at which the data are cut; None: by shares."""
-        return self._open.frozen
+        if isinstance(self.rules, RecordedRules):
+            return self._open.frozen
+        return frozen_split(self.workspace, self.whole)
+
+    def say_dates(self) -> None:
+        """Note where the settings would cut the data elsewhere: for a run that begins on them."""
+        said = say_dates(self.workspace, self.whole, self.settings) if isinstance(self.rules, CurrentRules) else ""
+        if said:
+            self.note(said)
 
     @cached_property
     def split(self) -> Split:
@@ -232,7 +240,15 @@ class OpenData:
         if self.gate_file is None:
             return self.ungated
         recorded = isinstance(self.rules, RecordedRules)
-        gated = with_gate(self._cut, self.settings, self.gate_file, regimes=self.regimes, any_features=recorded)
+        gated = with_gate(
+            self._cut,
+            self.settings,
+            self.gate_file,
+            regimes=self.regimes,
+            any_features=recorded,
+            bars=len(self.whole.times),
+            note=self.note,
+        )
         return with_learned(gated, self._fields)
 
     def inputs(self) -> Inputs:
@@ -283,7 +299,7 @@ def open_data(
     rules = CurrentRules() if rules is None else rules
     current = workspace.settings
     if isinstance(rules, RecordedRules):
-        path = data if isinstance(data, Path) else workspace.resolve_data(data or rules.data)
+        path = data if isinstance(data, Path) else _recorded_path(workspace, data, rules)
         for sentence in rules.says(current):
             note(sentence)
         file, regimes = _recorded_gate(gate_path(workspace, path.stem), rules, note) if gate else (None, False)
@@ -292,6 +308,16 @@ def open_data(
     settings = current if rules.loop is None else current.model_copy(update={"loop": rules.loop})
     file = gate_path(workspace, path.stem)
     return OpenData(workspace, path, rules, settings, file if gate and file.is_file() else None, True, learned, note)
+
+
+def _recorded_path(workspace: Workspace, data: str | None, rules: RecordedRules) -> Path:
+    """Return the data set that is meant, or else that of the rules; one that was renamed is found by its content."""
+    names = workspace.data_names()
+    if data is None and rules.panel_id and rules.data not in names and not Path(rules.data).exists():
+        for path in map(workspace.data_path, names):
+            if stored_id(path) == rules.panel_id:
+                return path
+    return workspace.resolve_data(data or rules.data)
 
 
 def regimes_file(gate: Path) -> Path | None:

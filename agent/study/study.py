@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.study.cutting import FrozenSplit, split_of
+from agent.study.gate_age import changed_since, grown_since
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
 from backtest.costs import Costs
@@ -249,12 +250,21 @@ def cut_study(whole: Panel, settings: Settings, frozen: FrozenSplit | None = Non
 
 
 def with_gate(
-    study: Study, settings: Settings, gate_path: Path, *, regimes: bool = True, any_features: bool = False
+    study: Study,
+    settings: Settings,
+    gate_path: Path,
+    *,
+    regimes: bool = True,
+    any_features: bool = False,
+    bars: int = 0,
+    note: Callable[[str], None] = lambda _said: None,
 ) -> Study:
     """Return a study without learned factors with its gate's exposures, and with the regimes found beside the gate.
 
     Without `regimes`, stored ones are left out. With `any_features`, the gate may read other features than the
-    settings name: a run goes by its own gate. A gate of other data, or of other features, is an `InputError`.
+    settings name: a run goes by its own gate. `note` is called when the gate is due: where it was fitted on these data
+    before they were changed, or before they grew to `bars`. A gate of other data, or of other features, is an
+    `InputError`.
     """
     from flows.checkpoint import load_gate
     from flows.gate import check_features
@@ -262,15 +272,16 @@ def with_gate(
     from flows.train import torch_threads
 
     panel, gate = study.panel, load_gate(gate_path)
-    if gate.panel_id != panel.id:
-        raise InputError(
-            f"the gate {gate_path} was trained on other data ({gate.panel_id}, not {panel.id})",
-            "fit it again: alphaglow flow fit",
-        )
+    own = gate.panel_id == panel.id
+    said = grown_since(gate, gate_path, bars) if own else changed_since(gate, gate_path, panel)
+    if said:
+        note(said)
     if not any_features:
         check_features(gate, settings.gate.asked())
     with torch_threads(settings.gate.threads):
-        likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
+        # What is kept beside the gate is of the bars that it was fitted on.
+        computed = gate.log_likelihood
+        likelihood = _cached_likelihood(gate_path, lambda: computed(panel), panel) if own else computed(panel)
     return replace(
         study,
         exposures=gate.exposures_of(likelihood, panel),
