@@ -54,7 +54,7 @@ class GateFit:
 
 @dataclass(frozen=True, eq=False)
 class GateSource:
-    """The whole data set that a gate was fitted on a part of: its bars, and a sample of its cells (`market.lineage`)."""
+    """The data set that a gate was fitted on a part of: its bars, and a sample of its cells (`market.lineage`)."""
 
     bars: int
     sample: bytes
