@@ -27,12 +27,15 @@ class FrozenSplit:
         Name of the data set whose first run froze them, as messages say it.
     embargo, max_lookback
         As a run recorded them; None: as the settings have it.
+    every_asset
+        Whether assets without a bar in train and validation are kept there, as earlier versions did.
     """
 
     dates: SplitDates
     owner: str = ""
     embargo: int | None = None
     max_lookback: int | None = None
+    every_asset: bool = False
 
 
 def split_of(panel: Panel, settings: Settings, frozen: FrozenSplit | None = None) -> tuple[Split, int]:
@@ -79,7 +82,7 @@ def former_split(panel: Panel, settings: Settings) -> FrozenSplit:
     shares, bars = settings.split, len(panel.times)
     longest = _bounded(0.4 * shares.validation * bars) if shares.max_lookback is None else shares.max_lookback
     split = make_split(bars, fractions=_shares(settings), embargo=longest + _FORMER_LABEL)
-    return FrozenSplit(dates_of(panel, split), "", split.embargo, longest)
+    return FrozenSplit(dates_of(panel, split), "", split.embargo, longest, every_asset=True)
 
 
 def recorded_split(cut: Cut) -> FrozenSplit:
@@ -104,9 +107,16 @@ def cut_of(panel: Panel, split: Split, longest: int) -> Cut:
     return Cut(panel.id, tuple(sorted(panel.fields)), *until, split.embargo, longest)
 
 
-def loop_part(narrowed: Panel, settings: Settings, frozen: FrozenSplit | None) -> Panel:
-    """Return train and validation of a whole panel whose universe is as the settings have it."""
-    return loop_panel(narrowed, split_of(narrowed, settings, frozen)[0])
+def loop_part(narrowed: Panel, split: Split, frozen: FrozenSplit | None) -> Panel:
+    """Return train and validation of a whole panel whose universe is as the settings have it.
+
+    Assets that have no bar there are left out: what is listed later makes no other panel of the same bars.
+    """
+    panel = loop_panel(narrowed, split)
+    there = np.flatnonzero(np.isfinite(panel["close"]).any(axis=0))
+    if len(there) == len(panel.assets) or (frozen is not None and frozen.every_asset):
+        return panel
+    return panel.select([panel.assets[k] for k in there])
 
 
 def _shares(settings: Settings) -> tuple[float, float, float]:
@@ -128,13 +138,13 @@ def _before_holdout(times: TimeArray, split: Split, settings: Settings, frozen: 
     """Share the bars before the frozen holdout out between train and validation; too few are an `InputError`."""
     train, validation, _ = _shares(settings)
     before = split.validation.stop
-    first = round(before * train / (train + validation))
+    first = min(round(before * train / (train + validation)), before - split.embargo - MIN_BARS)
     own = Split(slice(0, first), slice(first + split.embargo, before), split.holdout, split.embargo)
     if not _enough(own):
         name, until = frozen.owner or "these data", str(frozen.dates.validation_until)[:16]
         raise InputError(
             f"{len(times) - before} of {len(times)} bars are the holdout of {name}, which begins at {until}; the "
             f"{before} before it are too few for train and validation",
-            f"use data that begin earlier, or move the dates on purpose: alphaglow data split {name}",
+            "use data that begin earlier, or move the dates on purpose: alphaglow data split NAME",
         )
     return own

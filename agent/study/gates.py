@@ -7,13 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.study.cutting import FrozenSplit, split_of
+from agent.study.cutting import FrozenSplit, loop_part, split_of
 from agent.study.settings import Settings
 from agent.study.study import narrowed
 from agent.study.workspace import Workspace
 from market.lineage import signature
 from market.panel import Panel
-from market.split import loop_panel
 
 if TYPE_CHECKING:
     from flows.gate import GatePlan, RegimeGate
@@ -72,7 +71,7 @@ def train_gate(
         gate_settings = type(settings.gate).model_validate({**settings.gate.model_dump(), **asked})
         settings = settings.model_copy(update={"gate": gate_settings})
     split, _ = split_of(whole, settings, frozen)
-    panel = loop_panel(narrowed(whole, settings), split)
+    panel = loop_part(narrowed(whole, settings), split, frozen)
     path = gate_path(workspace, data_name)
     workspace.folder("models")
     fitted = fit_gate(panel, split, gate_plan(settings, panel), progress, resume=path.with_suffix(".training"))

@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.knowledge.records import DatasetRecord
 from agent.knowledge.run_config import Cut
-from agent.study.cutting import FrozenSplit, former_split, loop_part, recorded_split
+from agent.study.cutting import FrozenSplit, former_split, loop_part, recorded_split, split_of
 from agent.study.settings import Settings
 from agent.study.study import narrowed
 from market.errors import InputError
@@ -99,7 +99,7 @@ def _as_cut(found: Panel, cut: Cut, settings: Settings) -> OpenPanel | None:
     kept = replace(found, fields={name: found.fields[name] for name in cut.fields})
     frozen = recorded_split(cut)
     try:
-        loop = loop_part(narrowed(kept, settings), settings, frozen)
+        loop = loop_part(narrowed(kept, settings), split_of(kept, settings, frozen)[0], frozen)
     except InputError:
         # The dates lie outside of these data.
         return None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.study.cutting import FrozenSplit, split_of
+from agent.study.cutting import FrozenSplit, loop_part, split_of
 from agent.study.gate_age import changed_since, grown_since
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
@@ -33,7 +33,7 @@ from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
-from market.split import MIN_BARS, Split, loop_panel
+from market.split import MIN_BARS, Split
 from market.universe import liquid_universe
 
 # Fewer bars than this say little.
@@ -230,7 +230,7 @@ def open_study(
 def cut_study(whole: Panel, settings: Settings, frozen: FrozenSplit | None = None) -> Study:
     """Cut `whole` for the loop: train and validation under the settings, without a gate and learned factors."""
     split, longest = split_of(whole, settings, frozen)
-    panel = loop_panel(narrowed(whole, settings), split)
+    panel = loop_part(narrowed(whole, settings), split, frozen)
     loop, cutoff = settings.loop, settings.llm.knowledge_cutoff
     return Study(
         panel,
