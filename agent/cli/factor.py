@@ -115,12 +115,16 @@ def evaluate_factor(
 
             expression = check_fit(expression, opened.ungated)
         else:
+            # Names of factors that were accepted on what these data grew out of may be used.
+            knowledge.register_dataset(opened.whole)
             expression = _read_late(text, opened.ungated, knowledge, dialect=dialect, strict=strict)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
+        from agent.study.lineage_notes import meet_data, related_rows
         from agent.study.scoring import evaluate_expression
 
         study = opened.study
+        related = meet_data(knowledge, opened.whole, say)
         novelty = knowledge.novelty(expression)
         with stderr().status("evaluating (the first time, operators are compiled)"):
             scoring = evaluate_expression(expression, study, knowledge)
@@ -129,7 +133,7 @@ def evaluate_factor(
     if ledger is not None:
         _write_positions(scoring, study, ledger)
     if as_json:
-        print_json(_evaluation(expression, scoring, study, novelty))
+        print_json({**_evaluation(expression, scoring, study, novelty), "related": related_rows(related)})
     else:
         _print_evaluation(expression, scoring, study, novelty)
 
@@ -341,10 +345,14 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
     with workspace.knowledge() as knowledge:
         opening = open_holdout(workspace, data_name, knowledge, factor, again=again, note=say)
     if as_json:
-        print_json({**opening.score.to_dict(), "number": opening.number, "opened_by": opening.opened_by})
+        shown = {name: getattr(opening, name) for name in ("number", "opened_by", "start", "end", "forward")}
+        print_json({**opening.score.to_dict(), **shown})
         return
     rows = [
         [label, format_number(getattr(opening.score, key), digits, percent=percent)]
         for label, key, digits, percent in _ROWS
     ]
-    stdout().print(text_table(f"Holdout, opening {opening.number}, recorded", ["", "holdout"], rows))
+    which = f"Holdout, opening {opening.number}{', forward' if opening.forward else ''}, recorded"
+    stdout().print(text_table(which, ["", "holdout"], rows))
+    if opening.start and opening.end:
+        stdout().print(f"Bars from {opening.start} to {opening.end}.", soft_wrap=True)

@@ -85,6 +85,7 @@ def fit(
     from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
     from agent.pools.members import choose_members, measure_members
+    from agent.study.lineage_notes import meet_data
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
@@ -93,11 +94,11 @@ def fit(
     opened.say_dates()
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
+        meet_data(knowledge, opened.whole, say)
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
         candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
         with _showing() as show:
             measured = measure_members(candidates, study, show)
-            knowledge.register_dataset(opened.whole)
             before = {one.id for one in knowledge.pools(study.dataset)}
             setting = Setting(opened.name, opened.recorded())
             found = list(fit_pools(measured, methods, knowledge, setting, name=name or "", show=show))

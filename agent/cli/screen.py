@@ -134,13 +134,14 @@ def _started(
     """Return the run, recorded where it is new, and the expressions that it was begun with."""
     from agent.knowledge.run_config import RunConfig
     from agent.mining.screening import draw_texts, listed
+    from agent.study.lineage_notes import meet_data
 
     texts: list[str] = []
     if run is None:
         study = opened.study
         opened.say_dates()
         texts = _lines(asked.file) if asked.file is not None else draw_texts(study, asked.drawn or 0, asked.seed)
-        knowledge.register_dataset(opened.whole)
+        meet_data(knowledge, opened.whole, say)
         config = RunConfig(kind="screen", data=opened.name, llm="none", keep=asked.keep, rules=opened.recorded())
         run = knowledge.create_run(study.dataset, config, asked.seed)
     return run, listed(knowledge, run.id, lambda: texts)

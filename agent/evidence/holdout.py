@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy as np
 from agent.knowledge.factor_records import FactorRecord
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import HoldoutRecord
+from agent.knowledge.tables.openings import opened_already
 from agent.pools.fitting import pool_values
+from agent.study.lineage_notes import bar_time, meet_data
 from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import LEARNED_PREFIX, Workspace
@@ -24,6 +26,9 @@ from factors.engine import evaluate
 from factors.parse import parse
 from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
+
+# Bars that came since a holdout was opened are opened when they are this many.
+FORWARD_BARS = 30
 
 
 def open_holdout(
@@ -38,16 +43,21 @@ def open_holdout(
     """Score a factor, or a pool, on the holdout of a data set; record who opened it, when, under which rules.
 
     The rules are those that the factor's run, or the pool, recorded: their split says which bars were never looked at.
-    A factor that was never tried on this data goes by those of now. A second opening for the same factor and data is
-    refused by the knowledge base before anything is computed, unless `again` is said; it is recorded as such, and every
-    report of the factor shows it.
+    A factor that was never tried on this data goes by those of now. Bars that it saw before, on this data or on related
+    ones, are not shown again unless `again` is said, which every report of the factor then shows: of a holdout that
+    was opened, only the bars that came since are (forward), when they are at least `FORWARD_BARS`.
+
+    Raises
+    ------
+    InputError
+        When its holdout was opened and too few bars came since, before anything is computed.
     """
     subject = _subject(workspace, data, knowledge, what, note)
     opened = subject.opened
     whole, settings = opened.whole, opened.settings
-    if not again:
-        knowledge.require_unopened(subject.content_id, whole.id)
+    meet_data(knowledge, whole, note)
     split = opened.split
+    rows = split.holdout if again else _unseen(knowledge, subject.content_id, whole, split.holdout)
     panel = narrowed(whole, settings)
     values = subject.values(panel)
     exposures = None
@@ -58,7 +68,7 @@ def open_holdout(
     neutral = settings.backtest.group_neutral
     target = prepare_target(panel, make_spec(settings), groups=group_values(neutral, panel) if neutral else None)
     rng = np.random.default_rng([settings.loop.seed, 1])
-    scored = segment_score(values, target, split.holdout, gate=exposures, rng=rng)
+    scored = segment_score(values, target, rows, gate=exposures, rng=rng)
     if isinstance(scored, Rejection):
         raise InputError(scored.one_line())
     return knowledge.record_holdout(
@@ -69,7 +79,22 @@ def open_holdout(
         rules=opened.recorded(),
         version=version("alphaglow"),
         again=again,
+        span=(bar_time(whole, rows.start), bar_time(whole, rows.stop - 1)),
     )
+
+
+def _unseen(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice) -> slice:
+    """Return the rows of the holdout after the last that was seen; too few of them are an `InputError`."""
+    spans = knowledge.seen_spans(content_id, whole.id)
+    seen = {row: span for row in range(rows.start, rows.stop) for span in spans if span.sees(bar_time(whole, row))}
+    if not seen:
+        return rows
+    last = max(seen)
+    new = rows.stop - last - 1
+    if new < FORWARD_BARS:
+        came = f"{new} new bars since; {FORWARD_BARS} are needed" if new else "no new bar since"
+        raise opened_already(content_id, seen[last], f" ({came})")
+    return slice(last + 1, rows.stop)
 
 
 @dataclass(frozen=True)
@@ -85,14 +110,21 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
     """Return the pool of this name or ``pool:`` id, else the factor of this id."""
     pool = knowledge.find_pool(what)
     if pool is not None and (pool.name == what or what.startswith("pool:")):
-        opened = open_data(workspace, data, RecordedRules.of_pool(pool), learned=False, note=note)
+        # A holdout of related data is what came since, or the same market.
+        rules = replace(RecordedRules.of_pool(pool), any_past=True)
+        opened = open_data(workspace, data, rules, learned=False, note=note)
         return _Subject(pool.id, opened, lambda panel: pool_values(pool, panel))
     record = knowledge.get_factor(what)
     opened = open_data(workspace, data, learned=False)
-    if any(a.factor_id == record.factor_id for a in knowledge.attempts(panel_id=opened.whole.id)):
-        record = knowledge.get_factor(what, panel_id=opened.whole.id)
-        rules = RecordedRules.of_run(knowledge.get_run(record.attempt.run_id))
-        opened = open_data(workspace, data, rules, learned=False, note=note)
+    knowledge.register_dataset(opened.whole)
+    everywhere = knowledge.attempts(panel_id=opened.whole.id, related="all")
+    tried = {a.panel_id for a in everywhere if a.factor_id == record.factor_id}
+    # On these very data, else on those that have most in common with them.
+    panel_id = next((one.panel_id for one in knowledge.related(opened.whole.id) if one.panel_id in tried), None)
+    if panel_id is not None:
+        record = knowledge.get_factor(what, panel_id=panel_id)
+        rules = replace(RecordedRules.of_run(knowledge.get_run(record.attempt.run_id)), any_past=True)
+        opened = open_data(workspace, data or opened.name, rules, learned=False, note=note)
     return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel))
 
 

@@ -8,46 +8,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
-from agent.knowledge.database.transactions import Handle
+from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.library_records import NewLibraryEntry
+from agent.knowledge.lineage_access import LineageAccess
 from agent.knowledge.listing import Ask, Listing, list_attempts
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
     Content,
-    DatasetRecord,
     ExportFormat,
-    HoldoutRecord,
     LessonRecord,
     NewAttempt,
     NewCall,
     NewLesson,
-    RelatedData,
     RoundRecord,
     RunRecord,
     RunStatus,
     Totals,
 )
-from agent.knowledge.run_config import RunConfig, ScoringRules
+from agent.knowledge.run_config import RunConfig
 from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.score_documents import Document
-from agent.knowledge.tables import attempts, datasets, effective_trials, openings, pools, runs, tallies
+from agent.knowledge.tables import attempts, datasets, pools, runs
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, plain_dict
 from agent.knowledge.tables.row_cache import load_attempts
-from agent.knowledge.trial_counts import Nearest, TrialCount
-from backtest.max_test import LargestScores
-from backtest.result_types import SegmentScore
 from market.errors import InputError
-from market.panel import FloatArray, Panel
 
 if TYPE_CHECKING:
     from agent.knowledge.transfer import merging
@@ -60,7 +54,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(Handle, Listing):
+class KnowledgeBase(LineageAccess, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager
@@ -70,31 +64,6 @@ class KnowledgeBase(Handle, Listing):
             yield attempts.ask_of(session)
 
     # Data sets, runs and rounds
-
-    def register_dataset(self, panel: Panel) -> DatasetRecord:
-        """Record a panel by its content id, and which known data sets it has most bars in common with.
-
-        Known content keeps its first name. Of data that an earlier version registered, bars are compared from now on.
-        """
-        with self._reading() as session:
-            known = datasets.known_dataset(session, panel.id)
-        if known is not None:
-            return known
-        with self._writing() as session:
-            return datasets.add_dataset(session, panel)
-
-    def related(self, panel_id: str) -> tuple[RelatedData, ...]:
-        """Return the data sets whose trials count for this one: itself first, then by the share they have in common.
-
-        One that was never registered has nothing but itself.
-        """
-        with self._reading() as session:
-            return datasets.related_data(session, panel_id)
-
-    def move_split(self, panel_ids: Sequence[str], train_until: str, validation_until: str, by: str) -> None:
-        """Cut data sets at other dates from now on; `by` says who moved them."""
-        with self._writing() as session:
-            datasets.move_split(session, panel_ids, train_until, validation_until, by)
 
     def create_run(self, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
         """Record a new run on a registered panel, status ``running``."""
@@ -164,9 +133,16 @@ class KnowledgeBase(Handle, Listing):
                     attempts.add_attempt(session, attempt, self._memory)
 
     def attempts(
-        self, run_id: str | None = None, round: int | None = None, *, panel_id: str | None = None
+        self,
+        run_id: str | None = None,
+        round: int | None = None,
+        *,
+        panel_id: str | None = None,
+        related: Literal["none", "earlier", "all"] = "none",
     ) -> list[AttemptRecord]:
-        """Return attempts, oldest first.
+        """Return attempts, oldest first; of a panel, with those of `related` ones.
+
+        ``earlier`` are related panels that begin and end no later: what was train there is not validation here.
 
         Those of a run or a panel are remembered: asked again, only new ones are read. They are shared, so change none.
         """
@@ -176,7 +152,11 @@ class KnowledgeBase(Handle, Listing):
             if run_id is not None:
                 found = self._memory.attempts(session, "run", run_id)
             else:
-                found = self._memory.attempts(session, "panel", str(panel_id))
+                panels = datasets.chosen_ids(session, str(panel_id), related)
+                found = [a for one in panels for a in self._memory.attempts(session, "panel", one)]
+                if len(panels) > 1:
+                    found.sort(key=lambda attempt: attempt.id)
+                panel_id = None
         return [
             attempt
             for attempt in found
@@ -217,16 +197,24 @@ class KnowledgeBase(Handle, Listing):
             return novelty.look(connection, print_, expression.id, latest)
 
     def scored_twin(
-        self, expression: Expression, *, panel_id: str, ranks_alike: bool, until: int | None = None
+        self,
+        expression: Expression,
+        *,
+        panel_id: str,
+        ranks_alike: bool,
+        until: int | None = None,
+        covered: float = 1.0,
     ) -> AttemptRecord | None:
         """Return the first attempt that scored this factor on a panel, or None.
 
         With `ranks_alike`, a factor that puts assets in the same order counts as well; `until` is the newest attempt
-        that may be found.
+        that may be found. With `covered` below 1, an attempt on related data that have this share of the panel's cells
+        counts as well.
         """
         print_ = self._memory.fingerprint(expression) if ranks_alike else None
         with self.lend() as connection:
-            number = attempts.scored_twin(connection, expression.id, print_, panel_id, until)
+            panels = (panel_id,) if covered >= 1.0 else datasets.related_ids(connection, panel_id, covered=covered)
+            number = attempts.scored_twin(connection, expression.id, print_, panels, until)
         if number is None:
             return None
         with self._reading() as session:
@@ -239,21 +227,6 @@ class KnowledgeBase(Handle, Listing):
         """
         with self._reading() as session:
             return attempts.get_factor(session, what, run_id, panel_id)
-
-    def trials(self, panel_id: str) -> TrialCount:
-        """Count all attempts and pools on a panel, with the variance of their per-bar Sharpe ratios."""
-        with self.lend() as connection:
-            return tallies.count_trials(connection, panel_id)
-
-    def largest_scores(self, panel_id: str) -> LargestScores:
-        """Return draws of the largest score among all trials of a panel whose returns are known (a copy)."""
-        with self._memory.reading(), self.lend() as connection:
-            return effective_trials.largest_scores(connection, self._memory.maxima(panel_id))
-
-    def nearest_accepted(self, panel_id: str, fingerprint: FloatArray, *, but: str = "") -> Nearest:
-        """Return the accepted factor of a panel, but `but`, whose returns correlate most with a fingerprint."""
-        with self._memory.reading(), self.lend() as connection:
-            return effective_trials.nearest_accepted(connection, fingerprint, but, self._memory.accepted(panel_id))
 
     def evaluated(
         self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None
@@ -279,11 +252,17 @@ class KnowledgeBase(Handle, Listing):
             return attempts.alike(session, expression, panel_id, limit)
 
     def lessons(
-        self, *, panel_id: str | None = None, run_id: str | None = None, limit: int | None = 50
+        self,
+        *,
+        panel_id: str | None = None,
+        run_id: str | None = None,
+        limit: int | None = 50,
+        related: Literal["none", "earlier", "all"] = "none",
     ) -> list[LessonRecord]:
-        """Return lessons, the newest round's first, in each round the most useful first."""
+        """Return lessons, the newest round's first, in each round the most useful first; `related` as of `attempts`."""
         with self._reading() as session:
-            return [lesson_record(row) for row in runs.list_lessons(session, panel_id, run_id, limit)]
+            panels = None if panel_id is None else datasets.chosen_ids(session, panel_id, related)
+            return [lesson_record(row) for row in runs.list_lessons(session, panels, run_id, limit)]
 
     # Pools
 
@@ -292,10 +271,13 @@ class KnowledgeBase(Handle, Listing):
         with self._writing() as session:
             return pools.add_pool(session, pool)
 
-    def pools(self, panel_id: str | None = None) -> list[PoolRecord]:
-        """Return pools, oldest first."""
+    def pools(
+        self, panel_id: str | None = None, *, related: Literal["none", "earlier", "all"] = "none"
+    ) -> list[PoolRecord]:
+        """Return pools, oldest first; `related` as of `attempts`."""
         with self._reading() as session:
-            return pools.panel_pools(session, panel_id)
+            panels = None if panel_id is None else datasets.chosen_ids(session, panel_id, related)
+            return pools.panel_pools(session, panels)
 
     def find_pool(self, what: str) -> PoolRecord | None:
         """Return the pool of this name, id or unique beginning of an id, or None; ambiguous: `InputError`."""
@@ -310,9 +292,13 @@ class KnowledgeBase(Handle, Listing):
         return found
 
     def factors_with_verdict(self, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
-        """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
+        """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first.
+
+        Where the panel grew, or shares nearly all its bars with others, factors that were scored there count too.
+        """
         with self._reading() as session:
-            return pools.factors_with_verdict(session, panel_id, verdicts)
+            panels = datasets.related_ids(session.connection(), panel_id, covered=SAME_DATA)
+            return pools.factors_with_verdict(session, panels, verdicts)
 
     # Model calls
 
@@ -351,7 +337,7 @@ class KnowledgeBase(Handle, Listing):
         """Return the journal of one run."""
         return RunJournal(self, run_id)
 
-    # Library, holdout, export
+    # Library, export
 
     def library_add(self, entries: Sequence[NewLibraryEntry]) -> None:
         """Add published factors; one of the same source and name is replaced."""
@@ -364,37 +350,6 @@ class KnowledgeBase(Handle, Listing):
                 session.add(row)
                 session.flush()
             novelty.catch_up(session)
-
-    def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
-        """Return every time that this factor saw the panel's holdout, oldest first."""
-        with self._reading() as session:
-            return openings.list_openings(session, factor_id, panel_id)
-
-    def require_unopened(self, factor_id: str, panel_id: str) -> None:
-        """Refuse, as an `InputError`, a factor that has seen this panel's holdout."""
-        found = self.holdout_openings(factor_id, panel_id)
-        if found:
-            raise openings.opened_already(found[-1].factor_id, found[-1].opened_at)
-
-    def record_holdout(
-        self,
-        factor_id: str,
-        panel_id: str,
-        result: SegmentScore,
-        *,
-        opened_by: str,
-        rules: ScoringRules,
-        version: str = "",
-        again: bool = False,
-    ) -> HoldoutRecord:
-        """Record that a factor saw a panel's holdout; a second time is refused, as an `InputError`, unless `again`.
-
-        `version` is that of the program which scored it.
-        """
-        with self._writing() as session:
-            return openings.add_opening(
-                session, factor_id, panel_id, result, opened_by=opened_by, rules=rules, version=version, again=again
-            )
 
     def take_in(self, source: KnowledgeSource, show: merging.Show = _silent) -> merging.Merged:
         """Add what another knowledge base has and this one has not, all or nothing; see `transfer.merging`."""

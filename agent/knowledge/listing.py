@@ -106,8 +106,9 @@ def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None
 
 
 def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
-    """Return the accepted attempts of a panel, in the order in which they were recorded."""
-    where = "WHERE id IN (SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND accepted)"
+    """Return the accepted attempts of a panel and of related ones, in the order in which they were recorded."""
+    panels = "SELECT :panel UNION SELECT other_id FROM related_datasets WHERE panel_id = :panel"
+    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE panel_id IN ({panels}) AND accepted)"
     return _attempts(ask, where, {"panel": panel_id})
 
 
@@ -192,7 +193,7 @@ class Listing(ABC):
             return list_attempts(ask, run_id, round)
 
     def accepted(self, panel_id: str) -> list[AttemptRecord]:
-        """Return the accepted attempts of a panel, oldest first."""
+        """Return the accepted attempts of a panel and of related ones, oldest first."""
         with self.asking() as ask:
             return list_accepted(ask, panel_id)
 

@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from agent.knowledge.claims import Claims
+from agent.knowledge.dataset_records import DatasetRecord as DatasetRecord
+from agent.knowledge.dataset_records import RelatedData as RelatedData
 from agent.knowledge.run_config import RunConfig, ScoringRules, read_rules, read_run_config
 from agent.knowledge.score_documents import (
     Document,
@@ -200,54 +202,6 @@ class NewLesson:
     evidence: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetRecord:
-    """A panel that runs have worked on.
-
-    Attributes
-    ----------
-    bar
-        Length of a bar in seconds; None for a data set that an earlier version registered.
-    train_until, validation_until
-        First time that is not in train, or validation, as ``2026-01-31T12:00:00Z``; None before a run fixed it.
-    frozen_by
-        Id of the run that fixed them.
-    """
-
-    panel_id: str
-    name: str
-    bars: int
-    assets: int
-    start: str
-    end: str
-    bar: int | None = None
-    train_until: str | None = None
-    validation_until: str | None = None
-    frozen_by: str | None = None
-
-
-@dataclass(frozen=True)
-class RelatedData:
-    """A data set that has most of its bars in common with one that was asked about, or is that one.
-
-    Attributes
-    ----------
-    share
-        Share of the cells of the smaller of the two that the other has as well, 1.0 for the data set itself; NaN where
-        only name, first bar and length say that one grew out of the other.
-    covers
-        Share of the cells of the one that was asked about which this one has.
-    """
-
-    panel_id: str
-    name: str
-    share: float
-    start: str
-    end: str
-    bars: int
-    covers: float = 1.0
-
-
 @dataclass(frozen=True)
 class RunRecord:
     """One run; `finished` is when it last stopped, None while it is running.
@@ -395,7 +349,9 @@ class HoldoutRecord:
 
     `number` counts the openings of this factor on this panel: any but the first were insisted on. The documents are as
     they were stored, whatever version wrote them; `rules` and `score` are what they say. `start` and `end` are the
-    times of the first and the last bar that were seen; earlier versions did not record them.
+    times of the first and the last bar that were seen; earlier versions did not record them. Where it is asked for,
+    `forward` says that these bars all came after those that were seen before, and `data` names the data set where it is
+    another one.
     """
 
     factor_id: str
@@ -407,6 +363,8 @@ class HoldoutRecord:
     result_document: Document
     start: str | None = None
     end: str | None = None
+    forward: bool = False
+    data: str = ""
 
     @cached_property
     def rules(self) -> ScoringRules:
@@ -426,5 +384,9 @@ class HoldoutRecord:
     def sentence(self) -> str:
         """Say who opened it when; the result is not shown."""
         which = "opened" if self.number == 1 else f"opened again (time {self.number})"
+        if self.forward:
+            which = f"opened forward (time {self.number}), on bars that came after those seen before,"
         what = "pool" if self.factor_id.startswith("pool:") else "factor"
-        return f"The holdout was {which} for this {what} at {self.opened_at} by {self.opened_by}."
+        where = f" on the data {self.data}" if self.data else ""
+        bars = f" It showed the bars from {self.start} to {self.end}." if self.start and self.end else ""
+        return f"The holdout was {which} for this {what}{where} at {self.opened_at} by {self.opened_by}.{bars}"

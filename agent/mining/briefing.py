@@ -41,10 +41,12 @@ GOAL = (
 
 def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: int) -> Brief:
     """Return the brief of round `number`: a function of the knowledge base as it is now."""
-    attempts = knowledge.attempts(panel_id=study.dataset)
+    attempts = knowledge.attempts(panel_id=study.dataset, related="earlier")
     loop = loop_of(run.config)
     recalled = attempts if loop.memory else []
-    lessons = knowledge.lessons(panel_id=study.dataset, limit=10) if loop.memory and loop.lessons else []
+    lessons = []
+    if loop.memory and loop.lessons:
+        lessons = knowledge.lessons(panel_id=study.dataset, limit=10, related="earlier")
     tasks = _tasks(study, knowledge, run, loop, number, recalled)
     attempt_index = AttemptIndex(recalled)
     return Brief(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.brief import Brief, Forecast
 from agent.mining.retrieval import AttemptIndex, example_of
@@ -28,7 +29,7 @@ class Forecaster:
 
     def novelty(self, expression: Expression) -> Novelty | Rejection:
         """Return what is known of a factor already; what was scored on this data needs no second look."""
-        twin = repeated(self.knowledge, self.study, expression, until=self.brief.attempts_until)
+        twin = repeated(self.knowledge, self.study, expression, until=self.brief.attempts_until, related=True)
         return twin or self.knowledge.novelty(expression, until=self.brief.known)
 
     async def look(self, expression: Expression) -> Forecast | Rejection:
@@ -45,16 +46,26 @@ class Forecaster:
 
 
 def repeated(
-    knowledge: KnowledgeBase, study: Study, expression: Expression, *, until: int | None = None
+    knowledge: KnowledgeBase,
+    study: Study,
+    expression: Expression,
+    *,
+    until: int | None = None,
+    related: bool = False,
 ) -> Rejection | None:
     """Return why a factor need not be scored: it was, or one that puts assets in the same order, on this very data.
 
-    With `until`, as the knowledge base was after that attempt.
+    With `until`, as the knowledge base was after that attempt. With `related`, also where it was scored on data that
+    have nearly all the bars of these, such as those that they grew out of.
     """
     alike = study.spec.weighting == "rank"
-    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=alike, until=until)
+    covered = SAME_DATA if related else 1.0
+    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=alike, until=until, covered=covered)
     if twin is None:
         return None
     same = twin.canonical == expression.text
     what = "the same factor" if same else f"{twin.canonical}, which ranks assets alike,"
-    return Rejection("novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}", "propose another idea")
+    where = "" if twin.panel_id == study.dataset else ", on data that share nearly all bars with these"
+    return Rejection(
+        "novelty", "duplicate", f"{what} was scored before, as attempt {twin.id}{where}", "propose another idea"
+    )

@@ -129,7 +129,8 @@ async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:
 def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, Coroutine[object, object, Talk]]]:
     """Return the inner loops of a round, to be run side by side; a halt in one does not lose the others."""
     lane = asyncio.Semaphore(mine.settings.concurrency)
-    known = mine.knowledge.attempts(panel_id=mine.study.dataset) if mine.settings.memory else []
+    dataset, memory = mine.study.dataset, mine.settings.memory
+    known = mine.knowledge.attempts(panel_id=dataset, related="earlier") if memory else []
     attempt_index = AttemptIndex(a for a in known if a.id <= brief.attempts_until)
     forecaster = Forecaster(mine.study, mine.knowledge, brief, attempt_index)
     together = _together(mine, brief)
@@ -224,7 +225,7 @@ def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     expression = proposed.expression
     if expression is None:
         return Rejection("reply", "no_proposal", "the writer proposed nothing that could be read")
-    twin = repeated(mine.knowledge, mine.study, expression)
+    twin = repeated(mine.knowledge, mine.study, expression, related=True)
     if twin is not None:
         return twin
     return evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead)

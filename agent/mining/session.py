@@ -23,6 +23,7 @@ from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
+from agent.study.lineage_notes import meet_data
 from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings, loop_of
 from agent.study.study import Study, remarks
@@ -177,7 +178,7 @@ def start_run(
     config = replace(config, rules=opened.recorded(), improve=given)
     for remark in remarks(study):
         note(remark)
-    knowledge.register_dataset(opened.whole)
+    meet_data(knowledge, opened.whole, note)
     run = knowledge.create_run(opened.whole.id, config, loop.seed)
     expected = None
     if not simulated and replay is None:

@@ -74,7 +74,7 @@ def describe_pool(knowledge: KnowledgeBase, panel_id: str, *, most: int = 6) -> 
 
     Figures are of train alone, and no asset and no date is named. Nothing where no pool was fitted.
     """
-    pools = knowledge.pools(panel_id)
+    pools = knowledge.pools(panel_id, related="earlier")
     if not pools:
         return []
     pool = pools[-1]

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from agent.knowledge.attempt_figures import train_of
+from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.study.blocks import all_blocks
@@ -183,7 +184,7 @@ def read_candidate(text: str, study: Study, knowledge: KnowledgeBase) -> PoolCan
     expression = read_expression(text, study, blocks=all_blocks(knowledge, study.dataset, study.fields))
     if isinstance(expression, Rejection):
         raise InputError(expression.message, expression.hint)
-    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=False)
+    twin = knowledge.scored_twin(expression, panel_id=study.dataset, ranks_alike=False, covered=SAME_DATA)
     return PoolCandidate(expression, "", "not tried") if twin is None else _known(expression, twin, study, knowledge)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.knowledge.records import DatasetRecord
+from agent.knowledge.dataset_records import DatasetRecord
 from agent.study.cutting import FrozenSplit, as_text, read_dates, split_of
 from agent.study.settings import Settings
 from agent.study.workspace import Workspace

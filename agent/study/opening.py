@@ -58,6 +58,8 @@ class RecordedRules:
         Whether inputs that were replaced since are refused. Otherwise it is said that they were.
     done
         What was done to it on its data, as messages say it.
+    any_past
+        Whether data of the same lineage are worked on, even under strict rules, when bars that it saw have changed.
     any_gate
         Whether a gate that was not recorded was used where there was one.
     """
@@ -69,6 +71,7 @@ class RecordedRules:
     strict: bool = True
     done: str = "started"
     any_gate: bool = False
+    any_past: bool = False
 
     @classmethod
     def of_run(cls, run: RunRecord, *, strict: bool = True) -> RecordedRules:

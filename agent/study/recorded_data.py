@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.knowledge.records import DatasetRecord
+from agent.knowledge.dataset_records import DatasetRecord
 from agent.knowledge.run_config import Cut
 from agent.study.cutting import FrozenSplit, former_split, loop_part, recorded_split, split_of
 from agent.study.settings import Settings
@@ -68,28 +68,31 @@ def open_recorded(
                 f"({recorded} then, {found.id} now)",
                 "name the right data with --data, or start again on the new data",
             )
-        if rules.strict:
+        if rules.strict and not rules.any_past:
             raise InputError(
                 f"bars of {name} that {rules.owner} has seen were changed since: repaired, adjusted, imported again or "
                 "cut down; figures of before and after would be mixed",
                 "start a new run on them: what was tried on the old bars still counts",
             )
-        note(
-            f"bars of {name} were changed since {rules.owner} was {rules.done}: figures made now are not those of then"
-        )
-        return OpenPanel(found, former_split(found, settings) if cut is None else recorded_split(cut))
+        note(f"bars of {name} changed since {rules.owner} was {rules.done}: figures made now are not those of then")
+        then = _until_then(found, recorded, lineage) or found
+        return OpenPanel(found, former_split(then, settings) if cut is None else recorded_split(cut))
     _say_grown(found, now, name, rules, lineage, note)
     return now
 
 
 def _as_then(found: Panel, recorded: str, settings: Settings, lineage: Lineage) -> OpenPanel | None:
     """Return data that have bars more than those of an earlier version's run; None where they are no continuation."""
+    then = _until_then(found, recorded, lineage)
+    return OpenPanel(found, former_split(then, settings)) if then is not None and then.id == recorded else None
+
+
+def _until_then(found: Panel, recorded: str, lineage: Lineage) -> Panel | None:
+    """Return the bars up to the last that a recorded data set had; None where it is not known."""
     dataset = lineage.dataset(recorded)
     if dataset is None:
         return None
-    bars = int(np.searchsorted(found.times, np.datetime64(dataset.end.rstrip("Z")), side="right"))
-    then = found.rows(0, bars)
-    return OpenPanel(found, former_split(then, settings)) if then.id == recorded else None
+    return found.rows(0, int(np.searchsorted(found.times, np.datetime64(dataset.end.rstrip("Z")), side="right")))
 
 
 def _as_cut(found: Panel, cut: Cut, settings: Settings) -> OpenPanel | None:
@@ -109,9 +112,9 @@ def _as_cut(found: Panel, cut: Cut, settings: Settings) -> OpenPanel | None:
 def _say_grown(found: Panel, now: OpenPanel, name: str, rules: RecordedRules, lineage: Lineage, note: Note) -> None:
     """Say in one sentence what of the data is new and left alone."""
     said = [f"train and validation of {name} are the bars that {rules.owner} was {rules.done} on"]
-    dataset = lineage.dataset(rules.panel_id)
-    if dataset is not None:
-        new = len(found.times) - int(np.searchsorted(found.times, np.datetime64(dataset.end.rstrip("Z")), side="right"))
+    then = _until_then(found, rules.panel_id, lineage)
+    if then is not None:
+        new = len(found.times) - len(then.times)
         said += [f"the {new} bars that came since are holdout"] if new > 0 else []
     left = sorted(set(found.fields) - set(now.panel.fields))
     said += [f"the fields joined since are left out: {', '.join(left)}"] if left else []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Select, String, cast, insert, or_, select, text
+from sqlalchemy import BindParameter, Connection, Select, String, bindparam, cast, insert, or_, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import or_none
@@ -30,12 +30,13 @@ _Attempt = schema.Attempt
 _NO_END = 2**31 - 1
 # Asked and written for each attempt, so put together once.
 _TAKEN = text("SELECT id FROM attempts WHERE run_id = :run AND round = :round AND slot = :slot")
-_SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id = :panel AND attempt_id <= :until AND factor_id "
-_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1")
+_SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND attempt_id <= :until AND factor_id "
+_PANELS: BindParameter[str] = bindparam("panels", expanding=True)
+_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1").bindparams(_PANELS)
 _RELATED = text(
     f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
     "sign = :sign) ORDER BY attempt_id LIMIT 1"
-)
+).bindparams(_PANELS)
 _INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
 _INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
 _INSERT_EVALUATION = insert(schema.core_table(schema.Evaluation))
@@ -178,10 +179,10 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
 
 
 def scored_twin(
-    connection: Connection, factor_id: str, alike: Fingerprint | None, panel_id: str, until: int | None
+    connection: Connection, factor_id: str, alike: Fingerprint | None, panels: tuple[str, ...], until: int | None
 ) -> int | None:
-    """Return the first scored attempt on a panel of this factor or, with `alike`, of one with its ranking core."""
-    asked = {"factor": factor_id, "panel": panel_id, "until": _NO_END if until is None else until}
+    """Return the first scored attempt on these panels of this factor or, with `alike`, of one with its ranking core."""
+    asked = {"factor": factor_id, "panels": panels, "until": _NO_END if until is None else until}
     if alike is None:
         found = connection.execute(_TWIN, asked).first()
     else:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from agent.knowledge.claims import Claims
+from agent.knowledge.dataset_records import DatasetRecord
 from agent.knowledge.library_records import LibraryRecord, LibraryStatus
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
     Content,
-    DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
     JudgeVerdict,

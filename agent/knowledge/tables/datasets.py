@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, text, update
 from sqlalchemy.orm import Session, undefer
 
 from agent.knowledge.database import schema
-from agent.knowledge.records import DatasetRecord, RelatedData
+from agent.knowledge.dataset_records import DatasetRecord, RelatedData
 from agent.knowledge.run_config import Cut
 from agent.knowledge.tables.convert import dataset_record
+from agent.knowledge.tables.related_trials import panel_figures
 from market.lineage import RELATED_SHARE, Signature, bar_seconds, covered_share, signature
 from market.panel import Panel
 
@@ -20,6 +22,11 @@ _Data = schema.Dataset
 _Pair = schema.RelatedDataset
 # By what a bar of old data may differ from the mean distance of its bars: exchanges close for the night and the week.
 _BAR_SLACK = 4.0
+_RELATED = text("SELECT other_id FROM related_datasets WHERE panel_id = :panel ORDER BY other_id")
+_COVERED = text(
+    "SELECT other_id FROM related_datasets WHERE panel_id = :panel AND (covered IS NULL OR covered >= :covered) "
+    "ORDER BY other_id"
+)
 
 
 def known_dataset(session: Session, panel_id: str) -> DatasetRecord | None:
@@ -92,6 +99,23 @@ def _distance(row: schema.Dataset) -> float:
     return (last - first).total_seconds() / (row.bars - 1)
 
 
+def related_ids(connection: Connection, panel_id: str, *, covered: float = 0.0) -> tuple[str, ...]:
+    """Return the ids of a data set and of those related to it, itself first.
+
+    With `covered`, of those alone that have at least this share of its cells, or that it is taken to have grown out of.
+    """
+    asked = {"panel": panel_id, "covered": covered}
+    return (panel_id, *connection.execute(_COVERED if covered else _RELATED, asked).scalars())
+
+
+def chosen_ids(session: Session, panel_id: str, related: Literal["none", "earlier", "all"]) -> tuple[str, ...]:
+    """Return the ids of a data set and of none, all, or the earlier ones of those related to it, itself first."""
+    if related == "none":
+        return (panel_id,)
+    own, *others = related_data(session, panel_id)
+    return (panel_id, *(one.panel_id for one in others if related == "all" or one.precedes(own)))
+
+
 def related_data(session: Session, panel_id: str) -> tuple[RelatedData, ...]:
     """Return a data set and those that it has most of its bars in common with; the data set itself comes first."""
     own = session.get(_Data, panel_id)
@@ -99,15 +123,16 @@ def related_data(session: Session, panel_id: str) -> tuple[RelatedData, ...]:
         return (RelatedData(panel_id, "", 1.0, "", "", 0),)
     query = select(_Pair.share, _Pair.covered, _Data).join(_Data, _Data.panel_id == _Pair.other_id)
     found = [
-        _related(row, math.nan if share is None else share, math.nan if covered is None else covered)
+        _related(session, row, math.nan if share is None else share, math.nan if covered is None else covered)
         for share, covered, row in session.execute(query.where(_Pair.panel_id == panel_id))
     ]
     found.sort(key=lambda data: (-1.0 if math.isnan(data.share) else -data.share, data.panel_id))
-    return (_related(own, 1.0, 1.0), *found)
+    return (_related(session, own, 1.0, 1.0), *found)
 
 
-def _related(row: schema.Dataset, share: float, covers: float) -> RelatedData:
-    return RelatedData(row.panel_id, row.name, share, row.start, row.end, row.bars, covers)
+def _related(session: Session, row: schema.Dataset, share: float, covers: float) -> RelatedData:
+    attempts, pooled = panel_figures(session.connection(), row.panel_id)
+    return RelatedData(row.panel_id, row.name, share, row.start, row.end, row.bars, covers, attempts + len(pooled))
 
 
 def freeze_split(session: Session, panel_id: str, cut: Cut | None, by: str) -> None:

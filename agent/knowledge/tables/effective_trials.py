@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, TextClause, insert, select, text
+from sqlalchemy import BindParameter, Connection, TextClause, bindparam, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
@@ -22,16 +22,17 @@ SAME_TRIAL = 0.5
 _Row = schema.TrialReturns
 _Floats = NDArray[np.float32]
 # Asked and written for each attempt, so put together once.
-_EPOCH = text("SELECT epoch FROM tallies WHERE panel_id = :panel")
+_PANELS: BindParameter[str] = bindparam("panels", expanding=True)
+_EPOCH = text("SELECT SUM(epoch) FROM tallies WHERE panel_id IN :panels").bindparams(_PANELS)
 _FINGERPRINTS = "SELECT t.attempt_id, t.seq, t.fingerprint FROM trial_returns t"
-_NEW = "t.panel_id = :panel AND t.seq > :after"
-_LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq")
-_ALL = text(f"{_FINGERPRINTS} WHERE {_NEW} ORDER BY t.seq")
+_NEW = "t.panel_id IN :panels AND t.seq > :after"
+_LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq").bindparams(_PANELS)
+_ALL = text(f"{_FINGERPRINTS} WHERE t.panel_id = :panel AND t.seq > :after ORDER BY t.seq")
 _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
-    f"WHERE e.panel_id = :panel AND e.accepted AND {_NEW} ORDER BY t.seq"
-)
-_OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
+    f"WHERE e.panel_id IN :panels AND e.accepted AND {_NEW} ORDER BY t.seq, t.attempt_id"
+).bindparams(_PANELS)
+_OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id IN :panels").bindparams(_PANELS)
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
 _INSERT = insert(schema.core_table(schema.TrialReturns))
 
@@ -55,13 +56,14 @@ class ReturnsFingerprints:
     """Fingerprints of a panel that were read before; those of other bars are apart, and correlate with nothing here."""
 
     panel_id: str
+    panels: tuple[str, ...] = ()
     epoch: int = -1
     seq: int = 0
     stacks: dict[int, _Stack] = field(default_factory=dict)
 
     def add(self, attempt_id: int, seq: int, packed: bytes) -> None:
         """Take in one more, of the highest sequence number yet."""
-        fingerprint = _unpacked(packed)
+        fingerprint = unpacked(packed)
         stack = self.stacks.setdefault(len(fingerprint), _Stack(np.empty((64, len(fingerprint)), np.float32)))
         stack.add(attempt_id, fingerprint)
         self.seq = seq
@@ -78,13 +80,13 @@ class ReturnsFingerprints:
         return (stack.ids[best], float(near[best])) if near[best] else (0, 0.0)
 
 
-def _refresh(connection: Connection, known: ReturnsFingerprints, query: TextClause) -> None:
-    """Read what was added since; everything again where merging has grouped effective trials again."""
-    epoch = connection.execute(_EPOCH, {"panel": known.panel_id}).scalar() or 0
-    if epoch != known.epoch:
-        known.epoch, known.seq = epoch, 0
+def _refresh(connection: Connection, known: ReturnsFingerprints, query: TextClause, panels: tuple[str, ...]) -> None:
+    """Read what was added since; everything again where merging has grouped effective trials, or data, again."""
+    epoch = connection.execute(_EPOCH, {"panels": panels}).scalar() or 0
+    if (panels, epoch) != (known.panels, known.epoch):
+        known.panels, known.epoch, known.seq = panels, epoch, 0
         known.stacks.clear()
-    for attempt_id, seq, packed in connection.execute(query, {"panel": known.panel_id, "after": known.seq}):
+    for attempt_id, seq, packed in connection.execute(query, {"panels": panels, "after": known.seq}):
         known.add(attempt_id, seq, bytes(packed))
 
 
@@ -93,7 +95,7 @@ def add_trial_group(session: Session, attempt_id: int, fingerprint: FloatArray, 
     if len(fingerprint) == 0:
         return False
     connection = session.connection()
-    _refresh(connection, leaders, _LEADERS)
+    _refresh(connection, leaders, _LEADERS, (leaders.panel_id,))
     packed = pack(fingerprint)
     cluster = _cluster(leaders, attempt_id, packed)
     row = {"attempt_id": attempt_id, "panel_id": leaders.panel_id, "seq": attempt_id, "cluster": cluster}
@@ -105,7 +107,7 @@ def add_trial_group(session: Session, attempt_id: int, fingerprint: FloatArray, 
 
 def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> int:
     # As it will be read again: clusters must not depend on when they were computed.
-    leader, near = leaders.nearest(_unpacked(packed))
+    leader, near = leaders.nearest(unpacked(packed))
     return leader if abs(near) >= SAME_TRIAL else attempt_id
 
 
@@ -140,17 +142,17 @@ def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
         known.scores = LargestScores(int.from_bytes(known.panel_id.encode()) % 2**63)
     asked = {"panel": known.panel_id, "after": known.seq}
     for _attempt_id, seq, packed in connection.execute(_ALL, asked):
-        known.scores.add([_unpacked(bytes(packed)).astype(np.float64)])
+        known.scores.add([unpacked(bytes(packed)).astype(np.float64)])
         known.seq = seq
     return known.scores.copy()
 
 
 def nearest_accepted(
-    connection: Connection, fingerprint: FloatArray, but: str, accepted: ReturnsFingerprints
+    connection: Connection, fingerprint: FloatArray, but: str, accepted: ReturnsFingerprints, panels: tuple[str, ...]
 ) -> Nearest:
-    """Return the accepted factor of a panel, other than `but`, whose returns correlate most with a fingerprint."""
-    _refresh(connection, accepted, _ACCEPTED)
-    own = {"factor": but, "panel": accepted.panel_id}
+    """Return the accepted factor of these panels, but `but`, whose returns correlate most with a fingerprint."""
+    _refresh(connection, accepted, _ACCEPTED, panels)
+    own = {"factor": but, "panels": panels}
     left_out = frozenset(connection.execute(_OWN, own).scalars()) if but and accepted.stacks else frozenset()
     best, near = accepted.nearest(fingerprint.astype(np.float32), left_out)
     if not best:
@@ -164,6 +166,7 @@ def pack(fingerprint: FloatArray) -> bytes:
     return fingerprint.astype("<f2").tobytes()
 
 
-def _unpacked(packed: bytes) -> _Floats:
+def unpacked(packed: bytes) -> _Floats:
+    """Return a stored fingerprint."""
     values: _Floats = np.frombuffer(packed, dtype="<f2").astype(np.float32)
     return values

@@ -46,11 +46,11 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
     return pool_record(row)
 
 
-def panel_pools(session: Session, panel_id: str | None) -> list[PoolRecord]:
+def panel_pools(session: Session, panels: tuple[str, ...] | None) -> list[PoolRecord]:
     """Return pools, oldest first."""
     query = select(_Pool).order_by(_Pool.seq)
-    if panel_id is not None:
-        query = query.where(_Pool.panel_id == panel_id)
+    if panels is not None:
+        query = query.where(_Pool.panel_id.in_(panels))
     return [pool_record(row) for row in session.scalars(query)]
 
 
@@ -74,14 +74,14 @@ def find_pool(session: Session, what: str) -> PoolRecord | None:
     return pool_record(found[0]) if found else None
 
 
-def factors_with_verdict(session: Session, panel_id: str, verdicts: Sequence[str]) -> list[AttemptRecord]:
-    """Return the newest full score of each factor of a panel that has one of these verdicts, oldest first."""
+def factors_with_verdict(session: Session, panels: tuple[str, ...], verdicts: Sequence[str]) -> list[AttemptRecord]:
+    """Return the newest full score of each factor of these panels that has one of these verdicts, oldest first."""
     scored, attempt = schema.Evaluation, schema.Attempt
     query = (
         select(attempt, schema.Run.panel_id)
         .join(schema.Run, schema.Run.id == attempt.run_id)
         .join(scored, scored.attempt_id == attempt.id)
-        .where(schema.Run.panel_id == panel_id, attempt.stage != "screen")
+        .where(schema.Run.panel_id.in_(panels), attempt.stage != "screen")
         .where(scored.evidence["verdict"].as_string().in_(list(verdicts)))
         .order_by(attempt.id)
     )

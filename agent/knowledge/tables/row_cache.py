@@ -20,6 +20,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
 from agent.knowledge.tables.convert import attempt_record
 from agent.knowledge.tables.effective_trials import ReturnsFingerprints, TrialMaxima
+from agent.knowledge.tables.related_trials import RelatedMaxima, RelatedTally
 from agent.knowledge.tables.versions import rules_id
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Memory:
         self._leaders: dict[str, ReturnsFingerprints] = {}
         self._accepted: dict[str, ReturnsFingerprints] = {}
         self._maxima: dict[str, TrialMaxima] = {}
+        self._related_tallies: dict[str, RelatedTally] = {}
+        self._related_maxima: dict[str, RelatedMaxima] = {}
         self._records: dict[int, AttemptRecord] = {}
         self._listings: dict[tuple[str, str], list[int]] = {}
         # The newest attempt and library entry that are known to be in the index of known factors.
@@ -99,6 +102,14 @@ class Memory:
     def maxima(self, panel_id: str) -> TrialMaxima:
         """Return the draws of the largest score of a panel, for a reader."""
         return self._maxima.setdefault(panel_id, TrialMaxima(panel_id))
+
+    def related_tally(self, panel_id: str) -> RelatedTally:
+        """Return what the trials of a panel and of related ones add up to, for a reader."""
+        return self._related_tallies.setdefault(panel_id, RelatedTally(panel_id))
+
+    def related_maxima(self, panel_id: str) -> RelatedMaxima:
+        """Return the draws of the largest score of a panel and of related ones, for a reader."""
+        return self._related_maxima.setdefault(panel_id, RelatedMaxima(panel_id))
 
     def forget_uncommitted(self) -> None:
         """Drop what a transaction that failed may have left."""

@@ -96,11 +96,13 @@ def close_round(session: Session, run_id: str, number: int, lessons: Sequence[Ne
         )
 
 
-def list_lessons(session: Session, panel_id: str | None, run_id: str | None, limit: int | None) -> list[schema.Lesson]:
+def list_lessons(
+    session: Session, panels: tuple[str, ...] | None, run_id: str | None, limit: int | None
+) -> list[schema.Lesson]:
     """Return lessons, the newest round's first, in each round the most useful first."""
     query = select(schema.Lesson).join(schema.Run, schema.Run.id == schema.Lesson.run_id)
-    if panel_id is not None:
-        query = query.where(schema.Run.panel_id == panel_id)
+    if panels is not None:
+        query = query.where(schema.Run.panel_id.in_(panels))
     if run_id is not None:
         query = query.where(schema.Lesson.run_id == run_id)
     # A round's lessons are written in one transaction, so their ids are consecutive and this difference

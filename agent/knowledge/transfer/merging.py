@@ -265,7 +265,11 @@ def _openings(session: Session, source: KnowledgeSource, merged: Merged) -> None
         session.execute(delete(row).where(*here))
         session.expunge_all()
         ordered = sorted([*known, one], key=_when)
-        session.execute(insert(row), [replace(x, number=n).to_dict() for n, x in enumerate(ordered, start=1)])
+        session.execute(insert(row), [_columns(replace(x, number=n)) for n, x in enumerate(ordered, start=1)])
+
+
+def _columns(opening: HoldoutRecord) -> dict[str, object]:
+    return {name: value for name, value in opening.to_dict().items() if name not in ("forward", "data")}
 
 
 def _when(opening: HoldoutRecord) -> tuple[str, str]:

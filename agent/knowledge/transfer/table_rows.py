@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.database import schema
+from agent.knowledge.dataset_records import DatasetRecord
 from agent.knowledge.library_records import LibraryRecord
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
-    DatasetRecord,
     EvaluationRecord,
     HoldoutRecord,
     JudgeVerdict,
