@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,12 +79,30 @@ def frozen_data(workspace: Workspace, panel: Panel) -> FrozenData | None:
         sample = signature(panel)
         near = own + [one.record for one in frozen if one.record not in own and one.shares_bars(panel, sample)]
     if not near:
-        return None
+        return _former_data(workspace, panel)
     # Of data sets with the same holdout, the one that the panel has grown out of.
     start = as_text(panel.times[0])
     chosen = own[0] if own else max(near, key=lambda one: (one.validation_until or "", one.start == start, one.end))
     ends = [one.end for one in near if one.end >= (chosen.validation_until or "")]
     return FrozenData(chosen, min(ends, default=chosen.end), tuple(one.panel_id for one in near))
+
+
+def _former_data(workspace: Workspace, panel: Panel) -> FrozenData | None:
+    """Return the data set of an earlier version's first run that a panel has grown out of, by the shares of now.
+
+    Those runs fixed no dates; what they looked at is found in the bars that the panel begins with.
+    """
+    start = as_text(panel.times[0])
+    where = "train_until IS NULL AND start = :panel AND panel_id IN (SELECT panel_id FROM runs)"
+    for one in sorted(_stored(workspace, where, start), key=lambda found: found.record.end):
+        record, bars = one.record, one.record.bars
+        if bars < len(panel.times) and panel.rows(0, bars).id == record.panel_id:
+            dates = dates_of(panel, split_of(panel.rows(0, bars), workspace.settings)[0])
+            until = (as_text(dates.train_until), as_text(dates.validation_until))
+            by = "the runs of an earlier version"
+            found = replace(record, train_until=until[0], validation_until=until[1], frozen_by=by)
+            return FrozenData(found, record.end, ())
+    return None
 
 
 def frozen_split(workspace: Workspace, panel: Panel) -> FrozenSplit | None:

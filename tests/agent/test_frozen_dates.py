@@ -222,6 +222,16 @@ def test_a_run_of_an_earlier_version_keeps_its_own_split(workspace: Workspace) -
         _ = open_data(workspace, None, reopened(earlier)).study
 
 
+def test_data_that_grew_since_an_earlier_version_are_cut_where_its_runs_were(workspace: Workspace) -> None:
+    with workspace.knowledge() as knowledge:
+        knowledge.register_dataset(OLD)
+        knowledge.create_run(OLD.id, RunConfig(data="toy"), 1)
+    assert open_data(workspace).split.train.stop == 840
+    store(workspace, WHOLE)
+    assert open_data(workspace).split.validation.stop == 1020
+    assert shown_dates(workspace, WHOLE)["fixed_by"] == "the runs of an earlier version"
+
+
 def test_where_data_were_cut_is_read_as_it_was_written(workspace: Workspace) -> None:
     rules = open_data(workspace).recorded()
     assert read_rules(json.loads(json.dumps(rules.to_dict()))) == rules
