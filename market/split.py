@@ -60,7 +60,7 @@ def make_split(n_bars: int, *, fractions: tuple[float, float, float] = SplitRule
             raise InputError(
                 f"{n_bars} bars are too few: {name} would keep {max(0, part.stop - part.start)} after an embargo of "
                 f"{embargo}",
-                "use more bars, or a smaller max_lookback in alphaglow.toml [split]",
+                "use more bars, or other shares in alphaglow.toml [split]",
             )
     return split
 
