@@ -91,6 +91,15 @@ class BacktestSpec:
         return self.weighting in NEUTRAL
 
     @property
+    def label_bars(self) -> int:
+        """Bars after a decision by which all that it earns is known.
+
+        One at t is filled at t+1 and, kept for one bar, paid at t+2. Targets are averaged over `holding` bars and
+        traded at every `rebalance`-th: each bar more of either is a bar later. What a band keeps longer is not in it.
+        """
+        return self.holding + self.rebalance
+
+    @property
     def is_cross_sectional(self) -> bool:
         """Whether assets are evaluated against one another."""
         return self.weighting != "timeseries"

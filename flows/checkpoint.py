@@ -16,7 +16,7 @@ from flows.density import StateDensity
 from flows.exposure import Thresholds
 from flows.fit_rules import FlowConfig, GateRules, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
-from flows.gate import GateFit, RegimeGate
+from flows.gate import GateFit, GateSource, RegimeGate
 from flows.reference import Conditioning, Gaussian, Reference
 from flows.state import Standardiser
 from flows.tensor_file import flattened, load_weights, under
@@ -25,6 +25,7 @@ from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
 
 _VERSION = 5
+_SAMPLE = "source/sample"
 REMEDY = "fit it again: alphaglow flow fit"
 
 
@@ -38,7 +39,11 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
         "fits": [document for document, _ in stored],
         "libraries": {name: version(name) for name in ("alphaglow", "torch", "numpy")},
     }
-    write_archive(path, document, {name: value for _, arrays in stored for name, value in arrays.items()})
+    parts = {name: value for _, arrays in stored for name, value in arrays.items()}
+    if gate.source is not None:
+        document["bars"] = gate.source.bars
+        parts[_SAMPLE] = np.frombuffer(gate.source.sample, dtype=np.uint8)
+    write_archive(path, document, parts)
 
 
 def load_gate(path: Path) -> RegimeGate:
@@ -51,7 +56,9 @@ def load_gate(path: Path) -> RegimeGate:
     try:
         stored = [read(fit) for fit in document["fits"]]
         fits = tuple(_fit_of(fit, arrays, f"fit{k}/", path) for k, fit in enumerate(stored))
-        return RegimeGate(fits, GateRules(**document["rules"]), document["panel_id"])
+        # Gates fitted before data sets had a lineage lack it.
+        source = GateSource(int(document["bars"]), arrays[_SAMPLE].tobytes()) if _SAMPLE in arrays else None
+        return RegimeGate(fits, GateRules(**document["rules"]), document["panel_id"], source)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a gate: {type(error).__name__} {error}"[:160], REMEDY) from error
 

@@ -14,7 +14,7 @@ from flows.density import DensityPlan, StateDensity, fit_density
 from flows.exposure import Thresholds, calibrate, is_shut, judged, ramp, steadied
 from flows.fit_rules import MEMBERS, REFIT_DAYS, FlowConfig, GateRules, TrainConfig
 from flows.reference import Reference, fit_reference, measured
-from flows.state import known_rows
+from flows.state import features_reach, known_rows
 from flows.train import Progress
 from market.errors import InputError
 from market.panel import FloatArray, Panel
@@ -53,12 +53,24 @@ class GateFit:
 
 
 @dataclass(frozen=True, eq=False)
+class GateSource:
+    """The data set that a gate was fitted on a part of: its bars, and a sample of its cells (`market.lineage`)."""
+
+    bars: int
+    sample: bytes
+
+
+@dataclass(frozen=True, eq=False)
 class RegimeGate:
-    """One fit, or several, each from its date on; before the first of several there is no gate, and it stands open."""
+    """One fit, or several, each from its date on; before the first of several there is no gate, and it stands open.
+
+    `source` is not known of gates of earlier versions.
+    """
 
     fits: tuple[GateFit, ...]
     rules: GateRules
     panel_id: str
+    source: GateSource | None = None
 
     @property
     def latest(self) -> GateFit:
@@ -173,22 +185,26 @@ def fit_gate(
     """Train on the train rows of `panel` and set the thresholds on its validation rows, or fit again as time goes on.
 
     Dated fits begin half-way through train; each is trained on what came before it, calibrated on the last fifth of
-    that, embargo between them, and gates from its date to the next.
+    that, and gates from its date to the next. The last rows before a calibration are not trained on, as many as the
+    features look back: no bar that a state of the one was made of is in a state of the other.
 
     `panel` ends with validation (`market.split.loop_panel`); rows beyond it are refused, so no holdout bar can move a
     threshold.
     """
     if len(panel.times) > split.validation.stop:
         raise ValueError("the gate is fitted on a panel without the holdout")
+    reach = features_reach(panel, plan.features)
     if not plan.refit_bars:
-        fit = _fit(panel, split.train, split.validation, None, plan, progress, resume, None)
+        train = slice(split.train.start, min(split.train.stop, split.validation.start - reach))
+        if train.stop <= train.start:
+            raise InputError("the gate's features look back over all of train", "use more bars, or shorter features")
+        fit = _fit(panel, train, split.validation, None, plan, progress, resume, None)
         return RegimeGate((fit,), plan.rules, panel.id)
     dates = refit_dates(split, plan.refit_bars)
     fits: list[GateFit] = []
-    embargo = split.validation.start - split.train.stop
     for number, date in enumerate(dates):
         calibration = slice(date - int(_CALIBRATION * (date - split.train.start)), date)
-        train = slice(split.train.start, calibration.start - embargo)
+        train = slice(split.train.start, calibration.start - reach)
         if train.stop <= train.start:
             raise InputError("too few bars before the first refit", "fit once: [gate] refit_days = 0")
         # The next fit begins from the last one's weights.

@@ -60,6 +60,12 @@ def build_features(panel: Panel, features: Sequence[Feature] = STATE_FEATURES) -
     return np.stack(layers, axis=-1)
 
 
+def features_reach(panel: Panel, features: Sequence[Feature]) -> int:
+    """Return how many bars back a state may depend on; see `feature_expressions`."""
+    found = [expression.lookback for expression in feature_expressions(panel, features) if expression.is_bounded]
+    return max(found, default=0)
+
+
 def feature_expressions(panel: Panel, features: Sequence[Feature]) -> list[Expression]:
     """Return the expressions of features; one that cannot be read on this panel is an `InputError`."""
     expressions = []

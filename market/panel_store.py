@@ -290,6 +290,12 @@ def _part(files: Sequence[str], columns: list[str], start: np.datetime64 | None,
     return ds.dataset(list(files), format=checked).to_table(columns=columns, filter=condition)
 
 
+def stored_id(path: Path) -> str:
+    """Return the content id of a stored panel; no values are read."""
+    _, _, facts = _open(path)
+    return str(facts["id"])
+
+
 def stored_bar(path: Path) -> np.timedelta64:
     """Return the length of a bar of a stored panel; no values are read."""
     _, _, facts = _open(path)

@@ -9,10 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import InputError
-from market.panel import Panel
+from market.panel import Panel, TimeArray
 from market.panel_rules import SplitRules
 
 MIN_BARS = 50
+
+
+@dataclass(frozen=True)
+class SplitDates:
+    """The first time that is no longer in train, and the first that is no longer in validation, UTC."""
+
+    train_until: np.datetime64
+    validation_until: np.datetime64
 
 
 @dataclass(frozen=True)
@@ -33,8 +41,8 @@ def make_split(n_bars: int, *, fractions: tuple[float, float, float] = SplitRule
     fractions
         Shares of train, validation and holdout; they sum to 1.
     embargo
-        Bars dropped at the start of validation and of the holdout, so that no look-back and no label reaches over
-        a border (López de Prado 2018, ch. 7).
+        Bars dropped at the start of validation and of the holdout, so that no label reaches over a border (López de
+        Prado 2018, ch. 7).
 
     Raises
     ------
@@ -52,9 +60,27 @@ def make_split(n_bars: int, *, fractions: tuple[float, float, float] = SplitRule
             raise InputError(
                 f"{n_bars} bars are too few: {name} would keep {max(0, part.stop - part.start)} after an embargo of "
                 f"{embargo}",
-                "use more bars, or a smaller max_lookback in alphaglow.toml [split]",
+                "use more bars, or other shares in alphaglow.toml [split]",
             )
     return split
+
+
+def split_at(times: TimeArray, dates: SplitDates, *, embargo: int) -> Split:
+    """Cut bars of these times at dates; bars after the last date are the holdout, however many.
+
+    Nothing is checked: a segment may be empty, or end before it starts.
+    """
+    first, second = (
+        int(np.searchsorted(times, date, side="left")) for date in (dates.train_until, dates.validation_until)
+    )
+    stop = len(times)
+    holdout = slice(min(second + embargo, stop), stop)
+    return Split(slice(0, first), slice(first + embargo, second), holdout, embargo)
+
+
+def dates_of(panel: Panel, split: Split) -> SplitDates:
+    """Return the dates at which `split_at` cuts the bars of a panel just so."""
+    return SplitDates(*(panel.times[part.stop - 1] + panel.bar for part in (split.train, split.validation)))
 
 
 def loop_panel(panel: Panel, split: Split) -> Panel:

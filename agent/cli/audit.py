@@ -18,6 +18,7 @@ from agent.cli.common import (
     text_table,
     workspace_of,
 )
+from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    study = open_data(workspace, data_name).study
+    study = open_data(workspace, data_name, note=say).study
     plan = audit_plan(workspace.settings.loop, sizes=_sizes(sizes), **given)
     total = plan.permuted + plan.planted * len(plan.sizes)
     with (

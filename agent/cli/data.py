@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import data_option, json_option, print_json, stderr, workspace_of
+from agent.cli.common import data_option, json_option, print_json, stderr, stdout, workspace_of
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
+from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
 from agent.cli.option_record import recorded
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
+from market.errors import InputError
 from market.manifest import Origin, read_manifest
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def data() -> None:
     """Import, fetch, make, check and show market data."""
 
 
-for _command in (fetch, update, yahoo, check, synth):
+for _command in (fetch, update, yahoo, check, synth, split_command):
     data.add_command(_command)
 
 
@@ -199,7 +201,7 @@ def join(
 @json_option
 @click.pass_context
 def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
-    """Show span, bars, assets and gaps of a data set (or list them all)."""
+    """Show span, bars, assets, gaps and the split of a data set (or list them all)."""
     workspace = workspace_of(ctx)
     names = workspace.data_names()
     if data_name is None and len(names) != 1:
@@ -210,5 +212,14 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
         else:
             click.echo("No data yet. Import some: alphaglow data import FILE")
         return
-    path = workspace.resolve_data(data_name)
-    show_data(workspace.load_panel(data_name), path.stem, as_json=as_json, manifest=read_manifest(path))
+    from agent.study.moving_dates import shown_dates
+
+    path, panel = workspace.resolve_data(data_name), workspace.load_panel(data_name)
+    try:
+        shown = shown_dates(workspace, panel)
+    except InputError as error:
+        shown = {"refused": str(error)}
+    said = shown["refused"] if "refused" in shown else dates_in_words(shown)
+    show_data(panel, path.stem, as_json=as_json, manifest=read_manifest(path), split=shown)
+    if not as_json:
+        stdout().print(str(said), soft_wrap=True, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import NormalDist
@@ -111,9 +112,20 @@ def describe_panel(panel: Panel, name: str) -> dict[str, object]:
     }
 
 
-def show_data(panel: Panel, name: str, *, as_json: bool, manifest: Manifest | None = None) -> None:
-    """Print what a panel holds, where it came from, what was repaired, and what a test of a factor could find in it."""
+def show_data(
+    panel: Panel,
+    name: str,
+    *,
+    as_json: bool,
+    manifest: Manifest | None = None,
+    split: Mapping[str, object] | None = None,
+) -> None:
+    """Print what a panel holds, where it came from, what was repaired, and what a test of a factor could find in it.
+
+    As JSON, also where it is cut.
+    """
     facts = describe_panel(panel, name) | {"detectable": _detectable(len(panel.times), panel.bars_per_year)}
+    facts |= {} if split is None else {"split": dict(split)}
     if manifest is not None and manifest.panel == panel.id:
         facts |= {"source": manifest.source, "query": manifest.query, "fetched": manifest.fetched}
         facts |= {"repairs": list(manifest.repairs), "parent": manifest.parent, "files": len(manifest.parts)}

@@ -121,7 +121,7 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
         raise as_input_error(expression)
     from agent.study.opening import open_data
 
-    opened = open_data(workspace, asked.data_name, gate=not asked.no_gate)
+    opened = open_data(workspace, asked.data_name, gate=not asked.no_gate, note=say)
     with workspace.knowledge() as knowledge:
         # What is refused is refused before the gate and the targets are prepared.
         if expression is not None and holds(expression, opened.ungated.fields):

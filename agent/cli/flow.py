@@ -22,6 +22,7 @@ from agent.cli.common import (
 )
 from agent.cli.groups import Group
 from agent.cli.option_record import recorded
+from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def fit(
             bar.update(task, description=text, completed=epoch, total=epochs)
 
         given = {key: value for key, value in asked.items() if value is not None}
-        trained = train_gate(opened.whole, workspace, opened.name, tick, given)
+        trained = train_gate(opened.whole, workspace, opened.name, tick, given, opened.frozen)
     facts = trained.summary()
     if as_json:
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
@@ -115,7 +116,7 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
     from agent.flow.opened import open_flow
 
     with stderr().status("reading states"):
-        opened = open_flow(workspace_of(ctx), data_name)
+        opened = open_flow(workspace_of(ctx), data_name, say)
     with stderr().status("planting anomalies"):
         found = evaluate_flow(opened, periods=periods)
     show_findings(ctx, found, as_json, f"{opened.name}-flow-eval.html")
@@ -139,7 +140,7 @@ def backtest(
     from agent.flow.trading import trade_gates
 
     with stderr().status("reading states"):
-        opened = open_flow(workspace_of(ctx), data_name)
+        opened = open_flow(workspace_of(ctx), data_name, say)
     with progress_bar() as bar:
         task = bar.add_task("gates", total=None)
 
@@ -161,7 +162,7 @@ def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: 
     from agent.flow.opened import open_flow
 
     with stderr().status("reading states"):
-        found = signals_now(opened := open_flow(workspace_of(ctx), data_name), direction)
+        found = signals_now(opened := open_flow(workspace_of(ctx), data_name, say), direction)
     show_findings(ctx, found, as_json, f"{opened.name}-flow-signal.html")
 
 
@@ -181,7 +182,7 @@ def regimes(
     from agent.flow.regime_study import COUNTS, find_regimes
 
     with stderr().status("reading states"):
-        opened = open_flow(workspace_of(ctx), data_name)
+        opened = open_flow(workspace_of(ctx), data_name, say)
     with progress_bar() as bar:
         task = bar.add_task("regimes", total=None)
 
@@ -230,7 +231,7 @@ def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
 
     workspace = workspace_of(ctx)
     with stderr().status("drawing"):
-        opened = open_flow(workspace, asked.data_name)
+        opened = open_flow(workspace, asked.data_name, say)
         found = draw_scenarios(
             opened,
             asset=asked.asset,
@@ -264,7 +265,7 @@ def risk(
     from agent.flow.risk_study import measure_risk
 
     with stderr().status("reading states"):
-        opened = open_flow(workspace_of(ctx), data_name)
+        opened = open_flow(workspace_of(ctx), data_name, say)
     with progress_bar() as bar:
         task = bar.add_task("risk", total=None)
 

@@ -21,6 +21,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.groups import Group
+from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
     workspace = workspace_of(ctx)
     settings = workspace.settings
     # A learned factor is keyed by the panel without those that were learned before it.
-    opened = open_data(workspace, options["data_name"], gate=not options["no_gate"], learned=False)
+    opened = open_data(workspace, options["data_name"], gate=not options["no_gate"], learned=False, note=say)
     study = opened.study
     require_cross_section(study)
     plan = WalkPlan(

@@ -91,6 +91,7 @@ def fit(
     workspace = workspace_of(ctx)
     opened = open_data(workspace, data_name, note=say)
     study = opened.study
+    opened.say_dates()
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
         meet_data(knowledge, opened.whole, say)

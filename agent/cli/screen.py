@@ -139,6 +139,7 @@ def _started(
     texts: list[str] = []
     if run is None:
         study = opened.study
+        opened.say_dates()
         texts = _lines(asked.file) if asked.file is not None else draw_texts(study, asked.drawn or 0, asked.seed)
         meet_data(knowledge, opened.whole, say)
         config = RunConfig(kind="screen", data=opened.name, llm="none", keep=asked.keep, rules=opened.recorded())

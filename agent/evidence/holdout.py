@@ -17,7 +17,7 @@ from agent.knowledge.tables.openings import opened_already
 from agent.pools.fitting import pool_values
 from agent.study.lineage_notes import bar_time, meet_data
 from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
-from agent.study.study import group_values, make_spec, narrowed, split_of
+from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import LEARNED_PREFIX, Workspace
 from backtest.scorecard import segment_score
 from backtest.target import prepare_target
@@ -56,7 +56,7 @@ def open_holdout(
     opened = subject.opened
     whole, settings = opened.whole, opened.settings
     meet_data(knowledge, whole, note)
-    split, _ = split_of(whole, settings)
+    split = opened.split
     rows = split.holdout if again else _unseen(knowledge, subject.content_id, whole, split.holdout)
     panel = narrowed(whole, settings)
     values = subject.values(panel)
@@ -110,9 +110,9 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
     """Return the pool of this name or ``pool:`` id, else the factor of this id."""
     pool = knowledge.find_pool(what)
     if pool is not None and (pool.name == what or what.startswith("pool:")):
-        rules = RecordedRules.of_pool(pool)
-        whole = open_data(workspace, data or rules.data, learned=False).whole
-        opened = open_data(workspace, data, _where_related(knowledge, whole, rules), learned=False, note=note)
+        # A holdout of related data is what came since, or the same market.
+        rules = replace(RecordedRules.of_pool(pool), any_past=True)
+        opened = open_data(workspace, data, rules, learned=False, note=note)
         return _Subject(pool.id, opened, lambda panel: pool_values(pool, panel))
     record = knowledge.get_factor(what)
     opened = open_data(workspace, data, learned=False)
@@ -123,17 +123,9 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
     panel_id = next((one.panel_id for one in knowledge.related(opened.whole.id) if one.panel_id in tried), None)
     if panel_id is not None:
         record = knowledge.get_factor(what, panel_id=panel_id)
-        rules = RecordedRules.of_run(knowledge.get_run(record.attempt.run_id))
-        rules = _where_related(knowledge, opened.whole, rules)
+        rules = replace(RecordedRules.of_run(knowledge.get_run(record.attempt.run_id)), any_past=True)
         opened = open_data(workspace, data or opened.name, rules, learned=False, note=note)
     return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel))
-
-
-def _where_related(knowledge: KnowledgeBase, whole: Panel, rules: RecordedRules) -> RecordedRules:
-    """Return rules that go for related data as well: a holdout of those is what came since, or the same market."""
-    knowledge.register_dataset(whole)
-    related = {one.panel_id for one in knowledge.related(whole.id)}
-    return replace(rules, panel_id="") if rules.panel_id in related else rules
 
 
 def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:

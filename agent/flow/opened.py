@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.study.opening import open_data
+from agent.study.opening import Note, no_note, open_data
 from agent.study.study import Study, backtest_expression, read_expression
 from agent.study.workspace import Workspace
 from factors.engine import evaluate_all
@@ -97,9 +97,12 @@ class OpenFlow:
         return evaluate_all([expression], self.panel)[0].values
 
 
-def open_flow(workspace: Workspace, data_name: str | None) -> OpenFlow:
-    """Open a data set with its gate; without one it is an `InputError` that says how to fit it."""
-    opened = open_data(workspace, data_name)
+def open_flow(workspace: Workspace, data_name: str | None, note: Note = no_note) -> OpenFlow:
+    """Open a data set with its gate; without one it is an `InputError` that says how to fit it.
+
+    `note` is called when the gate is due.
+    """
+    opened = open_data(workspace, data_name, note=note)
     if opened.gate_file is None:
         raise InputError(f"no flow for {opened.name!r}", f"fit one: alphaglow flow fit --data {opened.name}")
     return OpenFlow(opened.name, opened.whole, opened.study, load_gate(opened.gate_file), opened.gate_file, workspace)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.dataset_records import DatasetRecord, RelatedData, SeenSpan
 from agent.knowledge.records import HoldoutRecord
@@ -27,6 +29,11 @@ class LineageAccess(Handle):
             return known
         with self._writing() as session:
             return datasets.add_dataset(session, panel)
+
+    def move_split(self, panel_ids: Sequence[str], train_until: str, validation_until: str, by: str) -> None:
+        """Cut data sets at other dates from now on; `by` says who moved them."""
+        with self._writing() as session:
+            datasets.move_split(session, panel_ids, train_until, validation_until, by)
 
     def related(self, panel_id: str) -> tuple[RelatedData, ...]:
         """Return the data sets whose trials count for this one: itself first, then by the share they have in common.

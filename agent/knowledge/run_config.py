@@ -46,6 +46,35 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Where the data were cut into train, validation and holdout, and what was left of them for the loop.
+
+    Attributes
+    ----------
+    panel
+        Content id of the panel of train and validation.
+    fields
+        Names of that panel's fields, sorted: what is joined to the data later is none of them.
+    train_until, validation_until
+        The first time that is no longer in train, or in validation, ISO 8601, UTC.
+    embargo, max_lookback
+        Bars between segments, and the longest look-back of a factor.
+    """
+
+    panel: str
+    fields: tuple[str, ...]
+    train_until: str
+    validation_until: str
+    embargo: int
+    max_lookback: int
+
+    @property
+    def decides(self) -> Document:
+        """What of it decides a factor's score on given data."""
+        return {"train_until": self.train_until, "validation_until": self.validation_until, "embargo": self.embargo}
+
+
+@dataclass(frozen=True)
 class ScoringRules:
     """The rules that something was scored under.
 
@@ -58,17 +87,23 @@ class ScoringRules:
         Whether it was scored behind the regime gate; None where that was not recorded.
     inputs
         What was used beside the data; None where that was not recorded.
+    cut
+        Where the data were cut; None where that was not recorded: earlier versions went by shares, with an embargo of
+        the longest look-back and 24 bars.
     """
 
     sections: Mapping[str, Document] = field(default_factory=dict)
     gate: bool | None = None
     inputs: Inputs | None = None
+    cut: Cut | None = None
 
     def to_dict(self) -> dict[str, object]:
-        """Return what is recorded, as plain JSON types: sections stand beside ``gate`` and ``inputs``."""
+        """Return what is recorded, as plain JSON types: sections stand beside ``gate``, ``inputs`` and ``cut``."""
         found: dict[str, object] = {} if self.gate is None else {"gate": self.gate}
         found |= {name: dict(section) for name, section in self.sections.items()}
-        return found if self.inputs is None else {**found, "inputs": self.inputs.to_dict()}
+        if self.inputs is not None:
+            found["inputs"] = self.inputs.to_dict()
+        return found if self.cut is None else {**found, "cut": {**asdict(self.cut), "fields": list(self.cut.fields)}}
 
     @property
     def earlier_policy(self) -> bool:
@@ -177,13 +212,14 @@ def read_run_config(stored: Document) -> RunConfig:
 
 
 def read_rules(stored: Document) -> ScoringRules:
-    """Return the rules in a stored document whose sections stand beside ``gate`` and ``inputs``."""
+    """Return the rules in a stored document whose sections stand beside ``gate``, ``inputs`` and ``cut``."""
     sections = {name: stored.get(name) for name in SECTIONS}
     gate = stored.get("gate")
     return ScoringRules(
         {name: section for name, section in sections.items() if isinstance(section, Mapping)},
         gate if isinstance(gate, bool) else None,
         read_inputs(stored.get("inputs")),
+        _read_cut(stored.get("cut")),
     )
 
 
@@ -197,6 +233,14 @@ def read_inputs(stored: object) -> Inputs | None:
         _hash(stored.get("regimes")),
         {str(name): str(digest) for name, digest in learned.items()} if isinstance(learned, Mapping) else None,
     )
+
+
+def _read_cut(stored: object) -> Cut | None:
+    if not isinstance(stored, Mapping) or not stored:
+        return None
+    embargo, longest = (int(_number(stored.get(name)) or 0) for name in ("embargo", "max_lookback"))
+    dates = (_text(stored, "train_until"), _text(stored, "validation_until"))
+    return Cut(_text(stored, "panel"), read_strings(stored.get("fields")), *dates, embargo, longest)
 
 
 def _hash(stored: object) -> str | None:

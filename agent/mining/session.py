@@ -179,6 +179,7 @@ def start_run(
         provider.check(_place(config, settings))
     budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
     study = opened.study
+    opened.say_dates()
     given = "" if request.improve is None else given_factor(request.improve, study, knowledge).text
     config = replace(config, rules=opened.recorded(), improve=given)
     for remark in remarks(study):

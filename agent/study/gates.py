@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.study.cutting import FrozenSplit, loop_part, split_of
 from agent.study.settings import Settings
-from agent.study.study import narrowed, split_of
+from agent.study.study import narrowed
 from agent.study.workspace import Workspace
+from market.lineage import signature
 from market.panel import Panel
-from market.split import loop_panel
 
 if TYPE_CHECKING:
     from flows.gate import GatePlan, RegimeGate
@@ -52,23 +54,27 @@ def train_gate(
     data_name: str,
     progress: Callable[[int, int, float, float], None] | None = None,
     asked: Mapping[str, object] | None = None,
+    frozen: FrozenSplit | None = None,
 ) -> RegimeGate:
     """Fit the gate on train, calibrate it on validation (or by dated refits), and store the checkpoint.
+
+    `frozen` are the dates at which the data are cut, once a run has begun on them.
 
     `progress` is called with (epoch, epochs, train NLL, validation NLL), in nats. A fit that is stopped goes on from
     its last epoch when it is asked for again. `asked` takes the place of settings of the gate.
     """
     from flows.checkpoint import save_gate
-    from flows.gate import fit_gate
+    from flows.gate import GateSource, fit_gate
 
     settings = workspace.settings
     if asked:
         gate_settings = type(settings.gate).model_validate({**settings.gate.model_dump(), **asked})
         settings = settings.model_copy(update={"gate": gate_settings})
-    split, _ = split_of(whole, settings)
-    panel = loop_panel(narrowed(whole, settings), split)
+    split, _ = split_of(whole, settings, frozen)
+    panel = loop_part(narrowed(whole, settings), split, frozen)
     path = gate_path(workspace, data_name)
     workspace.folder("models")
-    gate = fit_gate(panel, split, gate_plan(settings, panel), progress, resume=path.with_suffix(".training"))
+    fitted = fit_gate(panel, split, gate_plan(settings, panel), progress, resume=path.with_suffix(".training"))
+    gate = replace(fitted, source=GateSource(len(whole.times), signature(whole).to_bytes()))
     save_gate(gate, path)
     return gate

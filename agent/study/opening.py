@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.records import RunRecord
 from agent.knowledge.run_config import SECTIONS, Inputs, ScoringRules
+from agent.study.cutting import FrozenSplit, cut_of, split_of
+from agent.study.frozen_dates import frozen_split, is_related, say_dates, stored_dataset
 from agent.study.gates import gate_path
 from agent.study.learned_fields import stored_fields
+from agent.study.recorded_data import Lineage, OpenPanel, open_recorded
 from agent.study.settings import LoopSettings, Settings
 from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.panel import FloatArray, Panel
-from market.panel_store import load_panel
+from market.panel_store import load_panel, stored_id
+from market.split import Split
 
 Note = Callable[[str], None]
 # The loop decides what is proposed; only these of its settings decide how a factor fares.
@@ -54,6 +58,8 @@ class RecordedRules:
         Whether inputs that were replaced since are refused. Otherwise it is said that they were.
     done
         What was done to it on its data, as messages say it.
+    any_past
+        Whether data of the same lineage are worked on, even under strict rules, when bars that it saw have changed.
     any_gate
         Whether a gate that was not recorded was used where there was one.
     """
@@ -65,6 +71,7 @@ class RecordedRules:
     strict: bool = True
     done: str = "started"
     any_gate: bool = False
+    any_past: bool = False
 
     @classmethod
     def of_run(cls, run: RunRecord, *, strict: bool = True) -> RecordedRules:
@@ -164,26 +171,49 @@ class OpenData:
         return self.path.stem
 
     @cached_property
+    def _open(self) -> OpenPanel:
+        """The whole panel, and the dates at which it is cut."""
+        panel, rules = load_panel(self.path), self.rules
+        if isinstance(rules, CurrentRules):
+            return OpenPanel(panel, None)
+        lineage = Lineage(partial(stored_dataset, self.workspace), partial(is_related, self.workspace))
+        return open_recorded(panel, self.name, rules, self.settings, lineage, self.note)
+
+    @property
     def whole(self) -> Panel:
-        """The whole panel, the holdout included.
+        """The whole panel, the holdout included; of a run, without fields that were joined since.
 
         Raises
         ------
         InputError
-            When the rules are recorded, and the data changed since.
+            When the rules are recorded, and the data are others, or what the loop sees of them changed since.
         """
-        panel, rules = load_panel(self.path), self.rules
-        if isinstance(rules, RecordedRules) and rules.panel_id and panel.id != rules.panel_id:
-            raise InputError(
-                f"the data {self.name} are not what {rules.owner} was {rules.done} on: they changed, or are other data "
-                f"({rules.panel_id} then, {panel.id} now)",
-                "name the right data with --data, or start again on the new data",
-            )
-        return panel
+        return self._open.panel
+
+    @cached_property
+    def frozen(self) -> FrozenSplit | None:
+        """The dates at which the data are cut; None: by shares."""
+        if isinstance(self.rules, RecordedRules):
+            return self._open.frozen
+        return frozen_split(self.workspace, self.whole)
+
+    def say_dates(self) -> None:
+        """Note where the settings would cut the data elsewhere: for a run that begins on them."""
+        said = say_dates(self.workspace, self.whole, self.settings) if isinstance(self.rules, CurrentRules) else ""
+        if said:
+            self.note(said)
+
+    @cached_property
+    def split(self) -> Split:
+        """Rows of train, validation and holdout in the whole panel."""
+        return split_of(self.whole, self.settings, self.frozen)[0]
 
     @cached_property
     def _cut(self) -> Study:
-        return cut_study(self.whole, self.settings)
+        study = cut_study(self.whole, self.settings, self.frozen)
+        recorded = self.rules.panel_id if isinstance(self.rules, RecordedRules) else ""
+        # Trials of a run go on under the data that it was started on.
+        return replace(study, dataset=recorded) if recorded else study
 
     @cached_property
     def _fields(self) -> Mapping[str, FloatArray]:
@@ -213,7 +243,15 @@ class OpenData:
         if self.gate_file is None:
             return self.ungated
         recorded = isinstance(self.rules, RecordedRules)
-        gated = with_gate(self._cut, self.settings, self.gate_file, regimes=self.regimes, any_features=recorded)
+        gated = with_gate(
+            self._cut,
+            self.settings,
+            self.gate_file,
+            regimes=self.regimes,
+            any_features=recorded,
+            bars=len(self.whole.times),
+            note=self.note,
+        )
         return with_learned(gated, self._fields)
 
     def inputs(self) -> Inputs:
@@ -228,7 +266,9 @@ class OpenData:
 
     def recorded(self) -> ScoringRules:
         """Return what a run records of its rules: read again by `RecordedRules`."""
-        return ScoringRules(self.settings.rules(), self.gate_file is not None, self.inputs())
+        study = self._cut
+        cut = cut_of(study.panel, study.split, study.max_lookback)
+        return ScoringRules(self.settings.rules(), self.gate_file is not None, self.inputs(), cut)
 
 
 def open_data(
@@ -262,7 +302,7 @@ def open_data(
     rules = CurrentRules() if rules is None else rules
     current = workspace.settings
     if isinstance(rules, RecordedRules):
-        path = data if isinstance(data, Path) else workspace.resolve_data(data or rules.data)
+        path = data if isinstance(data, Path) else _recorded_path(workspace, data, rules)
         for sentence in rules.says(current):
             note(sentence)
         file, regimes = _recorded_gate(gate_path(workspace, path.stem), rules, note) if gate else (None, False)
@@ -271,6 +311,16 @@ def open_data(
     settings = current if rules.loop is None else current.model_copy(update={"loop": rules.loop})
     file = gate_path(workspace, path.stem)
     return OpenData(workspace, path, rules, settings, file if gate and file.is_file() else None, True, learned, note)
+
+
+def _recorded_path(workspace: Workspace, data: str | None, rules: RecordedRules) -> Path:
+    """Return the data set that is meant, or else that of the rules; one that was renamed is found by its content."""
+    names = workspace.data_names()
+    if data is None and rules.panel_id and rules.data not in names and not Path(rules.data).exists():
+        for path in map(workspace.data_path, names):
+            if stored_id(path) == rules.panel_id:
+                return path
+    return workspace.resolve_data(data or rules.data)
 
 
 def regimes_file(gate: Path) -> Path | None:

@@ -235,13 +235,16 @@ class AdmissionSettings(Section):
 
 
 class SplitSettings(Section):
-    """Shares of the bars, in time order; what train and validation leave is the holdout, which no loop sees."""
+    """Shares of the bars, in time order; what train and validation leave is the holdout, which no loop sees.
+
+    The first run on a data set fixes the dates that they come to; `alphaglow data split` moves them.
+    """
 
     train: float = setting(_SPLIT["train"], "Share of the bars for train.", unit="fraction", gt=0, lt=1)
     validation: float = setting(_SPLIT["validation"], "Share of the bars for validation.", unit="fraction", gt=0, lt=1)
     max_lookback: int | None = setting(
         None,
-        "Longest look-back of a mined factor, and so the embargo between segments; unset: from the panel's length.",
+        "Longest look-back of a mined factor; unset: 240, or 40 % of validation where that is less.",
         unit="bars",
         written="240",
         ge=1,

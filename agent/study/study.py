@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.study.cutting import FrozenSplit, loop_part, split_of
+from agent.study.gate_age import changed_since, grown_since
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
 from backtest.costs import Costs
@@ -31,12 +33,9 @@ from factors.parse import DialectName, parse
 from factors.tree import Call, Expression, Signal
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
-from market.split import MIN_BARS, Split, loop_panel, make_split
+from market.split import MIN_BARS, Split
 from market.universe import liquid_universe
 
-# The longest label: a decision at t is paid by t+2 at the latest when kept for one bar; the report looks 24 ahead.
-LABEL_BARS = 24
-_DEFAULT_LOOKBACK = 240
 # Fewer bars than this say little.
 FEW_BARS = 200
 # Bars, and the look-back before them, on which turnover is estimated.
@@ -57,7 +56,7 @@ class Study:
     split
         Row ranges of train and validation in `panel` (the holdout range lies beyond its end).
     max_lookback
-        Longest look-back, in bars, that a mined factor may have; the embargo is this plus the label.
+        Longest look-back, in bars, that a mined factor may have.
     exposures
         (T, N) in [0, 1] from the trained gate, or None when there is none.
     log_likelihood
@@ -163,13 +162,6 @@ class Scoring:
     returns_fingerprint: FloatArray
 
 
-def default_lookback(n_bars: int, settings: Settings) -> int:
-    """Return the longest allowed look-back in bars: 240, or 40 % of validation where that is shorter."""
-    if settings.split.max_lookback is not None:
-        return settings.split.max_lookback
-    return max(20, min(_DEFAULT_LOOKBACK, int(0.4 * settings.split.validation * n_bars)))
-
-
 def make_spec(settings: Settings) -> BacktestSpec:
     """Return the trading rules that the settings describe."""
     rules = settings.backtest
@@ -206,21 +198,6 @@ def narrowed(whole: Panel, settings: Settings) -> Panel:
     )
 
 
-def split_of(panel: Panel, settings: Settings) -> tuple[Split, int]:
-    """Return the split of a whole panel and the longest look-back it allows."""
-    longest = default_lookback(len(panel.times), settings)
-    shares = settings.split
-    rest = 1.0 - shares.train - shares.validation
-    if rest <= 0:
-        raise InputError(
-            f"train {shares.train} and validation {shares.validation} leave no holdout",
-            "lower one of them in alphaglow.toml [split]",
-        )
-    embargo = longest + LABEL_BARS
-    split = make_split(len(panel.times), fractions=(shares.train, shares.validation, rest), embargo=embargo)
-    return split, longest
-
-
 def remarks(study: Study) -> tuple[str, ...]:
     """Say what of this data weakens what is found on it."""
     found = []
@@ -250,10 +227,10 @@ def open_study(
     return study if learned is None else with_learned(study, stored_fields(learned, cut.panel))
 
 
-def cut_study(whole: Panel, settings: Settings) -> Study:
+def cut_study(whole: Panel, settings: Settings, frozen: FrozenSplit | None = None) -> Study:
     """Cut `whole` for the loop: train and validation under the settings, without a gate and learned factors."""
-    split, longest = split_of(whole, settings)
-    panel = loop_panel(narrowed(whole, settings), split)
+    split, longest = split_of(whole, settings, frozen)
+    panel = loop_part(narrowed(whole, settings), split, frozen)
     loop, cutoff = settings.loop, settings.llm.knowledge_cutoff
     return Study(
         panel,
@@ -273,12 +250,21 @@ def cut_study(whole: Panel, settings: Settings) -> Study:
 
 
 def with_gate(
-    study: Study, settings: Settings, gate_path: Path, *, regimes: bool = True, any_features: bool = False
+    study: Study,
+    settings: Settings,
+    gate_path: Path,
+    *,
+    regimes: bool = True,
+    any_features: bool = False,
+    bars: int = 0,
+    note: Callable[[str], None] = lambda _said: None,
 ) -> Study:
     """Return a study without learned factors with its gate's exposures, and with the regimes found beside the gate.
 
     Without `regimes`, stored ones are left out. With `any_features`, the gate may read other features than the
-    settings name: a run goes by its own gate. A gate of other data, or of other features, is an `InputError`.
+    settings name: a run goes by its own gate. `note` is called when the gate is due: where it was fitted on these data
+    before they were changed, or before they grew to `bars`. A gate of other data, or of other features, is an
+    `InputError`.
     """
     from flows.checkpoint import load_gate
     from flows.gate import check_features
@@ -286,15 +272,16 @@ def with_gate(
     from flows.train import torch_threads
 
     panel, gate = study.panel, load_gate(gate_path)
-    if gate.panel_id != panel.id:
-        raise InputError(
-            f"the gate {gate_path} was trained on other data ({gate.panel_id}, not {panel.id})",
-            "fit it again: alphaglow flow fit",
-        )
+    own = gate.panel_id == panel.id
+    said = grown_since(gate, gate_path, bars) if own else changed_since(gate, gate_path, panel)
+    if said:
+        note(said)
     if not any_features:
         check_features(gate, settings.gate.asked())
     with torch_threads(settings.gate.threads):
-        likelihood = _cached_likelihood(gate_path, lambda: gate.log_likelihood(panel), panel)
+        # What is kept beside the gate is of the bars that it was fitted on.
+        computed = gate.log_likelihood
+        likelihood = _cached_likelihood(gate_path, lambda: computed(panel), panel) if own else computed(panel)
     return replace(
         study,
         exposures=gate.exposures_of(likelihood, panel),
@@ -355,7 +342,7 @@ def check_fit(expression: Expression, study: Study) -> Expression | Rejection:
         return Rejection(
             stage="check",
             code="lookback",
-            message="the factor looks back to the panel's first bar: no embargo is long enough for it",
+            message="the factor looks back to the panel's first bar: its values depend on where the data begin",
             hint="use ts_sum, ts_mean, ts_max or ts_min over a window in the place of cum_",
         )
     if expression.lookback > study.max_lookback:

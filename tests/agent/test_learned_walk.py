@@ -16,7 +16,7 @@ from agent.learned.learning import LearningTask, learn_factor
 from agent.learned.protocol import Examples
 from agent.learned.rivals import Ridge
 from agent.learned.sample_windows import Scaling, Windows
-from agent.learned.targets import TargetSpec, make_labels, uniqueness
+from agent.learned.targets import TargetKind, TargetSpec, make_labels, uniqueness
 from agent.learned.walk import WalkPlan, check_walk, gather_material, walk_folds, walk_panel
 from agent.study.learned_fields import factor_path
 from agent.study.progress import Progress
@@ -160,19 +160,21 @@ def test_uniqueness_by_hand() -> None:
 # Folds
 
 
-def test_no_model_sees_a_label_that_ends_in_its_stretch() -> None:
+@pytest.mark.parametrize("kind", ["return", "barrier"])
+def test_no_model_sees_a_label_that_ends_in_its_stretch(kind: TargetKind) -> None:
+    plan = replace(PLAN, target=replace(PLAN.target, kind=kind))
     panel = random_panel(900, 12, seed=5)
     spy = Spy()
-    found = walk_panel(panel, PLAN, spy)
-    labels = make_labels(panel, PLAN.target, relative=True)
+    found = walk_panel(panel, plan, spy)
+    labels = make_labels(panel, plan.target, relative=True)
     assert len(found.folds) == len(spy.seen) == 3
     for fold, (train, calibration), asked in zip(found.folds, spy.seen, spy.asked, strict=True):
         for part in (train, calibration):
             ends = labels.ends[part.windows.bars, part.windows.assets]
-            assert ends.max() + PLAN.window < fold.test.start
+            assert ends.max() + plan.window < fold.test.start
         # The calibration examples begin later than any label of those fitted on, by a window.
         ends = labels.ends[train.windows.bars, train.windows.assets]
-        assert ends.max() + PLAN.window <= calibration.windows.bars.min()
+        assert ends.max() + plan.window <= calibration.windows.bars.min()
         assert asked.bars.min() >= fold.test.start
         assert asked.bars.max() < fold.test.stop
     first = found.folds[0].test.start

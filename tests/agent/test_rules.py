@@ -275,7 +275,7 @@ def test_poor_data_is_scored_and_its_effect_is_stated(whole: Panel) -> None:
 
 def test_too_short_a_split_is_refused_with_the_way_out(whole: Panel) -> None:
     with pytest.raises(InputError, match="too few"):
-        open_study(whole.rows(0, 400), Settings())
+        open_study(whole.rows(0, 340), Settings())
 
 
 def test_a_constant_signal_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

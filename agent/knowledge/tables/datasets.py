@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, delete, insert, or_, select, text
+from sqlalchemy import Connection, delete, insert, or_, select, text, update
 from sqlalchemy.orm import Session, undefer
 
 from agent.knowledge.database import schema
 from agent.knowledge.dataset_records import DatasetRecord, RelatedData
+from agent.knowledge.run_config import Cut
 from agent.knowledge.tables.convert import dataset_record
 from agent.knowledge.tables.related_trials import panel_figures
 from market.lineage import RELATED_SHARE, Signature, bar_seconds, covered_share, signature
@@ -131,3 +133,17 @@ def related_data(session: Session, panel_id: str) -> tuple[RelatedData, ...]:
 def _related(session: Session, row: schema.Dataset, share: float, covers: float) -> RelatedData:
     attempts, pooled = panel_figures(session.connection(), row.panel_id)
     return RelatedData(row.panel_id, row.name, share, row.start, row.end, row.bars, covers, attempts + len(pooled))
+
+
+def freeze_split(session: Session, panel_id: str, cut: Cut | None, by: str) -> None:
+    """Fix where a data set is cut, by the first run on it; later runs, and runs that say nothing, change nothing."""
+    if cut is not None:
+        open_still = (_Data.panel_id == panel_id, _Data.train_until.is_(None))
+        dates = {"train_until": cut.train_until, "validation_until": cut.validation_until}
+        session.execute(update(_Data).where(*open_still).values(**dates, frozen_by=by))
+
+
+def move_split(session: Session, panel_ids: Sequence[str], train_until: str, validation_until: str, by: str) -> None:
+    """Cut data sets at other dates from now on."""
+    dates = {"train_until": train_until, "validation_until": validation_until}
+    session.execute(update(_Data).where(_Data.panel_id.in_(panel_ids)).values(**dates, frozen_by=by))

@@ -13,6 +13,7 @@ from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables.convert import attempt_record, plain_dict, utc_now
+from agent.knowledge.tables.datasets import freeze_split
 from market.errors import InputError
 
 TAG = "pool:"
@@ -41,6 +42,7 @@ def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
     )
     session.add(row)
     session.flush()
+    freeze_split(session, new.panel_id, new.spec.rules.cut, new.id)
     return pool_record(row)
 
 

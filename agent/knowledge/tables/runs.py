@@ -26,10 +26,11 @@ from agent.knowledge.records import (
 from agent.knowledge.run_config import RunConfig, read_run_config
 from agent.knowledge.score_documents import Document
 from agent.knowledge.tables.convert import call_record, plain_dict, round_record, run_record, utc_now
+from agent.knowledge.tables.datasets import freeze_split
 
 
 def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> RunRecord:
-    """Record a new run.
+    """Record a new run; the first on a data set fixes where it is cut.
 
     The id is ``r`` and 12 hex digits of a hash of what the run is, when it started and how many came
     before; the ``r`` keeps it apart from a factor's id, which is all hex digits.
@@ -41,6 +42,7 @@ def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> Ru
     row = schema.Run(id=run_id, panel_id=panel_id, config=document, seed=seed, status="running", created=utc_now())
     session.add(row)
     session.flush()
+    freeze_split(session, panel_id, config.rules.cut, run_id)
     return run_record(row)
 
 
