@@ -18,6 +18,7 @@ from market.files import import_files
 from market.panel import FloatArray, Panel
 from market.universe import liquid_universe
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Factors whose scores are known to go wrong where a null or a statistic is not right.
 NAMED = ("-ts_std(returns, 30)", "ts_mean(close * volume, 20)")
 # File, calendar, most traded assets kept in the universe (0: all), last bars taken (0: all).
