@@ -68,7 +68,7 @@ def show(controls: Sequence[Control], console: Console) -> dict[str, object]:
             "predicts": Share.of(bool(c.nearly) for c in runs),
             "found": Share.of(bool(c.found) for c in runs),
             "exact_predicts": Share.of(bool(c.gates and c.gates.get("predicts")) for c in runs),
-            "exact_admitted": Share.of(c.verdict == "accepted" for c in runs),
+            "exact_admitted": Share.of(c.passes_when_given for c in runs),
         }
         z = float(np.mean([c.z for c in runs if c.z is not None]))
         table.add_row(f"{strength:g}", *(str(share) for share in shares.values()), f"{z:.1f}")

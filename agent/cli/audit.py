@@ -118,7 +118,7 @@ def _print(found: Audit) -> None:
             [bool(c.nearly) for c in runs],
             [bool(c.found) for c in runs],
             [bool(c.gates and c.gates.get("predicts")) for c in runs],
-            [c.verdict == "accepted" for c in runs],
+            [c.passes_when_given for c in runs],
         )
         if runs:
             rows.append([f"{strength:g}", *map(_share, flags)])

@@ -108,7 +108,7 @@ def _planted(runs: list[Control]) -> dict[str, object]:
         "proposed": Share.of(bool(c.proposed) for c in runs).document(),
         "found_promising": Share.of(bool(c.nearly) for c in runs).document(),
         "found": Share.of(bool(c.found) for c in runs).document(),
-        "admitted_when_given": Share.of(c.verdict == "accepted" for c in runs).document(),
+        "admitted_when_given": Share.of(c.passes_when_given for c in runs).document(),
         "gates_passed_when_given": {gate: share.document() for gate, share in passed.items()},
     }
 
@@ -137,7 +137,9 @@ class Auditor:
     def loop(self) -> ControlLoop:
         """The loop that is audited."""
         plan = self.plan
-        return ControlLoop(self.study, self.settings, self.folder, plan.rounds, plan.candidates, plan.seed)
+        return ControlLoop(
+            self.study, self.settings, self.journal.with_suffix(""), plan.rounds, plan.candidates, plan.seed
+        )
 
     def record(self, control: Control) -> None:
         """Write a repetition down, on a line of its own whatever a crash left of the one before."""

@@ -73,14 +73,20 @@ class Control:
     verdict: str = ""
     gates: dict[str, bool] | None = None
 
+    @property
+    def passes_when_given(self) -> bool:
+        """Whether the planted signal itself passes; that the loop may have admitted its like before is left out."""
+        gates = self.gates or {}
+        return bool(gates) and all(passed for gate, passed in gates.items() if gate not in ("novelty", "sanity"))
+
 
 @dataclass(frozen=True, eq=False)
 class ControlLoop:
-    """The loop that is run: on which study, under which settings, how long, and where its files are while it runs."""
+    """The loop that is run: on which study, under which settings, how long, and what its files begin with meanwhile."""
 
     study: Study
     settings: Settings
-    folder: Path
+    files: Path
     rounds: int
     candidates: int
     seed: int
@@ -208,7 +214,7 @@ class _Mined:
 
 def _mined(loop: ControlLoop, study: Study, name: str, seed: int) -> _Mined:
     """Run the loops with the mock model on a study, from an empty knowledge base."""
-    path = loop.folder / f"control-{name}-{study.dataset}.db"
+    path = loop.files.with_name(f"{loop.files.name}-{name}.db")
     for old in path.parent.glob(f"{path.name}*"):
         old.unlink()
     rules = loop.settings.loop.model_copy(
