@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     auditor = Auditor(open_study(hourly_coins(args.data), settings), settings, args.results, plan, show=console.print)
     controls = run_controls(auditor)
     assert controls is not None
-    figures = show(controls, Console())
+    figures = show(controls, Console(width=150))
     costs = "default" if args.costs else "none"
     print(json.dumps({"benchmark": "loop_truth", "attempts": rounds * candidates, "costs": costs, **figures}))
 

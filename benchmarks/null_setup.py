@@ -107,7 +107,7 @@ def run_tables(
     args.repetitions, args.panels = args.repetitions or repetitions, args.panels or panels
     args.factors = args.factors or (12 if args.quick else 24)
     args.market = args.market or (["coins, daily"] if args.quick else list(MARKETS))
-    console = Console()
+    console = Console(width=150)
     figures: dict[str, object] = {"benchmark": name, "panels": args.panels, "repetitions": args.repetitions}
     for kind, table in tables.items():
         if args.only not in (None, kind):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +23,7 @@ from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.evidence.control_audit import Audit
+    from agent.evidence.control_runs import Control
 
 COMMANDS = {"audit": ("audit", 180, "Audit the loop on markets without skill, and with a planted signal.")}
 
@@ -110,22 +111,29 @@ def _print(found: Audit) -> None:
             if (runs := found.on_nulls(kind))
         ]
         out.print(text_table("Null markets", ["made of", "runs", "admit anything", "see anything predict"], rows))
-    rows = []
-    for strength in found.plan.strengths:
-        runs = [c for c in found.controls if c.strength == strength]
-        flags = (
-            [bool(c.proposed) for c in runs],
-            [bool(c.nearly) for c in runs],
-            [bool(c.found) for c in runs],
-            [bool(c.gates and c.gates.get("predicts")) for c in runs],
-            [c.passes_when_given for c in runs],
-        )
-        if runs:
-            rows.append([f"{strength:g}", *map(_share, flags)])
-    if rows:
-        columns = ["score", "proposed", "found to predict", "found", "predicts when given", "admitted when given"]
-        out.print(text_table("Planted signals", columns, rows))
+    _print_planted(found)
     _print_checks(found)
+
+
+def _print_planted(found: Audit) -> None:
+    """Print what became of planted signals: a line for each question, a column for each strength."""
+    by_strength = {z: [c for c in found.controls if c.strength == z] for z in found.plan.strengths}
+    by_strength = {z: runs for z, runs in by_strength.items() if runs}
+    if not by_strength:
+        return
+    questions: dict[str, Callable[[Control], object]] = {
+        "proposed": lambda c: c.proposed,
+        "found to predict": lambda c: c.nearly,
+        "found": lambda c: c.found,
+        "predicts when given": lambda c: c.gates and c.gates.get("predicts"),
+        "admitted when given": lambda c: c.passes_when_given,
+    }
+    rows = [
+        [said, *(_share(bool(ask(c)) for c in runs) for runs in by_strength.values())]
+        for said, ask in questions.items()
+    ]
+    columns = ["the signal is", *(f"score {z:g}" for z in by_strength)]
+    stdout().print(text_table("Planted signals", columns, rows))
 
 
 def _share(flags: Iterable[bool]) -> str:
