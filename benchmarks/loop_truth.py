@@ -58,7 +58,8 @@ def show(controls: Sequence[Control], console: Console) -> dict[str, object]:
         largest = float(np.mean([c.best_z for c in runs if c.best_z is not None]))
         table.add_row(kind, str(admits), str(predicts), f"{largest:.2f}")
         figures[kind] = {"admits": admits.document(), "predicts": predicts.document(), "largest_z": largest}
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     columns = ("planted z", "proposed", "found to predict", "found", "exact: predicts", "exact: admitted", "exact: z")
     table = Table(*columns, title="a signal is there")
     for strength in sorted({c.strength for c in controls if c.strength is not None}):
@@ -73,7 +74,8 @@ def show(controls: Sequence[Control], console: Console) -> dict[str, object]:
         z = float(np.mean([c.z for c in runs if c.z is not None]))
         table.add_row(f"{strength:g}", *(str(share) for share in shares.values()), f"{z:.1f}")
         figures[f"planted {strength:g}"] = {name: share.document() for name, share in shares.items()}
-    console.print(table)
+    if table.row_count:
+        console.print(table)
     return figures
 
 
