@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
@@ -91,30 +92,40 @@ def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, ob
 
 def planted_table(args: argparse.Namespace, console: Console) -> list[dict[str, object]]:
     """Test planted signals on null markets; return the shares that pass."""
-    table = Table("market", "signal", "planted z", "trials", "found", "known variance", "mean z")
+    table = Table("market", "signal", "planted z", "gained z", "trials", "found", "expected", "known variance")
     lines: list[dict[str, object]] = []
     for title in args.market:
         panel = open_panel(title, args.data)
         others = factors_of(panel, TRIALS[0])
-        found: dict[tuple[str, float], list[tuple[float, list[bool]]]] = {}
+        found: dict[tuple[str, float], list[PlantedTest]] = {}
         for number in track(range(args.panels), description=title, console=console, transient=True):
             for key, result in _planted(panel, others, number).items():
                 found.setdefault(key, []).append(result)
         for (speed, strength), results in found.items():
-            z = float(np.mean([one[0] for one in results]))
+            gained = float(np.mean([one.z - one.before for one in results]))
             for place, trials in enumerate(TRIALS):
-                share, known = Share.of(one[1][place] for one in results), known_power(strength, trials)
-                table.add_row(title, speed, f"{strength:g}", str(trials), str(share), f"{known:.0%}", f"{z:.1f}")
-                line = {"market": title, "signal": speed, "z": strength, "trials": trials, "mean_z": z}
-                lines.append({**line, **share.document(), "known": known})
+                share, known = Share.of(one.z > one.hurdles[place] for one in results), known_power(strength, trials)
+                # Scores before are standard normal: what the gain makes of those is seen from few panels.
+                expected = float(np.mean([ndtr(one.z - one.before - one.hurdles[place]) for one in results]))
+                cells = (f"{strength:g}", f"{gained:.2f}", str(trials), str(share), f"{expected:.0%}", f"{known:.0%}")
+                table.add_row(title, speed, *cells)
+                line = {"market": title, "signal": speed, "z": strength, "gained": gained, "trials": trials}
+                lines.append({**line, **share.document(), "expected": expected, "known": known})
     console.print(table)
     return lines
 
 
-def _planted(
-    panel: Panel, others: Sequence[Expression], number: int
-) -> dict[tuple[str, float], tuple[float, list[bool]]]:
-    """Return, by signal and planted z, the score of the exact expression and whether it passes among `TRIALS`."""
+@dataclass(frozen=True)
+class PlantedTest:
+    """The score of the exact expression before and after planting, and the hurdles among `TRIALS`."""
+
+    before: float
+    z: float
+    hurdles: list[float]
+
+
+def _planted(panel: Panel, others: Sequence[Expression], number: int) -> dict[tuple[str, float], PlantedTest]:
+    """Return what the tests make of each signal (exact expression) and planted z."""
     null = NULLS["history"](panel, np.random.default_rng([3, number]))
     base = market_of(null.outcomes)
     rest = [fingerprint_of(base.payoffs(evaluate(one, null.panel).values)) for one in others[:-1]]
@@ -123,13 +134,14 @@ def _planted(
         hidden = parse(text, fields=STANDARD_FIELDS, bar=panel.bar)
         assert isinstance(hidden, Expression)
         values = evaluate(hidden, null.panel).values
+        before = base.payoffs(values)
         largest = LargestScores(number)
-        largest.add([fingerprint_of(base.payoffs(values)), *rest])
+        largest.add([fingerprint_of(before), *rest])
+        hurdles = [largest.hurdle(LEVEL, trials - largest.count) for trials in TRIALS]
         for strength in STRENGTHS:
             planted = plant_payoff(null.panel, values, strength, base.part)
             z = mean_test(market_of(planted.panel).payoffs(values)).z
-            flags = [largest.adjusted_p(z, more=trials - largest.count) <= LEVEL for trials in TRIALS]
-            found[speed, strength] = (z, flags)
+            found[speed, strength] = PlantedTest(mean_test(before).z, z, hurdles)
     return found
 
 
