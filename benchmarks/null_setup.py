@@ -19,14 +19,14 @@ from factors.parse import parse
 from factors.table import STANDARD_FIELDS
 from factors.tree import Expression
 from market.files import import_files
-from market.panel import FloatArray, Panel
+from market.panel import Calendar, FloatArray, Panel
 from market.universe import liquid_universe
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # Factors whose scores are known to go wrong where a null or a statistic is not right.
 NAMED = ("-ts_std(returns, 30)", "ts_mean(close * volume, 20)")
 # File, calendar, most traded assets kept in the universe (0: all), last bars taken (0: all).
-MARKETS = {
+MARKETS: dict[str, tuple[str, Calendar, int, int]] = {
     "coins, daily": ("crypto_spot_1d.parquet", "continuous", 50, 0),
     "S&P 500, daily": ("equity_sp500_1d_2013_2018.parquet", "exchange", 0, 0),
     "coins, hourly": ("crypto_spot_1h.parquet", "continuous", 0, 6_000),
