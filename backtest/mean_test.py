@@ -16,6 +16,7 @@ from market.panel import FloatArray
 
 # Fewer payoffs than this decide nothing.
 LEAST_PAYOFFS = 30
+_LARGEST_CORRELATION = 0.97
 # Beyond this a normal score is written as this: its probability is no number that a double holds.
 _LARGEST_SCORE = 37.0
 
@@ -54,11 +55,11 @@ def one_sided_p(z: float) -> float:
 def mean_test(payoffs: FloatArray) -> MeanTest:
     """Test the mean of payoffs (T,) against zero; NaN is left out.
 
-    The variance of the mean is that of independent payoffs times an inflation (Newey & West 1987, Bartlett weights,
-    bandwidth of Andrews 1991), which is shrunk by its own sampling error and never below 1: without autocorrelation it
-    costs no power. The ratio is corrected for skewness that would make it too large (Hall 1992, eq. 1: a monotone
-    transformation), and brought to a normal score through Student's t with n - 1 degrees of freedom, so that scores of
-    short and long series compare.
+    The variance of the mean is that of independent payoffs times an inflation (see `inflation`; Newey & West 1987,
+    Bartlett weights, bandwidth of Andrews 1991), which is shrunk by its own sampling error and never below 1: without
+    autocorrelation it costs hardly any power. The ratio is corrected for skewness that would make it too large (Hall
+    1992, eq. 1: a monotone transformation), and brought to a normal score through Student's t with n - 1 degrees of
+    freedom, so that scores of short and long series compare.
     """
     known = payoffs[np.isfinite(payoffs)]
     n = len(known)
@@ -87,7 +88,11 @@ def least_sharpe(payoffs: int, bars_per_year: float, hurdle: float, power: float
 def inflation(gaps: FloatArray) -> float:
     """Return by how much autocorrelation raises the variance of the mean of centred payoffs (n,); at least 1.
 
-    1 + 2 sum of w_k r_k over lags, times what is left after its sampling error: the positive part of James & Stein.
+    The larger of two estimates. One sees any pattern and is rough: 1 + 2 sum of w_k r_k over lags, the sum times what
+    is left after its sampling error (the positive part of James & Stein). The other is sharp where the past bar alone
+    matters, as Andrews & Monahan (1992) whiten: (1 + r) / (1 - r). Its r is corrected for bias (Kendall 1954) and
+    shrunk by half its error, and it may not exceed the first sum by more than two errors: overlapping sums have a large
+    first correlation and no others.
     """
     n = len(gaps)
     square = float(gaps @ gaps)
@@ -97,10 +102,14 @@ def inflation(gaps: FloatArray) -> float:
         weight = 1.0 - lag / (lags + 1.0)
         excess += 2.0 * weight * float(gaps[lag:] @ gaps[:-lag]) / square
         squares += weight * weight
-    if excess <= 0.0:
-        return 1.0
     noise = 4.0 * squares / n
-    return 1.0 + excess * max(0.0, 1.0 - noise / excess**2)
+    found = 1.0 + excess * max(0.0, 1.0 - noise / excess**2) if excess > 0.0 else 1.0
+    first = float(gaps[1:] @ gaps[:-1]) / square
+    first += (1.0 + 3.0 * first) / n
+    if first <= 0.0:
+        return found
+    first = min(first * max(0.0, 1.0 - 0.5 / (n * first**2)), _LARGEST_CORRELATION)
+    return max(found, min((1.0 + first) / (1.0 - first), 1.0 + excess + 2.0 * math.sqrt(noise)))
 
 
 def _less_skewed(ratio: float, skew: float, n: int) -> float:

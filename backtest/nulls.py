@@ -132,6 +132,11 @@ NULLS: Mapping[str, Callable[[Panel, np.random.Generator], NullMarket]] = Mappin
 )
 
 
+def null_market(kind: str, panel: Panel, rng: np.random.Generator, fill: Fill = "open") -> NullMarket:
+    """Return a null market of a kind of `NULLS`, for decisions that are filled at `fill`."""
+    return random_signs(panel, rng, fill) if kind == "signs" else NULLS[kind](panel, rng)
+
+
 @dataclass(frozen=True, eq=False)
 class _Bars:
     """A panel's bars taken apart: moves from close to open and from open to close, and what goes with a bar."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backtest.ic import centred_rows, forward_returns
 from backtest.mean_test import mean_test
@@ -36,7 +37,10 @@ class PlantedPayoff:
     per_bar: float
 
 
-def plant_payoff(panel: Panel, values: FloatArray, z: float, part: slice, fill: Fill = "open") -> PlantedPayoff:
+Rows = slice | NDArray[np.int64]
+
+
+def plant_payoff(panel: Panel, values: FloatArray, z: float, part: Rows, fill: Fill = "open") -> PlantedPayoff:
     """Return the panel with a drift added to returns in proportion to a signal (T, N), worth `z` over rows `part`.
 
     The return between the fills of t+1 and t+2 gains, for each asset, its trailing deviation times its centred rank by

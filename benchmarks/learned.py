@@ -32,8 +32,8 @@ from agent.study.progress import no_progress
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
 from agent.study.workspace import starter_path
-from backtest.controls import plant_signal
 from backtest.ic import forward_returns, rank_ic
+from backtest.planted_payoffs import plant_payoff
 from backtest.scorecard import Scored, score_signal
 from factors.batch import evaluate_within
 from factors.tree import Expression
@@ -62,13 +62,12 @@ def random_market(bars: int, assets: int, seed: int) -> Panel:
 
 
 def planted(quick: bool) -> None:
-    """Out-of-fold rank IC on a planted product, beside the planted one; then with returns in another order."""
+    """Out-of-fold rank IC on a planted product, beside the planted one."""
     panel = random_market(1500 if quick else 2500, 20, 3)
-    # Planting moves prices, so nothing of them is in it.
     panel = panel.with_fields({"mood": np.random.default_rng(3).normal(size=panel.shape)})
     grown = np.vstack([np.zeros((1, 20)), np.diff(np.log(panel["volume"]), axis=0)])
     truth = np.tanh(panel["mood"]) * np.tanh(grown)
-    made = plant_signal(panel, truth, 0.4).panel
+    made = plant_payoff(panel, truth, 80.0, slice(0, len(truth) - 2)).panel
     plan = WalkPlan(
         given_channels(["mood", "ts_delta(log(volume), 1)"]),
         window=16,
@@ -80,7 +79,7 @@ def planted(quick: bool) -> None:
     models: list[Learner] = [Ridge(), Boosting(), ConvNextLearner("nano", NetTraining(epochs=16, lr=5e-3))]
     for learner in models:
         begun = time.perf_counter()
-        walked = walk_panel(made, plan, learner)
+        walked = walk_panel(panel, plan, learner, outcomes=made)
         rows = slice(walked.folds[0].test.start, None)
         found, there = (float(np.nanmean(rank_ic(x[rows], paid[rows]))) for x in (walked.values, truth))
         print(

@@ -1,6 +1,6 @@
 """Luck against the tests: how often the best of many factors without skill passes, on drawn returns and on real ones.
 
-    python -m benchmarks.noise [--quick] [--repetitions N] [--panels N] [--data FOLDER]
+    python -m benchmarks.noise [--quick] [--only drawn|real] [--market NAME] [--panels N]
 
 Drawn: returns per bar without skill, a hundred and a thousand factors: independent, with fat tails, in blocks that
 correlate by 0.9, and clones. The best one is tested against all of them, as mining does, at a level of 5 %. Peers, on
@@ -14,10 +14,8 @@ The peer is the t statistic of the mean rank IC.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -26,13 +24,14 @@ from rich.table import Table
 
 from backtest import metrics
 from backtest.discovery import discoveries
+from backtest.binomial import Share
 from backtest.evidence import Trials, deflated_sharpe
 from backtest.ic import newey_west_t, rank_ic
 from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test, one_sided_p
 from backtest.nulls import NULLS
-from benchmarks.null_setup import MARKETS, PayingMarket, factors_of, market_of, open_panel
+from benchmarks.null_setup import NAMED, PayingMarket, factors_of, market_of, open_panel, run_tables
 from factors.engine import evaluate
 from market.panel import FloatArray
 
@@ -54,11 +53,12 @@ def draw(kind: str, bars: int, trials: int, rng: np.random.Generator) -> FloatAr
 
 def passes(returns: FloatArray, seed: int, best: int | None = None) -> dict[str, bool]:
     """Return by which tests the best factor, or the one that is named, passes among all columns."""
-    scores = np.array([mean_test(column).z for column in returns.T])
+    columns = np.ascontiguousarray(returns.T)
+    scores = np.array([mean_test(column).z for column in columns])
     chosen = int(np.argmax(scores)) if best is None else best
     largest = LargestScores(seed)
-    largest.add([fingerprint_of(column) for column in returns.T])
-    column = returns[:, chosen]
+    largest.add([fingerprint_of(column) for column in columns])
+    column = columns[chosen]
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
     # As was done before: the spread among trials, never below that of one estimate.
     trials = Trials(len(scores), max(float(ratios.var(ddof=1)), 1.0 / len(column)))
@@ -105,24 +105,17 @@ def on_null(market: PayingMarket, values: Sequence[FloatArray], seed: int) -> tu
     return scores, ranks, largest.adjusted_p(float(np.nanmax(scores))) <= LEVEL
 
 
-def real_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str, float]]:
+def real_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str, object]]:
     """Test common factors on null markets; return the figures by market and kind."""
-    columns = (
-        "market",
-        "null",
-        "panels",
-        "|z| > 1.96",
-        "mean z",
-        "deviation",
-        "largest |mean|",
-        "best passes",
-        "rank IC |t| > 1.96",
+    columns = ("|z| > 1.96", "mean z", "deviation", "largest |mean|", "best passes", "rank IC |t| > 1.96")
+    table = Table(
+        "market", "null", *columns, title=f"{args.factors} common factors on {args.panels} null markets a kind"
     )
-    table = Table(*columns, title="common factors on null markets")
-    figures = {}
-    for title in ["coins, daily"] if args.quick else list(MARKETS):
+    named = Table("market", "null", *NAMED, title="mean and deviation of single factors' z, with standard errors")
+    figures: dict[str, dict[str, object]] = {}
+    for title in args.market:
         panel = open_panel(title, args.data)
-        factors = factors_of(panel, 12 if args.quick else 40)
+        factors = factors_of(panel, args.factors)
         own = [evaluate(one, panel).values for one in factors]
         for kind, make in NULLS.items():
             scores, ranks, best = [], [], []
@@ -135,44 +128,35 @@ def real_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str
                 best.append(found[2])
             z = np.array(scores)
             figures[f"{title}, {kind}"] = line = {
-                "panels": float(args.panels),
+                "panels": args.panels,
                 "beyond": float(np.nanmean(np.abs(z) > 1.96)),
                 "mean": float(np.nanmean(z)),
                 "deviation": float(np.nanstd(z)),
                 "largest_mean": float(np.nanmax(np.abs(np.nanmean(z, axis=0)))),
-                "best_passes": float(np.mean(best)),
                 "rank_ic_beyond": float(np.nanmean(np.abs(np.array(ranks)) > 1.96)),
             }
-            cells = (
-                f"{line['beyond']:.1%}",
-                f"{line['mean']:+.2f}",
-                f"{line['deviation']:.2f}",
-                f"{line['largest_mean']:.2f}",
-            )
-            table.add_row(
-                title, kind, str(args.panels), *cells, f"{line['best_passes']:.0%}", f"{line['rank_ic_beyond']:.1%}"
-            )
+            cells = (f"{line['beyond']:.1%}", f"{line['mean']:+.2f}", f"{line['deviation']:.2f}")
+            largest, share = f"{line['largest_mean']:.2f}", Share.of(best)
+            table.add_row(title, kind, *cells, largest, str(share), f"{line['rank_ic_beyond']:.1%}")
+            singles = [_moments(z[:, place]) for place in range(len(NAMED))]
+            named.add_row(title, kind, *("{:+.2f} ± {:.2f}, {:.2f} ± {:.2f}".format(*one) for one in singles))
+            line["best_passes"] = share.document()
+            line["named"] = dict(zip(NAMED, singles, strict=True))
     console.print(table)
+    console.print(named)
     return figures
+
+
+def _moments(z: FloatArray) -> tuple[float, float, float, float]:
+    """Return the mean of scores, its standard error, their deviation, and its error as of a normal."""
+    n, deviation = len(z), float(z.std(ddof=1)) if len(z) > 1 else float("nan")
+    return float(z.mean()), deviation / math.sqrt(n), deviation, deviation / math.sqrt(2.0 * max(1, n - 1))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables, and one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--repetitions", type=int, default=None)
-    parser.add_argument("--panels", type=int, default=None)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    args = parser.parse_args(argv)
-    args.repetitions = args.repetitions or (40 if args.quick else 400)
-    args.panels = args.panels or (6 if args.quick else 20)
-    console = Console()
-    figures = {"benchmark": "noise", "level": LEVEL, "drawn": drawn_table(args, console)}
-    if args.data.is_dir():
-        figures["real"] = real_table(args, console)
-    else:
-        console.print(f"no folder {args.data}: the tables of real markets are left out")
-    print(json.dumps(figures))
+    sizes = {"quick": (40, 6), "full": (400, 20)}
+    run_tables("noise", __doc__, argv, sizes, {"drawn": drawn_table, "real": real_table})
 
 
 if __name__ == "__main__":

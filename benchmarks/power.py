@@ -1,6 +1,6 @@
 """Skill against the tests: how often a factor that truly pays passes as one among many that do not.
 
-    python -m benchmarks.power [--quick] [--repetitions N] [--data FOLDER]
+    python -m benchmarks.power [--quick] [--only drawn|real] [--market NAME] [--panels N]
 
 Drawn: one factor with a true annual Sharpe ratio among others without, by number of trials and of bars; the same with a
 growing share of trials that are related to it (and pay as well), and with clones. The best valid test is the one that
@@ -14,10 +14,9 @@ and 1 000 trials; what a test with known variance would reach at that score stan
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from rich.console import Console
@@ -25,18 +24,18 @@ from rich.progress import track
 from rich.table import Table
 from scipy.special import ndtr, ndtri
 
+from backtest.binomial import Share
 from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test
 from backtest.nulls import NULLS
 from backtest.planted_payoffs import plant_payoff
 from benchmarks.noise import LEVEL, draw, passes
-from benchmarks.null_setup import MARKETS, factors_of, market_of, open_panel
+from benchmarks.null_setup import factors_of, market_of, open_panel, run_tables
 from factors.engine import evaluate
 from factors.parse import parse
 from factors.table import STANDARD_FIELDS
 from factors.tree import Expression
-from market.errors import InputError
 from market.panel import FloatArray, Panel
 
 DAYS = 252.0
@@ -97,64 +96,63 @@ def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, ob
 
 def planted_table(args: argparse.Namespace, console: Console) -> list[dict[str, object]]:
     """Test planted signals on null markets; return the shares that pass."""
-    table = Table("market", "signal", "planted z", "trials", "found", "known variance", "panels")
+    table = Table("market", "signal", "planted z", "gained z", "trials", "found", "expected", "known variance")
     lines: list[dict[str, object]] = []
-    for title in ["coins, daily"] if args.quick else list(MARKETS):
+    for title in args.market:
         panel = open_panel(title, args.data)
-        others = factors_of(panel, 24)
-        for speed, text in SIGNALS.items():
-            found: dict[tuple[float, int], list[bool]] = {}
-            for number in track(range(args.panels), description=f"{title}, {speed}", console=console, transient=True):
-                for key, passed in _planted(panel, text, others, number).items():
-                    found.setdefault(key, []).append(passed)
-            for (strength, trials), flags in found.items():
-                share, known = float(np.mean(flags)), known_power(strength, trials)
-                table.add_row(
-                    title, speed, f"{strength:g}", str(trials), f"{share:.0%}", f"{known:.0%}", str(len(flags))
-                )
-                line = {"market": title, "signal": speed, "z": strength, "trials": trials}
-                lines.append({**line, "found": share, "known": known, "panels": len(flags)})
+        others = factors_of(panel, TRIALS[0])
+        found: dict[tuple[str, float], list[PlantedTest]] = {}
+        for number in track(range(args.panels), description=title, console=console, transient=True):
+            for key, result in _planted(panel, others, number).items():
+                found.setdefault(key, []).append(result)
+        for (speed, strength), results in found.items():
+            gained = float(np.mean([one.z - one.before for one in results]))
+            for place, trials in enumerate(TRIALS):
+                share, known = Share.of(one.z > one.hurdles[place] for one in results), known_power(strength, trials)
+                # Scores before are standard normal: what the gain makes of those is seen from few panels.
+                expected = float(np.mean([ndtr(one.z - one.before - one.hurdles[place]) for one in results]))
+                cells = (f"{strength:g}", f"{gained:.2f}", str(trials), str(share), f"{expected:.0%}", f"{known:.0%}")
+                table.add_row(title, speed, *cells)
+                line = {"market": title, "signal": speed, "z": strength, "gained": gained, "trials": trials}
+                lines.append({**line, **share.document(), "expected": expected, "known": known})
     console.print(table)
     return lines
 
 
-def _planted(panel: Panel, text: str, others: Sequence[Expression], number: int) -> dict[tuple[float, int], bool]:
+@dataclass(frozen=True)
+class PlantedTest:
+    """The score of the exact expression before and after planting, and the hurdles among `TRIALS`."""
+
+    before: float
+    z: float
+    hurdles: list[float]
+
+
+def _planted(panel: Panel, others: Sequence[Expression], number: int) -> dict[tuple[str, float], PlantedTest]:
+    """Return what the tests make of each signal (exact expression) and planted z."""
     null = NULLS["history"](panel, np.random.default_rng([3, number]))
-    hidden = parse(text, fields=STANDARD_FIELDS, bar=panel.bar)
-    assert isinstance(hidden, Expression)
-    values, rest = evaluate(hidden, null.panel).values, [evaluate(one, null.panel).values for one in others[:-1]]
     base = market_of(null.outcomes)
-    largest = LargestScores(number)
-    largest.add([fingerprint_of(base.payoffs(one)) for one in (values, *rest)])
+    rest = [fingerprint_of(base.payoffs(evaluate(one, null.panel).values)) for one in others[:-1]]
     found = {}
-    for strength in STRENGTHS:
-        try:
+    for speed, text in SIGNALS.items():
+        hidden = parse(text, fields=STANDARD_FIELDS, bar=panel.bar)
+        assert isinstance(hidden, Expression)
+        values = evaluate(hidden, null.panel).values
+        before = base.payoffs(values)
+        largest = LargestScores(number)
+        largest.add([fingerprint_of(before), *rest])
+        hurdles = [largest.hurdle(LEVEL, trials - largest.count) for trials in TRIALS]
+        for strength in STRENGTHS:
             planted = plant_payoff(null.panel, values, strength, base.part)
-        except InputError:
-            continue
-        z = mean_test(market_of(planted.panel).payoffs(values)).z
-        for trials in TRIALS:
-            found[strength, trials] = largest.adjusted_p(z, more=trials - largest.count) <= LEVEL
+            z = mean_test(market_of(planted.panel).payoffs(values)).z
+            found[speed, strength] = PlantedTest(mean_test(before).z, z, hurdles)
     return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables, and one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--repetitions", type=int, default=None)
-    parser.add_argument("--panels", type=int, default=None)
-    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
-    args = parser.parse_args(argv)
-    args.repetitions = args.repetitions or (60 if args.quick else 400)
-    args.panels = args.panels or (8 if args.quick else 40)
-    console = Console()
-    figures: dict[str, object] = {"benchmark": "power", "level": LEVEL, "drawn": drawn_table(args, console)}
-    if args.data.is_dir():
-        figures["planted"] = planted_table(args, console)
-    else:
-        console.print(f"no folder {args.data}: the tables of real markets are left out")
-    print(json.dumps(figures))
+    sizes = {"quick": (60, 8), "full": (400, 20)}
+    run_tables("power", __doc__, argv, sizes, {"drawn": drawn_table, "real": planted_table})
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ SECONDS = {
     "test_killed_many_times_on_the_way": 25,
     "test_crash_resume": 20,
     "test_opening": 15,
-    "test_on_permuted_returns_nothing_is_found": 12,
+    "test_on_drawn_blocks_nothing_is_found": 12,
     "test_worldquant_peer": 10,
     "test_signal_exchange": 10,
 }

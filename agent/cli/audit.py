@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import click
@@ -23,42 +24,46 @@ from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.evidence.control_audit import Audit
+    from agent.evidence.control_runs import Control
 
-COMMANDS = {"audit": ("audit", 180, "Audit the loop on permuted and planted returns.")}
+COMMANDS = {"audit": ("audit", 180, "Audit the loop on markets without skill, and with a planted signal.")}
 
 
 @click.command()
 @data_option
-@click.option("--permuted", type=click.IntRange(min=0), help="Runs on permuted returns (default 20).")
-@click.option("--planted", type=click.IntRange(min=0), help="Runs for each size of planted signal (default 5).")
-@click.option("--sizes", metavar="IC,IC", help="Rank ICs to plant (default 0.01,0.02,0.04).")
+@click.option("--nulls", type=click.IntRange(min=0), help="Runs on each of four kinds of null market (default 10).")
+@click.option("--planted", type=click.IntRange(min=0), help="Runs for each strength of a planted signal (default 5).")
+@click.option("--strengths", metavar="Z,Z", help="Scores that planted signals are worth (default 4,6,8).")
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds of each run (default 3).")
 @click.option("--candidates", type=click.IntRange(min=1), help="Candidates a round (default 8).")
 @click.option("--gates", type=click.IntRange(min=0), help="Shifted gates to compare the gate with (default 100).")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed of permutations, planted signals and the mock model.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of null markets, planted signals and the mock model.")
+@click.option("--quick", is_flag=True, help="Fewer runs: 5 on each kind of null, 2 each for scores of 4 and 8.")
 @json_option
 @click.pass_context
-def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_json: bool, **given: int | None) -> None:
+def audit(
+    ctx: click.Context, /, data_name: str | None, strengths: str | None, quick: bool, as_json: bool, **given: int | None
+) -> None:
     """Audit the whole loop: whether it admits luck, finds what is there, and admits only what is causal.
 
-    The loop runs, with the mock model and without a gate, on returns in permuted order (nothing can be predicted) and
-    on returns with a planted signal of known rank IC. Every factor admitted on this data is checked for look-ahead and
-    with a signal one bar late; the gate is compared with gates of the same exposure at other times. Ctrl-C stops; the
-    same command goes on. Nothing here counts as a trial.
+    The loop runs, with the mock model and without a gate, on null markets made of this data, in which nothing can be
+    predicted, and on such with a planted signal: its strength is the normal score that a portfolio which knows it
+    gains. Shares stand with their exact binomial intervals. Every factor admitted on this data is checked for
+    look-ahead and with a signal one bar late; the gate is compared with gates of the same exposure at other times.
+    Ctrl-C stops; the same command goes on. Nothing here counts as a trial.
     """
     from agent.evidence.control_audit import Auditor, audit_plan, run_audit
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
     study = open_data(workspace, data_name, note=say).study
-    plan = audit_plan(workspace.settings.loop, sizes=_sizes(sizes), **given)
-    total = plan.permuted + plan.planted * len(plan.sizes)
+    plan = audit_plan(workspace.settings.loop, quick=quick, strengths=_strengths(strengths), **given)
     with (
         workspace.knowledge() as knowledge,
         progress_bar() as bar,
         graceful_stop("stopping after this run; Ctrl-C again to stop at once") as stop,
     ):
-        task = bar.add_task("auditing", total=total)
+        task = bar.add_task("auditing", total=len(plan.wanted()))
 
         def show(what: str) -> None:
             bar.update(task, description=what, advance=1)
@@ -73,56 +78,69 @@ def audit(ctx: click.Context, /, data_name: str | None, sizes: str | None, as_js
     _print(found)
 
 
-def _sizes(text: str | None) -> tuple[float, ...] | None:
+def _strengths(text: str | None) -> tuple[float, ...] | None:
     if text is None:
         return None
     try:
-        sizes = tuple(float(part) for part in text.split(","))
+        found = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise InputError(f"--sizes {text!r} are no numbers", "for example --sizes 0.01,0.02,0.04") from None
-    if not all(0 < size < 0.5 for size in sizes):
-        raise InputError(f"--sizes {text!r}: a rank IC to plant lies between 0 and 0.5")
-    return sizes
+        raise InputError(f"--strengths {text!r} are no numbers", "for example --strengths 4,6,8") from None
+    if not all(0 < z < 30 for z in found):
+        raise InputError(f"--strengths {text!r}: a score to plant lies between 0 and 30")
+    return found
 
 
 def _print(found: Audit) -> None:
-    out, summary = stdout(), found.summary()
-    false, undeflated = summary["false_admissions"], summary["false_predictions"]
-    if isinstance(false, float) and isinstance(undeflated, float):
+    from backtest.nulls import NULLS
+
+    out, nulls = stdout(), found.on_nulls()
+    if nulls:
+        each = found.plan.rounds * found.plan.candidates
         out.print(
-            f"Permuted returns, {summary['permuted_runs']} runs of {summary['attempts_each']} attempts: {false:.0%} "
-            f"admit anything; in {undeflated:.0%} something predicts",
+            f"Null markets, runs of {each} attempts: something is admitted in {_share(c.admitted > 0 for c in nulls)}; "
+            f"something predicts in {_share(c.admitted + c.promising > 0 for c in nulls)}",
             soft_wrap=True,
         )
-    planted = summary["planted"]
-    assert isinstance(planted, dict)
-    rows = [
-        [
-            size,
-            str(row["runs"]),
-            *(
-                format_number(row[key], 0, percent=True)
-                for key in ("proposed", "found_promising", "found", "admitted_when_given")
-            ),
-            ", ".join(
-                f"{gate} {format_number(share, 0, percent=True)}"
-                for gate, share in row["gates_passed_when_given"].items()
-            ),
+        rows = [
+            [
+                kind,
+                str(len(runs)),
+                _share(c.admitted > 0 for c in runs),
+                _share(c.admitted + c.promising > 0 for c in runs),
+            ]
+            for kind in NULLS
+            if (runs := found.on_nulls(kind))
         ]
-        for size, row in planted.items()
-    ]
-    if rows:
-        columns = [
-            "rank IC",
-            "runs",
-            "proposed",
-            "found to predict",
-            "found",
-            "admitted when given",
-            "gates it passes when given",
-        ]
-        out.print(text_table("Planted signals", columns, rows))
+        out.print(text_table("Null markets", ["made of", "runs", "admit anything", "see anything predict"], rows))
+    _print_planted(found)
     _print_checks(found)
+
+
+def _print_planted(found: Audit) -> None:
+    """Print what became of planted signals: a line for each question, a column for each strength."""
+    by_strength = {z: [c for c in found.controls if c.strength == z] for z in found.plan.strengths}
+    by_strength = {z: runs for z, runs in by_strength.items() if runs}
+    if not by_strength:
+        return
+    questions: dict[str, Callable[[Control], object]] = {
+        "proposed": lambda c: c.proposed,
+        "found to predict": lambda c: c.nearly,
+        "found": lambda c: c.found,
+        "predicts when given": lambda c: c.gates and c.gates.get("predicts"),
+        "admitted when given": lambda c: c.passes_when_given,
+    }
+    rows = [
+        [said, *(_share(bool(ask(c)) for c in runs) for runs in by_strength.values())]
+        for said, ask in questions.items()
+    ]
+    columns = ["the signal is", *(f"score {z:g}" for z in by_strength)]
+    stdout().print(text_table("Planted signals", columns, rows))
+
+
+def _share(flags: Iterable[bool]) -> str:
+    from backtest.binomial import Share
+
+    return str(Share.of(flags))
 
 
 def _print_checks(found: Audit) -> None:

@@ -132,7 +132,7 @@ def walk_panel(
     Parameters
     ----------
     outcomes
-        What labels are made of instead of `panel`: for controls, such as permuted returns.
+        What labels are made of instead of `panel`: for controls, such as null markets.
     folds
         Instead of those of the plan; for checks.
     resume

@@ -70,7 +70,7 @@ class Study:
     cutoff
         The model's knowledge cutoff: bars after it are scored apart, too.
     outcomes
-        What signals of `panel` are scored against instead of it: for controls, such as permuted returns.
+        What signals of `panel` are scored against instead of it: for controls, such as null markets.
     clusters
         (T,) bars of each regime that `alphaglow flow regimes` found, by name.
     blind

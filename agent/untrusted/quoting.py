@@ -8,6 +8,7 @@ what a chat template would take for the end of a turn is broken up.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from agent.untrusted.showing import displayable
 from factors.dimensions import FIELD_DIMENSIONS
@@ -38,6 +39,7 @@ def quoted(text: str, longest: int = LONGEST) -> str:
     return f"«{one_line(text, longest).translate(_QUOTES)}»"
 
 
+@lru_cache(maxsize=4_096)
 def as_shown(text: str) -> str:
     """Return `text` as a prompt may hold it within a line: a factor or one plain word bare, all else quoted."""
     flat = one_line(text, _LONGEST_FACTOR)

@@ -20,8 +20,9 @@ from agent.learned.targets import TargetSpec
 from agent.learned.training import NetTraining
 from agent.learned.walk import WalkPlan, walk_panel
 from agent.study.progress import Progress
-from backtest.controls import permuted, plant_signal
 from backtest.ic import forward_returns, rank_ic
+from backtest.nulls import drawn_blocks
+from backtest.planted_payoffs import plant_payoff
 from market.panel import FloatArray, Panel
 from tests.agent.commands import as_json, refused, run
 from tests.helpers import random_panel
@@ -51,10 +52,7 @@ class SmallNet:
 
 
 def product(panel: Panel) -> FloatArray:
-    """A good mood on growing volume, or a bad one on shrinking: neither channel by itself tells anything.
-
-    Planting moves prices, so nothing of them is in it.
-    """
+    """A good mood on growing volume, or a bad one on shrinking: neither channel by itself tells anything."""
     volume = np.log(panel["volume"])
     grown = np.vstack([np.zeros((1, panel.shape[1])), np.diff(volume, axis=0)])
     return np.tanh(panel["mood"]) * np.tanh(grown)
@@ -65,38 +63,39 @@ def moody(bars: int, assets: int, seed: int) -> Panel:
     return panel.with_fields({"mood": np.random.default_rng(seed).normal(size=panel.shape)})
 
 
-def share_found(learner: Learner, panel: Panel, truth: FloatArray) -> float:
+def share_found(learner: Learner, panel: Panel, outcomes: Panel, truth: FloatArray) -> float:
     """Rank IC out of fold, as a share of the planted one's on the same bars."""
-    walked = walk_panel(panel, PLAN, learner)
-    rows, paid = slice(walked.folds[0].test.start, None), forward_returns(panel, 1)
+    walked = walk_panel(panel, PLAN, learner, outcomes=outcomes)
+    rows, paid = slice(walked.folds[0].test.start, None), forward_returns(outcomes, 1)
     found, there = (float(np.nanmean(rank_ic(x[rows], paid[rows]))) for x in (walked.values, truth))
     return found / there
 
 
 @pytest.fixture(scope="module")
-def planted() -> tuple[Panel, FloatArray]:
+def planted() -> tuple[Panel, Panel, FloatArray]:
     panel = moody(2200, 20, seed=3)
     truth = product(panel)
-    return plant_signal(panel, truth, 0.4).panel, truth
+    # So strong that a model of a few seconds can learn it.
+    return panel, plant_payoff(panel, truth, 80.0, slice(0, 2198)).panel, truth
 
 
-def test_boosting_finds_what_ridge_cannot(planted: tuple[Panel, FloatArray]) -> None:
+def test_boosting_finds_what_ridge_cannot(planted: tuple[Panel, Panel, FloatArray]) -> None:
     assert share_found(Boosting(), *planted) > 0.8
     assert abs(share_found(Ridge(), *planted)) < 0.15
 
 
 @pytest.mark.slow
-def test_convnext_finds_most_of_a_planted_pattern(planted: tuple[Panel, FloatArray]) -> None:
+def test_convnext_finds_most_of_a_planted_pattern(planted: tuple[Panel, Panel, FloatArray]) -> None:
     training = NetTraining(epochs=16, warmup=2, lr=5e-3, patience=16)
     assert share_found(SmallNet(training), *planted) > 0.8
 
 
 def in_noise(learner: Learner, seeds: int) -> list[float]:
-    """t statistics, out of fold, of models taught the returns of another order of time."""
+    """t statistics, out of fold, of models taught the returns of blocks in another order."""
     found = []
     for seed in range(seeds):
         panel = moody(900, 15, seed=100 + seed)
-        outcomes = permuted(panel, 24, np.random.default_rng(seed))
+        outcomes = drawn_blocks(panel, np.random.default_rng(seed)).outcomes
         plan = replace(PLAN, max_windows=3000, seed=seed)
         walked = walk_panel(panel, plan, learner, outcomes=outcomes)
         ic = rank_ic(walked.values, forward_returns(outcomes, 1))
@@ -111,7 +110,7 @@ def in_noise(learner: Learner, seeds: int) -> list[float]:
     [Ridge(), Boosting(rounds=60), SmallNet(NetTraining(epochs=2, warmup=1, batch=128))],
     ids=["ridge", "boosting", "convnext"],
 )
-def test_on_permuted_returns_nothing_is_found(learner: Learner) -> None:
+def test_on_drawn_blocks_nothing_is_found(learner: Learner) -> None:
     found = np.array(in_noise(learner, 10))
     # Ten draws of a normal: none beyond 3.3, and their mean within 1, but once in a thousand.
     assert np.abs(found).max() < 3.3

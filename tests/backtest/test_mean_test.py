@@ -25,6 +25,24 @@ def test_independent_payoffs_give_students_test() -> None:
     assert found.n == 200
 
 
+def test_a_little_autocorrelation_in_few_bars_is_seen() -> None:
+    rng, n = np.random.default_rng(11), 91
+    shocks = rng.standard_normal((4_000, n + 30))
+    for t in range(1, n + 30):
+        shocks[:, t] += 0.2 * shocks[:, t - 1]
+    scores = np.array([mean_test(series).z for series in shocks[:, 30:]])
+    # At 5 %; as if payoffs were independent, 8.8 % pass.
+    assert 0.04 < (scores > 1.645).mean() < 0.066
+
+
+def test_overlapping_sums_are_no_autoregression() -> None:
+    shocks = np.random.default_rng(12).standard_normal((200, 252))
+    sums = shocks[:, 2:] + shocks[:, 1:-1] + shocks[:, :-2]
+    found = np.mean([inflation(series - series.mean()) for series in sums])
+    # Three in truth; by the first correlation alone it would be five.
+    assert 2.3 < found < 3.5
+
+
 def test_the_inflation_is_that_of_an_autoregression() -> None:
     rng = np.random.default_rng(1)
     noise = rng.standard_normal(200_000)
