@@ -89,6 +89,11 @@ class Target:
         return self._calm[key]
 
     @cached_property
+    def sampled_values(self) -> dict[str, FloatArray | None]:
+        """Values of other factors on a sample of bars, by text, kept by who compares signals with them."""
+        return {}
+
+    @cached_property
     def years(self) -> dict[str, BoolArray]:
         """(T,) which bars belong to which calendar year."""
         number = self.panel.times.astype("datetime64[Y]").astype(np.int64) + 1970

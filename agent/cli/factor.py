@@ -167,6 +167,7 @@ def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty:
         "remarks": list(remarks(study)),
         "dimension": expression.dimension,
         "novelty": list(novelty.sentences()),
+        "copy": None if scoring.copy is None else scoring.copy.message,
         "lookback": expression.lookback,
         "data": study.dataset,
         "gated": study.exposures is not None,
@@ -187,7 +188,7 @@ def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, no
     out.print(headed(expression.text, about), soft_wrap=True)
     out.print(read_aloud(expression), soft_wrap=True)
     for label, sentences in (
-        ("novelty", novelty.sentences()),
+        ("novelty", (*novelty.sentences(), *(() if scoring.copy is None else (scoring.copy.message,)))),
         ("warning", expression.warnings),
         ("note", expression.notes),
         ("data", remarks(study)),

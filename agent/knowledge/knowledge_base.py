@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, overload
 from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
-from agent.knowledge.database.transactions import Handle
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.listing import Ask, Listing, list_attempts
@@ -34,6 +33,7 @@ from agent.knowledge.records import (
     RunStatus,
     Totals,
 )
+from agent.knowledge.related_returns import RelatedReturns
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.score_documents import Document
@@ -42,11 +42,11 @@ from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, plain_dict
 from agent.knowledge.tables.row_cache import load_attempts
-from agent.knowledge.trial_counts import Nearest, TrialCount
+from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores
 from backtest.result_types import SegmentScore
 from market.errors import InputError
-from market.panel import FloatArray, Panel
+from market.panel import Panel
 
 if TYPE_CHECKING:
     from agent.knowledge.transfer import merging
@@ -59,7 +59,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(Handle, Listing):
+class KnowledgeBase(RelatedReturns, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager
@@ -228,11 +228,6 @@ class KnowledgeBase(Handle, Listing):
         """Return draws of the largest score among all trials of a panel whose returns are known (a copy)."""
         with self._memory.reading(), self.lend() as connection:
             return effective_trials.largest_scores(connection, self._memory.maxima(panel_id))
-
-    def nearest_accepted(self, panel_id: str, fingerprint: FloatArray, *, but: str = "") -> Nearest:
-        """Return the accepted factor of a panel, but `but`, whose returns correlate most with a fingerprint."""
-        with self._memory.reading(), self.lend() as connection:
-            return effective_trials.nearest_accepted(connection, fingerprint, but, self._memory.accepted(panel_id))
 
     def evaluated(
         self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None

@@ -202,6 +202,26 @@ class AdmissionSettings(Section):
         gt=0,
         le=1,
     )
+    min_spread: float = setting(
+        _POLICY["min_spread"],
+        "sanity: least share of assets, on average over the bars of train, whose value is not the commonest of its "
+        "bar.",
+        unit="fraction",
+        ge=0,
+        lt=1,
+    )
+    max_size: float = setting(
+        _POLICY["max_size"],
+        "sanity, under zscore: largest distance of a value from its bar's median, at the 99 % quantile.",
+        unit="usual distances of the bar",
+        gt=0,
+    )
+    max_value_correlation: float = setting(
+        _POLICY["max_value_correlation"],
+        "sanity: largest absolute rank correlation of values on train with those of an accepted factor; 1: any.",
+        gt=0,
+        le=1,
+    )
     level: float = setting(
         _POLICY["level"],
         "predicts, earns: how often the best of all trials may pass by luck alone.",

@@ -154,13 +154,14 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A candidate that could be scored, with what became of it; the fingerprint is of its gross returns on train."""
+    """A scored candidate; the fingerprint is of its gross returns on train, `copy` why it is no trial of its own."""
 
     expression: Expression
     signal: Signal
     scored: Scored
     evidence: Evidence
     returns_fingerprint: FloatArray
+    copy: Rejection | None = None
 
 
 def default_lookback(n_bars: int, settings: Settings) -> int:
@@ -373,7 +374,7 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
     signal = evaluate_within(expression, study.panel, seconds=study.max_seconds, gigabytes=study.max_gigabytes)
     if isinstance(signal, Rejection):
         return signal
-    fault = check_signal(signal, study.panel)
+    fault = check_signal(signal, study.panel, stop=study.split.train.stop)
     if fault is not None:
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
