@@ -72,9 +72,13 @@ def _few_values(finite: BoolArray, traded: BoolArray) -> str:
     bars, with_assets = finite.any(axis=1), traded.any(axis=1)
     there = finite.sum(axis=1)[bars] / traded.sum(axis=1)[bars]
     return (
-        f"the factor has values on {bars.sum() / with_assets.sum():.0%} of the bars after warm-up, "
-        f"and on those for {there.mean():.0%} of the assets"
+        f"the factor has values on {_percent(bars.sum() / with_assets.sum())} of the bars after warm-up, "
+        f"and on those for {_percent(there.mean())} of the assets"
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{100 * share:.1g}%"
 
 
 def _same_for_all(values: FloatArray, finite: BoolArray) -> Rejection | None:

@@ -155,10 +155,13 @@ def _read_late(
 def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:
     """Return all that was found out about a factor, for JSON."""
     from agent.study.study import remarks
+    from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
     card, evidence = scoring.scored.scorecard, scoring.evidence
     return {
+        "verdict": evidence.verdict,
+        "says": verdict_sentence(evidence, card, study.policy.level),
         "factor": expression.id,
         "text": expression.text,
         "reading": read_aloud(expression),
@@ -180,6 +183,8 @@ def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty:
 def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> None:
     """Print all that was found out about a factor, for people."""
     from agent.study.study import remarks
+    from backtest.policy import counted
+    from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
     card, evidence = scoring.scored.scorecard, scoring.evidence
@@ -187,6 +192,8 @@ def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, no
     about = f"   {expression.id}, look-back {expression.lookback} bars"
     out.print(headed(expression.text, about), soft_wrap=True)
     out.print(read_aloud(expression), soft_wrap=True)
+    said = verdict_sentence(evidence, card, study.policy.level)
+    out.print(headed(evidence.verdict, f": {said}"), soft_wrap=True)
     for label, sentences in (
         ("novelty", (*novelty.sentences(), *(() if scoring.copy is None else (scoring.copy.message,)))),
         ("warning", expression.warnings),
@@ -201,7 +208,7 @@ def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, no
     if study.exposures is None:
         out.print("No gate: fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
-    why = f" over {evidence.trials} trials: {'; '.join(evidence.reasons)}"
+    why = f" among {counted(evidence.trials)}: {'; '.join(evidence.reasons)}"
     out.print(headed(evidence.verdict, why), soft_wrap=True)
 
 
@@ -301,7 +308,20 @@ _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
 
 
 def _cell(row: HorizonIC | SliceScore | None, key: str, digits: int) -> str:
+    if row is not None and key == "sharpe_net":
+        return _with_error(row)
     return format_number(None if row is None else getattr(row, key), digits)
+
+
+def _with_error(row: HorizonIC | SliceScore) -> str:
+    """Return a Sharpe ratio with its standard error; of few bars, which older scorecards have ratios of, none."""
+    from backtest.metrics import LEAST_BARS
+    from backtest.result_types import SliceScore
+
+    if not isinstance(row, SliceScore) or row.bars < LEAST_BARS:
+        return format_number(None)
+    error = f" ± {format_number(row.sharpe_error)}" if math.isfinite(row.sharpe_error) else ""
+    return format_number(row.sharpe_net) + error
 
 
 def print_gates(evidence: Evidence) -> None:

@@ -89,6 +89,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
     from agent.cli.factor import print_gates, print_profile, print_scorecard
     from agent.knowledge.attempt_figures import reasons_of, verdict_of
+    from backtest.verdict_words import verdict_sentence
     from factors.parse import parse
     from factors.plain_words import read_aloud
     from factors.tree import Expression
@@ -118,6 +119,8 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if attempt.evaluation is None:
             out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
             return
+        said = verdict_sentence(attempt.evaluation.evidence, attempt.evaluation.scorecard)
+        out.print(headed(verdict_of(attempt), f": {said}" if said else ""), soft_wrap=True)
         print_scorecard(attempt.evaluation.scorecard)
         print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)

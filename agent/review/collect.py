@@ -38,6 +38,7 @@ from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.result_types import Evidence
 from backtest.run import trade
 from backtest.scorecard import Scored
+from backtest.verdict_words import verdict_sentence
 from factors.plain_words import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
@@ -175,6 +176,7 @@ def review_of(
         simulated_market=panel.simulated,
         simulated_llm=subject.simulated_llm,
         panel=panel_note(study),
+        sentence=verdict_sentence(shown, card, study.policy.level),
         reasons=shown.reasons,
         audits=shown.audits,
         dsr=None if subject.stored is None else or_none(subject.stored.dsr),
