@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.study import Scoring, Study
     from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
+    from backtest.shrunk_sharpe import ShrunkSharpe
     from factors.overlap import Novelty
     from factors.tree import Expression
 
@@ -118,20 +119,22 @@ def evaluate_factor(
             expression = _read_late(text, opened.ungated, knowledge, dialect=dialect, strict=strict)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
+        from agent.study.expectations import expected_sharpe
         from agent.study.scoring import evaluate_expression
 
         study = opened.study
         novelty = knowledge.novelty(expression)
         with stderr().status("evaluating (the first time, operators are compiled)"):
             scoring = evaluate_expression(expression, study, knowledge)
-    if isinstance(scoring, Rejection):
-        raise as_input_error(scoring)
+        if isinstance(scoring, Rejection):
+            raise as_input_error(scoring)
+        forward = expected_sharpe(scoring.scored.scorecard, expression.id, study.dataset, knowledge)
     if ledger is not None:
         _write_positions(scoring, study, ledger)
     if as_json:
-        print_json(_evaluation(expression, scoring, study, novelty))
+        print_json(_evaluation(expression, scoring, study, novelty, forward))
     else:
-        _print_evaluation(expression, scoring, study, novelty)
+        _print_evaluation(expression, scoring, study, novelty, forward)
 
 
 def _write_positions(scoring: Scoring, study: Study, ledger: Path) -> None:
@@ -152,14 +155,19 @@ def _read_late(
     return read_expression(text, study, dialect=dialect, blocks=blocks, strict=strict)
 
 
-def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> dict[str, object]:
+def _evaluation(
+    expression: Expression, scoring: Scoring, study: Study, novelty: Novelty, forward: ShrunkSharpe
+) -> dict[str, object]:
     """Return all that was found out about a factor, for JSON."""
+    from dataclasses import asdict
+
     from agent.study.study import remarks
     from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
     card, evidence = scoring.scored.scorecard, scoring.evidence
     return {
+        "forward": asdict(forward),
         "verdict": evidence.verdict,
         "says": verdict_sentence(evidence, card, study.policy.level),
         "factor": expression.id,
@@ -180,8 +188,11 @@ def _evaluation(expression: Expression, scoring: Scoring, study: Study, novelty:
     }
 
 
-def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, novelty: Novelty) -> None:
+def _print_evaluation(
+    expression: Expression, scoring: Scoring, study: Study, novelty: Novelty, forward: ShrunkSharpe
+) -> None:
     """Print all that was found out about a factor, for people."""
+    from agent.study.expectations import forward_sentence
     from agent.study.study import remarks
     from backtest.policy import counted
     from backtest.verdict_words import verdict_sentence
@@ -194,6 +205,7 @@ def _print_evaluation(expression: Expression, scoring: Scoring, study: Study, no
     out.print(read_aloud(expression), soft_wrap=True)
     said = verdict_sentence(evidence, card, study.policy.level)
     out.print(headed(evidence.verdict, f": {said}"), soft_wrap=True)
+    out.print(forward_sentence(forward), soft_wrap=True)
     for label, sentences in (
         ("novelty", (*novelty.sentences(), *(() if scoring.copy is None else (scoring.copy.message,)))),
         ("warning", expression.warnings),

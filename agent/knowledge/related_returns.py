@@ -25,6 +25,11 @@ class RelatedReturns(Handle):
             known = self._memory.accepted(panel_id)
             return effective_trials.accepted_nearby(connection, fingerprint, but, known, most)
 
+    def trial_clusters(self, panel_id: str) -> dict[int, int]:
+        """Return the cluster of each attempt of a panel with known returns: one cluster is one effective trial."""
+        with self.lend() as connection:
+            return effective_trials.stored_clusters(connection, panel_id)
+
     def same_returns(self, panel_id: str, fingerprint: FloatArray, *, but: str) -> tuple[int, str] | None:
         """Return attempt and text of a factor of a panel, but `but`, that earned the same before costs at every bar."""
         with self._memory.reading(), self.lend() as connection:

@@ -30,6 +30,7 @@ from agent.review.review_records import (
     likelihood_histogram,
     whole_sum,
 )
+from agent.study.expectations import expected_sharpe, forward_sentence
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression
 from agent.study.study import Study, read_expression
@@ -177,6 +178,7 @@ def review_of(
         simulated_llm=subject.simulated_llm,
         panel=panel_note(study),
         sentence=verdict_sentence(shown, card, study.policy.level),
+        forward=forward_sentence(expected_sharpe(card, subject.content_id, study.dataset, knowledge)),
         reasons=shown.reasons,
         audits=shown.audits,
         dsr=None if subject.stored is None else or_none(subject.stored.dsr),

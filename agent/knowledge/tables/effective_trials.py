@@ -31,6 +31,7 @@ _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
     f"WHERE e.panel_id = :panel AND e.accepted AND {_NEW} ORDER BY t.seq"
 )
+_CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id = :panel")
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id = :panel")
 # Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
 _SAME = 1.0 - 1e-6
@@ -119,6 +120,11 @@ def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> in
     # As it will be read again: clusters must not depend on when they were computed.
     leader, near = leaders.nearest(_unpacked(packed))
     return leader if abs(near) >= SAME_TRIAL else attempt_id
+
+
+def stored_clusters(connection: Connection, panel_id: str) -> dict[int, int]:
+    """Return the cluster of each attempt with a fingerprint, as they are stored."""
+    return {row[0]: row[1] for row in connection.execute(_CLUSTERS, {"panel": panel_id})}
 
 
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:
