@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backtest.bar_regimes import close_returns, market_return
 from backtest.ic import centred_rows
+from backtest.trading_rules import STYLES
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import average_ranks
@@ -26,7 +27,6 @@ _LEAST_RETURNS = 20
 # A beta is estimated as if this share of the evidence said 1 (Vasicek 1973).
 _PRIOR = 1.0 / 3.0
 _LARGEST_BETA = 3.0
-STYLES = ("size", "volatility", "liquidity", "momentum")
 
 
 def half_life(panel: Panel) -> float:

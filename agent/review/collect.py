@@ -216,6 +216,8 @@ def rules_sentence(study: Study) -> str:
     ]
     if spec.holding > 1:
         words.append(f"targets averaged over {spec.holding} bars")
+    if spec.styles:
+        words.append(f"payoffs residual to {', '.join(spec.residual_to)}")
     if spec.costs.capital > 0:
         words.append(f"impact on a capital of {spec.costs.capital:,.0f}")
     return ", ".join(words)

@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
 from backtest.policy import FORMER_THRESHOLDS, GATES, Policy, gate_faults
-from backtest.trading_rules import BacktestSpec, Fill, Weighting
+from backtest.trading_rules import STYLES, BacktestSpec, Fill, Weighting, residual_fault
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.fit_rules import (
     MEMBERS,
@@ -92,6 +92,11 @@ class BacktestSettings(Section):
         written="0.002",
         gt=0,
     )
+    residual_to: tuple[str, ...] = setting(
+        _TRADED["residual_to"],
+        "What returns are made residual to before the payoff of a factor is tested: market, and beside it any of "
+        f"{', '.join(STYLES)}.",
+    )
     delisting_return: float = setting(
         _TRADED["delisting_return"],
         "What a position earns over its last price when its asset stops trading; -1.0: all is lost.",
@@ -150,6 +155,16 @@ class BacktestSettings(Section):
         unit="currency of prices",
         ge=0,
     )
+
+    @field_validator("residual_to", mode="before")
+    @classmethod
+    def _residual(cls, given: object) -> object:
+        """Read one name as a list of one."""
+        names = (given,) if isinstance(given, str) else given
+        wrong = residual_fault(tuple(names)) if isinstance(names, (list, tuple)) else ""
+        if wrong:
+            raise ValueError(wrong)
+        return names
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,8 @@ from backtest.payoff import (
     risk_returns,
     trailing_risk,
 )
+from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.panel import Panel
 from tests.helpers import random_panel
@@ -104,3 +106,22 @@ def test_too_few_assets_pay_nothing_known() -> None:
 def test_a_constant_signal_has_no_payoff(panel: Panel) -> None:
     forward = forward_returns(panel, 1)
     assert np.isnan(rank_payoffs(np.ones(panel.shape), forward, risk_returns(panel, forward))).all()
+
+
+def test_rules_say_what_payoffs_are_residual_to(panel: Panel) -> None:
+    plain = prepare_target(panel, BacktestSpec())
+    styled = prepare_target(panel, BacktestSpec(residual_to=("market", "momentum", "size")))
+    forward = forward_returns(panel, 1)
+    np.testing.assert_array_equal(plain.risk, risk_returns(panel, forward))
+    np.testing.assert_array_equal(styled.risk, risk_returns(panel, forward, ["momentum", "size"]))
+    # What is traded and earned is the same.
+    np.testing.assert_array_equal(plain.market.returns, styled.market.returns)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("market", "value"), "no such style: value"), (("size",), "has to have 'market'"), (("market",) * 2, "twice")],
+)
+def test_rules_refuse_what_nothing_can_be_residual_to(names: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        BacktestSpec(residual_to=names)
