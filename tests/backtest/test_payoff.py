@@ -20,6 +20,7 @@ from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.panel import Panel
+from market.ranking import average_ranks
 from tests.helpers import random_panel
 
 
@@ -80,7 +81,6 @@ def test_an_asset_with_twice_the_market_is_residual_to_it() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_returns_are_residual_to_a_style(style: str, panel: Panel) -> None:
     from backtest.payoff import _style
-    from market.ranking import average_ranks
 
     forward = forward_returns(panel, 1)
     residual = risk_returns(panel, forward, [style])
@@ -106,6 +106,18 @@ def test_too_few_assets_pay_nothing_known() -> None:
 def test_a_constant_signal_has_no_payoff(panel: Panel) -> None:
     forward = forward_returns(panel, 1)
     assert np.isnan(rank_payoffs(np.ones(panel.shape), forward, risk_returns(panel, forward))).all()
+
+
+def test_known_ranks_give_the_same_payoffs(panel: Panel) -> None:
+    signal, forward = panel["volume"].copy(), forward_returns(panel, 1)
+    signal[40:60, 3] = np.nan
+    forward[100:120, 5] = np.nan
+    risk = risk_returns(panel, forward)
+    ranks = average_ranks(signal)
+    kept = ranks.copy()
+    found = rank_payoffs(signal, forward, risk, ranks)
+    np.testing.assert_allclose(found, rank_payoffs(signal, forward, risk), rtol=1e-12)
+    np.testing.assert_array_equal(ranks, kept)
 
 
 def test_rules_say_what_payoffs_are_residual_to(panel: Panel) -> None:
