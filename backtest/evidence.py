@@ -17,6 +17,7 @@ from backtest.mean_test import mean_test
 from backtest.policy import AdmissionInput, NearestKnown, Policy, all_gates, counted, train_figures
 from backtest.result_types import Evidence, Tested
 from backtest.scorecard import Scored
+from backtest.signal_shape import SignalShape
 from market.panel import FloatArray
 
 EULER_GAMMA = 0.5772156649015329
@@ -112,11 +113,13 @@ def reach_verdict(
     nearest: NearestKnown | None = None,
     *,
     use_gate: bool = True,
+    shape: SignalShape | None = None,
 ) -> Evidence:
     """Return the verdict of a policy's gates on a scored factor.
 
     Both tests are made on train and validation together: what it pays before costs, and what it nets; the latter of the
-    gated returns where there is a gate and `use_gate`. Deflated and probabilistic Sharpe ratios are figures beside.
+    gated returns where there is a gate and `use_gate`. `shape` is of the signal's values on train. Deflated and
+    probabilistic Sharpe ratios are figures beside.
     """
     policy = policy or Policy()
     result = scored.gated if use_gate and scored.gated is not None else scored.backtest
@@ -124,7 +127,8 @@ def reach_verdict(
     predicts = trials.test(_both(scored, scored.payoffs), policy, trials.scores.predicts)
     earns = trials.test(returns, policy, trials.scores.earns)
     figures = train_figures(scored)
-    gates = all_gates(AdmissionInput(scored, figures, predicts, earns, trials.count, policy, nearest or NearestKnown()))
+    known, seen = nearest or NearestKnown(), shape or SignalShape()
+    gates = all_gates(AdmissionInput(scored, figures, predicts, earns, trials.count, policy, known, seen))
     failed = [gate for gate in gates if not gate.passed]
     reasons = tuple(word for gate in failed for word in gate.words)
     if not failed:

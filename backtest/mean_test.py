@@ -71,7 +71,8 @@ def mean_test(payoffs: FloatArray) -> MeanTest:
     if not square > 1e-30 * max(mean * mean, 1e-300):
         return MeanTest(n, mean, float("nan"), float("nan"))
     error = math.sqrt(square * inflation(gaps) / (n - 1))
-    skew = float((gaps**3).mean()) / square**1.5
+    # Products: a power of an array takes some twenty times as long.
+    skew = float((gaps * gaps) @ gaps) / n / square**1.5
     return MeanTest(n, mean, error, _normal_score(_less_skewed(mean / error, skew, n), n - 1))
 
 

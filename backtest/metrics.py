@@ -9,24 +9,33 @@ import numpy as np
 
 from market.panel import FloatArray
 
+# A ratio of mean to deviation over fewer bars than this says nothing, however large it is.
+LEAST_BARS = 30
+
 
 def _known(returns: FloatArray) -> FloatArray:
     return returns[np.isfinite(returns)]
 
 
 def sharpe(returns: FloatArray, bars_per_year: float) -> float:
-    """Mean over standard deviation (ddof 1), annualised by the square root of the bars in a year; no risk-free rate."""
+    """Mean over standard deviation (ddof 1), annualised by the square root of the bars in a year; no risk-free rate.
+
+    NaN below `LEAST_BARS` returns.
+    """
     x = _known(returns)
-    if len(x) < 2:
+    if len(x) < LEAST_BARS:
         return float("nan")
     deviation = float(x.std(ddof=1))
     return float(x.mean()) / deviation * float(np.sqrt(bars_per_year)) if deviation > 1e-15 else float("nan")
 
 
 def sortino(returns: FloatArray, bars_per_year: float) -> float:
-    """Mean over downside deviation: the root mean square of negative returns over ALL bars (target 0), annualised."""
+    """Mean over downside deviation: the root mean square of negative returns over ALL bars (target 0), annualised.
+
+    NaN below `LEAST_BARS` returns.
+    """
     x = _known(returns)
-    if len(x) < 2:
+    if len(x) < LEAST_BARS:
         return float("nan")
     downside = float(np.sqrt(np.mean(np.minimum(x, 0.0) ** 2)))
     return float(x.mean()) / downside * float(np.sqrt(bars_per_year)) if downside > 1e-15 else float("nan")

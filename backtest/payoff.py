@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from backtest.bar_regimes import close_returns, market_return
 from backtest.ic import centred_rows
+from backtest.trading_rules import STYLES
 from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import average_ranks
@@ -26,7 +27,6 @@ _LEAST_RETURNS = 20
 # A beta is estimated as if this share of the evidence said 1 (Vasicek 1973).
 _PRIOR = 1.0 / 3.0
 _LARGEST_BETA = 3.0
-STYLES = ("size", "volatility", "liquidity", "momentum")
 
 
 def half_life(panel: Panel) -> float:
@@ -141,13 +141,21 @@ def _residual(scaled: FloatArray, styles: Sequence[FloatArray]) -> FloatArray:
     return out
 
 
-def rank_payoffs(signal: FloatArray, forward: FloatArray, risk: NDArray[np.float32]) -> FloatArray:
+def rank_payoffs(
+    signal: FloatArray, forward: FloatArray, risk: NDArray[np.float32], ranks: FloatArray | None = None
+) -> FloatArray:
     """Return (T,) what rank weights of a signal (T, N) paid per bar, in deviations of an asset's return.
 
     Weights are ranks less their mean, over the sum of their sizes, among assets with a signal and a forward return; NaN
-    below `MIN_ASSETS` of those, or where all are tied. `risk` is as of `risk_returns`.
+    below `MIN_ASSETS` of those, or where all are tied. `risk` is as of `risk_returns`. `ranks` (T, N) are those of the
+    signal, where they are known: bars on which all of it has a forward return are not ranked again.
     """
-    ranks = average_ranks(np.where(np.isfinite(forward), signal, np.nan))
+    if ranks is None:
+        ranks = average_ranks(np.where(np.isfinite(forward), signal, np.nan))
+    else:
+        again = (np.isfinite(signal) & ~np.isfinite(forward)).any(axis=1)
+        ranks = ranks.copy() if again.any() else ranks
+        ranks[again] = average_ranks(np.where(np.isfinite(forward[again]), signal[again], np.nan))
     count, centred = np.isfinite(ranks).sum(axis=1), centred_rows(ranks)
     sizes = np.abs(centred).sum(axis=1)
     with np.errstate(all="ignore"):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from backtest.result_types import GateVerdict, SegmentScore, Tested
+from backtest.signal_shape import SignalShape
 from market.errors import InputError
 from market.plugins import Registry
 
@@ -41,6 +42,10 @@ class Policy:
     min_coverage, max_correlation
         ``sanity``: least share of train's bars on which it takes positions, and largest absolute correlation of its
         gross returns on train with those of an accepted factor.
+    min_spread, max_size, max_value_correlation
+        ``sanity``: least share of assets, on average over train's bars, whose value is not the commonest of its bar;
+        largest `SignalShape.size`, where positions go by value (``zscore``); largest absolute rank correlation of its
+        values on train with those of an accepted factor.
     level, control
         ``predicts``, ``earns``: with ``fwer``, how often the best of all trials may pass by luck alone (family-wise
         error of each); with ``fdr``, which share of what passes may be luck, on average (false discovery rate of each).
@@ -50,6 +55,9 @@ class Policy:
     max_overlap: float = 1.0
     min_coverage: float = 0.1
     max_correlation: float = 0.7
+    min_spread: float = 0.02
+    max_size: float = 10.0
+    max_value_correlation: float = 0.7
     level: float = 0.05
     control: Control = "fwer"
 
@@ -74,12 +82,17 @@ class TrainFigures:
 
 @dataclass(frozen=True, slots=True)
 class NearestKnown:
-    """How a factor stands to what is known: tree overlap, and correlation of returns with the accepted one nearest."""
+    """How a factor stands to what is known: tree overlap, and correlations with the accepted factor nearest.
+
+    Once of returns, once of values, each with the text of the factor that it is nearest to.
+    """
 
     overlap: float = float("nan")
     overlaps: str = ""
     correlation: float = float("nan")
     correlates: str = ""
+    value_correlation: float = float("nan")
+    value_correlates: str = ""
 
 
 def train_gates(figures: TrainFigures, policy: Policy) -> list[GateVerdict]:
@@ -120,6 +133,7 @@ class AdmissionInput:
     trials: int
     policy: Policy
     nearest: NearestKnown
+    shape: SignalShape = field(default_factory=SignalShape)
 
 
 def all_gates(candidate: AdmissionInput) -> list[GateVerdict]:
@@ -166,16 +180,33 @@ def _gate_novelty(of: AdmissionInput) -> GateVerdict:
 
 
 def _gate_sanity(of: AdmissionInput) -> GateVerdict:
-    sanity, most = _coverage(of.figures, of.policy), of.policy.max_correlation
-    close = abs(of.nearest.correlation) >= most
-    words = f"its returns on train go with those of the accepted {of.nearest.correlates}"
-    return GateVerdict(
-        "sanity",
-        sanity.passed and not close,
-        {**sanity.numbers, "correlation": of.nearest.correlation},
-        f"{sanity.bar}; |correlation with accepted| < {most:g}",
-        (*(sanity.words if not sanity.passed else ()), *((words,) if close else ())),
+    covered, policy, shape, near = _coverage(of.figures, of.policy), of.policy, of.shape, of.nearest
+    by_value = of.scored.scorecard.weighting == "zscore"
+    words = [] if covered.passed else list(covered.words)
+    if shape.spread < policy.min_spread:
+        words.append(few_differ(shape.spread))
+    if by_value and shape.size > policy.max_size:
+        words.append(f"1 % of its values are {shape.size:.0f} usual distances from their bar's median: rank or log it")
+    if abs(near.correlation) >= policy.max_correlation:
+        words.append(f"its returns on train go with those of the accepted {near.correlates}")
+    if abs(near.value_correlation) >= policy.max_value_correlation:
+        words.append(f"its values on train go with those of the accepted {near.value_correlates}")
+    seen = {"spread": shape.spread, "size": shape.size, "value correlation": near.value_correlation}
+    numbers = {**covered.numbers, "correlation": near.correlation}
+    numbers |= {name: value for name, value in seen.items() if math.isfinite(value)}
+    bars = (
+        covered.bar,
+        f"spread of at least {policy.min_spread:.0%}",
+        *((f"size of at most {policy.max_size:g}",) if by_value else ()),
+        f"|correlation with accepted| < {policy.max_correlation:g} in returns, "
+        f"< {policy.max_value_correlation:g} in values",
     )
+    return GateVerdict("sanity", not words, numbers, "; ".join(bars), tuple(words))
+
+
+def few_differ(spread: float) -> str:
+    """Say of how many assets the value is not the commonest of its bar."""
+    return f"all but {spread:.1%} of the assets of a bar have one value"
 
 
 def _tested(gate: str, tested: Tested, of: AdmissionInput, words: tuple[str, ...]) -> GateVerdict:

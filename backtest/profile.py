@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ import numpy as np
 from backtest import metrics
 from backtest.ic import horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
 from backtest.known import NAMES, Attribution
+from backtest.luck import sharpe_standard_error
 from backtest.result_types import AssetIC, HorizonIC, Profile, SliceScore
 from backtest.run import Backtest
 from backtest.target import Target
@@ -111,5 +113,11 @@ def _slice(name: str, member: BoolArray, signals: Signals, result: Backtest, tar
         pooled = pooled_ic(signals.values[paid][member], target.forward[paid][member])
         mean, tstat = pooled.mean, pooled.tstat
     return SliceScore(
-        name, len(net), mean, tstat, metrics.sharpe(net, year), float(np.mean(net)) * year if len(net) else NAN
+        name,
+        len(net),
+        mean,
+        tstat,
+        sharpe_net=metrics.sharpe(net, year),
+        annual_return_net=float(np.mean(net)) * year if len(net) else NAN,
+        sharpe_error=sharpe_standard_error(net) * math.sqrt(year),
     )

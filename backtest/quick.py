@@ -75,6 +75,7 @@ class QuickScorer:
         self._masked = np.empty((rows, width))
         self._sorter = KeySorter.make(rows, width)
         self._whole = None if _by_bar(target.spec) else np.full(target.panel.shape, np.nan)
+        self._weighting = weight_rules(target.spec) if _by_bar(target.spec) else None
         self._market = _market_of(target)
         self._rules = ledger_rules(target.spec, target.panel.bars_per_year)
         self._positions = no_positions(width)
@@ -90,6 +91,7 @@ class QuickScorer:
         if self._whole is not None:
             self._whole[at] = values
             return
+        assert self._weighting is not None
         np.copyto(masked, values)
         mask_outside(masked, target.panel.universe[at])
         sort_keys(masked, sorter.keys, bits)
@@ -109,7 +111,7 @@ class QuickScorer:
                 target.sums[:, at],
             ),
             self._market.rows(at),
-            weight_rules(target.spec),
+            self._weighting,
             self._rules,
             self._positions,
             self._ring,

@@ -34,7 +34,8 @@ class HorizonIC:
 class SliceScore:
     """A factor on some bars of a segment: a year, or a regime.
 
-    Sharpe and return are net, ungated and a year; the return is the mean a bar times the bars in a year.
+    Sharpe, its standard error and return are net, ungated and a year; the return is the mean a bar times the bars in a
+    year. Below 30 bars there is no Sharpe ratio: NaN.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SliceScore:
     ic_tstat: float
     sharpe_net: float
     annual_return_net: float
+    sharpe_error: float = NAN
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _run(values: FloatArray, target: Target, gate: FloatArray | None) -> _Run | 
     gated = None if gate is None else trade(targets, target.market, spec, gate, bars_per_year=panel.bars_per_year)
     wide = spec.is_cross_sectional
     ic = rank_ic_of(ranked, target.ranked) if wide else np.full(len(signal), NAN)
-    payoffs = rank_payoffs(signal, target.forward, target.risk) if wide else plain.gross
+    payoffs = rank_payoffs(signal, target.forward, target.risk, ranked.ranks) if wide else plain.gross
     return _Run(target, Signals(signal, ranked, ic, target.forward), targets, plain, gated, gate, payoffs)
 
 

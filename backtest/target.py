@@ -37,7 +37,8 @@ class Target:
         Where there is a forward return, and its ranks less their mean over the bar, 0 where missing: what is read of
         most bars, and kept small for that.
     risk
-        `forward` less what the market explains, over trailing deviation (see `backtest.payoff`); 0 where unknown.
+        `forward` less what the market, and the styles of the rules, explain, over trailing deviation (see
+        `backtest.payoff`); 0 where unknown.
     sums
         (4, T) assets with a forward return, sum of squares of `centred_ranks`, sum of `forward` and sum of its squares
         about its mean.
@@ -89,6 +90,11 @@ class Target:
         return self._calm[key]
 
     @cached_property
+    def sampled_values(self) -> dict[str, FloatArray | None]:
+        """Values of other factors on a sample of bars, by text, kept by who compares signals with them."""
+        return {}
+
+    @cached_property
     def years(self) -> dict[str, BoolArray]:
         """(T,) which bars belong to which calendar year."""
         number = self.panel.times.astype("datetime64[Y]").astype(np.int64) + 1970
@@ -122,7 +128,7 @@ def prepare_target(
         ranked,
         known,
         centred_ranks.astype(np.float32),
-        risk_returns(panel, forward),
+        risk_returns(panel, forward, spec.styles),
         np.stack([*sums, (centred_rows(forward) ** 2).sum(axis=1)]),
         groups,
         regimes or {},

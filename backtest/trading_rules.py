@@ -12,6 +12,9 @@ from market.errors import InputError
 Weighting = Literal["rank", "zscore", "quantile", "long_only", "timeseries"]
 Fill = Literal["open", "close"]
 NEUTRAL = ("rank", "zscore", "quantile")
+# What returns may be made residual to before a factor's payoff is read from them: the market always is.
+MARKET = "market"
+STYLES = ("size", "volatility", "liquidity", "momentum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class BacktestSpec:
     max_risk
         Largest position times its trailing volatility a bar: what one standard deviation of one position may cost, as a
         fraction of capital.
+    residual_to
+        What the returns are residual to by which a factor's payoff before costs is tested: the market, and styles
+        beside it (see `backtest.payoff`). What is traded and earned stays as it is.
     delisting_return
         What a position in an asset that ceases to trade earns over its last price when it is settled; -1 is all lost.
     """
@@ -63,6 +69,7 @@ class BacktestSpec:
     max_leverage: float = 1.0
     max_risk: float = math.inf
     delisting_return: float = 0.0
+    residual_to: tuple[str, ...] = (MARKET,)
     costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
@@ -82,8 +89,15 @@ class BacktestSpec:
             )
             if not ok
         ]
+        fault = residual_fault(self.residual_to)
+        wrong += [f"residual_to: {fault}"] if fault else []
         if wrong:
             raise InputError("; ".join(wrong), "correct it in alphaglow.toml [backtest]")
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """What the payoff is residual to beside the market."""
+        return tuple(name for name in self.residual_to if name != MARKET)
 
     @property
     def is_neutral(self) -> bool:
@@ -103,3 +117,14 @@ class BacktestSpec:
     def is_cross_sectional(self) -> bool:
         """Whether assets are evaluated against one another."""
         return self.weighting != "timeseries"
+
+
+def residual_fault(names: tuple[str, ...]) -> str:
+    """Return what is wrong with a list of what returns are residual to, in words; empty if nothing is."""
+    known = (MARKET, *STYLES)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        return f"no such style: {', '.join(unknown)}; there are {', '.join(known)}"
+    if MARKET not in names:
+        return f"it has to have {MARKET!r}: what the market explains is taken out first"
+    return "a name stands twice" if len(set(names)) < len(names) else ""

@@ -23,8 +23,8 @@ from rich.progress import track
 from rich.table import Table
 
 from backtest import metrics
-from backtest.discovery import discoveries
 from backtest.binomial import Share
+from backtest.discovery import discoveries
 from backtest.evidence import Trials, deflated_sharpe
 from backtest.ic import newey_west_t, rank_ic
 from backtest.luck import fingerprint_of

@@ -10,9 +10,11 @@ from factors.engine import evaluate
 from factors.measure import estimate_work
 from factors.tree import Expression, Signal
 from market.errors import Rejection
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 
 MIN_FINITE = 0.2
+# Share of bars on which all assets have one value, from which on there is nothing to trade.
+MOST_TIED = 0.95
 
 
 def check_cost(expression: Expression, panel: Panel, *, seconds: float, gigabytes: float) -> Rejection | None:
@@ -35,14 +37,14 @@ def check_cost(expression: Expression, panel: Panel, *, seconds: float, gigabyte
     return None
 
 
-def check_signal(signal: Signal, panel: Panel, until: int | None = None) -> Rejection | None:
-    """Return why a signal cannot be traded at all, or None: only NaN, mostly NaN, or constant.
+def check_signal(signal: Signal, panel: Panel, *, stop: int | None = None) -> Rejection | None:
+    """Return why a signal cannot be traded at all, or None: only NaN, sparse, or constant.
 
-    With `until`, the bars before that row alone are looked at: what is said of a refusal then knows of no later ones.
+    With `stop`, as the bars before it show it: a search that may not see validation asks of train alone.
     """
-    values = np.where(panel.universe, signal.values, np.nan)[:until]
-    after = values[min(signal.expression.lookback, len(values) - 1) :]
-    traded = panel.universe[:until][-len(after) :]
+    values = np.where(panel.universe, signal.values, np.nan)[:stop]
+    first = min(signal.expression.lookback, len(values) - 1)
+    after, traded = values[first:], panel.universe[:stop][first:]
     finite = np.isfinite(after)
     if not finite.any():
         return Rejection(
@@ -56,13 +58,44 @@ def check_signal(signal: Signal, panel: Panel, until: int | None = None) -> Reje
         return Rejection(
             "evaluate",
             "mostly_nan",
-            f"the factor is NaN for {1 - share:.0%} of the bars after warm-up",
+            _few_values(finite, traded),
             "conditions or gaps leave too little",
         )
     known = after[finite]
     if known.max() - known.min() <= 1e-12 * max(1.0, float(np.abs(known).max())):
         return Rejection("evaluate", "constant", f"the factor is constant ({known[0]:g})", "it cannot rank anything")
-    return None
+    return _same_for_all(after, finite) if panel.shape[1] > 1 else None
+
+
+def _few_values(finite: BoolArray, traded: BoolArray) -> str:
+    """Say on how many bars, and there for how many assets, there are values."""
+    bars, with_assets = finite.any(axis=1), traded.any(axis=1)
+    there = finite.sum(axis=1)[bars] / traded.sum(axis=1)[bars]
+    return (
+        f"the factor has values on {_percent(bars.sum() / with_assets.sum())} of the bars after warm-up, "
+        f"and on those for {_percent(there.mean())} of the assets"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{100 * share:.1g}%"
+
+
+def _same_for_all(values: FloatArray, finite: BoolArray) -> Rejection | None:
+    several = finite.sum(axis=1) > 1
+    if not several.any():
+        return None
+    high = np.where(finite, values, -np.inf)[several].max(axis=1)
+    low = np.where(finite, values, np.inf)[several].min(axis=1)
+    same = float((high - low <= 1e-12 * np.maximum(np.abs(high), np.abs(low))).mean())
+    if same < MOST_TIED:
+        return None
+    return Rejection(
+        "evaluate",
+        "constant",
+        f"the factor has one value for all assets on {same:.0%} of the bars",
+        "it cannot rank anything there: compare assets, or loosen its conditions",
+    )
 
 
 def check_truncation(expression: Expression, panel: Panel, cuts: Sequence[int]) -> Rejection | None:

@@ -22,6 +22,11 @@ from factors.tree import Call, Field, Node, Number
 SMALLEST = 3
 # They keep the order of assets at a bar, whatever they are given.
 _KEEPS_ORDER = frozenset({"cs_rank", "cs_zscore", "cs_demean", "cs_scale"})
+# So do these, of values that are never large: of large ones all become 1.
+_KEEPS_ORDER_OF_SMALL = frozenset({"tanh", "sigmoid"})
+_SMALL = frozenset({"cs_rank", "cs_zscore", "cs_scale", "ts_rank", "ts_corr", "ts_scale"})
+# Limits this many deviations from the mean tie few assets.
+_FAR_LIMIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +150,23 @@ def ranking_core(root: Node) -> tuple[int, Node]:
         except TooLarge:
             return sign, root
         if isinstance(root, Call):
-            if root.op in _KEEPS_ORDER:
+            if root.op in _KEEPS_ORDER or _is_monotone(root):
                 root = root.args[0]
             elif root.op == "ts_sum":
                 root = Call("ts_mean", root.args)
         root = canonical(root)
         if root == before:
             return sign, root
+
+
+def _is_monotone(call: Call) -> bool:
+    """Whether a call keeps the order of assets because of what it is given."""
+    if call.op in _KEEPS_ORDER_OF_SMALL:
+        return isinstance(call.args[0], Call) and call.args[0].op in _SMALL
+    if call.op not in ("cs_winsorize", "signed_power") or not isinstance(call.args[1], Number):
+        return False
+    value = call.args[1].value
+    return value > 0 if call.op == "signed_power" else value >= _FAR_LIMIT
 
 
 def _calls(node: Node) -> Iterator[Node]:

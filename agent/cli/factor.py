@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from agent.study.study import Study
     from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from backtest.run import Backtest
+    from backtest.shrunk_sharpe import ShrunkSharpe
     from factors.overlap import Novelty
     from factors.tree import Expression
 
@@ -134,6 +135,7 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
             expression = _read_late(asked, opened.ungated, knowledge)
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
+        from agent.study.expectations import expected_sharpe
         from agent.study.lineage_notes import meet_data, related_rows
         from agent.study.looking import look, look_at_train
 
@@ -145,14 +147,17 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
                 seen = look_at_train(expression, study)
             else:
                 seen = look(expression, asked.text, opened, knowledge, trades=asked.ledger is not None)
-    if isinstance(seen, Rejection):
-        raise as_input_error(seen)
+        if isinstance(seen, Rejection):
+            raise as_input_error(seen)
+        forward = None
+        if seen.evidence is not None:
+            forward = expected_sharpe(seen.scorecard, expression.id, study.dataset, knowledge)
     if asked.ledger is not None and seen.backtest is not None:
         _write_positions(seen.backtest, study, asked.ledger)
     if asked.as_json:
-        print_json({**_evaluation(expression, seen, study, novelty), "related": related_rows(related)})
+        print_json({**_evaluation(expression, seen, study, novelty, forward), "related": related_rows(related)})
     else:
-        _print_evaluation(expression, seen, study, novelty)
+        _print_evaluation(expression, seen, study, novelty, forward)
 
 
 def _write_positions(traded: Backtest, study: Study, ledger: Path) -> None:
@@ -171,14 +176,20 @@ def _read_late(asked: EvalOptions, study: Study, knowledge: KnowledgeBase) -> Ex
     return read_expression(asked.text, study, dialect=asked.dialect, blocks=blocks, strict=asked.strict)
 
 
-def _evaluation(expression: Expression, seen: Look, study: Study, novelty: Novelty) -> dict[str, object]:
+def _evaluation(
+    expression: Expression, seen: Look, study: Study, novelty: Novelty, forward: ShrunkSharpe | None
+) -> dict[str, object]:
     """Return all that was found out about a factor, for JSON."""
     from agent.study.study import remarks
+    from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
     evidence = seen.evidence
     card = seen.scorecard.to_dict()
     return {
+        "forward": None if forward is None else asdict(forward),
+        "verdict": None if evidence is None else evidence.verdict,
+        "says": None if evidence is None else verdict_sentence(evidence, seen.scorecard, study.policy.level),
         "factor": expression.id,
         "text": expression.text,
         "reading": read_aloud(expression),
@@ -187,6 +198,7 @@ def _evaluation(expression: Expression, seen: Look, study: Study, novelty: Novel
         "remarks": list(remarks(study)),
         "dimension": expression.dimension,
         "novelty": list(novelty.sentences()),
+        "copy": None if seen.copy is None else seen.copy.message,
         "lookback": expression.lookback,
         "data": study.dataset,
         "gated": study.exposures is not None,
@@ -200,10 +212,14 @@ def _evaluation(expression: Expression, seen: Look, study: Study, novelty: Novel
     }
 
 
-def _print_evaluation(expression: Expression, seen: Look, study: Study, novelty: Novelty) -> None:
+def _print_evaluation(
+    expression: Expression, seen: Look, study: Study, novelty: Novelty, forward: ShrunkSharpe | None
+) -> None:
     """Print all that was found out about a factor, for people."""
+    from agent.study.expectations import forward_sentence
     from agent.study.study import remarks
     from backtest.policy import counted, train_words
+    from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
     card, evidence = seen.scorecard, seen.evidence
@@ -211,8 +227,13 @@ def _print_evaluation(expression: Expression, seen: Look, study: Study, novelty:
     about = f"   {expression.id}, look-back {expression.lookback} bars"
     out.print(headed(expression.text, about), soft_wrap=True)
     out.print(read_aloud(expression), soft_wrap=True)
+    if evidence is not None:
+        said = verdict_sentence(evidence, card, study.policy.level)
+        out.print(headed(evidence.verdict, f": {said}"), soft_wrap=True)
+    if forward is not None:
+        out.print(forward_sentence(forward), soft_wrap=True)
     for label, sentences in (
-        ("novelty", novelty.sentences()),
+        ("novelty", (*novelty.sentences(), *(() if seen.copy is None else (seen.copy.message,)))),
         ("warning", expression.warnings),
         ("note", expression.notes),
         ("data", remarks(study)),
@@ -336,7 +357,20 @@ _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
 
 
 def _cell(row: HorizonIC | SliceScore | None, key: str, digits: int) -> str:
+    if row is not None and key == "sharpe_net":
+        return _with_error(row)
     return format_number(None if row is None else getattr(row, key), digits)
+
+
+def _with_error(row: HorizonIC | SliceScore) -> str:
+    """Return a Sharpe ratio with its standard error; of few bars, which older scorecards have ratios of, none."""
+    from backtest.metrics import LEAST_BARS
+    from backtest.result_types import SliceScore
+
+    if not isinstance(row, SliceScore) or row.bars < LEAST_BARS:
+        return format_number(None)
+    error = f" ± {format_number(row.sharpe_error)}" if math.isfinite(row.sharpe_error) else ""
+    return format_number(row.sharpe_net) + error
 
 
 def print_gates(evidence: Evidence) -> None:

@@ -88,19 +88,26 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
 @click.pass_context
 def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
+    from dataclasses import asdict
+
     from agent.cli.factor import print_gates, print_profile, print_scorecard
     from agent.knowledge.attempt_figures import reasons_of, verdict_of
+    from agent.study.expectations import expected_sharpe, forward_sentence
+    from backtest.verdict_words import verdict_sentence
     from factors.parse import parse
     from factors.plain_words import read_aloud
     from factors.tree import Expression
 
     with workspace_of(ctx).knowledge() as knowledge:
         record = knowledge.get_factor(factor)
+        attempt, forward = record.attempt, None
+        if attempt.evaluation is not None:
+            card = attempt.evaluation.scorecard
+            forward = expected_sharpe(card, record.factor_id, attempt.panel_id, knowledge)
         if as_json:
-            print_json(record.to_dict())
+            print_json({**record.to_dict(), "forward": None if forward is None else asdict(forward)})
             return
         out = stdout()
-        attempt = record.attempt
         out.print(headed(record.factor_id, f"  {attempt.name}\n{record.canonical}"), soft_wrap=True)
         expression = parse(record.canonical, fields=None)
         if isinstance(expression, Expression):
@@ -119,6 +126,9 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         if attempt.evaluation is None:
             out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
             return
+        said = verdict_sentence(attempt.evaluation.evidence, attempt.evaluation.scorecard)
+        out.print(headed(verdict_of(attempt), f": {said}" if said else ""), soft_wrap=True)
+        out.print("" if forward is None else forward_sentence(forward), soft_wrap=True)
         print_scorecard(attempt.evaluation.scorecard)
         print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)

@@ -9,10 +9,10 @@ from agent.knowledge.dataset_records import DatasetRecord, RelatedData, SeenSpan
 from agent.knowledge.records import HoldoutRecord
 from agent.knowledge.run_config import ScoringRules
 from agent.knowledge.tables import datasets, effective_trials, openings, related_trials
-from agent.knowledge.trial_counts import Nearest, TrialCount
+from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores
 from backtest.result_types import SegmentScore
-from market.panel import FloatArray, Panel
+from market.panel import Panel
 
 
 class LineageAccess(Handle):
@@ -59,16 +59,6 @@ class LineageAccess(Handle):
             if len(panels) == 1:
                 return effective_trials.largest_scores(connection, self._memory.maxima(panel_id))
             return related_trials.largest_related(connection, self._memory.related_maxima(panel_id), panels)
-
-    def nearest_accepted(self, panel_id: str, fingerprint: FloatArray, *, but: str = "") -> Nearest:
-        """Return the accepted factor, but `but`, whose returns correlate most with a fingerprint.
-
-        It was accepted on this panel, or on a related one. Fingerprints of different length are not compared.
-        """
-        with self._memory.reading(), self.lend() as connection:
-            panels = datasets.related_ids(connection, panel_id)
-            accepted = self._memory.accepted(panel_id)
-            return effective_trials.nearest_accepted(connection, fingerprint, but, accepted, panels)
 
     def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
         """Return every time that this factor saw the holdout of a panel or of a related one, oldest first."""

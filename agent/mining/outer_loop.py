@@ -234,4 +234,5 @@ def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     twin = repeated(mine.knowledge, mine.study, expression, related=True)
     if twin is not None:
         return twin
-    return evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead)
+    found = evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead)
+    return found.copy if isinstance(found, Scoring) and found.copy is not None else found

@@ -16,6 +16,7 @@ from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.score_documents import Document, read_strings
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
+from agent.study.copies import SAME_RETURNS, refused_copy
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
 from backtest.luck import fingerprint_of
@@ -147,6 +148,7 @@ def _quick(screening: Screening) -> list[_Passed] | None:
                 slots.append((slot, text))
                 yield result
 
+    copies = _Copies(screening)
     done = {attempt.slot for attempt in knowledge.attempts(run_id=screening.run.id)}
     finished = len(done)
     for outcome in engine.run(readable(), lambda _: QuickScorer(target, engine.rows)):
@@ -158,6 +160,10 @@ def _quick(screening: Screening) -> list[_Passed] | None:
             continue
         quick = outcome.result.result(train)
         one = _Passed(slot, outcome.expression, quick, fingerprint_of(outcome.result.gross(train)))
+        copy = copies.refuse(one)
+        if copy is not None:
+            unwritten.append(_attempt(screening, slot, text, one.expression, copy))
+            continue
         reason = failure(quick, study.policy, gated=study.exposures is not None)
         if reason is None:
             passed.append(one)
@@ -178,6 +184,28 @@ def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejec
         return Rejection("novelty", "duplicate", "the same factor stands earlier in the list")
     seen.add(expression.id)
     return repeated(screening.knowledge, screening.study, expression) or expression
+
+
+class _Copies:
+    """Finds factors of a list that earn the same at every bar as one before them, in the list or recorded."""
+
+    def __init__(self, screening: Screening) -> None:
+        self._knowledge, self._dataset = screening.knowledge, screening.study.dataset
+        self._seen: dict[float, list[_Passed]] = {}
+
+    def refuse(self, one: _Passed) -> Rejection | None:
+        """Return whose copy a factor is, or None; what is no copy is remembered."""
+        same = self._knowledge.same_returns(self._dataset, one.returns_fingerprint, but=one.expression.id)
+        if same is not None:
+            return refused_copy(f"{same[1]}, attempt {same[0]}")
+        alike = self._seen.setdefault(round(one.quick.sharpe_gross, 6), [])
+        mine = one.returns_fingerprint
+        for other in alike if len(mine) else ():
+            theirs = other.returns_fingerprint
+            if len(theirs) == len(mine) and float(mine @ theirs) >= SAME_RETURNS:
+                return refused_copy(f"{other.expression.text}, which stands earlier in the list")
+        alike.append(one)
+        return None
 
 
 def failure(quick: QuickScore, policy: Policy, *, gated: bool) -> str | None:
@@ -205,6 +233,8 @@ def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
         # Every text of the list is a trial, whether or not it is written down yet.
         ahead = len(chosen) - number - 1
         result = evaluate_expression(one.expression, screening.study, screening.knowledge, ahead=ahead)
+        if isinstance(result, Scoring) and result.copy is not None:
+            result = result.copy
         attempt = _attempt(screening, one.slot, one.expression.text, one.expression, result)
         screening.knowledge.record_attempt(attempt)
     return "finished"

@@ -30,6 +30,7 @@ from agent.review.review_records import (
     likelihood_histogram,
     whole_sum,
 )
+from agent.study.expectations import expected_sharpe, forward_sentence
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression
 from agent.study.study import Study, read_expression
@@ -38,6 +39,7 @@ from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.result_types import Evidence
 from backtest.run import trade
 from backtest.scorecard import Scored
+from backtest.verdict_words import verdict_sentence
 from factors.plain_words import read_aloud
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
@@ -178,6 +180,8 @@ def review_of(
         simulated_market=panel.simulated,
         simulated_llm=subject.simulated_llm,
         panel=panel_note(study),
+        sentence=verdict_sentence(shown, card, study.policy.level),
+        forward=forward_sentence(expected_sharpe(card, subject.content_id, study.dataset, knowledge)),
         reasons=shown.reasons,
         audits=shown.audits,
         dsr=None if subject.stored is None else or_none(subject.stored.dsr),
@@ -215,6 +219,8 @@ def rules_sentence(study: Study) -> str:
     ]
     if spec.holding > 1:
         words.append(f"targets averaged over {spec.holding} bars")
+    if spec.styles:
+        words.append(f"payoffs residual to {', '.join(spec.residual_to)}")
     if spec.costs.capital > 0:
         words.append(f"impact on a capital of {spec.costs.capital:,.0f}")
     return ", ".join(words)

@@ -110,8 +110,9 @@ class Review:
         Rows where train stops (exclusive), validation starts, and validation stops (exclusive).
     claims
         What else the writer said of it, by heading: mechanism, horizon, when it should fail, what it was asked to be.
-    critiques, lineage, reasons, audits
-        What the judge said, relatives, why the verdict, and checks that a suspicious result had to pass.
+    critiques, lineage, sentence, forward, reasons, audits
+        What the judge said, relatives, the verdict in a sentence (see `backtest.verdict_words`), what to expect, why,
+        and checks that a suspicious result had to pass.
     dsr, psr, trials
         Deflated and probabilistic Sharpe ratio in [0, 1] when the factor was scored, and the trials that deflated it,
         those that its run still had ahead included; None = unknown.
@@ -162,6 +163,8 @@ class Review:
     claims: Mapping[str, str] = field(default_factory=dict)
     critiques: Sequence[Critique] = ()
     lineage: Sequence[RelatedFactor] = ()
+    sentence: str = ""
+    forward: str = ""
     reasons: Sequence[str] = ()
     audits: Sequence[str] = ()
     dsr: float | None = None

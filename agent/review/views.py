@@ -11,7 +11,8 @@ import numpy as np
 
 from agent.drawing.axes import DASH, MONTHS, format_number
 from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview, whole_sum
-from backtest.result_types import SegmentScore
+from backtest.metrics import LEAST_BARS
+from backtest.result_types import SegmentScore, SliceScore
 
 # (label, what it means, SegmentScore field, number style); only what is listed here is ever printed.
 SCORECARD: tuple[tuple[str, tuple[tuple[str, str, str, str], ...]], ...] = (
@@ -160,10 +161,18 @@ def slice_rows(review: Review, kind: Literal["years", "regimes"]) -> list[Row]:
         for part in ("train", "validation"):
             one = found[part].get(name)
             cells += [DASH] * 3 if one is None else [
-                format_number(one.bars, "count"), format_number(one.rank_ic, "ic"), format_number(one.sharpe_net)
+                format_number(one.bars, "count"), format_number(one.rank_ic, "ic"), _with_error(one)
             ]  # fmt: skip
         rows.append(Row(name, "", tuple(cells)))
     return rows
+
+
+def _with_error(one: SliceScore) -> str:
+    """Return a Sharpe ratio with its standard error; of few bars, which older scorecards have ratios of, none."""
+    if one.bars < LEAST_BARS:
+        return DASH
+    error = f" ± {format_number(one.sharpe_error)}" if math.isfinite(one.sharpe_error) else ""
+    return format_number(one.sharpe_net) + error
 
 
 def loading_rows(review: Review) -> list[Row]:
@@ -244,7 +253,9 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
 
 
 def headline(review: Review) -> str:
-    """Return the figures behind the verdict in one sentence."""
+    """Return the verdict's own sentence; of earlier policies, which have none, the figures behind it."""
+    if review.sentence:
+        return f"{review.sentence[0].upper()}{review.sentence[1:]}."
     validation = review.validation
     parts = [
         f"validation Sharpe {format_number(validation.sharpe_net)} after costs",

@@ -39,6 +39,8 @@ class Look:
         What a reader should know of the record; empty if nothing.
     could
         What could be found on these data among as many trials.
+    copy
+        Which recorded factor it is, in another form: it takes the same positions, and is no further trial.
     """
 
     scorecard: Scorecard
@@ -48,6 +50,7 @@ class Look:
     backtest: Backtest | None = None
     note: str = ""
     could: Detectable | None = None
+    copy: Rejection | None = None
 
 
 def look(
@@ -90,6 +93,9 @@ def look(
             "recorded, and this one is no further trial"
         )
         return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
+    if scoring.copy is not None:
+        could = detectable(study, knowledge, more=0)
+        return Look(card, evidence, backtest=traded, could=could, copy=scoring.copy)
     config = RunConfig(kind="eval", data=opened.name, llm="none", rules=rules)
     new = attempt_of(("", 0, 0), text, expression, scoring)
     could = detectable(study, knowledge, more=0 if counted else 1)

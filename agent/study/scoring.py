@@ -7,18 +7,17 @@ from dataclasses import replace
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.steering import validation_steered
+from agent.study.copies import nearest_known, refused_copy
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
 from backtest.evidence import Trials, reach_verdict
 from backtest.luck import fingerprint_of
-from backtest.policy import NearestKnown
 from backtest.result_types import Evidence
 from backtest.scorecard import paid_rows
+from backtest.signal_shape import sample_rows, shape_of
 from factors.checks import check_truncation
-from factors.overlap import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
-from market.panel import FloatArray
 
 STEERED = (
     "it passes every gate, and validation steered the search on these data (feedback), so it is no test: "
@@ -32,7 +31,8 @@ def evaluate_expression(
     """Evaluate, backtest and judge one factor on train and validation, against the attempts recorded on this data.
 
     Unless it is `recorded` already, it counts as one trial more, and the attempts that its run has still `ahead` count
-    as well: what comes first would else be evaluated as if nothing else were ever tried. Every factor that would be let
+    as well: what comes first would else be evaluated as if nothing else were ever tried. A copy of a recorded factor
+    counts for nothing, and `Scoring.copy` says whose it is. Every factor that would be let
     in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values.
     """
     found = backtest_expression(expression, study)
@@ -42,19 +42,24 @@ def evaluate_expression(
     # Of all of train, whatever part of it was scored: fingerprints are compared bar by bar.
     fingerprint = fingerprint_of(scored.backtest.gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
-    count = counted.evaluated + (0 if recorded else 1) + ahead
+    same = knowledge.same_returns(study.dataset, fingerprint, but=expression.id)
+    count = max(1, counted.evaluated + (0 if recorded or same else 1) + ahead)
     scores = knowledge.trial_scores(study.dataset, but=expression.id)
     trials = Trials(count, counted.sharpe_variance, counted.effective, knowledge.largest_scores(study.dataset), scores)
-    nearest = nearest_known(expression, fingerprint, study, knowledge)
-    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=study.exposures is not None)
+    nearest = nearest_known(signal, fingerprint, study, knowledge)
+    rows = sample_rows(study.split.train)
+    shape = shape_of(signal.values[rows], study.panel.universe[rows])
+    gated = study.exposures is not None
+    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=gated, shape=shape)
     if evidence.accepted or evidence.audits:
-        rows = len(study.panel.times)
-        leak = check_truncation(expression, study.panel, [rows // 3, 2 * rows // 3, rows - 1])
+        bars = len(study.panel.times)
+        leak = check_truncation(expression, study.panel, [bars // 3, 2 * bars // 3, bars - 1])
         if leak is not None:
             return leak
     if validation_steered(knowledge, study.dataset):
         evidence = without_validation(evidence)
-    return Scoring(expression, signal, scored, evidence, fingerprint)
+    copy = None if same is None else refused_copy(f"{same[1]}, attempt {same[0]}")
+    return Scoring(expression, signal, scored, evidence, fingerprint, copy)
 
 
 def without_validation(evidence: Evidence) -> Evidence:
@@ -67,22 +72,6 @@ def without_validation(evidence: Evidence) -> Evidence:
     if not evidence.accepted:
         return evidence
     return replace(evidence, accepted=False, verdict="promising", reasons=(STEERED,))
-
-
-def nearest_known(
-    expression: Expression, fingerprint: FloatArray, study: Study, knowledge: KnowledgeBase
-) -> NearestKnown:
-    """Return how a factor stands to what is known: its tree to every known factor, its returns to accepted ones."""
-    novelty = knowledge.novelty(expression)
-    near = knowledge.nearest_accepted(study.dataset, fingerprint, but=expression.id)
-    overlap, label = _overlap(novelty)
-    return NearestKnown(overlap, label, near.correlation, near.text)
-
-
-def _overlap(novelty: Novelty) -> tuple[float, str]:
-    if novelty.overlap is None:
-        return 0.0, ""
-    return novelty.overlap.share, novelty.overlap.factor.text
 
 
 def attempt_of(

@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
 from backtest.policy import FORMER_THRESHOLDS, GATES, Control, Policy, gate_faults
-from backtest.trading_rules import BacktestSpec, Fill, Weighting
+from backtest.trading_rules import STYLES, BacktestSpec, Fill, Weighting, residual_fault
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.fit_rules import (
     MEMBERS,
@@ -92,6 +92,11 @@ class BacktestSettings(Section):
         written="0.002",
         gt=0,
     )
+    residual_to: tuple[str, ...] = setting(
+        _TRADED["residual_to"],
+        "What returns are made residual to before the payoff of a factor is tested: market, and beside it any of "
+        f"{', '.join(STYLES)}.",
+    )
     delisting_return: float = setting(
         _TRADED["delisting_return"],
         "What a position earns over its last price when its asset stops trading; -1.0: all is lost.",
@@ -151,6 +156,16 @@ class BacktestSettings(Section):
         ge=0,
     )
 
+    @field_validator("residual_to", mode="before")
+    @classmethod
+    def _residual(cls, given: object) -> object:
+        """Read one name as a list of one."""
+        names = (given,) if isinstance(given, str) else given
+        wrong = residual_fault(tuple(names)) if isinstance(names, (list, tuple)) else ""
+        if wrong:
+            raise ValueError(wrong)
+        return names
+
     @model_validator(mode="before")
     @classmethod
     def _filled_by_preset(cls, raw: object) -> object:
@@ -199,6 +214,26 @@ class AdmissionSettings(Section):
     max_correlation: float = setting(
         _POLICY["max_correlation"],
         "sanity: largest absolute correlation of returns on train with those of an accepted factor.",
+        gt=0,
+        le=1,
+    )
+    min_spread: float = setting(
+        _POLICY["min_spread"],
+        "sanity: least share of assets, on average over the bars of train, whose value is not the commonest of its "
+        "bar.",
+        unit="fraction",
+        ge=0,
+        lt=1,
+    )
+    max_size: float = setting(
+        _POLICY["max_size"],
+        "sanity, under zscore: largest distance of a value from its bar's median, at the 99 % quantile.",
+        unit="usual distances of the bar",
+        gt=0,
+    )
+    max_value_correlation: float = setting(
+        _POLICY["max_value_correlation"],
+        "sanity: largest absolute rank correlation of values on train with those of an accepted factor; 1: any.",
         gt=0,
         le=1,
     )

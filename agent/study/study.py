@@ -153,13 +153,14 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A candidate that could be scored, with what became of it; the fingerprint is of its gross returns on train."""
+    """A scored candidate; the fingerprint is of its gross returns on train, `copy` why it is no trial of its own."""
 
     expression: Expression
     signal: Signal
     scored: Scored
     evidence: Evidence
     returns_fingerprint: FloatArray
+    copy: Rejection | None = None
 
 
 def make_spec(settings: Settings) -> BacktestSpec:
@@ -362,7 +363,8 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
         return signal
     # What is refused is said to the writer: by train alone, since validation steers nothing.
     stop = study.split.train.stop
-    fault = check_signal(signal, study.panel, stop) or small_universe(signal.values, study.panel, study.spec, stop)
+    fault = check_signal(signal, study.panel, stop=stop)
+    fault = fault or small_universe(signal.values, study.panel, study.spec, stop)
     if fault is not None:
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])

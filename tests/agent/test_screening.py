@@ -50,6 +50,36 @@ def test_every_expression_is_recorded_and_counted(study: Study, tmp_path: Path) 
     assert again.knowledge.attempts(run_id=again.run.id)[0].code == "duplicate"
 
 
+def test_what_to_expect_of_a_factor_is_drawn_towards_what_was_screened(study: Study, tmp_path: Path) -> None:
+    from agent.study.expectations import expected_sharpe, forward_sentence
+
+    screening = start(study, tmp_path, draw_texts(study, 40, 3), keep=0)
+    run_screening(screening)
+    attempts = [a for a in screening.knowledge.attempts(run_id=screening.run.id) if a.evaluation is not None]
+    cards = {a.id: a.evaluation.scorecard for a in attempts if a.evaluation is not None}
+    best = max(attempts, key=lambda a: cards[a.id].train.per_bar_sharpe_net)
+    card = cards[best.id]
+    found = expected_sharpe(card, best.factor_id or "", study.dataset, screening.knowledge)
+    assert 10 <= found.factors < len(attempts)
+    assert found.low < found.mean < found.high
+    # The others trade at a loss: the best is drawn down towards them.
+    assert found.mean < found.raw
+    assert f"{found.mean:.2f}" in forward_sentence(found)
+    # Asked for as another factor, its own attempt is one more of those known.
+    assert expected_sharpe(card, "factor:other", study.dataset, screening.knowledge).factors > found.factors - 1
+    nowhere = expected_sharpe(card, "factor:other", "panel:none", screening.knowledge)
+    assert "not known" in forward_sentence(nowhere)
+
+
+def test_a_list_with_copies_of_one_factor_counts_it_once(study: Study, tmp_path: Path) -> None:
+    texts = ["ts_mean(volume, 20)", "3 * ts_mean(volume, 20) + 1", "sqrt(ts_mean(volume, 20))", "ts_mean(close, 20)"]
+    screening = start(study, tmp_path, texts, keep=0)
+    run_screening(screening)
+    codes = {a.slot: a.code for a in screening.knowledge.attempts(run_id=screening.run.id)}
+    assert codes == {0: None, 1: "same_factor", 2: "same_factor", 3: None}
+    assert screening.knowledge.trials(study.dataset).evaluated == 2
+
+
 def test_quick_figures_are_the_scorecards(study: Study, tmp_path: Path) -> None:
     texts = draw_texts(study, 12, 2)
     screening = start(study, tmp_path, texts, keep=0)

@@ -213,11 +213,15 @@ def test_metrics_by_hand() -> None:
     assert metrics.hit_rate(returns) == pytest.approx(2 / 3)
     assert metrics.profit_factor(returns) == pytest.approx(0.75)
     known = returns[:4]
-    assert metrics.sharpe(returns, 252) == pytest.approx(known.mean() / known.std(ddof=1) * np.sqrt(252))
-    assert metrics.sortino(returns, 252) == pytest.approx(known.mean() / np.sqrt(0.04 / 4) * np.sqrt(252))
+    # A ratio over so few bars is none.
+    assert np.isnan(metrics.sharpe(returns, 252))
+    assert np.isnan(metrics.sharpe(np.tile(known, 8)[:29], 252))
+    many = np.tile(known, 8)
+    assert metrics.sharpe(many, 252) == pytest.approx(many.mean() / many.std(ddof=1) * np.sqrt(252))
+    assert metrics.sortino(many, 252) == pytest.approx(known.mean() / np.sqrt(0.04 / 4) * np.sqrt(252))
     assert metrics.annual_return(np.full(10, 0.01), 10) == pytest.approx(1.01**10 - 1)
     assert metrics.annual_return(np.array([-1.5, 0.3]), 10) == -1.0
-    assert np.isnan(metrics.sharpe(np.zeros(10), 252))
+    assert np.isnan(metrics.sharpe(np.zeros(40), 252))
 
 
 def test_costs_cannot_be_negative() -> None:

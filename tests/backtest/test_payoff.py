@@ -16,8 +16,11 @@ from backtest.payoff import (
     risk_returns,
     trailing_risk,
 )
+from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.panel import Panel
+from market.ranking import average_ranks
 from tests.helpers import random_panel
 
 
@@ -78,7 +81,6 @@ def test_an_asset_with_twice_the_market_is_residual_to_it() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_returns_are_residual_to_a_style(style: str, panel: Panel) -> None:
     from backtest.payoff import _style
-    from market.ranking import average_ranks
 
     forward = forward_returns(panel, 1)
     residual = risk_returns(panel, forward, [style])
@@ -104,3 +106,34 @@ def test_too_few_assets_pay_nothing_known() -> None:
 def test_a_constant_signal_has_no_payoff(panel: Panel) -> None:
     forward = forward_returns(panel, 1)
     assert np.isnan(rank_payoffs(np.ones(panel.shape), forward, risk_returns(panel, forward))).all()
+
+
+def test_known_ranks_give_the_same_payoffs(panel: Panel) -> None:
+    signal, forward = panel["volume"].copy(), forward_returns(panel, 1)
+    signal[40:60, 3] = np.nan
+    forward[100:120, 5] = np.nan
+    risk = risk_returns(panel, forward)
+    ranks = average_ranks(signal)
+    kept = ranks.copy()
+    found = rank_payoffs(signal, forward, risk, ranks)
+    np.testing.assert_allclose(found, rank_payoffs(signal, forward, risk), rtol=1e-12)
+    np.testing.assert_array_equal(ranks, kept)
+
+
+def test_rules_say_what_payoffs_are_residual_to(panel: Panel) -> None:
+    plain = prepare_target(panel, BacktestSpec())
+    styled = prepare_target(panel, BacktestSpec(residual_to=("market", "momentum", "size")))
+    forward = forward_returns(panel, 1)
+    np.testing.assert_array_equal(plain.risk, risk_returns(panel, forward))
+    np.testing.assert_array_equal(styled.risk, risk_returns(panel, forward, ["momentum", "size"]))
+    # What is traded and earned is the same.
+    np.testing.assert_array_equal(plain.market.returns, styled.market.returns)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("market", "value"), "no such style: value"), (("size",), "has to have 'market'"), (("market",) * 2, "twice")],
+)
+def test_rules_refuse_what_nothing_can_be_residual_to(names: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        BacktestSpec(residual_to=names)

@@ -33,6 +33,11 @@ def read(text: str) -> Expression:
         ("ts_rank(close, 5)", 1, "ts_rank(close, 5)"),
         ("cs_rank(close) + cs_rank(open)", 1, "cs_rank(close) + cs_rank(open)"),
         ("(open - close) / open", -1, "(close - open) / open"),
+        ("2 * cs_winsorize(cs_zscore(volume), 3) + 1", 1, "volume"),
+        ("cs_winsorize(volume, 0.5)", 1, "cs_winsorize(volume, 0.5)"),
+        ("-tanh(cs_zscore(volume))", -1, "volume"),
+        ("tanh(volume)", 1, "tanh(volume)"),
+        ("signed_power(close - open, 0.5)", 1, "close - open"),
     ],
 )
 def test_the_ranking_core_drops_what_keeps_order(text: str, sign: int, core: str) -> None:

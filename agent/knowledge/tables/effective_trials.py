@@ -39,6 +39,13 @@ _SCORES = text(
     "SELECT attempt_id, predicts_z, earns_z, panel_id, factor_id, rules FROM evaluations "
     "WHERE panel_id IN :panels AND attempt_id > :after ORDER BY attempt_id"
 ).bindparams(_PANELS)
+# Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
+_SAME = 1.0 - 1e-6
+# Numbers by which equal fingerprints are looked for, and how far apart those of equal ones may be.
+_SHADOWS, _NEAR = 8, 1e-3
+_CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
+_FACTOR = text("SELECT factor_id, canonical FROM attempts WHERE id = :id")
+_FINGERPRINT = text("SELECT fingerprint FROM trial_returns WHERE attempt_id = :id")
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
 _INSERT = insert(schema.core_table(schema.TrialReturns))
 
@@ -76,14 +83,20 @@ class ReturnsFingerprints:
 
     def nearest(self, fingerprint: _Floats, but: frozenset[int] = frozenset()) -> tuple[int, float]:
         """Return the attempt that correlates most, with either sign, and its correlation; 0 and 0.0 for none."""
+        return next(iter(self.nearest_few(fingerprint, 1, but)), (0, 0.0))
+
+    def nearest_few(
+        self, fingerprint: _Floats, most: int, but: frozenset[int] = frozenset()
+    ) -> list[tuple[int, float]]:
+        """Return the attempts that correlate most, with either sign, and their correlations; the nearest first."""
         stack = self.stacks.get(len(fingerprint))
         if stack is None or not len(fingerprint):
-            return 0, 0.0
+            return []
         near = stack.rows[: len(stack.ids)] @ fingerprint
         if but:
             near[[number in but for number in stack.ids]] = 0.0
-        best = int(np.argmax(np.abs(near)))
-        return (stack.ids[best], float(near[best])) if near[best] else (0, 0.0)
+        order = [int(np.argmax(np.abs(near)))] if most == 1 else np.argsort(-np.abs(near), kind="stable")[:most]
+        return [(stack.ids[i], float(near[i])) for i in order if near[i]]
 
 
 def _refresh(connection: Connection, known: ReturnsFingerprints, query: TextClause, panels: tuple[str, ...]) -> None:
@@ -117,6 +130,11 @@ def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> in
     return leader if abs(near) >= SAME_TRIAL else attempt_id
 
 
+def stored_clusters(connection: Connection, panels: tuple[str, ...]) -> dict[int, int]:
+    """Return the cluster of each attempt with a fingerprint, as they are stored."""
+    return {row[0]: row[1] for row in connection.execute(_CLUSTERS, {"panels": panels})}
+
+
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:
     """Return the cluster of each attempt with a fingerprint, computed again in the order of `seq` or the one given."""
     query = select(_Row.attempt_id, _Row.fingerprint).where(_Row.panel_id == panel_id).order_by(_Row.seq)
@@ -131,15 +149,24 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
 
 @dataclass
 class TrialMaxima:
-    """Draws of the largest score of a panel's trials, and how far the table was read for them."""
+    """Draws of the largest score of a panel's trials, and how far the table was read for them.
+
+    `shadows` are a few random projections of each fingerprint: those of equal returns are equal.
+    """
 
     panel_id: str
     seq: int = 0
     scores: LargestScores | None = None
+    shadows: _Stack = field(default_factory=lambda: _Stack(np.empty((64, _SHADOWS), np.float32)))
 
 
 def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
-    """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change.
+    """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change."""
+    return _all_trials(connection, known).copy()
+
+
+def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
+    """Take in what was committed since.
 
     Draws are seeded by the panel alone, and trials taken in by the order in which they came: how often somebody
     asked in between does not matter.
@@ -149,9 +176,40 @@ def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
     asked = {"panel": known.panel_id, "after": known.seq}
     rows = connection.execute(_ALL, asked)
     while some := rows.fetchmany(_AT_ONCE):
-        known.scores.add(unpacked(bytes(packed)).astype(np.float64) for _attempt_id, _seq, packed in some)
+        found = [(attempt_id, unpacked(bytes(packed))) for attempt_id, _seq, packed in some]
+        known.scores.add(fingerprint.astype(np.float64) for _attempt_id, fingerprint in found)
+        for attempt_id, fingerprint in found:
+            known.shadows.add(attempt_id, _shadow(fingerprint))
         known.seq = some[-1][1]
-    return known.scores.copy()
+    return known.scores
+
+
+def _shadow(fingerprint: _Floats) -> _Floats:
+    rng = np.random.default_rng(len(fingerprint))
+    return fingerprint @ rng.standard_normal((len(fingerprint), _SHADOWS), dtype=np.float32)
+
+
+def same_returns(
+    connection: Connection, known: TrialMaxima, fingerprint: FloatArray, but: str
+) -> tuple[int, str] | None:
+    """Return attempt and text of the first factor of a panel, other than `but`, that earned the same at every bar."""
+    _all_trials(connection, known)
+    mine = unpacked(pack(fingerprint))
+    if not len(mine):
+        return None
+    stored = known.shadows.rows[: len(known.shadows.ids)]
+    near = np.flatnonzero((np.abs(stored - _shadow(mine)) < _NEAR).all(axis=1))
+    for attempt_id in (known.shadows.ids[i] for i in near):
+        theirs = unpacked(bytes(connection.execute(_FINGERPRINT, {"id": attempt_id}).scalar_one()))
+        factor_id, canonical = connection.execute(_FACTOR, {"id": attempt_id}).one()
+        if factor_id != but and len(theirs) == len(mine) and _correlation(mine, theirs) >= _SAME:
+            return attempt_id, canonical or ""
+    return None
+
+
+def _correlation(one: _Floats, other: _Floats) -> float:
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
 @dataclass
@@ -191,17 +249,23 @@ def trial_scores(connection: Connection, known: KnownScores, but: str, panels: t
     return TrialScores(kept[:, 1], kept[:, 2])
 
 
-def nearest_accepted(
-    connection: Connection, fingerprint: FloatArray, but: str, accepted: ReturnsFingerprints, panels: tuple[str, ...]
-) -> Nearest:
-    """Return the accepted factor of these panels, but `but`, whose returns correlate most with a fingerprint."""
+def accepted_nearby(
+    connection: Connection,
+    fingerprint: FloatArray,
+    but: str,
+    accepted: ReturnsFingerprints,
+    panels: tuple[str, ...],
+    most: int,
+) -> list[Nearest]:
+    """Return the accepted factors of some panels, but `but`, whose returns correlate most with a fingerprint."""
     _refresh(connection, accepted, _ACCEPTED, panels)
     own = {"factor": but, "panels": panels}
     left_out = frozenset(connection.execute(_OWN, own).scalars()) if but and accepted.stacks else frozenset()
-    best, near = accepted.nearest(fingerprint.astype(np.float32), left_out)
-    if not best:
-        return Nearest(float("nan"), "")
-    return Nearest(near, connection.execute(_TEXT, {"id": best}).scalar() or "")
+    found: dict[str, Nearest] = {}
+    for best, near in accepted.nearest_few(fingerprint.astype(np.float32), most, left_out):
+        factor = connection.execute(_TEXT, {"id": best}).scalar() or ""
+        found.setdefault(factor, Nearest(near, factor))
+    return list(found.values())
 
 
 def pack(fingerprint: FloatArray) -> bytes:
