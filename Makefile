@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types contracts check starter clean
 
@@ -10,8 +12,9 @@ demo: $(STAMP)
 	$(BIN)/alphaglow demo
 
 # One worker a core, at least two; tests that share a costly fixture go to one worker (tests/conftest.py).
+# `make test SLOW=1` runs the soaks and the checks of statistical size as well.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
