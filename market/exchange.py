@@ -244,6 +244,9 @@ class Client:
                 wrong += 1
                 if wrong >= _BAD_PAGES:
                     break
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # Ctrl-C came with the trouble, and was taken for it.
+                raise asyncio.CancelledError from trouble
             self.tally.again += 1
             kind = type(trouble).__name__
             self.tally.reasons[kind] = self.tally.reasons.get(kind, 0) + 1
