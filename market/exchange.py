@@ -170,6 +170,12 @@ class Client:
         if not self.exchange.markets:
             raise BadPage("an empty list of markets")
 
+    async def server_time(self) -> int:
+        """Ask the exchange for its time in ms; one that does not tell is taken to agree with `now`."""
+        if self.exchange.has.get("fetchTime"):
+            return int(await self.ask("its time", self.exchange.fetch_time))
+        return self.now()
+
     def now(self) -> int:
         """Return the exchange's time in ms: whether a bar is closed is for its clock to say, not for ours."""
         monotonic, server = self._since
