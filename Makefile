@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types contracts check starter clean
 
@@ -10,8 +12,9 @@ demo: $(STAMP)
 	$(BIN)/alphaglow demo
 
 # One worker a core, at least two; tests that share a costly fixture go to one worker (tests/conftest.py).
+# `make test SLOW=1` runs the soaks and the checks of statistical size as well.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,8 +35,10 @@ starter: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "alphaglow needs Python 3.11 or newer; run make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+# pip compiles on one core; here all of them do. Files that no Python 3 reads (templates) are left out, as pip does.
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $(STAMP)
 
 clean:

@@ -26,24 +26,6 @@ def under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, Tensor]:
     }
 
 
-def optimiser_arrays(optimiser: torch.optim.Optimizer) -> Arrays:
-    """Return what an optimiser remembers of each parameter as arrays, for `restore_optimiser`."""
-    return {
-        f"optimiser/{number}/{name}": value.cpu().numpy()
-        for number, state in optimiser.state_dict()["state"].items()
-        for name, value in state.items()
-    }
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Give an optimiser back what `optimiser_arrays` took of it."""
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in under(arrays, "optimiser/").items():
-        number, name = key.split("/")
-        state.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
-
-
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], path: Path, remedy: str) -> None:
     """Put weights into a model; those that do not fit are an `InputError`."""
     try:

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flows.adamw import AdamW
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
-from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
+from flows.tensor_file import flattened, under
 from market.array_file import read_archive, write_archive
 from market.errors import InputError
 from market.panel import FloatArray
@@ -143,9 +144,7 @@ class _Training:
         else:
             self.model.load_state_dict(start.state_dict())
         fused = self.device.type in ("cpu", "cuda")
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=fused
-        )
+        self.optimiser = AdamW([(self.model.parameters(), config.weight_decay)], fused=fused)
         self.averaged = copy.deepcopy(self.model) if config.ema > 0 else self.model
         self.batches = len(self.data) // config.batch
         self.skipped = 0
@@ -201,7 +200,7 @@ class _Training:
             **flattened(self.model.state_dict(), "model/"),
             **flattened(self.averaged.state_dict(), "averaged/"),
             **flattened(self.best, "best/"),
-            **optimiser_arrays(self.optimiser),
+            **self.optimiser.arrays(),
             "generator": self.generator.get_state().numpy(),
         }
         document = {
@@ -220,7 +219,7 @@ class _Training:
         if self.averaged is not self.model:
             self.averaged.load_state_dict(under(arrays, "averaged/"))
         self.best = under(arrays, "best/")
-        restore_optimiser(self.optimiser, arrays)
+        self.optimiser.restore(arrays)
         self.generator.set_state(under(arrays, "generator")[""])
         self.history = [Epoch(**epoch) for epoch in document["history"]]
         for name in _COUNTERS:
@@ -240,9 +239,8 @@ class _Training:
         return total / max(counted, 1)
 
     def _step(self, batch: Tensor) -> float:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * self._rate(self._done())
-        self.optimiser.zero_grad(set_to_none=True)
+        rate = self.config.lr * self._rate(self._done())
+        self.optimiser.zero_grad()
         loss = -self.model.log_prob(batch).mean()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
@@ -250,7 +248,7 @@ class _Training:
         if not (bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))):
             self.skipped += 1
             return math.inf
-        self.optimiser.step()
+        self.optimiser.step(rate)
         if self.averaged is not self.model:
             with torch.no_grad():
                 # Early on, the average would still be the beginning.

@@ -170,6 +170,12 @@ class Client:
         if not self.exchange.markets:
             raise BadPage("an empty list of markets")
 
+    async def server_time(self) -> int:
+        """Ask the exchange for its time in ms; one that does not tell is taken to agree with `now`."""
+        if self.exchange.has.get("fetchTime"):
+            return int(await self.ask("its time", self.exchange.fetch_time))
+        return self.now()
+
     def now(self) -> int:
         """Return the exchange's time in ms: whether a bar is closed is for its clock to say, not for ours."""
         monotonic, server = self._since
@@ -244,6 +250,9 @@ class Client:
                 wrong += 1
                 if wrong >= _BAD_PAGES:
                     break
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # Ctrl-C came with the trouble, and was taken for it.
+                raise asyncio.CancelledError from trouble
             self.tally.again += 1
             kind = type(trouble).__name__
             self.tally.reasons[kind] = self.tally.reasons.get(kind, 0) + 1

@@ -56,7 +56,7 @@ class PagedSource:
     is_exchange = True
 
     def __init__(self, connect: Connect) -> None:
-        self._connect = connect
+        self.connect = connect
 
     def fetch(self, request: BarRequest) -> FetchedBars:
         """Fetch what is missing of the bars into the folder of raw pages, and return the panel of all of them.
@@ -78,7 +78,7 @@ class PagedSource:
 
     async def _gather(self, job: Job, request: BarRequest) -> tuple[Job, list[Fetched], dict[str, int]]:
         options = request.exchange
-        async with (connection := self._connect(job.source, options)):
+        async with (connection := self.connect(job.source, options)):
             if options.top is not None:
                 job = replace(job, symbols=tuple(await connection.top(*options.top)))
             fetched = await run(

@@ -244,12 +244,20 @@ def _opened(
             elif record.is_file():
                 from agent.live.exchange_feed import ExchangeFeed
                 from market.fetch import read_record
+                from market.paged_source import PagedSource
+                from market.sources import source_of
 
                 job = read_record(record)
+                asked = source_of(job.source.exchange)
+                if not isinstance(asked, PagedSource):
+                    raise InputError(
+                        f"a signal cannot follow {job.source.exchange}: that source gives whole data sets only",
+                        f"fetch the data {path.stem} again, or replay them: --replay-from",
+                    )
                 clock, source, base = SystemClock(), "exchange", whole
                 # A server of one's own sets no limits.
                 paced = job.source.base_url is None
-                feed = stack.enter_context(ExchangeFeed(job, whole.assets, path.stem, paced=paced))
+                feed = stack.enter_context(ExchangeFeed(job, whole.assets, path.stem, source=asked, paced=paced))
             else:
                 # The data set's own newest bar.
                 clock, source, base = SystemClock(), "data", whole.rows(0, len(whole.times) - 1)

@@ -19,7 +19,8 @@ from agent.learned.augment import Augmentation, augmented
 from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
 from agent.study.progress import Progress
-from flows.tensor_file import flattened, optimiser_arrays, restore_optimiser, under
+from flows.adamw import AdamW
+from flows.tensor_file import flattened, under
 from flows.train import device_of, torch_threads
 from market.array_file import read_archive, write_archive
 from market.errors import InputError
@@ -146,21 +147,18 @@ class _Training:
         self.train, self.calibration = train, calibration
         # On the CPU, so that every device sees the same order and noise.
         self.chance = torch.Generator().manual_seed(seed)
-        self.optimiser = torch.optim.AdamW(self._groups(), lr=config.lr, fused=self.device.type in ("cpu", "cuda"))
+        self.optimiser = AdamW(self._groups(), fused=self.device.type in ("cpu", "cuda"))
         self.batches = max(1, len(train) // config.batch)
         self.steps = self.skipped = self.since = 0
         self.history: list[tuple[float, float]] = []
         self.best, self.best_loss = copy.deepcopy(model.state_dict()), math.inf
         self.seed = seed
 
-    def _groups(self) -> list[dict[str, Any]]:
+    def _groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """Weights decay; biases, norms and scales do not."""
         matrices = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
-        return [
-            {"params": matrices, "weight_decay": self.config.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ]
+        return [(matrices, self.config.weight_decay), (others, 0.0)]
 
     def run(self, resume: Path | None) -> TrainedNet:
         config = self.config
@@ -196,11 +194,10 @@ class _Training:
         return total / max(counted, 1)
 
     def _step(self, rows: Any) -> float:  # noqa: ANN401 - an index array
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.lr * self._rate()
+        rate = self.config.lr * self._rate()
         windows = self.train.windows.take(rows)
         x = augmented(_tensor(windows, self.device), self.config.augmentation, self.chance)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.zero_grad()
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
             out = self.forward(self.model, x, windows, self.chance)
         loss = self._loss(out.float(), self.train, rows, self.config.smoothing)
@@ -210,7 +207,7 @@ class _Training:
         if not (bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))):
             self.skipped += 1
             return math.inf
-        self.optimiser.step()
+        self.optimiser.step(rate)
         return float(loss.detach())
 
     def _loss(self, out: Tensor, examples: Examples, rows: Any, smoothing: float) -> Tensor:  # noqa: ANN401
@@ -259,7 +256,7 @@ class _Training:
         arrays = {
             **flattened(self.model.state_dict(), "model/"),
             **flattened(self.best, "best/"),
-            **optimiser_arrays(self.optimiser),
+            **self.optimiser.arrays(),
             "chance": self.chance.get_state().numpy(),
         }
         counters = {name: getattr(self, name) for name in ("steps", "skipped", "since", "best_loss")}
@@ -272,7 +269,7 @@ class _Training:
             return
         self.model.load_state_dict(under(arrays, "model/"))
         self.best = under(arrays, "best/")
-        restore_optimiser(self.optimiser, arrays)
+        self.optimiser.restore(arrays)
         self.chance.set_state(under(arrays, "chance")[""])
         self.history = [(float(a), float(b)) for a, b in document["history"]]
         self.steps, self.skipped, self.since = (int(document[name]) for name in ("steps", "skipped", "since"))

@@ -1,20 +1,24 @@
-"""Bars of an exchange as they close, through the same requests that fetched its data set."""
+"""Bars of an exchange, or of a plug-in asked page by page, as they close: by the requests that fetched the data set."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
 
 from agent.live.feed import Bar, FeedDown
+from market.bar_source import ExchangeOptions
 from market.endpoints import BARS, Endpoint, What
 from market.errors import InputError
-from market.exchange import Client, Unreachable
+from market.exchange import Unreachable
 from market.fetch import Job
 from market.funding import join_settlements, join_snapshots
+from market.paged_source import CCXT, PagedSource
+from market.paging import PagedClient
 from market.panel import BoolArray, Panel, TimeArray
 from market.raw import SeriesRows, joined, no_rows
 from market.spans import DAY, on_grid
@@ -35,6 +39,8 @@ class ExchangeFeed:
         How the data set was fetched.
     assets
         Its symbols, in the order of the panel.
+    source
+        Who was asked for it. What trades is asked of its client, and its time, if the client has a `server_time`.
     at_once
         Symbols asked for side by side.
 
@@ -44,12 +50,23 @@ class ExchangeFeed:
         For what asking again does not repair.
     """
 
-    def __init__(self, job: Job, assets: Sequence[str], data: str, *, paced: bool = True, at_once: int = 8) -> None:
+    def __init__(
+        self,
+        job: Job,
+        assets: Sequence[str],
+        data: str,
+        *,
+        source: PagedSource = CCXT,
+        paced: bool = True,
+        at_once: int = 8,
+    ) -> None:
         self.job, self.assets = job, tuple(assets)
         self.name = f"{job.source.folder} {job.source.market} {job.timeframe} ({data})"
-        self._paced, self._at_once = paced, at_once
+        self._source, self._at_once = source, at_once
+        self._options = ExchangeOptions(paced=paced, retries=_RETRIES)
         self._runner = asyncio.Runner()
-        self._client: Client | None = None
+        self._client: PagedClient | None = None
+        self._open = AsyncExitStack()
         # Symbols that the exchange no longer trades: nothing of them is late.
         self._gone: set[str] = set()
 
@@ -62,7 +79,7 @@ class ExchangeFeed:
     ) -> None:
         """Close the connections."""
         if self._client is not None:
-            self._runner.run(self._client.__aexit__(None, None, None))
+            self._runner.run(self._open.aclose())
         self._runner.close()
 
     def time(self) -> np.datetime64:
@@ -74,7 +91,7 @@ class ExchangeFeed:
         """Return the closed bars that opened after `after`, with funding and open interest where they were fetched."""
         return self._run(lambda client: self._newer(client, int(after.astype("datetime64[ms]").astype(np.int64))))
 
-    def _run(self, work: Callable[[Client], Awaitable[T]]) -> T:
+    def _run(self, work: Callable[[PagedClient], Awaitable[T]]) -> T:
         async def asked() -> T:
             return await work(await self._connected())
 
@@ -83,29 +100,26 @@ class ExchangeFeed:
         except Unreachable as error:
             raise FeedDown(error.message) from error
 
-    async def _connected(self) -> Client:
+    async def _connected(self) -> PagedClient:
         if self._client is None:
-            # Seeded by the system: clients that were refused together must not come back together.
-            client = Client(self.job.source, np.random.default_rng(), paced=self._paced, retries=_RETRIES)
-            self._client = await client.__aenter__()
+            self._client = await self._open.enter_async_context(self._source.connect(self.job.source, self._options))
             for asset in self.assets:
                 if not self._traded(self._client, asset):
                     self._gone.add(asset)
         return self._client
 
     @staticmethod
-    def _traded(client: Client, asset: str) -> bool:
+    def _traded(client: PagedClient, asset: str) -> bool:
         try:
             return client.market_of(asset).get("active") is not False
         except InputError:
             return False
 
-    async def _time(self, client: Client) -> int:
-        if client.exchange.has.get("fetchTime"):
-            return int(await client.ask("its time", client.exchange.fetch_time))
-        return client.now()
+    async def _time(self, client: PagedClient) -> int:
+        asked: Callable[[], Awaitable[int]] | None = getattr(client, "server_time", None)
+        return client.now() if asked is None else await asked()
 
-    async def _newer(self, client: Client, after: int) -> list[Bar]:
+    async def _newer(self, client: PagedClient, after: int) -> list[Bar]:
         step = client.bar_ms(self.job.timeframe)
         # One bar more: what is settled between two opens needs both.
         span = (after, on_grid(await self._time(client), step))
@@ -155,7 +169,7 @@ class ExchangeFeed:
             np.timedelta64(step, "ms").astype("timedelta64[ns]"),
         )
 
-    async def _joined(self, client: Client, panel: Panel, span: tuple[int, int]) -> Panel:
+    async def _joined(self, client: PagedClient, panel: Panel, span: tuple[int, int]) -> Panel:
         async def answered(what: What, name: str) -> dict[str, tuple[TimeArray, np.ndarray]]:
             pieces = {}
             for asset in self.assets:
@@ -175,7 +189,7 @@ class ExchangeFeed:
                 panel = join_snapshots(panel, name, await answered("open_interest", name), oldest)
         return panel
 
-    async def _rows(self, client: Client, asset: str, what: What, span: tuple[int, int]) -> SeriesRows | None:
+    async def _rows(self, client: PagedClient, asset: str, what: What, span: tuple[int, int]) -> SeriesRows | None:
         """Return a symbol's rows in a span, page by page; None where it could not be asked now."""
         ask = client.endpoint(what, self.job.timeframe)
         if asset in self._gone:
@@ -191,5 +205,5 @@ class ExchangeFeed:
         return joined(pages)
 
     @staticmethod
-    async def _page(client: Client, ask: Endpoint, market: dict[str, object], span: tuple[int, int]) -> SeriesRows:
+    async def _page(client: PagedClient, ask: Endpoint, market: dict[str, object], span: tuple[int, int]) -> SeriesRows:
         return await client.ask(f"{ask.what} of {market['symbol']}", lambda: ask.page(market, span))

@@ -137,9 +137,9 @@ class Speaking:
     models: Sequence[ModelName]
     budget: Budget
     journal: CallStore
-    reply_tokens: int = 4000
+    reply_tokens: int
+    patience: RetryRules
     before_call: Callable[[], None] = lambda: None
-    patience: RetryRules = field(default_factory=RetryRules)
     replay: Cassette | None = None
     record: Recorder | None = None
     deadline_s: float = 600.0

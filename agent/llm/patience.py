@@ -31,7 +31,7 @@ class RetryRules:
         goes first until one succeeds.
     """
 
-    tries: int = 6
+    tries: int
     first: float = 0.5
     longest: float = 60.0
     asked: float = 600.0

@@ -73,7 +73,6 @@ ATTEMPTS = "select round, slot, text, canonical, stage, code from attempts order
 CALLS = "select key, response from llm_calls order by key"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kill_after_attempts", [1, 6])
 def test_killed_run_resumes_to_the_same_end(tmp_path: Path, home: Path, whole: Path, kill_after_attempts: int) -> None:
     killed = tmp_path / "killed"

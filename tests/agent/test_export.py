@@ -26,7 +26,6 @@ from tests.standin import aligned, analyse, candles_of, load_strategy
 
 NEAR = 1e-9
 MEMBERS = ["cs_rank(ts_mean(volume, 24) / ts_mean(volume, 96))", "-ts_mean(returns, 12)", "ts_std(returns, 24)"]
-pytestmark = pytest.mark.slow
 
 
 def toy(home: Path) -> Panel:

@@ -37,6 +37,19 @@ except SystemExit as end:
     code = end.code
 print(json.dumps([code, sorted(set(sys.modules))]), file=sys.stderr)
 """
+_HELPS = """
+import json, sys
+from agent.cli.main import main
+told = []
+for name in sys.argv[1:]:
+    code = 0
+    try:
+        main([name, "--help"])
+    except SystemExit as end:
+        code = end.code
+    told.append([name, [code, sorted(set(sys.modules))]])
+print(json.dumps(told), file=sys.stderr)
+"""
 
 
 def run(*args: str) -> tuple[int, set[str]]:
@@ -99,13 +112,17 @@ def _paths(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, 
     return found
 
 
-@pytest.mark.parametrize("name", list(own_commands()))
-def test_the_help_of_a_command_imports_nothing_that_only_its_work_needs(name: str) -> None:
-    # The texts are read with NumPy by all that `text` does.
-    allowed = {"numpy"} if name == "text" else set()
-    ended, modules = run(name, "--help")
-    assert ended == 0
-    assert not (_ALL | _REFUSAL | {"pydantic", "sqlite3"}) - allowed & modules
+def test_the_help_of_a_command_imports_nothing_that_only_its_work_needs() -> None:
+    # All helps in one process, in which each may be the first to import what it should not; `text`, whose texts are
+    # read with NumPy by all that it does, comes last.
+    names = sorted(own_commands(), key=lambda name: name == "text")
+    done = subprocess.run([sys.executable, "-c", _HELPS, *names], capture_output=True, text=True, check=False)
+    told = dict(json.loads(done.stderr.splitlines()[-1]))
+    assert list(told) == names
+    for name, (code, modules) in told.items():
+        allowed = {"numpy"} if name == "text" else set()
+        assert not code, name
+        assert not (_ALL | _REFUSAL | {"pydantic", "sqlite3"}) - allowed & set(modules), name
 
 
 def test_no_help_is_cut_or_wider_than_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,8 @@ import pytest
 from agent.llm.budget import Budget
 from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.facts import LessonFacts
+from agent.llm.patience import RetryRules
+from agent.llm.providers import Connection
 from agent.mining import brief as briefs
 from agent.mining.brief import Brief, Example, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.inner_loop import Agents, Proposed, propose, propose_together
@@ -337,13 +339,18 @@ def test_the_mock_judge_has_reasons(text: str, accept: bool) -> None:
     assert reply.critique
 
 
+def mock_model(client: Connection, journal: MemoryJournal) -> LanguageModel:
+    rules = Speaking([ModelName("mock")], Budget(), journal, reply_tokens=4000, patience=RetryRules(tries=6))
+    return LanguageModel(client, rules)
+
+
 def test_same_seed_same_run_through_the_real_client() -> None:
     def once(seed: int) -> list[str]:
         journal = MemoryJournal()
 
         async def go() -> None:
             client = connect_mock(seed)
-            model = LanguageModel(client, Speaking(models=[ModelName("mock")], budget=Budget(), journal=journal))
+            model = mock_model(client, journal)
             with_example = brief(shown("cs_rank(close)", rank_ic=0.02))
             for slot in range(6):
                 await propose(both(model), with_example, slot, max_turns=3, check=parse)
@@ -362,7 +369,7 @@ def replies_of(what: Brief) -> tuple[list[str], list[str]]:
 
     async def go() -> None:
         client = connect_mock(5)
-        model = LanguageModel(client, Speaking(models=[ModelName("mock")], budget=Budget(), journal=journal))
+        model = mock_model(client, journal)
         for slot in range(12):
             await propose(both(model), what, slot, max_turns=3, check=parse)
         await propose_together(both(model), what, [20, 21, 22])

@@ -87,7 +87,7 @@ def model_of(server: Callable[[httpx2.Request], httpx2.Response], **options: Any
     )
     models = [ModelName("m", options.pop("prices", None)), *(ModelName(name) for name in options.pop("fallback", ()))]
     patience = RetryRules(tries=3, first=0.0, cool_down=0.0)
-    options = {"budget": Budget(), "journal": MemoryJournal(), "patience": patience, **options}
+    options = {"budget": Budget(), "journal": MemoryJournal(), "patience": patience, "reply_tokens": 4000, **options}
     connection = OpenAIConnection(client, options.pop("api", "chat"))
     return LanguageModel(connection, Speaking(models=models, **options))
 

@@ -460,7 +460,7 @@ def test_retry_after_is_read_as_seconds_milliseconds_or_a_date() -> None:
 
 
 def test_pauses_grow_and_do_not_coincide() -> None:
-    patience, rng = RetryRules(first=1.0, longest=10.0), random.Random(1)
+    patience, rng = RetryRules(tries=6, first=1.0, longest=10.0), random.Random(1)
     pauses = [patience.pause(k, rng) for k in range(1, 8)]
     for k, pause in enumerate(pauses):
         assert 0.5 * min(10.0, 2.0**k) <= pause <= min(10.0, 2.0**k)
@@ -469,7 +469,7 @@ def test_pauses_grow_and_do_not_coincide() -> None:
 
 def test_a_circuit_holds_calls_back_and_lets_one_go_first() -> None:
     async def go() -> tuple[int, list[int]]:
-        circuit = Circuit(RetryRules(threshold=3, cool_down=0.15))
+        circuit = Circuit(RetryRules(tries=6, threshold=3, cool_down=0.15))
         for _ in range(3):
             circuit.failed()
         inside, most = 0, []

@@ -78,7 +78,6 @@ def test_what_is_said_before_the_run_comes_after_its_line(
     assert "no gate for toy" in said[1]["text"]
 
 
-@pytest.mark.slow
 def test_who_closes_the_pipe_asks_the_run_to_stop(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     argv = [sys.executable, "-m", "agent", *MINE, "--rounds", "200", "--json"]
     process = subprocess.Popen(argv, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -27,7 +27,7 @@ from agent.study.workspace import Workspace
 from market.errors import InputError
 from tests.agent.test_cli_journey import as_json, refused, run
 
-BEFORE = "[gate]\nepochs = 3\nmax_rows = 4000\nsteps = 2\nhidden = 16\n[backtest]\nfee_bp = 1.0\n"
+BEFORE = "[gate]\nepochs = 2\nmax_rows = 2000\nsteps = 1\nhidden = 8\n[backtest]\nfee_bp = 1.0\n"
 AFTER = BEFORE.replace("fee_bp = 1.0", "fee_bp = 50.0\nholding = 24")
 IDEAS = [
     "-ts_delta(close, 5) / close",
@@ -321,7 +321,7 @@ def test_a_replaced_gate_is_refused_by_name(
     assert not then.clusters
     assert open_data(workspace).study.clusters
     own = gate.read_bytes()
-    Path("alphaglow.toml").write_text(BEFORE.replace("epochs = 3", "epochs = 2"))
+    Path("alphaglow.toml").write_text(BEFORE.replace("epochs = 2", "epochs = 1"))
     as_json(capsys, "flow", "fit")
     assert gate.read_bytes() != own
     err = " ".join(refused(capsys, "mine", "--resume", gated, "--rounds", "2").split())

@@ -430,7 +430,6 @@ def test_the_page_ends_with_validation_and_compares_the_pool_with_others(study: 
     assert "nothing to compare it with" in render_pool(single)
 
 
-@pytest.mark.slow
 def test_real_coins_with_deaths_and_late_starts(shared_data: Path, tmp_path: Path) -> None:
     save_panel(import_files([shared_data / "crypto_spot_1d.parquet"], name="coins"), tmp_path / "coins.parquet")
     whole = load_panel(tmp_path / "coins.parquet")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from agent.mining.search.tasks import Task
 from agent.study.settings import Settings
 from agent.study.study import backtest_expression, open_study, read_expression, turnover_of
 from agent.study.workspace import Workspace
+from factors import batch
 from factors.tree import Expression
 from market.errors import Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
@@ -92,6 +95,20 @@ def test_turnover_is_forecast_before_scoring_as_the_backtest_finds_it() -> None:
         assert cut[-1] == study.panel.times[study.split.train.stop - 1]
         whole = np.nanmean(found[1].backtest.turnover[study.split.train.stop - 250 : study.split.train.stop - 2])
         assert turnover == pytest.approx(whole, rel=0.02)
+
+
+def test_turnover_is_forecast_the_same_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = open_study(make_market(SynthSpec(assets=12, bars=1500, seed=4)).panel, Settings())
+    factor = read_expression("cs_rank(ts_returns(close, 5))", study)
+    assert isinstance(factor, Expression)
+    quiet = turnover_of(factor, study)
+    hours = itertools.count(0.0, 3600.0)
+    monkeypatch.setattr(batch, "time", SimpleNamespace(perf_counter=lambda: next(hours)))
+    assert turnover_of(factor, study) == quiet
+    # Scoring, which would take more than its time, is given up.
+    refused = backtest_expression(factor, study)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "too_slow"
 
 
 def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(

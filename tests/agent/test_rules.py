@@ -74,9 +74,6 @@ def test_every_setting_has_a_sentence_and_stands_in_the_file() -> None:
 
 
 def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> None:
-    from agent.llm.client import Speaking
-    from agent.llm.patience import RetryRules
-    from agent.llm.providers import ProviderAddress
     from agent.study.gates import gate_plan
     from flows.gate import GatePlan
     from market.split import make_split
@@ -91,11 +88,6 @@ def test_the_library_and_the_settings_have_the_same_defaults(whole: Panel) -> No
     assert now.universe.model_dump() == _defaults(liquid_universe)
     train, validation = now.split.train, now.split.validation
     assert (train, validation) == _defaults(make_split)["fractions"][:2]
-    assert now.llm.tries == RetryRules().tries
-    speaking = {f.name: f.default for f in fields(Speaking)}
-    assert now.llm.reply_tokens == speaking["reply_tokens"]
-    place = {f.name: f.default for f in fields(ProviderAddress)}
-    assert (now.llm.api, now.llm.timeout_s) == (place["api"], place["timeout_s"])
 
 
 def _defaults(function: Callable[..., Any]) -> dict[str, Any]:

@@ -304,8 +304,8 @@ def test_the_feed_is_asked_little(panel: Panel) -> None:
     assert feed.asked <= 20 * 8
 
 
-@pytest.mark.slow
-def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_lose_and_double_nothing(tmp_path: Path, kills: int) -> None:
     """kill -9 at random moments; in the end each bar was emitted once, and the ledger is the backtest's."""
     root = tmp_path / "w"
     assert run(["init", str(root)])[0] == 0
@@ -315,10 +315,8 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     watch = ["-w", str(root), "signal", "-ts_returns(close, 5)", "--replay-from", _replay_start(root), "--watch"]
     watch += ["--json", "--csv", str(tmp_path / "out.csv")]
     rng = np.random.default_rng(1)
-    kills = 0
-    while kills < 20:
+    for _ in range(kills):
         lines += list(_killed([*watch, "--bars", "5"], rng.uniform(0.0, 0.12)))
-        kills += 1
     code, out, err = run([*watch, "--bars", "3"])
     assert code == 0, err
     lines += out.splitlines()
@@ -327,7 +325,7 @@ def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     with sqlite3.connect(root / FILE) as connection:
         rows = connection.execute("SELECT time, status FROM signals ORDER BY time").fetchall()
     connection.close()
-    assert len(rows) >= 20
+    assert len(rows) >= kills
     assert {status for _, status in rows} == {"emitted"}
     assert set(np.diff([stamp for stamp, _ in rows])) == {3_600_000_000_000}
     frame = pd.read_csv(tmp_path / "out.csv")

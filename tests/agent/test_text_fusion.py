@@ -99,7 +99,6 @@ def test_what_is_masked_or_not_read_changes_nothing(reads: Reads) -> None:
                 assert not torch.allclose(net(part, texts, there), before)
 
 
-@pytest.mark.slow
 def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
     panel = random_panel(900, 12, seed=5)
     memory = memory_of(panel, written(panel, honest=True, share=0.3), reach=4)
@@ -115,7 +114,6 @@ def test_it_learns_from_texts_what_numbers_do_not_tell() -> None:
     assert abs(found["numbers"]) < 0.1
 
 
-@pytest.mark.slow
 def test_texts_after_a_bar_change_nothing_before_it() -> None:
     panel = random_panel(500, 6, seed=7)
     texts = written(panel)
@@ -162,7 +160,6 @@ def test_one_class_only_is_refused_in_words() -> None:
         walked(panel, memory_of(panel, written(panel)), plan=plan)
 
 
-@pytest.mark.slow
 def test_a_training_that_is_killed_within_an_epoch_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     panel = random_panel(500, 6, seed=15)
     memory = memory_of(panel, written(panel))

@@ -71,7 +71,12 @@ def read(
     async def go() -> Read:
         client = server.client() if server is not None else connect_mock(3)
         speaking = Speaking(
-            models=[ModelName(model)], budget=budget, journal=journal, before_call=before, patience=RetryRules(tries=1)
+            models=[ModelName(model)],
+            budget=budget,
+            journal=journal,
+            reply_tokens=4000,
+            patience=RetryRules(tries=1),
+            before_call=before,
         )
         speaker = LanguageModel(client, speaking)
         try:

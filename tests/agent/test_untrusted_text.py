@@ -358,7 +358,6 @@ def echoing() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("api", ["chat", "responses"])
 def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
     home: Path,

@@ -9,8 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-import statsmodels.api as sm
-from skfolio.measures import deflated_sharpe_ratio, probabilistic_sharpe_ratio
 
 from backtest import metrics
 from backtest.evidence import Trials, deflated_sharpe, probabilistic_sharpe
@@ -21,16 +19,17 @@ from backtest.trading_rules import BacktestSpec
 from market.ranking import rank_panel
 from tests.helpers import random_panel
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import alphalens
-    import empyrical
+# The other libraries take seconds to import: one worker does so, and only for the tests that need them.
+pytestmark = pytest.mark.xdist_group("agreement")
 
 RETURNS = np.random.default_rng(3).standard_t(5, 1500) * 0.01 + 0.0004
 
 
 @pytest.mark.parametrize("returns", [RETURNS, RETURNS[:60], -RETURNS, np.abs(RETURNS) * 0.1 - 0.0001])
 def test_performance_is_empyricals(returns: np.ndarray) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import empyrical
     series = pd.Series(returns)
     found = {
         "sharpe": (metrics.sharpe(returns, 252), empyrical.sharpe_ratio(series, annualization=252)),
@@ -53,6 +52,8 @@ def test_expected_shortfall_is_the_mean_beyond_the_value_at_risk() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_deflated_sharpe_is_skfolios(seed: int) -> None:
+    from skfolio.measures import deflated_sharpe_ratio, probabilistic_sharpe_ratio
+
     rng = np.random.default_rng(seed)
     returns = rng.standard_t(4, 800) * 0.01 + 0.0003 * seed
     ratios = rng.normal(0, 0.03, 40)
@@ -64,6 +65,9 @@ def test_deflated_sharpe_is_skfolios(seed: int) -> None:
 
 
 def test_ic_and_quantiles_are_alphalens() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import alphalens
     rng = np.random.default_rng(0)
     days, assets = 60, 25
     values, forward = rng.normal(size=(days, assets)), rng.normal(0, 0.02, (days, assets))
@@ -83,12 +87,16 @@ def test_ic_and_quantiles_are_alphalens() -> None:
 
 @pytest.mark.parametrize("lags", [0, 3, 11])
 def test_hac_t_is_statsmodels(lags: int) -> None:
+    import statsmodels.api as sm
+
     x = np.convolve(np.random.default_rng(1).normal(0.05, 1, 900), np.ones(4) / 4, "valid")
     fit = sm.OLS(x, np.ones(len(x))).fit(cov_type="HAC", cov_kwds={"maxlags": lags})
     assert newey_west_t(x, lags) == pytest.approx(float(fit.tvalues[0]), rel=1e-9)
 
 
 def test_attribution_is_statsmodels() -> None:
+    import statsmodels.api as sm
+
     rng = np.random.default_rng(2)
     factors = rng.normal(0, 0.01, (700, 3))
     returns = 0.0005 + factors @ [0.4, 0.0, -0.2] + rng.normal(0, 0.01, 700)

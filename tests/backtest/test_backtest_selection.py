@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skfolio.model_selection import CombinatorialPurgedCV
 
 from backtest.selection import choose_combined, choose_forward, superior_ability
 from market.errors import InputError
@@ -34,6 +33,8 @@ def test_walk_forward_never_fits_on_what_it_tests(bars: int, folds: int, embargo
 
 @pytest.mark.parametrize(("groups", "tests", "purge", "embargo"), [(6, 2, 0, 0), (10, 2, 3, 5), (8, 3, 1, 0)])
 def test_combinations_are_skfolios(groups: int, tests: int, purge: int, embargo: int) -> None:
+    from skfolio.model_selection import CombinatorialPurgedCV
+
     bars = groups * 40
     ours = combinatorial_purged(bars, groups=groups, tests=tests, purge=purge, embargo=embargo)
     theirs = CombinatorialPurgedCV(n_folds=groups, n_test_folds=tests, purged_size=purge, embargo_size=embargo)

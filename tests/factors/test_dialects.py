@@ -71,7 +71,6 @@ def test_malformed_ones_are_refused_with_the_reason(shared_corpora: Path) -> Non
     assert all(REFUSED[name] in message for name, message in found.items())
 
 
-@pytest.mark.slow
 def test_published_factors_have_values_on_equities_and_see_no_future(shared_corpora: Path, shared_data: Path) -> None:
     """Every one that reads is finite somewhere on a slice of real data, but for those that need what it lacks."""
     whole = import_files([shared_data / "equity_sp500_1d_2013_2018.parquet"], calendar="exchange", repair=True)

@@ -23,7 +23,6 @@ from factors.tree import Call, Expression, Node
 from market.panel import FloatArray, Panel
 from tests.helpers import make_panel
 
-pytestmark = pytest.mark.slow
 FIELDS = ("open", "high", "low", "close", "volume", "vwap", "amount", "returns")
 BARS, ASSETS, WARM_UP = 640, 64, 420
 # Where the peer has another formula than the paper.

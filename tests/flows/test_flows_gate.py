@@ -31,6 +31,8 @@ from market.synthetic.demo_market import SynthSpec, make_market
 SMALL = TrainConfig(epochs=3, max_rows=3000, batch=512)
 SMALL_FLOW = FlowConfig(steps=(2, 2, 2), hidden=24)
 PLAN = GatePlan(flow=SMALL_FLOW, config=SMALL)
+# Where what a flow has learned is not what is tested.
+BRIEF = dataclasses.replace(PLAN, config=dataclasses.replace(SMALL, epochs=1))
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +208,7 @@ def test_a_copy_makes_a_likelihood_without_bound_and_a_treated_one_has_one() -> 
 
 def test_a_gate_says_what_it_left_out_and_knows_its_features_again(tmp_path: Path, market: tuple[Panel, Split]) -> None:
     features = (*STATE_FEATURES[:6], Feature("again", "ts_sum(returns, 5) * 3"), Feature("day", "sign(close)"))
-    gate = fit_gate(loop_panel(*market), market[1], dataclasses.replace(PLAN, features=features))
+    gate = fit_gate(loop_panel(*market), market[1], dataclasses.replace(BRIEF, features=features))
     assert gate.density.features == features[:6]
     said = " ".join(gate.density.notes)
     assert "again is left out" in said
@@ -264,7 +266,7 @@ def test_a_flow_is_no_larger_than_its_data_carry() -> None:
 
 def test_a_gate_of_both_sides_shuts_on_the_all_too_likely_as_well(tmp_path: Path, market: tuple[Panel, Split]) -> None:
     panel, split = market
-    plan = dataclasses.replace(PLAN, rules=GateRules(side="both", percentile=10.0))
+    plan = dataclasses.replace(BRIEF, rules=GateRules(side="both", percentile=10.0))
     gate = fit_gate(loop_panel(panel, split), split, plan)
     thresholds = gate.latest.thresholds
     likelihood = gate.log_likelihood(panel)
@@ -297,7 +299,7 @@ def test_hysteresis_trades_less_and_never_looks_ahead(market: tuple[Panel, Split
 def test_refits_are_dated_and_never_see_later_bars(tmp_path: Path, market: tuple[Panel, Split]) -> None:
     panel, split = market
     loop = loop_panel(panel, split)
-    gate = fit_gate(loop, split, dataclasses.replace(PLAN, refit_bars=600))
+    gate = fit_gate(loop, split, dataclasses.replace(BRIEF, refit_bars=600))
     assert len(gate.fits) == 3
     exposures, thresholds = gate.exposures(loop), gate.thresholds(loop)
     first = int(np.searchsorted(loop.times, gate.fits[0].since))
@@ -313,7 +315,7 @@ def test_refits_are_dated_and_never_see_later_bars(tmp_path: Path, market: tuple
     fields = {name: values.copy() for name, values in loop.fields.items()}
     for values in fields.values():
         values[cut:] *= np.exp(rng.normal(scale=0.3, size=values[cut:].shape))
-    other = fit_gate(loop.with_fields(fields), split, dataclasses.replace(PLAN, refit_bars=600))
+    other = fit_gate(loop.with_fields(fields), split, dataclasses.replace(BRIEF, refit_bars=600))
     np.testing.assert_array_equal(other.exposures(loop.with_fields(fields))[:cut], exposures[:cut])
     assert other.fits[1].thresholds == gate.fits[1].thresholds
     assert other.fits[2].thresholds != gate.fits[2].thresholds
@@ -323,7 +325,7 @@ def test_refits_are_dated_and_never_see_later_bars(tmp_path: Path, market: tuple
 
 def test_an_ensemble_is_a_density_again(tmp_path: Path, market: tuple[Panel, Split]) -> None:
     loop = loop_panel(*market)
-    gate = fit_gate(loop, market[1], dataclasses.replace(PLAN, members=3))
+    gate = fit_gate(loop, market[1], dataclasses.replace(BRIEF, members=3))
     states = gate.density.states(loop)[200:260]
     each = np.stack([np.exp(state_likelihood((member,), states)) for member in gate.density.members])
     np.testing.assert_allclose(np.exp(gate.density.likelihood(states)), each.mean(axis=0), rtol=1e-4)
@@ -342,7 +344,7 @@ def test_what_a_gate_judges_may_be_more_than_likelihood(
 ) -> None:
     panel, split = market
     loop = loop_panel(panel, split)
-    plan = dataclasses.replace(PLAN, rules=GateRules(measure=measure))
+    plan = dataclasses.replace(BRIEF, rules=GateRules(measure=measure))
     gate = fit_gate(loop, split, plan)
     judged = gate.log_likelihood(loop)[split.validation]
     assert np.mean(judged[np.isfinite(judged)] < gate.latest.thresholds.threshold) == pytest.approx(0.05, abs=0.003)
@@ -369,7 +371,7 @@ def test_volatility_is_given_only_where_it_is_in_the_state(market: tuple[Panel, 
 
 def test_a_gate_of_the_market_has_one_exposure(market: tuple[Panel, Split]) -> None:
     loop = loop_panel(*market)
-    gate = fit_gate(loop, market[1], dataclasses.replace(PLAN, rules=GateRules(scope="market")))
+    gate = fit_gate(loop, market[1], dataclasses.replace(BRIEF, rules=GateRules(scope="market")))
     exposures = gate.exposures(loop)[30:]
     assert np.ptp(exposures, axis=1).max() == 0
     assert gate.latest.calibration_shut == pytest.approx(0.05, abs=0.003)

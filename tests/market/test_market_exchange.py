@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import ccxt
 import numpy as np
 import pandas as pd
 import pytest
@@ -262,6 +263,33 @@ def test_a_long_ban_is_not_sat_out(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no request for 60 minutes"):
             fetch(job(server, "binance"), tmp_path)
         assert server.pages() <= 4
+
+
+def test_a_wish_to_stop_that_comes_with_a_timeout_is_heard() -> None:
+    client = Client(Venue("binance"), np.random.default_rng(0), paced=False, first_pause=0.0)
+    asked = 0
+
+    async def masking() -> None:
+        """Ctrl-C comes while it waits, and is taken for the request's own timeout."""
+        nonlocal asked
+        asked += 1
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as error:
+            raise ccxt.RequestTimeout("too late") from error
+
+    async def go() -> None:
+        try:
+            await client.ask("bars", masking)
+        finally:
+            await client.exchange.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(go())
+    assert asked == 1
 
 
 class SimulatedTime:

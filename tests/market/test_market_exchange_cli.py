@@ -136,24 +136,21 @@ def test_ctrl_c_keeps_what_came(decider: Path) -> None:
     assert_equals_source(load_panel(decider / "data" / "x.parquet"), PORTFOLIO.spot, START, NOW)
 
 
-# Fifty were tried once, see docs/data.md.
-KILLS = 12
-
-
-@pytest.mark.slow
+# Fifty kills were tried once, see docs/data.md.
 @BOTH
-def test_killed_many_times_on_the_way(exchange: str, decider: Path) -> None:
+@pytest.mark.parametrize(("most", "hours"), [(3, 3000), pytest.param(12, 9000, marks=pytest.mark.slow)])
+def test_killed_many_times_on_the_way(exchange: str, decider: Path, most: int, hours: int) -> None:
     rng = np.random.default_rng(5)
-    book = invented(START, 9000)
-    now = START + 8999 * HOUR + HOUR // 2
+    book = invented(START, hours)
+    now = START + (hours - 1) * HOUR + HOUR // 2
     kills = 0
     with serving(book, now, Faults(EVERY_FAULT, share=0.3, seed=7)) as server:
         more = ["--market", "swap", "--funding", "--at-once", "2", "--retries", "30"]
         argv = command(decider, *fetching(server, exchange, *more))
         while True:
-            server.hold(int(rng.integers(1, 4)) if kills < KILLS else math.inf)
+            server.hold(int(rng.integers(1, 4)) if kills < most else math.inf)
             process = start(argv, quiet=True)
-            if kills == KILLS:
+            if kills == most:
                 assert process.wait() == 0
                 break
             assert server.wait_until_held(lambda process=process: process.poll() is not None), (
@@ -165,17 +162,16 @@ def test_killed_many_times_on_the_way(exchange: str, decider: Path) -> None:
             process.kill()
             process.wait()
             kills += 1
-    assert kills == KILLS
+    assert kills == most
     panel = load_panel(decider / "data" / "x.parquet")
     bars = assert_equals_source(panel, book.swap, START, now)
-    assert bars > 25_000
+    assert bars > 25_000 * hours // 9000
     for column, asset in enumerate(panel.assets):
         table = book.funding[asset.partition("/")[0] + "USDT"]
         settled = table.values[table.stamps < now, 0].sum()
         assert np.nansum(panel["funding"][:, column]) == pytest.approx(settled, rel=1e-9)
 
 
-@pytest.mark.slow
 def test_the_recorded_market_killed_on_the_way(shared_data: Path, decider: Path) -> None:
     symbols = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"]
     book = recorded(shared_data, symbols, "2023-01-01", "2025-01-01")

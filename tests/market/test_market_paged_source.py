@@ -103,7 +103,7 @@ def test_from_the_command_line_it_is_one_file_more(tmp_path: Path) -> None:
     def run(*argv: str, hours: int = 48) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(ROOT), str(site)])
         env = {**os.environ, "PYTHONPATH": path, "BROKER_HOURS": str(hours)}
-        command = [sys.executable, "-m", "agent", "data", *argv]
+        command = [sys.executable, "-m", "agent", *(argv if argv[0] == "signal" else ("data", *argv))]
         return subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
 
     done = run("fetch", "broker", "--top", "2", "--quote", "USD", "--since", "2024-01-01", "--json")
@@ -118,3 +118,10 @@ def test_from_the_command_line_it_is_one_file_more(tmp_path: Path) -> None:
     second = json.loads(updated.stdout)["data"][0]
     assert second["fetch"]["requests"] == 2
     assert second["bars"] == first["bars"] + 2
+    # And a signal asks it for what closed since.
+    (home / "alphaglow.toml").write_text('[backtest]\nweighting = "timeseries"\n')
+    watched = run("signal", "-ts_returns(close, 3)", "--json", hours=53)
+    assert watched.returncode == 0, watched.stderr
+    newest = json.loads(watched.stdout)
+    assert newest["feed"] == "broker spot 1h (broker-spot-1h)"
+    assert newest["time"][:16] == "2024-01-03T04:00"

@@ -38,9 +38,9 @@ class ProviderAddress:
         Of a simulated model.
     """
 
-    base_url: str = ""
-    api: str = "chat"
-    timeout_s: float = 120.0
+    base_url: str
+    api: str
+    timeout_s: float
     seed: int = 0
 
 
