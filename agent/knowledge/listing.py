@@ -107,8 +107,9 @@ def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None
 
 def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
     """Return the accepted attempts of a panel and of related ones, in the order in which they were recorded."""
-    panels = "SELECT :panel UNION SELECT other_id FROM related_datasets WHERE panel_id = :panel"
-    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE panel_id IN ({panels}) AND accepted)"
+    related = "SELECT other_id FROM related_datasets WHERE panel_id = :panel"
+    here = f"(panel_id = :panel OR panel_id IN ({related}))"
+    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE {here} AND accepted)"
     return _attempts(ask, where, {"panel": panel_id})
 
 

@@ -117,6 +117,24 @@ def test_a_factor_that_is_scored_again_under_the_same_rules_is_one_trial(kb: Kno
         assert find_faults(other) == []
 
 
+def test_every_question_is_answered_on_a_server_as_in_a_file(place: str) -> None:
+    with KnowledgeBase.open(place) as kb:
+        try_on(kb, run_on(kb, OLD), range(5), accepted=True)
+        try_on(kb, run_on(kb, WHOLE), range(3, 7))
+        assert (kb.trials(OLD.id).count, kb.largest_scores(WHOLE.id).count) == (7, 7)
+        assert len(kb.accepted(WHOLE.id)) == len(kb.factors_with_verdict(WHOLE.id, ("accepted",))) == 5
+        assert kb.nearest_accepted(WHOLE.id, fingerprint_of(RETURNS[3])).text == factor(3)
+        assert len(kb.attempts(panel_id=WHOLE.id, related="earlier")) == 9
+        expression = parse(factor(1))
+        assert isinstance(expression, Expression)
+        assert kb.scored_twin(expression, panel_id=WHOLE.id, ranks_alike=True) is None
+        twin = kb.scored_twin(expression, panel_id=WHOLE.id, ranks_alike=True, covered=0.9)
+        assert twin is not None
+        assert twin.panel_id == OLD.id
+        assert kb.lessons(panel_id=WHOLE.id, related="all") == kb.pools(WHOLE.id, related="all") == []
+        check_openings(kb)
+
+
 def test_an_unrelated_market_does_not_count(kb: KnowledgeBase) -> None:
     try_on(kb, run_on(kb, OLD), range(5))
     other = replace(random_panel(480, 12, seed=9), name="spot")
@@ -158,7 +176,7 @@ def test_a_note_says_what_counts(kb: KnowledgeBase) -> None:
 def test_what_an_earlier_version_registered_is_known_by_name_and_beginning(kb: KnowledgeBase) -> None:
     try_on(kb, run_on(kb, OLD), range(3))
     forget_signatures(kb)
-    for unlike in (replace(WHOLE, name="other"), WHOLE.rows(5, 500)):
+    for unlike in (replace(MOVES["some assets"](WHOLE), name="other"), WHOLE.rows(5, 500)):
         kb.register_dataset(unlike)
         assert kb.trials(unlike.id).count == 0
     said: list[str] = []
@@ -205,7 +223,8 @@ def test_merged_bases_find_what_their_data_have_in_common(kb: KnowledgeBase, tmp
 SCORE = read_flat(SegmentScore, {"sharpe_net": 1.0})
 
 
-def test_bars_that_were_seen_stay_seen(kb: KnowledgeBase) -> None:
+def check_openings(kb: KnowledgeBase) -> None:
+    """Bars that were seen stay seen, on whichever related data set; bars after them are fresh."""
     for panel in (OLD, WHOLE):
         kb.register_dataset(panel)
     seen = ("2024-01-18T00:00:00Z", "2024-01-20T23:00:00Z")

@@ -19,11 +19,12 @@ from agent.knowledge.tables.tallies import Spread, count_trials
 from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores
 
-# Of a cluster only the first is read: the others go with it.
+# Of a cluster only the first is read: the others go with it. No index may be used for the panel: what is new lies at
+# the end of the table, and is a few rows of the many of a panel.
 _SCORED = (
     "SELECT e.attempt_id, e.panel_id, e.factor_id, e.rules, e.sharpe_per_bar, t.fingerprint FROM evaluations e "
     "LEFT JOIN trial_returns t ON t.attempt_id = e.attempt_id{} "
-    "WHERE e.panel_id IN :panels AND e.attempt_id > :after ORDER BY COALESCE(t.seq, e.attempt_id), e.attempt_id"
+    "WHERE e.panel_id || '' IN :panels AND e.attempt_id > :after ORDER BY COALESCE(t.seq, e.attempt_id), e.attempt_id"
 )
 _PANELS: BindParameter[str] = bindparam("panels", expanding=True)
 _LEADERS = text(_SCORED.format(" AND t.cluster = t.attempt_id")).bindparams(_PANELS)
