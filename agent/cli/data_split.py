@@ -36,7 +36,7 @@ def split_command(
             move_dates(workspace, knowledge, panel, *asked)
     shown = shown_dates(workspace, panel)
     if as_json:
-        print_json({"name": panel.name, **shown})
+        print_json(shown)
         return
     stdout().print(dates_in_words(shown), soft_wrap=True)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.study.cutting import FrozenSplit, as_text, read_dates, split_of
 from agent.study.frozen_dates import FrozenData, frozen_data
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.panel import Panel
 from market.split import MIN_BARS, Split, SplitDates, dates_of, split_at
+
+if TYPE_CHECKING:
+    from agent.knowledge.knowledge_base import KnowledgeBase
 
 
 def shown_dates(workspace: Workspace, panel: Panel) -> dict[str, object]:

@@ -277,6 +277,8 @@ def with_gate(
     said = grown_since(gate, gate_path, bars) if own else changed_since(gate, gate_path, panel)
     if said:
         note(said)
+    if regimes and not own and regimes_path(gate_path).is_file():
+        note("the regimes found beside the gate are of the data before, and left out: alphaglow flow regimes")
     if not any_features:
         check_features(gate, settings.gate.asked())
     with torch_threads(settings.gate.threads):

@@ -22,6 +22,7 @@ from market.errors import InputError
 from market.panel import Panel
 from market.panel_store import save_panel
 from market.synthetic.demo_market import SynthSpec, make_market
+from tests.agent.commands import as_json, refused
 
 WHOLE = make_market(SynthSpec(bars=1600, assets=12)).panel
 OLD = WHOLE.rows(0, 1200)
@@ -273,6 +274,18 @@ def test_other_shares_are_named_where_a_run_begins(workspace: Workspace) -> None
     open_data(Workspace(workspace.root), note=said.append).say_dates()
     assert len(said) == 1
     assert f"it would be {str(OLD.times[600])[:16]} and {str(OLD.times[840])[:16]}" in said[0]
+
+
+def test_the_command_shows_and_moves_the_dates(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = as_json(capsys, "data", "split", "toy")
+    assert before["fixed_by"] is None
+    assert as_json(capsys, "data", "show")["split"] == before
+    assert "is not a date" in refused(capsys, "data", "split", "toy", "--validation-until", "soon")
+    assert "train would keep 24 bars" in refused(capsys, "data", "split", "toy", "--train-until", "2024-01-02")
+    moved = as_json(capsys, "data", "split", "toy", "--train-until", "2024-02-01")
+    assert moved["train"][1] == "2024-01-31T23:00"
+    assert moved["holdout"] == before["holdout"]
+    assert "data split of" in moved["fixed_by"]
 
 
 # The gate
