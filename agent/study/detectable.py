@@ -1,4 +1,4 @@
-"""What could be seen at all: the least Sharpe ratio that a test of so many bars, among so many trials, would find."""
+"""What could be seen at all: the least Sharpe ratio that a test finds, by its number of bars and of trials."""
 
 from __future__ import annotations
 
