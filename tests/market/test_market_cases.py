@@ -14,7 +14,18 @@ from market.documents import load_documents
 from market.panel_store import load_panel
 from tests.conftest import SHARED
 from tests.market.case_truths import (
-    BARS, FUNDING, KINDS, MISREAD, NAMED, NEWS, READ, REFUSED, WRONG, invoke, judge_bars, options_of,
+    BARS,
+    FUNDING,
+    KINDS,
+    MISREAD,
+    NAMED,
+    NEWS,
+    READ,
+    REFUSED,
+    WRONG,
+    invoke,
+    judge_bars,
+    options_of,
 )  # fmt: skip
 
 CASES = SHARED / "cases" / "market"
