@@ -17,7 +17,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "trade_date", "tradedate", "trading_date", "price_date", "date_time", "date time", "gmt time", "local time",
         "utc time", "utc", "dt", "dttm", "calc_time", "trade_time", "eob", "bob", "ts_event", "timestamp_ms", "unixtime",
         "unix timestamp", "unix_timestamp", "published", "published_at", "close_time", "timeclose", "closetime",
-        "datum", "zeit", "fecha", "data", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자", "날짜", "дата",
+        "datum", "zeit", "fecha", "data", "t", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자", "날짜", "дата",
     ),
     "symbol": (
         "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
@@ -97,7 +97,7 @@ _NOISE = frozenset(
 # What a file name says beside the symbol: BTCUSDT_1h, AAPL_data, Binance_BTCUSDT_d, BTCUSDT-1h-2024-01.
 _SUFFIX = re.compile(
     r"(_(\d+(s|m|min|h|d|w|mo)|[dh]|minute|daily|hourly|data|ohlcv|candles|bars|prices)"
-    r"|-\d+(s|m|h|d|w|mo)-\d{4}(-\d{2}){0,2}|-fundingRate-\d{4}(-\d{2}){0,2})$",
+    r"|-\d+(s|m|h|d|w|mo)-\d{4}(-\d{2}){0,2}|-\d+(m|h|d|w|M)-(funding_rate|futures|mark|spot)|-fundingRate-\d{4}(-\d{2}){0,2})$",
     re.IGNORECASE,
 )
 # TradingView: "BINANCE_BTCUSDT, 60"; HistData: "DAT_ASCII_EURUSD_M1_2012".

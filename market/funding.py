@@ -147,7 +147,9 @@ def time_column(frame: pd.DataFrame, path: Path, reading: FileConventions) -> st
 def symbol_texts(frame: pd.DataFrame, path: Path, reading: FileConventions) -> pd.Series:
     """Return each row's symbol: of its column, else of the file's name."""
     symbol = find(frame, "symbol", reading.columns)
-    return frame[symbol].astype("str") if symbol is not None else pd.Series(symbol_of(path), index=frame.index)
+    if reading.symbol or symbol is None:
+        return pd.Series(reading.symbol or symbol_of(path), index=frame.index)
+    return frame[symbol].astype("str")
 
 
 def on_the_minute(moments: TimeArray) -> TimeArray:

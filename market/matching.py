@@ -91,8 +91,10 @@ def base_of(asset: str) -> str:
 
 
 def owners_of(symbols: pd.Series, panel: Panel, path: Path, said: list[str]) -> NDArray[np.str_]:
-    """Return the panel's asset of each row, empty for none: by its name, however it is written (BTC/USDT:USDT is
-    BTCUSDT), else by its ticker where one asset of the panel and one symbol of the file alone have it.
+    """Return the panel's asset of each row, empty for none.
+
+    By its name, however it is written (BTC/USDT:USDT is BTCUSDT), else by its ticker where one asset of the panel and
+    one symbol of the file alone have it.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def owners_of(symbols: pd.Series, panel: Panel, path: Path, said: list[str]) -> 
     if not any(found.values()):
         raise InputError(
             f"{path} knows none of the panel's assets",
-            f"it has {', '.join(sorted(found)[:5])}, not {', '.join(panel.assets[:5])}; say --column symbol=NAME",
+            f"it has {', '.join(sorted(found)[:5])}, not {', '.join(panel.assets[:5])}; say --column symbol=NAME, or --symbol {panel.assets[0]} for a file of one asset",
         )
     renamed = [f"{theirs} is {ours}" for theirs, ours in found.items() if ours and ours != theirs]
     if renamed:
@@ -124,7 +126,9 @@ def owners_of(symbols: pd.Series, panel: Panel, path: Path, said: list[str]) -> 
 
 def _joined(symbol: str) -> str:
     """Return a symbol without marks, and without what a perpetual is settled in: BTC/USDT:USDT is BTCUSDT."""
-    return re.sub(r"[^A-Z0-9]", "", re.sub(r"(:[A-Za-z]+|[-_]PERP|[-_]SWAP)$", "", symbol).upper())
+    # freqtrade writes BTC_USDT_USDT for BTC/USDT:USDT.
+    settled = re.sub(r"(:[A-Za-z]+|[-_](PERP|SWAP)|(?<=[/_-]USD[TC])_USD[TC])$", "", symbol)
+    return re.sub(r"[^A-Z0-9]", "", settled.upper())
 
 
 def matcher_for(assets: Sequence[str], extra: Iterable[tuple[str, str]] = ()) -> Matcher:

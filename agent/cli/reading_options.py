@@ -37,6 +37,7 @@ class ReadingOptions:
     recipe: str
     units: tuple[str, ...]
     wide: str
+    symbol: str
 
     def conventions(self) -> FileConventions:
         """Return them checked; what cannot be meant is an `InputError`."""
@@ -52,7 +53,7 @@ class ReadingOptions:
         return FileConventions(
             columns=column_pairs(self.columns), zone=self.zone, stamps=self.stamps, text=text,
             times=TimeForm(self.date_format, self.day_first), recipe=self.recipe, units=unit_pairs(self.units),
-            wide=self.wide,
+            wide=self.wide, symbol=self.symbol,
         )  # fmt: skip
 
 
@@ -116,5 +117,6 @@ _OPTIONS = (
         help="Whether a time is a bar's open or its close (default: what it looks like, else open).",
     ),
     click.option("--unit", "units", multiple=True, metavar="FIELD=FACTOR", help="Multiply a field, such as amount=1000."),
+    click.option("--symbol", default="", metavar="NAME", help="The asset of a file without symbols (default: its name)."),
     click.option("--wide", default="", metavar="FIELD", help="The columns are assets; their values are this field."),
 )  # fmt: skip

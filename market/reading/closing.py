@@ -34,7 +34,7 @@ def opens_of_closes(
     if late and bar >= _MINUTE:
         snapped = long["ts"].dt.ceil("1min")
         if stamps is None:
-            tell(f"stamps such as {str(long['ts'].iloc[0])[11:23]} are closes: a bar opens its length before")
+            tell(f"stamps such as {long['ts'].iloc[0].strftime('%H:%M:%S')} are closes: a bar opens its length before")
     else:
         # Binance stamps the close a millisecond early.
         snapped = long["ts"].dt.round("1s")

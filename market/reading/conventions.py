@@ -65,6 +65,8 @@ class FileConventions:
         Factors by which fields are multiplied, such as ``{"volume": 100}``.
     wide
         The field that the columns, one an asset, hold; empty is found out.
+    symbol
+        The asset of files without a column of symbols; empty is the file's name.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -75,3 +77,4 @@ class FileConventions:
     recipe: str = ""
     units: Mapping[str, float] = field(default_factory=dict)
     wide: str = ""
+    symbol: str = ""

@@ -139,7 +139,7 @@ def _shape_of(known: pd.Series, path: object, form: TimeForm) -> _Shape:
             continue
         # A dot behind a month's name, as in "Jan. 2, 2020", is left out of few sources.
         tail = gap[0] + clock + gap_before_zone + offset if rest else ""
-        return _Shape(tuple(one.format(found[1]) + tail for one in _ordered(formats, form)), bool(offset))
+        return _Shape(tuple(one.format(found[1] if found.re.groups else "") + tail for one in _ordered(formats, form)), bool(offset))
     raise _unreadable(known, {}, path)
 
 

@@ -91,15 +91,16 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     frame = _without(frame, recipe, reading)
     names = understand(frame, mapping)
     names = _with_index(frame, names, path)
+    _refuse_trades(path, frame, names)
     absent = [ours for ours in ("ts", "close") if ours not in names.values()]
     if absent:
-        raise _no_column(path, frame, absent)
+        raise _no_column(path, frame, absent, table.notes)
     if recipe is not None:
         tell(f"taken for {recipe.title}{': ' + recipe.note if recipe.note else ''}")
     taken = [c for c in frame.columns if (c in names.values() and c not in names) or (is_noise(c) and c not in names)]
     renamed = frame.drop(columns=taken).rename(columns=names)
     if "symbol" not in names.values():
-        renamed = renamed.assign(symbol=symbol_of(path))
+        renamed = renamed.assign(symbol=reading.symbol or symbol_of(path))
     if renamed["symbol"].isna().any():
         raise InputError(
             f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol",
@@ -225,15 +226,18 @@ def _with_index(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> di
     return {**names, str(first): "ts"}
 
 
-def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str]) -> InputError:
+def _refuse_trades(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) -> None:
     lowered = {plain_name(column) for column in frame.columns}
-    has = ", ".join(str(column) for column in frame.columns[:20])
-    if "price" in lowered and lowered & {"size", "qty", "quantity", "amount", "quantity_traded"} and lowered & {
-        "side", "trdmatchid", "tid", "trade_id", "tradeid", "agg_trade_id", "is_buyer_maker", "tickdirection", "id", "exec_id"
-    }:  # fmt: skip
-        return InputError(
+    sizes = {"size", "qty", "quantity", "amount", "volume", "quantity_traded", "base_qty"}
+    marks = {"side", "trdmatchid", "tid", "trade_id", "tradeid", "agg_trade_id", "is_buyer_maker", "tickdirection", "exec_id"}
+    if "price" in lowered and lowered & sizes and lowered & marks and "high" not in names.values():
+        raise InputError(
             f"{path} holds trades, not bars", "get bars from where it came, or make them of the trades first"
         )
+
+
+def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Sequence[str]) -> InputError:
+    has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
     numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
     guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
     if absent[0] == "ts":

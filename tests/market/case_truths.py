@@ -11,6 +11,7 @@ import numpy as np
 from click.testing import CliRunner
 
 from agent.cli.main import cli
+from market.columns import symbol_of
 from market.errors import InputError
 from market.panel_store import load_panel
 
@@ -43,9 +44,9 @@ def hourly(asset: str, time: str, close: float, **more: float) -> Truth:
     return Truth(asset, time, close, 3600, more)
 
 
-def minutes(asset: str, time: str, close: float, bar: float = 60, **more: float) -> Truth:
+def minutes(asset: str, time: str, close: float, bar: float = 60, assets: int = 1, **more: float) -> Truth:
     """A file of bars of a minute, or of `bar` seconds."""
-    return Truth(asset, time, close, bar, more)
+    return Truth(asset, time, close, bar, more, assets)
 
 
 BARS: dict[str, Truth] = {
@@ -108,8 +109,8 @@ BARS: dict[str, Truth] = {
     "day_column.csv": daily("day_column", "2014-03-03", 527.0),
     "jq_get_price_panel_false.csv": daily("600000.XSHG", "2018-01-01", 13.70, 2, amount=2856543822),
     "nse_bhavcopy.csv": daily("XYZ", "2023-01-02", 101.0, 2, volume=1000, amount=101000),
-    "polygon_flat.csv": minutes("AAPL", "2025-04-16T08:35", 200.5),
-    "qlib_features.csv": daily("SH600000", "2018-01-01", 12.70),
+    "polygon_flat.csv": minutes("AAPL", "2025-04-16T08:35", 200.5, volume=4930, assets=2),
+    "qlib_features.csv": daily("SH600000", "2018-01-01", 12.70, 2),
     "tushare_daily.csv": daily("600000.SH", "2018-01-05", 13.70, 2, volume=208159253, amount=2856543822),
     "baostock.csv": daily("sz.000001", "2018-01-01", 12.70, 2),
     "BTCUSDT_bybit_trades.csv": Truth(says="trades"),
@@ -163,7 +164,7 @@ def invoke(workspace: Path, *words: str) -> tuple[int, str]:
 def right(workspace: Path, file: Path, truth: Truth) -> bool:
     """Whether the data set `x` holds the bar of `truth`; an asset without a column may be called like its file."""
     panel = load_panel(workspace / "data" / "x.parquet")
-    asset = next((one for one in (truth.asset, file.stem) if one in panel.assets), None)
+    asset = next((one for one in (truth.asset, file.stem, symbol_of(file)) if one in panel.assets), None)
     if asset is None or len(panel.assets) != truth.assets or "," in asset:
         return False
     row = np.flatnonzero(panel.times == np.datetime64(truth.time, "ns"))
