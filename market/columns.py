@@ -13,15 +13,19 @@ import pandas as pd
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "ts": (
         "ts", "timestamp", "unix", "time", "datetime", "date", "open_time", "opentime", "open time", "bar_time",
-        "timeopen", "window_start", "start", "start_at", "start_time", "starttime", "snapshot_date", "snapped_at", "day",
+        "timeopen", "window_start", "start", "start_at", "start_time", "starttime", "snapshot_date", "snapped_at",
+        "day",
         "trade_date", "tradedate", "trading_date", "price_date", "date_time", "date time", "gmt time", "local time",
-        "utc time", "utc", "dt", "dttm", "calc_time", "trade_time", "eob", "bob", "ts_event", "timestamp_ms", "unixtime",
+        "utc time", "utc", "dt", "dttm", "calc_time", "trade_time", "eob", "bob", "ts_event", "timestamp_ms",
+        "unixtime",
         "unix timestamp", "unix_timestamp", "published", "published_at", "close_time", "timeclose", "closetime",
-        "datum", "zeit", "fecha", "data", "t", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자", "날짜", "дата",
+        "datum", "zeit", "fecha", "data", "t", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자",
+        "날짜", "дата",
     ),
     "symbol": (
         "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
-        "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "name", "isin", "股票代码", "代码", "证券代码",
+        "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "name", "isin", "股票代码", "代码",
+        "证券代码",
         "コード", "종목코드", "тикер",
     ),
     "open": (
@@ -47,7 +51,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "deliverable volume", "stuck", "stuecke", "成交量", "交易量", "出来高", "거래량", "объем", "объём", "px_volume",
     ),
     "amount": (
-        "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval", "volumeto",
+        "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval",
+        "volumeto",
         "quotevolume", "total_turnover", "dollar_volume", "成交额", "成交金额", "売買代金", "거래대금", "umsatz",
     ),
 }  # fmt: skip
@@ -91,8 +96,8 @@ KLINES = (
 )  # fmt: skip
 # What never is a figure of its own: a second time, or Binance's last column.
 _NOISE = frozenset(
-    {"ignore", "close_time", "close time", "unix", "unnamed", "unix timestamp", "unix_timestamp", "timeclose", "timeopen",
-     "timehigh", "timelow", "timestamp", "sno", "per", "confirm", "closetime"}
+    {"ignore", "close_time", "close time", "unix", "unnamed", "unix timestamp", "unix_timestamp", "timeclose",
+     "timeopen", "timehigh", "timelow", "timestamp", "sno", "per", "confirm", "closetime"}
 )  # fmt: skip
 # What a file name says beside the symbol: BTCUSDT_1h, AAPL_data, Binance_BTCUSDT_d, BTCUSDT-1h-2024-01.
 _SUFFIX = re.compile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,36 @@ from market.reading.closing import opens_of_closes
 from market.reading.conventions import FileConventions, Stamps
 from market.reading.long_rows import is_close_matrix, long_rows
 from market.reading.plausible import distinguishing, refuse_odd_bar, tell_units, without_foreknowledge
-from market.table_files import ReadTable, read_file
+from market.reading.text_table import ReadTable
+from market.table_files import read_file
 from market.wide import from_matrix, from_wide, is_wide, unstack
 
 _FRAME = Path("frame")
 _CLOSE_NAMES = ("close_time", "closetime", "timeclose", "close time")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A panel read from files, and a sentence each of what was repaired and of what was found out."""
+
+    panel: Panel
+    repairs: tuple[str, ...]
+    said: tuple[str, ...]
+
+
+def import_as(
+    paths: Sequence[Path],
+    reading: FileConventions,
+    *,
+    calendar: Calendar | None = None,
+    repair: bool = False,
+    name: str = "panel",
+) -> Imported:
+    """Read files into one panel, and return what was repaired and found out beside it; see `import_files`."""
+    said: list[str] = []
+    long = read_long(paths, reading, said)
+    where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
+    return _checked(long, where, calendar=calendar, repair=repair, name=name, said=said)
 
 
 def import_files(
@@ -44,38 +69,34 @@ def import_files(
     notes: list[str] | None = None,
     zone: str = "",
     stamps: Stamps | None = None,
-    reading: FileConventions | None = None,
-    said: list[str] | None = None,
 ) -> Panel:
     """Read files into one panel.
 
     The shapes understood: *Long*: a time, a symbol and OHLCV columns. *One asset a file*: no symbol column; the file
     name is the symbol. *Wide*: a time column and one column an asset, the file name (or its part after the last ``_``)
-    being the field, one file for each of open, high, low, close, volume. *Two header rows*, field and asset, as
-    yfinance writes; or both in one name, such as ``BTCUSDT_close``. Binance's bulk klines without a header and
-    CryptoDataDownload's files are long or one asset a file.
+    being the field, one file for each of open, high, low, close, volume; or closes alone. *Two header rows*, field and
+    asset, as yfinance writes; or both in one name, such as ``BTCUSDT_close``. The sources that are known are in
+    `market.reading.recipes`.
 
     Parameters
     ----------
     columns, zone, stamps
-        See `FileConventions`; `reading` holds these and more, in their place.
+        See `FileConventions`.
     calendar
         By default found out: ``exchange`` where weekends or nights have no bars.
     repair
         Repair bad rows instead of refusing; what was done is appended to `notes`. Never more than 5 % of the rows: then
         it is the reading that is wrong.
-    said
-        Takes what was found out and not stated by the caller, a sentence each.
 
     Raises
     ------
     InputError
         For a missing or unreadable file, missing columns, unreadable times, or bad rows (named).
     """
-    said = [] if said is None else said
-    long = read_long(paths, reading or FileConventions(columns or {}, zone, stamps), said)
-    where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-    return _checked(long, where, calendar=calendar, repair=repair, name=name, notes=notes, said=said)
+    done = import_as(paths, FileConventions(columns or {}, zone, stamps), calendar=calendar, repair=repair, name=name)
+    if notes is not None:
+        notes.extend(done.repairs)
+    return done.panel
 
 
 def from_frame(
@@ -88,17 +109,18 @@ def from_frame(
     notes: list[str] | None = None,
     zone: str = "",
     stamps: Stamps | None = None,
-    reading: FileConventions | None = None,
-    said: list[str] | None = None,
 ) -> Panel:
     """Return a panel from a frame of pandas, Polars or Arrow in one of the shapes that `import_files` reads.
 
     Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
     """
-    reading = reading or FileConventions(columns or {}, zone, stamps)
-    said = [] if said is None else said
+    said: list[str] = []
+    reading = FileConventions(columns or {}, zone, stamps)
     long = long_of([(_FRAME, ReadTable(pandas_frame(frame)))], reading, said)
-    return _checked(long, "the frame", calendar=calendar, repair=repair, name=name, notes=notes, said=said)
+    done = _checked(long, "the frame", calendar=calendar, repair=repair, name=name, said=said)
+    if notes is not None:
+        notes.extend(done.repairs)
+    return done.panel
 
 
 def pandas_frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
@@ -170,7 +192,7 @@ def _rows_of(path: Path, table: ReadTable, reading: FileConventions, said: list[
         column = distinguishing(rows, [(path, table.frame)])
         if column:
             raise InputError(
-                f"{path}: {int(again.sum())} of {len(rows)} rows repeat a time of the same asset; {column!r} tells them apart",
+                f"{path}: {int(again.sum())} of {len(rows)} rows repeat a time; {column!r} tells them apart",
                 f"say --column symbol={column}",
             )
     return rows
@@ -188,15 +210,8 @@ def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConvention
 
 
 def _checked(
-    long: pd.DataFrame,
-    where: str,
-    *,
-    calendar: Calendar | None,
-    repair: bool,
-    name: str,
-    notes: list[str] | None,
-    said: list[str],
-) -> Panel:
+    long: pd.DataFrame, where: str, *, calendar: Calendar | None, repair: bool, name: str, said: list[str]
+) -> Imported:
     defects = check_ohlcv(long)
     if any(defect.kind == "duplicate" for defect in defects):
         long, dropped = without_exact_repeats(long)
@@ -209,13 +224,13 @@ def _checked(
         if not defects:
             long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
     impossible_reading(long, defects, where)
+    done: list[str] = []
     if repair:
         long, done = repair_rows(long, defects)
-        if notes is not None:
-            notes.extend(done)
     else:
         refuse_defects(defects, where)
-    return panel_from_long(_filled(long, said), calendar=calendar or _calendar(long, said), name=name)
+    panel = panel_from_long(_filled(long, said), calendar=calendar or _calendar(long, said), name=name)
+    return Imported(panel, tuple(done), tuple(said))
 
 
 def _calendar(long: pd.DataFrame, said: list[str]) -> Calendar:
@@ -226,7 +241,7 @@ def _calendar(long: pd.DataFrame, said: list[str]) -> Calendar:
 
 
 def _filled(long: pd.DataFrame, said: list[str]) -> pd.DataFrame:
-    """Say which fields of bars are not there; without opens a bar opens at the close before, where an order is filled."""
+    """Say which fields of bars are not there; without opens, a bar opens at the close before."""
     absent = [name for name in OHLCV if long[name].isna().all()]
     if not absent:
         return long

@@ -116,7 +116,8 @@ def owners_of(symbols: pd.Series, panel: Panel, path: Path, said: list[str]) -> 
     if not any(found.values()):
         raise InputError(
             f"{path} knows none of the panel's assets",
-            f"it has {', '.join(sorted(found)[:5])}, not {', '.join(panel.assets[:5])}; say --column symbol=NAME, or --symbol {panel.assets[0]} for a file of one asset",
+            f"it has {', '.join(sorted(found)[:5])}, not {', '.join(panel.assets[:5])}; say --column symbol=NAME, "
+            f"or --symbol {panel.assets[0]} for a file of one asset",
         )
     renamed = [f"{theirs} is {ours}" for theirs, ours in found.items() if ours and ours != theirs]
     if renamed:

@@ -107,7 +107,7 @@ def impossible_reading(frame: pd.DataFrame, defects: Sequence[Defect], where: st
     kinds = {defect.kind for defect in defects}
     if kinds == {"duplicate"}:
         raise InputError(
-            f"{where}: {len(rows)} of {len(frame)} rows repeat a time of the same asset with other values ({first.message})",
+            f"{where}: {len(rows)} of {len(frame)} rows repeat a time of an asset with other values ({first.message})",
             "if a column names the asset, say --column symbol=NAME; else give one asset a file",
         )
     order = _fitting_order(frame)

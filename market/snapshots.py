@@ -58,7 +58,7 @@ def join_table(
     """
     said = [] if said is None else said
     pairs = dict(one.split("=", 1) for one in columns if "=" in one)
-    keys = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
+    keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
     chosen = [one for one in columns if "=" not in one]
     reading = FileConventions(columns=keys)
     table = read_file(path, reading)

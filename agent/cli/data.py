@@ -52,7 +52,7 @@ for _command in (fetch, update, yahoo, check, synth):
 @click.option(
     "--calendar",
     type=click.Choice(["continuous", "exchange"]),
-    help="continuous: 24/7 (crypto). exchange: 252 sessions a year (default: exchange where weekends or nights have no bars).",
+    help="continuous: 24/7 (crypto). exchange: 252 sessions a year. Default: exchange where weekends have no bars.",
 )
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
@@ -61,6 +61,7 @@ for _command in (fetch, update, yahoo, check, synth):
 @click.pass_context
 def import_(
     ctx: click.Context,
+    /,
     files: tuple[Path, ...],
     name: str | None,
     calendar: Calendar | None,
@@ -75,7 +76,7 @@ def import_(
     Long, wide, or one file an asset. How they are written is found out, and what was found out is printed; each of it
     can be said instead. `data recipes` lists the sources that are known.
     """
-    from market.files import import_files
+    from market.files import import_as
 
     reading = take(how).conventions()
     if preview:
@@ -84,16 +85,12 @@ def import_(
     workspace = workspace_of(ctx)
     name = name or clean_name(files[0])
     workspace.data_path(name)
-    notes: list[str] = []
-    said: list[str] = []
-    panel = import_files(
-        list(files), calendar=calendar, repair=repair, notes=notes, name=name, reading=reading, said=said
-    )
-    for line in (*said, *notes):
+    done = import_as(list(files), reading, calendar=calendar, repair=repair, name=name)
+    for line in (*done.said, *done.repairs):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     query = {"files": [str(path) for path in files], **stated(reading)}
-    origin = Origin("file", query, repairs=tuple(notes))
-    save_data(workspace, panel, name, replace=replace, as_json=as_json, origin=origin)
+    origin = Origin("file", query, repairs=done.repairs)
+    save_data(workspace, done.panel, name, replace=replace, as_json=as_json, origin=origin)
 
 
 @data.command()
@@ -120,6 +117,7 @@ def recipes(as_json: bool) -> None:
 @click.pass_context
 def funding(
     ctx: click.Context,
+    /,
     files: tuple[Path, ...],
     data_name: str | None,
     name: str | None,

@@ -100,7 +100,7 @@ def _known_encoding(name: str | None) -> str | None:
 
 
 _OPTIONS = (
-    click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column name; repeat as needed."),
+    click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column; repeat as needed."),
     click.option("--recipe", default="", metavar="NAME", help="How a known source writes; `data recipes` lists them."),
     click.option("--sep", metavar="SIGN", help="Between cells: a character, or tab."),
     click.option("--decimal", metavar="SIGN", help="Before a fraction: . or ,"),
@@ -116,7 +116,7 @@ _OPTIONS = (
         "--stamps", type=click.Choice(["open", "close"]),
         help="Whether a time is a bar's open or its close (default: what it looks like, else open).",
     ),
-    click.option("--unit", "units", multiple=True, metavar="FIELD=FACTOR", help="Multiply a field, such as amount=1000."),
-    click.option("--symbol", default="", metavar="NAME", help="The asset of a file without symbols (default: its name)."),
+    click.option("--unit", "units", multiple=True, metavar="FIELD=FACTOR", help="A factor, such as amount=1000."),
+    click.option("--symbol", default="", metavar="NAME", help="The asset of a file without symbols."),
     click.option("--wide", default="", metavar="FIELD", help="The columns are assets; their values are this field."),
 )  # fmt: skip

@@ -86,7 +86,7 @@ def _read(known: pd.Series, path: object, form: TimeForm, tell: Callable[[str], 
     shape = _shape_of(known, path, form)
     tried: dict[str, pd.Series] = {}
     for one in shape.formats:
-        read = pd.to_datetime(known, format=one, errors="coerce", utc=shape.offset or None)
+        read = pd.to_datetime(known, format=one, errors="coerce", utc=shape.offset)
         if shape.offset or read.notna().any():
             tried[one] = read
     limit = pd.Timestamp(datetime.now(UTC) + timedelta(days=1))
@@ -103,9 +103,7 @@ def _read(known: pd.Series, path: object, form: TimeForm, tell: Callable[[str], 
     missing = read.isna()
     if missing.any():
         read = _second_form(known, read, missing, path, form)
-    if any(
-        mark in chosen for mark in ("%d/%m", "%m/%d", "%d.%m", "%m.%d", "%d-%m", "%m-%d", "%y")
-    ) and not chosen.startswith("%Y"):
+    if re.match(r"%[dmy]([-/.])%[dm]", chosen):
         tell(f"dates are read as {chosen}: {known.iloc[0]} is {_spoken(read.iloc[0])}")
     return read if shape.offset else localized(read, zone or "UTC")
 
@@ -118,10 +116,7 @@ def _shape_of(known: pd.Series, path: object, form: TimeForm) -> _Shape:
     """Return the formats that the first text's shape allows, or the one that was given."""
     first = str(known.iloc[0])
     if form.date_format is not None:
-        clock = "" if re.search(r"%[HIXTcs]", form.date_format) else next(
-            (f"{gap}{clock}" for gap in (" ", "T", ", ") for _, clock in _CLOCKS if _parses(first, form.date_format + gap + clock)), ""
-        )  # fmt: skip
-        return _Shape((form.date_format + clock,), "%z" in form.date_format)
+        return _Shape((form.date_format + _clock_behind(first, form.date_format),), "%z" in form.date_format)
     if _TWITTER.fullmatch(first):
         return _Shape(("%b %d %H:%M:%S %z %Y",), True)
     hit = _OFFSET.fullmatch(first)
@@ -134,13 +129,24 @@ def _shape_of(known: pd.Series, path: object, form: TimeForm) -> _Shape:
         rest = core[found.end() :]
         gap = re.match(r",? ?T?-? ?", rest)
         assert gap is not None
-        clock = next((form for shape, form in _CLOCKS if re.fullmatch(shape, rest[gap.end() :])), None) if rest else ""
-        if clock is None:
+        clock = next((one for shape, one in _CLOCKS if re.fullmatch(shape, rest[gap.end() :])), "")
+        if rest and not clock:
             continue
         # A dot behind a month's name, as in "Jan. 2, 2020", is left out of few sources.
         tail = gap[0] + clock + gap_before_zone + offset if rest else ""
-        return _Shape(tuple(one.format(found[1] if found.re.groups else "") + tail for one in _ordered(formats, form)), bool(offset))
+        return _Shape(
+            tuple(one.format(found[1] if found.re.groups else "") + tail for one in _ordered(formats, form)),
+            bool(offset),
+        )
     raise _unreadable(known, {}, path)
+
+
+def _clock_behind(text: str, date_format: str) -> str:
+    """Return the form of the time of day behind a date whose format alone was given."""
+    if re.search(r"%[HIXTcs]", date_format):
+        return ""
+    ends = (f"{gap}{clock}" for gap in (" ", "T", ", ") for _, clock in _CLOCKS)
+    return next((end for end in ends if _parses(text, date_format + end)), "")
 
 
 def _parses(text: str, form: str) -> bool:
@@ -178,7 +184,7 @@ def _second_form(known: pd.Series, read: pd.Series, missing: pd.Series, path: ob
         return read
     if len(shape.formats) != 1 or shape.offset != (read.dt.tz is not None):
         return read
-    return read.fillna(pd.to_datetime(rest, format=shape.formats[0], errors="coerce", utc=shape.offset or None))
+    return read.fillna(pd.to_datetime(rest, format=shape.formats[0], errors="coerce", utc=shape.offset))
 
 
 def _spoken(stamp: pd.Timestamp) -> str:

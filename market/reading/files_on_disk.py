@@ -22,7 +22,8 @@ _SIGNS = (
 )  # fmt: skip
 _OPENERS = {"gz": gzip.open, "xz": lzma.open, "bz2": bz2.open}
 _BY_NAME = {
-    ".pkl": "pickle", ".pickle": "pickle", ".xlsx": "xlsx", ".xls": "xls", ".h5": "hdf5", ".hdf5": "hdf5", ".hdf": "hdf5",
+    ".pkl": "pickle", ".pickle": "pickle", ".xlsx": "xlsx", ".xls": "xls", ".h5": "hdf5",
+    ".hdf5": "hdf5", ".hdf": "hdf5",
     ".parquet": "parquet", ".pq": "parquet", ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
 _REFUSED = {
@@ -36,7 +37,7 @@ _REFUSED = {
 
 
 def kind_of_file(path: Path) -> str:
-    """Return what a file is: parquet, feather, xlsx, xls, hdf5, gz, xz, bz2, zip, or text; what is never read is refused."""
+    """Return what a file is: text, what packs it, or a format of tables; what is never read is refused."""
     if path.is_dir():
         raise InputError(f"{path} is a folder", "name its files, such as FOLDER/*.csv")
     if not path.is_file():

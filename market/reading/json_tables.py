@@ -19,9 +19,9 @@ _ROWS_CHECKED = 300
 def json_table(text: str, path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
     """Return the table that a JSON text holds.
 
-    Understood: a list of records; a list of lists (`names`, else names found from what they hold); a mapping of columns;
-    records or columns under a key, beside which single values (a ticker) belong to every row; records under their times,
-    as AlphaVantage gives them; frames of pandas (``orient`` split, table, index, columns).
+    Understood: a list of records; a list of lists (`names`, else names found from what they hold); a mapping of
+    columns; records or columns under a key, beside which a ticker belongs to every row; records under their times, as
+    AlphaVantage gives them; frames of pandas (``orient`` split, table, index, columns).
 
     Raises
     ------
@@ -107,14 +107,15 @@ def _is_flat(one: Mapping[str, object]) -> bool:
 
 def _keyed(dicts: Mapping[str, Mapping[str, object]]) -> pd.DataFrame:
     """Return records under their times, or columns of values under their times."""
-    frame = pd.DataFrame.from_dict(dicts, orient="index")
+    frame = pd.DataFrame.from_dict(dict(dicts), orient="index")
     fields = [str(key).split(".")[-1].strip().lower() for key in dicts]
     if "close" in fields:
         frame = frame.T
     # AlphaVantage numbers its names: "1. open".
     frame.columns = pd.Index([str(c).split(". ", 1)[-1] if str(c)[:1].isdigit() else str(c) for c in frame.columns])
     frame.insert(0, "ts", [str(one) for one in frame.index])
-    return frame.reset_index(drop=True)
+    numbered: pd.DataFrame = frame.reset_index(drop=True)
+    return numbered
 
 
 def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How a text table is laid out: what separates cells, where the table begins, and whether its first row names columns."""
+"""How a text table is laid out: what separates cells, where it begins, and whether its first row names columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _SEPARATORS = ("\t", ";", "|", ",")
 # Rows by which a layout is recognised.
 _ROWS = 300
 _TIME = re.compile(
-    r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*|\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?"
+    r"\d{4}[-/.年]\d{1,2}([-/.月]\d{1,2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*"
+    r"|\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?"
     r"|\d{8}[ T]+\d.*|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}.*|[A-Z][a-z]{2,8}\.? \d{1,2},? \d{4}.*"
 )
 

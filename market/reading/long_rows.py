@@ -16,8 +16,8 @@ from market.panel import OHLCV
 from market.reading.conventions import FileConventions, TimeForm
 from market.reading.numbers import style_of, to_numbers
 from market.reading.recipe import Recipe
+from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
-from market.table_files import ReadTable
 
 Tell = Callable[[str], None]
 _DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date")
@@ -26,6 +26,11 @@ _CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time")
 _FUTURE = re.compile(
     r"(target|label|fwd|forward|future|y|next)([_ .-].*|\d*)|(ret|return|returns)[_ .-]?(fwd|forward|next|future).*"
 )
+_DATE_ALONE = (
+    r"\d{8}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]00:00(:00)?)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{6}"
+    r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
+)
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -59,11 +64,7 @@ def with_times(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _are_dates_alone(column: pd.Series) -> bool:
     sample = column.dropna().head(200).astype(str).str.strip()
-    return bool(len(sample)) and bool(
-        sample.str.fullmatch(
-            r"\d{8}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]00:00(:00)?)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{6}|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
-        ).all()
-    )
+    return bool(len(sample)) and bool(sample.str.fullmatch(_DATE_ALONE).all())
 
 
 def _are_clocks(column: pd.Series) -> bool:
@@ -72,9 +73,7 @@ def _are_clocks(column: pd.Series) -> bool:
         values = known.to_numpy(dtype=np.float64)
         return bool(len(values)) and bool(((values >= 0) & (values < 240_000) & (values % 1 == 0)).all())
     sample = known.head(200).astype(str).str.strip()
-    return bool(len(sample)) and bool(
-        sample.str.fullmatch(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}").all()
-    )
+    return bool(len(sample)) and bool(sample.str.fullmatch(_CLOCK).all())
 
 
 def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell) -> pd.DataFrame:
@@ -111,7 +110,8 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     _refuse_unnamed_prices(renamed, theirs, path)
     renamed = _without_future(renamed, reading, tell)
     extra = {
-        c: field_name(c) for c in renamed.columns if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
+        c: field_name(c) for c in renamed.columns
+        if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
         and not pd.api.types.is_bool_dtype(renamed[c])
     }  # fmt: skip
     if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
@@ -146,7 +146,7 @@ def _recipe_zone(stamps: pd.Series, recipe: Recipe | None) -> str:
 
 
 def _by_recipe(kept: pd.DataFrame, recipe: Recipe, path: Path) -> pd.DataFrame:
-    """Return the rows with what only the recipe knows: the day in the file's name, fixed-point prices, money as volume."""
+    """Return the rows with what only a recipe knows: a day in the file's name, fixed-point prices, volume as money."""
     stamps = kept["ts"]
     if (
         recipe.day_in_name
@@ -179,7 +179,7 @@ def _fitting_units(rows: pd.DataFrame, recipe: Recipe | None) -> Mapping[str, fl
     traded = rows[(rows["volume"] > 0) & (rows["amount"] > 0) & (rows["close"] > 0)]
     if traded.empty:
         return recipe.units
-    ratio = float(np.log(traded["amount"] / traded["volume"] / traded["close"]).median())
+    ratio = float(np.median(np.log((traded["amount"] / traded["volume"] / traded["close"]).to_numpy(dtype=np.float64))))
     change = np.log(recipe.units.get("amount", 1.0) / recipe.units.get("volume", 1.0))
     return recipe.units if abs(ratio + change) <= abs(ratio) else {}
 
@@ -229,7 +229,17 @@ def _with_index(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> di
 def _refuse_trades(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) -> None:
     lowered = {plain_name(column) for column in frame.columns}
     sizes = {"size", "qty", "quantity", "amount", "volume", "quantity_traded", "base_qty"}
-    marks = {"side", "trdmatchid", "tid", "trade_id", "tradeid", "agg_trade_id", "is_buyer_maker", "tickdirection", "exec_id"}
+    marks = {
+        "side",
+        "trdmatchid",
+        "tid",
+        "trade_id",
+        "tradeid",
+        "agg_trade_id",
+        "is_buyer_maker",
+        "tickdirection",
+        "exec_id",
+    }
     if "price" in lowered and lowered & sizes and lowered & marks and "high" not in names.values():
         raise InputError(
             f"{path} holds trades, not bars", "get bars from where it came, or make them of the trades first"
@@ -297,7 +307,8 @@ def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], pat
             if name == "volume" or near:
                 raise InputError(
                     f"{path} has no column for {name}; {column!r} may be it",
-                    f"say --column {name}={_quoted(str(column))}, or --column other={_quoted(str(column))} if it is not",
+                    f"say --column {name}={_quoted(str(column))}, or --column other_{field_name(column)}="
+                    f"{_quoted(str(column))} if it is not",
                 )
 
 
@@ -309,13 +320,14 @@ def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell)
     ]
     for column in drop:
         tell(
-            f"{column} is left out: by its name it holds what comes after the bar (to keep it: --column {field_name(column)}={_quoted(str(column))})"
+            f"{column} is left out: by its name it holds what comes after the bar "
+            f"(to keep it: --column {field_name(column)}={_quoted(str(column))})"
         )
     return renamed.drop(columns=drop)
 
 
 def is_close_matrix(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> bool:
-    """Whether a table has times and one column of prices an asset: names unlike fields, values that move like prices."""
+    """Whether a table has times and one column of prices an asset: no field's name, values that move like prices."""
     if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None or len(frame) < 2:
         return False
     known = {alias for names in ALIASES.values() for alias in names} | {*_FUNDING, "size", "side", "rate"}

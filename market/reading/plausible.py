@@ -1,4 +1,4 @@
-"""Whether what was read can be: sizes of bars, units, columns that know the future. What is wrong is refused or said."""
+"""Whether what was read can be: sizes of bars, units, columns that know the future."""
 
 from __future__ import annotations
 
@@ -66,22 +66,17 @@ def tell_units(long: pd.DataFrame, tell: Tell) -> pd.DataFrame:
     contract = money * close / volume
     size = float(np.median(contract))
     face = 10.0 ** round(np.log10(size))
-    if (
-        face in (1.0, 10.0, 100.0)
-        and np.quantile(np.abs(contract / face - 1), 0.9) < 0.03
-        and np.median(close) > 3 * face
-    ):
-        tell(
-            f"volume counts contracts of {face:g} and money is in coins: volume is made coins, amount contracts x {face:g}"
-        )
+    fixed = face in (1.0, 10.0, 100.0) and np.quantile(np.abs(contract / face - 1), 0.9) < 0.03
+    if fixed and np.median(close) > 3 * face:
+        tell(f"volume counts contracts of {face:g}, money coins: volume is made coins, amount contracts x {face:g}")
         return long.assign(volume=long["amount"], amount=long["volume"] * face)
     ratio = float(np.median(money / volume / close))
     if not 1 / 3 < ratio < 3:
         factor = 10.0 ** -round(np.log10(ratio))
         field, value = ("amount", factor) if factor >= 1 else ("volume", 1 / factor)
         tell(
-            f"amount / volume is {ratio:.3g} times the close: is the unit right? --unit {field}={value:g} would make it fit "
-            "(lots, contracts, thousands?)"
+            f"amount / volume is {ratio:.3g} times the close: lots, contracts, thousands? "
+            f"--unit {field}={value:g} would make it fit"
         )
     return long
 

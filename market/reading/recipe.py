@@ -85,7 +85,9 @@ def all_recipes() -> tuple[Recipe, ...]:
     for place in resources.files("market.reading.recipes").iterdir():
         if place.name.endswith(".toml"):
             facts: dict[str, Any] = tomllib.loads(place.read_text(encoding="utf-8"))
-            lists = {key: tuple(facts.pop(key)) for key in ("header", "names", "leave_out") if key in facts}
+            lists: dict[str, Any] = {
+                key: tuple(facts.pop(key)) for key in ("header", "names", "leave_out") if key in facts
+            }
             out.append(Recipe(name=place.name.removesuffix(".toml"), **lists, **facts))
     return tuple(sorted(out, key=lambda recipe: recipe.name))
 

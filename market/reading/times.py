@@ -99,12 +99,12 @@ def _plausible(read: pd.Series, column: pd.Series, path: Path) -> pd.Series:
     if low < _EARLIEST or high > latest():
         at = int(np.flatnonzero(stamps == (high if high > latest() else low))[0])
         raise InputError(
-            f"{path}: row {at + 1} is of {str(stamps[at])[:10]}, {'later than now' if high > latest() else 'before 1800'}",
+            f"{path}: row {at + 1} is of {str(stamps[at])[:10]}, {'after now' if high > latest() else 'before 1800'}",
             "correct it, say --date-format, or map another column: --column ts=NAME",
         )
     if high < np.datetime64("1970-02-15") and low >= np.datetime64("1970-01-01"):
         raise InputError(
-            f"{path}: all times lie between {str(low)[:19]} and {str(high)[:19]}: an epoch that was read in a wrong unit",
+            f"{path}: all times lie in {str(low)[:19]} to {str(high)[:19]}: an epoch that was read in a wrong unit",
             "write the epochs themselves, as numbers",
         )
     return read

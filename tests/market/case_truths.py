@@ -49,6 +49,7 @@ def minutes(asset: str, time: str, close: float, bar: float = 60, assets: int = 
     return Truth(asset, time, close, bar, more, assets)
 
 
+# ruff: noqa: E501 - a table
 BARS: dict[str, Truth] = {
     "BTCUSD_PERP-1h-2023-10-27.csv": hourly("BTCUSD_PERP", "2023-10-27T00:00", 34024.2, volume=1202.97118037, amount=40995300),
     "XBTUSD_bitmex_1h.csv": hourly("XBTUSD", "2020-01-01T00:00", 7170.0, volume=4880, amount=35000000),
