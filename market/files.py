@@ -31,7 +31,9 @@ from market.reading.text_table import ReadTable
 from market.table_files import read_file
 from market.wide import from_matrix, from_wide, is_wide, unstack
 
-_FRAME = Path("frame")
+_FRAME = Path("the frame")
+# Rows that tell as much as a million.
+_ENOUGH = 50_000
 _CLOSE_NAMES = ("close_time", "closetime", "timeclose", "close time")
 
 
@@ -53,10 +55,40 @@ def import_as(
     name: str = "panel",
 ) -> Imported:
     """Read files into one panel, and return what was repaired and found out beside it; see `import_files`."""
+    return _import([(path, read_file(path, reading)) for path in paths], reading, calendar, repair, name)
+
+
+def _import(
+    tables: Sequence[tuple[Path, ReadTable]],
+    reading: FileConventions,
+    calendar: Calendar | None,
+    repair: bool,
+    name: str,
+) -> Imported:
     said: list[str] = []
-    long = read_long(paths, reading, said)
-    where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-    return _checked(long, where, calendar=calendar, repair=repair, name=name, said=said)
+    where = str(tables[0][0]) if len(tables) == 1 else f"{len(tables)} files"
+    long = long_of(tables, reading, said)
+    defects = check_ohlcv(long)
+    if any(defect.kind == "duplicate" for defect in defects):
+        long, dropped = without_exact_repeats(long)
+        if dropped:
+            said.append(f"{dropped} rows repeat another exactly: left out")
+            defects = check_ohlcv(long)
+        if any(defect.kind == "duplicate" for defect in defects):
+            _refuse_several(long, tables, reading)
+    if any(defect.kind == "order" for defect in defects):
+        said.append("rows were not in order of time: sorted")
+        defects = [defect for defect in defects if defect.kind != "order"]
+        if not defects:
+            long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+    impossible_reading(long, defects, where)
+    done: list[str] = []
+    if repair:
+        long, done = repair_rows(long, defects)
+    else:
+        refuse_defects(defects, where)
+    panel = panel_from_long(_filled(long, said), calendar=calendar or _calendar(long, said), name=name)
+    return Imported(panel, tuple(done), tuple(said))
 
 
 def import_files(
@@ -114,10 +146,8 @@ def from_frame(
 
     Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
     """
-    said: list[str] = []
     reading = FileConventions(columns or {}, zone, stamps)
-    long = long_of([(_FRAME, ReadTable(pandas_frame(frame)))], reading, said)
-    done = _checked(long, "the frame", calendar=calendar, repair=repair, name=name, said=said)
+    done = _import([(_FRAME, ReadTable(pandas_frame(frame)))], reading, calendar, repair, name)
     if notes is not None:
         notes.extend(done.repairs)
     return done.panel
@@ -165,7 +195,8 @@ def long_of(
         long[name] = np.nan
     long = opens_of_closes(_oldest_first(long), reading.stamps or _stamps_of(tables, reading), bar_length, said.append)
     where = str(frames[0][0]) if len(frames) == 1 else f"{len(frames)} files"
-    refuse_odd_bar(bar_length(long), where)
+    # The first rows show a bar's length as well as all do.
+    refuse_odd_bar(bar_length(long.head(_ENOUGH)), where)
     return without_foreknowledge(tell_units(long, said.append), frozenset(mapping), said.append)
 
 
@@ -186,16 +217,20 @@ def _rows_of(path: Path, table: ReadTable, reading: FileConventions, said: list[
 
     if table.recipe is None and (reading.wide or is_close_matrix(path, table.frame, reading.columns)):
         return from_matrix(path, table.frame, reading, tell)
-    rows = long_rows(path, table, reading, tell)
-    again = rows.duplicated(["symbol", "ts"])
-    if again.sum() > max(1, MOST_DEFECTS * len(rows)) and not rows[again].equals(rows.drop_duplicates()[again]):
-        column = distinguishing(rows, [(path, table.frame)])
+    return long_rows(path, table, reading, tell)
+
+
+def _refuse_several(long: pd.DataFrame, tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions) -> None:
+    """Refuse files of one asset by their reading, whose repeated rows a column that was not used tells apart."""
+    for path, table in tables if len(long) else ():
+        rows = long_rows(path, table, reading, lambda _: None)
+        again = rows.duplicated(["symbol", "ts"])
+        column = distinguishing(rows, table.frame) if again.sum() > max(1, MOST_DEFECTS * len(rows)) else ""
         if column:
             raise InputError(
                 f"{path}: {int(again.sum())} of {len(rows)} rows repeat a time; {column!r} tells them apart",
                 f"say --column symbol={column}",
             )
-    return rows
 
 
 def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions) -> Stamps | None:
@@ -209,32 +244,8 @@ def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConvention
     return None
 
 
-def _checked(
-    long: pd.DataFrame, where: str, *, calendar: Calendar | None, repair: bool, name: str, said: list[str]
-) -> Imported:
-    defects = check_ohlcv(long)
-    if any(defect.kind == "duplicate" for defect in defects):
-        long, dropped = without_exact_repeats(long)
-        if dropped:
-            said.append(f"{dropped} rows repeat another exactly: left out")
-            defects = check_ohlcv(long)
-    if any(defect.kind == "order" for defect in defects):
-        said.append("rows were not in order of time: sorted")
-        defects = [defect for defect in defects if defect.kind != "order"]
-        if not defects:
-            long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
-    impossible_reading(long, defects, where)
-    done: list[str] = []
-    if repair:
-        long, done = repair_rows(long, defects)
-    else:
-        refuse_defects(defects, where)
-    panel = panel_from_long(_filled(long, said), calendar=calendar or _calendar(long, said), name=name)
-    return Imported(panel, tuple(done), tuple(said))
-
-
 def _calendar(long: pd.DataFrame, said: list[str]) -> Calendar:
-    found = calendar_of(long["ts"], bar_length(long))
+    found = calendar_of(long["ts"].iloc[:: len(long) // 200_000 + 1], bar_length(long.head(_ENOUGH)))
     if found == "exchange":
         said.append("no bars on weekends or nights: an exchange's calendar (for 24/7: --calendar continuous)")
     return found
@@ -263,11 +274,14 @@ def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
 
 def bar_length(long: pd.DataFrame) -> int:
     """Return the length of a bar in nanoseconds: the most common step within an asset."""
-    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype("int64")
+    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").view("int64")
     codes = pd.factorize(long["symbol"])[0]
-    order = np.lexsort((times, codes))
-    within = np.diff(times[order])[np.diff(codes[order]) == 0]
-    within = within[within > 0]
+    steps, changes = np.diff(times), np.diff(codes)
+    # Most files are in order, asset by asset: sorting them again would take as long as all else here.
+    if (changes < 0).any() or ((changes == 0) & (steps <= 0)).any():
+        order = np.lexsort((times, codes))
+        steps, changes = np.diff(times[order]), np.diff(codes[order])
+    within = steps[(changes == 0) & (steps > 0)]
     steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
     if not len(steps):
         raise InputError("the data has fewer than two bars", "is it the right file?")

@@ -123,7 +123,7 @@ def stamped_rows(
     if len(wrong):
         raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "fix or drop the row")
     owners = owners_of(symbol_texts(frame, path, reading), panel, path, said)
-    numbers_of: FloatArray = numbers.to_numpy(dtype=np.float64)
+    numbers_of: FloatArray = np.asarray(numbers.to_numpy(), dtype=np.float64)
     moments = on_the_minute(times.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"))
     return StampedRows(moments, owners, numbers_of)
 

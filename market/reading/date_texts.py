@@ -79,7 +79,8 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
             localized(read[zones == one].dt.tz_localize(None), str(one) or zone or "UTC") for one in zones.unique()
         ]
         read = pd.concat(parts).reindex(known.index)
-    return read.reindex(text.index).astype("datetime64[ns, UTC]")
+    stamps: pd.Series = read.reindex(text.index).astype("datetime64[ns, UTC]")
+    return stamps
 
 
 def _read(known: pd.Series, path: object, form: TimeForm, tell: Callable[[str], None], zone: str) -> pd.Series:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from market.errors import InputError
 
@@ -71,7 +71,8 @@ def opened(path: Path, kind: str) -> Iterator[IO[bytes]]:
     """Open a file of text for reading, unpacked; a zip must hold one file beside folders and hidden ones."""
     try:
         if kind in _OPENERS:
-            with _OPENERS[kind](path, "rb") as stream:
+            unpack: Any = _OPENERS[kind]
+            with unpack(path, "rb") as stream:
                 yield stream
         elif kind == "zip":
             with zipfile.ZipFile(path) as archive, archive.open(_member(archive, path)) as stream:

@@ -128,7 +128,10 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     times = parse_times(kept["ts"], path, zone or "UTC", _time_form(frame, recipe, reading), tell)
     if not zone and len(kept) and not zone_of(kept["ts"]):
         _tell_zone(times, tell)
-    out = kept.assign(ts=times, symbol=kept["symbol"].astype(str).str.strip())
+    symbols = kept["symbol"].astype(str)
+    if any(one != one.strip() for one in symbols.unique()):
+        symbols = symbols.str.strip()
+    out = kept.assign(ts=times, symbol=symbols)
     for name, factor in {**_fitting_units(out, recipe), **reading.units}.items():
         if name not in out.columns:
             raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")

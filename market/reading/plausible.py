@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -103,9 +102,8 @@ def without_foreknowledge(long: pd.DataFrame, asked: frozenset[str], tell: Tell)
     return long.drop(columns=drop)
 
 
-def distinguishing(long: pd.DataFrame, frames: list[tuple[Path, pd.DataFrame]]) -> str:
+def distinguishing(long: pd.DataFrame, frame: pd.DataFrame) -> str:
     """Return the text column, not used as the symbol, that tells repeated rows apart; empty where none does."""
-    frame = frames[0][1]
     if len(frame) != len(long):
         return ""
     again = long.duplicated(["symbol", "ts"], keep=False).to_numpy()

@@ -62,6 +62,11 @@ def parse_times(
         raise InputError(f"{path}: {column.name} is true or false, no time", "map it with --column ts=NAME")
     if pd.api.types.is_numeric_dtype(column):
         return _numbers(column, path, zone, tell)
+    if form.date_format is None and len(column) and _ISO.fullmatch(str(column.iloc[0])):
+        # Most files: nothing is looked at twice.
+        quick = _iso(column, zone)
+        if quick is not None:
+            return _plausible(quick, column, path)
     text = column.astype("str").str.strip() if len(column) else column
     empty = column.isna() | text.str.lower().isin(["", "nan", "nat", "none", "null"])
     if not empty.all() and text[~empty].str.fullmatch(r"\d{5,19}(\.\d+)?").all():
@@ -69,19 +74,18 @@ def parse_times(
         whole = not digits[~empty].str.contains(".", regex=False).any() and not empty.any()
         return _numbers(digits.astype(np.int64) if whole else digits.astype(np.float64), path, zone, tell)
     if form.date_format is None and not empty.all() and _ISO.fullmatch(str(text[~empty].iloc[0])):
-        read = _iso(column, text, empty, zone)
+        read = _iso(text.where(~empty), zone)
         if read is not None:
             return _plausible(read, column, path)
     read = read_texts(text.where(~empty), path, zone, form, tell)
     return _plausible(read, column, path)
 
 
-def _iso(column: pd.Series, text: pd.Series, empty: pd.Series, zone: str) -> pd.Series | None:
+def _iso(given: pd.Series, zone: str) -> pd.Series | None:
     """Return ISO times quickly; None where they are not all such."""
-    given = text.where(~empty) if empty.any() else text
     for form in (None, "ISO8601"):
         try:
-            if zone in ("", "UTC") or zone_of(column[~empty]):
+            if zone in ("", "UTC") or zone_of(given.dropna()):
                 return pd.to_datetime(given, utc=True, format=form).astype("datetime64[ns, UTC]")
             return localized(pd.to_datetime(given, format=form), zone).astype("datetime64[ns, UTC]")
         except (ValueError, TypeError, OverflowError):

@@ -53,5 +53,6 @@ def localized(stamps: pd.Series, zone: str) -> pd.Series:
         local = stamps.dt.tz_localize(zone, ambiguous="infer", nonexistent="shift_forward")
     except ValueError:
         # Not in order, or cut in that hour: the later of the two is meant by neither; the first is taken.
-        local = stamps.dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")  # type: ignore[call-overload]
-    return local.dt.tz_convert("UTC")
+        local = stamps.dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
+    known: pd.Series = local.dt.tz_convert("UTC")
+    return known
