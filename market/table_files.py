@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import pandas as pd
 import pyarrow as pa
@@ -92,7 +93,7 @@ def _office(path: Path, kind: str) -> pd.DataFrame:
         raise InputError(
             f"{path} needs the package {reader}", f"pip install {reader}, or save the table as CSV"
         ) from error
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, BadZipFile) as error:
         raise InputError(f"{path} holds no table that can be read", "save it as CSV or Parquet") from error
     if isinstance(read, dict):
         filled = {name: sheet for name, sheet in read.items() if not sheet.empty}

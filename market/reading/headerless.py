@@ -24,7 +24,9 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     kinds = [_column_kind([row[n] for row in rows]) for n in range(width)]
     table = numbers_of(rows)
     names = [f"column_{n + 1}" for n in range(width)]
-    place = next((n for n in range(width) if kinds[n] == "time" or (kinds[n] == "number" and n == 0)), None)
+    # Numbers are times in the first column, and in the second behind a ticker.
+    firsts = {0} | ({1} if kinds[0] == "text" else set())
+    place = next((n for n in range(width) if kinds[n] == "time" or (kinds[n] == "number" and n in firsts)), None)
     if place is None:
         raise _unnamed(path, width, "no column of times")
     names[place] = "ts"

@@ -254,11 +254,25 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
     numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
     guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
     if absent[0] == "ts":
-        times = next((str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])), None)
-        option = f"--column ts={_quoted(times or (str(frame.columns[0]) if len(frame.columns) else 'NAME'))}"
+        times = next((str(c) for c in frame.columns if _holds_times(frame[c], path)), None)
+        if times is None:
+            return InputError(
+                f"{path} has no column for {', '.join(absent)}: none holds times throughout", f"it has {has}"
+            )
+        option = f"--column ts={_quoted(times)}"
     else:
         option = f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
     return InputError(f"{path} has no column for {', '.join(absent)}", f"map it with {option}; the file has {has}")
+
+
+def _holds_times(column: pd.Series, path: Path) -> bool:
+    if pd.api.types.is_float_dtype(column):
+        return False
+    try:
+        parse_times(column.tail(500), path)
+    except InputError as error:
+        return "?" in error.message
+    return len(column) > 0
 
 
 def _quoted(name: str) -> str:
