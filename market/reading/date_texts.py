@@ -61,7 +61,8 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
     text = text.str.replace(_WEEKDAY, "", regex=True).str.replace(r"\s+", " ", regex=True)
     known = text.dropna()
     if known.empty:
-        return pd.Series(pd.NaT, index=text.index).dt.tz_localize("UTC").astype("datetime64[ns, UTC]")
+        nothing: pd.Series = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns, UTC]")
+        return nothing
     first = str(known.iloc[0])
     zones = None
     if named_zone(first):

@@ -70,7 +70,7 @@ def test_changed_files_change_no_value_in_silence(tmp_path: Path) -> None:
         ("x.pkl", b"\x80\x04\x95", "is a pickle"),
         ("x.csv", b"\x80\x05K\x01.", "is a pickle"),
         ("x.csv", b"<!DOCTYPE html><html>", "is a web page"),
-        ("x.xlsx", b"PK\x03\x04rest", "needs the package openpyxl|cannot read"),
+        ("x.xlsx", b"PK\x03\x04rest", "needs the package openpyxl|no table that can be read"),
         ("x.csv", b"SQLite format 3\x00", "is a database"),
         ("x.gz", b"\x1f\x8bbroken", "cannot unpack"),
         ("x.json", b'{"a": [1, 2', "no whole JSON"),
