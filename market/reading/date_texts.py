@@ -18,6 +18,7 @@ _DATES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"\d{1,2}([-/.])\d{1,2}\1\d{4}", ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y")),
     (r"\d{1,2}([-/.])\d{1,2}\1\d{2}", ("%d{0}%m{0}%y", "%m{0}%d{0}%y", "%y{0}%m{0}%d")),
     (r"\d{8}", ("%Y%m%d",)),
+    (r"\d{4}([-/.])\d{1,2}", ("%Y{0}%m",)),
     (r"\d{1,2}([- /]?)[A-Za-z]{3}\1\d{4}", ("%d{0}%b{0}%Y",)),
     (r"\d{1,2}([- /]?)[A-Za-z]{3}\1\d{2}", ("%d{0}%b{0}%y",)),
     (r"\d{1,2}([- /])[A-Za-z]{4,9}\1\d{4}", ("%d{0}%B{0}%Y",)),
@@ -59,6 +60,8 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
         For texts in no known form, in two forms that differ in meaning, or of a zone that is none.
     """
     text = text.str.replace(_WEEKDAY, "", regex=True).str.replace(r"\s+", " ", regex=True)
+    # "GMT+0100" is an offset.
+    text = text.str.replace(r"(?:GMT|UTC)(?=[+-]\d)", "", regex=True)
     known = text.dropna()
     if known.empty:
         nothing: pd.Series = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns, UTC]")

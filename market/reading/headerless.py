@@ -52,6 +52,9 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     for n in late:
         names[n] = "close_time"
     rest = [n for n in rest if n not in late]
+    for n in [n for n in rest if _is_between(table[:, n], prices)]:
+        names[n] = "vwap"
+        rest.remove(n)
     pairs = [(v, m) for v in rest for m in rest if v != m and is_amount(table[:, m], table[:, v], prices)]
     pairs = [pair for pair in pairs if (table[:, pair[0]] > 0).any()]
     if pairs:
@@ -93,3 +96,10 @@ def _is_later(column: np.ndarray, times: np.ndarray) -> bool:
             and (column >= times).all()
             and (column < 1.05 * times).all()
         )
+
+
+def _is_between(column: np.ndarray, prices: Sequence[np.ndarray]) -> bool:
+    """Whether a column lies between low and high, and not on one of the prices throughout: a mean price, no volume."""
+    known = np.isfinite(column) & np.isfinite(prices[1] + prices[2])
+    inside = (column >= prices[2]) & (column <= prices[1])
+    return bool(known.sum() > 1 and inside[known].mean() > 0.95 and (prices[1] > prices[2])[known].any())

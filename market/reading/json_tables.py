@@ -70,7 +70,14 @@ def _table(data: Any, path: Path, names: Sequence[str], beside: Mapping[str, obj
         if isinstance(index, list) and len(index) == len(frame) and not _is_range(index):
             frame.insert(0, "ts", index)
         return frame
+    if set(data) >= {"fields", "items"} and isinstance(data["fields"], list):
+        return _framed(data["items"], data["fields"], path)
+    if set(data) >= {"timestamp", "indicators"} and isinstance(data["indicators"], dict):
+        quotes = data["indicators"].get("quote") or [{}]
+        return pd.DataFrame({"timestamp": data["timestamp"], **quotes[0]}).assign(**_kept(beside))
     lists = {key: one for key, one in data.items() if isinstance(one, list)}
+    if lists and all(_are_pairs(one) for one in lists.values()) and len(lists) == len(data):
+        return _from_pairs(lists)
     if (
         len(lists) >= 3
         and len({len(one) for one in lists.values()}) == 1
@@ -83,6 +90,7 @@ def _table(data: Any, path: Path, names: Sequence[str], beside: Mapping[str, obj
         return _keyed(dicts)
     inner = [(key, one) for key, one in data.items() if isinstance(one, (list, dict)) and len(one) and _holds_rows(one)]
     if len(inner) == 1:
+        beside = {**beside, **_meta(data)}
         single = {
             key: one
             for key, one in data.items()
@@ -93,12 +101,34 @@ def _table(data: Any, path: Path, names: Sequence[str], beside: Mapping[str, obj
     raise InputError(f"{path} should hold one table and holds {what}", "keep one list of records in the file")
 
 
+def _meta(data: Mapping[str, Any]) -> dict[str, object]:
+    """Return what notes beside a table say of its ticker: {"meta": {"symbol": "AAPL"}}, "2. Symbol"."""
+    notes = [one for key, one in data.items() if isinstance(one, dict) and key.lower().startswith("meta")]
+    return {
+        str(key).split(". ", 1)[-1].lower(): value
+        for note in notes
+        for key, value in note.items()
+        if isinstance(value, str)
+    }
+
+
+def _are_pairs(rows: Sequence[object]) -> bool:
+    return len(rows) > 1 and all(isinstance(row, list) and len(row) == 2 for row in rows)
+
+
+def _from_pairs(lists: Mapping[str, Any]) -> pd.DataFrame:
+    """Return series of (time, value) pairs as columns, as CoinGecko gives them."""
+    called = {"prices": "close", "total_volumes": "amount"}
+    series = {called.get(key, key): pd.Series(dict(rows)) for key, rows in lists.items()}
+    return pd.DataFrame(series).rename_axis("ts").reset_index()
+
+
 def _holds_rows(one: Any) -> bool:  # noqa: ANN401
     if isinstance(one, list):
         return isinstance(one[0], (dict, list))
     values = list(one.values())
     # A note beside the series ("Meta Data": texts) is no table.
-    return any(isinstance(value, (dict, list)) for value in values)
+    return any(isinstance(value, dict) or (isinstance(value, list) and value) for value in values)
 
 
 def _is_flat(one: Mapping[str, object]) -> bool:
@@ -122,6 +152,8 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
     if not rows:
         raise InputError(f"{path} has no rows", "is it the right file?")
     if all(isinstance(row, dict) for row in rows):
+        if len(rows) == 1 and "indicators" in rows[0]:
+            return _table(rows[0], path, names, _meta(rows[0]))
         deep = [
             key for key, value in rows[0].items() if isinstance(value, list) and value and isinstance(value[0], dict)
         ]
@@ -155,7 +187,7 @@ def _framed(rows: Sequence[Sequence[object]], names: Sequence[object], path: Pat
 
 def _kept(single: Mapping[str, object]) -> dict[str, Any]:
     """Return what stands beside a table and belongs to each row: the ticker."""
-    names = ("ticker", "symbol", "code", "s", "pair", "instrument")
+    names = ("ticker", "symbol", "pair", "instrument")
     return {key: value for key, value in single.items() if key.lower() in names and isinstance(value, str)}
 
 

@@ -104,7 +104,11 @@ def _read_json(path: Path, source: IO[bytes] | Path, encoding: str, names: tuple
         raise InputError(f"{path} is not {encoding} throughout", "say --encoding") from error
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return ReadTable(json_lines(text.splitlines(), path, names))
-    return ReadTable(json_table(text, path, names))
+    frame = json_table(text, path, names)
+    first = str(frame.columns[0])
+    unnamed = first in ("ts", "open_time") and f'"{first}"' not in text[:100_000] and text.lstrip()[:1] in "[{"
+    listed = unnamed and "[[" in text[:100_000].replace(" ", "").replace("\n", "")
+    return ReadTable(frame, (f"lists: taken for {', '.join(map(str, frame.columns))}",) if listed else ())
 
 
 def _layout_notes(layout: Layout, encoding: str, reading: FileConventions) -> list[str]:

@@ -139,6 +139,8 @@ def zone_of(column: pd.Series) -> str:
     if pd.api.types.is_datetime64_any_dtype(column) or not len(column):
         return ""
     first = str(column.iloc[0]).strip()
+    if re.fullmatch(r"\d{9,19}(\.\d+)?", first) and not first.startswith(("19", "20")):
+        return "UTC"
     hit = re.search(r"\d(Z| ?UTC|[+-]\d{2}:?\d{2})$", first)
     if hit is None:
         return named_zone(first)
