@@ -15,16 +15,29 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from market.columns import ALIASES, parse_times, plain_name
+from market.columns import ALIASES, plain_name
 from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
 from market.panel_store import write_atomically
+from market.reading.times import parse_times
 from market.table_files import read_table
 
 _KEY = b"alphaglow.documents"
 _TEXTS: Mapping[str, tuple[str, ...]] = {
-    "ts": (*ALIASES["ts"], "pubdate", "published_on", "created_at", "filed"),
+    "ts": (
+        *ALIASES["ts"],
+        "pubdate",
+        "published_on",
+        "created_at",
+        "filed",
+        "newsdatetime",
+        "published_date",
+        "publish_date",
+        "date_published",
+        "releasedate",
+        "pub_date",
+    ),
     "title": ("title", "headline"),
     "body": ("body", "text", "content", "teaser", "summary", "description"),
     "source": ("source", "publisher", "author", "site"),

@@ -3,98 +3,154 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from market.columns import KEYS, field_name, is_noise, parse_times, symbol_of, understand
+from market.calendars import calendar_of
+from market.columns import KEYS, find, plain_name
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
-from market.quality import check_ohlcv, refuse_defects, repair_rows
-from market.table_files import read_table
-from market.wide import from_wide, is_wide, unstack
+from market.quality import (
+    MOST_DEFECTS,
+    check_ohlcv,
+    impossible_reading,
+    refuse_defects,
+    repair_rows,
+    without_exact_repeats,
+)
+from market.reading.closing import opens_of_closes
+from market.reading.conventions import FileConventions, Stamps
+from market.reading.long_rows import is_close_matrix, long_rows
+from market.reading.plausible import distinguishing, refuse_odd_bar, tell_units, without_foreknowledge
+from market.reading.text_table import ReadTable
+from market.table_files import read_file
+from market.wide import from_matrix, from_wide, is_wide, unstack
 
-Stamps = Literal["open", "close"]
-_FRAME = Path("frame")
+_FRAME = Path("the frame")
+# Rows that tell as much as a million.
+_ENOUGH = 50_000
+_CLOSE_NAMES = ("close_time", "closetime", "timeclose", "close time")
 
 
 @dataclass(frozen=True)
-class FileConventions:
-    """How files are to be read, where they do not say themselves.
+class Imported:
+    """A panel read from files, and a sentence each of what was repaired and of what was found out."""
 
-    Attributes
-    ----------
-    columns
-        Our name to the file's, such as ``{"close": "last_price"}``; common names are recognised without.
-    zone
-        Time zone of times that state none.
-    stamps
-        Whether a time is a bar's open (the panel's own meaning) or its close, from which a bar's length is taken off.
-    """
+    panel: Panel
+    repairs: tuple[str, ...]
+    said: tuple[str, ...]
 
-    columns: Mapping[str, str] = field(default_factory=dict)
-    zone: str = "UTC"
-    stamps: Stamps = "open"
+
+def import_as(
+    paths: Sequence[Path],
+    reading: FileConventions,
+    *,
+    calendar: Calendar | None = None,
+    repair: bool = False,
+    name: str = "panel",
+) -> Imported:
+    """Read files into one panel, and return what was repaired and found out beside it; see `import_files`."""
+    return _import([(path, read_file(path, reading)) for path in paths], reading, calendar, repair, name)
+
+
+def _import(
+    tables: Sequence[tuple[Path, ReadTable]],
+    reading: FileConventions,
+    calendar: Calendar | None,
+    repair: bool,
+    name: str,
+) -> Imported:
+    said: list[str] = []
+    where = str(tables[0][0]) if len(tables) == 1 else f"{len(tables)} files"
+    long = long_of(tables, reading, said)
+    defects = check_ohlcv(long)
+    if any(defect.kind == "duplicate" for defect in defects):
+        long, dropped = without_exact_repeats(long)
+        if dropped:
+            said.append(f"{dropped} rows repeat another exactly: left out")
+            defects = check_ohlcv(long)
+        if any(defect.kind == "duplicate" for defect in defects):
+            _refuse_several(long, tables, reading)
+    if any(defect.kind == "order" for defect in defects):
+        said.append("rows were not in order of time: sorted")
+        defects = [defect for defect in defects if defect.kind != "order"]
+        if not defects:
+            long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+    impossible_reading(long, defects, where)
+    done: list[str] = []
+    if repair:
+        long, done = repair_rows(long, defects)
+    else:
+        refuse_defects(defects, where)
+    panel = panel_from_long(_filled(long, said), calendar=calendar or _calendar(long, said), name=name)
+    return Imported(panel, tuple(done), tuple(said))
 
 
 def import_files(
     paths: Sequence[Path],
     *,
     columns: Mapping[str, str] | None = None,
-    calendar: Calendar = "continuous",
+    calendar: Calendar | None = None,
     repair: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
-    zone: str = "UTC",
-    stamps: Stamps = "open",
+    zone: str = "",
+    stamps: Stamps | None = None,
 ) -> Panel:
     """Read files into one panel.
 
     The shapes understood: *Long*: a time, a symbol and OHLCV columns. *One asset a file*: no symbol column; the file
     name is the symbol. *Wide*: a time column and one column an asset, the file name (or its part after the last ``_``)
-    being the field, one file for each of open, high, low, close, volume. *Two header rows*, field and asset, as
-    yfinance writes; or both in one name, such as ``BTCUSDT_close``. Binance's bulk klines without a header and
-    CryptoDataDownload's files are long or one asset a file.
+    being the field, one file for each of open, high, low, close, volume; or closes alone. *Two header rows*, field and
+    asset, as yfinance writes; or both in one name, such as ``BTCUSDT_close``. The sources that are known are in
+    `market.reading.recipes`.
 
     Parameters
     ----------
     columns, zone, stamps
         See `FileConventions`.
+    calendar
+        By default found out: ``exchange`` where weekends or nights have no bars.
     repair
-        Repair bad rows instead of refusing; what was done is appended to `notes`.
+        Repair bad rows instead of refusing; what was done is appended to `notes`. Never more than 5 % of the rows: then
+        it is the reading that is wrong.
 
     Raises
     ------
     InputError
         For a missing or unreadable file, missing columns, unreadable times, or bad rows (named).
     """
-    long = read_long(paths, FileConventions(columns or {}, zone, stamps))
-    where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files"
-    return _checked(long, where, calendar=calendar, repair=repair, name=name, notes=notes)
+    done = import_as(paths, FileConventions(columns or {}, zone, stamps), calendar=calendar, repair=repair, name=name)
+    if notes is not None:
+        notes.extend(done.repairs)
+    return done.panel
 
 
 def from_frame(
     frame: Any,  # noqa: ANN401 - pandas, Polars, Arrow: whatever hands out Arrow data
     *,
     columns: Mapping[str, str] | None = None,
-    calendar: Calendar = "continuous",
+    calendar: Calendar | None = None,
     repair: bool = False,
     name: str = "panel",
     notes: list[str] | None = None,
-    zone: str = "UTC",
-    stamps: Stamps = "open",
+    zone: str = "",
+    stamps: Stamps | None = None,
 ) -> Panel:
     """Return a panel from a frame of pandas, Polars or Arrow in one of the shapes that `import_files` reads.
 
     Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
     """
     reading = FileConventions(columns or {}, zone, stamps)
-    return _checked(long_of([(_FRAME, pandas_frame(frame))], reading), "the frame", calendar=calendar, repair=repair,
-                    name=name, notes=notes)  # fmt: skip
+    done = _import([(_FRAME, ReadTable(pandas_frame(frame)))], reading, calendar, repair, name)
+    if notes is not None:
+        notes.extend(done.repairs)
+    return done.panel
 
 
 def pandas_frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
@@ -113,47 +169,99 @@ def pandas_frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
     return converted
 
 
-def read_long(paths: Sequence[Path], reading: FileConventions) -> pd.DataFrame:
+def read_long(paths: Sequence[Path], reading: FileConventions, said: list[str] | None = None) -> pd.DataFrame:
     """Return the files' rows as one long frame (ts, symbol, open, high, low, close, volume, …), as they stand."""
-    return long_of([(path, read_table(path)) for path in paths], reading)
+    return long_of([(path, read_file(path, reading)) for path in paths], reading, said)
 
 
-def long_of(frames: Sequence[tuple[Path, pd.DataFrame]], reading: FileConventions) -> pd.DataFrame:
-    """Return frames, each with the name of its file, as one long frame."""
+def long_of(
+    tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions, said: list[str] | None = None
+) -> pd.DataFrame:
+    """Return tables, each with the name of its file, as one long frame; a field that none has is NaN."""
+    said = [] if said is None else said
+    for path, table in tables:
+        said += [f"{path.name}: {note}" if len(tables) > 1 else note for note in table.notes if note not in said]
     mapping = reading.columns
-    unknown = [ours for ours, theirs in mapping.items() if not any(theirs in frame.columns for _, frame in frames)]
-    if unknown:
-        missing = ", ".join(f"{ours}={mapping[ours]}" for ours in unknown)
-        raise InputError(
-            f"no such column: {missing}", f"{frames[0][0]} has {', '.join(map(str, frames[0][1].columns[:20]))}"
-        )
-    frames = [(path, unstack(frame, mapping)) for path, frame in frames]
+    _refuse_unknown(mapping, tables)
+    tables = [(path, replace(table, frame=unstack(table.frame, mapping))) for path, table in tables]
+    frames = [(path, table.frame) for path, table in tables]
     if is_wide(frames, mapping):
-        long = from_wide(frames, mapping, reading.zone)
+        long = from_wide(frames, mapping, reading.zone or "UTC")
     else:
-        long = pd.concat([_long(path, frame, reading) for path, frame in frames], ignore_index=True)
+        long = pd.concat([_rows_of(path, table, reading, said) for path, table in tables], ignore_index=True)
     if long.empty:
         raise InputError(f"{frames[0][0]} has no rows", "is it the right file?")
-    long = _oldest_first(long)
-    if reading.stamps == "close":
-        # A bar closes when the next one opens: its open is a bar's length before.
-        bar = bar_length(long)
-        # Binance stamps the close a millisecond early.
-        long = long.assign(ts=(long["ts"] - pd.Timedelta(bar, "ns")).dt.round("1s"))
+    for name in (one for one in OHLCV if one not in long.columns):
+        long[name] = np.nan
+    long = opens_of_closes(_oldest_first(long), reading.stamps or _stamps_of(tables, reading), bar_length, said.append)
+    where = str(frames[0][0]) if len(frames) == 1 else f"{len(frames)} files"
+    # The first rows show a bar's length as well as all do.
+    refuse_odd_bar(bar_length(long.head(_ENOUGH)), where)
+    return without_foreknowledge(tell_units(long, said.append), frozenset(mapping), said.append)
+
+
+def _refuse_unknown(mapping: Mapping[str, str], tables: Sequence[tuple[Path, ReadTable]]) -> None:
+    unknown = [
+        ours for ours, theirs in mapping.items() if not any(theirs in table.frame.columns for _, table in tables)
+    ]
+    if unknown:
+        missing = ", ".join(f"{ours}={mapping[ours]}" for ours in unknown)
+        path, table = tables[0]
+        raise InputError(f"no such column: {missing}", f"{path} has {', '.join(map(str, table.frame.columns[:20]))}")
+
+
+def _rows_of(path: Path, table: ReadTable, reading: FileConventions, said: list[str]) -> pd.DataFrame:
+    def tell(note: str) -> None:
+        if note not in said:
+            said.append(note)
+
+    if table.recipe is None and (reading.wide or is_close_matrix(path, table.frame, reading.columns)):
+        return from_matrix(path, table.frame, reading, tell)
+    return long_rows(path, table, reading, tell)
+
+
+def _refuse_several(long: pd.DataFrame, tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions) -> None:
+    """Refuse files of one asset by their reading, whose repeated rows a column that was not used tells apart."""
+    for path, table in tables if len(long) else ():
+        rows = long_rows(path, table, reading, lambda _: None)
+        again = rows.duplicated(["symbol", "ts"])
+        column = distinguishing(rows, table.frame) if again.sum() > max(1, MOST_DEFECTS * len(rows)) else ""
+        if column:
+            raise InputError(
+                f"{path}: {int(again.sum())} of {len(rows)} rows repeat a time; {column!r} tells them apart",
+                f"say --column symbol={column}",
+            )
+
+
+def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions) -> Stamps | None:
+    """Return what a recipe, or the name of the column of times, says of the stamps; None where neither does."""
+    for _, table in tables:
+        if table.recipe is not None and table.recipe.stamps:
+            return "close" if table.recipe.stamps == "close" else "open"
+        stamp = find(table.frame, "ts", reading.columns)
+        if stamp is not None and plain_name(stamp) in _CLOSE_NAMES:
+            return "close"
+    return None
+
+
+def _calendar(long: pd.DataFrame, said: list[str]) -> Calendar:
+    found = calendar_of(long["ts"].iloc[:: len(long) // 200_000 + 1], bar_length(long.head(_ENOUGH)))
+    if found == "exchange":
+        said.append("no bars on weekends or nights: an exchange's calendar (for 24/7: --calendar continuous)")
+    return found
+
+
+def _filled(long: pd.DataFrame, said: list[str]) -> pd.DataFrame:
+    """Say which fields of bars are not there; without opens, a bar opens at the close before."""
+    absent = [name for name in OHLCV if long[name].isna().all()]
+    if not absent:
+        return long
+    said.append(f"no {', '.join(absent)}: unknown, an expression that needs them has no values")
+    if "open" in absent:
+        said.append("orders are filled at the close before: a bar's open is set to it")
+        long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+        long["open"] = long.groupby("symbol", sort=False, observed=True)["close"].shift()
     return long
-
-
-def _checked(
-    long: pd.DataFrame, where: str, *, calendar: Calendar, repair: bool, name: str, notes: list[str] | None
-) -> Panel:
-    defects = check_ohlcv(long)
-    if repair:
-        long, done = repair_rows(long, defects)
-        if notes is not None:
-            notes.extend(done)
-    else:
-        refuse_defects(defects, where)
-    return panel_from_long(long, calendar=calendar, name=name)
 
 
 def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
@@ -164,45 +272,16 @@ def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
     return long.iloc[::-1].reset_index(drop=True) if newest_first else long
 
 
-def _long(path: Path, frame: pd.DataFrame, reading: FileConventions) -> pd.DataFrame:
-    names = understand(frame, reading.columns)
-    absent = [ours for ours in ("ts", *OHLCV) if ours not in names.values()]
-    if absent:
-        raise InputError(
-            f"{path} has no column for {', '.join(absent)}",
-            f"map it with --column {absent[0]}=NAME; the file has {', '.join(map(str, frame.columns[:20]))}",
-        )
-    # A mapped column takes the place of one that already has the name (`close=Adj Close`).
-    taken = [c for c in frame.columns if (c in names.values() and c not in names) or (is_noise(c) and c not in names)]
-    renamed = frame.drop(columns=taken).rename(columns=names)
-    if "symbol" not in names.values():
-        renamed = renamed.assign(symbol=symbol_of(path))
-    if renamed["symbol"].isna().any():
-        raise InputError(f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol", "correct the file")
-    numbers = [
-        c for c in renamed.columns if c in OHLCV or (c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c]))
-    ]
-    theirs = {ours: column for column, ours in names.items()}
-    for column in OHLCV:
-        try:
-            renamed[column] = pd.to_numeric(renamed[column]).astype(np.float64)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path}: column {theirs[column]!r} is not numeric: {error}") from error
-    extra = {c: field_name(c) for c in numbers if c not in OHLCV}
-    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
-        raise InputError(f"{path}: two columns would have one name among {', '.join(sorted(extra.values()))}")
-    kept = renamed[["ts", "symbol", *numbers]].rename(columns=extra)
-    times = parse_times(kept["ts"], path, reading.zone)
-    return kept.assign(ts=times, symbol=kept["symbol"].astype(str))
-
-
 def bar_length(long: pd.DataFrame) -> int:
     """Return the length of a bar in nanoseconds: the most common step within an asset."""
-    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype("int64")
+    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").view("int64")
     codes = pd.factorize(long["symbol"])[0]
-    order = np.lexsort((times, codes))
-    within = np.diff(times[order])[np.diff(codes[order]) == 0]
-    within = within[within > 0]
+    steps, changes = np.diff(times), np.diff(codes)
+    # Most files are in order, asset by asset: sorting them again would take as long as all else here.
+    if (changes < 0).any() or ((changes == 0) & (steps <= 0)).any():
+        order = np.lexsort((times, codes))
+        steps, changes = np.diff(times[order]), np.diff(codes[order])
+    within = steps[(changes == 0) & (steps > 0)]
     steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
     if not len(steps):
         raise InputError("the data has fewer than two bars", "is it the right file?")

@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from market.errors import InputError
+from market.panel import Panel
 from market.table_files import read_table
 
 # Ticker -> names under which texts speak of it. Facts, not advice; add your own with a map file.
@@ -83,6 +88,48 @@ def base_of(asset: str) -> str:
             first = first.removesuffix(quote)
             break
     return re.sub(r"^10{2,6}(?=[A-Z])", "", first)
+
+
+def owners_of(symbols: pd.Series, panel: Panel, path: Path, said: list[str]) -> NDArray[np.str_]:
+    """Return the panel's asset of each row, empty for none.
+
+    By its name, however it is written (BTC/USDT:USDT is BTCUSDT), else by its ticker where one asset of the panel and
+    one symbol of the file alone have it.
+
+    Raises
+    ------
+    InputError
+        Where no symbol is an asset of the panel.
+    """
+    plain: dict[str, list[str]] = {}
+    bases: dict[str, list[str]] = {}
+    for asset in panel.assets:
+        plain.setdefault(_joined(asset), []).append(asset)
+        bases.setdefault(base_of(asset), []).append(asset)
+    found: dict[str, str] = {}
+    given = [str(one) for one in symbols.unique()]
+    for symbol in given:
+        same = plain.get(_joined(symbol), [])
+        tickers = bases.get(base_of(symbol), [])
+        alone = len(tickers) == 1 and sum(base_of(other) == base_of(symbol) for other in given) == 1
+        found[symbol] = symbol if symbol in panel.assets else same[0] if len(same) == 1 else tickers[0] if alone else ""
+    if not any(found.values()):
+        raise InputError(
+            f"{path} knows none of the panel's assets",
+            f"it has {', '.join(sorted(found)[:5])}, not {', '.join(panel.assets[:5])}; say --column symbol=NAME, "
+            f"or --symbol {panel.assets[0]} for a file of one asset",
+        )
+    renamed = [f"{theirs} is {ours}" for theirs, ours in found.items() if ours and ours != theirs]
+    if renamed:
+        said.append(f"symbols: {', '.join(renamed[:4])}{f' and {len(renamed) - 4} more' if len(renamed) > 4 else ''}")
+    return symbols.map(found).to_numpy(dtype=np.str_)
+
+
+def _joined(symbol: str) -> str:
+    """Return a symbol without marks, and without what a perpetual is settled in: BTC/USDT:USDT is BTCUSDT."""
+    # freqtrade writes BTC_USDT_USDT for BTC/USDT:USDT.
+    settled = re.sub(r"(:[A-Za-z]+|[-_](PERP|SWAP)|(?<=[/_-]USD[TC])_USD[TC])$", "", symbol)
+    return re.sub(r"[^A-Z0-9]", "", settled.upper())
 
 
 def matcher_for(assets: Sequence[str], extra: Iterable[tuple[str, str]] = ()) -> Matcher:

@@ -21,6 +21,8 @@ TimeArray = NDArray[np.datetime64]
 
 OHLCV = ("open", "high", "low", "close", "volume")
 _DAY = np.timedelta64(1, "D")
+# Days of a week, a month, a quarter and a year, by how much they differ, and how many a year has.
+_LONG_BARS = ((7.0, 0.5, 52.0), (29.5, 1.6, 12.0), (91.0, 2.1, 4.0), (365.5, 0.6, 1.0))
 
 
 def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -114,7 +116,10 @@ class Panel:
 
     @property
     def bars_per_year(self) -> float:
-        """Bars in a year, from the bar size and calendar: 24/7 for crypto, 252 sessions for exchanges."""
+        """Bars in a year: 24/7 for crypto, 252 sessions for exchanges; 52 weeks, 12 months, 4 quarters for both."""
+        for length, tolerance, count in _LONG_BARS:
+            if abs(float(self.bar / _DAY) - length) <= tolerance:
+                return count
         if self.calendar == "continuous":
             return float(np.timedelta64(365, "D") / self.bar)
         if self.bar >= _DAY:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from market.columns import KEYS, find, is_noise, understand, unit_of, zone_of
+from market.columns import KEYS, find, is_noise, understand
 from market.errors import InputError
-from market.files import FileConventions, bar_length, long_of
+from market.files import bar_length, long_of
 from market.panel import OHLCV
 from market.quality import check_ohlcv
-from market.table_files import read_table
+from market.reading.conventions import FileConventions, TimeForm
+from market.reading.long_rows import with_times
+from market.reading.times import parse_times, unit_of, zone_of
+from market.table_files import read_file
 from market.wide import is_wide, unstack
 
 
@@ -39,6 +42,8 @@ class Preview:
         The first rows as they would be imported.
     defects
         The first rows that an import would refuse.
+    said
+        What was found out on the way, a sentence each.
     """
 
     shape: str
@@ -54,20 +59,27 @@ class Preview:
     end: str
     head: tuple[tuple[str, ...], ...]
     defects: tuple[str, ...]
+    said: tuple[str, ...] = ()
 
 
 def preview_files(paths: Sequence[Path], reading: FileConventions) -> Preview:
     """Return how `paths` would be read; whatever an import would not understand is an `InputError` here too."""
-    raw = [(path, read_table(path)) for path in paths]
+    tables = [(path, read_file(path, reading)) for path in paths]
+    said: list[str] = []
+    long = long_of(tables, reading, said)
+    raw = [(path, with_times(table.frame)) for path, table in tables]
     path, first = raw[0]
-    long = long_of(raw, reading)
     if long["ts"].isna().all():
         raise InputError(f"{path} has no readable time")
     flat = unstack(first, reading.columns)
     stamp = find(flat, "ts", reading.columns) or str(flat.columns[0])
     written = flat[stamp]
     zone = zone_of(written)
-    times = f"{unit_of(written)}, {zone}" if zone else f"{unit_of(written)} without a zone, taken as {reading.zone}"
+    times = (
+        f"{unit_of(written)}, {zone}"
+        if zone
+        else f"{unit_of(written)} without a zone, taken as {reading.zone or 'UTC'}"
+    )
     bar = bar_length(long)
     defects = check_ohlcv(long)
     assets = list(dict.fromkeys(long["symbol"]))
@@ -77,7 +89,7 @@ def preview_files(paths: Sequence[Path], reading: FileConventions) -> Preview:
         columns=_columns(first, flat, raw, reading),
         times=times,
         stamps=_stamps(first, written, reading, bar),
-        order=_order(flat, stamp, find(flat, "symbol", reading.columns)),
+        order=_order(flat, stamp, find(flat, "symbol", reading.columns), reading.times),
         bar_seconds=bar / 1e9,
         rows=len(long),
         count=len(assets),
@@ -86,6 +98,7 @@ def preview_files(paths: Sequence[Path], reading: FileConventions) -> Preview:
         end=str(stamps.max())[:19],
         head=_head(long),
         defects=tuple(defect.message for defect in defects[:3]) + _more(len(defects)),
+        said=tuple(said),
     )
 
 
@@ -128,7 +141,7 @@ def _columns(
 
 def _stamps(first: pd.DataFrame, written: pd.Series, reading: FileConventions, bar: int) -> str:
     """Say what a time means; what speaks for closes is a column of that name, or times that end in 59 seconds."""
-    meaning = "a time is the bar's open" if reading.stamps == "open" else "a time is the bar's close"
+    meaning = "a time is the bar's close" if reading.stamps == "close" else "a time is the bar's open"
     closing = str(written.name).lower().startswith("close")
     late = (
         not pd.api.types.is_numeric_dtype(written)
@@ -136,19 +149,22 @@ def _stamps(first: pd.DataFrame, written: pd.Series, reading: FileConventions, b
         and ":59" in str(written.iloc[0])
         and bar >= 60_000_000_000
     )
-    if (closing or late) and reading.stamps == "open":
-        return f"{meaning}; it looks like the close: say --stamps close"
-    return f"{meaning}; the file does not say" if reading.stamps == "open" and not _says_open(written) else meaning
+    if (closing or late) and reading.stamps is None:
+        return "a time is the bar's close, by its look (else: --stamps open)"
+    return f"{meaning}; the file does not say" if reading.stamps is None and not _says_open(written) else meaning
 
 
 def _says_open(written: pd.Series) -> bool:
     return str(written.name).lower().startswith("open")
 
 
-def _order(flat: pd.DataFrame, stamp: str, symbol: str | None) -> str:
+def _order(flat: pd.DataFrame, stamp: str, symbol: str | None, form: TimeForm) -> str:
     """Say in what order each asset's rows are written."""
     written = flat[stamp]
-    values = written if pd.api.types.is_numeric_dtype(written) else pd.to_datetime(written, errors="coerce", utc=True)
+    try:
+        values = written if pd.api.types.is_numeric_dtype(written) else parse_times(written, Path("file"), "UTC", form)
+    except InputError:
+        return "in an order of its own"
     places = pd.Series(values.rank(method="dense").to_numpy(), index=flat.index)
     steps = places.groupby(flat[symbol]).diff() if symbol is not None else places.diff()
     known = steps.dropna()

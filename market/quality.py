@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from market.errors import InputError
 _PRICES = ("open", "high", "low", "close")
 # float32 sources round each price on its own: a high may lie this far below a close and still be honest.
 _TOLERANCE = 1e-6
+# Beyond this share of bad rows nothing is repaired: the reading is wrong, not the data.
+MOST_DEFECTS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,56 @@ def refuse_defects(
     first = "; ".join(defect.message for defect in defects[:3])
     more = f" and {len(defects) - 3} more" if len(defects) > 3 else ""
     raise InputError(f"{where}: {first}{more}", hint)
+
+
+def impossible_reading(frame: pd.DataFrame, defects: Sequence[Defect], where: str) -> None:
+    """Refuse a frame of which more than 5 % of the rows are defective: then the reading is wrong, not the data.
+
+    Raises
+    ------
+    InputError
+        With the order of the price columns that would fit, where one does.
+    """
+    rows = {defect.row for defect in defects}
+    if len(rows) <= max(1, MOST_DEFECTS * len(frame)):
+        return
+    first = min(defects, key=lambda defect: defect.row)
+    count = f"{len(rows)} of {len(frame)} rows are impossible ({first.message})"
+    kinds = {defect.kind for defect in defects}
+    if kinds == {"duplicate"}:
+        raise InputError(
+            f"{where}: {len(rows)} of {len(frame)} rows repeat a time of an asset with other values ({first.message})",
+            "if a column names the asset, say --column symbol=NAME; else give one asset a file",
+        )
+    order = _fitting_order(frame)
+    if order:
+        pairs = " ".join(
+            f"--column {ours}={theirs}" for ours, theirs in zip(_PRICES, order, strict=True) if ours != theirs
+        )
+        raise InputError(f"{where}: {count}: the columns are not what they are taken for", f"what would fit: {pairs}")
+    hint = "map the columns with --column, or name them with --names"
+    if (frame["close"] < 0).mean() > MOST_DEFECTS:
+        hint = "negative values are returns or differences, not prices: give prices"
+    raise InputError(f"{where}: {count}: it is the reading that is wrong", hint)
+
+
+def _fitting_order(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the one order of the price columns, as (open, high, low, close), in which nearly all rows are possible."""
+    fits = []
+    for order in itertools.permutations(_PRICES):
+        opened, high, low, close = (frame[name].to_numpy(dtype=np.float64) for name in order)
+        good = (low <= np.minimum(opened, close)) & (high >= np.maximum(opened, close)) & (low > 0)
+        if good.mean() > 1 - MOST_DEFECTS:
+            fits.append(order)
+    # Open and close may always change places: the order that keeps them is meant.
+    kept = [order for order in fits if order.index("open") < order.index("close")]
+    return kept[0] if len(kept) == 1 else ()
+
+
+def without_exact_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return the frame without rows that repeat another in every column, and how many there were."""
+    again = frame.duplicated()
+    return frame[~again].reset_index(drop=True), int(again.sum())
 
 
 def repair_rows(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.DataFrame, list[str]]:

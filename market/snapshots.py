@@ -9,18 +9,30 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from market.columns import find, plain_name
 from market.errors import InputError
-from market.funding import RATE, SYMBOL, TIME, join_funding, join_snapshots
-from market.matching import base_of
+from market.funding import RATE, join_funding, join_snapshots, symbol_texts, time_column
+from market.matching import owners_of
 from market.panel import OHLCV, Panel
-from market.table_files import read_table
+from market.reading.conventions import FileConventions
+from market.reading.long_rows import with_times
+from market.reading.plausible import refuse_outside
+from market.reading.times import parse_times
+from market.table_files import read_file
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table that skips a snapshot or two still tells how things stand.
 _SPACINGS = 3
 
 
-def join_table(panel: Panel, path: Path, *, columns: Sequence[str] = (), oldest: np.timedelta64 | None = None) -> Panel:
+def join_table(
+    panel: Panel,
+    path: Path,
+    *,
+    columns: Sequence[str] = (),
+    oldest: np.timedelta64 | None = None,
+    said: list[str] | None = None,
+) -> Panel:
     """Return the panel with the columns of a long table (time, symbol, numbers), each known at its time.
 
     At each bar a field is the newest value stamped at or before the bar's open: what is known from then on has been
@@ -30,36 +42,45 @@ def join_table(panel: Panel, path: Path, *, columns: Sequence[str] = (), oldest:
     Parameters
     ----------
     columns
-        Which columns, by default all numeric ones that are no prices or volumes.
+        Which columns, by default all numeric ones that are no prices or volumes; ``ours=theirs`` names the column of
+        times (ts) or symbols, or gives a field another name.
     oldest
         A value as old as this says nothing any more: NaN. By default, three times the table's usual spacing, and no
         less than three bars.
+    said
+        Takes what was found out, a sentence each.
 
     Raises
     ------
     InputError
         For a file that cannot be read, lacks a column, has rows without a time, two values for a time, a name that is
-        none in the language, or knows none of the panel's assets.
+        none in the language, knows none of the panel's assets, or holds nothing within its span.
     """
-    frame = read_table(path)
-    names = {str(column).strip().lower(): column for column in frame.columns}
-    if not columns and any(rate in names for rate in RATE[:-1]):
-        return join_funding(panel, path)
-    time, symbol = (next((names[name] for name in known if name in names), None) for known in (TIME, SYMBOL))
-    if time is None or symbol is None:
-        raise InputError(
-            f"{path} has no column of {'times' if time is None else 'symbols'}", f"it has {', '.join(names)}"
-        )
-    taken = frame[time]
-    numeric = pd.api.types.is_numeric_dtype(taken)
-    stamps = pd.to_datetime(taken, utc=True, errors="coerce", unit="ms" if numeric else None)
+    said = [] if said is None else said
+    pairs = dict(one.split("=", 1) for one in columns if "=" in one)
+    keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
+    chosen = [one for one in columns if "=" not in one]
+    reading = FileConventions(columns=keys)
+    table = read_file(path, reading)
+    frame = with_times(table.frame)
+    names = {plain_name(column): str(column) for column in reversed(frame.columns)}
+    if not chosen and not pairs and any(rate in names for rate in RATE if rate != "funding"):
+        return join_funding(panel, path, reading, said)
+    said += table.notes
+    missing = [name for name in keys.values() if name not in frame.columns]
+    if missing:
+        raise InputError(f"{path} has no column {', '.join(missing)}", f"it has {', '.join(map(str, frame.columns))}")
+    time = time_column(frame, path, reading)
+    stamps = parse_times(frame[time], path, "UTC", reading.times, said.append)
     if stamps.isna().any():
         raise InputError(f"{path}: row {int(np.flatnonzero(stamps.isna())[0]) + 1} has no time", "fix or drop the row")
-    wanted = _wanted(frame, names, (time, symbol), columns, path)
+    symbol = find(frame, "symbol", keys)
+    wanted = _wanted(frame, names, (time, symbol), (chosen, pairs), path)
     moments = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
-    owners = _owners(frame[symbol].astype(str), panel, path)
+    refuse_outside(moments, panel.times[0] - panel.bar * _SPACINGS, panel.times[-1] + panel.bar, str(path))
+    owners = owners_of(symbol_texts(frame, path, reading), panel, path, said)
     order = np.argsort(moments, kind="stable")
-    places = {asset: order[(owners == asset).to_numpy()[order]] for asset in panel.assets}
+    places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
     for name, column in wanted.items():
         values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
         known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
@@ -72,14 +93,20 @@ def join_table(panel: Panel, path: Path, *, columns: Sequence[str] = (), oldest:
 
 
 def _wanted(
-    frame: pd.DataFrame, names: Mapping[str, str], keys: tuple[object, ...], columns: Sequence[str], path: Path
+    frame: pd.DataFrame,
+    names: Mapping[str, str],
+    keys: tuple[object, ...],
+    asked: tuple[Sequence[str], Mapping[str, str]],
+    path: Path,
 ) -> dict[str, str]:
     """Return field names and the columns that they come from."""
-    if columns:
-        unknown = [one for one in columns if one.lower() not in names]
+    columns, pairs = asked
+    if columns or pairs:
+        unknown = [one for one in (*columns, *pairs.values()) if plain_name(one) not in names]
         if unknown:
             raise InputError(f"{path} has no column {', '.join(unknown)}", f"it has {', '.join(names)}")
-        found = {one.lower(): names[one.lower()] for one in columns}
+        found = {one.lower(): names[plain_name(one)] for one in columns}
+        found |= {ours: names[plain_name(theirs)] for ours, theirs in pairs.items()}
     else:
         found = {
             name: column
@@ -93,23 +120,6 @@ def _wanted(
             "choose columns with --column; a name is lower case letters, digits and _, and no price's or volume's",
         )
     return found
-
-
-def _owners(symbols: pd.Series, panel: Panel, path: Path) -> pd.Series:
-    """Return the panel's asset of each row: by its name, or by its ticker where one asset alone has it; else NaN."""
-    bases: dict[str, list[str]] = {}
-    for asset in panel.assets:
-        bases.setdefault(base_of(asset), []).append(asset)
-    found = {}
-    for symbol in symbols.unique():
-        same = bases.get(base_of(symbol), [])
-        found[symbol] = symbol if symbol in panel.assets else same[0] if len(same) == 1 else None
-    if not any(found.values()):
-        raise InputError(
-            f"{path} knows none of the panel's assets",
-            f"it has {', '.join(sorted(found)[:5])}, not {', '.join(panel.assets[:5])}",
-        )
-    return symbols.map(found)
 
 
 def _usual(moments: np.ndarray, known: Iterable[np.ndarray], panel: Panel) -> np.timedelta64:

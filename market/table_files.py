@@ -1,98 +1,106 @@
-"""Reading one CSV, Parquet or JSON-lines file as it stands."""
+"""Reading one file as a table: text, JSON, Parquet, Feather, and Excel and HDF5 where their readers are."""
 
 from __future__ import annotations
 
 import csv
-import io
-import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather as pf
 import pyarrow.parquet as pq
 
-from market.columns import ALIASES, KLINES, plain_name
 from market.errors import InputError
-from market.panel import OHLCV
+from market.reading.conventions import FileConventions
+from market.reading.files_on_disk import kind_of_file
+from market.reading.recipe import by_header, recipe_named
+from market.reading.text_table import ReadTable, read_text
+
+_PLAIN = FileConventions()
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV (also zipped), Parquet or JSON-lines file; whatever is wrong with it is an `InputError`.
+def read_table(path: Path, reading: FileConventions = _PLAIN) -> pd.DataFrame:
+    """Return the table of `read_file` alone."""
+    return read_file(path, reading).frame
 
-    A CSV without a header, all numbers, has Binance's column names; a first line that is a web address is skipped
-    (CryptoDataDownload); two header rows, fields and assets (yfinance), become a two-level header.
+
+def read_file(path: Path, reading: FileConventions = _PLAIN) -> ReadTable:
+    """Read a file of any kind that holds one table; whatever is wrong with it is an `InputError`.
+
+    A CSV's separator, encoding, decimal and thousands signs, text above and below, and missing header are found out;
+    two header rows, fields and assets (yfinance), become a two-level header.
     """
-    if not path.is_file():
-        raise InputError(f"no such file: {path}")
-    kinds = [suffix.lower() for suffix in path.suffixes]
+    kind = kind_of_file(path)
     try:
-        if kinds[-1:] in ([".parquet"], [".pq"]):
-            frame: pd.DataFrame = pq.read_table(path).to_pandas()
-            # A frame saved with its times (or symbols) as the index keeps them there.
-            indexed = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
-            return frame.reset_index(names="ts" if frame.index.names == [None] else None) if indexed else frame
-        if kinds[-1:] in ([".jsonl"], [".ndjson"]):
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return pd.DataFrame([json.loads(line) for line in lines if line.strip()])
-        return _read_csv(path)
+        if kind in ("parquet", "feather"):
+            table = ReadTable(_indexed(pq.read_table(path) if kind == "parquet" else pf.read_table(path)))
+        elif kind in ("xlsx", "xls", "hdf5"):
+            table = ReadTable(_office(path, kind))
+        else:
+            table = read_text(path, kind, reading)
     except pd.errors.EmptyDataError as error:
-        raise InputError(f"{path} is empty") from error
-    except (pa.ArrowInvalid, pd.errors.ParserError, ValueError, OSError, BadZipFile) as error:
-        raise InputError(f"cannot read {path}: {str(error).splitlines()[0]}", "is it CSV or Parquet?") from error
+        raise InputError(f"{path} is empty", "is it the right file?") from error
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowNotImplementedError,
+        pd.errors.ParserError,
+        pd.errors.ParserWarning,
+        csv.Error,
+    ) as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, OSError, OverflowError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    if table.recipe is None and not isinstance(table.frame.columns, pd.MultiIndex):
+        table = replace(table, recipe=by_header(table.frame.columns, path))
+    if reading.recipe:
+        table = replace(table, recipe=recipe_named(reading.recipe))
+    return table
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    head = _first_rows(path)
-    skip = 1 if head and head[0] and head[0][0].strip().lower().startswith(("http", "www.")) else 0
-    rows = head[skip:]
-    if rows and len(rows[0]) >= 6 and all(_is_number(cell) for cell in rows[0] if cell.strip()):
-        names = list(KLINES[: len(rows[0])]) if len(rows[0]) <= len(KLINES) else None
-        if names is None:
-            raise InputError(f"{path} has no header, and {len(rows[0])} columns", "write the names into a first line")
-        return pd.read_csv(path, header=None, names=names, skiprows=skip)
-    if _two_headers(rows):
-        return _read_two_headers(path, skip)
-    frame = pd.read_csv(path, skiprows=skip)
-    return frame.drop(columns=[c for c in frame.columns if str(c).startswith("Unnamed:")])
+def _unreadable(path: Path, error: Exception) -> InputError:
+    said = " ".join(str(error).split()).replace("C error: ", "")
+    return InputError(
+        f"cannot read {path}: {said[:200].rstrip(';: ')}",
+        "say how it is written with --sep, --skip, --encoding or --names",
+    )
 
 
-def _first_rows(path: Path) -> list[list[str]]:
-    """Return up to four rows of cells, unzipped where needed."""
-    if path.suffix.lower() in (".zip", ".gz"):
-        lines = pd.read_csv(path, header=None, nrows=4, dtype=str, sep="\x01", engine="c", skip_blank_lines=True)
-        text = "\n".join(lines.iloc[:, 0].astype(str))
-    else:
-        with path.open("rb") as stream:
-            text = stream.read(1 << 18).decode("utf-8-sig", errors="replace")
-    return [row for _, row in zip(range(4), csv.reader(io.StringIO(text)), strict=False)]
+def _indexed(table: pa.Table) -> pd.DataFrame:
+    """Return a frame whose index, where it holds times or symbols, is made columns."""
+    frame: pd.DataFrame = table.to_pandas()
+    if frame.columns.nlevels > 1:
+        return frame
+    indexed = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
+    if indexed:
+        clash = [name for name in frame.index.names if name in frame.columns]
+        return (
+            frame.reset_index(drop=bool(clash))
+            if clash
+            else frame.reset_index(names="ts" if frame.index.names == [None] else None)
+        )
+    return frame
 
 
-def _two_headers(rows: list[list[str]]) -> bool:
-    """Whether the first two rows name fields and assets: the one repeats open to volume, the other holds no number."""
-    if len(rows) < 3 or len(rows[0]) < 6 or len(rows[0]) != len(rows[1]):
-        return False
-    known = {alias for ours in OHLCV for alias in ALIASES[ours]}
-    recognised = [sum(plain_name(cell) in known for cell in row[1:]) for row in rows[:2]]
-    words = all(not _is_number(cell) for row in rows[:2] for cell in row[1:])
-    return words and max(recognised) >= len(OHLCV)
-
-
-def _read_two_headers(path: Path, skip: int) -> pd.DataFrame:
-    frame = pd.read_csv(path, header=[0, 1], index_col=0, skiprows=skip)
-    # yfinance names the index in a row of its own, of which nothing else is left.
-    frame = frame[frame.index.notna()]
-    first = str(frame.index[0]).strip().lower() if len(frame) else ""
-    if first in ("date", "datetime", "ticker") and frame.iloc[0].isna().all():
-        frame = frame.iloc[1:]
-    frame.index.name = "ts"
-    numbers: pd.DataFrame = frame.apply(pd.to_numeric, errors="coerce")
-    return numbers
-
-
-def _is_number(text: str) -> bool:
+def _office(path: Path, kind: str) -> pd.DataFrame:
+    """Read the only sheet, or the first that holds a table, of a workbook; or the only frame of an HDF5 file."""
+    reader = {"xlsx": "openpyxl", "xls": "xlrd", "hdf5": "tables"}[kind]
     try:
-        float(text)
-    except ValueError:
-        return False
-    return text.strip().lower() not in ("nan", "inf", "-inf", "infinity")
+        read: Any = pd.read_hdf(path) if kind == "hdf5" else pd.read_excel(path, sheet_name=None)
+    except ImportError as error:
+        raise InputError(
+            f"{path} needs the package {reader}", f"pip install {reader}, or save the table as CSV"
+        ) from error
+    except (KeyError, TypeError, AttributeError, BadZipFile) as error:
+        raise InputError(f"{path} holds no table that can be read", "save it as CSV or Parquet") from error
+    if isinstance(read, dict):
+        filled = {name: sheet for name, sheet in read.items() if not sheet.empty}
+        if len(filled) != 1:
+            raise InputError(f"{path} holds {len(filled)} sheets with a table", "save the one that is meant as CSV")
+        read = next(iter(filled.values()))
+    frame: pd.DataFrame = (
+        read.reset_index() if isinstance(read.index, pd.DatetimeIndex) or read.index.names != [None] else read
+    )
+    return frame

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from market.columns import ALIASES, KEYS, field_name, field_of, find, parse_times, plain_name
+from market.columns import ALIASES, KEYS, field_name, field_of, find, plain_name
 from market.errors import InputError
-from market.panel import OHLCV
+from market.reading.conventions import FileConventions
+from market.reading.times import parse_times
 
 _FIELDS = {alias: ours for ours, names in ALIASES.items() if ours not in KEYS for alias in names}
 # BTCUSDT_close, close.BTCUSDT, "AAPL Close"; single letters are no fields here.
@@ -29,15 +30,15 @@ def unstack(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
         if hit:
             asset, name = (hit[1], hit[2]) if hit[1] else (hit[4], hit[3])
             parts.setdefault(asset, {})[name.lower()] = str(column)
-    whole = {asset: names for asset, names in parts.items() if set(OHLCV) <= set(names)}
+    whole = {asset: names for asset, names in parts.items() if "close" in names}
     if not whole:
         return frame
     stamp = find(frame, "ts", mapping) or str(frame.columns[0])
     pieces = [
-        pd.DataFrame({"ts": frame[stamp], "symbol": asset, **{name: frame[names[name]] for name in OHLCV}})
+        pd.DataFrame({"ts": frame[stamp], "symbol": asset, **{name: frame[column] for name, column in names.items()}})
         for asset, names in whole.items()
     ]
-    return pd.concat(pieces, ignore_index=True).dropna(subset=list(OHLCV), how="all")
+    return pd.concat(pieces, ignore_index=True).dropna(subset=["close"], how="all")
 
 
 def _from_levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -80,9 +81,22 @@ def from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str,
         if melted.duplicated(["ts", "symbol"]).any() or not pd.api.types.is_numeric_dtype(melted[name]):
             raise InputError(f"{path} repeats a time or holds text", "correct the file: one row a time, numbers only")
         parts[name] = melted.assign(ts=parse_times(melted["ts"], path, zone)).set_index(["ts", "symbol"])[name]
-    absent = [name for name in OHLCV if name not in parts]
-    if absent:
-        raise InputError(f"the wide files lack {', '.join(absent)}", "give one file for each, such as spot_high.csv")
+    if "close" not in parts:
+        raise InputError("the wide files lack close", "give a file for it, such as spot_close.csv")
     long = pd.DataFrame(parts).dropna(how="all").reset_index()
     ordered: pd.DataFrame = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
     return ordered
+
+
+def from_matrix(path: Path, frame: pd.DataFrame, reading: FileConventions, tell: Callable[[str], None]) -> pd.DataFrame:
+    """Return a table of one column an asset, all of one field, as a long frame; by default of closes."""
+    stamp = find(frame, "ts", reading.columns) or str(frame.columns[0])
+    name = reading.wide or "close"
+    assets = [str(column) for column in frame.columns if column != stamp]
+    melted = frame.rename(columns={stamp: "ts"}).melt(id_vars="ts", var_name="symbol", value_name=name)
+    if not pd.api.types.is_numeric_dtype(melted[name]):
+        raise InputError(f"{path} holds text among the values", "correct the file: numbers only")
+    more = f" and {len(assets) - 4} more" if len(assets) > 4 else ""
+    tell(f"one column an asset, the values are the {name}: {', '.join(assets[:4])}{more}")
+    times = parse_times(melted["ts"], path, reading.zone or "UTC", reading.times, tell)
+    return melted.assign(ts=times, symbol=melted["symbol"].astype(str)).dropna(subset=[name])

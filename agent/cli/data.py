@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import data_option, json_option, print_json, stderr, stdout, workspace_of
+from agent.cli.common import data_option, json_option, print_json, stderr, stdout, text_table, workspace_of
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
-from agent.cli.data_show import column_pairs, known_zone, save_data, show_data, show_preview
+from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
 from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
-from agent.cli.option_record import recorded
+from agent.cli.reading_options import reading_options, take
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
 from market.manifest import Origin, read_manifest
 
 if TYPE_CHECKING:
-    from market.files import Stamps
     from market.panel import Calendar
 
 COMMANDS = {
@@ -48,94 +47,91 @@ for _command in (fetch, update, yahoo, check, synth, split_command):
     data.add_command(_command)
 
 
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What `data import` was asked for."""
-
-    files: tuple[Path, ...]
-    name: str | None
-    columns: tuple[str, ...]
-    calendar: Calendar
-    zone: str
-    stamps: Stamps
-    preview: bool
-    repair: bool
-    replace: bool
-    as_json: bool
-
-
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the data set (default: from the first file).")
-@click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column name; repeat as needed.")
+@reading_options
 @click.option(
     "--calendar",
     type=click.Choice(["continuous", "exchange"]),
-    default="continuous",
-    show_default=True,
-    help="continuous: 24/7 (crypto). exchange: 252 sessions a year (equities).",
-)
-@click.option("--tz", "zone", default="UTC", show_default=True, help="Time zone of times that state none.")
-@click.option(
-    "--stamps",
-    type=click.Choice(["open", "close"]),
-    default="open",
-    show_default=True,
-    help="Whether a time is a bar's open or its close.",
+    help="continuous: 24/7 (crypto). exchange: 252 sessions a year. Default: exchange where weekends have no bars.",
 )
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-@recorded(ImportOptions)
-def import_(ctx: click.Context, asked: ImportOptions) -> None:
-    """Import CSV or Parquet FILES as one data set.
+def import_(
+    ctx: click.Context,
+    /,
+    files: tuple[Path, ...],
+    name: str | None,
+    calendar: Calendar | None,
+    preview: bool,
+    repair: bool,
+    replace: bool,
+    as_json: bool,
+    **how: Any,  # noqa: ANN401 - the reading options
+) -> None:
+    """Import FILES as one data set: CSV and other text, JSON, Parquet, Feather; also packed.
 
-    Long, wide, or one file an asset; Binance's bulk klines (also zipped), CryptoDataDownload's and yfinance's files.
+    Long, wide, or one file an asset. How they are written is found out, and what was found out is printed; each of it
+    can be said instead. `data recipes` lists the sources that are known.
     """
-    from market.files import FileConventions, import_files
+    from market.files import import_as
 
-    mapping = column_pairs(asked.columns)
-    known_zone(asked.zone)
-    if asked.preview:
-        show_preview(list(asked.files), FileConventions(mapping, asked.zone, asked.stamps), as_json=asked.as_json)
+    reading = take(how).conventions()
+    if preview:
+        show_preview(list(files), reading, as_json=as_json)
         return
     workspace = workspace_of(ctx)
-    name = asked.name or asked.files[0].stem
+    name = name or clean_name(files[0])
     workspace.data_path(name)
-    notes: list[str] = []
-    panel = import_files(
-        list(asked.files),
-        columns=mapping,
-        calendar=asked.calendar,
-        repair=asked.repair,
-        notes=notes,
-        name=name,
-        zone=asked.zone,
-        stamps=asked.stamps,
-    )
-    for line in notes:
-        stderr().print(line)
-    query = {"files": [str(path) for path in asked.files], "columns": mapping, "tz": asked.zone, "stamps": asked.stamps}
-    origin = Origin("file", query, repairs=tuple(notes))
-    save_data(workspace, panel, name, replace=asked.replace, as_json=asked.as_json, origin=origin)
+    done = import_as(list(files), reading, calendar=calendar, repair=repair, name=name)
+    for line in (*done.said, *done.repairs):
+        stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
+    query = {"files": [str(path) for path in files], **stated(reading)}
+    origin = Origin("file", query, repairs=done.repairs)
+    save_data(workspace, done.panel, name, replace=replace, as_json=as_json, origin=origin)
 
 
 @data.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+def recipes(as_json: bool) -> None:
+    """List the sources whose files are known: `--recipe NAME`, most are recognised without."""
+    from market.reading.recipe import all_recipes
+
+    known = all_recipes()
+    if as_json:
+        print_json({"recipes": [asdict(recipe) for recipe in known]})
+        return
+    rows = [[one.name, one.title, "no" if one.asked else "yes", one.note] for one in known]
+    stdout().print(text_table("Recipes", ["name", "of", "by shape", "what to know"], rows, left=4))
+
+
+@data.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @data_option
 @click.option("--name", help="Name of the new data set (default: NAME-funding).")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
+@reading_options
 @json_option
 @click.pass_context
 def funding(
-    ctx: click.Context, file: Path, data_name: str | None, name: str | None, replace: bool, as_json: bool
+    ctx: click.Context,
+    /,
+    files: tuple[Path, ...],
+    data_name: str | None,
+    name: str | None,
+    replace: bool,
+    as_json: bool,
+    **how: Any,  # noqa: ANN401 - the reading options
 ) -> None:
-    """Join FILE, the settlements of perpetuals (time, symbol, funding rate), to a data set.
+    """Join FILES, the settlements of perpetuals (time, symbol, funding rate), to a data set.
 
     The backtest then pays and receives funding at the settlements that a position is held through, and factors may use
-    the fields funding and funding_rate.
+    the fields funding and funding_rate. Files are read as `data import` reads them; without a column of symbols, the
+    file's name is the symbol.
     """
     import numpy as np
 
@@ -144,18 +140,29 @@ def funding(
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
-    joined = join_funding(whole, file)
+    said: list[str] = []
+    joined = join_funding(whole, files, take(how).conventions(), said)
+    for line in said:
+        stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     silent = [asset for i, asset in enumerate(joined.assets) if not np.isfinite(joined["funding"][:, i]).any()]
     if silent and not as_json:
-        stderr().print(f"no settlement of {', '.join(silent[:12])}: they pay none")
-    made = Origin("funding", {"data": path.stem, "file": str(file)}, parent=whole.id)
+        stderr().print(
+            f"no settlement of {', '.join(silent[:12])}: their funding is unknown (NaN), a backtest charges none"
+        )
+    made = Origin("funding", {"data": path.stem, "files": [str(file) for file in files]}, parent=whole.id)
     save_data(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json, origin=made)
 
 
 @data.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @data_option
-@click.option("--column", "columns", multiple=True, metavar="NAME", help="Only this column; repeat as needed.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME",
+    help="Only this column, or OURS=THEIRS (ts, symbol, or a field's new name); repeat as needed.",
+)
 @click.option("--oldest", metavar="TIME", help="After which a value is stale: 2h, 3d (default: three spacings).")
 @click.option("--name", help="Name of the new data set (default: NAME-joined).")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
@@ -185,8 +192,11 @@ def join(
     path = workspace.resolve_data(data_name)
     whole = joined = workspace.load_panel(data_name)
     limit = None if oldest is None else parse_span(oldest, whole, "--oldest")
+    said: list[str] = []
     for file in files:
-        joined = join_table(joined, file, columns=columns, oldest=limit)
+        joined = join_table(joined, file, columns=columns, oldest=limit, said=said)
+    for line in said:
+        stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     query = {"data": path.stem, "files": [str(file) for file in files], "columns": list(columns), "oldest": oldest}
     made = Origin("joined", query, parent=whole.id)
     save_data(workspace, joined, name or f"{path.stem}-joined", replace=replace, as_json=as_json, origin=made)

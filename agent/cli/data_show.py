@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,8 +18,8 @@ from market.manifest import Manifest, Origin
 from market.panel_rules import SplitRules
 
 if TYPE_CHECKING:
-    from market.files import FileConventions
     from market.panel import Panel
+    from market.reading.conventions import FileConventions
 
 
 # As `backtest.mean_test.LEAST_PAYOFFS`.
@@ -34,6 +35,21 @@ def column_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
             raise InputError(f"--column {pair!r} is not OURS=THEIRS", "for example --column close=last_price")
         mapping[ours.strip()] = theirs.strip()
     return mapping
+
+
+def clean_name(path: Path) -> str:
+    """Return a data set's name from a file's: letters, digits, dots and hyphens."""
+    return re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "data"
+
+
+def stated(reading: FileConventions) -> dict[str, object]:
+    """Return what was said about how files are written, for the manifest; what was found out is not repeated."""
+    facts = {key: value for key, value in asdict(reading).items() if key not in ("text", "times", "zone") and value}
+    said = {
+        key: value for part in (reading.text, reading.times) for key, value in asdict(part).items() if value is not None
+    }
+    columns = {"columns": dict(reading.columns), "tz": reading.zone or "UTC", "stamps": reading.stamps or "open"}
+    return columns | {key: value for key, value in (facts | said).items() if value != () and key not in columns}
 
 
 def known_zone(zone: str) -> None:
@@ -205,5 +221,7 @@ def show_preview(files: list[Path], reading: FileConventions, *, as_json: bool) 
     columns = text_table("Columns", ["in the file", "becomes"], preview.columns, left=2)
     out.print(columns)
     out.print(text_table("First rows", preview.head[0], preview.head[1:], left=2))
+    for line in preview.said:
+        out.print(line, soft_wrap=True, markup=False)
     for line in preview.defects:
         out.print(f"an import would refuse {line}", soft_wrap=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from market.checks import adjusted, clock, coverage, jumps, still
+from market.checks import adjusted, clock, coverage, fields, jumps, still
 from market.checks.finding import SEVERITIES, CheckLimits, Finding, count
 from market.checks.tracks import tracks_of
 from market.panel import Panel
@@ -53,7 +53,7 @@ def check_panel(panel: Panel, limits: CheckLimits | None = None, rows: Sequence[
         found += jumps.check_jumps(track, limits) + still.check_still(track, limits)
     found += coverage.check_coverage(panel, tracks, limits)
     found += clock.check_clock(panel, tracks, limits)
-    found += adjusted.check_adjusted(panel, tracks)
+    found += adjusted.check_adjusted(panel, tracks) + fields.check_fields(panel, tracks)
     bars = int(np.isfinite(panel["close"]).sum())
     return QualityReport(panel.name, sorted_findings(found), bars, panel.shape[1])
 

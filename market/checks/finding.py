@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "reuse": "a long hole and another level after it: perhaps another asset under the same ticker",
     "clock": "stamps off the grid, or moves that come bars before or after everyone's",
     "adjusted": "old prices that were never quoted: adjusted backwards",
+    "foresight": "a field that goes with the next bar's return: it holds the future",
     "interval": "settlements or snapshots at another interval than usual",
     "missing": "a column with nothing in it for long",
     "edge": "first or last bars at the edge of the download",

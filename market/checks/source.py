@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from market.calendars import calendar_of
 from market.checks.all_checks import QualityReport, check_panel, check_table, row_findings
 from market.checks.finding import CheckLimits
 from market.checks.text_checks import check_documents
-from market.columns import field_name, parse_times, understand
+from market.columns import field_name, understand
 from market.errors import InputError
-from market.files import FileConventions, long_of, panel_from_long
+from market.files import long_of, panel_from_long
 from market.panel import Calendar, Panel
 from market.panel_store import load_panel
 from market.quality import check_ohlcv, repair_rows
-from market.table_files import read_table
+from market.reading.conventions import FileConventions
+from market.reading.times import parse_times
+from market.table_files import read_file
 
 
 def check_file(
@@ -43,12 +45,13 @@ def check_file(
         panel = load_panel(path)
         return replace(check_panel(panel, limits), name=path.stem), panel
     reading = reading or FileConventions()
-    frame = read_table(path)
+    table = read_file(path, reading)
+    frame = table.frame
     names = set(understand(frame, reading.columns).values())
     if isinstance(frame.columns, pd.MultiIndex) or {"open", "high", "low", "close"} <= names or "symbol" not in names:
         if "title" in frame.columns:
             return check_documents(frame, path, limits), None
-        long = long_of([(path, frame)], reading)
+        long = long_of([(path, table)], reading)
         defects = check_ohlcv(long)
         repaired, _ = repair_rows(long, [defect for defect in defects if defect.kind != "range"])
         panel = panel_from_long(repaired, calendar=calendar or calendar_of(repaired["ts"]), name=path.stem)
@@ -59,15 +62,6 @@ def check_file(
     long = frame.rename(columns={theirs["ts"]: "ts", theirs["symbol"]: "symbol"}).rename(columns=field_name)
     long = long.assign(ts=parse_times(long["ts"], path, reading.zone), symbol=long["symbol"].astype(str))
     return check_table(long, path.stem, limits), None
-
-
-def calendar_of(times: pd.Series) -> Calendar:
-    """Return ``exchange`` where almost nothing falls on a Saturday or Sunday over two weeks or more."""
-    days = times.dropna().dt.tz_localize(None).to_numpy(dtype="datetime64[D]")
-    if not len(days) or days.max() - days.min() < np.timedelta64(14, "D"):
-        return "continuous"
-    weekday = (days.astype("int64") + 3) % 7
-    return "exchange" if float((weekday >= 5).mean()) < 0.01 else "continuous"
 
 
 def _is_stored(path: Path) -> bool:

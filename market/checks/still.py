@@ -10,6 +10,8 @@ from market.panel import OHLCV, BoolArray, FloatArray, Panel
 
 # Fewer equal bars in a row are never reported, whatever the odds.
 _LEAST_RUN = 4
+# Two assets with this share of their common bars equal are one.
+_SAME_ASSET = 0.9
 
 
 def check_still(track: Track, limits: CheckLimits) -> list[Finding]:
@@ -97,7 +99,10 @@ def find_copied(panel: Panel, limits: CheckLimits) -> list[Finding]:
             pairs.setdefault((one, other), []).append(int(bar))
     out = []
     for (one, other), at in pairs.items():
+        common = int((moved[:, one] & moved[:, other]).sum())
+        same = len(at) >= _SAME_ASSET * common and len(at) > _LEAST_RUN
         text = f"{len(at)} bars equal those of {panel.assets[other]} to the last digit"
+        text += ": one asset under two names" if same else ""
         first, last = panel.times[at[0]], panel.times[at[-1]]
         out.append(Finding("copied", panel.assets[one], first, last, "defect", len(at), text, panel.assets[other]))
     return out
@@ -105,13 +110,20 @@ def find_copied(panel: Panel, limits: CheckLimits) -> list[Finding]:
 
 def find_partial(panel: Panel) -> list[Finding]:
     """Return bars that have some of open, high, low and close but not all, a finding a run."""
-    known: BoolArray = np.stack([np.isfinite(panel[name]) for name in OHLCV[:4]])
+    # A panel of closes alone lacks the others by its nature.
+    prices = [name for name in OHLCV[:4] if np.isfinite(panel[name]).any()]
+    if not prices:
+        return []
+    known: BoolArray = np.stack([np.isfinite(panel[name]) for name in prices])
+    # Opens that were made of the close before are not there in the first bar.
+    if len(prices) == 2 and "open" in prices:
+        return []
     there = known.sum(axis=0)
     partial: BoolArray = (there > 0) & (there < len(known))
     out = []
     for column in np.flatnonzero(partial.any(axis=0)):
         for a, b in runs(partial[:, column]):
-            absent = [name for n, name in enumerate(OHLCV[:4]) if not known[n, a:b, column].all()]
+            absent = [name for n, name in enumerate(prices) if not known[n, a:b, column].all()]
             text = f"no {', '.join(absent)} in {b - a} bar{'s' if b - a > 1 else ''}"
             out.append(
                 Finding("partial", panel.assets[column], panel.times[a], panel.times[b - 1], "defect", b - a, text)

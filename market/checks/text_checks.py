@@ -9,7 +9,8 @@ import pandas as pd
 
 from market.checks.all_checks import QualityReport, sorted_findings
 from market.checks.finding import CheckLimits, Finding, runs
-from market.columns import find, parse_times
+from market.columns import find
+from market.reading.times import parse_times
 
 # A month with less than this share of the median month is thin.
 _THIN = 0.25

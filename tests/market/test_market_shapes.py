@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from agent.cli.main import cli
 from market.errors import InputError
-from market.files import FileConventions, from_frame, import_files
+from market.files import from_frame, import_files
 from market.panel import OHLCV, Panel
 from market.preview import preview_files
+from market.reading.conventions import FileConventions
 from tests.market.test_market_files import long_frame
 
 MS = 1_000_000
@@ -129,10 +130,12 @@ def test_frames_of_pandas_polars_and_arrow(frame: pd.DataFrame, truth: Panel) ->
         assert from_frame(one).id == truth.id
     with pytest.raises(InputError, match="a list is no frame"):
         from_frame([1, 2])
+    assert from_frame(pl.concat([plain, plain.tail(1)])).id == truth.id
+    other = pl.concat([plain, plain.tail(1).with_columns(pl.col("volume") + 1)])
     with pytest.raises(InputError, match="the frame: row 61"):
-        from_frame(pl.concat([plain, plain.tail(1)]))
+        from_frame(other)
     notes: list[str] = []
-    assert from_frame(pl.concat([plain, plain.tail(1)]), repair=True, notes=notes).id == truth.id
+    assert from_frame(other, repair=True, notes=notes).shape == truth.shape
     assert notes
 
 
@@ -163,7 +166,8 @@ def test_a_preview_says_how_a_file_is_understood(frame: pd.DataFrame, tmp_path: 
     late.drop(columns="ts").iloc[::-1].to_csv(tmp_path / "late.csv", index=False)
     preview = preview_files([tmp_path / "late.csv"], FileConventions(zone="Europe/Zurich"))
     assert preview.times == "text without a zone, taken as Europe/Zurich"
-    assert "--stamps close" in preview.stamps
+    assert "close" in preview.stamps
+    assert "--stamps open" in preview.stamps
     assert preview.order.startswith("newest first")
     assert dict(preview.columns)["note"] == "left out: not numeric"
     bad = frame.assign(volume=-1.0)

@@ -55,7 +55,7 @@ def test_tables_join_one_after_another_and_funding_as_settlements(tmp_path: Path
         ([("2024-01-01", "A00", 1.0), ("2024-01-01", "A00", 2.0)], "oi", "two values of oi for A00"),
         ([("2024-01-01", "B00", 1.0)], "oi", "none of the panel's assets"),
         ([("2024-01-01", "A00", 1.0)], "Net Flow", "can be no field"),
-        ([("soon", "A00", 1.0)], "oi", "row 1 has no time"),
+        ([("soon", "A00", 1.0)], "oi", "cannot read times such as 'soon'"),
     ],
 )
 def test_what_cannot_be_joined_is_refused(

@@ -1,0 +1,178 @@
+"""How a text table is laid out: what separates cells, where it begins, and whether its first row names columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from market.errors import InputError
+from market.reading.conventions import TextForm
+from market.reading.numbers import MISSING, is_number
+
+_SEPARATORS = ("\t", ";", "|", ",")
+# Rows by which a layout is recognised.
+_ROWS = 300
+_TIME = re.compile(
+    r"\d{4}[-/年]\d{1,2}([-/月]\d{1,2}.*)?|\d{4}\.\d{1,2}\.\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*"
+    r"|\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?"
+    r"|\d{8}[ T]+\d.*|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}.*|[A-Z][a-z]{2,8}\.? \d{1,2},? \d{4}.*"
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a text's table is.
+
+    Attributes
+    ----------
+    sep
+        What separates cells.
+    skip
+        Lines above the header, or above the first row.
+    above
+        The first of them that says anything.
+    header
+        The columns' names; empty where the table has none.
+    rows
+        The first rows of cells, without the header.
+    shifted
+        Whether the rows have one cell more than the header.
+    """
+
+    sep: str
+    skip: int
+    above: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    shifted: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cells of a row."""
+        return len(self.rows[0]) if self.rows else len(self.header)
+
+
+def looks_like_time(cell: str) -> bool:
+    """Whether a cell is written as a date, a time of day, or both."""
+    return _TIME.fullmatch(cell.strip()) is not None
+
+
+def kind_of(cell: str) -> str:
+    """Return what a cell is: ``blank``, ``number``, ``time`` or ``text``."""
+    text = cell.strip()
+    if text.lower() in MISSING:
+        return "blank"
+    if looks_like_time(text):
+        return "time"
+    return "number" if is_number(text) else "text"
+
+
+def layout_of(text: str, whole: bool, form: TextForm, path: object) -> Layout:
+    """Return the layout of a text's beginning; `whole` is whether nothing comes after it."""
+    if not text.strip():
+        raise InputError(f"{path} is empty", "is it the right file?")
+    declared = re.match(r"sep=(.)\r?\n", text)
+    sep = form.sep or (declared[1] if declared else None) or _separator(text, whole)
+    rows, lines = _cells(text, sep, whole)
+    start, width = _start(rows)
+    if form.skip is not None:
+        start = next((n for n, line in enumerate(lines) if line >= form.skip and any(rows[n])), start)
+        width = len(rows[start])
+    body = [row for row in rows[start:] if any(cell.strip() for cell in row)]
+    named = form.header if form.header is not None else _has_header(body)
+    header = tuple(body[0]) if named else ()
+    body = body[1:] if named else body
+    usual = Counter(len(row) for row in body).most_common(1)[0][0] if body else width
+    above = next((" ".join(row).strip() for row in rows[:start] if any(row)), "")
+    return Layout(
+        sep, lines[start], above, header, tuple(tuple(row) for row in body if len(row) == usual) or ((),),
+        bool(header) and usual == len(header) + 1,
+    )  # fmt: skip
+
+
+def _cells(text: str, sep: str, whole: bool) -> tuple[list[list[str]], list[int]]:
+    """Return the first rows, and in how many lines each is preceded."""
+    csv.field_size_limit(1 << 24)
+    splitter = csv.reader(io.StringIO(text, newline=""), delimiter=sep, skipinitialspace=True)
+    rows: list[list[str]] = []
+    lines, before = [], 0
+    try:
+        for row in splitter:
+            rows.append(row)
+            lines.append(before)
+            before = splitter.line_num
+            if len(rows) >= _ROWS:
+                break
+    except csv.Error:
+        pass
+    if not whole and len(rows) < _ROWS and len(rows) > 1:
+        rows, lines = rows[:-1], lines[:-1]
+    return rows, lines
+
+
+def _separator(text: str, whole: bool) -> str:
+    """Return what cuts most rows into the same number of cells, the rarer signs first."""
+    best, most = ",", 0.0
+    for sep in _SEPARATORS:
+        if sep not in text[: 1 << 16]:
+            continue
+        rows = [row for row in _cells(text, sep, whole)[0] if any(row)]
+        counts = Counter(len(row) for row in rows)
+        width, often = counts.most_common(1)[0]
+        # A header row may have a cell less.
+        often += counts.get(width - 1, 0) if width > 2 else 0
+        share = often / len(rows)
+        if width > 1 and (share > most + 0.15 or (share > 0.9 and most < 0.9)):
+            best, most = sep, share
+    return best
+
+
+def _start(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
+    """Return the first row of the table and its cells: what comes before is text above it."""
+    filled = [row for row in rows if any(cell.strip() for cell in row)]
+    if not filled:
+        return 0, 1
+    # The first table counts where two follow each other; a title has fewer cells than what it stands above.
+    wide = max(Counter(len(row) for row in filled).items(), key=lambda item: (item[1] * (item[0] > 1), item[0]))[0]
+    for place, row in enumerate(rows):
+        if len(row) >= wide - 1 and len(row) > 1 and sum(bool(cell.strip()) for cell in row) > max(1, (wide - 1) // 2):
+            return place, wide
+    first = next(place for place, row in enumerate(rows) if any(cell.strip() for cell in row))
+    return first, wide
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row names columns: it is of other kinds than the rows below it."""
+    if not rows:
+        return True
+    first = [kind_of(cell) for cell in rows[0]]
+    if first[0] in ("number", "time"):
+        return first.count("number") + first.count("time") < 2
+    if first.count("number") < 3 or first[0] == "blank":
+        return True
+    # A ticker comes first, and numbers follow: as in the next row.
+    return len(rows) > 1 and first != [kind_of(cell) for cell in rows[1]]
+
+
+def unquoted_tail(tail: str, layout: Layout) -> tuple[int, str]:
+    """Return how many of the last lines are no rows of the table, and the first of them.
+
+    A line below the table has too few cells, and its first is neither a time nor a number; a last line that was cut
+    has too few as well, but begins as a row does.
+    """
+    lines = tail.splitlines()
+    usual = kind_of(layout.rows[-1][0]) if layout.rows and layout.rows[-1] else "text"
+    extra, first = 0, ""
+    for line in reversed(lines):
+        if not line.strip():
+            extra += 1
+            continue
+        cells = next(csv.reader([line], delimiter=layout.sep), [])
+        if len(cells) >= max(2, layout.width - 1) or (len(cells) > 1 and kind_of(cells[0]) == usual):
+            break
+        extra, first = extra + 1, line.strip()
+    return (extra, first) if first and extra < len(lines) else (0, "")

@@ -1,0 +1,362 @@
+"""One file's table as rows of (ts, symbol, open, high, low, close, volume, …)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from market.columns import ALIASES, DAY_FIRST, KEYS, field_name, find, is_noise, plain_name, symbol_of, understand
+from market.errors import InputError
+from market.panel import OHLCV
+from market.reading.conventions import FileConventions, TimeForm
+from market.reading.numbers import style_of, to_numbers
+from market.reading.recipe import Recipe
+from market.reading.text_table import ReadTable
+from market.reading.times import parse_times, zone_of
+
+Tell = Callable[[str], None]
+_DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date")
+_CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time")
+# What a column is called that holds what comes after the bar.
+_FUTURE = re.compile(
+    r"(target|label|fwd|forward|future|y|next)([_ .-].*|\d*)|(ret|return|returns)[_ .-]?(fwd|forward|next|future).*"
+)
+_DATE_ALONE = (
+    r"\d{8}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]00:00(:00)?)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{6}"
+    r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
+)
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
+_FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
+
+
+def with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with a date and a time of day in two columns made one, called ts."""
+    lowered = {plain_name(column): column for column in frame.columns}
+    date = next((lowered[name] for name in _DATE_NAMES if name in lowered), None)
+    clock = next((lowered[name] for name in _CLOCK_NAMES if name in lowered), None)
+    if date is None or clock is None or "ts" in lowered or not len(frame):
+        return frame
+    dates, clocks = frame[date], frame[clock]
+    if not _are_dates_alone(dates) or not _are_clocks(clocks):
+        return frame
+    days = dates.astype(str).str.strip().str.replace(r"[ T]00:00(:00)?$", "", regex=True)
+    if pd.api.types.is_numeric_dtype(clocks):
+        most = int(clocks.max())
+        # 93000 is half past nine, 930 too; 0 throughout is a day's bar.
+        width = 6 if most > 2400 else 4
+        if most == 0:
+            return frame.drop(columns=[clock])
+        texts = clocks.astype("int64").astype(str).str.zfill(width)
+    else:
+        texts = clocks.astype(str).str.strip()
+        if texts.str.fullmatch(r"0+|00:00(:00)?").all():
+            return frame.drop(columns=[clock])
+    joined = (days + " " + texts).where(dates.notna() & clocks.notna())
+    out = frame.drop(columns=[date, clock])
+    out.insert(0, "ts", joined)
+    return out
+
+
+def _are_dates_alone(column: pd.Series) -> bool:
+    sample = column.dropna().head(200).astype(str).str.strip()
+    return bool(len(sample)) and bool(sample.str.fullmatch(_DATE_ALONE).all())
+
+
+def _are_clocks(column: pd.Series) -> bool:
+    known = column.dropna()
+    if pd.api.types.is_numeric_dtype(known):
+        values = known.to_numpy(dtype=np.float64)
+        return bool(len(values)) and bool(((values >= 0) & (values < 240_000) & (values % 1 == 0)).all())
+    sample = known.head(200).astype(str).str.strip()
+    return bool(len(sample)) and bool(sample.str.fullmatch(_CLOCK).all())
+
+
+def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell) -> pd.DataFrame:
+    """Return one file's rows; a time and a close must be there, what else is missing is NaN and said.
+
+    Raises
+    ------
+    InputError
+        For missing columns, with what they might be called; cells that are no numbers; unreadable times.
+    """
+    frame = with_times(table.frame)
+    recipe = table.recipe
+    mapping = {**_recipe_columns(frame, recipe), **reading.columns}
+    frame = _without(frame, recipe, reading)
+    names = understand(frame, mapping)
+    names = _with_index(frame, names, path)
+    _refuse_trades(path, frame, names)
+    absent = [ours for ours in ("ts", "close") if ours not in names.values()]
+    if absent:
+        raise _no_column(path, frame, absent, table.notes)
+    if recipe is not None:
+        tell(f"taken for {recipe.title}{': ' + recipe.note if recipe.note else ''}")
+    taken = [c for c in frame.columns if (c in names.values() and c not in names) or (is_noise(c) and c not in names)]
+    renamed = frame.drop(columns=taken).rename(columns=names)
+    if "symbol" not in names.values():
+        renamed = renamed.assign(symbol=reading.symbol or symbol_of(path))
+    if renamed["symbol"].isna().any():
+        raise InputError(
+            f"{path}: row {int(renamed['symbol'].isna().argmax()) + 1} has no symbol",
+            "correct the file, or say --column symbol=NAME",
+        )
+    theirs = {ours: str(column) for column, ours in names.items()}
+    renamed = _priced(renamed, theirs, path, tell)
+    _refuse_unnamed_prices(renamed, theirs, path)
+    renamed = _without_future(renamed, reading, tell)
+    extra = {
+        c: field_name(c) for c in renamed.columns
+        if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
+        and not pd.api.types.is_bool_dtype(renamed[c])
+    }  # fmt: skip
+    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
+        again = next(name for name in extra.values() if [*extra.values(), *OHLCV, *KEYS].count(name) > 1)
+        theirs_too = next(str(c) for c, name in extra.items() if name == again)
+        raise InputError(
+            f"{path}: two columns would be called {again}",
+            f"give one another name: --column other_{again.strip('_')}={_quoted(theirs_too)}",
+        )
+    kept = renamed[["ts", "symbol", *[c for c in OHLCV if c in renamed.columns], *extra]].rename(columns=extra)
+    if recipe is not None:
+        kept = _by_recipe(kept, recipe, path)
+    zone = reading.zone or _recipe_zone(kept["ts"], recipe)
+    times = parse_times(kept["ts"], path, zone or "UTC", _time_form(frame, recipe, reading), tell)
+    if not zone and len(kept) and not zone_of(kept["ts"]):
+        _tell_zone(times, tell)
+    symbols = kept["symbol"].astype(str)
+    if any(one != one.strip() for one in symbols.unique()):
+        symbols = symbols.str.strip()
+    out = kept.assign(ts=times, symbol=symbols)
+    for name, factor in {**_fitting_units(out, recipe), **reading.units}.items():
+        if name not in out.columns:
+            raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")
+        out[name] = out[name] * factor
+    return out
+
+
+def _recipe_zone(stamps: pd.Series, recipe: Recipe | None) -> str:
+    """Return a recipe's zone, for times of day: a date alone is that day everywhere."""
+    if recipe is None or not recipe.zone:
+        return ""
+    if pd.api.types.is_numeric_dtype(stamps):
+        return recipe.zone if len(stamps) and float(stamps.max()) > 21_001_231 else ""
+    return recipe.zone if stamps.dropna().head(200).astype(str).str.contains(r"\d[T ]+\d", regex=True).any() else ""
+
+
+def _by_recipe(kept: pd.DataFrame, recipe: Recipe, path: Path) -> pd.DataFrame:
+    """Return the rows with what only a recipe knows: a day in the file's name, fixed-point prices, volume as money."""
+    stamps = kept["ts"]
+    if (
+        recipe.day_in_name
+        and pd.api.types.is_numeric_dtype(stamps)
+        and len(stamps)
+        and float(stamps.max()) < 86_400_000
+    ):
+        day = re.search(r"(?<!\d)(?:19|20)\d{6}(?!\d)", path.name)
+        if day is None:
+            raise InputError(
+                f"{path}: times are milliseconds of a day that the file's name does not say", "call it YYYYMMDD_…"
+            )
+        first = pd.to_datetime(day[0], format="%Y%m%d")
+        kept = kept.assign(ts=first + pd.to_timedelta(stamps, unit="ms"))
+    if recipe.fixed_point:
+        prices = [name for name in OHLCV[:4] if name in kept.columns]
+        if all((kept[name].dropna() % 1 == 0).all() and kept[name].median() > 1e7 for name in prices):
+            kept = kept.assign(**{name: kept[name] * recipe.fixed_point for name in prices})
+    if recipe.volume_is_money and "volume" in kept.columns and "amount" not in kept.columns:
+        kept = kept.assign(amount=kept["volume"])
+    return kept
+
+
+def _fitting_units(rows: pd.DataFrame, recipe: Recipe | None) -> Mapping[str, float]:
+    """Return a recipe's units, unless money, volume and price fit together better without them."""
+    if recipe is None or not recipe.units:
+        return {}
+    if not {"volume", "amount"} <= set(rows.columns):
+        return recipe.units
+    traded = rows[(rows["volume"] > 0) & (rows["amount"] > 0) & (rows["close"] > 0)]
+    if traded.empty:
+        return recipe.units
+    ratio = float(np.median(np.log((traded["amount"] / traded["volume"] / traded["close"]).to_numpy(dtype=np.float64))))
+    change = np.log(recipe.units.get("amount", 1.0) / recipe.units.get("volume", 1.0))
+    return recipe.units if abs(ratio + change) <= abs(ratio) else {}
+
+
+def _tell_zone(times: pd.Series, tell: Tell) -> None:
+    known = times.dropna()
+    # A day's bar of no zone is of that day everywhere.
+    if (known != known.dt.normalize()).any():
+        tell("times state no zone: taken as UTC (another: --tz America/New_York)")
+
+
+def _time_form(frame: pd.DataFrame, recipe: Recipe | None, reading: FileConventions) -> TimeForm:
+    form = reading.times
+    if form.date_format is None and form.day_first is None:
+        if recipe is not None and (recipe.date_format or recipe.day_first is not None):
+            return TimeForm(recipe.date_format or None, recipe.day_first)
+        if DAY_FIRST & {plain_name(column) for column in frame.columns}:
+            return replace(form, day_first=True)
+    return form
+
+
+def _recipe_columns(frame: pd.DataFrame, recipe: Recipe | None) -> dict[str, str]:
+    lowered = {plain_name(column): str(column) for column in frame.columns}
+    wanted = recipe.columns if recipe is not None else {}
+    return {ours: lowered[plain] for ours, plain in wanted.items() if plain in lowered}
+
+
+def _without(frame: pd.DataFrame, recipe: Recipe | None, reading: FileConventions) -> pd.DataFrame:
+    drop = set(recipe.leave_out) if recipe is not None else set()
+    return frame.drop(columns=[c for c in frame.columns if plain_name(c) in drop and c not in reading.columns.values()])
+
+
+def _with_index(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> dict[str, str]:
+    """Return the names with a first column without one taken for the times, where nothing else is and it holds some."""
+    first = frame.columns[0] if len(frame.columns) else ""
+    if "ts" in names.values() or not str(first).startswith("Unnamed:"):
+        return dict(names)
+    try:
+        parse_times(frame[first].head(1000), path)
+    except InputError as error:
+        if "?" in error.message:
+            raise
+        return dict(names)
+    return {**names, str(first): "ts"}
+
+
+def _refuse_trades(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) -> None:
+    lowered = {plain_name(column) for column in frame.columns}
+    sizes = {"size", "qty", "quantity", "amount", "volume", "quantity_traded", "base_qty"}
+    marks = {
+        "side",
+        "trdmatchid",
+        "tid",
+        "trade_id",
+        "tradeid",
+        "agg_trade_id",
+        "is_buyer_maker",
+        "tickdirection",
+        "exec_id",
+    }
+    if "price" in lowered and lowered & sizes and lowered & marks and "high" not in names.values():
+        raise InputError(
+            f"{path} holds trades, not bars", "get bars from where it came, or make them of the trades first"
+        )
+
+
+def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Sequence[str]) -> InputError:
+    has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
+    numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
+    guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
+    if absent[0] == "ts":
+        times = next((str(c) for c in frame.columns if _holds_times(frame[c], path)), None)
+        if times is None:
+            return InputError(
+                f"{path} has no column for {', '.join(absent)}: none holds times throughout", f"it has {has}"
+            )
+        option = f"--column ts={_quoted(times)}"
+    else:
+        option = f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
+    return InputError(f"{path} has no column for {', '.join(absent)}", f"map it with {option}; the file has {has}")
+
+
+def _holds_times(column: pd.Series, path: Path) -> bool:
+    if pd.api.types.is_float_dtype(column):
+        return False
+    try:
+        parse_times(column.tail(500), path)
+    except InputError as error:
+        return "?" in error.message
+    return len(column) > 0
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if re.search(r"[^\w.]", name) else name
+
+
+def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: Tell) -> pd.DataFrame:
+    """Return the frame with numbers in the fields of bars; the first cell that is none is named."""
+    for column in (*OHLCV, "amount"):
+        if column not in renamed.columns or pd.api.types.is_numeric_dtype(renamed[column]):
+            if column in renamed.columns and column in OHLCV:
+                renamed[column] = renamed[column].astype(np.float64)
+            continue
+        if isinstance(renamed[column].dtype, pd.DatetimeTZDtype) or pd.api.types.is_datetime64_any_dtype(
+            renamed[column]
+        ):
+            raise InputError(
+                f"{path}: {theirs[column]} holds times, no numbers", f"map another: --column {column}=NAME"
+            )
+        texts = renamed[column].dropna().astype(str)
+        values, bad = to_numbers(renamed[column].astype("str"), style_of(texts.drop_duplicates().head(20_000), path))
+        if bad.any():
+            at = int(bad.argmax())
+            raise InputError(
+                f"{path}: row {at + 1}: column {theirs[column]!r} is {renamed[column].iloc[at]!r}, not numeric",
+                "correct that cell",
+            )
+        renamed[column] = values
+    return renamed
+
+
+def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path) -> None:
+    """Refuse a table that lacks a price or the volume while a column of an unknown name may well be it."""
+    absent = [name for name in OHLCV if name not in renamed.columns]
+    others = [
+        c for c in renamed.columns if c not in (*OHLCV, *KEYS, "amount") and pd.api.types.is_numeric_dtype(renamed[c])
+    ]
+    close = renamed["close"].to_numpy(dtype=np.float64)
+    for name in absent:
+        for column in others:
+            word = plain_name(column)
+            called = name in word or (
+                name == "volume" and any(part in word for part in ("vol", "qty", "quantity", "shares", "size"))
+            )
+            if not called or re.match(r"(adj|pre|prev|settle|taker|turnover)", word):
+                continue
+            values = renamed[column].to_numpy(dtype=np.float64)
+            near = np.nanmedian(np.abs(values / close - 1)) < 0.5 if np.isfinite(values).any() else False
+            if name == "volume" or near:
+                raise InputError(
+                    f"{path} has no column for {name}; {column!r} may be it",
+                    f"say --column {name}={_quoted(str(column))}, or --column other_{field_name(column)}="
+                    f"{_quoted(str(column))} if it is not",
+                )
+
+
+def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell) -> pd.DataFrame:
+    """Leave out columns named after what comes later, unless they were asked for by name."""
+    asked = {plain_name(one) for one in (*reading.columns, *reading.columns.values())}
+    drop = [
+        c for c in renamed.columns if _FUTURE.fullmatch(plain_name(c)) and plain_name(c) not in asked and c not in KEYS
+    ]
+    for column in drop:
+        tell(
+            f"{column} is left out: by its name it holds what comes after the bar "
+            f"(to keep it: --column {field_name(column)}={_quoted(str(column))})"
+        )
+    return renamed.drop(columns=drop)
+
+
+def is_close_matrix(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> bool:
+    """Whether a table has times and one column of prices an asset: no field's name, values that move like prices."""
+    if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None or len(frame) < 2:
+        return False
+    known = {alias for names in ALIASES.values() for alias in names} | {*_FUNDING, "size", "side", "rate"}
+    stamp = find(frame, "ts", mapping) or frame.columns[0]
+    columns = [c for c in frame.columns if c != stamp]
+    if not columns or any(plain_name(c) in known for c in columns):
+        return False
+    if not all(pd.api.types.is_numeric_dtype(frame[c]) for c in columns):
+        return False
+    values = frame[columns].to_numpy(dtype=np.float64)
+    if not (values[np.isfinite(values)] > 0).all():
+        return False
+    with np.errstate(invalid="ignore", divide="ignore"):
+        moves = np.abs(np.diff(np.log(values), axis=0))
+    return bool(np.isfinite(moves).any()) and float(np.nanmedian(moves)) < 0.2

@@ -1,0 +1,129 @@
+"""Numbers as people write them: decimal commas, thousands, currency signs, per cent, K, M and B."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from market.errors import InputError
+
+MISSING = frozenset(
+    ["", "-", "--", "—", "–", "na", "n/a", "nan", "null", "none", "nil", "#n/a", "<na>", "-nan", ".", "n.a.", "nat"]
+)
+_CURRENCY = r"(?:[$€£¥₹₩₽]|US\$|HK\$|USDT?|EUR|GBP|JPY|CNY|INR|Rs\.?)"
+_NUMBER = re.compile(
+    rf"(?P<open>\()?\s*(?P<sign>[+\-−])?\s*{_CURRENCY}?\s*(?P<sign2>[+\-−])?"
+    r"(?P<core>[\d.,'’ \u00a0\u202f]*\d[.,]?)(?P<exp>[eE][+\-]?\d+)?"
+    rf"\s*(?P<suffix>[KkMmBbTt]|Mio|Mrd|%|万|亿)?\s*{_CURRENCY}?\s*(?P<close>\))?"
+)
+_FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9, "%": 0.01, "万": 1e4, "亿": 1e8}
+_GROUPS = "'’ \u00a0\u202f"
+
+
+@dataclass(frozen=True, slots=True)
+class NumberStyle:
+    """What stands before a fraction, and between groups of digits (empty: nothing)."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether every program reads such numbers."""
+        return self.decimal == "." and not self.thousands
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is written as a number in any style."""
+    return _NUMBER.fullmatch(cell.strip()) is not None
+
+
+def style_of(cells: Iterable[str], path: object, given: NumberStyle | None = None) -> NumberStyle:
+    """Return the style in which `cells` are written; what they do not decide, or differ in, is an `InputError`."""
+    decimals: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    open_question = ""
+    for cell in cells:
+        hit = _NUMBER.fullmatch(cell.strip())
+        if hit is None:
+            continue
+        core = hit["core"].strip()
+        groups.update({mark: cell for mark in _GROUPS if mark in core})
+        dots, commas = core.count("."), core.count(",")
+        if dots and commas:
+            last = "." if core.rfind(".") > core.rfind(",") else ","
+            decimals.setdefault(last, cell)
+            groups.setdefault("," if last == "." else ".", cell)
+        elif dots > 1 or commas > 1:
+            groups.setdefault("." if dots else ",", cell)
+        elif dots or commas:
+            mark = "." if dots else ","
+            before, after = core.split(mark)
+            if len(after) == 3 and 1 <= len(before) <= 3 and before != "0":
+                open_question = open_question or (cell if mark == "," else "")
+            else:
+                decimals.setdefault(mark, cell)
+    if given is not None:
+        return given
+    if len(decimals) > 1 or set(decimals) & set(groups):
+        seen = list(dict.fromkeys([*decimals.values(), *groups.values()]))
+        raise InputError(
+            f"{path}: numbers such as {' and '.join(map(repr, seen[:2]))} are written in two ways",
+            "say --decimal . or --decimal , (and --thousands)",
+        )
+    if open_question and not decimals and "," not in groups:
+        small, large = open_question.replace(",", "."), open_question.replace(",", "")
+        raise InputError(
+            f"{path}: {open_question!r} is {small} or {large}?",
+            "say --decimal , for the first, --thousands , for the other",
+        )
+    decimal = next(iter(decimals), "." if "," in groups or not groups else ",")
+    if "." in groups:
+        decimal = ","
+    group = next(iter(groups), "," if open_question and decimal == "." else "")
+    return NumberStyle(decimal, group)
+
+
+def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.ndarray]:
+    """Return (T,) float64 numbers of text cells, and which cells are none (neither a number nor missing).
+
+    A cell in another style than `style` is none: half of it is never read.
+    """
+    text = column.fillna("").astype(str).str.strip()
+    codes, unique = pd.factorize(text)
+    values = np.full(len(unique), np.nan)
+    bad = np.zeros(len(unique), dtype=bool)
+    shape = _strict(style)
+    for place, cell in enumerate(unique):
+        try:
+            # Most cells are plain, and float() knows those best; it also knows 1_000, which nobody writes.
+            values[place] = float(cell) if style.plain and "_" not in cell else _value(cell, shape, style)
+        except ValueError:
+            try:
+                values[place] = _value(cell, shape, style)
+            except ValueError:
+                bad[place] = cell.lower() not in MISSING
+    return pd.Series(values[codes], index=column.index), bad[codes]
+
+
+def _strict(style: NumberStyle) -> re.Pattern[str]:
+    """Return the digits of the style: groups of three (of two behind the first, as in India), a fraction."""
+    marks = re.escape(style.thousands if style.thousands not in _GROUPS or not style.thousands else _GROUPS)
+    whole = rf"\d{{1,3}}(?:[{marks}]\d{{2,3}})*[{marks}]\d{{3}}|\d+" if style.thousands else r"\d+"
+    return re.compile(rf"(?:(?:{whole})(?:{re.escape(style.decimal)}\d*)?|{re.escape(style.decimal)}\d+)")
+
+
+def _value(cell: str, shape: re.Pattern[str], style: NumberStyle) -> float:
+    hit = _NUMBER.fullmatch(cell)
+    if hit is None or shape.fullmatch(hit["core"].strip()) is None or bool(hit["open"]) != bool(hit["close"]):
+        raise ValueError(cell)
+    digits = hit["core"].strip()
+    for mark in _GROUPS if style.thousands in _GROUPS and style.thousands else style.thousands:
+        digits = digits.replace(mark, "")
+    number = float(digits.replace(style.decimal, ".") + (hit["exp"] or ""))
+    negative = bool(hit["open"]) or "-" in (sign := (hit["sign"] or "") + (hit["sign2"] or "")) or "−" in sign
+    return (-number if negative else number) * _FACTORS.get((hit["suffix"] or "").lower(), 1.0)

@@ -1,0 +1,323 @@
+"""A text table: its head tells its layout, then pandas reads it; plain numbers quickly, all others in one style."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from market.columns import ALIASES, plain_name
+from market.errors import InputError
+from market.panel import OHLCV
+from market.reading.conventions import FileConventions
+from market.reading.encodings import encoding_of
+from market.reading.files_on_disk import unpacked
+from market.reading.headerless import guess_names
+from market.reading.json_tables import json_lines, json_table
+from market.reading.layout import Layout, kind_of, layout_of, unquoted_tail
+from market.reading.numbers import NumberStyle, is_number, style_of, to_numbers
+from market.reading.recipe import Recipe, by_rows, recipe_named
+
+_HEAD = 1 << 17
+
+
+@dataclass(frozen=True)
+class ReadTable:
+    """A file's table: its rows, what was found out on the way, and the recipe that it fits."""
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    recipe: Recipe | None = None
+
+
+def read_text(path: Path, kind: str, reading: FileConventions) -> ReadTable:
+    """Read a text file, packed or not, as `market.table_files.read_file` has it."""
+    source = unpacked(path, kind)
+    head, tail = _ends(source)
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
+    form = reading.text
+    words = [word for names in ALIASES.values() for word in names]
+    encoding = form.encoding or encoding_of(head, words, path)
+    if start in (b"{", b"["):
+        return _read_json(path, source, encoding, form.names)
+    text = head.decode(encoding, errors="strict" if len(head) < _HEAD else "ignore")
+    if len(head) >= _HEAD:
+        text = text[: text.rfind("\n") + 1] or text
+    layout = layout_of(text.lstrip("\ufeff"), len(head) < _HEAD, form, path)
+    notes = _layout_notes(layout, encoding, reading)
+    recipe = recipe_named(reading.recipe) if reading.recipe else None
+    names, recipe = _names(layout, recipe, reading, path)
+    if not layout.header:
+        notes.append(f"no header: columns are taken for {', '.join(names)}")
+    if layout.header and _two_headers([layout.header, *layout.rows]):
+        return ReadTable(_read_two_headers(source, layout.skip, encoding, layout.sep, path), tuple(notes))
+    below, first = unquoted_tail(tail.decode(encoding, errors="ignore"), layout)
+    if below:
+        source = _without_last(source, below)
+        notes.append(f"left out {below} lines below the table: {first[:60]!r}")
+    how = _How(source, encoding, layout, names, _text_columns(names, layout, reading), path)
+    frame = _read_cells(how, reading, notes)
+    ends = tail.decode(encoding, errors="ignore")
+    if not below and len(frame) > 2 and _is_cut(ends, layout):
+        frame = frame.iloc[:-1]
+        notes.append("the last row is cut: left out")
+    return ReadTable(_without_empty(frame), tuple(notes), recipe)
+
+
+def _ends(source: IO[bytes] | Path) -> tuple[bytes, bytes]:
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            head = stream.read(_HEAD)
+            size = stream.seek(0, io.SEEK_END)
+            stream.seek(max(0, size - 4096))
+            return head, stream.read()
+    head = source.read(_HEAD)
+    size = source.seek(0, io.SEEK_END)
+    source.seek(max(0, size - 4096))
+    tail = source.read()
+    source.seek(0)
+    return head, tail
+
+
+def _without_last(source: IO[bytes] | Path, count: int) -> IO[bytes]:
+    data = source.read_bytes() if isinstance(source, Path) else source.read()
+    return io.BytesIO(b"".join(data.splitlines(keepends=True)[:-count]))
+
+
+def _is_cut(tail: str, layout: Layout) -> bool:
+    """Whether the file ends within a row: no end of line, and fewer cells than a row has."""
+    if tail.endswith(("\n", "\r")) or '"' in tail:
+        return False
+    last = tail.splitlines()[-1] if tail.splitlines() else ""
+    return 0 < last.count(layout.sep) < layout.width - 1
+
+
+def _read_json(path: Path, source: IO[bytes] | Path, encoding: str, names: tuple[str, ...]) -> ReadTable:
+    data = source.read_bytes() if isinstance(source, Path) else source.read()
+    try:
+        text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not {encoding} throughout", "say --encoding") from error
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        return ReadTable(json_lines(text.splitlines(), path, names))
+    frame = json_table(text, path, names)
+    first = str(frame.columns[0])
+    unnamed = first in ("ts", "open_time") and f'"{first}"' not in text[:100_000] and text.lstrip()[:1] in "[{"
+    listed = unnamed and "[[" in text[:100_000].replace(" ", "").replace("\n", "")
+    return ReadTable(frame, (f"lists: taken for {', '.join(map(str, frame.columns))}",) if listed else ())
+
+
+def _layout_notes(layout: Layout, encoding: str, reading: FileConventions) -> list[str]:
+    notes = []
+    if layout.skip and layout.above and not layout.above.lower().startswith(("http", "www.", "sep=")):
+        notes.append(f"left out {layout.skip} lines above the table: {layout.above[:60]!r}")
+    if layout.sep != "," and reading.text.sep is None:
+        notes.append(f"cells are separated by {'a tab' if layout.sep == chr(9) else layout.sep}")
+    if encoding.lower() not in ("utf-8", "utf-8-sig") and reading.text.encoding is None:
+        notes.append(f"the text is in {encoding}")
+    return notes
+
+
+def _names(
+    layout: Layout, recipe: Recipe | None, reading: FileConventions, path: Path
+) -> tuple[tuple[str, ...], Recipe | None]:
+    """Return the columns' names, and the recipe that they came from."""
+    if reading.text.names:
+        if len(reading.text.names) != layout.width:
+            raise InputError(
+                f"{path} has {layout.width} columns, --names has {len(reading.text.names)}",
+                "give one name a column with --names",
+            )
+        return reading.text.names, recipe
+    if not layout.header:
+        recipe = recipe if recipe is not None and recipe.names else by_rows(layout.rows, path)
+        if recipe is not None and len(recipe.names) == layout.width:
+            return recipe.names, recipe
+        return guess_names(layout.rows, path), None
+    if not layout.shifted:
+        return _distinct(layout.header), recipe
+    first = layout.rows[0]
+    if all(not row[-1].strip() for row in layout.rows):
+        return _distinct((*layout.header, "")), recipe
+    if kind_of(first[0]) == "time" and ":" not in first[0] and kind_of(first[1]) == "time" and ":" in first[1]:
+        return _distinct((layout.header[0], "Time", *layout.header[1:])), recipe
+    return _distinct(("", *layout.header)), recipe
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names as pandas has them: none is "Unnamed: n", a repeated one has a number."""
+    out: list[str] = []
+    for place, name in enumerate(names):
+        plain = name.strip() or f"Unnamed: {place}"
+        count = 0
+        while (f"{plain}.{count}" if count else plain) in out:
+            count += 1
+        out.append(f"{plain}.{count}" if count else plain)
+    return tuple(out)
+
+
+def _text_columns(names: tuple[str, ...], layout: Layout, reading: FileConventions) -> frozenset[str]:
+    """Return columns that stay text: symbols, and codes that begin with a zero."""
+    codes = {
+        name for n, name in enumerate(names)
+        if any(len(row) > n and len(row[n]) > 1 and row[n].isdigit() and row[n][0] == "0" for row in layout.rows)
+        and all(len(row) > n and row[n].strip().isdigit() for row in layout.rows)
+        and plain_name(name) not in ("time", "hour")
+    }  # fmt: skip
+    mapped = reading.columns.get("symbol")
+    return frozenset(codes | {name for name in names if plain_name(name) in ALIASES["symbol"] or name == mapped})
+
+
+@dataclass(frozen=True)
+class _How:
+    """What pandas is told of a text table."""
+
+    source: IO[bytes] | Path
+    encoding: str
+    layout: Layout
+    names: tuple[str, ...]
+    texts: frozenset[str]
+    path: Path
+
+    def read(self, *, as_text: bool) -> pd.DataFrame:
+        if not isinstance(self.source, Path):
+            self.source.seek(0)
+        kinds: Any = str if as_text else dict.fromkeys(self.texts, str)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            frame: pd.DataFrame = pd.read_csv(
+                self.source, sep=self.layout.sep, skiprows=self.layout.skip, header=0 if self.layout.header else None,
+                names=list(self.names), index_col=False, dtype=kinds, encoding=self.encoding, skipinitialspace=True,
+                keep_default_na=not as_text, na_filter=not as_text, low_memory=False,
+            )  # fmt: skip
+        return frame
+
+
+def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.DataFrame:
+    """Read plain numbers quickly; any others as texts, which are then understood in one style for the whole file."""
+    form = reading.text
+    given = (
+        NumberStyle(form.decimal or ("," if form.thousands == "." else "."), form.thousands or "")
+        if form.decimal or form.thousands
+        else None
+    )
+    numeric = [n for n, name in enumerate(how.names) if name not in how.texts and _is_numeric(how.layout, n)]
+    plain = all(_floats(row[n]) for row in how.layout.rows for n in numeric if len(row) > n)
+    try:
+        if plain and given is None:
+            frame = how.read(as_text=False)
+            wrong = [
+                how.names[n]
+                for n in numeric
+                if frame[how.names[n]].dtype == object or pd.api.types.is_string_dtype(frame[how.names[n]])
+            ]
+            if not wrong:
+                return _whole_symbols(frame, how)
+        frame = how.read(as_text=True)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{how.path} is not {how.encoding} throughout", "say --encoding, such as --encoding latin-1"
+        ) from error
+    columns = [how.names[n] for n in numeric]
+    cells = (cell for name in columns for cell in frame[name].drop_duplicates().head(20_000))
+    style = style_of(cells, how.path, given)
+    if not style.plain and given is None:
+        grouped = f", {style.thousands!r} between thousands" if style.thousands else ""
+        notes.append(f"numbers are written with {style.decimal!r} before a fraction{grouped}")
+    signs = {cell.strip()[-1] for row in how.layout.rows for n, cell in enumerate(row) if n in numeric and cell.strip()}
+    if signs & set("%KkMmBbTt万亿"):
+        notes.append("per cent are read as fractions, and K, M, B as thousands, millions, billions")
+    for name in frame.columns:
+        if name in how.texts:
+            continue
+        values, bad = to_numbers(frame[name], style)
+        if not bad.any() and values.notna().any():
+            whole = frame[name].str.strip().str.fullmatch(r"-?\d{1,18}").all()
+            frame[name] = frame[name].astype("int64") if whole else values
+        elif values.isna().all() and not bad.any():
+            frame[name] = values
+    return _empty_to_missing(frame)
+
+
+def _empty_to_missing(frame: pd.DataFrame) -> pd.DataFrame:
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.assign(**{name: frame[name].mask(frame[name].str.strip() == "") for name in texts})
+
+
+def _whole_symbols(frame: pd.DataFrame, how: _How) -> pd.DataFrame:
+    """Read symbols such as NA and NULL, which pandas takes for missing, as they are written."""
+    for name in how.texts:
+        if frame[name].isna().any():
+            read = how.read(as_text=True)[name]
+            frame[name] = read.mask(read.str.strip() == "")
+    return frame
+
+
+def _is_numeric(layout: Layout, place: int) -> bool:
+    cells = [row[place].strip() for row in layout.rows if len(row) > place]
+    kinds = [kind_of(cell) for cell in cells if cell]
+    kinds = [kind for kind in kinds if kind != "blank"]
+    return bool(kinds) and kinds.count("number") >= 0.8 * len(kinds)
+
+
+def _floats(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return kind_of(cell) == "blank" or not is_number(cell)
+    return "_" not in cell
+
+
+def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns without a name that count rows or hold nothing; one that holds times or names stays."""
+    drop = []
+    for name in frame.columns:
+        if not str(name).startswith("Unnamed:"):
+            continue
+        column = frame[name]
+        counts = (
+            pd.api.types.is_integer_dtype(column)
+            and len(column) > 0
+            and ((column.diff().dropna() == 1).all() or (column.is_unique and int(column.max()) <= len(column)))
+            and not column.between(19_000_101, 21_001_231).all()
+        )
+        if column.isna().all() or counts:
+            drop.append(name)
+    return frame.drop(columns=drop)
+
+
+def _two_headers(rows: list[tuple[str, ...]]) -> bool:
+    """Whether the first two rows name fields and assets: the one repeats open to volume, the other holds no number."""
+    if len(rows) < 3 or len(rows[0]) < 5 or len(rows[0]) != len(rows[1]):
+        return False
+    known = {alias for ours in OHLCV for alias in ALIASES[ours]}
+    recognised = [sum(plain_name(cell) in known for cell in row[1:]) for row in rows[:2]]
+    words = all(not is_number(cell) for row in rows[:2] for cell in row[1:])
+    return words and max(recognised) >= 4 and all(any(cell.strip() for cell in row[1:]) for row in rows[:2])
+
+
+def _read_two_headers(source: IO[bytes] | Path, skip: int, encoding: str, sep: str, path: Path) -> pd.DataFrame:
+    if not isinstance(source, Path):
+        source.seek(0)
+    frame = pd.read_csv(source, header=[0, 1], index_col=0, skiprows=skip, encoding=encoding, sep=sep)
+    # yfinance names the index in a row of its own, of which nothing else is left.
+    frame = frame[frame.index.notna()]
+    first = str(frame.index[0]).strip().lower() if len(frame) else ""
+    if first in ("date", "datetime", "ticker") and frame.iloc[0].isna().all():
+        frame = frame.iloc[1:]
+    frame.index.name = "ts"
+    texts = [column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])]
+    for column in texts:
+        values, bad = to_numbers(frame[column], style_of(frame[column].dropna().astype(str).unique(), path))
+        if bad.any():
+            at = int(bad.argmax())
+            raise InputError(
+                f"{path}: {' '.join(map(str, column))} at {frame.index[at]} is {frame[column].iloc[at]!r}, no number",
+                "correct that cell",
+            )
+        frame[column] = values
+    return frame
