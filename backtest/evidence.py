@@ -25,6 +25,7 @@ SUSPICIOUS_IC = 0.1
 SUSPICIOUS_SHARPE = 4.0
 # Fewer trials than this say nothing of how alike those to come will be.
 _ENOUGH = 10
+_BOTH = ("train", "validation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,35 @@ class Trials:
         return Tested(one.n, one.mean, one.error, one.z, one.p, adjusted, hurdle, "fwer")
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a search that train led needs for its tests: the trials of such searches that came to validation before.
+
+    Each round varies what did well on train, so that the best of a search rises by luck above the best of as many
+    trials that were given: no hurdle for given trials holds on train. Validation led nothing. A factor must pass on
+    train, among all trials as if they were given, and then on validation, among those that came so far.
+
+    Attributes
+    ----------
+    confirmed
+        Trials that were tested on validation before, with their returns and scores.
+    tried
+        Trials in all, this one left out; their share that came so far is taken for those to come.
+    ahead
+        Attempts that the run has still to make.
+    """
+
+    confirmed: Trials
+    tried: int
+    ahead: int
+
+    def on_validation(self) -> Trials:
+        """Return among how many trials this one is tested on validation."""
+        before = self.confirmed.count
+        coming = self.ahead * before / max(self.tried, 1)
+        return replace(self.confirmed, count=before + 1 + math.ceil(coming))
+
+
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:
     """Return the probability that the true Sharpe ratio lies above `benchmark` (Bailey & López de Prado 2012, eq. 11).
 
@@ -114,18 +144,20 @@ def reach_verdict(
     *,
     use_gate: bool = True,
     shape: SignalShape | None = None,
+    aim: Aim | None = None,
 ) -> Evidence:
     """Return the verdict of a policy's gates on a scored factor.
 
-    Both tests are made on train and validation together: what it pays before costs, and what it nets; the latter of the
-    gated returns where there is a gate and `use_gate`. `shape` is of the signal's values on train. Deflated and
-    probabilistic Sharpe ratios are figures beside.
+    Both tests are of what it pays before costs, and of what it nets; the latter of the gated returns where there is a
+    gate and `use_gate`. They are made on train and validation together or, where train led the search to the factor
+    (`aim`), on one after the other. `shape` is of the signal's values on train. Deflated and probabilistic Sharpe
+    ratios are figures beside.
     """
     policy = policy or Policy()
     result = scored.gated if use_gate and scored.gated is not None else scored.backtest
-    returns = _both(scored, result.net)
-    predicts = trials.test(_both(scored, scored.payoffs), policy, trials.scores.predicts)
-    earns = trials.test(returns, policy, trials.scores.earns)
+    returns = _of_parts(scored, result.net, *_BOTH)
+    predicts = _test(scored, scored.payoffs, trials, policy, aim, "predicts")
+    earns = _test(scored, result.net, trials, policy, aim, "earns")
     figures = train_figures(scored)
     known, seen = nearest or NearestKnown(), shape or SignalShape()
     gates = all_gates(AdmissionInput(scored, figures, predicts, earns, trials.count, policy, known, seen))
@@ -157,8 +189,22 @@ def _admitted(policy: Policy, trials: int) -> str:
     return f"predicts and earns beyond what luck gives in {counted(trials)}"
 
 
-def _both(scored: Scored, series: FloatArray) -> FloatArray:
-    found = np.concatenate([scored.paid(series, name) for name in ("train", "validation")])
+def _test(scored: Scored, series: FloatArray, trials: Trials, policy: Policy, aim: Aim | None, verdict: str) -> Tested:
+    """Test a series on all that was looked at or, for a search that train led, on train and then on validation."""
+    others: FloatArray = getattr(trials.scores, verdict)
+    if aim is None:
+        return trials.test(_of_parts(scored, series, *_BOTH), policy, others)
+    first = trials.test(_of_parts(scored, series, "train"), policy, others)
+    if not first.adjusted_p <= policy.level:
+        return replace(first, decided_on="train")
+    family = aim.on_validation()
+    scores: FloatArray = getattr(family.scores, verdict)
+    found = family.test(_of_parts(scored, series, "validation"), policy, scores)
+    return replace(found, decided_on="validation", among=family.count)
+
+
+def _of_parts(scored: Scored, series: FloatArray, *parts: str) -> FloatArray:
+    found = np.concatenate([scored.paid(series, name) for name in parts])
     known: FloatArray = found[np.isfinite(found)]
     return known
 

@@ -210,7 +210,9 @@ def few_differ(spread: float) -> str:
 
 
 def _tested(gate: str, tested: Tested, of: AdmissionInput, words: tuple[str, ...]) -> GateVerdict:
-    level, after = of.policy.level, counted(of.trials)
+    level, after = of.policy.level, counted(tested.among or of.trials)
+    if tested.decided_on == "validation":
+        after = f"{after} that passed on train, on validation"
     passed = tested.adjusted_p <= level
     numbers = {"z": tested.z, "hurdle": tested.hurdle, "p": tested.adjusted_p}
     if of.policy.control == "fdr":
@@ -230,6 +232,8 @@ def predicts_words(tested: Tested, trials: int, train: SegmentScore) -> str:
         return f"{tested.bars} payoffs are too few to test" if tested.bars else "no bar has enough values to rank"
     if train.payoff_z <= SEEN:
         return train_words(train.payoff_z)
+    if tested.decided_on == "validation":
+        return "train shows that it pays before costs, and validation does not confirm it"
     ranks = " (it ranks, and ranks are not money)" if train.ic_tstat > 3.0 and tested.z < SEEN else ""
     return f"what it pays before costs may be luck after {counted(trials)}{ranks}"
 
@@ -238,6 +242,8 @@ def _gate_earns(of: AdmissionInput) -> GateVerdict:
     if not of.figures.net_z > 0.0:
         pays = of.figures.payoff_z > SEEN
         words = "costs eat what it pays on train: trade less" if pays else "it earns nothing on train"
+    elif of.earns.decided_on == "validation":
+        words = "train shows that it earns after costs, and validation does not confirm it"
     else:
         words = f"what it earns after costs may be luck after {counted(of.trials)}"
     return _tested("earns", of.earns, of, (words,))

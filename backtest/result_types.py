@@ -222,6 +222,11 @@ class Tested:
         The score that would pass at that level.
     control
         ``fwer`` or ``fdr``; empty in what was stored before there was a choice, which was ``fwer``.
+    decided_on
+        Of a factor that a search was led to by train: ``train`` where train alone does not show it, ``validation``
+        where validation, which nothing was aimed at, decided. Empty: train and validation together.
+    among
+        How many trials it was tested among where validation decided: those that came so far.
     """
 
     bars: int
@@ -232,6 +237,8 @@ class Tested:
     adjusted_p: float
     hurdle: float
     control: str = ""
+    decided_on: str = ""
+    among: int = 0
 
 
 NOT_TESTED = Tested(0, NAN, NAN, NAN, NAN, NAN, NAN)

@@ -1,6 +1,6 @@
 """A verdict in one plain sentence for people: what was found, its number and its error, then what it means.
 
-It rests on train and validation together, so it never goes into a prompt.
+It rests on validation too, so it never goes into a prompt.
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ def _tested(verdict: str, tested: Tested, found: str, evidence: Evidence, level:
     if tested.z < -SEEN and verdict == "predicts":
         says = "predicts the other way"
     chance = "< 0.001" if tested.adjusted_p < 0.001 else f"{tested.adjusted_p:.2g}"
-    return f"{says}: {found} (score {tested.z:.1f}, p {chance} among {counted(evidence.trials)})"
+    among = counted(tested.among or evidence.trials)
+    if tested.decided_on == "train":
+        return f"{says}: on train it {found} (score {tested.z:.1f}, p {chance} among {among})"
+    if tested.decided_on == "validation":
+        among = f"{among} that passed on train"
+        return f"{says}: on validation it {found} (score {tested.z:.1f}, p {chance} among {among})"
+    return f"{says}: {found} (score {tested.z:.1f}, p {chance} among {among})"
 
 
 def _share(tested: Tested) -> str:

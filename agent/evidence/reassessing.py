@@ -225,8 +225,11 @@ def _score_one(study: Study, knowledge: KnowledgeBase, attempt: AttemptRecord) -
     expression = read_expression(attempt.canonical or "", study, dialect="native")
     if isinstance(expression, Rejection):
         return expression.one_line()
-    scoring = evaluate_expression(expression, study, knowledge, recorded=True)
+    # A later round of a loop was led by train, whatever policy judged it then.
+    aimed = attempt.round > 1 and knowledge.get_run(attempt.run_id).config.kind == "mine"
+    scoring = evaluate_expression(expression, study, knowledge, recorded=True, aimed=aimed)
     if isinstance(scoring, Rejection):
         return scoring.one_line()
-    knowledge.record_scores(attempt.id, scoring.evidence.predicts.z, scoring.evidence.earns.z)
+    found = [scoring.evidence.predicts, scoring.evidence.earns]
+    knowledge.record_scores(attempt.id, *(math.nan if one.decided_on == "train" else one.z for one in found))
     return ""

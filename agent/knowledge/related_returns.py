@@ -9,6 +9,8 @@ from __future__ import annotations
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.tables import datasets, effective_trials
 from agent.knowledge.trial_counts import Nearest
+from backtest.discovery import TrialScores
+from backtest.max_test import LargestScores
 from market.panel import FloatArray
 
 
@@ -29,6 +31,11 @@ class RelatedReturns(Handle):
             panels = datasets.related_ids(connection, panel_id)
             known = self._memory.accepted(panel_id)
             return effective_trials.accepted_nearby(connection, fingerprint, but, known, panels, most)
+
+    def confirmed_trials(self, panel_id: str) -> tuple[LargestScores, TrialScores]:
+        """Return the trials of searches that train led which were tested on validation: draws, and their scores."""
+        with self._memory.reading(), self.lend() as connection:
+            return effective_trials.confirmed_trials(connection, datasets.related_ids(connection, panel_id))
 
     def trial_clusters(self, panel_id: str) -> dict[int, int]:
         """Return the cluster of each attempt with known returns, on this panel or a related one: an effective trial."""

@@ -201,7 +201,7 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
     """Score one proposal and write the attempt, whatever became of it; `ahead` attempts of the run come after it."""
     number = brief.round
     # In a thread of its own: replies to other candidates are read meanwhile.
-    result = await asyncio.to_thread(_examine, mine, proposed, ahead)
+    result = await asyncio.to_thread(_examine, mine, brief, proposed, ahead)
     proposal, expression = proposed.proposal, proposed.expression
     text = proposal.expression if proposal else ""
     attempt = replace(
@@ -225,7 +225,7 @@ def _claims(task: Task | None, proposal: Proposal | None) -> Claims:
     return replace(claims, mechanism=proposal.mechanism, horizon=proposal.horizon, fails_when=proposal.fails_when)
 
 
-def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
+def _examine(mine: Mine, brief: Brief, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     if proposed.rejection is not None:
         return proposed.rejection
     expression = proposed.expression
@@ -234,5 +234,7 @@ def _examine(mine: Mine, proposed: Proposed, ahead: int) -> Scoring | Rejection:
     twin = repeated(mine.knowledge, mine.study, expression, related=True)
     if twin is not None:
         return twin
-    found = evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead)
+    # What was tried before on these data led here, by its train.
+    aimed = mine.settings.memory and brief.attempts_until > 0
+    found = evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead, aimed=aimed)
     return found.copy if isinstance(found, Scoring) and found.copy is not None else found

@@ -32,7 +32,7 @@ from agent.review.review_records import (
 )
 from agent.study.expectations import expected_sharpe, forward_sentence
 from agent.study.opening import Note, RecordedRules, no_note, open_data
-from agent.study.scoring import evaluate_expression
+from agent.study.scoring import evaluate_expression, was_aimed
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
@@ -109,7 +109,8 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
     expression = read_expression(record.canonical, study)
     if isinstance(expression, Rejection):
         raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
-    scoring = evaluate_expression(expression, study, knowledge, recorded=True)
+    aimed = attempt.evaluation is not None and was_aimed(attempt.evaluation.evidence)
+    scoring = evaluate_expression(expression, study, knowledge, recorded=True, aimed=aimed)
     if isinstance(scoring, Rejection):
         raise InputError(f"{record.factor_id} cannot be scored: {scoring.one_line()}")
     run, stored = knowledge.get_run(attempt.run_id), attempt.evaluation

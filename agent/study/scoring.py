@@ -7,10 +7,11 @@ from dataclasses import replace
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.steering import validation_steered
+from agent.knowledge.trial_counts import TrialCount
 from agent.study.copies import nearest_known, refused_copy
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
-from backtest.evidence import Trials, reach_verdict
+from backtest.evidence import Aim, Trials, reach_verdict
 from backtest.luck import fingerprint_of
 from backtest.result_types import Evidence
 from backtest.scorecard import paid_rows
@@ -26,7 +27,13 @@ STEERED = (
 
 
 def evaluate_expression(
-    expression: Expression, study: Study, knowledge: KnowledgeBase, *, recorded: bool = False, ahead: int = 0
+    expression: Expression,
+    study: Study,
+    knowledge: KnowledgeBase,
+    *,
+    recorded: bool = False,
+    ahead: int = 0,
+    aimed: bool = False,
 ) -> Scoring | Rejection:
     """Evaluate, backtest and judge one factor on train and validation, against the attempts recorded on this data.
 
@@ -50,7 +57,8 @@ def evaluate_expression(
     rows = sample_rows(study.split.train)
     shape = shape_of(signal.values[rows], study.panel.universe[rows])
     gated = study.exposures is not None
-    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=gated, shape=shape)
+    aim = _aim(study.dataset, knowledge, counted, ahead) if aimed else None
+    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=gated, shape=shape, aim=aim)
     if evidence.accepted or evidence.audits:
         bars = len(study.panel.times)
         leak = check_truncation(expression, study.panel, [bars // 3, 2 * bars // 3, bars - 1])
@@ -60,6 +68,17 @@ def evaluate_expression(
         evidence = without_validation(evidence)
     copy = None if same is None else refused_copy(f"{same[1]}, attempt {same[0]}")
     return Scoring(expression, signal, scored, evidence, fingerprint, copy)
+
+
+def was_aimed(evidence: Evidence) -> bool:
+    """Return whether a stored verdict is of a factor that train led a search to."""
+    return bool(evidence.predicts.decided_on or evidence.earns.decided_on)
+
+
+def _aim(dataset: str, knowledge: KnowledgeBase, counted: TrialCount, ahead: int) -> Aim:
+    draws, scores = knowledge.confirmed_trials(dataset)
+    confirmed = Trials(draws.count, counted.sharpe_variance, 0, draws, scores)
+    return Aim(confirmed, counted.evaluated, ahead)
 
 
 def without_validation(evidence: Evidence) -> Evidence:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agent.knowledge.score_documents import read_scorecard
-from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
+from backtest.evidence import Aim, Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
 from backtest.ic import forward_returns
 from backtest.scorecard import Scored, score_signal
 from backtest.target import prepare_target
@@ -83,6 +83,44 @@ def test_the_same_factor_falls_when_it_was_the_thousandth_try(panel: Panel, spli
     assert few.predicts.z == many.predicts.z
     assert few.predicts.adjusted_p < many.predicts.adjusted_p
     assert (few.verdict, many.verdict) == ("accepted", "promising")
+
+
+AIM = Aim(Trials(0, 1e-3), tried=20, ahead=30)
+
+
+def test_a_search_that_train_led_is_tested_on_validation(panel: Panel, split: Split) -> None:
+    """What a search makes of luck on train passes on all bars together, and not on validation."""
+    seen = foresight(panel, 0.02)
+    lucky = np.random.default_rng(5).normal(size=panel.shape)
+    lucky[split.train] = seen[split.train]
+    trials = Trials(20, 1e-3)
+    together = reach_verdict(scored(lucky, panel, split), trials)
+    assert together.predicts.adjusted_p < 0.01
+    apart = reach_verdict(scored(lucky, panel, split), trials, aim=AIM)
+    assert apart.verdict == "rejected"
+    assert apart.predicts.decided_on == "validation"
+    assert "validation does not confirm" in "; ".join(apart.reasons)
+
+
+def test_what_is_there_on_validation_too_is_admitted_whoever_led(panel: Panel, split: Split) -> None:
+    found = reach_verdict(scored(foresight(panel, 0.02), panel, split), Trials(20, 1e-3), aim=AIM)
+    assert found.accepted, found.reasons
+    assert (found.predicts.decided_on, found.predicts.among) == ("validation", 1)
+    assert found.predicts.bars == pytest.approx(split.validation.stop - split.validation.start, abs=5)
+
+
+def test_what_train_does_not_show_never_comes_to_validation(panel: Panel, split: Split) -> None:
+    values = np.random.default_rng(8).normal(size=panel.shape)
+    values[split.validation] = foresight(panel, 0.02)[split.validation]
+    found = reach_verdict(scored(values, panel, split), Trials(20, 1e-3), aim=AIM)
+    assert found.verdict == "rejected"
+    assert found.predicts.decided_on == "train"
+
+
+def test_those_to_come_are_counted_as_those_before_came() -> None:
+    before = Trials(6, 1e-3)
+    assert Aim(before, tried=60, ahead=30).on_validation().count == 6 + 1 + 3
+    assert Aim(Trials(0, 1e-3), tried=0, ahead=95).on_validation().count == 1
 
 
 def test_a_wrong_sign_says_so(panel: Panel, split: Split) -> None:

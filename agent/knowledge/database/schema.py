@@ -167,6 +167,7 @@ class Evaluation(Base):
     accepted: Mapped[bool]
     predicts_z: Mapped[float | None]
     earns_z: Mapped[float | None]
+    confirmed: Mapped[bool] = mapped_column(server_default=sql("false"))
 
 
 class Reassessment(Base):

@@ -164,12 +164,19 @@ def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Attemp
         "accepted": bool(evaluation.accepted),
         "predicts_z": score_of(evaluation.evidence_document, "predicts"),
         "earns_z": score_of(evaluation.evidence_document, "earns"),
+        "confirmed": reached_validation(evaluation.evidence_document),
     }
 
 
 def score_of(evidence: Document, test: str) -> float | None:
-    """Return the normal score of a stored test; None where it was not made."""
-    return or_none(read_flat(Tested, evidence.get(test)).z)
+    """Return the normal score of a stored test; None where it was not made, or train alone decided against it."""
+    tested = read_flat(Tested, evidence.get(test))
+    return None if tested.decided_on == "train" else or_none(tested.z)
+
+
+def reached_validation(evidence: Document) -> bool:
+    """Return whether a factor of a search that train led was tested on validation."""
+    return any(read_flat(Tested, evidence.get(test)).decided_on == "validation" for test in ("predicts", "earns"))
 
 
 def _resolve(session: Session, parent: str, panel_id: str | None) -> str:

@@ -46,6 +46,11 @@ _SHADOWS, _NEAR = 8, 1e-3
 _CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
 _FACTOR = text("SELECT factor_id, canonical FROM attempts WHERE id = :id")
 _FINGERPRINT = text("SELECT fingerprint FROM trial_returns WHERE attempt_id = :id")
+_CONFIRMED = text(
+    "SELECT e.predicts_z, e.earns_z, e.factor_id, e.rules, t.fingerprint FROM evaluations e "
+    "JOIN trial_returns t ON t.attempt_id = e.attempt_id "
+    "WHERE e.panel_id IN :panels AND e.confirmed ORDER BY t.seq, t.attempt_id"
+).bindparams(_PANELS)
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
 _INSERT = insert(schema.core_table(schema.TrialReturns))
 
@@ -247,6 +252,19 @@ def trial_scores(connection: Connection, known: KnownScores, but: str, panels: t
     own = connection.execute(_OWN, {"factor": but, "panels": panels}).scalars().all() if but else ()
     kept = known.rows[~np.isin(known.rows[:, 0], own)] if own else known.rows
     return TrialScores(kept[:, 1], kept[:, 2])
+
+
+def confirmed_trials(connection: Connection, panels: tuple[str, ...]) -> tuple[LargestScores, TrialScores]:
+    """Return the trials of searches that train led which were tested on validation: draws, and their scores.
+
+    A factor that was scored under the same rules on two panels is one trial.
+    """
+    once = {(row[2], row[3]): row for row in reversed(connection.execute(_CONFIRMED, {"panels": panels}).all())}
+    rows = list(reversed(once.values()))
+    draws = LargestScores(draw_seed(panels[0]))
+    draws.add(unpacked(bytes(row[4])).astype(np.float64) for row in rows)
+    scores = np.array([row[:2] for row in rows], dtype=np.float64).reshape(-1, 2)
+    return draws, TrialScores(scores[:, 0], scores[:, 1])
 
 
 def accepted_nearby(

@@ -18,6 +18,8 @@ def upgrade() -> None:
         op.add_column("evaluations", sa.Column(f"{name}_z", sa.Double(), nullable=True))
         stored = f"(evidence->'{name}'->>'z')::double precision" if server else f"json_extract(evidence, '$.{name}.z')"
         op.execute(f"UPDATE evaluations SET {name}_z = {stored}")
+    # Whether a search that train led came to validation with it: searches before did not, they were tested otherwise.
+    op.add_column("evaluations", sa.Column("confirmed", sa.Boolean(), nullable=False, server_default=sa.text("false")))
     # All that is read of a trial then: the documents, which stand before these columns, are not touched.
     columns = ["panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"]
     op.create_index("ix_evaluations_scores", "evaluations", columns)
