@@ -234,7 +234,8 @@ def _examine(mine: Mine, brief: Brief, proposed: Proposed, ahead: int) -> Scorin
     twin = repeated(mine.knowledge, mine.study, expression, related=True)
     if twin is not None:
         return twin
-    # What was tried before on these data led here, by its train.
-    aimed = mine.settings.memory and brief.attempts_until > 0
+    # What was tried before on these data led here, by its train. Where validation led as well, it can confirm nothing.
+    led_by_train = mine.settings.memory and mine.settings.feedback == "train"
+    aimed = led_by_train and brief.attempts_until > 0
     found = evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead, aimed=aimed)
     return found.copy if isinstance(found, Scoring) and found.copy is not None else found
