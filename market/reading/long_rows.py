@@ -31,6 +31,11 @@ _DATE_ALONE = (
     r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
 )
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
+# Prices that are none of a bar's four.
+_OTHER_PRICES = (
+    r"(adj|pre|prev|settle|taker|turnover|vwap|avg|average|mean|weighted|w\.?a\.?p|mid|bid|ask|last|ma\d|ema|sma|limit"
+    r"|change)"
+)
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -308,7 +313,9 @@ def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], pat
     """Refuse a table that lacks a price or the volume while a column of an unknown name may well be it."""
     absent = [name for name in OHLCV if name not in renamed.columns]
     others = [
-        c for c in renamed.columns if c not in (*OHLCV, *KEYS, "amount") and pd.api.types.is_numeric_dtype(renamed[c])
+        c
+        for c in renamed.columns
+        if c not in (*OHLCV, *KEYS, "amount", *theirs) and pd.api.types.is_numeric_dtype(renamed[c])
     ]
     close = renamed["close"].to_numpy(dtype=np.float64)
     for name in absent:
@@ -317,7 +324,9 @@ def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], pat
             called = name in word or (
                 name == "volume" and any(part in word for part in ("vol", "qty", "quantity", "shares", "size"))
             )
-            if not called or re.match(r"(adj|pre|prev|settle|taker|turnover)", word):
+            # A price alone is missing, beside others that are there: a column of any name may be it.
+            lone = name != "volume" and 0 < sum(one in renamed.columns for one in OHLCV[:3]) < 3
+            if not (called or lone) or re.match(_OTHER_PRICES, word):
                 continue
             values = renamed[column].to_numpy(dtype=np.float64)
             near = np.nanmedian(np.abs(values / close - 1)) < 0.5 if np.isfinite(values).any() else False

@@ -217,7 +217,7 @@ def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.Dat
             ]
             if not wrong:
                 return _whole_symbols(frame, how)
-        frame = how.read(as_text=True)
+        frame = _without_headers(how.read(as_text=True), how, notes)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{how.path} is not {how.encoding} throughout", "say --encoding, such as --encoding latin-1"
@@ -246,6 +246,19 @@ def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.Dat
 def _empty_to_missing(frame: pd.DataFrame) -> pd.DataFrame:
     texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     return frame.assign(**{name: frame[name].mask(frame[name].str.strip() == "") for name in texts})
+
+
+def _without_headers(frame: pd.DataFrame, how: _How, notes: list[str]) -> pd.DataFrame:
+    """Leave out rows that are the header once more, as where files were put one behind the other."""
+    if not how.layout.header or frame.empty:
+        return frame
+    again = pd.Series(True, index=frame.index)
+    for name, cell in zip(how.names, how.layout.header, strict=False):
+        again &= frame[name].str.strip() == cell.strip()
+    if not again.any() or len(how.layout.header) != len(how.names):
+        return frame
+    notes.append(f"the header comes {int(again.sum())} times more: left out")
+    return frame[~again].reset_index(drop=True)
 
 
 def _whole_symbols(frame: pd.DataFrame, how: _How) -> pd.DataFrame:
@@ -297,7 +310,13 @@ def _two_headers(rows: list[tuple[str, ...]]) -> bool:
     known = {alias for ours in OHLCV for alias in ALIASES[ours]}
     recognised = [sum(plain_name(cell) in known for cell in row[1:]) for row in rows[:2]]
     words = all(not is_number(cell) for row in rows[:2] for cell in row[1:])
-    return words and max(recognised) >= 4 and all(any(cell.strip() for cell in row[1:]) for row in rows[:2])
+    # A header that comes twice names no assets.
+    return (
+        words
+        and max(recognised) >= 4
+        and min(recognised) < 4
+        and all(any(cell.strip() for cell in row[1:]) for row in rows[:2])
+    )
 
 
 def _read_two_headers(source: IO[bytes] | Path, skip: int, encoding: str, sep: str, path: Path) -> pd.DataFrame:
