@@ -11,6 +11,7 @@ import click
 from agent.cli.common import data_option, json_option, print_json, stderr, stdout, text_table, workspace_of
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
+from agent.cli.data_resample import resample
 from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
 from agent.cli.groups import Group
 from agent.cli.reading_options import reading_options, take
@@ -41,7 +42,7 @@ def data() -> None:
     """Import, fetch, make, check and show market data."""
 
 
-for _command in (fetch, update, yahoo, check, synth):
+for _command in (fetch, update, yahoo, check, synth, resample):
     data.add_command(_command)
 
 
