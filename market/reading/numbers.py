@@ -98,7 +98,11 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
     values = np.full(len(unique), np.nan)
     bad = np.zeros(len(unique), dtype=bool)
     shape = _strict(style)
-    for place, cell in enumerate(unique):
+    cells = pd.Series(unique, dtype="str")
+    simple = cells.str.fullmatch(rf"[+-]?(?:{shape.pattern})").to_numpy(dtype=bool)
+    digits = cells[simple].str.replace(style.thousands, "", regex=False) if style.thousands else cells[simple]
+    values[simple] = digits.str.replace(style.decimal, ".", regex=False).astype(np.float64)
+    for place, cell in ((n, str(unique[n])) for n in np.flatnonzero(~simple)):
         try:
             # Most cells are plain, and float() knows those best; it also knows 1_000, which nobody writes.
             values[place] = float(cell) if style.plain and "_" not in cell else _value(cell, shape, style)
