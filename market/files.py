@@ -215,7 +215,7 @@ def _rows_of(path: Path, table: ReadTable, reading: FileConventions, said: list[
         if note not in said:
             said.append(note)
 
-    if table.recipe is None and (reading.wide or is_close_matrix(path, table.frame, reading.columns)):
+    if table.recipe is None and (reading.wide or is_close_matrix(table.frame, reading.columns)):
         return from_matrix(path, table.frame, reading, tell)
     return long_rows(path, table, reading, tell)
 

@@ -258,15 +258,19 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
     has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
     numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
     guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
-    if absent[0] == "ts":
+    option = ""
+    if "ts" in absent:
         times = next((str(c) for c in frame.columns if _holds_times(frame[c], path)), None)
         if times is None:
-            return InputError(
-                f"{path} has no column for {', '.join(absent)}: none holds times throughout", f"it has {has}"
-            )
-        option = f"--column ts={_quoted(times)}"
-    else:
-        option = f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
+            lacks = f"{path} has no column for {', '.join(absent)}"
+            return InputError(f"{lacks}: none holds times throughout", f"it has {has}")
+        option = f"--column ts={_quoted(times)} "
+        numeric = [name for name in numeric if name != times]
+    if "close" in absent:
+        option += f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
+        if is_close_matrix(frame, {}, by_name=False):
+            option += ", or say --wide close if each column is an asset"
+    option = option.strip()
     return InputError(f"{path} has no column for {', '.join(absent)}", f"map it with {option}; the file has {has}")
 
 
@@ -352,7 +356,7 @@ def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell)
     return renamed.drop(columns=drop)
 
 
-def is_close_matrix(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> bool:
+def is_close_matrix(frame: pd.DataFrame, mapping: Mapping[str, str], *, by_name: bool = True) -> bool:
     """Whether a table has times and one column of prices an asset: no field's name, values that move like prices."""
     if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None or len(frame) < 2:
         return False
@@ -368,4 +372,6 @@ def is_close_matrix(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str])
         return False
     with np.errstate(invalid="ignore", divide="ignore"):
         moves = np.abs(np.diff(np.log(values), axis=0))
-    return bool(np.isfinite(moves).any()) and float(np.nanmedian(moves)) < 0.2
+    # What is written in small letters is more often a figure than an asset: --wide close says that it is one.
+    named = all(str(c) != str(c).lower() or not any(letter.isalpha() for letter in str(c)) for c in columns)
+    return (named or not by_name) and bool(np.isfinite(moves).any()) and float(np.nanmedian(moves)) < 0.2
