@@ -114,18 +114,7 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     renamed = _priced(renamed, theirs, path, tell)
     _refuse_unnamed_prices(renamed, theirs, path)
     renamed = _without_future(renamed, reading, tell)
-    extra = {
-        c: field_name(c) for c in renamed.columns
-        if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
-        and not pd.api.types.is_bool_dtype(renamed[c])
-    }  # fmt: skip
-    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
-        again = next(name for name in extra.values() if [*extra.values(), *OHLCV, *KEYS].count(name) > 1)
-        theirs_too = next(str(c) for c, name in extra.items() if name == again)
-        raise InputError(
-            f"{path}: two columns would be called {again}",
-            f"give one another name: --column other_{again.strip('_')}={_quoted(theirs_too)}",
-        )
+    extra = _extra_names(renamed, path)
     kept = renamed[["ts", "symbol", *[c for c in OHLCV if c in renamed.columns], *extra]].rename(columns=extra)
     if recipe is not None:
         kept = _by_recipe(kept, recipe, path)
@@ -142,6 +131,23 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
             raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")
         out[name] = out[name] * factor
     return out
+
+
+def _extra_names(renamed: pd.DataFrame, path: Path) -> dict[str, str]:
+    """Return the columns that come along as fields, and what those are called; two of one name are refused."""
+    extra = {
+        c: field_name(c) for c in renamed.columns
+        if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
+        and not pd.api.types.is_bool_dtype(renamed[c])
+    }  # fmt: skip
+    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
+        again = next(name for name in extra.values() if [*extra.values(), *OHLCV, *KEYS].count(name) > 1)
+        theirs_too = next(str(c) for c, name in extra.items() if name == again)
+        raise InputError(
+            f"{path}: two columns would be called {again}",
+            f"give one another name: --column other_{again.strip('_')}={_quoted(theirs_too)}",
+        )
+    return extra
 
 
 def _recipe_zone(stamps: pd.Series, recipe: Recipe | None) -> str:
