@@ -14,7 +14,7 @@ from market.errors import InputError
 from market.funding import RATE, join_funding, join_snapshots, symbol_texts, time_column
 from market.matching import owners_of
 from market.panel import OHLCV, FloatArray, Panel
-from market.reading.conventions import FileConventions
+from market.reading.conventions import FileConventions, TimeForm
 from market.reading.long_rows import with_times
 from market.reading.numbers import style_of, to_numbers
 from market.reading.plausible import refuse_outside
@@ -33,6 +33,7 @@ def join_table(
     columns: Sequence[str] = (),
     oldest: np.timedelta64 | None = None,
     said: list[str] | None = None,
+    form: TimeForm = TimeForm(),  # noqa: B008 - frozen
 ) -> Panel:
     """Return the panel with the columns of a long table (time, symbol, numbers), each known at its time.
 
@@ -50,6 +51,8 @@ def join_table(
         less than three bars.
     said
         Takes what was found out, a sentence each.
+    form
+        How times are written; found out where it does not say.
 
     Raises
     ------
@@ -60,7 +63,7 @@ def join_table(
     said = [] if said is None else said
     pairs, keys = _pairs(columns)
     chosen = [one for one in columns if "=" not in one]
-    reading = FileConventions(columns=keys)
+    reading = FileConventions(columns=keys, times=form)
     table = read_file(path, reading)
     frame = with_times(table.frame)
     names = {plain_name(column): str(column) for column in reversed(frame.columns)}
@@ -93,7 +96,7 @@ def join_table(
 def _pairs(columns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return what ``ours=theirs`` says of fields, and of the columns of times and symbols."""
     pairs = dict(one.split("=", 1) for one in columns if "=" in one)
-    keys = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
+    keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
     return pairs, keys
 
 

@@ -114,3 +114,17 @@ def test_each_command_that_a_refusal_names_works(home: Path, data: bytes) -> Non
     together = [word for option in found for word in option]
     alone = [imported(home, data, *option)[0] == 0 for option in found]
     assert all(alone) or imported(home, data, *together)[0] == 0, (shown, alone)
+
+
+def test_dates_of_texts_and_figures_are_asked_about_too(home: Path) -> None:
+    rows = text("date,open,high,low,close,volume", lines(TRUTHS["daily"], "%Y-%m-%d"))
+    assert imported(home, rows, "--symbol", "BTCUSDT")[0] == 0
+    (home / "oi.csv").write_text("date,symbol,oi\n03/02/2024,BTCUSDT,5\n04/02/2024,BTCUSDT,6\n")
+    (home / "news.csv").write_text("date,title\n03/02/2024,Bitcoin up\n04/02/2024,Bitcoin down\n")
+    join = ["data", "join", str(home / "oi.csv"), "--data", "x", "--replace"]
+    texts = ["text", "import", str(home / "news.csv"), "--data", "x", "--replace"]
+    for command in (join, texts):
+        code, shown = invoke(home, *command)
+        assert code == 2
+        assert "3 February 2024 or 2 March 2024" in shown
+        assert all(invoke(home, *command, *option)[0] == 0 for option in options_of(shown)[:2]), shown
