@@ -269,7 +269,8 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
         times = next((str(c) for c in frame.columns if _holds_times(frame[c], path)), None)
         if times is None:
             lacks = f"{path} has no column for {', '.join(absent)}"
-            return InputError(f"{lacks}: none holds times throughout", f"it has {has}")
+            hint = f"say --column ts=NAME with --date-format FORMAT; it has {has}"
+            return InputError(f"{lacks}: none holds times throughout", hint)
         option = f"--column ts={_quoted(times)} "
         numeric = [name for name in numeric if name != times]
     if "close" in absent:
