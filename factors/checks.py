@@ -47,12 +47,11 @@ def check_signal(signal: Signal, panel: Panel, *, stop: int | None = None) -> Re
     after, traded = values[first:], panel.universe[:stop][first:]
     finite = np.isfinite(after)
     if not finite.any():
-        return Rejection(
-            "evaluate",
-            "all_nan",
-            "the factor is NaN everywhere",
-            "look for a division by zero, a log of negatives, or too long windows",
-        )
+        # Data of closes alone have no volume, high or low.
+        absent = [name for name in signal.expression.fields if name in panel.fields and np.isnan(panel[name]).all()]
+        hint = "look for a division by zero, a log of negatives, or too long windows"
+        hint = f"these data have no {', '.join(sorted(absent))}" if absent else hint
+        return Rejection("evaluate", "all_nan", "the factor is NaN everywhere", hint)
     share = finite.sum() / max(int(traded.sum()), 1)
     if share < MIN_FINITE:
         return Rejection(

@@ -20,6 +20,7 @@ from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
 from market.panel_store import write_atomically
+from market.reading.conventions import TimeForm
 from market.reading.times import parse_times
 from market.table_files import read_table
 
@@ -101,7 +102,12 @@ class TextCounts:
 
 
 def read_documents(
-    paths: Sequence[Path], matcher: Matcher, *, columns: Mapping[str, str] | None = None, zone: str = "UTC"
+    paths: Sequence[Path],
+    matcher: Matcher,
+    *,
+    columns: Mapping[str, str] | None = None,
+    zone: str = "UTC",
+    form: TimeForm = TimeForm(),  # noqa: B008 - frozen
 ) -> tuple[Documents, TextCounts]:
     """Read CSV, Parquet or JSON-lines files of texts.
 
@@ -115,13 +121,15 @@ def read_documents(
         Our name (ts, title, body, source, url, assets) to the file's.
     zone
         Time zone of times that state none, and of the day's end.
+    form
+        How times are written; found out where it does not say.
 
     Raises
     ------
     InputError
         For an unreadable file, or one without times or texts.
     """
-    frame = pd.concat([_rows(path, columns or {}, zone) for path in paths], ignore_index=True)
+    frame = pd.concat([_rows(path, columns or {}, zone, form) for path in paths], ignore_index=True)
     rows = len(frame)
     frame = frame[frame["known"].notna() & (frame["title"].str.len() + frame["body"].str.len() > 0)]
     unusable = rows - len(frame)
@@ -158,7 +166,7 @@ def _count_by_asset(assets: Sequence[Sequence[str]]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _rows(path: Path, columns: Mapping[str, str], zone: str) -> pd.DataFrame:
+def _rows(path: Path, columns: Mapping[str, str], zone: str, form: TimeForm) -> pd.DataFrame:
     frame = read_table(path)
     lowered = {plain_name(column): column for column in frame.columns}
     found = {}
@@ -172,7 +180,7 @@ def _rows(path: Path, columns: Mapping[str, str], zone: str) -> pd.DataFrame:
             f"{path} has no column of {absent}",
             f"map it with --column ts=NAME or title=NAME; it has {', '.join(map(str, frame.columns))}",
         )
-    stamps = parse_times(frame[found["ts"]], path, zone)
+    stamps = parse_times(frame[found["ts"]], path, zone, form)
     local = stamps.dt.tz_convert(ZoneInfo(zone))
     dated = (local == local.dt.normalize()) & local.notna()
     ends = (local.dt.normalize() + pd.Timedelta(days=1)).dt.tz_convert("UTC")

@@ -81,6 +81,7 @@ def _import(
         defects = [defect for defect in defects if defect.kind != "order"]
         if not defects:
             long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+    _tell_partial(long, said)
     impossible_reading(long, defects, where)
     done: list[str] = []
     if repair:
@@ -215,7 +216,7 @@ def _rows_of(path: Path, table: ReadTable, reading: FileConventions, said: list[
         if note not in said:
             said.append(note)
 
-    if table.recipe is None and (reading.wide or is_close_matrix(path, table.frame, reading.columns)):
+    if table.recipe is None and (reading.wide or is_close_matrix(table.frame, reading.columns)):
         return from_matrix(path, table.frame, reading, tell)
     return long_rows(path, table, reading, tell)
 
@@ -242,6 +243,14 @@ def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConvention
         if stamp is not None and plain_name(stamp) in _CLOSE_NAMES:
             return "close"
     return None
+
+
+def _tell_partial(long: pd.DataFrame, said: list[str]) -> None:
+    """Say how many rows have some of the prices that the others have: short rows, or cells left empty."""
+    missing = np.stack([long[name].isna().to_numpy() for name in OHLCV[:4] if not long[name].isna().all()])
+    count = int((missing.any(axis=0) & ~missing.all(axis=0)).sum()) if len(missing) else 0
+    if count:
+        said.append(f"{count} rows lack some of their prices: missing there")
 
 
 def _calendar(long: pd.DataFrame, said: list[str]) -> Calendar:

@@ -13,9 +13,10 @@ from market.columns import find, plain_name
 from market.errors import InputError
 from market.funding import RATE, join_funding, join_snapshots, symbol_texts, time_column
 from market.matching import owners_of
-from market.panel import OHLCV, Panel
-from market.reading.conventions import FileConventions
+from market.panel import OHLCV, FloatArray, Panel
+from market.reading.conventions import FileConventions, TimeForm
 from market.reading.long_rows import with_times
+from market.reading.numbers import style_of, to_numbers
 from market.reading.plausible import refuse_outside
 from market.reading.times import parse_times
 from market.table_files import read_file
@@ -32,6 +33,7 @@ def join_table(
     columns: Sequence[str] = (),
     oldest: np.timedelta64 | None = None,
     said: list[str] | None = None,
+    form: TimeForm = TimeForm(),  # noqa: B008 - frozen
 ) -> Panel:
     """Return the panel with the columns of a long table (time, symbol, numbers), each known at its time.
 
@@ -49,6 +51,8 @@ def join_table(
         less than three bars.
     said
         Takes what was found out, a sentence each.
+    form
+        How times are written; found out where it does not say.
 
     Raises
     ------
@@ -57,10 +61,9 @@ def join_table(
         none in the language, knows none of the panel's assets, or holds nothing within its span.
     """
     said = [] if said is None else said
-    pairs = dict(one.split("=", 1) for one in columns if "=" in one)
-    keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
+    pairs, keys = _pairs(columns)
     chosen = [one for one in columns if "=" not in one]
-    reading = FileConventions(columns=keys)
+    reading = FileConventions(columns=keys, times=form)
     table = read_file(path, reading)
     frame = with_times(table.frame)
     names = {plain_name(column): str(column) for column in reversed(frame.columns)}
@@ -82,14 +85,37 @@ def join_table(
     order = np.argsort(moments, kind="stable")
     places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
     for name, column in wanted.items():
-        values = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        values = _figures(frame[column], path)
         known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
-        for asset, rows in known.items():
-            if len(np.unique(moments[rows])) < len(rows):
-                raise InputError(f"{path} has two values of {column} for {asset} at one time", "drop the duplicates")
+        _refuse_two_values(moments, known, f"{path} has two values of {column} for")
         limit = oldest if oldest is not None else _usual(moments, known.values(), panel)
         panel = join_snapshots(panel, name, {a: (moments[rows], values[rows]) for a, rows in known.items()}, limit)
     return panel
+
+
+def _pairs(columns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what ``ours=theirs`` says of fields, and of the columns of times and symbols."""
+    pairs = dict(one.split("=", 1) for one in columns if "=" in one)
+    keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
+    return pairs, keys
+
+
+def _figures(column: pd.Series, path: Path) -> FloatArray:
+    """Return a column's numbers; a cell that is neither one nor missing is an `InputError`."""
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype=np.float64)
+    texts = column.astype("str")
+    values, bad = to_numbers(texts, style_of(texts.unique()[:4_000], path))
+    if bad.any():
+        at = int(bad.argmax())
+        raise InputError(f"{path}: row {at + 1}: {column.name} is {column.iloc[at]!r}, no number", "correct that cell")
+    return values.to_numpy(dtype=np.float64)
+
+
+def _refuse_two_values(moments: np.ndarray, known: Mapping[str, np.ndarray], what: str) -> None:
+    for asset, rows in known.items():
+        if len(np.unique(moments[rows])) < len(rows):
+            raise InputError(f"{what} {asset} at one time", "drop the duplicates")
 
 
 def _wanted(

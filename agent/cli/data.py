@@ -11,6 +11,7 @@ import click
 from agent.cli.common import data_option, json_option, print_json, stderr, stdout, text_table, workspace_of
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
+from agent.cli.data_resample import resample
 from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
 from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
@@ -43,7 +44,7 @@ def data() -> None:
     """Import, fetch, make, check and show market data."""
 
 
-for _command in (fetch, update, yahoo, check, synth, split_command):
+for _command in (fetch, update, yahoo, check, synth, resample, split_command):
     data.add_command(_command)
 
 
@@ -163,6 +164,8 @@ def funding(
     metavar="NAME",
     help="Only this column, or OURS=THEIRS (ts, symbol, or a field's new name); repeat as needed.",
 )
+@click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y.")
+@click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February.")
 @click.option("--oldest", metavar="TIME", help="After which a value is stale: 2h, 3d (default: three spacings).")
 @click.option("--name", help="Name of the new data set (default: NAME-joined).")
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
@@ -170,6 +173,7 @@ def funding(
 @click.pass_context
 def join(
     ctx: click.Context,
+    /,
     files: tuple[Path, ...],
     data_name: str | None,
     columns: tuple[str, ...],
@@ -177,6 +181,7 @@ def join(
     name: str | None,
     replace: bool,
     as_json: bool,
+    **dates: Any,  # noqa: ANN401 - date_format and day_first
 ) -> None:
     """Join FILES of figures known at a time (time, symbol, numbers) to a data set, each column as a field.
 
@@ -186,6 +191,7 @@ def join(
     import numpy as np
 
     from agent.cli.text_sources import parse_span
+    from market.reading.conventions import TimeForm
     from market.snapshots import join_table
 
     workspace = workspace_of(ctx)
@@ -194,7 +200,7 @@ def join(
     limit = None if oldest is None else parse_span(oldest, whole, "--oldest")
     said: list[str] = []
     for file in files:
-        joined = join_table(joined, file, columns=columns, oldest=limit, said=said)
+        joined = join_table(joined, file, columns=columns, oldest=limit, said=said, form=TimeForm(**dates))
     for line in said:
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     query = {"data": path.stem, "files": [str(file) for file in files], "columns": list(columns), "oldest": oldest}

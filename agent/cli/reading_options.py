@@ -107,7 +107,7 @@ _OPTIONS = (
     click.option("--thousands", metavar="SIGN", help="Between groups of digits."),
     click.option("--encoding", metavar="NAME", help="Of the text, such as gb18030."),
     click.option("--no-header", is_flag=True, help="The first row holds data, no names."),
-    click.option("--names", metavar="A,B,…", help="Names of all columns, in the file's order."),
+    click.option("--names", metavar="A,B,C", help="Names of all columns, in the file's order."),
     click.option("--skip", type=click.IntRange(0), metavar="N", help="Lines above the table."),
     click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y."),
     click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February."),

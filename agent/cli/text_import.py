@@ -27,6 +27,8 @@ class TextImportOptions:
     map_file: Path | None
     columns: tuple[str, ...]
     zone: str
+    date_format: str | None
+    day_first: bool | None
     shown: int
     replace: bool
     as_json: bool
@@ -44,6 +46,8 @@ class TextImportOptions:
     "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column: ts, title, body and others"
 )
 @click.option("--tz", "zone", default="UTC", show_default=True, help="Time zone of stamps that state none.")
+@click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y.")
+@click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February.")
 @click.option("--show", "shown", default=0, metavar="N", help="Print the first N texts that were matched.")
 @click.option("--replace", is_flag=True, help="Overwrite texts of the same name.")
 @json_option
@@ -57,6 +61,7 @@ def import_texts(ctx: click.Context, asked: TextImportOptions) -> None:
     from agent.cli.data_show import column_pairs, known_zone
     from market.documents import read_documents, save_documents
     from market.matching import matcher_for, read_map
+    from market.reading.conventions import TimeForm
 
     workspace = workspace_of(ctx)
     known_zone(asked.zone)
@@ -67,7 +72,10 @@ def import_texts(ctx: click.Context, asked: TextImportOptions) -> None:
         raise InputError(f"there are already texts {name!r}", "choose another --name, or say --replace")
     wanted = list(asked.assets) or list(workspace.load_panel(asked.data_name).assets)
     matcher = matcher_for(wanted, read_map(asked.map_file) if asked.map_file is not None else ())
-    documents, counts = read_documents(list(asked.files), matcher, columns=column_pairs(asked.columns), zone=asked.zone)
+    form = TimeForm(asked.date_format, asked.day_first)
+    documents, counts = read_documents(
+        list(asked.files), matcher, columns=column_pairs(asked.columns), zone=asked.zone, form=form
+    )
     if not len(documents):
         raise InputError(f"{asked.files[0]} has no usable text", "is it the right file?")
     about = {

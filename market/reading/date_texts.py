@@ -59,6 +59,11 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
     InputError
         For texts in no known form, in two forms that differ in meaning, or of a zone that is none.
     """
+    codes, unique = pd.factorize(text)
+    if zone in ("", "UTC") and len(unique) < len(text) // 2 and not named_zone(str(unique[0]) if len(unique) else ""):
+        # Many assets share few times; a zone with summer time needs each row, to tell the hour that comes twice.
+        few = read_texts(pd.Series(unique), path, zone, form, tell)
+        return few.reindex(codes).set_axis(text.index)
     text = text.str.replace(_WEEKDAY, "", regex=True).str.replace(r"\s+", " ", regex=True)
     # "GMT+0100" is an offset.
     text = text.str.replace(r"(?:GMT|UTC)(?=[+-]\d)", "", regex=True)

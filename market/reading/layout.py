@@ -116,6 +116,9 @@ def _cells(text: str, sep: str, whole: bool) -> tuple[list[list[str]], list[int]
 
 def _separator(text: str, whole: bool) -> str:
     """Return what cuts most rows into the same number of cells, the rarer signs first."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if not any(sep in first for sep in _SEPARATORS) and len(first.split()) >= 5:
+        return " "
     best, most = ",", 0.0
     for sep in _SEPARATORS:
         if sep not in text[: 1 << 16]:

@@ -31,6 +31,11 @@ _DATE_ALONE = (
     r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
 )
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
+# Prices that are none of a bar's four.
+_OTHER_PRICES = (
+    r"(adj|pre|prev|settle|taker|turnover|vwap|avg|average|mean|weighted|w\.?a\.?p|mid|bid|ask|last|ma\d|ema|sma|limit"
+    r"|change)"
+)
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -109,18 +114,7 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     renamed = _priced(renamed, theirs, path, tell)
     _refuse_unnamed_prices(renamed, theirs, path)
     renamed = _without_future(renamed, reading, tell)
-    extra = {
-        c: field_name(c) for c in renamed.columns
-        if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
-        and not pd.api.types.is_bool_dtype(renamed[c])
-    }  # fmt: skip
-    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
-        again = next(name for name in extra.values() if [*extra.values(), *OHLCV, *KEYS].count(name) > 1)
-        theirs_too = next(str(c) for c, name in extra.items() if name == again)
-        raise InputError(
-            f"{path}: two columns would be called {again}",
-            f"give one another name: --column other_{again.strip('_')}={_quoted(theirs_too)}",
-        )
+    extra = _extra_names(renamed, path)
     kept = renamed[["ts", "symbol", *[c for c in OHLCV if c in renamed.columns], *extra]].rename(columns=extra)
     if recipe is not None:
         kept = _by_recipe(kept, recipe, path)
@@ -137,6 +131,23 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
             raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")
         out[name] = out[name] * factor
     return out
+
+
+def _extra_names(renamed: pd.DataFrame, path: Path) -> dict[str, str]:
+    """Return the columns that come along as fields, and what those are called; two of one name are refused."""
+    extra = {
+        c: field_name(c) for c in renamed.columns
+        if c not in OHLCV and c not in KEYS and pd.api.types.is_numeric_dtype(renamed[c])
+        and not pd.api.types.is_bool_dtype(renamed[c])
+    }  # fmt: skip
+    if len({*extra.values(), *OHLCV, *KEYS}) < len(extra) + len(OHLCV) + len(KEYS):
+        again = next(name for name in extra.values() if [*extra.values(), *OHLCV, *KEYS].count(name) > 1)
+        theirs_too = next(str(c) for c, name in extra.items() if name == again)
+        raise InputError(
+            f"{path}: two columns would be called {again}",
+            f"give one another name: --column other_{again.strip('_')}={_quoted(theirs_too)}",
+        )
+    return extra
 
 
 def _recipe_zone(stamps: pd.Series, recipe: Recipe | None) -> str:
@@ -253,15 +264,20 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
     has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
     numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
     guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
-    if absent[0] == "ts":
+    option = ""
+    if "ts" in absent:
         times = next((str(c) for c in frame.columns if _holds_times(frame[c], path)), None)
         if times is None:
-            return InputError(
-                f"{path} has no column for {', '.join(absent)}: none holds times throughout", f"it has {has}"
-            )
-        option = f"--column ts={_quoted(times)}"
-    else:
-        option = f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
+            lacks = f"{path} has no column for {', '.join(absent)}"
+            hint = f"say --column ts=NAME with --date-format FORMAT; it has {has}"
+            return InputError(f"{lacks}: none holds times throughout", hint)
+        option = f"--column ts={_quoted(times)} "
+        numeric = [name for name in numeric if name != times]
+    if "close" in absent:
+        option += f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
+        if is_close_matrix(frame, {}, by_name=False):
+            option += ", or say --wide close if each column is an asset"
+    option = option.strip()
     return InputError(f"{path} has no column for {', '.join(absent)}", f"map it with {option}; the file has {has}")
 
 
@@ -308,7 +324,9 @@ def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], pat
     """Refuse a table that lacks a price or the volume while a column of an unknown name may well be it."""
     absent = [name for name in OHLCV if name not in renamed.columns]
     others = [
-        c for c in renamed.columns if c not in (*OHLCV, *KEYS, "amount") and pd.api.types.is_numeric_dtype(renamed[c])
+        c
+        for c in renamed.columns
+        if c not in (*OHLCV, *KEYS, "amount", *theirs) and pd.api.types.is_numeric_dtype(renamed[c])
     ]
     close = renamed["close"].to_numpy(dtype=np.float64)
     for name in absent:
@@ -317,7 +335,9 @@ def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], pat
             called = name in word or (
                 name == "volume" and any(part in word for part in ("vol", "qty", "quantity", "shares", "size"))
             )
-            if not called or re.match(r"(adj|pre|prev|settle|taker|turnover)", word):
+            # A price alone is missing, beside others that are there: a column of any name may be it.
+            lone = name != "volume" and 0 < sum(one in renamed.columns for one in OHLCV[:3]) < 3
+            if not (called or lone) or re.match(_OTHER_PRICES, word):
                 continue
             values = renamed[column].to_numpy(dtype=np.float64)
             near = np.nanmedian(np.abs(values / close - 1)) < 0.5 if np.isfinite(values).any() else False
@@ -343,7 +363,7 @@ def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell)
     return renamed.drop(columns=drop)
 
 
-def is_close_matrix(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str]) -> bool:
+def is_close_matrix(frame: pd.DataFrame, mapping: Mapping[str, str], *, by_name: bool = True) -> bool:
     """Whether a table has times and one column of prices an asset: no field's name, values that move like prices."""
     if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None or len(frame) < 2:
         return False
@@ -359,4 +379,6 @@ def is_close_matrix(path: Path, frame: pd.DataFrame, mapping: Mapping[str, str])
         return False
     with np.errstate(invalid="ignore", divide="ignore"):
         moves = np.abs(np.diff(np.log(values), axis=0))
-    return bool(np.isfinite(moves).any()) and float(np.nanmedian(moves)) < 0.2
+    # What is written in small letters is more often a figure than an asset: --wide close says that it is one.
+    named = all(str(c) != str(c).lower() or not any(letter.isalpha() for letter in str(c)) for c in columns)
+    return (named or not by_name) and bool(np.isfinite(moves).any()) and float(np.nanmedian(moves)) < 0.2

@@ -73,13 +73,13 @@ def style_of(cells: Iterable[str], path: object, given: NumberStyle | None = Non
         seen = list(dict.fromkeys([*decimals.values(), *groups.values()]))
         raise InputError(
             f"{path}: numbers such as {' and '.join(map(repr, seen[:2]))} are written in two ways",
-            "say --decimal . or --decimal , (and --thousands)",
+            "say --decimal '.' or --decimal ',' (and --thousands)",
         )
     if open_question and not decimals and "," not in groups:
         small, large = open_question.replace(",", "."), open_question.replace(",", "")
         raise InputError(
             f"{path}: {open_question!r} is {small} or {large}?",
-            "say --decimal , for the first, --thousands , for the other",
+            "say --decimal ',' for the first, --thousands ',' for the other",
         )
     decimal = next(iter(decimals), "." if "," in groups or not groups else ",")
     if "." in groups:
@@ -98,7 +98,11 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
     values = np.full(len(unique), np.nan)
     bad = np.zeros(len(unique), dtype=bool)
     shape = _strict(style)
-    for place, cell in enumerate(unique):
+    cells = pd.Series(unique, dtype="str")
+    simple = cells.str.fullmatch(rf"[+-]?(?:{shape.pattern})").to_numpy(dtype=bool)
+    digits = cells[simple].str.replace(style.thousands, "", regex=False) if style.thousands else cells[simple]
+    values[simple] = digits.str.replace(style.decimal, ".", regex=False).astype(np.float64)
+    for place, cell in ((int(n), str(unique[int(n)])) for n in np.flatnonzero(~simple)):
         try:
             # Most cells are plain, and float() knows those best; it also knows 1_000, which nobody writes.
             values[place] = float(cell) if style.plain and "_" not in cell else _value(cell, shape, style)

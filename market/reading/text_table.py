@@ -183,16 +183,16 @@ class _How:
     texts: frozenset[str]
     path: Path
 
-    def read(self, *, as_text: bool) -> pd.DataFrame:
+    def read(self, *, as_text: bool, decimal: str = ".", texts: frozenset[str] = frozenset()) -> pd.DataFrame:
         if not isinstance(self.source, Path):
             self.source.seek(0)
-        kinds: Any = str if as_text else dict.fromkeys(self.texts, str)
+        kinds: Any = str if as_text else dict.fromkeys(self.texts | texts, str)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame: pd.DataFrame = pd.read_csv(
                 self.source, sep=self.layout.sep, skiprows=self.layout.skip, header=0 if self.layout.header else None,
                 names=list(self.names), index_col=False, dtype=kinds, encoding=self.encoding, skipinitialspace=True,
-                keep_default_na=not as_text, na_filter=not as_text, low_memory=False,
+                keep_default_na=not as_text, na_filter=not as_text, low_memory=False, decimal=decimal,
             )  # fmt: skip
         return frame
 
@@ -210,20 +210,22 @@ def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.Dat
     try:
         if plain and given is None:
             frame = how.read(as_text=False)
-            wrong = [
-                how.names[n]
-                for n in numeric
-                if frame[how.names[n]].dtype == object or pd.api.types.is_string_dtype(frame[how.names[n]])
-            ]
-            if not wrong:
+            if _all_numbers(frame, how, numeric):
                 return _whole_symbols(frame, how)
-        frame = how.read(as_text=True)
+        elif _comma_alone(how, numeric, given):
+            # pandas reads a decimal comma as quickly; a cell with a point makes a column text, and is read below.
+            others = frozenset(how.names) - {how.names[n] for n in numeric}
+            frame = how.read(as_text=False, decimal=",", texts=others)
+            if _all_numbers(frame, how, numeric):
+                notes.append("numbers are written with ',' before a fraction")
+                return _whole_symbols(frame, how)
+        frame = _without_headers(how.read(as_text=True), how, notes)
     except UnicodeDecodeError as error:
         raise InputError(
             f"{how.path} is not {how.encoding} throughout", "say --encoding, such as --encoding latin-1"
         ) from error
     columns = [how.names[n] for n in numeric]
-    cells = (cell for name in columns for cell in frame[name].drop_duplicates().head(20_000))
+    cells = (cell for name in columns for cell in frame[name].drop_duplicates().head(4_000))
     style = style_of(cells, how.path, given)
     if not style.plain and given is None:
         grouped = f", {style.thousands!r} between thousands" if style.thousands else ""
@@ -246,6 +248,32 @@ def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.Dat
 def _empty_to_missing(frame: pd.DataFrame) -> pd.DataFrame:
     texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     return frame.assign(**{name: frame[name].mask(frame[name].str.strip() == "") for name in texts})
+
+
+def _all_numbers(frame: pd.DataFrame, how: _How, numeric: list[int]) -> bool:
+    return all(pd.api.types.is_numeric_dtype(frame[how.names[n]]) for n in numeric)
+
+
+def _comma_alone(how: _How, numeric: list[int], given: NumberStyle | None) -> bool:
+    """Whether numbers have a decimal comma and nothing else that a program would stumble over."""
+    cells = [row[n].strip() for row in how.layout.rows for n in numeric if len(row) > n and row[n].strip()]
+    bare = all(
+        (not cell.strip("+-0123456789,eE") and cell.count(",") < 2) or kind_of(cell) == "blank" for cell in cells
+    )
+    return bare and style_of(cells, how.path, given) == NumberStyle(",", "")
+
+
+def _without_headers(frame: pd.DataFrame, how: _How, notes: list[str]) -> pd.DataFrame:
+    """Leave out rows that are the header once more, as where files were put one behind the other."""
+    if not how.layout.header or frame.empty:
+        return frame
+    again = pd.Series(True, index=frame.index)
+    for name, cell in zip(how.names, how.layout.header, strict=False):
+        again &= frame[name].str.strip() == cell.strip()
+    if not again.any() or len(how.layout.header) != len(how.names):
+        return frame
+    notes.append(f"the header comes {int(again.sum())} times more: left out")
+    return frame[~again].reset_index(drop=True)
 
 
 def _whole_symbols(frame: pd.DataFrame, how: _How) -> pd.DataFrame:
@@ -297,7 +325,13 @@ def _two_headers(rows: list[tuple[str, ...]]) -> bool:
     known = {alias for ours in OHLCV for alias in ALIASES[ours]}
     recognised = [sum(plain_name(cell) in known for cell in row[1:]) for row in rows[:2]]
     words = all(not is_number(cell) for row in rows[:2] for cell in row[1:])
-    return words and max(recognised) >= 4 and all(any(cell.strip() for cell in row[1:]) for row in rows[:2])
+    # A header that comes twice names no assets.
+    return (
+        words
+        and max(recognised) >= 4
+        and min(recognised) < 4
+        and all(any(cell.strip() for cell in row[1:]) for row in rows[:2])
+    )
 
 
 def _read_two_headers(source: IO[bytes] | Path, skip: int, encoding: str, sep: str, path: Path) -> pd.DataFrame:

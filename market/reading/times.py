@@ -51,7 +51,16 @@ def parse_times(
     InputError
         For times that cannot be read, that can be read in two ways, or that are of no year that bars can have.
     """
-    tell = says or (lambda _: None)
+    try:
+        return _parsed(column, path, zone, form, says or (lambda _: None))
+    except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
+        raise InputError(
+            f"{path}: a time lies outside the years 1678 to 2262",
+            "correct it, say --date-format, or map another column: --column ts=NAME",
+        ) from error
+
+
+def _parsed(column: pd.Series, path: Path, zone: str, form: TimeForm, tell: Callable[[str], None]) -> pd.Series:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return _plausible(column.dt.tz_convert("UTC").astype("datetime64[ns, UTC]"), column, path)
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -60,8 +69,11 @@ def parse_times(
         )
     if pd.api.types.is_bool_dtype(column):
         raise InputError(f"{path}: {column.name} is true or false, no time", "map it with --column ts=NAME")
-    if pd.api.types.is_numeric_dtype(column):
+    if pd.api.types.is_numeric_dtype(column) and form.date_format is None:
         return _numbers(column, path, zone, tell)
+    if pd.api.types.is_numeric_dtype(column):
+        # 240131 or 2024031, by a format that was given.
+        column = _as_text(_known(column)).reindex(column.index)
     if form.date_format is None and len(column) and _ISO.fullmatch(str(column.iloc[0])):
         # Most files: nothing is looked at twice.
         quick = _iso(column, zone)
@@ -69,7 +81,7 @@ def parse_times(
             return _plausible(quick, column, path)
     text = column.astype("str").str.strip() if len(column) else column
     empty = column.isna() | text.str.lower().isin(["", "nan", "nat", "none", "null"])
-    if not empty.all() and text[~empty].str.fullmatch(r"\d{5,19}(\.\d+)?").all():
+    if form.date_format is None and not empty.all() and text[~empty].str.fullmatch(r"\d{5,19}(\.\d+)?").all():
         digits = text.where(~empty)
         whole = not digits[~empty].str.contains(".", regex=False).any() and not empty.any()
         return _numbers(digits.astype(np.int64) if whole else digits.astype(np.float64), path, zone, tell)
@@ -239,7 +251,7 @@ def _no_epoch(column: pd.Series, row: int, known: pd.Series, path: Path) -> Inpu
         unit = "milliseconds" if top > 240_000 else "seconds, or hours and minutes,"
         return InputError(
             f"{path}: row {row + 1}: {value:.0f} is a time of day ({unit} since midnight) without a date",
-            "put the date into the file's name as for --recipe lean, or a column of dates into the file",
+            "say --date-format, such as %y%m%d, if it is a date; else put a column of dates into the file",
         )
     readings = []
     for factor, name in _UNITS[:2]:

@@ -78,6 +78,8 @@ def test_changed_files_change_no_value_in_silence(tmp_path: Path) -> None:
         ("x.csv", b"time,open,high,low,close\n09:30,1,1,1,1\n09:31,1,1,1,1\n", "cannot read times"),
         ("x.csv", b"ts,close\n1704067200,1\n1704067200500,2\n17040672,2\n", "no time between 1980 and now"),
         ("x.csv", b"ts,close\n34200000,1\n34260000,2\n", "time of day"),
+        ("x.csv", b"ts,close\n2624-03-05 18:00,1\n2624-03-05 19:00,2\n", "cannot read times"),
+        ("x.csv", b"ts,close\n2024-03-05 18:00:00,1\n2624-03-05 19:00:00,2\n", "the years|after now|cannot read"),
         ("x.csv", b"ts,close\n2031-01-01,1\n2031-01-02,2\n", "after now"),
         ("x.csv", b"ts,close\n1970-01-20 17:21:07,1\n1970-01-20 17:21:08,2\n", "read in a wrong unit"),
         ("x.csv", b"ts,close\n2024-01-01,1.5\n2024-01-02,2\n2024-01-03,-3\n2024-01-04,-3\n", "reading that is wrong"),

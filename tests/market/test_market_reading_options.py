@@ -1,0 +1,130 @@
+"""What is found out may be said instead, and every known source is a declaration that can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from market.panel_store import load_panel
+from market.reading.recipe import all_recipes
+from tests.market.case_truths import invoke, options_of
+from tests.market.own_shapes import FIELDS, TRUTHS, comma, lines, text
+
+LISTED = (
+    "mt4 mt5 stooq finam kraken bitfinex coinbase kucoin okx bitmex binance-vision binance-cm bybit dukascopy histdata "
+    "ninjatrader lean freqtrade zipline yfinance alphavantage polygon tiingo databento tushare akshare baostock "
+    "joinquant rqdata nse tradingview cryptodatadownload coinmarketcap qlib"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("options") / "w"
+    assert invoke(root.parent, "init", str(root))[0] == 0
+    return root
+
+
+def imported(home: Path, data: bytes, *words: str, name: str = "x.csv") -> tuple[int, str]:
+    (home / name).write_bytes(data)
+    return invoke(home, "data", "import", str(home / name), "--name", "x", "--replace", *words)
+
+
+def same(home: Path, kind: str) -> bool:
+    truth, panel = TRUTHS[kind], load_panel(home / "data" / "x.parquet")
+    return bool((panel.times == truth["ts"].to_numpy().astype("datetime64[ns]")).all()) and all(
+        np.allclose(panel[name][:, 0], truth[name]) for name in FIELDS
+    )
+
+
+def test_every_known_source_is_listed(home: Path) -> None:
+    code, shown = invoke(home, "data", "recipes")
+    assert code == 0
+    assert set(LISTED.split()) <= {recipe.name for recipe in all_recipes()}
+    assert all(recipe.name in shown for recipe in all_recipes())
+    assert all(recipe.title and (recipe.header or recipe.names) for recipe in all_recipes())
+    code, why = imported(home, b"ts,close\n2024-01-01,1\n2024-01-02,1\n", "--recipe", "none")
+    assert code == 2
+    assert "data recipes" in why
+
+
+def test_all_of_it_may_be_said(home: Path) -> None:
+    day, hour = TRUTHS["daily"], TRUTHS["hourly"]
+    rows = lines(day, "%d.%m.%Y", ";", comma)
+    words = ["--sep", ";", "--decimal", ",", "--thousands", ".", "--day-first", "--no-header", "--encoding", "cp1252"]
+    code, shown = imported(home, text("", rows), *words, "--names", "ts,open,high,low,close,volume")
+    assert code == 0, shown
+    assert same(home, "daily")
+    above = text("a;b;c;d;e;f\nDatum;Erster;Hoch;Tief;Schluss;Volumen", rows)
+    assert imported(home, above, "--skip", "1", "--date-format", "%d.%m.%Y")[0] == 0
+    assert same(home, "daily")
+    # New York's midnight is 5 o'clock in UTC in winter; a bar's close is an hour after its open.
+    local = lines(hour, lambda t: f"{t.tz_localize('UTC').tz_convert('America/New_York'):%Y-%m-%d %H:%M}")
+    code, _ = imported(
+        home, text("ts,open,high,low,close,volume", local), "--tz", "America/New_York", "--stamps", "open"
+    )
+    assert code == 0
+    assert same(home, "hourly")
+    thousandth = lines(day.assign(volume=day["volume"] / 1000), "%Y-%m-%d")
+    head = "ts,open,high,low,close,volume"
+    assert imported(home, text(head, thousandth), "--unit", "volume=1000", "--symbol", "XYZ")[0] == 0
+    assert same(home, "daily")
+    assert load_panel(home / "data" / "x.parquet").assets == ("XYZ",)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--sep", "ab"), "--sep 'ab' is not one character"),
+        (("--encoding", "klingon"), "--encoding 'klingon' is not known"),
+        (("--unit", "volume"), "is not FIELD=FACTOR"),
+        (("--unit", "volume=0"), "above 0"),
+        (("--unit", "weight=2"), "there is no such field"),
+        (("--names", "a,b"), "has 6 columns, --names has 2"),
+        (("--tz", "Mars"), "is no time zone"),
+        (("--column", "close=absent"), "no such column: close=absent"),
+        (("--date-format", "%Y/%m"), "cannot read times"),
+    ],
+)
+def test_what_cannot_be_meant(home: Path, words: tuple[str, ...], says: str) -> None:
+    rows = text("ts,open,high,low,close,volume", lines(TRUTHS["daily"], "%Y-%m-%d"))
+    code, shown = imported(home, rows, *words)
+    assert code == 2
+    assert says in shown
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        text("date,close", [f"0{n}/0{n + 1}/2024,1{n}.5" for n in range(1, 8)]),
+        text("date;close", [f"2024-01-0{n};1,23{n}" for n in range(1, 8)]),
+        text("date,close", [f"2024-01-02 0{n}:00 CST,1{n}.5" for n in range(1, 8)]),
+        text("date,close,paper", [f"2024-01-0{n},1{n}.{k},{k}" for k in (1, 2) for n in range(1, 8)]),
+        text("when,last_px", [f"2024-01-0{n},1{n}.5" for n in range(1, 8)]),
+        text("date,opening,high,low,close", [f"2024-01-0{n},10,11,9,10.{n}" for n in range(1, 8)]),
+        text("date,open,close,high,low", [f"2024-01-0{n},11,10.{n},9,10.5" for n in range(1, 8)]),
+    ],
+)  # fmt: skip
+def test_each_command_that_a_refusal_names_works(home: Path, data: bytes) -> None:
+    code, shown = imported(home, data)
+    assert code == 2, shown
+    found = options_of(shown)
+    assert found, shown
+    together = [word for option in found for word in option]
+    alone = [imported(home, data, *option)[0] == 0 for option in found]
+    assert all(alone) or imported(home, data, *together)[0] == 0, (shown, alone)
+
+
+def test_dates_of_texts_and_figures_are_asked_about_too(home: Path) -> None:
+    rows = text("date,open,high,low,close,volume", lines(TRUTHS["daily"], "%Y-%m-%d"))
+    assert imported(home, rows, "--symbol", "BTCUSDT")[0] == 0
+    (home / "oi.csv").write_text("date,symbol,oi\n03/02/2024,BTCUSDT,5\n04/02/2024,BTCUSDT,6\n")
+    (home / "news.csv").write_text("date,title\n03/02/2024,Bitcoin up\n04/02/2024,Bitcoin down\n")
+    join = ["data", "join", str(home / "oi.csv"), "--data", "x", "--replace"]
+    texts = ["text", "import", str(home / "news.csv"), "--data", "x", "--replace"]
+    for command in (join, texts):
+        code, shown = invoke(home, *command)
+        assert code == 2
+        assert "3 February 2024 or 2 March 2024" in shown
+        assert all(invoke(home, *command, *option)[0] == 0 for option in options_of(shown)[:2]), shown
