@@ -15,9 +15,8 @@ from backtest.luck import min_track_record, sharpe_standard_error, sharpe_varian
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test
 from backtest.policy import AdmissionInput, NearestKnown, Policy, all_gates, counted, train_figures
-from backtest.result_types import Evidence, Tested
+from backtest.result_types import Evidence, SignalShape, Tested
 from backtest.scorecard import Scored
-from backtest.signal_shape import SignalShape
 from market.panel import FloatArray
 
 EULER_GAMMA = 0.5772156649015329

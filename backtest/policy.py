@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
-from backtest.result_types import GateVerdict, SegmentScore, Tested
-from backtest.signal_shape import SignalShape
+from backtest.result_types import GateVerdict, SegmentScore, SignalShape, Tested
 from market.errors import InputError
 from market.plugins import Registry
 

@@ -205,6 +205,32 @@ class Scorecard:
         return {**raw, **segments, "after_cutoff": late, "profiles": profiles}
 
 
+@dataclass(frozen=True, slots=True)
+class SignalShape:
+    """What was seen of a signal's values on some bars, as shares; NaN where there is nothing to see.
+
+    Attributes
+    ----------
+    bars
+        Of the bars with assets, those on which any has a value.
+    assets
+        Of the assets of such a bar, those with a value, on average.
+    tied
+        Of such bars, those on which all assets have the same value.
+    spread
+        Of the assets of such a bar, those whose value is not its commonest one, on average.
+    size
+        99 % quantile of the distance of a value from its bar's median, in usual distances of the bar (median distance
+        over 0.6745: about one deviation of a normal).
+    """
+
+    bars: float = NAN
+    assets: float = NAN
+    tied: float = NAN
+    spread: float = NAN
+    size: float = NAN
+
+
 @dataclass(frozen=True)
 class Tested:
     """A test of one mean among everything that was tried.

@@ -7,44 +7,16 @@ the same bar.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from backtest.ic import rank_ic
+from backtest.result_types import NAN, SignalShape
 from market.panel import BoolArray, FloatArray
 
 # Bars that are looked at, evenly spread: the shares that are measured need no more.
 SAMPLE = 250
 # Median absolute distance of a normal, in deviations.
 _USUAL = 0.6745
-NAN = float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class SignalShape:
-    """What was seen of a signal's values on some bars, as shares; NaN where there is nothing to see.
-
-    Attributes
-    ----------
-    bars
-        Of the bars with assets, those on which any has a value.
-    assets
-        Of the assets of such a bar, those with a value, on average.
-    tied
-        Of such bars, those on which all assets have the same value.
-    spread
-        Of the assets of such a bar, those whose value is not its commonest one, on average.
-    size
-        99 % quantile of the distance of a value from its bar's median, in usual distances of the bar (median distance
-        over 0.6745: about one deviation of a normal).
-    """
-
-    bars: float = NAN
-    assets: float = NAN
-    tied: float = NAN
-    spread: float = NAN
-    size: float = NAN
 
 
 def sample_rows(part: slice, most: int = SAMPLE) -> slice:

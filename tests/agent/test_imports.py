@@ -80,7 +80,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["kb", "list", "--library"], 0, _ALL | _LOOP),
         (["kb", "list", "--run", "nothing"], 2, _ALL | _REFUSAL),
         (["kb", "judge"], 0, _ALL - {"sqlalchemy"}),
-        (["data", "show", "--data", "s"], 0, _ALL - _FRAMES | {"pydantic", "sqlite3", "asyncio"}),
+        (["data", "show", "--data", "s"], 0, _ALL - _FRAMES | {"asyncio"}),
         (["data", "show", "--data", "nothing"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
         (["eval", "cs_rank(clse)", "--data", "s"], 2, _ALL | _REFUSAL),
         (["eval", "cs_rank(close", "--data", "s"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
