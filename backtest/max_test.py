@@ -123,8 +123,9 @@ class LargestScores:
     def hurdle(self, level: float = 0.05, more: float = 0.0) -> float:
         """Return the score that the best of all these, and of `more`, exceeds with probability `level` by luck."""
         alone = float(ndtri(1.0 - level))
-        if self.count + more <= 0:
-            return alone
+        if self.count == 0:
+            # Independent trials need no draws.
+            return float(ndtri((1.0 - level) ** (1.0 / max(more, 1.0))))
         return max(alone, float(np.quantile(self.with_more(more), 1.0 - level)))
 
     def adjusted_p(self, z: float, more: float = 0.0) -> float:

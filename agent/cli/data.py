@@ -228,9 +228,10 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
         else:
             click.echo("No data yet. Import some: alphaglow data import FILE")
         return
+    path = workspace.resolve_data(data_name)
     from agent.study.moving_dates import shown_dates
 
-    path, panel = workspace.resolve_data(data_name), workspace.load_panel(data_name)
+    panel = workspace.load_panel(data_name)
     try:
         shown = shown_dates(workspace, panel)
     except InputError as error:

@@ -34,6 +34,8 @@ def test_each_look_counts_and_a_repetition_does_not(home: Path, capsys: pytest.C
     one.pop("novelty")
     # What could be found is of now, among one trial more.
     assert again.pop("detectable")["trials"] == one.pop("detectable")["trials"] + 1
+    # What to expect goes by what else was scored by then.
+    assert again.pop("forward")["raw"] == one.pop("forward")["raw"]
     assert again == one
     # The same factor in other words is the same factor.
     assert as_json(capsys, "eval", "-1 * ts_mean(returns, 24)")["attempt"] == one["attempt"]

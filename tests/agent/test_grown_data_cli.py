@@ -35,7 +35,7 @@ def test_data_that_grow_keep_their_past(home: Path, capsys: pytest.CaptureFixtur
     save_panel(renamed, home / "data" / "copy.parquet")
     said = as_json(capsys, "eval", "ts_mean(close, 7)", "--data", "copy")
     assert said["trials"] == len(scored) + 1
-    assert [(one["data"], one["trials"]) for one in said["related"]] == [("toy", 4)]
+    assert [(one["data"], one["trials"]) for one in said["related"]] == [("toy", 1), ("toy", 4)]
     forward = as_json(capsys, "holdout", factor, "--yes", "--data", "copy")
     assert (forward["number"], forward["forward"]) == (2, True)
     assert forward["start"] > first["end"]

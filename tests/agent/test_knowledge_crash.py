@@ -46,7 +46,10 @@ def start(script: str, *argv: str) -> subprocess.Popen[str]:
 def make_run(path: Path, rounds: int = 1) -> str:
     with KnowledgeBase.open(path) as kb:
         connection = sqlite3.connect(path)
-        connection.execute("INSERT INTO datasets VALUES ('panel:1', 'toy', 10, 2, '', '')")
+        connection.execute(
+            'INSERT INTO datasets (panel_id, name, bars, assets, start, "end") VALUES (?, ?, 10, 2, ?, ?)',
+            ("panel:1", "toy", "", ""),
+        )
         connection.commit()
         connection.close()
         run = kb.create_run("panel:1", RunConfig(), 1)
