@@ -84,8 +84,9 @@ def test_boosting_finds_what_ridge_cannot(planted: tuple[Panel, Panel, FloatArra
     assert abs(share_found(Ridge(), *planted)) < 0.15
 
 
+@pytest.mark.slow
 def test_convnext_finds_most_of_a_planted_pattern(planted: tuple[Panel, Panel, FloatArray]) -> None:
-    training = NetTraining(epochs=8, warmup=1, lr=5e-3, patience=8)
+    training = NetTraining(epochs=16, warmup=2, lr=5e-3, patience=16)
     assert share_found(SmallNet(training), *planted) > 0.8
 
 
