@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from agent.cli.common import format_number, text_table
-from agent.knowledge.attempt_figures import factor_order, train_of, verdict_of
+from agent.knowledge.attempt_figures import factor_order, net_score, train_of, verdict_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from agent.knowledge.listing import VerdictSince
     from agent.knowledge.records import AttemptRecord
 
-_COLUMNS = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
+FACTOR_COLUMNS = ("factor", "expression", "verdict", "score", "net score", "Sharpe net gated", "ungated", "turnover")
 
 
 def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSince] | None = None) -> list[list[str]]:
     """Return one row a scored factor, best train Sharpe first; every figure is of the train split.
+
+    Scores are of what it pays before costs and of what it nets: a mean over its standard error, as a normal score.
 
     `later` holds, by attempt, the verdicts that were given again: one that differs stands beside the first.
     """
@@ -31,8 +33,8 @@ def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSi
             (a.factor_id or "").removeprefix("factor:")[:10],
             a.canonical or a.text,
             since[a.id].beside(verdict_of(a)) if a.id in since else verdict_of(a),
-            format_number(train_of(a).rank_ic, 4),
-            format_number(train_of(a).ic_ir, 3),
+            format_number(train_of(a).payoff_z, 1),
+            format_number(net_score(train_of(a)), 1),
             format_number(train_of(a).sharpe_gated),
             format_number(train_of(a).sharpe_net),
             format_number(train_of(a).turnover, 1, percent=True),
@@ -45,7 +47,9 @@ def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) ->
     """Return the factors of a run that were scored in full."""
     rows = factor_rows([a for a in knowledge.attempts(run_id=run_id) if a.stage != "screen"])
     more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
-    return text_table(f"Factors of run {run_id}{more}, figures of the train split", _COLUMNS, rows[:limit], left=3)
+    return text_table(
+        f"Factors of run {run_id}{more}, figures of the train split", FACTOR_COLUMNS, rows[:limit], left=3
+    )
 
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:

@@ -42,7 +42,7 @@ def kb() -> None:
 @click.pass_context
 def list_(ctx: click.Context, run_id: str | None, everything: bool, library: bool, as_json: bool) -> None:
     """List what is known: runs and factors, or the library of published ones."""
-    from agent.cli.attempt_tables import factor_rows
+    from agent.cli.attempt_tables import FACTOR_COLUMNS, factor_rows
     from agent.knowledge.attempt_figures import verdict_of
 
     with workspace_of(ctx).listing() as knowledge:
@@ -67,10 +67,9 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
         out = stdout()
         runs = [[r.id, r.created, r.status, r.config.data, r.config.model or r.config.kind] for r in knowledge.runs()]
         out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model or kind"], runs, left=5))
-        columns = ("factor", "expression", "verdict", "rank IC", "ICIR", "Sharpe net gated", "ungated", "turnover")
         listed = [a for a in attempts if everything or a.stage != "screen"]
         rows = factor_rows(listed, knowledge.later_verdicts())
-        out.print(text_table("Factors, figures of the train split", columns, rows, left=3))
+        out.print(text_table("Factors, figures of the train split", FACTOR_COLUMNS, rows, left=3))
         if len(listed) < len(attempts):
             out.print(f"{len(attempts) - len(listed)} left at their quick score are not shown (--all shows them)")
         if everything:

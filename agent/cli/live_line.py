@@ -50,7 +50,7 @@ class LiveLine:
             parts.append(f"{self.proposed} to score")
         if self.best is not None:
             text = self.best[1] if len(self.best[1]) <= _NAME else f"{self.best[1][: _NAME - 3]}..."
-            parts.append(f"best {self.best[0]:+.4f} {text}")
+            parts.append(f"best net score {self.best[0]:+.1f} {text}")
         parts.append(self.spend())
         if (left := self.left()) is not None:
             parts.append(f"{left} left")
@@ -78,7 +78,7 @@ class LiveLine:
         if event.kind == "round":
             console.print(f"round {event.round}", highlight=False)
         elif event.kind == "attempt":
-            figure = "not scored" if event.figure is None else f"rank IC {event.figure:+.4f}"
+            figure = "not scored" if event.figure is None else f"net score {event.figure:+.1f}"
             first = event.text.splitlines()[0][:100] if event.text else ""
             place = f"{self.before + self.done}/{self.total}"
             console.print(f"{place} {figure} {first} ({self.spend()})", soft_wrap=True, markup=False, highlight=False)

@@ -34,11 +34,6 @@ def or_zero(figure: float) -> float:
     return float(figure) if math.isfinite(figure) else 0.0
 
 
-def predictive_power(train: SegmentScore) -> float:
-    """Return the rank IC, or where there is no cross-section the gross Sharpe ratio."""
-    return train.rank_ic if math.isfinite(train.rank_ic) else train.sharpe_gross
-
-
 def traded_sharpe(train: SegmentScore) -> float:
     """Return the net Sharpe ratio that a factor would be traded with: behind the gate, where there is one."""
     return train.sharpe_gated if math.isfinite(train.sharpe_gated) else train.sharpe_net

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from agent.knowledge.attempt_figures import or_none, predictive_power
+from agent.knowledge.attempt_figures import net_score, or_none
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import JudgeVerdict, RunRecord
@@ -42,7 +42,7 @@ Talk = Proposed | StopRequested | BudgetReached
 
 @dataclass(frozen=True)
 class Event:
-    """Something a progress display may want to show; `figure` is an attempt's rank IC on train, where it was scored."""
+    """Something a progress display may want to show; `figure` is an attempt's net score on train, where it was scored."""
 
     kind: Literal["round", "proposed", "attempt", "lessons", "note"]
     round: int
@@ -213,7 +213,7 @@ async def _settle(mine: Mine, brief: Brief, slot: int, proposed: Proposed, ahead
         claims=_claims(brief.task(slot), proposal),
     )
     mine.knowledge.record_attempt(attempt)
-    figure = or_none(predictive_power(result.scored.scorecard.train)) if isinstance(result, Scoring) else None
+    figure = or_none(net_score(result.scored.scorecard.train)) if isinstance(result, Scoring) else None
     mine.on_event(Event("attempt", number, slot, expression.text if expression else attempt.message or "", figure))
 
 

@@ -23,10 +23,17 @@ def test_it_tells_round_best_spend_and_time_left() -> None:
     for k in range(5):
         live.take(Event("proposed", 2, k))
     assert "left" not in live.line()
-    for k, figure in enumerate((0.01, None, 0.031, -0.2)):
+    for k, figure in enumerate((0.1, None, 3.1, -2.0)):
         live.take(Event("attempt", 2, k, f"[red]factor {k}", figure))
     line = Text.from_markup(live.line()).plain
-    for piece in ("round 2", "1 to score", "best +0.0310 [red]factor 2", "12 calls of 400", "$0.42 of $5", "0 s left"):
+    for piece in (
+        "round 2",
+        "1 to score",
+        "best net score +3.1 [red]factor 2",
+        "12 calls of 400",
+        "$0.42 of $5",
+        "0 s left",
+    ):
         assert piece in line
     assert (live.done, live.scored) == (4, 3)
 
@@ -42,7 +49,7 @@ def test_elsewhere_each_event_is_a_line() -> None:
     out = Console(file=io.StringIO(), width=200)
     for event in (
         Event("round", 1),
-        Event("attempt", 1, 0, "cs_rank(close)", 0.02),
+        Event("attempt", 1, 0, "cs_rank(close)", 2.0),
         Event("attempt", 1, 1, "ts_meen is unknown\ndid you mean"),
         Event("lessons", 1, text="volume helps"),
         Event("proposed", 1, 2),
@@ -51,7 +58,7 @@ def test_elsewhere_each_event_is_a_line() -> None:
         live.plain(event, out)
     assert out.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         "round 1",
-        "2/5 rank IC +0.0200 cs_rank(close) (0 calls)",
+        "2/5 net score +2.0 cs_rank(close) (0 calls)",
         "3/5 not scored ts_meen is unknown (0 calls)",
         "lesson: volume helps",
     ]
