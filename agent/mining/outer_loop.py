@@ -42,7 +42,7 @@ Talk = Proposed | StopRequested | BudgetReached
 
 @dataclass(frozen=True)
 class Event:
-    """Something a progress display may want to show; `figure` is an attempt's net score on train, where there is one."""
+    """Something a progress display may want to show; `figure` is an attempt's net score on train, or None."""
 
     kind: Literal["round", "proposed", "attempt", "lessons", "note"]
     round: int
