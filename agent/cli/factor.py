@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -23,6 +22,7 @@ from agent.cli.common import (
 )
 from agent.cli.option_record import recorded
 from agent.cli.running import say
+from agent.cli.scorecard_print import SCORECARD_ROWS, print_gates, print_profile, print_scorecard, record_sentence
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.looking import Look
     from agent.study.study import Study
-    from backtest.result_types import Evidence, HorizonIC, Scorecard, SliceScore
     from backtest.run import Backtest
     from backtest.shrunk_sharpe import ShrunkSharpe
     from factors.overlap import Novelty
@@ -137,7 +136,7 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
             raise as_input_error(expression)
         from agent.study.expectations import expected_sharpe
         from agent.study.lineage_notes import meet_data, related_rows
-        from agent.study.looking import look, look_at_train
+        from agent.study.looking import look_at_factor, look_at_train
 
         study = opened.study
         related = meet_data(knowledge, opened.whole, say)
@@ -146,7 +145,7 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
             if asked.no_record:
                 seen = look_at_train(expression, study)
             else:
-                seen = look(expression, asked.text, opened, knowledge, trades=asked.ledger is not None)
+                seen = look_at_factor(expression, asked.text, opened, knowledge, trades=asked.ledger is not None)
         if isinstance(seen, Rejection):
             raise as_input_error(seen)
         forward = None
@@ -258,138 +257,6 @@ def _print_evaluation(
         out.print(seen.note, soft_wrap=True)
 
 
-def record_sentence(evidence: Evidence, bars_per_year: float) -> str:
-    """Say how exact the Sharpe ratio is, and how long a record would make it believable."""
-    error = format_number(evidence.sharpe_error * math.sqrt(bars_per_year))
-    if math.isfinite(evidence.min_bars):
-        enough = f"{evidence.min_bars:,.0f} bars like these would make it believable"
-    else:
-        enough = "no number of such bars would make it believable"
-    return f"Sharpe ratio a year +- {error} (one standard error); {evidence.bars:,} bars were evaluated, {enough}"
-
-
-_ROWS: tuple[tuple[str, str, int, bool], ...] = (
-    ("rank IC", "rank_ic", 4, False),
-    ("IC", "ic", 4, False),
-    ("ICIR (per bar)", "ic_ir", 3, False),
-    ("IC t-stat (Newey-West)", "ic_tstat", 2, False),
-    ("Sharpe gross", "sharpe_gross", 2, False),
-    ("Sharpe net, ungated", "sharpe_net", 2, False),
-    ("standard error of it", "sharpe_error", 2, False),
-    ("Sharpe net, gated", "sharpe_gated", 2, False),
-    ("Sharpe net, volatility gate", "sharpe_vol_gated", 2, False),
-    ("Sharpe net, random gate", "sharpe_random_gated", 2, False),
-    ("shifted gates beaten", "shift_percentile", 0, True),
-    ("Sortino", "sortino", 2, False),
-    ("Calmar", "calmar", 2, False),
-    ("max drawdown", "max_drawdown", 1, True),
-    ("longest drawdown, bars", "drawdown_bars", 0, False),
-    ("return a year, net", "annual_return_net", 1, True),
-    ("return a year, gated", "annual_return_gated", 1, True),
-    ("costs a year", "cost_year", 1, True),
-    ("funding a year", "funding_year", 1, True),
-    ("break-even cost, bp", "break_even_bp", 1, False),
-    ("capacity, money", "capacity", 0, False),
-    ("turnover a bar", "turnover", 2, True),
-    ("positions opened", "trades", 0, False),
-    ("bars held", "duration", 1, False),
-    ("rank autocorrelation", "autocorrelation", 3, False),
-    ("monotonicity of quantiles", "monotonicity", 2, False),
-    ("hit rate", "hit_rate", 1, True),
-    ("profit factor", "profit_factor", 2, False),
-    ("tail ratio", "tail_ratio", 2, False),
-    ("VaR 95 % a bar", "var_95", 3, True),
-    ("CVaR 95 % a bar", "cvar_95", 3, True),
-    ("beta to the market", "beta", 3, False),
-    ("alpha a year to known factors", "alpha", 1, True),
-    ("its t-stat", "alpha_tstat", 2, False),
-    ("mean exposure", "mean_exposure", 1, True),
-    ("mean net exposure", "mean_bias", 1, True),
-    ("bars", "n_bars", 0, False),
-)
-_GATED = {"sharpe_gated", "sharpe_vol_gated", "sharpe_random_gated", "shift_percentile", "annual_return_gated"}
-
-
-def print_scorecard(card: Scorecard, *, gated: bool | None = None, validation: bool = True) -> None:
-    """Print train, beside it validation if that was looked at.
-
-    A row of the gate is printed only where there is one (None: where train has its figures).
-    """
-    late = {} if card.after_cutoff is None else {"after cutoff": card.after_cutoff}
-    parts = {"train": card.train, **({"validation": card.validation} if validation else {}), **late}
-    shown = math.isfinite(card.train.sharpe_gated) if gated is None else gated
-    rows = [
-        [label, *(format_number(getattr(part, key), digits, percent=percent) for part in parts.values())]
-        for label, key, digits, percent in _ROWS
-        if shown or key not in _GATED
-    ]
-    stdout().print(text_table("Scorecard", ["", *parts], rows))
-
-
-_PARTS = ("train", "validation")
-
-
-def print_profile(card: Scorecard) -> None:
-    """Print the scorecard by horizon, year and regime, train beside validation."""
-    profiles = card.profiles
-    if profiles is None or not all(part in profiles for part in _PARTS):
-        return
-    horizons = {p: {one.horizon: one for one in profiles[p].horizons} for p in _PARTS}
-    rows = [
-        [f"{h} bars", *(_cell(horizons[p].get(h), k, d) for p in _PARTS for k, d in (("mean", 4), ("tstat", 2)))]
-        for h in horizons["train"]
-    ]
-    if rows:
-        stdout().print(text_table("Rank IC by horizon", ["ahead", "train", "t", "validation", "t"], rows))
-    years, regimes = {p: profiles[p].years for p in _PARTS}, {p: profiles[p].regimes for p in _PARTS}
-    for title, slices in (("By year", years), ("By regime", regimes)):
-        found = {p: {one.name: one for one in slices[p]} for p in _PARTS}
-        names = list(dict.fromkeys(name for p in _PARTS for name in found[p]))
-        lines = [[name, *(_cell(found[p].get(name), k, d) for p in _PARTS for k, d in _SLICE)] for name in names]
-        columns = [
-            "",
-            *(f"{p[:5]}{dot} {k}" for p, dot in (("train", ""), ("valid", ".")) for k in ("bars", "IC", "t", "Sharpe")),
-        ]
-        stdout().print(text_table(title, columns, lines))
-
-
-_SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
-
-
-def _cell(row: HorizonIC | SliceScore | None, key: str, digits: int) -> str:
-    if row is not None and key == "sharpe_net":
-        return _with_error(row)
-    return format_number(None if row is None else getattr(row, key), digits)
-
-
-def _with_error(row: HorizonIC | SliceScore) -> str:
-    """Return a Sharpe ratio with its standard error; of few bars, which older scorecards have ratios of, none."""
-    from backtest.metrics import LEAST_BARS
-    from backtest.result_types import SliceScore
-
-    if not isinstance(row, SliceScore) or row.bars < LEAST_BARS:
-        return format_number(None)
-    error = f" ± {format_number(row.sharpe_error)}" if math.isfinite(row.sharpe_error) else ""
-    return format_number(row.sharpe_net) + error
-
-
-def print_gates(evidence: Evidence) -> None:
-    """Print each gate of the admission policy with its numbers and its bar."""
-    if not evidence.gates:
-        return
-    rows = []
-    for gate in evidence.gates:
-        numbers = ", ".join(f"{name} {format_number(value, 3)}" for name, value in gate.numbers.items())
-        rows.append([gate.gate, "passed" if gate.passed else "failed", numbers, gate.bar])
-    stdout().print(text_table("Admission", ["gate", "", "numbers", "bar"], rows, left=4))
-    effective = evidence.effective_trials
-    if effective:
-        deflated = format_number(evidence.dsr_effective, 3)
-        stdout().print(
-            f"By their returns, the scored trials are {effective} effective trials; deflated by those: {deflated}"
-        )
-
-
 @click.command()
 @click.argument("factor")
 @data_option
@@ -416,7 +283,7 @@ def holdout(ctx: click.Context, factor: str, data_name: str | None, yes: bool, a
         return
     rows = [
         [label, format_number(getattr(opening.score, key), digits, percent=percent)]
-        for label, key, digits, percent in _ROWS
+        for label, key, digits, percent in SCORECARD_ROWS
     ]
     which = f"Holdout, opening {opening.number}{', forward' if opening.forward else ''}, recorded"
     stdout().print(text_table(which, ["", "holdout"], rows))

@@ -89,7 +89,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show FACTOR (an id or its first characters): text, verdicts, scores, lineage."""
     from dataclasses import asdict
 
-    from agent.cli.factor import print_gates, print_profile, print_scorecard
+    from agent.cli.scorecard_print import print_gates, print_profile, print_scorecard
     from agent.knowledge.attempt_figures import reasons_of, verdict_of
     from agent.study.expectations import expected_sharpe, forward_sentence
     from backtest.verdict_words import verdict_sentence

@@ -19,7 +19,7 @@ from agent.cli.common import (
 from agent.cli.running import say
 
 if TYPE_CHECKING:
-    from agent.evidence.reassessing import Reassessment
+    from agent.evidence.reassessing import DataReassessment
 
 
 @click.command()
@@ -51,7 +51,7 @@ def reassess(ctx: click.Context, data_name: str | None, top: int, as_json: bool)
         _print(found, top)
 
 
-def _print(found: Reassessment, top: int) -> None:
+def _print(found: DataReassessment, top: int) -> None:
     rows = []
     for one in found.factors[:top]:
         now, a = one.now, one.attempt

@@ -228,7 +228,7 @@ def document_of(found: Learned, lesson: LearningTask) -> dict[str, object]:
 
 def show_learned(found: Learned) -> None:
     """Print the folds, the scorecard and the verdict of a learned factor."""
-    from agent.cli.factor import print_gates, print_profile, print_scorecard
+    from agent.cli.scorecard_print import print_gates, print_profile, print_scorecard
     from agent.knowledge.attempt_figures import reasons_of, verdict_of
 
     out, attempt = stdout(), found.attempt

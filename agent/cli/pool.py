@@ -188,7 +188,7 @@ def show_pools(ctx: click.Context, as_json: bool) -> None:
 @click.pass_context
 def show(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show the pool NAME (or its id): members, weights, scorecard and verdict, as recorded."""
-    from agent.cli.factor import print_gates, print_profile, print_scorecard
+    from agent.cli.scorecard_print import print_gates, print_profile, print_scorecard
 
     with workspace_of(ctx).knowledge() as knowledge:
         one = knowledge.get_pool(name)

@@ -62,7 +62,7 @@ class Reassessed:
 
 
 @dataclass(frozen=True)
-class Reassessment:
+class DataReassessment:
     """All factors of some data under one policy, among `trials`; `others` names related data that count as well."""
 
     factors: tuple[Reassessed, ...]
@@ -88,7 +88,7 @@ def reassess(
     *,
     note: Note = no_note,
     progress: Progress = no_progress,
-) -> Reassessment:
+) -> DataReassessment:
     """Give all factors of a data set their verdicts of now, and store them beside those of then.
 
     What an earlier policy judged is scored again under the rules of its run, once: its scores are kept as they come, so
@@ -124,7 +124,7 @@ def reassess(
         found.append(Reassessed(attempt, attempt.evaluation.verdict, now, why))
     knowledge.record_verdicts(one.now for one in found if one.now is not None)
     found.sort(key=_order)
-    return Reassessment(tuple(found), len(rows) + pools, policy, tuple(one.name for one in related[1:]))
+    return DataReassessment(tuple(found), len(rows) + pools, policy, tuple(one.name for one in related[1:]))
 
 
 def _chosen(rows: Sequence[TrialRow]) -> list[TrialRow]:

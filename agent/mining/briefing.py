@@ -15,7 +15,7 @@ from agent.knowledge.attempt_figures import or_none, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.brief import Brief
-from agent.mining.lessons import Lesson, draw_lessons
+from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
 from agent.mining.search.elites import by_merit, merit, predicts
@@ -70,7 +70,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
     )
 
 
-def _lessons(known: Recalled, run: RunRecord, number: int) -> list[Lesson]:
+def _lessons(known: Recalled, run: RunRecord, number: int) -> list[DrawnLesson]:
     """Return the lessons of all that is recalled; those that rest on the round before come first."""
     newest = frozenset(a.id for a in known.attempts if a.run_id == run.id and a.round == number - 1)
     return draw_lessons(known.attempts, known.returns, newest)[:SHOWN_LESSONS]

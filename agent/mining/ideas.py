@@ -55,7 +55,7 @@ class Idea:
         """Operators and fields that most of its members are made of."""
         counts: dict[str, int] = defaultdict(int)
         for member in self.members:
-            for word in words_of(member.canonical or ""):
+            for word in idea_words(member.canonical or ""):
                 counts[word] += 1
         return frozenset(word for word, count in counts.items() if 2 * count > len(self.members))
 
@@ -110,7 +110,7 @@ def _alike(one: set[int], other: set[int]) -> bool:
 
 
 @lru_cache(maxsize=100_000)
-def words_of(text: str) -> frozenset[str]:
+def idea_words(text: str) -> frozenset[str]:
     """Return the operators and fields of a factor; what only joins or ranks is none."""
     called = set(_CALL.findall(text))
     return frozenset((called - _STRUCTURAL) | (set(_WORD.findall(text)) - called))

@@ -38,7 +38,7 @@ _COMMON = 0.5
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DrawnLesson:
     """A lesson: its kind, its sentence, the attempts that it rests on, and its figures and names as data.
 
     The names of figures are those that the mock's frozen sentences ask for: `mean` and `rest` are scores, `confidence`
@@ -72,7 +72,7 @@ class _Compared:
 
 def draw_lessons(
     attempts: Sequence[AttemptRecord], returns: StoredReturns | None = None, newest: frozenset[int] = frozenset()
-) -> list[Lesson]:
+) -> list[DrawnLesson]:
     """Return the lessons of these attempts; the same attempts give the same lessons.
 
     Lessons that rest on one of the `newest` attempts, by id, come first; then the most useful first.
@@ -130,7 +130,7 @@ def _ingredients(ideas: Sequence[Idea]) -> list[_Compared]:
     return found
 
 
-def _said_of_ingredients(surely: Sequence[_Compared]) -> list[Lesson]:
+def _said_of_ingredients(surely: Sequence[_Compared]) -> list[DrawnLesson]:
     known = [one for one in surely if isinstance(one.of, Ingredient)]
     ranked = sorted(known, key=lambda one: (one.found.q, -abs(one.found.difference)))
     helps = [one for one in ranked if one.found.difference > 0][:2]
@@ -138,7 +138,7 @@ def _said_of_ingredients(surely: Sequence[_Compared]) -> list[Lesson]:
     return [_ingredient(one) for one in (*helps, *hurts)]
 
 
-def _ingredient(one: _Compared) -> Lesson:
+def _ingredient(one: _Compared) -> DrawnLesson:
     assert isinstance(one.of, Ingredient)
     mean = fmean(idea.score for idea in one.ideas)
     rest = mean - one.found.difference
@@ -158,7 +158,7 @@ def _ingredient(one: _Compared) -> Lesson:
         "high": one.found.high,
         "q": one.found.q,
     }
-    return Lesson("ingredient", text, _firsts(one.ideas), figures)
+    return DrawnLesson("ingredient", text, _firsts(one.ideas), figures)
 
 
 def _regimes(ideas: Sequence[Idea]) -> list[_Compared]:
@@ -193,7 +193,7 @@ def _by_regime(attempt: AttemptRecord) -> list[tuple[str, float, float]]:
     return rows
 
 
-def _said_of_regimes(surely: Sequence[_Compared]) -> list[Lesson]:
+def _said_of_regimes(surely: Sequence[_Compared]) -> list[DrawnLesson]:
     known = [one for one in surely if isinstance(one.of, str) and one.of]
     if not known:
         return []
@@ -215,10 +215,10 @@ def _said_of_regimes(surely: Sequence[_Compared]) -> list[Lesson]:
         "worst": str(worst.of),
         "worst_ic": worst.found.difference,
     }
-    return [Lesson("regime", text, _firsts(group), figures)]
+    return [DrawnLesson("regime", text, _firsts(group), figures)]
 
 
-def _inverted(ideas: Sequence[Idea]) -> list[Lesson]:
+def _inverted(ideas: Sequence[Idea]) -> list[DrawnLesson]:
     """Say which ideas pay the other way, of those that nobody turned around yet."""
     lowest = [min((a for a in i.members), key=lambda a: (train_of(a).payoff_z, a.id)) for i in ideas]
     scores = np.array([train_of(a).payoff_z for a in lowest])
@@ -230,7 +230,7 @@ def _inverted(ideas: Sequence[Idea]) -> list[Lesson]:
         if z < -SEEN and one <= SAID and not any(train_of(m).payoff_z > SEEN for m in idea.members)
     ]
     return [
-        Lesson(
+        DrawnLesson(
             "sign",
             f"{a.canonical} pays the other way on train (score {z:.1f}, q {one:.2g}): negate it",
             (a.id,),
@@ -240,7 +240,7 @@ def _inverted(ideas: Sequence[Idea]) -> list[Lesson]:
     ]
 
 
-def _costs(ideas: Sequence[Idea]) -> list[Lesson]:
+def _costs(ideas: Sequence[Idea]) -> list[DrawnLesson]:
     """Say how many ideas that pay are eaten by costs."""
     pays = [i for i in ideas if i.payoff > SEEN and math.isfinite(train_of(i.best).net_z)]
     eaten = [i for i in pays if train_of(i.best).net_z < 0]
@@ -255,7 +255,7 @@ def _costs(ideas: Sequence[Idea]) -> list[Lesson]:
         "ts_decay_linear or ts_mean"
     )
     figures: dict[str, str | float] = {"factors": float(len(eaten)), "turnover": turnover, "low": low, "high": high}
-    return [Lesson("costs", text, _firsts(eaten), figures)]
+    return [DrawnLesson("costs", text, _firsts(eaten), figures)]
 
 
 def _gate(ideas: Sequence[Idea]) -> list[_Compared]:
@@ -274,7 +274,7 @@ def _gate(ideas: Sequence[Idea]) -> list[_Compared]:
     return [_Compared("", compared, tuple(idea for idea, _ in pairs))]
 
 
-def _said_of_gate(surely: Sequence[_Compared]) -> list[Lesson]:
+def _said_of_gate(surely: Sequence[_Compared]) -> list[DrawnLesson]:
     lessons = []
     for one in surely:
         if one.of == "":
@@ -288,11 +288,11 @@ def _said_of_gate(surely: Sequence[_Compared]) -> list[Lesson]:
                 "factors": float(len(gains)),
                 "change": one.found.difference,
             }
-            lessons.append(Lesson("gate", text, _firsts(one.ideas), figures))
+            lessons.append(DrawnLesson("gate", text, _firsts(one.ideas), figures))
     return lessons
 
 
-def _refusals(attempts: Sequence[AttemptRecord]) -> list[Lesson]:
+def _refusals(attempts: Sequence[AttemptRecord]) -> list[DrawnLesson]:
     """Say what was refused most, and why, so that it is not written again."""
     refused = [a for a in attempts if a.code]
     lessons = []
@@ -305,6 +305,6 @@ def _refusals(attempts: Sequence[AttemptRecord]) -> list[Lesson]:
         figures: dict[str, str | float] = {"attempts": float(count), "stage": stage, "code": str(code)}
         figures["message"] = message[0] if message else ""
         lessons.append(
-            Lesson("refusal", f"{times} ended at {stage} ({code}){said}", tuple(a.id for a in group), figures)
+            DrawnLesson("refusal", f"{times} ended at {stage} ({code}){said}", tuple(a.id for a in group), figures)
         )
     return lessons

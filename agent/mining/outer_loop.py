@@ -23,7 +23,7 @@ from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
 from agent.mining.forecast import Forecaster, repeated
 from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
-from agent.mining.lessons import Lesson, draw_lessons
+from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import recall, returns_on
 from agent.mining.replies import Proposal
 from agent.mining.search.tasks import Task
@@ -120,7 +120,7 @@ async def _round(mine: Mine, number: int) -> None:
     mine.on_event(Event("lessons", number, text=lessons[0].text if lessons else ""))
 
 
-def _learned(mine: Mine, number: int) -> list[Lesson]:
+def _learned(mine: Mine, number: int) -> list[DrawnLesson]:
     """Return the lessons of all that was tried on the data; those that rest on this round come first."""
     dataset = mine.study.dataset
     attempts = mine.knowledge.attempts(panel_id=dataset, related="earlier")

@@ -53,7 +53,7 @@ class Look:
     copy: Rejection | None = None
 
 
-def look(
+def look_at_factor(
     expression: Expression, text: str, opened: OpenData, knowledge: KnowledgeBase, *, trades: bool = False
 ) -> Look | Rejection:
     """Score a factor, written as `text`, and record it as a trial; an exact repetition comes back as it was judged.

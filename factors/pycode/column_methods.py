@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
-from factors.pycode.conversions import cast, replaced
+from factors.pycode.conversions import cast, with_replaced_values
 from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
 from factors.pycode.methods import (
     ACROSS,
@@ -59,7 +59,7 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
     if method in ("where", "mask"):
         return SeriesValue(_chosen(reader, node, x, method, arguments))
     if method == "replace":
-        return SeriesValue(replaced(reader, node, x, arguments))
+        return SeriesValue(with_replaced_values(reader, node, x, arguments))
     if method == "astype":
         target = arguments.node_of("dtype")
         if target is None:

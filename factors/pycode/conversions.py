@@ -1,4 +1,4 @@
-"""Values changed in place in pandas code: casts to another type, and values replaced by others."""
+"""Values changed in place in pandas code: casts to another type, and values with_replaced_values by others."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _is_condition(x: Raw) -> bool:
     return isinstance(x, RawCall) and x.name.removeprefix(NATIVE) in _CONDITIONS
 
 
-def replaced(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) -> Raw:
+def with_replaced_values(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) -> Raw:
     """Return `x` with values put in the place of others, as `Series.replace` does it."""
     old, new = arguments.node_of("to_replace"), arguments.node_of("value")
     if arguments.named.pop("regex", None) is not None or old is None:

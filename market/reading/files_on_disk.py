@@ -105,7 +105,7 @@ def _member(archive: zipfile.ZipFile, path: Path) -> str:
     return names[0]
 
 
-def unpacked(path: Path, kind: str) -> IO[bytes] | Path:
+def opened_for_reading(path: Path, kind: str) -> IO[bytes] | Path:
     """Return what pandas is to read: the path of a plain file, else its unpacked bytes."""
     if kind == "text":
         return path

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from market.errors import InputError
-from market.reading.layout import kind_of
-from market.reading.recipe import is_amount, numbers_of, ordered
+from market.reading.layout import cell_kind
+from market.reading.recipe import are_ordered_prices, is_amount, numeric_rows
 
 # Orders of the four prices that sources use.
 _ORDERS = (
@@ -22,7 +22,7 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     """Return a name for each column; what the rows do not decide is an `InputError` that shows how to name them."""
     width = len(rows[0])
     kinds = [_column_kind([row[n] for row in rows]) for n in range(width)]
-    table = numbers_of(rows)
+    table = numeric_rows(rows)
     names = [f"column_{n + 1}" for n in range(width)]
     # Numbers are times in the first column, and in the second behind a ticker.
     firsts = {0} | ({1} if kinds[0] == "text" else set())
@@ -40,7 +40,7 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
         (start, order)
         for start in range(after, min(after + 3, width - 3))
         for order in _ORDERS
-        if ordered([table[:, start + order.index(name)] for name in ("open", "high", "low", "close")])
+        if are_ordered_prices([table[:, start + order.index(name)] for name in ("open", "high", "low", "close")])
     ]
     if not fits:
         raise _unnamed(path, width, "no four columns of prices, high and low around open and close")
@@ -72,7 +72,7 @@ def _unnamed(path: Path, width: int, why: str) -> InputError:
 
 
 def _column_kind(cells: Sequence[str]) -> str:
-    kinds = {kind_of(cell) for cell in cells} - {"blank"}
+    kinds = {cell_kind(cell) for cell in cells} - {"blank"}
     return next(iter(kinds)) if len(kinds) == 1 else "text" if kinds else "blank"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from market.errors import InputError
 from market.reading.conventions import TextForm
-from market.reading.numbers import MISSING, is_number
+from market.reading.numbers import MISSING, reads_as_number
 
 _SEPARATORS = ("\t", ";", "|", ",")
 # Rows by which a layout is recognised.
@@ -24,7 +24,7 @@ _TIME = re.compile(
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """Where a text's table is.
 
     Attributes
@@ -61,17 +61,17 @@ def looks_like_time(cell: str) -> bool:
     return _TIME.fullmatch(cell.strip()) is not None
 
 
-def kind_of(cell: str) -> str:
+def cell_kind(cell: str) -> str:
     """Return what a cell is: ``blank``, ``number``, ``time`` or ``text``."""
     text = cell.strip()
     if text.lower() in MISSING:
         return "blank"
     if looks_like_time(text):
         return "time"
-    return "number" if is_number(text) else "text"
+    return "number" if reads_as_number(text) else "text"
 
 
-def layout_of(text: str, whole: bool, form: TextForm, path: object) -> Layout:
+def layout_of(text: str, whole: bool, form: TextForm, path: object) -> TableLayout:
     """Return the layout of a text's beginning; `whole` is whether nothing comes after it."""
     if not text.strip():
         raise InputError(f"{path} is empty", "is it the right file?")
@@ -88,7 +88,7 @@ def layout_of(text: str, whole: bool, form: TextForm, path: object) -> Layout:
     body = body[1:] if named else body
     usual = Counter(len(row) for row in body).most_common(1)[0][0] if body else width
     above = next((" ".join(row).strip() for row in rows[:start] if any(row)), "")
-    return Layout(
+    return TableLayout(
         sep, lines[start], above, header, tuple(tuple(row) for row in body if len(row) == usual) or ((),),
         bool(header) and usual == len(header) + 1,
     )  # fmt: skip
@@ -152,30 +152,30 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names columns: it is of other kinds than the rows below it."""
     if not rows:
         return True
-    first = [kind_of(cell) for cell in rows[0]]
+    first = [cell_kind(cell) for cell in rows[0]]
     if first[0] in ("number", "time"):
         return first.count("number") + first.count("time") < 2
     if first.count("number") < 3 or first[0] == "blank":
         return True
     # A ticker comes first, and numbers follow: as in the next row.
-    return len(rows) > 1 and first != [kind_of(cell) for cell in rows[1]]
+    return len(rows) > 1 and first != [cell_kind(cell) for cell in rows[1]]
 
 
-def unquoted_tail(tail: str, layout: Layout) -> tuple[int, str]:
+def unquoted_tail(tail: str, layout: TableLayout) -> tuple[int, str]:
     """Return how many of the last lines are no rows of the table, and the first of them.
 
     A line below the table has too few cells, and its first is neither a time nor a number; a last line that was cut
     has too few as well, but begins as a row does.
     """
     lines = tail.splitlines()
-    usual = kind_of(layout.rows[-1][0]) if layout.rows and layout.rows[-1] else "text"
+    usual = cell_kind(layout.rows[-1][0]) if layout.rows and layout.rows[-1] else "text"
     extra, first = 0, ""
     for line in reversed(lines):
         if not line.strip():
             extra += 1
             continue
         cells = next(csv.reader([line], delimiter=layout.sep), [])
-        if len(cells) >= max(2, layout.width - 1) or (len(cells) > 1 and kind_of(cells[0]) == usual):
+        if len(cells) >= max(2, layout.width - 1) or (len(cells) > 1 and cell_kind(cells[0]) == usual):
             break
         extra, first = extra + 1, line.strip()
     return (extra, first) if first and extra < len(lines) else (0, "")

@@ -37,7 +37,7 @@ class NumberStyle:
         return self.decimal == "." and not self.thousands
 
 
-def is_number(cell: str) -> bool:
+def reads_as_number(cell: str) -> bool:
     """Whether a cell is written as a number in any style."""
     return _NUMBER.fullmatch(cell.strip()) is not None
 

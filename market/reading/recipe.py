@@ -137,10 +137,10 @@ def _fits(recipe: Recipe, rows: Sequence[Sequence[str]], path: Path) -> bool:
         return False
     if recipe.time and not all(re.fullmatch(recipe.time, row[0].strip()) for row in rows):
         return False
-    table = numbers_of(rows)
+    table = numeric_rows(rows)
     places = {name: n for n, name in enumerate(recipe.names)}
     prices = [table[:, places[name]] for name in _PRICES if name in places]
-    if len(prices) < 4 or not ordered(prices):
+    if len(prices) < 4 or not are_ordered_prices(prices):
         return False
     if recipe.exact and not all((price[np.isfinite(price)] % 1 == 0).all() for price in prices):
         return False
@@ -150,7 +150,7 @@ def _fits(recipe: Recipe, rows: Sequence[Sequence[str]], path: Path) -> bool:
     return bool((trades[np.isfinite(trades)] % 1 == 0).all())
 
 
-def numbers_of(rows: Sequence[Sequence[str]]) -> np.ndarray:
+def numeric_rows(rows: Sequence[Sequence[str]]) -> np.ndarray:
     """Return cells as (rows, columns) numbers, NaN where they are none."""
     return np.array([[_number(cell) for cell in row] for row in rows], dtype=np.float64)
 
@@ -162,7 +162,7 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def ordered(prices: Sequence[np.ndarray]) -> bool:
+def are_ordered_prices(prices: Sequence[np.ndarray]) -> bool:
     """Whether (open, high, low, close) are in order in nearly all rows, and positive."""
     opened, high, low, close = prices
     known = np.isfinite(opened + high + low + close)

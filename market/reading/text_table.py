@@ -15,11 +15,11 @@ from market.errors import InputError
 from market.panel import OHLCV
 from market.reading.conventions import FileConventions
 from market.reading.encodings import encoding_of
-from market.reading.files_on_disk import unpacked
+from market.reading.files_on_disk import opened_for_reading
 from market.reading.headerless import guess_names
 from market.reading.json_tables import json_lines, json_table
-from market.reading.layout import Layout, kind_of, layout_of, unquoted_tail
-from market.reading.numbers import NumberStyle, is_number, style_of, to_numbers
+from market.reading.layout import TableLayout, cell_kind, layout_of, unquoted_tail
+from market.reading.numbers import NumberStyle, reads_as_number, style_of, to_numbers
 from market.reading.recipe import Recipe, by_rows, recipe_named
 
 _HEAD = 1 << 17
@@ -36,7 +36,7 @@ class ReadTable:
 
 def read_text(path: Path, kind: str, reading: FileConventions) -> ReadTable:
     """Read a text file, packed or not, as `market.table_files.read_file` has it."""
-    source = unpacked(path, kind)
+    source = opened_for_reading(path, kind)
     head, tail = _ends(source)
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
     form = reading.text
@@ -88,7 +88,7 @@ def _without_last(source: IO[bytes] | Path, count: int) -> IO[bytes]:
     return io.BytesIO(b"".join(data.splitlines(keepends=True)[:-count]))
 
 
-def _is_cut(tail: str, layout: Layout) -> bool:
+def _is_cut(tail: str, layout: TableLayout) -> bool:
     """Whether the file ends within a row: no end of line, and fewer cells than a row has."""
     if tail.endswith(("\n", "\r")) or '"' in tail:
         return False
@@ -111,7 +111,7 @@ def _read_json(path: Path, source: IO[bytes] | Path, encoding: str, names: tuple
     return ReadTable(frame, (f"lists: taken for {', '.join(map(str, frame.columns))}",) if listed else ())
 
 
-def _layout_notes(layout: Layout, encoding: str, reading: FileConventions) -> list[str]:
+def _layout_notes(layout: TableLayout, encoding: str, reading: FileConventions) -> list[str]:
     notes = []
     if layout.skip and layout.above and not layout.above.lower().startswith(("http", "www.", "sep=")):
         notes.append(f"left out {layout.skip} lines above the table: {layout.above[:60]!r}")
@@ -123,7 +123,7 @@ def _layout_notes(layout: Layout, encoding: str, reading: FileConventions) -> li
 
 
 def _names(
-    layout: Layout, recipe: Recipe | None, reading: FileConventions, path: Path
+    layout: TableLayout, recipe: Recipe | None, reading: FileConventions, path: Path
 ) -> tuple[tuple[str, ...], Recipe | None]:
     """Return the columns' names, and the recipe that they came from."""
     if reading.text.names:
@@ -143,7 +143,7 @@ def _names(
     first = layout.rows[0]
     if all(not row[-1].strip() for row in layout.rows):
         return _distinct((*layout.header, "")), recipe
-    if kind_of(first[0]) == "time" and ":" not in first[0] and kind_of(first[1]) == "time" and ":" in first[1]:
+    if cell_kind(first[0]) == "time" and ":" not in first[0] and cell_kind(first[1]) == "time" and ":" in first[1]:
         return _distinct((layout.header[0], "Time", *layout.header[1:])), recipe
     return _distinct(("", *layout.header)), recipe
 
@@ -160,7 +160,7 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _text_columns(names: tuple[str, ...], layout: Layout, reading: FileConventions) -> frozenset[str]:
+def _text_columns(names: tuple[str, ...], layout: TableLayout, reading: FileConventions) -> frozenset[str]:
     """Return columns that stay text: symbols, and codes that begin with a zero."""
     codes = {
         name for n, name in enumerate(names)
@@ -178,7 +178,7 @@ class _How:
 
     source: IO[bytes] | Path
     encoding: str
-    layout: Layout
+    layout: TableLayout
     names: tuple[str, ...]
     texts: frozenset[str]
     path: Path
@@ -258,7 +258,7 @@ def _comma_alone(how: _How, numeric: list[int], given: NumberStyle | None) -> bo
     """Whether numbers have a decimal comma and nothing else that a program would stumble over."""
     cells = [row[n].strip() for row in how.layout.rows for n in numeric if len(row) > n and row[n].strip()]
     bare = all(
-        (not cell.strip("+-0123456789,eE") and cell.count(",") < 2) or kind_of(cell) == "blank" for cell in cells
+        (not cell.strip("+-0123456789,eE") and cell.count(",") < 2) or cell_kind(cell) == "blank" for cell in cells
     )
     return bare and style_of(cells, how.path, given) == NumberStyle(",", "")
 
@@ -285,9 +285,9 @@ def _whole_symbols(frame: pd.DataFrame, how: _How) -> pd.DataFrame:
     return frame
 
 
-def _is_numeric(layout: Layout, place: int) -> bool:
+def _is_numeric(layout: TableLayout, place: int) -> bool:
     cells = [row[place].strip() for row in layout.rows if len(row) > place]
-    kinds = [kind_of(cell) for cell in cells if cell]
+    kinds = [cell_kind(cell) for cell in cells if cell]
     kinds = [kind for kind in kinds if kind != "blank"]
     return bool(kinds) and kinds.count("number") >= 0.8 * len(kinds)
 
@@ -296,7 +296,7 @@ def _floats(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
-        return kind_of(cell) == "blank" or not is_number(cell)
+        return cell_kind(cell) == "blank" or not reads_as_number(cell)
     return "_" not in cell
 
 
@@ -324,7 +324,7 @@ def _two_headers(rows: list[tuple[str, ...]]) -> bool:
         return False
     known = {alias for ours in OHLCV for alias in ALIASES[ours]}
     recognised = [sum(plain_name(cell) in known for cell in row[1:]) for row in rows[:2]]
-    words = all(not is_number(cell) for row in rows[:2] for cell in row[1:])
+    words = all(not reads_as_number(cell) for row in rows[:2] for cell in row[1:])
     # A header that comes twice names no assets.
     return (
         words

@@ -27,7 +27,7 @@ _DATE_DIGITS = {
 }  # fmt: skip
 
 
-def latest() -> np.datetime64:
+def newest_allowed() -> np.datetime64:
     """Return a day from now: no bar is later."""
     return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns") + np.timedelta64(1, "D")
 
@@ -112,10 +112,11 @@ def _plausible(read: pd.Series, column: pd.Series, path: Path) -> pd.Series:
     if not len(known):
         return read
     low, high = known.min(), known.max()
-    if low < _EARLIEST or high > latest():
-        at = int(np.flatnonzero(stamps == (high if high > latest() else low))[0])
+    too_late = high > newest_allowed()
+    if low < _EARLIEST or too_late:
+        at = int(np.flatnonzero(stamps == (high if too_late else low))[0])
         raise InputError(
-            f"{path}: row {at + 1} is of {str(stamps[at])[:10]}, {'after now' if high > latest() else 'before 1800'}",
+            f"{path}: row {at + 1} is of {str(stamps[at])[:10]}, {'after now' if too_late else 'before 1800'}",
             "correct it, say --date-format, or map another column: --column ts=NAME",
         )
     if high < np.datetime64("1970-02-15") and low >= np.datetime64("1970-01-01"):
@@ -198,7 +199,7 @@ def _factors(numbers: np.ndarray) -> np.ndarray:
     """Return nanoseconds in one of each number, so that it lies between 1980 and tomorrow; 0 where none does it."""
     first, last = (
         float(FIRST.astype("datetime64[s]").astype(np.int64)),
-        float(latest().astype("datetime64[s]").astype(np.int64)),
+        float(newest_allowed().astype("datetime64[s]").astype(np.int64)),
     )
     size = np.abs(numbers)
     inside = [(size >= first * (1_000_000_000 // f)) & (size <= last * (1_000_000_000 // f)) for f, _ in _UNITS]

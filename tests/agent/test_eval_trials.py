@@ -14,7 +14,7 @@ import pytest
 from agent.cli.data_show import show_data
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import Inputs, RunConfig, ScoringRules
-from agent.study.looking import look
+from agent.study.looking import look_at_factor
 from agent.study.opening import open_data
 from agent.study.study import read_expression
 from agent.study.workspace import Workspace
@@ -134,7 +134,7 @@ def test_two_who_look_at_once_get_places_of_their_own(home: Path) -> None:
         def work(knowledge: KnowledgeBase, which: tuple[int, int]) -> None:
             barrier.wait()
             for number in which:
-                look(expressions[number], texts[number], opened, knowledge)
+                look_at_factor(expressions,[number], texts[number], opened, knowledge)
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(work, *args) for args in ((one, (0, 1)), (two, (3, 2)))]:
@@ -151,7 +151,7 @@ def test_copies_in_which_people_went_on_apart_can_be_merged(home: Path, tmp_path
 
     def seen(knowledge: KnowledgeBase, days: int) -> None:
         text = f"ts_mean(returns, {days})"
-        look(_expression(text, workspace), text, opened, knowledge)
+        look_at_factor(_expression(text, workspace), text, opened, knowledge)
 
     with workspace.knowledge() as ours:
         seen(ours, 5)
@@ -176,7 +176,7 @@ def test_a_gate_that_was_replaced_makes_another_trial(home: Path) -> None:
     opened = open_data(workspace, "toy")
     expression = _expression(FIRST, workspace)
     with workspace.knowledge() as knowledge:
-        look(expression, FIRST, opened, knowledge)
+        look_at_factor(expression, FIRST, opened, knowledge)
         rules = replace(opened.recorded(), gate=False)
         panel = opened.study.dataset
         assert knowledge.scored_alike(expression.id, panel, rules) is not None

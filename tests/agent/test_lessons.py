@@ -12,7 +12,7 @@ from agent.knowledge.records import AttemptRecord, LessonRecord
 from agent.knowledge.stored_returns import StoredReturns
 from agent.mining.comparisons import one_group, two_groups, with_q_values
 from agent.mining.ideas import distinct_ideas, ingredients
-from agent.mining.lessons import SAID, Lesson, draw_lessons, latest
+from agent.mining.lessons import SAID, DrawnLesson, draw_lessons, latest
 from tests.helpers import scored_attempt
 
 
@@ -21,7 +21,7 @@ def scored(number: int, text: str, net: float, payoff: float = math.nan, **card:
     return scored_attempt(number, text, {"train": {**train, "n_bars": 900}, "bars_per_year": 365.0, **card})
 
 
-def of_kind(kind: str, found: list[Lesson]) -> list[Lesson]:
+def of_kind(kind: str, found: list[DrawnLesson]) -> list[DrawnLesson]:
     return [lesson for lesson in found if lesson.kind == kind]
 
 
