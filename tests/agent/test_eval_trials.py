@@ -134,7 +134,7 @@ def test_two_who_look_at_once_get_places_of_their_own(home: Path) -> None:
         def work(knowledge: KnowledgeBase, which: tuple[int, int]) -> None:
             barrier.wait()
             for number in which:
-                look_at_factor(expressions,[number], texts[number], opened, knowledge)
+                look_at_factor(expressions[number], texts[number], opened, knowledge)
 
         with ThreadPoolExecutor(2) as pool:
             for done in [pool.submit(work, *args) for args in ((one, (0, 1)), (two, (3, 2)))]:
