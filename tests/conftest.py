@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the kernels into the cache on disk before workers start: each of them would compile all."""
+    # A job in the background inherits that Ctrl-C is ignored; tests that press it would wait for ever.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     starts_workers = config.getoption("numprocesses", None) and not config.getoption("collectonly")
     if starts_workers and not hasattr(config, "workerinput"):
         # Two halves at once, as `alphaglow warm` does them one after the other.
