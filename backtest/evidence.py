@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,22 +90,23 @@ class Aim:
     Attributes
     ----------
     confirmed
-        Trials that were tested on validation before, with their returns and scores.
+        Gives the trials that were tested on validation before, with their returns and scores; asked only of a factor
+        that passes on train.
     tried
         Trials in all, this one left out; their share that came so far is taken for those to come.
     ahead
         Attempts that the run has still to make.
     """
 
-    confirmed: Trials
+    confirmed: Callable[[], Trials]
     tried: int
     ahead: int
 
     def on_validation(self) -> Trials:
         """Return among how many trials this one is tested on validation."""
-        before = self.confirmed.count
-        coming = self.ahead * before / max(self.tried, 1)
-        return replace(self.confirmed, count=before + 1 + math.ceil(coming))
+        confirmed = self.confirmed()
+        coming = self.ahead * confirmed.count / max(self.tried, 1)
+        return replace(confirmed, count=confirmed.count + 1 + math.ceil(coming))
 
 
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:

@@ -152,19 +152,6 @@ class LargestScores:
         return float(max(1.0, min(math.log(0.5) / math.log(below), self.count))) if below < 1.0 else float(self.count)
 
 
-def step_down(
-    scores: FloatArray,
-    fingerprints: Sequence[FloatArray],
-    *,
-    level: float = 0.05,
-    seed: int = 0,
-    more: float = 0.0,
-) -> NDArray[np.bool_]:
-    """Return which of N trials pay, with family-wise error `level`; see `step_down_p`."""
-    found: NDArray[np.bool_] = step_down_p(scores, fingerprints, level=level, seed=seed, more=more) <= level
-    return found
-
-
 def step_down_p(
     scores: FloatArray,
     fingerprints: Sequence[FloatArray],

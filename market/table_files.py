@@ -49,9 +49,11 @@ def read_file(path: Path, reading: FileConventions = _PLAIN) -> ReadTable:
         pd.errors.ParserError,
         pd.errors.ParserWarning,
         csv.Error,
+        ValueError,
+        OSError,
+        OverflowError,
+        MemoryError,
     ) as error:
-        raise _unreadable(path, error) from error
-    except (ValueError, OSError, OverflowError, MemoryError) as error:
         raise _unreadable(path, error) from error
     if table.recipe is None and not isinstance(table.frame.columns, pd.MultiIndex):
         table = replace(table, recipe=by_header(table.frame.columns, path))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import bindparam, text
 
 from agent.knowledge.database.transactions import Handle
+from agent.knowledge.tables.effective_trials import unpacked
 
 _STORED = text(
     "SELECT attempt_id, cluster, fingerprint FROM trial_returns WHERE panel_id IN :panels ORDER BY attempt_id"
@@ -45,5 +46,5 @@ def stored_returns(knowledge: Handle, panel_ids: Sequence[str]) -> StoredReturns
     with knowledge.lend() as connection:
         for attempt_id, cluster, packed in connection.execute(_STORED, {"panels": list(panel_ids)}):
             clusters[attempt_id] = cluster
-            fingerprints[attempt_id] = np.frombuffer(bytes(packed), dtype="<f2").astype(np.float32)
+            fingerprints[attempt_id] = unpacked(bytes(packed))
     return StoredReturns(clusters, fingerprints)

@@ -14,9 +14,10 @@ import numpy as np
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.score_documents import Document, read_strings
+from agent.knowledge.tables.effective_trials import SAME_RETURNS
 from agent.mining.forecast import repeated
 from agent.mining.outer_loop import Outcome
-from agent.study.copies import SAME_RETURNS, refused_copy
+from agent.study.copies import refused_copy
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
 from backtest.luck import fingerprint_of

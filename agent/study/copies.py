@@ -20,8 +20,6 @@ from factors.tree import Expression, Signal
 from market.errors import Rejection
 from market.panel import FloatArray
 
-# Correlation of fingerprints from which on returns are the same.
-SAME_RETURNS = 1.0 - 1e-6
 # Accepted factors whose values are compared, those whose returns are nearest.
 _COMPARED = 3
 

@@ -13,7 +13,7 @@ from market.panel import Panel, TimeArray
 from market.split import MIN_BARS, Split, SplitDates, dates_of, loop_panel, make_split, split_at
 
 _DEFAULT_LOOKBACK = 240
-# Until it was the label, the embargo was the longest look-back and so many bars.
+# Until it was the label, the embargo was the longest look-back and this number of bars.
 _FORMER_LABEL = 24
 
 

@@ -46,7 +46,7 @@ def changed_since(gate: RegimeGate, path: Path, panel: Panel) -> str:
 
 
 def grown_since(gate: RegimeGate, path: Path, bars: int) -> str:
-    """Say that data of so many bars have outgrown a gate; empty where they have not, or where it is not known."""
+    """Say that data of this length have outgrown a gate; empty where they have not, or where it is not known."""
     if gate.source is None or bars <= (1.0 + _GROWN) * gate.source.bars:
         return ""
     return (

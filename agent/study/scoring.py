@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation
@@ -76,8 +77,11 @@ def was_aimed(evidence: Evidence) -> bool:
 
 
 def _aim(dataset: str, knowledge: KnowledgeBase, counted: TrialCount, ahead: int) -> Aim:
-    draws, scores = knowledge.confirmed_trials(dataset)
-    confirmed = Trials(draws.count, counted.sharpe_variance, 0, draws, scores)
+    @cache
+    def confirmed() -> Trials:
+        draws, scores = knowledge.confirmed_trials(dataset)
+        return Trials(draws.count, counted.sharpe_variance, 0, draws, scores)
+
     return Aim(confirmed, counted.evaluated, ahead)
 
 

@@ -26,7 +26,7 @@ def opens_of_closes(
         return long
     times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").astype(np.int64)
     known = times[~long["ts"].isna().to_numpy()]
-    # Most files are told by their first rows; all are looked at only where those end in a last second.
+    # The first rows decide for most files; all are looked at only where those end in a last second.
     late = (known[:50] % _MINUTE >= 59 * _SECOND).all() and bool((known % _MINUTE >= 59 * _SECOND).mean() > 0.95)
     if stamps is None and (not late or length(long) < _MINUTE):
         return long

@@ -174,7 +174,7 @@ def _text_columns(names: tuple[str, ...], layout: TableLayout, reading: FileConv
 
 @dataclass(frozen=True)
 class _How:
-    """What pandas is told of a text table."""
+    """How pandas is to read a text table."""
 
     source: IO[bytes] | Path
     encoding: str

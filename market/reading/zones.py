@@ -45,7 +45,7 @@ def without_names(column: pd.Series, path: object) -> tuple[pd.Series, pd.Series
 
 
 def localized(stamps: pd.Series, zone: str) -> pd.Series:
-    """Return naive times of `zone` in UTC; times twice in the night that clocks go back are told apart by order."""
+    """Return naive times of `zone` in UTC; times twice in the night that clocks go back are distinguished by order."""
     hours = _HOURS.get(zone.upper())
     if hours is not None:
         return (stamps - pd.Timedelta(hours=hours)).dt.tz_localize("UTC")

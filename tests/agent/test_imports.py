@@ -40,15 +40,15 @@ print(json.dumps([code, sorted(set(sys.modules))]), file=sys.stderr)
 _HELPS = """
 import json, sys
 from agent.cli.main import main
-told = []
+seen = []
 for name in sys.argv[1:]:
     code = 0
     try:
         main([name, "--help"])
     except SystemExit as end:
         code = end.code
-    told.append([name, [code, sorted(set(sys.modules))]])
-print(json.dumps(told), file=sys.stderr)
+    seen.append([name, [code, sorted(set(sys.modules))]])
+print(json.dumps(seen), file=sys.stderr)
 """
 
 
@@ -117,9 +117,9 @@ def test_the_help_of_a_command_imports_nothing_that_only_its_work_needs() -> Non
     # read with NumPy by all that it does, comes last.
     names = sorted(own_commands(), key=lambda name: name == "text")
     done = subprocess.run([sys.executable, "-c", _HELPS, *names], capture_output=True, text=True, check=False)
-    told = dict(json.loads(done.stderr.splitlines()[-1]))
-    assert list(told) == names
-    for name, (code, modules) in told.items():
+    seen = dict(json.loads(done.stderr.splitlines()[-1]))
+    assert list(seen) == names
+    for name, (code, modules) in seen.items():
         allowed = {"numpy"} if name == "text" else set()
         assert not code, name
         assert not (_ALL | _REFUSAL | {"pydantic", "sqlite3"}) - allowed & set(modules), name

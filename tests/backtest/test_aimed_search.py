@@ -37,7 +37,8 @@ def searched(rng: np.random.Generator, skill: float = 0.0) -> tuple[bool, bool]:
         on_train = trials.test(paid[:TRAIN], POLICY, NONE)
         fingerprint = fingerprint_of(noise[:TRAIN])
         if number >= FIRST and on_train.adjusted_p <= POLICY.level:
-            family = Aim(Trials(came.count, 1e-3, 0, came), number, TRIALS - 1 - number).on_validation()
+            before = Trials(came.count, 1e-3, 0, came)
+            family = Aim(lambda before=before: before, number, TRIALS - 1 - number).on_validation()
             apart = apart or family.test(paid[TRAIN:], POLICY, NONE).adjusted_p <= POLICY.level
             came.add([fingerprint])
         scores.append(mean_test(noise[:TRAIN]).z)

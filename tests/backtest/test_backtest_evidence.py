@@ -85,7 +85,7 @@ def test_the_same_factor_falls_when_it_was_the_thousandth_try(panel: Panel, spli
     assert (few.verdict, many.verdict) == ("accepted", "promising")
 
 
-AIM = Aim(Trials(0, 1e-3), tried=20, ahead=30)
+AIM = Aim(lambda: Trials(0, 1e-3), tried=20, ahead=30)
 
 
 def test_a_search_that_train_led_is_tested_on_validation(panel: Panel, split: Split) -> None:
@@ -119,8 +119,8 @@ def test_what_train_does_not_show_never_comes_to_validation(panel: Panel, split:
 
 def test_those_to_come_are_counted_as_those_before_came() -> None:
     before = Trials(6, 1e-3)
-    assert Aim(before, tried=60, ahead=30).on_validation().count == 6 + 1 + 3
-    assert Aim(Trials(0, 1e-3), tried=0, ahead=95).on_validation().count == 1
+    assert Aim(lambda: before, tried=60, ahead=30).on_validation().count == 6 + 1 + 3
+    assert Aim(lambda: Trials(0, 1e-3), tried=0, ahead=95).on_validation().count == 1
 
 
 def test_a_wrong_sign_says_so(panel: Panel, split: Split) -> None:

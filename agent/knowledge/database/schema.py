@@ -153,6 +153,7 @@ class Evaluation(Base):
     __table_args__ = (
         Index("ix_evaluations_key", "factor_id", "panel_id", "rules", "code"),
         Index("ix_evaluations_panel_id", "panel_id", "accepted"),
+        Index("ix_evaluations_confirmed", "panel_id", "confirmed"),
         Index("ix_evaluations_scores", "panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"),
     )
 

@@ -40,7 +40,7 @@ _SCORES = text(
     "WHERE panel_id IN :panels AND attempt_id > :after ORDER BY attempt_id"
 ).bindparams(_PANELS)
 # Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
-_SAME = 1.0 - 1e-6
+SAME_RETURNS = 1.0 - 1e-6
 # Numbers by which equal fingerprints are looked for, and how far apart those of equal ones may be.
 _SHADOWS, _NEAR = 8, 1e-3
 _CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
@@ -207,7 +207,7 @@ def same_returns(
     for attempt_id in (known.shadows.ids[i] for i in near):
         theirs = unpacked(bytes(connection.execute(_FINGERPRINT, {"id": attempt_id}).scalar_one()))
         factor_id, canonical = connection.execute(_FACTOR, {"id": attempt_id}).one()
-        if factor_id != but and len(theirs) == len(mine) and _correlation(mine, theirs) >= _SAME:
+        if factor_id != but and len(theirs) == len(mine) and _correlation(mine, theirs) >= SAME_RETURNS:
             return attempt_id, canonical or ""
     return None
 

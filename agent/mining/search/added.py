@@ -20,7 +20,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns
 from market.panel import FloatArray
 
-# The pool's size: so many regressors are few beside the 512 blocks of a fingerprint.
+# The pool's size: a regression on this number of factors is small beside the 512 blocks of a fingerprint.
 MEMBERS = 12
 # Score above which something is added.
 ADDS = 2.0

@@ -20,6 +20,7 @@ def upgrade() -> None:
         op.execute(f"UPDATE evaluations SET {name}_z = {stored}")
     # Whether a search that train led came to validation with it: searches before did not, they were tested otherwise.
     op.add_column("evaluations", sa.Column("confirmed", sa.Boolean(), nullable=False, server_default=sa.text("false")))
+    op.create_index("ix_evaluations_confirmed", "evaluations", ["panel_id", "confirmed"])
     # All that is read of a trial then: the documents, which stand before these columns, are not touched.
     columns = ["panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"]
     op.create_index("ix_evaluations_scores", "evaluations", columns)
