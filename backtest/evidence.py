@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from backtest.luck import min_track_record, sharpe_standard_error, sharpe_varian
 from backtest.max_test import LargestScores
 from backtest.mean_test import mean_test
 from backtest.policy import AdmissionInput, NearestKnown, Policy, all_gates, counted, train_figures
-from backtest.result_types import Evidence, SignalShape, Tested
+from backtest.result_types import Evidence, GateVerdict, SignalShape, Tested, Verdict
 from backtest.scorecard import Scored
 from market.panel import FloatArray
 
@@ -26,6 +26,7 @@ SUSPICIOUS_SHARPE = 4.0
 # Fewer trials than this say nothing of how alike those to come will be.
 _ENOUGH = 10
 _BOTH = ("train", "validation")
+UNTESTED = "it passes on train; when the search ends, validation tests the best of each idea"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,36 +80,6 @@ class Trials:
         return Tested(one.n, one.mean, one.error, one.z, one.p, adjusted, hurdle, "fwer")
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
-    """What a search that train led needs for its tests: the trials of such searches that came to validation before.
-
-    Each round varies what did well on train, so that the best of a search rises by luck above the best of as many
-    trials that were given: no hurdle for given trials holds on train. Validation led nothing. A factor must pass on
-    train, among all trials as if they were given, and then on validation, among those that came so far.
-
-    Attributes
-    ----------
-    confirmed
-        Gives the trials that were tested on validation before, with their returns and scores; asked only of a factor
-        that passes on train.
-    tried
-        Trials in all, this one left out; their share that came so far is taken for those to come.
-    ahead
-        Attempts that the run has still to make.
-    """
-
-    confirmed: Callable[[], Trials]
-    tried: int
-    ahead: int
-
-    def on_validation(self) -> Trials:
-        """Return among how many trials this one is tested on validation."""
-        confirmed = self.confirmed()
-        coming = self.ahead * confirmed.count / max(self.tried, 1)
-        return replace(confirmed, count=confirmed.count + 1 + math.ceil(coming))
-
-
 def probabilistic_sharpe(sharpe_per_bar: float, benchmark: float, n: int, skew: float, kurt: float) -> float:
     """Return the probability that the true Sharpe ratio lies above `benchmark` (Bailey & López de Prado 2012, eq. 11).
 
@@ -145,31 +116,30 @@ def reach_verdict(
     *,
     use_gate: bool = True,
     shape: SignalShape | None = None,
-    aim: Aim | None = None,
+    aimed: bool = False,
 ) -> Evidence:
     """Return the verdict of a policy's gates on a scored factor.
 
     Both tests are of what it pays before costs, and of what it nets; the latter of the gated returns where there is a
     gate and `use_gate`. They are made on train and validation together or, where train led the search to the factor
-    (`aim`), on one after the other. `shape` is of the signal's values on train. Deflated and probabilistic Sharpe
-    ratios are figures beside.
+    (`aimed`), on train alone: what passes is *untested* until the search ends (see `backtest.shortlist`). `shape` is
+    of the signal's values on train. Deflated and probabilistic Sharpe ratios are figures beside.
     """
     policy = policy or Policy()
-    result = scored.gated if use_gate and scored.gated is not None else scored.backtest
-    returns = _of_parts(scored, result.net, *_BOTH)
-    predicts = _test(scored, scored.payoffs, trials, policy, aim, "predicts")
-    earns = _test(scored, result.net, trials, policy, aim, "earns")
+    net = traded(scored, use_gate=use_gate)
+    returns = of_parts(scored, net, *_BOTH)
+    predicts = _test(scored, scored.payoffs, trials, policy, "predicts", aimed=aimed)
+    earns = _test(scored, net, trials, policy, "earns", aimed=aimed)
     figures = train_figures(scored)
     known, seen = nearest or NearestKnown(), shape or SignalShape()
     gates = all_gates(AdmissionInput(scored, figures, predicts, earns, trials.count, policy, known, seen))
-    failed = [gate for gate in gates if not gate.passed]
-    reasons = tuple(word for gate in failed for word in gate.words)
-    if not failed:
-        reasons = (_admitted(policy, trials.count),)
-    promising = [gate.gate for gate in failed] == ["earns"]
+    verdict, reasons = conclude(gates, policy, trials.count)
+    if aimed and verdict != "rejected":
+        reasons = (*(reasons if verdict == "promising" else ()), UNTESTED)
+        verdict = "untested"
     return Evidence(
-        accepted=not failed,
-        verdict="accepted" if not failed else "promising" if promising else "rejected",
+        accepted=verdict == "accepted",
+        verdict=verdict,
         reasons=reasons,
         trials=trials.count,
         audits=_audits(scored),
@@ -181,6 +151,15 @@ def reach_verdict(
     )
 
 
+def conclude(gates: Sequence[GateVerdict], policy: Policy, trials: int) -> tuple[Verdict, tuple[str, ...]]:
+    """Return what the gates of a policy come to, and why in words."""
+    failed = [gate for gate in gates if not gate.passed]
+    if not failed:
+        return "accepted", (_admitted(policy, trials),)
+    promising = [gate.gate for gate in failed] == ["earns"]
+    return "promising" if promising else "rejected", tuple(word for gate in failed for word in gate.words)
+
+
 def _admitted(policy: Policy, trials: int) -> str:
     if policy.control == "fdr":
         return (
@@ -190,21 +169,21 @@ def _admitted(policy: Policy, trials: int) -> str:
     return f"predicts and earns beyond what luck gives in {counted(trials)}"
 
 
-def _test(scored: Scored, series: FloatArray, trials: Trials, policy: Policy, aim: Aim | None, verdict: str) -> Tested:
-    """Test a series on all that was looked at or, for a search that train led, on train and then on validation."""
+def _test(scored: Scored, series: FloatArray, trials: Trials, policy: Policy, verdict: str, *, aimed: bool) -> Tested:
+    """Test a series on all that was looked at or, for a search that train led, on train alone."""
     others: FloatArray = getattr(trials.scores, verdict)
-    if aim is None:
-        return trials.test(_of_parts(scored, series, *_BOTH), policy, others)
-    first = trials.test(_of_parts(scored, series, "train"), policy, others)
-    if not first.adjusted_p <= policy.level:
-        return replace(first, decided_on="train")
-    family = aim.on_validation()
-    scores: FloatArray = getattr(family.scores, verdict)
-    found = family.test(_of_parts(scored, series, "validation"), policy, scores)
-    return replace(found, decided_on="validation", among=family.count)
+    if not aimed:
+        return trials.test(of_parts(scored, series, *_BOTH), policy, others)
+    return replace(trials.test(of_parts(scored, series, "train"), policy, others), decided_on="train")
 
 
-def _of_parts(scored: Scored, series: FloatArray, *parts: str) -> FloatArray:
+def traded(scored: Scored, *, use_gate: bool) -> FloatArray:
+    """Return (T,) the net returns that a factor would be traded with: of the gated portfolio where that is asked."""
+    return (scored.gated if use_gate and scored.gated is not None else scored.backtest).net
+
+
+def of_parts(scored: Scored, series: FloatArray, *parts: str) -> FloatArray:
+    """Return the known values of a (T,) series on these segments, one after the other."""
     found = np.concatenate([scored.paid(series, name) for name in parts])
     known: FloatArray = found[np.isfinite(found)]
     return known

@@ -10,6 +10,10 @@ from typing import Literal
 NAN = float("nan")
 
 
+# Untested: it passes on train, which led the search to it, and validation has not been asked.
+Verdict = Literal["accepted", "promising", "untested", "rejected"]
+
+
 @dataclass(frozen=True)
 class GateVerdict:
     """What one gate says: numbers by what they are of, the bar in words, and the reason where it is not passed."""
@@ -249,10 +253,10 @@ class Tested:
     control
         ``fwer`` or ``fdr``; empty in what was stored before there was a choice, which was ``fwer``.
     decided_on
-        Of a factor that a search was led to by train: ``train`` where train alone does not show it, ``validation``
-        where validation, which nothing was aimed at, decided. Empty: train and validation together.
+        Of a factor that a search was led to by train: ``train`` while train alone was asked, ``validation`` where
+        validation, which led nothing, decided. Empty: train and validation together.
     among
-        How many trials it was tested among where validation decided: those that came so far.
+        How many trials it was tested among where validation decided: those that were tested there so far.
     """
 
     bars: int
@@ -283,7 +287,7 @@ class Evidence:
     """
 
     accepted: bool
-    verdict: Literal["accepted", "promising", "rejected"]
+    verdict: Verdict
     reasons: tuple[str, ...]
     dsr: float
     psr: float

@@ -68,6 +68,7 @@ def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str
         "evaluated": sum(a.evaluation is not None for a in attempts),
         "accepted": sum(a.evaluation is not None and a.evaluation.accepted for a in attempts),
         "promising": sum(verdict_of(a) == "promising" for a in attempts),
+        "untested": sum(verdict_of(a) == "untested" for a in attempts),
         "calls": totals.calls,
         "prompt_tokens": totals.prompt_tokens,
         "completion_tokens": totals.completion_tokens,

@@ -14,7 +14,6 @@ import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
-from agent.knowledge.score_documents import Verdict
 from agent.knowledge.tables.reassessments import LaterVerdict, TrialRow
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.progress import Progress, no_progress
@@ -25,7 +24,7 @@ from backtest.discovery import discoveries, discovery_hurdle
 from backtest.max_test import LargestScores, draw_seed, step_down_p
 from backtest.mean_test import one_sided_p
 from backtest.policy import Policy
-from backtest.result_types import NOT_TESTED, Tested
+from backtest.result_types import NOT_TESTED, Tested, Verdict
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
 
@@ -154,10 +153,10 @@ def _earlier(attempt: AttemptRecord) -> bool:
 
 
 def _order(one: Reassessed) -> tuple[float, ...]:
-    rank = {"accepted": 0, "promising": 1, "rejected": 2}
+    rank = {"accepted": 0, "promising": 1, "untested": 2, "rejected": 3}
     now = one.now
     worst = 9.0 if now is None else max(now.predicts.adjusted_p, now.earns.adjusted_p)
-    return (rank.get(now.verdict if now else "", 3), worst if math.isfinite(worst) else 8.0, one.attempt.id)
+    return (rank.get(now.verdict if now else "", 4), worst if math.isfinite(worst) else 8.0, one.attempt.id)
 
 
 def _tested(rows: Sequence[TrialRow], test: str, policy: Policy, pools: int, seed: int) -> list[Tested]:
@@ -191,6 +190,9 @@ def _verdict(attempt: AttemptRecord, predicts: Tested, earns: Tested, policy: Po
     }
     failed = [name for name, well in passed.items() if not well]
     word: Verdict = "accepted" if not failed else "promising" if failed == ["earns"] else "rejected"
+    if attempt.evaluation.verdict == "untested" and not math.isfinite(predicts.z):
+        # Validation was not asked, and train led the search to it.
+        word = "untested"
     return LaterVerdict(attempt.id, word, trials, policy, predicts, earns)
 
 

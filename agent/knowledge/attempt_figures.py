@@ -109,7 +109,7 @@ def reasons_of(attempt: AttemptRecord) -> str:
 
 
 def factor_order(attempt: AttemptRecord) -> tuple[int, float, int]:
-    """Sort key: accepted, promising, the rest; then train net Sharpe (gated where there is a gate), best first."""
+    """Sort key: accepted, promising, untested, the rest; then train net Sharpe (gated with a gate), best first."""
     best = traded_sharpe(train_of(attempt))
-    rank = {"accepted": 0, "promising": 1}.get(verdict_of(attempt), 2)
+    rank = {"accepted": 0, "promising": 1, "untested": 2}.get(verdict_of(attempt), 3)
     return rank, -best if math.isfinite(best) else 1e9, attempt.id

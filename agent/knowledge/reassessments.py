@@ -1,14 +1,15 @@
-"""The part of a knowledge base that gives verdicts again among all trials of a later day."""
+"""The part of a knowledge base that gives verdicts later: when a search ends, and among all trials of a later day."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.knowledge.personal_trials import PersonalTrials
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables import reassessments
 from agent.knowledge.tables.reassessments import LaterVerdict, TrialRow
 from agent.knowledge.tables.row_cache import load_attempts
+from backtest.result_types import Evidence
 
 _AT_ONCE = 500
 
@@ -38,6 +39,12 @@ class Reassessments(PersonalTrials):
         """Store the scores of both tests of an attempt that an earlier policy judged; its verdict stands."""
         with self._writing() as session:
             reassessments.set_scores(session, attempt_id, predicts_z, earns_z)
+
+    def record_confirmed(self, found: Mapping[int, Evidence]) -> None:
+        """Store, at the end of a search, the evidence of factors that validation tested, by the id of their attempt."""
+        with self._writing() as session:
+            reassessments.store_confirmed(session, found)
+        self._memory.forget_attempts(found)
 
     def record_verdicts(self, found: Iterable[LaterVerdict]) -> None:
         """Store verdicts of now beside the first ones; earlier reassessments of these attempts are replaced."""

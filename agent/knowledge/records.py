@@ -18,14 +18,13 @@ from agent.knowledge.dataset_records import RelatedData as RelatedData
 from agent.knowledge.run_config import RunConfig, ScoringRules, read_rules, read_run_config
 from agent.knowledge.score_documents import (
     Document,
-    Verdict,
     read_evidence,
     read_flat,
     read_scorecard,
     read_train,
     read_verdict,
 )
-from backtest.result_types import Evidence, Scorecard, SegmentScore
+from backtest.result_types import Evidence, Scorecard, SegmentScore, Verdict
 
 if TYPE_CHECKING:
     from market.panel import FloatArray

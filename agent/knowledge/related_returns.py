@@ -10,7 +10,6 @@ from agent.knowledge.database.transactions import Handle
 from agent.knowledge.tables import datasets, effective_trials
 from agent.knowledge.trial_counts import Nearest
 from backtest.discovery import TrialScores
-from backtest.max_test import LargestScores
 from market.panel import FloatArray
 
 
@@ -32,8 +31,8 @@ class RelatedReturns(Handle):
             known = self._memory.accepted(panel_id)
             return effective_trials.accepted_nearby(connection, fingerprint, but, known, panels, most)
 
-    def confirmed_trials(self, panel_id: str) -> tuple[LargestScores, TrialScores]:
-        """Return the trials of searches that train led which were tested on validation: draws, and their scores."""
+    def confirmed_trials(self, panel_id: str) -> tuple[list[FloatArray], TrialScores]:
+        """Return the trials of searches that train led which validation tested: fingerprints, and scores there."""
         with self._memory.reading(), self.lend() as connection:
             return effective_trials.confirmed_trials(connection, datasets.related_ids(connection, panel_id))
 

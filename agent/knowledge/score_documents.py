@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from backtest.result_types import (
     AssetIC,
@@ -22,10 +22,10 @@ from backtest.result_types import (
     SegmentScore,
     SliceScore,
     Tested,
+    Verdict,
 )
 
 Document = Mapping[str, object]
-Verdict = Literal["accepted", "promising", "rejected"]
 NAN = float("nan")
 Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested)
 # By the type that a field is declared with.
@@ -140,7 +140,7 @@ def read_evidence(stored: Document) -> Evidence:
 def read_verdict(stored: Document) -> Verdict:
     """Return the verdict of stored evidence; where no word is recorded, what it came to."""
     match stored.get("verdict"):
-        case "accepted" | "promising" | "rejected" as word:
+        case "accepted" | "promising" | "untested" | "rejected" as word:
             return word
         case _:
             return "accepted" if stored.get("accepted") else "rejected"

@@ -120,7 +120,14 @@ def _tasks(
     if not loop.search:
         return ()
     return plan_tasks(
-        recalled, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive, worth=known.worth
+        recalled,
+        study.fields,
+        loop.candidates,
+        rng,
+        writers=writers,
+        varied=loop.archive,
+        worth=known.worth,
+        prints=known.returns.fingerprints,
     )
 
 

@@ -14,7 +14,8 @@ from agent.mining.brief import Brief, Forecast, Turn, judge_facts, judge_prompt,
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
 from factors.overlap import Novelty
-from factors.tree import Expression
+from factors.printing import to_text
+from factors.tree import Call, Expression
 from factors.variants import window_variants
 from market.errors import Rejection
 
@@ -189,7 +190,7 @@ def by_machine(
     look: Callable[[Expression], Novelty | Rejection],
     skip: int = 0,
 ) -> Proposed:
-    """Propose what takes no model: a given factor, or other windows of it. It is a trial like any other.
+    """Propose what takes no model: a given factor, its opposite, or other windows. It is a trial like any other.
 
     `skip` windows that are new are left to others of the round that have the same parent and seed.
     """
@@ -198,6 +199,8 @@ def by_machine(
         return Proposed(None, None, (), parent, 0)
     if task.operation == "given":
         return _proposed(parent, "given", "The factor that is to be improved.", ())
+    if task.operation == "invert":
+        return _turned(parent, check, look)
     refused = Rejection("novelty", "no_windows", "every other window of the parent was tried, or it has none")
     for text in window_variants(parent.root, longest, np.random.default_rng(list(seed))):
         expression = check(text)
@@ -210,6 +213,16 @@ def by_machine(
             expression, "other windows", "Windows tried by the machine; the idea is the parent's.", (parent.text,)
         )
     return Proposed(None, None, (), refused, 0)
+
+
+def _turned(parent: Expression, check: Check, look: Callable[[Expression], Novelty | Rejection]) -> Proposed:
+    """Propose a factor with the opposite sign."""
+    turned = check(to_text(Call("neg", (parent.root,))))
+    known = turned if isinstance(turned, Rejection) else look(turned)
+    if isinstance(turned, Rejection) or isinstance(known, Rejection):
+        return Proposed(None, None, (), known if isinstance(known, Rejection) else None, 0)
+    why = "The parent pays the other way on train; turned around by the machine."
+    return _proposed(turned, "turned around", why, (parent.text,))
 
 
 def _proposed(expression: Expression, name: str, rationale: str, parents: Sequence[str]) -> Proposed:

@@ -21,6 +21,7 @@ from agent.knowledge.records import JudgeVerdict, RunRecord
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.mining.brief import Brief
 from agent.mining.briefing import write_brief
+from agent.mining.confirming import confirm_search
 from agent.mining.forecast import Forecaster, repeated
 from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
 from agent.mining.lessons import DrawnLesson, draw_lessons
@@ -78,6 +79,10 @@ async def run_rounds(mine: Mine) -> Outcome:
     except BaseException:
         mine.knowledge.set_run_status(mine.run.id, "interrupted")
         raise
+    # A search that was stopped has an end as well; what comes when it goes on is tested at the next.
+    said = (await asyncio.to_thread(confirm_search, mine.study, mine.knowledge, mine.run.id)).sentence()
+    if said:
+        mine.on_event(Event("note", 0, text=said))
     mine.knowledge.set_run_status(mine.run.id, outcome)
     return outcome
 

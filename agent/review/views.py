@@ -85,6 +85,7 @@ _GATES = (
 _VERDICTS = {
     "accepted": ("Accepted", "✓"),
     "promising": ("Promising, not proven", "~"),
+    "untested": ("Passes on train, not tested on validation", "?"),
     "rejected": ("Rejected", "✕"),
 }
 # Share of circularly shifted gates that a gate must beat before its gain counts as more than luck.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.steering import validation_steered
-from agent.knowledge.trial_counts import TrialCount
 from agent.study.copies import nearest_known, refused_copy
 from agent.study.study import Scoring, Study, backtest_expression
 from backtest import metrics
-from backtest.evidence import Aim, Trials, reach_verdict
+from backtest.evidence import Trials, reach_verdict
 from backtest.luck import fingerprint_of
 from backtest.result_types import Evidence
 from backtest.scorecard import paid_rows
@@ -41,7 +39,8 @@ def evaluate_expression(
     Unless it is `recorded` already, it counts as one trial more, and the attempts that its run has still `ahead` count
     as well: what comes first would else be evaluated as if nothing else were ever tried. A copy of a recorded factor
     counts for nothing, and `Scoring.copy` says whose it is. Every factor that would be let
-    in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values.
+    in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values. One
+    that train led a search to (`aimed`) is tested on train, and is let in by `agent.mining.confirming` alone.
     """
     found = backtest_expression(expression, study)
     if isinstance(found, Rejection):
@@ -58,8 +57,7 @@ def evaluate_expression(
     rows = sample_rows(study.split.train)
     shape = shape_of(signal.values[rows], study.panel.universe[rows])
     gated = study.exposures is not None
-    aim = _aim(study.dataset, knowledge, counted, ahead) if aimed else None
-    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=gated, shape=shape, aim=aim)
+    evidence = reach_verdict(scored, trials, study.policy, nearest, use_gate=gated, shape=shape, aimed=aimed)
     if evidence.accepted or evidence.audits:
         bars = len(study.panel.times)
         leak = check_truncation(expression, study.panel, [bars // 3, 2 * bars // 3, bars - 1])
@@ -68,21 +66,12 @@ def evaluate_expression(
     if validation_steered(knowledge, study.dataset):
         evidence = without_validation(evidence)
     copy = None if same is None else refused_copy(f"{same[1]}, attempt {same[0]}")
-    return Scoring(expression, signal, scored, evidence, fingerprint, copy)
+    return Scoring(expression, signal, scored, evidence, fingerprint, copy, nearest, shape)
 
 
 def was_aimed(evidence: Evidence) -> bool:
     """Return whether a stored verdict is of a factor that train led a search to."""
     return bool(evidence.predicts.decided_on or evidence.earns.decided_on)
-
-
-def _aim(dataset: str, knowledge: KnowledgeBase, counted: TrialCount, ahead: int) -> Aim:
-    @cache
-    def confirmed() -> Trials:
-        draws, scores = knowledge.confirmed_trials(dataset)
-        return Trials(draws.count, counted.sharpe_variance, 0, draws, scores)
-
-    return Aim(confirmed, counted.evaluated, ahead)
 
 
 def without_validation(evidence: Evidence) -> Evidence:

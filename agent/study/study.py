@@ -18,8 +18,8 @@ from agent.study.gate_age import changed_since, grown_since
 from agent.study.learned_fields import stored_fields
 from agent.study.settings import Settings
 from backtest.costs import Costs
-from backtest.policy import Policy
-from backtest.result_types import Evidence
+from backtest.policy import NearestKnown, Policy
+from backtest.result_types import Evidence, SignalShape
 from backtest.run import run_backtest, small_universe
 from backtest.scorecard import Scored, score_signal
 from backtest.target import Target, prepare_target
@@ -153,7 +153,11 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
-    """A scored candidate; the fingerprint is of its gross returns on train, `copy` why it is no trial of its own."""
+    """A scored candidate.
+
+    The fingerprint is of its gross returns on train, `copy` says why it is no trial of its own, `nearest` how it stands
+    to accepted factors, and `shape` how its values are spread on train.
+    """
 
     expression: Expression
     signal: Signal
@@ -161,6 +165,8 @@ class Scoring:
     evidence: Evidence
     returns_fingerprint: FloatArray
     copy: Rejection | None = None
+    nearest: NearestKnown = field(default_factory=NearestKnown)
+    shape: SignalShape = field(default_factory=SignalShape)
 
 
 def make_spec(settings: Settings) -> BacktestSpec:

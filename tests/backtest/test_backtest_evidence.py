@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from agent.knowledge.score_documents import read_scorecard
-from backtest.evidence import Aim, Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
+from backtest.confirmation import Shortlisted, TestedBefore, confirm
+from backtest.discovery import TrialScores
+from backtest.evidence import Trials, deflated_sharpe, expected_max_sharpe, probabilistic_sharpe, reach_verdict
 from backtest.ic import forward_returns
+from backtest.policy import Policy
+from backtest.result_types import Evidence
 from backtest.scorecard import Scored, score_signal
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
@@ -85,7 +89,13 @@ def test_the_same_factor_falls_when_it_was_the_thousandth_try(panel: Panel, spli
     assert (few.verdict, many.verdict) == ("accepted", "promising")
 
 
-AIM = Aim(lambda: Trials(0, 1e-3), tried=20, ahead=30)
+def at_the_end(result: Scored, before: TestedBefore | None = None) -> Evidence:
+    """Return the evidence of a factor that a search found by itself, after validation was asked."""
+    on_train = reach_verdict(result, Trials(20, 1e-3), aimed=True)
+    assert (on_train.verdict, on_train.predicts.decided_on) == ("untested", "train")
+    assert not on_train.accepted
+    shortlist = [Shortlisted(result, on_train, np.eye(8)[0])]
+    return confirm(shortlist, before or TestedBefore(), Policy())[0]
 
 
 def test_a_search_that_train_led_is_tested_on_validation(panel: Panel, split: Split) -> None:
@@ -93,17 +103,16 @@ def test_a_search_that_train_led_is_tested_on_validation(panel: Panel, split: Sp
     seen = foresight(panel, 0.02)
     lucky = np.random.default_rng(5).normal(size=panel.shape)
     lucky[split.train] = seen[split.train]
-    trials = Trials(20, 1e-3)
-    together = reach_verdict(scored(lucky, panel, split), trials)
+    together = reach_verdict(scored(lucky, panel, split), Trials(20, 1e-3))
     assert together.predicts.adjusted_p < 0.01
-    apart = reach_verdict(scored(lucky, panel, split), trials, aim=AIM)
+    apart = at_the_end(scored(lucky, panel, split))
     assert apart.verdict == "rejected"
     assert apart.predicts.decided_on == "validation"
     assert "validation does not confirm" in "; ".join(apart.reasons)
 
 
 def test_what_is_there_on_validation_too_is_admitted_whoever_led(panel: Panel, split: Split) -> None:
-    found = reach_verdict(scored(foresight(panel, 0.02), panel, split), Trials(20, 1e-3), aim=AIM)
+    found = at_the_end(scored(foresight(panel, 0.02), panel, split))
     assert found.accepted, found.reasons
     assert (found.predicts.decided_on, found.predicts.among) == ("validation", 1)
     assert found.predicts.bars == pytest.approx(split.validation.stop - split.validation.start, abs=5)
@@ -112,15 +121,21 @@ def test_what_is_there_on_validation_too_is_admitted_whoever_led(panel: Panel, s
 def test_what_train_does_not_show_never_comes_to_validation(panel: Panel, split: Split) -> None:
     values = np.random.default_rng(8).normal(size=panel.shape)
     values[split.validation] = foresight(panel, 0.02)[split.validation]
-    found = reach_verdict(scored(values, panel, split), Trials(20, 1e-3), aim=AIM)
+    found = reach_verdict(scored(values, panel, split), Trials(20, 1e-3), aimed=True)
     assert found.verdict == "rejected"
     assert found.predicts.decided_on == "train"
 
 
-def test_those_to_come_are_counted_as_those_before_came() -> None:
-    before = Trials(6, 1e-3)
-    assert Aim(lambda: before, tried=60, ahead=30).on_validation().count == 6 + 1 + 3
-    assert Aim(lambda: Trials(0, 1e-3), tried=0, ahead=95).on_validation().count == 1
+def test_what_validation_tested_before_makes_it_harder_to_pass(panel: Panel, split: Split) -> None:
+    result = scored(foresight(panel, 0.05), panel, split)
+    alone = at_the_end(result)
+    zeros = np.zeros(6)
+    before = TestedBefore(TrialScores(zeros, zeros), list(np.eye(8)[1:7]))
+    among = at_the_end(result, before)
+    assert (alone.predicts.among, among.predicts.among) == (1, 7)
+    assert alone.predicts.hurdle < among.predicts.hurdle
+    assert alone.predicts.z == among.predicts.z
+    assert alone.predicts.adjusted_p <= among.predicts.adjusted_p
 
 
 def test_a_wrong_sign_says_so(panel: Panel, split: Split) -> None:

@@ -254,17 +254,16 @@ def trial_scores(connection: Connection, known: KnownScores, but: str, panels: t
     return TrialScores(kept[:, 1], kept[:, 2])
 
 
-def confirmed_trials(connection: Connection, panels: tuple[str, ...]) -> tuple[LargestScores, TrialScores]:
-    """Return the trials of searches that train led which were tested on validation: draws, and their scores.
+def confirmed_trials(connection: Connection, panels: tuple[str, ...]) -> tuple[list[FloatArray], TrialScores]:
+    """Return the trials of searches that train led which validation tested: fingerprints, and scores on validation.
 
     A factor that was scored under the same rules on two panels is one trial.
     """
     once = {(row[2], row[3]): row for row in reversed(connection.execute(_CONFIRMED, {"panels": panels}).all())}
     rows = list(reversed(once.values()))
-    draws = LargestScores(draw_seed(panels[0]))
-    draws.add(unpacked(bytes(row[4])).astype(np.float64) for row in rows)
     scores = np.array([row[:2] for row in rows], dtype=np.float64).reshape(-1, 2)
-    return draws, TrialScores(scores[:, 0], scores[:, 1])
+    prints = [unpacked(bytes(row[4])).astype(np.float64) for row in rows]
+    return prints, TrialScores(scores[:, 0], scores[:, 1])
 
 
 def accepted_nearby(

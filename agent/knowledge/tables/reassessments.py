@@ -1,8 +1,8 @@
-"""Verdicts given again among all trials of a later day; each works inside the caller's transaction."""
+"""Verdicts given after an attempt was recorded, once and again; each works inside the caller's transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
-from agent.knowledge.score_documents import Verdict
+from agent.knowledge.tables.attempts import reached_validation, score_of
 from agent.knowledge.tables.convert import plain_dict, utc_now
 from backtest.policy import Policy
-from backtest.result_types import Tested
+from backtest.result_types import Evidence, Tested, Verdict
 from market.panel import FloatArray
 
 _NAN = float("nan")
@@ -77,6 +77,26 @@ def set_scores(session: Session, attempt_id: int, predicts_z: float, earns_z: fl
     row = schema.Evaluation
     known = update(row).where(and_(row.attempt_id == attempt_id, row.predicts_z.is_(None)))
     session.execute(known.values(predicts_z=or_none(predicts_z), earns_z=or_none(earns_z)))
+
+
+def store_confirmed(session: Session, found: Mapping[int, Evidence]) -> None:
+    """Store evidence in the place of what train alone said; what validation has tested already stays as it is."""
+    row, tally = schema.Evaluation, schema.core_table(schema.TrialTally)
+    for attempt_id, evidence in found.items():
+        document = evidence.to_dict()
+        untested = update(row).where(and_(row.attempt_id == attempt_id, row.confirmed.is_(False)))
+        session.execute(
+            untested.values(
+                evidence=plain_dict(document),
+                accepted=evidence.accepted,
+                predicts_z=score_of(document, "predicts"),
+                earns_z=score_of(document, "earns"),
+                confirmed=reached_validation(document),
+            )
+        )
+    # Others remember what was accepted, and the scores of trials, by this number.
+    panels = select(row.panel_id).where(row.attempt_id.in_(list(found)))
+    session.execute(update(tally).where(tally.c.panel_id.in_(panels)).values(epoch=tally.c.epoch + 1))
 
 
 def store_verdicts(session: Session, found: Iterable[LaterVerdict]) -> None:

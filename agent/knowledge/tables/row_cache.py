@@ -123,6 +123,13 @@ class Memory:
             self._runs.clear()
             self.indexed = (0, 0)
 
+    def forget_attempts(self, numbers: Iterable[int]) -> None:
+        """Drop attempts whose evidence has changed: they are read again."""
+        with self._lock:
+            gone = {number for number in numbers if self._records.pop(number, None) is not None}
+            if gone:
+                self._listings.clear()
+
     def wrote(self, number: int) -> None:
         """Note that an attempt was written, and indexed with it: if all before it are, it need not be looked for."""
         with self._lock:

@@ -78,5 +78,33 @@ def added_scores(
     return found
 
 
+def adding(
+    attempts: Sequence[AttemptRecord], known: Sequence[AttemptRecord], returns: StoredReturns, most: int
+) -> list[AttemptRecord]:
+    """Return, of attempts in the order given, the first `most` of which each adds something to those before it.
+
+    `known` factors stand before them all. What has no stored returns adds its score.
+    """
+    pool = _Pool([], [], [])
+    for attempt in known:
+        print_ = _print_of(attempt.id, returns.fingerprints)
+        if len(print_):
+            pool.take(attempt.id, _score(attempt), print_)
+    found: list[AttemptRecord] = []
+    for attempt in attempts:
+        print_ = _print_of(attempt.id, returns.fingerprints)
+        if len(found) < most and pool.added(_score(attempt), print_) > ADDS:
+            found.append(attempt)
+            if len(print_):
+                pool.take(attempt.id, _score(attempt), print_)
+    return found
+
+
+def _score(attempt: AttemptRecord) -> float:
+    """Return the net score on train; of what earns nothing there, the score of its payoff."""
+    net = net_score(train_of(attempt))
+    return net if net > ADDS else train_of(attempt).payoff_z
+
+
 def _print_of(number: int, known: Mapping[int, object]) -> FloatArray:
     return np.asarray(known.get(number, ()), dtype=np.float64)

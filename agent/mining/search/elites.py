@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.knowledge.attempt_figures import PREDICTS_T, net_score, or_none, or_zero, traded_sharpe, train_of
 from agent.knowledge.records import AttemptRecord
@@ -17,8 +18,11 @@ from agent.mining.search.themes import theme_of
 from backtest.policy import SEEN
 
 Kind = tuple[str, int, int]
+Prints = Mapping[int, NDArray[np.floating]]
 _TURNOVERS = (0.02, 0.08, 0.25)
 _HORIZONS = (12, 48, 168)
+# Returns that correlate so are of one factor.
+_ALIKE = 0.9
 
 
 def merit(attempt: AttemptRecord) -> float | None:
@@ -87,13 +91,34 @@ def _rank(attempt: AttemptRecord) -> tuple[float, int]:
     return math.inf if its is None else -its, attempt.id
 
 
-def wrong_way(attempts: Sequence[AttemptRecord]) -> list[str]:
-    """Return factors that pay the other way and were not turned around yet; of those that rank alike, one."""
+def wrong_way(attempts: Sequence[AttemptRecord], prints: Prints | None = None) -> list[str]:
+    """Return factors that pay the other way and were not turned around yet, the surest first; of those alike, one.
+
+    `prints` are fingerprints of returns by the id of an attempt: where one that was scored earns the opposite, the
+    factor was turned around, whoever did it.
+    """
     turned = {text for a in attempts if a.claims.operation == "invert" for text in a.claims.parents}
-    found: dict[object, str] = {}
-    for attempt in attempts:
-        train = train_of(attempt)
-        other_way = train.payoff_z <= -SEEN if math.isfinite(train.payoff_z) else train.ic_tstat <= -PREDICTS_T
-        if attempt.canonical and other_way:
-            found.setdefault((or_none(train.rank_ic), or_none(train.turnover)), attempt.canonical)
-    return [text for text in found.values() if text not in turned]
+    known = {a.id: prints[a.id] for a in attempts if prints is not None and a.id in prints}
+    found: dict[object, AttemptRecord] = {}
+    for attempt in sorted(attempts, key=_how_wrong):
+        if not attempt.canonical or attempt.canonical in turned or not _how_wrong(attempt) <= -1.0:
+            continue
+        mine, train = known.get(attempt.id), train_of(attempt)
+        if mine is not None and (
+            _alike(-mine, known.values()) or _alike(mine, [known[a.id] for a in found.values() if a.id in known])
+        ):
+            continue
+        found.setdefault((or_none(train.rank_ic), or_none(train.turnover)), attempt)
+    return [attempt.canonical or "" for attempt in found.values()]
+
+
+def _how_wrong(attempt: AttemptRecord) -> float:
+    """Return how far a factor pays the other way on train: at -1 it is seen to."""
+    train = train_of(attempt)
+    if math.isfinite(train.payoff_z):
+        return train.payoff_z / SEEN
+    return or_zero(train.ic_tstat) / PREDICTS_T
+
+
+def _alike(one: NDArray[np.floating], others: Iterable[NDArray[np.floating]]) -> bool:
+    return any(len(other) == len(one) and float(one @ other) >= _ALIKE for other in others)

@@ -15,6 +15,7 @@ from agent.knowledge.attempt_figures import (
     Figure,
     least_figure,
     or_none,
+    or_zero,
     predicts_on_train,
     sharpe_gated,
     sharpe_net,
@@ -22,7 +23,7 @@ from agent.knowledge.attempt_figures import (
 )
 from agent.knowledge.records import AttemptRecord
 from agent.mining.search.bandit import PARTIAL, drawn, odds, rewards
-from agent.mining.search.elites import archive, best_of_all, merit, predicts, wrong_way
+from agent.mining.search.elites import Prints, archive, best_of_all, merit, predicts, wrong_way
 from agent.mining.search.tasks import OPERATIONS, Operation, Task
 from agent.mining.search.themes import REFINEMENTS, theme_of, themes_of_fields
 from factors.parse import parse
@@ -31,8 +32,12 @@ from factors.tree import Expression
 # Of the candidates with a parent, this many take the best; the others any of the archive.
 _GREEDY = 0.7
 # New ideas of a round, once there is something to build on. It is not left to what operations earned: new ideas pass
-# less often than variants of what passed, and without them a search stays where it began.
-_NEW = 0.3
+# less often than variants of what passed, and without them a search stays where it began. While nothing that was tried
+# is further from nothing than the best of as many without skill, variants would only follow luck.
+_NEW, _NEW_AT_FIRST = 0.3, 0.75
+_SURELY = 3.5
+# Most of a round's candidates that only turn a factor around.
+_TURNED = 0.25
 _SIMPLE = 8
 # Parents without an archive, and of a refinement.
 _FEW = 12
@@ -57,29 +62,30 @@ def plan_tasks(
     writers: Writers | None = None,
     varied: bool = True,
     worth: Mapping[int, float] | None = None,
+    prints: Prints | None = None,
 ) -> tuple[Task, ...]:
     """Return the tasks of a round from all attempts on its data, oldest first.
 
+    First come factors that pay the other way: they are turned around by the machine, since a sign takes no idea.
     Without `varied`, parents are the best factors whatever their kind. `worth` is what each attempt was worth, by id;
-    by default its reward without what it added.
+    by default its reward without what it added. `prints` are fingerprints of returns by id.
     """
     themes = themes_of_fields(frozenset(fields))
     elites = _worth_building_on(archive(attempts) if varied else best_of_all(attempts, _FEW))
     theme = {a.canonical or "": theme_of(a) for a in elites}
-    pool, wrong = list(theme), wrong_way(attempts)
+    pool, wrong = list(theme), wrong_way(attempts, prints)
     long = [text for text in pool if _size(text) > _SIMPLE]
     worth = rewards(attempts) if worth is None else worth
     operations = odds(attempts, worth, lambda a: a.claims.operation)
     ideas = odds(attempts, worth, lambda a: a.claims.theme)
-    tasks: list[Task] = []
-    for _ in range(count):
-        enough = {"mutate": pool, "windows": pool, "cross": pool[1:], "simplify": long, "invert": wrong}
+    new = _NEW if any(abs(or_zero(train_of(a).payoff_z)) > _SURELY for a in attempts) else _NEW_AT_FIRST
+    tasks = [Task("invert", parents=(text,)) for text in wrong[: max(1, round(_TURNED * count))]]
+    while len(tasks) < count:
+        enough = {"mutate": pool, "windows": pool, "cross": pool[1:], "simplify": long}
         open_to = [name for name in OPERATIONS if enough.get(name)]
-        operation = drawn(operations, open_to, rng) if open_to and rng.random() >= _NEW else "new"
+        operation = drawn(operations, open_to, rng) if open_to and rng.random() >= new else "new"
         if operation == "new":
             tasks.append(Task("new", drawn(ideas, themes, rng)))
-        elif operation == "invert":
-            tasks.append(Task("invert", parents=(wrong.pop(int(rng.integers(len(wrong)))),)))
         else:
             parents = _parents(long if operation == "simplify" else pool, 2 if operation == "cross" else 1, rng)
             tasks.append(Task(operation, theme[parents[0]], parents))

@@ -12,14 +12,14 @@ from agent.mining.search import themes
 Operation = Literal["new", "mutate", "cross", "simplify", "invert", "windows", "refine", "given"]
 OPERATIONS: tuple[Operation, ...] = ("new", "mutate", "cross", "simplify", "invert", "windows")
 # What the machine does by itself, without a call.
-BY_MACHINE: tuple[Operation, ...] = ("windows", "given")
+BY_MACHINE: tuple[Operation, ...] = ("windows", "invert", "given")
 _WORDS: Mapping[Operation, str] = {
     "new": "Propose a new idea of this theme.",
     "mutate": "Change the parent in one respect that should make it better: how it is smoothed or normalised, a "
     "condition, another measure of the same thing.",
     "cross": "Join the ideas of the two parents in one factor that has a reason of its own.",
     "simplify": "Say the parent's idea more simply: fewer parts, fewer windows.",
-    "invert": "The parent predicts the wrong way: turn it around, and give the reason for the opposite.",
+    "invert": "The parent pays the other way on train: the same with the opposite sign.",
     "windows": "Other windows for the parent.",
     "refine": "Improve the parent in this one respect, and leave the rest of it as it is.",
     "given": "The factor that is to be improved, as it stands.",
