@@ -50,7 +50,8 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
     """Test the shortlist of a run on validation, and store what came of it.
 
     Train alone draws it up: what passes there, the best by what it nets first, of which each adds something to those
-    before it and to what was accepted or tested before. Doing it again tests what has come since.
+    before it and to what was accepted or tested before, and correlates with none of them as far as the policy's
+    ``sanity`` forbids. Doing it again tests what has come since.
     """
     waiting = [a for a in knowledge.attempts(run_id=run_id) if _verdict(a) == "untested"]
     if not waiting:
@@ -60,7 +61,8 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
         for a in knowledge.attempts(panel_id=study.dataset, related="earlier")
         if a.evaluation is not None and (a.evaluation.accepted or _was_tested(a))
     ]
-    listed = adding(_ranked(waiting), known, returns_on(knowledge, study.dataset), SHORTLIST)
+    returns = returns_on(knowledge, study.dataset)
+    listed = adding(_ranked(waiting), known, returns, most=SHORTLIST, apart=study.policy.max_correlation)
     scored = {a.id: s for a in listed if (s := _scored(a, study, knowledge)) is not None}
     prints, scores = knowledge.confirmed_trials(study.dataset)
     found = confirm(

@@ -38,6 +38,7 @@ class _Pool:
     ids: list[int]
     scores: list[float]
     prints: list[FloatArray]
+    most: int = MEMBERS
 
     def added(self, score: float, print_: FloatArray) -> float:
         known = [k for k, one in enumerate(self.prints) if len(one) == len(print_)]
@@ -48,11 +49,15 @@ class _Pool:
         loadings = np.linalg.solve(rows @ rows.T + _RIDGE * np.eye(len(known)), near)
         return float((score - loadings @ scores) / math.sqrt(max(_RESIDUAL, 1.0 - float(loadings @ near))))
 
+    def holds(self, print_: FloatArray, correlation: float) -> bool:
+        """Whether the returns of a member correlate so far, with either sign."""
+        return any(len(one) == len(print_) and abs(float(one @ print_)) >= correlation for one in self.prints)
+
     def take(self, number: int, score: float, print_: FloatArray) -> None:
         self.ids.append(number)
         self.scores.append(score)
         self.prints.append(print_)
-        if len(self.ids) > MEMBERS:
+        if len(self.ids) > self.most:
             least = int(np.argmin(self.scores))
             for column in (self.ids, self.scores, self.prints):
                 del column[least]
@@ -79,13 +84,19 @@ def added_scores(
 
 
 def adding(
-    attempts: Sequence[AttemptRecord], known: Sequence[AttemptRecord], returns: StoredReturns, most: int
+    attempts: Sequence[AttemptRecord],
+    known: Sequence[AttemptRecord],
+    returns: StoredReturns,
+    *,
+    most: int,
+    apart: float,
 ) -> list[AttemptRecord]:
     """Return, of attempts in the order given, the first `most` of which each adds something to those before it.
 
-    `known` factors stand before them all. What has no stored returns adds its score.
+    Returns of each correlate less than `apart` with those before it. `known` factors stand before them all. What has no
+    stored returns adds its score.
     """
-    pool = _Pool([], [], [])
+    pool = _Pool([], [], [], most=len(known) + most)
     for attempt in known:
         print_ = _print_of(attempt.id, returns.fingerprints)
         if len(print_):
@@ -93,7 +104,7 @@ def adding(
     found: list[AttemptRecord] = []
     for attempt in attempts:
         print_ = _print_of(attempt.id, returns.fingerprints)
-        if len(found) < most and pool.added(_score(attempt), print_) > ADDS:
+        if len(found) < most and not pool.holds(print_, apart) and pool.added(_score(attempt), print_) > ADDS:
             found.append(attempt)
             if len(print_):
                 pool.take(attempt.id, _score(attempt), print_)
