@@ -198,8 +198,8 @@ def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
     if len(known.shadows.ids) - known.stored >= WORTH_STORING:
         known.stored = len(known.shadows.ids)
         ids = np.array(known.shadows.ids, dtype=np.int64)
-        found = StoredDraws(known.scores, known.seq, ids, known.shadows.rows[: known.stored])
-        store_draws(draws_file(known.folder, [known.panel_id]), [known.panel_id], epoch, found)
+        draws = StoredDraws(known.scores, known.seq, ids, known.shadows.rows[: known.stored])
+        store_draws(draws_file(known.folder, [known.panel_id]), [known.panel_id], epoch, draws)
     return known.scores
 
 

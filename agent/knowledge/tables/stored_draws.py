@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest.max_test import LargestScores
-from market.array_file import read_archive, write_archive
+from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
-from market.panel import FloatArray
 
 _WHAT = "file of draws"
 # A file is written when so much was taken in since the last one: below it, making draws costs less than a blink.
@@ -27,7 +26,7 @@ WORTH_STORING = 2048
 # Of the trials of a file, as many are compared with the base.
 _COMPARED = 16
 
-Unpacked = Callable[[int], FloatArray]
+ShadowOf = Callable[[int], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,14 +61,14 @@ def store_draws(path: Path | None, panels: Sequence[str], epoch: int, found: Sto
         "lengths": list(counts),
         "counts": list(counts.values()),
     }
-    arrays = {"largest": largest, "ids": found.ids, "shadows": found.shadows}
+    arrays: Arrays = {"largest": largest, "ids": found.ids, "shadows": found.shadows}
     with contextlib.suppress(OSError, InputError):
         path.parent.mkdir(exist_ok=True)
         write_archive(path, document, arrays)
 
 
 def read_draws(
-    path: Path | None, panels: Sequence[str], epoch: int, seed: int, shadow_of: Unpacked, ids_upto: Callable[[int], int]
+    path: Path | None, panels: Sequence[str], epoch: int, seed: int, shadow_of: ShadowOf, ids_upto: Callable[[int], int]
 ) -> StoredDraws | None:
     """Return stored draws; None where there are none, or the base does not begin with their trials.
 
