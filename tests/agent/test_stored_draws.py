@@ -12,6 +12,7 @@ import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.tables import effective_trials, related_trials
+from agent.knowledge.transfer.read_only import borrowed
 from backtest.max_test import LargestScores
 from market.panel import FloatArray, Panel
 from tests.agent.test_related_data import OLD, WHOLE, run_on, try_on
@@ -125,3 +126,18 @@ def test_a_small_base_and_a_folder_that_may_not_be_written_have_no_file(
     monkeypatch.setattr(effective_trials, "WORTH_STORING", 5)
     assert _asked(path).count == 4
     assert not _draws_of(path).exists()
+
+
+def test_an_open_base_takes_the_trials_of_a_merge_in_their_order(tmp_path: Path) -> None:
+    path, other = tmp_path / "k.db", tmp_path / "other.db"
+    _fill(other, ONE, range(4))
+    with KnowledgeBase.open(path) as kb:
+        try_on(kb, run_on(kb, OLD), range(3, 8))
+        assert kb.largest_scores(OLD.id).count == 5
+        with borrowed(other) as lent, lent.as_source() as source:
+            kb.take_in(source)
+        merged = kb.largest_scores(OLD.id)
+    shutil.rmtree(_draws_of(path))
+    afresh = _asked(path)
+    assert merged.count == afresh.count == 9
+    assert merged.largest.tolist() == afresh.largest.tolist()

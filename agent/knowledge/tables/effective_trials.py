@@ -166,6 +166,7 @@ class TrialMaxima:
 
     panel_id: str
     folder: Path | None = None
+    epoch: int = -1
     seq: int = 0
     scores: LargestScores | None = None
     stored: int = 0
@@ -184,8 +185,10 @@ def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
     asked in between does not matter.
     """
     epoch = connection.execute(_EPOCH, {"panels": [known.panel_id]}).scalar() or 0
-    if known.scores is None:
-        known.scores = LargestScores(draw_seed(known.panel_id))
+    if known.scores is None or known.epoch != epoch:
+        # After a merge trials stand in another order.
+        known.scores, known.epoch, known.seq, known.stored = LargestScores(draw_seed(known.panel_id)), epoch, 0, 0
+        known.shadows = _Stack(np.empty((64, _SHADOWS), np.float32))
         _take_stored(connection, known, epoch)
     asked = {"panel": known.panel_id, "after": known.seq}
     rows = connection.execute(_ALL, asked)
