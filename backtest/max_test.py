@@ -113,6 +113,22 @@ class LargestScores:
         twin._counts.update(self._counts)
         return twin
 
+    def state(self) -> tuple[dict[int, int], FloatArray]:
+        """Return what `resumed` goes on from: trials by the length of their fingerprints, and the draws."""
+        return dict(self._counts), self.largest.copy()
+
+    @classmethod
+    def resumed(cls, seed: int, counts: dict[int, int], largest: FloatArray) -> LargestScores:
+        """Return draws as they were when `state` was asked: trials added to them give the same to the last bit."""
+        found = cls(seed, len(largest), sum(counts.values()))
+        found.largest = largest.astype(np.float64)
+        found._counts.update(counts)
+        return found
+
+    def recipe(self) -> str:
+        """Return how scores are drawn, as a text: draws of another recipe cannot be gone on from."""
+        return f"{self.draws} draws, {_OWN} own, blocks of {_BLOCK}"
+
     def with_more(self, more: float) -> FloatArray:
         """Return the draws when `more` further independent trials are still to come."""
         if more <= 0:

@@ -122,7 +122,10 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     from agent.study.opening import open_data
 
     opened = open_data(workspace, asked.data_name, gate=not asked.no_gate, note=say)
+    from agent.study.lineage_notes import meet_data, related_rows, say_left_out
+
     with workspace.knowledge() as knowledge:
+        say_left_out(knowledge, opened, say)
         # What is refused is refused before the gate and the targets are prepared.
         if expression is not None and holds(expression, opened.ungated.fields):
             from agent.study.study import check_fit
@@ -135,7 +138,6 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
         if isinstance(expression, Rejection):
             raise as_input_error(expression)
         from agent.study.expectations import expected_sharpe
-        from agent.study.lineage_notes import meet_data, related_rows
         from agent.study.looking import look_at_factor, look_at_train
 
         study = opened.study

@@ -85,7 +85,7 @@ def fit(
     from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
     from agent.pools.members import choose_members, measure_members
-    from agent.study.lineage_notes import meet_data
+    from agent.study.lineage_notes import meet_data, say_left_out
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
@@ -95,6 +95,7 @@ def fit(
     methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
     with workspace.knowledge() as knowledge:
         meet_data(knowledge, opened.whole, say)
+        say_left_out(knowledge, opened, say)
         verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
         candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
         with _showing() as show:

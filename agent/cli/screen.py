@@ -134,7 +134,7 @@ def _started(
     """Return the run, recorded where it is new, and the expressions that it was begun with."""
     from agent.knowledge.run_config import RunConfig
     from agent.mining.screening import draw_texts, listed
-    from agent.study.lineage_notes import meet_data
+    from agent.study.lineage_notes import meet_data, say_left_out
 
     texts: list[str] = []
     if run is None:
@@ -142,6 +142,7 @@ def _started(
         opened.say_dates()
         texts = _lines(asked.file) if asked.file is not None else draw_texts(study, asked.drawn or 0, asked.seed)
         meet_data(knowledge, opened.whole, say)
+        say_left_out(knowledge, opened, say)
         config = RunConfig(kind="screen", data=opened.name, llm="none", keep=asked.keep, rules=opened.recorded())
         run = knowledge.create_run(study.dataset, config, asked.seed)
     return run, listed(knowledge, run.id, lambda: texts)

@@ -109,9 +109,9 @@ def reassess(
     missing = [row for row in chosen if not math.isfinite(row.predicts_z) and _earlier(attempts[row.attempt_id])]
     faults = _score_again(workspace, knowledge, [attempts[row.attempt_id] for row in missing], note, progress)
     rows = _each_once(knowledge.trial_rows(panels))
-    pools = knowledge.pool_count(panels)
+    pools, pool_prints = knowledge.pool_count(panels), knowledge.pool_fingerprints(panels)
     seed = draw_seed(opened.whole.id)
-    tests = {test: _tested(rows, test, policy, pools, seed) for test in _TESTS}
+    tests = {test: _tested(rows, test, policy, pools, pool_prints, seed) for test in _TESTS}
     place = {row.attempt_id: number for number, row in enumerate(rows)}
     found = []
     for row in chosen:
@@ -159,18 +159,26 @@ def _order(one: Reassessed) -> tuple[float, ...]:
     return (rank.get(now.verdict if now else "", 4), worst if math.isfinite(worst) else 8.0, one.attempt.id)
 
 
-def _tested(rows: Sequence[TrialRow], test: str, policy: Policy, pools: int, seed: int) -> list[Tested]:
-    """Return a test of all trials at once: by the largest of those not found yet, or by the false discovery rate."""
+def _tested(
+    rows: Sequence[TrialRow], test: str, policy: Policy, pools: int, pool_prints: Sequence[FloatArray], seed: int
+) -> list[Tested]:
+    """Return a test of all trials at once: by the largest of those not found yet, or by the false discovery rate.
+
+    Pools take part by the fingerprints of their returns, where those are known: they are compared with, and not tested.
+    """
     scores: FloatArray = np.array([getattr(row, f"{test}_z") for row in rows])
-    prints, trials = [row.fingerprint for row in rows], len(rows) + pools
+    trials = len(rows) + pools
     if policy.control == "fdr":
         adjusted, hurdle = discoveries(scores, trials), discovery_hurdle(scores, trials, policy.level)
     else:
-        adjusted = step_down_p(scores, prints, level=policy.level, seed=seed, more=float(pools))
+        prints, unknown = [*(row.fingerprint for row in rows), *pool_prints], float(pools - len(pool_prints))
+        every = np.concatenate([scores, np.full(len(pool_prints), np.nan)])
+        adjusted = step_down_p(every, prints, level=policy.level, seed=seed, more=unknown)
         # What is left when nothing more is found.
         rest = LargestScores(seed)
         rest.add([row for row, p in zip(prints, adjusted, strict=True) if not p <= policy.level])
-        hurdle = rest.hurdle(policy.level, float(pools + sum(not len(row) for row in prints)))
+        hurdle = rest.hurdle(policy.level, unknown + sum(not len(row) for row in prints))
+        adjusted = adjusted[: len(rows)]
     nan = float("nan")
     return [
         Tested(0, nan, nan, float(z), one_sided_p(float(z)), float(p), hurdle, policy.control)

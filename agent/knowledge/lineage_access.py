@@ -8,7 +8,7 @@ from agent.knowledge.database.transactions import Handle
 from agent.knowledge.dataset_records import DatasetRecord, RelatedData, SeenSpan
 from agent.knowledge.records import HoldoutRecord
 from agent.knowledge.run_config import ScoringRules
-from agent.knowledge.tables import datasets, effective_trials, openings, related_trials
+from agent.knowledge.tables import datasets, effective_trials, openings, pools, related_trials
 from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores
 from backtest.result_types import SegmentScore
@@ -57,8 +57,12 @@ class LineageAccess(Handle):
         with self._memory.reading(), self.lend() as connection:
             panels = datasets.related_ids(connection, panel_id)
             if len(panels) == 1:
-                return effective_trials.largest_scores(connection, self._memory.maxima(panel_id))
-            return related_trials.largest_related(connection, self._memory.related_maxima(panel_id), panels)
+                found = effective_trials.largest_scores(connection, self._memory.maxima(panel_id))
+            else:
+                found = related_trials.largest_related(connection, self._memory.related_maxima(panel_id), panels)
+            # Pools come last: there are few of them, and the draws of attempts stay what they were.
+            found.add(pools.returns_fingerprints(connection, panels))
+            return found
 
     def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
         """Return every time that this factor saw the holdout of a panel or of a related one, oldest first."""

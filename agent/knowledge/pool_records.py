@@ -51,6 +51,9 @@ class PoolSpec:
         What was chosen on train, and what was tried for it.
     in_sample
         Figures of the kept weights on train, where they were fitted; None in pools that did not record them.
+    returns_fingerprint
+        Of its gross returns on train, packed and in base64: by it, it is one of the trials whose largest score decides.
+        Empty in pools that did not record it, which count as trials that go with no other.
     """
 
     normalise: str
@@ -64,14 +67,17 @@ class PoolSpec:
     tried: Document = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     in_sample: Figures | None = None
+    returns_fingerprint: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
         rules = replace(self.rules, gate=None, inputs=None).to_dict()
         raw = {**asdict(self), "notes": list(self.notes), "rules": rules, "gate": bool(self.rules.gate)}
-        # Older pools have neither.
+        # Older pools have none of these.
         if self.in_sample is None:
             del raw["in_sample"]
+        if not self.returns_fingerprint:
+            del raw["returns_fingerprint"]
         if self.rules.inputs is not None:
             raw["inputs"] = self.rules.inputs.to_dict()
         return _plain(raw)
@@ -102,6 +108,7 @@ class PoolSpec:
             tried=_part(stored, "tried" if "tried" in stored else "told"),
             notes=read_strings(stored.get("notes")),
             in_sample=read_flat(Figures, flattered) if isinstance(flattered, Mapping) else None,
+            returns_fingerprint=str(stored.get("returns_fingerprint") or ""),
         )
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent.knowledge.personal_trials import PersonalTrials
 from agent.knowledge.records import AttemptRecord
-from agent.knowledge.tables import reassessments
+from agent.knowledge.tables import pools, reassessments
 from agent.knowledge.tables.reassessments import LaterVerdict, TrialRow
 from agent.knowledge.tables.row_cache import load_attempts
 from backtest.result_types import Evidence
+from market.panel import FloatArray
 
 _AT_ONCE = 500
 
@@ -34,6 +35,11 @@ class Reassessments(PersonalTrials):
         """Return how many pools were fitted on some data: each was a trial."""
         with self.lend() as connection:
             return sum(connection.execute(reassessments.COUNT_POOLS, {"panel": one}).scalar() or 0 for one in panel_ids)
+
+    def pool_fingerprints(self, panel_ids: Sequence[str]) -> list[FloatArray]:
+        """Return the fingerprints of the train returns of pools on some data, where they were recorded."""
+        with self.lend() as connection:
+            return pools.returns_fingerprints(connection, panel_ids)
 
     def record_scores(self, attempt_id: int, predicts_z: float, earns_z: float) -> None:
         """Store the scores of both tests of an attempt that an earlier policy judged; its verdict stands."""

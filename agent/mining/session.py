@@ -25,7 +25,7 @@ from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
 from agent.study.detectable import detectable
-from agent.study.lineage_notes import meet_data
+from agent.study.lineage_notes import meet_data, say_left_out
 from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings, loop_of
 from agent.study.study import Study, remarks
@@ -187,6 +187,7 @@ def start_run(
     if loop.feedback == "validation":
         note(COST)
     meet_data(knowledge, opened.whole, note)
+    say_left_out(knowledge, opened, note)
     note(detectable(study, knowledge, more=loop.rounds * loop.candidates).sentence())
     run = knowledge.create_run(opened.whole.id, config, loop.seed)
     expected = None

@@ -20,6 +20,7 @@ import numpy as np
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.run_config import ScoringRules
+from agent.knowledge.tables.pools import packed_text
 from agent.pools.members import MeasuredFactors, trade_alone
 from agent.study.progress import Progress, no_progress
 from agent.study.study import Study
@@ -39,9 +40,10 @@ from backtest.combine import (
 )
 from backtest.evidence import Trials, reach_verdict
 from backtest.figures import SEGMENTS
+from backtest.luck import fingerprint_of
 from backtest.policy import NearestKnown
 from backtest.result_types import Evidence, Figures
-from backtest.scorecard import Scored, score_signal
+from backtest.scorecard import Scored, paid_rows, score_signal
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
 from factors.engine import evaluate
@@ -241,13 +243,18 @@ def _weighted(
         leak = check_pool_truncation(expressions, fitted.weights, measured.study.panel, [rows // 3, 2 * rows // 3])
         if leak is not None:
             return leak
+    gross = scored.backtest.gross[paid_rows(measured.study.split.train)]
     return knowledge.record_pool(
         PoolRecord(
             id=pool_id,
             panel_id=measured.study.dataset,
             name=name,
             method=fitted.method,
-            spec=replace(spec, in_sample=in_sample(measured, fitted.weights, trials)),
+            spec=replace(
+                spec,
+                in_sample=in_sample(measured, fitted.weights, trials),
+                returns_fingerprint=packed_text(fingerprint_of(gross)),
+            ),
             members=tuple(
                 _member(measured, number, fitted.weights, trials) for number in range(len(measured.candidates))
             ),

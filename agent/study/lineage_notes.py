@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from agent.knowledge.dataset_records import RelatedData
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.study.opening import CurrentRules, OpenData
+from agent.study.workspace import LEARNED_PREFIX
 from market.lineage import RELATED_SHARE
 from market.panel import Panel
 
@@ -30,6 +32,27 @@ def meet_data(knowledge: KnowledgeBase, whole: Panel, note: Callable[[str], None
             f"and {len(tried) - _SAID} more data sets that share bars with {own.name} ({more:,} trials) count here too"
         )
     return tried
+
+
+def say_left_out(knowledge: KnowledgeBase, opened: OpenData, note: Callable[[str], None]) -> None:
+    """Name the learned factors that were learned on these data before they changed, and so are no fields of them now.
+
+    Nothing is said under recorded rules: what a run had is compared with what there is when its data are opened.
+    """
+    files = opened.workspace.learned.glob(f"{LEARNED_PREFIX}*.npz")
+    waiting = {path.stem for path in files} - set(opened.ungated.learned) if opened.learned else set()
+    if not waiting or not isinstance(opened.rules, CurrentRules):
+        return
+    knowledge.register_dataset(opened.whole)
+    runs = [run for one in knowledge.related(opened.whole.id) for run in knowledge.runs(one.panel_id)]
+    lost = {run.config.learned_field: run.config.model for run in runs if run.config.learned_field in waiting}
+    if lost:
+        are = "is" if len(lost) == 1 else "are"
+        again = ", ".join(f"alphaglow learn {kind} --data {opened.name}" for kind in sorted(set(lost.values())))
+        note(
+            f"{', '.join(sorted(lost))} {are} left out: learned on {opened.name} before its bars changed "
+            f"(an update, a repair or a joined field); learn again: {again}"
+        )
 
 
 def related_sentence(own: RelatedData, other: RelatedData) -> str:

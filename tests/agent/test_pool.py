@@ -44,6 +44,7 @@ from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import BacktestSettings, Settings, SplitSettings
 from agent.study.study import Study, backtest_expression, open_study
 from backtest.evidence import Trials
+from backtest.max_test import LargestScores
 from market.errors import InputError, Rejection
 from market.files import import_files
 from market.panel import FloatArray, Panel
@@ -157,6 +158,14 @@ def test_every_fit_is_a_trial_once(study: Study, kb: KnowledgeBase) -> None:
     scoring = evaluate_expression(measured.candidates[0].expression, study, kb)
     assert not isinstance(scoring, Rejection)
     assert scoring.evidence.trials == 4
+
+
+def test_pools_of_the_same_members_are_hardly_more_than_one_trial(study: Study, kb: KnowledgeBase) -> None:
+    fit(measured_of(study, kb, "idea_a", "idea_b"), kb, "equal", "ridge", "ic")
+    drawn = kb.largest_scores(study.dataset)
+    assert (drawn.count, kb.trials(study.dataset).count) == (3, 3)
+    assert drawn.effective() < 2.0
+    assert drawn.hurdle() < LargestScores(0).hurdle(more=3.0) - 0.1
 
 
 def test_the_same_members_in_any_order_are_the_same_pool(study: Study, kb: KnowledgeBase) -> None:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from agent.cli.main import main
+from agent.evidence import reassessing
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig
+from agent.knowledge.transfer.table_rows import ExportedSource
 from agent.pools.members import choose_members
 from agent.study.opening import open_data
 from agent.study.scoring import evaluate_expression, evaluation_of
@@ -19,6 +28,7 @@ from agent.study.study import Scoring, read_expression
 from agent.study.workspace import Workspace
 from backtest.result_types import Evidence, Scorecard
 from factors.tree import Expression
+from tests import forked
 from tests.agent.commands import as_json, refused, run
 
 FACTOR = "cs_rank(ts_mean(volume, 12) / ts_mean(volume, 96))"
@@ -143,3 +153,87 @@ def test_a_false_discovery_rate_is_asked_of_all_scores_and_said_and_no_second_tr
 
     p = np.array([one["predicts"]["p"] for one in strict])
     assert loose["evidence"]["predicts"]["adjusted_p"] == pytest.approx(q_values(p, dependent=True)[2])
+
+
+def test_verdicts_given_again_go_with_exports_and_merges_and_the_newest_stands(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _grow(Workspace(home), 20, 2.2)
+    as_json(capsys, "kb", "reassess")
+    assert run(capsys, "kb", "export", "-o", str(tmp_path / "export.json"))[0] == 0
+    other = tmp_path / "other.db"
+    with KnowledgeBase.open(other) as there, Workspace(home).knowledge() as here:
+        assert there.take_in(ExportedSource(tmp_path / "export.json")).added["verdicts given again"] == 1
+        assert list(there.later_verdicts().values()) == list(here.later_verdicts().values())
+        assert there.take_in(ExportedSource(tmp_path / "export.json")).sentence() == "nothing was new"
+        (verdict,) = there.later_verdicts().values()
+    with sqlite3.connect(other) as base:
+        base.execute("UPDATE reassessments SET created = '9' || created, trials = 77")
+    # The other one's is newer now: it comes here, and what was here does not go there.
+    assert "1 verdicts given again" in run(capsys, "kb", "merge", str(other))[1]
+    assert run(capsys, "kb", "import", str(tmp_path / "export.json"))[1].strip() == "nothing was new"
+    with Workspace(home).knowledge() as here:
+        (newest,) = here.later_verdicts().values()
+    assert (verdict.trials, newest.trials, newest.verdict) == (21, 77, verdict.verdict)
+
+
+def test_stopped_in_the_middle_it_keeps_what_was_scored_again_and_goes_on(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in ("ts_mean(returns, 5)", "ts_std(returns, 20)", FACTOR):
+        as_json(capsys, "eval", text)
+    with sqlite3.connect(home / "knowledge.db") as base:
+        base.execute(
+            "UPDATE evaluations SET predicts_z = NULL, earns_z = NULL, "
+            "evidence = json_remove(evidence, '$.predicts', '$.earns')"
+        )
+    scored: list[str] = []
+
+    def scoring(expression: Expression, *given: Any, **named: Any) -> Any:
+        if len(scored) == 2 and "stopped" not in scored:
+            scored.append("stopped")
+            raise KeyboardInterrupt
+        scored.append(expression.text)
+        return evaluate_expression(expression, *given, **named)
+
+    monkeypatch.setattr(reassessing, "evaluate_expression", scoring)
+    before = as_json(capsys, "kb", "list", "--all")
+    code, out, err = run(capsys, "kb", "reassess")
+    assert (code, out, err.strip().splitlines()[-1]) == (130, "", "alphaglow: stopped")
+    assert as_json(capsys, "kb", "list", "--all") == before
+    found = as_json(capsys, "kb", "reassess")
+    assert found["trials"] == 3
+    assert all(one["now"] is not None for one in found["factors"])
+    # Each was scored once: two before the stop, one after it.
+    assert scored.index("stopped") == 2
+    assert len(set(scored)) == len(scored) == 4
+    uninterrupted = as_json(capsys, "kb", "reassess")
+    assert (uninterrupted, len(scored)) == (found, 4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
+def test_on_a_read_only_knowledge_base_it_is_one_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    as_json(capsys, "eval", FACTOR)
+    # pytest's own folder is closed to other users.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "ws"
+        shutil.copytree(home, folder)
+        for part in (*folder.rglob("*"), folder, Path(name)):
+            part.chmod(0o555 if part.is_dir() else 0o444)
+        before = (folder / "knowledge.db").read_bytes()
+        going = forked.start(["-w", str(folder), "kb", "reassess"], cwd=Path("/"), function=_as_nobody)
+        out, err = going.communicate()
+        assert (folder / "knowledge.db").read_bytes() == before
+        for part in (folder, *(one for one in folder.rglob("*") if one.is_dir())):
+            part.chmod(0o755)
+    assert (going.returncode, out) == (2, "")
+    assert "read-only" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def _as_nobody(argv: list[str]) -> None:
+    if os.geteuid() == 0:
+        # The superuser may write anywhere.
+        os.setgid(65534)
+        os.setuid(65534)
+    main(argv)

@@ -26,7 +26,7 @@ class Handle:
         self.place = place
         self.is_new = is_new
         self._engine = engine
-        self._memory = Memory()
+        self._memory = Memory(None if place.path is None else place.path.with_name(f"{place.path.name}.draws"))
         self._reader = for_reading(engine)
         self._writer = for_writing(engine)
         self._relaxed = for_writing(engine, relaxed=True)

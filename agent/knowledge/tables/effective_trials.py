@@ -7,6 +7,8 @@ with either sign: a factor and its negation are one effective trial. What joins 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from sqlalchemy import BindParameter, Connection, TextClause, bindparam, insert,
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.tables.stored_draws import WORTH_STORING, StoredDraws, draws_file, read_draws, store_draws
 from agent.knowledge.trial_counts import Nearest
 from backtest.discovery import TrialScores
 from backtest.max_test import LargestScores, draw_seed
@@ -51,6 +54,7 @@ _CONFIRMED = text(
     "JOIN trial_returns t ON t.attempt_id = e.attempt_id "
     "WHERE e.panel_id IN :panels AND e.confirmed ORDER BY t.seq, t.attempt_id"
 ).bindparams(_PANELS)
+_UPTO = text("SELECT count(*) FROM trial_returns WHERE panel_id = :panel AND seq <= :upto")
 _TEXT = text("SELECT canonical FROM attempts WHERE id = :id")
 _INSERT = insert(schema.core_table(schema.TrialReturns))
 
@@ -156,12 +160,16 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
 class TrialMaxima:
     """Draws of the largest score of a panel's trials, and how far the table was read for them.
 
-    `shadows` are a few random projections of each fingerprint: those of equal returns are equal.
+    `shadows` are a few random projections of each fingerprint: those of equal returns are equal. Of the trials, the
+    first `stored` are in a file of `folder` as well.
     """
 
     panel_id: str
+    folder: Path | None = None
+    epoch: int = -1
     seq: int = 0
     scores: LargestScores | None = None
+    stored: int = 0
     shadows: _Stack = field(default_factory=lambda: _Stack(np.empty((64, _SHADOWS), np.float32)))
 
 
@@ -176,22 +184,58 @@ def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
     Draws are seeded by the panel alone, and trials taken in by the order in which they came: how often somebody
     asked in between does not matter.
     """
-    if known.scores is None:
-        known.scores = LargestScores(draw_seed(known.panel_id))
+    epoch = connection.execute(_EPOCH, {"panels": [known.panel_id]}).scalar() or 0
+    if known.scores is None or known.epoch != epoch:
+        # After a merge trials stand in another order.
+        known.scores, known.epoch, known.seq, known.stored = LargestScores(draw_seed(known.panel_id)), epoch, 0, 0
+        known.shadows = _Stack(np.empty((64, _SHADOWS), np.float32))
+        _take_stored(connection, known, epoch)
     asked = {"panel": known.panel_id, "after": known.seq}
     rows = connection.execute(_ALL, asked)
     while some := rows.fetchmany(_AT_ONCE):
         found = [(attempt_id, unpacked(bytes(packed))) for attempt_id, _seq, packed in some]
         known.scores.add(fingerprint.astype(np.float64) for _attempt_id, fingerprint in found)
         for attempt_id, fingerprint in found:
-            known.shadows.add(attempt_id, _shadow(fingerprint))
+            known.shadows.add(attempt_id, shadow(fingerprint))
         known.seq = some[-1][1]
+    if len(known.shadows.ids) - known.stored >= WORTH_STORING:
+        known.stored = len(known.shadows.ids)
+        ids = np.array(known.shadows.ids, dtype=np.int64)
+        draws = StoredDraws(known.scores, known.seq, ids, known.shadows.rows[: known.stored])
+        store_draws(draws_file(known.folder, [known.panel_id]), [known.panel_id], epoch, draws)
     return known.scores
 
 
-def _shadow(fingerprint: _Floats) -> _Floats:
-    rng = np.random.default_rng(len(fingerprint))
-    return fingerprint @ rng.standard_normal((len(fingerprint), _SHADOWS), dtype=np.float32)
+def _take_stored(connection: Connection, known: TrialMaxima, epoch: int) -> None:
+    """Begin with the draws that an earlier process left, where the base still begins with their trials."""
+    found = read_draws(
+        draws_file(known.folder, [known.panel_id]),
+        [known.panel_id],
+        epoch,
+        draw_seed(known.panel_id),
+        lambda number: shadow_of(connection, number),
+        lambda upto: connection.execute(_UPTO, {"panel": known.panel_id, "upto": upto}).scalar() or 0,
+    )
+    if found is not None:
+        known.scores, known.seq, known.stored = found.scores, found.upto, len(found.ids)
+        known.shadows = _Stack(found.shadows, found.ids.tolist())
+
+
+def shadow_of(connection: Connection, attempt_id: int) -> _Floats:
+    """Return the shadow of a stored fingerprint; of no length where there is none."""
+    packed = connection.execute(_FINGERPRINT, {"id": attempt_id}).scalar()
+    return np.empty(0, np.float32) if packed is None else shadow(unpacked(bytes(packed)))
+
+
+def shadow(fingerprint: _Floats) -> _Floats:
+    """Return a few random projections of a fingerprint."""
+    found: _Floats = fingerprint @ _projection(len(fingerprint))
+    return found
+
+
+@lru_cache(maxsize=64)
+def _projection(length: int) -> _Floats:
+    return np.random.default_rng(length).standard_normal((length, _SHADOWS), dtype=np.float32)
 
 
 def same_returns(
@@ -203,7 +247,7 @@ def same_returns(
     if not len(mine):
         return None
     stored = known.shadows.rows[: len(known.shadows.ids)]
-    near = np.flatnonzero((np.abs(stored - _shadow(mine)) < _NEAR).all(axis=1))
+    near = np.flatnonzero((np.abs(stored - shadow(mine)) < _NEAR).all(axis=1))
     for attempt_id in (known.shadows.ids[i] for i in near):
         theirs = unpacked(bytes(connection.execute(_FINGERPRINT, {"id": attempt_id}).scalar_one()))
         factor_id, canonical = connection.execute(_FACTOR, {"id": attempt_id}).one()

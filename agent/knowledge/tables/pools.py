@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 
-from sqlalchemy import func, or_, select
+import numpy as np
+from sqlalchemy import Connection, func, or_, select
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import or_none
@@ -14,10 +16,13 @@ from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables.convert import attempt_record, plain_dict, utc_now
 from agent.knowledge.tables.datasets import freeze_split
+from agent.knowledge.tables.effective_trials import pack, unpacked
 from market.errors import InputError
+from market.panel import FloatArray
 
 TAG = "pool:"
 _Pool = schema.Pool
+_TABLE = schema.core_table(schema.Pool)
 
 
 def add_pool(session: Session, new: PoolRecord) -> PoolRecord:
@@ -52,6 +57,18 @@ def panel_pools(session: Session, panels: tuple[str, ...] | None) -> list[PoolRe
     if panels is not None:
         query = query.where(_Pool.panel_id.in_(panels))
     return [pool_record(row) for row in session.scalars(query)]
+
+
+def returns_fingerprints(connection: Connection, panels: Sequence[str]) -> list[FloatArray]:
+    """Return the fingerprint of the train returns of each pool of some data, oldest first, where it was recorded."""
+    query = select(_TABLE.c.spec).where(_TABLE.c.panel_id.in_(panels)).order_by(_TABLE.c.seq)
+    packed = (PoolSpec.from_dict(spec).returns_fingerprint for spec in connection.execute(query).scalars())
+    return [unpacked(base64.b64decode(one)).astype(np.float64) for one in packed if one]
+
+
+def packed_text(fingerprint: FloatArray) -> str:
+    """Return a fingerprint as a pool's spec holds it."""
+    return base64.b64encode(pack(fingerprint)).decode()
 
 
 def find_pool(session: Session, what: str) -> PoolRecord | None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
-from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, unpacked
+from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, shadow, shadow_of, unpacked
+from agent.knowledge.tables.stored_draws import WORTH_STORING, StoredDraws, draws_file, read_draws, store_draws
 from agent.knowledge.tables.tallies import Spread, count_trials
 from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores, draw_seed
@@ -29,6 +32,11 @@ _SCORED = (
 _PANELS: BindParameter[str] = bindparam("panels", expanding=True)
 _LEADERS = text(_SCORED.format(" AND t.cluster = t.attempt_id")).bindparams(_PANELS)
 _ALL = text(_SCORED.format("")).bindparams(_PANELS)
+# Both are answered by their indexes alone, without a look at a fingerprint.
+_TURNS = text("SELECT attempt_id, seq FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
+_KNOWN = text(
+    "SELECT attempt_id, panel_id, factor_id, rules FROM evaluations WHERE panel_id IN :panels AND attempt_id <= :upto"
+).bindparams(_PANELS)
 _EPOCHS = text("SELECT COALESCE(SUM(epoch), 0) FROM tallies WHERE panel_id IN :panels").bindparams(_PANELS)
 
 
@@ -62,9 +70,28 @@ class ScoredTrials:
         epoch = connection.execute(_EPOCHS, {"panels": panels}).scalar() or 0
         if (panels, epoch) == (self.panels, self.epoch):
             return True
-        self.panels, self.epoch, self.after, self.repeats = panels, epoch, 0, 0
-        self.first.clear()
+        self.panels, self.epoch = panels, epoch
+        self.restart()
         return False
+
+    def restart(self) -> None:
+        """Begin again with the first attempt."""
+        self.after, self.repeats = 0, 0
+        self.first.clear()
+
+    def pass_by(self, connection: Connection, upto: int) -> int:
+        """Note what was scored up to an attempt, without its fingerprints; return how many of those count."""
+        asked = {"panels": self.panels, "upto": upto}
+        turn = {row[0]: row[1] for row in connection.execute(_TURNS, {"panels": self.panels})}
+        rows = connection.execute(_KNOWN, asked).all()
+        count = 0
+        for number, *factor in sorted(rows, key=lambda row: (turn.get(row[0], row[0]), row[0])):
+            if self.is_repeat(*factor):
+                self.repeats += 1
+            else:
+                count += number in turn
+        self.after = max((row[0] for row in rows), default=0)
+        return count
 
     def new_rows(self, connection: Connection, *, every: bool) -> Iterator[_Scored]:
         """Return what was scored since, in order, but for repeats; with fingerprints of `every` attempt, or leaders."""
@@ -134,11 +161,15 @@ def panel_figures(connection: Connection, panel_id: str) -> tuple[int, list[floa
 
 @dataclass
 class RelatedMaxima:
-    """Draws of the largest score among the trials of related data sets."""
+    """Draws of the largest score among the trials of related data sets; the first `stored` are in a file as well."""
 
     panel_id: str
+    folder: Path | None = None
     read: ScoredTrials = field(default_factory=ScoredTrials)
     scores: LargestScores | None = None
+    ids: list[int] = field(default_factory=list)
+    shadows: list[NDArray[np.float32]] = field(default_factory=list)
+    stored: int = 0
 
 
 def largest_related(connection: Connection, known: RelatedMaxima, panels: tuple[str, ...]) -> LargestScores:
@@ -146,9 +177,33 @@ def largest_related(connection: Connection, known: RelatedMaxima, panels: tuple[
     current = known.read.is_current(connection, panels)
     if known.scores is None or not current:
         known.scores = LargestScores(draw_seed(known.panel_id))
-    known.scores.add(
-        unpacked(bytes(row.fingerprint)).astype(np.float64)
-        for row in known.read.new_rows(connection, every=True)
-        if row.fingerprint is not None
-    )
+        known.ids, known.shadows, known.stored = [], [], 0
+        _take_stored(connection, known)
+    fresh = [row for row in known.read.new_rows(connection, every=True) if row.fingerprint is not None]
+    prints = [unpacked(bytes(row.fingerprint or b"")) for row in fresh]
+    known.scores.add(row.astype(np.float64) for row in prints)
+    known.ids += [row.attempt_id for row in fresh]
+    known.shadows += [shadow(row) for row in prints]
+    if len(known.ids) - known.stored >= WORTH_STORING:
+        known.stored = len(known.ids)
+        found = StoredDraws(known.scores, known.read.after, np.array(known.ids), np.stack(known.shadows))
+        store_draws(draws_file(known.folder, panels), panels, known.read.epoch, found)
     return known.scores.copy()
+
+
+def _take_stored(connection: Connection, known: RelatedMaxima) -> None:
+    """Begin with the draws that an earlier process left, where the base still begins with their trials."""
+    read = known.read
+    found = read_draws(
+        draws_file(known.folder, read.panels),
+        read.panels,
+        read.epoch,
+        draw_seed(known.panel_id),
+        lambda number: shadow_of(connection, number),
+        lambda upto: read.pass_by(connection, upto),
+    )
+    if found is None:
+        read.restart()
+        return
+    known.scores, known.stored = found.scores, len(found.ids)
+    known.ids, known.shadows = found.ids.tolist(), list(found.shadows)

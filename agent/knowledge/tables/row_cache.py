@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -42,7 +43,9 @@ class RunFacts:
 class Memory:
     """Attempts, signatures and runs that were read before; `reading` and `forget_uncommitted` keep it true."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """Begin with nothing; `folder` is where draws among many trials are kept for the next process."""
+        self._folder = folder
         self._lock = threading.RLock()
         self._prints: dict[str, Fingerprint] = {}
         self._runs: dict[str, RunFacts] = {}
@@ -102,7 +105,7 @@ class Memory:
 
     def maxima(self, panel_id: str) -> TrialMaxima:
         """Return the draws of the largest score of a panel, for a reader."""
-        return self._maxima.setdefault(panel_id, TrialMaxima(panel_id))
+        return self._maxima.setdefault(panel_id, TrialMaxima(panel_id, self._folder))
 
     def scores(self, panel_id: str) -> KnownScores:
         """Return the scores of a panel's trials, for a reader."""
@@ -114,7 +117,7 @@ class Memory:
 
     def related_maxima(self, panel_id: str) -> RelatedMaxima:
         """Return the draws of the largest score of a panel and of related ones, for a reader."""
-        return self._related_maxima.setdefault(panel_id, RelatedMaxima(panel_id))
+        return self._related_maxima.setdefault(panel_id, RelatedMaxima(panel_id, self._folder))
 
     def forget_uncommitted(self) -> None:
         """Drop what a transaction that failed may have left."""

@@ -30,6 +30,7 @@ def to_json(session: Session) -> str:
         "runs": [{**run.to_dict(), "calls": asdict(total_calls(session, run.id))} for run in source.runs()],
         "rounds": [asdict(row) for row in source.rounds()],
         "attempts": [_attempt(attempt, fingerprint) for attempt, fingerprint in source.attempts()],
+        "reassessments": list(source.reassessments()),
         "lessons": [lesson.to_dict() for lesson in source.lessons()],
         "holdout_openings": [row.to_dict() for row in source.openings()],
         "library": [entry.to_dict() for entry in source.library()],

@@ -1,8 +1,9 @@
 """Taking in another knowledge base, whole or not at all; doing it again adds nothing.
 
 Runs are known by their ids. A run that both have may go on in either, but what both say of it must be the same.
-Attempts get new ids, and what cites them (lessons) follows. Trials and effective trials are then counted again, in an
-order that does not depend on which base took in which: when attempts were made, and in which run, round and slot.
+Attempts get new ids, and what cites them (lessons, later verdicts) follows. Trials and effective trials are then
+counted again, in an order that does not depend on which base took in which: when attempts were made, and in which run,
+round and slot.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def take_in(session: Session, source: KnowledgeSource, show: Show = lambda _what
     _rounds(session, source, merged, shared)
     numbers, grown, panels = _attempts(session, _shown(source.attempts(), "attempts", show), merged, shared)
     _go_on(session, source, grown)
+    _reassessments(session, source, merged, numbers)
     _lessons(session, source, merged, numbers)
     _calls(session, _shown(source.calls(), "calls", show), merged, shared)
     _openings(session, source, merged)
@@ -228,6 +230,19 @@ def _go_on(session: Session, source: KnowledgeSource, grown: set[str]) -> None:
         if run.id in grown:
             stopped = update(schema.Run).where(schema.Run.id == run.id)
             session.execute(stopped.values(status=run.status, finished=run.finished))
+
+
+def _reassessments(session: Session, source: KnowledgeSource, merged: Merged, numbers: dict[int, int]) -> None:
+    """Take in verdicts that were given again: of one attempt the newest stands, whichever base gave it."""
+    row = schema.Reassessment
+    there: dict[int, str] = {one[0]: one[1] for one in session.execute(select(row.attempt_id, row.created))}
+    for one in source.reassessments():
+        number = numbers.get(one["attempt_id"])
+        if number is None or there.get(number, "") >= one["created"]:
+            continue
+        session.execute(delete(row).where(row.attempt_id == number))
+        session.execute(insert(row), [{**one, "attempt_id": number}])
+        merged.count("verdicts given again")
 
 
 def _lessons(session: Session, source: KnowledgeSource, merged: Merged, numbers: dict[int, int]) -> None:

@@ -44,6 +44,7 @@ _AT_ONCE = 200
 # Revisions whose exports are read, and what each calls the fingerprint of an attempt's returns.
 _FINGERPRINT_KEYS = {"0006": "sketch", **dict.fromkeys(("0007", "0008", schema.HEAD), "returns_fingerprint")}
 _POOL = ("id", "panel_id", "name", "method", "spec", "members", "scorecard", "evidence", "sharpe_per_bar", "created")
+_REASSESSMENT = ("attempt_id", "created", "policy", "trials", "verdict", "predicts", "earns")
 Row = TypeVar("Row")
 Record = TypeVar("Record")
 
@@ -68,6 +69,9 @@ class KnowledgeSource(Protocol):
 
     def attempts(self) -> Iterator[tuple[AttemptRecord, bytes | None]]:
         """Return attempts."""
+
+    def reassessments(self) -> Iterator[dict[str, Any]]:
+        """Return verdicts that were given again, as columns, by attempt."""
 
     def lessons(self) -> Iterator[LessonRecord]:
         """Return lessons; those of a round stand together, the most useful first."""
@@ -129,6 +133,11 @@ class StoredSource:
                 yield attempt, fingerprints.get(attempt.id)
             last = numbers[-1]
             self._session.expunge_all()
+
+    def reassessments(self) -> Iterator[dict[str, Any]]:
+        """Return verdicts that were given again, as columns, by attempt."""
+        for row in self._rows(select(schema.Reassessment).order_by(schema.Reassessment.attempt_id)):
+            yield {name: getattr(row, name) for name in _REASSESSMENT}
 
     def lessons(self) -> Iterator[LessonRecord]:
         """Return lessons; those of a round stand together, the most useful first."""
@@ -233,6 +242,13 @@ class ExportedSource:
                 found = AttemptRecord(**{**row, **changed})
                 fingerprint = None if packed is None else base64.b64decode(packed, validate=True)
             yield found, fingerprint
+
+    def reassessments(self) -> Iterator[dict[str, Any]]:
+        """Return verdicts that were given again, as columns, by attempt; older exports have none."""
+        for row in self._parts("reassessments") if "reassessments" in self._document else ():
+            with _readable(self._path, "reassessments"):
+                found = {name: row[name] for name in _REASSESSMENT}
+            yield found
 
     def lessons(self) -> Iterator[LessonRecord]:
         """Return lessons; those of a round stand together, the most useful first."""
