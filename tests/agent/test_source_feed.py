@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -57,21 +56,13 @@ hourly = Hourly()
 """
 
 
-def command_line(argv: list[str]) -> None:
-    """Run the command line where the distribution is installed."""
-    sys.path.insert(0, os.environ["SITE"])
-    from agent.cli import main
-
-    main(argv)
-
-
 def test_a_plain_source_is_followed_from_the_command_line(tmp_path: Path) -> None:
     site = distribution(tmp_path / "site", "gift", "[alphaglow.sources]\nhourly = gift:hourly\n", gift=SOURCE)
     (tmp_path / "alphaglow.toml").write_text('[backtest]\nweighting = "timeseries"\n')
 
     def run(hours: int, *argv: str, **more: str) -> tuple[int, str, str]:
         env = {**os.environ, "SITE": str(site), "HOURS": str(hours), **more}
-        going = forked.start([*argv, "--json"], cwd=tmp_path, env=env, function=command_line)
+        going = forked.start([*argv, "--json"], cwd=tmp_path, env=env, function=forked.beside_site)
         out, err = going.communicate()
         return going.wait(), out, err
 
