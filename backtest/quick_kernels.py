@@ -124,9 +124,8 @@ def score_piece(
         if is_plain and common == count and stuck == 0 and count >= MIN_PAIRS and growth[0] > 0.0:
             for k in range(len(sums)):
                 sums[k] = all_sums[k, row]
-            theirs = centred_ranks[row]
-            if common < sums[0]:
-                theirs = _rank_shared(outcomes, row, line, columns, subset, sums)
+            all_common = common >= sums[0]
+            theirs = centred_ranks[row] if all_common else _rank_shared(outcomes, row, line, columns, subset, sums)
             sizes = (count * count - count % 2) / 4.0 if clear else _sizes(ranks, 0.5 * (count + 1))
             own = _Usual(line[keys[row, count // 2] & mask], count, sizes, 1.0 / growth[0])
             ic, pearson, gross, turnover, short, payoff = _score_usual(
@@ -136,8 +135,7 @@ def score_piece(
             _, net, growth[0] = close_bar(growth[0], gross, turnover, short, 0.0, paid, rules)
             series[IC, row], series[PEARSON, row], series[GROSS, row], series[PAYOFF, row] = ic, pearson, gross, payoff
             series[NET, row], series[TURNOVER, row], series[EXPOSURE, row] = net, turnover, 1.0 if sizes > 1e-9 else 0.0
-            # How long an asset has been halted matters only while it is held.
-            halted[:] = 0
+            halted[:] = 0  # It matters only while an asset is held.
         else:
             _predict(piece, outcomes, scratch, row, common, series[:, row])
             _set_targets(piece, market, weighting, scratch, ring, row)

@@ -78,8 +78,7 @@ def parse(
     Expression or Rejection
         Never raises for anything that `text` may hold.
     """
-    bounds = limits or Limits()
-    notes: list[str] = []
+    bounds, notes = limits or Limits(), list[str]()
     try:
         raw, name = _read(text, bounds, dialect, notes)
         known = frozenset(STANDARD_FIELDS if fields is None else fields)

@@ -119,11 +119,15 @@ class FetchedBars:
 class BarSource(Protocol):
     """A source of bars: Yahoo, every exchange of ccxt, and what plugins of the group ``alphaglow.sources`` give.
 
-    A source that sets ``is_exchange`` understands `ExchangeOptions`; for any other they are refused.
+    A source that sets ``is_exchange`` understands `ExchangeOptions`; for any other they are refused. One with a
+    ``now()`` says its own time (a `datetime`, UTC); of any other, a bar is closed by this machine's clock.
     """
 
     def fetch(self, request: BarRequest) -> FetchedBars:
-        """Return the bars; what cannot be had is an `InputError` that says what to do."""
+        """Return the bars; what cannot be had is an `InputError` that says what to do.
+
+        `alphaglow signal --watch` asks again after a `market.exchange.Unreachable`, and ends with any other.
+        """
 
 
 def is_exchange(source: BarSource) -> bool:

@@ -129,19 +129,12 @@ def read_documents(
     InputError
         For an unreadable file, or one without times or texts.
     """
-    frame = pd.concat([_rows(path, columns or {}, zone, form) for path in paths], ignore_index=True)
-    rows = len(frame)
-    frame = frame[frame["known"].notna() & (frame["title"].str.len() + frame["body"].str.len() > 0)]
-    unusable = rows - len(frame)
-    frame = frame.sort_values("known", kind="stable")
-    again = frame["url"].ne("") & frame.duplicated("url")
-    frame = frame[~again]
-    echo = _echoes(frame)
-    frame = frame[~echo]
-    assets = [
-        tuple(str(given).replace(";", ",").replace(" ", "").strip(",").split(",")) if given else matcher.assets_in(text)
-        for given, text in zip(frame["assets"], frame["title"] + "\n" + frame["body"], strict=True)
-    ]
+    whole = pd.concat([_rows(path, columns or {}, zone, form) for path in paths], ignore_index=True)
+    usable = whole["known"].notna() & (whole["title"].str.len() + whole["body"].str.len() > 0)
+    frame = whole[usable].sort_values("known", kind="stable")
+    frame = frame[~(again := frame["url"].ne("") & frame.duplicated("url"))]
+    frame = frame[~(echo := _echoes(frame))]
+    assets = _assets(frame, matcher)
     documents = Documents(
         known=frame["known"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"),
         dated=frame["dated"].to_numpy(dtype=bool),
@@ -149,15 +142,23 @@ def read_documents(
         **{name: tuple(frame[name]) for name in ("source", "title", "body", "url")},
     )
     counts = TextCounts(
-        rows=rows,
+        rows=len(whole),
         repeated_url=int(again.sum()),
         repeated_title=int(echo.sum()),
-        unusable=unusable,
+        unusable=int((~usable).sum()),
         dated=int(documents.dated.sum()),
         matched=sum(bool(one) for one in assets),
         by_asset=_count_by_asset(assets),
     )
     return documents, counts
+
+
+def _assets(frame: pd.DataFrame, matcher: Matcher) -> list[tuple[str, ...]]:
+    """Return the assets of each text: those that the file states, or those that the text names."""
+    return [
+        tuple(str(given).replace(";", ",").replace(" ", "").strip(",").split(",")) if given else matcher.assets_in(text)
+        for given, text in zip(frame["assets"], frame["title"] + "\n" + frame["body"], strict=True)
+    ]
 
 
 def _count_by_asset(assets: Sequence[Sequence[str]]) -> dict[str, int]:

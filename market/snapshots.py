@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,16 @@ from market.columns import find, plain_name
 from market.errors import InputError
 from market.funding import RATE, join_funding, join_snapshots, symbol_texts, time_column
 from market.matching import owners_of
-from market.panel import OHLCV, FloatArray, Panel
+from market.panel import OHLCV, FloatArray, Panel, TimeArray
 from market.reading.conventions import FileConventions, TimeForm
 from market.reading.long_rows import with_times
 from market.reading.numbers import style_of, to_numbers
 from market.reading.plausible import refuse_outside
 from market.reading.times import parse_times
 from market.table_files import read_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table that skips a snapshot or two still tells how things stand.
@@ -47,12 +51,9 @@ def join_table(
         Which columns, by default all numeric ones that are no prices or volumes; ``ours=theirs`` names the column of
         times (ts) or symbols, or gives a field another name.
     oldest
-        A value as old as this says nothing any more: NaN. By default, three times the table's usual spacing, and no
-        less than three bars.
-    said
-        Takes what was found out, a sentence each.
-    form
-        How times are written; found out where it does not say.
+        A value as old as this is NaN. By default, three times the table's usual spacing, no less than three bars.
+    said, form
+        Takes what was found out, a sentence each; how times are written, found out where it does not say.
 
     Raises
     ------
@@ -61,8 +62,7 @@ def join_table(
         none in the language, knows none of the panel's assets, or holds nothing within its span.
     """
     said = [] if said is None else said
-    pairs, keys = _pairs(columns)
-    chosen = [one for one in columns if "=" not in one]
+    (pairs, keys), chosen = _pairs(columns), [one for one in columns if "=" not in one]
     reading = FileConventions(columns=keys, times=form)
     table = read_file(path, reading)
     frame = with_times(table.frame)
@@ -70,27 +70,47 @@ def join_table(
     if not chosen and not pairs and any(rate in names for rate in RATE if rate != "funding"):
         return join_funding(panel, path, reading, said)
     said += table.notes
+    _refuse_missing(frame, keys, path)
+    time, symbol = time_column(frame, path, reading), find(frame, "symbol", keys)
+    moments = _moments(frame[time], path, reading, said)
+    wanted = _wanted(frame, names, (time, symbol), (chosen, pairs), path)
+    refuse_outside(moments, panel.times[0] - panel.bar * _SPACINGS, panel.times[-1] + panel.bar, str(path))
+    owners, order = owners_of(symbol_texts(frame, path, reading), panel, path, said), np.argsort(moments, kind="stable")
+    places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
+    for name, column in wanted.items():
+        panel = _with_column(panel, name, frame[column], moments, places, oldest, path)
+    return panel
+
+
+def _refuse_missing(frame: pd.DataFrame, keys: Mapping[str, str], path: Path) -> None:
     missing = [name for name in keys.values() if name not in frame.columns]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}", f"it has {', '.join(map(str, frame.columns))}")
-    time = time_column(frame, path, reading)
-    stamps = parse_times(frame[time], path, "UTC", reading.times, said.append)
+
+
+def _moments(column: pd.Series[Any], path: Path, reading: FileConventions, said: list[str]) -> TimeArray:
+    stamps = parse_times(column, path, "UTC", reading.times, said.append)
     if stamps.isna().any():
         raise InputError(f"{path}: row {int(np.flatnonzero(stamps.isna())[0]) + 1} has no time", "fix or drop the row")
-    symbol = find(frame, "symbol", keys)
-    wanted = _wanted(frame, names, (time, symbol), (chosen, pairs), path)
-    moments = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
-    refuse_outside(moments, panel.times[0] - panel.bar * _SPACINGS, panel.times[-1] + panel.bar, str(path))
-    owners = owners_of(symbol_texts(frame, path, reading), panel, path, said)
-    order = np.argsort(moments, kind="stable")
-    places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
-    for name, column in wanted.items():
-        values = _figures(frame[column], path)
-        known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
-        _refuse_two_values(moments, known, f"{path} has two values of {column} for")
-        limit = oldest if oldest is not None else _usual(moments, known.values(), panel)
-        panel = join_snapshots(panel, name, {a: (moments[rows], values[rows]) for a, rows in known.items()}, limit)
-    return panel
+    moments: TimeArray = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    return moments
+
+
+def _with_column(
+    panel: Panel,
+    name: str,
+    column: pd.Series[Any],
+    moments: TimeArray,
+    places: Mapping[str, NDArray[np.int64]],
+    oldest: np.timedelta64 | None,
+    path: Path,
+) -> Panel:
+    """Return the panel with a column of a table as a field; `places` are the rows of each asset, in order of time."""
+    values = _figures(column, path)
+    known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
+    _refuse_two_values(moments, known, f"{path} has two values of {column.name} for")
+    limit = oldest if oldest is not None else _usual(moments, known.values(), panel)
+    return join_snapshots(panel, name, {a: (moments[rows], values[rows]) for a, rows in known.items()}, limit)
 
 
 def _pairs(columns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

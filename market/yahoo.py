@@ -17,6 +17,7 @@ import pandas as pd
 
 from market.bar_source import BarRequest
 from market.errors import InputError
+from market.exchange import Unreachable
 from market.files import panel_from_long
 from market.panel import Panel
 from market.quality import check_ohlcv, refuse_defects, repair_rows
@@ -76,7 +77,8 @@ def fetch_yahoo(
     Raises
     ------
     InputError
-        When yfinance is not installed, Yahoo cannot be reached, knows no such ticker, or sends bars that cannot be.
+        When yfinance is not installed, Yahoo cannot be reached (`Unreachable`), knows no such ticker, or sends bars
+        that cannot be.
     """
     yf = _yfinance(request.cache)
     interval = request.timeframe
@@ -130,7 +132,8 @@ def _history(
         session_end = _session_end(asset.history_metadata)
     except (yf.exceptions.YFException, OSError) as error:
         said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise InputError(f"Yahoo gives no bars of {ticker}: {said}", "check the ticker, or try again later") from error
+        kind = Unreachable if isinstance(error, OSError) else InputError
+        raise kind(f"Yahoo gives no bars of {ticker}: {said}", "check the ticker, or try again later") from error
     if frame.empty:
         raise InputError(f"Yahoo has no bars of {ticker} since {since:%Y-%m-%d}", "check the ticker")
     local = pd.DatetimeIndex(frame.index)

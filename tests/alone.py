@@ -30,9 +30,9 @@ import pandas as pd
 
 folder = pathlib.Path(sys.argv[1])
 with np.load(folder / "panel.npz") as stored:
-    held = dict(stored)
-times, assets = pd.to_datetime(held.pop("times")), held.pop("assets").tolist()
-frames = {name: pd.DataFrame(array, times, assets) for name, array in held.items()}
+    arrays = dict(stored)
+times, assets = pd.to_datetime(arrays.pop("times")), arrays.pop("assets").tolist()
+frames = {name: pd.DataFrame(array, times, assets) for name, array in arrays.items()}
 universe = frames.pop("universe").astype(bool)
 for path in sorted(folder.glob("m_*.py")):
     spec = importlib.util.spec_from_file_location(path.stem, path)

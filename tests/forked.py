@@ -114,6 +114,12 @@ def run(argv: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | No
     return going.wait(), out, err
 
 
+def beside_site(argv: list[str]) -> None:
+    """Run the command line where a distribution is installed, in the folder that the environment calls SITE."""
+    sys.path.insert(0, os.environ["SITE"])
+    _command_line(argv)
+
+
 def _command_line(argv: list[str]) -> None:
     from agent.cli import main
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,8 @@ from agent.cli.data_resample import resample
 from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
 from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
-from agent.cli.reading_options import reading_options, take
+from agent.cli.option_record import recorded
+from agent.cli.reading_options import ReadingOptions, reading_options, take
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
@@ -48,6 +49,19 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
     data.add_command(_command)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportOptions(ReadingOptions):
+    """What `data import` was asked for."""
+
+    files: tuple[Path, ...]
+    name: str | None
+    calendar: Calendar | None
+    preview: bool
+    repair: bool
+    replace: bool
+    as_json: bool
+
+
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the data set (default: from the first file).")
@@ -62,18 +76,8 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def import_(
-    ctx: click.Context,
-    /,
-    files: tuple[Path, ...],
-    name: str | None,
-    calendar: Calendar | None,
-    preview: bool,
-    repair: bool,
-    replace: bool,
-    as_json: bool,
-    **how: Any,  # noqa: ANN401 - the reading options
-) -> None:
+@recorded(ImportOptions)
+def import_(ctx: click.Context, asked: ImportOptions) -> None:
     """Import FILES as one data set: CSV and other text, JSON, Parquet, Feather; also packed.
 
     Long, wide, or one file an asset. How they are written is found out, and what was found out is printed; each of it
@@ -81,19 +85,19 @@ def import_(
     """
     from market.files import import_as
 
-    reading = take(how).conventions()
-    if preview:
-        show_preview(list(files), reading, as_json=as_json)
+    reading = asked.conventions()
+    if asked.preview:
+        show_preview(list(asked.files), reading, as_json=asked.as_json)
         return
     workspace = workspace_of(ctx)
-    name = name or clean_name(files[0])
+    name = asked.name or clean_name(asked.files[0])
     workspace.data_path(name)
-    done = import_as(list(files), reading, calendar=calendar, repair=repair, name=name)
+    done = import_as(list(asked.files), reading, calendar=asked.calendar, repair=asked.repair, name=name)
     for line in (*done.said, *done.repairs):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
-    query = {"files": [str(path) for path in files], **stated(reading)}
+    query = {"files": [str(path) for path in asked.files], **stated(reading)}
     origin = Origin("file", query, repairs=done.repairs)
-    save_data(workspace, done.panel, name, replace=replace, as_json=as_json, origin=origin)
+    save_data(workspace, done.panel, name, replace=asked.replace, as_json=asked.as_json, origin=origin)
 
 
 @data.command()
@@ -154,6 +158,21 @@ def funding(
     save_data(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json, origin=made)
 
 
+@dataclass(frozen=True, slots=True)
+class JoinOptions:
+    """What `data join` was asked for."""
+
+    files: tuple[Path, ...]
+    data_name: str | None
+    columns: tuple[str, ...]
+    date_format: str | None
+    day_first: bool | None
+    oldest: str | None
+    name: str | None
+    replace: bool
+    as_json: bool
+
+
 @data.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @data_option
@@ -171,18 +190,8 @@ def funding(
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def join(
-    ctx: click.Context,
-    /,
-    files: tuple[Path, ...],
-    data_name: str | None,
-    columns: tuple[str, ...],
-    oldest: str | None,
-    name: str | None,
-    replace: bool,
-    as_json: bool,
-    **dates: Any,  # noqa: ANN401 - date_format and day_first
-) -> None:
+@recorded(JoinOptions)
+def join(ctx: click.Context, asked: JoinOptions) -> None:
     """Join FILES of figures known at a time (time, symbol, numbers) to a data set, each column as a field.
 
     Open interest, long/short and taker ratios, exchange flows, locked value. A bar has the newest value stamped at or
@@ -195,18 +204,21 @@ def join(
     from market.snapshots import join_table
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = joined = workspace.load_panel(data_name)
-    limit = None if oldest is None else parse_span(oldest, whole, "--oldest")
+    path = workspace.resolve_data(asked.data_name)
+    whole = joined = workspace.load_panel(asked.data_name)
+    limit = None if asked.oldest is None else parse_span(asked.oldest, whole, "--oldest")
+    form = TimeForm(asked.date_format, asked.day_first)
     said: list[str] = []
-    for file in files:
-        joined = join_table(joined, file, columns=columns, oldest=limit, said=said, form=TimeForm(**dates))
+    for file in asked.files:
+        joined = join_table(joined, file, columns=asked.columns, oldest=limit, said=said, form=form)
     for line in said:
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
-    query = {"data": path.stem, "files": [str(file) for file in files], "columns": list(columns), "oldest": oldest}
+    files = [str(file) for file in asked.files]
+    query = {"data": path.stem, "files": files, "columns": list(asked.columns), "oldest": asked.oldest}
     made = Origin("joined", query, parent=whole.id)
-    save_data(workspace, joined, name or f"{path.stem}-joined", replace=replace, as_json=as_json, origin=made)
-    for field in sorted(set(joined.fields) - set(whole.fields)) if not as_json else ():
+    name = asked.name or f"{path.stem}-joined"
+    save_data(workspace, joined, name, replace=asked.replace, as_json=asked.as_json, origin=made)
+    for field in sorted(set(joined.fields) - set(whole.fields)) if not asked.as_json else ():
         known = np.isfinite(joined[field])
         share = known.sum() / max(1, int(np.isfinite(joined["close"]).sum()))
         stderr().print(f"{field}: {int(known.any(axis=0).sum())} assets, {share:.0%} of their bars")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from market.bar_source import BarRequest, ExchangeOptions
     from market.panel import Panel
 
+# Beside a data set that was fetched: what an update goes on from, or what is known of bars that came at once.
 RECORD = ".fetch.json"
+FACTS = ".source.json"
 
 
 def parse_date(text: str, option: str) -> datetime:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.cli.common import headed, progress_bar, stderr, stdout, text_table
-from agent.cli.data_fetch import RECORD
+from agent.cli.data_fetch import FACTS, RECORD
 from agent.study.workspace import Workspace
 from market.bar_source import BarRequest, FetchedBars, is_exchange
 from market.manifest import Origin
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from market.bar_source import Progress
     from market.panel import Panel
-
-# Beside a data set of bars that came at once: what is known of them. `RECORD` is what an update goes on from.
-_FACTS = ".source.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def fetch_bars(workspace: Workspace, request: BarRequest, name: str) -> StoredFe
         "panel": found.panel.id,
         "notes": list(found.notes),
     }
-    keep_fetched(path, found.panel, _FACTS, facts, origin)
+    keep_fetched(path, found.panel, FACTS, facts, origin)
     return StoredFetch(found, {**describe_panel(found.panel, name), "fetch": facts})
 
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from agent.cli.common import data_option, json_option, workspace_of
 from agent.cli.data_show import save_data
+from agent.cli.option_record import recorded
 from market.errors import InputError
 from market.manifest import Origin
 
 if TYPE_CHECKING:
     from market.panel import Panel
+
+
+@dataclass(frozen=True, slots=True)
+class ResampleOptions:
+    """What `data resample` was asked for."""
+
+    data_name: str | None
+    length: str | None
+    since: str | None
+    until: str | None
+    assets: str | None
+    name: str | None
+    replace: bool
+    as_json: bool
 
 
 @click.command()
@@ -25,18 +41,8 @@ if TYPE_CHECKING:
 @click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
-def resample(
-    ctx: click.Context,
-    /,
-    data_name: str | None,
-    length: str | None,
-    since: str | None,
-    until: str | None,
-    assets: str | None,
-    name: str | None,
-    replace: bool,
-    as_json: bool,
-) -> None:
+@recorded(ResampleOptions)
+def resample(ctx: click.Context, asked: ResampleOptions) -> None:
     """Put the bars of a data set together to longer ones, or cut it.
 
     First open, highest high, lowest low, last close, sums of volume, money and funding. Bars begin on the grid of
@@ -45,21 +51,20 @@ def resample(
     from agent.cli.text_sources import parse_span
     from market.resampling import resample as longer
 
-    if not (length or since or until or assets):
+    if not (asked.length or asked.since or asked.until or asked.assets):
         raise InputError("nothing to do", "say --to 4h, or --since, --until or --assets")
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(data_name)
-    whole = workspace.load_panel(data_name)
-    panel = _cut(whole, since, until)
-    if assets:
-        panel = panel.select([one.strip() for one in assets.split(",") if one.strip()])
-    if length:
-        panel = longer(panel, parse_span(length, panel, "--to"))
-    query = {"data": path.stem, "to": length, "since": since, "until": until, "assets": assets}
-    made = Origin("resampled", query, parent=whole.id)
-    save_data(
-        workspace, panel, name or f"{path.stem}-{length or 'part'}", replace=replace, as_json=as_json, origin=made
-    )
+    path = workspace.resolve_data(asked.data_name)
+    whole = workspace.load_panel(asked.data_name)
+    panel = _cut(whole, asked.since, asked.until)
+    if asked.assets:
+        panel = panel.select([one.strip() for one in asked.assets.split(",") if one.strip()])
+    if asked.length:
+        panel = longer(panel, parse_span(asked.length, panel, "--to"))
+    cut = {"to": asked.length, "since": asked.since, "until": asked.until, "assets": asked.assets}
+    made = Origin("resampled", {"data": path.stem, **cut}, parent=whole.id)
+    name = asked.name or f"{path.stem}-{asked.length or 'part'}"
+    save_data(workspace, panel, name, replace=asked.replace, as_json=asked.as_json, origin=made)
 
 
 def _cut(panel: Panel, since: str | None, until: str | None) -> Panel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import click
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from factors.overlap import Novelty
     from factors.tree import Expression
 
+Result = TypeVar("Result")
 COMMANDS = {
     "operators": ("operators", 40, "Explain the factor language, or one operator."),
     "eval": ("evaluate_factor", 60, "Parse, evaluate and backtest one factor."),
@@ -116,10 +117,9 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(asked.data_name)
-    expression = read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
-    if isinstance(expression, Rejection):
-        raise as_input_error(expression)
+    expression = _unless_refused(read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict))
     from agent.study.opening import open_data
+    from agent.study.study import check_fit
 
     opened = open_data(workspace, asked.data_name, gate=not asked.no_gate, note=say)
     from agent.study.lineage_notes import meet_data, related_rows, say_left_out
@@ -127,16 +127,13 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     with workspace.knowledge() as knowledge:
         say_left_out(knowledge, opened, say)
         # What is refused is refused before the gate and the targets are prepared.
-        if expression is not None and holds(expression, opened.ungated.fields):
-            from agent.study.study import check_fit
-
-            expression = check_fit(expression, opened.ungated)
-        else:
+        if expression is None or not holds(expression, opened.ungated.fields):
             # Names of factors that were accepted on what these data grew out of may be used.
             knowledge.register_dataset(opened.whole)
-            expression = _read_late(asked, opened.ungated, knowledge)
-        if isinstance(expression, Rejection):
-            raise as_input_error(expression)
+            read = _read_late(asked, opened.ungated, knowledge)
+        else:
+            read = check_fit(expression, opened.ungated)
+        expression = _unless_refused(read)
         from agent.study.expectations import expected_sharpe
         from agent.study.looking import look_at_factor, look_at_train
 
@@ -148,8 +145,7 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
                 seen = look_at_train(expression, study)
             else:
                 seen = look_at_factor(expression, asked.text, opened, knowledge, trades=asked.ledger is not None)
-        if isinstance(seen, Rejection):
-            raise as_input_error(seen)
+        seen = _unless_refused(seen)
         forward = None
         if seen.evidence is not None:
             forward = expected_sharpe(seen.scorecard, expression.id, study.dataset, knowledge)
@@ -159,6 +155,13 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
         print_json({**_evaluation(expression, seen, study, novelty, forward), "related": related_rows(related)})
     else:
         _print_evaluation(expression, seen, study, novelty, forward)
+
+
+def _unless_refused(result: Result | Rejection) -> Result:
+    """Return what is no refusal; a refusal is raised as an `InputError`."""
+    if isinstance(result, Rejection):
+        raise as_input_error(result)
+    return result
 
 
 def _write_positions(traded: Backtest, study: Study, ledger: Path) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from agent.evidence.run_luck import RunLuck
     from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.records import JudgeVerdict
 
 COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
 
@@ -81,6 +82,11 @@ def list_(ctx: click.Context, run_id: str | None, everything: bool, library: boo
             out.print(text_table("Not scored", ["attempt", "ended at", "text", "reason"], rest, left=4))
 
 
+def _judged(verdict: JudgeVerdict) -> str:
+    word = "accepts" if verdict.accept else "objects"
+    return f"judge, turn {verdict.turn}: {word} ({format_number(verdict.score, 1)}/10) {verdict.critique}"
+
+
 @kb.command()
 @click.argument("factor")
 @json_option
@@ -115,11 +121,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         for claim, said in attempt.claims.to_dict().items():
             out.print(f"{claim.replace('_', ' ')}: {said}", soft_wrap=True, markup=False)
         for verdict in attempt.verdicts:
-            word = "accepts" if verdict.accept else "objects"
-            out.print(
-                f"judge, turn {verdict.turn}: {word} ({format_number(verdict.score, 1)}/10) {verdict.critique}",
-                soft_wrap=True,
-            )
+            out.print(_judged(verdict), soft_wrap=True)
         for relation, related in [("parent", k) for k in record.parents] + [("child", k) for k in record.children]:
             out.print(f"{relation}: {related.factor_id} {related.canonical} ({verdict_of(related)})", soft_wrap=True)
         if attempt.evaluation is None:

@@ -106,7 +106,7 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
     ) as decider:
         if asked.watch and decider.source == "data":
             raise InputError(
-                f"{decider.data} was not fetched from an exchange: there is nothing to wait for",
+                f"{decider.data} was not fetched: there is nothing to wait for",
                 "replay it: --replay-from DATE, or fetch it: alphaglow data fetch",
             )
         for note in decider.portfolio.notes:
@@ -216,8 +216,6 @@ def _opened(
     no_gate: bool,
     speed: float = 0.0,
 ) -> Iterator[_Opened]:
-    from agent.cli.data_fetch import RECORD
-    from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
     from agent.live.signal_journal import FILE, SignalJournal
     from agent.live.signal_source import open_signal
     from agent.study.opening import open_data
@@ -231,40 +229,40 @@ def _opened(
             workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate
         )
     journal = SignalJournal.open(workspace.root / FILE)
-    clock: Clock
-    feed: Feed
     try:
         with ExitStack() as stack:
-            record = path.with_suffix(RECORD)
-            if replay_from is not None:
-                first = _replayed(whole, replay_from)
-                clock = FastClock(as_seconds(whole.times[first]), speed)
-                feed = Replay(whole, clock, f"replay of {path.stem} from {str(whole.times[first])[:16]}")
-                source, base = "replay", whole.rows(0, first)
-            elif record.is_file():
-                from agent.live.exchange_feed import ExchangeFeed
-                from market.fetch import read_record
-                from market.paged_source import PagedSource
-                from market.sources import source_of
-
-                job = read_record(record)
-                asked = source_of(job.source.exchange)
-                if not isinstance(asked, PagedSource):
-                    raise InputError(
-                        f"a signal cannot follow {job.source.exchange}: that source gives whole data sets only",
-                        f"fetch the data {path.stem} again, or replay them: --replay-from",
-                    )
-                clock, source, base = SystemClock(), "exchange", whole
-                # A server of one's own sets no limits.
-                paced = job.source.base_url is None
-                feed = stack.enter_context(ExchangeFeed(job, whole.assets, path.stem, source=asked, paced=paced))
-            else:
-                # The data set's own newest bar.
-                clock, source, base = SystemClock(), "data", whole.rows(0, len(whole.times) - 1)
-                feed = Replay(whole, clock, f"data of {path.stem}")
+            source, base, clock, feed = _source(stack, workspace, path, whole, replay_from, speed)
             yield _Opened(path.stem, base, portfolio, feed, clock, journal, source)
     finally:
         journal.close()
+
+
+def _source(
+    stack: ExitStack, workspace: Workspace, path: Path, whole: Panel, replay_from: str | None, speed: float
+) -> tuple[str, Panel, Clock, Feed]:
+    """Return which kind of bars come, the bars before them, the clock, and the feed, which `stack` closes."""
+    from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
+
+    if replay_from is not None:
+        first = _replayed(whole, replay_from)
+        clock = FastClock(as_seconds(whole.times[first]), speed)
+        name = f"replay of {path.stem} from {str(whole.times[first])[:16]}"
+        return "replay", whole.rows(0, first), clock, Replay(whole, clock, name)
+    system = SystemClock()
+    followed = _followed(stack, workspace, path, whole)
+    if followed is not None:
+        return "fetched", whole, system, followed
+    # The data set's own newest bar.
+    return "data", whole.rows(0, len(whole.times) - 1), system, Replay(whole, system, f"data of {path.stem}")
+
+
+def _followed(stack: ExitStack, workspace: Workspace, path: Path, whole: Panel) -> Feed | None:
+    """Return what gives the data set's further bars, where a fetch brought it."""
+    from agent.cli.data_fetch import FACTS, RECORD
+    from agent.live.open_feed import open_feed
+
+    raw = workspace.folder("data") / "raw"
+    return open_feed(stack, path.with_suffix(RECORD), path.with_suffix(FACTS), whole, path.stem, raw)
 
 
 def _replayed(whole: Panel, text: str) -> int:

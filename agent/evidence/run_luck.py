@@ -151,15 +151,10 @@ def evaluate_run(
     q = q_values(np.array(measured.p_values))
     year = float(np.sqrt(study.panel.bars_per_year))
     factors = [
-        FactorLuck(
-            a.factor_id or "",
-            a.canonical or "",
-            measured.ratios[i] * year,
-            measured.p_values[i],
-            float(q[i]),
-            *measured.scores[i],
+        FactorLuck(id_, a.canonical or "", ratio * year, p, float(own_q), *scores)
+        for (id_, a), ratio, p, own_q, scores in zip(
+            scored.items(), measured.ratios, measured.p_values, q, measured.scores, strict=True
         )
-        for i, a in enumerate(scored.values())
     ]
     # Luck acts before costs: the spread of net ratios would mostly be one of turnovers.
     known = np.array([ratio for ratio in measured.gross if np.isfinite(ratio)])

@@ -106,14 +106,8 @@ class LineageAccess(Handle):
         """
         with self._writing() as session:
             panels = datasets.related_ids(session.connection(), panel_id)
+            if not again:
+                openings.refuse_seen(session, factor_id, panels, span)
             return openings.add_opening(
-                session,
-                factor_id,
-                panels,
-                result,
-                opened_by=opened_by,
-                rules=rules,
-                version=version,
-                again=again,
-                span=span,
+                session, factor_id, panels, result, opened_by=opened_by, rules=rules, version=version, span=span
             )

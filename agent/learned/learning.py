@@ -12,7 +12,7 @@ from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.learned.protocol import Learner
 from agent.learned.walk import Walked, WalkPlan, check_walk, walk_panel
-from agent.study.learned_fields import Recipe, clear_work, factor_path, read_field, store_field, work_folder
+from agent.study.learned_fields import LearnedRecipe, clear_work, factor_path, read_field, store_field, work_folder
 from agent.study.progress import Progress, no_progress
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, attach, read_expression
@@ -52,9 +52,9 @@ class LearningTask:
     name: str = ""
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> LearnedRecipe:
         """All that the factor's values depend on."""
-        return Recipe(self.learner.kind, self.study.panel.id, self.plan.recipe(), self.learner.recipe())
+        return LearnedRecipe(self.learner.kind, self.study.panel.id, self.plan.recipe(), self.learner.recipe())
 
     @property
     def field(self) -> str:

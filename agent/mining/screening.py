@@ -161,20 +161,26 @@ def _quick(screening: Screening) -> list[_Passed] | None:
             continue
         quick = outcome.result.result(train)
         one = _Passed(slot, outcome.expression, quick, fingerprint_of(outcome.result.gross(train)))
-        copy = copies.refuse(one)
-        if copy is not None:
-            unwritten.append(_attempt(screening, slot, text, one.expression, copy))
-            continue
-        reason = failure(quick, study.policy, gated=study.exposures is not None)
-        if reason is None:
+        failed = _failed(screening, copies, one)
+        if failed is None:
             passed.append(one)
         else:
-            unwritten.append(_screened(screening, one, reason))
+            unwritten.append(failed)
         if len(unwritten) >= _WRITE_EVERY:
             knowledge.record_attempts(unwritten)
             unwritten.clear()
     knowledge.record_attempts(unwritten)
     return None if screening.stop() else passed
+
+
+def _failed(screening: Screening, copies: _Copies, one: _Passed) -> NewAttempt | None:
+    """Return the attempt of a factor that goes no further than its quick score, or None."""
+    copy = copies.refuse(one)
+    if copy is not None:
+        return _attempt(screening, one.slot, screening.texts[one.slot], one.expression, copy)
+    study = screening.study
+    reason = failure(one.quick, study.policy, gated=study.exposures is not None)
+    return None if reason is None else _screened(screening, one, reason)
 
 
 def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejection:

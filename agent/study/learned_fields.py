@@ -21,7 +21,7 @@ _WHAT = "learned factor"
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LearnedRecipe:
     """All that a learned factor's values depend on.
 
     Attributes

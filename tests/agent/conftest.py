@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.knowledge.knowledge_base import KnowledgeBase
 from tests.agent.commands import prepare
 from tests.agent.postgres import Server, start_server
 
@@ -25,6 +26,23 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "knowledge.db")
     server: Server = request.getfixturevalue("postgres")
     return server.new_database()
+
+
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with an empty knowledge base: to copy it costs less than to migrate."""
+    path = tmp_path_factory.mktemp("empty") / "knowledge.db"
+    KnowledgeBase.open(path).close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def base(request: pytest.FixtureRequest, empty_file: Path, tmp_path: Path) -> str:
+    """Where an empty knowledge base is: in a file, and then on a server."""
+    if request.param == "sqlite":
+        return str(shutil.copy(empty_file, tmp_path / "knowledge.db"))
+    server: Server = request.getfixturevalue("postgres")
+    return server.new_database(server.migrated)
 
 
 @pytest.fixture(scope="session")

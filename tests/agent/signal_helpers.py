@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,21 @@ FACTORS = ("-ts_returns(close, 5)", "ts_corr(close, volume, 12)", "-ts_std(retur
 HOUR = np.timedelta64(1, "h")
 
 
+@cache
+def _new_base() -> bytes:
+    """The file of a new knowledge base with the published factors: to write it costs less than to make it."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "alphaglow.toml").write_text("")
+        workspace = Workspace(Path(folder))
+        workspace.knowledge().close()
+        return Path(workspace.configured_place).read_bytes()
+
+
 def workspace_with(root: Path, settings: str = "") -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     (root / "alphaglow.toml").write_text(settings, encoding="utf-8")
+    if not (root / "knowledge.db").exists():
+        (root / "knowledge.db").write_bytes(_new_base())
     return Workspace(root)
 
 

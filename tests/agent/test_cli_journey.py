@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from agent.flow import evaluation
 from tests.agent.commands import as_json, refused, run
 
 
@@ -172,7 +174,10 @@ def test_wrong_setting_names_the_key(home: Path, capsys: pytest.CaptureFixture[s
     assert "backtest.hodling" in refused(capsys, "eval", "close")
 
 
-def test_gate_mine_report_kb(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gate_mine_report_kb(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    # All that `flow eval` does, on fewer states: a mixture of 20 000, and 800 places of each anomaly, take a minute.
+    monkeypatch.setattr(evaluation, "_ROWS", 1500)
+    monkeypatch.setattr(evaluation, "evaluate_flow", partial(evaluation.evaluate_flow, places=60))
     (home / "alphaglow.toml").write_text("[gate]\nepochs = 2\nmax_rows = 2000\nsteps = 1\nhidden = 16\n")
     refused(capsys, "flow", "eval")
     trained = as_json(capsys, "flow", "fit")

@@ -120,7 +120,7 @@ def test_with_feedback_validation_steers_and_admits_nothing(
     assert "accepted" not in (*one.verdicts, *other.verdicts)
     assert "promising" in one.verdicts
     monkeypatch.chdir(twins[0])
-    _, out, _ = run(capsys, *MINE, "--seed", "9")
+    _, out, _ = run(capsys, *MINE, "--rounds", "1", "--seed", "9")
     assert "nothing on these data is accepted on validation" in " ".join(out.split())
     with KnowledgeBase.open(twins[0] / "knowledge.db") as kb:
         dataset = kb.runs()[-1].panel_id
@@ -129,7 +129,7 @@ def test_with_feedback_validation_steers_and_admits_nothing(
         assert not validation_steered(kb, "other data")
     # A later run that asks for none is built on the same attempts, so it admits nothing either.
     (twins[0] / "alphaglow.toml").write_text(FREE)
-    again = as_json(capsys, *MINE, "--seed", "3")
+    again = as_json(capsys, *MINE, "--rounds", "1", "--seed", "3")
     assert again["accepted"] == 0
 
 

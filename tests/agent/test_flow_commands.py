@@ -16,10 +16,10 @@ from tests.agent.commands import as_json, prepare, refused
 
 SETTINGS = """
 [gate]
-epochs = 3
+epochs = 2
 max_rows = 4000
-steps = 2
-hidden = 16
+steps = 1
+hidden = 8
 [backtest]
 fee_bp = 0.0
 slippage_bp = 0.0

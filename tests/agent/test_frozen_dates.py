@@ -63,7 +63,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_the_embargo_is_what_a_label_needs() -> None:
-    """Held for 3 bars and traded at every 2nd, a decision at t is in targets to t+2, traded by t+3, paid by t+5."""
+    """Kept for 3 bars and traded at every 2nd, a decision at t is in targets to t+2, traded by t+3, paid by t+5."""
     settings = Settings(backtest=BacktestSettings(holding=3, rebalance=2))
     split, longest = split_of(WHOLE.rows(0, 1000), settings)
     assert label_bars(settings) == 5

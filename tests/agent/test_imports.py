@@ -27,36 +27,32 @@ _ALL = _MODELS | _STATISTICS | _DATABASE | _TABLES | _COMPILER | _FRAMES
 _LOOP = {"numpy", "asyncio", "jinja2"}
 # What only says a line on stderr draws no table either.
 _REFUSAL = _LOOP | {"rich"}
+# Runs one command after the other in one process, and says after each what it ended with and all that is imported.
 _SCRIPT = """
 import json, sys
 from agent.cli.main import main
-code = 0
-try:
-    main(sys.argv[1:])
-except SystemExit as end:
-    code = end.code
-print(json.dumps([code, sorted(set(sys.modules))]), file=sys.stderr)
-"""
-_HELPS = """
-import json, sys
-from agent.cli.main import main
 seen = []
-for name in sys.argv[1:]:
+for argv in json.loads(sys.argv[1]):
     code = 0
     try:
-        main([name, "--help"])
+        main(argv)
     except SystemExit as end:
-        code = end.code
-    seen.append([name, [code, sorted(set(sys.modules))]])
+        code = end.code or 0
+    seen.append([code, sorted(set(sys.modules))])
 print(json.dumps(seen), file=sys.stderr)
 """
 
 
+def run_all(commands: list[list[str]]) -> list[tuple[int, set[str]]]:
+    """Run commands in one fresh process; return, for each, its exit code and all that was imported by then."""
+    script = [sys.executable, "-c", _SCRIPT, json.dumps(commands)]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    return [(code, set(modules)) for code, modules in json.loads(done.stderr.splitlines()[-1])]
+
+
 def run(*args: str) -> tuple[int, set[str]]:
     """Run a command in a fresh process; return its exit code and all that it imported."""
-    done = subprocess.run([sys.executable, "-c", _SCRIPT, *args], capture_output=True, text=True, check=False)
-    code, modules = json.loads(done.stderr.splitlines()[-1])
-    return code or 0, set(modules)
+    return run_all([list(args)])[0]
 
 
 @pytest.fixture(scope="module")
@@ -69,35 +65,41 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "forbidden"),
+# Each list is one process: a start costs a second. What a command may not import, no command before it may import
+# either, so those that may import least come first.
+_PROCESSES: list[list[tuple[list[str], int, set[str]]]] = [
     [
-        (["--help"], 0, _ALL | _REFUSAL | {"pydantic"}),
-        (["nonsense"], 2, _ALL | _REFUSAL | {"pydantic"}),
-        (["kb", "sql", "SELECT 1"], 0, _ALL | _LOOP | {"agent.knowledge.records"}),
-        (["kb", "list"], 0, _ALL | _LOOP),
-        (["kb", "list", "--all", "--json"], 0, _ALL | _REFUSAL),
-        (["kb", "list", "--library"], 0, _ALL | _LOOP),
-        (["kb", "list", "--run", "nothing"], 2, _ALL | _REFUSAL),
-        (["kb", "judge"], 0, _ALL - {"sqlalchemy"}),
-        (["data", "show", "--data", "s"], 0, _ALL - _FRAMES | {"asyncio"}),
         (["data", "show", "--data", "nothing"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
-        (["eval", "cs_rank(clse)", "--data", "s"], 2, _ALL | _REFUSAL),
         (["eval", "cs_rank(close", "--data", "s"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
-        (["eval", "cs_rank(close)", "--data", "s"], 0, _MODELS | _STATISTICS | {"alembic"}),
+        (["--help"], 0, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
+        (["nonsense"], 2, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
+        (["operators", "cs_rank"], 0, _ALL | _REFUSAL | {"pydantic", "sqlite3"}),
         (["mine", "--data", "s"], 2, _ALL | _REFUSAL | {"sqlite3"}),
         (["optimise", "close", "--data", "s"], 2, _ALL | _REFUSAL | {"sqlite3"}),
-        (["operators", "cs_rank"], 0, _ALL | _REFUSAL | {"pydantic"}),
-        (["translate", "cs_rank(clse)"], 2, _MODELS | _STATISTICS | _DATABASE),
+        (["eval", "cs_rank(clse)", "--data", "s"], 2, _ALL | _REFUSAL),
         (["report", "nothing"], 2, _ALL | _REFUSAL),
+        (["kb", "list", "--run", "nothing"], 2, _ALL | _REFUSAL),
+        (["kb", "list", "--all", "--json"], 0, _ALL | _REFUSAL),
+        (["kb", "list"], 0, _ALL | _LOOP),
+        (["kb", "list", "--library"], 0, _ALL | _LOOP),
+        (["kb", "judge"], 0, _ALL - {"sqlalchemy"}),
+    ],
+    [(["kb", "sql", "SELECT 1"], 0, _ALL | _LOOP | {"agent.knowledge.records"})],
+    [
+        (["data", "show", "--data", "s"], 0, _ALL - _FRAMES | {"asyncio"}),
+        (["translate", "cs_rank(clse)"], 2, _MODELS | _STATISTICS | _DATABASE),
+        (["eval", "cs_rank(close)", "--data", "s"], 0, _MODELS | _STATISTICS | {"alembic"}),
         (["holdout", "nothing", "--yes"], 2, _MODELS | _STATISTICS | {"alembic"}),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_command_imports_only_what_it_uses(home: Path, command: list[str], code: int, forbidden: set[str]) -> None:
-    ended, modules = run("-w", str(home), *command)
-    assert ended == code
-    assert not forbidden & modules
+]
+
+
+@pytest.mark.parametrize("commands", _PROCESSES, ids=["without data", "sql", "with data"])
+def test_a_command_imports_only_what_it_uses(home: Path, commands: list[tuple[list[str], int, set[str]]]) -> None:
+    found = run_all([["-w", str(home), *argv] for argv, _, _ in commands])
+    for (argv, code, forbidden), (ended, modules) in zip(commands, found, strict=True):
+        assert ended == code, argv
+        assert not forbidden & modules, argv
 
 
 def _paths(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -116,13 +118,11 @@ def test_the_help_of_a_command_imports_nothing_that_only_its_work_needs() -> Non
     # All helps in one process, in which each may be the first to import what it should not; `text`, whose texts are
     # read with NumPy by all that it does, comes last.
     names = sorted(own_commands(), key=lambda name: name == "text")
-    done = subprocess.run([sys.executable, "-c", _HELPS, *names], capture_output=True, text=True, check=False)
-    seen = dict(json.loads(done.stderr.splitlines()[-1]))
-    assert list(seen) == names
-    for name, (code, modules) in seen.items():
+    seen = run_all([[name, "--help"] for name in names])
+    for name, (code, modules) in zip(names, seen, strict=True):
         allowed = {"numpy"} if name == "text" else set()
         assert not code, name
-        assert not (_ALL | _REFUSAL | {"pydantic", "sqlite3"}) - allowed & set(modules), name
+        assert not (_ALL | _REFUSAL | {"pydantic", "sqlite3"}) - allowed & modules, name
 
 
 def test_no_help_is_cut_or_wider_than_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

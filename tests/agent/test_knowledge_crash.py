@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.run_config import RunConfig
 from market.errors import InputError
+from tests import forked
 
 PRELUDE = """
 import sys
@@ -34,13 +34,13 @@ def attempt(run, number, slot):
 """
 
 
-def start(script: str, *argv: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + script, *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def run_script(argv: list[str]) -> None:
+    sys.argv = argv
+    exec(PRELUDE + argv[0], {})
+
+
+def start(script: str, *argv: str) -> forked.Forked:
+    return forked.start([script, *argv], function=run_script)
 
 
 def make_run(path: Path, rounds: int = 1) -> str:
@@ -101,7 +101,6 @@ with KnowledgeBase.open(sys.argv[1]) as kb:
         print(slot, flush=True)
 """
     writer = start(script, str(path), run)
-    assert writer.stdout is not None
     written = [int(writer.stdout.readline()) for _ in range(after)]
     os.kill(writer.pid, signal.SIGKILL)
     rest, _ = writer.communicate(timeout=300)

@@ -22,7 +22,7 @@ def alphaglow(*argv: str) -> None:
     assert not stop.value.code
 
 
-@pytest.mark.parametrize("processes", [3, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str, processes: int) -> None:
     home = tmp_path / "home"
     alphaglow("init", str(home))

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.replies import Proposal
-from tests.agent.commands import as_json, refused, run
+from tests.agent.commands import as_json, prepare, refused, run
+
+
+@pytest.fixture(scope="module")
+def whole(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which a run was mined; tests change copies of it."""
+    folder = tmp_path_factory.mktemp("looking") / "w"
+    shutil.copytree(prepared, folder)
+    prepare("-w", str(folder), "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate")
+    return folder
 
 
 @pytest.fixture
-def mined(home: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
-    found: dict[str, object] = as_json(
-        capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate"
-    )
-    return found
+def mined(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The run, as it is listed, in the knowledge base of the current folder."""
+    folder = tmp_path / "w"
+    shutil.copytree(whole, folder)
+    monkeypatch.chdir(folder)
+    with KnowledgeBase.open(folder / "knowledge.db") as knowledge:
+        (run,) = knowledge.runs()
+        return {"run": run.id, "calls": len(knowledge.calls(run.id))}
 
 
-def test_sql_reads_and_cannot_write(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_sql_reads_and_cannot_write(mined: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     counted = as_json(capsys, "kb", "sql", "SELECT count(*) AS n FROM attempts")
     assert counted == {"columns": ["n"], "rows": [[18]], "cut": False}
     assert as_json(capsys, "kb", "sql", "SELECT id FROM attempts", "--limit", "5")["cut"] is True
@@ -48,7 +63,7 @@ def test_sql_reads_and_cannot_write(mined: dict[str, object], capsys: pytest.Cap
     assert not Path("copy.db").exists()
 
 
-def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_and_lineage(mined: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "kb", "search", "simulated", "amount")
     assert found
     assert all("amount" in str(a).lower() for a in found)
@@ -77,7 +92,7 @@ def test_words_and_lineage(mined: dict[str, object], capsys: pytest.CaptureFixtu
     assert "built on" in out
 
 
-def test_prompts_and_replies_are_read_again(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prompts_and_replies_are_read_again(mined: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     every = as_json(capsys, "kb", "calls", str(mined["run"]))
     assert len(every) == mined["calls"]
     with sqlite3.connect("knowledge.db") as connection:
@@ -90,7 +105,7 @@ def test_prompts_and_replies_are_read_again(mined: dict[str, object], capsys: py
     assert "holds no call" in refused(capsys, "kb", "calls", str(mined["run"]), "--key", "r9/s9")
 
 
-def test_what_was_tampered_with_is_found(mined: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_tampered_with_is_found(mined: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "kb", "verify") == {"faults": []}
     with sqlite3.connect("knowledge.db") as connection:
         (changed,) = connection.execute("SELECT min(id) FROM attempts WHERE factor_id IS NOT NULL").fetchone()

@@ -49,8 +49,8 @@ def make_panel(level: float = 100.0, bars: int = 50) -> Panel:
 
 
 @pytest.fixture
-def kb(place: str) -> Iterator[KnowledgeBase]:
-    with KnowledgeBase.open(place) as knowledge:
+def kb(base: str) -> Iterator[KnowledgeBase]:
+    with KnowledgeBase.open(base) as knowledge:
         yield knowledge
 
 
@@ -372,7 +372,7 @@ def test_novelty_against_everything_known(kb: KnowledgeBase, run: RunRecord) -> 
     assert fresh.sentences() == ("nothing like it is known",)
 
 
-def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord, place: str) -> None:
+def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBase, run: RunRecord, base: str) -> None:
     kb.record_attempt(tried(run, 1, "ts_std(returns, 20)"))
     kb.record_attempt(attempt(run, 2, canonical="no_longer(a, word)", factor_id="factor:old"))
     engine = make_engine(kb.place)
@@ -380,7 +380,7 @@ def test_rows_of_older_versions_are_indexed_when_first_asked_for(kb: KnowledgeBa
         for name in ("known_parts", "known_factors"):
             connection.exec_driver_sql(f"DELETE FROM {name}")
     engine.dispose()
-    with KnowledgeBase.open(place) as opened:
+    with KnowledgeBase.open(base) as opened:
         latest = opened.index_factors()
         assert latest >= 2
         assert opened.index_factors() == latest
@@ -566,8 +566,8 @@ def test_text_survives_as_written(kb: KnowledgeBase, run: RunRecord) -> None:
     assert json.loads(kb.export("json"))["attempts"][0]["text"] == text
 
 
-def test_two_handles_see_each_other(kb: KnowledgeBase, run: RunRecord, place: str) -> None:
-    with KnowledgeBase.open(place) as other:
+def test_two_handles_see_each_other(kb: KnowledgeBase, run: RunRecord, base: str) -> None:
+    with KnowledgeBase.open(base) as other:
         kb.record_attempt(attempt(run, 1))
         assert len(other.attempts()) == 1
         other.record_attempt(attempt(run, 2))

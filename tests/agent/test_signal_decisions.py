@@ -31,7 +31,7 @@ from tests.helpers import random_panel
 FREE = "fee_bp = 0.0\nslippage_bp = 0.0\n"
 RULES = {
     "plain": "",
-    "held and capped": "[backtest]\nholding = 7\nmax_weight = 0.08\n",
+    "kept and capped": "[backtest]\nholding = 7\nmax_weight = 0.08\n",
     "sparse": "[backtest]\nrebalance = 5\nband = 0.01\n",
     "quantile": '[backtest]\nweighting = "quantile"\nquantiles = 4\n',
     "long only": '[backtest]\nweighting = "long_only"\n',
@@ -53,10 +53,10 @@ def gappy() -> Panel:
     panel = random_panel(1500, 20, seed=5, gaps=0.002)
     fields = {name: np.array(values) for name, values in panel.fields.items()}
     for values in fields.values():
-        values[:700, 3] = values[900:, 4] = values[1100:1300, 5] = np.nan
+        values[:700, 3] = values[900:, 4] = values[1100:1190, 5] = np.nan
     fields["volume"][1000:1010, 6] = 0.0
-    # The last hole ends at 1300: forty bars after it say what the whole rest would.
-    keep = np.delete(np.arange(1340), [1203, 1204])
+    # The last hole ends at 1190: forty bars after it say what the whole rest would.
+    keep = np.delete(np.arange(1230), [1153, 1154])
     fields = {name: values[keep] for name, values in fields.items()}
     return replace(panel, times=panel.times[keep], fields=fields, universe=np.isfinite(fields["close"]))
 
@@ -78,18 +78,19 @@ def test_a_bar_at_a_time_is_the_batch(name: str, gappy: Panel, tmp_path: Path) -
 
 
 def test_a_single_factor_and_a_short_history(gappy: Panel, tmp_path: Path) -> None:
-    # To the death at bar 900, past the listing at 700.
-    early = gappy.rows(0, 920)
+    short, early = gappy.rows(0, 150), gappy.rows(0, 920)
     alone = signal_on(early, tmp_path, "[backtest]\nholding = 3\n", factors=FACTORS[:1])
-    assert largest_gap(alone, early, 30) <= 1e-12
-    series = signal_on(early, tmp_path, RULES["one by one"], factors=["close"])
-    assert largest_gap(series, early, 3) <= 1e-12
+    assert largest_gap(alone, short, 30) <= 1e-12
+    # Past the listing at bar 700, to the death at 900.
+    assert largest_gap(alone, early, 690) <= 1e-12
+    series = signal_on(short, tmp_path, RULES["one by one"], factors=["close"])
+    assert largest_gap(series, short, 3) <= 1e-12
 
 
 def test_contributions_add_up_to_the_signal(gappy: Panel, tmp_path: Path) -> None:
     portfolio = signal_on(gappy, tmp_path)
-    decider = DecisionMaker(portfolio, gappy.rows(0, 1330))
-    decision = decider.take(bar_at(gappy, 1330))
+    decider = DecisionMaker(portfolio, gappy.rows(0, 1220))
+    decision = decider.take(bar_at(gappy, 1220))
     known = np.isfinite(decision.signal)
     assert known.sum() > 12
     np.testing.assert_allclose(np.nansum(decision.parts, axis=0)[known], decision.signal[known], atol=1e-9)
@@ -106,13 +107,13 @@ def test_small_universes_and_funding_at_the_close_are_refused(tmp_path: Path) ->
 
 @pytest.mark.parametrize("settings", ["", '[backtest]\nfill = "close"\n', f"[backtest]\nkelly = 0.5\n{FREE}"])
 def test_real_perpetuals_that_pay_funding(shared_data: Path, tmp_path: Path, settings: str) -> None:
-    """Decisions of 300 hours of 22 real contracts, twelve of which pay funding that is recorded."""
+    """Decisions of 120 hours of 22 real contracts, twelve of which pay funding that is recorded."""
     frame = pd.read_parquet(shared_data / "crypto_perp_1h.parquet")
     part = frame[frame.ts < pd.Timestamp("2023-04-15", tz="UTC")]
     part.to_parquet(tmp_path / "perp.parquet")
     panel = join_funding(import_files([tmp_path / "perp.parquet"]), shared_data / "crypto_funding_binance.parquet")
     portfolio = signal_on(panel, tmp_path / "w", settings, ["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
-    assert largest_gap(portfolio, panel, len(panel.times) - 300) <= 1e-12
+    assert largest_gap(portfolio, panel, len(panel.times) - 120) <= 1e-12
 
 
 GATE = """

@@ -26,7 +26,7 @@ from market.panel import Panel
 from tests.agent.commands import as_json
 from tests.agent.commands import run as run_command
 from tests.agent.signal_helpers import signal_on
-from tests.market.exchange_book import HOUR, TradedSignal, invented, recorded
+from tests.market.exchange_data import HOUR, ExchangeData, invented, recorded
 from tests.market.exchange_server import Exchange, Faults, serving
 
 DAY = 24 * HOUR
@@ -60,7 +60,7 @@ def fetched(job: Job, raw: Path) -> Panel:
 
 
 @pytest.fixture(scope="module")
-def market(request: pytest.FixtureRequest) -> TradedSignal:
+def market(request: pytest.FixtureRequest) -> ExchangeData:
     """Twelve real contracts that pay funding, as an exchange; one of them is struck off in the middle."""
     data: Path = request.getfixturevalue("shared_data")
     paying = pd.read_parquet(data / "crypto_funding_binance.parquet", columns=["symbol"]).symbol.astype(str).unique()
@@ -72,7 +72,7 @@ def market(request: pytest.FixtureRequest) -> TradedSignal:
 
 @pytest.mark.parametrize("faults", [(), ("429", "500", "cut", "duplicate", "shuffle", "open", "overlap")])
 @pytest.mark.parametrize("exchange", ["bybit", "binance"])
-def test_live_is_batch(market: TradedSignal, exchange: str, faults: tuple[str, ...], tmp_path: Path) -> None:
+def test_live_is_batch(market: ExchangeData, exchange: str, faults: tuple[str, ...], tmp_path: Path) -> None:
     """Bars and funding of an exchange, bar by bar, through faults; then the same fetched at once and backtested."""
     symbols = tuple(f"{name.removesuffix('USDT')}/USDT:USDT" for name in market.swap)
     count = 25
@@ -97,7 +97,7 @@ def test_live_is_batch(market: TradedSignal, exchange: str, faults: tuple[str, .
     assert any(float(str(row["funding"])) != 0.0 for row in service.journal.equity(service.id))
 
 
-def test_an_exchange_that_is_gone_is_down_and_comes_back(market: TradedSignal, tmp_path: Path) -> None:
+def test_an_exchange_that_is_gone_is_down_and_comes_back(market: ExchangeData, tmp_path: Path) -> None:
     symbols = tuple(f"{name.removesuffix('USDT')}/USDT:USDT" for name in market.swap)
     with serving(market, START + 1) as server:
         job = Job(Venue("bybit", "swap", server.url), symbols, "1h", BEGIN)

@@ -136,7 +136,7 @@ def emit(service: SignalService, feed: Feed, clock: Clock, panel: Panel, count: 
 
 RULES = {
     "plain": "",
-    "held": "[backtest]\nholding = 4\nrebalance = 3\nband = 0.005\nborrow_bp_year = 900.0\ncapital = 1e5\n",
+    "kept": "[backtest]\nholding = 4\nrebalance = 3\nband = 0.005\nborrow_bp_year = 900.0\ncapital = 1e5\n",
     "at the close": '[backtest]\nfill = "close"\ndelisting_return = -0.5\n',
 }
 

@@ -42,7 +42,7 @@ def test_equals_a_loop_over_bars() -> None:
     spec = BacktestSpec(holding=3, costs=Costs(4.0, 3.0, borrow_bp_year=500.0))
     found = backtest(values, panel, spec)
     opens = panel["open"]
-    targets, held = [], np.zeros(12)
+    targets, kept = [], np.zeros(12)
     for t in range(80):
         ranks = scipy.stats.rankdata(values[t], nan_policy="omit")
         centred = np.where(np.isfinite(values[t]), ranks - np.nanmean(ranks), 0.0)
@@ -52,14 +52,14 @@ def test_equals_a_loop_over_bars() -> None:
             # The last bar has no next open, so nothing can be traded there.
             returns = opens[t + 2] / opens[t + 1] - 1
             gross = float(weights @ returns)
-            turnover = float(np.abs(weights - held).sum())
+            turnover = float(np.abs(weights - kept).sum())
             net = gross - turnover * 7e-4 - 0.05 / 8760 * float(np.maximum(-weights, 0).sum())
             np.testing.assert_allclose(found.weights[t], weights, atol=1e-15)
             assert found.gross[t] == pytest.approx(gross, abs=1e-15)
             assert found.turnover[t] == pytest.approx(turnover, abs=1e-14)
             assert found.net[t] == pytest.approx(net, abs=1e-15)
             # What is kept until the next fill has moved with its price, and the capital with the positions.
-            held = weights * (1 + returns) / (1 + net)
+            kept = weights * (1 + returns) / (1 + net)
     assert np.isnan(found.net[-2:]).all()
 
 

@@ -48,10 +48,10 @@ def keep_books(targets: FloatArray, panel: Panel, spec: BacktestSpec) -> tuple[l
         for i in np.flatnonzero(missing > DELISTED_AFTER):
             cash += worth[i] - abs(worth[i]) * spec.costs.per_trade
             units[i] = 0.0
-        held = np.where(units != 0, units * np.nan_to_num(last), 0.0)
-        cash -= np.maximum(-held, 0).sum() * spec.costs.borrow_bp_year * 1e-4 / panel.bars_per_year
+        kept = np.where(units != 0, units * np.nan_to_num(last), 0.0)
+        cash -= np.maximum(-kept, 0).sum() * spec.costs.borrow_bp_year * 1e-4 / panel.bars_per_year
         if t + ahead < len(prices):
-            cash -= (held * funding[t + ahead]).sum()
+            cash -= (kept * funding[t + ahead]).sum()
         after = np.where(np.isfinite(prices[t + 2]), prices[t + 2], last)
         identity.append(cash + np.where(units != 0, units * np.nan_to_num(after), 0.0).sum())
     return equity, identity
@@ -191,8 +191,8 @@ def test_a_dead_asset_takes_its_loss_and_leaves() -> None:
     assert found.gross[97] < -0.45
     assert (found.weights[100 + DELISTED_AFTER + 1 :, 0] == 0).all()
     targets[:, 0] = 0.5
-    held = traded(targets, panel, BacktestSpec(delisting_return=-1.0))
-    assert held.gross[100 + DELISTED_AFTER] < -0.4
+    kept = traded(targets, panel, BacktestSpec(delisting_return=-1.0))
+    assert kept.gross[100 + DELISTED_AFTER] < -0.4
 
 
 def test_books_of_each_kind() -> None:

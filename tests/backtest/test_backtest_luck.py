@@ -22,8 +22,8 @@ def test_the_standard_error_is_what_estimates_vary_by() -> None:
     rng = np.random.default_rng(1)
     raw = 0.4 - rng.standard_exponential((4000, 300))
     estimates = [metrics.sharpe(sample, 1.0) for sample in raw]
-    told = np.mean([sharpe_standard_error(sample) for sample in raw])
-    assert told == pytest.approx(np.std(estimates), rel=0.05)
+    stated = np.mean([sharpe_standard_error(sample) for sample in raw])
+    assert stated == pytest.approx(np.std(estimates), rel=0.05)
 
 
 def test_the_standard_error_of_normal_returns_is_los() -> None:

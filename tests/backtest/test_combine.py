@@ -140,8 +140,8 @@ def test_the_penalty_is_chosen_by_purged_folds(market: tuple[list[FloatArray], F
         u, v = rows_by_hand(signals, forward, slice(int(test[0]), int(test[-1]) + 1))
         level = float(np.trace(x.T @ x)) / x.shape[1]
         for number, share in enumerate(grid):
-            told = u @ Ridge(alpha=share * level, fit_intercept=False).fit(x, y).coef_
-            scores[fold, number] = told @ v / np.sqrt((told @ told) * (v @ v))
+            learned = u @ Ridge(alpha=share * level, fit_intercept=False).fit(x, y).coef_
+            scores[fold, number] = learned @ v / np.sqrt((learned @ learned) * (v @ v))
     assert [share for share, _ in found.scores] == list(grid)
     np.testing.assert_allclose([score for _, score in found.scores], scores.mean(axis=0), rtol=1e-8)
     lacking = scores[:, scores.mean(axis=0).argmax()][:, None] - scores

@@ -39,7 +39,7 @@ def panel() -> Panel:
 
 @pytest.fixture(scope="module")
 def density(panel: Panel) -> StateDensity:
-    config = TrainConfig(epochs=20, max_rows=24_000, batch=512)
+    config = TrainConfig(epochs=12, max_rows=24_000, batch=512)
     return fit_density(panel, slice(0, 2000), slice(2100, 3000), DensityPlan(config, FlowConfig(steps=(6,), hidden=32)))
 
 
@@ -68,7 +68,7 @@ def test_heat_widens_draws_and_is_refused_where_nothing_was_learned(density: Sta
         draw_states(density, 500, 3, 0.0)
 
 
-def test_what_lies_near_the_box_is_put_on_its_edge_and_the_rest_is_told(density: StateDensity) -> None:
+def test_what_lies_near_the_box_is_put_on_its_edge_and_the_rest_is_named(density: StateDensity) -> None:
     width = density.high - density.low
     rows = np.stack([density.low, density.high + 0.05 * width, density.high + 0.2 * width, np.full(16, np.nan)])
     put, inside = within_box(density, rows)

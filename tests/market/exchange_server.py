@@ -22,7 +22,7 @@ from zlib import crc32
 
 import numpy as np
 
-from tests.market.exchange_book import HOUR, Table, TradedSignal
+from tests.market.exchange_data import HOUR, ExchangeData, Table
 
 LIMITS = {"kline": 1000, "klines": 1000, "history": 200, "fundingRate": 1000, "open-interest": 200}
 LIMITS |= {"openInterestHist": 500}
@@ -50,9 +50,9 @@ class Exchange(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, book: TradedSignal, now: int | None, faults: Faults | None = None) -> None:
+    def __init__(self, traded: ExchangeData, now: int | None, faults: Faults | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.book, self.clock, self.faults = book, now, faults or Faults()
+        self.traded, self.clock, self.faults = traded, now, faults or Faults()
         self.lock = threading.Lock()
         self.defects: list[BaseException] = []
         self.down_after: int | None = None
@@ -261,8 +261,8 @@ class Handler(BaseHTTPRequestHandler):
     # Bybit v5.
 
     def bybit(self, path: str, query: dict[str, str], kind: str | None, rng: np.random.Generator) -> object:
-        book, swap = self.server.book, query.get("category") == "linear"
-        tables = book.swap if swap else book.spot
+        traded, swap = self.server.traded, query.get("category") == "linear"
+        tables = traded.swap if swap else traded.spot
         name, symbol = path.removeprefix("/v5/market/"), query.get("symbol", "")
         result: dict[str, object]
         if name == "time":
@@ -283,7 +283,7 @@ class Handler(BaseHTTPRequestHandler):
             bars = self.bars(tables[symbol], query, kind, rng, ("start", "end"))
             result = {"category": query["category"], "symbol": symbol, "list": [[str(t), *c] for t, c in bars[::-1]]}
         else:
-            table = (book.funding if name == "funding/history" else book.interest).get(symbol)
+            table = (traded.funding if name == "funding/history" else traded.interest).get(symbol)
             rows = self.rows(table, query, kind, rng, ("startTime", "endTime"))[::-1]
             keys = (
                 ("fundingRateTimestamp", "fundingRate") if name == "funding/history" else ("timestamp", "openInterest")
@@ -295,13 +295,13 @@ class Handler(BaseHTTPRequestHandler):
     # Binance, spot and futures.
 
     def binance(self, path: str, query: dict[str, str], kind: str | None, rng: np.random.Generator) -> object:
-        book, swap = self.server.book, not path.startswith("/api/")
-        tables = book.swap if swap else book.spot
+        traded, swap = self.server.traded, not path.startswith("/api/")
+        tables = traded.swap if swap else traded.spot
         name, symbol = path.rpartition("/")[2], query.get("symbol", "")
         if name == "time":
             return {"serverTime": self.server.now}
         if name == "exchangeInfo":
-            listed = [binance_market(s, t, swap, s in book.dead) for s, t in tables.items()]
+            listed = [binance_market(s, t, swap, s in traded.dead) for s, t in tables.items()]
             return {"timezone": "UTC", "serverTime": self.server.now, "rateLimits": [], "symbols": listed}
         if name == "24hr":
             return [binance_ticker(s, t) for s, t in tables.items()]
@@ -312,7 +312,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(400, {"code": -1120, "msg": "Invalid interval."})
             bars = self.bars(tables[symbol], query, kind, rng, ("startTime", "endTime"))
             return [[t, *c[:5], t + HOUR - 1, c[5], 7, "0", "0", "0"] for t, c in bars]
-        table = (book.funding if name == "fundingRate" else book.interest).get(symbol)
+        table = (traded.funding if name == "fundingRate" else traded.interest).get(symbol)
         month = 30 * 24 * HOUR
         if name == "openInterestHist" and int(query["startTime"]) < self.server.now - month:
             raise Refused(400, {"code": -1130, "msg": "parameter 'startTime' is invalid."})
@@ -385,9 +385,9 @@ def binance_ticker(symbol: str, table: Table) -> dict[str, object]:
 
 
 @contextmanager
-def serving(book: TradedSignal, now: int | None = None, faults: Faults | None = None) -> Iterator[Exchange]:
-    """Serve `book` on a free port of the loopback."""
-    server = Exchange(book, now, faults)
+def serving(traded: ExchangeData, now: int | None = None, faults: Faults | None = None) -> Iterator[Exchange]:
+    """Serve `traded` on a free port of the loopback."""
+    server = Exchange(traded, now, faults)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

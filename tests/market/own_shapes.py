@@ -153,12 +153,12 @@ def packed_shapes() -> Iterator[Shape]:
     csv = text("date,open,high,low,close,volume", lines(day, "%Y-%m-%d"))
     for ending, pack in (("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress)):
         yield f"packed.csv.{ending}", pack(csv), "daily"
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("folder/", "")
         archive.writestr("folder/bars.csv", csv)
         archive.writestr("__MACOSX/._bars.csv", "x")
-    yield "packed.zip", held.getvalue(), "daily"
+    yield "packed.zip", buffer.getvalue(), "daily"
     dated = day.assign(ts=day["ts"].dt.strftime("%Y-%m-%d"))
     records = dated.rename(columns={"ts": "date"}).to_dict("records")
     matrix = [list(row.values()) for row in records]
@@ -177,12 +177,12 @@ def packed_shapes() -> Iterator[Shape]:
     yield "lines.jsonl", "\n".join(json.dumps(row) for row in records).encode(), "daily"
     yield "lines.json", "\n".join(json.dumps(row) for row in records).encode(), "daily"
     for name, save in (("frame.feather", "to_feather"), ("frame.parquet", "to_parquet")):
-        held = io.BytesIO()
-        getattr(day, save)(held)
-        yield name, held.getvalue(), "daily"
-    held = io.BytesIO()
-    day.assign(symbol="XYZ").set_index(["symbol", "ts"]).to_parquet(held)
-    yield "two_keys.parquet", held.getvalue(), "daily"
+        buffer = io.BytesIO()
+        getattr(day, save)(buffer)
+        yield name, buffer.getvalue(), "daily"
+    buffer = io.BytesIO()
+    day.assign(symbol="XYZ").set_index(["symbol", "ts"]).to_parquet(buffer)
+    yield "two_keys.parquet", buffer.getvalue(), "daily"
 
 
 def all_shapes() -> list[Shape]:

@@ -19,11 +19,11 @@ from market.exchange import Client, Venue
 from market.fetch import Fetched, Job, assemble, read_record, record_of, run
 from market.panel import Panel
 from market.raw import read_rows
-from tests.market.exchange_book import HOUR, Table, TradedSignal, invented, recorded
+from tests.market.exchange_data import HOUR, ExchangeData, Table, invented, recorded
 from tests.market.exchange_server import EVERY_FAULT, Exchange, Faults, serving
 
 START = int(pd.Timestamp("2024-01-01", tz="UTC").timestamp() * 1000)
-PORTFOLIO = invented(START)
+MARKET = invented(START)
 # Half an hour into the 2 591st bar, as the server has it; this machine's clock is years away.
 NOW = START + 2590 * HOUR + HOUR // 2
 SYMBOLS = ("AAA/USDT", "BBB/USDT", "CCC/USDT", "DDD/USDT")
@@ -70,9 +70,9 @@ def assert_equals_source(panel: Panel, tables: Mapping[str, Table], since: int, 
 @BOTH
 @pytest.mark.parametrize("market", ["spot", "swap"])
 def test_a_fetch_equals_the_source_with_few_requests(exchange: str, market: str, tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         panel = assemble(job(server, exchange, market), fetch(job(server, exchange, market), tmp_path))
-        assert assert_equals_source(panel, PORTFOLIO.spot, START, NOW) > 8000
+        assert assert_equals_source(panel, MARKET.spot, START, NOW) > 8000
         # Ten full pages are the least; each symbol's silence before its listing, its end and its holes are asked twice.
         assert 10 <= server.pages() <= 20
 
@@ -80,42 +80,42 @@ def test_a_fetch_equals_the_source_with_few_requests(exchange: str, market: str,
 @BOTH
 @pytest.mark.parametrize("faults", [(kind,) for kind in EVERY_FAULT] + [EVERY_FAULT], ids=lambda kinds: "+".join(kinds))
 def test_no_fault_changes_what_arrives(exchange: str, faults: tuple[str, ...], tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW, Faults(faults, share=0.4, seed=1)) as server:
+    with serving(MARKET, NOW, Faults(faults, share=0.4, seed=1)) as server:
         wanted = job(server, exchange, "swap", funding=True, open_interest=exchange == "bybit")
         panel = assemble(wanted, fetch(wanted, tmp_path))
         # The faults did happen, or the test shows nothing.
         assert set(server.done) <= set(faults)
         assert len(server.done) >= min(len(faults), 4)
-    assert_equals_source(panel, PORTFOLIO.swap, START, NOW)
+    assert_equals_source(panel, MARKET.swap, START, NOW)
     for column, asset in enumerate(panel.assets):
         symbol = asset.partition("/")[0] + "USDT"
         assert np.nansum(panel["funding"][:, column]) == pytest.approx(settled(symbol, NOW), rel=1e-12)
         if exchange == "bybit":
-            interest = PORTFOLIO.interest[symbol]
+            interest = MARKET.interest[symbol]
             here = np.isin(interest.stamps, stamps(panel))
             got = panel["open_interest"][np.isin(stamps(panel), interest.stamps[here]), column]
             np.testing.assert_array_equal(got, interest.values[here, 0])
 
 
 def settled(symbol: str, until: int) -> float:
-    table = PORTFOLIO.funding[symbol]
+    table = MARKET.funding[symbol]
     return float(table.values[table.stamps < until, 0].sum())
 
 
 @BOTH
 def test_funding_joins_the_bar_that_opens_with_it(exchange: str, tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, exchange, "swap", funding=True)
         panel = assemble(wanted, fetch(wanted, tmp_path))
     # Binance states settlements up to 8 ms late; they are the hour's all the same.
-    table, paid = PORTFOLIO.funding["AAAUSDT"], panel["funding"][:, 0]
+    table, paid = MARKET.funding["AAAUSDT"], panel["funding"][:, 0]
     due = np.isin(stamps(panel), table.stamps)
     np.testing.assert_allclose(paid[due], table.values[: due.sum(), 0], rtol=1e-9)
     assert not np.nan_to_num(paid[~due]).any()
 
 
 def test_binance_keeps_open_interest_for_a_month(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "binance", "swap", open_interest=True)
         panel = assemble(wanted, fetch(wanted, tmp_path))
     known = np.flatnonzero(np.isfinite(panel["open_interest"][:, 0]))
@@ -126,10 +126,10 @@ def test_binance_keeps_open_interest_for_a_month(tmp_path: Path) -> None:
 
 @BOTH
 def test_the_open_bar_is_never_stored_and_an_update_brings_only_what_is_new(exchange: str, tmp_path: Path) -> None:
-    with serving(PORTFOLIO, START + 900 * HOUR + 2000, Faults(("open",), share=1.0)) as server:
+    with serving(MARKET, START + 900 * HOUR + 2000, Faults(("open",), share=1.0)) as server:
         wanted = job(server, exchange)
         first = assemble(wanted, fetch(wanted, tmp_path))
-        assert_equals_source(first, PORTFOLIO.spot, START, server.now)
+        assert_equals_source(first, MARKET.spot, START, server.now)
         files = {path: path.read_bytes() for path in tmp_path.rglob("*.parquet")}
         # As long as the bar is open, or its last trades may be on their way, there is nothing new; then one bar.
         asked = server.pages()
@@ -138,7 +138,7 @@ def test_the_open_bar_is_never_stored_and_an_update_brings_only_what_is_new(exch
             server.clock = START + moment
             panel = assemble(wanted, fetch(wanted, tmp_path))
             assert panel.shape[0] == bars
-            assert_equals_source(panel, PORTFOLIO.spot, START, START + bars * HOUR)
+            assert_equals_source(panel, MARKET.spot, START, START + bars * HOUR)
         assert server.pages() - asked < 40
         # What was stored is as it was.
         assert all(path.read_bytes() == content for path, content in files.items())
@@ -150,33 +150,33 @@ def test_the_open_bar_is_never_stored_and_an_update_brings_only_what_is_new(exch
 def test_what_comes_late_is_no_hole(exchange: str, tmp_path: Path) -> None:
     # At nine, neither the bar of eight nor the settlement of eight is out.
     nine = START + 9 * 24 * HOUR + 9 * HOUR + 5000
-    with serving(PORTFOLIO, nine) as server:
+    with serving(MARKET, nine) as server:
         server.lag = 2 * HOUR
         wanted = job(server, exchange, "swap", symbols=("AAA/USDT",), funding=True, since=START)
         early = assemble(wanted, fetch(wanted, tmp_path))
         assert stamps(early)[-1] == START + 9 * 24 * HOUR + 7 * HOUR
         server.lag = 0
         panel = assemble(wanted, fetch(wanted, tmp_path))
-    assert_equals_source(panel, {"AAAUSDT": PORTFOLIO.swap["AAAUSDT"]}, START, nine)
+    assert_equals_source(panel, {"AAAUSDT": MARKET.swap["AAAUSDT"]}, START, nine)
     assert np.nansum(panel["funding"]) == pytest.approx(settled("AAAUSDT", nine))
 
 
 @BOTH
 def test_an_earlier_since_and_a_fixed_until(exchange: str, tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         late = job(server, exchange, since=START + 2000 * HOUR, until=START + 2100 * HOUR)
         panel = assemble(late, fetch(late, tmp_path))
-        assert_equals_source(panel, {"AAAUSDT": PORTFOLIO.spot["AAAUSDT"]} | _living(), late.since, late.until or 0)
+        assert_equals_source(panel, {"AAAUSDT": MARKET.spot["AAAUSDT"]} | _living(), late.since, late.until or 0)
         whole = job(server, exchange)
-        assert_equals_source(assemble(whole, fetch(whole, tmp_path)), PORTFOLIO.spot, START, NOW)
+        assert_equals_source(assemble(whole, fetch(whole, tmp_path)), MARKET.spot, START, NOW)
 
 
 def _living() -> dict[str, Table]:
-    return {symbol: PORTFOLIO.spot[symbol] for symbol in ("BBBUSDT", "CCCUSDT")}
+    return {symbol: MARKET.spot[symbol] for symbol in ("BBBUSDT", "CCCUSDT")}
 
 
 def test_true_holes_are_recorded_and_not_asked_for_again(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "binance", symbols=("CCC/USDT",))
         facts = fetch(wanted, tmp_path)[0].series["ohlcv"].facts or {}
         gone = [(50, 53), (400, 401), (700, 702), (1500, 1501)]
@@ -185,8 +185,8 @@ def test_true_holes_are_recorded_and_not_asked_for_again(tmp_path: Path) -> None
         fetch(wanted, tmp_path)
         assert server.pages() == asked
         # The exchange fills a hole: only those who ask for it see it.
-        whole = Table(PORTFOLIO.spot["AAAUSDT"].stamps, PORTFOLIO.spot["AAAUSDT"].values)
-        server.book = TradedSignal(spot={"CCCUSDT": whole})
+        whole = Table(MARKET.spot["AAAUSDT"].stamps, MARKET.spot["AAAUSDT"].values)
+        server.traded = ExchangeData(spot={"CCCUSDT": whole})
         assert assemble(wanted, fetch(wanted, tmp_path)).shape[0] == 2583
         again = fetch(wanted, tmp_path, backfill=True)
     assert assemble(wanted, again).shape[0] == 2590
@@ -194,23 +194,23 @@ def test_true_holes_are_recorded_and_not_asked_for_again(tmp_path: Path) -> None
 
 
 def test_listing_and_end_are_kept(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "binance", "swap")
         facts = {one.symbol[:3]: one.series["ohlcv"].facts or {} for one in fetch(wanted, tmp_path)}
-        end = int(PORTFOLIO.swap["DDDUSDT"].stamps[-1]) + HOUR
-        assert facts["BBB"]["listed"] == facts["BBB"]["first_bar"] == int(PORTFOLIO.swap["BBBUSDT"].stamps[0])
+        end = int(MARKET.swap["DDDUSDT"].stamps[-1]) + HOUR
+        assert facts["BBB"]["listed"] == facts["BBB"]["first_bar"] == int(MARKET.swap["BBBUSDT"].stamps[0])
         assert (facts["AAA"]["delisted"], facts["DDD"]["delisted"]) == (None, end)
         assert (facts["AAA"]["active"], facts["DDD"]["active"]) == (True, False)
         # Struck from the exchange's list, the symbol keeps its bars; a new one that is not there is refused.
-        server.book = TradedSignal(swap={name: table for name, table in PORTFOLIO.swap.items() if name != "DDDUSDT"})
+        server.traded = ExchangeData(swap={name: table for name, table in MARKET.swap.items() if name != "DDDUSDT"})
         known = replace(wanted, symbols=tuple(one + ":USDT" for one in SYMBOLS))
-        assert_equals_source(assemble(known, fetch(known, tmp_path)), PORTFOLIO.swap, START, NOW)
+        assert_equals_source(assemble(known, fetch(known, tmp_path)), MARKET.swap, START, NOW)
         with pytest.raises(InputError, match="no perpetual settled in its quote currency DDD/USDT"):
             fetch(wanted, tmp_path / "new")
 
 
 def test_a_broken_fetch_keeps_its_pages_and_goes_on(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "bybit", symbols=("AAA/USDT",))
         server.down_after = 2
         with pytest.raises(InputError, match="run the same command again"):
@@ -222,13 +222,13 @@ def test_a_broken_fetch_keeps_its_pages_and_goes_on(tmp_path: Path) -> None:
         (kept[0].parent / "1-2-abcd.parquet").write_bytes(b"half")
         before = server.pages()
         panel = assemble(wanted, fetch(wanted, tmp_path))
-        assert_equals_source(panel, {"AAAUSDT": PORTFOLIO.spot["AAAUSDT"]}, START, NOW)
+        assert_equals_source(panel, {"AAAUSDT": MARKET.spot["AAAUSDT"]}, START, NOW)
         assert server.pages() - before < 5
     assert not (kept[0].parent / "1-2-abcd.parquet").exists()
 
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "bybit", symbols=("AAA/USDT",))
         got = fetch(wanted, tmp_path)
     part = next(tmp_path.rglob("*.parquet"))
@@ -239,17 +239,17 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
 
 @BOTH
 def test_bad_bars_are_refused_by_symbol_and_time(exchange: str, tmp_path: Path) -> None:
-    table = PORTFOLIO.spot["AAAUSDT"]
+    table = MARKET.spot["AAAUSDT"]
     values = table.values.copy()
     values[1234, 2] = values[1234, 0] * 2
-    book = TradedSignal(spot={"AAAUSDT": Table(table.stamps, values)})
+    traded = ExchangeData(spot={"AAAUSDT": Table(table.stamps, values)})
     says = pytest.raises(InputError, match=r"AAA/USDT at 2024-02-21 10:00 UTC.*high or low")
-    with serving(book, NOW) as server, says:
+    with serving(traded, NOW) as server, says:
         fetch(job(server, exchange, symbols=("AAA/USDT",)), tmp_path)
 
 
 def test_retry_after_is_kept(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW, Faults(("429",), share=0.25, seed=5)) as server:
+    with serving(MARKET, NOW, Faults(("429",), share=0.25, seed=5)) as server:
         server.retry_after = 1
         wanted = job(server, "binance", symbols=("AAA/USDT", "CCC/USDT"))
         fetch(wanted, tmp_path, at_once=1)
@@ -258,7 +258,7 @@ def test_retry_after_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_long_ban_is_not_sat_out(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW, Faults(("429",), share=1.0)) as server:
+    with serving(MARKET, NOW, Faults(("429",), share=1.0)) as server:
         server.retry_after = 3600
         with pytest.raises(InputError, match="no request for 60 minutes"):
             fetch(job(server, "binance"), tmp_path)
@@ -326,7 +326,7 @@ def test_the_rate_limit_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(throttler, "asyncio", clock)
     monkeypatch.setattr(throttler, "time", clock.time)
     monkeypatch.setattr(throttler.Throttler, "__call__", grant)
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "bybit", "swap", symbols=("AAA/USDT", "CCC/USDT"), open_interest=True)
 
         async def go() -> None:
@@ -348,7 +348,7 @@ def test_server_without_a_time_is_read_by_its_date_header(tmp_path: Path) -> Non
         async with client:
             return client.now()
 
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         assert abs(asyncio.run(go(Venue("binance", "spot", server.url))) - NOW) < 5000
 
 
@@ -369,7 +369,7 @@ def test_an_exchange_without_an_endpoint_of_its_own_is_asked_in_the_common_form(
             finally:
                 patch.undo()
 
-    with serving(PORTFOLIO, NOW, Faults(("missing", "500", "shuffle"), share=0.2)) as server:
+    with serving(MARKET, NOW, Faults(("missing", "500", "shuffle"), share=0.2)) as server:
         wanted = job(server, "bybit", "swap", funding=True, open_interest=True, since=START)
         got = asyncio.run(go(wanted))
     panel = assemble(wanted, got)
@@ -377,13 +377,13 @@ def test_an_exchange_without_an_endpoint_of_its_own_is_asked_in_the_common_form(
     np.testing.assert_allclose(panel["amount"], money, rtol=1e-12)
     assert "reckoned" in str((got[0].series["ohlcv"].facts or {})["note"])
     exact = panel.with_fields({"amount": _amounts(panel)})
-    assert_equals_source(exact, PORTFOLIO.swap, START, NOW)
+    assert_equals_source(exact, MARKET.swap, START, NOW)
 
 
 def _amounts(panel: Panel) -> np.ndarray:
     amounts = np.full(panel.shape, np.nan)
     for column, asset in enumerate(panel.assets):
-        table = PORTFOLIO.swap[asset.partition("/")[0] + "USDT"]
+        table = MARKET.swap[asset.partition("/")[0] + "USDT"]
         there = np.isin(table.stamps, stamps(panel))
         amounts[np.isin(stamps(panel), table.stamps), column] = table.values[there, 5]
     return amounts
@@ -401,12 +401,12 @@ def _amounts(panel: Panel) -> np.ndarray:
 def test_unknown_names_are_refused_with_what_there_is(
     exchange: str, symbol: str, timeframe: str, says: str, tmp_path: Path
 ) -> None:
-    with serving(PORTFOLIO, NOW) as server, pytest.raises(InputError, match=says):
+    with serving(MARKET, NOW) as server, pytest.raises(InputError, match=says):
         fetch(job(server, exchange, symbols=(symbol,), timeframe=timeframe), tmp_path)
 
 
 def test_symbols_go_by_the_exchanges_names_too(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         got = fetch(job(server, "binance", "swap", symbols=("AAAUSDT", "CCC/USDT:USDT")), tmp_path)
     assert [one.symbol for one in got] == ["AAA/USDT:USDT", "CCC/USDT:USDT"]
 
@@ -417,10 +417,10 @@ def test_the_top_is_ranked_by_money(exchange: str) -> None:
         async with Client(source, np.random.default_rng(0), paced=False) as client:
             return await client.top(2, "USDT")
 
-    money = {symbol: float(table.values[-1, 5]) for symbol, table in PORTFOLIO.swap.items()}
+    money = {symbol: float(table.values[-1, 5]) for symbol, table in MARKET.swap.items()}
     money.pop("DDDUSDT")
-    book = replace(PORTFOLIO, swap={**{s: PORTFOLIO.swap[s] for s in money}, "USDCUSDT": PORTFOLIO.swap["AAAUSDT"]})
-    with serving(book, NOW) as server:
+    traded = replace(MARKET, swap={**{s: MARKET.swap[s] for s in money}, "USDCUSDT": MARKET.swap["AAAUSDT"]})
+    with serving(traded, NOW) as server:
         best = sorted(money, key=lambda symbol: -money[symbol])[:2]
         expected = [f"{symbol.removesuffix('USDT')}/USDT:USDT" for symbol in best]
         assert asyncio.run(go(Venue(exchange, "swap", server.url))) == expected
@@ -434,7 +434,7 @@ def test_an_unreachable_exchange_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_test_network_has_bars_of_its_own(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "bybit", symbols=("AAA/USDT",))
         asked = server.pages()
         sandbox = replace(wanted, source=replace(wanted.source, sandbox=True))
@@ -446,7 +446,7 @@ def test_a_test_network_has_bars_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_wrong_address_is_not_asked_again(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "kraken")
         with pytest.raises(InputError, match="nothing at this address"):
             fetch(wanted, tmp_path)
@@ -456,7 +456,7 @@ def test_a_wrong_address_is_not_asked_again(tmp_path: Path) -> None:
 
 
 def test_a_record_says_where_a_panel_came_from(tmp_path: Path) -> None:
-    with serving(PORTFOLIO, NOW) as server:
+    with serving(MARKET, NOW) as server:
         wanted = job(server, "bybit", "swap", funding=True)
         got = fetch(wanted, tmp_path)
         record = record_of(wanted, assemble(wanted, got), got, {})
@@ -470,10 +470,10 @@ def test_a_record_says_where_a_panel_came_from(tmp_path: Path) -> None:
 def test_the_recorded_market_arrives_whole(shared_data: Path, tmp_path: Path) -> None:
     # FTT was halted for 311 days, LUNA ended, ARB was listed within the span; 12 hours lack everywhere.
     symbols = ["BTCUSDT", "FTTUSDT", "LUNAUSDT", "ARBUSDT"]
-    book = recorded(shared_data, symbols, "2022-04-01", "2023-11-01", dead=("LUNAUSDT",))
+    traded = recorded(shared_data, symbols, "2022-04-01", "2023-11-01", dead=("LUNAUSDT",))
     since, now = (int(pd.Timestamp(day, tz="UTC").timestamp() * 1000) for day in ("2022-04-01", "2023-11-01"))
     for exchange in ("bybit", "binance"):
-        with serving(book, now + 2000, Faults(EVERY_FAULT, share=0.3, seed=2)) as server:
+        with serving(traded, now + 2000, Faults(EVERY_FAULT, share=0.3, seed=2)) as server:
             wanted = job(server, exchange, symbols=tuple(symbols), since=since)
             panel = assemble(wanted, fetch(wanted, tmp_path / exchange))
-        assert assert_equals_source(panel, book.spot, since, now) > 20_000
+        assert assert_equals_source(panel, traded.spot, since, now) > 20_000

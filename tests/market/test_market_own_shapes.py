@@ -41,8 +41,8 @@ def test_the_same_bars_in_seventy_shapes(tmp_path: Path) -> None:
     assert not wrong
     assert set(asked) == {"am_pm.csv"}
     assert "--date-format '%m/%d/%Y %I:%M:%S %p'" in asked["am_pm.csv"]
-    told = FileConventions(times=TimeForm(date_format="%m/%d/%Y %I:%M:%S %p"))
-    assert same(import_as([tmp_path / "am_pm.csv"], told), "hourly")
+    stated = FileConventions(times=TimeForm(date_format="%m/%d/%Y %I:%M:%S %p"))
+    assert same(import_as([tmp_path / "am_pm.csv"], stated), "hourly")
     assert same(import_as([tmp_path / "am_pm.csv"], FileConventions(times=TimeForm(day_first=False))), "hourly")
 
 

@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +20,9 @@ from market.fetch import read_record
 from market.paged_source import PagedSource, request_of
 from market.sources import source_of
 from market.spans import Span
+from tests import forked
 from tests.market.broker_source import HOUR, START, Broker
-from tests.test_extending import ROOT, distribution
+from tests.test_extending import distribution
 
 SINCE = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -100,28 +99,28 @@ def test_from_the_command_line_it_is_one_file_more(tmp_path: Path) -> None:
     home.mkdir()
     (home / "alphaglow.toml").write_text("")
 
-    def run(*argv: str, hours: int = 48) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([str(ROOT), str(site)])
-        env = {**os.environ, "PYTHONPATH": path, "BROKER_HOURS": str(hours)}
-        command = [sys.executable, "-m", "agent", *(argv if argv[0] == "signal" else ("data", *argv))]
-        return subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=False)
+    def run(*argv: str, hours: int = 48) -> tuple[int, str, str]:
+        env = {**os.environ, "SITE": str(site), "BROKER_HOURS": str(hours)}
+        going = forked.start(list(argv), cwd=home, env=env, function=forked.beside_site)
+        out, err = going.communicate()
+        return going.wait(), out, err
 
-    done = run("fetch", "broker", "--top", "2", "--quote", "USD", "--since", "2024-01-01", "--json")
-    assert done.returncode == 0, done.stderr
-    first = json.loads(done.stdout)
+    code, out, err = run("data", "fetch", "broker", "--top", "2", "--quote", "USD", "--since", "2024-01-01", "--json")
+    assert code == 0, err
+    first = json.loads(out)
     assert (first["name"], first["fetch"]["requests"]) == ("broker-spot-1h", 10)
-    refused = run("fetch", "broker", "--symbols", "AAA", "--timeframe", "1d", "--since", "2024-01-01")
-    assert refused.returncode == 2
-    assert "hourly bars only" in refused.stderr
-    updated = run("update", "--json", hours=50)
-    assert updated.returncode == 0, updated.stderr
-    second = json.loads(updated.stdout)["data"][0]
+    code, _, err = run("data", "fetch", "broker", "--symbols", "AAA", "--timeframe", "1d", "--since", "2024-01-01")
+    assert code == 2
+    assert "hourly bars only" in err
+    code, out, err = run("data", "update", "--json", hours=50)
+    assert code == 0, err
+    second = json.loads(out)["data"][0]
     assert second["fetch"]["requests"] == 2
     assert second["bars"] == first["bars"] + 2
     # And a signal asks it for what closed since.
     (home / "alphaglow.toml").write_text('[backtest]\nweighting = "timeseries"\n')
-    watched = run("signal", "-ts_returns(close, 3)", "--json", hours=53)
-    assert watched.returncode == 0, watched.stderr
-    newest = json.loads(watched.stdout)
+    code, out, err = run("signal", "-ts_returns(close, 3)", "--json", hours=53)
+    assert code == 0, err
+    newest = json.loads(out)
     assert newest["feed"] == "broker spot 1h (broker-spot-1h)"
     assert newest["time"][:16] == "2024-01-03T04:00"

@@ -160,7 +160,7 @@ def test_a_folder_is_replaced_whole_or_kept(panel: Panel, tmp_path: Path, monkey
 def test_the_manifest_tells_where_a_panel_came_from(panel: Panel, tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     origin = Origin(
-        "bybit", {"symbols": ["AUR"], "since": "2024-01-01"}, "2024-02-01T00:00:00+00:00", ("x mended",), "panel:1"
+        "bybit", {"symbols": ["AUR"], "since": "2024-01-01"}, "2024-02-01T00:00:00+00:00", ("x repaired",), "panel:1"
     )
     save_panel(panel, path, origin)
     manifest = read_manifest(path)

@@ -70,12 +70,9 @@ def add_opening(
     opened_by: str,
     rules: ScoringRules,
     version: str,
-    again: bool,
     span: Span | None,
 ) -> HoldoutRecord:
-    """Record that a factor saw a panel's holdout; seen bars a second time are an `InputError`, unless `again`."""
-    if not again:
-        refuse_seen(session, factor_id, panels, span)
+    """Record that a factor saw a panel's holdout; whether it may see these bars, `refuse_seen` says before."""
     known = [_Row.factor_id == factor_id, _Row.panel_id.in_(panels)]
     start, end = span or (None, None)
     new = _Row(

@@ -24,7 +24,7 @@ class Table:
 
 
 @dataclass
-class TradedSignal:
+class ExchangeData:
     """What the exchange knows: bars (open, high, low, close, volume, turnover), funding and open interest."""
 
     spot: dict[str, Table] = field(default_factory=dict)
@@ -49,10 +49,10 @@ def _tables(path: Path, columns: list[str], symbols: list[str], since: str, unti
     return tables
 
 
-def recorded(data: Path, symbols: list[str], since: str, until: str, *, dead: tuple[str, ...] = ()) -> TradedSignal:
-    """The book of the recorded hours in [since, until)."""
+def recorded(data: Path, symbols: list[str], since: str, until: str, *, dead: tuple[str, ...] = ()) -> ExchangeData:
+    """The data of the recorded hours in [since, until)."""
     bars = ["open", "high", "low", "close", "volume"]
-    return TradedSignal(
+    return ExchangeData(
         _tables(data / "crypto_spot_1h.parquet", bars, symbols, since, until),
         _tables(data / "crypto_perp_1h.parquet", bars, symbols, since, until),
         _tables(data / "crypto_funding_binance.parquet", ["funding_rate"], symbols, since, until),
@@ -61,10 +61,10 @@ def recorded(data: Path, symbols: list[str], since: str, until: str, *, dead: tu
     )
 
 
-def invented(start: int, bars: int = 2600, seed: int = 0) -> TradedSignal:
-    """A book of four symbols: AAA whole, BBB listed late, CCC with holes, DDD that ends early."""
+def invented(start: int, bars: int = 2600, seed: int = 0) -> ExchangeData:
+    """Data of four symbols: AAA whole, BBB listed late, CCC with holes, DDD that ends early."""
     rng = np.random.default_rng(seed)
-    book = TradedSignal(dead=frozenset({"DDDUSDT"}))
+    traded = ExchangeData(dead=frozenset({"DDDUSDT"}))
     lives = {"AAAUSDT": (0, bars), "BBBUSDT": (bars // 5, bars), "CCCUSDT": (0, bars), "DDDUSDT": (0, bars // 2)}
     for symbol, (first, last) in lives.items():
         stamps = start + HOUR * np.arange(first, last)
@@ -75,9 +75,9 @@ def invented(start: int, bars: int = 2600, seed: int = 0) -> TradedSignal:
         high, low = np.maximum(opened, close) * 1.001, np.minimum(opened, close) * 0.999
         volume = rng.exponential(50, len(stamps)).round(3)
         table = Table(stamps, np.column_stack([opened, high, low, close, volume, volume * (high + low) / 2]))
-        book.spot[symbol] = table
-        book.swap[symbol] = table
+        traded.spot[symbol] = table
+        traded.swap[symbol] = table
         due = stamps[stamps % (8 * HOUR) == 0]
-        book.funding[symbol] = Table(due, rng.normal(1e-4, 1e-4, (len(due), 1)))
-        book.interest[symbol] = Table(stamps, rng.exponential(1e5, (len(stamps), 1)))
-    return book
+        traded.funding[symbol] = Table(due, rng.normal(1e-4, 1e-4, (len(due), 1)))
+        traded.interest[symbol] = Table(stamps, rng.exponential(1e5, (len(stamps), 1)))
+    return traded
