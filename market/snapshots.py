@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,12 @@ from market.columns import find, plain_name
 from market.errors import InputError
 from market.funding import RATE, join_funding, join_snapshots, symbol_texts, time_column
 from market.matching import owners_of
-from market.panel import OHLCV, FloatArray, Panel
-from market.reading.conventions import FileConventions, TimeForm
-from market.reading.long_rows import with_times
-from market.reading.numbers import style_of, to_numbers
+from market.panel import OHLCV, Panel
+from market.reading.conventions import FileConventions
+from market.reading.figures import figure_rows
+from market.reading.numbers import figures_of
 from market.reading.plausible import refuse_outside
 from market.reading.times import parse_times
-from market.table_files import read_file
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table that skips a snapshot or two still tells how things stand.
@@ -33,7 +33,7 @@ def join_table(
     columns: Sequence[str] = (),
     oldest: np.timedelta64 | None = None,
     said: list[str] | None = None,
-    form: TimeForm = TimeForm(),  # noqa: B008 - frozen
+    reading: FileConventions = FileConventions(),  # noqa: B008 - frozen
 ) -> Panel:
     """Return the panel with the columns of a long table (time, symbol, numbers), each known at its time.
 
@@ -51,8 +51,8 @@ def join_table(
         less than three bars.
     said
         Takes what was found out, a sentence each.
-    form
-        How times are written; found out where it does not say.
+    reading
+        How the file is written; found out where it does not say. `reading.units` are by field.
 
     Raises
     ------
@@ -63,29 +63,32 @@ def join_table(
     said = [] if said is None else said
     pairs, keys = _pairs(columns)
     chosen = [one for one in columns if "=" not in one]
-    reading = FileConventions(columns=keys, times=form)
-    table = read_file(path, reading)
-    frame = with_times(table.frame)
+    reading = replace(reading, columns={**reading.columns, **keys})
+    notes: list[str] = []
+    frame = figure_rows(path, reading, notes.append)
     names = {plain_name(column): str(column) for column in reversed(frame.columns)}
     if not chosen and not pairs and any(rate in names for rate in RATE if rate != "funding"):
         return join_funding(panel, path, reading, said)
-    said += table.notes
+    said += notes
     missing = [name for name in keys.values() if name not in frame.columns]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}", f"it has {', '.join(map(str, frame.columns))}")
     time = time_column(frame, path, reading)
-    stamps = parse_times(frame[time], path, "UTC", reading.times, said.append)
+    stamps = parse_times(frame[time], path, reading.zone or "UTC", reading.times, said.append)
     if stamps.isna().any():
         raise InputError(f"{path}: row {int(np.flatnonzero(stamps.isna())[0]) + 1} has no time", "fix or drop the row")
     symbol = find(frame, "symbol", keys)
     wanted = _wanted(frame, names, (time, symbol), (chosen, pairs), path)
+    unknown = [name for name in reading.units if name not in wanted]
+    if unknown:
+        raise InputError(f"--unit {unknown[0]}: there is no such field", f"the file gives {', '.join(wanted)}")
     moments = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
     refuse_outside(moments, panel.times[0] - panel.bar * _SPACINGS, panel.times[-1] + panel.bar, str(path))
     owners = owners_of(symbol_texts(frame, path, reading), panel, path, said)
     order = np.argsort(moments, kind="stable")
     places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
     for name, column in wanted.items():
-        values = _figures(frame[column], path)
+        values = figures_of(frame[column], path).to_numpy(dtype=np.float64) * reading.units.get(name, 1.0)
         known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
         _refuse_two_values(moments, known, f"{path} has two values of {column} for")
         limit = oldest if oldest is not None else _usual(moments, known.values(), panel)
@@ -98,18 +101,6 @@ def _pairs(columns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     pairs = dict(one.split("=", 1) for one in columns if "=" in one)
     keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
     return pairs, keys
-
-
-def _figures(column: pd.Series, path: Path) -> FloatArray:
-    """Return a column's numbers; a cell that is neither one nor missing is an `InputError`."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64)
-    texts = column.astype("str")
-    values, bad = to_numbers(texts, style_of(texts.unique()[:4_000], path))
-    if bad.any():
-        at = int(bad.argmax())
-        raise InputError(f"{path}: row {at + 1}: {column.name} is {column.iloc[at]!r}, no number", "correct that cell")
-    return values.to_numpy(dtype=np.float64)
 
 
 def _refuse_two_values(moments: np.ndarray, known: Mapping[str, np.ndarray], what: str) -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import data_option, json_option, print_json, stderr, stdout, text_table, workspace_of
+from agent.cli.common import (
+    data_option,
+    json_option,
+    panel_option,
+    print_json,
+    stderr,
+    stdout,
+    target_options,
+    text_table,
+    workspace_of,
+)
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_resample import resample
 from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
 from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
-from agent.cli.reading_options import reading_options, take
+from agent.cli.reading_options import ReadingOptions, reading_options
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
@@ -50,8 +60,8 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
 
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the data set (default: from the first file).")
-@reading_options
+@target_options("from the first file")
+@reading_options()
 @click.option(
     "--calendar",
     type=click.Choice(["continuous", "exchange"]),
@@ -59,7 +69,6 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
 )
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
 def import_(
@@ -72,7 +81,7 @@ def import_(
     repair: bool,
     replace: bool,
     as_json: bool,
-    **how: Any,  # noqa: ANN401 - the reading options
+    reading: ReadingOptions,
 ) -> None:
     """Import FILES as one data set: CSV and other text, JSON, Parquet, Feather; also packed.
 
@@ -81,17 +90,17 @@ def import_(
     """
     from market.files import import_as
 
-    reading = take(how).conventions()
+    how = reading.conventions()
     if preview:
-        show_preview(list(files), reading, as_json=as_json)
+        show_preview(list(files), how, as_json=as_json)
         return
     workspace = workspace_of(ctx)
     name = name or clean_name(files[0])
     workspace.data_path(name)
-    done = import_as(list(files), reading, calendar=calendar, repair=repair, name=name)
+    done = import_as(list(files), how, calendar=calendar, repair=repair, name=name)
     for line in (*done.said, *done.repairs):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
-    query = {"files": [str(path) for path in files], **stated(reading)}
+    query = {"files": [str(path) for path in files], **stated(how)}
     origin = Origin("file", query, repairs=done.repairs)
     save_data(workspace, done.panel, name, replace=replace, as_json=as_json, origin=origin)
 
@@ -113,9 +122,8 @@ def recipes(as_json: bool) -> None:
 @data.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @data_option
-@click.option("--name", help="Name of the new data set (default: NAME-funding).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
-@reading_options
+@target_options("NAME-funding")
+@reading_options(but=["stamps"])
 @json_option
 @click.pass_context
 def funding(
@@ -126,7 +134,7 @@ def funding(
     name: str | None,
     replace: bool,
     as_json: bool,
-    **how: Any,  # noqa: ANN401 - the reading options
+    reading: ReadingOptions,
 ) -> None:
     """Join FILES, the settlements of perpetuals (time, symbol, funding rate), to a data set.
 
@@ -142,15 +150,17 @@ def funding(
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
     said: list[str] = []
-    joined = join_funding(whole, files, take(how).conventions(), said)
-    for line in said:
+    how = reading.conventions()
+    joined = join_funding(whole, files, how, said)
+    for line in dict.fromkeys(said):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     silent = [asset for i, asset in enumerate(joined.assets) if not np.isfinite(joined["funding"][:, i]).any()]
     if silent and not as_json:
         stderr().print(
             f"no settlement of {', '.join(silent[:12])}: their funding is unknown (NaN), a backtest charges none"
         )
-    made = Origin("funding", {"data": path.stem, "files": [str(file) for file in files]}, parent=whole.id)
+    query = {"data": path.stem, "files": [str(file) for file in files], **stated(how)}
+    made = Origin("funding", query, parent=whole.id)
     save_data(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json, origin=made)
 
 
@@ -164,11 +174,9 @@ def funding(
     metavar="NAME",
     help="Only this column, or OURS=THEIRS (ts, symbol, or a field's new name); repeat as needed.",
 )
-@click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y.")
-@click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February.")
 @click.option("--oldest", metavar="TIME", help="After which a value is stale: 2h, 3d (default: three spacings).")
-@click.option("--name", help="Name of the new data set (default: NAME-joined).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
+@target_options("NAME-joined")
+@reading_options(but=["columns", "stamps"])
 @json_option
 @click.pass_context
 def join(
@@ -181,17 +189,17 @@ def join(
     name: str | None,
     replace: bool,
     as_json: bool,
-    **dates: Any,  # noqa: ANN401 - date_format and day_first
+    reading: ReadingOptions,
 ) -> None:
     """Join FILES of figures known at a time (time, symbol, numbers) to a data set, each column as a field.
 
     Open interest, long/short and taker ratios, exchange flows, locked value. A bar has the newest value stamped at or
-    before its open. A file of funding rates is joined as `data funding` does.
+    before its open. A file of funding rates is joined as `data funding` does. Files are read as `data import` reads
+    them; without a column of symbols, the file's name is the symbol.
     """
     import numpy as np
 
     from agent.cli.text_sources import parse_span
-    from market.reading.conventions import TimeForm
     from market.snapshots import join_table
 
     workspace = workspace_of(ctx)
@@ -199,11 +207,13 @@ def join(
     whole = joined = workspace.load_panel(data_name)
     limit = None if oldest is None else parse_span(oldest, whole, "--oldest")
     said: list[str] = []
+    how = reading.conventions()
     for file in files:
-        joined = join_table(joined, file, columns=columns, oldest=limit, said=said, form=TimeForm(**dates))
-    for line in said:
+        joined = join_table(joined, file, columns=columns, oldest=limit, said=said, reading=how)
+    for line in dict.fromkeys(said):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
-    query = {"data": path.stem, "files": [str(file) for file in files], "columns": list(columns), "oldest": oldest}
+    named = {"data": path.stem, "files": [str(file) for file in files], "oldest": oldest}
+    query = {**named, **stated(how), "columns": list(columns)}
     made = Origin("joined", query, parent=whole.id)
     save_data(workspace, joined, name or f"{path.stem}-joined", replace=replace, as_json=as_json, origin=made)
     for field in sorted(set(joined.fields) - set(whole.fields)) if not as_json else ():
@@ -213,7 +223,7 @@ def join(
 
 
 @data.command()
-@data_option
+@panel_option
 @json_option
 @click.pass_context
 def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
@@ -228,15 +238,15 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
         else:
             click.echo("No data yet. Import some: alphaglow data import FILE")
         return
-    path = workspace.resolve_data(data_name)
+    path, part = workspace.resolve_part(data_name)
     from agent.study.moving_dates import shown_dates
 
-    panel = workspace.load_panel(data_name)
+    panel = part.of(workspace.load_panel(str(path)))
     try:
         shown = shown_dates(workspace, panel)
     except InputError as error:
         shown = {"refused": str(error)}
     said = shown["refused"] if "refused" in shown else dates_in_words(shown)
-    show_data(panel, path.stem, as_json=as_json, manifest=read_manifest(path), split=shown)
+    show_data(panel, part.label(path.stem), as_json=as_json, manifest=read_manifest(path), split=shown)
     if not as_json:
         stdout().print(str(said), soft_wrap=True, markup=False)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from agent.cli.common import data_option, json_option, workspace_of
+from agent.cli.common import data_option, json_option, target_options, workspace_of
 from agent.cli.data_show import save_data
 from market.errors import InputError
 from market.manifest import Origin
-
-if TYPE_CHECKING:
-    from market.panel import Panel
 
 
 @click.command()
@@ -21,8 +16,7 @@ if TYPE_CHECKING:
 @click.option("--since", metavar="DATE", help="From this time on, UTC.")
 @click.option("--until", metavar="DATE", help="Before this time, UTC.")
 @click.option("--assets", metavar="A,B", help="Only these assets.")
-@click.option("--name", help="Name of the new data set (default: NAME-4h, or NAME-part).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
+@target_options("NAME-4h, or NAME-part")
 @json_option
 @click.pass_context
 def resample(
@@ -43,6 +37,7 @@ def resample(
     their length in UTC; one that is not whole at the end is left out.
     """
     from agent.cli.text_sources import parse_span
+    from market.panel_part import part_of
     from market.resampling import resample as longer
 
     if not (length or since or until or assets):
@@ -50,9 +45,7 @@ def resample(
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
-    panel = _cut(whole, since, until)
-    if assets:
-        panel = panel.select([one.strip() for one in assets.split(",") if one.strip()])
+    panel = part_of(since, until, assets).of(whole)
     if length:
         panel = longer(panel, parse_span(length, panel, "--to"))
     query = {"data": path.stem, "to": length, "since": since, "until": until, "assets": assets}
@@ -60,19 +53,3 @@ def resample(
     save_data(
         workspace, panel, name or f"{path.stem}-{length or 'part'}", replace=replace, as_json=as_json, origin=made
     )
-
-
-def _cut(panel: Panel, since: str | None, until: str | None) -> Panel:
-    import numpy as np
-
-    bounds = []
-    for said, option, default in ((since, "--since", 0), (until, "--until", len(panel.times))):
-        try:
-            place = default if said is None else int(np.searchsorted(panel.times, np.datetime64(said, "ns")))
-        except ValueError as error:
-            raise InputError(f"{option} {said!r} is no date", "write 2024-01-31, or 2024-01-31T12:00") from error
-        bounds.append(place)
-    if bounds[1] - bounds[0] < 2:
-        span = f"{str(panel.times[0])[:16]} to {str(panel.times[-1])[:16]}"
-        raise InputError("fewer than two bars are left", f"the data are of {span}")
-    return panel.rows(bounds[0], bounds[1])

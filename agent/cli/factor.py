@@ -14,6 +14,7 @@ from agent.cli.common import (
     format_number,
     headed,
     json_option,
+    panel_option,
     print_json,
     stderr,
     stdout,
@@ -89,7 +90,7 @@ class EvalOptions:
 
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
-@data_option
+@panel_option
 @click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
@@ -115,8 +116,9 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     from agent.study.early_check import holds, read_early
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(asked.data_name)
-    expression = read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
+    path, part = workspace.resolve_part(asked.data_name)
+    # The manifest speaks of the whole: names of factors are those of the data that are worked on.
+    expression = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
     if isinstance(expression, Rejection):
         raise as_input_error(expression)
     from agent.study.opening import open_data

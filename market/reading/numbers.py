@@ -21,6 +21,8 @@ _NUMBER = re.compile(
     rf"\s*(?P<suffix>[KkMmBbTt]|Mio|Mrd|%|万|亿)?\s*{_CURRENCY}?\s*(?P<close>\))?"
 )
 _FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9, "%": 0.01, "万": 1e4, "亿": 1e8}
+# Cells that show the style of a column as well as all do.
+_ENOUGH = 20_000
 _GROUPS = "'’ \u00a0\u202f"
 
 
@@ -112,6 +114,27 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
             except ValueError:
                 bad[place] = cell.lower() not in MISSING
     return pd.Series(values[codes], index=column.index), bad[codes]
+
+
+def figures_of(column: pd.Series, path: object, given: NumberStyle | None = None) -> pd.Series:
+    """Return a column as float64, texts understood in one style; missing is NaN.
+
+    Raises
+    ------
+    InputError
+        For a cell that is neither a number nor missing, named by its row.
+    """
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype(np.float64)
+    texts = column.astype("str")
+    values, bad = to_numbers(texts, style_of(texts[column.notna()].drop_duplicates().head(_ENOUGH), path, given))
+    if bad.any():
+        at = int(bad.argmax())
+        named = " ".join(map(str, column.name)) if isinstance(column.name, tuple) else column.name
+        raise InputError(
+            f"{path}: row {at + 1}: column {str(named)!r} is {column.iloc[at]!r}, not numeric", "correct that cell"
+        )
+    return values
 
 
 def _strict(style: NumberStyle) -> re.Pattern[str]:
