@@ -24,7 +24,7 @@ class PanelPart:
     Attributes
     ----------
     since, until
-        Times as ``2022-01-01`` or ``2022-01-01T12:00:00``.
+        Times as ``2022-01-01``, ``2022-01-01T12`` or ``2022-01-01T12:30``.
     assets
         In alphabetical order.
     """
@@ -83,7 +83,8 @@ def _moment(text: str | None, option: str) -> str:
     try:
         if not _DATE.fullmatch(text.strip()):
             raise ValueError(text)
-        return str(np.datetime64(text.strip(), "s")).removesuffix("T00:00:00")
+        whole = str(np.datetime64(text.strip(), "s"))
+        return whole.removesuffix("T00:00:00").removesuffix(":00").removesuffix(":00")
     except ValueError as error:
         raise InputError(f"{option} {text!r} is no date", "write 2024-01-31, or 2024-01-31T12:00 (UTC)") from error
 
