@@ -22,7 +22,15 @@ from agent.cli.common import (
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_resample import resample
-from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
+from agent.cli.data_show import (
+    calendar_option,
+    clean_name,
+    missing_sessions,
+    save_data,
+    show_data,
+    show_preview,
+    stated,
+)
 from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
 from agent.cli.reading_options import ReadingOptions, reading_options
@@ -62,11 +70,7 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @target_options("from the first file")
 @reading_options()
-@click.option(
-    "--calendar",
-    type=click.Choice(["continuous", "exchange"]),
-    help="continuous: 24/7 (crypto). exchange: 252 sessions a year. Default: exchange where weekends have no bars.",
-)
+@calendar_option("Default: exchange where weekends have no bars")
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
 @json_option
@@ -76,7 +80,7 @@ def import_(
     /,
     files: tuple[Path, ...],
     name: str | None,
-    calendar: Calendar | None,
+    calendar: tuple[Calendar | None, str],
     preview: bool,
     repair: bool,
     replace: bool,
@@ -97,12 +101,35 @@ def import_(
     workspace = workspace_of(ctx)
     name = name or clean_name(files[0])
     workspace.data_path(name)
-    done = import_as(list(files), how, calendar=calendar, repair=repair, name=name)
-    for line in (*done.said, *done.repairs):
+    done = import_as(list(files), how, calendar=calendar[0], repair=repair, name=name)
+    for line in (*done.said, *done.repairs, *missing_sessions(done.panel, calendar[1])):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     query = {"files": [str(path) for path in files], **stated(how)}
     origin = Origin("file", query, repairs=done.repairs)
     save_data(workspace, done.panel, name, replace=replace, as_json=as_json, origin=origin)
+
+
+@data.command()
+@data_option
+@click.option("--calendar", "code", required=True, metavar="CODE", help="Of the exchange, such as XNYS.")
+@target_options("NAME-sessions")
+@json_option
+@click.pass_context
+def sessions(
+    ctx: click.Context, data_name: str | None, code: str, name: str | None, replace: bool, as_json: bool
+) -> None:
+    """Add fields of an exchange's sessions to intraday bars: first_bar, last_bar and half_day, each 1 or 0.
+
+    All are known before a session begins. Needs the extra `calendars`.
+    """
+    from market.sessions import session_flags, sessions_of
+
+    workspace = workspace_of(ctx)
+    path = workspace.resolve_data(data_name)
+    whole = workspace.load_panel(data_name)
+    flagged = session_flags(sessions_of(code, whole), whole)
+    made = Origin("sessions", {"data": path.stem, "calendar": code.upper()}, parent=whole.id)
+    save_data(workspace, flagged, name or f"{path.stem}-sessions", replace=replace, as_json=as_json, origin=made)
 
 
 @data.command()

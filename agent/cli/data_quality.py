@@ -18,7 +18,7 @@ from agent.cli.common import (
     text_table,
     workspace_of,
 )
-from agent.cli.data_show import save_data
+from agent.cli.data_show import calendar_option, save_data
 from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError
@@ -38,7 +38,7 @@ class CheckOptions:
     name: str | None
     replace: bool
     picture: Path | None
-    calendar: Calendar | None
+    calendar: tuple[Calendar | None, str]
     everything: bool
     as_json: bool
 
@@ -53,11 +53,7 @@ class CheckOptions:
     metavar="FILE.svg",
     help="Draw assets by time, coloured by defect.",
 )
-@click.option(
-    "--calendar",
-    type=click.Choice(["continuous", "exchange"]),
-    help="Of a file that is not yet imported (default: exchange where nothing falls on weekends).",
-)
+@calendar_option("Of a file that is not yet imported (default: exchange where nothing falls on weekends)")
 @click.option("--all", "everything", is_flag=True, help="List every finding, not the first of each kind.")
 @json_option
 @click.pass_context
@@ -82,7 +78,7 @@ def check(ctx: click.Context, asked: CheckOptions) -> None:
         task = bar.add_task("checking", total=len(places))
         for place in places:
             bar.update(task, description=f"checking {place.stem}")
-            report, panel = check_file(place, calendar=asked.calendar)
+            report, panel = check_file(place, calendar=asked.calendar[0], exchange=asked.calendar[1])
             reports.append(report)
             bar.advance(task)
             if asked.picture is not None:

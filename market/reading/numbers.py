@@ -104,7 +104,7 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
     simple = cells.str.fullmatch(rf"[+-]?(?:{shape.pattern})").to_numpy(dtype=bool)
     digits = cells[simple].str.replace(style.thousands, "", regex=False) if style.thousands else cells[simple]
     values[simple] = digits.str.replace(style.decimal, ".", regex=False).astype(np.float64)
-    for place, cell in ((int(n), str(unique[int(n)])) for n in np.flatnonzero(~simple)):
+    for place, cell in zip(np.flatnonzero(~simple).tolist(), cells[~simple].tolist(), strict=True):
         try:
             # Most cells are plain, and float() knows those best; it also knows 1_000, which nobody writes.
             values[place] = float(cell) if style.plain and "_" not in cell else _value(cell, shape, style)

@@ -23,6 +23,7 @@ from market.reading.numbers import NumberStyle, figures_of, reads_as_number, sty
 from market.reading.recipe import Recipe, by_rows, recipe_named
 
 _HEAD = 1 << 17
+_FIRST = 100
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,8 @@ def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.Dat
     if signs & set("%KkMmBbTt万亿"):
         notes.append("per cent are read as fractions, and K, M, B as thousands, millions, billions")
     for name in frame.columns:
-        if name in how.texts:
+        # A first cell that is no number makes the column text: dates are not tried one by one.
+        if name in how.texts or to_numbers(frame[name].head(_FIRST), style)[1].any():
             continue
         values, bad = to_numbers(frame[name], style)
         if not bad.any() and values.notna().any():
