@@ -262,7 +262,8 @@ def _refuse_trades(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) ->
 
 def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Sequence[str]) -> InputError:
     has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
-    numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
+    known = understand(frame, {})
+    numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c]) and str(c) not in known]
     guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
     option = ""
     if "ts" in absent:
