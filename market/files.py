@@ -20,6 +20,7 @@ from market.reading.closing import opens_of_closes
 from market.reading.conventions import FileConventions, Stamps
 from market.reading.long_rows import is_close_matrix, long_rows
 from market.reading.plausible import bar_length, distinguishing, plausible_rows
+from market.reading.recipe import CLOSE_OF_A_MINUTE
 from market.reading.text_table import ReadTable
 from market.table_files import read_file
 from market.wide import from_matrix, from_wide, is_wide, unstack
@@ -27,6 +28,7 @@ from market.wide import from_matrix, from_wide, is_wide, unstack
 _FRAME = Path("the frame")
 # Rows that tell as much as a million.
 _ENOUGH = 50_000
+_DAY = 86_400_000_000_000
 _CLOSE_NAMES = ("close_time", "closetime", "timeclose", "close time")
 
 
@@ -171,7 +173,9 @@ def long_of(
         raise InputError(f"{frames[0][0]} has no rows", "is it the right file?")
     for name in (one for one in OHLCV if one not in long.columns):
         long[name] = np.nan
-    long = opens_of_closes(_oldest_first(long), reading.stamps or _stamps_of(tables, reading), bar_length, said.append)
+    long = _oldest_first(long)
+    stamps = reading.stamps or _stamps_of(tables, reading, long)
+    long = opens_of_closes(long, stamps, bar_length, said.append)
     where = str(frames[0][0]) if len(frames) == 1 else f"{len(frames)} files"
     return plausible_rows(long, where, frozenset(mapping), said.append)
 
@@ -209,9 +213,12 @@ def _refuse_several(long: pd.DataFrame, tables: Sequence[tuple[Path, ReadTable]]
             )
 
 
-def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions) -> Stamps | None:
+def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions, long: pd.DataFrame) -> Stamps | None:
     """Return what a recipe, or the name of the column of times, says of the stamps; None where neither does."""
     for _, table in tables:
+        if table.recipe is not None and table.recipe.stamps == CLOSE_OF_A_MINUTE:
+            # A day's bar has the day's date.
+            return "close" if bar_length(long.head(_ENOUGH)) < _DAY else None
         if table.recipe is not None and table.recipe.stamps:
             return "close" if table.recipe.stamps == "close" else "open"
         stamp = find(table.frame, "ts", reading.columns)

@@ -197,3 +197,21 @@ def test_texts_are_read_as_bars_are(perps: Path) -> None:
     assert texts.title == ("Bitcoin fällt", "Ethereum für alle")
     assert [str(time)[:16] for time in texts.known] == ["2024-01-02T09:30", "2024-01-13T10:00"]
     assert texts.assets == (("BTCUSDT",), ("ETHUSDT",))
+
+
+def test_times_of_day_are_those_of_the_source(home: Path) -> None:
+    head = "time,code,open,close,high,low,volume,money\n"
+    rows = [f"2024-01-02 09:3{n}:00,600000.XSHG,7,7.1,7.2,6.9,100,705" for n in range(1, 6)]
+    assert imported(home, (head + "\n".join(rows)).encode())[0] == 0
+    minutes = load_panel(home / "data" / "x.parquet")
+    # The first minute of Shanghai is stamped 09:31, its end.
+    assert str(minutes.times[0])[:16] == "2024-01-02T01:30"
+    days = [f"2024-01-0{n},600000.XSHG,7,7.1,7.2,6.9,100,705" for n in (2, 3, 4, 5)]
+    assert imported(home, (head + "\n".join(days)).encode())[0] == 0
+    assert str(load_panel(home / "data" / "x.parquet").times[0])[:16] == "2024-01-02T00:00"
+    metatrader = "\n".join(f"2024.07.01,00:0{n},1.3,1.4,1.2,1.3,0" for n in range(5)).encode()
+    # Eastern Standard Time in summer too; the same rows from a broker have no zone of their own.
+    assert imported(home, metatrader, name="DAT_MT_EURUSD_M1_202407.csv")[0] == 0
+    assert str(load_panel(home / "data" / "x.parquet").times[0])[:16] == "2024-07-01T05:00"
+    assert imported(home, metatrader, name="EURUSD1.csv")[0] == 0
+    assert str(load_panel(home / "data" / "x.parquet").times[0])[:16] == "2024-07-01T00:00"
