@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from market.checks import adjusted, clock, coverage, fields, jumps, still
+from market.checks import adjusted, clock, coverage, fields, jumps, still, units
 from market.checks.finding import SEVERITIES, CheckLimits, Finding, count
 from market.checks.tracks import tracks_of
 from market.panel import Panel
@@ -63,6 +63,7 @@ def check_panel(
     found += still.find_copied(panel, limits)
     for track in tracks:
         found += jumps.check_jumps(track, limits) + still.check_still(track, limits)
+        found += units.find_unit_jumps(panel, track)
     found += coverage.check_coverage(panel, tracks, limits, sessions)
     found += clock.check_clock(panel, tracks, limits)
     found += adjusted.check_adjusted(panel, tracks) + fields.check_fields(panel, tracks)
