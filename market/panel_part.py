@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-import numpy as np
-
 from market.errors import InputError
-from market.panel import Panel
+
+if TYPE_CHECKING:
+    from market.panel import Panel
 
 _WRITTEN = re.compile(r"(?P<name>[^@]*)(?:@(?P<since>[^@,]*?)\.\.(?P<until>[^@,]*?))?(?:@(?P<assets>[^@]+))?")
-_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2}([T ]\d{2}(:\d{2}(:\d{2})?)?)?)?)?")
+_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2})(?::(\d{2})(?::(\d{2}))?)?)?)?)?")
 # A gate, a report and others are called after the part: names of files end at 255 bytes.
 _LONGEST = 180
 
@@ -59,6 +61,9 @@ class PanelPart:
         """
         if not self:
             return panel
+        # A name is read by commands that refuse before numpy is needed.
+        import numpy as np
+
         first = int(np.searchsorted(panel.times, np.datetime64(self.since, "ns"))) if self.since else 0
         stop = int(np.searchsorted(panel.times, np.datetime64(self.until, "ns"))) if self.until else len(panel.times)
         if stop - first < 2:
@@ -81,9 +86,13 @@ def _moment(text: str | None, option: str) -> str:
     if not text:
         return ""
     try:
-        if not _DATE.fullmatch(text.strip()):
+        found = _DATE.fullmatch(text.strip())
+        if found is None:
             raise ValueError(text)
-        whole = str(np.datetime64(text.strip(), "s"))
+        year, month, day, hour, minute, second = (int(one) if one else None for one in found.groups())
+        assert year is not None
+        moment = datetime(year, month or 1, day or 1, hour or 0, minute or 0, second or 0)
+        whole = moment.isoformat()
         return whole.removesuffix("T00:00:00").removesuffix(":00").removesuffix(":00")
     except ValueError as error:
         raise InputError(f"{option} {text!r} is no date", "write 2024-01-31, or 2024-01-31T12:00 (UTC)") from error
