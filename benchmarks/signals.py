@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tests.market.exchange_book import recorded
 
 from agent.live.arrivals import Arrivals, WaitLimits
 from agent.live.exchange_feed import ExchangeFeed
@@ -26,7 +27,6 @@ from agent.live.signal_source import open_signal
 from agent.study.workspace import Workspace
 from market.exchange import Venue
 from market.fetch import Job
-from tests.market.exchange_book import recorded
 from tests.market.exchange_server import Exchange, serving
 
 _SPEND = 420.0

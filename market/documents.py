@@ -20,9 +20,9 @@ from market.errors import InputError
 from market.matching import Matcher
 from market.panel import BoolArray, TimeArray
 from market.panel_store import write_atomically
-from market.reading.conventions import TimeForm
+from market.reading.conventions import FileConventions
 from market.reading.times import parse_times
-from market.table_files import read_table
+from market.table_files import read_file
 
 _KEY = b"alphaglow.documents"
 _TEXTS: Mapping[str, tuple[str, ...]] = {
@@ -104,12 +104,10 @@ class TextCounts:
 def read_documents(
     paths: Sequence[Path],
     matcher: Matcher,
-    *,
-    columns: Mapping[str, str] | None = None,
-    zone: str = "UTC",
-    form: TimeForm = TimeForm(),  # noqa: B008 - frozen
+    reading: FileConventions = FileConventions(),  # noqa: B008 - frozen
+    said: list[str] | None = None,
 ) -> tuple[Documents, TextCounts]:
-    """Read CSV, Parquet or JSON-lines files of texts.
+    """Read files of texts of any kind that bars are read from: CSV, JSON lines, Parquet.
 
     A stamp at midnight is taken for a date alone, and known at the end of that day; an hour too late is safe, an hour
     too early is a look into the future. Repeats (the same address, or the same title within a week) are dropped, the
@@ -117,19 +115,18 @@ def read_documents(
 
     Parameters
     ----------
-    columns
-        Our name (ts, title, body, source, url, assets) to the file's.
-    zone
-        Time zone of times that state none, and of the day's end.
-    form
-        How times are written; found out where it does not say.
+    reading
+        How the files are written; columns (ts, title, body, source, url, assets) may be mapped. The zone, UTC without
+        one, is that of times that state none, and of the day's end.
+    said
+        Takes what was found out, a sentence each.
 
     Raises
     ------
     InputError
         For an unreadable file, or one without times or texts.
     """
-    whole = pd.concat([_rows(path, columns or {}, zone, form) for path in paths], ignore_index=True)
+    whole = pd.concat([_rows(path, reading, said if said is not None else []) for path in paths], ignore_index=True)
     usable = whole["known"].notna() & (whole["title"].str.len() + whole["body"].str.len() > 0)
     frame = whole[usable].sort_values("known", kind="stable")
     frame = frame[~(again := frame["url"].ne("") & frame.duplicated("url"))]
@@ -167,8 +164,11 @@ def _count_by_asset(assets: Sequence[Sequence[str]]) -> dict[str, int]:
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _rows(path: Path, columns: Mapping[str, str], zone: str, form: TimeForm) -> pd.DataFrame:
-    frame = read_table(path)
+def _rows(path: Path, reading: FileConventions, said: list[str]) -> pd.DataFrame:
+    columns, zone = reading.columns, reading.zone or "UTC"
+    table = read_file(path, reading)
+    said += [note for note in table.notes if note not in said]
+    frame = table.frame
     lowered = {plain_name(column): column for column in frame.columns}
     found = {}
     for ours, names in _TEXTS.items():
@@ -181,7 +181,7 @@ def _rows(path: Path, columns: Mapping[str, str], zone: str, form: TimeForm) -> 
             f"{path} has no column of {absent}",
             f"map it with --column ts=NAME or title=NAME; it has {', '.join(map(str, frame.columns))}",
         )
-    stamps = parse_times(frame[found["ts"]], path, zone, form)
+    stamps = parse_times(frame[found["ts"]], path, zone, reading.times, said.append)
     local = stamps.dt.tz_convert(ZoneInfo(zone))
     dated = (local == local.dt.normalize()) & local.notna()
     ends = (local.dt.normalize() + pd.Timedelta(days=1)).dt.tz_convert("UTC")

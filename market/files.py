@@ -15,18 +15,12 @@ from market.calendars import calendar_of
 from market.columns import KEYS, find, plain_name
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
-from market.quality import (
-    MOST_DEFECTS,
-    check_ohlcv,
-    impossible_reading,
-    refuse_defects,
-    repair_rows,
-    without_exact_repeats,
-)
+from market.quality import MOST_DEFECTS, sound_rows
 from market.reading.closing import opens_of_closes
 from market.reading.conventions import FileConventions, Stamps
 from market.reading.long_rows import is_close_matrix, long_rows
-from market.reading.plausible import distinguishing, refuse_odd_bar, tell_units, without_foreknowledge
+from market.reading.plausible import bar_length, distinguishing, plausible_rows
+from market.reading.recipe import CLOSE_OF_A_MINUTE
 from market.reading.text_table import ReadTable
 from market.table_files import read_file
 from market.wide import from_matrix, from_wide, is_wide, unstack
@@ -34,6 +28,7 @@ from market.wide import from_matrix, from_wide, is_wide, unstack
 _FRAME = Path("the frame")
 # Rows that tell as much as a million.
 _ENOUGH = 50_000
+_DAY = 86_400_000_000_000
 _CLOSE_NAMES = ("close_time", "closetime", "timeclose", "close time")
 
 
@@ -68,26 +63,10 @@ def _import(
     said: list[str] = []
     where = str(tables[0][0]) if len(tables) == 1 else f"{len(tables)} files"
     long = long_of(tables, reading, said)
-    defects = check_ohlcv(long)
-    if any(defect.kind == "duplicate" for defect in defects):
-        long, dropped = without_exact_repeats(long)
-        if dropped:
-            said.append(f"{dropped} rows repeat another exactly: left out")
-            defects = check_ohlcv(long)
-        if any(defect.kind == "duplicate" for defect in defects):
-            _refuse_several(long, tables, reading)
-    if any(defect.kind == "order" for defect in defects):
-        said.append("rows were not in order of time: sorted")
-        defects = [defect for defect in defects if defect.kind != "order"]
-        if not defects:
-            long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+    long, done = sound_rows(
+        long, where, said.append, repair=repair, several=lambda rows: _refuse_several(rows, tables, reading)
+    )
     _tell_partial(long, said)
-    impossible_reading(long, defects, where)
-    done: list[str] = []
-    if repair:
-        long, done = repair_rows(long, defects)
-    else:
-        refuse_defects(defects, where)
     panel = panel_from_long(_filled(long, said), calendar=calendar or _calendar(long, said), name=name)
     return Imported(panel, tuple(done), tuple(said))
 
@@ -194,11 +173,11 @@ def long_of(
         raise InputError(f"{frames[0][0]} has no rows", "is it the right file?")
     for name in (one for one in OHLCV if one not in long.columns):
         long[name] = np.nan
-    long = opens_of_closes(_oldest_first(long), reading.stamps or _stamps_of(tables, reading), bar_length, said.append)
+    long = _oldest_first(long)
+    stamps = reading.stamps or _stamps_of(tables, reading, long)
+    long = opens_of_closes(long, stamps, bar_length, said.append)
     where = str(frames[0][0]) if len(frames) == 1 else f"{len(frames)} files"
-    # The first rows show a bar's length as well as all do.
-    refuse_odd_bar(bar_length(long.head(_ENOUGH)), where)
-    return without_foreknowledge(tell_units(long, said.append), frozenset(mapping), said.append)
+    return plausible_rows(long, where, frozenset(mapping), said.append)
 
 
 def _refuse_unknown(mapping: Mapping[str, str], tables: Sequence[tuple[Path, ReadTable]]) -> None:
@@ -234,9 +213,12 @@ def _refuse_several(long: pd.DataFrame, tables: Sequence[tuple[Path, ReadTable]]
             )
 
 
-def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions) -> Stamps | None:
+def _stamps_of(tables: Sequence[tuple[Path, ReadTable]], reading: FileConventions, long: pd.DataFrame) -> Stamps | None:
     """Return what a recipe, or the name of the column of times, says of the stamps; None where neither does."""
     for _, table in tables:
+        if table.recipe is not None and table.recipe.stamps == CLOSE_OF_A_MINUTE:
+            # A day's bar has the day's date.
+            return "close" if bar_length(long.head(_ENOUGH)) < _DAY else None
         if table.recipe is not None and table.recipe.stamps:
             return "close" if table.recipe.stamps == "close" else "open"
         stamp = find(table.frame, "ts", reading.columns)
@@ -279,22 +261,6 @@ def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
     known = steps.dropna()
     newest_first = len(known) and bool((known < pd.Timedelta(0)).all()) and not long["ts"].isna().any()
     return long.iloc[::-1].reset_index(drop=True) if newest_first else long
-
-
-def bar_length(long: pd.DataFrame) -> int:
-    """Return the length of a bar in nanoseconds: the most common step within an asset."""
-    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").view("int64")
-    codes = pd.factorize(long["symbol"])[0]
-    steps, changes = np.diff(times), np.diff(codes)
-    # Most files are in order, asset by asset: sorting them again would take as long as all else here.
-    if (changes < 0).any() or ((changes == 0) & (steps <= 0)).any():
-        order = np.lexsort((times, codes))
-        steps, changes = np.diff(times[order]), np.diff(codes[order])
-    within = steps[(changes == 0) & (steps > 0)]
-    steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
-    if not len(steps):
-        raise InputError("the data has fewer than two bars", "is it the right file?")
-    return int(steps[np.argmax(counts)])
 
 
 def panel_from_long(frame: pd.DataFrame, *, calendar: Calendar, name: str) -> Panel:

@@ -15,11 +15,10 @@ from market.errors import InputError
 from market.matching import owners_of
 from market.panel import FloatArray, Panel, TimeArray
 from market.reading.conventions import FileConventions
-from market.reading.long_rows import with_times
-from market.reading.numbers import style_of, to_numbers
+from market.reading.figures import figure_rows
+from market.reading.numbers import figures_of
 from market.reading.plausible import refuse_outside
 from market.reading.times import parse_times
-from market.table_files import read_file
 
 _AUTO = FileConventions()
 
@@ -96,12 +95,10 @@ def stamped_rows(
     path: Path, reading: FileConventions, panel: Panel, said: list[str], wanted: Sequence[str]
 ) -> StampedRows:
     """Return the rows of one file with a time, an asset and one figure; what cannot be read is an `InputError`."""
-    table = read_file(path, reading)
-    said += table.notes
-    frame = with_times(table.frame)
+    frame = figure_rows(path, reading, said.append)
     names = {plain_name(column): str(column) for column in reversed(frame.columns)}
     time = time_column(frame, path, reading)
-    rate = reading.columns.get("rate") or next((names[name] for name in wanted if name in names), None)
+    rate = reading.wide or reading.columns.get("rate") or next((names[name] for name in wanted if name in names), None)
     if rate is None and {"open", "high", "low", "close"} <= set(names) and (frame[names["close"]] == 0).all():
         # freqtrade keeps the rate where a candle has its open.
         rate = names["open"]
@@ -113,12 +110,10 @@ def stamped_rows(
             f"say --column rate={numeric[-1] if numeric else 'NAME'}; it has {', '.join(map(str, frame.columns[:20]))}",
         )
     times = parse_times(frame[time], path, reading.zone or "UTC", reading.times, said.append)
-    texts = frame[rate].astype("str")
-    numbers = (
-        frame[rate].astype(np.float64)
-        if pd.api.types.is_numeric_dtype(frame[rate])
-        else to_numbers(texts, style_of(texts.unique(), path))[0]
-    ) * reading.units.get("rate", 1.0)
+    unknown = [name for name in reading.units if name != "rate"]
+    if unknown:
+        raise InputError(f"--unit {unknown[0]}: settlements have one figure", "say --unit rate=0.01")
+    numbers = figures_of(frame[rate], path) * reading.units.get("rate", 1.0)
     wrong = np.flatnonzero(times.isna().to_numpy() | ~np.isfinite(numbers.to_numpy(dtype=np.float64)))
     if len(wrong):
         raise InputError(f"{path}: row {wrong[0] + 1} has no time or no rate", "fix or drop the row")

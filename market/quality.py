@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ _PRICES = ("open", "high", "low", "close")
 _TOLERANCE = 1e-6
 # Beyond this share of bad rows nothing is repaired: the reading is wrong, not the data.
 MOST_DEFECTS = 0.05
+_HINT = "correct the file, or say --repair to repair or drop such rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,54 @@ def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -
     return sorted(defects, key=lambda defect: (defect.row, defect.kind))
 
 
-def refuse_defects(
-    defects: Sequence[Defect],
+def sound_rows(
+    long: pd.DataFrame,
     where: str,
-    hint: str = "correct the file, or say --repair to repair or drop such rows",
-) -> None:
+    tell: Callable[[str], None],
+    *,
+    repair: bool = False,
+    hint: str = _HINT,
+    several: Callable[[pd.DataFrame], None] = lambda _rows: None,
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the rows in order of time without defects, and what was repaired.
+
+    Rows in another order are sorted, and those that repeat another exactly left out; both is said.
+
+    Parameters
+    ----------
+    repair
+        Repair or drop bad rows instead of refusing them; never more than 5 % of all.
+    hint
+        What to do about bad rows.
+    several
+        Is given the rows where some repeat a time with other values, and may refuse them better.
+
+    Raises
+    ------
+    InputError
+        For bad rows that are not to be repaired, and for so many that the reading must be wrong.
+    """
+    defects = check_ohlcv(long)
+    if any(defect.kind == "duplicate" for defect in defects):
+        long, dropped = without_exact_repeats(long)
+        if dropped:
+            tell(f"{dropped} rows repeat another exactly: left out")
+            defects = check_ohlcv(long)
+        if any(defect.kind == "duplicate" for defect in defects):
+            several(long)
+    if any(defect.kind == "order" for defect in defects):
+        tell("rows were not in order of time: sorted")
+        defects = [defect for defect in defects if defect.kind != "order"]
+        if not defects:
+            long = long.sort_values(["symbol", "ts"], kind="stable", ignore_index=True)
+    impossible_reading(long, defects, where)
+    if repair:
+        return repair_rows(long, defects)
+    refuse_defects(defects, where, hint)
+    return long, []
+
+
+def refuse_defects(defects: Sequence[Defect], where: str, hint: str = _HINT) -> None:
     """Raise an `InputError` naming the first bad rows, if there are any."""
     if not defects:
         return

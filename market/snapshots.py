@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,16 +15,15 @@ from market.columns import find, plain_name
 from market.errors import InputError
 from market.funding import RATE, join_funding, join_snapshots, symbol_texts, time_column
 from market.matching import owners_of
-from market.panel import OHLCV, FloatArray, Panel, TimeArray
-from market.reading.conventions import FileConventions, TimeForm
-from market.reading.long_rows import with_times
-from market.reading.numbers import style_of, to_numbers
+from market.panel import OHLCV, Panel
+from market.reading.conventions import FileConventions
+from market.reading.figures import figure_rows
+from market.reading.numbers import figures_of
 from market.reading.plausible import refuse_outside
 from market.reading.times import parse_times
-from market.table_files import read_file
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # A table that skips a snapshot or two still tells how things stand.
@@ -37,7 +37,7 @@ def join_table(
     columns: Sequence[str] = (),
     oldest: np.timedelta64 | None = None,
     said: list[str] | None = None,
-    form: TimeForm = TimeForm(),  # noqa: B008 - frozen
+    reading: FileConventions = FileConventions(),  # noqa: B008 - frozen
 ) -> Panel:
     """Return the panel with the columns of a long table (time, symbol, numbers), each known at its time.
 
@@ -51,9 +51,12 @@ def join_table(
         Which columns, by default all numeric ones that are no prices or volumes; ``ours=theirs`` names the column of
         times (ts) or symbols, or gives a field another name.
     oldest
-        A value as old as this is NaN. By default, three times the table's usual spacing, no less than three bars.
-    said, form
-        Takes what was found out, a sentence each; how times are written, found out where it does not say.
+        A value as old as this says nothing any more: NaN. By default, three times the table's usual spacing, and no
+        less than three bars.
+    said
+        Takes what was found out, a sentence each.
+    reading
+        How the file is written; found out where it does not say. `reading.units` are by field.
 
     Raises
     ------
@@ -62,55 +65,39 @@ def join_table(
         none in the language, knows none of the panel's assets, or holds nothing within its span.
     """
     said = [] if said is None else said
-    (pairs, keys), chosen = _pairs(columns), [one for one in columns if "=" not in one]
-    reading = FileConventions(columns=keys, times=form)
-    table = read_file(path, reading)
-    frame = with_times(table.frame)
+    pairs, keys = _pairs(columns)
+    chosen = [one for one in columns if "=" not in one]
+    reading = replace(reading, columns={**reading.columns, **keys})
+    notes: list[str] = []
+    frame = figure_rows(path, reading, notes.append)
     names = {plain_name(column): str(column) for column in reversed(frame.columns)}
     if not chosen and not pairs and any(rate in names for rate in RATE if rate != "funding"):
         return join_funding(panel, path, reading, said)
-    said += table.notes
-    _refuse_missing(frame, keys, path)
-    time, symbol = time_column(frame, path, reading), find(frame, "symbol", keys)
-    moments = _moments(frame[time], path, reading, said)
-    wanted = _wanted(frame, names, (time, symbol), (chosen, pairs), path)
-    refuse_outside(moments, panel.times[0] - panel.bar * _SPACINGS, panel.times[-1] + panel.bar, str(path))
-    owners, order = owners_of(symbol_texts(frame, path, reading), panel, path, said), np.argsort(moments, kind="stable")
-    places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
-    for name, column in wanted.items():
-        panel = _with_column(panel, name, frame[column], moments, places, oldest, path)
-    return panel
-
-
-def _refuse_missing(frame: pd.DataFrame, keys: Mapping[str, str], path: Path) -> None:
+    said += notes
     missing = [name for name in keys.values() if name not in frame.columns]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}", f"it has {', '.join(map(str, frame.columns))}")
-
-
-def _moments(column: pd.Series[Any], path: Path, reading: FileConventions, said: list[str]) -> TimeArray:
-    stamps = parse_times(column, path, "UTC", reading.times, said.append)
+    time = time_column(frame, path, reading)
+    stamps = parse_times(frame[time], path, reading.zone or "UTC", reading.times, said.append)
     if stamps.isna().any():
         raise InputError(f"{path}: row {int(np.flatnonzero(stamps.isna())[0]) + 1} has no time", "fix or drop the row")
-    moments: TimeArray = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
-    return moments
-
-
-def _with_column(
-    panel: Panel,
-    name: str,
-    column: pd.Series[Any],
-    moments: TimeArray,
-    places: Mapping[str, NDArray[np.int64]],
-    oldest: np.timedelta64 | None,
-    path: Path,
-) -> Panel:
-    """Return the panel with a column of a table as a field; `places` are the rows of each asset, in order of time."""
-    values = _figures(column, path)
-    known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
-    _refuse_two_values(moments, known, f"{path} has two values of {column.name} for")
-    limit = oldest if oldest is not None else _usual(moments, known.values(), panel)
-    return join_snapshots(panel, name, {a: (moments[rows], values[rows]) for a, rows in known.items()}, limit)
+    symbol = find(frame, "symbol", keys)
+    wanted = _wanted(frame, names, (time, symbol), (chosen, pairs), path)
+    unknown = [name for name in reading.units if name not in wanted]
+    if unknown:
+        raise InputError(f"--unit {unknown[0]}: there is no such field", f"the file gives {', '.join(wanted)}")
+    moments = stamps.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    refuse_outside(moments, panel.times[0] - panel.bar * _SPACINGS, panel.times[-1] + panel.bar, str(path))
+    owners = owners_of(symbol_texts(frame, path, reading), panel, path, said)
+    order = np.argsort(moments, kind="stable")
+    places = {asset: order[(owners == asset)[order]] for asset in panel.assets}
+    for name, column in wanted.items():
+        values = figures_of(frame[column], path).to_numpy(dtype=np.float64) * reading.units.get(name, 1.0)
+        known = {asset: rows[np.isfinite(values[rows])] for asset, rows in places.items()}
+        _refuse_two_values(moments, known, f"{path} has two values of {column} for")
+        limit = oldest if oldest is not None else _usual(moments, known.values(), panel)
+        panel = join_snapshots(panel, name, {a: (moments[rows], values[rows]) for a, rows in known.items()}, limit)
+    return panel
 
 
 def _pairs(columns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -118,18 +105,6 @@ def _pairs(columns: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     pairs = dict(one.split("=", 1) for one in columns if "=" in one)
     keys: dict[str, str] = {ours: pairs.pop(ours) for ours in ("ts", "symbol") if ours in pairs}
     return pairs, keys
-
-
-def _figures(column: pd.Series, path: Path) -> FloatArray:
-    """Return a column's numbers; a cell that is neither one nor missing is an `InputError`."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64)
-    texts = column.astype("str")
-    values, bad = to_numbers(texts, style_of(texts.unique()[:4_000], path))
-    if bad.any():
-        at = int(bad.argmax())
-        raise InputError(f"{path}: row {at + 1}: {column.name} is {column.iloc[at]!r}, no number", "correct that cell")
-    return values.to_numpy(dtype=np.float64)
 
 
 def _refuse_two_values(moments: np.ndarray, known: Mapping[str, np.ndarray], what: str) -> None:

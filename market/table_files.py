@@ -20,6 +20,10 @@ from market.reading.recipe import by_header, recipe_named
 from market.reading.text_table import ReadTable, read_text
 
 _PLAIN = FileConventions()
+# What reads a kind of file, and how pip is asked for it.
+_READERS = {
+    "xlsx": ("openpyxl", "'alphaglow[excel]'"), "xls": ("xlrd", "xlrd"), "hdf5": ("tables", "'alphaglow[hdf5]'"),
+}  # fmt: skip
 
 
 def read_table(path: Path, reading: FileConventions = _PLAIN) -> pd.DataFrame:
@@ -88,12 +92,12 @@ def _indexed(table: pa.Table) -> pd.DataFrame:
 
 def _office(path: Path, kind: str) -> pd.DataFrame:
     """Read the only sheet, or the first that holds a table, of a workbook; or the only frame of an HDF5 file."""
-    reader = {"xlsx": "openpyxl", "xls": "xlrd", "hdf5": "tables"}[kind]
+    reader, package = _READERS[kind]
     try:
         read: Any = pd.read_hdf(path) if kind == "hdf5" else pd.read_excel(path, sheet_name=None)
     except ImportError as error:
         raise InputError(
-            f"{path} needs the package {reader}", f"pip install {reader}, or save the table as CSV"
+            f"{path} needs the package {reader}", f"pip install {package}, or save the table as CSV"
         ) from error
     except (KeyError, TypeError, AttributeError, BadZipFile) as error:
         raise InputError(f"{path} holds no table that can be read", "save it as CSV or Parquet") from error

@@ -20,7 +20,8 @@ from market.errors import InputError
 from market.exchange import Unreachable
 from market.files import panel_from_long
 from market.panel import Panel
-from market.quality import check_ohlcv, refuse_defects, repair_rows
+from market.quality import sound_rows
+from market.reading.plausible import plausible_rows
 
 Adjust = Literal["none", "splits", "all"]
 
@@ -45,7 +46,7 @@ class YahooBars:
     dividends, splits
         By ticker: (date, cash a share as of now's shares) and (date, new shares for an old one).
     notes
-        What was repaired or left out.
+        What was found out, repaired or left out.
     """
 
     panel: Panel
@@ -96,13 +97,11 @@ def fetch_yahoo(
         frames.append(bars if request.until is None else bars[bars["ts"] < pd.Timestamp(request.until)])
         request.progress(done, len(tickers), ticker)
     long = pd.concat(frames, ignore_index=True)
-    defects = check_ohlcv(long)
-    if repair:
-        long, notes = repair_rows(long, defects)
-    else:
-        refuse_defects(defects, "Yahoo", "leave the ticker or the time out, or say --repair")
+    long = plausible_rows(long, "Yahoo", frozenset(), notes.append, options=False)
+    hint = "leave the ticker or the time out, or say --repair"
+    long, repairs = sound_rows(long, "Yahoo", notes.append, repair=repair, hint=hint)
     panel = panel_from_long(long, calendar="exchange", name=f"Yahoo {interval}, {SAYS[adjust]}")
-    return YahooBars(panel, adjust, dividends, splits, notes)
+    return YahooBars(panel, adjust, dividends, splits, [*notes, *repairs])
 
 
 def _yfinance(cache: Path) -> Any:  # noqa: ANN401 - yfinance is untyped

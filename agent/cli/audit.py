@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.common import (
-    data_option,
     format_number,
     graceful_stop,
     json_option,
+    panel_option,
     print_json,
     progress_bar,
     stderr,
@@ -30,7 +30,7 @@ COMMANDS = {"audit": ("audit", 180, "Audit the loop on markets without skill, an
 
 
 @click.command()
-@data_option
+@panel_option
 @click.option("--nulls", type=click.IntRange(min=0), help="Runs on each of four kinds of null market (default 10).")
 @click.option("--planted", type=click.IntRange(min=0), help="Runs for each strength of a planted signal (default 5).")
 @click.option("--strengths", metavar="Z,Z", help="Scores that planted signals are worth (default 4,6,8).")

@@ -7,6 +7,7 @@ import math
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,9 +56,47 @@ def data_option(command: Command) -> Command:
     )(command)
 
 
+def panel_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add `--data`, and `--since`, `--until`, `--assets`, which make a part of it; write it above `click.pass_context`.
+
+    The command gets all of it as `data_name`, in the words of `market.panel_part`, which `open_data` reads.
+    """
+
+    @wraps(command)
+    def callback(*args: Any, **options: Any) -> None:  # noqa: ANN401 - click's own values
+        cut = [options.pop(name) for name in ("since", "until", "assets")]
+        if any(cut):
+            from market.panel_part import part_of, read_part
+
+            given = options["data_name"] or ""
+            if "@" in given and read_part(given)[1]:
+                raise InputError(f"--data {given!r} says dates or assets already", "say them once")
+            options["data_name"] = part_of(*cut).label(given)
+        command(*args, **options)
+
+    for option in (
+        click.option("--assets", metavar="A,B", help="Only these assets of it."),
+        click.option("--until", metavar="DATE", help="Only its bars before this time, UTC."),
+        click.option("--since", metavar="DATE", help="Only its bars from this time on, UTC."),
+    ):
+        callback = option(callback)
+    return data_option(callback)
+
+
 def json_option(command: Command) -> Command:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
+
+
+def target_options(default: str, what: str = "data set") -> Callable[[Command], Command]:
+    """Add `--name` and `--replace`, of what a command stores; `default` says what it is called without."""
+    named = click.option("--name", help=f"Name of the {what} (default: {default}).")
+    replacing = click.option("--replace", is_flag=True, help=f"Overwrite a {what} of the same name.")
+
+    def add(command: Command) -> Command:
+        return named(replacing(command))
+
+    return add
 
 
 def headed(head: str, rest: str) -> Text:

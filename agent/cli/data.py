@@ -4,19 +4,37 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import data_option, json_option, print_json, stderr, stdout, text_table, workspace_of
+from agent.cli.common import (
+    data_option,
+    json_option,
+    panel_option,
+    print_json,
+    stderr,
+    stdout,
+    target_options,
+    text_table,
+    workspace_of,
+)
 from agent.cli.data_fetch import fetch, update, yahoo
 from agent.cli.data_quality import check, synth
 from agent.cli.data_resample import resample
-from agent.cli.data_show import clean_name, save_data, show_data, show_preview, stated
+from agent.cli.data_show import (
+    calendar_option,
+    clean_name,
+    missing_sessions,
+    save_data,
+    show_data,
+    show_preview,
+    stated,
+)
 from agent.cli.data_split import dates_in_words, split_command
 from agent.cli.groups import Group
 from agent.cli.option_record import recorded
-from agent.cli.reading_options import ReadingOptions, reading_options, take
+from agent.cli.reading_options import ReadingOptions, reading_options
 from agent.study.workspace import init_workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
@@ -50,30 +68,26 @@ for _command in (fetch, update, yahoo, check, synth, resample, split_command):
 
 
 @dataclass(frozen=True, slots=True)
-class ImportOptions(ReadingOptions):
+class ImportOptions:
     """What `data import` was asked for."""
 
     files: tuple[Path, ...]
     name: str | None
-    calendar: Calendar | None
+    calendar: tuple[Calendar | None, str]
     preview: bool
     repair: bool
     replace: bool
     as_json: bool
+    reading: ReadingOptions
 
 
 @data.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the data set (default: from the first file).")
-@reading_options
-@click.option(
-    "--calendar",
-    type=click.Choice(["continuous", "exchange"]),
-    help="continuous: 24/7 (crypto). exchange: 252 sessions a year. Default: exchange where weekends have no bars.",
-)
+@target_options("from the first file")
+@reading_options()
+@calendar_option("Default: exchange where weekends have no bars")
 @click.option("--preview", is_flag=True, help="Say how columns and times are understood, and stop.")
 @click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing the file, and say which.")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
 @recorded(ImportOptions)
@@ -85,19 +99,43 @@ def import_(ctx: click.Context, asked: ImportOptions) -> None:
     """
     from market.files import import_as
 
-    reading = asked.conventions()
+    how = asked.reading.conventions()
     if asked.preview:
-        show_preview(list(asked.files), reading, as_json=asked.as_json)
+        show_preview(list(asked.files), how, as_json=asked.as_json)
         return
     workspace = workspace_of(ctx)
     name = asked.name or clean_name(asked.files[0])
     workspace.data_path(name)
-    done = import_as(list(asked.files), reading, calendar=asked.calendar, repair=asked.repair, name=name)
-    for line in (*done.said, *done.repairs):
+    calendar, code = asked.calendar
+    done = import_as(list(asked.files), how, calendar=calendar, repair=asked.repair, name=name)
+    for line in (*done.said, *done.repairs, *missing_sessions(done.panel, code)):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
-    query = {"files": [str(path) for path in asked.files], **stated(reading)}
+    query = {"files": [str(path) for path in asked.files], **stated(how)}
     origin = Origin("file", query, repairs=done.repairs)
     save_data(workspace, done.panel, name, replace=asked.replace, as_json=asked.as_json, origin=origin)
+
+
+@data.command()
+@data_option
+@click.option("--calendar", "code", required=True, metavar="CODE", help="Of the exchange, such as XNYS.")
+@target_options("NAME-sessions")
+@json_option
+@click.pass_context
+def sessions(
+    ctx: click.Context, data_name: str | None, code: str, name: str | None, replace: bool, as_json: bool
+) -> None:
+    """Add fields of an exchange's sessions to intraday bars: first_bar, last_bar and half_day, each 1 or 0.
+
+    All are known before a session begins. Needs the extra `calendars`.
+    """
+    from market.sessions import session_flags, sessions_of
+
+    workspace = workspace_of(ctx)
+    path = workspace.resolve_data(data_name)
+    whole = workspace.load_panel(data_name)
+    flagged = session_flags(sessions_of(code, whole), whole)
+    made = Origin("sessions", {"data": path.stem, "calendar": code.upper()}, parent=whole.id)
+    save_data(workspace, flagged, name or f"{path.stem}-sessions", replace=replace, as_json=as_json, origin=made)
 
 
 @data.command()
@@ -117,9 +155,8 @@ def recipes(as_json: bool) -> None:
 @data.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @data_option
-@click.option("--name", help="Name of the new data set (default: NAME-funding).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
-@reading_options
+@target_options("NAME-funding")
+@reading_options(but=["stamps"])
 @json_option
 @click.pass_context
 def funding(
@@ -130,7 +167,7 @@ def funding(
     name: str | None,
     replace: bool,
     as_json: bool,
-    **how: Any,  # noqa: ANN401 - the reading options
+    reading: ReadingOptions,
 ) -> None:
     """Join FILES, the settlements of perpetuals (time, symbol, funding rate), to a data set.
 
@@ -146,15 +183,17 @@ def funding(
     path = workspace.resolve_data(data_name)
     whole = workspace.load_panel(data_name)
     said: list[str] = []
-    joined = join_funding(whole, files, take(how).conventions(), said)
-    for line in said:
+    how = reading.conventions()
+    joined = join_funding(whole, files, how, said)
+    for line in dict.fromkeys(said):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     silent = [asset for i, asset in enumerate(joined.assets) if not np.isfinite(joined["funding"][:, i]).any()]
     if silent and not as_json:
         stderr().print(
             f"no settlement of {', '.join(silent[:12])}: their funding is unknown (NaN), a backtest charges none"
         )
-    made = Origin("funding", {"data": path.stem, "files": [str(file) for file in files]}, parent=whole.id)
+    query = {"data": path.stem, "files": [str(file) for file in files], **stated(how)}
+    made = Origin("funding", query, parent=whole.id)
     save_data(workspace, joined, name or f"{path.stem}-funding", replace=replace, as_json=as_json, origin=made)
 
 
@@ -165,12 +204,11 @@ class JoinOptions:
     files: tuple[Path, ...]
     data_name: str | None
     columns: tuple[str, ...]
-    date_format: str | None
-    day_first: bool | None
     oldest: str | None
     name: str | None
     replace: bool
     as_json: bool
+    reading: ReadingOptions
 
 
 @data.command()
@@ -183,11 +221,9 @@ class JoinOptions:
     metavar="NAME",
     help="Only this column, or OURS=THEIRS (ts, symbol, or a field's new name); repeat as needed.",
 )
-@click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y.")
-@click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February.")
 @click.option("--oldest", metavar="TIME", help="After which a value is stale: 2h, 3d (default: three spacings).")
-@click.option("--name", help="Name of the new data set (default: NAME-joined).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
+@target_options("NAME-joined")
+@reading_options(but=["columns", "stamps"])
 @json_option
 @click.pass_context
 @recorded(JoinOptions)
@@ -195,26 +231,26 @@ def join(ctx: click.Context, asked: JoinOptions) -> None:
     """Join FILES of figures known at a time (time, symbol, numbers) to a data set, each column as a field.
 
     Open interest, long/short and taker ratios, exchange flows, locked value. A bar has the newest value stamped at or
-    before its open. A file of funding rates is joined as `data funding` does.
+    before its open. A file of funding rates is joined as `data funding` does. Files are read as `data import` reads
+    them; without a column of symbols, the file's name is the symbol.
     """
     import numpy as np
 
     from agent.cli.text_sources import parse_span
-    from market.reading.conventions import TimeForm
     from market.snapshots import join_table
 
     workspace = workspace_of(ctx)
     path = workspace.resolve_data(asked.data_name)
     whole = joined = workspace.load_panel(asked.data_name)
     limit = None if asked.oldest is None else parse_span(asked.oldest, whole, "--oldest")
-    form = TimeForm(asked.date_format, asked.day_first)
     said: list[str] = []
+    how = asked.reading.conventions()
     for file in asked.files:
-        joined = join_table(joined, file, columns=asked.columns, oldest=limit, said=said, form=form)
-    for line in said:
+        joined = join_table(joined, file, columns=asked.columns, oldest=limit, said=said, reading=how)
+    for line in dict.fromkeys(said):
         stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
-    files = [str(file) for file in asked.files]
-    query = {"data": path.stem, "files": files, "columns": list(asked.columns), "oldest": asked.oldest}
+    named = {"data": path.stem, "files": [str(file) for file in asked.files], "oldest": asked.oldest}
+    query = {**named, **stated(how), "columns": list(asked.columns)}
     made = Origin("joined", query, parent=whole.id)
     name = asked.name or f"{path.stem}-joined"
     save_data(workspace, joined, name, replace=asked.replace, as_json=asked.as_json, origin=made)
@@ -225,7 +261,7 @@ def join(ctx: click.Context, asked: JoinOptions) -> None:
 
 
 @data.command()
-@data_option
+@panel_option
 @json_option
 @click.pass_context
 def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
@@ -240,15 +276,15 @@ def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
         else:
             click.echo("No data yet. Import some: alphaglow data import FILE")
         return
-    path = workspace.resolve_data(data_name)
+    path, part = workspace.resolve_part(data_name)
     from agent.study.moving_dates import shown_dates
 
-    panel = workspace.load_panel(data_name)
+    panel = part.of(workspace.load_panel(str(path)))
     try:
         shown = shown_dates(workspace, panel)
     except InputError as error:
         shown = {"refused": str(error)}
     said = shown["refused"] if "refused" in shown else dates_in_words(shown)
-    show_data(panel, path.stem, as_json=as_json, manifest=read_manifest(path), split=shown)
+    show_data(panel, part.label(path.stem), as_json=as_json, manifest=read_manifest(path), split=shown)
     if not as_json:
         stdout().print(str(said), soft_wrap=True, markup=False)

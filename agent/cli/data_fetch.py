@@ -16,6 +16,7 @@ from agent.cli.common import (
     progress_bar,
     stderr,
     stdout,
+    target_options,
     workspace_of,
 )
 from agent.cli.option_record import recorded
@@ -74,7 +75,7 @@ class FetchOptions:
     funding: bool
     open_interest: bool
     name: str | None
-    overwrite: bool
+    replace: bool
     base_url: str | None
     sandbox: bool
     at_once: int
@@ -96,8 +97,7 @@ class FetchOptions:
 @click.option("--until", metavar="DATE", help="Stop before this time (default: the last closed bar).")
 @click.option("--funding", is_flag=True, help="Perpetuals: fetch the settlements of funding too, and join them.")
 @click.option("--open-interest", is_flag=True, help="Perpetuals: fetch open interest too, and join it.")
-@click.option("--name", help="Name of the data set (default: EXCHANGE-MARKET-TIMEFRAME).")
-@click.option("--replace", "overwrite", is_flag=True, help="Overwrite a data set of the same name that came elsewhere.")
+@target_options("EXCHANGE-MARKET-TIMEFRAME")
 @click.option("--base-url", metavar="URL", help="Send every request to this server in the exchange's place.")
 @click.option("--sandbox", is_flag=True, help="Ask the exchange's test network.")
 @_asking
@@ -132,11 +132,11 @@ def fetch(ctx: click.Context, asked: FetchOptions) -> None:
     request = BarRequest(asked.exchange, wanted, asked.timeframe, since, until, raw, exchange=_options(asked))
     if is_exchange(source):
         name = asked.name or f"{asked.exchange}-{asked.market}-{asked.timeframe}"
-        if not asked.overwrite:
+        if not asked.replace:
             _check_name(workspace, name, request)
     else:
         name = asked.name or f"{asked.exchange}-{asked.timeframe}"
-        free_path(workspace, name, overwrite=asked.overwrite)
+        free_path(workspace, name, overwrite=asked.replace)
     found = fetch_bars(workspace, request, name)
     print_json(found.described) if asked.as_json else show_bars(found)
 
@@ -216,9 +216,9 @@ class YahooOptions:
     until: str | None
     interval: str
     adjust: str
-    name: str
+    name: str | None
     repair: bool
-    overwrite: bool
+    replace: bool
     as_json: bool
 
 
@@ -234,9 +234,8 @@ class YahooOptions:
     show_default=True,
     help="none: as traded. splits: Yahoo's own prices. all: dividends taken out too.",
 )
-@click.option("--name", default="yahoo", show_default=True, help="Name of the data set.")
+@target_options("yahoo")
 @click.option("--repair", is_flag=True, help="Repair or drop bad rows instead of refusing them, and say which.")
-@click.option("--replace", "overwrite", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
 @recorded(YahooOptions)
@@ -252,7 +251,8 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
     from market.yahoo import SAYS, fetch_yahoo
 
     workspace = workspace_of(ctx)
-    path = free_path(workspace, asked.name, overwrite=asked.overwrite)
+    name = asked.name or "yahoo"
+    path = free_path(workspace, name, overwrite=asked.replace)
     with progress_bar() as bar:
         task = bar.add_task("bars from Yahoo", total=len(asked.tickers))
         found = fetch_yahoo(
@@ -286,7 +286,7 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
     keep_fetched(path, found.panel, ".yahoo.json", facts, origin)
     for line in found.notes:
         stderr().print(line)
-    _show_yahoo(found.panel, facts, asked.name, as_json=asked.as_json)
+    _show_yahoo(found.panel, facts, name, as_json=asked.as_json)
 
 
 def _show_yahoo(panel: Panel, facts: dict[str, Any], name: str, *, as_json: bool) -> None:

@@ -41,6 +41,7 @@ def fetch_bars(workspace: Workspace, request: BarRequest, name: str) -> StoredFe
         # Of an exchange it is known only later how many bars are missing.
         task = bar.add_task(f"bars from {request.source}", total=None if is_exchange(source) else len(request.symbols))
         found = source.fetch(replace(request, progress=shown_in(bar, task), say=stderr().print))
+        found = _plausible(found, request.source)
     path = workspace.data_path(name)
     asked = {"symbols": list(request.symbols), "timeframe": request.timeframe}
     origin = Origin(request.source, found.query or asked)
@@ -59,6 +60,16 @@ def fetch_bars(workspace: Workspace, request: BarRequest, name: str) -> StoredFe
     }
     keep_fetched(path, found.panel, FACTS, facts, origin)
     return StoredFetch(found, {**describe_panel(found.panel, name), "fetch": facts})
+
+
+def _plausible(found: FetchedBars, source: str) -> FetchedBars:
+    """Return a fetch whose bars can be, with a note of what was found out."""
+    from market.fetched_bars import plausible_panel
+
+    notes = list(found.notes)
+    panel = plausible_panel(found.panel, source, notes.append)
+    record = None if found.record is None else {**found.record, "panel": panel.id}
+    return replace(found, panel=panel, notes=tuple(dict.fromkeys(notes)), record=record)
 
 
 def shown_in(bar: Bar, task: TaskID) -> Progress:

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout, text_table, workspace_of
-from agent.cli.data_show import save_data
+from agent.cli.common import (
+    json_option,
+    print_json,
+    progress_bar,
+    stderr,
+    stdout,
+    target_options,
+    text_table,
+    workspace_of,
+)
+from agent.cli.data_show import calendar_option, save_data
 from agent.cli.option_record import recorded
 from agent.study.workspace import Workspace
 from market.errors import InputError
@@ -29,7 +38,7 @@ class CheckOptions:
     name: str | None
     replace: bool
     picture: Path | None
-    calendar: Calendar | None
+    calendar: tuple[Calendar | None, str]
     everything: bool
     as_json: bool
 
@@ -37,19 +46,14 @@ class CheckOptions:
 @click.command()
 @click.argument("what", nargs=-1, metavar="[NAME|FILE]...")
 @click.option("--repair", "kinds", multiple=True, metavar="KIND", help="Repair this kind of defect; repeat as needed.")
-@click.option("--name", help="Name of the repaired data set (default: NAME-repaired).")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of that name.")
+@target_options("NAME-repaired")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.svg",
     help="Draw assets by time, coloured by defect.",
 )
-@click.option(
-    "--calendar",
-    type=click.Choice(["continuous", "exchange"]),
-    help="Of a file that is not yet imported (default: exchange where nothing falls on weekends).",
-)
+@calendar_option("Of a file that is not yet imported (default: exchange where nothing falls on weekends)")
 @click.option("--all", "everything", is_flag=True, help="List every finding, not the first of each kind.")
 @json_option
 @click.pass_context
@@ -74,7 +78,7 @@ def check(ctx: click.Context, asked: CheckOptions) -> None:
         task = bar.add_task("checking", total=len(places))
         for place in places:
             bar.update(task, description=f"checking {place.stem}")
-            report, panel = check_file(place, calendar=asked.calendar)
+            report, panel = check_file(place, calendar=asked.calendar[0], exchange=asked.calendar[1])
             reports.append(report)
             bar.advance(task)
             if asked.picture is not None:
@@ -168,7 +172,7 @@ def _print(report: QualityReport, *, everything: bool) -> None:
 class SynthOptions:
     """What `data synth` was asked for."""
 
-    name: str
+    name: str | None
     seed: int | None
     assets: int | None
     bars: int | None
@@ -179,7 +183,7 @@ class SynthOptions:
 
 
 @click.command()
-@click.option("--name", default="synth", show_default=True)
+@target_options("synth")
 @click.option("--seed", type=int, help="Of the draws (default: 7, or the spec's).")
 @click.option("--assets", type=int, help="How many (default: 12, or the spec's).")
 @click.option("--bars", type=int, help="Hourly bars; 8760, the default, is a year.")
@@ -191,7 +195,6 @@ class SynthOptions:
     help="Regimes, signals of stated rank IC, anomalies, listings and deaths; see --print-spec.",
 )
 @click.option("--print-spec", is_flag=True, help="Print a spec to start from, and stop.")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
 @recorded(SynthOptions)
@@ -206,19 +209,20 @@ def synth(ctx: click.Context, asked: SynthOptions) -> None:
 
         click.echo(EXAMPLE, nl=False)
         return
+    name = asked.name or "synth"
     given: dict[str, Any] = {
         key: value
         for key, value in (("seed", asked.seed), ("assets", asked.assets), ("bars", asked.bars))
         if value is not None
     }
     if asked.spec_file is not None:
-        _from_spec(ctx, asked.name, asked.spec_file, given, replace=asked.replace, as_json=asked.as_json)
+        _from_spec(ctx, name, asked.spec_file, given, replace=asked.replace, as_json=asked.as_json)
         return
     from market.synthetic.demo_market import SynthSpec, make_market
 
     market = make_market(SynthSpec(**given))
     origin = Origin("simulated", {"seed": market.spec.seed, "assets": market.spec.assets, "bars": market.spec.bars})
-    save_data(workspace_of(ctx), market.panel, asked.name, replace=asked.replace, as_json=asked.as_json, origin=origin)
+    save_data(workspace_of(ctx), market.panel, name, replace=asked.replace, as_json=asked.as_json, origin=origin)
     if not asked.as_json:
         stderr().print(f"Simulated. The planted signal is {market.truth}; its sign breaks in the crash windows.")
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from agent.cli.common import format_number, headed, print_json, stdout, text_table
+import click
+
+from agent.cli.common import Command, format_number, headed, print_json, stdout, text_table
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.manifest import Manifest, Origin
 from market.panel_rules import SplitRules
 
 if TYPE_CHECKING:
-    from market.panel import Panel
+    from market.panel import Calendar, Panel
     from market.reading.conventions import FileConventions
 
 
@@ -37,6 +39,23 @@ def column_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     return mapping
 
 
+def calendar_option(what: str) -> Callable[[Command], Command]:
+    """Add `--calendar`: continuous, exchange, or the code of one; the command gets the kind and the code."""
+
+    def read(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[Calendar | None, str]:
+        if given is None or given in ("continuous", "exchange"):
+            return cast("Calendar | None", given), ""
+        return "exchange", given.upper()
+
+    return click.option(
+        "--calendar",
+        metavar="NAME",
+        callback=read,
+        help=f"{what}: continuous (24/7), exchange (252 sessions a year), or the code of one whose holidays and half "
+        "days are known, such as XNYS or XTKS (extra `calendars`).",
+    )
+
+
 def clean_name(path: Path) -> str:
     """Return a data set's name from a file's: letters, digits, dots and hyphens."""
     return re.sub(r"[^\w.-]+", "-", path.stem).strip("-.") or "data"
@@ -50,6 +69,22 @@ def stated(reading: FileConventions) -> dict[str, object]:
     }
     columns = {"columns": dict(reading.columns), "tz": reading.zone or "UTC", "stamps": reading.stamps or "open"}
     return columns | {key: value for key, value in (facts | said).items() if value != () and key not in columns}
+
+
+def missing_sessions(panel: Panel, exchange: str) -> list[str]:
+    """Say in a sentence or two what a panel lacks of an exchange's sessions; nothing where no exchange is named."""
+    if not exchange:
+        return []
+    from market.checks.session_gaps import find_session_gaps
+    from market.sessions import sessions_of
+
+    found = find_session_gaps(panel, sessions_of(exchange, panel))
+    said = []
+    for kind in ("gap", "clock"):
+        own = [one for one in found if one.kind == kind]
+        more = f", and {len(own) - 1} more such" if len(own) > 1 else ""
+        said += [f"{own[0].sentence}: {str(own[0].start)[:16]}{more} (alphaglow data check)"] if own else []
+    return said
 
 
 def known_zone(zone: str) -> None:

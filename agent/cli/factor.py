@@ -14,6 +14,7 @@ from agent.cli.common import (
     format_number,
     headed,
     json_option,
+    panel_option,
     print_json,
     stderr,
     stdout,
@@ -90,7 +91,7 @@ class EvalOptions:
 
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
-@data_option
+@panel_option
 @click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
@@ -116,8 +117,10 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     from agent.study.early_check import holds, read_early
 
     workspace = workspace_of(ctx)
-    path = workspace.resolve_data(asked.data_name)
-    expression = _unless_refused(read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict))
+    path, part = workspace.resolve_part(asked.data_name)
+    # The manifest speaks of the whole: names of factors are those of the data that are worked on.
+    early = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
+    expression = None if early is None else _unless_refused(early)
     from agent.study.opening import open_data
     from agent.study.study import check_fit
 

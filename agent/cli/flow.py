@@ -10,9 +10,9 @@ import click
 
 from agent.cli.common import (
     FactorCommand,
-    data_option,
     format_number,
     json_option,
+    panel_option,
     print_json,
     progress_bar,
     stderr,
@@ -50,7 +50,7 @@ def flow() -> None:
 
 
 @flow.command()
-@data_option
+@panel_option
 @json_option
 @click.option("--model", metavar="NAME", callback=_known_model, help="Instead of [gate] model.")
 @click.option("--members", type=click.IntRange(1, 32), help="Flows of the ensemble, instead of [gate] members.")
@@ -104,7 +104,7 @@ def _written(value: object) -> str:
 
 
 @flow.command("eval")
-@data_option
+@panel_option
 @json_option
 @click.option(
     "--periods", default=24, show_default=True, type=click.IntRange(1, 1000), help="Rows of the table over time."
@@ -124,7 +124,7 @@ def evaluate(ctx: click.Context, data_name: str | None, as_json: bool, periods: 
 
 @flow.command(cls=FactorCommand)
 @click.argument("expressions", nargs=-1)
-@data_option
+@panel_option
 @json_option
 @click.option("--shifts", default=200, show_default=True, type=click.IntRange(10, 10_000), help="Shifted gates.")
 @click.option("--given", is_flag=True, help="Also gate by likelihood given volatility: a further small flow each fit.")
@@ -152,7 +152,7 @@ def backtest(
 
 
 @flow.command()
-@data_option
+@panel_option
 @json_option
 @click.option("--direction", type=click.Choice(["fitted", "first"]), default="fitted", show_default=True)
 @click.pass_context
@@ -167,7 +167,7 @@ def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: 
 
 
 @flow.command()
-@data_option
+@panel_option
 @json_option
 @click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, help="Only these; may be repeated.")
 @click.option(
@@ -209,7 +209,7 @@ class ScenarioOptions:
 
 
 @flow.command()
-@data_option
+@panel_option
 @json_option
 @click.option("--asset", help="Draw paths from its newest state (default: the most traded one).")
 @click.option(
@@ -247,7 +247,7 @@ def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
 
 @flow.command(cls=FactorCommand)
 @click.argument("expressions", nargs=-1)
-@data_option
+@panel_option
 @json_option
 @click.option("--asset", "assets", multiple=True, help="A position in it; may be repeated (default: the most traded).")
 @click.option("--neighbours", default=1500, show_default=True, type=click.IntRange(100, 100_000), help="Nearest dates.")

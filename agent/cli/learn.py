@@ -13,6 +13,7 @@ from agent.cli.common import (
     format_number,
     headed,
     json_option,
+    panel_option,
     print_json,
     progress_bar,
     stderr,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from agent.learned.training import Loss
 
 _OPTIONS = (
-    click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file."),
+    panel_option,
     click.option("--name", default="", help="What to call the factor, instead of its model's kind."),
     click.option("--feature", "features", multiple=True, metavar="EXPR", help="Read this channel; may be repeated."),
     click.option("--window", default=128, show_default=True, type=click.IntRange(1, 10_000), help="Bars of a window."),

@@ -17,6 +17,7 @@ from agent.cli.common import (
     format_number,
     headed,
     json_option,
+    panel_option,
     print_json,
     progress_bar,
     stdout,
@@ -64,7 +65,7 @@ def _showing() -> Iterator[Callable[[str, int, int], None]]:
     help="Which factors are members: the accepted, or the promising as well.",
 )
 @click.option("--max", "most", type=click.IntRange(min=1), help="Keep those that earned most on train.")
-@data_option
+@panel_option
 @json_option
 @click.pass_context
 def fit(

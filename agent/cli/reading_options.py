@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +15,6 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from market.reading.conventions import FileConventions, Stamps
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _NAMED = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "space": " ", "point": ".", "dot": "."}
 
 
@@ -22,22 +22,22 @@ _NAMED = {"tab": "\t", "\\t": "\t", "semicolon": ";", "comma": ",", "space": " "
 class ReadingOptions:
     """What a person said about how files are written; empty is found out."""
 
-    columns: tuple[str, ...]
-    zone: str
-    stamps: Stamps | None
-    sep: str | None
-    decimal: str | None
-    thousands: str | None
-    encoding: str | None
-    no_header: bool
-    names: str | None
-    skip: int | None
-    date_format: str | None
-    day_first: bool | None
-    recipe: str
-    units: tuple[str, ...]
-    wide: str
-    symbol: str
+    columns: tuple[str, ...] = ()
+    zone: str = ""
+    stamps: Stamps | None = None
+    sep: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    no_header: bool = False
+    names: str | None = None
+    skip: int | None = None
+    date_format: str | None = None
+    day_first: bool | None = None
+    recipe: str = ""
+    units: tuple[str, ...] = ()
+    wide: str = ""
+    symbol: str = ""
 
     def conventions(self) -> FileConventions:
         """Return them checked; what cannot be meant is an `InputError`."""
@@ -57,16 +57,27 @@ class ReadingOptions:
         )  # fmt: skip
 
 
-def reading_options(command: Command) -> Command:
-    """Add the options to a command whose record holds the fields of `ReadingOptions`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def reading_options(*, but: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the options to a command, which gets them as one keyword, ``reading``; write it above `click.pass_context`.
 
+    Parameters
+    ----------
+    but
+        Fields of `ReadingOptions` that mean nothing to the command: it has no options of them.
+    """
+    names = [name for name in ReadingOptions.__dataclass_fields__ if name not in but]
 
-def take(options: Mapping[str, Any]) -> ReadingOptions:
-    """Return the reading options among a command's."""
-    return ReadingOptions(**{name: options[name] for name in ReadingOptions.__dataclass_fields__})
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def callback(*args: Any, **options: Any) -> None:  # noqa: ANN401 - click's own values
+            reading = ReadingOptions(**{name: options.pop(name) for name in names})
+            command(*args, reading=reading, **options)
+
+        for name in reversed(names):
+            callback = _OPTIONS[name](callback)
+        return callback
+
+    return add
 
 
 def unit_pairs(pairs: tuple[str, ...]) -> dict[str, float]:
@@ -99,24 +110,34 @@ def _known_encoding(name: str | None) -> str | None:
         raise InputError(f"--encoding {name!r} is not known", "for example utf-8, gb18030 or latin-1") from error
 
 
-_OPTIONS = (
-    click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column; repeat as needed."),
-    click.option("--recipe", default="", metavar="NAME", help="How a known source writes; `data recipes` lists them."),
-    click.option("--sep", metavar="SIGN", help="Between cells: a character, or tab."),
-    click.option("--decimal", metavar="SIGN", help="Before a fraction: . or ,"),
-    click.option("--thousands", metavar="SIGN", help="Between groups of digits."),
-    click.option("--encoding", metavar="NAME", help="Of the text, such as gb18030."),
-    click.option("--no-header", is_flag=True, help="The first row holds data, no names."),
-    click.option("--names", metavar="A,B,C", help="Names of all columns, in the file's order."),
-    click.option("--skip", type=click.IntRange(0), metavar="N", help="Lines above the table."),
-    click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y."),
-    click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February."),
-    click.option("--tz", "zone", default="", metavar="ZONE", help="Time zone of times that state none (default: UTC)."),
-    click.option(
+_OPTIONS = {
+    "columns": click.option(
+        "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column; repeat as needed."
+    ),
+    "recipe": click.option(
+        "--recipe", default="", metavar="NAME", help="How a known source writes; `data recipes` lists them."
+    ),
+    "sep": click.option("--sep", metavar="SIGN", help="Between cells: a character, or tab."),
+    "decimal": click.option("--decimal", metavar="SIGN", help="Before a fraction: . or ,"),
+    "thousands": click.option("--thousands", metavar="SIGN", help="Between groups of digits."),
+    "encoding": click.option("--encoding", metavar="NAME", help="Of the text, such as gb18030."),
+    "no_header": click.option("--no-header", is_flag=True, help="The first row holds data, no names."),
+    "names": click.option("--names", metavar="A,B,C", help="Names of all columns, in the file's order."),
+    "skip": click.option("--skip", type=click.IntRange(0), metavar="N", help="Lines above the table."),
+    "date_format": click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y."),
+    "day_first": click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February."),
+    "zone": click.option(
+        "--tz", "zone", default="", metavar="ZONE", help="Time zone of times that state none (default: UTC)."
+    ),
+    "stamps": click.option(
         "--stamps", type=click.Choice(["open", "close"]),
         help="Whether a time is a bar's open or its close (default: what it looks like, else open).",
     ),
-    click.option("--unit", "units", multiple=True, metavar="FIELD=FACTOR", help="A factor, such as amount=1000."),
-    click.option("--symbol", default="", metavar="NAME", help="The asset of a file without symbols."),
-    click.option("--wide", default="", metavar="FIELD", help="The columns are assets; their values are this field."),
-)  # fmt: skip
+    "units": click.option(
+        "--unit", "units", multiple=True, metavar="FIELD=FACTOR", help="A factor, such as amount=1000."
+    ),
+    "symbol": click.option("--symbol", default="", metavar="NAME", help="The asset of a file without symbols."),
+    "wide": click.option(
+        "--wide", default="", metavar="FIELD", help="The columns are assets; their values are this field."
+    ),
+}  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Command, graceful_stop, progress_bar, require_positive, stderr
+from agent.cli.common import Command, graceful_stop, panel_option, progress_bar, require_positive, stderr
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Note = Callable[[str], None]
 _OPTIONS = (
-    click.option("--data", "-d", "data_name", metavar="NAME", help="Data set of the workspace, or a panel file."),
+    panel_option,
     click.option(
         "--llm",
         metavar="NAME",

@@ -11,9 +11,9 @@ import click
 
 from agent.cli.attempt_tables import attempts_table, screening_summary
 from agent.cli.common import (
-    data_option,
     graceful_stop,
     json_option,
+    panel_option,
     print_json,
     progress_bar,
     stderr,
@@ -49,7 +49,7 @@ class ScreenOptions:
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
-@data_option
+@panel_option
 @click.option("--random", "drawn", type=click.IntRange(min=1), help="Draw this many expressions instead of FILE.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random.")
 @click.option("--keep", type=click.IntRange(min=0), default=20, show_default=True, help="How many to score in full.")

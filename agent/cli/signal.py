@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,12 +221,15 @@ def _opened(
     from agent.study.opening import open_data
 
     with workspace.knowledge() as knowledge:
-        if data_name is None and pool_name is not None:
-            data_name = knowledge.get_pool(pool_name).spec.data
-        opened = open_data(workspace, data_name)
+        # What was fitted on a part: its gate is that of the part, and the newest bars are of its assets.
+        fitted = knowledge.get_pool(pool_name).spec.data if data_name is None and pool_name is not None else None
+        opened = open_data(workspace, data_name if fitted is None else fitted)
+        if opened.part:
+            opened = replace(opened, part=replace(opened.part, since="", until=""))
         path, whole = opened.path, opened.whole
+        named = opened.name if fitted is None else fitted
         portfolio = open_signal(
-            workspace, knowledge, path.stem, whole, pool=pool_name, factors=factors, use_gate=not no_gate
+            workspace, knowledge, named, whole, pool=pool_name, factors=factors, use_gate=not no_gate
         )
     journal = SignalJournal.open(workspace.root / FILE)
     try:

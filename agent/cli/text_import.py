@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import format_number, headed, json_option, print_json, stderr, stdout, text_table, workspace_of
+from agent.cli.common import (
+    format_number,
+    headed,
+    json_option,
+    print_json,
+    stderr,
+    stdout,
+    target_options,
+    text_table,
+    workspace_of,
+)
 from agent.cli.option_record import recorded
+from agent.cli.reading_options import ReadingOptions, reading_options
+from agent.untrusted.showing import printable
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,10 +37,7 @@ class TextImportOptions:
     data_name: str | None
     assets: tuple[str, ...]
     map_file: Path | None
-    columns: tuple[str, ...]
-    zone: str
-    date_format: str | None
-    day_first: bool | None
+    reading: ReadingOptions
     shown: int
     replace: bool
     as_json: bool
@@ -36,35 +45,28 @@ class TextImportOptions:
 
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the texts (default: from the first file).")
+@target_options("from the first file", "set of texts")
 @click.option("--data", "-d", "data_name", metavar="NAME", help="Data set whose assets are searched for.")
 @click.option("--asset", "assets", multiple=True, metavar="NAME", help="An asset to search for; repeat as needed.")
 @click.option(
     "--map", "map_file", type=click.Path(path_type=Path), metavar="FILE.csv", help="More terms: columns asset, term."
 )
-@click.option(
-    "--column", "columns", multiple=True, metavar="OURS=THEIRS", help="Map a column: ts, title, body and others"
-)
-@click.option("--tz", "zone", default="UTC", show_default=True, help="Time zone of stamps that state none.")
-@click.option("--date-format", metavar="FORMAT", help="Of dates, such as %d.%m.%Y.")
-@click.option("--day-first/--month-first", default=None, help="Whether 03/02 is 3 February.")
 @click.option("--show", "shown", default=0, metavar="N", help="Print the first N texts that were matched.")
-@click.option("--replace", is_flag=True, help="Overwrite texts of the same name.")
+@reading_options(but=["recipe", "stamps", "units", "symbol", "wide"])
 @json_option
 @click.pass_context
 @recorded(TextImportOptions)
 def import_texts(ctx: click.Context, asked: TextImportOptions) -> None:
-    """Import texts (news, posts, filings) from CSV, Parquet or JSON lines.
+    """Import texts (news, posts, filings) from CSV, JSON, Parquet and what else `data import` reads.
 
-    Each is known from its stamp on, a date alone from the day's end, and keyed to the assets that it speaks of.
+    Columns that may be mapped: ts, title, body, source, url, assets. A text is known from its stamp on, a date alone
+    from the day's end, and keyed to the assets that it speaks of.
     """
-    from agent.cli.data_show import column_pairs, known_zone
     from market.documents import read_documents, save_documents
     from market.matching import matcher_for, read_map
-    from market.reading.conventions import TimeForm
 
     workspace = workspace_of(ctx)
-    known_zone(asked.zone)
+    how = asked.reading.conventions()
     name = asked.name or asked.files[0].stem
     workspace.data_path(name)
     path = workspace.folder("texts") / f"{name}.parquet"
@@ -72,15 +74,15 @@ def import_texts(ctx: click.Context, asked: TextImportOptions) -> None:
         raise InputError(f"there are already texts {name!r}", "choose another --name, or say --replace")
     wanted = list(asked.assets) or list(workspace.load_panel(asked.data_name).assets)
     matcher = matcher_for(wanted, read_map(asked.map_file) if asked.map_file is not None else ())
-    form = TimeForm(asked.date_format, asked.day_first)
-    documents, counts = read_documents(
-        list(asked.files), matcher, columns=column_pairs(asked.columns), zone=asked.zone, form=form
-    )
+    said: list[str] = []
+    documents, counts = read_documents(list(asked.files), matcher, how, said)
+    for line in said:
+        stderr().print(printable(line), soft_wrap=True, markup=False, highlight=False)
     if not len(documents):
         raise InputError(f"{asked.files[0]} has no usable text", "is it the right file?")
     about = {
         "source": "file",
-        "query": {"files": [str(file) for file in asked.files], "tz": asked.zone},
+        "query": {"files": [str(file) for file in asked.files], "tz": how.zone or "UTC"},
         "counts": asdict(counts),
     }
     save_documents(documents, path, about)

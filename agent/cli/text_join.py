@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from agent.cli.common import data_option, format_number, headed, json_option, stderr, stdout, text_table, workspace_of
+from agent.cli.common import (
+    data_option,
+    format_number,
+    headed,
+    json_option,
+    stderr,
+    stdout,
+    target_options,
+    text_table,
+    workspace_of,
+)
 from agent.cli.option_record import recorded
 from agent.cli.text_sources import SCORERS, parse_span, scored_by, texts_path
 from market.errors import InputError
@@ -36,7 +46,7 @@ class TextJoinOptions:
 @click.command()
 @click.argument("texts", metavar="DOCS")
 @data_option
-@click.option("--name", help="Name of the new data set (default: NAME-texts).")
+@target_options("NAME-texts")
 @click.option("--by", type=click.Choice(SCORERS), help="Whose scores (default: those that there are).")
 @click.option(
     "--half-life",
@@ -47,7 +57,6 @@ class TextJoinOptions:
 )
 @click.option("--market", is_flag=True, help="Also market_sentiment and market_news_count, of texts about no asset.")
 @click.option("--within", is_flag=True, help="Keep only the bars from the first text to the last.")
-@click.option("--replace", is_flag=True, help="Overwrite a data set of the same name.")
 @json_option
 @click.pass_context
 @recorded(TextJoinOptions)

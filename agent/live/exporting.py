@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -103,7 +102,7 @@ def export_factor(
             "reading": read_aloud(expression),
             "lookback": expression.lookback if expression.is_bounded else None,
             "fitted_on": "nothing: a factor has no weights",
-            "data": _data(opened.path, panel),
+            "data": _data(opened.name, panel),
         },
     )
     gated = opened.gate_file is not None
@@ -127,7 +126,7 @@ def export_pool(
         tuple(float(weights[k]) for k in kept),
         LEAST_SHARE,
         DECIMALS,
-        _about_pool(pool, _data(opened.path, panel)),
+        _about_pool(pool, _data(opened.name, panel)),
     )
     return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.rules.gate)), target)
 
@@ -177,10 +176,10 @@ def _fields(panel: Panel) -> tuple[str, ...]:
     return tuple(sorted({*panel.fields, *_ALWAYS}))
 
 
-def _data(path: Path, panel: Panel) -> dict[str, object]:
+def _data(name: str, panel: Panel) -> dict[str, object]:
     bars, assets = panel.shape
     minutes = float(panel.bar / np.timedelta64(1, "m"))
-    return {"name": path.stem, "id": panel.id, "bars": bars, "assets": assets, "minutes_a_bar": minutes,
+    return {"name": name, "id": panel.id, "bars": bars, "assets": assets, "minutes_a_bar": minutes,
             "simulated": panel.simulated}  # fmt: skip
 
 

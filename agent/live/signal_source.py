@@ -117,7 +117,8 @@ def open_signal(
         raise InputError("say what to trade: a pool or factors", "alphaglow signal --pool NAME, or alphaglow signal ID")
     asked = _asked_factors(knowledge, factors, workspace.settings) if pool is None else _asked_pool(knowledge, pool)
     said: list[str] = []
-    place = workspace.data_path(data_name)
+    # Of a part of a data set, as of any other, only what it is called is needed: its gate is found by it.
+    place = workspace.root / "data" / f"{data_name}.parquet"
     opened = open_data(workspace, place, asked.rules, gate=use_gate, learned=False, note=said.append)
     settings, file, notes = opened.settings, opened.gate_file, (*asked.notes, *said)
     fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))

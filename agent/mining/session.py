@@ -207,7 +207,7 @@ def _asked_of(
     llm = LlmSettings() if simulated or provider is None else settings.llm
     url = request.base_url or ("" if provider is None else settings.llm.base_url)
     return RunConfig(
-        data=str(request.data or opened.name),
+        data=opened.name if opened.part else str(request.data or opened.name),
         llm=request.llm,
         model=model,
         simulated=simulated,

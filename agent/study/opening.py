@@ -21,6 +21,7 @@ from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.panel import FloatArray, Panel
+from market.panel_part import WHOLE, PanelPart, read_part
 from market.panel_store import load_panel, stored_id
 from market.split import Split
 
@@ -154,6 +155,8 @@ class OpenData:
         Whether the regimes found beside the gate, and learned factors, are used.
     note
         Is given each sentence that a user should read, such as where the rules of now differ.
+    part
+        The dates and assets that are worked on: a data set of its own, related to the whole.
     """
 
     workspace: Workspace
@@ -164,16 +167,19 @@ class OpenData:
     regimes: bool = True
     learned: bool = True
     note: Note = field(default=no_note)
+    part: PanelPart = WHOLE
 
     @property
     def name(self) -> str:
-        """Of the data set."""
-        return self.path.stem
+        """Of the data set, and of the part of it that is worked on: what runs record and `open_data` reads."""
+        return self.part.label(self.path.stem)
 
     @cached_property
     def _open(self) -> OpenPanel:
         """The whole panel, and the dates at which it is cut."""
-        panel, rules = load_panel(self.path), self.rules
+        panel, rules = self.part.of(load_panel(self.path)), self.rules
+        if self.part:
+            panel = replace(panel, name=self.part.label(panel.name))
         if isinstance(rules, CurrentRules):
             return OpenPanel(panel, None)
         lineage = Lineage(partial(stored_dataset, self.workspace), partial(is_related, self.workspace))
@@ -285,8 +291,8 @@ def open_data(
     Parameters
     ----------
     data
-        As `--data` says it, or None: the one that the rules recorded, or the only one there is. A `Path` is taken as
-        it is, whether or not there is a file yet.
+        As `--data` says it, which may be a part (`market.panel_part`), or None: the one that the rules recorded, or the
+        only one there is. A `Path` is taken as it is, whether or not there is a file yet.
     rules
         `RecordedRules` for what belongs to a run or a pool; without any, `CurrentRules`.
     gate, learned
@@ -302,25 +308,33 @@ def open_data(
     rules = CurrentRules() if rules is None else rules
     current = workspace.settings
     if isinstance(rules, RecordedRules):
-        path = data if isinstance(data, Path) else _recorded_path(workspace, data, rules)
+        path, part = (data, WHOLE) if isinstance(data, Path) else _recorded_place(workspace, data, rules)
         for sentence in rules.says(current):
             note(sentence)
-        file, regimes = _recorded_gate(gate_path(workspace, path.stem), rules, note) if gate else (None, False)
-        return OpenData(workspace, path, rules, rules.settings(current), file, regimes, learned, note)
-    path = data if isinstance(data, Path) else workspace.resolve_data(data)
+        place = gate_path(workspace, part.label(path.stem))
+        file, regimes = _recorded_gate(place, rules, note) if gate else (None, False)
+        return OpenData(workspace, path, rules, rules.settings(current), file, regimes, learned, note, part)
+    path, part = (data, WHOLE) if isinstance(data, Path) else workspace.resolve_part(data)
     settings = current if rules.loop is None else current.model_copy(update={"loop": rules.loop})
-    file = gate_path(workspace, path.stem)
-    return OpenData(workspace, path, rules, settings, file if gate and file.is_file() else None, True, learned, note)
+    file = gate_path(workspace, part.label(path.stem))
+    used = file if gate and file.is_file() else None
+    return OpenData(workspace, path, rules, settings, used, True, learned, note, part)
 
 
-def _recorded_path(workspace: Workspace, data: str | None, rules: RecordedRules) -> Path:
-    """Return the data set that is meant, or else that of the rules; one that was renamed is found by its content."""
+def _recorded_place(workspace: Workspace, data: str | None, rules: RecordedRules) -> tuple[Path, PanelPart]:
+    """Return the data set that is meant, or else that of the rules; one that was renamed is found by its content.
+
+    Of a data set that is named without dates and assets, the part that the rules recorded is meant.
+    """
     names = workspace.data_names()
     if data is None and rules.panel_id and rules.data not in names and not Path(rules.data).exists():
         for path in map(workspace.data_path, names):
             if stored_id(path) == rules.panel_id:
-                return path
-    return workspace.resolve_data(data or rules.data)
+                return path, WHOLE
+    if data is None or "@" in data:
+        return workspace.resolve_part(data or rules.data)
+    recorded = WHOLE if rules.data in names or "@" not in rules.data else read_part(rules.data)[1]
+    return workspace.resolve_data(data), recorded
 
 
 def regimes_file(gate: Path) -> Path | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agent.knowledge.listing import Listing
     from agent.study.settings import Settings
     from market.panel import Panel
+    from market.panel_part import PanelPart
 
 FOLDERS = ("data", "models", "reports", "runs")
 MARKER = "alphaglow.toml"
@@ -120,6 +121,15 @@ class Workspace:
                 raise InputError(f"{path.stem!r} is no name for a data set", "rename the file")
             return path
         raise InputError(f"no data set {given!r} in {self.root / 'data'}", known)
+
+    def resolve_part(self, given: str | None) -> tuple[Path, PanelPart]:
+        """Return the data set meant by `--data`, and which part of it: `given` may be ``NAME@SINCE..UNTIL@ASSETS``."""
+        from market.panel_part import WHOLE, read_part
+
+        if given is None or "@" not in given or given in self.data_names() or Path(given).exists():
+            return self.resolve_data(given), WHOLE
+        name, part = read_part(given)
+        return self.resolve_data(name or None), part
 
     def load_panel(self, given: str | None) -> Panel:
         """Load the data set meant by `--data`, to show or change the data themselves.

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from market.checks import adjusted, clock, coverage, fields, jumps, still
+from market.checks import adjusted, clock, coverage, fields, jumps, still, units
 from market.checks.finding import SEVERITIES, CheckLimits, Finding, count
 from market.checks.tracks import tracks_of
 from market.panel import Panel
 from market.quality import Defect
+from market.sessions import sessions_of
 
 _ROW_KINDS = {"time": "duplicate", "order": "duplicate", "duplicate": "duplicate", "range": "order"}
 
@@ -42,8 +43,19 @@ class QualityReport:
         }
 
 
-def check_panel(panel: Panel, limits: CheckLimits | None = None, rows: Sequence[Finding] = ()) -> QualityReport:
-    """Run every check over a panel; `rows` are findings that only the file could show (duplicates and the like)."""
+def check_panel(
+    panel: Panel, limits: CheckLimits | None = None, rows: Sequence[Finding] = (), exchange: str = ""
+) -> QualityReport:
+    """Run every check over a panel.
+
+    Parameters
+    ----------
+    rows
+        Findings that only the file could show (duplicates and the like).
+    exchange
+        Code of the exchange (XNYS) whose sessions say which bars are missing; empty: weekdays.
+    """
+    sessions = sessions_of(exchange, panel) if exchange else None
     limits = limits or CheckLimits()
     tracks = tracks_of(panel, limits)
     found = list(rows)
@@ -51,7 +63,8 @@ def check_panel(panel: Panel, limits: CheckLimits | None = None, rows: Sequence[
     found += still.find_copied(panel, limits)
     for track in tracks:
         found += jumps.check_jumps(track, limits) + still.check_still(track, limits)
-    found += coverage.check_coverage(panel, tracks, limits)
+        found += units.find_unit_jumps(panel, track)
+    found += coverage.check_coverage(panel, tracks, limits, sessions)
     found += clock.check_clock(panel, tracks, limits)
     found += adjusted.check_adjusted(panel, tracks) + fields.check_fields(panel, tracks)
     bars = int(np.isfinite(panel["close"]).sum())

@@ -8,15 +8,19 @@ import numpy as np
 import pandas as pd
 
 from market.checks.finding import CheckLimits, Finding, Severity, runs
+from market.checks.session_gaps import find_session_gaps
 from market.checks.tracks import Track
 from market.panel import FloatArray, Panel
+from market.sessions import Sessions
 
 _DAY = np.timedelta64(1, "D")
 
 
-def check_coverage(panel: Panel, tracks: Sequence[Track], limits: CheckLimits) -> list[Finding]:
-    """Return gaps, edges and survivorship of a panel."""
-    out = find_market_gaps(panel)
+def check_coverage(
+    panel: Panel, tracks: Sequence[Track], limits: CheckLimits, sessions: Sessions | None = None
+) -> list[Finding]:
+    """Return gaps, edges and survivorship of a panel; with `sessions`, missing bars are known from closed days."""
+    out = find_market_gaps(panel) if sessions is None else find_session_gaps(panel, sessions)
     for track in tracks:
         out += find_gaps(panel, track)
     return out + find_edges(panel, tracks, limits) + tell_survivors(panel, tracks, limits)

@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "wick": "a high or low far outside the bar",
     "jump": "a figure that jumps between two stamps",
     "redenomination": "a new unit: price by a round factor, volume by its inverse",
+    "unit": "volume in another unit from a bar on: lots, contracts, thousands",
     "adjustment": "a jump between close and open that no volume came with: split, spin-off, special dividend",
     "reuse": "a long hole and another level after it: perhaps another asset under the same ticker",
     "clock": "stamps off the grid, or moves that come bars before or after everyone's",

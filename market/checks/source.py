@@ -28,13 +28,14 @@ def check_file(
     path: Path,
     *,
     calendar: Calendar | None = None,
+    exchange: str = "",
     reading: FileConventions | None = None,
     limits: CheckLimits | None = None,
 ) -> tuple[QualityReport, Panel | None]:
     """Check a stored panel, a file of bars, of other figures (ts, symbol, …), or of texts; never changes the file.
 
     Returns the report, and the panel where there are bars. Without `calendar` it is determined by whether bars fall on
-    weekends.
+    weekends; `exchange` is the code of one (XNYS) whose sessions say which bars are missing.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def check_file(
     """
     if path.is_dir() or _is_stored(path):
         panel = load_panel(path)
-        return replace(check_panel(panel, limits), name=path.stem), panel
+        return replace(check_panel(panel, limits, exchange=exchange), name=path.stem), panel
     reading = reading or FileConventions()
     table = read_file(path, reading)
     frame = table.frame
@@ -55,7 +56,7 @@ def check_file(
         defects = check_ohlcv(long)
         repaired, _ = repair_rows(long, [defect for defect in defects if defect.kind != "range"])
         panel = panel_from_long(repaired, calendar=calendar or calendar_of(repaired["ts"]), name=path.stem)
-        return check_panel(panel, limits, row_findings(defects)), panel
+        return check_panel(panel, limits, row_findings(defects), exchange), panel
     if "ts" not in names:
         raise InputError(f"{path} has no column of times", "map it with --column ts=NAME")
     theirs = {ours: column for column, ours in understand(frame, reading.columns).items()}

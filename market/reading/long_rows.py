@@ -14,7 +14,7 @@ from market.columns import ALIASES, DAY_FIRST, KEYS, field_name, find, is_noise,
 from market.errors import InputError
 from market.panel import OHLCV
 from market.reading.conventions import FileConventions, TimeForm
-from market.reading.numbers import style_of, to_numbers
+from market.reading.numbers import figures_of
 from market.reading.recipe import Recipe
 from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
@@ -262,7 +262,8 @@ def _refuse_trades(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) ->
 
 def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Sequence[str]) -> InputError:
     has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
-    numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
+    known = understand(frame, {})
+    numeric = [str(c) for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c]) and str(c) not in known]
     guess = next((c for c in frame.columns if "close" in plain_name(c) or "price" in plain_name(c)), None)
     option = ""
     if "ts" in absent:
@@ -308,15 +309,7 @@ def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: 
             raise InputError(
                 f"{path}: {theirs[column]} holds times, no numbers", f"map another: --column {column}=NAME"
             )
-        texts = renamed[column].dropna().astype(str)
-        values, bad = to_numbers(renamed[column].astype("str"), style_of(texts.drop_duplicates().head(20_000), path))
-        if bad.any():
-            at = int(bad.argmax())
-            raise InputError(
-                f"{path}: row {at + 1}: column {theirs[column]!r} is {renamed[column].iloc[at]!r}, not numeric",
-                "correct that cell",
-            )
-        renamed[column] = values
+        renamed[column] = figures_of(renamed[column].rename(theirs[column]), path)
     return renamed
 
 

@@ -21,6 +21,8 @@ _NUMBER = re.compile(
     rf"\s*(?P<suffix>[KkMmBbTt]|Mio|Mrd|%|万|亿)?\s*{_CURRENCY}?\s*(?P<close>\))?"
 )
 _FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9, "%": 0.01, "万": 1e4, "亿": 1e8}
+# Cells that show the style of a column as well as all do.
+_ENOUGH = 20_000
 _GROUPS = "'’ \u00a0\u202f"
 
 
@@ -102,7 +104,7 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
     simple = cells.str.fullmatch(rf"[+-]?(?:{shape.pattern})").to_numpy(dtype=bool)
     digits = cells[simple].str.replace(style.thousands, "", regex=False) if style.thousands else cells[simple]
     values[simple] = digits.str.replace(style.decimal, ".", regex=False).astype(np.float64)
-    for place, cell in ((int(n), str(unique[int(n)])) for n in np.flatnonzero(~simple)):
+    for place, cell in zip(np.flatnonzero(~simple).tolist(), cells[~simple].tolist(), strict=True):
         try:
             # Most cells are plain, and float() knows those best; it also knows 1_000, which nobody writes.
             values[place] = float(cell) if style.plain and "_" not in cell else _value(cell, shape, style)
@@ -112,6 +114,27 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
             except ValueError:
                 bad[place] = cell.lower() not in MISSING
     return pd.Series(values[codes], index=column.index), bad[codes]
+
+
+def figures_of(column: pd.Series, path: object, given: NumberStyle | None = None) -> pd.Series:
+    """Return a column as float64, texts understood in one style; missing is NaN.
+
+    Raises
+    ------
+    InputError
+        For a cell that is neither a number nor missing, named by its row.
+    """
+    if pd.api.types.is_numeric_dtype(column):
+        return column.astype(np.float64)
+    texts = column.astype("str")
+    values, bad = to_numbers(texts, style_of(texts[column.notna()].drop_duplicates().head(_ENOUGH), path, given))
+    if bad.any():
+        at = int(bad.argmax())
+        named = " ".join(map(str, column.name)) if isinstance(column.name, tuple) else column.name
+        raise InputError(
+            f"{path}: row {at + 1}: column {str(named)!r} is {column.iloc[at]!r}, not numeric", "correct that cell"
+        )
+    return values
 
 
 def _strict(style: NumberStyle) -> re.Pattern[str]:

@@ -1,4 +1,4 @@
-"""Whether what was read can be: sizes of bars, units, columns that know the future."""
+"""Whether what was read or fetched can be: times, sizes of bars, units, columns that know the future."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from market.columns import KEYS
 from market.errors import InputError
 from market.panel import OHLCV
+from market.reading.times import newest_allowed
 
 Tell = Callable[[str], None]
 _DAY = 86_400_000_000_000
@@ -17,6 +18,54 @@ _SECOND = 1_000_000_000
 # Of a column with the next bar's return.
 _KNOWS = 0.99
 _LEAST_ROWS = 30
+# Rows that tell as much as a million.
+_ENOUGH = 50_000
+
+
+def plausible_rows(
+    long: pd.DataFrame, where: str, asked: frozenset[str], tell: Tell, *, options: bool = True
+) -> pd.DataFrame:
+    """Return rows (ts, symbol, open, high, low, close, volume, …) that can be bars, of files and of sources alike.
+
+    Parameters
+    ----------
+    where
+        What messages call them.
+    asked
+        Columns that were asked for by name: they stay even where they know the future.
+    tell
+        Takes what was found out, a sentence each.
+    options
+        Whether the sentences name the options of `data import`: a fetch has none of them.
+
+    Raises
+    ------
+    InputError
+        For bars of a length that none have, and for bars of tomorrow.
+    """
+    if len(long) and long["ts"].max() > pd.Timestamp(newest_allowed(), tz="UTC"):
+        raise InputError(
+            f"{where}: bars of {str(long['ts'].max())[:16]}, which is after now", "see whether the times are right"
+        )
+    # The first rows show a bar's length as well as all do.
+    refuse_odd_bar(bar_length(long.head(_ENOUGH)), where)
+    return without_foreknowledge(tell_units(long, tell, options=options), asked, tell, options=options)
+
+
+def bar_length(long: pd.DataFrame) -> int:
+    """Return the length of a bar in nanoseconds: the most common step within an asset."""
+    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").view("int64")
+    codes = pd.factorize(long["symbol"])[0]
+    steps, changes = np.diff(times), np.diff(codes)
+    # Most files are in order, asset by asset: sorting them again would take as long as all else here.
+    if (changes < 0).any() or ((changes == 0) & (steps <= 0)).any():
+        order = np.lexsort((times, codes))
+        steps, changes = np.diff(times[order]), np.diff(codes[order])
+    within = steps[(changes == 0) & (steps > 0)]
+    steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
+    if not len(steps):
+        raise InputError("the data has fewer than two bars", "is it the right file?")
+    return int(steps[np.argmax(counts)])
 
 
 def refuse_odd_bar(bar: int, where: str) -> None:
@@ -50,7 +99,7 @@ def refuse_outside(moments: np.ndarray, start: np.datetime64, end: np.datetime64
         )
 
 
-def tell_units(long: pd.DataFrame, tell: Tell) -> pd.DataFrame:
+def tell_units(long: pd.DataFrame, tell: Tell, *, options: bool = True) -> pd.DataFrame:
     """Say where money over volume is far from the price, with the factor that would make it fit.
 
     A coin-margined contract counts contracts of a fixed sum and its money in coins: there the data decide, and volume
@@ -73,14 +122,14 @@ def tell_units(long: pd.DataFrame, tell: Tell) -> pd.DataFrame:
     if not 1 / 3 < ratio < 3:
         factor = 10.0 ** -round(np.log10(ratio))
         field, value = ("amount", factor) if factor >= 1 else ("volume", 1 / factor)
-        tell(
-            f"amount / volume is {ratio:.3g} times the close: lots, contracts, thousands? "
-            f"--unit {field}={value:g} would make it fit"
-        )
+        fit = f"--unit {field}={value:g}" if options else f"{field} x {value:g}"
+        tell(f"amount / volume is {ratio:.3g} times the close: lots, contracts, thousands? {fit} would make it fit")
     return long
 
 
-def without_foreknowledge(long: pd.DataFrame, asked: frozenset[str], tell: Tell) -> pd.DataFrame:
+def without_foreknowledge(
+    long: pd.DataFrame, asked: frozenset[str], tell: Tell, *, options: bool = True
+) -> pd.DataFrame:
     """Leave out a column that goes with the next bar's return (correlation 0.99 or more), unless asked for by name."""
     extra = [c for c in long.columns if c not in OHLCV and c not in KEYS and c != "amount" and c not in asked]
     if not extra or len(long) < _LEAST_ROWS:
@@ -97,7 +146,8 @@ def without_foreknowledge(long: pd.DataFrame, asked: frozenset[str], tell: Tell)
         if known.sum() < _LEAST_ROWS or np.ptp(values[known]) == 0 or np.ptp(coming[known]) == 0:
             continue
         if abs(float(np.corrcoef(values[known], coming[known])[0, 1])) >= _KNOWS:
-            tell(f"{name} is left out: it goes with the next bar's return (to keep it: --column {name}={name})")
+            keep = f" (to keep it: --column {name}={name})" if options else ""
+            tell(f"{name} is left out: it goes with the next bar's return{keep}")
             drop.append(name)
     return long.drop(columns=drop)
 

@@ -19,6 +19,10 @@ from market.errors import InputError
 _PRICES = ("open", "high", "low", "close")
 
 
+# Stamps of sources whose bars below a day are stamped at their end, and those of days with the date.
+CLOSE_OF_A_MINUTE = "close of a minute"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How one source writes its tables.
@@ -42,7 +46,7 @@ class Recipe:
     units
         Factors by which fields are multiplied to be coins or shares, and money.
     zone, stamps, date_format, day_first
-        As `FileConventions` and `TimeForm` have them.
+        As `FileConventions` and `TimeForm` have them; for stamps, also `CLOSE_OF_A_MINUTE`.
     exact
         Whether prices are checked to be whole numbers before the recipe is taken for fitting.
     asked

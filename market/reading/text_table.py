@@ -19,10 +19,11 @@ from market.reading.files_on_disk import opened_for_reading
 from market.reading.headerless import guess_names
 from market.reading.json_tables import json_lines, json_table
 from market.reading.layout import TableLayout, cell_kind, layout_of, unquoted_tail
-from market.reading.numbers import NumberStyle, reads_as_number, style_of, to_numbers
+from market.reading.numbers import NumberStyle, figures_of, reads_as_number, style_of, to_numbers
 from market.reading.recipe import Recipe, by_rows, recipe_named
 
 _HEAD = 1 << 17
+_FIRST = 100
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,8 @@ def _read_cells(how: _How, reading: FileConventions, notes: list[str]) -> pd.Dat
     if signs & set("%KkMmBbTt万亿"):
         notes.append("per cent are read as fractions, and K, M, B as thousands, millions, billions")
     for name in frame.columns:
-        if name in how.texts:
+        # A first cell that is no number makes the column text: dates are not tried one by one.
+        if name in how.texts or to_numbers(frame[name].head(_FIRST), style)[1].any():
             continue
         values, bad = to_numbers(frame[name], style)
         if not bad.any() and values.notna().any():
@@ -344,14 +346,6 @@ def _read_two_headers(source: IO[bytes] | Path, skip: int, encoding: str, sep: s
     if first in ("date", "datetime", "ticker") and frame.iloc[0].isna().all():
         frame = frame.iloc[1:]
     frame.index.name = "ts"
-    texts = [column for column in frame.columns if not pd.api.types.is_numeric_dtype(frame[column])]
-    for column in texts:
-        values, bad = to_numbers(frame[column], style_of(frame[column].dropna().astype(str).unique(), path))
-        if bad.any():
-            at = int(bad.argmax())
-            raise InputError(
-                f"{path}: {' '.join(map(str, column))} at {frame.index[at]} is {frame[column].iloc[at]!r}, no number",
-                "correct that cell",
-            )
-        frame[column] = values
+    for column in frame.columns:
+        frame[column] = figures_of(frame[column], path)
     return frame

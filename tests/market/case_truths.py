@@ -180,7 +180,7 @@ def right(workspace: Path, file: Path, truth: Truth) -> bool:
 
 
 def judge_bars(workspace: Path, file: Path, truth: Truth) -> tuple[str, str]:
-    """Import a file, following what refusals say up to three times; return how it went and the last message."""
+    """Import a file, following what refusals say up to three times; return how it went and the first message."""
     base = ["data", "import", str(file), "--name", "x", "--replace"]
     code, text = invoke(workspace, *base)
     if code == 0:
@@ -188,7 +188,12 @@ def judge_bars(workspace: Path, file: Path, truth: Truth) -> tuple[str, str]:
         return (READ if good else MISREAD), text
     if not truth.asset:
         return (REFUSED if truth.says in text else WRONG), text
-    tries, first = [(option,) for option in options_of(text)], text
+    named, first = options_of(text), text
+    # A mapping of several columns is one answer.
+    mapping = tuple(option for option in named if option[0] == "--column")
+    tries = [(option,) for option in named]
+    if len(mapping) > 1:
+        tries.insert(0, mapping)
     for _ in range(12):
         if not tries:
             break

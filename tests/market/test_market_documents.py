@@ -14,6 +14,7 @@ from agent.cli.main import cli
 from market.documents import load_documents, read_documents, save_documents
 from market.errors import InputError
 from market.matching import base_of, matcher_for, read_map
+from market.reading.conventions import FileConventions
 
 COINS = ("BTCUSDT", "ETHUSDT", "BCHUSDT", "ETCUSDT", "SOLUSDT", "OPUSDT", "ONEUSDT", "LINKUSDT", "NEARUSDT", "XLMUSDT",
          "FLOWUSDT", "1000SHIBUSDT", "LUNAUSDT", "ADAUSDT", "GMTUSDT", "APEUSDT")  # fmt: skip
@@ -102,7 +103,7 @@ def test_the_same_address_counts_once_and_the_earliest_is_kept(tmp_path: Path) -
 
 def test_a_date_alone_ends_where_its_zone_says(tmp_path: Path) -> None:
     pd.DataFrame({"date": ["2024-06-03"], "title": ["x"]}).to_csv(tmp_path / "x.csv", index=False)
-    documents, _ = read_documents([tmp_path / "x.csv"], matcher_for(COINS), zone="America/New_York")
+    documents, _ = read_documents([tmp_path / "x.csv"], matcher_for(COINS), FileConventions(zone="America/New_York"))
     assert str(documents.known[0])[:16] == "2024-06-04T04:00"
 
 
