@@ -15,7 +15,7 @@ Parity = Literal["odd", "even", ""]
 # How the dimension of the result follows from those of the arguments; see `factors.dimensions`.
 DimensionRule = Literal[
     "ratio", "same", "like", "compare", "product", "quotient", "inverse", "power", "root", "square", "pure",
-    "branch", "moment", "repeat", "prices", "price ratio", "bounds",
+    "branch", "second", "moment", "repeat", "prices", "price ratio", "bounds",
 ]  # fmt: skip
 
 # Below this weight, what lies further back in a recursive average is counted as forgotten.
@@ -66,6 +66,8 @@ class Operator:
         For a macro: what it stands for, in the other operators. It is put in place of the call when text is read.
     cost
         Work per cell.
+    differs
+        Where well-known libraries mean something else by the name, in a sentence; "" where they do not.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Operator:
     check: Check | None = None
     formula: str = ""
     cost: Cost = Cost()
+    differs: str = ""
 
     @property
     def signature(self) -> str:
@@ -141,6 +144,7 @@ class Traits(TypedDict, total=False):
     check: Check | None
     formula: str
     cost: Cost
+    differs: str
 
 
 def row(
