@@ -209,7 +209,7 @@ LOOSE_FIELDS: dict[str, NameRewrite] = {
     **GROUPS,
 }
 
-_TARGETS = {
+LOOSE_TARGETS = {
     **{word: name for name, words in _WORDS.items() for word in words},
     **{word: name for name, (_, words) in _DEFAULTS.items() for word in words},
     "sma": "ts_mean",
@@ -222,7 +222,7 @@ _TARGETS = {
     "highday": "ts_argmax",
     "lowday": "ts_argmin",
 }
-_PARAMETERS: dict[str, tuple[Param, ...]] = {
+LOOSE_PARAMETERS: dict[str, tuple[Param, ...]] = {
     "scale": (Param("x", "panel"), Param("a", "number")),
     "min": (Param("x", "panel"), Param("y", "panel")),
     "max": (Param("x", "panel"), Param("y", "panel")),
@@ -232,4 +232,4 @@ _PARAMETERS: dict[str, tuple[Param, ...]] = {
     "ts_av_diff": (Param("x", "panel"), Param("d", "window")),
 }
 
-AUTO = Dialect(LOOSE, LOOSE_FIELDS, _TARGETS, _PARAMETERS)
+AUTO = Dialect(LOOSE, LOOSE_FIELDS, LOOSE_TARGETS, LOOSE_PARAMETERS)
