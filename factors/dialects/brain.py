@@ -168,7 +168,11 @@ def _scale(raw: RawCall, _notes: list[str]) -> Raw:
         return formula("s * cs_scale(x)", raw.at, {"x": given["x"], "s": given.get("scale", number_node(1.0, raw))})
     one = number_node(1.0, raw)
     sides = {"x": given["x"], "l": given.get("longscale", one), "s": given.get("shortscale", one)}
-    return formula("if_else(is_nan(x), x, l * fill_nan(cs_scale(max(x, 0)), 0) + s * fill_nan(cs_scale(min(x, 0)), 0))", raw.at, sides)
+    return formula(
+        "if_else(is_nan(x), x, l * fill_nan(cs_scale(max(x, 0)), 0) + s * fill_nan(cs_scale(min(x, 0)), 0))",
+        raw.at,
+        sides,
+    )
 
 
 def _by_name(raw: RawCall, names: tuple[str, ...]) -> dict[str, Raw]:
