@@ -160,11 +160,32 @@ class Resolver:
             return self.node(_half_missing(raw), depth)
         if operator.formula:
             return self._expanded(operator, raw, depth)
+        if operator.name in _SUMS and _is_sum(raw.args[0]):
+            return self._sum(operator, raw, depth)
         args = tuple(self._argument(operator, p, arg, depth) for p, arg in zip(operator.params, raw.args, strict=True))
         call = Call(operator.name, args)
         _check_values(operator, numbers_of(call), raw)
         # Equal subtrees become one object: comparing them later is then a glance, not a walk.
         return self.calls.setdefault(call, call)
+
+    def _sum(self, operator: Operator, raw: RawCall, depth: int) -> Node:
+        """Return a sum of many terms, which is one level, however many they are."""
+        steps = [(operator, raw.args[1], raw)]
+        first = raw.args[0]
+        while _is_sum(first):
+            assert isinstance(first, RawCall)
+            steps.append((OPERATORS[first.name.removeprefix(NATIVE)], first.args[1], first))
+            first = first.args[0]
+        if len(steps) >= _MOST_TERMS:
+            raise Fault("too_deep", f"more than {_MOST_TERMS} terms in a sum", "simplify it", raw.at)
+        node = self._argument(steps[-1][0], steps[-1][0].params[0], first, depth)
+        for each, term, whole in reversed(steps):
+            call = Call(each.name, (node, self._argument(each, each.params[1], term, depth)))
+            self.made += 1
+            node = self.calls.setdefault(call, call)
+            if self.made > 1.6 * self.limits.max_nodes:
+                raise Fault("too_large", "the expression is too large or too deep", "simplify it", whole.at)
+        return node
 
     def _expanded(self, operator: Operator, raw: RawCall, depth: int) -> Node:
         """Put the formula of a macro in its place, with the arguments where its parameters stand."""
@@ -259,6 +280,15 @@ _KEYWORDS = {
     "min": "lo", "max": "hi", "lower": "lo", "upper": "hi", "exponent": "y", "group": "g", "fastperiod": "fast",
     "slowperiod": "slow", "signalperiod": "signal", "std": "k", "condition": "c",
 }  # fmt: skip
+
+
+# Terms of one sum: trees are walked by recursion.
+_MOST_TERMS = 250
+_SUMS = frozenset({"add", "sub"})
+
+
+def _is_sum(raw: Raw) -> bool:
+    return isinstance(raw, RawCall) and raw.name.removeprefix(NATIVE) in _SUMS and len(raw.args) == 2 and not raw.names
 
 
 def _place_of(keyword: str, params: Sequence[Param], taken: Mapping[int, Raw]) -> int | None:
