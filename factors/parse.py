@@ -127,7 +127,7 @@ def _parsed(text: str, setting: _Setting, dialect: DialectName, *, as_code: bool
 
 # With these a text may still be one of another language.
 _MAY_BE_ANOTHER = frozenset({
-    "unknown_operator", "unknown_field", "arity", "type", "dialect", "syntax", "python", "bad_character", "window",
+    "unknown_operator", "unknown_field", "arity", "dialect", "syntax", "python", "bad_character",
 })  # fmt: skip
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(", re.ASCII)
 _NAMES: Mapping[DialectName, str] = {

@@ -13,6 +13,7 @@ from factors.dialects.families import family_formula
 from factors.dialects.templates import default_of, formula
 from factors.limits import Limits
 from factors.measure import numbers_of
+from factors.nearest import nearest_words
 from factors.printing import to_text
 from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, Kind, Operator, Param
@@ -141,11 +142,10 @@ class Resolver:
     def _call(self, raw: RawCall, depth: int) -> Node:
         operator = OPERATORS.get(raw.name) or (OPERATORS.get(raw.name.lower()) if self.dialect.folds_case else None)
         if operator is None:
-            known = sorted({*OPERATORS, *self.dialect.names})
             raise Fault(
                 "unknown_operator",
                 f"unknown operator {_brief(raw.name)!r}",
-                _guess(raw.name.lower(), known, "operators"),
+                nearest_words(raw.name, self.dialect.targets),
                 raw.at,
             )
         if len(raw.args) != len(operator.params):

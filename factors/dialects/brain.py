@@ -367,7 +367,6 @@ BRAIN = Dialect(
     {**LOOSE_PARAMETERS, **_MADE.parameters},
     defaults=_MADE.defaults,
     takes_keywords=_OWN,
-    floors_windows=True,
     stands_in=True,
     adv_in_shares=True,
 )

@@ -193,9 +193,7 @@ LOOSE: dict[str, Rewrite] = {
     ),
     "tsargmax": same("ts_argmax", "bars since the largest, 0 is now; some sources count from the oldest bar"),
     "tsargmin": same("ts_argmin", "bars since the smallest, 0 is now; some sources count from the oldest bar"),
-    "wma": same(
-        "ts_decay_linear", "linear weights; AlphaAgent's and GTJA's are 0.9^i, and Qlib divides by n once more"
-    ),
+    "wma": same("ts_decay_linear", "weights are linear; in AlphaAgent and GTJA 0.9^i, and Qlib divides by n once more"),
     "vwap": _vwap,
     "slog1p": _signed_log,
     "s_log_1p": _signed_log,

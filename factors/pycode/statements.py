@@ -26,10 +26,11 @@ from factors.pycode.values import (
 from factors.syntax import Fault, Raw, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
-    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b|\blambda\b"
-    r"|[\w)\]]\.[a-z_]\w*\s*\(|\bif\b.+\belse\b"
+    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b|^\s*for\s+\w+\s+in\b|^\s*while\b|\blambda\b"
+    r"|[\w)\]]\.[a-z_]\w*\s*\(|\bif\b.+\belse\b",
+    re.MULTILINE,
 )
-_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", ".")
+_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", "for ", "while", ".")
 _SAID = re.compile(r"#[^\n]*|\"\"\"[\s\S]*?\"\"\"|\'\'\'[\s\S]*?\'\'\'|\"(?:\\.|[^\"\\\n])*\"|\'(?:\\.|[^\'\\\n])*\'")
 _FOREIGN = re.compile(r"[^\x00-\x7e]")
 _MOST_SIGNS = 30
