@@ -26,7 +26,8 @@ from factors.pycode.values import (
 from factors.syntax import Fault, Raw, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
-    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b|^\s*for\s+\w+\s+in\b|^\s*while\b|\blambda\b"
+    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b"
+    r"|^\s*for\s+\w+\s+in\b|^\s*while\b|\blambda\b"
     r"|[\w)\]]\.[a-z_]\w*\s*\(|\bif\b.+\belse\b",
     re.MULTILINE,
 )

@@ -34,7 +34,7 @@ CODE = {
     "df['close'].rank(axis=1, pct=True)": "cs_rank(close)",
     "df.groupby('symbol')['close'].pct_change(3)": "ts_returns(close, 3)",
     "df.groupby('date')['close'].rank(pct=True)": "cs_rank(close)",
-    "df['close'] - df.groupby('date')['close'].transform('mean')": "close - cs_mean(close)",
+    "df['close'] - df.groupby('date')['close'].transform('mean')": "cs_demean(close)",
     "df.groupby('symbol')['close'].transform(lambda x: x.rolling(3).mean())": "ts_mean(close, 3)",
     "pd.concat([df['high'] - df['low'], (df['high'] - df['close'].shift()).abs()], axis=1).max(axis=1)":
         "max(abs(high - ts_delay(close, 1)), high - low)",
