@@ -1,9 +1,10 @@
-"""Texts of any folder, read as they are: by which reader, refused for which reason, and what is accepted, read aloud."""
+"""Texts of any folder, read as they are: by which reader, refused for which reason, and what is accepted in words."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -56,11 +57,11 @@ def texts_of(path: Path, column: str) -> Iterator[str]:
         elif path.suffix == ".json":
             yield from _values(json.loads(content), column, path)
         else:
-            yield from (line for line in content.splitlines() if line.strip() and not line.startswith("#"))
+            lines = (line for line in content.splitlines() if line.strip() and not line.startswith("#"))
+            # Such as `Alpha#12: rank(close)`.
+            yield from (re.sub(r"^[\w.#]+:\s+", "", line) for line in lines)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(
-            f"cannot read {path}: {error}", "texts are .txt, .json, .jsonl, .csv or .py in UTF-8"
-        ) from error
+        raise InputError(f"cannot read {path}: {error}", "texts are .txt, .json, .jsonl, .csv or .py") from error
 
 
 def _values(document: object, column: str, path: Path) -> Iterator[str]:
@@ -92,7 +93,7 @@ def read_all(texts: Iterator[str], dialect: DialectName) -> Found:
         result = parse(text, fields=fields, bar=np.timedelta64(1, "D"), dialect=dialect)
         if isinstance(result, Rejection):
             # Without the word or number at hand, so that one reason counts as one.
-            reason = result.message.partition("\n")[0]
+            reason = re.sub(r"'[^']*'|\bline \d+: ", "…", result.message.partition("\n")[0])
             found.refused[f"{result.code}: {reason[:100]}"] += 1
             continue
         found.read += 1
