@@ -113,6 +113,10 @@ def cell_cost(root: Node) -> float:
             total += _FIELD_NS
             continue
         cost = OPERATORS[node.op].cost
+        if cost.curve is not None:
+            total += cost.curve(numbers_of(node))
+            stack.extend(node.args)
+            continue
         windows = [
             arg.value
             for arg, param in zip(node.args, OPERATORS[node.op].params, strict=True)

@@ -34,10 +34,14 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Work per cell (bar and asset) in nanoseconds of one core: `base`, and `bar` for each bar of the window."""
+    """Work per cell (bar and asset) in nanoseconds of one core: `base`, and `bar` for each bar of the longest window.
+
+    `curve` is the whole of it by the call's numbers, for what is computed in another way where its window is long.
+    """
 
     base: float = 2.0
     bar: float = 0.0
+    curve: Callable[[Sequence[float]], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
