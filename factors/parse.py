@@ -106,13 +106,16 @@ class _Setting:
     strict: bool
 
 
-def _parsed(text: str, setting: _Setting, dialect: DialectName, *, as_code: bool = True) -> Expression | Rejection:
+def _parsed(
+    text: str, setting: _Setting, dialect: DialectName, *, as_code: bool = True, stands_in: bool = True
+) -> Expression | Rejection:
     notes: list[str] = []
     bounds = setting.limits
     try:
         raw, name = _read(text, bounds, dialect, notes, as_code=as_code)
         blocks = {} if setting.blocks is None else setting.blocks
-        node = Resolver(setting.fields, setting.bar, bounds, DIALECTS[name], blocks, notes).node(raw, 1)
+        language = DIALECTS[name] if stands_in else replace(DIALECTS[name], stands_in=False)
+        node = Resolver(setting.fields, setting.bar, bounds, language, blocks, notes).node(raw, 1)
         _check_root(node)
         root = canonical(node)
         _check_root(root)
@@ -129,6 +132,8 @@ def _parsed(text: str, setting: _Setting, dialect: DialectName, *, as_code: bool
 _MAY_BE_ANOTHER = frozenset({
     "unknown_operator", "unknown_field", "arity", "dialect", "syntax", "python", "bad_character",
 })  # fmt: skip
+# With these another language has got further than an unknown word.
+_KNOWS_THE_WORDS = frozenset({"dialect", "arity", "look_ahead", "unknown_field"})
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(", re.ASCII)
 _NAMES: Mapping[DialectName, str] = {
     "brain": "WorldQuant BRAIN's", "alphaagent": "AlphaAgent's", "factorminer": "FactorMiner's", "qlib": "Qlib's",
@@ -158,10 +163,11 @@ def _in_another(text: str, setting: _Setting, first: Rejection) -> Expression | 
     for group in _candidates(text):
         read: dict[str, tuple[DialectName, Expression]] = {}
         for dialect in group:
-            found = _parsed(text, setting, dialect)
+            # What the data lack is stood in for only where the language was asked for.
+            found = _parsed(text, setting, dialect, stands_in=False)
             if isinstance(found, Expression):
                 read.setdefault(found.text, (dialect, found))
-            elif first.code == "unknown_operator" and found.code in ("dialect", "arity", "look_ahead"):
+            elif first.code == "unknown_operator" and found.code in _KNOWS_THE_WORDS:
                 best = found
         if len(read) == 1:
             ((dialect, only),) = read.values()

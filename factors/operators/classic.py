@@ -21,7 +21,7 @@ def rows() -> list[Operator]:
 def _ranges() -> list[Operator]:
     return [
         _ti("true_range(high, low, close)", "largest of high - low and the distances of both from the last close",
-            "the true range", formula="max(max(high - low, abs(high - ts_delay(close, 1))),"
+            "the true range", reach=lambda _: 1, formula="max(max(high - low, abs(high - ts_delay(close, 1))),"
                                       " abs(low - ts_delay(close, 1)))"),
         _ti("atr_wilder(high, low, close, d)", "Wilder's average true range: recursive, alpha = 1 / d",
             "the {d}-bar average true range of Wilder", formula="ts_sma(true_range(high, low, close), d, 1)",
