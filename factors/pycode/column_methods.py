@@ -47,7 +47,8 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
     of_whole = whole_statistic(reader, node, x, method, arguments)
     if of_whole is not None:
         return of_whole
-    if reader.whole is not None and method in _ALONG_TIME:
+    in_window = reader.whole is not None and reader.whole.bars is not None
+    if (reader.whole is not None and method in _ALONG_TIME) or (in_window and method in ("rank", "groupby")):
         why = f".{method}() inside this lambda would look along another axis"
         raise reader.places.fault(node, why, "do it in a step of its own")
     if method in PLAIN_METHODS:
@@ -69,28 +70,9 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         return SeriesValue(clipped(reader, node, x, arguments))
     if method == "rank":
         return SeriesValue(ranked_across(reader, node, x, arguments))
-    if method in ("ffill", "pad"):
-        return SeriesValue(carried(reader, node, x, arguments))
-    if method == "fillna":
-        return SeriesValue(filled(reader, node, x, arguments))
-    if method == "between":
-        return SeriesValue(between(reader, node, x, arguments))
-    if method == "round":
-        return SeriesValue(rounded(reader, node, x, arguments.number("decimals", 0.0) or 0.0))
-    if method in ("notna", "notnull"):
-        return SeriesValue(reader.ours("not_", node, reader.ours("is_nan", node, x)))
-    if method == "floordiv":
-        return SeriesValue(reader.ours("floor", node, reader.ours("div", node, x, arguments.raw("other"))))
-    if method in ("where", "mask"):
-        return SeriesValue(_chosen(reader, node, x, method, arguments))
-    if method == "replace":
-        return SeriesValue(with_replaced_values(reader, node, x, arguments))
-    if method == "astype":
-        target = arguments.node_of("dtype")
-        if target is None:
-            raise reader.places.fault(node, "astype does not say which type", "write .astype(float)")
-        arguments.named.pop("copy", None)
-        return SeriesValue(cast(reader, node, x, target))
+    changed = _changed(reader, node, x, method, arguments)
+    if changed is not None:
+        return SeriesValue(changed)
     if method == "groupby":
         arguments.places.clear()
         arguments.named.clear()
@@ -104,6 +86,33 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
             node, f".{method}() of a whole column sees its future", f"use .rolling(n).{method}()", "look_ahead"
         )
     raise refused_method(reader, node, method)
+
+
+def _changed(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw | None:
+    """Return the column with its values changed bar by bar, None where the method does another thing."""
+    if method in ("ffill", "pad"):
+        return carried(reader, node, x, arguments)
+    if method == "fillna":
+        return filled(reader, node, x, arguments)
+    if method == "between":
+        return between(reader, node, x, arguments)
+    if method == "round":
+        return rounded(reader, node, x, arguments.number("decimals", 0.0) or 0.0)
+    if method in ("notna", "notnull"):
+        return reader.ours("not_", node, reader.ours("is_nan", node, x))
+    if method == "floordiv":
+        return reader.ours("floor", node, reader.ours("div", node, x, arguments.raw("other")))
+    if method in ("where", "mask"):
+        return _chosen(reader, node, x, method, arguments)
+    if method == "replace":
+        return with_replaced_values(reader, node, x, arguments)
+    if method == "astype":
+        target = arguments.node_of("dtype")
+        if target is None:
+            raise reader.places.fault(node, "astype does not say which type", "write .astype(float)")
+        arguments.named.pop("copy", None)
+        return cast(reader, node, x, target)
+    return None
 
 
 _ALONG_TIME = frozenset({"shift", "diff", "pct_change", "rolling", "ewm", "expanding", "ffill", "cumsum", "cumprod",

@@ -137,6 +137,8 @@ class StatementReader(ExpressionReader):
         """Return what a function of the text returns for the arguments of a call."""
         self.calls.one(self, node)
         inner = function.node
+        if self.whole is not None and isinstance(inner, ast.FunctionDef):
+            raise self.places.fault(node, "functions are not followed inside a lambda of a whole", "write it out")
         if isinstance(inner, ast.FunctionDef) and inner.decorator_list:
             raise self.places.fault(inner, "decorators are not read", "leave it out")
         given, outside = bind(self, node, function), dict(self.names)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of
-from factors.pycode.values import Plain, Reader, SeriesValue, Value, Whole
+from factors.pycode.values import Function, Module, Plain, Reader, SeriesValue, Value, Whole
 from factors.syntax import Raw, RawNumber
 
 # Of all assets at a bar: their group is one part of all.
@@ -143,6 +143,8 @@ class Renamed(ast.NodeTransformer):
 
 def bound(reader: Reader, name: str, value: Value, body: ast.expr, whole: Whole | None) -> Raw:
     """Return a body read with `name` for a value, inside a whole."""
+    if whole is not None:
+        _stays_inside(reader, name, body)
     before, outside = reader.names.get(name), reader.whole
     reader.names[name], reader.whole = value, whole
     try:
@@ -152,6 +154,18 @@ def bound(reader: Reader, name: str, value: Value, body: ast.expr, whole: Whole 
         reader.names.pop(name)
         if before is not None:
             reader.names[name] = before
+
+
+def _stays_inside(reader: Reader, name: str, body: ast.expr) -> None:
+    """Refuse a lambda that takes in other columns: a statistic of those would be of all their rows."""
+    for part in ast.walk(body):
+        if not isinstance(part, ast.Name) or part.id in (name, "len", "abs", "max", "min", "float", "int", "round"):
+            continue
+        known = reader.names.get(part.id)
+        number = isinstance(known, SeriesValue) and isinstance(known.raw, RawNumber)
+        if not number and not isinstance(known, Module | Plain | Function):
+            why = f"this lambda takes in {part.id[:40]} beside its argument"
+            raise reader.places.fault(body, why, "do that in a step of its own")
 
 
 def element(reader: Reader, node: ast.Subscript, x: Raw) -> Raw | None:

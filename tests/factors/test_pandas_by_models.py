@@ -215,6 +215,9 @@ def test_code_on_wide_tables_has_the_values_of_pandas(name: str, panel: Panel) -
         ("if len(df) > 5:\n    x = df['close']\ndf['open']", "python", "if statements"),
         ("df['close'].std()", "look_ahead", "future"),
         ("len(df) * df['close']", "python", "length"),
+        ("df['close'].rolling(5).apply(lambda x: x.rank().mean())", "python", "another axis"),
+        ("df['close'].rolling(5).apply(lambda x: x.mean() / df['volume'].mean())", "python", "beside its argument"),
+        ("df.groupby('date')['close'].transform(lambda x: x / volume.mean())", "python", "beside its argument"),
     ],
 )  # fmt: skip
 def test_what_would_mean_something_else_is_refused(code: str, code_of_fault: str | None, says: str | None) -> None:
