@@ -132,8 +132,11 @@ def _parsed(
 _MAY_BE_ANOTHER = frozenset({
     "unknown_operator", "unknown_field", "arity", "dialect", "syntax", "python", "bad_character",
 })  # fmt: skip
-# With these another language has got further than an unknown word.
-_KNOWS_THE_WORDS = frozenset({"dialect", "arity", "look_ahead", "unknown_field"})
+# By the first refusal, with which another language has got further.
+_KNOWS_THE_WORDS: Mapping[str, frozenset[str]] = {
+    "unknown_operator": frozenset({"dialect", "arity", "look_ahead", "unknown_field"}),
+    "arity": frozenset({"dialect", "unknown_field"}),
+}
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(", re.ASCII)
 _NAMES: Mapping[DialectName, str] = {
     "brain": "WorldQuant BRAIN's", "alphaagent": "AlphaAgent's", "factorminer": "FactorMiner's", "qlib": "Qlib's",
@@ -167,7 +170,7 @@ def _in_another(text: str, setting: _Setting, first: Rejection) -> Expression | 
             found = _parsed(text, setting, dialect, stands_in=False)
             if isinstance(found, Expression):
                 read.setdefault(found.text, (dialect, found))
-            elif first.code == "unknown_operator" and found.code in _KNOWS_THE_WORDS:
+            elif found.code in _KNOWS_THE_WORDS.get(first.code, frozenset()):
                 best = found
         if len(read) == 1:
             ((dialect, only),) = read.values()
