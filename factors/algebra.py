@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import groupby
 
 from factors.printing import Printer
 from factors.tree import Call, Node, Number
@@ -87,6 +88,10 @@ class Algebra:
                 return self.times(self.split(node.args[0]), self.split(node.args[1]))
             if node.op == "div":
                 return self.over(self.split(node.args[0]), self.split(node.args[1]))
+            if node.op == "power" and isinstance(node.args[1], Number) and node.args[1].value in _REPEATED:
+                base = self.split(node.args[0])
+                if base == Product(_ONE, (node.args[0],)):
+                    return Product(_ONE, base.over * int(node.args[1].value))
             if node.op in ("add", "sub"):
                 sign, oriented = self.oriented(node)
                 return Product(Fraction(sign), (oriented,))
@@ -112,7 +117,9 @@ class Algebra:
         q = product.coefficient
         if q == 1 and len(product.over) == 1 and not product.under:
             return product.over[0]
-        over, under = self._sorted(product.over), self._sorted(product.under)
+        over, under = _powered(self._sorted(product.over)), _powered(self._sorted(product.under))
+        if q == 1 and len(over) == 1 and not under:
+            return over[0]
         if q < 0:
             flipped = self._flip_one(over)
             if flipped is None:
@@ -203,6 +210,19 @@ class Algebra:
         if first is None or terms[first] >= 0:
             return 1, node
         return -1, self.total({core: -q for core, q in terms.items()})
+
+
+# x * x is written as a power, and so is x * x * x.
+_REPEATED = (2.0, 3.0)
+
+
+def _powered(nodes: Sequence[Node]) -> list[Node]:
+    """Return factors in order with those that stand two or three times as powers."""
+    found: list[Node] = []
+    for node, same in groupby(nodes):
+        count = len(list(same))
+        found += [Call("power", (node, Number(float(count))))] if count in _REPEATED else [node] * count
+    return found
 
 
 def _shares(q: Fraction) -> tuple[Fraction, Fraction]:

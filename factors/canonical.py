@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from factors.algebra import CONSTANT, Algebra, Product, Terms, TooLarge, fraction
+from factors.limits import Limits
 from factors.printing import Printer
 from factors.table import OPERATORS
 from factors.tree import Call, Node, Number
@@ -38,7 +39,10 @@ _CHAINS = frozenset({"max", "min", "and_", "or_"})
 # op(-x) = -other(x), and op(-x) = other(x).
 _MIRRORS = {"ts_max": "ts_min", "ts_min": "ts_max", "cum_max": "cum_min", "cum_min": "cum_max"}
 _TWINS = {"ts_argmax": "ts_argmin", "ts_argmin": "ts_argmax"}
-_IDEMPOTENT = frozenset({"cs_rank", "abs", "sign", "floor"})
+_IDEMPOTENT = frozenset({"cs_rank", "cs_demean", "abs", "sign", "floor", "round"})
+# These see the order of a bar's assets alone.
+_RANKING = frozenset({"cs_rank", "cs_top_bottom", "bucket"})
+_LONGEST = Limits().max_window
 _OPPOSITE = {"lt": "ge", "le": "gt", "eq": "ne", "ne": "eq"}
 # With a window of one bar these give the value itself.
 _TRIVIAL = frozenset({
@@ -145,7 +149,7 @@ class _Canonical:
         return Call(op, self.ordered(op, args)) if simpler is None else simpler
 
     def simpler(self, op: str, args: tuple[Node, ...]) -> Node | None:
-        for rule in (self.signs, _trivial, _logic, _powers, self.words):
+        for rule in (self.signs, _trivial, _logic, _powers, _merged, self.ranked, self.words):
             found = rule(op, args)
             if found is not None:
                 return found
@@ -181,6 +185,9 @@ class _Canonical:
             if core.op == "ts_delay" and q != 0 and terms.get(core.args[0]) == -q:
                 del terms[core], terms[core.args[0]]
                 self.add_to(terms, -q, self.call("ts_delta", core.args))
+            elif core.op == "cs_mean" and q != 0 and terms.get(core.args[0]) == -q:
+                del terms[core], terms[core.args[0]]
+                self.add_to(terms, -q, self.call("cs_demean", core.args))
             elif (back := _ratio_to_past(core)) is not None and terms.get(CONSTANT) == -q:
                 del terms[core], terms[CONSTANT]
                 self.add_to(terms, q, self.call("ts_returns", back))
@@ -280,6 +287,22 @@ class _Canonical:
             return self.call("neg", (bare,))
         return bare
 
+    def ranked(self, op: str, args: tuple[Node, ...]) -> Node | None:
+        """Ranks across assets do not feel what is the same for all assets: a constant, or the mean taken away."""
+        if op not in _RANKING or not isinstance(args[0], Call):
+            return None
+        product = self.algebra.split(args[0])
+        inner = product.over[0] if len(product.over) == 1 and not product.under else None
+        if isinstance(inner, Call) and inner.op == "cs_demean":
+            bare = self.algebra.join(Product(product.coefficient, (inner.args[0],)))
+            return self.call(op, (self.node(bare), *args[1:]))
+        if args[0].op in _SUMS:
+            terms = self.algebra.terms(args[0])
+            if CONSTANT in terms and len(terms) > 1:
+                rest = self.sum({core: q for core, q in terms.items() if core != CONSTANT})
+                return self.call(op, (rest, *args[1:]))
+        return None
+
     def words(self, op: str, args: tuple[Node, ...]) -> Node | None:
         back = _ratio_to_past(args[0]) if op == "log" else None
         return Call("ts_log_return", back) if back is not None else None
@@ -321,6 +344,24 @@ def _trivial(op: str, args: tuple[Node, ...]) -> Node | None:
         return args[0] if args[1] == Number(1.0) else None
     if op in _CHAINS and args[0] == args[1]:
         return args[0]
+    return None
+
+
+def _merged(op: str, args: tuple[Node, ...]) -> Node | None:
+    """Delays of delays, and what has a name of its own: a median, a variance, a deviation."""
+    first = args[0]
+    if op == "ts_quantile" and args[2] == Number(0.5):
+        return Call("ts_median", args[:2])
+    if not isinstance(first, Call):
+        return None
+    if op == "ts_delay" and first.op == "ts_delay":
+        bars = [arg.value for arg in (args[1], first.args[1]) if isinstance(arg, Number)]
+        if len(bars) == 2 and sum(bars) <= _LONGEST:
+            return Call("ts_delay", (first.args[0], Number(sum(bars))))
+    if op == "power" and first.op == "ts_std" and args[1] == Number(2.0):
+        return Call("ts_var", first.args)
+    if op == "sqrt" and first.op == "ts_var":
+        return Call("ts_std", first.args)
     return None
 
 

@@ -84,6 +84,8 @@ def _of_call(call: Call, parts: list[_Fixed | None]) -> _Fixed | None:
         return _of_choice(parts)
     params = OPERATORS[call.op].params
     inputs = [part for part, param in zip(parts, params, strict=True) if param.kind in ("panel", "bool")]
+    if call.op == "is_nan":
+        return None if parts[0] is None or parts[0].value is None else _Fixed(float(parts[0].is_missing))
     if call.op not in _CHOOSES and any(part is not None and part.is_missing for part in inputs):
         return _Fixed(math.nan)
     values = [None if part is None else part.value for part in parts]

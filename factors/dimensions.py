@@ -200,6 +200,7 @@ _RULES: Mapping[DimensionRule, _Rule] = {
     "square": lambda _r, _c, p: p[0].power(2.0),
     "pure": lambda r, c, p: r.pure(c, p),
     "branch": _branch,
+    "second": lambda _r, _c, p: p[1],
     "moment": lambda _r, c, p: p[0].power(_number(c, 2)),
     "repeat": lambda _r, c, p: p[0].power(_number(c, 1)),
     "prices": lambda r, c, p: r.prices(c, p),

@@ -9,6 +9,7 @@ from factors.operators.row import UNBOUNDED, own_bar
 from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
+_SUMS = frozenset({"add", "sub"})
 _FIELD_NS = 0.6
 # To get a byte of memory from the system and fill it.
 _TOUCH_NS = 1.2
@@ -40,7 +41,9 @@ def measure(node: Node, known: dict[Node, Measures] | None = None) -> Measures:
         for arg in node.args:
             part = measure(arg, memo)
             size += part.size
-            depth = max(depth, part.depth)
+            # A sum of many terms is one level.
+            same = node.op in _SUMS and arg is node.args[0] and isinstance(arg, Call) and arg.op in _SUMS
+            depth = max(depth, part.depth - 1 if same else part.depth)
             back = max(back, part.lookback)
         reach = OPERATORS[node.op].reach
         if reach is not own_bar:
@@ -110,6 +113,10 @@ def cell_cost(root: Node) -> float:
             total += _FIELD_NS
             continue
         cost = OPERATORS[node.op].cost
+        if cost.curve is not None:
+            total += cost.curve(numbers_of(node))
+            stack.extend(node.args)
+            continue
         windows = [
             arg.value
             for arg, param in zip(node.args, OPERATORS[node.op].params, strict=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from factors.canonical import canonical
 from factors.degenerate import check_degenerate
+from factors.dialects.alphaagent import ALPHAAGENT, FACTORMINER
 from factors.dialects.alphagen import ALPHAGEN, read_prefix
 from factors.dialects.base import Dialect
+from factors.dialects.brain import BRAIN
 from factors.dialects.from_qlib import QLIB
 from factors.dialects.gtja import GTJA
 from factors.dialects.loose import AUTO
@@ -31,7 +34,9 @@ if TYPE_CHECKING:
 
 _NAMED = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::=|=(?!=)|:(?!=))\s*", re.ASCII)
 _FIELD_LIKE = frozenset({*STANDARD_FIELDS, *GROUP_FIELDS})
-DialectName = Literal["native", "auto", "worldquant", "gtja", "qlib", "alphagen", "python"]
+DialectName = Literal[
+    "native", "auto", "worldquant", "gtja", "qlib", "alphagen", "brain", "alphaagent", "factorminer", "python"
+]
 DIALECTS: Mapping[DialectName, Dialect] = {
     "native": Dialect(folds_case=False),
     "auto": AUTO,
@@ -39,6 +44,9 @@ DIALECTS: Mapping[DialectName, Dialect] = {
     "gtja": GTJA,
     "qlib": QLIB,
     "alphagen": ALPHAGEN,
+    "brain": BRAIN,
+    "alphaagent": ALPHAAGENT,
+    "factorminer": FACTORMINER,
     "python": AUTO,
 }
 
@@ -78,30 +86,112 @@ def parse(
     Expression or Rejection
         Never raises for anything that `text` may hold.
     """
-    bounds, notes = limits or Limits(), list[str]()
+    setting = _Setting(
+        frozenset(STANDARD_FIELDS if fields is None else fields), bar, limits or Limits(), blocks, strict
+    )
+    found = _parsed(text, setting, dialect)
+    if dialect == "auto" and isinstance(found, Rejection) and found.code in _MAY_BE_ANOTHER:
+        return _in_another(text, setting, found)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a text is read against, whatever its language."""
+
+    fields: frozenset[str]
+    bar: np.timedelta64 | Callable[[], np.timedelta64] | None
+    limits: Limits
+    blocks: Mapping[str, str] | None
+    strict: bool
+
+
+def _parsed(
+    text: str, setting: _Setting, dialect: DialectName, *, as_code: bool = True, stands_in: bool = True
+) -> Expression | Rejection:
+    notes: list[str] = []
+    bounds = setting.limits
     try:
-        raw, name = _read(text, bounds, dialect, notes)
-        known = frozenset(STANDARD_FIELDS if fields is None else fields)
-        node = Resolver(known, bar, bounds, DIALECTS[name], {} if blocks is None else blocks, notes).node(raw, 1)
+        raw, name = _read(text, bounds, dialect, notes, as_code=as_code)
+        blocks = {} if setting.blocks is None else setting.blocks
+        language = DIALECTS[name] if stands_in else replace(DIALECTS[name], stands_in=False)
+        node = Resolver(setting.fields, setting.bar, bounds, language, blocks, notes).node(raw, 1)
         _check_root(node)
         root = canonical(node)
         _check_root(root)
         check_degenerate(root)
         expression = _measured(root, text, bounds, tuple(dict.fromkeys(notes)))
-        if strict and expression.warnings:
+        if setting.strict and expression.warnings:
             raise Fault("dimension", expression.warnings[0], "divide each by its own mean first, or leave out --strict")
         return expression
     except Fault as fault:
         return fault.rejection(text)
 
 
-def _read(text: str, limits: Limits, dialect: DialectName, notes: list[str]) -> tuple[Raw, DialectName]:
+# With these a text may still be one of another language.
+_MAY_BE_ANOTHER = frozenset({
+    "unknown_operator", "unknown_field", "arity", "dialect", "syntax", "python", "bad_character",
+})  # fmt: skip
+# By the first refusal, with which another language has got further.
+_KNOWS_THE_WORDS: Mapping[str, frozenset[str]] = {
+    "unknown_operator": frozenset({"dialect", "arity", "look_ahead", "unknown_field"}),
+    "arity": frozenset({"dialect", "unknown_field"}),
+}
+_CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(", re.ASCII)
+_NAMES: Mapping[DialectName, str] = {
+    "brain": "WorldQuant BRAIN's", "alphaagent": "AlphaAgent's", "factorminer": "FactorMiner's", "qlib": "Qlib's",
+    "alphagen": "AlphaGen's", "gtja": "GTJA's",
+}  # fmt: skip
+
+
+def _candidates(text: str) -> tuple[tuple[DialectName, ...], ...]:
+    """Return the languages that a text may be in, the likeliest first, by how the words are written that it calls."""
+    words = [word for word in _CALLED.findall(text) if any(sign.isalpha() for sign in word)]
+    if words and all(word.isupper() for word in words):
+        return ("alphaagent",), ("gtja",)
+    if words and all(word[0].isupper() for word in words):
+        return ("qlib", "factorminer"), ("alphagen",)
+    return (("brain",),)
+
+
+def _in_another(text: str, setting: _Setting, first: Rejection) -> Expression | Rejection:
+    """Try the other languages; return what they agree on, else the refusal that says most."""
+    if len(text) > setting.limits.max_chars:
+        return first
+    if first.code in ("python", "syntax") and looks_like_python(text):
+        plain = _parsed(text, setting, "auto", as_code=False)
+        if isinstance(plain, Expression):
+            return plain
+    best = first
+    for group in _candidates(text):
+        read: dict[str, tuple[DialectName, Expression]] = {}
+        for dialect in group:
+            # What the data lack is stood in for only where the language was asked for.
+            found = _parsed(text, setting, dialect, stands_in=False)
+            if isinstance(found, Expression):
+                read.setdefault(found.text, (dialect, found))
+            elif found.code in _KNOWS_THE_WORDS.get(first.code, frozenset()):
+                best = found
+        if len(read) == 1:
+            ((dialect, only),) = read.values()
+            return replace(only, notes=(f"read in {_NAMES[dialect]} language (--from {dialect})", *only.notes))
+        if read:
+            meanings = "; ".join(f"{_NAMES[dialect]} is {one}" for one, (dialect, _) in read.items())
+            known = " or ".join(f"--from {dialect}" for dialect, _ in read.values())
+            return Rejection("parse", "ambiguous", f"the text may be of two languages: {meanings}", f"say {known}")
+    return best
+
+
+def _read(
+    text: str, limits: Limits, dialect: DialectName, notes: list[str], *, as_code: bool
+) -> tuple[Raw, DialectName]:
     # Our language alone has no comments: what is stored and shown in it is nothing but a factor.
     if dialect != "native" and len(text) <= limits.max_code_chars:
         text = without_comments(text)
-    if dialect == "auto" and len(text) <= limits.max_chars:
+    if dialect not in ("native", "python") and len(text) <= limits.max_chars:
         text = _without_name(text)
-    if dialect == "python" or (dialect == "auto" and len(text) <= limits.max_code_chars and looks_like_python(text)):
+    may_be_code = as_code and dialect == "auto" and len(text) <= limits.max_code_chars
+    if dialect == "python" or (may_be_code and looks_like_python(text)):
         return read_python(text, limits, notes), "python"
     if dialect == "alphagen" and len(text) <= limits.max_chars:
         prefix = read_prefix(text, limits.max_depth)

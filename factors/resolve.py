@@ -5,16 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING
 
 from factors.canonical import canonical
 from factors.dialects.base import Dialect
 from factors.dialects.families import family_formula
+from factors.dialects.templates import default_of, formula
 from factors.limits import Limits
 from factors.measure import numbers_of
+from factors.nearest import nearest_words
 from factors.printing import to_text
-from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber, read_tree
+from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber
 from factors.table import GROUP_FIELDS, MARKET_FIELDS, NAMED_GROUPS, OPERATORS, Kind, Operator, Param
 from factors.tree import Call, Field, Node, Number
 
@@ -67,7 +68,7 @@ class Resolver:
             return self._name(raw, depth)
         if raw.name.startswith(NATIVE):
             return self._call(RawCall(raw.name[1:], raw.args, raw.at), depth)
-        if raw.names:
+        if raw.names and raw.name.lower() not in self.dialect.takes_keywords:
             raw = self._in_order(raw)
         rewritten = self.dialect.rewrite(raw, self.notes)
         if rewritten is not None:
@@ -91,6 +92,9 @@ class Resolver:
     def _name(self, raw: RawName, depth: int) -> Node:
         name = raw.name.removeprefix("$")
         spoken = name.lower() if self.dialect.folds_case else name
+        if self.dialect.adv_in_shares and _is_adv(spoken) and spoken not in self.fields:
+            self.notes.append(f"{raw.name}: in shares, as this language has it; adv{spoken[3:]} of ours is in money")
+            return self.node(formula(f"ts_mean(volume, {spoken[3:]})", raw.at), depth + 1)
         if spoken in self.fields or spoken in MARKET_FIELDS or _is_adv(spoken):
             return Field(spoken)
         if name in self.fields:
@@ -99,16 +103,16 @@ class Resolver:
         if rewritten is not None:
             return self.node(rewritten, depth + 1)
         if spoken in NAMED_GROUPS:
-            return self.node(_formula(NAMED_GROUPS[spoken], raw.at), depth + 1)
+            return self.node(formula(NAMED_GROUPS[spoken], raw.at), depth + 1)
         if name in self.blocks:
             return self._block(self.blocks[name], raw, depth)
         family = family_formula(spoken, lambda: self.bar is not None) if self.dialect.folds_case else None
         if family is not None:
             self.notes.append(f"{raw.name} is read as {family}")
-            return self.node(_formula(family, raw.at), depth + 1)
+            return self.node(formula(family, raw.at), depth + 1)
         if spoken in _STAND_INS and self.dialect.stands_in:
             self.notes.append(f"this data has no {spoken}: in its place stands {_STAND_INS[spoken]}")
-            return self.node(_formula(_STAND_INS[spoken], raw.at), depth + 1)
+            return self.node(formula(_STAND_INS[spoken], raw.at), depth + 1)
         raise self._unknown(raw, name, spoken)
 
     def _unknown(self, raw: RawName, name: str, spoken: str) -> Fault:
@@ -128,7 +132,7 @@ class Resolver:
         """Put a known factor in the place of its name; its text is canonical and names fields only."""
         plain = Resolver(self.fields, self.bar, self.limits, Dialect(folds_case=False), {}, self.notes, self.made)
         try:
-            node = plain.node(_formula(text, raw.at), depth)
+            node = plain.node(formula(text, raw.at), depth)
         except Fault as fault:
             why = f"the factor {raw.name} cannot be used here: {fault.message}"
             raise Fault("block", why, fault.hint, raw.at) from fault
@@ -138,11 +142,10 @@ class Resolver:
     def _call(self, raw: RawCall, depth: int) -> Node:
         operator = OPERATORS.get(raw.name) or (OPERATORS.get(raw.name.lower()) if self.dialect.folds_case else None)
         if operator is None:
-            known = sorted({*OPERATORS, *self.dialect.names})
             raise Fault(
                 "unknown_operator",
                 f"unknown operator {_brief(raw.name)!r}",
-                _guess(raw.name.lower(), known, "operators"),
+                nearest_words(raw.name, self.dialect.targets),
                 raw.at,
             )
         if len(raw.args) != len(operator.params):
@@ -157,11 +160,32 @@ class Resolver:
             return self.node(_half_missing(raw), depth)
         if operator.formula:
             return self._expanded(operator, raw, depth)
+        if operator.name in _SUMS and _is_sum(raw.args[0]):
+            return self._sum(operator, raw, depth)
         args = tuple(self._argument(operator, p, arg, depth) for p, arg in zip(operator.params, raw.args, strict=True))
         call = Call(operator.name, args)
         _check_values(operator, numbers_of(call), raw)
         # Equal subtrees become one object: comparing them later is then a glance, not a walk.
         return self.calls.setdefault(call, call)
+
+    def _sum(self, operator: Operator, raw: RawCall, depth: int) -> Node:
+        """Return a sum of many terms, which is one level, however many they are."""
+        steps = [(operator, raw.args[1], raw)]
+        first = raw.args[0]
+        while _is_sum(first):
+            assert isinstance(first, RawCall)
+            steps.append((OPERATORS[first.name.removeprefix(NATIVE)], first.args[1], first))
+            first = first.args[0]
+        if len(steps) >= _MOST_TERMS:
+            raise Fault("too_deep", f"more than {_MOST_TERMS} terms in a sum", "simplify it", raw.at)
+        node = self._argument(steps[-1][0], steps[-1][0].params[0], first, depth)
+        for each, term, whole in reversed(steps):
+            call = Call(each.name, (node, self._argument(each, each.params[1], term, depth)))
+            self.made += 1
+            node = self.calls.setdefault(call, call)
+            if self.made > 1.6 * self.limits.max_nodes:
+                raise Fault("too_large", "the expression is too large or too deep", "simplify it", whole.at)
+        return node
 
     def _expanded(self, operator: Operator, raw: RawCall, depth: int) -> Node:
         """Put the formula of a macro in its place, with the arguments where its parameters stand."""
@@ -171,7 +195,7 @@ class Resolver:
                 if param.kind == "window" and number.value < operator.least:
                     raise _too_short(operator, number.value, raw)
         given = {param.name: arg for param, arg in zip(operator.params, raw.args, strict=True)}
-        return self.node(_formula(operator.formula, raw.at, given), depth + 1)
+        return self.node(formula(operator.formula, raw.at, given), depth + 1)
 
     def _in_order(self, raw: RawCall) -> RawCall:
         """Put arguments given by keyword where they belong: macd(close, slow=26, fast=12)."""
@@ -186,6 +210,9 @@ class Resolver:
                 known = f"write {signature}" if params else "give its arguments by place"
                 raise Fault("arity", f"{word} has no free argument {_brief(keyword)!r}", known, arg.at)
             places[where] = arg
+        for place, value in enumerate(self.dialect.defaults.get(word, ())[: max(places)]):
+            if value is not None and place not in places:
+                places[place] = default_of(value, raw.at)
         if sorted(places) != list(range(len(places))):
             # A gap in the middle: said so rather than filled with a neighbour.
             missing = next(i for i in range(len(params)) if i not in places)
@@ -203,9 +230,9 @@ class Resolver:
             raise Fault(
                 "type", f"{to_text(node)} names groups and cannot be computed with", "use it as a group", raw.at
             )
-        if param.kind == "bool" and kind != "bool":
+        if param.kind == "bool" and kind != "bool" and not (kind == "number" and operator.name == "trade_when"):
             raise Fault("type", f"{operator.name} needs a condition for {param.name}", "such as close > open", raw.at)
-        if kind == "number" and operator.family not in _WITHOUT_SERIES:
+        if kind == "number" and param.kind != "bool" and operator.family not in _WITHOUT_SERIES:
             raise Fault(
                 "type",
                 f"{operator.name} needs an expression for {param.name}, not a number",
@@ -253,6 +280,15 @@ _KEYWORDS = {
     "min": "lo", "max": "hi", "lower": "lo", "upper": "hi", "exponent": "y", "group": "g", "fastperiod": "fast",
     "slowperiod": "slow", "signalperiod": "signal", "std": "k", "condition": "c",
 }  # fmt: skip
+
+
+# Terms of one sum: trees are walked by recursion.
+_MOST_TERMS = 250
+_SUMS = frozenset({"add", "sub"})
+
+
+def _is_sum(raw: Raw) -> bool:
+    return isinstance(raw, RawCall) and raw.name.removeprefix(NATIVE) in _SUMS and len(raw.args) == 2 and not raw.names
 
 
 def _place_of(keyword: str, params: Sequence[Param], taken: Mapping[int, Raw]) -> int | None:
@@ -312,25 +348,6 @@ def _half_missing(raw: RawCall) -> Raw:
     if _is_nan(yes):
         return RawCall(f"{NATIVE}div", (no, RawCall(f"{NATIVE}not_", (condition,), raw.at)), raw.at)
     return RawCall(f"{NATIVE}div", (yes, condition), raw.at)
-
-
-def _formula(text: str, at: int, given: Mapping[str, Raw] | None = None) -> Raw:
-    """Return the tree of a text of ours, at the place `at`, with `given` in the places of its names."""
-    return _placed(_formula_tree(text), at, given or {})
-
-
-@cache
-def _formula_tree(text: str) -> Raw:
-    return read_tree(text, Limits(max_chars=100_000, max_nodes=10_000))
-
-
-def _placed(raw: Raw, at: int, given: Mapping[str, Raw]) -> Raw:
-    if isinstance(raw, RawNumber):
-        return RawNumber(raw.value, raw.unit, at)
-    if isinstance(raw, RawName):
-        return given.get(raw.name, RawName(raw.name, at))
-    name = raw.name if raw.name.startswith(NATIVE) else NATIVE + raw.name
-    return RawCall(name, tuple(_placed(arg, at, given) for arg in raw.args), at)
 
 
 def _is_adv(name: str) -> bool:

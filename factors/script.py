@@ -10,13 +10,14 @@ from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber, read_tree
 from factors.table import GROUP_FIELDS, OPERATORS, STANDARD_FIELDS
 
 _ASSIGNED = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::=|=(?!=))\s*", re.ASCII)
+_COMMENTS = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*|/\*[\s\S]*?\*/")
 _CONTINUES = re.compile(r"\s*(?:[-+*/^<>!&|?:),=]|and\b|or\b)", re.ASCII)
 _OPEN_END = re.compile(r"(?:[-+*/^<>!&|?:(,=]|\band|\bor|\bnot)\s*$", re.ASCII)
 
 
 def without_comments(text: str) -> str:
-    """Blank out what follows a # up to the end of its line; offsets stay, and quoted text is left alone."""
-    return re.sub(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*", lambda m: m[0] if m[0][0] != "#" else " " * len(m[0]), text)
+    """Blank out what follows a # up to the end of its line, and /* ... */; offsets stay, as does quoted text."""
+    return _COMMENTS.sub(lambda m: m[0] if m[0][0] in "\"'" else re.sub(r"[^\n]", " ", m[0]), text)
 
 
 def is_script(text: str) -> bool:

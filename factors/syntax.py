@@ -82,6 +82,7 @@ _TOKEN = re.compile(
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>\$?[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)?)"
     r"|(?P<quoted>\"[A-Za-z_][A-Za-z0-9_.]*\"|'[A-Za-z_][A-Za-z0-9_.]*')"
+    r"|(?P<listed>\"[-0-9.,\s]+\"|'[-0-9.,\s]+')"
     r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=\[\]])",
     re.ASCII,
 )
@@ -116,6 +117,9 @@ def tokenize(text: str, limits: Limits) -> Iterator[Token]:
         if kind == "quoted":
             # A name in quotes, such as a group's, is that name.
             yield Token("name", value[1:-1], at)
+        elif kind == "listed":
+            # Numbers in quotes are an argument of few calls; everywhere else they are an unknown name.
+            yield Token("name", value, at)
         elif kind != "space":
             yield Token(kind, value, at)
         at = match.end()

@@ -7,7 +7,7 @@ from functools import cache
 
 from factors.operator_plugin import as_operator
 from factors.operators import across as cross
-from factors.operators import arithmetic, series, technical
+from factors.operators import arithmetic, classic, gaps, series, technical
 from factors.operators.row import FORGOTTEN, UNBOUNDED, Kind, Operator, Param
 from market.plugins import Registry
 
@@ -34,10 +34,12 @@ _KIND_WORDS: Mapping[Kind, str] = {
     "window": "a whole number of bars, or a duration such as 20d or 4h",
 }
 _LOOKS_BACK = frozenset({"time series", "two series", "technical"})
+# These have values where their window has gaps.
+_FILLS = frozenset({"ts_backfill", "ts_count_nan", "trade_when", "keep"})
 
 
 def _table() -> dict[str, Operator]:
-    rows = [*arithmetic.rows(), *series.rows(), *cross.rows(), *technical.rows()]
+    rows = [*arithmetic.rows(), *series.rows(), *gaps.rows(), *cross.rows(), *technical.rows(), *classic.rows()]
     return {operator.name: operator for operator in rows}
 
 
@@ -55,8 +57,10 @@ def describe(name: str) -> str:
     lines += [f"  {param.name}: {_KIND_WORDS[param.kind]}" for param in operator.params]
     if operator.least > 1:
         lines.append(f"  The window has at least {operator.least} bars.")
-    if operator.family in _LOOKS_BACK and operator.name != "ts_backfill":
+    if operator.family in _LOOKS_BACK and operator.name not in _FILLS:
         lines.append("  NaN until the window holds only finite values; a NaN inside the window makes the result NaN.")
+    if operator.differs:
+        lines.append(f"  {operator.differs}.")
     if operator.family == "cumulative":
         lines.append("  Remembers the panel's first bar: a study with an embargo refuses it.")
     if operator.family in ("cross-section", "group"):

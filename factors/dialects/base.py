@@ -32,19 +32,28 @@ class Dialect:
         Lower-case word to the operator of ours whose parameters it has, for arguments given by keyword.
     parameters
         Lower-case word to its parameters, where they are not those of an operator of ours; for arguments by keyword.
+    defaults
+        Lower-case word to the defaults of its parameters, None for those without, for arguments left out in the middle.
+    takes_keywords
+        Words whose rewritings read keywords themselves.
     floors_windows
         Whether 3.92795 as a window means 3.
     stands_in
         Whether groups that the data lacks are stood in for by clusters, with a note.
+    adv_in_shares
+        Whether ``adv20`` is an average of shares; it is of money else.
     """
 
     calls: Mapping[str, Rewrite] = field(default_factory=dict)
     fields: Mapping[str, NameRewrite] = field(default_factory=dict)
     targets: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Sequence[Param]] = field(default_factory=dict)
+    defaults: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    takes_keywords: frozenset[str] = frozenset()
     floors_windows: bool = False
     folds_case: bool = True
     stands_in: bool = False
+    adv_in_shares: bool = False
 
     @property
     def names(self) -> list[str]:

@@ -81,11 +81,25 @@ def _mask(raw: RawCall, _notes: list[str]) -> Raw:
     raise Fault("dialect", "Mask reads another instrument's series", "use market_close for the market", raw.at)
 
 
+def _if(raw: RawCall, _notes: list[str]) -> Raw:
+    exactly(raw, 3, "If(Gt(x, y), a, b)")
+    condition = raw.args[0]
+    if isinstance(condition, RawCall) and condition.name.lower() in ("greater", "less"):
+        meant, is_ = ("Gt", "larger") if condition.name.lower() == "greater" else ("Lt", "smaller")
+        why = f"{condition.name} is the {is_} of two in Qlib, and no condition"
+        raise Fault("type", why, f"write If({meant}(x, y), a, b)", condition.at)
+    return ours("if_else", raw, *raw.args)
+
+
 _CALLS: dict[str, Rewrite] = {
     **{word: same(name) for word, name in _ELEMENTWISE.items()},
     **{word: _rolling(word) for word in _ROLLING},
     "corr": _close_to_constant("corr"),
     "rsquare": _close_to_constant("rsquare"),
+    "if": _if,
+    # Forks of Qlib have these.
+    "csrank": same("cs_rank"),
+    "cszscore": same("cs_zscore"),
     "rank": _rank,
     "count": _count,
     "wma": _wma,
@@ -103,7 +117,7 @@ class _Qlib(Dialect):
     def rewrite(self, raw: RawCall, notes: list[str]) -> Raw | None:
         """Return our form, noting the warm-up once."""
         found = super().rewrite(raw, notes)
-        if found is not None and raw.name.lower() not in _ELEMENTWISE:
+        if found is not None and raw.name.lower() not in (*_ELEMENTWISE, "csrank", "cszscore"):
             notes.append(_WARM_UP)
         return found
 

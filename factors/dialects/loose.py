@@ -37,13 +37,13 @@ _WORDS: dict[str, list[str]] = {
     "ts_rank": ["tsrank", "rolling_rank"],
     "ts_min": ["tsmin", "rolling_min", "lowest"],
     "ts_max": ["tsmax", "rolling_max", "highest"],
-    "ts_argmax": ["argmax", "ts_arg_max", "tsargmax"],
-    "ts_argmin": ["argmin", "ts_arg_min", "tsargmin"],
+    "ts_argmax": ["argmax", "ts_arg_max"],
+    "ts_argmin": ["argmin", "ts_arg_min"],
     "ts_corr": ["corr", "correlation", "ts_correlation", "rolling_corr"],
     "ts_cov": ["cov", "covariance", "ts_covariance", "rolling_cov"],
     "ts_beta": ["beta", "rolling_beta"],
     "ts_ema": ["ema", "ewm", "ewma", "exp_moving_average"],
-    "ts_decay_linear": ["wma", "decaylinear", "decay_linear", "ts_decay", "linear_decay"],
+    "ts_decay_linear": ["decaylinear", "decay_linear", "ts_decay", "linear_decay"],
     "ts_decay_exp": ["decay_exp", "ts_decay_exp_window"],
     "ts_dema": ["dema"],
     "ts_kama": ["kama"],
@@ -191,6 +191,9 @@ LOOSE: dict[str, Rewrite] = {
     "ts_min_max_diff": same(
         "ts_min_max_diff", "read as ts_max - ts_min; WorldQuant BRAIN means x - f * (ts_min + ts_max)"
     ),
+    "tsargmax": same("ts_argmax", "bars since the largest, 0 is now; some sources count from the oldest bar"),
+    "tsargmin": same("ts_argmin", "bars since the smallest, 0 is now; some sources count from the oldest bar"),
+    "wma": same("ts_decay_linear", "weights are linear; in AlphaAgent and GTJA 0.9^i, and Qlib divides by n once more"),
     "vwap": _vwap,
     "slog1p": _signed_log,
     "s_log_1p": _signed_log,
@@ -209,7 +212,7 @@ LOOSE_FIELDS: dict[str, NameRewrite] = {
     **GROUPS,
 }
 
-_TARGETS = {
+LOOSE_TARGETS = {
     **{word: name for name, words in _WORDS.items() for word in words},
     **{word: name for name, (_, words) in _DEFAULTS.items() for word in words},
     "sma": "ts_mean",
@@ -221,8 +224,11 @@ _TARGETS = {
     "normalize": "cs_zscore",
     "highday": "ts_argmax",
     "lowday": "ts_argmin",
+    "tsargmax": "ts_argmax",
+    "tsargmin": "ts_argmin",
+    "wma": "ts_decay_linear",
 }
-_PARAMETERS: dict[str, tuple[Param, ...]] = {
+LOOSE_PARAMETERS: dict[str, tuple[Param, ...]] = {
     "scale": (Param("x", "panel"), Param("a", "number")),
     "min": (Param("x", "panel"), Param("y", "panel")),
     "max": (Param("x", "panel"), Param("y", "panel")),
@@ -232,4 +238,4 @@ _PARAMETERS: dict[str, tuple[Param, ...]] = {
     "ts_av_diff": (Param("x", "panel"), Param("d", "window")),
 }
 
-AUTO = Dialect(LOOSE, LOOSE_FIELDS, _TARGETS, _PARAMETERS)
+AUTO = Dialect(LOOSE, LOOSE_FIELDS, LOOSE_TARGETS, LOOSE_PARAMETERS)

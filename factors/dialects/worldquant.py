@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from factors.dialects.base import GROUPS, Dialect, Rewrite, extreme, from_oldest, renamed, same, scale
+from factors.dialects.brain import BRAIN
 from factors.dialects.loose import LOOSE
 
 _LIKE_LOOSE = ("rank", "delta", "delay", "correlation", "covariance", "sum", "stddev", "decay_linear", "product",
                "indneutralize")  # fmt: skip
+# BRAIN's short names of arithmetic and conditions, which texts in the paper's language have, too.
+_LIKE_BRAIN = ("add", "subtract", "multiply", "divide", "reverse", "inverse", "less", "less_equal", "greater",
+               "greater_equal", "equal", "not_equal", "and", "or", "zscore", "winsorize", "normalize", "ts_std_dev",
+               "ts_av_diff", "ts_covariance", "trade_when", "hump", "if_else", "signed_power",
+               "ts_backfill")  # fmt: skip
 _CALLS: dict[str, Rewrite] = {
+    **{word: BRAIN.calls[word] for word in _LIKE_BRAIN},
     **{word: LOOSE[word] for word in _LIKE_LOOSE},
     "min": extreme("min", "ts_min"),
     "max": extreme("max", "ts_max"),
@@ -17,4 +24,13 @@ _CALLS: dict[str, Rewrite] = {
     "ts_argmin": from_oldest("ts_argmin", "the paper's Ts_ArgMin"),
 }
 
-WORLDQUANT = Dialect(_CALLS, {"ret": renamed("returns"), **GROUPS}, floors_windows=True, stands_in=True)
+WORLDQUANT = Dialect(
+    _CALLS,
+    {"ret": renamed("returns"), **GROUPS},
+    BRAIN.targets,
+    {word: BRAIN.parameters[word] for word in _LIKE_BRAIN if word in BRAIN.parameters},
+    {word: BRAIN.defaults[word] for word in _LIKE_BRAIN if word in BRAIN.defaults},
+    BRAIN.takes_keywords & set(_LIKE_BRAIN),
+    floors_windows=True,
+    stands_in=True,
+)

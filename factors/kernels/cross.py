@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from market.panel import BoolArray, FloatArray
 from market.ranking import count_finite, ordered, rank_with_keys, tied
 
-DEMEAN, ZSCORE, MEAN = range(3)
+DEMEAN, ZSCORE, MEAN, STD, COUNT, MAX, MIN = range(7)
 BUCKET, TOP_BOTTOM = range(2)
 
 
@@ -223,7 +223,7 @@ def in_groups(
     work: FloatArray,
     mode: int,
 ) -> None:
-    """Mean, demeaned value or z-score (ddof 1) within groups. `work` is (4, N): count, pivot, mean, square."""
+    """Statistics within groups by `mode`, ddof 1. `work` is (4, N): count, pivot (or extreme), mean, square."""
     rows, width = x.shape
     size, pivot, mean, square = work[0], work[1], work[2], work[3]
     for row in range(rows):
@@ -236,12 +236,13 @@ def in_groups(
             g = codes[i]
             value = x[row, i]
             if g >= 0 and universe[row, i] and value == value:
-                pivot[g] = value if size[g] == 0.0 else pivot[g]
+                beyond = (mode == MAX and value > pivot[g]) or (mode == MIN and value < pivot[g])
+                pivot[g] = value if size[g] == 0.0 or beyond else pivot[g]
                 size[g] += 1.0
                 mean[g] += value - pivot[g]
         for g in range(count):
             mean[g] /= max(size[g], 1.0)
-        if mode == ZSCORE:
+        if mode in (ZSCORE, STD):
             for i in range(width):
                 g = codes[i]
                 value = x[row, i]
@@ -257,6 +258,12 @@ def in_groups(
                 value = pivot[g] + mean[g]
             elif mode == DEMEAN:
                 value = value - pivot[g] - mean[g]
+            elif mode == COUNT:
+                value = size[g]
+            elif mode in (MAX, MIN):
+                value = pivot[g]
+            elif mode == STD:
+                value = np.sqrt(square[g] / (size[g] - 1.0)) if size[g] > 1.0 else np.nan
             elif square[g] > 0.0:
                 value = (value - pivot[g] - mean[g]) / np.sqrt(square[g] / (size[g] - 1.0))
             else:

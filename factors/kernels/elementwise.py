@@ -119,6 +119,14 @@ def if_else(c: FloatArray, x: FloatArray, y: FloatArray, out: FloatArray) -> Non
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def missing(x: FloatArray, out: FloatArray) -> None:
+    """1 where x is NaN, 0 where it is not."""
+    a, result = x.ravel(), out.ravel()
+    for i in range(len(a)):
+        result[i] = 0.0 if a[i] == a[i] else 1.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def finite(out: FloatArray) -> None:
     """Make NaN what is not finite, in place."""
     result = out.ravel()

@@ -118,6 +118,52 @@ def backfill(x: FloatArray, out: FloatArray, known: FloatArray, age: FloatArray,
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def taken_when(
+    c: FloatArray, x: FloatArray, q: FloatArray, out: FloatArray, known: FloatArray, age: FloatArray, d: int
+) -> None:
+    """X of the newest of the last d bars where c held; NaN where q has held since then. `age` starts as d."""
+    rows, width = c.shape
+    for row in range(rows):
+        for i in range(width):
+            leaves, enters = q[row, i], c[row, i]
+            age[i] += 1.0
+            # What is not known to be true is not true.
+            if leaves == leaves and leaves != 0.0:
+                age[i] = d
+            elif enters == enters and enters != 0.0:
+                known[i] = x[row, i]
+                age[i] = 0.0
+            out[row, i] = known[i] if age[i] < d else np.nan
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def humped(x: FloatArray, universe: BoolArray, out: FloatArray, level: FloatArray, share: float) -> None:
+    """Last value until x is further off than a limit, then moved by it; the limit is `share` of the bar's sum of |x|.
+
+    Starts at the first value; NaN where x is. `level` starts as NaN.
+    """
+    rows, width = x.shape
+    for row in range(rows):
+        limit = 0.0
+        for i in range(width):
+            value = x[row, i]
+            if universe[row, i] and value == value:
+                limit += share * abs(value)
+        for i in range(width):
+            value = x[row, i]
+            if value != value or not universe[row, i]:
+                out[row, i] = np.nan
+                continue
+            change = value - level[i]
+            if change != change:
+                level[i] = value
+            elif abs(change) >= limit:
+                moved = level[i] + limit if change > 0.0 else level[i] - limit
+                level[i] = moved if abs(moved) < np.inf else value
+            out[row, i] = level[i]
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def cumulative(x: FloatArray, out: FloatArray, level: FloatArray, count: FloatArray, mode: int) -> None:
     """Sum, mean, extremes or product of all finite values so far; NaN where the bar's own value is.
 

@@ -15,7 +15,7 @@ Parity = Literal["odd", "even", ""]
 # How the dimension of the result follows from those of the arguments; see `factors.dimensions`.
 DimensionRule = Literal[
     "ratio", "same", "like", "compare", "product", "quotient", "inverse", "power", "root", "square", "pure",
-    "branch", "moment", "repeat", "prices", "price ratio", "bounds",
+    "branch", "second", "moment", "repeat", "prices", "price ratio", "bounds",
 ]  # fmt: skip
 
 # Below this weight, what lies further back in a recursive average is counted as forgotten.
@@ -34,10 +34,14 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Work per cell (bar and asset) in nanoseconds of one core: `base`, and `bar` for each bar of the window."""
+    """Work per cell (bar and asset) in nanoseconds of one core: `base`, and `bar` for each bar of the longest window.
+
+    `curve` is the whole of it by the call's numbers, for what is computed in another way where its window is long.
+    """
 
     base: float = 2.0
     bar: float = 0.0
+    curve: Callable[[Sequence[float]], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class Operator:
         For a macro: what it stands for, in the other operators. It is put in place of the call when text is read.
     cost
         Work per cell.
+    differs
+        Where well-known libraries mean something else by the name, in a sentence; "" where they do not.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Operator:
     check: Check | None = None
     formula: str = ""
     cost: Cost = Cost()
+    differs: str = ""
 
     @property
     def signature(self) -> str:
@@ -141,6 +148,7 @@ class Traits(TypedDict, total=False):
     check: Check | None
     formula: str
     cost: Cost
+    differs: str
 
 
 def row(

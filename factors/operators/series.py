@@ -14,6 +14,20 @@ _SCAN = Cost(4.0)
 _SPREAD = Cost(7.0)
 _SHAPE = Cost(12.0)
 _LOOK = Cost(8.0, 0.6)
+
+
+def _slid(d: float) -> float:
+    """Return the work of sliding over sorted values: each is sorted the more often the longer the window is."""
+    together = min(max(d, 64.0), 512.0)
+    return 20.0 + 40.0 * (d + together) / together
+
+
+# Up to 60 bars each value is looked at; beyond, a queue of candidates is kept.
+_AGE = Cost(curve=lambda n: 8.0 + 0.6 * n[0] if n[0] <= 60 else 50.0)
+_RANK = Cost(curve=lambda n: min(8.0 + 0.6 * n[0], _slid(n[0])))
+_QUANTILE = Cost(curve=lambda n: min(40.0 + 1.3 * n[0], _slid(n[0])))
+# Up to the fourth, moments are sums that roll; beyond, each window is walked through.
+_MOMENT = Cost(curve=lambda n: 12.0 if n[1] <= 4 else 12.0 + 0.6 * n[1] * n[0])
 _free = partial(row, "time series", reach=window_reach, dimension="ratio", scale_free=(0,))
 
 
@@ -34,7 +48,6 @@ def _changes() -> list[Operator]:
 
 
 def _statistics() -> list[Operator]:
-    quantile = Cost(40.0, 1.3)
     return [
         _ts("ts_sum(x, d)", "sum of the last d values", "the {d}-bar sum of {x}", parity="odd", cost=_SCAN),
         _ts("ts_mean(x, d)", "mean of the last d values", "the {d}-bar mean of {x}", parity="odd", cost=_SCAN),
@@ -47,28 +60,28 @@ def _statistics() -> list[Operator]:
         _free("ts_kurt(x, d)", "excess kurtosis, bias-corrected", "the {d}-bar excess kurtosis of {x}",
             parity="even", least=4, cost=_SHAPE),
         _ts("ts_moment(x, d, k)", "mean of (x - mean)^k over the last d values; k a whole number from 1 to 8",
-            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=Cost(12.0, 0.9),
+            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=_MOMENT,
             check=lambda n: None if n[1] in range(1, 9) else "k is a whole number from 1 to 8"),
         _ts("ts_min(x, d)", "smallest of the last d values", "the {d}-bar low of {x}", cost=_SCAN),
         _ts("ts_max(x, d)", "largest of the last d values", "the {d}-bar high of {x}", cost=_SCAN),
         _ts("ts_min_max_diff(x, d)", "largest minus smallest of the last d values", "the {d}-bar range of {x}",
             formula="ts_max(x, d) - ts_min(x, d)"),
         _free("ts_argmax(x, d)", "bars since the largest value, 0 = now; the newest wins a tie",
-            "how many bars ago {x} was at its {d}-bar high", cost=_LOOK),
+            "how many bars ago {x} was at its {d}-bar high", cost=_AGE),
         _free("ts_argmin(x, d)", "bars since the smallest value, 0 = now; the newest wins a tie",
-            "how many bars ago {x} was at its {d}-bar low", cost=_LOOK),
+            "how many bars ago {x} was at its {d}-bar low", cost=_AGE),
         _free("ts_rank(x, d)", "average rank of the newest value among the last d, over d, in (0, 1]",
-            "where {x} ranks among its last {d} values", cost=_LOOK),
+            "where {x} ranks among its last {d} values", cost=_RANK),
         _free("ts_zscore(x, d)", "(x - mean) / std, ddof 1; NaN for a constant window",
             "how far {x} is above its {d}-bar mean, in standard deviations", parity="odd", least=2, cost=_SPREAD),
         _ts("ts_median(x, d)", "median of the last d values", "the {d}-bar median of {x}", parity="odd",
-            cost=quantile),
+            cost=_QUANTILE),
         _ts("ts_mad(x, d)", "mean absolute deviation from the mean", "the {d}-bar mean deviation of {x}",
             parity="even", cost=_LOOK),
         _ts("ts_product(x, d)", "product of the last d values", "the {d}-bar product of {x}", dimension="repeat",
             cost=_SCAN),
         _ts("ts_quantile(x, d, level)", "quantile of the last d values, linear; level in [0, 1]",
-            "the {level} quantile of {x} over {d} bars", cost=quantile,
+            "the {level} quantile of {x} over {d} bars", cost=_QUANTILE,
             check=lambda n: None if 0 <= n[1] <= 1 else "level lies in [0, 1]"),
         _free("ts_scale(x, d)", "(x - min) / (max - min) of the last d values; NaN for a constant window",
             "where {x} lies in its {d}-bar range, 0 to 1", least=2, cost=_SCAN),

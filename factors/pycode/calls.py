@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
-from factors.pycode.column_methods import across_group, clipped, groupby, method_of
+from factors.pycode.choices import selected
+from factors.pycode.column_methods import across_group, clipped, groupby, method_of, rounded
 from factors.pycode.conversions import cast
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
 from factors.pycode.methods import ALONG_COLUMNS, NUMPY_PAIR, NUMPY_PLAIN
@@ -13,6 +15,7 @@ from factors.pycode.values import (
     AllRows,
     Columns,
     FrameValue,
+    Function,
     Grouped,
     Listed,
     Module,
@@ -22,6 +25,7 @@ from factors.pycode.values import (
     Value,
     WindowValue,
 )
+from factors.pycode.wholes import element, numpy_statistic, size_of
 from factors.pycode.windows import statistic
 from factors.syntax import RawCall
 
@@ -29,6 +33,9 @@ from factors.syntax import RawCall
 def call(reader: Reader, node: ast.Call) -> Value:
     """Return what a call stands for."""
     if isinstance(node.func, ast.Name):
+        known = reader.names.get(node.func.id)
+        if isinstance(known, Function):
+            return reader.called(node, known)
         return _function(reader, node, node.func.id)
     if not isinstance(node.func, ast.Attribute):
         raise reader.places.fault(node, "this cannot be called", "call methods of columns, np and pd")
@@ -56,6 +63,15 @@ def call(reader: Reader, node: ast.Call) -> Value:
 
 def _function(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
+    if name == "len":
+        size = size_of(reader, node)
+        if size is None:
+            raise reader.places.fault(node, "the length of the data is not read", "write a number")
+        return size
+    if name == "round":
+        x, decimals = arguments.raw("number"), arguments.number("ndigits", 0.0)
+        arguments.done()
+        return SeriesValue(rounded(reader, node, x, decimals or 0.0))
     if name == "abs":
         raw = arguments.raw("x")
         arguments.done()
@@ -77,6 +93,9 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
 
 def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
+    of_whole = numpy_statistic(reader, node, name, arguments)
+    if of_whole is not None:
+        return of_whole
     if name in NUMPY_PLAIN:
         parts = [reader.ours(NUMPY_PLAIN[name], node, arguments.raw("x"))]
     elif name in NUMPY_PAIR:
@@ -89,6 +108,22 @@ def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
         within = clipped(reader, node, arguments.raw("x"), arguments)
         arguments.done()
         return SeriesValue(within)
+    elif name == "select":
+        return SeriesValue(selected(reader, node, arguments))
+    elif name == "nan_to_num":
+        x, other = arguments.raw("x"), arguments.number("nan", 0.0) or 0.0
+        parts = [reader.ours("fill_nan", node, x, bars_of(reader, node, other))]
+        for ignored in ("copy", "posinf", "neginf"):
+            arguments.named.pop(ignored, None)
+    elif name in ("log2", "log10"):
+        base = bars_of(reader, node, math.log(2.0 if name == "log2" else 10.0))
+        parts = [reader.ours("div", node, reader.ours("log", node, arguments.raw("x")), base)]
+    elif name in ("round", "around"):
+        number = rounded(reader, node, arguments.raw("a"), arguments.number("decimals", 0.0) or 0.0)
+        arguments.done()
+        return SeriesValue(number)
+    elif name in ("zeros", "zeros_like", "ones", "ones_like", "full_like", "full"):
+        return _constant(reader, node, name)
     elif name == "square":
         x = arguments.raw("x")
         parts = [reader.ours("mul", node, x, x)]
@@ -96,6 +131,15 @@ def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
         raise reader.places.fault(node, f"np.{name[:40]} is not read", f"np has {', '.join(NUMPY_PLAIN)}")
     arguments.done()
     return SeriesValue(parts[0])
+
+
+def _constant(reader: Reader, node: ast.Call, name: str) -> Value:
+    """`np.zeros(len(df))` and the like: one number everywhere, whatever the shape."""
+    if name.startswith("full") and len(node.args) > 1:
+        return reader.series(node.args[1])
+    if len(node.args) != 1:
+        raise reader.places.fault(node, f"np.{name} takes a shape", "write np.zeros(len(df))")
+    return SeriesValue(bars_of(reader, node, 0.0 if name.startswith("zeros") else 1.0))
 
 
 def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
@@ -126,6 +170,13 @@ def _frame(reader: Reader, node: ast.Call, method: str) -> Value:
         return FrameValue()
     if method == "groupby":
         return groupby(reader, node, None)
+    if method in ("pivot", "pivot_table"):
+        values = next((keyword.value for keyword in node.keywords if keyword.arg == "values"), None)
+        column = None if values is None else reader.expr(values)
+        if isinstance(column, Plain) and isinstance(column.value, str):
+            return reader.column(node, column.value)
+    if method == "assign" and not node.args:
+        return reader.assigned(node)
     if method in ("eval", "query"):
         raise refused_method(reader, node, method)
     raise reader.places.fault(node, f"df.{method[:40]} is not read", "work on columns, such as df['close']")
@@ -136,6 +187,10 @@ def subscript(reader: Reader, node: ast.Subscript) -> Value:
     owner = reader.expr(node.value)
     if isinstance(owner, AllRows):
         return _column_of_rows(reader, node)
+    if isinstance(owner, SeriesValue):
+        value = element(reader, node, owner.raw)
+        if value is not None:
+            return SeriesValue(value)
     if isinstance(node.slice, ast.Slice):
         raise reader.places.fault(node, "slices pick or turn rows", "use .shift(n)")
     key = reader.expr(node.slice)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
+from factors.pycode.choices import between, carried, filled
 from factors.pycode.conversions import cast, with_replaced_values
 from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
 from factors.pycode.methods import (
-    ACROSS,
     ASSET_KEYS,
     LAMBDAS_ACROSS,
     NUMPY_PLAIN,
@@ -17,7 +17,19 @@ from factors.pycode.methods import (
     TIME_KEYS,
     WHOLE_COLUMN,
 )
-from factors.pycode.values import Grouped, Listed, Module, Plain, Reader, SeriesValue, Value
+from factors.pycode.values import (
+    FrameValue,
+    Function,
+    Grouped,
+    Listed,
+    Module,
+    Plain,
+    Reader,
+    SeriesValue,
+    Value,
+    Whole,
+)
+from factors.pycode.wholes import ACROSS, Renamed, bound, statistic_of, whole_statistic
 from factors.pycode.windows import open_window
 from factors.syntax import Raw, RawNumber
 
@@ -32,6 +44,13 @@ def method_of(reader: Reader, node: ast.Call, series: SeriesValue, method: str) 
 
 def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, arguments: Arguments) -> Value:
     x = series.raw
+    of_whole = whole_statistic(reader, node, x, method, arguments)
+    if of_whole is not None:
+        return of_whole
+    in_window = reader.whole is not None and reader.whole.bars is not None
+    if (reader.whole is not None and method in _ALONG_TIME) or (in_window and method in ("rank", "groupby")):
+        why = f".{method}() inside this lambda would look along another axis"
+        raise reader.places.fault(node, why, "do it in a step of its own")
     if method in PLAIN_METHODS:
         return SeriesValue(reader.ours(PLAIN_METHODS[method], node, x))
     if method in PAIR_METHODS:
@@ -51,34 +70,69 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         return SeriesValue(clipped(reader, node, x, arguments))
     if method == "rank":
         return SeriesValue(ranked_across(reader, node, x, arguments))
-    if method in ("ffill", "pad"):
-        limit = arguments.number("limit")
-        if limit is None:
-            raise reader.places.fault(node, "ffill without a limit reaches back without end", "write .ffill(limit=5)")
-        return SeriesValue(reader.ours("ts_backfill", node, x, bars_of(reader, node, limit + 1)))
-    if method in ("where", "mask"):
-        return SeriesValue(_chosen(reader, node, x, method, arguments))
-    if method == "replace":
-        return SeriesValue(with_replaced_values(reader, node, x, arguments))
-    if method == "astype":
-        target = arguments.node_of("dtype")
-        if target is None:
-            raise reader.places.fault(node, "astype does not say which type", "write .astype(float)")
-        arguments.named.pop("copy", None)
-        return SeriesValue(cast(reader, node, x, target))
+    changed = _changed(reader, node, x, method, arguments)
+    if changed is not None:
+        return SeriesValue(changed)
     if method == "groupby":
         arguments.places.clear()
         arguments.named.clear()
         return groupby(reader, node, series)
     if method in ("apply", "map", "transform"):
         return _applied(reader, node, series, arguments)
-    if method == "mean" and arguments.plain("axis") in (1.0, "columns"):
-        return SeriesValue(reader.ours("cs_mean", node, x))
+    if method in ACROSS and arguments.plain("axis") in (1.0, "columns"):
+        return SeriesValue(_across_columns(reader, node, x, method, arguments))
     if method in WHOLE_COLUMN:
         raise reader.places.fault(
             node, f".{method}() of a whole column sees its future", f"use .rolling(n).{method}()", "look_ahead"
         )
     raise refused_method(reader, node, method)
+
+
+def _changed(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw | None:
+    """Return the column with its values changed bar by bar, None where the method does another thing."""
+    if method in ("ffill", "pad"):
+        return carried(reader, node, x, arguments)
+    if method == "fillna":
+        return filled(reader, node, x, arguments)
+    if method == "between":
+        return between(reader, node, x, arguments)
+    if method == "round":
+        return rounded(reader, node, x, arguments.number("decimals", 0.0) or 0.0)
+    if method in ("notna", "notnull"):
+        return reader.ours("not_", node, reader.ours("is_nan", node, x))
+    if method == "floordiv":
+        return reader.ours("floor", node, reader.ours("div", node, x, arguments.raw("other")))
+    if method in ("where", "mask"):
+        return _chosen(reader, node, x, method, arguments)
+    if method == "replace":
+        return with_replaced_values(reader, node, x, arguments)
+    if method == "astype":
+        target = arguments.node_of("dtype")
+        if target is None:
+            raise reader.places.fault(node, "astype does not say which type", "write .astype(float)")
+        arguments.named.pop("copy", None)
+        return cast(reader, node, x, target)
+    return None
+
+
+_ALONG_TIME = frozenset({"shift", "diff", "pct_change", "rolling", "ewm", "expanding", "ffill", "cumsum", "cumprod",
+                         "cummax", "cummin"})  # fmt: skip
+
+
+def _across_columns(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw:
+    """`wide.std(axis=1)`: over the assets of a bar."""
+    ddof = arguments.number("ddof", 1.0) if method in ("std", "var") else None
+    level = arguments.number("q", 0.5) if method == "quantile" else 0.5
+    arguments.named.pop("skipna", None)
+    return statistic_of(reader, node, x, method, Whole(), ddof, level or 0.0)
+
+
+def rounded(reader: Reader, node: ast.AST, x: Raw, decimals: float) -> Raw:
+    """Return `x` with so few decimals."""
+    if decimals == 0:
+        return reader.ours("round", node, x)
+    scale = bars_of(reader, node, 10.0**decimals)
+    return reader.ours("div", node, reader.ours("round", node, reader.ours("mul", node, x, scale)), scale)
 
 
 def _lagged(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arguments) -> Raw:
@@ -135,7 +189,7 @@ def ranked_across(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) 
     method = arguments.plain("method")
     if method not in (None, "average"):
         raise reader.places.fault(node, f"ties are shared here, not broken by {method!r}", "leave method out")
-    if axis not in (1, "columns"):
+    if axis not in (1, "columns") and reader.whole is None:
         reader.notes.append("rank: pandas ranks the whole column, its future included; read as cs_rank, at each bar")
     if not shares:
         reader.notes.append("rank without pct=True counts 1 to n; here it is a share of the assets")
@@ -148,15 +202,14 @@ def _applied(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arg
     if isinstance(given, ast.Attribute) and given.attr in NUMPY_PLAIN and isinstance(reader.expr(given.value), Module):
         return SeriesValue(reader.ours(NUMPY_PLAIN[given.attr], node, series.raw))
     if isinstance(given, ast.Lambda) and len(given.args.args) == 1 and not given.args.defaults:
-        name = given.args.args[0].arg
-        before = reader.names.get(name)
-        reader.names[name] = series
-        try:
-            return SeriesValue(reader.series(given.body).raw)
-        finally:
-            reader.names.pop(name)
-            if before is not None:
-                reader.names[name] = before
+        return SeriesValue(bound(reader, given.args.args[0].arg, series, given.body, None))
+    function = reader.names.get(given.id) if isinstance(given, ast.Name) else None
+    if isinstance(function, Function) and isinstance(given, ast.Name):
+        # As if it were called with the column.
+        stand_in = f"{given.id} of"
+        call = ast.copy_location(ast.Call(given, [ast.copy_location(ast.Name(stand_in, ast.Load()), node)], []), node)
+        reader.names[stand_in] = series
+        return reader.called(call, function)
     raise reader.places.fault(node, "only np functions and one-line lambdas are applied", "write the steps out")
 
 
@@ -167,23 +220,12 @@ def _lambda_across(reader: Reader, node: ast.Call, series: SeriesValue, argument
     assert isinstance(given, ast.Lambda)
     names = [arg.arg for arg in given.args.args]
     if len(names) == 1:
-        renamed = _Renamed(names[0]).visit(ast.parse(ast.unparse(given.body), mode="eval"))
+        renamed = Renamed(names[0]).visit(ast.parse(ast.unparse(given.body), mode="eval"))
         word = LAMBDAS_ACROSS.get(ast.unparse(renamed).replace(" ", ""))
         if word is not None:
             return SeriesValue(reader.ours(word, node, series.raw))
-    known = "; ".join(LAMBDAS_ACROSS)
-    raise reader.places.fault(given, "this lambda across assets is not read", f"of x there are {known}")
-
-
-class _Renamed(ast.NodeTransformer):
-    """Gives the argument of a lambda the name x."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def visit_Name(self, node: ast.Name) -> ast.Name:
-        """Rename."""
-        return ast.Name("x", node.ctx) if node.id == self.name else node
+        return SeriesValue(bound(reader, names[0], series, given.body, Whole()))
+    raise reader.places.fault(given, "a lambda across assets has one argument", "write lambda x: x - x.mean()")
 
 
 def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Grouped:
@@ -210,6 +252,11 @@ def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Group
 
 def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) -> Value:
     """Return what a method of grouped values stands for: over time by asset, across assets by time."""
+    if grouped.series is None and method == "apply" and node.args and isinstance(node.args[0], ast.Lambda):
+        given = node.args[0]
+        if len(given.args.args) == 1:
+            whole = None if grouped.by == "asset" else Whole()
+            return SeriesValue(bound(reader, given.args.args[0].arg, FrameValue(), given.body, whole))
     if grouped.series is None:
         raise reader.places.fault(node, "take a column of the groups", "write df.groupby('symbol')['close']")
     if grouped.by == "asset":
@@ -223,12 +270,12 @@ def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) 
             return _lambda_across(reader, node, grouped.series, arguments)
         what = reader.expr(arguments.places.pop(0))
         method = str(what.value) if isinstance(what, Plain) else method
-    if method not in ACROSS:
-        raise reader.places.fault(node, f"{method[:40]} across assets is not read", f"one of {', '.join(ACROSS)}")
     if method == "rank":
         arguments.named["axis"] = ast.Constant(1)
         found = ranked_across(reader, node, grouped.series.raw, arguments)
+    elif method in ACROSS:
+        found = _across_columns(reader, node, grouped.series.raw, method, arguments)
     else:
-        found = reader.ours(ACROSS[method], node, grouped.series.raw)
+        raise reader.places.fault(node, f"{method[:40]} across assets is not read", f"one of rank, {', '.join(ACROSS)}")
     arguments.done()
     return SeriesValue(found)

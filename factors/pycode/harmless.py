@@ -71,6 +71,11 @@ COLUMN_METHODS: Mapping[str, Harmless] = {
     "rename": Harmless(("index",), frozenset({"copy"}), None, "rows cannot be given other labels", "leave it out"),
     "to_frame": Harmless(("name",), frozenset({"name"})),
     "to_numpy": Harmless(("dtype",), frozenset({"copy"}), {"dtype": frozenset({"float", "float64", "float32"})}),
+    "droplevel": Harmless(("level",), frozenset({"level"})),
+    "swaplevel": Harmless(("i", "j"), frozenset({"i", "j"})),
+    "unstack": Harmless(("level",), frozenset({"level"})),
+    "stack": Harmless(("level",), frozenset({"level", "future_stack", "dropna"})),
+    "infer_objects": Harmless(),
     "squeeze": Harmless(("axis",), frozenset({"axis"})),
 }  # fmt: skip
 # Arguments of pandas' groupby that change the shape of a result, and no value of it.

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 # method of a column -> operator of ours, for those that take the column alone
 PLAIN_METHODS: Mapping[str, str] = {
     "abs": "abs",
+    "isna": "is_nan",
+    "isnull": "is_nan",
     "cumsum": "cum_sum",
     "cumprod": "cum_product",
     "cummax": "cum_max",
@@ -16,8 +18,8 @@ PLAIN_METHODS: Mapping[str, str] = {
 # method of a column -> operator of two operands
 PAIR_METHODS: Mapping[str, str] = {
     "add": "add", "radd": "add", "sub": "sub", "subtract": "sub", "mul": "mul", "multiply": "mul", "div": "div",
-    "divide": "div", "truediv": "div", "pow": "power", "gt": "gt", "ge": "ge", "lt": "lt", "le": "le", "eq": "eq",
-    "ne": "ne",
+    "divide": "div", "truediv": "div", "pow": "power", "mod": "mod",
+    "gt": "gt", "ge": "ge", "lt": "lt", "le": "le", "eq": "eq", "ne": "ne",
 }  # fmt: skip
 # statistic of a rolling window -> operator of ours
 ROLLING: Mapping[str, str] = {
@@ -26,8 +28,6 @@ ROLLING: Mapping[str, str] = {
     "cov": "ts_cov", "rank": "ts_rank", "argmax": "ts_argmax", "argmin": "ts_argmin",
 }  # fmt: skip
 EXPANDING: Mapping[str, str] = {"mean": "cum_mean", "sum": "cum_sum", "max": "cum_max", "min": "cum_min"}
-# statistic across assets of a frame grouped by time
-ACROSS: Mapping[str, str] = {"mean": "cs_mean", "rank": "cs_rank"}
 # Body of a lambda across assets, without blanks -> operator of ours.
 LAMBDAS_ACROSS: Mapping[str, str] = {
     "(x-x.mean())/x.std()": "cs_zscore",
@@ -40,15 +40,16 @@ ALONG_COLUMNS: Mapping[str, str] = {"max": "max", "min": "min", "sum": "add", "m
 NUMPY_PLAIN: Mapping[str, str] = {
     "log": "log", "log1p": "log1p", "sign": "sign", "abs": "abs", "absolute": "abs", "fabs": "abs", "sqrt": "sqrt",
     "exp": "exp", "tanh": "tanh", "floor": "floor", "negative": "neg", "reciprocal": "inverse", "logical_not": "not_",
+    "ceil": "ceil", "rint": "round", "isnan": "is_nan",
 }  # fmt: skip
 NUMPY_PAIR: Mapping[str, str] = {
     "maximum": "max", "minimum": "min", "fmax": "max", "fmin": "min", "power": "power", "divide": "div",
     "true_divide": "div", "multiply": "mul", "add": "add", "subtract": "sub", "logical_and": "and_",
-    "logical_or": "or_", "greater": "gt", "less": "lt",
+    "logical_or": "or_", "greater": "gt", "less": "lt", "mod": "mod", "remainder": "mod",
+    "greater_equal": "ge", "less_equal": "le", "equal": "eq", "not_equal": "ne",
 }  # fmt: skip
 # Methods refused, each with the reason and what to do.
 REFUSED: Mapping[str, tuple[str, str]] = {
-    "fillna": ("fillna puts a made-up value in the place of a missing one", "leave it out: what is missing stays so"),
     "dropna": ("dropna takes bars away, which shifts windows", "leave it out: what is missing stays so"),
     "interpolate": ("interpolate looks at later bars", "use .ffill(limit=n)"),
     "bfill": ("bfill looks at later bars", "use .ffill(limit=n)"),
@@ -99,7 +100,7 @@ NODE_WORDS: Mapping[str, tuple[str, str]] = {
 }
 OPERATOR_WORDS: Mapping[str, str] = {
     "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "div", "Pow": "power", "BitAnd": "and_", "BitOr": "or_",
-    "Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne",
+    "Mod": "mod", "Lt": "lt", "LtE": "le", "Gt": "gt", "GtE": "ge", "Eq": "eq", "NotEq": "ne",
 }  # fmt: skip
 FOLD: Mapping[str, Callable[[float, float], float]] = {
     "add": lambda x, y: x + y,

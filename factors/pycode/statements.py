@@ -8,22 +8,32 @@ import re
 import textwrap
 import warnings
 
-from factors.dialects.base import ours
 from factors.limits import Limits
-from factors.pycode.arguments import refused_method
-from factors.pycode.calls import call, subscript
-from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
-from factors.pycode.values import AllRows, Columns, FrameValue, Listed, Module, Places, Plain, SeriesValue, Value
-from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
+from factors.pycode.choices import is_guard, masked
+from factors.pycode.expressions import DEEPEST, ExpressionReader
+from factors.pycode.functions import bind, factor_among, first_value, unwrapped
+from factors.pycode.values import (
+    Columns,
+    FrameValue,
+    Function,
+    Listed,
+    Module,
+    Places,
+    Plain,
+    SeriesValue,
+    Value,
+)
+from factors.syntax import Fault, Raw, RawName, RawNumber
 
 _LOOKS_LIKE = re.compile(
-    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b|\blambda\b"
-    r"|[\w)\]]\.[a-z_]\w*\s*\(|\bif\b.+\belse\b"
+    r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b"
+    r"|^\s*for\s+\w+\s+in\b|^\s*while\b|\blambda\b"
+    r"|[\w)\]]\.[a-z_]\w*\s*\(|\bif\b.+\belse\b",
+    re.MULTILINE,
 )
-_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", ".")
+_WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", "for ", "while", ".")
 _SAID = re.compile(r"#[^\n]*|\"\"\"[\s\S]*?\"\"\"|\'\'\'[\s\S]*?\'\'\'|\"(?:\\.|[^\"\\\n])*\"|\'(?:\\.|[^\'\\\n])*\'")
 _FOREIGN = re.compile(r"[^\x00-\x7e]")
-_DEEPEST = 64
 _MOST_SIGNS = 30
 _SIGNS = re.compile(r"(?:[-+~]\s*){31,}|(?:\bnot\s+){31,}|(?:\*\*\s*[-+~]?\s*\w+\s*){31,}")
 
@@ -66,8 +76,8 @@ def _bounded(text: str) -> None:
     for place, sign in enumerate(text):
         if sign in "([{":
             depth += 1
-            if depth > _DEEPEST:
-                raise Fault("too_deep", f"more than {_DEEPEST} levels of nesting", "say it flatter", place)
+            if depth > DEEPEST:
+                raise Fault("too_deep", f"more than {DEEPEST} levels of nesting", "say it flatter", place)
         elif sign in ")]}":
             depth = max(0, depth - 1)
         elif ord(sign) < 32 and sign not in "\n\t\r":
@@ -83,30 +93,25 @@ def _bounded(text: str) -> None:
         raise Fault("too_deep", f"more than {_MOST_SIGNS} signs in a row", "one is enough", found.start())
 
 
-class StatementReader:
+class StatementReader(ExpressionReader):
     """Walks the statements of one factor."""
-
-    def __init__(self, places: Places, notes: list[str]) -> None:
-        self.places = places
-        self.notes = notes
-        self.names: dict[str, Value] = {"np": Module("np"), "numpy": Module("np"), "pd": Module("pd"),
-                                        "pandas": Module("pd"), "df": FrameValue(), "data": FrameValue()}  # fmt: skip
-        self.columns: dict[str, SeriesValue] = {}
-        self.depth = 0
 
     def module(self, module: ast.Module) -> Raw:
         """Return the tree of a whole text."""
-        functions = [node for node in module.body if isinstance(node, ast.FunctionDef)]
-        if len(functions) > 1:
-            raise self.places.fault(functions[1], "more than one function", "write one function")
+        body = unwrapped(module.body)
+        functions = [node for node in body if isinstance(node, ast.FunctionDef)]
         value: Value | None
         if functions:
-            for node in module.body:
-                if node is not functions[0] and not _calls_it(node, functions[0].name):
-                    self.beside(node, functions[0].name)
-            value = self.function(functions[0])
+            factor = factor_among(functions)
+            self.names.update({node.name: Function(node) for node in functions if node is not factor})
+            for node in body:
+                if not isinstance(node, ast.FunctionDef) and not _calls_it(node, factor.name):
+                    self.beside(node, factor.name)
+            value = self.function(factor)
         else:
-            value = self.body(module.body)
+            value = self.body(body)
+        if isinstance(value, Function) and isinstance(value.node, ast.Lambda):
+            value = self.function(value.node)
         if value is None:
             raise Fault("python", "the code returns nothing", "end with `return factor` or an expression")
         if isinstance(value, Columns) and len(value.parts) == 1:
@@ -128,19 +133,51 @@ class StatementReader:
             return
         raise self.places.fault(node, "only the function is read", "do all of it inside the function")
 
-    def function(self, node: ast.FunctionDef) -> Value | None:
+    def called(self, node: ast.Call, function: Function) -> Value:
+        """Return what a function of the text returns for the arguments of a call."""
+        self.calls.one(self, node)
+        inner = function.node
+        if self.whole is not None and isinstance(inner, ast.FunctionDef):
+            raise self.places.fault(node, "functions are not followed inside a lambda of a whole", "write it out")
+        if isinstance(inner, ast.FunctionDef) and inner.decorator_list:
+            raise self.places.fault(inner, "decorators are not read", "leave it out")
+        given, outside = bind(self, node, function), dict(self.names)
+        self.names.update(given)
+        try:
+            value = self.expr(inner.body) if isinstance(inner, ast.Lambda) else self.body(inner.body)
+        finally:
+            self.names = outside
+        if value is None:
+            raise self.places.fault(node, "this function returns nothing", "return a column")
+        return value
+
+    def assigned(self, node: ast.Call) -> Value:
+        """Return the frame with the columns of `df.assign(name=...)`."""
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise self.places.fault(node, "stars are not read", "write the columns out")
+            value = self.expr(keyword.value)
+            if isinstance(value, Function) and isinstance(value.node, ast.Lambda):
+                value = self.function(value.node) or value
+            if not isinstance(value, SeriesValue):
+                raise self.places.fault(node, "assign takes columns", "write df.assign(r=df['close'].diff())")
+            self.columns.pop(keyword.arg, None)
+            self.columns[keyword.arg] = value
+        return FrameValue()
+
+    def function(self, node: ast.FunctionDef | ast.Lambda) -> Value | None:
         """Return what a function returns; its first argument without a default is the frame."""
-        if node.decorator_list:
+        if isinstance(node, ast.FunctionDef) and node.decorator_list:
             raise self.places.fault(node, "decorators are not read", "leave it out")
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.posonlyargs:
             raise self.places.fault(node, "the function takes one frame and constants", "write def factor(df):")
-        names = [arg.arg for arg in (*arguments.args, *arguments.kwonlyargs)]
+        names = [arg.arg for arg in (*arguments.args, *arguments.kwonlyargs) if arg.arg != "self"]
         given = [*arguments.defaults, *(value for value in arguments.kw_defaults if value is not None)]
         for place, name in enumerate(names):
             behind = len(names) - place
-            self.names[name] = self.expr(given[-behind]) if behind <= len(given) else FrameValue()
-        return self.body(node.body)
+            self.names[name] = self.expr(given[-behind]) if behind <= len(given) else first_value(self, name, node)
+        return self.expr(node.body) if isinstance(node, ast.Lambda) else self.body(node.body)
 
     def body(self, statements: list[ast.stmt]) -> Value | None:
         """Read statements; return what is returned, or the last expression."""
@@ -149,8 +186,13 @@ class StatementReader:
             if isinstance(node, ast.Return):
                 if node.value is None:
                     raise self.places.fault(node, "nothing is returned", "return the factor")
-                return self.expr(node.value)
-            found = self.statement(node)
+                return self.expr(_without_dropna(node.value))
+            if isinstance(node, ast.Try) and self.tries(node):
+                found = self.body(node.body)
+                if any(isinstance(part, ast.Return) for part in node.body):
+                    return found
+            else:
+                found = self.statement(node)
             last = found if found is not None else last
         return last
 
@@ -172,7 +214,23 @@ class StatementReader:
             return self.assign(node.target, self.expr(changed))
         if isinstance(node, ast.Pass) or (isinstance(node, ast.Import) and self.imported(node)):
             return None
+        if isinstance(node, ast.If) and is_guard(node):
+            self.notes.append(f"line {node.lineno}: a check of the data is not followed; data are checked at import")
+            return None
+        if isinstance(node, ast.ImportFrom) and node.module in ("typing", "__future__", "collections.abc"):
+            return None
+        if isinstance(node, ast.FunctionDef):
+            self.names[node.name] = Function(node)
+            return None
         raise self.refused(node)
+
+    def tries(self, node: ast.Try) -> bool:
+        """Whether a try only guards its body: its handlers compute nothing."""
+        kept = all(isinstance(part, ast.Return | ast.Pass | ast.Raise) for one in node.handlers for part in one.body)
+        if kept and not node.orelse and not node.finalbody:
+            self.notes.append(f"line {node.lineno}: what is done on an error is not followed")
+            return True
+        return False
 
     def imported(self, node: ast.Import) -> bool:
         """Bind numpy and pandas under the names that they are imported by; others are refused."""
@@ -188,6 +246,10 @@ class StatementReader:
         if isinstance(target, ast.Name):
             self.names[target.id] = value
             return value
+        if isinstance(target, ast.Attribute) and target.attr == "name" and isinstance(value, Plain):
+            return self.expr(target.value)
+        if isinstance(target, ast.Subscript) and (found := self.mask(target, value)) is not None:
+            return found
         if isinstance(target, ast.Subscript) and isinstance(self.expr(target.value), FrameValue):
             name = self.expr(target.slice)
             if isinstance(name, Plain) and isinstance(name.value, str) and isinstance(value, SeriesValue):
@@ -197,158 +259,35 @@ class StatementReader:
                 return value
         raise self.places.fault(target, "this cannot be assigned to", "assign to a name or to df['name']")
 
-    def expr(self, node: ast.expr) -> Value:
-        """Return what an expression stands for."""
-        self.depth += 1
-        try:
-            if self.depth > 2 * _DEEPEST:
-                raise self.places.fault(node, "nested too deeply", "say it flatter", "too_deep")
-            return self._expr(node)
-        finally:
-            self.depth -= 1
+    def mask(self, target: ast.Subscript, value: Value) -> Value | None:
+        """`x[c] = v` and `df.loc[c, 'name'] = v`; None where it is another assignment."""
+        if isinstance(target.value, ast.Name):
+            old = self.names.get(target.value.id)
+            found = masked(self, target, old, value)
+            if found is not None:
+                self.names[target.value.id] = found
+            return found
+        key = target.slice
+        at_rows = isinstance(target.value, ast.Attribute) and target.value.attr == "loc"
+        if not at_rows or not isinstance(key, ast.Tuple) or len(key.elts) != 2:
+            return None
+        name = self.expr(key.elts[1])
+        if isinstance(key.elts[0], ast.Slice) or not (isinstance(name, Plain) and isinstance(name.value, str)):
+            return None
+        rows = ast.copy_location(ast.Subscript(target.value, key.elts[0], ast.Store()), target)
+        before = self.columns.get(name.value) or SeriesValue(RawName("nan", self.places.at(target)))
+        found = masked(self, rows, before, value)
+        if isinstance(found, SeriesValue):
+            self.columns.pop(name.value, None)
+            self.columns[name.value] = found
+        return found
 
-    def _expr(self, node: ast.expr) -> Value:
-        match node:
-            case ast.Constant(value):
-                return self.constant(node, value)
-            case ast.Name(name):
-                return self.name(node, name)
-            case ast.Attribute():
-                return self.attribute(node)
-            case ast.Subscript():
-                return subscript(self, node)
-            case ast.BinOp():
-                return self.binary(node)
-            case ast.UnaryOp():
-                return self.unary(node)
-            case ast.Compare():
-                if len(node.ops) != 1:
-                    raise self.places.fault(node, "comparisons do not chain", "write (a < b) & (b < c)")
-                return self.operation(node, type(node.ops[0]).__name__, node.left, node.comparators[0])
-            case ast.BoolOp():
-                word = "and_" if isinstance(node.op, ast.And) else "or_"
-                parts = [self.series(value).raw for value in node.values]
-                found = parts[0]
-                for other in parts[1:]:
-                    found = self.ours(word, node, found, other)
-                return SeriesValue(found)
-            case ast.IfExp():
-                parts = [self.series(node.test).raw, self.branch(node.body), self.branch(node.orelse)]
-                return SeriesValue(self.ours("if_else", node, *parts))
-            case ast.Call():
-                return call(self, node)
-            case ast.List() | ast.Tuple():
-                return Listed(tuple(self.expr(part) for part in node.elts))
-        raise self.refused(node)
 
-    def constant(self, node: ast.expr, value: object) -> Value:
-        """Return a literal."""
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            try:
-                number = float(value)
-            except OverflowError:
-                number = float("inf")
-            if not abs(number) < float("inf"):
-                raise self.places.fault(node, "a number that is too large", "use a smaller one", "bad_number")
-            return SeriesValue(RawNumber(number, "", self.places.at(node)))
-        return Plain(value)
-
-    def name(self, node: ast.expr, name: str) -> Value:
-        """Return what a name stands for; an unknown one may be a column."""
-        if name in self.names:
-            return self.names[name]
-        if name.startswith("_"):
-            raise self.places.fault(node, f"{name[:40]} is not read", "use the columns of df")
-        # A bare name may be a column: close.rolling(5).mean().
-        return SeriesValue(RawName(name, self.places.at(node)))
-
-    def attribute(self, node: ast.Attribute) -> Value:
-        """Return df.close, np.pi and the like."""
-        if node.attr.startswith("_"):
-            raise self.places.fault(node, f"{node.attr[:40]} is not read", "use the columns of df")
-        owner = self.expr(node.value)
-        if isinstance(owner, Module):
-            if node.attr in CONSTANTS:
-                return SeriesValue(RawNumber(CONSTANTS[node.attr], "", self.places.at(node)))
-            if node.attr in ("nan", "inf", "NaN", "NAN"):
-                return Plain(node.attr.lower())
-            raise self.places.fault(node, f"{owner.name}.{node.attr[:40]} is not read", "see `alphaglow operators`")
-        if isinstance(owner, FrameValue):
-            if node.attr == "index":
-                return Plain("index")
-            if node.attr == "loc":
-                return AllRows()
-            return self.column(node, node.attr)
-        if isinstance(owner, SeriesValue) and node.attr == "values":
-            return owner
-        raise refused_method(self, node, node.attr)
-
-    def column(self, node: ast.expr, name: str) -> SeriesValue:
-        """Return a column of the frame: one that the code made, or a field."""
-        if name in self.columns:
-            return self.columns[name]
-        name = name.removeprefix("$")
-        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) is None:
-            raise self.places.fault(node, f"{name[:40]!r} is no column name", "name a field, such as close")
-        return SeriesValue(RawName(name, self.places.at(node)))
-
-    def binary(self, node: ast.BinOp) -> Value:
-        """Return x + y and the like."""
-        return self.operation(node, type(node.op).__name__, node.left, node.right)
-
-    def operation(self, node: ast.expr, kind: str, left: ast.expr, right: ast.expr) -> Value:
-        """Return an arithmetic operation or comparison."""
-        word = OPERATOR_WORDS.get(kind)
-        if word is None:
-            hints = {"FloorDiv": "use np.floor(x / y)", "Mod": "a remainder is not in the language"}
-            raise self.places.fault(node, f"the operator {kind} is not read", hints.get(kind, "use + - * / **"))
-        x, y = self.series(left).raw, self.series(right).raw
-        divides = word == "div" and isinstance(y, RawNumber) and y.value == 0
-        if word in FOLD and not divides and isinstance(x, RawNumber) and isinstance(y, RawNumber):
-            # Constants stay numbers, so that they may be windows.
-            return SeriesValue(RawNumber(FOLD[word](x.value, y.value), "", self.places.at(node)))
-        return SeriesValue(self.ours(word, node, x, y))
-
-    def unary(self, node: ast.UnaryOp) -> Value:
-        """Return -x, +x or ~x."""
-        inner = self.series(node.operand).raw
-        if isinstance(node.op, ast.UAdd):
-            return SeriesValue(inner)
-        if isinstance(node.op, ast.USub):
-            if isinstance(inner, RawNumber):
-                return SeriesValue(RawNumber(-inner.value, "", self.places.at(node)))
-            return SeriesValue(self.ours("neg", node, inner))
-        return SeriesValue(self.ours("not_", node, inner))
-
-    def branch(self, node: ast.expr) -> Raw:
-        """Return one of two values to choose from; it may be missing."""
-        value = self.expr(node)
-        if isinstance(value, Plain) and (value.value == "nan" or value.value is None):
-            return RawName("nan", self.places.at(node))
-        return self.series(node).raw
-
-    def series(self, node: ast.expr) -> SeriesValue:
-        """Return an expression that must be a column or a number."""
-        value = self.expr(node)
-        if isinstance(value, SeriesValue):
-            return value
-        if isinstance(value, Columns) and len(value.parts) == 1:
-            return value.parts[0]
-        if isinstance(value, Plain) and isinstance(value.value, bool):
-            raise self.places.fault(node, "True and False are not values here", "use 1 and 0")
-        if isinstance(value, Plain) and value.value in ("nan", None):
-            raise self.places.fault(node, "a missing value cannot be written", "what is missing stays so by itself")
-        raise self.places.fault(node, "this is not a column or a number", "use a column, such as df['close']")
-
-    def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
-        """Return a call of our own operator, at the place of `node`."""
-        return ours(name, RawName("", self.places.at(node)), *args)
-
-    def refused(self, node: ast.AST) -> Fault:
-        """Return the refusal of a kind of syntax."""
-        kind = type(node).__name__
-        why, hint = NODE_WORDS.get(kind, (f"{kind} is not read", "use assignments, arithmetic and methods of columns"))
-        return self.places.fault(node, why, hint)
+def _without_dropna(node: ast.expr) -> ast.expr:
+    """Return what is returned without a last `.dropna()`: missing values stay missing here, and move no window."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "dropna":
+        node = node.func.value
+    return node
 
 
 def _calls_it(node: ast.stmt, name: str) -> bool:

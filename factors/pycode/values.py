@@ -59,6 +59,29 @@ class Grouped:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What a statistic of a whole column is taken of while a lambda is read.
+
+    Attributes
+    ----------
+    bars
+        The window, None where it is all assets of a bar.
+    has_index
+        Whether the values are a Series, whose deviations have ddof 1; those of an array have 0.
+    """
+
+    bars: Raw | None = None
+    has_index: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function or lambda of the text, to be read where it is called."""
+
+    node: ast.FunctionDef | ast.Lambda
+
+
+@dataclass(frozen=True, slots=True)
 class Plain:
     """A constant that is no number: text, None, True."""
 
@@ -72,7 +95,7 @@ class Listed:
     parts: tuple[Value, ...]
 
 
-Value = SeriesValue | FrameValue | AllRows | Columns | Module | WindowValue | Grouped | Plain | Listed
+Value = SeriesValue | FrameValue | AllRows | Columns | Module | WindowValue | Grouped | Function | Plain | Listed
 
 
 class Places:
@@ -103,6 +126,13 @@ class Reader(Protocol):
     places: Places
     notes: list[str]
     names: dict[str, Value]
+    whole: Whole | None
+
+    def assigned(self, node: ast.Call) -> Value:
+        """Return the frame with the columns of `df.assign(name=...)`."""
+
+    def called(self, node: ast.Call, function: Function) -> Value:
+        """Return what a function of the text returns for the arguments of a call."""
 
     def expr(self, node: ast.expr) -> Value:
         """Return what an expression stands for."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.methods import EXPANDING, ROLLING
 from factors.pycode.values import Reader, SeriesValue, Value, WindowValue
+from factors.pycode.wholes import applied_to_windows
 from factors.syntax import Raw, RawNumber
 
 _FULL_WINDOWS = "pandas may fill windows early (min_periods); here a value needs its full window"
@@ -18,7 +20,7 @@ def open_window(reader: Reader, node: ast.Call, series: SeriesValue, kind: str, 
     if arguments.flag("center", False):
         raise reader.places.fault(node, "center=True looks at later bars", "leave it out", "look_ahead")
     if kind == "rolling":
-        bars = arguments.raw("window")
+        bars = _length(reader, node, arguments)
         least = arguments.number("min_periods")
         if least is not None and not (isinstance(bars, RawNumber) and bars.value == least):
             reader.notes.append(_FULL_WINDOWS)
@@ -35,6 +37,20 @@ def open_window(reader: Reader, node: ast.Call, series: SeriesValue, kind: str, 
     if arguments.flag("ignore_na", False):
         raise reader.places.fault(node, "ignore_na is not read", "leave it out")
     return _ewm(reader, node, series, arguments)
+
+
+def _length(reader: Reader, node: ast.Call, arguments: Arguments) -> Raw:
+    """Return the window: bars, or a length of time such as '20D'."""
+    given = arguments.node_of("window")
+    if isinstance(given, ast.Constant) and isinstance(given.value, str):
+        found = re.fullmatch(r"(\d{1,4})\s*(d|h|min|t|w)", given.value.lower())
+        if found is None:
+            raise reader.places.fault(node, f"{given.value[:20]!r} is no length", "write the window in bars")
+        reader.notes.append(_FULL_WINDOWS)
+        return RawNumber(float(found[1]), {"t": "min"}.get(found[2], found[2]), reader.places.at(given))
+    if given is None:
+        raise reader.places.fault(node, "window is missing", "give it")
+    return reader.series(given).raw
 
 
 def _named_number(arguments: Arguments, name: str) -> float | None:
@@ -95,6 +111,15 @@ def statistic(reader: Reader, node: ast.Call, window: WindowValue, method: str) 
 
 
 def _rolled(reader: Reader, node: ast.Call, x: Raw, bars: Raw, method: str, arguments: Arguments) -> Raw:
+    if method in ("agg", "aggregate") and arguments.places:
+        what = arguments.places[0]
+        if isinstance(what, ast.Constant) and isinstance(what.value, str):
+            arguments.places.pop(0)
+            method = what.value
+        else:
+            method = "apply"
+    if method == "apply":
+        return applied_to_windows(reader, node, x, bars, arguments)
     if method not in ROLLING:
         hint = f"one of {', '.join(ROLLING)}"
         raise reader.places.fault(node, f".rolling().{method[:40]} is not read", hint)

@@ -151,7 +151,8 @@ class Steps:
             text = self.step(arg)
             if isinstance(arg, Number) and param.kind not in ("number", "window") and call.op not in _INFIX:
                 text = f"np.full((1, 1), {number_text(arg.value)}, dtype=float)"
-            args.append(f"among({text})" if place == 0 and operator.family in _ACROSS else text)
+            across = operator.family in _ACROSS or call.op == "hump"
+            args.append(f"among({text})" if place == 0 and across else text)
         if call.op in _INFIX:
             return f"finite({args[0]} {_INFIX[call.op]} {args[1]})"
         if call.op == "neg":

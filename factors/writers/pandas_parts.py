@@ -146,6 +146,9 @@ ELEMENTWISE: Mapping[str, str] = {
     "tanh": "np.tanh(x)",
     "sigmoid": "1.0 / (1.0 + np.exp(-x))",
     "floor": "np.floor(x)",
+    "round": "np.rint(x)",
+    "mod": "np.mod(x, np.where(y == 0, np.nan, y))",
+    "is_nan": "np.isnan(x) * 1.0",
     "max": "np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(x > y, x, y))",
     "min": "np.where(np.isnan(x) | np.isnan(y), np.nan, np.where(x < y, x, y))",
     "lt": "np.where(np.isnan(x) | np.isnan(y), np.nan, x < y)",
@@ -281,6 +284,24 @@ def statistic(u, v):
     size = np.sqrt((a**2).sum(axis=1)) * np.sqrt((b**2).sum(axis=1))
     return np.where(np.abs(together) <= 1e-12 * size, 0.0, together) / (b**2).sum(axis=1)
 return rolled(statistic, d, y, x)"""),
+    "trade_when": ((), """
+c, x, q = np.broadcast_arrays(c, x, q)
+out, known, age = np.full(x.shape, np.nan), np.full(x.shape[1], np.nan), np.full(x.shape[1], d)
+for t in range(len(x)):
+    enters, leaves = np.nan_to_num(c[t]) != 0, np.nan_to_num(q[t]) != 0
+    known = np.where(enters & ~leaves, x[t], known)
+    age = np.where(leaves, d, np.where(enters, 0, age + 1))
+    out[t] = np.where(age < d, known, np.nan)
+return out"""),
+    "hump": ((), """
+out, level = np.full(x.shape, np.nan), np.full(x.shape[1], np.nan)
+for t in range(len(x)):
+    limit = k * np.nansum(np.abs(x[t]))
+    change = x[t] - level
+    moved = np.where(np.abs(change) >= limit, level + limit * np.sign(change), level)
+    level = np.where(np.isnan(x[t]), level, np.where(np.isnan(change), x[t], moved))
+    out[t] = np.where(np.isnan(x[t]), np.nan, level)
+return out"""),
     "cum_sum": ((), "return np.where(np.isfinite(x), np.nancumsum(x, axis=0), np.nan)"),
     "cum_mean": (("cum_sum",), "return cum_sum(x) / np.maximum(np.cumsum(np.isfinite(x), axis=0), 1)"),
     "cum_max": ((), "return pd.DataFrame(x).cummax().to_numpy()"),
@@ -344,6 +365,14 @@ return by_bar(statistic, y, x)"""),
     "group_mean": (("in_groups",),
                    "return in_groups(lambda row: np.where(np.isfinite(row), np.nanmean(row), np.nan), x, g)"),
     "group_neutralize": (("in_groups",), "return in_groups(lambda row: row - np.nanmean(row), x, g)"),
+    "group_std": (("in_groups", "spread"),
+                  "return in_groups(lambda row: np.where(np.isfinite(row), spread(row), np.nan), x, g)"),
+    "group_count": (("in_groups",),
+                    "return in_groups(lambda row: np.where(np.isfinite(row), np.isfinite(row).sum(), np.nan), x, g)"),
+    "group_max": (("in_groups",),
+                  "return in_groups(lambda row: np.where(np.isfinite(row), np.nanmax(row), np.nan), x, g)"),
+    "group_min": (("in_groups",),
+                  "return in_groups(lambda row: np.where(np.isfinite(row), np.nanmin(row), np.nan), x, g)"),
     "group_rank": (("in_groups", "shares", "average_ranks"),
                    "return in_groups(lambda row: shares(average_ranks(row[None]))[0], x, g)"),
     "group_zscore": (("in_groups", "spread"), """

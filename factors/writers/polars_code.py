@@ -27,6 +27,8 @@ _BUILT_ELEMENTWISE: Mapping[str, str] = {
     "tanh": "{0}.tanh()",
     "sigmoid": "(1 / (1 + (-{0}).exp()))",
     "floor": "{0}.floor()",
+    "round": "{0}.round(mode='half_to_even')",
+    "is_nan": "{0}.is_null().cast(pl.Float64)",
     "signed_power": "({0}.sign() * {0}.abs().pow({1}))",
     "max": "pl.when({0} >= {1}).then({0}).when({0} < {1}).then({1})",
     "min": "pl.when({0} <= {1}).then({0}).when({0} > {1}).then({1})",

@@ -100,9 +100,6 @@ REFUSED = [
     "def f(df):\n    return df.close\nf(df) * 2",
     "def f(df):\n    return df.close\nx = df.close.shift(1)",
     # Of dialects: keywords that nothing answers to.
-    "scale(close, longscale=4, shortscale=3)",
-    "scale(close, 1, 4, 3)",
-    "rank(close, rate=2)",
     "vwap(close, volume, window=20, nonsense=1)",
     "winsorize(close, 0.01)",
 ]

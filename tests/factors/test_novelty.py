@@ -56,6 +56,10 @@ def test_equal_cores_put_assets_in_one_order() -> None:
         values = evaluate(expression, panel).values
         bare = sign * evaluate(Expression(core, to_text(core), "", 0, 1, 1, frozenset()), panel).values
         known = np.isfinite(values) & np.isfinite(bare)
+        # What a winsorised factor cuts to one value is tied there, and ordered in the bare one: such bars say nothing.
+        kept = [len(np.unique(v[k])) for v, k in zip(values, known, strict=True)]
+        had = [len(np.unique(v[k])) for v, k in zip(bare, known, strict=True)]
+        known &= (np.array(kept) == np.array(had))[:, None]
         weights = [target_weights(np.where(known, v, np.nan), BacktestSpec()) for v in (values, bare)]
         np.testing.assert_allclose(weights[0], weights[1], atol=1e-9, err_msg=expression.text)
         wrapped += 1

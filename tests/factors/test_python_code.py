@@ -34,7 +34,7 @@ CODE = {
     "df['close'].rank(axis=1, pct=True)": "cs_rank(close)",
     "df.groupby('symbol')['close'].pct_change(3)": "ts_returns(close, 3)",
     "df.groupby('date')['close'].rank(pct=True)": "cs_rank(close)",
-    "df['close'] - df.groupby('date')['close'].transform('mean')": "close - cs_mean(close)",
+    "df['close'] - df.groupby('date')['close'].transform('mean')": "cs_demean(close)",
     "df.groupby('symbol')['close'].transform(lambda x: x.rolling(3).mean())": "ts_mean(close, 3)",
     "pd.concat([df['high'] - df['low'], (df['high'] - df['close'].shift()).abs()], axis=1).max(axis=1)":
         "max(abs(high - ts_delay(close, 1)), high - low)",
@@ -117,9 +117,10 @@ def test_values_are_those_of_pandas(code: str) -> None:
         ("df.eval('close')", "python", 1),
         ("df['close'].iloc[0]", "python", 1),
         ("df['close'][::-1]", "python", 1),
-        ("df['close'].fillna(0)", "python", 1),
+        ("df['close'].fillna(method='bfill')", "look_ahead", 1),
         ("df['close'].dropna()", "python", 1),
-        ("df['close'].rolling(5).apply(lambda w: w[0])", "python", 1),
+        ("df['close'].rolling(5).apply(lambda w: w[7])", "python", 1),
+        ("df['close'].rolling(5).apply(lambda w: w.shift(1))", "python", 1),
         ("np.random.rand(5) * df['close']", "python", 1),
         ("f'{df}' + df['close']", "python", 1),
         ("if df['close'] > 1:\n    df['close']", "python", 1),
@@ -127,7 +128,7 @@ def test_values_are_those_of_pandas(code: str) -> None:
         ("@property\ndef f(df):\n    return df['close']", "python", None),
         ("def f(df):\n    return", "python", 2),
         ("def f(df):\n    pass", "python", None),
-        ("df['close'] % 2", "python", 1),
+        ("df['close'] @ 2", "python", 1),
         ("df['close'] + np.nan", "python", 1),
         ("df['close'] + 1e999", "bad_number", 1),
         ("def f(df:\n    return df['close']", "syntax", None),
@@ -158,15 +159,15 @@ def test_what_is_not_read_is_refused_at_its_line(code: str, what: str, line: int
 
 
 @pytest.mark.parametrize(
-    "code", ["  df['close'] % 2", "\n\n    x = df['open']\n    df['close'] % 2\n", "x = df['open']\ndf['close'] % 2"]
+    "code", ["  df['close'] @ 2", "\n\n    x = df['open']\n    df['close'] @ 2\n", "x = df['open']\ndf['close'] @ 2"]
 )
 def test_the_caret_stands_under_the_fault_whatever_the_margin(code: str) -> None:
     found = parse(code, dialect="python")
     assert isinstance(found, Rejection)
     assert found.position is not None
-    assert code[found.position :].startswith("df['close'] % 2")
+    assert code[found.position :].startswith("df['close'] @ 2")
     _, line, caret = found.message.splitlines()
-    assert line[caret.index("^") :].startswith("df['close'] % 2")
+    assert line[caret.index("^") :].startswith("df['close'] @ 2")
 
 
 def test_nothing_is_executed() -> None:

@@ -79,7 +79,7 @@ def test_what_is_computed_and_not_used_is_named() -> None:
         ("TRUE", "not a value"),
         ("import os\nos.getcwd()", "imports are not read"),
         ("df['x'] = цена", "'ц'"),
-        ("df.groupby('date')['close'].transform(lambda v: v.max() - v)", "lambda"),
+        ("df.groupby('date')['close'].transform(lambda v: v.shift(1) - v)", "another axis"),
     ],
 )
 def test_what_cannot_be_read_says_why(text: str, says: str) -> None:
