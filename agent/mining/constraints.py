@@ -113,8 +113,22 @@ class Constraints:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any] | None) -> Constraints:
         """Read what `to_dict` wrote; None: nothing was asked for."""
-        given = {name: value for name, value in (raw or {}).items() if name in cls.__dataclass_fields__}
-        return cls(**{name: tuple(v) if isinstance(v, (list, tuple)) else v for name, v in given.items()})
+        said = raw or {}
+
+        def words(name: str) -> tuple[str, ...]:
+            return tuple(map(str, said.get(name, ())))
+
+        return cls(
+            kind=str(said.get("kind", "")),
+            lookback=str(said.get("lookback", "")),
+            longest=int(said.get("longest", 0)),
+            fields=words("fields"),
+            uses=words("uses"),
+            avoids=words("avoids"),
+            size=int(said.get("size", 0)),
+            context=str(said.get("context", "")),
+            asset=str(said.get("asset", "")),
+        )
 
     def _field_fault(self, name: str) -> str:
         """Return why a field may not be used; empty where it may."""

@@ -33,7 +33,8 @@ _SAYS_RETURNS = re.compile(
 def note_reply(facts: NoteFacts, rng: Rng, *, repairing: bool) -> str:
     """Return hypotheses as JSON."""
     found = []
-    for match in _SENTENCE.finditer(facts.text):
+    # A sentence may go over a line's end.
+    for match in _SENTENCE.finditer(re.sub(r"(?<!\n)\n(?!\n)", " ", facts.text)):
         sentence = match[0].strip()
         kinds = [name for name, words in _ABOUT.items() if words.search(sentence) and _can(name, facts.fields)]
         if kinds and _SAYS_RETURNS.search(sentence) and len(found) < facts.most:
