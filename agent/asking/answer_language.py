@@ -21,16 +21,16 @@ LANGUAGES: Mapping[str, str] = {
     "hi": "Hindi",
     "el": "Greek",
 }
-# Ranges of characters that only one of these languages uses; Japanese is Chinese characters with kana among them.
-_SCRIPTS = (
-    ("ja", re.compile("[\u3040-\u30ff]")),
-    ("ko", re.compile("[\uac00-\ud7af]")),
-    ("zh", re.compile("[\u4e00-\u9fff]")),
-    ("ru", re.compile("[\u0400-\u04ff]")),
-    ("ar", re.compile("[\u0600-\u06ff]")),
-    ("hi", re.compile("[\u0900-\u097f]")),
-    ("el", re.compile("[\u0370-\u03ff]")),
-)
+# Characters that only one of these languages uses; Japanese writes Chinese characters too, with kana among them.
+_KANA = "\u3040-\u30ff"
+_SCRIPTS = {
+    "ko": re.compile("[\uac00-\ud7af]"),
+    "zh": re.compile(f"[\u4e00-\u9fff{_KANA}]"),
+    "ru": re.compile("[\u0400-\u04ff]"),
+    "ar": re.compile("[\u0600-\u06ff]"),
+    "hi": re.compile("[\u0900-\u097f]"),
+    "el": re.compile("[\u0370-\u03ff]"),
+}
 _SMALL: Mapping[str, str] = {
     "en": "the a of for and with by to in on is from over that where not",
     "de": "der die das ein eine einen und mit ohne für über von auf aus nicht bei den ich im nach",
@@ -46,9 +46,9 @@ _LEAST_SHARE = 0.15
 def language_of(text: str) -> str:
     """Return the code of the language that a text seems to be in; English where nothing decides."""
     letters = [c for c in text if c.isalpha()]
-    for code, script in _SCRIPTS:
+    for code, script in _SCRIPTS.items():
         if letters and len(script.findall(text)) >= _LEAST_SHARE * len(letters):
-            return code
+            return "ja" if code == "zh" and re.search(f"[{_KANA}]", text) else code
     words = Counter(re.findall(r"[^\W\d_]+", text.casefold()))
     scores = {code: sum(words[word] for word in small.split()) for code, small in _SMALL.items()}
     best = max(scores, key=lambda code: scores[code])
@@ -57,5 +57,5 @@ def language_of(text: str) -> str:
 
 def other_script(text: str, code: str) -> bool:
     """Whether a text lacks the script of a language that has one of its own: then it is not in that language."""
-    script = next((script for name, script in _SCRIPTS if name == code), None)
+    script = _SCRIPTS.get("zh" if code == "ja" else code)
     return script is not None and bool(text.strip()) and not script.search(text)
