@@ -256,8 +256,10 @@ def _scored(
                     continue
                 name = f"{note.name}, line {drawn.line}"
                 came = score_answer(read, one.text, (name, drawn.hypothesis), claims, opened, knowledge)
-                refused = isinstance(came, Rejection)
-                tried.append(replace(one, refused=came.with_hint()) if refused else replace(one, came=came))
+                if isinstance(came, Rejection):
+                    tried.append(replace(one, refused=came.with_hint()))
+                else:
+                    tried.append(replace(one, came=came))
             scored.append(replace(drawn, expressions=tuple(tried)))
     return scored
 

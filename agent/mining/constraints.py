@@ -133,7 +133,8 @@ class Constraints:
     def _field_fault(self, name: str) -> str:
         """Return why a field may not be used; empty where it may."""
         for topic in self.avoids:
-            if _is_of(name, TOPICS[topic]):
+            # A price weighted by volume is made of volume.
+            if _is_of(name, TOPICS[topic]) or (topic == "volume" and name == "vwap"):
                 return f"and the request is one without {topic.replace('_', ' ')}"
         if not self.fields or name in self.fields or all(part in self.fields for part in _made_of(name)):
             return ""

@@ -78,9 +78,9 @@ def understand(
     InputError
         For a request that says nothing, contradicts itself, or asks for what the data lack.
     """
-    for option, said in (("--context", request.context), ("the request", request.words)):
-        if len(said) > LONGEST_REQUEST:
-            raise InputError(f"{option} has {len(said)} characters, at most {LONGEST_REQUEST} are read",
+    for option, text in (("--context", request.context), ("the request", request.words)):
+        if len(text) > LONGEST_REQUEST:
+            raise InputError(f"{option} has {len(text)} characters, at most {LONGEST_REQUEST} are read",
                              "say it more briefly; a whole note is read by: alphaglow ideas FILE")  # fmt: skip
     if not (request.text or request.kind or request.lookback or request.fields or request.complexity):
         raise InputError(
@@ -126,7 +126,7 @@ def bar_of(said: str) -> np.timedelta64:
     seconds = _SECONDS.get((found[2] or "").lower()) if found else None
     if found is None or seconds is None or not 1 <= float(found[1]) * seconds <= 1e8:
         raise InputError(f"--bar {said!r} is no size of a bar", "say minutes, hours, days or weeks: 15m, 1h, 1d, 1w")
-    return np.timedelta64(round(float(found[1]) * seconds), "s").astype("timedelta64[ns]")
+    return np.timedelta64(round(float(found[1]) * seconds * 1e9), "ns")
 
 
 def _kind(given: str, said: Words, notes: list[str]) -> str:

@@ -32,7 +32,7 @@ _SAYS_RETURNS = re.compile(
 
 def note_reply(facts: NoteFacts, rng: Rng, *, repairing: bool) -> str:
     """Return hypotheses as JSON."""
-    found = []
+    found: list[dict[str, object]] = []
     # A sentence may go over a line's end.
     for match in _SENTENCE.finditer(re.sub(r"(?<!\n)\n(?!\n)", " ", facts.text)):
         sentence = match[0].strip()

@@ -6,7 +6,7 @@ It answers in the language of the request where it has words of it, as `agent.mo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agent.llm.facts import AskedFacts, RequestFacts
@@ -147,7 +147,7 @@ def _mean_of(field: str, asked: AskedFacts, rng: Rng) -> str:
     return f"ts_mean({field}, {max(1, _window(asked, rng))})"
 
 
-_OF_TYPE = {
+_OF_TYPE: Mapping[str, Callable[[AskedFacts, Rng], str]] = {
     "mean_reversion": _reverting,
     "momentum": _trending,
     "volatility": _wild,
