@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agent.asking.model_access import ModelChoice
     from agent.mining.request import FactorRequest
 
+REQUEST_NAMES = ("--type", "--lookback", "--context", "--fields")
 _REQUEST = (
     click.option("--type", "kind", metavar="TYPE", help="momentum, mean_reversion, volatility, volume, ... (checked)."),
     click.option("--lookback", metavar="SPAN", help="Longest look-back: 20 (bars), 5d, 12h (checked)."),
@@ -53,8 +54,8 @@ def request_of(
     from agent.mining.request import FactorRequest
     from market.errors import InputError
 
-    given = {"--type": kind, "--lookback": lookback, "--context": context, "--fields": only_fields}
-    empty = [name for name, value in given.items() if value is not None and not value.strip()]
+    given = zip(REQUEST_NAMES, (kind, lookback, context, only_fields), strict=True)
+    empty = [name for name, value in given if value is not None and not value.strip()]
     if empty:
         raise InputError(f"{', '.join(empty)} says nothing", "give it a value, or leave it out")
     fields = () if only_fields is None else (only_fields,)

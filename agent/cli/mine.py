@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.asking_options import request_of, request_options
+from agent.cli.asking_options import REQUEST_NAMES, request_of, request_options
 from agent.cli.common import stdout, workspace_of
 from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
 
@@ -36,9 +36,9 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
 
     With --json, stdout has one JSON object a line as the run goes, each with its "event"; the last is the summary.
     """
-    request = request_of(*(options.pop(name) for name in ("kind", "lookback", "context", "only_fields")))
+    said = [options.pop(name) for name in ("kind", "lookback", "context", "only_fields")]
     asked, workspace = Asked.of(options), workspace_of(ctx)
-    wishes = ("--type, --lookback, --context and --fields",) if request else ()
+    wishes = tuple(name for name, value in zip(REQUEST_NAMES, said, strict=True) if value is not None)
     if resume is None and replay is None:
         asked.require_model(workspace)
     from agent.mining.session import replay_request, resume_run, start_run
@@ -56,7 +56,7 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
             if replay is not None:
                 asked.refuse_all_but(("as_json",), "--replay", "the cassette says all of it", wishes)
                 return start_run(workspace, knowledge, replay_request(replay), note=note)
-            return start_run(workspace, knowledge, asked.request(asked=request), note=note)
+            return start_run(workspace, knowledge, asked.request(asked=request_of(*said)), note=note)
 
         found = conduct(workspace, begin, as_json=asked.as_json)
         if not found.summary(knowledge, "mine"):
