@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.asking.answer_language import LANGUAGES, language_of, other_script
 from agent.asking.model_access import AskedModel, ModelChoice, open_model
-from agent.asking.replies import AskedFactor
+from agent.asking.replies import EXPECTED_BOUNDS, AskedFactor
 from agent.asking.scored_answers import Came, Expected, score_answer
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
@@ -302,9 +302,24 @@ def _size_words(bar: np.timedelta64) -> str:
     return f"{minutes / 1440:g} days" if minutes >= 1440 else f"{minutes:g} minutes"
 
 
+def _expected(said: AskedFactor) -> tuple[Expected, list[str]]:
+    """Return what a model expects, without figures that cannot be, and a note on each of those."""
+    kept: dict[str, float] = {}
+    notes = []
+    for name, (least, most) in EXPECTED_BOUNDS.items():
+        value = getattr(said, f"expected_{name}")
+        if value is not None and least <= value <= most:
+            kept[name] = value
+        elif value is not None:
+            notes.append(f"an expected {name} of {value:g} cannot be (it lies in {least:g} to {most:g}): left out")
+    holding = kept.get("holding")
+    return Expected(kept.get("ic"), kept.get("turnover"), None if holding is None else round(holding)), notes
+
+
 def _answered(said: AskedFactor, expression: Expression, language: str) -> Answered:
     reading = read_aloud(expression)
-    notes = list(expression.notes) + [f"warning: {text}" for text in expression.warnings]
+    expected, impossible = _expected(said)
+    notes = [*expression.notes, *(f"warning: {text}" for text in expression.warnings), *impossible]
     if other_script(said.rationale, language):
         notes.append(f"the model did not answer in {LANGUAGES[language]}, the language of the request")
     return Answered(
@@ -318,7 +333,7 @@ def _answered(said: AskedFactor, expression: Expression, language: str) -> Answe
         rationale=said.rationale,
         mechanism=said.mechanism,
         risk_factors=tuple(said.risk_factors),
-        expected=Expected(said.expected_ic, said.expected_turnover, said.expected_holding),
+        expected=expected,
         notes=tuple(notes),
     )
 

@@ -24,9 +24,14 @@ class AskedFactor(BaseModel):
     )
     name: _Text = Field(max_length=120, description="a short name in plain words")
     expression: _Text = Field(max_length=4000, description="the factor in the language described")
-    expected_ic: float | None = Field(ge=-1, le=1, description="expected mean rank IC a bar, such as 0.02")
-    expected_turnover: float | None = Field(ge=0, le=4, description="expected share of the capital traded a bar")
-    expected_holding: int | None = Field(ge=1, le=100_000, description="bars for which a position should be kept")
+    # Not bounded here: small models miss the unit, and a good factor is not to be lost for that.
+    expected_ic: float | None = Field(description="expected mean rank IC a bar, from -1 to 1, such as 0.02")
+    expected_turnover: float | None = Field(description="expected share of the capital traded a bar, from 0 to 4")
+    expected_holding: float | None = Field(description="bars for which a position should be kept, 1 or more")
+
+
+# What each expected figure can be; holding is in bars.
+EXPECTED_BOUNDS = {"ic": (-1.0, 1.0), "turnover": (0.0, 4.0), "holding": (1.0, 100_000.0)}
 
 
 class NoteHypothesis(BaseModel):

@@ -219,6 +219,15 @@ def test_what_breaks_the_request_goes_back_once_and_is_then_refused(
     assert "ts_mean(close, 500) / close" in err
 
 
+def test_an_expectation_that_cannot_be_is_left_out_and_the_factor_kept(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standing_in(monkeypatch, Server(proposal("-ts_zscore(close, 20)", expected_ic=5)))
+    (one,) = as_json(capsys, "propose", "--type", "mean_reversion", "--llm", "mock")["factors"]
+    assert one["expected"] == {"ic": None, "turnover": 0.1, "holding": 5}
+    assert any("expected ic of 5 cannot be" in note for note in one["notes"])
+
+
 def test_the_same_request_is_paid_for_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(proposal("-ts_zscore(close, 20)"))
     standing_in(monkeypatch, server)
