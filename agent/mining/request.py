@@ -78,14 +78,7 @@ def understand(
     InputError
         For a request that says nothing, contradicts itself, or asks for what the data lack.
     """
-    for option, text in (("--context", request.context), ("the request", request.words)):
-        if len(text) > LONGEST_REQUEST:
-            raise InputError(f"{option} has {len(text)} characters, at most {LONGEST_REQUEST} are read",
-                             "say it more briefly; a whole note is read by: alphaglow ideas FILE")  # fmt: skip
-    if not (request.text or request.kind or request.lookback or request.fields or request.complexity):
-        raise InputError(
-            "the request says nothing", "say what is wanted: --type mean_reversion --lookback 5d, or words"
-        )
+    _require_words(request)
     said = read_words(request.text)
     notes: list[str] = []
     kind = _kind(type_named(request.kind), said, notes)
@@ -112,6 +105,18 @@ def understand(
     if said.avoids:
         notes.append(f"read from the words: it does without {', '.join(n.replace('_', ' ') for n in said.avoids)}")
     return Understood(found, tuple(notes))
+
+
+def _require_words(request: FactorRequest) -> None:
+    """Refuse a request that says nothing, or more than a request can."""
+    for option, text in (("--context", request.context), ("the request", request.words)):
+        if len(text) > LONGEST_REQUEST:
+            raise InputError(f"{option} has {len(text)} characters, at most {LONGEST_REQUEST} are read",
+                             "say it more briefly; a whole note is read by: alphaglow ideas FILE")  # fmt: skip
+    if not (request.text or request.kind or request.lookback or request.fields or request.complexity):
+        raise InputError(
+            "the request says nothing", "say what is wanted: --type mean_reversion --lookback 5d, or words"
+        )
 
 
 def bar_of(said: str) -> np.timedelta64:
