@@ -146,14 +146,20 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
-    """Compare the judge's scores and forecasts with what the backtests found, over RUN or over all runs."""
+    """Compare the judge's scores and forecasts with what the backtests found, over RUN or over all runs.
+
+    What models expected of the factors that `propose` scored (rank IC, turnover, holding) stands beside what came.
+    """
+    from agent.cli.expectations_print import print_expectations
+    from agent.mining.expectation_skill import expectation_skill
     from agent.mining.judge_skill import judge_skill
 
     with workspace_of(ctx).knowledge() as knowledge:
         run = knowledge.get_run(run_id).id if run_id else None
-        skill = judge_skill(knowledge.attempts(run_id=run))
+        attempts = knowledge.attempts(run_id=run)
+    skill, expected = judge_skill(attempts), expectation_skill(attempts)
     if as_json:
-        print_json(skill.to_dict())
+        print_json({**skill.to_dict(), "expectations": expected.to_dict()})
         return
     rows = [
         ["score", format_number(skill.correlation)],
@@ -168,6 +174,7 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
         )
     stdout().print(skill.sentence(), soft_wrap=True, markup=False)
     stdout().print("Only what it let through was scored: how well it refuses cannot be seen.", soft_wrap=True)
+    print_expectations(expected)
 
 
 @kb.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.asking_options import REQUEST_NAMES, request_of, request_options
 from agent.cli.common import stdout, workspace_of
 from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
 
@@ -18,6 +19,7 @@ COMMANDS = {"mine": ("mine", 100, "Run the writer and judge loops.")}
 
 
 @click.command()
+@request_options
 @loop_options
 @click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Run a cassette again, offline.")
 @click.option("--resume", metavar="RUN", help="Go on with this run; budgets given here replace its own.")
@@ -29,9 +31,14 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
     goes on. The key for a real model is read from the environment variable OPENAI_API_KEY. A model without a price
     needs --budget-tokens.
 
+    --type, --lookback, --context and --fields bind every proposal of every round, and are recorded with the run: a
+    proposal that breaks them goes back to the writer once, and is then refused with the reason.
+
     With --json, stdout has one JSON object a line as the run goes, each with its "event"; the last is the summary.
     """
+    said = [options.pop(name) for name in ("kind", "lookback", "context", "only_fields")]
     asked, workspace = Asked.of(options), workspace_of(ctx)
+    wishes = tuple(name for name, value in zip(REQUEST_NAMES, said, strict=True) if value is not None)
     if resume is None and replay is None:
         asked.require_model(workspace)
     from agent.mining.session import replay_request, resume_run, start_run
@@ -40,16 +47,16 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
 
         def begin(note: Note) -> Session:
             if resume is not None:
-                also = () if replay is None else ("--replay",)
+                also = (*wishes, *(() if replay is None else ("--replay",)))
                 asked.refuse_all_but(GOING_ON, "--resume", "start a new run instead", also)
                 bounds, record = asked.bounds(), asked.record
                 return resume_run(
                     workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record, note=note
                 )
             if replay is not None:
-                asked.refuse_all_but(("as_json",), "--replay", "the cassette says all of it")
+                asked.refuse_all_but(("as_json",), "--replay", "the cassette says all of it", wishes)
                 return start_run(workspace, knowledge, replay_request(replay), note=note)
-            return start_run(workspace, knowledge, asked.request(), note=note)
+            return start_run(workspace, knowledge, asked.request(asked=request_of(*said)), note=note)
 
         found = conduct(workspace, begin, as_json=asked.as_json)
         if not found.summary(knowledge, "mine"):

@@ -138,6 +138,8 @@ class RunConfig:
         What it may spend.
     replay, improve
         Path of the cassette that answers, and text of the factor that is to be improved.
+    request
+        What each proposal has to keep to, as `agent.mining.constraints` writes it.
     keep
         Of a screening: how many are scored in full.
     learned_field, recipe
@@ -158,6 +160,7 @@ class RunConfig:
     bounds: Bounds = field(default_factory=Bounds)
     replay: str = ""
     improve: str = ""
+    request: Document | None = None
     keep: int = 0
     learned_field: str = ""
     recipe: Document | None = None
@@ -183,12 +186,13 @@ class RunConfig:
             **self.rules.to_dict(),
             "bounds": asdict(self.bounds),
         }
-        return about | {name: text for name, text in (("replay", self.replay), ("improve", self.improve)) if text}
+        more = {"replay": self.replay, "improve": self.improve, "request": self.request}
+        return about | {name: said for name, said in more.items() if said}
 
 
 def read_run_config(stored: Document) -> RunConfig:
     """Return a stored configuration; every form of it that was ever written can be read."""
-    recipe, keep = stored.get("recipe"), stored.get("keep")
+    recipe, keep, request = stored.get("recipe"), stored.get("keep"), stored.get("request")
     return RunConfig(
         kind=_KINDS.get(stored.get("kind"), "mine"),
         data=_text(stored, "data"),
@@ -205,6 +209,7 @@ def read_run_config(stored: Document) -> RunConfig:
         bounds=_bounds(stored),
         replay=_text(stored, "replay"),
         improve=_text(stored, "improve"),
+        request=request if isinstance(request, Mapping) else None,
         keep=keep if isinstance(keep, int) else 0,
         learned_field=_text(stored, "field"),
         recipe=recipe if isinstance(recipe, Mapping) else None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.llm.facts import Facts, RepairFacts
+from agent.llm.facts import AskFacts, Facts, RepairFacts
 
 # What is shorter is no secret, such as the "ollama" that stands in for a key.
 _SHORTEST_KEY = 8
@@ -39,7 +39,7 @@ class Ask:
     schema: Mapping[str, Any]
     bound: str | None
     reply_tokens: int
-    facts: Facts | None = None
+    facts: Facts | AskFacts | None = None
     repair: RepairFacts | None = None
 
 

@@ -22,7 +22,7 @@ from agent.knowledge.records import CallRecord, NewCall, request_hash
 from agent.llm.answer import Answer, Ask, without_key
 from agent.llm.budget import Budget, Prices, Worst
 from agent.llm.cassette import Cassette, Recorder
-from agent.llm.facts import Facts, RepairFacts
+from agent.llm.facts import AskFacts, Facts, RepairFacts
 from agent.llm.faults import CallFault
 from agent.llm.forms import MODES, prompted, read_reply, repair_prompt, schema_of, spoken
 from agent.llm.patience import Circuit, RetryRules, wait
@@ -102,7 +102,7 @@ class _Question:
 
     messages: list[dict[str, str]]
     reply: type[BaseModel]
-    facts: Facts | None
+    facts: Facts | AskFacts | None
     repair: RepairFacts | None = None
 
 
@@ -174,7 +174,13 @@ class LanguageModel:
         self._jitter = random.Random(speaking.seed)
 
     async def ask(
-        self, key: str, role: str, system: str, user: str, reply: type[Reply], facts: Facts | None = None
+        self,
+        key: str,
+        role: str,
+        system: str,
+        user: str,
+        reply: type[Reply],
+        facts: Facts | AskFacts | None = None,
     ) -> Reply | Rejection:
         """Ask for a `reply`; one repair turn with the validation error follows an unreadable one.
 

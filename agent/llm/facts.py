@@ -69,6 +69,40 @@ class TurnFacts:
 
 
 @dataclass(frozen=True)
+class AskedFacts:
+    """What a factor has to keep to: type, longest look-back in bars (0: any), fields, topics, most nodes (0: any)."""
+
+    kind: str = ""
+    longest: int = 0
+    fields: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class RequestFacts:
+    """What somebody asks one factor for: bounds, the language of the answer (``en``), and what was proposed before."""
+
+    asked: AskedFacts
+    language: str = "en"
+    words: str = ""
+    cross_section: bool = True
+    before: tuple[str, ...] = ()
+    turns: tuple[TurnFacts, ...] = ()
+
+
+@dataclass(frozen=True)
+class NoteFacts:
+    """A part of a note that hypotheses are drawn from: its text, and the fields that expressions may use."""
+
+    text: str
+    fields: tuple[str, ...]
+    most: int
+    language: str = "en"
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class WriterFacts:
     """What the writer is asked. `longest` is the longest look-back in bars, 0 where it is not known."""
 
@@ -86,6 +120,7 @@ class WriterFacts:
     left: str
     wanted: tuple[Wanted, ...]
     turns: tuple[TurnFacts, ...] = ()
+    asked: AskedFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -159,3 +194,5 @@ class RepairFacts:
 
 
 Facts = WriterFacts | JudgeFacts | ReaderFacts
+# What people ask for by themselves, outside of the loops.
+AskFacts = RequestFacts | NoteFacts

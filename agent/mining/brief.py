@@ -18,6 +18,7 @@ from agent.llm.facts import (
     Wanted,
     WriterFacts,
 )
+from agent.mining.constraints import Constraints
 from agent.mining.replies import Proposal
 from agent.mining.search.tasks import Task
 from agent.untrusted.prompt_files import render_prompt
@@ -87,6 +88,8 @@ class Brief:
         The lessons as data, of those whose figures are known.
     longest
         The longest look-back of a factor, in bars; 0: not known.
+    asked
+        What each proposal has to keep to, because somebody asked for it.
     """
 
     round: int
@@ -106,10 +109,11 @@ class Brief:
     left: str = ""
     taught: tuple[LessonFacts, ...] = ()
     longest: int = 0
+    asked: Constraints = field(default_factory=Constraints)
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types."""
-        return asdict(self)
+        return {**asdict(self), "asked": self.asked.to_dict()}
 
     def task(self, slot: int) -> Task | None:
         """Return the task of a candidate; None where it has none."""
@@ -140,6 +144,7 @@ class Brief:
             left=raw.get("left", ""),
             taught=tuple(LessonFacts.from_dict(item) for item in raw.get("taught", ())),
             longest=raw.get("longest", 0),
+            asked=Constraints.from_dict(raw.get("asked")),
         )
 
 
@@ -203,6 +208,7 @@ def writer_facts(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ())
         left=brief.left,
         wanted=tuple(_wanted(brief.assignment(slot)) for slot in slots),
         turns=tuple(TurnFacts(turn.expression, turn.answer, turn.suggestion) for turn in turns),
+        asked=brief.asked.facts(brief.fields) if brief.asked else None,
     )
 
 

@@ -14,7 +14,9 @@ import numpy as np
 from agent.knowledge.attempt_figures import or_none, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
+from agent.mining.asked_tasks import keeping, of_kind
 from agent.mining.brief import Brief
+from agent.mining.constraints import Constraints
 from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
@@ -49,16 +51,19 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
     tasks = _tasks(study, knowledge, run, loop, number, known)
     attempt_index = known.index()
     attempts = knowledge.attempts(panel_id=study.dataset, related="earlier")
+    asked = Constraints.from_dict(run.config.request)
+    longest = min(asked.longest or study.max_lookback, study.max_lookback)
     return Brief(
         round=number,
         goal=GOAL,
-        fields=study.fields,
-        operators=prompt_table(study.max_lookback, cross_section=study.spec.is_cross_sectional),
+        fields=asked.allowed(study.fields),
+        operators=prompt_table(longest, cross_section=study.spec.is_cross_sectional),
         successes=tuple(known.show(a) for a in _successes(known)),
         failures=tuple(known.show(a) for a in _failures(known)),
         lessons=tuple(lesson.text for lesson in lessons),
         market=describe_market(study),
-        blocks=_blocks(known, study.fields),
+        # A named factor may hold what the request does not allow.
+        blocks={} if asked else _blocks(known, study.fields),
         known=knowledge.index_factors(),
         attempts_until=max((attempt.id for attempt in attempts), default=0),
         tasks=tasks,
@@ -66,7 +71,8 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         crowded=(*crowded(known.attempts, passes=known.steering.passes), *_pool_of(known, knowledge, study)),
         left=_left(knowledge, run, loop, number),
         taught=tuple(lesson.facts for lesson in lessons),
-        longest=study.max_lookback,
+        longest=longest,
+        asked=asked,
     )
 
 
@@ -110,7 +116,8 @@ def _tasks(
 ) -> tuple[Task, ...]:
     """Return what each candidate is to be; nothing where the writer is to choose."""
     rng = np.random.default_rng([run.seed, number, 11])
-    recalled = known.attempts
+    asked = Constraints.from_dict(run.config.request)
+    recalled = keeping(asked, known.attempts, study.fields)
     writers = _writers(knowledge, run, loop, recalled)
     start = run.config.improve
     if start:
@@ -119,9 +126,9 @@ def _tasks(
         return plan_refinements(start, recalled, line, loop.candidates, rng, gated=gated, writers=writers)
     if not loop.search:
         return ()
-    return plan_tasks(
+    tasks = plan_tasks(
         recalled,
-        study.fields,
+        asked.allowed(study.fields),
         loop.candidates,
         rng,
         writers=writers,
@@ -129,6 +136,7 @@ def _tasks(
         worth=known.worth,
         prints=known.returns.fingerprints,
     )
+    return of_kind(asked, tasks)
 
 
 def _writers(

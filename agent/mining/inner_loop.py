@@ -11,6 +11,7 @@ import numpy as np
 from agent.llm.client import LanguageModel
 from agent.llm.facts import JudgeFacts
 from agent.mining.brief import Brief, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
+from agent.mining.constraints import STAGE as REQUEST_STAGE
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
 from factors.overlap import Novelty
@@ -105,6 +106,7 @@ class _Candidate:
         self._agents, self._brief, self._slot = agents, brief, slot
         self._check, self._look = check, look
         self._turns: list[Turn] = []
+        self._breaches = 0
         self._verdicts: list[JudgeOpinion] = []
         self._so_far = Proposed(None, None, (), None, 0)
 
@@ -121,7 +123,10 @@ class _Candidate:
         expression = self._check(proposal.expression)
         if isinstance(expression, Rejection):
             answer = f"{expression.message}\n{expression.hint}".strip()
-            return self._answer(proposal.expression, answer, proposal, None, expression)
+            self._answer(proposal.expression, answer, proposal, None, expression)
+            # What breaks the request goes back once, and is then refused with the reason.
+            self._breaches += expression.stage == REQUEST_STAGE
+            return self._breaches > 1
         forecast = await self._look(expression)
         if isinstance(forecast, Rejection):
             answer = f"{forecast.message}; {forecast.hint}"

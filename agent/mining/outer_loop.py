@@ -147,7 +147,8 @@ def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, 
     together = _together(mine, brief)
 
     def check(text: str) -> Expression | Rejection:
-        return read_expression(text, mine.study, blocks=brief.blocks, strict=mine.settings.strict)
+        read = read_expression(text, mine.study, blocks=brief.blocks, strict=mine.settings.strict)
+        return read if isinstance(read, Rejection) else brief.asked.fault(read) or read
 
     async def one(slot: int) -> Talk:
         async with lane:
@@ -158,7 +159,9 @@ def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, 
                 if task is not None and task.by_machine:
                     seed = [mine.run.seed, brief.round]
                     before = brief.tasks[:slot].count(task)
-                    return by_machine(task, mine.study.max_lookback, seed, check, forecaster.novelty, before)
+                    return by_machine(
+                        task, brief.longest or mine.study.max_lookback, seed, check, forecaster.novelty, before
+                    )
                 first = await together[slot].proposal(slot) if slot in together else None
                 turns = mine.settings.turns
                 found = await propose(

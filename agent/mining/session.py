@@ -23,6 +23,7 @@ from agent.mining.feedback import COST
 from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
+from agent.mining.request import FactorRequest, understand
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
 from agent.study.detectable import detectable
 from agent.study.lineage_notes import meet_data, say_left_out
@@ -63,6 +64,7 @@ class MineRequest:
     judge: bool | None = None
     proposals: int | None = None
     improve: str | None = None
+    asked: FactorRequest | None = None
     record: Path | None = None
     replay: Path | None = None
 
@@ -181,7 +183,7 @@ def start_run(
     study = opened.study
     opened.say_dates()
     given = "" if request.improve is None else given_factor(request.improve, study, knowledge).text
-    config = replace(config, rules=opened.recorded(), improve=given)
+    config = replace(config, rules=opened.recorded(), improve=given, request=_request_of(request, then, opened, note))
     for remark in remarks(study):
         note(remark)
     if loop.feedback == "validation":
@@ -196,6 +198,22 @@ def start_run(
         expected = estimate_cost(brief, loop, models[0], settings.llm.reply_tokens)
     record = None if request.record is None else start_recording(request.record, _recorded(run))
     return Session(run, study, knowledge, settings, config, budget, simulated, expected, replay, record)
+
+
+def _request_of(request: MineRequest, then: RunConfig | None, opened: OpenData, note: Note) -> Document | None:
+    """Return what each proposal of a new run has to keep to, and say how the request was read; a replay's is its own.
+
+    None: nothing was asked for.
+    """
+    if then is not None:
+        return then.request
+    if not request.asked:
+        return None
+    study = opened.study
+    found = understand(request.asked, study.fields, study.panel.bar, longest=study.max_lookback)
+    for text in found.notes:
+        note(text)
+    return found.constraints.to_dict()
 
 
 def _asked_of(

@@ -11,15 +11,18 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 
 import httpx2
 import numpy as np
 
 from agent.llm.answer import Answer, Ask
-from agent.llm.facts import JudgeFacts, ReaderFacts
+from agent.llm.facts import JudgeFacts, NoteFacts, ReaderFacts, RepairFacts, RequestFacts
 from agent.llm.openai_connection import OpenAIConnection, connect_to
 from agent.mock.judge import judge_reply
 from agent.mock.news_reader import reader_reply
+from agent.mock.note_reader import note_reply
+from agent.mock.proposer import proposer_reply
 from agent.mock.seed_text import seed_messages
 from agent.mock.writer import writer_reply
 
@@ -51,9 +54,17 @@ def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
     facts, repairing = ask.facts, ask.repair is not None
     if facts is None:
         return httpx2.Response(400, json={"error": {"message": "the simulated model was given no facts"}})
-    digest = hashlib.sha256(json.dumps(seed_messages(facts, ask.repair), sort_keys=True).encode()).digest()
+    if isinstance(facts, (RequestFacts, NoteFacts)):
+        seeded: object = _plain(facts, ask.repair)
+    else:
+        seeded = seed_messages(facts, ask.repair)
+    digest = hashlib.sha256(json.dumps(seeded, sort_keys=True).encode()).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
-    if isinstance(facts, JudgeFacts):
+    if isinstance(facts, RequestFacts):
+        text = proposer_reply(facts, rng, repairing=repairing)
+    elif isinstance(facts, NoteFacts):
+        text = note_reply(facts, rng, repairing=repairing)
+    elif isinstance(facts, JudgeFacts):
         text = judge_reply(facts)
     elif isinstance(facts, ReaderFacts):
         text = reader_reply(facts, rng, repairing=repairing)
@@ -77,6 +88,11 @@ def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
             },
         },
     )
+
+
+def _plain(facts: RequestFacts | NoteFacts, repair: RepairFacts | None) -> list[object]:
+    """Return what is asked outside of the loops as plain JSON types, to seed the draws by."""
+    return [type(facts).__name__, asdict(facts), None if repair is None else asdict(repair)]
 
 
 def _response(model: str, text: str, prompt: int) -> dict[str, object]:

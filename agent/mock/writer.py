@@ -15,6 +15,7 @@ import numpy as np
 from agent.llm.facts import FactorShown, LessonFacts, TaskFacts, TurnFacts, Wanted, WriterFacts
 from agent.mock.grammar import Rng, compose, cross, mutate, part_of, pick, refine
 from agent.mock.judge import SMOOTHER
+from agent.mock.proposer import compose_within, smoothed_within
 from agent.untrusted.quoting import as_shown
 from factors.parse import parse
 from factors.printing import to_text
@@ -104,6 +105,10 @@ def _proposal(name: str, expression: str, parents: list[str]) -> dict[str, objec
 def _drafted(facts: WriterFacts, wanted: Wanted, taught: Taught, rng: Rng) -> _Idea:
     """Return the best of a few drafts: not shown before, then what lessons speak for."""
     seen = _lines_shown(facts)
+    if facts.asked is not None and not (wanted.task is not None and wanted.task.parents):
+        slower = bool(facts.turns) and facts.turns[-1].suggestion in SMOOTHER
+        kind, text = (smoothed_within if slower or taught.costly else compose_within)(facts.asked, rng)
+        return kind.replace("_", " "), text, []
     drafts = []
     for _ in range(_DRAFTS):
         idea = _idea(facts, taught, rng) if wanted.task is None else _asked(facts, wanted.task, taught, rng)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord
+from agent.knowledge.records import AttemptRecord, NewAttempt
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.tables.versions import rules_id, scoring_code
 from agent.study.detectable import Detectable, detectable
@@ -54,12 +55,19 @@ class Look:
 
 
 def look_at_factor(
-    expression: Expression, text: str, opened: OpenData, knowledge: KnowledgeBase, *, trades: bool = False
+    expression: Expression,
+    text: str,
+    opened: OpenData,
+    knowledge: KnowledgeBase,
+    *,
+    trades: bool = False,
+    described: Callable[[NewAttempt], NewAttempt] = lambda new: new,
 ) -> Look | Rejection:
     """Score a factor, written as `text`, and record it as a trial; an exact repetition comes back as it was judged.
 
-    That is no further trial. With `trades` its backtest is made again. A factor that cannot be scored is a rejection,
-    and no trial. What cannot be recorded is an `InputError`, and nothing of it is shown.
+    That is no further trial. With `trades` its backtest is made again. `described` adds to the trial what its writer
+    says of it. A factor that cannot be scored is a rejection, and no trial. What cannot be recorded is an `InputError`,
+    and nothing of it is shown.
     """
     study = opened.study
     # First, so that a base that cannot be written is known before anything is scored, and related data count.
@@ -97,7 +105,7 @@ def look_at_factor(
         could = detectable(study, knowledge, more=0)
         return Look(card, evidence, backtest=traded, could=could, copy=scoring.copy)
     config = RunConfig(kind="eval", data=opened.name, llm="none", rules=rules)
-    new = attempt_of(("", 0, 0), text, expression, scoring)
+    new = described(attempt_of(("", 0, 0), text, expression, scoring))
     could = detectable(study, knowledge, more=0 if counted else 1)
     attempt = knowledge.record_look(opened.whole, config, opened.settings.loop.seed, new)
     return Look(card, evidence, attempt, False, traded, could=could)

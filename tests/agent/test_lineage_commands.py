@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.market.exchange_data import HOUR
 
 from tests.agent.commands import as_json, refused, run
+from tests.market.exchange_data import HOUR
 from tests.market.exchange_server import Exchange, serving
 from tests.market.test_market_exchange import NOW, PORTFOLIO, START
 

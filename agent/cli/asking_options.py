@@ -1,0 +1,80 @@
+"""Options that `propose`, `ideas` and `mine` share: what a factor has to keep to, and which model is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from agent.cli.common import Command
+
+if TYPE_CHECKING:
+    from agent.asking.model_access import ModelChoice
+    from agent.mining.request import FactorRequest
+
+REQUEST_NAMES = ("--type", "--lookback", "--context", "--fields")
+_REQUEST = (
+    click.option("--type", "kind", metavar="TYPE", help="momentum, mean_reversion, volatility, volume, ... (checked)."),
+    click.option("--lookback", metavar="SPAN", help="Longest look-back: 20 (bars), 5d, 12h (checked)."),
+    click.option("--context", metavar="TEXT", help="What else is wanted, in your own words and language."),
+    click.option("--fields", "only_fields", metavar="A,B", help="The only fields that may be used (checked)."),
+)
+_MODEL = (
+    click.option("--llm", metavar="NAME", help="Provider of models. mock: simulated, offline. Default: openai."),
+    click.option("--model", help="Model name to ask the server for."),
+    click.option("--base-url", help="Server, such as http://localhost:11434/v1 (default: OpenAI's)."),
+    click.option("--api", type=click.Choice(["chat", "responses"]), help="How the server is asked (default: chat)."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=7, help="Another seed asks again what was asked before."
+    ),
+    click.option("--budget-usd", type=float, help="Stop before a call could spend more than this."),
+    click.option("--budget-tokens", type=click.IntRange(min=1), help="Stop before a call could take more tokens."),
+    click.option("--budget-calls", type=click.IntRange(min=1), help="Stop before making more calls than this."),
+)
+
+
+def request_options(command: Command) -> Command:
+    """Add what a factor has to keep to: keywords `kind`, `lookback`, `context` and `only_fields`."""
+    for option in reversed(_REQUEST):
+        command = option(command)
+    return command
+
+
+def model_options(command: Command) -> Command:
+    """Add which model is asked: the keywords of `choice_of`."""
+    for option in reversed(_MODEL):
+        command = option(command)
+    return command
+
+
+def request_of(
+    kind: str | None, lookback: str | None, context: str | None, only_fields: str | None, words: str = ""
+) -> FactorRequest:
+    """Return the request that options make; refuse an option that was given without a value."""
+    from agent.mining.request import FactorRequest
+    from market.errors import InputError
+
+    given = zip(REQUEST_NAMES, (kind, lookback, context, only_fields), strict=True)
+    empty = [name for name, value in given if value is not None and not value.strip()]
+    if empty:
+        raise InputError(f"{', '.join(empty)} says nothing", "give it a value, or leave it out")
+    fields = () if only_fields is None else (only_fields,)
+    return FactorRequest(words=words, kind=kind or "", lookback=lookback or "", context=context or "", fields=fields)
+
+
+def choice_of(
+    llm: str | None,
+    model: str | None,
+    server: tuple[str | None, str | None],
+    seed: int,
+    budgets: tuple[float | None, int | None, int | None],
+) -> ModelChoice:
+    """Return whom to ask; `server` is address and API, `budgets` are dollars, tokens and calls."""
+    from agent.asking.model_access import ModelChoice
+    from agent.cli.common import require_positive
+    from agent.knowledge.run_config import Bounds
+    from agent.llm.providers import DEFAULT
+
+    usd, tokens, calls = budgets
+    require_positive("--budget-usd", usd)
+    return ModelChoice(llm or DEFAULT, model, *server, seed, Bounds(calls, usd, tokens))
