@@ -102,7 +102,7 @@ def print_rule(card: Scorecard) -> None:
         [str(one.lag), format_number(one.payoff, 4), format_number(one.error, 4), format_number(one.z, 2)]
         for one in train.decay
     ]
-    out.print(text_table("What positions pay as they age, on train", ["age, bars", "payoff", "error", "score"], rows))
+    out.print(text_table("Payoff by age, train", ["age, bars", "payoff", "error", "score"], rows))
     if decay_sentence(train):
         out.print(decay_sentence(train), soft_wrap=True)
 
