@@ -172,7 +172,7 @@ def page(found: dict[str, tuple[Study, Found]], words: str) -> str:
     parts = [
         "# The WorldQuant 101 on real markets",
         "",
-        "Written by `python -m benchmarks.worldquant --write docs/worldquant.md`.",
+        "Written by `python -m benchmarks.worldquant --daily --write docs/worldquant.md`.",
         "",
         words.strip(),
         "",
