@@ -6,12 +6,14 @@ A default that a record of the library has is taken from that record. The text o
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import field_validator, model_validator
 
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
 from backtest.policy import FORMER_THRESHOLDS, GATES, Control, Policy, gate_faults
-from backtest.trading_rules import STYLES, BacktestSpec, Fill, Weighting, residual_fault
+from backtest.trading_rules import SLOWEST, STYLES, BacktestSpec, Fill, Weighting, residual_fault
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.fit_rules import (
     MEMBERS,
@@ -33,9 +35,18 @@ _UNIVERSE, _SPLIT = defaults_of(UniverseRules), defaults_of(SplitRules)
 _RULES, _FLOW, _TRAIN = defaults_of(GateRules), defaults_of(FlowConfig), defaults_of(TrainConfig)
 
 
+RuleChoosing = Literal["as set", "auto"]
+
+
 class BacktestSettings(Section):
     """How a signal becomes positions and what trading costs; see `backtest.trading_rules` and `backtest.costs`."""
 
+    rule: RuleChoosing = setting(
+        "auto",
+        "as set: all factors are traded by rate, band, holding and volatility_scaled. auto: what of rate and "
+        "volatility_scaled is left at its default is chosen for each factor on train, by its net payoff; each rule "
+        "tried counts.",
+    )
     weighting: Weighting = setting(
         _TRADED["weighting"],
         "Positions from signals. rank, zscore: dollar-neutral, gross 1. quantile: top against bottom. long_only: the "
@@ -51,6 +62,13 @@ class BacktestSettings(Section):
     fill: Fill = setting(_TRADED["fill"], "Decisions at a bar's close are filled at this price of the next bar.")
     rebalance: int = setting(
         _TRADED["rebalance"], "Positions are traded once every this many bars.", unit="bars", ge=1, le=100_000
+    )
+    rate: float = setting(
+        _TRADED["rate"],
+        "At each trade a position moves this share of the way to its target; 1.0: all the way.",
+        unit="fraction",
+        ge=SLOWEST,
+        le=1,
     )
     band: float = setting(
         _TRADED["band"],
