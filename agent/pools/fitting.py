@@ -52,39 +52,10 @@ from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
 from market.ranking import rank_panel
 
-Method = Literal["equal", "ic", "ridge", "nonneg"]
-METHODS: tuple[Method, ...] = ("equal", "ic", "ridge", "nonneg")
 NORMALISE = "cs_rank less its mean over the bar, in (-1/2, 1/2)"
 # What could be the beginning of an id is no name.
 _LIKE_ID = re.compile(r"[0-9a-f]{4,16}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, eq=False)
-class FittedWeights:
-    """What a method fitted on train.
-
-    Attributes
-    ----------
-    weights
-        (K,) from all of train, absolute values summing to 1: those that are kept and traded.
-    early
-        (K,) weights for each block of train, from the bars before it: equal for the first, all 0 where no member kept
-        one.
-    penalties
-        Of the ridge, for each block but the first, and for all of train.
-    """
-
-    method: Method
-    weights: FloatArray
-    early: tuple[FloatArray, ...]
-    penalties: tuple[float, ...] = ()
-    tried: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def hyperparameters(self) -> dict[str, object]:
-        """What was chosen on all of train."""
-        return {"penalty": self.penalties[-1]} if self.penalties else {}
 
 
 @dataclass(frozen=True)
@@ -93,66 +64,6 @@ class Setting:
 
     data: str
     rules: ScoringRules
-
-
-def fit_weights(
-    measured: MeasuredFactors, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
-) -> FittedWeights | Rejection:
-    """Return a method's weights from train, or why no member keeps one.
-
-    `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
-    and a column less, so nothing is read again. `penalties` takes the place of choosing.
-    """
-    count, blocks = len(measured.candidates), len(measured.edges) - 1
-    keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
-    regressed = method in ("ridge", "nonneg")
-    folds = measured.folds.without(but) if regressed and but is not None else measured.folds if regressed else None
-    later: list[FloatArray] = []
-    chosen: list[Penalty] = []
-    # For each block but the first from the bars before it; then from all of train.
-    for block in range(1, blocks + 1):
-        if method == "equal":
-            raw = equal_weights(max(len(keep), 1))
-        elif folds is None:
-            means, tstats = measured.ic_until(
-                measured.rows.stop if block == blocks else measured.edges[block] - measured.purge
-            )
-            raw = ic_weights(means[keep], tstats[keep])
-        else:
-            moments = folds.whole if block == blocks else folds.before(block)
-            if method == "ridge":
-                given = penalties[block - 1] if penalties else None
-                chosen.append(choose_penalty(folds.first(block)) if given is None else Penalty(given, ()))
-                raw = ridge_weights(moments, chosen[-1].share)
-            else:
-                raw = nonneg_weights(moments)
-        found = unit_weights(raw)
-        later.append(np.zeros(count))
-        if found is not None and len(keep):
-            later[-1][keep] = found
-    if not later[-1].any():
-        return Rejection(
-            "evidence",
-            "no_weight",
-            f"{method}: no member keeps a weight, as none earns on train beyond chance",
-            "combine other factors, or take equal weights",
-        )
-    first = np.zeros(count)
-    first[keep] = equal_weights(len(keep))
-    tried = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
-    return FittedWeights(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), tried)
-
-
-def unseen_values(measured: MeasuredFactors, fitted: FittedWeights) -> FloatArray:
-    """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
-
-    From the end of train on, it is the signal of the weights that are kept.
-    """
-    out = combine(measured.members, fitted.weights)
-    edges = [*measured.edges[:-1], measured.study.split.train.stop]
-    for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
-        out[first:stop] = combine(measured.members, weights, slice(first, stop))
-    return out
 
 
 def fit_pools(
