@@ -30,7 +30,7 @@ class LedgerRules(NamedTuple):
         Cost of what is held short for a bar, as a fraction of it.
     root_capital
         Square root of the capital, by which impact grows.
-    rebalance, band, delisting_return
+    rebalance, rate, band, delisting_return
         See `BacktestSpec`.
     """
 
@@ -38,6 +38,7 @@ class LedgerRules(NamedTuple):
     borrow: float
     root_capital: float
     rebalance: int
+    rate: float
     band: float
     delisting_return: float
 
@@ -55,6 +56,7 @@ def ledger_rules(spec: BacktestSpec, bars_per_year: float) -> LedgerRules:
         borrow=float(costs.borrow_bp_year * 1e-4 / bars_per_year),
         root_capital=math.sqrt(costs.capital),
         rebalance=int(spec.rebalance),
+        rate=float(spec.rate),
         band=float(spec.band),
         delisting_return=float(spec.delisting_return),
     )

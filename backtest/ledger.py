@@ -26,6 +26,8 @@ SERIES = 10
 GROSS, COST, IMPACT, FUNDING, NET, TURNOVER, EXPOSURE, BIAS, OPENED, HELD = range(SERIES)
 # Capital below this share of what it was is ruin: nothing is traded any more.
 RUIN = 1e-6
+# A position that partial trading leaves on its way to 0 is closed when it is no more than this share of capital.
+DUST = 1e-6
 
 
 class Positions(NamedTuple):
@@ -102,7 +104,7 @@ def settle_row(
         if halted[i] > DELISTED_AFTER:
             gross += now * rules.delisting_return
         target = weights[i] if growth > 0.0 else 0.0
-        new = _after_fill(now, weights[i], target, halted[i], due, rules.band)
+        new = after_fill(now, weights[i], target, halted[i], due, rules.rate, rules.band)
         change = abs(new - now)
         turnover += change
         gross += new * returns[i]
@@ -124,12 +126,18 @@ def settle_row(
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _after_fill(now: float, wanted: float, target: float, halted: int, due: bool, band: float) -> float:
-    """Return a position after the fill: `target` where it may and should be traded, 0 once it counts as delisted."""
+def after_fill(now: float, wanted: float, target: float, halted: int, due: bool, rate: float, band: float) -> float:
+    """Return a position after the fill: on its way to `target` where it may and should be traded.
+
+    It moves the share `rate` of the way; 0 once it counts as delisted.
+    """
     if halted > DELISTED_AFTER:
         return 0.0
     if halted == 0 and due and (band == 0.0 or wanted == 0.0 or abs(wanted - now) > band):
-        return target
+        if rate >= 1.0:
+            return target
+        new = now + rate * (target - now)
+        return new if wanted != 0.0 or abs(new) > DUST else 0.0
     return now
 
 

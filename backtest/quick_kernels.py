@@ -174,7 +174,9 @@ def _is_plain(piece: Piece, market: MarketRows, weighting: WeightRules, rules: L
     """Return whether bars may be scored in one pass: by rank, traded in full at each bar, without groups or impact."""
     by_rank = weighting.kind == RANK and weighting.max_weight >= 1.0 and len(piece.groups) == 0
     unscaled = len(market.volatility) == 0 and len(market.impact) == 0
-    return bool(by_rank and unscaled and holding == 1 and rules.rebalance == 1 and rules.band == 0.0)
+    return bool(
+        by_rank and unscaled and holding == 1 and rules.rebalance == 1 and rules.rate >= 1.0 and rules.band == 0.0
+    )
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

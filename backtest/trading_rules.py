@@ -15,6 +15,8 @@ NEUTRAL = ("rank", "zscore", "quantile")
 # What returns may be made residual to before a factor's payoff is read from them: the market always is.
 MARKET = "market"
 STYLES = ("size", "volatility", "liquidity", "momentum")
+# The least share of the way to its target that a position may move a bar: slower is hardly a trade.
+SLOWEST = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class BacktestSpec:
         Whether a decision at the close of bar t is filled at the open or at the close of bar t+1.
     rebalance
         Positions are traded at every such bar, counted from the panel's first; in between they drift with prices.
+    rate
+        At each trade a position moves this share of the way to its target: 1 all the way, 0.1 a tenth of it. Where
+        the target is 0 and less than `backtest.ledger.DUST` of capital would be left, the position is closed.
     band
         An asset is traded only when its target is further than this from what is held, as a fraction of capital; a
         position is always closed.
@@ -61,6 +66,7 @@ class BacktestSpec:
     holding: int = 1
     fill: Fill = "open"
     rebalance: int = 1
+    rate: float = 1.0
     band: float = 0.0
     max_weight: float = 1.0
     quantiles: int = 5
@@ -79,6 +85,7 @@ class BacktestSpec:
             for name, value, ok, bounds in (
                 ("holding", self.holding, self.holding >= 1, "1 bar or more"),
                 ("rebalance", self.rebalance, self.rebalance >= 1, "1 bar or more"),
+                ("rate", self.rate, SLOWEST <= self.rate <= 1, f"between {SLOWEST:g} and 1"),
                 ("band", self.band, 0 <= self.band < 1, "between 0 and 1"),
                 ("max_weight", self.max_weight, 0 < self.max_weight <= 1, "above 0 and at most 1"),
                 ("quantiles", self.quantiles, self.quantiles >= 2, "2 or more"),
@@ -109,7 +116,8 @@ class BacktestSpec:
         """Bars after a decision by which all that it earns is known.
 
         One at t is filled at t+1 and, kept for one bar, paid at t+2. Targets are averaged over `holding` bars and
-        traded at every `rebalance`-th: each bar more of either is a bar later. What a band keeps longer is not in it.
+        traded at every `rebalance`-th: each bar more of either is a bar later. What a band, or a `rate` below 1, keeps
+        longer is not in it.
         """
         return self.holding + self.rebalance
 

@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 from agent.study.declaring import Section, defaults_of, setting, toml_value
 from backtest.costs import PRESETS, Costs
 from backtest.policy import FORMER_THRESHOLDS, GATES, Control, Policy, gate_faults
-from backtest.trading_rules import STYLES, BacktestSpec, Fill, Weighting, residual_fault
+from backtest.trading_rules import SLOWEST, STYLES, BacktestSpec, Fill, Weighting, residual_fault
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.fit_rules import (
     MEMBERS,
@@ -51,6 +51,13 @@ class BacktestSettings(Section):
     fill: Fill = setting(_TRADED["fill"], "Decisions at a bar's close are filled at this price of the next bar.")
     rebalance: int = setting(
         _TRADED["rebalance"], "Positions are traded once every this many bars.", unit="bars", ge=1, le=100_000
+    )
+    rate: float = setting(
+        _TRADED["rate"],
+        "At each trade a position moves this share of the way to its target; 1.0: all the way.",
+        unit="fraction",
+        ge=SLOWEST,
+        le=1,
     )
     band: float = setting(
         _TRADED["band"],

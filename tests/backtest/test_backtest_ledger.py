@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.costs import PRESETS, Costs
-from backtest.ledger import DELISTED_AFTER
+from backtest.ledger import DELISTED_AFTER, DUST
 from backtest.market_rows import market_rows
 from backtest.run import Backtest, run_backtest, trade
 from backtest.trading_rules import BacktestSpec
@@ -42,9 +42,11 @@ def keep_books(targets: FloatArray, panel: Panel, spec: BacktestSpec) -> tuple[l
         due = t % spec.rebalance == 0
         for i in np.flatnonzero(can if due else np.zeros(len(can), bool)):
             if spec.band == 0 or targets[t, i] == 0 or abs(wanted[i] - worth[i]) > spec.band * capital:
-                bought = wanted[i] - worth[i]
+                bought = spec.rate * (wanted[i] - worth[i])
+                if targets[t, i] == 0 and abs(worth[i] + bought) <= DUST * capital:
+                    bought = -worth[i]
                 cash -= bought + abs(bought) * spec.costs.per_trade
-                units[i] = wanted[i] / last[i]
+                units[i] = (worth[i] + bought) / last[i]
         for i in np.flatnonzero(missing > DELISTED_AFTER):
             cash += worth[i] - abs(worth[i]) * spec.costs.per_trade
             units[i] = 0.0
@@ -62,12 +64,13 @@ def keep_books(targets: FloatArray, panel: Panel, spec: BacktestSpec) -> tuple[l
     seed=st.integers(0, 10_000),
     fill=st.sampled_from(["open", "close"]),
     rebalance=st.integers(1, 9),
+    rate=st.sampled_from([1.0, 0.3, 0.02]),
     band=st.sampled_from([0.0, 0.02]),
     gaps=st.sampled_from([0.0, 0.1]),
     costs=st.sampled_from([Costs(0, 0), Costs(20.0, 10.0, 900.0), Costs(5.0, 1.0, maker_bp=-1.0, maker_share=0.5)]),
 )
 def test_equity_is_cash_and_positions_at_every_bar(
-    seed: int, fill: str, rebalance: int, band: float, gaps: float, costs: Costs
+    seed: int, fill: str, rebalance: int, rate: float, band: float, gaps: float, costs: Costs
 ) -> None:
     rng = np.random.default_rng(seed)
     panel = random_panel(90, 4, seed, gaps=gaps)
@@ -79,7 +82,7 @@ def test_equity_is_cash_and_positions_at_every_bar(
     panel = panel.with_fields(
         {**dead, "volume": np.where(np.isfinite(dead["volume"]), volume, np.nan), "funding": funding}
     )
-    spec = BacktestSpec(fill=fill, rebalance=rebalance, band=band, costs=costs)  # type: ignore[arg-type]
+    spec = BacktestSpec(fill=fill, rebalance=rebalance, rate=rate, band=band, costs=costs)  # type: ignore[arg-type]
     targets = rng.normal(0, 0.3, panel.shape) * (rng.random(panel.shape) < 0.8)
     found = traded(targets, panel, spec)
     equity, identity = keep_books(targets, panel, spec)
@@ -114,6 +117,44 @@ def test_six_bars_by_hand() -> None:
     assert found.gross[3] == pytest.approx(0.05)
     assert found.opened.tolist()[:4] == [2, 0, 2, 0]
     assert np.isnan(found.net[4:]).all()
+
+
+def test_a_position_moves_its_share_of_the_way_by_hand() -> None:
+    # One asset that does not move but for +10 % between the fills of decisions 1 and 2; a fee of 100 bp.
+    opens = np.array([[100.0], [100], [100], [110], [110], [110], [110], [110]])
+    panel = make_panel(dict.fromkeys(("open", "high", "low", "close"), opens) | {"volume": opens})
+    targets = np.array([[0.8], [0.8], [0.8], [0.0], [0.0], [0.0], [0.0], [0.0]])
+    found = traded(targets, panel, BacktestSpec(rate=0.25, costs=Costs(100.0, 0.0, impact=0.0)))
+    # Decision 0: a quarter of 0.8 is bought: 0.2, for 0.002 of capital. Nothing moves.
+    assert found.weights[0, 0] == pytest.approx(0.2)
+    assert found.net[0] == pytest.approx(-0.002)
+    # Decision 1: 0.2 / 0.998 moves a quarter of what is left of the way to 0.8; then it gains 10 %.
+    now = 0.2 / 0.998
+    new = now + 0.25 * (0.8 - now)
+    assert found.weights[1, 0] == pytest.approx(new)
+    assert found.turnover[1] == pytest.approx(new - now)
+    assert found.net[1] == pytest.approx(0.1 * new - 0.01 * (new - now))
+    # Decision 2 begins with what has grown, over the capital that has grown as well.
+    now = new * 1.1 / (1.0 + found.net[1])
+    new = now + 0.25 * (0.8 - now)
+    assert found.weights[2, 0] == pytest.approx(new)
+    # On the way out three quarters stay at each bar, over a capital that the fee shrinks.
+    now = new / (1.0 + found.net[2])
+    assert found.weights[3, 0] == pytest.approx(0.75 * now)
+    assert found.opened.tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_what_partial_trading_leaves_of_a_position_is_closed_at_last_and_a_dead_asset_wholly() -> None:
+    panel = random_panel(400, 2)
+    dead = {n: np.where((np.arange(400) >= 200)[:, None] & [[True, False]], np.nan, panel[n]) for n in panel.fields}
+    targets = np.tile([0.5, -0.5], (400, 1))
+    targets[100:, 1] = 0.0
+    found = traded(targets, panel.with_fields(dead), BacktestSpec(rate=0.1))
+    assert found.weights[150, 1] != 0.0
+    assert (found.weights[260:, 1] == 0.0).all()
+    # It dies at bar 200, in mid-position, and is settled once it counts as delisted.
+    assert found.weights[200, 0] > 0.4
+    assert (found.weights[199 + DELISTED_AFTER :, 0] == 0.0).all()
 
 
 def test_funding_is_paid_at_its_settlement_by_who_holds_then() -> None:

@@ -25,6 +25,9 @@ def rules_id(rules: ScoringRules) -> str:
     # Rules that were recorded before there was a choice are those of its default.
     if admission.get("control") == "fwer":
         decided["admission"] = {name: value for name, value in admission.items() if name != "control"}
+    traded = rules.sections.get("backtest", {})
+    if traded.get("rate") == 1.0:
+        decided["backtest"] = {name: value for name, value in traded.items() if name != "rate"}
     # Runs of earlier versions did not record it, and their hashes stay.
     if rules.cut is not None:
         decided["cut"] = dict(rules.cut.decides)

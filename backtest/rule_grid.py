@@ -1,0 +1,118 @@
+"""A factor's own trading rule, and the small declared grid that it is chosen from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
+
+from backtest.trading_rules import BacktestSpec
+from market.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class TradingRule:
+    """What of the trading rules is chosen for each factor by itself; see `BacktestSpec` for each.
+
+    Costs, fills and the weighting are facts of the account and the study: all factors share those.
+
+    Attributes
+    ----------
+    rate
+        Share of the way to its target that a position moves at each bar, `SLOWEST` to 1.
+    band
+        An asset is traded only when its target is further than this from its position, as a fraction of capital.
+    holding
+        Targets are averaged over this many bars.
+    volatility_scaled
+        Whether positions are divided by the trailing volatility of their asset.
+    """
+
+    rate: float = 1.0
+    band: float = 0.0
+    holding: int = 1
+    volatility_scaled: bool = False
+
+    def applied(self, spec: BacktestSpec) -> BacktestSpec:
+        """Return `spec` under this rule; an `InputError` for a rule that means nothing."""
+        return replace(
+            spec, rate=self.rate, band=self.band, holding=self.holding, volatility_scaled=self.volatility_scaled
+        )
+
+    @classmethod
+    def of(cls, spec: BacktestSpec) -> TradingRule:
+        """Return the rule that `spec` holds."""
+        return cls(spec.rate, spec.band, spec.holding, spec.volatility_scaled)
+
+    def to_dict(self) -> dict[str, float | int | bool]:
+        """Return plain JSON types."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        """Say the rule in words."""
+        share = "all the way" if self.rate >= 1 else f"{self.rate:.0%} of the way"
+        said = [f"{share} each bar"]
+        said += [f"outside a band of {self.band:.2%}"] if self.band > 0 else []
+        said += [f"targets averaged over {self.holding} bars"] if self.holding > 1 else []
+        said += ["scaled by volatility"] if self.volatility_scaled else []
+        return ", ".join(said)
+
+
+def read_rule(stored: Mapping[str, object], where: str) -> TradingRule:
+    """Return a rule from stored or written fields; `where` is what messages call their place.
+
+    Raises
+    ------
+    InputError
+        For a field that is missing, unknown or of another kind, such as in a rule of another version, and for a value
+        that means nothing.
+    """
+    names = [f.name for f in fields(TradingRule)]
+    unknown = sorted(set(stored) - set(names))
+    if unknown:
+        raise InputError(
+            f"{where}: a trading rule has no {', '.join(unknown)}",
+            f"it has {', '.join(names)}; a rule of another version has to be chosen again",
+        )
+    default = TradingRule()
+    found: dict[str, float | int | bool] = {}
+    for name, value in stored.items():
+        wanted = type(getattr(default, name))
+        fits = isinstance(value, bool) if wanted is bool else isinstance(value, (int, float))
+        fits = fits and (wanted is bool or not isinstance(value, bool)) and (wanted is not int or value == int(value))  # type: ignore[call-overload]
+        if not fits:
+            kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+            raise InputError(f"{where}: {name} = {value!r} is not {kinds[wanted]}", "correct it")
+        found[name] = wanted(value)
+    rule = TradingRule(**found)  # type: ignore[arg-type]
+    try:
+        rule.applied(BacktestSpec())
+    except InputError as error:
+        raise InputError(f"{where}: {error.message}", "correct it") from error
+    return rule
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGrid:
+    """The rules that a factor's own is chosen from: every combination of these, each of them a trial.
+
+    Attributes
+    ----------
+    rates, bands, holdings, scalings
+        See `TradingRule`.
+    """
+
+    rates: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03)
+    bands: tuple[float, ...] = (0.0,)
+    holdings: tuple[int, ...] = (1,)
+    scalings: tuple[bool, ...] = (False, True)
+
+    def rules(self) -> tuple[TradingRule, ...]:
+        """Return the rules of the grid, each once, the quickest first; an `InputError` where there are none."""
+        every = product(self.scalings, self.holdings, self.bands, self.rates)
+        found = tuple(dict.fromkeys(TradingRule(rate, band, hold, scaled) for scaled, hold, band, rate in every))
+        if not found:
+            raise InputError("the grid of trading rules is empty", "give at least one value of each of its parts")
+        for rule in found:
+            rule.applied(BacktestSpec())
+        return found

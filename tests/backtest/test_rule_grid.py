@@ -1,0 +1,48 @@
+"""A factor's trading rule: what it changes of the rules, how it is read, and the grid that it is chosen from."""
+
+from __future__ import annotations
+
+import pytest
+
+from backtest.rule_grid import RuleGrid, TradingRule, read_rule
+from backtest.trading_rules import BacktestSpec
+from market.errors import InputError
+
+
+def test_a_rule_changes_what_is_its_own_and_nothing_else() -> None:
+    spec = BacktestSpec("zscore", rebalance=4, max_weight=0.1)
+    under = TradingRule(0.1, 0.001, 3, True).applied(spec)
+    assert (under.rate, under.band, under.holding, under.volatility_scaled) == (0.1, 0.001, 3, True)
+    assert (under.weighting, under.rebalance, under.max_weight) == ("zscore", 4, 0.1)
+    assert TradingRule.of(under).applied(spec) == under
+
+
+def test_a_rule_survives_being_stored() -> None:
+    rule = TradingRule(0.03, 0.002, 5, True)
+    assert read_rule(rule.to_dict(), "attempt 7") == rule
+    assert read_rule({}, "rule.toml") == TradingRule()
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"speed": 0.1}, "no speed"),
+        ({"rate": "slow"}, "not a number"),
+        ({"rate": True}, "not a number"),
+        ({"holding": 2.5}, "not a whole number"),
+        ({"volatility_scaled": 1}, "not true or false"),
+        ({"rate": 0.001}, "between 0.02 and 1"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_refused_with_its_place(stored: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=f"rule.toml: .*{said}"):
+        read_rule(stored, "rule.toml")
+
+
+def test_the_grid_names_each_rule_once() -> None:
+    rules = RuleGrid(rates=(1.0, 0.1, 1.0), scalings=(False,)).rules()
+    assert rules == (TradingRule(), TradingRule(0.1))
+    with pytest.raises(InputError, match="empty"):
+        RuleGrid(rates=()).rules()
+    with pytest.raises(InputError, match="rate"):
+        RuleGrid(rates=(0.001,)).rules()
