@@ -19,8 +19,6 @@ from backtest.market_rows import MarketRows
 from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray
 
-# Shares of the way to the target that a pool tries, from all of it to one in fifty.
-RATES = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02)
 # Cells of positions, over members, rates, bars and assets, from which correlations of trades are read.
 _SAMPLED_CELLS = 20_000_000
 
@@ -60,7 +58,7 @@ def slow_payoffs(
     bars_per_year: float,
     *,
     part: slice,
-    rates: Sequence[float] = RATES,
+    rates: Sequence[float],
 ) -> SlowPayoffs:
     """Trade each member alone at each rate.
 
@@ -123,7 +121,7 @@ def _target(line: NDArray[np.int16], scale: FloatArray, t: int, out: FloatArray)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _slow(  # noqa: PLR0913 (a compiled loop takes arrays, not records)
+def _slow(
     ranks: NDArray[np.int16],
     earned: FloatArray,
     scale: FloatArray,

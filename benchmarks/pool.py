@@ -23,8 +23,9 @@ from sklearn.linear_model import Ridge
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import ScoringRules
 from agent.mining.screening import draw_texts
-from agent.pools.fitting import METHODS, Setting, fit_pools
+from agent.pools.fitting import Setting, fit_pools
 from agent.pools.members import MeasuredFactors, choose_members, label_of, measure_members
+from agent.pools.weighting import METHODS
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study
 from backtest.combine import Members, ridge_weights

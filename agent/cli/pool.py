@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.groups import Group
+from agent.cli.option_record import recorded
 from agent.cli.running import say
 from market.errors import InputError, Rejection
 
@@ -32,12 +33,27 @@ if TYPE_CHECKING:
     from agent.knowledge.pool_records import PoolMember, PoolRecord
     from agent.pools.members import PoolCandidate
     from agent.study.opening import OpenData
+    from agent.study.study import Study
     from backtest.result_types import Scorecard
 
 COMMANDS = {"pool": ("pool", 120, "Combine factors into one signal, and compare it with each of them.")}
 
-METHODS = ("equal", "ic", "ridge", "nonneg")
+METHODS = ("aim", "equal", "ic", "ridge", "nonneg")
 _FIGURES = (("rank_ic", 4), ("sharpe_net", 2))
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The options of `alphaglow pool fit`."""
+
+    name: str | None
+    method: str
+    factors: tuple[str, ...]
+    file: Path | None
+    verdict: str
+    most: int | None
+    data_name: str | None
+    as_json: bool
 
 
 @click.group(cls=Group)
@@ -54,68 +70,85 @@ def _showing() -> Iterator[Callable[[str, int, int], None]]:
 
 @pool.command()
 @click.option("--name", help="What to call it (with several methods, the method follows).")
-@click.option("--method", type=click.Choice([*METHODS, "all"]), default="ridge", show_default=True)
+@click.option("--method", type=click.Choice([*METHODS, "all"]), default="aim", show_default=True)
 @click.option("--factors", "-f", multiple=True, metavar="ID|TEXT", help="A member; may be given again.")
+@click.option("--file", "file", type=click.Path(path_type=Path, dir_okay=False), help="Published factors as members.")
 @click.option(
+    "--members",
     "--verdict",
-    type=click.Choice(["accepted", "promising"]),
+    "verdict",
+    type=click.Choice(["accepted", "promising", "scored"]),
     default="accepted",
     show_default=True,
-    help="Which factors are members: the accepted, or the promising as well.",
+    help="Which factors are members: the accepted, the promising as well, or all that were scored in full.",
 )
 @click.option("--max", "most", type=click.IntRange(min=1), help="Keep those that earned most on train.")
 @data_option
 @json_option
 @click.pass_context
-def fit(
-    ctx: click.Context,
-    name: str | None,
-    method: str,
-    factors: tuple[str, ...],
-    verdict: str,
-    most: int | None,
-    data_name: str | None,
-    as_json: bool,
-) -> None:
+@recorded(FitOptions)
+def fit(ctx: click.Context, asked: FitOptions) -> None:
     """Fit weights on train, score the combined signal on train and validation, and keep it.
 
-    equal: the same weight. ic: rank IC on train, shrunk by its error. ridge: regression of returns, its penalty chosen
-    by purged folds of train. nonneg: regression without negative weights.
+    aim: what members net when the pool is traded slowly, each for what it adds to the others; the rate is chosen on
+    train. equal: the same weight. ic: rank IC on train, shrunk by its error. ridge: regression of returns, its penalty
+    chosen by purged folds of train. nonneg: regression without negative weights.
     """
-    from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
-    from agent.pools.members import choose_members, measure_members
+    from agent.pools.members import measure_members
+    from agent.pools.weighting import METHODS as ALL
     from agent.study.lineage_notes import meet_data
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    opened = open_data(workspace, data_name, note=say)
+    opened = open_data(workspace, asked.data_name, note=say)
     study = opened.study
     opened.say_dates()
-    methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
+    methods = ALL if asked.method == "all" else tuple(m for m in ALL if m == asked.method)
     with workspace.knowledge() as knowledge:
         meet_data(knowledge, opened.whole, say)
-        verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
-        candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
+        candidates, left_out = _asked_members(asked, study, knowledge)
         with _showing() as show:
-            measured = measure_members(candidates, study, show)
+            measured = measure_members(candidates, study, show, left_out=None if asked.file is None else left_out)
             before = {one.id for one in knowledge.pools(study.dataset)}
             setting = Setting(opened.name, opened.recorded())
-            found = list(fit_pools(measured, methods, knowledge, setting, name=name or "", show=show))
+            found = list(fit_pools(measured, methods, knowledge, setting, name=asked.name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
         failed: dict[str, str] = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
-        if as_json:
+        if asked.as_json:
             print_json(
                 {
                     "pools": [{**one.to_dict(), "new": one.id not in before} for one in records],
                     "failed": failed,
+                    "left_out": left_out,
                     "trials": knowledge.trials(study.dataset).count,
                 }
             )
         else:
+            if left_out:
+                stdout().print(
+                    f"{len(left_out)} of {asked.file} are left out: {left_out[0]}", soft_wrap=True, markup=False
+                )
             _print_found(records, before, failed)
     if not records:
-        raise InputError("no pool could be fitted", "see the reasons above" if not as_json else "see failed")
+        raise InputError("no pool could be fitted", "see the reasons above" if not asked.as_json else "see failed")
+
+
+def _asked_members(
+    asked: FitOptions, study: Study, knowledge: KnowledgeBase
+) -> tuple[tuple[PoolCandidate, ...], list[str]]:
+    """Return the members that were asked for, and which of a file cannot be read."""
+    from agent.pools.members import VERDICTS, choose_members, in_order
+    from agent.pools.published import published_members
+
+    place = VERDICTS.index("rejected" if asked.verdict == "scored" else asked.verdict)
+    verdicts = VERDICTS[: place + 1]
+    if asked.file is None:
+        return choose_members(study, knowledge, factors=asked.factors, verdicts=verdicts, most=asked.most), []
+    published, left_out = published_members(asked.file, study, knowledge)
+    named = choose_members(study, knowledge, factors=asked.factors) if asked.factors else ()
+    own = {one.expression.id for one in named}
+    return in_order((*named, *(one for one in published if one.expression.id not in own))), left_out
 
 
 def _print_found(records: list[PoolRecord], before: set[str], failed: dict[str, str]) -> None:
@@ -276,9 +309,9 @@ def _fit_with(
     showing: Callable[[str, int, int], None],
 ) -> PoolRecord:
     """Fit a new pool of an old one's members and a candidate, by the method and under the rules of the old one."""
-    from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
     from agent.pools.members import in_order, measure_members
+    from agent.pools.weighting import METHODS as ALL
     from agent.review.collect_pool import candidates_of
 
     members = in_order([*candidates_of(old, opened.study), candidate])

@@ -10,37 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.run_config import ScoringRules
-from agent.pools.members import MeasuredFactors, trade_alone
+from agent.pools.members import MeasuredFactors, trade_values, under_rule
+from agent.pools.weighting import FittedWeights, Method, fit_weights, unseen_values
 from agent.study.progress import Progress, no_progress
 from agent.study.study import Study
 from backtest import metrics
-from backtest.combine import (
-    DECIMALS,
-    LEAST_SHARE,
-    Members,
-    Penalty,
-    choose_penalty,
-    combine,
-    equal_weights,
-    ic_weights,
-    nonneg_weights,
-    ridge_weights,
-    unit_weights,
-)
+from backtest.combine import DECIMALS, LEAST_SHARE, Members, combine
 from backtest.evidence import Trials, reach_verdict
 from backtest.figures import SEGMENTS
 from backtest.policy import NearestKnown
 from backtest.result_types import Evidence, Figures
+from backtest.rule_grid import TradingRule
 from backtest.scorecard import Scored, score_signal
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
@@ -135,14 +123,17 @@ def _weighted(
 ) -> PoolRecord | Rejection:
     values = unseen_values(measured, fitted)
     counted = knowledge.trials(measured.study.dataset)
+    # Each rule that was tried for it could have been the lucky one.
+    rules = len(_tried_rules(fitted))
+    study = under_rule(measured.study, fitted.rule)
     trials = Trials(
-        counted.evaluated + 1 + ahead,
+        counted.evaluated + max(1, rules) + ahead,
         counted.sharpe_variance,
         counted.effective,
         knowledge.largest_scores(measured.study.dataset),
         knowledge.trial_scores(measured.study.dataset),
     )
-    evaluated = evaluate_values(values, pool_id, measured.study, trials)
+    evaluated = evaluate_values(values, pool_id, study, trials)
     if isinstance(evaluated, Rejection):
         return evaluated
     scored, evidence = evaluated
@@ -158,7 +149,7 @@ def _weighted(
             panel_id=measured.study.dataset,
             name=name,
             method=fitted.method,
-            spec=replace(spec, in_sample=in_sample(measured, fitted.weights, trials)),
+            spec=replace(spec, in_sample=in_sample(measured, fitted, trials)),
             members=tuple(
                 _member(measured, number, fitted.weights, trials) for number in range(len(measured.candidates))
             ),
@@ -170,10 +161,15 @@ def _weighted(
     )
 
 
-def in_sample(measured: MeasuredFactors, weights: FloatArray, trials: Trials) -> Figures:
+def _tried_rules(fitted: FittedWeights) -> Sequence[object]:
+    tried = fitted.tried.get("rules", ())
+    return tried if isinstance(tried, list) else ()
+
+
+def in_sample(measured: MeasuredFactors, fitted: FittedWeights, trials: Trials) -> Figures:
     """Return the figures of the kept weights on train, where they were fitted: they flatter."""
-    signal = np.where(measured.study.panel.universe, combine(measured.members, weights), np.nan)
-    return trade_alone(signal, rank_panel(signal), measured.study).figures(measured.study, trials, "train")
+    study = under_rule(measured.study, fitted.rule)
+    return trade_values(combine(measured.members, fitted.weights), study).figures(study, trials, "train")
 
 
 def evaluate_values(
@@ -203,7 +199,7 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
             **{part: [getattr(study.split, part).start, getattr(study.split, part).stop] for part in SEGMENTS},
             "embargo": study.split.embargo,
         },
-        "rules": dict(setting.rules.sections),
+        "rules": dict(_under(setting.rules, fitted.rule).sections),
         "gate": study.exposures is not None,
     }
     texts = [candidate.expression.text for candidate in measured.candidates]
@@ -215,8 +211,15 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(measured)
     whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "tried": dict(fitted.tried), "notes": list(notes)}
-    rules = replace(setting.rules, gate=study.exposures is not None)
+    rules = replace(_under(setting.rules, fitted.rule), gate=study.exposures is not None)
     return f"pool:{digest[:16]}", replace(PoolSpec.from_dict(whole), rules=rules)
+
+
+def _under(rules: ScoringRules, rule: TradingRule | None) -> ScoringRules:
+    """Return recorded rules with the trading rule that was chosen for a pool: what opens the pool trades it so."""
+    if rule is None:
+        return rules
+    return replace(rules, sections={**rules.sections, "backtest": {**rules.sections["backtest"], **rule.to_dict()}})
 
 
 def notes_on(measured: MeasuredFactors) -> tuple[str, ...]:

@@ -6,13 +6,14 @@ Weights are fitted on train alone. Where a pool is scored on train, each block i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from agent.pools.members import MeasuredFactors
+from agent.pools.members import MeasuredFactors, trade_values, under_rule
+from backtest.aim import WalkedAim, walk_aim
 from backtest.combine import (
     Penalty,
     choose_penalty,
@@ -23,6 +24,10 @@ from backtest.combine import (
     ridge_weights,
     unit_weights,
 )
+from backtest.mean_test import mean_test
+from backtest.rule_grid import RuleGrid, TradingRule
+from backtest.scorecard import paid_rows
+from backtest.trading_rules import BacktestSpec
 from market.errors import Rejection
 from market.panel import FloatArray
 
@@ -42,7 +47,9 @@ class FittedWeights:
         (K,) weights for each block of train, from the bars before it: equal for the first, all 0 where no member kept
         one.
     penalties
-        Of the ridge, for each block but the first, and for all of train.
+        Of the ridge and the aim, for each block but the first, and for all of train.
+    rule
+        How the pool is traded, where the method chose that as well; None is as the study says.
     """
 
     method: Method
@@ -50,21 +57,30 @@ class FittedWeights:
     early: tuple[FloatArray, ...]
     penalties: tuple[float, ...] = ()
     tried: Mapping[str, object] = field(default_factory=dict)
+    rule: TradingRule | None = None
 
     @property
     def hyperparameters(self) -> dict[str, object]:
         """What was chosen on all of train."""
-        return {"penalty": self.penalties[-1]} if self.penalties else {}
+        found: dict[str, object] = {"penalty": self.penalties[-1]} if self.penalties else {}
+        return found if self.rule is None else {**found, "rate": self.rule.rate}
 
 
 def fit_weights(
-    measured: MeasuredFactors, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
+    measured: MeasuredFactors,
+    method: Method,
+    *,
+    but: int | None = None,
+    penalties: Sequence[float] = (),
+    rule: TradingRule | None = None,
 ) -> FittedWeights | Rejection:
     """Return a method's weights from train, or why no member keeps one.
 
     `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
-    and a column less, so nothing is read again. `penalties` takes the place of choosing.
+    and a column less, so nothing is read again. `penalties`, and of the aim `rule`, take the place of choosing.
     """
+    if method == "aim":
+        return _fit_aim(measured, but, penalties, rule)
     count, blocks = len(measured.candidates), len(measured.edges) - 1
     keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
     regressed = method in ("ridge", "nonneg")
@@ -115,3 +131,50 @@ def unseen_values(measured: MeasuredFactors, fitted: FittedWeights) -> FloatArra
     for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
         out[first:stop] = combine(measured.members, weights, slice(first, stop))
     return out
+
+
+def _fit_aim(
+    measured: MeasuredFactors, but: int | None, penalties: Sequence[float], rule: TradingRule | None
+) -> FittedWeights | Rejection:
+    """Return the weights of the rule whose pool, walking forward, has the best score of its net return on train."""
+    best: tuple[float, FittedWeights] | None = None
+    tried: list[list[object]] = []
+    for one in rules_of_aim(measured.study.spec) if rule is None else (rule,):
+        walked = _walked(measured, one, but, penalties)
+        if not walked.last.any():
+            tried.append([one.to_dict(), None])
+            continue
+        found = FittedWeights("aim", walked.last, walked.early, walked.penalties, rule=one)
+        if rule is not None:
+            return found
+        net = trade_values(unseen_values(measured, found), under_rule(measured.study, one)).net
+        score = mean_test(net[paid_rows(measured.study.split.train)]).z
+        tried.append([one.to_dict(), round(score, 3)])
+        if best is None or score > best[0]:
+            best = score, found
+    if best is None:
+        return Rejection(
+            "evidence",
+            "no_weight",
+            "aim: no member keeps a weight, as none nets anything on train, however slowly it is traded",
+            "combine other factors, turn the sign of those that lose before costs, or take equal weights",
+        )
+    return replace(best[1], tried={"rules": tried})
+
+
+def rules_of_aim(spec: BacktestSpec) -> tuple[TradingRule, ...]:
+    """Return the rules that an aim is chosen from: rates and scalings of the grid, with band and holding as set."""
+    own, grid = TradingRule.of(spec), RuleGrid()
+    return tuple(replace(own, rate=rate, volatility_scaled=scaled) for scaled in grid.scalings for rate in grid.rates)
+
+
+def _walked(measured: MeasuredFactors, rule: TradingRule, but: int | None, penalties: Sequence[float]) -> WalkedAim:
+    """Return weights through train under a rule; the member that is left out has none."""
+    slow = measured.slow(scaled=rule.volatility_scaled)
+    walked = walk_aim(
+        slow if but is None else slow.without(but), rule.rate, measured.edges, purge=measured.purge, penalties=penalties
+    )
+    if but is None:
+        return walked
+    early = tuple(np.insert(one, but, 0.0) for one in walked.early)
+    return replace(walked, early=early, last=np.insert(walked.last, but, 0.0))

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.pools.fitting import METHODS, pool_values
+from agent.pools.fitting import pool_values
+from agent.pools.weighting import METHODS
 from agent.study.settings import Settings
 from agent.study.study import make_spec, narrowed
 from agent.study.workspace import Workspace

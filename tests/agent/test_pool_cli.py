@@ -22,10 +22,12 @@ def free(home: Path) -> Path:
 
 
 def test_a_pool_from_fit_to_holdout(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--verdict promising" in refused(capsys, "pool", "fit")
+    nothing = refused(capsys, "pool", "fit")
+    assert "--members promising" in nothing
+    assert "Nothing was scored in full" in nothing
     found = as_json(capsys, "pool", "fit", *TWO, "--method", "all", "--name", "first")
-    assert [p["name"] for p in found["pools"]] == ["first-equal", "first-ic", "first-ridge", "first-nonneg"]
-    assert found["trials"] == 4
+    assert [p["name"] for p in found["pools"]] == [f"first-{how}" for how in ("aim", "equal", "ic", "ridge", "nonneg")]
+    assert found["trials"] == 5
     assert {p["new"] for p in found["pools"]} == {True}
     # The same again is no trial, and says so.
     code, out, err = run(capsys, "pool", "fit", *TWO, "--method", "ridge")
@@ -33,8 +35,8 @@ def test_a_pool_from_fit_to_holdout(free: Path, capsys: pytest.CaptureFixture[st
     assert "fitted before" in out
     assert "not accepted (2 not tried)" in out
     assert "best member on train" in out
-    assert as_json(capsys, "pool", "fit", *TWO, "--method", "ridge")["trials"] == 4
-    assert [p["method"] for p in as_json(capsys, "pool", "list")] == ["equal", "ic", "ridge", "nonneg"]
+    assert as_json(capsys, "pool", "fit", *TWO, "--method", "ridge")["trials"] == 5
+    assert [p["method"] for p in as_json(capsys, "pool", "list")] == ["aim", "equal", "ic", "ridge", "nonneg"]
     code, out, err = run(capsys, "pool", "list")
     assert "first-nonneg" in out
 
@@ -119,6 +121,24 @@ def test_bad_input_is_refused_in_words(
     assert "Traceback" not in err
     with Workspace(free).knowledge() as knowledge:
         assert knowledge.pools() == []
+
+
+def test_published_factors_are_pooled_from_a_file(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("published.txt").write_text(
+        "# Alpha#6: (-1 * correlation(open, volume, 10))\n# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n"
+        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n# Alpha#56: rank(cap)\n",
+        encoding="utf-8",
+    )
+    found = as_json(capsys, "pool", "fit", "--file", "published.txt", "--method", "equal", "--name", "public")
+    (pool,) = found["pools"]
+    assert [m["verdict"] for m in pool["members"]] == ["published", "published"]
+    assert "2 of 2 members were not accepted (2 published)" in pool["spec"]["notes"][0]
+    assert [one.split(":")[0] for one in found["left_out"]] == ["Alpha#56"]
+    Path("own.txt").write_text("# mine\nts_mean(volume, 12) / ts_mean(volume, 96)\n", encoding="utf-8")
+    (one,) = as_json(capsys, "pool", "fit", "--file", "own.txt", "-f", NEAR, "--method", "equal")["pools"]
+    assert len(one["members"]) == 2
+    Path("none.txt").write_text("# remarks alone\n", encoding="utf-8")
+    assert "no factor that can be read" in refused(capsys, "pool", "fit", "--file", "none.txt")
 
 
 def test_a_pool_knows_its_data(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
