@@ -13,12 +13,14 @@ from agent.llm.facts import (
     JudgeFacts,
     LessonFacts,
     ProposalFacts,
+    RoomFacts,
     TaskFacts,
     TurnFacts,
     Wanted,
     WriterFacts,
 )
 from agent.mining.replies import Proposal
+from agent.mining.search.room import room_sentence
 from agent.mining.search.tasks import Task
 from agent.untrusted.prompt_files import render_prompt
 from factors.overlap import Novelty
@@ -87,6 +89,8 @@ class Brief:
         The lessons as data, of those whose figures are known.
     longest
         The longest look-back of a factor, in bars; 0: not known.
+    room
+        How much of each theme is taken, by train alone.
     """
 
     round: int
@@ -106,10 +110,14 @@ class Brief:
     left: str = ""
     taught: tuple[LessonFacts, ...] = ()
     longest: int = 0
+    room: tuple[RoomFacts, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types."""
-        return asdict(self)
+        """Return plain JSON types, NaN as None."""
+        raw = asdict(self)
+        for room in raw["room"]:
+            room.update({name: None for name, value in room.items() if value != value})
+        return raw
 
     def task(self, slot: int) -> Task | None:
         """Return the task of a candidate; None where it has none."""
@@ -140,6 +148,7 @@ class Brief:
             left=raw.get("left", ""),
             taught=tuple(LessonFacts.from_dict(item) for item in raw.get("taught", ())),
             longest=raw.get("longest", 0),
+            room=tuple(RoomFacts.from_dict(item) for item in raw.get("room", ())),
         )
 
 
@@ -164,7 +173,7 @@ def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()
     """
     wanted = [brief.assignment(slot) for slot in slots]
     return render("writer_system.md", brief=brief, several=len(slots) > 1), render(
-        "writer.md", brief=brief, wanted=wanted, turns=turns
+        "writer.md", brief=brief, wanted=wanted, turns=turns, room=[room_sentence(one) for one in brief.room]
     )
 
 
@@ -203,6 +212,7 @@ def writer_facts(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ())
         left=brief.left,
         wanted=tuple(_wanted(brief.assignment(slot)) for slot in slots),
         turns=tuple(TurnFacts(turn.expression, turn.answer, turn.suggestion) for turn in turns),
+        room=brief.room,
     )
 
 

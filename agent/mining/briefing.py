@@ -19,6 +19,7 @@ from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
 from agent.mining.search.elites import by_merit, merit, predicts
+from agent.mining.search.room import room_left
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
@@ -67,6 +68,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         left=_left(knowledge, run, loop, number),
         taught=tuple(lesson.facts for lesson in lessons),
         longest=study.max_lookback,
+        room=room_left(known.attempts, known.returns, known.pool),
     )
 
 
@@ -119,8 +121,16 @@ def _tasks(
         return plan_refinements(start, recalled, line, loop.candidates, rng, gated=gated, writers=writers)
     if not loop.search:
         return ()
+    added = known.added if loop.marginal else None
     return plan_tasks(
-        recalled, study.fields, loop.candidates, rng, writers=writers, varied=loop.archive, worth=known.worth
+        recalled,
+        study.fields,
+        loop.candidates,
+        rng,
+        writers=writers,
+        varied=loop.archive,
+        worth=known.worth,
+        added=added,
     )
 
 

@@ -125,8 +125,9 @@ def test_bad_input_is_refused_in_words(
 
 def test_published_factors_are_pooled_from_a_file(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("published.txt").write_text(
-        "# Alpha#6: (-1 * correlation(open, volume, 10))\n# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n"
-        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n# Alpha#56: rank(cap)\n",
+        "# Alpha#6: (-1 * correlation(open, volume, 10))\n"
+        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n"
+        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n# Alpha#56: rank(nowhere)\n",
         encoding="utf-8",
     )
     found = as_json(capsys, "pool", "fit", "--file", "published.txt", "--method", "equal", "--name", "public")

@@ -57,14 +57,15 @@ def plan_tasks(
     writers: Writers | None = None,
     varied: bool = True,
     worth: Mapping[int, float] | None = None,
+    added: Mapping[int, float] | None = None,
 ) -> tuple[Task, ...]:
     """Return the tasks of a round from all attempts on its data, oldest first.
 
     Without `varied`, parents are the best factors whatever their kind. `worth` is what each attempt was worth, by id;
-    by default its reward without what it added.
+    by default its reward without what it added. With `added`, the archive keeps what added most.
     """
     themes = themes_of_fields(frozenset(fields))
-    elites = _worth_building_on(archive(attempts) if varied else best_of_all(attempts, _FEW))
+    elites = _worth_building_on(archive(attempts, added) if varied else best_of_all(attempts, _FEW))
     theme = {a.canonical or "": theme_of(a) for a in elites}
     pool, wrong = list(theme), wrong_way(attempts)
     long = [text for text in pool if _size(text) > _SIMPLE]
