@@ -14,10 +14,11 @@ from backtest import metrics
 from backtest.discovery import TrialScores, discovery_hurdle, discovery_q
 from backtest.luck import min_track_record, sharpe_standard_error, sharpe_variance_factor
 from backtest.max_test import LargestScores
-from backtest.mean_test import mean_test
+from backtest.mean_test import MeanTest, mean_test
 from backtest.policy import AdmissionInput, NearestKnown, Policy, all_gates, counted, train_figures
 from backtest.result_types import Evidence, SignalShape, Tested
-from backtest.scorecard import Scored
+from backtest.rule_test import chosen_score
+from backtest.scorecard import Scored, paid_rows
 from market.panel import FloatArray
 
 EULER_GAMMA = 0.5772156649015329
@@ -65,12 +66,20 @@ class Trials:
         """Return the score that the best of all these trials exceeds with probability `level` by luck."""
         return (self.largest or LargestScores(0)).hurdle(level, self.more)
 
-    def test(self, series: FloatArray, policy: Policy, others: FloatArray) -> Tested:
+    def test(self, series: FloatArray, policy: Policy, others: FloatArray, rules: FloatArray | None = None) -> Tested:
         """Test the mean of a series (T,), NaN left out, among all these trials, as the policy has it.
 
-        `others` are the scores of the same test of the trials before.
+        `others` are the scores of the same test of the trials before. `rules` (K, K) are correlations of the returns
+        under the K rules that the series' own was chosen from on these bars: its score is lowered by that choice.
         """
-        one, level = mean_test(series), policy.level
+        plain = mean_test(series)
+        if rules is None:
+            return self._among(plain, policy, others)
+        one = replace(plain, z=chosen_score(plain.z, rules))
+        return replace(self._among(one, policy, others), rules=len(rules), plain_z=plain.z)
+
+    def _among(self, one: MeanTest, policy: Policy, others: FloatArray) -> Tested:
+        level = policy.level
         if policy.control == "fdr":
             rate, hurdle = discovery_q(one.z, others, self.count), discovery_hurdle(others, self.count, level)
             return Tested(one.n, one.mean, one.error, one.z, one.p, rate, hurdle, "fdr")
@@ -193,9 +202,15 @@ def _admitted(policy: Policy, trials: int) -> str:
 def _test(scored: Scored, series: FloatArray, trials: Trials, policy: Policy, aim: Aim | None, verdict: str) -> Tested:
     """Test a series on all that was looked at or, for a search that train led, on train and then on validation."""
     others: FloatArray = getattr(trials.scores, verdict)
+    seen = _BOTH if aim is None else ("train",)
+    rules = None
+    if verdict == "earns" and scored.choice is not None:
+        # The choice was made on train: bars with train in them have seen it, and validation alone has not.
+        rows = np.concatenate([np.arange(len(series))[paid_rows(getattr(scored.split, name))] for name in seen])
+        rules = scored.choice.correlation(rows)
+    first = trials.test(_of_parts(scored, series, *seen), policy, others, rules)
     if aim is None:
-        return trials.test(_of_parts(scored, series, *_BOTH), policy, others)
-    first = trials.test(_of_parts(scored, series, "train"), policy, others)
+        return first
     if not first.adjusted_p <= policy.level:
         return replace(first, decided_on="train")
     family = aim.on_validation()

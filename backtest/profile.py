@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from backtest import metrics
+from backtest.decay import decay_of
 from backtest.ic import horizon_ic, monotonicity, pooled_ic, quantile_series, rank_ic_of
 from backtest.known import NAMES, Attribution
 from backtest.luck import sharpe_standard_error
@@ -62,6 +63,7 @@ def profile_of(signals: Signals, result: Backtest, target: Target, part: slice, 
     if not wide:
         found = pooled_ic(signals.values[paid], target.forward[paid]).by_asset
         assets = tuple(AssetIC(name, float(ic)) for name, ic in zip(target.panel.assets, found, strict=True))
+    decay, half_life = decay_of(signals.ranked.ranks, target.risk, part) if wide else ((), NAN)
     years, regimes = (
         tuple(
             _slice(name, member[paid], signals, result, target, paid)
@@ -77,6 +79,8 @@ def profile_of(signals: Signals, result: Backtest, target: Target, part: slice, 
         regimes=regimes,
         loadings=dict(zip(NAMES, known.loadings, strict=True)),
         assets=assets,
+        decay=decay,
+        half_life=half_life,
     )
 
 

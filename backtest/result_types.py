@@ -31,6 +31,33 @@ class HorizonIC:
 
 
 @dataclass(frozen=True)
+class RuleFigures:
+    """A trading rule (see `backtest.rule_grid.TradingRule`), and what a factor did on train under it.
+
+    `net_z` is the normal score of its mean net return, by which rules are chosen; the Sharpe ratio is net and a year,
+    `turnover` what is traded a bar. NaN, and a turnover of 0, where the rule never trades.
+    """
+
+    rate: float
+    band: float
+    holding: int
+    volatility_scaled: bool
+    net_z: float = NAN
+    sharpe_net: float = NAN
+    turnover: float = NAN
+
+
+@dataclass(frozen=True)
+class DecayPoint:
+    """What positions taken `lag` bars ago pay in a bar: mean (see `backtest.payoff`), standard error and score."""
+
+    lag: int
+    payoff: float
+    error: float
+    z: float
+
+
+@dataclass(frozen=True)
 class SliceScore:
     """A factor on some bars of a segment: a year, or a regime.
 
@@ -57,7 +84,11 @@ class AssetIC:
 
 @dataclass(frozen=True)
 class Profile:
-    """Tables of one segment; `loadings` on known factors by name, `assets` in time series only."""
+    """Tables of one segment; `loadings` on known factors by name, `assets` in time series only.
+
+    `decay` is what positions pay as they age, `half_life` after how many bars the signal's order of assets is half
+    alike (see `backtest.decay`).
+    """
 
     horizons: tuple[HorizonIC, ...]
     quantiles: tuple[float, ...]
@@ -65,12 +96,14 @@ class Profile:
     regimes: tuple[SliceScore, ...]
     loadings: Mapping[str, float]
     assets: tuple[AssetIC, ...] = ()
+    decay: tuple[DecayPoint, ...] = ()
+    half_life: float = NAN
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
         found = to_json_types(asdict(self))
         assert isinstance(found, dict)
-        return found
+        return {**found, "half_life": _plain(self.half_life)}
 
 
 @dataclass(frozen=True)
@@ -182,7 +215,8 @@ class Scorecard:
 
     `profiles` has what goes into tables (by horizon, year, regime, quantile, asset), by segment. `after_cutoff` is what
     the factor did on the bars after the model's knowledge cutoff, where one is set: for people, never for prompts, as
-    it reaches into validation.
+    it reaches into validation. `holding`, `rate`, `band` and `volatility_scaled` are the trading rule. Where that was
+    chosen for the factor by itself, `rules` has every rule that was tried, that of the settings first.
     """
 
     train: SegmentScore
@@ -195,6 +229,10 @@ class Scorecard:
     rebalance: int = 1
     profiles: Mapping[str, Profile] | None = None
     after_cutoff: SegmentScore | None = None
+    rate: float = 1.0
+    band: float = 0.0
+    volatility_scaled: bool = False
+    rules: tuple[RuleFigures, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
@@ -202,7 +240,8 @@ class Scorecard:
         segments = {n: raw[n].to_dict() for n in ("train", "validation")}
         late = None if self.after_cutoff is None else self.after_cutoff.to_dict()
         profiles = None if self.profiles is None else {n: p.to_dict() for n, p in self.profiles.items()}
-        return {**raw, **segments, "after_cutoff": late, "profiles": profiles}
+        rules = to_json_types([asdict(one) for one in self.rules])
+        return {**raw, **segments, "after_cutoff": late, "profiles": profiles, "rules": rules}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +292,11 @@ class Tested:
         where validation, which nothing was aimed at, decided. Empty: train and validation together.
     among
         How many trials it was tested among where validation decided: those that came so far.
+    rules
+        How many trading rules the one that is tested was chosen from, where the tested bars have seen the choice: `z`
+        and `p` then allow for it (see `backtest.rule_test`). 0: no choice.
+    plain_z
+        The score without that allowance; NaN where there was no choice.
     """
 
     bars: int
@@ -265,6 +309,8 @@ class Tested:
     control: str = ""
     decided_on: str = ""
     among: int = 0
+    rules: int = 0
+    plain_z: float = NAN
 
 
 NOT_TESTED = Tested(0, NAN, NAN, NAN, NAN, NAN, NAN)

@@ -17,8 +17,11 @@ from backtest.payoff import rank_payoffs
 from backtest.placebo import random_gate, shifted_gates, volatility_gate
 from backtest.profile import Signals, mean_quantiles, profile_of
 from backtest.result_types import Scorecard, SegmentScore
+from backtest.rule_choice import RuleChoice, choose_rule
+from backtest.rule_grid import RuleGrid
 from backtest.run import Backtest, small_universe, trade
 from backtest.target import Target
+from backtest.trading_rules import BacktestSpec
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
 from market.ranking import rank_panel
@@ -33,7 +36,7 @@ class Scored:
     """A scorecard with what it was read from, over the whole panel (train, embargo, validation).
 
     `ic` is the (T,) rank IC a bar, NaN in a time series; `payoffs` (T,) is what a bar paid before costs (see
-    `backtest.payoff`), the gross return in a time series.
+    `backtest.payoff`), the gross return in a time series. `choice` is of its trading rule, where that was chosen.
     """
 
     scorecard: Scorecard
@@ -42,6 +45,12 @@ class Scored:
     ic: FloatArray
     payoffs: FloatArray
     split: Split
+    choice: RuleChoice | None = None
+
+    @property
+    def plain_gross(self) -> FloatArray:
+        """(T,) gross returns under the rule of the settings, which trials of all rules are compared by."""
+        return self.backtest.gross if self.choice is None else self.choice.plain_gross
 
     def paid(self, series: FloatArray, name: str) -> FloatArray:
         """Return the rows of `series` whose decisions are paid within the segment (see `score`)."""
@@ -64,6 +73,8 @@ class _Run:
     gated: Backtest | None
     gate: FloatArray | None
     payoffs: FloatArray
+    spec: BacktestSpec
+    choice: RuleChoice | None = None
 
 
 def score_signal(
@@ -74,6 +85,7 @@ def score_signal(
     gate: FloatArray | None = None,
     rng: np.random.Generator,
     cutoff: np.datetime64 | None = None,
+    grid: RuleGrid | None = None,
 ) -> Scored | Rejection:
     """Backtest a signal on a panel that ends with validation, and score train and validation apart.
 
@@ -88,11 +100,13 @@ def score_signal(
         (T, N) exposures in [0, 1], or None.
     cutoff
         Bars from this time on are scored apart as well, where there are enough of them.
+    grid
+        Rules from which the signal's own is chosen on train; None: that of the target's rules.
     """
-    run = _run(values, target, gate)
+    run = _run(values, target, gate, None if grid is None else (grid, split.train))
     if isinstance(run, Rejection):
         return run
-    panel, spec = target.panel, target.spec
+    panel, spec = target.panel, run.spec
     names = {"train": split.train, "validation": split.validation}
     late = None
     if cutoff is not None:
@@ -110,10 +124,14 @@ def score_signal(
         cost_bp=spec.costs.per_trade * 1e4,
         fill=spec.fill,
         rebalance=spec.rebalance,
+        rate=spec.rate,
+        band=spec.band,
+        volatility_scaled=spec.volatility_scaled,
+        rules=() if run.choice is None else run.choice.figures,
         profiles={name: profile_of(run.signals, run.plain, target, part, known[name]) for name, part in names.items()},
         after_cutoff=late,
     )
-    return Scored(card, run.plain, run.gated, run.signals.ic, run.payoffs, split)
+    return Scored(card, run.plain, run.gated, run.signals.ic, run.payoffs, split, run.choice)
 
 
 def segment_score(
@@ -124,20 +142,27 @@ def segment_score(
     return run if isinstance(run, Rejection) else _segment(run, part, _explain(run, part), rng)
 
 
-def _run(values: FloatArray, target: Target, gate: FloatArray | None) -> _Run | Rejection:
+def _run(
+    values: FloatArray, target: Target, gate: FloatArray | None, chosen: tuple[RuleGrid, slice] | None = None
+) -> _Run | Rejection:
+    """Backtest a signal under the target's rules, or under the rule of a grid that is best on train."""
     panel, spec = target.panel, target.spec
     refused = small_universe(values, panel, spec)
     if refused is not None:
         return refused
     signal = np.where(panel.universe, values, np.nan)
     ranked = rank_panel(signal)
-    targets = target.weights(signal, ranked.ranks)
+    choice = None if chosen is None else choose_rule(signal, target, chosen[1], chosen[0], ranked.ranks)
+    if choice is not None:
+        spec = choice.rule.applied(spec)
+    targets = target.weights(signal, ranked.ranks) if choice is None else choice.targets
     plain = trade(targets, target.market, spec, None, bars_per_year=panel.bars_per_year)
     gated = None if gate is None else trade(targets, target.market, spec, gate, bars_per_year=panel.bars_per_year)
     wide = spec.is_cross_sectional
     ic = rank_ic_of(ranked, target.ranked) if wide else np.full(len(signal), NAN)
     payoffs = rank_payoffs(signal, target.forward, target.risk, ranked.ranks) if wide else plain.gross
-    return _Run(target, Signals(signal, ranked, ic, target.forward), targets, plain, gated, gate, payoffs)
+    signals = Signals(signal, ranked, ic, target.forward)
+    return _Run(target, signals, targets, plain, gated, gate, payoffs, spec, choice)
 
 
 def unscored_segment(panel: Panel, part: slice) -> SegmentScore:
@@ -273,7 +298,7 @@ def _placebos(run: _Run, part: slice, rng: np.random.Generator) -> tuple[float, 
     market, year = run.target.market.rows(part), run.target.panel.bars_per_year
 
     def net_sharpe(other: FloatArray) -> float:
-        return metrics.sharpe(trade(own, market, run.target.spec, other, bars_per_year=year).net, year)
+        return metrics.sharpe(trade(own, market, run.spec, other, bars_per_year=year).net, year)
 
     mine = metrics.sharpe(run.gated.net[paid_rows(part)], year)
     shifted = [net_sharpe(other) for other in shifted_gates(inside, SHIFTS, rng)]

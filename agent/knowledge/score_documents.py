@@ -13,11 +13,13 @@ from typing import Any, Literal, TypeVar
 
 from backtest.result_types import (
     AssetIC,
+    DecayPoint,
     Evidence,
     Figures,
     GateVerdict,
     HorizonIC,
     Profile,
+    RuleFigures,
     Scorecard,
     SegmentScore,
     SliceScore,
@@ -27,9 +29,9 @@ from backtest.result_types import (
 Document = Mapping[str, object]
 Verdict = Literal["accepted", "promising", "rejected"]
 NAN = float("nan")
-Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested)
+Flat = TypeVar("Flat", SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested, DecayPoint, RuleFigures)
 # By the type that a field is declared with.
-_UNKNOWN: Mapping[str, object] = {"float": NAN, "int": 0, "str": ""}
+_UNKNOWN: Mapping[str, object] = {"float": NAN, "int": 0, "str": "", "bool": False}
 
 
 def _names(kind: type[Any]) -> tuple[tuple[str, object], ...]:
@@ -37,7 +39,8 @@ def _names(kind: type[Any]) -> tuple[tuple[str, object], ...]:
 
 
 _FIELDS: Mapping[type[Any], tuple[tuple[str, object], ...]] = {
-    kind: _names(kind) for kind in (SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested)
+    kind: _names(kind)
+    for kind in (SegmentScore, Figures, HorizonIC, SliceScore, AssetIC, Tested, DecayPoint, RuleFigures)
 }
 
 
@@ -84,7 +87,20 @@ def read_scorecard(stored: Document) -> Scorecard:
         if isinstance(profiles, Mapping)
         else None,
         after_cutoff=read_flat(SegmentScore, late) if isinstance(late, Mapping) else None,
+        # Earlier scorecards knew no partial trading, and did not record the rest of the rule.
+        rate=_rate(stored.get("rate")),
+        band=_zero(stored.get("band")),
+        volatility_scaled=stored.get("volatility_scaled") is True,
+        rules=tuple(read_flat(RuleFigures, row) for row in _rows(stored.get("rules"))),
     )
+
+
+def _rate(stored: object) -> float:
+    return float(stored) if isinstance(stored, (int, float)) else 1.0
+
+
+def _zero(stored: object) -> float:
+    return float(stored) if isinstance(stored, (int, float)) else 0.0
 
 
 def read_train(stored: Document) -> SegmentScore:
@@ -113,6 +129,8 @@ def _profile(stored: object) -> Profile:
         regimes=tuple(read_flat(SliceScore, row) for row in _rows(known.get("regimes"))),
         loadings=_figures(known.get("loadings")),
         assets=tuple(read_flat(AssetIC, row) for row in _rows(known.get("assets"))),
+        decay=tuple(read_flat(DecayPoint, row) for row in _rows(known.get("decay"))),
+        half_life=math.inf if known.get("half_life") == "inf" else read_figure(known.get("half_life")),
     )
 
 

@@ -48,7 +48,7 @@ def evaluate_expression(
         return found
     signal, scored = found
     # Of all of train, whatever part of it was scored: fingerprints are compared bar by bar.
-    fingerprint = fingerprint_of(scored.backtest.gross[paid_rows(study.split.train)])
+    fingerprint = fingerprint_of(scored.plain_gross[paid_rows(study.split.train)])
     counted = knowledge.trials(study.dataset)
     same = knowledge.same_returns(study.dataset, fingerprint, but=expression.id)
     count = max(1, counted.evaluated + (0 if recorded or same else 1) + ahead)

@@ -6,6 +6,8 @@ A default that a record of the library has is taken from that record. The text o
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import field_validator, model_validator
 
 from agent.study.declaring import Section, defaults_of, setting, toml_value
@@ -33,9 +35,17 @@ _UNIVERSE, _SPLIT = defaults_of(UniverseRules), defaults_of(SplitRules)
 _RULES, _FLOW, _TRAIN = defaults_of(GateRules), defaults_of(FlowConfig), defaults_of(TrainConfig)
 
 
+RuleChoosing = Literal["as set", "auto"]
+
+
 class BacktestSettings(Section):
     """How a signal becomes positions and what trading costs; see `backtest.trading_rules` and `backtest.costs`."""
 
+    rule: RuleChoosing = setting(
+        "as set",
+        "as set: all factors are traded by rate, band, holding and volatility_scaled. auto: those are chosen for each "
+        "factor on train, by its net payoff, and each rule tried counts.",
+    )
     weighting: Weighting = setting(
         _TRADED["weighting"],
         "Positions from signals. rank, zscore: dollar-neutral, gross 1. quantile: top against bottom. long_only: the "

@@ -20,6 +20,7 @@ from agent.study.settings import Settings
 from backtest.costs import Costs
 from backtest.policy import Policy
 from backtest.result_types import Evidence
+from backtest.rule_grid import RuleGrid
 from backtest.run import run_backtest, small_universe
 from backtest.scorecard import Scored, score_signal
 from backtest.target import Target, prepare_target
@@ -77,6 +78,8 @@ class Study:
         Whether prompts name no asset and no date.
     learned
         The panel's fields that models predicted out of fold, and the first row that each has.
+    grid
+        The rules from which each factor's own is chosen on train; None: all are traded as `spec` says.
     """
 
     panel: Panel
@@ -97,6 +100,7 @@ class Study:
     clusters: Mapping[str, BoolArray] = field(default_factory=dict)
     blind: bool = True
     learned: Mapping[str, int] = field(default_factory=dict)
+    grid: RuleGrid | None = None
 
     @cached_property
     def recent(self) -> Panel:
@@ -247,6 +251,7 @@ def cut_study(whole: Panel, settings: Settings, frozen: FrozenSplit | None = Non
         # What happened on the day itself may have been read about.
         cutoff=None if cutoff is None else np.datetime64(cutoff) + np.timedelta64(1, "D"),
         blind=loop.blind,
+        grid=RuleGrid() if settings.backtest.rule == "auto" else None,
     )
 
 
@@ -371,7 +376,9 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
         return fault
     rng = np.random.default_rng([study.seed, int(expression.id[-8:], 16)])
     split = study.split_of(expression)
-    scored = score_signal(signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff)
+    scored = score_signal(
+        signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff, grid=study.grid
+    )
     return scored if isinstance(scored, Rejection) else (signal, scored)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 import backtest
 import factors
@@ -14,6 +16,8 @@ from agent.knowledge.run_config import ScoringRules
 
 # The loop decides what is proposed, not what it scores.
 _DECIDE = ("backtest", "universe", "admission", "split")
+# What rules that were recorded before there was a choice meant: left out, so that their hashes stay.
+_BEFORE_A_CHOICE: Mapping[str, object] = MappingProxyType({"rule": "as set", "rate": 1.0})
 _OF_MARKET = ("panel.py", "split.py")
 
 
@@ -26,8 +30,7 @@ def rules_id(rules: ScoringRules) -> str:
     if admission.get("control") == "fwer":
         decided["admission"] = {name: value for name, value in admission.items() if name != "control"}
     traded = rules.sections.get("backtest", {})
-    if traded.get("rate") == 1.0:
-        decided["backtest"] = {name: value for name, value in traded.items() if name != "rate"}
+    decided["backtest"] = {k: v for k, v in traded.items() if _BEFORE_A_CHOICE.get(k, ...) != v}
     # Runs of earlier versions did not record it, and their hashes stay.
     if rules.cut is not None:
         decided["cut"] = dict(rules.cut.decides)
