@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ from market.errors import InputError, Rejection
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.pool_records import PoolMember, PoolRecord
-    from agent.pools.members import PoolCandidate
+    from agent.pools.members import MeasuredFactors, PoolCandidate
     from agent.study.opening import OpenData
     from agent.study.study import Study
     from backtest.result_types import Scorecard
@@ -268,8 +268,9 @@ def add(
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
     from agent.pools.fitting import pool_values
-    from agent.pools.marginal import marginal
-    from agent.pools.members import ranked_signal, read_candidate
+    from agent.pools.marginal import added_payoff, marginal
+    from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
+    from agent.review.collect_pool import candidates_of, refit_of
     from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
@@ -283,16 +284,23 @@ def add(
         with _showing() as showing:
             values, _ = ranked_signal(candidate.expression, study)
             found = marginal(values, pool_values(old, study.panel), study)
-            new = None if look else _fit_with(candidate, old, opened, knowledge, called or "", showing)
+            members = in_order([*candidates_of(old, study), candidate])
+            measured = measure_members(members, study, showing)
+            number = next(k for k, one in enumerate(members) if one is candidate)
+            paid = added_payoff(measured, number, *refit_of(old, study))
+            new = None if look else _fit_with(measured, old, opened, knowledge, called or "", showing)
     if as_json:
         # What is left of a factor on validation is a verdict here, and no figure.
         added = {k: getattr(found, k) for k in ("rank_ic", "ic_tstat", "correlation", "keeps")}
+        payoff = {"why": paid.one_line()} if isinstance(paid, Rejection) else asdict(paid)
         changes = {} if new is None else _changes(old, new)
-        print_json({"marginal": added, "changes": changes, "pool": None if new is None else new.to_dict()})
+        record = None if new is None else new.to_dict()
+        print_json({"marginal": added, "payoff": payoff, "changes": changes, "pool": record})
         return
     out = stdout()
     out.print(headed(candidate.expression.text, f"   {candidate.verdict}"), soft_wrap=True)
-    for sentence in found.sentences():
+    said = paid.one_line() if isinstance(paid, Rejection) else paid.sentence()
+    for sentence in (said, *found.sentences()):
         out.print(sentence, soft_wrap=True, markup=False)
     if new is None:
         out.print("nothing was fitted, and no trial counted")
@@ -301,7 +309,7 @@ def add(
 
 
 def _fit_with(
-    candidate: PoolCandidate,
+    measured: MeasuredFactors,
     old: PoolRecord,
     opened: OpenData,
     knowledge: KnowledgeBase,
@@ -310,15 +318,11 @@ def _fit_with(
 ) -> PoolRecord:
     """Fit a new pool of an old one's members and a candidate, by the method and under the rules of the old one."""
     from agent.pools.fitting import Setting, fit_pools
-    from agent.pools.members import in_order, measure_members
-    from agent.pools.weighting import METHODS as ALL
-    from agent.review.collect_pool import candidates_of
+    from agent.review.collect_pool import refit_of
 
-    members = in_order([*candidates_of(old, opened.study), candidate])
-    methods = tuple(m for m in ALL if m == old.method)
+    method, _ = refit_of(old, opened.study)
     setting = Setting(old.spec.data, replace(old.spec.rules, inputs=opened.inputs()))
-    measured = measure_members(members, opened.study, showing)
-    ((_, new),) = fit_pools(measured, methods, knowledge, setting, name=name, show=showing)
+    ((_, new),) = fit_pools(measured, (method,), knowledge, setting, name=name, show=showing)
     if isinstance(new, Rejection):
         raise InputError(new.message, new.hint)
     return new

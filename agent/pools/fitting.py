@@ -219,7 +219,8 @@ def _under(rules: ScoringRules, rule: TradingRule | None) -> ScoringRules:
     """Return recorded rules with the trading rule that was chosen for a pool: what opens the pool trades it so."""
     if rule is None:
         return rules
-    return replace(rules, sections={**rules.sections, "backtest": {**rules.sections["backtest"], **rule.to_dict()}})
+    chosen = {**rules.sections["backtest"], **rule.to_dict(), "rule": "as set"}
+    return replace(rules, sections={**rules.sections, "backtest": chosen})
 
 
 def notes_on(measured: MeasuredFactors) -> tuple[str, ...]:

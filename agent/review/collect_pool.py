@@ -13,7 +13,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import evaluate_values, weights_of
 from agent.pools.members import MeasuredFactors, PoolCandidate, Traded, measure_members, trade_values
-from agent.pools.weighting import METHODS, FittedWeights, fit_weights, unseen_values
+from agent.pools.weighting import METHODS, FittedWeights, Method, fit_weights, unseen_values
 from agent.review.collect import ReviewSubject, review_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
@@ -51,6 +51,12 @@ def candidates_of(pool: PoolRecord, study: Study) -> tuple[PoolCandidate, ...]:
     return tuple(found)
 
 
+def refit_of(pool: PoolRecord, study: Study) -> tuple[Method, TradingRule | None]:
+    """Return the method of a pool and, where it chose how the pool is traded, that rule, which the study has."""
+    method = next(method for method in METHODS if method == pool.method)
+    return method, TradingRule.of(study.spec) if method == "aim" else None
+
+
 def report_on_pool(
     workspace: Workspace,
     knowledge: KnowledgeBase,
@@ -72,8 +78,8 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
     """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
     measured = measure_members(candidates_of(pool, study), study, show)
     weights = weights_of(pool)
-    method = next(method for method in METHODS if method == pool.method)
-    again = fit_weights(measured, method, rule=TradingRule.of(study.spec) if method == "aim" else None)
+    method, rule = refit_of(pool, study)
+    again = fit_weights(measured, method, rule=rule)
     if isinstance(again, Rejection):
         raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
     # What is kept is what was traded; only the way through train is fitted again.

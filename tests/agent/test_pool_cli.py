@@ -69,6 +69,10 @@ def test_adding_a_factor_makes_another_pool(free: Path, capsys: pytest.CaptureFi
     looked = as_json(capsys, "pool", "add", "base", "ts_mean(volume, 12) / ts_mean(volume, 96)", "--look")
     assert looked["pool"] is None
     assert set(looked["marginal"]) == {"rank_ic", "ic_tstat", "correlation", "keeps"}
+    # What it adds is a difference with an error on train, and of validation one word.
+    assert looked["payoff"]["error"] > 0
+    assert abs(looked["payoff"]["sharpe"]) < 20 * looked["payoff"]["error"]
+    assert looked["payoff"]["keeps"] in (True, False)
     added = as_json(capsys, "pool", "add", "base", "-ts_std(returns, 20)", "--as", "wider")
     assert added["pool"]["name"] == "wider"
     assert len(added["pool"]["members"]) == 3
