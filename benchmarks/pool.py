@@ -4,9 +4,9 @@
 
 Members are the WorldQuant 101 as published, on daily and hourly coins, daily perpetuals and stocks, with the costs of
 their venues. Of each pool: the net Sharpe ratio on train, with weights from earlier bars (blocks two to six), and on
-validation, with its standard error. Rivals are chosen on train, rule and member: their train figures flatter. Then what the aim keeps
-of its gross payoff against the same weights traded all the way each bar, and net Sharpe ratios by capital, with impact.
-`--quick` takes every sixth alpha and the last bars of two markets.
+validation, with its standard error. Rivals are chosen on train, rule and member: their train figures flatter. Then what
+the aim keeps of its gross payoff against the same weights traded all the way each bar, and net Sharpe ratios by
+capital, with impact. `--quick` takes every sixth alpha and the last bars of two markets.
 """
 
 from __future__ import annotations
