@@ -214,6 +214,8 @@ def _tested(gate: str, tested: Tested, of: AdmissionInput, words: tuple[str, ...
         after = f"{after} that passed on train, on validation"
     passed = tested.adjusted_p <= level
     numbers = {"z": tested.z, "hurdle": tested.hurdle, "p": tested.adjusted_p}
+    if tested.rules:
+        numbers["z before its choice"] = tested.plain_z
     if of.policy.control == "fdr":
         bar = f"of what passes among {after}, at most {level:.0%} are luck on average"
     else:

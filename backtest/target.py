@@ -62,9 +62,14 @@ class Target:
     groups: FloatArray | None = None
     extra_regimes: Mapping[str, BoolArray] = field(default_factory=dict)
 
-    def weights(self, signal: FloatArray, ranks: FloatArray | None = None) -> FloatArray:
-        """Return target weights of a signal within the universe, with this target's volatility and groups."""
-        return target_weights(signal, self.spec, self.market.volatility, self.groups, ranks)
+    def weights(
+        self, signal: FloatArray, ranks: FloatArray | None = None, spec: BacktestSpec | None = None
+    ) -> FloatArray:
+        """Return target weights of a signal within the universe, with this target's volatility and groups.
+
+        `spec` is this target's under a factor's own trading rule, where it has one.
+        """
+        return target_weights(signal, spec or self.spec, self.market.volatility, self.groups, ranks)
 
     @cached_property
     def horizons(self) -> dict[int, Ranked]:

@@ -41,6 +41,8 @@ def _tested(verdict: str, tested: Tested, found: str, evidence: Evidence, level:
         says = "predicts the other way"
     chance = "< 0.001" if tested.adjusted_p < 0.001 else f"{tested.adjusted_p:.2g}"
     among = counted(tested.among or evidence.trials)
+    if tested.rules:
+        among += f", the rule chosen among {tested.rules}"
     if tested.decided_on == "train":
         return f"{says}: on train it {found} (score {tested.z:.1f}, p {chance} among {among})"
     if tested.decided_on == "validation":

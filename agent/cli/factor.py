@@ -22,7 +22,14 @@ from agent.cli.common import (
 )
 from agent.cli.option_record import recorded
 from agent.cli.running import say
-from agent.cli.scorecard_print import SCORECARD_ROWS, print_gates, print_profile, print_scorecard, record_sentence
+from agent.cli.scorecard_print import (
+    SCORECARD_ROWS,
+    print_gates,
+    print_profile,
+    print_rule,
+    print_scorecard,
+    record_sentence,
+)
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
@@ -82,6 +89,7 @@ class EvalOptions:
     dialect: DialectName
     strict: bool
     no_gate: bool
+    rule: str | None
     ledger: Path | None
     no_record: bool
     as_json: bool
@@ -93,6 +101,11 @@ class EvalOptions:
 @click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
+@click.option(
+    "--rule",
+    metavar="auto|FILE",
+    help="Trading rule: auto chooses it on train, FILE (TOML) has rate, band, holding or volatility_scaled.",
+)
 @click.option(
     "--ledger",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -119,9 +132,14 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     expression = read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
     if isinstance(expression, Rejection):
         raise as_input_error(expression)
-    from agent.study.opening import open_data
+    from agent.study.opening import CurrentRules, open_data
 
-    opened = open_data(workspace, asked.data_name, gate=not asked.no_gate, note=say)
+    rules = CurrentRules()
+    if asked.rule is not None:
+        from agent.study.rule_file import traded_under
+
+        rules = CurrentRules(backtest=traded_under(workspace.settings.backtest, asked.rule))
+    opened = open_data(workspace, asked.data_name, rules, gate=not asked.no_gate, note=say)
     with workspace.knowledge() as knowledge:
         # What is refused is refused before the gate and the targets are prepared.
         if expression is not None and holds(expression, opened.ungated.fields):
@@ -180,6 +198,7 @@ def _evaluation(
 ) -> dict[str, object]:
     """Return all that was found out about a factor, for JSON."""
     from agent.study.study import remarks
+    from backtest.rule_words import rule_of, rule_sentence
     from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
@@ -201,6 +220,8 @@ def _evaluation(
         "lookback": expression.lookback,
         "data": study.dataset,
         "gated": study.exposures is not None,
+        "rule": rule_of(seen.scorecard).to_dict(),
+        "rule_says": rule_sentence(seen.scorecard),
         "recorded": evidence is not None,
         "attempt": None if seen.attempt is None else seen.attempt.id,
         "run": None if seen.attempt is None else seen.attempt.run_id,
@@ -240,6 +261,7 @@ def _print_evaluation(
         for sentence in sentences:
             out.print(f"{label}: {sentence}", soft_wrap=True, markup=False)
     print_scorecard(card, gated=study.exposures is not None, validation=evidence is not None)
+    print_rule(card)
     if evidence is None:
         out.print(train_words(card.train.payoff_z), soft_wrap=True)
         out.print(f"{seen.note}; without --no-record it is a trial, and gets one", soft_wrap=True)

@@ -79,6 +79,34 @@ def print_scorecard(card: Scorecard, *, gated: bool | None = None, validation: b
     stdout().print(text_table("Scorecard", ["", *parts], rows))
 
 
+def print_rule(card: Scorecard) -> None:
+    """Print the rules that were tried and what the chosen one did, and how long the signal lasts: all on train."""
+    from backtest.rule_words import chosen_rule, decay_sentence, rule_of, rule_sentence
+
+    out, chosen = stdout(), chosen_rule(card)
+    if chosen is not None:
+        rows = [
+            [
+                f"{'* ' if rule_of(one) == chosen else ''}{rule_of(one)}",
+                *(format_number(value, 2) for value in (one.net_z, one.sharpe_net)),
+                format_number(one.turnover, 1, percent=True),
+            ]
+            for one in card.rules
+        ]
+        out.print(text_table("Trading rules, on train", ["rule", "score", "net Sharpe", "turnover"], rows))
+        out.print(rule_sentence(card), soft_wrap=True, markup=False)
+    train = None if card.profiles is None else card.profiles.get("train")
+    if train is None or not train.decay:
+        return
+    rows = [
+        [str(one.lag), format_number(one.payoff, 4), format_number(one.error, 4), format_number(one.z, 2)]
+        for one in train.decay
+    ]
+    out.print(text_table("Payoff by age, train", ["age, bars", "payoff", "error", "score"], rows))
+    if decay_sentence(train):
+        out.print(decay_sentence(train), soft_wrap=True)
+
+
 _PARTS = ("train", "validation")
 
 

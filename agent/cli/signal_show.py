@@ -32,6 +32,13 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
             f"gate {document['gate_exposure']:.2f}, likelihood at the {document['likelihood_percentile']:.0f}th "
             f"percentile, regime {document['regime'] or 'unknown (alphaglow flow regimes)'}"
         )
+    rule = document.get("rule")
+    if rule is not None and (rule["rate"] < 1 or rule["band"] > 0 or rule["rebalance"] > 1):
+        out.print(
+            f"weights are targets: each position moves {rule['rate']:.0%} of the way to its own, where it is more than "
+            f"{rule['band']:.2%} of capital off, at one bar in {rule['rebalance']}",
+            soft_wrap=True,
+        )
     labels = list(document["weights"][0]["contributions"]) if document["weights"] else []
     rows = [
         [

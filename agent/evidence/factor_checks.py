@@ -13,8 +13,10 @@ from agent.study.study import Study, read_expression
 from backtest import metrics
 from backtest.ic import rank_ic
 from backtest.placebo import shifted_gates
+from backtest.rule_words import chosen_rule
 from backtest.run import trade
 from backtest.scorecard import paid_rows
+from backtest.trading_rules import BacktestSpec
 from factors.checks import check_truncation
 from factors.engine import evaluate
 from market.errors import InputError, Rejection
@@ -59,8 +61,11 @@ def _check(attempt: AttemptRecord, study: Study, gates: int, rng: np.random.Gene
     cuts = sorted({int(c) for c in rng.integers(expression.lookback + 1, rows, size=4)} | {rows - 1})
     leak = check_truncation(expression, study.panel, cuts)
     values = evaluate(expression, study.panel).values
+    # A signal that comes late is traded by the rule that was chosen when it was not.
+    rule = None if attempt.evaluation is None else chosen_rule(attempt.evaluation.scorecard)
+    spec = study.spec if rule is None else rule.applied(study.spec)
     late = np.vstack([np.full((1, values.shape[1]), np.nan), values[:-1]])
-    (ic, net), (ic_late, net_late) = (_on_train(x, study) for x in (values, late))
+    (ic, net), (ic_late, net_late) = (_on_train(x, study, spec) for x in (values, late))
     return FactorCheck(
         factor_id=attempt.factor_id or "",
         text=expression.text,
@@ -70,24 +75,26 @@ def _check(attempt: AttemptRecord, study: Study, gates: int, rng: np.random.Gene
         rank_ic_late=ic_late,
         sharpe_net=net,
         sharpe_net_late=net_late,
-        gate_beats=_gate_beats(_targets(values, study), study, gates, rng),
+        gate_beats=_gate_beats(_targets(values, study, spec), study, spec, gates, rng),
     )
 
 
-def _targets(values: FloatArray, study: Study) -> FloatArray:
-    return study.target.weights(np.where(study.panel.universe, values, np.nan))
+def _targets(values: FloatArray, study: Study, spec: BacktestSpec) -> FloatArray:
+    return study.target.weights(np.where(study.panel.universe, values, np.nan), spec=spec)
 
 
-def _on_train(values: FloatArray, study: Study) -> tuple[float, float]:
+def _on_train(values: FloatArray, study: Study, spec: BacktestSpec) -> tuple[float, float]:
     paid, target = paid_rows(study.split.train), study.target
     ic = rank_ic(np.where(study.panel.universe, values, np.nan)[paid], target.forward[paid])
     year = study.panel.bars_per_year
-    net = trade(_targets(values, study), target.market, study.spec, None, bars_per_year=year).net[paid]
+    net = trade(_targets(values, study, spec), target.market, spec, None, bars_per_year=year).net[paid]
     mean = float(np.nanmean(ic)) if np.isfinite(ic).any() else float("nan")
     return mean, metrics.sharpe(net, year)
 
 
-def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Generator) -> float | None:
+def _gate_beats(
+    targets: FloatArray, study: Study, spec: BacktestSpec, count: int, rng: np.random.Generator
+) -> float | None:
     """Return the share of shifted gates, of equal exposure, that the workspace's gate beats on train; None without."""
     if study.exposures is None or count == 0:
         return None
@@ -95,7 +102,7 @@ def _gate_beats(targets: FloatArray, study: Study, count: int, rng: np.random.Ge
     ledger_rows, own, gate = study.target.market.rows(train), targets[train], study.exposures[train]
 
     def sharpe(exposures: FloatArray) -> float:
-        return metrics.sharpe(trade(own, ledger_rows, study.spec, exposures, bars_per_year=year).net, year)
+        return metrics.sharpe(trade(own, ledger_rows, spec, exposures, bars_per_year=year).net, year)
 
     mine = sharpe(gate)
     return float(np.mean([mine > sharpe(other) for other in shifted_gates(gate, count, rng)]))

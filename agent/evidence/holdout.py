@@ -19,6 +19,8 @@ from agent.study.lineage_notes import bar_time, meet_data
 from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import LEARNED_PREFIX, Workspace
+from backtest.rule_grid import TradingRule
+from backtest.rule_words import chosen_rule
 from backtest.scorecard import segment_score
 from backtest.target import prepare_target
 from factors.checks import check_signal
@@ -66,7 +68,8 @@ def open_holdout(
 
         exposures = load_gate(opened.gate_file).exposures(panel)
     neutral = settings.backtest.group_neutral
-    target = prepare_target(panel, make_spec(settings), groups=group_values(neutral, panel) if neutral else None)
+    spec = make_spec(settings) if subject.rule is None else subject.rule.applied(make_spec(settings))
+    target = prepare_target(panel, spec, groups=group_values(neutral, panel) if neutral else None)
     rng = np.random.default_rng([settings.loop.seed, 1])
     scored = segment_score(values, target, rows, gate=exposures, rng=rng)
     if isinstance(scored, Rejection):
@@ -99,11 +102,12 @@ def _unseen(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice
 
 @dataclass(frozen=True)
 class _Subject:
-    """What sees the holdout: its id, the data under the rules it goes by, and its signal on a panel."""
+    """What sees the holdout: its id, the data and the rules it goes by, its signal, and its own rule, if it has one."""
 
     content_id: str
     opened: OpenData
     values: Callable[[Panel], FloatArray]
+    rule: TradingRule | None = None
 
 
 def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, what: str, note: Note) -> _Subject:
@@ -113,7 +117,7 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
         # A holdout of related data is what came since, or the same market.
         rules = replace(RecordedRules.of_pool(pool), any_past=True)
         opened = open_data(workspace, data, rules, learned=False, note=note)
-        return _Subject(pool.id, opened, lambda panel: pool_values(pool, panel))
+        return _Subject(pool.id, opened, lambda panel: pool_values(pool, panel), chosen_rule(pool.scorecard))
     record = knowledge.get_factor(what)
     opened = open_data(workspace, data, learned=False)
     knowledge.register_dataset(opened.whole)
@@ -125,7 +129,9 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
         record = knowledge.get_factor(what, panel_id=panel_id)
         rules = replace(RecordedRules.of_run(knowledge.get_run(record.attempt.run_id)), any_past=True)
         opened = open_data(workspace, data or opened.name, rules, learned=False, note=note)
-    return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel))
+    evaluation = record.attempt.evaluation
+    rule = None if evaluation is None or panel_id is None else chosen_rule(evaluation.scorecard)
+    return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel), rule)
 
 
 def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:

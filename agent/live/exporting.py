@@ -20,15 +20,23 @@ from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.opening import Note, RecordedRules, no_note, open_data, scored_otherwise
+from agent.study.own_rule import rule_on_train
 from agent.study.settings import Settings
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace
 from backtest.combine import DECIMALS, LEAST_SHARE
+from backtest.kernel_rules import ledger_rules
+from backtest.ledger import DELISTED_AFTER, DUST, RUIN
+from backtest.rule_grid import TradingRule
+from backtest.rule_words import chosen_rule
+from backtest.trading_rules import BacktestSpec
+from factors.engine import evaluate
 from factors.parse import parse
 from factors.plain_words import read_aloud
 from factors.tree import Call, Expression, Node
 from factors.writers.freqtrade import CANDLE, require_candles, timeframe_of, to_freqtrade
 from factors.writers.module import Exported, Rules, how, to_module
+from factors.writers.trading_text import Trading
 from market.errors import InputError, Rejection
 from market.panel import Panel
 
@@ -59,6 +67,7 @@ class _Subject:
     content_id: str
     exported: Exported
     settings: Settings
+    spec: BacktestSpec
     panel: Panel
     gated: bool
 
@@ -78,6 +87,7 @@ def export_factor(
     opened = open_data(workspace, data, learned=False)
     panel = opened.whole
     about: dict[str, object] = {}
+    rule: TradingRule | None = None
     if _ID.fullmatch(text.strip()):
         record = knowledge.get_factor(text.strip())
         expression = _read(record.canonical, panel, record.factor_id)
@@ -85,6 +95,8 @@ def export_factor(
         differs = scored_otherwise(knowledge.get_run(record.attempt.run_id), record.factor_id, workspace.settings)
         if differs:
             note(differs)
+        if record.attempt.evaluation is not None:
+            rule = chosen_rule(record.attempt.evaluation.scorecard)
         if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
             about["verdict"] = record.attempt.evaluation.evidence.verdict
     else:
@@ -92,10 +104,15 @@ def export_factor(
         if isinstance(found, Rejection):
             raise InputError(found.message, found.hint)
         expression = found
+    spec = make_spec(workspace.settings)
+    if workspace.settings.backtest.rule == "auto":
+        rule = rule or rule_on_train(evaluate(expression, opened.ungated.panel).values, opened.ungated)
+        spec = spec if rule is None else rule.applied(spec)
     exported = Exported(
         f"The factor {expression.id}: {expression.text}",
         (expression,),
-        export_rules(workspace.settings, panel),
+        export_rules(workspace.settings, panel, spec),
+        trading=traded_by(spec, panel),
         about={
             "factor": expression.id,
             "text": expression.text,
@@ -107,7 +124,7 @@ def export_factor(
         },
     )
     gated = opened.gate_file is not None
-    return _write(_Subject(expression.id, exported, workspace.settings, panel, gated), target)
+    return _write(_Subject(expression.id, exported, workspace.settings, spec, panel, gated), target)
 
 
 def export_pool(
@@ -120,21 +137,44 @@ def export_pool(
     weights = weights_of(pool)
     kept = [k for k in range(len(weights)) if weights[k] != 0.0]
     expressions = tuple(_read(pool.members[k].text, panel, pool.members[k].factor_id) for k in kept)
+    rule = chosen_rule(pool.scorecard)
+    spec = make_spec(settings) if rule is None else rule.applied(make_spec(settings))
     exported = Exported(
         f"The pool {pool.name} ({pool.id}): {len(kept)} factors by {pool.method} weights",
         expressions,
-        export_rules(settings, panel),
+        export_rules(settings, panel, spec),
         tuple(float(weights[k]) for k in kept),
         LEAST_SHARE,
         DECIMALS,
         _about_pool(pool, _data(opened.path, panel)),
+        traded_by(spec, panel),
     )
-    return _write(_Subject(pool.id, exported, settings, panel, bool(pool.spec.rules.gate)), target)
+    return _write(_Subject(pool.id, exported, settings, spec, panel, bool(pool.spec.rules.gate)), target)
 
 
-def export_rules(settings: Settings, panel: Panel) -> Rules:
-    """Return the part of the settings' rules that is a function of values alone, in bars of a panel."""
-    spec, chosen = make_spec(settings), settings.universe
+def traded_by(spec: BacktestSpec, panel: Panel) -> Trading:
+    """Return how targets are traded under rules, as a module has it."""
+    rules = ledger_rules(spec, panel.bars_per_year)
+    return Trading(
+        fill=spec.fill,
+        rate=rules.rate,
+        band=rules.band,
+        rebalance=rules.rebalance,
+        cost=rules.per_trade,
+        borrow=rules.borrow,
+        delisting_return=rules.delisting_return,
+        dust=DUST,
+        ruin=RUIN,
+        dead_after=DELISTED_AFTER,
+    )
+
+
+def export_rules(settings: Settings, panel: Panel, spec: BacktestSpec) -> Rules:
+    """Return the part of the rules that is a function of values alone, in bars of a panel.
+
+    `spec` is the settings', under the trading rule of what is exported, where it has one of its own.
+    """
+    chosen = settings.universe
     a_day = float(_DAY / panel.bar)
     name = settings.backtest.group_neutral
     group, reach = _group(name, panel) if name else (None, 0)
@@ -147,6 +187,7 @@ def export_rules(settings: Settings, panel: Panel) -> Rules:
         volatility_scaled=spec.volatility_scaled,
         max_risk=spec.max_risk,
         rebalance=spec.rebalance,
+        rate=spec.rate,
         band=spec.band,
         top=max(chosen.top, 0),
         least_money=max(chosen.least_money, 0.0),
@@ -211,7 +252,12 @@ def _write(subject: _Subject, target: Target) -> Written:
     strategy = ""
     about = {
         **exported.about,
-        "rules": {"weights": how(exported.rules), "rebalance": exported.rules.rebalance, "band": exported.rules.band},
+        "rules": {
+            "weights": how(exported.rules),
+            "rebalance": exported.rules.rebalance,
+            "rate": exported.rules.rate,
+            "band": exported.rules.band,
+        },
         "not_in_this_file": remarks,
         "alphaglow": version("alphaglow"),
     }
@@ -255,7 +301,7 @@ def fills_are_gaps(panel: Panel) -> bool:
 
 def _left_out(subject: _Subject, target: Target) -> list[str]:
     """Return what of the study is not in the file, each in a sentence."""
-    rules, spec = subject.exported.rules, make_spec(subject.settings)
+    rules, spec = subject.exported.rules, subject.spec
     found = []
     if subject.gated:
         found.append("the gate: weights are those before it, so the portfolio is larger than the gated one was")
@@ -263,11 +309,16 @@ def _left_out(subject: _Subject, target: Target) -> list[str]:
         found.append("the size by Kelly's rule, which follows the portfolio's own record: weights are of full size")
     if rules.weighting == "timeseries" and rules.group is not None:
         found.append("group_neutral, which positions of single assets do not have")
-    if target == "pandas" and (rules.rebalance > 1 or rules.band > 0):
+    in_full = rules.rebalance == 1 and rules.band == 0 and rules.rate >= 1
+    if target == "pandas" and not in_full:
         found.append(
-            f"when to trade: weights are targets at every bar, and the study traded every {rules.rebalance} bars what "
-            f"was more than {rules.band:g} of capital off"
+            f"trading in newest and weights: those are targets, and the study traded {rules.rate:.0%} of the way to "
+            f"them every {rules.rebalance} bars, what was more than {rules.band:g} of capital off: call positions"
         )
+    if target == "pandas" and not in_full and (spec.costs.capital > 0 or "funding" in subject.panel.fields):
+        found.append("impact and funding in positions, which change the capital that they are fractions of a little")
+    if target == "freqtrade" and rules.rate < 1:
+        found.append("a slow way out: a position whose target turns, or is 0, is closed at once")
     if target == "pandas":
         return found
     if rules.narrows:

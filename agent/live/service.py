@@ -17,6 +17,7 @@ from agent.live.signal_journal import Paid, SignalJournal, Stored, signal_id
 from agent.live.signal_source import TradedSignal
 from backtest.ledger import NET
 from backtest.market_rows import market_rows
+from backtest.rule_grid import TradingRule
 from market.panel import FloatArray, Panel
 
 # Positions that changed by less are not worth a line.
@@ -236,6 +237,7 @@ class SignalService:
             "net": float(weights.sum()),
             "turnover": float(np.abs(weights - before).sum()),
             "max_weight": self.portfolio.spec.max_weight,
+            "rule": {**TradingRule.of(self.portfolio.spec).to_dict(), "rebalance": self.portfolio.spec.rebalance},
             "notes": list(self.portfolio.notes),
             "weights": rows,
         }

@@ -16,11 +16,14 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.opening import CurrentRules, RecordedRules, Rules, open_data, scored_otherwise
+from agent.study.own_rule import rule_on_train
 from agent.study.settings import Settings
-from agent.study.study import group_values, make_spec, narrowed
+from agent.study.study import Study, group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
 from backtest.combine import Members, combine, equal_weights
 from backtest.market_rows import MarketRows, market_rows
+from backtest.rule_grid import TradingRule
+from backtest.rule_words import chosen_rule
 from backtest.run import sized_weights, small_universe
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
@@ -83,7 +86,7 @@ class TradedSignal:
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What was asked for, before it is read on a data set; `weights` are (K,)."""
+    """What was asked for, before it is read on a data set; `weights` are (K,), `rule` is the one that was recorded."""
 
     name: str
     texts: tuple[str, ...]
@@ -91,6 +94,7 @@ class _Asked:
     labels: tuple[str, ...]
     notes: tuple[str, ...]
     rules: Rules
+    rule: TradingRule | None = None
 
 
 def open_signal(
@@ -126,11 +130,15 @@ def open_signal(
     expressions = tuple(
         _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks)) for text in asked.texts
     )
-    spec = make_spec(settings)
+    rule = asked.rule
+    if rule is None and settings.backtest.rule == "auto":
+        rule = _rule_now(expressions, asked, opened.ungated)
+        notes = (*notes, f"its trading rule is chosen on train as it is now, and no trial of it is recorded: {rule}")
+    spec = make_spec(settings) if rule is None else rule.applied(make_spec(settings))
     _require_known_funding(spec, panel)
     gate = None if file is None else _open_gate(file, settings if pool is None else None)
     return TradedSignal(
-        _portfolio_id(expressions, asked.weights, settings, file, panel),
+        _portfolio_id(expressions, asked.weights, settings, file, panel, rule),
         asked.name,
         expressions,
         asked.weights,
@@ -170,6 +178,7 @@ def _asked_pool(knowledge: KnowledgeBase, pool: str) -> _Asked:
         () if verdict == "accepted" else (f"the pool {record.name} is {verdict}: on paper it may be traded",),
         # Its data may have grown since.
         replace(RecordedRules.of_pool(record, strict=False), panel_id=""),
+        chosen_rule(record.scorecard),
     )
 
 
@@ -177,6 +186,7 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
     texts: list[str] = []
     labels: list[str] = []
     notes: list[str] = []
+    rule: TradingRule | None = None
     for what in factors:
         if _ID.fullmatch(what.strip()):
             record = knowledge.get_factor(what, panel_id=None)
@@ -185,6 +195,8 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
             differs = scored_otherwise(knowledge.get_run(attempt.run_id), label, current)
             notes += [differs] if differs else []
             verdict: str = "not scored" if attempt.evaluation is None else attempt.evaluation.evidence.verdict
+            if attempt.evaluation is not None and len(factors) == 1 and current.backtest.rule == "auto":
+                rule = chosen_rule(attempt.evaluation.scorecard)
         else:
             text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
         if verdict != "accepted":
@@ -194,7 +206,16 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
     if len(set(texts)) < len(texts):
         raise InputError("a factor is named twice", "name each factor once")
     name, weights = " + ".join(labels), equal_weights(len(texts))
-    return _Asked(name, tuple(texts), weights, tuple(labels), tuple(notes), CurrentRules())
+    return _Asked(name, tuple(texts), weights, tuple(labels), tuple(notes), CurrentRules(), rule)
+
+
+def _rule_now(expressions: Sequence[Expression], asked: _Asked, study: Study) -> TradingRule | None:
+    """Choose a rule on train for what has none recorded: a text, or several factors together."""
+    if len(expressions) > 1 or asked.name.startswith("pool "):
+        values = combine_expressions(expressions, asked.weights, study.panel)
+    else:
+        values = evaluate(expressions[0], study.panel).values
+    return rule_on_train(values, study)
 
 
 def _open_gate(file: Path, settings: Settings | None) -> RegimeGate:
@@ -214,10 +235,19 @@ def _gate_notes(gate: RegimeGate, panel: Panel) -> tuple[str, ...]:
 
 
 def _portfolio_id(
-    expressions: Sequence[Expression], weights: FloatArray, settings: Settings, gate: Path | None, panel: Panel
+    expressions: Sequence[Expression],
+    weights: FloatArray,
+    settings: Settings,
+    gate: Path | None,
+    panel: Panel,
+    rule: TradingRule | None,
 ) -> str:
-    rules = settings.rules()
-    content = {
+    rules = {name: dict(section) for name, section in settings.rules().items()}
+    if rule is None and settings.backtest.rate == 1.0:
+        # Portfolios of before there was a choice keep their ids, and their ledgers.
+        rules["backtest"] = {k: v for k, v in rules["backtest"].items() if k not in ("rule", "rate")}
+    content: dict[str, object] = {} if rule is None else {"rule": rule.to_dict()}
+    content |= {
         "members": [[e.text, w] for e, w in zip(expressions, weights.tolist(), strict=True)],
         "rules": {name: rules[name] for name in ("backtest", "universe")},
         "gate": None if gate is None else hashlib.sha256(gate.read_bytes()).hexdigest(),

@@ -165,7 +165,8 @@ def _quick(screening: Screening) -> list[_Passed] | None:
         if copy is not None:
             unwritten.append(_attempt(screening, slot, text, one.expression, copy))
             continue
-        reason = failure(quick, study.policy, gated=study.exposures is not None)
+        later = study.exposures is not None or study.grid is not None
+        reason = failure(quick, study.policy, gated=later)
         if reason is None:
             passed.append(one)
         else:
@@ -212,8 +213,8 @@ class _Copies:
 def failure(quick: QuickScore, policy: Policy, *, gated: bool) -> str | None:
     """Return why a quick score on train rules a factor out, or None.
 
-    The gates are those of the admission policy that train alone can decide. With a regime gate, what a factor earns is
-    only known from its scorecard.
+    The gates are those of the admission policy that train alone can decide. With a regime gate, or a trading rule that
+    is chosen for each factor (`gated`), what it earns is only known from its scorecard.
     """
     figures = TrainFigures(quick.payoff_z, float("nan") if gated else quick.net_z, quick.coverage)
     failed = next((gate for gate in train_gates(figures, policy) if not gate.passed), None)
@@ -222,7 +223,9 @@ def failure(quick: QuickScore, policy: Policy, *, gated: bool) -> str | None:
 
 def _full(screening: Screening, passed: list[_Passed]) -> Outcome:
     """Record those that passed: the best with a full scorecard, the others with their quick score."""
-    best = sorted(passed, key=lambda one: -np.nan_to_num(one.quick.per_bar_sharpe_net, nan=-np.inf))
+    # Which rule a factor will have is not known yet: then by what it pays before costs.
+    name = "payoff_z" if screening.study.grid is not None else "per_bar_sharpe_net"
+    best = sorted(passed, key=lambda one: -np.nan_to_num(getattr(one.quick, name), nan=-np.inf))
     chosen = {one.slot for one in best[: screening.keep]}
     others = [one for one in passed if one.slot not in chosen]
     reason = f"it passed its quick score, but is not among the best {screening.keep}"

@@ -36,7 +36,8 @@ from agent.study.scoring import evaluate_expression, was_aimed
 from agent.study.study import Study, read_expression
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
-from backtest.result_types import Evidence
+from backtest.result_types import Evidence, Scorecard
+from backtest.rule_words import decay_sentence, rule_of, rule_sentence
 from backtest.run import trade
 from backtest.scorecard import Scored
 from backtest.verdict_words import verdict_sentence
@@ -195,7 +196,7 @@ def review_of(
         profiles=card.profiles,
         gates=shown.gates or now.gates,
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(subject.content_id, study.dataset)),
-        rules=rules_sentence(study),
+        rules=rules_sentence(study, card),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
     )
 
@@ -209,9 +210,9 @@ def mean_exposure(study: Study) -> FloatArray | None:
     return total
 
 
-def rules_sentence(study: Study) -> str:
-    """Say how positions were taken, filled and paid."""
-    spec = study.spec
+def rules_sentence(study: Study, card: Scorecard) -> str:
+    """Say how positions were taken, filled and paid; and of a factor, which rule was chosen and how long it lasts."""
+    spec = rule_of(card).applied(study.spec) if card.rules else study.spec
     words = [
         f"{spec.weighting} weights",
         f"filled at the next {spec.fill}",
@@ -220,11 +221,19 @@ def rules_sentence(study: Study) -> str:
     ]
     if spec.holding > 1:
         words.append(f"targets averaged over {spec.holding} bars")
+    if spec.rate < 1:
+        words.append(f"{spec.rate:.0%} of the way to the target each time")
+    if spec.band > 0:
+        words.append(f"outside a band of {spec.band:.2%}")
+    if spec.volatility_scaled:
+        words.append("scaled by volatility")
     if spec.styles:
         words.append(f"payoffs residual to {', '.join(spec.residual_to)}")
     if spec.costs.capital > 0:
         words.append(f"impact on a capital of {spec.costs.capital:,.0f}")
-    return ", ".join(words)
+    train = None if card.profiles is None else card.profiles.get("train")
+    said = [", ".join(words), rule_sentence(card), "" if train is None else decay_sentence(train)]
+    return ". ".join(part for part in said if part)
 
 
 def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study) -> dict[str, FloatArray]:
@@ -241,9 +250,10 @@ def equity_of(scored: Scored, values: FloatArray, content_id: str, study: Study)
     }
     target = study.target
     signal = np.where(study.panel.universe, values, np.nan)
-    targets = target.weights(signal)
+    spec = plain.spec
+    targets = target.weights(signal, spec=spec)
     for name, gate in placebos.items():
-        result = trade(targets, target.market, study.spec, gate, bars_per_year=study.panel.bars_per_year)
+        result = trade(targets, target.market, spec, gate, bars_per_year=study.panel.bars_per_year)
         series[name] = compound(result.net)
     return series
 

@@ -16,7 +16,7 @@ from agent.study.frozen_dates import frozen_split, is_related, say_dates, stored
 from agent.study.gates import gate_path
 from agent.study.learned_fields import stored_fields
 from agent.study.recorded_data import Lineage, OpenPanel, open_recorded
-from agent.study.settings import LoopSettings, Settings
+from agent.study.settings import BacktestSettings, LoopSettings, Settings
 from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
 from market.errors import InputError
@@ -35,9 +35,10 @@ def no_note(_text: str) -> None:
 
 @dataclass(frozen=True)
 class CurrentRules:
-    """The rules of alphaglow.toml as it stands now; `loop` takes the place of its section."""
+    """The rules of alphaglow.toml as it stands now; `loop` and `backtest` take the places of its sections."""
 
     loop: LoopSettings | None = None
+    backtest: BacktestSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -308,7 +309,8 @@ def open_data(
         file, regimes = _recorded_gate(gate_path(workspace, path.stem), rules, note) if gate else (None, False)
         return OpenData(workspace, path, rules, rules.settings(current), file, regimes, learned, note)
     path = data if isinstance(data, Path) else workspace.resolve_data(data)
-    settings = current if rules.loop is None else current.model_copy(update={"loop": rules.loop})
+    given = {"loop": rules.loop, "backtest": rules.backtest}
+    settings = current.model_copy(update={name: section for name, section in given.items() if section is not None})
     file = gate_path(workspace, path.stem)
     return OpenData(workspace, path, rules, settings, file if gate and file.is_file() else None, True, learned, note)
 

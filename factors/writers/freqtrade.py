@@ -105,6 +105,7 @@ def to_freqtrade(exported: Exported, *, class_name: str, timeframe: str, minutes
         "shorts": str(shorts),
         "gaps": str(filled_are_gaps),
         "rebalance": str(exported.rules.rebalance),
+        "rate": repr(exported.rules.rate),
         "band": repr(exported.rules.band),
     }.items():
         text = text.replace(f"<<{token}>>", value)
@@ -156,6 +157,8 @@ class <<name>>(IStrategy):
     # Trade once in this many candles (counted from 1970), and only what is further from its target than the band.
     rebalance = <<rebalance>>
     band = <<band>>
+    # A position moves this share of the way to its target each time.
+    rate = <<rate>>
 
     def informative_pairs(self):
         """All pairs of the whitelist: each is compared with all others."""
@@ -268,7 +271,7 @@ class <<name>>(IStrategy):
         newest = self._newest(pair)
         if newest is None or newest[1] * (-1.0 if side == "short" else 1.0) <= 0:
             return 0.0
-        return abs(newest[1]) * self.wallets.get_total_stake_amount() / (leverage or 1.0)
+        return self.rate * abs(newest[1]) * self.wallets.get_total_stake_amount() / (leverage or 1.0)
 
     def adjust_trade_position(
         self, trade, current_time, current_rate, current_profit, min_stake, max_stake, *args, **kwargs
@@ -288,6 +291,7 @@ class <<name>>(IStrategy):
         leverage = trade.leverage or 1.0
         if current <= 0 or abs(wanted - current) <= max(self.band * total, (min_stake or 0.0) * leverage):
             return None
+        wanted = current + self.rate * (wanted - current)
         if wanted > current:
             return min((wanted - current) / leverage, max_stake)
         # freqtrade sells this share of what the position cost.

@@ -14,6 +14,7 @@ from factors.table import GROUP_FIELDS
 from factors.tree import Call, Expression, Field, Node
 from factors.writers.module_text import FUNCTIONS, HEAD, IMPORTS, NOTES, PROGRAM
 from factors.writers.pandas_code import Steps
+from factors.writers.trading_text import Trading, positions_text
 
 _NEUTRAL = ("rank", "zscore", "quantile")
 _WIDTH = 116
@@ -41,6 +42,7 @@ class Rules:
     volatility_scaled: bool = False
     max_risk: float = math.inf
     rebalance: int = 1
+    rate: float = 1.0
     band: float = 0.0
     top: int = 0
     least_money: float = 0.0
@@ -81,6 +83,8 @@ class Exported:
         Of the members; nothing for a factor.
     least_share, decimals
         Of a pool: the share of the absolute weight that must know an asset, and what its values are rounded to.
+    trading
+        How targets are traded, where they are not traded in full at every bar: a module then has ``positions``.
     about
         What should be known of it, from plain types; it may hold what a model wrote.
     """
@@ -92,6 +96,7 @@ class Exported:
     least_share: float = 0.5
     decimals: int = 12
     about: Mapping[str, object] = field(default_factory=dict)
+    trading: Trading | None = None
 
     @property
     def lookback(self) -> int:
@@ -110,12 +115,15 @@ class Core:
 def to_module(exported: Exported) -> str:
     """Return Python source with ``values(frames)``, ``weights(signal, frames)`` and ``newest(frames)``.
 
+    Where targets are not traded in full at every bar (`Exported.trading`), it also has ``positions(weights, frames)``.
+
     The values are those of `factors.engine.evaluate`, and of a pool those of `pool_values`, to rounding.
     Run as a program it reads a long CSV or Parquet file and prints the newest weights.
     """
     core = core_of(exported)
+    traded = "" if exported.trading is None or exported.trading.in_full else positions_text(exported.trading)
     head = comment([*HEAD, exported.title, "", *NOTES])
-    return "\n".join([head, IMPORTS, about_text(exported), "", "", f"{core.source}{PROGRAM}"])
+    return "\n".join([head, IMPORTS, about_text(exported), "", "", f"{core.source}{traded}{PROGRAM}"])
 
 
 def core_of(exported: Exported) -> Core:

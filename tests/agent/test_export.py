@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from agent.pools.weighting import METHODS
 from agent.study.settings import Settings
 from agent.study.study import make_spec, narrowed
 from agent.study.workspace import Workspace
+from backtest.ledger import keep_ledger
+from backtest.market_rows import market_rows
 from backtest.target import prepare_target
 from factors.engine import evaluate
 from factors.parse import parse
@@ -128,6 +131,25 @@ def test_a_factor_runs_alone_under_the_workspaces_rules(
     assert difference(values, wanted) <= NEAR
     np.testing.assert_allclose(weights, portfolio, atol=NEAR)
     assert np.abs(portfolio).sum() > 1
+
+
+def test_positions_of_a_module_are_those_of_the_ledger(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = settings_of(home, backtest={"rate": 0.1, "band": 0.002, "rebalance": 2, "borrow_bp_year": 900.0})
+    source = as_json(capsys, "export", "-ts_mean(returns, 12)", "--to", "pandas")["source"]
+    panel = toy(home).rows(0, 700)
+    fields = {name: np.array(values) for name, values in panel.fields.items()}
+    for values in fields.values():
+        # One asset dies in mid-position, another pauses.
+        values[300:, 1] = values[400:403, 2] = np.nan
+    panel = replace(panel, fields=fields, universe=np.isfinite(fields["close"]))
+    spec, found = make_spec(settings), {}
+    exec(compile(source, "exported", "exec"), found)
+    frames = {name: pd.DataFrame(values, panel.times, list(panel.assets)) for name, values in fields.items()}
+    weights = found["weights"](found["values"](frames), frames)
+    held, _ = keep_ledger(weights.to_numpy(), market_rows(panel, spec), spec, panel.bars_per_year)
+    positions = found["positions"](weights, frames).to_numpy()
+    assert np.abs(positions).sum(axis=1).max() > 0.3
+    np.testing.assert_allclose(positions[:-2], held[:-2], rtol=0, atol=1e-12)
 
 
 def test_a_strategy_has_our_signal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

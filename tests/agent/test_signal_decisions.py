@@ -33,6 +33,7 @@ RULES = {
     "plain": "",
     "held and capped": "[backtest]\nholding = 7\nmax_weight = 0.08\n",
     "sparse": "[backtest]\nrebalance = 5\nband = 0.01\n",
+    "slow": "[backtest]\nrate = 0.1\nband = 0.001\nvolatility_scaled = true\n",
     "quantile": '[backtest]\nweighting = "quantile"\nquantiles = 4\n',
     "long only": '[backtest]\nweighting = "long_only"\n',
     "z-score": '[backtest]\nweighting = "zscore"\nvolatility_scaled = true\n',

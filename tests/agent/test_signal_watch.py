@@ -137,6 +137,7 @@ def emit(service: SignalService, feed: Feed, clock: Clock, panel: Panel, count: 
 RULES = {
     "plain": "",
     "held": "[backtest]\nholding = 4\nrebalance = 3\nband = 0.005\nborrow_bp_year = 900.0\ncapital = 1e5\n",
+    "slowly": "[backtest]\nrate = 0.1\nvolatility_scaled = true\nholding = 3\ncapital = 1e5\n",
     "at the close": '[backtest]\nfill = "close"\ndelisting_return = -0.5\n',
 }
 

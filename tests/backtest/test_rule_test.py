@@ -1,4 +1,4 @@
-"""What the choice among correlated rules adds to luck: exact where it is known, and of stated size where it is drawn."""
+"""What the choice among correlated rules adds to luck: exact where it is known, of stated size where it is drawn."""
 
 from __future__ import annotations
 

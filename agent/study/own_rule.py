@@ -1,0 +1,25 @@
+"""The trading rule that a signal gets on the train of a study, for what trades it without a score of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agent.study.study import Study
+from backtest.rule_choice import choose_rule, require_trades
+from backtest.rule_grid import TradingRule
+from market.panel import FloatArray
+
+
+def rule_on_train(values: FloatArray, study: Study) -> TradingRule | None:
+    """Return the rule that a signal (T, N) of a study's panel gets on its train; None where none is to be chosen.
+
+    Raises
+    ------
+    InputError
+        When no rule of the grid trades it at all.
+    """
+    if study.grid is None:
+        return None
+    signal = np.where(study.panel.universe, values, np.nan)
+    choice = choose_rule(signal, study.target, study.split.train, study.grid)
+    return require_trades(choice, f"the {len(choice.figures)} rules of the grid").rule
