@@ -31,7 +31,7 @@ RIDGE = 0.05
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
 _RESIDUAL = 0.1
 # Steps towards the costs that members cause the pool that they make.
-_STEPS = 3
+_STEPS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +98,18 @@ def added_score(score: float, near: FloatArray, scores: FloatArray, among: Float
     (z - b'Z) / sqrt(1 - b'r), with z and Z (K,) the scores of the series and of the others, r (K,) their correlations
     with it, R (K, K) those among them, and b = (R + ridge)^-1 r.
     """
+    return float(_added(np.array([score]), near[:, None], scores, among, ridge)[0])
+
+
+def _added(
+    own: FloatArray, near: FloatArray, scores: FloatArray, among: FloatArray, ridge: float = RIDGE
+) -> FloatArray:
+    """Return (C,) as `added_score`, for scores `own` (C,) and `near` (K, C) at once."""
     if not len(scores):
-        return score
+        return own
     loadings = np.linalg.solve(among + ridge * np.eye(len(scores)), near)
-    return float((score - loadings @ scores) / math.sqrt(max(_RESIDUAL, 1.0 - float(loadings @ near))))
+    left = np.maximum(_RESIDUAL, 1.0 - (loadings * near).sum(axis=0))
+    return np.asarray((own - scores @ loadings) / np.sqrt(left), dtype=np.float64)
 
 
 def join(
@@ -118,7 +126,7 @@ def join(
     while open_to and len(joined) < most:
         there = [k for k, _ in joined]
         among = correlations[np.ix_(there, there)]
-        added = [added_score(scores[k], correlations[there, k], scores[there], among) for k in open_to]
+        added = _added(scores[open_to], correlations[np.ix_(there, open_to)], scores[there], among)
         best = int(np.argmax(added))
         if not added[best] > least:
             break
@@ -174,17 +182,23 @@ def join_members(gross: FloatArray, costs: FloatArray, together: FloatArray, *, 
     and opposite ones cancel. That depends on the pool, so it is found by steps, from the pool of all members alike.
     """
     count = len(gross)
-    mean_costs = costs.mean(axis=1)
-    weights = np.full(count, 1.0 / max(count, 1))
-    shares = np.ones(count)
+    means, paid = gross.mean(axis=1), costs.mean(axis=1)
+    errors = np.array([mean_test(one).error for one in gross - costs])
+    errors = np.where(errors > 0.0, errors, np.inf)
+    near = _correlations(gross - costs)
+    weights, shares = np.full(count, 1.0 / max(count, 1)), np.ones(count)
+    found = _nobody(count)
     for step in range(_STEPS):
-        found = trade_shares(weights, mean_costs, together)
-        shares = found if step == 0 else 0.5 * (shares + found)
-        joined = _joined(gross - shares[:, None] * costs, most)
-        if not joined.members:
-            break
-        weights = joined.weights(PENALTIES[-1])
-    return joined
+        caused = trade_shares(weights, paid, together)
+        shares = caused if step == 0 else 0.5 * (shares + caused)
+        joined = join((means - shares * paid) / errors, near, most=most)
+        if not joined:
+            return _nobody(count)
+        found = _joined(gross, costs, shares, joined)
+        weights = found.weights(PENALTIES[-1])
+    # What the last steps assumed must hold of the pool that came of them.
+    caused = trade_shares(weights, paid, together)
+    return found if float(weights @ (means - caused * paid)) > 0.0 else _nobody(count)
 
 
 def trade_shares(weights: FloatArray, costs: FloatArray, together: FloatArray) -> FloatArray:
@@ -202,19 +216,30 @@ def trade_shares(weights: FloatArray, costs: FloatArray, together: FloatArray) -
     return found
 
 
-def _joined(payoffs: FloatArray, most: int) -> Joined:
-    tests = [mean_test(one) for one in payoffs]
-    scores = np.array([test.z if math.isfinite(test.z) else -math.inf for test in tests])
+def _correlations(payoffs: FloatArray) -> FloatArray:
+    """Return (K, K) correlations of payoffs (K, T); one that never varies goes with none."""
     varied = payoffs.std(axis=1) > 0.0
     near = np.eye(len(payoffs))
     if varied.sum() > 1:
         near[np.ix_(varied, varied)] = np.corrcoef(payoffs[varied])
-    joined = join(scores, near, most=most)
+    return near
+
+
+def _joined(gross: FloatArray, costs: FloatArray, shares: FloatArray, joined: Sequence[tuple[int, float]]) -> Joined:
     kept = [k for k, _ in joined]
-    own = np.asarray(payoffs[kept].T, dtype=np.float64)
-    matrix = shrunk_correlations(own)[0] if kept else np.zeros((0, 0))
-    ratios = shrunk_ratios(own) if kept else np.zeros(0)
-    return Joined(len(payoffs), tuple(kept), tuple(added for _, added in joined), ratios, matrix, own.std(axis=0))
+    own = (gross[kept] - shares[kept, None] * costs[kept]).T
+    return Joined(
+        len(gross),
+        tuple(kept),
+        tuple(added for _, added in joined),
+        shrunk_ratios(own),
+        shrunk_correlations(own)[0],
+        own.std(axis=0),
+    )
+
+
+def _nobody(count: int) -> Joined:
+    return Joined(count, (), (), np.zeros(0), np.zeros((0, 0)), np.zeros(0))
 
 
 def walk_aim(

@@ -216,10 +216,12 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
 
 
 def _under(rules: ScoringRules, rule: TradingRule | None) -> ScoringRules:
-    """Return recorded rules with the trading rule that was chosen for a pool: what opens the pool trades it so."""
-    if rule is None:
-        return rules
-    chosen = {**rules.sections["backtest"], **rule.to_dict(), "rule": "as set"}
+    """Return recorded rules with the trading rule that a pool was scored by: what opens the pool trades it so."""
+    traded = rules.sections.get("backtest", {})
+    chosen = {**traded, **({} if rule is None else rule.to_dict())}
+    if "rule" in traded:
+        # A pool has one rule, its own or that of the settings: none is chosen for it when it is opened.
+        chosen["rule"] = "as set"
     return replace(rules, sections={**rules.sections, "backtest": chosen})
 
 

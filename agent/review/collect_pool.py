@@ -21,7 +21,7 @@ from agent.review.review_records import Review, compound
 from agent.study import opening
 from agent.study.opening import Note, RecordedRules, open_data
 from agent.study.progress import Progress, no_progress
-from agent.study.study import Study, read_expression
+from agent.study.study import Study
 from agent.study.workspace import Workspace
 from backtest.combine import combine, equal_weights
 from backtest.evidence import Trials
@@ -29,6 +29,7 @@ from backtest.figures import SEGMENTS
 from backtest.result_types import Evidence, Figures
 from backtest.rule_grid import TradingRule
 from backtest.scorecard import Scored
+from factors.parse import parse
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
 
@@ -41,10 +42,10 @@ def study_of_pool(
 
 
 def candidates_of(pool: PoolRecord, study: Study) -> tuple[PoolCandidate, ...]:
-    """Return a pool's members as they were when it was fitted."""
+    """Return a pool's members as they were when it was fitted; published ones may look back further than mined ones."""
     found = []
     for member in pool.members:
-        expression = read_expression(member.text, study, dialect="native")
+        expression = parse(member.text, fields=study.fields, bar=study.panel.bar, dialect="native")
         if isinstance(expression, Rejection):
             raise InputError(f"{member.factor_id} cannot be read on this data: {expression.one_line()}")
         found.append(PoolCandidate(expression, member.name, member.verdict, member.simulated))

@@ -131,14 +131,17 @@ def test_published_factors_are_pooled_from_a_file(free: Path, capsys: pytest.Cap
     Path("published.txt").write_text(
         "# Alpha#6: (-1 * correlation(open, volume, 10))\n"
         "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n"
-        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n# Alpha#56: rank(nowhere)\n",
+        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n# Alpha#56: rank(nowhere)\n"
+        "# Alpha#99: correlation(close, volume, 300)\n",
         encoding="utf-8",
     )
     found = as_json(capsys, "pool", "fit", "--file", "published.txt", "--method", "equal", "--name", "public")
     (pool,) = found["pools"]
-    assert [m["verdict"] for m in pool["members"]] == ["published", "published"]
-    assert "2 of 2 members were not accepted (2 published)" in pool["spec"]["notes"][0]
+    assert [m["verdict"] for m in pool["members"]] == ["published"] * 3
+    assert "3 of 3 members were not accepted (3 published)" in pool["spec"]["notes"][0]
     assert [one.split(":")[0] for one in found["left_out"]] == ["Alpha#56"]
+    # What was published may look back further than what is mined, and its page can be drawn all the same.
+    assert Path(as_json(capsys, "pool", "report", "public")["report"]).is_file()
     Path("own.txt").write_text("# mine\nts_mean(volume, 12) / ts_mean(volume, 96)\n", encoding="utf-8")
     (one,) = as_json(capsys, "pool", "fit", "--file", "own.txt", "-f", NEAR, "--method", "equal")["pools"]
     assert len(one["members"]) == 2
