@@ -107,6 +107,17 @@ class RuleGrid:
     holdings: tuple[int, ...] = (1,)
     scalings: tuple[bool, ...] = (False, True)
 
+    @classmethod
+    def around(cls, spec: BacktestSpec) -> RuleGrid:
+        """Return the grid of what trading rules leave open: what they set otherwise than by default stays as it is."""
+        usual = TradingRule()
+        return cls(
+            rates=cls().rates if spec.rate == usual.rate else (spec.rate,),
+            bands=cls().bands if spec.band == usual.band else (spec.band,),
+            holdings=cls().holdings if spec.holding == usual.holding else (spec.holding,),
+            scalings=(True,) if spec.volatility_scaled else cls().scalings,
+        )
+
     def rules(self) -> tuple[TradingRule, ...]:
         """Return the rules of the grid, each once, the quickest first; an `InputError` where there are none."""
         every = product(self.scalings, self.holdings, self.bands, self.rates)

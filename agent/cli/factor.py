@@ -103,8 +103,8 @@ class EvalOptions:
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
 @click.option(
     "--rule",
-    metavar="auto|FILE",
-    help="Trading rule: auto chooses it on train, FILE (TOML) has rate, band, holding or volatility_scaled.",
+    metavar="auto|as set|FILE",
+    help="Trading rule: auto chooses it on train; FILE (TOML) has rate, band, holding or volatility_scaled.",
 )
 @click.option(
     "--ledger",

@@ -1,4 +1,4 @@
-"""`eval --rule`: a trading rule from a file, or the one that is chosen by machine, in the place of the settings'."""
+"""`eval --rule`: a trading rule from a file, or whether one is chosen by machine, in the place of the settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.study.sections import BacktestSettings
 from backtest.rule_grid import TradingRule, read_rule
 from market.errors import InputError
 
-AUTO = "auto"
+NAMES = ("auto", "as set")
 
 
 def read_rule_file(path: Path) -> TradingRule:
@@ -23,7 +23,9 @@ def read_rule_file(path: Path) -> TradingRule:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the rule {path}: {error}", "give auto, or a TOML file with a rule") from error
+        raise InputError(
+            f"cannot read the rule {path}: {error}", "give auto, as set, or a TOML file with a rule"
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}", "correct the line it names") from error
     table = raw.get("rule", raw)
@@ -33,7 +35,7 @@ def read_rule_file(path: Path) -> TradingRule:
 
 
 def traded_under(traded: BacktestSettings, asked: str) -> BacktestSettings:
-    """Return the section ``backtest`` under the rule that was asked for."""
-    if asked == AUTO:
-        return traded.model_copy(update={"rule": "auto"})
+    """Return the section ``backtest`` under what was asked for: ``auto``, ``as set``, or the path of a file."""
+    if asked in NAMES:
+        return traded.model_copy(update={"rule": asked})
     return traded.model_copy(update={"rule": "as set", **read_rule_file(Path(asked)).to_dict()})

@@ -42,9 +42,10 @@ class BacktestSettings(Section):
     """How a signal becomes positions and what trading costs; see `backtest.trading_rules` and `backtest.costs`."""
 
     rule: RuleChoosing = setting(
-        "as set",
-        "as set: all factors are traded by rate, band, holding and volatility_scaled. auto: those are chosen for each "
-        "factor on train, by its net payoff, and each rule tried counts.",
+        "auto",
+        "as set: all factors are traded by rate, band, holding and volatility_scaled. auto: what of rate and "
+        "volatility_scaled is left at its default is chosen for each factor on train, by its net payoff; each rule "
+        "tried counts.",
     )
     weighting: Weighting = setting(
         _TRADED["weighting"],

@@ -59,6 +59,9 @@ class Settings(Section):
         An earlier admission policy is not taken up again: what it decided stands as recorded, beside today's.
         """
         sections = dict(recorded.sections)
+        if "backtest" in sections:
+            # What was recorded before there was a choice was traded as set.
+            sections["backtest"] = {"rule": "as set", **sections["backtest"]}
         if recorded.earlier_policy:
             kept = {k: v for k, v in sections["admission"].items() if k in AdmissionSettings.model_fields}
             sections["admission"] = {**kept, "gates": self.admission.gates, "level": self.admission.level}

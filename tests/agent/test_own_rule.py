@@ -18,7 +18,7 @@ FACTOR = "ts_mean(returns, 48)"
 
 
 def test_a_rule_is_chosen_recorded_and_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plain = as_json(capsys, "eval", FACTOR)
+    plain = as_json(capsys, "eval", FACTOR, "--rule", "as set")
     own = as_json(capsys, "eval", FACTOR, "--rule", "auto")
     # Other rules are a further trial; the choice costs the score of earns, and nothing of predicts.
     assert (plain["trials"], own["trials"]) == (1, 2)
@@ -62,7 +62,7 @@ def test_the_recorded_rule_is_traded_later(home: Path, capsys: pytest.CaptureFix
     code, _, err = run(capsys, "report", own["factor"], "-o", "page.html")
     assert code == 0, err
     assert f"the best of {len(RuleGrid().rules())} rules on train" in (home / "page.html").read_text()
-    (home / "alphaglow.toml").write_text("")
+    (home / "alphaglow.toml").write_text('[backtest]\nrule = "as set"\n')
     assert opened["turnover"] < as_json(capsys, "eval", FACTOR)["scorecard"]["train"]["turnover"]
 
 

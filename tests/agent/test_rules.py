@@ -162,7 +162,7 @@ def test_wrong_settings_name_what_is_wrong(tmp_path: Path, section: str, text: s
 
 
 def test_groups_of_the_language_neutralise_positions(whole: Panel) -> None:
-    study = open_study(whole, settings(backtest={"group_neutral": "bucket(ts_mean(amount, 48), 3)"}))
+    study = open_study(whole, settings(backtest={"group_neutral": "bucket(ts_mean(amount, 48), 3)", "rule": "as set"}))
     groups = study.target.groups
     assert groups is not None
     weights = scored(study).backtest.weights

@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backtest.costs import Costs
+from backtest.evidence import Aim, Trials, reach_verdict
 from backtest.rule_choice import choose_rule, require_trades, rule_series
 from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.rule_kernels import RULE_GROSS, RULE_NET, RULE_TURNOVER
 from backtest.run import Backtest, run_backtest
+from backtest.scorecard import Scored, score_signal
 from backtest.target import Target, prepare_target
 from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
 from market.panel import FloatArray, Panel
+from market.split import make_split
 from tests.helpers import random_panel
 
 WIDE = RuleGrid(rates=(1.0, 0.3, 0.02), bands=(0.0, 0.01), holdings=(1, 3), scalings=(False, True))
@@ -128,3 +131,28 @@ def test_correlations_are_of_the_rules_that_trade() -> None:
     assert found.shape == (2, 2)
     assert 0.3 < found[0, 1] < 0.99
     assert replace(choice, net=np.full_like(choice.net, np.nan)).correlation(np.arange(500)).tolist() == [[1.0]]
+
+
+def test_earns_allows_for_the_choice_where_the_bars_have_seen_it_and_nowhere_else() -> None:
+    target, signal, panel = planted(1200, 0.9, 0.15, 7)
+    split = make_split(len(panel.times), embargo=2)
+    seen = panel.rows(0, split.validation.stop)
+    target, signal = prepare_target(seen, target.spec), signal[: split.validation.stop]
+    plain = score_signal(signal, target, split, rng=np.random.default_rng(0))
+    own = score_signal(signal, target, split, rng=np.random.default_rng(0), grid=RuleGrid())
+    assert isinstance(plain, Scored)
+    assert isinstance(own, Scored)
+    assert own.choice is not None
+    # The scorecard is of the chosen rule, to the last figure that the full ledger gives of it.
+    under = run_backtest(signal, seen, own.choice.rule.applied(target.spec))
+    assert isinstance(under, Backtest)
+    np.testing.assert_allclose(own.backtest.net, under.net, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(own.plain_gross, plain.backtest.gross, rtol=0, atol=1e-12)
+    trials = Trials(20, 1e-3)
+    verdict = reach_verdict(own, trials)
+    assert verdict.earns.rules == len(RuleGrid().rules())
+    assert verdict.earns.plain_z - 1.0 < verdict.earns.z < verdict.earns.plain_z
+    assert verdict.predicts == reach_verdict(plain, trials).predicts
+    assert reach_verdict(plain, trials).earns.rules == 0
+    led = reach_verdict(own, trials, aim=Aim(lambda: Trials(0, 1e-3), 20, 0))
+    assert (led.earns.decided_on, led.earns.rules) == ("validation", 0)

@@ -39,6 +39,14 @@ def test_a_rule_that_cannot_be_meant_is_refused_with_its_place(stored: dict[str,
         read_rule(stored, "rule.toml")
 
 
+def test_what_the_settings_fix_stays_fixed() -> None:
+    assert RuleGrid.around(BacktestSpec()) == RuleGrid()
+    fixed = RuleGrid.around(BacktestSpec(holding=7, band=0.001, volatility_scaled=True)).rules()
+    assert {(rule.holding, rule.band, rule.volatility_scaled) for rule in fixed} == {(7, 0.001, True)}
+    assert len({rule.rate for rule in fixed}) == len(RuleGrid().rates)
+    assert RuleGrid.around(BacktestSpec(rate=0.05)).rates == (0.05,)
+
+
 def test_the_grid_names_each_rule_once() -> None:
     rules = RuleGrid(rates=(1.0, 0.1, 1.0), scalings=(False,)).rules()
     assert rules == (TradingRule(), TradingRule(0.1))
