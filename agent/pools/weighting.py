@@ -163,9 +163,8 @@ def _fit_aim(
 
 
 def rules_of_aim(spec: BacktestSpec) -> tuple[TradingRule, ...]:
-    """Return the rules that an aim is chosen from: rates and scalings of the grid, with band and holding as set."""
-    own, grid = TradingRule.of(spec), RuleGrid()
-    return tuple(replace(own, rate=rate, volatility_scaled=scaled) for scaled in grid.scalings for rate in grid.rates)
+    """Return the rules that an aim is chosen from: those of the grid that the settings leave open."""
+    return RuleGrid.around(spec).rules()
 
 
 def _walked(measured: MeasuredFactors, rule: TradingRule, but: int | None, penalties: Sequence[float]) -> WalkedAim:

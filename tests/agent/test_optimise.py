@@ -108,7 +108,7 @@ def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.C
     assert (trail[0]["change"], trail[0]["factor"], trail[0]["best"]) == ("given", START, True)
     assert [step["iteration"] for step in trail[1:]] == [1] * 4 + [2] * 5
     assert all(step["change"] and step["why"] and step["verdict"] for step in trail)
-    assert {step["rule"] for step in trail if step["sharpe_net"] is not None} == {"all the way each bar"}
+    assert all(step["rule"] for step in trail if step["sharpe_net"] is not None)
     bests = [step["sharpe_net"] for step in trail if step["best"]]
     assert bests == sorted(bests)
     assert bests[-1] == max(step["sharpe_net"] for step in trail if step["sharpe_net"] is not None)

@@ -463,7 +463,8 @@ def test_the_aim_chooses_how_slowly_it_trades_and_keeps_that_rule(panel: Panel, 
     assert isinstance(pool, PoolRecord)
     kept = pool.spec.rules.sections["backtest"]
     rules = pool.spec.tried["rules"]
-    scores = {one["rate"]: score for one, score in rules if one["volatility_scaled"] == kept["volatility_scaled"]}
+    alike = [(one, score) for one, score in rules if one["volatility_scaled"] == kept["volatility_scaled"]]
+    scores = {one["rate"]: score for one, score in alike if score is not None}
     assert len(rules) == 8
     assert kept["rate"] == pool.spec.hyperparameters["rate"] == max(scores, key=lambda rate: scores[rate])
     # The one that loses has no weight, and none is negative.
