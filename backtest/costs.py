@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from market.errors import InputError
@@ -38,7 +39,10 @@ class Costs:
     capital: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse negative costs; a maker's fee may be a rebate."""
+        """Refuse costs that are negative or not known; a maker's fee may be a rebate."""
+        unknown = [f.name for f in fields(self) if not math.isfinite(getattr(self, f.name))]
+        if unknown:
+            raise InputError(f"costs are not known: {', '.join(unknown)}", "set each to a number; 0 is free of it")
         if min(self.fee_bp, self.slippage_bp, self.borrow_bp_year, self.impact, self.capital) < 0:
             raise InputError("costs cannot be negative", "set fees, slippage, borrow, impact and capital to 0 or more")
         if not 0 <= self.maker_share <= 1:

@@ -1,6 +1,6 @@
 """The WorldQuant 101 on real crypto and equities: what each earns, traded in full and under a rule of its own.
 
-    python -m benchmarks.worldquant [--quick] [--daily] [--write FILE] [--data FOLDER] [--corpora FOLDER]
+    python -m benchmarks.worldquant [--quick] [--daily] [--every N] [--write FILE] [--data FOLDER] [--corpora FOLDER]
 
 Every alpha is traded by rank, at the next open, with the costs of its venue, on train and validation; the holdout
 stays sealed. Its own rule is chosen on train. `--write` puts the tables into a Markdown page. `--quick` takes every
@@ -172,7 +172,7 @@ def page(found: dict[str, tuple[Study, Found]], words: str) -> str:
     parts = [
         "# The WorldQuant 101 on real markets",
         "",
-        "Written by `python -m benchmarks.worldquant --write docs/worldquant.md`.",
+        "Written by `python -m benchmarks.worldquant --daily --write docs/worldquant.md`.",
         "",
         words.strip(),
         "",
@@ -239,11 +239,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--daily", action="store_true", help="Leave hourly coins out, which take most of the time.")
+    parser.add_argument("--every", type=int, default=1, help="Take every Nth alpha alone.")
     parser.add_argument("--write", type=Path)
     parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--corpora", type=Path, default=SHARED / "corpora")
     options = parser.parse_args(argv)
-    alphas = read_corpus(options.corpora / "worldquant_alpha101.txt")[:: 10 if options.quick else 1]
+    alphas = read_corpus(options.corpora / "worldquant_alpha101.txt")[:: 10 if options.quick else options.every]
     found = {}
     for market in MARKETS[: -1 if options.quick or options.daily else None]:
         study = open_market(market, options.data)
@@ -254,7 +255,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         table.add_row(key, *(f"{sums[title][key]:.3g}" for title in found))
     Console().print(table)
     if options.write is not None:
-        options.write.write_text(page(found, WORDS), encoding="utf-8")
+        part = f"Of the 101, every {options.every}th is shown.\n\n" if options.every > 1 else ""
+        options.write.write_text(page(found, part + WORDS.strip()), encoding="utf-8")
     lines = {title: [asdict(line) for line in one.lines] for title, (_, one) in found.items()}
     print(json.dumps({title: {**sums[title], "lines": lines[title]} for title in found}))
 

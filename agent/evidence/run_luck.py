@@ -18,6 +18,8 @@ from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, finge
 from backtest.max_test import LargestScores, draw_seed, step_down_p
 from backtest.mean_test import one_sided_p
 from backtest.quick import QuickScorer
+from backtest.rule_test import chosen_score
+from backtest.rule_words import chosen_rule
 from backtest.scorecard import paid_rows
 from backtest.selection import Superior, choose_combined, choose_forward, superior_ability
 from factors.batch import Engine
@@ -224,15 +226,22 @@ def _tests(measured: _Measured, study: Study) -> tuple[OverallTest, ...]:
 
 
 def _measure(attempts: list[AttemptRecord], study: Study, threads: int, show: Callable[[int, int], None]) -> _Measured:
-    """Evaluate and quick-score factors on train."""
+    """Evaluate and quick-score factors on train, each under its own trading rule, where it has one."""
     train, target = study.split.train, study.target
+    cards = {a.factor_id: a.evaluation.scorecard for a in attempts if a.evaluation is not None}
+
+    def scorer(expression: Expression) -> QuickScorer:
+        rule = chosen_rule(cards[expression.id]) if expression.id in cards else None
+        under = target if rule is None else replace(target, spec=rule.applied(target.spec))
+        return QuickScorer(under, engine.rows)
+
     engine = Engine(study.panel, stop=train.stop, threads=threads)
     paid = paid_rows(train)
     bars = paid.stop - paid.start
     edges = block_edges(bars)
     expressions = [_read(a, study) for a in attempts]
     found = _Measured([], [], [], np.empty((bars, len(attempts)), dtype=np.float32), [])
-    for outcome in engine.run(expressions, lambda _: QuickScorer(target, engine.rows)):
+    for outcome in engine.run(expressions, scorer):
         if isinstance(outcome.result, Rejection):
             why = outcome.result.one_line()
             raise InputError(f"{outcome.expression.id} cannot be evaluated again: {why}", "the machine may be busy")
@@ -240,9 +249,12 @@ def _measure(attempts: list[AttemptRecord], study: Study, threads: int, show: Ca
         found.ratios.append(metrics.sharpe(net, 1.0))
         found.gross.append(metrics.sharpe(outcome.result.gross(train), 1.0))
         quick = outcome.result.result(train)
-        found.scores.append((quick.payoff_z, quick.net_z))
+        # How alike the rules are is not measured again: the choice counts as one among independent ones.
+        tried = len(cards[outcome.expression.id].rules) if outcome.expression.id in cards else 0
+        net_z = quick.net_z if tried == 0 else chosen_score(quick.net_z, np.eye(tried))
+        found.scores.append((quick.payoff_z, net_z))
         found.fingerprints.append(fingerprint_of(outcome.result.gross(train)))
-        found.p_values.append(one_sided_p(quick.net_z))
+        found.p_values.append(one_sided_p(net_z))
         found.nets[:, len(found.sums)] = np.nan_to_num(net)
         found.sums.append(block_sums(np.nan_to_num(net), edges))
         show(len(found.ratios), len(expressions))

@@ -20,7 +20,7 @@ from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.opening import Note, RecordedRules, no_note, open_data, scored_otherwise
-from agent.study.own_rule import rule_on_train
+from agent.study.own_rule import allowed, rule_on_train
 from agent.study.settings import Settings
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace
@@ -96,7 +96,7 @@ def export_factor(
         if differs:
             note(differs)
         if record.attempt.evaluation is not None:
-            rule = chosen_rule(record.attempt.evaluation.scorecard)
+            rule = allowed(chosen_rule(record.attempt.evaluation.scorecard), workspace.settings)
         if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
             about["verdict"] = record.attempt.evaluation.evidence.verdict
     else:

@@ -16,7 +16,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
 from agent.study.opening import CurrentRules, RecordedRules, Rules, open_data, scored_otherwise
-from agent.study.own_rule import rule_on_train
+from agent.study.own_rule import allowed, rule_on_train
 from agent.study.settings import Settings
 from agent.study.study import Study, group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
@@ -131,7 +131,7 @@ def open_signal(
         _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks)) for text in asked.texts
     )
     rule = asked.rule
-    if rule is None and settings.backtest.rule == "auto":
+    if pool is None and rule is None and settings.backtest.rule == "auto":
         rule = _rule_now(expressions, asked, opened.ungated)
         notes = (*notes, f"its trading rule is chosen on train as it is now, and no trial of it is recorded: {rule}")
     spec = make_spec(settings) if rule is None else rule.applied(make_spec(settings))
@@ -195,8 +195,8 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
             differs = scored_otherwise(knowledge.get_run(attempt.run_id), label, current)
             notes += [differs] if differs else []
             verdict: str = "not scored" if attempt.evaluation is None else attempt.evaluation.evidence.verdict
-            if attempt.evaluation is not None and len(factors) == 1 and current.backtest.rule == "auto":
-                rule = chosen_rule(attempt.evaluation.scorecard)
+            if attempt.evaluation is not None and len(factors) == 1:
+                rule = allowed(chosen_rule(attempt.evaluation.scorecard), current)
         else:
             text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
         if verdict != "accepted":
@@ -211,7 +211,7 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
 
 def _rule_now(expressions: Sequence[Expression], asked: _Asked, study: Study) -> TradingRule | None:
     """Choose a rule on train for what has none recorded: a text, or several factors together."""
-    if len(expressions) > 1 or asked.name.startswith("pool "):
+    if len(expressions) > 1:
         values = combine_expressions(expressions, asked.weights, study.panel)
     else:
         values = evaluate(expressions[0], study.panel).values

@@ -20,6 +20,9 @@ HOUR = np.timedelta64(1, "h")
 
 def workspace_with(root: Path, settings: str = "") -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
+    # Their data set is in memory alone: there is no train to choose a rule on.
+    traded = '[backtest]\nrule = "as set"\n'
+    settings = settings.replace("[backtest]\n", traded) if "[backtest]\n" in settings else settings + traded
     (root / "alphaglow.toml").write_text(settings, encoding="utf-8")
     return Workspace(root)
 

@@ -37,7 +37,8 @@ def toy(home: Path) -> Panel:
 
 
 def settings_of(home: Path, **sections: dict[str, Any]) -> Settings:
-    """Write settings into the workspace, and return them."""
+    """Write settings into the workspace, and return them; factors are traded as they say."""
+    sections["backtest"] = {"rule": "as set", **sections.get("backtest", {})}
     lines = []
     for section, values in sections.items():
         lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]

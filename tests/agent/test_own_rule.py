@@ -77,6 +77,12 @@ def test_a_rule_of_a_file_and_what_is_refused(home: Path, capsys: pytest.Capture
     assert "cannot read the rule gone.toml" in refused(capsys, "eval", FACTOR, "--rule", "gone.toml")
     Path("odd.toml").write_text("rate = \n")
     assert "not valid TOML" in refused(capsys, "eval", FACTOR, "--rule", "odd.toml")
+    # A grid in which no rule trades: it is said, and nothing can be traded live.
+    (home / "alphaglow.toml").write_text("[backtest]\nband = 0.9\n")
+    idle = as_json(capsys, "eval", FACTOR)
+    assert "none of 8 rules trades on train" in idle["rule_says"]
+    assert idle["verdict"] == "rejected"
+    assert "none of the 8 rules of the grid trades on train" in refused(capsys, "export", FACTOR, "--to", "pandas")
     (home / "alphaglow.toml").write_text("[backtest]\nfee_bp = -1.0\n")
     assert "fee_bp" in refused(capsys, "eval", FACTOR, "--rule", "auto")
 

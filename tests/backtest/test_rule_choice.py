@@ -123,6 +123,11 @@ def test_of_equal_rules_the_one_that_trades_least_is_taken_and_one_that_never_tr
         require_trades(none, "the rules of mine")
 
 
+def test_unknown_costs_are_refused() -> None:
+    with pytest.raises(InputError, match="not known: slippage_bp"):
+        Costs(5.0, float("nan"))
+
+
 def test_correlations_are_of_the_rules_that_trade() -> None:
     target, signal, _ = planted(600, 0.9, 0.05, 6)
     grid = RuleGrid(rates=(1.0, 0.1), bands=(0.0, 0.9), scalings=(False,))
