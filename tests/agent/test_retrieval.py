@@ -116,7 +116,19 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mined = as_json(
-        capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate", "--budget-calls", "500"
+        capsys,
+        "mine",
+        "--llm",
+        "mock",
+        "--rounds",
+        "3",
+        "--candidates",
+        "6",
+        "--no-gate",
+        "--budget-calls",
+        "500",
+        "--seed",
+        "11",
     )
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         calls = kb.calls(mined["run"])
