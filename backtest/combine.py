@@ -28,7 +28,8 @@ LEAST_SHARE = 0.5
 DECIMALS = 12
 PENALTIES = tuple(10.0 ** (k / 2) for k in range(-6, 7))
 FOLDS = 5
-_UNKNOWN = np.int16(-32768)
+# The rank of an asset of which a member knows nothing.
+UNKNOWN = np.int16(-32768)
 _BLOCK_CELLS = 4_000_000
 
 
@@ -52,20 +53,20 @@ class Members:
         """Make room for this many members on a panel of this shape (T, N); none knows anything yet."""
         if shape[1] > 32_767:
             raise InputError(f"{shape[1]} assets are too many to combine signals of", "use at most 32767")
-        ranks = np.full((members, *shape), _UNKNOWN, dtype=np.int16)
+        ranks = np.full((members, *shape), UNKNOWN, dtype=np.int16)
         return cls(ranks, np.zeros((members, shape[0]), dtype=np.int32))
 
     def put(self, number: int, ranked: Ranked) -> None:
         """Store a member's ranks (see `market.ranking.rank_panel`)."""
         centred = 2.0 * ranked.ranks - (ranked.counts[:, None] + 1.0)
-        self.ranks[number] = np.where(np.isfinite(centred), centred, _UNKNOWN).astype(np.int16)
+        self.ranks[number] = np.where(np.isfinite(centred), centred, UNKNOWN).astype(np.int16)
         self.counts[number] = ranked.counts
 
     def normalised(self, number: int) -> FloatArray:
         """Return (T, N) what of one member is combined: ``cs_rank`` less its mean, in (-1/2, 1/2); NaN unknown."""
         ranks = self.ranks[number].astype(np.float64)
         with np.errstate(all="ignore"):
-            found: FloatArray = np.where(ranks == _UNKNOWN, np.nan, ranks / (2.0 * self.counts[number][:, None]))
+            found: FloatArray = np.where(ranks == UNKNOWN, np.nan, ranks / (2.0 * self.counts[number][:, None]))
         return found
 
 
@@ -106,7 +107,7 @@ def _combine(
             size = abs(weights[k])
             line = ranks[k, t]
             for i in range(width):
-                opinion = line[i] != _UNKNOWN
+                opinion = line[i] != UNKNOWN
                 total[i] += scale * line[i] if opinion else 0.0
                 known[i] += size if opinion else 0.0
         for i in range(width):
@@ -182,7 +183,7 @@ def _design(
         for i in range(width):
             known = False
             for k in range(members):
-                if ranks[k, t, i] != _UNKNOWN:
+                if ranks[k, t, i] != UNKNOWN:
                     known = True
                     break
             if known and abs(forward[t, i]) < np.inf:
@@ -199,7 +200,7 @@ def _design(
             total = 0.0
             for place in range(here):
                 value = ranks[k, t, columns[place]]
-                x[k, used + place] = scale * value if value != _UNKNOWN else 0.0
+                x[k, used + place] = scale * value if value != UNKNOWN else 0.0
                 total += x[k, used + place]
             for place in range(here):
                 x[k, used + place] -= total / here

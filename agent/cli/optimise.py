@@ -57,12 +57,44 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
         found = improvement(session.run.id, session.config.improve, session.study, knowledge)
         if run.summary(knowledge, "optimise", improvement=found.to_dict()):
             return
+        _print_trail(found)
         _print(found)
         if session.simulated:
             stdout().print(f"The language model was simulated ({session.config.llm}).")
         if run.outcome != "finished":
             stdout().print(f"Go on with: alphaglow optimise --resume {session.run.id}")
         stdout().print(f"Report: alphaglow report {session.run.id}")
+
+
+# Steps of the trail that are printed; --json has all of them.
+_STEPS = 30
+_LONGEST_REASON = 90
+
+
+def _print_trail(found: Improvement) -> None:
+    """Print every try in the order in which it came: what was changed and why, and what came of it."""
+    from agent.untrusted.quoting import one_line
+
+    steps = found.trail
+    if len(steps) > _STEPS:
+        kept = {id(s) for s in steps if s.best} | {id(s) for s in steps[-_STEPS:]}
+        steps = tuple(s for s in steps if id(s) in kept)[-_STEPS:]
+    rows = [
+        [
+            f"{step.iteration}.{step.slot}",
+            step.change + (" *" if step.best else ""),
+            one_line(step.why)[:_LONGEST_REASON],
+            step.factor,
+            step.rule,
+            format_number(step.sharpe_net),
+            format_number(step.payoff_z, 1),
+            step.verdict,
+        ]
+        for step in steps
+    ]
+    title = f"Trail: {len(steps)} of {len(found.trail)} steps; * netted more on train than all before it"
+    columns = ["step", "change", "why", "factor", "rule", "Sharpe net", "payoff score", "verdict"]
+    stdout().print(text_table(title, columns, rows, left=5))
 
 
 def _print(found: Improvement) -> None:

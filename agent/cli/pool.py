@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,20 +25,36 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.groups import Group
+from agent.cli.option_record import recorded
 from agent.cli.running import say
 from market.errors import InputError, Rejection
 
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.pool_records import PoolMember, PoolRecord
-    from agent.pools.members import PoolCandidate
+    from agent.pools.members import MeasuredFactors, PoolCandidate
     from agent.study.opening import OpenData
+    from agent.study.study import Study
     from backtest.result_types import Scorecard
 
 COMMANDS = {"pool": ("pool", 120, "Combine factors into one signal, and compare it with each of them.")}
 
-METHODS = ("equal", "ic", "ridge", "nonneg")
+METHODS = ("aim", "equal", "ic", "ridge", "nonneg")
 _FIGURES = (("rank_ic", 4), ("sharpe_net", 2))
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """The options of `alphaglow pool fit`."""
+
+    name: str | None
+    method: str
+    factors: tuple[str, ...]
+    file: Path | None
+    verdict: str
+    most: int | None
+    data_name: str | None
+    as_json: bool
 
 
 @click.group(cls=Group)
@@ -55,69 +71,86 @@ def _showing() -> Iterator[Callable[[str, int, int], None]]:
 
 @pool.command()
 @click.option("--name", help="What to call it (with several methods, the method follows).")
-@click.option("--method", type=click.Choice([*METHODS, "all"]), default="ridge", show_default=True)
+@click.option("--method", type=click.Choice([*METHODS, "all"]), default="aim", show_default=True)
 @click.option("--factors", "-f", multiple=True, metavar="ID|TEXT", help="A member; may be given again.")
+@click.option("--file", "file", type=click.Path(path_type=Path, dir_okay=False), help="Published factors as members.")
 @click.option(
+    "--members",
     "--verdict",
-    type=click.Choice(["accepted", "promising"]),
+    "verdict",
+    type=click.Choice(["accepted", "promising", "scored"]),
     default="accepted",
     show_default=True,
-    help="Which factors are members: the accepted, or the promising as well.",
+    help="Which factors are members: the accepted, the promising as well, or all that were scored in full.",
 )
 @click.option("--max", "most", type=click.IntRange(min=1), help="Keep those that earned most on train.")
 @panel_option
 @json_option
 @click.pass_context
-def fit(
-    ctx: click.Context,
-    name: str | None,
-    method: str,
-    factors: tuple[str, ...],
-    verdict: str,
-    most: int | None,
-    data_name: str | None,
-    as_json: bool,
-) -> None:
+@recorded(FitOptions)
+def fit(ctx: click.Context, asked: FitOptions) -> None:
     """Fit weights on train, score the combined signal on train and validation, and keep it.
 
-    equal: the same weight. ic: rank IC on train, shrunk by its error. ridge: regression of returns, its penalty chosen
-    by purged folds of train. nonneg: regression without negative weights.
+    aim: what members net when the pool is traded slowly, each for what it adds to the others; the rate is chosen on
+    train. equal: the same weight. ic: rank IC on train, shrunk by its error. ridge: regression of returns, its penalty
+    chosen by purged folds of train. nonneg: regression without negative weights.
     """
-    from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
-    from agent.pools.members import choose_members, measure_members
+    from agent.pools.members import measure_members
+    from agent.pools.weighting import METHODS as ALL
     from agent.study.lineage_notes import meet_data, say_left_out
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    opened = open_data(workspace, data_name, note=say)
+    opened = open_data(workspace, asked.data_name, note=say)
     study = opened.study
     opened.say_dates()
-    methods = ALL if method == "all" else tuple(m for m in ALL if m == method)
+    methods = ALL if asked.method == "all" else tuple(m for m in ALL if m == asked.method)
     with workspace.knowledge() as knowledge:
         meet_data(knowledge, opened.whole, say)
         say_left_out(knowledge, opened, say)
-        verdicts = ("accepted",) if verdict == "accepted" else ("accepted", "promising")
-        candidates = choose_members(study, knowledge, factors=factors, verdicts=verdicts, most=most)
+        candidates, left_out = _asked_members(asked, study, knowledge)
         with _showing() as show:
-            measured = measure_members(candidates, study, show)
+            measured = measure_members(candidates, study, show, left_out=None if asked.file is None else left_out)
             before = {one.id for one in knowledge.pools(study.dataset)}
             setting = Setting(opened.name, opened.recorded())
-            found = list(fit_pools(measured, methods, knowledge, setting, name=name or "", show=show))
+            found = list(fit_pools(measured, methods, knowledge, setting, name=asked.name or "", show=show))
         records = [one for _, one in found if not isinstance(one, Rejection)]
         failed: dict[str, str] = {how: one.one_line() for how, one in found if isinstance(one, Rejection)}
-        if as_json:
+        if asked.as_json:
             print_json(
                 {
                     "pools": [{**one.to_dict(), "new": one.id not in before} for one in records],
                     "failed": failed,
+                    "left_out": left_out,
                     "trials": knowledge.trials(study.dataset).count,
                 }
             )
         else:
+            if left_out:
+                stdout().print(
+                    f"{len(left_out)} of {asked.file} are left out: {left_out[0]}", soft_wrap=True, markup=False
+                )
             _print_found(records, before, failed)
     if not records:
-        raise InputError("no pool could be fitted", "see the reasons above" if not as_json else "see failed")
+        raise InputError("no pool could be fitted", "see the reasons above" if not asked.as_json else "see failed")
+
+
+def _asked_members(
+    asked: FitOptions, study: Study, knowledge: KnowledgeBase
+) -> tuple[tuple[PoolCandidate, ...], list[str]]:
+    """Return the members that were asked for, and which of a file cannot be read."""
+    from agent.pools.members import VERDICTS, choose_members, in_order
+    from agent.pools.published import published_members
+
+    place = VERDICTS.index("rejected" if asked.verdict == "scored" else asked.verdict)
+    verdicts = VERDICTS[: place + 1]
+    if asked.file is None:
+        return choose_members(study, knowledge, factors=asked.factors, verdicts=verdicts, most=asked.most), []
+    published, left_out = published_members(asked.file, study, knowledge)
+    named = choose_members(study, knowledge, factors=asked.factors) if asked.factors else ()
+    own = {one.expression.id for one in named}
+    return in_order((*named, *(one for one in published if one.expression.id not in own))), left_out
 
 
 def _print_found(records: list[PoolRecord], before: set[str], failed: dict[str, str]) -> None:
@@ -237,8 +270,9 @@ def add(
     The pool NAME stays as it is. The new one is a trial of its own, fitted under the rules and by the method of NAME.
     """
     from agent.pools.fitting import pool_values
-    from agent.pools.marginal import marginal
-    from agent.pools.members import ranked_signal, read_candidate
+    from agent.pools.marginal import added_payoff, marginal
+    from agent.pools.members import in_order, measure_members, ranked_signal, read_candidate
+    from agent.review.collect_pool import candidates_of, refit_of
     from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
@@ -252,16 +286,23 @@ def add(
         with _showing() as showing:
             values, _ = ranked_signal(candidate.expression, study)
             found = marginal(values, pool_values(old, study.panel), study)
-            new = None if look else _fit_with(candidate, old, opened, knowledge, called or "", showing)
+            members = in_order([*candidates_of(old, study), candidate])
+            measured = measure_members(members, study, showing)
+            number = next(k for k, one in enumerate(members) if one is candidate)
+            paid = added_payoff(measured, number, *refit_of(old, study))
+            new = None if look else _fit_with(measured, old, opened, knowledge, called or "", showing)
     if as_json:
         # What is left of a factor on validation is a verdict here, and no figure.
         added = {k: getattr(found, k) for k in ("rank_ic", "ic_tstat", "correlation", "keeps")}
+        payoff = {"why": paid.one_line()} if isinstance(paid, Rejection) else asdict(paid)
         changes = {} if new is None else _changes(old, new)
-        print_json({"marginal": added, "changes": changes, "pool": None if new is None else new.to_dict()})
+        record = None if new is None else new.to_dict()
+        print_json({"marginal": added, "payoff": payoff, "changes": changes, "pool": record})
         return
     out = stdout()
     out.print(headed(candidate.expression.text, f"   {candidate.verdict}"), soft_wrap=True)
-    for sentence in found.sentences():
+    said = paid.one_line() if isinstance(paid, Rejection) else paid.sentence()
+    for sentence in (said, *found.sentences()):
         out.print(sentence, soft_wrap=True, markup=False)
     if new is None:
         out.print("nothing was fitted, and no trial counted")
@@ -270,7 +311,7 @@ def add(
 
 
 def _fit_with(
-    candidate: PoolCandidate,
+    measured: MeasuredFactors,
     old: PoolRecord,
     opened: OpenData,
     knowledge: KnowledgeBase,
@@ -278,16 +319,12 @@ def _fit_with(
     showing: Callable[[str, int, int], None],
 ) -> PoolRecord:
     """Fit a new pool of an old one's members and a candidate, by the method and under the rules of the old one."""
-    from agent.pools.fitting import METHODS as ALL
     from agent.pools.fitting import Setting, fit_pools
-    from agent.pools.members import in_order, measure_members
-    from agent.review.collect_pool import candidates_of
+    from agent.review.collect_pool import refit_of
 
-    members = in_order([*candidates_of(old, opened.study), candidate])
-    methods = tuple(m for m in ALL if m == old.method)
+    method, _ = refit_of(old, opened.study)
     setting = Setting(old.spec.data, replace(old.spec.rules, inputs=opened.inputs()))
-    measured = measure_members(members, opened.study, showing)
-    ((_, new),) = fit_pools(measured, methods, knowledge, setting, name=name, show=showing)
+    ((_, new),) = fit_pools(measured, (method,), knowledge, setting, name=name, show=showing)
     if isinstance(new, Rejection):
         raise InputError(new.message, new.hint)
     return new

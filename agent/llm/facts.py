@@ -103,6 +103,41 @@ class NoteFacts:
 
 
 @dataclass(frozen=True)
+class RoomFacts:
+    """How much of a theme the factors found so far have taken, by train alone.
+
+    Attributes
+    ----------
+    scored
+        Factors of the theme that were scored.
+    explained
+        Mean share of the variance of their payoff that the found factors explain, themselves left out; NaN where
+        nothing is found, or nothing is known of their returns.
+    best
+        The largest score of a payoff before costs among them; NaN where none is known.
+    dead
+        Whether many were tried and none predicts.
+    turned, turned_sharpe
+        A factor that pays the other way, and the net Sharpe ratio on train that it would have turned around; empty
+        where there is none.
+    """
+
+    theme: str
+    scored: int
+    explained: float
+    best: float
+    dead: bool = False
+    turned: str = ""
+    turned_sharpe: float = float("nan")
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, object]) -> RoomFacts:
+        """Read what `asdict` made of one."""
+        known = {name: value for name, value in raw.items() if value is not None}
+        return cls(**{"explained": float("nan"), "best": float("nan"), **known})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
 class WriterFacts:
     """What the writer is asked. `longest` is the longest look-back in bars, 0 where it is not known."""
 
@@ -121,6 +156,7 @@ class WriterFacts:
     wanted: tuple[Wanted, ...]
     turns: tuple[TurnFacts, ...] = ()
     asked: AskedFacts | None = None
+    room: tuple[RoomFacts, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from agent.llm.facts import (
     JudgeFacts,
     LessonFacts,
     ProposalFacts,
+    RoomFacts,
     TaskFacts,
     TurnFacts,
     Wanted,
@@ -20,6 +21,7 @@ from agent.llm.facts import (
 )
 from agent.mining.constraints import Constraints
 from agent.mining.replies import Proposal
+from agent.mining.search.room import room_sentence
 from agent.mining.search.tasks import Task
 from agent.untrusted.prompt_files import render_prompt
 from factors.overlap import Novelty
@@ -90,6 +92,8 @@ class Brief:
         The longest look-back of a factor, in bars; 0: not known.
     asked
         What each proposal has to keep to, because somebody asked for it.
+    room
+        How much of each theme is taken, by train alone.
     """
 
     round: int
@@ -110,10 +114,14 @@ class Brief:
     taught: tuple[LessonFacts, ...] = ()
     longest: int = 0
     asked: Constraints = field(default_factory=Constraints)
+    room: tuple[RoomFacts, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain JSON types."""
-        return {**asdict(self), "asked": self.asked.to_dict()}
+        """Return plain JSON types, NaN as None."""
+        raw = asdict(self)
+        for room in raw["room"]:
+            room.update({name: None for name, value in room.items() if value != value})
+        return {**raw, "asked": self.asked.to_dict()}
 
     def task(self, slot: int) -> Task | None:
         """Return the task of a candidate; None where it has none."""
@@ -145,6 +153,7 @@ class Brief:
             taught=tuple(LessonFacts.from_dict(item) for item in raw.get("taught", ())),
             longest=raw.get("longest", 0),
             asked=Constraints.from_dict(raw.get("asked")),
+            room=tuple(RoomFacts.from_dict(item) for item in raw.get("room", ())),
         )
 
 
@@ -169,7 +178,7 @@ def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()
     """
     wanted = [brief.assignment(slot) for slot in slots]
     return render("writer_system.md", brief=brief, several=len(slots) > 1), render(
-        "writer.md", brief=brief, wanted=wanted, turns=turns
+        "writer.md", brief=brief, wanted=wanted, turns=turns, room=[room_sentence(one) for one in brief.room]
     )
 
 
@@ -209,6 +218,7 @@ def writer_facts(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ())
         wanted=tuple(_wanted(brief.assignment(slot)) for slot in slots),
         turns=tuple(TurnFacts(turn.expression, turn.answer, turn.suggestion) for turn in turns),
         asked=brief.asked.facts(brief.fields) if brief.asked else None,
+        room=brief.room,
     )
 
 

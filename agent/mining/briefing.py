@@ -21,6 +21,7 @@ from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
 from agent.mining.search.elites import by_merit, merit, predicts
+from agent.mining.search.room import room_left
 from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
@@ -73,6 +74,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         taught=tuple(lesson.facts for lesson in lessons),
         longest=longest,
         asked=asked,
+        room=room_left(known.attempts, known.returns, known.pool),
     )
 
 
@@ -134,6 +136,7 @@ def _tasks(
         writers=writers,
         varied=loop.archive,
         worth=known.worth,
+        added=known.added if loop.marginal else None,
         prints=known.returns.fingerprints,
     )
     return of_kind(asked, tasks)

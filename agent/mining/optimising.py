@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import (
+    Figure,
     least_figure,
+    or_none,
     sharpe_gated,
     sharpe_net,
     traded_sharpe,
@@ -18,14 +20,86 @@ from agent.knowledge.attempt_figures import (
 )
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
+from agent.mining.search.tasks import Task
+from agent.mining.search.themes import about
 from agent.study.study import Study, backtest_expression, read_expression
 from backtest.ic import newey_west_t
 from backtest.luck import sharpe_variance_factor
 from backtest.result_types import SegmentScore
+from backtest.rule_grid import TradingRule
 from backtest.scorecard import Scored
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
+
+
+@dataclass(frozen=True)
+class TrailStep:
+    """One try of a run that improves a factor: what was changed and why, and what came of it; figures are of train.
+
+    Attributes
+    ----------
+    iteration, slot
+        The round, and the place in it; 0 is the given factor.
+    change, why
+        In which respect it was changed, and the writer's reason or, of what the machine did, what that is for.
+    factor, parent
+        Texts; what could not be read is as it was written.
+    rule
+        How it was traded, in words.
+    sharpe_net, payoff_z
+        Net Sharpe ratio that it would be traded with, and the score of its payoff before costs; NaN where not scored.
+    verdict
+        The verdict's word, or the stage at which it ended.
+    best
+        Whether it netted more on train than all before it.
+    """
+
+    iteration: int
+    slot: int
+    change: str
+    why: str
+    factor: str
+    parent: str
+    rule: str
+    sharpe_net: float
+    payoff_z: float
+    verdict: str
+    best: bool
+
+
+def trail_of(attempts: Sequence[AttemptRecord], base: AttemptRecord, figure: Figure) -> tuple[TrailStep, ...]:
+    """Return the given factor `base` and every try of its run, in the order in which they came."""
+    steps = [replace(_step(base), iteration=0, slot=0, change="given", best=True)]
+    most = least_figure(base, figure)
+    for attempt in sorted(attempts, key=lambda a: (a.round, a.slot)):
+        if attempt.canonical == base.canonical:
+            continue
+        mine = least_figure(attempt, figure)
+        steps.append(replace(_step(attempt), best=mine > most))
+        most = max(most, mine)
+    return tuple(steps)
+
+
+def _step(attempt: AttemptRecord) -> TrailStep:
+    claims, train = attempt.claims, train_of(attempt)
+    change = claims.theme or claims.operation
+    card = None if attempt.evaluation is None else attempt.evaluation.scorecard
+    rule = None if card is None else TradingRule(card.rate, card.band, card.holding, card.volatility_scaled)
+    reason = attempt.rationale or about(claims.theme) or (Task(claims.operation).words if claims.operation else "")  # type: ignore[arg-type]
+    return TrailStep(
+        attempt.round,
+        attempt.slot,
+        change,
+        reason if attempt.evaluation is not None else f"{reason} ({attempt.message})" if attempt.message else reason,
+        attempt.canonical or attempt.text,
+        claims.parents[0] if claims.parents else "",
+        "" if rule is None else str(rule),
+        traded_sharpe(train),
+        train.payoff_z,
+        verdict_of(attempt),
+        best=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -41,6 +115,8 @@ class Improvement:
     gain_t, p_value
         t statistic of the mean difference of both portfolios' net returns a bar on train (Newey & West 1987), and the
         one-sided p-value times the candidates that were scored (Bonferroni): choosing the best of many is paid for.
+    trail
+        The given factor and every try, in the order in which they came.
     """
 
     given: AttemptRecord
@@ -48,6 +124,7 @@ class Improvement:
     tried: tuple[AttemptRecord, ...]
     gain_t: float
     p_value: float
+    trail: tuple[TrailStep, ...] = ()
 
     def sentence(self) -> str:
         """Say it in one line: the verdict of the best, its sign, its net Sharpe ratio with its error."""
@@ -70,6 +147,10 @@ class Improvement:
             "tried": [attempt.to_dict() for attempt in self.tried],
             "gain_t": self.gain_t,
             "p_value": self.p_value,
+            "trail": [
+                {**asdict(step), "sharpe_net": or_none(step.sharpe_net), "payoff_z": or_none(step.payoff_z)}
+                for step in self.trail
+            ],
         }
 
 
@@ -119,19 +200,21 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
         When the given factor could not be scored.
     """
     figure = sharpe_net if study.exposures is None else sharpe_gated
-    line = [a for a in knowledge.attempts(run_id=run_id) if a.evaluation is not None and a.canonical != given]
+    own = knowledge.attempts(run_id=run_id)
+    line = [a for a in own if a.evaluation is not None and a.canonical != given]
     tried = knowledge.attempts(panel_id=study.dataset, related="all")
     known = [a for a in tried if a.canonical == given and a.evaluation is not None]
     if not known:
         raise InputError(f"the given factor {given} was not scored", "see why with: alphaglow kb list --all")
     # It may have been scored before under other rules: it is compared under those of this run, as its line is.
     base = _under_these_rules(known[-1], study)
+    trail = trail_of(own, base, figure)
     ranked = sorted(line, key=lambda a: (-least_figure(a, figure), a.id))
     if not ranked or least_figure(ranked[0], figure) <= least_figure(base, figure):
-        return Improvement(base, None, tuple(ranked), math.nan, math.nan)
+        return Improvement(base, None, tuple(ranked), math.nan, math.nan, trail)
     t = newey_west_t(_earned(ranked[0], study) - _earned(base, study))
     p = min(1.0, len(ranked) * float(ndtr(-t))) if math.isfinite(t) else math.nan
-    return Improvement(base, ranked[0], tuple(ranked), t, p)
+    return Improvement(base, ranked[0], tuple(ranked), t, p, trail)
 
 
 def _under_these_rules(attempt: AttemptRecord, study: Study) -> AttemptRecord:

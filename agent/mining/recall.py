@@ -24,6 +24,7 @@ class Recalled:
     attempts: Sequence[AttemptRecord]
     returns: StoredReturns
     steering: Steering = field(default_factory=lambda: steering("train"))
+    marginal: bool = True
 
     @cached_property
     def added(self) -> Mapping[int, float]:
@@ -32,8 +33,8 @@ class Recalled:
 
     @cached_property
     def worth(self) -> Mapping[int, float]:
-        """What each attempt was worth, by id."""
-        return rewards(self.attempts, self.added, self.steering.reward)
+        """What each attempt was worth, by id: what it added to the pool, where the run rewards that."""
+        return rewards(self.attempts, self.added if self.marginal else None, self.steering.reward)
 
     @property
     def pool(self) -> list[AttemptRecord]:
@@ -53,9 +54,9 @@ def recall(knowledge: KnowledgeBase, dataset: str, loop: LoopSettings, *, until:
     """Return what a run recalls; with `until`, of the attempts up to that one."""
     how = steering(loop.feedback)
     if not loop.memory:
-        return Recalled([], StoredReturns(), how)
+        return Recalled([], StoredReturns(), how, loop.marginal)
     attempts = [a for a in knowledge.attempts(panel_id=dataset, related="earlier") if until is None or a.id <= until]
-    return Recalled(attempts, returns_on(knowledge, dataset), how)
+    return Recalled(attempts, returns_on(knowledge, dataset), how, loop.marginal)
 
 
 def returns_on(knowledge: KnowledgeBase, dataset: str) -> StoredReturns:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,28 +19,18 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolMember, PoolRecord, PoolSpec
 from agent.knowledge.run_config import ScoringRules
 from agent.knowledge.tables.pools import packed_text
-from agent.pools.members import MeasuredFactors, trade_alone
+from agent.pools.members import MeasuredFactors, trade_values, under_rule
+from agent.pools.weighting import FittedWeights, Method, fit_weights, unseen_values
 from agent.study.progress import Progress, no_progress
 from agent.study.study import Study
 from backtest import metrics
-from backtest.combine import (
-    DECIMALS,
-    LEAST_SHARE,
-    Members,
-    Penalty,
-    choose_penalty,
-    combine,
-    equal_weights,
-    ic_weights,
-    nonneg_weights,
-    ridge_weights,
-    unit_weights,
-)
+from backtest.combine import DECIMALS, LEAST_SHARE, Members, combine
 from backtest.evidence import Trials, reach_verdict
 from backtest.figures import SEGMENTS
 from backtest.luck import fingerprint_of
 from backtest.policy import NearestKnown
 from backtest.result_types import Evidence, Figures
+from backtest.rule_grid import TradingRule
 from backtest.scorecard import Scored, paid_rows, score_signal
 from factors.batch import evaluate_within
 from factors.checks import changed_by_later_bars
@@ -54,39 +42,10 @@ from market.errors import InputError, Rejection
 from market.panel import FloatArray, Panel
 from market.ranking import rank_panel
 
-Method = Literal["equal", "ic", "ridge", "nonneg"]
-METHODS: tuple[Method, ...] = ("equal", "ic", "ridge", "nonneg")
 NORMALISE = "cs_rank less its mean over the bar, in (-1/2, 1/2)"
 # What could be the beginning of an id is no name.
 _LIKE_ID = re.compile(r"[0-9a-f]{4,16}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-
-
-@dataclass(frozen=True, eq=False)
-class FittedWeights:
-    """What a method fitted on train.
-
-    Attributes
-    ----------
-    weights
-        (K,) from all of train, absolute values summing to 1: those that are kept and traded.
-    early
-        (K,) weights for each block of train, from the bars before it: equal for the first, all 0 where no member kept
-        one.
-    penalties
-        Of the ridge, for each block but the first, and for all of train.
-    """
-
-    method: Method
-    weights: FloatArray
-    early: tuple[FloatArray, ...]
-    penalties: tuple[float, ...] = ()
-    tried: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def hyperparameters(self) -> dict[str, object]:
-        """What was chosen on all of train."""
-        return {"penalty": self.penalties[-1]} if self.penalties else {}
 
 
 @dataclass(frozen=True)
@@ -95,66 +54,6 @@ class Setting:
 
     data: str
     rules: ScoringRules
-
-
-def fit_weights(
-    measured: MeasuredFactors, method: Method, *, but: int | None = None, penalties: Sequence[float] = ()
-) -> FittedWeights | Rejection:
-    """Return a method's weights from train, or why no member keeps one.
-
-    `but` is the number of a member that is left out (its weight is 0): moments without it are those of all with a row
-    and a column less, so nothing is read again. `penalties` takes the place of choosing.
-    """
-    count, blocks = len(measured.candidates), len(measured.edges) - 1
-    keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
-    regressed = method in ("ridge", "nonneg")
-    folds = measured.folds.without(but) if regressed and but is not None else measured.folds if regressed else None
-    later: list[FloatArray] = []
-    chosen: list[Penalty] = []
-    # For each block but the first from the bars before it; then from all of train.
-    for block in range(1, blocks + 1):
-        if method == "equal":
-            raw = equal_weights(max(len(keep), 1))
-        elif folds is None:
-            means, tstats = measured.ic_until(
-                measured.rows.stop if block == blocks else measured.edges[block] - measured.purge
-            )
-            raw = ic_weights(means[keep], tstats[keep])
-        else:
-            moments = folds.whole if block == blocks else folds.before(block)
-            if method == "ridge":
-                given = penalties[block - 1] if penalties else None
-                chosen.append(choose_penalty(folds.first(block)) if given is None else Penalty(given, ()))
-                raw = ridge_weights(moments, chosen[-1].share)
-            else:
-                raw = nonneg_weights(moments)
-        found = unit_weights(raw)
-        later.append(np.zeros(count))
-        if found is not None and len(keep):
-            later[-1][keep] = found
-    if not later[-1].any():
-        return Rejection(
-            "evidence",
-            "no_weight",
-            f"{method}: no member keeps a weight, as none earns on train beyond chance",
-            "combine other factors, or take equal weights",
-        )
-    first = np.zeros(count)
-    first[keep] = equal_weights(len(keep))
-    tried = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
-    return FittedWeights(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), tried)
-
-
-def unseen_values(measured: MeasuredFactors, fitted: FittedWeights) -> FloatArray:
-    """Return (T, N) the pool's signal as it would have been: no bar of train meets weights that were fitted on it.
-
-    From the end of train on, it is the signal of the weights that are kept.
-    """
-    out = combine(measured.members, fitted.weights)
-    edges = [*measured.edges[:-1], measured.study.split.train.stop]
-    for (first, stop), weights in zip(pairwise(edges), fitted.early, strict=True):
-        out[first:stop] = combine(measured.members, weights, slice(first, stop))
-    return out
 
 
 def fit_pools(
@@ -226,14 +125,17 @@ def _weighted(
 ) -> PoolRecord | Rejection:
     values = unseen_values(measured, fitted)
     counted = knowledge.trials(measured.study.dataset)
+    # Each rule that was tried for it could have been the lucky one.
+    rules = len(_tried_rules(fitted))
+    study = under_rule(measured.study, fitted.rule)
     trials = Trials(
-        counted.evaluated + 1 + ahead,
+        counted.evaluated + max(1, rules) + ahead,
         counted.sharpe_variance,
         counted.effective,
         knowledge.largest_scores(measured.study.dataset),
         knowledge.trial_scores(measured.study.dataset),
     )
-    evaluated = evaluate_values(values, pool_id, measured.study, trials)
+    evaluated = evaluate_values(values, pool_id, study, trials)
     if isinstance(evaluated, Rejection):
         return evaluated
     scored, evidence = evaluated
@@ -252,7 +154,7 @@ def _weighted(
             method=fitted.method,
             spec=replace(
                 spec,
-                in_sample=in_sample(measured, fitted.weights, trials),
+                in_sample=in_sample(measured, fitted, trials),
                 returns_fingerprint=packed_text(fingerprint_of(gross)),
             ),
             members=tuple(
@@ -266,10 +168,15 @@ def _weighted(
     )
 
 
-def in_sample(measured: MeasuredFactors, weights: FloatArray, trials: Trials) -> Figures:
+def _tried_rules(fitted: FittedWeights) -> Sequence[object]:
+    tried = fitted.tried.get("rules", ())
+    return tried if isinstance(tried, list) else ()
+
+
+def in_sample(measured: MeasuredFactors, fitted: FittedWeights, trials: Trials) -> Figures:
     """Return the figures of the kept weights on train, where they were fitted: they flatter."""
-    signal = np.where(measured.study.panel.universe, combine(measured.members, weights), np.nan)
-    return trade_alone(signal, rank_panel(signal), measured.study).figures(measured.study, trials, "train")
+    study = under_rule(measured.study, fitted.rule)
+    return trade_values(combine(measured.members, fitted.weights), study).figures(study, trials, "train")
 
 
 def evaluate_values(
@@ -299,7 +206,7 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
             **{part: [getattr(study.split, part).start, getattr(study.split, part).stop] for part in SEGMENTS},
             "embargo": study.split.embargo,
         },
-        "rules": dict(setting.rules.sections),
+        "rules": dict(_under(setting.rules, fitted.rule).sections),
         "gate": study.exposures is not None,
     }
     texts = [candidate.expression.text for candidate in measured.candidates]
@@ -311,8 +218,18 @@ def _named(fitted: FittedWeights, measured: MeasuredFactors, setting: Setting) -
     fitted_on = {"bars": rows.stop - rows.start, "first": first, "last": last}
     notes = notes_on(measured)
     whole = {**spec, "data": setting.data, "fitted_on": fitted_on, "tried": dict(fitted.tried), "notes": list(notes)}
-    rules = replace(setting.rules, gate=study.exposures is not None)
+    rules = replace(_under(setting.rules, fitted.rule), gate=study.exposures is not None)
     return f"pool:{digest[:16]}", replace(PoolSpec.from_dict(whole), rules=rules)
+
+
+def _under(rules: ScoringRules, rule: TradingRule | None) -> ScoringRules:
+    """Return recorded rules with the trading rule that a pool was scored by: what opens the pool trades it so."""
+    traded = rules.sections.get("backtest", {})
+    chosen = {**traded, **({} if rule is None else rule.to_dict())}
+    if "rule" in traded:
+        # A pool has one rule, its own or that of the settings: none is chosen for it when it is opened.
+        chosen["rule"] = "as set"
+    return replace(rules, sections={**rules.sections, "backtest": chosen})
 
 
 def notes_on(measured: MeasuredFactors) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from agent.knowledge.attempt_figures import train_of
+from agent.knowledge.attempt_figures import passed_on_train, predicts_on_train, train_of, verdict_of
 from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
@@ -22,8 +22,10 @@ from backtest.evidence import Trials
 from backtest.figures import figures_of
 from backtest.ic import forward_returns, horizon_ic, rank_ic_of
 from backtest.result_types import Figures
+from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.run import trade
 from backtest.scorecard import paid_rows
+from backtest.slow_payoffs import SlowPayoffs, slow_payoffs
 from factors.batch import evaluate_within
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -31,6 +33,8 @@ from market.panel import FloatArray
 from market.ranking import Ranked, rank_panel
 from market.split import Split
 
+# Words of verdicts, from the best on.
+VERDICTS = ("accepted", "promising", "rejected")
 _ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
 
 
@@ -104,6 +108,25 @@ class MeasuredFactors:
         """Moments of the blocks of train; nothing past train enters."""
         return fold_moments(self.members, label_of(self.study, self.horizon), self.edges, purge=self.purge)
 
+    @cached_property
+    def _slow(self) -> dict[bool, SlowPayoffs]:
+        return {}
+
+    def slow(self, *, scaled: bool) -> SlowPayoffs:
+        """Return what members net when they are traded slowly, scaled by volatility or not; computed once."""
+        if scaled not in self._slow:
+            study = self.study
+            spec = replace(study.spec, volatility_scaled=scaled)
+            self._slow[scaled] = slow_payoffs(
+                self.members,
+                study.target.market,
+                spec,
+                study.panel.bars_per_year,
+                part=self.rows,
+                rates=sorted({*RuleGrid().rates, spec.rate}, reverse=True),
+            )
+        return self._slow[scaled]
+
     def ic_until(self, stop: int) -> tuple[FloatArray, FloatArray]:
         """Return (K,) mean rank IC with the label on train's bars before `stop`, and its t statistic."""
         series_ics = [horizon_ic(series[self.rows.start : stop], self.horizon) for series in self.ics]
@@ -165,13 +188,29 @@ def choose_members(
     attempts = sorted(knowledge.factors_with_verdict(study.dataset, verdicts), key=lambda a: -_earned(a))
     if not attempts:
         raise InputError(
-            f"no factor is {' or '.join(verdicts)} on this data: there is nothing to combine",
-            "take what fails only for luck (--verdict promising), or name some (--factors TEXT), and the pool says so"
-            if "promising" not in verdicts
-            else "mine some, or name some: --factors TEXT",
+            f"no factor is {' or '.join(verdicts)} on this data: there is nothing to combine. "
+            f"{what_there_is(study, knowledge)}",
+            "mine or screen some, name some (--factors TEXT), or bring published ones (--file FILE)"
+            if "rejected" in verdicts
+            else "say --members promising or --members scored, name some (--factors TEXT), or bring published ones "
+            "(--file FILE); the pool says so",
         )
     kept = attempts if most is None else attempts[:most]
     return in_order([_stored(a, study, knowledge) for a in kept])
+
+
+def what_there_is(study: Study, knowledge: KnowledgeBase) -> str:
+    """Say what could be pooled of what was scored on the data, and on what evidence."""
+    scored = knowledge.factors_with_verdict(study.dataset, VERDICTS)
+    if not scored:
+        return "Nothing was scored in full on it yet"
+    words = [verdict_of(a) for a in scored]
+    pays, nets = sum(map(predicts_on_train, scored)), sum(map(passed_on_train, scored))
+    return (
+        f"Of {len(scored)} factors that were scored in full, {words.count('accepted')} are accepted and "
+        f"{words.count('promising')} promising (they predict, costs eat it); by train alone {pays} predict, and {nets} "
+        "of those net something"
+    )
 
 
 def in_order(candidates: Sequence[PoolCandidate]) -> tuple[PoolCandidate, ...]:
@@ -218,13 +257,22 @@ def _earned(attempt: AttemptRecord) -> float:
     return value if math.isfinite(value) else -1e9
 
 
-def measure_members(candidates: Sequence[PoolCandidate], study: Study, show: Progress = no_progress) -> MeasuredFactors:
+def measure_members(
+    candidates: Sequence[PoolCandidate],
+    study: Study,
+    show: Progress = no_progress,
+    *,
+    left_out: list[str] | None = None,
+) -> MeasuredFactors:
     """Evaluate, rank and trade each candidate by itself; nothing is recorded.
+
+    With `left_out`, a candidate that cannot be evaluated is left out, and why is added to it.
 
     Raises
     ------
     InputError
-        When one cannot be evaluated, the universe is too small to rank, or the rules evaluate assets one by one.
+        When one cannot be evaluated, none can, members do not overlap in time, the universe is too small to rank, or
+        the rules evaluate assets one by one.
     """
     if not study.spec.is_cross_sectional:
         raise InputError(
@@ -234,16 +282,47 @@ def measure_members(candidates: Sequence[PoolCandidate], study: Study, show: Pro
     horizon = label_horizon(study)
     labels = study.target.ranked if horizon == 1 else rank_panel(label_of(study, horizon))
     members = Members.empty(len(candidates), study.panel.shape)
+    kept: list[PoolCandidate] = []
     traded, ics = [], []
     for number, candidate in enumerate(candidates):
         show("members", number, len(candidates))
-        signal, ranked = ranked_signal(candidate.expression, study)
-        members.put(number, ranked)
+        try:
+            signal, ranked = ranked_signal(candidate.expression, study)
+        except InputError as error:
+            if left_out is None:
+                raise
+            left_out.append(f"{candidate.name or candidate.expression.text}: {error.message}")
+            continue
+        members.put(len(kept), ranked)
+        kept.append(candidate)
         one = trade_alone(signal, ranked, study)
         traded.append(one)
         ics.append(one.ic if horizon == 1 else rank_ic_of(ranked, labels))
     show("members", len(candidates), len(candidates))
-    return MeasuredFactors(study, tuple(candidates), members, tuple(traded), horizon, np.stack(ics))
+    if not kept:
+        raise InputError("no member can be evaluated on this data", (left_out or [""])[0])
+    members = Members(members.ranks[: len(kept)], members.counts[: len(kept)])
+    require_overlap(kept, members, study)
+    return MeasuredFactors(study, tuple(kept), members, tuple(traded), horizon, np.stack(ics))
+
+
+def require_overlap(candidates: Sequence[PoolCandidate], members: Members, study: Study) -> None:
+    """Refuse, as an `InputError`, members of which no bar of train knows half: they have nothing to combine."""
+    known = members.counts[:, study.split.train] > 1
+    if 2 * int(known.sum(axis=0).max(initial=0)) >= len(candidates):
+        return
+    times = study.panel.times[study.split.train]
+    spans = [np.flatnonzero(one) for one in known]
+    said = [
+        f"{candidate.expression.text} has none"
+        if not len(rows)
+        else f"{candidate.expression.text} from {str(times[rows[0]])[:10]} to {str(times[rows[-1]])[:10]}"
+        for candidate, rows in zip(candidates, spans, strict=True)
+    ]
+    raise InputError(
+        f"members do not overlap in time: on no bar of train do half of them have values ({'; '.join(said[:4])})",
+        "combine factors of the same years",
+    )
 
 
 def ranked_signal(expression: Expression, study: Study) -> tuple[FloatArray, Ranked]:
@@ -262,3 +341,20 @@ def trade_alone(values: FloatArray, ranked: Ranked, study: Study) -> Traded:
         target.weights(values, ranked.ranks), target.market, study.spec, None, bars_per_year=study.panel.bars_per_year
     )
     return Traded(rank_ic_of(ranked, target.ranked), result.net, result.gross)
+
+
+def trade_values(values: FloatArray, study: Study) -> Traded:
+    """Trade a signal (T, N), within the universe, under the study's rules, without the gate."""
+    signal = np.where(study.panel.universe, values, np.nan)
+    return trade_alone(signal, rank_panel(signal), study)
+
+
+def under_rule(study: Study, rule: TradingRule | None) -> Study:
+    """Return the study with a trading rule in place of its own; what is prepared of its market is shared."""
+    if rule is None or rule == TradingRule.of(study.spec):
+        return study
+    spec = rule.applied(study.spec)
+    found = replace(study, spec=spec)
+    # A rule of the grid changes neither fills nor costs, which are all that a target is prepared for.
+    found.__dict__["target"] = replace(study.target, spec=spec)
+    return found

@@ -11,8 +11,9 @@ import numpy as np
 from agent.drawing.axes import format_number
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
-from agent.pools.fitting import METHODS, FittedWeights, evaluate_values, fit_weights, unseen_values, weights_of
-from agent.pools.members import MeasuredFactors, PoolCandidate, Traded, measure_members, trade_alone
+from agent.pools.fitting import evaluate_values, weights_of
+from agent.pools.members import MeasuredFactors, PoolCandidate, Traded, measure_members, trade_values
+from agent.pools.weighting import METHODS, FittedWeights, Method, fit_weights, unseen_values
 from agent.review.collect import ReviewSubject, review_of
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.render import render_pool, write_report
@@ -20,16 +21,17 @@ from agent.review.review_records import Review, compound
 from agent.study import opening
 from agent.study.opening import Note, RecordedRules, open_data
 from agent.study.progress import Progress, no_progress
-from agent.study.study import Study, read_expression
+from agent.study.study import Study
 from agent.study.workspace import Workspace
 from backtest.combine import combine, equal_weights
 from backtest.evidence import Trials
 from backtest.figures import SEGMENTS
 from backtest.result_types import Evidence, Figures
+from backtest.rule_grid import TradingRule
 from backtest.scorecard import Scored
+from factors.parse import parse
 from market.errors import InputError, Rejection
 from market.panel import FloatArray
-from market.ranking import rank_panel
 
 
 def study_of_pool(
@@ -40,14 +42,20 @@ def study_of_pool(
 
 
 def candidates_of(pool: PoolRecord, study: Study) -> tuple[PoolCandidate, ...]:
-    """Return a pool's members as they were when it was fitted."""
+    """Return a pool's members as they were when it was fitted; published ones may look back further than mined ones."""
     found = []
     for member in pool.members:
-        expression = read_expression(member.text, study, dialect="native")
+        expression = parse(member.text, fields=study.fields, bar=study.panel.bar, dialect="native")
         if isinstance(expression, Rejection):
             raise InputError(f"{member.factor_id} cannot be read on this data: {expression.one_line()}")
         found.append(PoolCandidate(expression, member.name, member.verdict, member.simulated))
     return tuple(found)
+
+
+def refit_of(pool: PoolRecord, study: Study) -> tuple[Method, TradingRule | None]:
+    """Return the method of a pool and, where it chose how the pool is traded, that rule, which the study has."""
+    method = next(method for method in METHODS if method == pool.method)
+    return method, TradingRule.of(study.spec) if method == "aim" else None
 
 
 def report_on_pool(
@@ -71,7 +79,8 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
     """Return everything the page of a pool draws, computed afresh from its texts and weights; it is no trial."""
     measured = measure_members(candidates_of(pool, study), study, show)
     weights = weights_of(pool)
-    again = fit_weights(measured, next(method for method in METHODS if method == pool.method))
+    method, rule = refit_of(pool, study)
+    again = fit_weights(measured, method, rule=rule)
     if isinstance(again, Rejection):
         raise InputError(f"{pool.name}: {again.message}", "was the data changed?")
     # What is kept is what was traded; only the way through train is fitted again.
@@ -88,7 +97,7 @@ def review_pool(study: Study, knowledge: KnowledgeBase, pool: PoolRecord, show: 
     evaluated = evaluate_values(values, pool.id, study, trials)
     if isinstance(evaluated, Rejection):
         raise InputError(f"{pool.name} cannot be scored: {evaluated.one_line()}")
-    own = _trade(values, study)
+    own = trade_values(values, study)
     order = sorted(range(len(weights)), key=lambda k: (-abs(weights[k]), k))
     rests = leave_one_out(measured, fitted, own, trials, show)
     members = [_member_row(measured, k, weights, trials, rests[k]) for k in order]
@@ -115,8 +124,8 @@ def leave_one_out(
     found: list[Mapping[str, Figures]] = []
     for k in range(count):
         show("leaving one out", k, count)
-        rest = fit_weights(measured, fitted.method, but=k, penalties=fitted.penalties)
-        traded = None if isinstance(rest, Rejection) else _trade(unseen_values(measured, rest), measured.study)
+        rest = fit_weights(measured, fitted.method, but=k, penalties=fitted.penalties, rule=fitted.rule)
+        traded = None if isinstance(rest, Rejection) else trade_values(unseen_values(measured, rest), measured.study)
         found.append({} if traded is None else _both(traded, measured.study, trials))
     show("leaving one out", count, count)
     return found
@@ -137,7 +146,7 @@ def _rivals(
     if len(measured.candidates) < 2:
         return rivals, curves
     if pool.method != "equal":
-        equal = _trade(combine(measured.members, equal_weights(len(measured.candidates))), study)
+        equal = trade_values(combine(measured.members, equal_weights(len(measured.candidates))), study)
         rivals.append(Rival("Equal weights", "of the same members", _both(equal, study, trials)))
         curves["equal weights"] = compound(equal.net)
     best = best_member(measured, trials)
@@ -148,11 +157,6 @@ def _rivals(
     )
     curves["best member on train"] = compound(measured.traded[best].net)
     return rivals, curves
-
-
-def _trade(values: FloatArray, study: Study) -> Traded:
-    signal = np.where(study.panel.universe, values, np.nan)
-    return trade_alone(signal, rank_panel(signal), study)
 
 
 def _both(traded: Traded, study: Study, trials: Trials) -> dict[str, Figures]:

@@ -33,6 +33,11 @@ class LoopSettings(Section):
     archive: bool = setting(
         True, "Parents are the best factors of each kind; false: the best factors, whatever their kind."
     )
+    marginal: bool = setting(
+        True,
+        "An attempt is worth what it adds on train to the factors found before it; false: what it pays by itself; for "
+        "ablations.",
+    )
     feedback: Literal["train", "validation"] = setting(
         "train",
         "What steers plans and prompts. validation: its verdicts as well; from then on nothing on these data is "

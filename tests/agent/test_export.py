@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.pools.fitting import METHODS, pool_values
+from agent.pools.fitting import pool_values
+from agent.pools.weighting import METHODS
 from agent.study.settings import Settings
 from agent.study.study import make_spec, narrowed
 from agent.study.workspace import Workspace
@@ -63,10 +64,12 @@ def test_pools_of_all_methods_run_alone(
     alone.mkdir()
     panel = toy(home)
     found = run_alone(alone, sources, panel)
-    target = prepare_target(panel, make_spec(Settings()))
     with Workspace(home).knowledge() as knowledge:
         for name in names:
-            wanted = pool_values(knowledge.get_pool(name), panel)
+            pool = knowledge.get_pool(name)
+            # Each is traded by the rule that it was fitted under: the aim has chosen its own.
+            target = prepare_target(panel, make_spec(Settings().under(pool.spec.rules)))
+            wanted = pool_values(pool, panel)
             values, weights = found[name.replace("-", "_")]
             assert difference(values, wanted) <= NEAR
             portfolio = target.weights(np.where(panel.universe, wanted, np.nan))

@@ -102,6 +102,16 @@ def test_a_journey_from_a_factor_to_its_improvement(home: Path, capsys: pytest.C
     gain = found["improvement"]
     assert gain["given"]["canonical"] == START
     assert gain["given"]["claims"]["operation"] == "given"
+    # The trail has every try in its order: what was changed, why, how it was traded, and what came of it.
+    trail = gain["trail"]
+    assert len(trail) == 10
+    assert (trail[0]["change"], trail[0]["factor"], trail[0]["best"]) == ("given", START, True)
+    assert [step["iteration"] for step in trail[1:]] == [1] * 4 + [2] * 5
+    assert all(step["change"] and step["why"] and step["verdict"] for step in trail)
+    assert all(step["rule"] for step in trail if step["sharpe_net"] is not None)
+    bests = [step["sharpe_net"] for step in trail if step["best"]]
+    assert bests == sorted(bests)
+    assert bests[-1] == max(step["sharpe_net"] for step in trail if step["sharpe_net"] is not None)
     nets = [a["evaluation"]["scorecard"]["train"]["sharpe_net"] for a in gain["tried"]]
     assert nets == sorted(nets, reverse=True)
     with KnowledgeBase.open(home / "knowledge.db") as kb:

@@ -16,19 +16,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import Label, PoolRecord
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.run_config import RunConfig, ScoringRules
-from agent.pools.fitting import (
-    METHODS,
-    FittedWeights,
-    Method,
-    Setting,
-    check_pool_truncation,
-    fit_pools,
-    fit_weights,
-    notes_on,
-    pool_values,
-    unseen_values,
-    weights_of,
-)
+from agent.pools.fitting import Setting, check_pool_truncation, fit_pools, notes_on, pool_values, weights_of
 from agent.pools.marginal import crowded_themes, describe_pool, marginal
 from agent.pools.members import (
     MeasuredFactors,
@@ -38,13 +26,15 @@ from agent.pools.members import (
     ranked_signal,
     read_candidate,
 )
+from agent.pools.weighting import METHODS, FittedWeights, Method, fit_weights, unseen_values
 from agent.review.collect_pool import leave_one_out, review_pool
 from agent.review.render import render_pool
 from agent.study.scoring import evaluate_expression, evaluation_of
 from agent.study.settings import BacktestSettings, Settings, SplitSettings
-from agent.study.study import Study, backtest_expression, open_study
+from agent.study.study import Study, backtest_expression, open_study, read_expression
 from backtest.evidence import Trials
 from backtest.max_test import LargestScores
+from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.files import import_files
 from market.panel import FloatArray, Panel
@@ -234,7 +224,8 @@ def test_train_is_scored_with_weights_from_earlier_bars(
     assert method == "equal" or not np.array_equal(here[stop:], there[stop:], equal_nan=True)
     # The last bars before the border, whose label lies behind it, are left out of what block 3 is fitted on.
     assert measured.purge == 2
-    assert mine.early[0].tolist() == pytest.approx([1 / 3] * 3)
+    # Of the first block nothing is known: the aim takes no position, the others hold all alike.
+    assert mine.early[0].tolist() == pytest.approx([0.0 if method == "aim" else 1 / 3] * 3)
 
 
 def test_fitting_noise_shows_in_sample_and_not_in_the_scorecard(kb: KnowledgeBase) -> None:
@@ -290,7 +281,7 @@ def test_the_signal_is_a_few_lines_of_pandas(study: Study, kb: KnowledgeBase) ->
 
 
 def test_what_is_not_accepted_is_said(study: Study, kb: KnowledgeBase) -> None:
-    with pytest.raises(InputError, match="--verdict promising"):
+    with pytest.raises(InputError, match="--members promising"):
         choose_members(study, kb)
     run = kb.create_run(study.dataset, RunConfig(llm="mock", simulated=True), 0)
     kb.start_round(run.id, 1, {})
@@ -471,3 +462,45 @@ def test_candidates_keep_what_they_were(study: Study, kb: KnowledgeBase) -> None
         read_candidate("factor:0123456789abcdef", study, kb)
     with pytest.raises(InputError, match="end"):
         read_candidate("idea_a +", study, kb)
+
+
+def test_the_aim_chooses_how_slowly_it_trades_and_keeps_that_rule(panel: Panel, kb: KnowledgeBase) -> None:
+    dear = Settings(backtest=BacktestSettings(fee_bp=3.0, slippage_bp=0.0), split=SplitSettings(max_lookback=60))
+    study = open_study(panel, dear)
+    measured = measured_of(study, kb, "ts_mean(idea_a, 6)", "ts_mean(idea_b, 6)", "-ts_mean(idea_a, 3)")
+    ((_, pool),) = fit_pools(measured, ["aim"], kb, Setting("toy", ScoringRules(dear.rules())))
+    assert isinstance(pool, PoolRecord)
+    kept = pool.spec.rules.sections["backtest"]
+    rules = pool.spec.tried["rules"]
+    alike = [(one, score) for one, score in rules if one["volatility_scaled"] == kept["volatility_scaled"]]
+    scores = {one["rate"]: score for one, score in alike if score is not None}
+    assert len(rules) == 8
+    assert kept["rate"] == pool.spec.hyperparameters["rate"] == max(scores, key=lambda rate: scores[rate])
+    # The one that loses has no weight, and none is negative.
+    assert weights_by_text(pool)["-ts_mean(idea_a, 3)"] == 0.0
+    assert min(weights_by_text(pool).values()) >= 0.0
+    # Every rule that was tried could have been the lucky one.
+    assert pool.evidence.trials == 8
+    # Opened again under what it recorded, it is traded as it was scored.
+    again = open_study(panel, dear.under(pool.spec.rules))
+    assert again.spec.rate == kept["rate"]
+    review = review_pool(again, kb, pool)
+    assert review.rivals[0].figures["train"].sharpe_net == pytest.approx(pool.scorecard.train.sharpe_net)
+    assert review.rivals[0].figures["validation"].sharpe_net == pytest.approx(pool.scorecard.validation.sharpe_net)
+
+
+def test_members_of_other_years_are_refused(panel: Panel) -> None:
+    third = open_study(panel, FREE).split.train.stop // 3
+    bars = np.arange(panel.shape[0])[:, None] // third
+    fields = {f"part_{k}": np.where(bars == k, panel["idea_a"], np.nan) for k in range(3)}
+    study = open_study(panel.with_fields(fields), FREE)
+    candidates = [PoolCandidate(read(study, name), "", "not tried") for name in fields]
+    with pytest.raises(InputError, match="part_1 from 2024-01-30 to 2024-02-28"):
+        measure_members(candidates, study)
+    assert len(measure_members(candidates[:2], study).candidates) == 2
+
+
+def read(study: Study, text: str) -> Expression:
+    found = read_expression(text, study)
+    assert isinstance(found, Expression)
+    return found

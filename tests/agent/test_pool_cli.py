@@ -22,10 +22,12 @@ def free(home: Path) -> Path:
 
 
 def test_a_pool_from_fit_to_holdout(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--verdict promising" in refused(capsys, "pool", "fit")
+    nothing = refused(capsys, "pool", "fit")
+    assert "--members promising" in nothing
+    assert "Nothing was scored in full" in nothing
     found = as_json(capsys, "pool", "fit", *TWO, "--method", "all", "--name", "first")
-    assert [p["name"] for p in found["pools"]] == ["first-equal", "first-ic", "first-ridge", "first-nonneg"]
-    assert found["trials"] == 4
+    assert [p["name"] for p in found["pools"]] == [f"first-{how}" for how in ("aim", "equal", "ic", "ridge", "nonneg")]
+    assert found["trials"] == 5
     assert {p["new"] for p in found["pools"]} == {True}
     # The same again is no trial, and says so.
     code, out, err = run(capsys, "pool", "fit", *TWO, "--method", "ridge")
@@ -33,8 +35,8 @@ def test_a_pool_from_fit_to_holdout(free: Path, capsys: pytest.CaptureFixture[st
     assert "fitted before" in out
     assert "not accepted (2 not tried)" in out
     assert "best member on train" in out
-    assert as_json(capsys, "pool", "fit", *TWO, "--method", "ridge")["trials"] == 4
-    assert [p["method"] for p in as_json(capsys, "pool", "list")] == ["equal", "ic", "ridge", "nonneg"]
+    assert as_json(capsys, "pool", "fit", *TWO, "--method", "ridge")["trials"] == 5
+    assert [p["method"] for p in as_json(capsys, "pool", "list")] == ["aim", "equal", "ic", "ridge", "nonneg"]
     code, out, err = run(capsys, "pool", "list")
     assert "first-nonneg" in out
 
@@ -67,6 +69,10 @@ def test_adding_a_factor_makes_another_pool(free: Path, capsys: pytest.CaptureFi
     looked = as_json(capsys, "pool", "add", "base", "ts_mean(volume, 12) / ts_mean(volume, 96)", "--look")
     assert looked["pool"] is None
     assert set(looked["marginal"]) == {"rank_ic", "ic_tstat", "correlation", "keeps"}
+    # What it adds is a difference with an error on train, and of validation one word.
+    assert looked["payoff"]["error"] > 0
+    assert abs(looked["payoff"]["sharpe"]) < 20 * looked["payoff"]["error"]
+    assert looked["payoff"]["keeps"] in (True, False)
     added = as_json(capsys, "pool", "add", "base", "-ts_std(returns, 20)", "--as", "wider")
     assert added["pool"]["name"] == "wider"
     assert len(added["pool"]["members"]) == 3
@@ -119,6 +125,28 @@ def test_bad_input_is_refused_in_words(
     assert "Traceback" not in err
     with Workspace(free).knowledge() as knowledge:
         assert knowledge.pools() == []
+
+
+def test_published_factors_are_pooled_from_a_file(free: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("published.txt").write_text(
+        "# Alpha#6: (-1 * correlation(open, volume, 10))\n"
+        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n"
+        "# Alpha#12: (sign(delta(volume, 1)) * (-1 * delta(close, 1)))\n# Alpha#56: rank(nowhere)\n"
+        "# Alpha#99: correlation(close, volume, 300)\n",
+        encoding="utf-8",
+    )
+    found = as_json(capsys, "pool", "fit", "--file", "published.txt", "--method", "equal", "--name", "public")
+    (pool,) = found["pools"]
+    assert [m["verdict"] for m in pool["members"]] == ["published"] * 3
+    assert "3 of 3 members were not accepted (3 published)" in pool["spec"]["notes"][0]
+    assert [one.split(":")[0] for one in found["left_out"]] == ["Alpha#56"]
+    # What was published may look back further than what is mined, and its page can be drawn all the same.
+    assert Path(as_json(capsys, "pool", "report", "public")["report"]).is_file()
+    Path("own.txt").write_text("# mine\nts_mean(volume, 12) / ts_mean(volume, 96)\n", encoding="utf-8")
+    (one,) = as_json(capsys, "pool", "fit", "--file", "own.txt", "-f", NEAR, "--method", "equal")["pools"]
+    assert len(one["members"]) == 2
+    Path("none.txt").write_text("# remarks alone\n", encoding="utf-8")
+    assert "no factor that can be read" in refused(capsys, "pool", "fit", "--file", "none.txt")
 
 
 def test_a_pool_knows_its_data(free: Path, capsys: pytest.CaptureFixture[str]) -> None:

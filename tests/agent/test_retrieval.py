@@ -116,17 +116,31 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     mined = as_json(
-        capsys, "mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate", "--budget-calls", "500"
+        capsys,
+        "mine",
+        "--llm",
+        "mock",
+        "--rounds",
+        "3",
+        "--candidates",
+        "6",
+        "--no-gate",
+        "--budget-calls",
+        "500",
+        "--seed",
+        "11",
     )
     with KnowledgeBase.open(home / "knowledge.db") as kb:
         calls = kb.calls(mined["run"])
         run = kb.get_run(mined["run"])
         prompts = [c.request for c in calls if c.key.startswith("r3/") and c.role == "writer"]
+        later = [c.request for c in calls if not c.key.startswith("r1/") and c.role == "writer"]
         judged = [c.request for c in calls if c.role == "judge"]
         first = [c.request for c in calls if c.key.startswith("r1/") and c.role == "writer"]
     assert all("of 500 calls" in p and "1 of 3 rounds, 6 candidates" in p for p in prompts)
     assert any("# What is crowded" in p for p in prompts)
-    assert any("Known already of this" in p for p in prompts)
+    assert any("Known already of this" in p for p in later)
+    assert any("# Room left beside what was found" in p for p in later)
     assert all("500 of 500 calls" in p and "What is crowded" not in p for p in first)
     assert all("Turnover: about" in p for p in judged)
     assert any("net_z" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)

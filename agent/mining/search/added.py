@@ -1,10 +1,10 @@
-"""What a factor adds to the factors that the search has found: the score of what the others do not explain.
+"""What a factor adds to the factors that the search has found: its payoff out of sample that the others do not explain.
 
-The returns of a factor on train are regressed on those of the pool's members. The score of the intercept is
-(z - b'Z) / sqrt(1 - b'r): z and Z are the net scores of the factor and of the members, r the correlations of its
-returns with theirs, R those among them, b = R^-1 r. Correlations come from fingerprints, which are of returns before
-costs; as costs hardly move from bar to bar, net returns correlate alike. Train alone enters: the pool holds what
-predicts and earns there, never what validation let through.
+The returns of a factor on train are hedged by those of the pool's members: each block of time is hedged with loadings
+from the other blocks, so no loading is fitted where it is used. What is left over is the marginal payoff, with its
+error; its ratio is its score. Returns are rebuilt from fingerprints, which are of returns before costs over blocks of
+time, less their mean and of length 1; the mean is the net score, as costs hardly move from bar to bar. Train alone
+enters: the pool holds what predicts and earns there, never what validation let through.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 from agent.knowledge.attempt_figures import net_score, passed_on_train, train_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns
+from backtest.aim import RIDGE
 from market.panel import FloatArray
 
 # The pool's size: a regression on this number of factors is small beside the 512 blocks of a fingerprint.
 MEMBERS = 12
 # Score above which something is added.
 ADDS = 2.0
-# Fingerprints know a correlation to about 0.04: a residual variance below this is as good as none.
+# Fingerprints know a correlation to about 0.04: a residual variance below this share is as good as none.
 _RESIDUAL = 0.1
-# Added to the diagonal of R, so that members that are nearly alike share a loading.
-_RIDGE = 0.05
+_BLOCKS = 4
 Chosen = Callable[[AttemptRecord], bool]
 
 
@@ -45,9 +45,7 @@ class _Pool:
         if not known or not len(print_):
             return score
         rows, scores = np.stack([self.prints[k] for k in known]), np.array([self.scores[k] for k in known])
-        near = rows @ print_
-        loadings = np.linalg.solve(rows @ rows.T + _RIDGE * np.eye(len(known)), near)
-        return float((score - loadings @ scores) / math.sqrt(max(_RESIDUAL, 1.0 - float(loadings @ near))))
+        return marginal_payoff(score, print_, scores, rows).score
 
     def holds(self, print_: FloatArray, correlation: float) -> bool:
         """Whether the returns of a member correlate so far, with either sign."""
@@ -63,20 +61,65 @@ class _Pool:
                 del column[least]
 
 
+@dataclass(frozen=True)
+class MarginalPayoff:
+    """What is left of a factor's payoff beside others, out of sample.
+
+    Attributes
+    ----------
+    payoff, error
+        Mean over blocks, in standard deviations of the factor's own payoff a block, and its standard error.
+    explained
+        Share of the variance of its payoff that the others explain out of sample, 0 or more.
+    """
+
+    payoff: float
+    error: float
+    explained: float
+
+    @property
+    def score(self) -> float:
+        """Payoff over error."""
+        return self.payoff / self.error
+
+
+def marginal_payoff(score: float, print_: FloatArray, scores: FloatArray, prints: FloatArray) -> MarginalPayoff:
+    """Return what of a factor's payoff others do not explain, from scores and fingerprints of it and of (K,) others.
+
+    `print_` is (B,) and `prints` (K, B), each of length 1.
+    """
+    count = len(print_)
+    # In deviations of a block: a mean of score / sqrt(B) over B blocks has this score.
+    own, others = print_ * math.sqrt(count) + score / math.sqrt(count), prints * math.sqrt(count)
+    others = others + scores[:, None] / math.sqrt(count)
+    left = np.empty(count)
+    for part in np.array_split(np.arange(count), _BLOCKS):
+        rest = np.ones(count, dtype=bool)
+        rest[part] = False
+        fitted, paid = others[:, rest], own[rest]
+        fitted = fitted - fitted.mean(axis=1, keepdims=True)
+        gram = fitted @ fitted.T / rest.sum() + RIDGE * np.eye(len(others))
+        loadings = np.linalg.solve(gram, fitted @ (paid - paid.mean()) / rest.sum())
+        left[part] = own[part] - loadings @ others[:, part]
+    variance = float(left.var())
+    error = math.sqrt(max(_RESIDUAL, variance) / count)
+    return MarginalPayoff(float(left.mean()), error, max(0.0, 1.0 - variance))
+
+
 def added_scores(
     attempts: Sequence[AttemptRecord], returns: StoredReturns, chosen: Chosen = passed_on_train
 ) -> dict[int, float]:
-    """Return by id what each attempt added to the pool when it came, oldest first; what has no net score is left out.
+    """Return by id the score of what each attempt added to the pool when it came, oldest first.
 
-    A `chosen` factor that adds more than `ADDS` joins the pool; a full one lets its weakest go. An attempt without
-    stored returns adds what it nets.
+    What has no net score is left out. A `chosen` factor that adds more than `ADDS` joins the pool; a full one lets its
+    weakest go. An attempt without stored returns adds what it nets.
     """
     pool, found = _Pool([], [], []), {}
     for attempt in attempts:
         score = net_score(train_of(attempt))
         if not math.isfinite(score):
             continue
-        print_ = _print_of(attempt.id, returns.fingerprints)
+        print_ = fingerprint_of_attempt(attempt.id, returns.fingerprints)
         found[attempt.id] = pool.added(score, print_)
         if found[attempt.id] > ADDS and len(print_) and chosen(attempt):
             pool.take(attempt.id, score, print_)
@@ -98,12 +141,12 @@ def adding(
     """
     pool = _Pool([], [], [], most=len(known) + most)
     for attempt in known:
-        print_ = _print_of(attempt.id, returns.fingerprints)
+        print_ = fingerprint_of_attempt(attempt.id, returns.fingerprints)
         if len(print_):
             pool.take(attempt.id, _score(attempt), print_)
     found: list[AttemptRecord] = []
     for attempt in attempts:
-        print_ = _print_of(attempt.id, returns.fingerprints)
+        print_ = fingerprint_of_attempt(attempt.id, returns.fingerprints)
         if len(found) < most and not pool.holds(print_, apart) and pool.added(_score(attempt), print_) > ADDS:
             found.append(attempt)
             if len(print_):
@@ -117,5 +160,6 @@ def _score(attempt: AttemptRecord) -> float:
     return net if net > ADDS else train_of(attempt).payoff_z
 
 
-def _print_of(number: int, known: Mapping[int, object]) -> FloatArray:
+def fingerprint_of_attempt(number: int, known: Mapping[int, object]) -> FloatArray:
+    """Return (B,) the stored fingerprint of an attempt's returns, with no values where there is none."""
     return np.asarray(known.get(number, ()), dtype=np.float64)

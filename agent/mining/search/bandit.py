@@ -56,10 +56,11 @@ def rewards(
         worth, its = worth_of(attempt), merit(attempt)
         if worth > 0 and its is not None:
             kind = elite_kind(attempt)
-            adds = its > best.get(kind, -np.inf)
             if added is not None and attempt.id in added:
-                adds = added[attempt.id] > ADDS
-            worth *= 1.0 if adds else PARTIAL
+                # What it adds is what it is worth, surely from `ADDS` on.
+                worth = max(_PREDICTS, min(1.0, added[attempt.id] / ADDS)) * max(worth, _EARNS)
+            else:
+                worth *= 1.0 if its > best.get(kind, -np.inf) else PARTIAL
             best[kind] = max(its, best.get(kind, -np.inf))
         found[attempt.id] = worth
     return _credited(attempts, found)

@@ -59,15 +59,24 @@ def _horizon(text: str) -> int:
     return int(np.searchsorted(_HORIZONS, min(found, default=1)))
 
 
-def archive(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
-    """Return of each kind the predictor that earns most, the best of all first."""
+def archive(attempts: Sequence[AttemptRecord], added: Mapping[int, float] | None = None) -> list[AttemptRecord]:
+    """Return of each kind the predictor that earns most, the best of all first.
+
+    With `added`, the score of what each attempt added to the pool when it came, by id, the one that added most: what is
+    known of an attempt without is what it earns.
+    """
+
+    def rank(attempt: AttemptRecord) -> tuple[float, int]:
+        known = None if added is None else added.get(attempt.id)
+        return _rank(attempt) if known is None else (-known, attempt.id)
+
     cells: dict[Kind, AttemptRecord] = {}
     for attempt in predictors(attempts):
         kind = elite_kind(attempt)
         best = cells.get(kind)
-        if best is None or _rank(attempt) < _rank(best):
+        if best is None or rank(attempt) < rank(best):
             cells[kind] = attempt
-    return by_merit(cells.values())
+    return sorted(cells.values(), key=rank)
 
 
 def best_of_all(attempts: Sequence[AttemptRecord], count: int) -> list[AttemptRecord]:

@@ -63,15 +63,17 @@ def plan_tasks(
     varied: bool = True,
     worth: Mapping[int, float] | None = None,
     prints: Prints | None = None,
+    added: Mapping[int, float] | None = None,
 ) -> tuple[Task, ...]:
     """Return the tasks of a round from all attempts on its data, oldest first.
 
     First come factors that pay the other way: they are turned around by the machine, since a sign takes no idea.
     Without `varied`, parents are the best factors whatever their kind. `worth` is what each attempt was worth, by id;
-    by default its reward without what it added. `prints` are fingerprints of returns by id.
+    by default its reward without what it added. With `added`, the archive keeps what added most. `prints` are
+    fingerprints of returns by id.
     """
     themes = themes_of_fields(frozenset(fields))
-    elites = _worth_building_on(archive(attempts) if varied else best_of_all(attempts, _FEW))
+    elites = _worth_building_on(archive(attempts, added) if varied else best_of_all(attempts, _FEW))
     theme = {a.canonical or "": theme_of(a) for a in elites}
     pool, wrong = list(theme), wrong_way(attempts, prints)
     long = [text for text in pool if _size(text) > _SIMPLE]

@@ -1,0 +1,163 @@
+"""What members of a pool would net when each is traded by itself, some of the way to its target at each bar.
+
+A position that moves a share `rate` of the way to its target is an average of past targets whose weights fall by
+1 - rate a bar. It is linear in the targets: the position of a sum of members is the sum of their positions. So a pool's
+gross payoff at a rate is the weighted sum of its members' at that rate, and weights can be found from these series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from backtest.combine import UNKNOWN, Members
+from backtest.market_rows import MarketRows
+from backtest.trading_rules import BacktestSpec
+from market.panel import FloatArray
+
+# Cells of positions, over members, rates, bars and assets, from which correlations of trades are read.
+_SAMPLED_CELLS = 20_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class SlowPayoffs:
+    """What each member earns and pays when it is traded alone at each rate; aligned to the decision.
+
+    Attributes
+    ----------
+    rates
+        Shares of the way to the target that are traded at a bar.
+    gross, costs
+        (K, R, T) what positions of gross 1 earn less funding and borrow, and what trading them costs: fees and
+        slippage. Impact, drift and halts are left to the ledger. The last two decisions are not paid yet: 0.
+    together
+        (R, K, K) correlations of changes of position, on a sample of bars: members that trade against one another cost
+        a pool less than they cost alone.
+    """
+
+    rates: tuple[float, ...]
+    gross: NDArray[np.float32]
+    costs: NDArray[np.float32]
+    together: FloatArray
+
+    def without(self, number: int) -> SlowPayoffs:
+        """Return the payoffs of all members but one."""
+        keep = np.delete(np.arange(len(self.gross)), number)
+        among = self.together[:, keep][:, :, keep]
+        return SlowPayoffs(self.rates, self.gross[keep], self.costs[keep], among)
+
+
+def slow_payoffs(
+    members: Members,
+    market: MarketRows,
+    spec: BacktestSpec,
+    bars_per_year: float,
+    *,
+    part: slice,
+    rates: Sequence[float],
+) -> SlowPayoffs:
+    """Trade each member alone at each rate.
+
+    Targets are a member's centred ranks over the sum of their sizes (divided by volatility first, where the rules say
+    so), averaged over `holding` bars and traded at every `rebalance`-th. Correlations of trades are read from bars of
+    `part`: no return is in them.
+    """
+    count, length, width = members.ranks.shape
+    scale = np.zeros((0, width))
+    if spec.volatility_scaled:
+        with np.errstate(all="ignore"):
+            scale = np.nan_to_num(1.0 / market.volatility, nan=0.0, posinf=0.0)
+    earned = market.returns - market.funding if len(market.funding) else market.returns
+    sampled = max(2, min(_SAMPLED_CELLS // (max(count, 1) * len(rates) * width), part.stop - part.start))
+    at = np.full(length, -1)
+    at[np.linspace(part.start, part.stop - 1, sampled).astype(int)] = np.arange(sampled)
+    gross, costs = (np.zeros((count, len(rates), length), dtype=np.float32) for _ in range(2))
+    changes = np.zeros((len(rates), count, sampled, width), dtype=np.float32)
+    _slow(
+        members.ranks,
+        np.ascontiguousarray(earned),
+        scale,
+        np.asarray(rates, dtype=np.float64),
+        np.array([spec.costs.per_trade, spec.costs.borrow_bp_year * 1e-4 / bars_per_year]),
+        np.array([spec.holding, spec.rebalance]),
+        at,
+        gross,
+        costs,
+        changes,
+    )
+    return SlowPayoffs(tuple(rates), gross, costs, np.stack([_alike(one.reshape(count, -1)) for one in changes]))
+
+
+def _alike(rows: NDArray[np.float32]) -> FloatArray:
+    """Return (K, K) cosines of rows; 1 with itself and 0 with others where a row is all 0."""
+    length = np.sqrt((rows.astype(np.float64) ** 2).sum(axis=1))
+    unit = rows / np.maximum(length, 1e-300)[:, None]
+    found = np.asarray(unit @ unit.T, dtype=np.float64)
+    np.fill_diagonal(found, 1.0)
+    return found
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _target(line: NDArray[np.int16], scale: FloatArray, t: int, out: FloatArray) -> None:
+    """Write (N,) the target of a bar: gross 1 and neutral, or nothing where all assets are alike or unknown."""
+    total, mean, count = 0.0, 0.0, 0
+    for i in range(len(line)):
+        out[i] = 0.0
+        if line[i] != UNKNOWN:
+            out[i] = line[i] * scale[t, i] if len(scale) else 1.0 * line[i]
+            mean += out[i]
+            count += 1
+    mean /= max(count, 1)
+    for i in range(len(line)):
+        if line[i] != UNKNOWN:
+            out[i] -= mean
+            total += abs(out[i])
+    for i in range(len(line)):
+        out[i] = out[i] / total if total > 1e-12 else 0.0
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _slow(
+    ranks: NDArray[np.int16],
+    earned: FloatArray,
+    scale: FloatArray,
+    rates: FloatArray,
+    charged: FloatArray,
+    bars: NDArray[np.int64],
+    at: NDArray[np.int64],
+    gross: NDArray[np.float32],
+    costs: NDArray[np.float32],
+    changes: NDArray[np.float32],
+) -> None:
+    count, length, width = ranks.shape
+    holding, rebalance = bars[0], bars[1]
+    target, recent, total = np.empty(width), np.zeros((holding, width)), np.empty(width)
+    for k in range(count):
+        held = np.zeros((len(rates), width))
+        recent[:] = 0.0
+        total[:] = 0.0
+        for t in range(length):
+            _target(ranks[k, t], scale, t, target)
+            place = t % holding
+            for i in range(width):
+                total[i] += target[i] - recent[place, i]
+                recent[place, i] = target[i]
+            due = t % rebalance == 0
+            for r in range(len(rates)):
+                paid = moved = 0.0
+                for i in range(width):
+                    now = held[r, i]
+                    if due:
+                        now += rates[r] * (total[i] / holding - now)
+                        moved += abs(now - held[r, i])
+                        if at[t] >= 0:
+                            changes[r, k, at[t], i] = now - held[r, i]
+                        held[r, i] = now
+                    paid += now * earned[t, i] - charged[1] * max(-now, 0.0)
+                if t < length - 2:
+                    gross[k, r, t] = paid
+                    costs[k, r, t] = charged[0] * moved
