@@ -18,7 +18,6 @@ from backtest.run import trade
 from backtest.target import Target
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
-from market.errors import InputError
 from market.panel import FloatArray
 
 # Scores that differ by less are equal: then the rule that trades less is taken.
@@ -154,13 +153,3 @@ def _best(figures: tuple[RuleFigures, ...]) -> int:
         return 0
     equal = np.flatnonzero(scores >= top - _EQUAL)
     return int(min(equal, key=lambda k: figures[k].turnover))
-
-
-def require_trades(choice: RuleChoice, rules: str) -> RuleChoice:
-    """Return a choice; an `InputError` where no rule of `rules` (what messages call them) trades at all."""
-    if not choice.trades:
-        raise InputError(
-            f"none of {rules} trades on train: nothing can be chosen",
-            "narrow the band, or raise the rate; a factor without positions cannot be traded either",
-        )
-    return choice

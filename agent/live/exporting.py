@@ -105,7 +105,9 @@ def export_factor(
         expression = found
     spec = make_spec(workspace.settings)
     if workspace.settings.backtest.rule == "auto":
-        rule = rule or rule_on_train(evaluate(expression, opened.ungated.panel).values, opened.ungated)
+        if rule is None:
+            rule, said = rule_on_train(evaluate(expression, opened.ungated.panel).values, opened.ungated)
+            note(said)
         spec = spec if rule is None else rule.applied(spec)
     exported = Exported(
         f"The factor {expression.id}: {expression.text}",

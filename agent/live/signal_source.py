@@ -133,8 +133,8 @@ def open_signal(
     )
     rule = asked.rule
     if pool is None and rule is None and settings.backtest.rule == "auto":
-        rule = _rule_now(expressions, asked, opened.ungated)
-        notes = (*notes, f"its trading rule is chosen on train as it is now, and no trial of it is recorded: {rule}")
+        rule, said_of_it = _rule_now(expressions, asked, opened.ungated)
+        notes = (*notes, said_of_it)
     spec = make_spec(settings) if rule is None else rule.applied(make_spec(settings))
     _require_known_funding(spec, panel)
     gate = None if file is None else _open_gate(file, settings if pool is None else None)
@@ -210,7 +210,7 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
     return _Asked(name, tuple(texts), weights, tuple(labels), tuple(notes), CurrentRules(), rule)
 
 
-def _rule_now(expressions: Sequence[Expression], asked: _Asked, study: Study) -> TradingRule | None:
+def _rule_now(expressions: Sequence[Expression], asked: _Asked, study: Study) -> tuple[TradingRule | None, str]:
     """Choose a rule on train for what has none recorded: a text, or several factors together."""
     if len(expressions) > 1:
         values = combine_expressions(expressions, asked.weights, study.panel)

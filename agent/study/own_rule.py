@@ -6,24 +6,29 @@ import numpy as np
 
 from agent.study.settings import Settings
 from agent.study.study import Study, make_spec
-from backtest.rule_choice import choose_rule, require_trades
+from backtest.rule_choice import choose_rule
 from backtest.rule_grid import RuleGrid, TradingRule
 from market.panel import FloatArray
 
 
-def rule_on_train(values: FloatArray, study: Study) -> TradingRule | None:
-    """Return the rule that a signal (T, N) of a study's panel gets on its train; None where none is to be chosen.
+def rule_on_train(values: FloatArray, study: Study) -> tuple[TradingRule | None, str]:
+    """Return the rule that a signal (T, N) of a study's panel gets on its train, and what a user should know of it.
 
-    Raises
-    ------
-    InputError
-        When no rule of the grid trades it at all.
+    Without a rule it is traded as the settings say: where none is to be chosen, and where no rule of the grid trades.
     """
     if study.grid is None:
-        return None
+        return None, ""
     signal = np.where(study.panel.universe, values, np.nan)
     choice = choose_rule(signal, study.target, study.split.train, study.grid)
-    return require_trades(choice, f"the {len(choice.figures)} rules of the grid").rule
+    if not choice.trades:
+        return (
+            None,
+            f"none of the {len(choice.figures)} rules of the grid trades it on train: the settings' rule is used",
+        )
+    return (
+        choice.rule,
+        f"its trading rule is chosen on train as it is now; no trial of it is recorded: {choice.rule}",
+    )
 
 
 def allowed(rule: TradingRule | None, settings: Settings) -> TradingRule | None:

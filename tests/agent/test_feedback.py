@@ -28,7 +28,7 @@ from tests.helpers import scored_attempt
 MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate")
 # So that some of a few attempts pass, and pass by validation alone.
 FREE = (
-    "[backtest]\nrule = 'as set'\nfee_bp = 0.0\nslippage_bp = 0.0\n[admission]\nlevel = 0.49\n"
+    '[backtest]\nrule = "as set"\nfee_bp = 0.0\nslippage_bp = 0.0\n[admission]\nlevel = 0.49\n'
     "gates = ['novelty', 'sanity', 'predicts']\n"
 )
 

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backtest.confirmation import Shortlisted, TestedBefore, confirm
 from backtest.costs import Costs
-from backtest.evidence import Aim, Trials, reach_verdict
-from backtest.rule_choice import choose_rule, require_trades, rule_series
+from backtest.evidence import Trials, reach_verdict
+from backtest.policy import Policy
+from backtest.rule_choice import choose_rule, rule_series
 from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.rule_kernels import RULE_GROSS, RULE_NET, RULE_TURNOVER
 from backtest.run import Backtest, run_backtest
@@ -119,8 +121,7 @@ def test_of_equal_rules_the_one_that_trades_least_is_taken_and_one_that_never_tr
     assert wide.figures[1].turnover == 0.0
     none = choose_rule(np.full(panel.shape, np.nan), target, slice(0, 200))
     assert none.rule == TradingRule()
-    with pytest.raises(InputError, match="none of the rules of mine trades"):
-        require_trades(none, "the rules of mine")
+    assert not none.trades
 
 
 def test_unknown_costs_are_refused() -> None:
@@ -159,5 +160,7 @@ def test_earns_allows_for_the_choice_where_the_bars_have_seen_it_and_nowhere_els
     assert verdict.earns.plain_z - 1.0 < verdict.earns.z < verdict.earns.plain_z
     assert verdict.predicts == reach_verdict(plain, trials).predicts
     assert reach_verdict(plain, trials).earns.rules == 0
-    led = reach_verdict(own, trials, aim=Aim(lambda: Trials(0, 1e-3), 20, 0))
-    assert (led.earns.decided_on, led.earns.rules) == ("validation", 0)
+    led = reach_verdict(own, trials, aimed=True)
+    assert (led.earns.decided_on, led.earns.rules) == ("train", len(RuleGrid().rules()))
+    [confirmed] = confirm([Shortlisted(own, led, np.eye(8)[0])], TestedBefore(), Policy())
+    assert (confirmed.earns.decided_on, confirmed.earns.rules) == ("validation", 0)
