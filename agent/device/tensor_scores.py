@@ -1,0 +1,253 @@
+"""Quick scores of a batch of signals on a device: the series of `backtest.quick` for E signals at once.
+
+Only the usual rules are scored here: see `scorable`. The growth of the capital, by which positions drift, depends on
+costs, which depend on how far positions drifted: a few rounds of substitution settle it to the last bits, as each makes
+the error smaller by the cost of a trade.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agent.device.tensor_operators import centred, row_ranks
+from backtest.ic import MIN_PAIRS, default_lags
+from backtest.kernel_rules import LedgerRules, ledger_rules
+from backtest.ledger import DELISTED_AFTER, RUIN
+from backtest.mean_test import LEAST_PAYOFFS, MeanTest, inflation_of, lag_count, mean_test_of
+from backtest.metrics import LEAST_BARS
+from backtest.quick import QuickScore
+from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PAYOFF, PEARSON, SERIES, TURNOVER
+from backtest.scorecard import paid_rows
+from backtest.target import Target
+
+_ROUNDS = 6
+_DUST = 1e-24
+# Ranks whose distances sum to less are all equal but for rounding.
+_LEAST = 1e-9
+
+
+def scorable(target: Target) -> bool:
+    """Whether a device knows the rules: ranks, traded in full at each bar, without groups, scaling, impact or size."""
+    spec = target.spec
+    plain = spec.weighting == "rank" and spec.holding == 1 and spec.rebalance == 1 and spec.band == 0.0
+    unsized = spec.kelly == 0.0 and np.isinf(spec.max_risk) and spec.max_weight >= 1.0 and not spec.volatility_scaled
+    nothing_lost = spec.delisting_return == 0.0 and spec.costs.capital == 0
+    return bool(plain and unsized and nothing_lost and target.groups is None)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stuck:
+    """Places (K,) where an asset cannot be traded, at `bar`: what is held comes from `since`, by `moved`."""
+
+    bar: Tensor
+    asset: Tensor
+    since: Tensor
+    moved: Tensor
+
+
+class BatchScorer:
+    """Scores batches of signals on the first bars of a target."""
+
+    def __init__(self, target: Target, device: torch.device, stop: int) -> None:
+        def put(x: object) -> Tensor:
+            return torch.from_numpy(np.array(x, dtype=np.float64)).to(device)
+
+        self.rules: LedgerRules = ledger_rules(target.spec, target.panel.bars_per_year)
+        universe = target.panel.universe[:stop]
+        self.outside = put(np.where(universe, 0.0, np.nan))
+        self.returns, self.forward = put(target.market.returns[:stop]), put(target.forward[:stop])
+        self.unknown = put(np.where(target.known[:stop], 0.0, np.nan))
+        self.centred_ranks, self.risk = put(target.centred_ranks[:stop]), put(target.risk[:stop])
+        self.known_count = put(target.sums[0, :stop])
+        funding = target.market.funding
+        self.funding = put(funding[:stop]) if len(funding) else None
+        self.stuck = _stuck(target.market.tradable[:stop], target.market.returns[:stop], device)
+
+    @torch.no_grad()
+    def series(self, values: Tensor) -> Tensor:
+        """Return the series (E, 7, T) of signals (E, T, N), rows as in `backtest.quick_kernels`.
+
+        A signal whose capital is lost has NaN for its net returns everywhere: score it on a processor.
+        """
+        signal = values + self.outside
+        ranks = row_ranks(signal)
+        count = signal.isfinite().sum(dim=-1, keepdim=True)
+        place = (ranks - 0.5 * (count + 1)).nan_to_num(nan=0.0)
+        out = torch.full((len(values), SERIES, values.shape[1]), math.nan, dtype=values.dtype, device=values.device)
+        self._predict(signal, place, out)
+        sizes = place.abs().sum(dim=-1, keepdim=True)
+        self._trade(torch.where(sizes > _LEAST, place / sizes, 0.0), out)
+        return out
+
+    def _predict(self, signal: Tensor, place: Tensor, out: Tensor) -> None:
+        """Fill rank IC, IC and payoff, over the assets that have both a signal and a forward return."""
+        both = signal + self.unknown
+        common = both.isfinite().sum(dim=-1)
+        theirs = self.centred_ranks.expand_as(place)
+        fewer = common < signal.isfinite().sum(dim=-1)
+        place = _ranked_again(place, both, fewer)
+        theirs = _ranked_again(theirs, self.forward + 0.0 * both, (common < self.known_count) & (common > 0))
+        enough = common >= MIN_PAIRS
+        xx, yy = place.square().sum(dim=-1), theirs.square().sum(dim=-1)
+        ic = ((place * theirs).sum(dim=-1) / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0)
+        out[:, IC] = torch.where(enough & (xx > _LEAST) & (yy > _LEAST), ic, math.nan)
+        sizes = place.abs().sum(dim=-1)
+        paid = (place * self.risk).sum(dim=-1) / sizes
+        out[:, PAYOFF] = torch.where(enough & (sizes > _LEAST), paid, math.nan)
+        out[:, PEARSON] = torch.where(enough, _correlation(both, self.forward + 0.0 * both), math.nan)
+
+    def _trade(self, weights: Tensor, out: Tensor) -> None:
+        """Fill gross and net return, turnover and exposure of target weights (E, T, N)."""
+        growth = torch.ones(weights.shape[:2], dtype=weights.dtype, device=weights.device)
+        held = weights
+        for number in range(_ROUNDS):
+            held = self._held(weights, growth) if len(self.stuck.bar) else weights
+            if number == 0 or len(self.stuck.bar):
+                gross = (held * self.returns).sum(dim=-1)
+                short = (-held).clamp(min=0.0).sum(dim=-1)
+                paid = 0.0 if self.funding is None else (held * self.funding).sum(dim=-1)
+                drifted = held[:, :-1] * (1.0 + self.returns[:-1])
+                if number == 0:
+                    growth = 1.0 + gross - paid
+            turnover = held.abs().sum(dim=-1)
+            turnover[:, 1:] = (held[:, 1:] - drifted / growth[:, :-1, None]).abs().sum(dim=-1)
+            net = gross - turnover * self.rules.per_trade - short * self.rules.borrow - paid
+            growth = 1.0 + net
+        lost = (growth <= RUIN).any(dim=1, keepdim=True)
+        out[:, GROSS], out[:, NET], out[:, TURNOVER] = gross, torch.where(lost, math.nan, net), turnover
+        out[:, EXPOSURE] = held.abs().sum(dim=-1)
+
+    def _held(self, weights: Tensor, growth: Tensor) -> Tensor:
+        """Return what is held after the fill: where an asset cannot be traded, what is left of before."""
+        at = self.stuck
+        paths = torch.cat([torch.zeros_like(growth[:, :1]), growth.clamp(min=RUIN).log().cumsum(dim=1)], dim=1)
+        shrunk = (paths[:, at.since] - paths[:, at.bar]).exp()
+        held = weights.clone()
+        held[:, at.bar, at.asset] = weights[:, at.since, at.asset] * at.moved * shrunk
+        return held
+
+
+def _stuck(tradable: np.ndarray, returns: np.ndarray, device: torch.device) -> _Stuck:  # type: ignore[type-arg]
+    """Find where assets cannot be traded, since when, and how far prices moved since; nothing is held once delisted."""
+    clock = np.arange(len(tradable))[:, None]
+    last = np.maximum.accumulate(np.where(tradable, clock, -1), axis=0)
+    bar, asset = np.nonzero(~tradable)
+    since = last[bar, asset]
+    moved = np.zeros(len(bar))
+    for k, (t, n, s) in enumerate(zip(bar, asset, since, strict=True)):
+        if s >= 0 and t - s <= DELISTED_AFTER:
+            moved[k] = np.prod(1.0 + returns[s:t, n])
+    places = [torch.from_numpy(np.array(x)).to(device) for x in (bar, asset, np.maximum(since, 0), moved)]
+    return _Stuck(*places)
+
+
+def _ranked_again(place: Tensor, x: Tensor, rows: Tensor) -> Tensor:
+    """Return centred ranks; those of the chosen rows (E, T) anew among the finite values of `x` (E, T, N)."""
+    if not bool(rows.any()):
+        return place
+    chosen = x[rows]
+    ranks = row_ranks(chosen)
+    middle = 0.5 * (chosen.isfinite().sum(dim=-1, keepdim=True) + 1)
+    place = place.clone()
+    place[rows] = (ranks - middle).nan_to_num(nan=0.0)
+    return place
+
+
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    """Return the correlation of rows (E, T, N) that are known together; NaN where a side is constant."""
+    (a, mean_a, count), (b, mean_b, _) = centred(x), centred(y)
+    xx, yy, xy = a.square().nansum(dim=-1), b.square().nansum(dim=-1), (a * b).nansum(dim=-1)
+    dust = _DUST * count[..., 0]
+    varies = (xx > dust * mean_a[..., 0].square()) & (yy > dust * mean_b[..., 0].square()) & (xx < math.inf)
+    return torch.where(varies, (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0), math.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Of the finite values of E series: how many, mean, second and third central moment, products at lags (E, L)."""
+
+    count: list[int]
+    mean: list[float]
+    square: list[float]
+    cube: list[float]
+    products: list[list[float]]
+
+    def test(self, k: int) -> MeanTest:
+        """Return `backtest.mean_test.mean_test` of series k."""
+        n, square = self.count[k], self.square[k]
+        if n < LEAST_PAYOFFS or not square > 0.0:
+            return mean_test_of(n, self.mean[k], square, self.cube[k], 1.0)
+        inflated = inflation_of(n, n * square, self.products[k][: lag_count(n)])
+        return mean_test_of(n, self.mean[k], square, self.cube[k], inflated)
+
+    def newey_west(self, k: int) -> float:
+        """Return `backtest.ic.newey_west_t` of series k."""
+        n = self.count[k]
+        if n < 3:
+            return math.nan
+        variance, lags = self.square[k], min(default_lags(n), n - 1)
+        for lag in range(1, lags + 1):
+            variance += 2.0 * (1.0 - lag / (lags + 1.0)) * self.products[k][lag - 1] / n
+        return self.mean[k] / math.sqrt(variance / n) if variance > 0.0 else math.nan
+
+    def ratio(self, k: int, least: int, dust: float) -> float:
+        """Return mean over standard deviation (ddof 1) of series k; NaN for fewer than `least` values."""
+        n = self.count[k]
+        deviation = math.sqrt(self.square[k] * n / (n - 1)) if n > 1 else 0.0
+        return self.mean[k] / deviation if n >= least and deviation > dust else math.nan
+
+
+def _sums(series: Tensor) -> _Sums:
+    """Sum up series (E, T); NaN is left out, and what comes after it moves up."""
+    known = ~series.isnan()
+    count = known.sum(dim=1)
+    together = torch.zeros_like(series)
+    place = (known.cumsum(dim=1) - 1).clamp(min=0)
+    together.scatter_add_(1, place, series.nan_to_num(nan=0.0))
+    some = count.clamp(min=1)
+    mean = together.sum(dim=1) / some
+    filled = torch.arange(series.shape[1], device=series.device) < count[:, None]
+    gaps = torch.where(filled, together - mean[:, None], 0.0)
+    lags = max(1, lag_count(max(2, series.shape[1])))
+    products = [(gaps[:, lag:] * gaps[:, :-lag]).sum(dim=1) for lag in range(1, lags + 1)]
+    square, cube = gaps.square().sum(dim=1) / some, gaps.pow(3).sum(dim=1) / some
+    mean = torch.where(count > 0, mean, math.nan)
+    table = torch.stack([count.to(mean.dtype), mean, square, cube, *products], dim=1).cpu().tolist()
+    columns = list(zip(*table, strict=True))
+    return _Sums([int(n) for n in columns[0]], *map(list, columns[1:4]), [row[4:] for row in table])
+
+
+@torch.no_grad()
+def figures(series: Tensor, part: slice, bars_per_year: float) -> list[QuickScore]:
+    """Return the figures of a segment of series (E, 7, T): those of `backtest.quick.QuickScorer.result`."""
+    paid = series[:, :, paid_rows(part)]
+    known = {row: _sums(paid[:, row]) for row in (IC, PEARSON, GROSS, NET, PAYOFF)}
+    turnover = paid[:, TURNOVER].mean(dim=1).tolist()
+    coverage = (paid[:, EXPOSURE] > 0).to(paid.dtype).mean(dim=1).tolist()
+    year, ic, found = math.sqrt(bars_per_year), known[IC], []
+    for k in range(len(paid)):
+        paying, net = known[PAYOFF].test(k), known[NET].ratio(k, LEAST_BARS, 1e-15)
+        found.append(
+            QuickScore(
+                n_bars=paid.shape[2],
+                rank_ic=ic.mean[k],
+                ic_ir=ic.ratio(k, 2, 0.0),
+                ic_tstat=ic.newey_west(k),
+                ic=known[PEARSON].mean[k],
+                coverage=coverage[k],
+                turnover=turnover[k],
+                sharpe_gross=known[GROSS].ratio(k, LEAST_BARS, 1e-15) * year,
+                sharpe_net=net * year,
+                per_bar_sharpe_net=net,
+                payoff=paying.mean,
+                payoff_error=paying.error,
+                payoff_z=paying.z,
+                net_z=known[NET].test(k).z,
+            )
+        )
+    return found

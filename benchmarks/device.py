@@ -1,0 +1,323 @@
+"""A device beside two threads of a processor: the engine's values and speed, quick scores, and flows.
+
+    python -m benchmarks.device [--device cuda] [--quick] [--only SECTION ...] [--panel FILE.npz]
+    python -m benchmarks.device --data FILE.parquet --save-panel FILE.npz
+
+Panels A (50 assets, 17 520 hourly bars) and B (500 assets, 2 520 daily ones) and the factors are those of
+`benchmarks.engine`. Each section prints as soon as it is done, one that fails is printed and the others go on, and the
+last line is one line of JSON. A panel as a file of arrays is a real one for the section of equality; --save-panel
+writes the last bars of a file of bars as one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+
+import numpy as np
+import torch
+
+from agent.device.tensor_engine import DeviceEngine
+from agent.device.tensor_scores import BatchScorer, figures, scorable
+from backtest.quick import QuickScore, QuickScorer
+from backtest.target import prepare_target
+from backtest.trading_rules import BacktestSpec
+from benchmarks.engine_setup import draw_batch, make_market
+from factors.batch import Engine
+from factors.engine import evaluate
+from factors.parse import parse
+from factors.tree import Expression
+from flows.fit_rules import TrainConfig
+from flows.train import log_likelihood, torch_threads, train_flow
+from market.panel import Panel
+
+THREADS = 2
+# One expression an operator; windows short and long, for both ways that the engine has of computing some of them.
+SERIES = (
+    "ts_sum", "ts_mean", "ts_product", "ts_decay_linear", "ts_var", "ts_std", "ts_zscore", "ts_ir", "ts_skew",
+    "ts_kurt", "ts_slope", "ts_resid", "ts_rsquare", "ts_min", "ts_max", "ts_scale", "ts_argmin", "ts_argmax",
+    "ts_rank", "ts_median", "ts_mad", "ts_ema", "ts_delay", "ts_delta", "ts_returns", "ts_log_return", "ts_backfill",
+    "rsi",
+)  # fmt: skip
+OTHERS = (
+    "close + volume", "close - open", "close * volume", "close / open", "-close", "abs(returns)", "sign(returns)",
+    "log(close)", "log1p(returns)", "exp(returns)", "sqrt(volume)", "tanh(returns)", "sigmoid(returns)", "floor(close)",
+    "power(close, 1.5)", "signed_power(returns, 0.7)", "max(close, vwap)", "min(close, vwap)",
+    "clip(returns, -0.01, 0.02)",
+    "close > open", "close >= open", "close < open", "close <= open", "close == open", "close != open",
+    "close > open ? high : low", "(close > open) && (volume > adv20)", "(close > open) || (volume > adv20)",
+    "!(close > open)", "ts_decay_exp(close, 12, 0.8)", "ts_moment(returns, 12, 3)", "ts_moment(returns, 12, 5)",
+    "ts_quantile(close, 12, 0.3)", "ts_quantile(close, 90, 0.3)", "ts_sma(close, 12, 2)",
+    "bars_since(close > open, 12)",
+    "ts_count(close > open, 12)", "ts_sumif(volume, 12, close > open)", "ts_autocorr(returns, 12, 2)",
+    "ts_corr(close, volume, 12)", "ts_cov(close, volume, 12)", "ts_beta(close, volume, 12)",
+    "ts_corr(close, volume, 90)", "cum_sum(returns)", "cum_mean(returns)", "cum_max(close)", "cum_min(close)",
+    "cum_product(1 + returns)", "cum_count(close > open)", "atr(high, low, close, 12)", "adx(high, low, close, 12)",
+    "cs_rank(close)", "cs_zscore(close)", "cs_demean(close)", "cs_mean(close)", "cs_scale(returns)",
+    "cs_winsorize(returns, 1.5)", "cs_quantile(close, 0.3)", "cs_top_bottom(close, 0.2)",
+    "cs_resid(close, volume)",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all sections work on."""
+
+    device: str
+    quick: bool
+    panel: Path | None
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
+
+
+def _read(text: str) -> Expression:
+    expression = parse(text, dialect="native")
+    if not isinstance(expression, Expression):
+        raise ValueError(f"{text}: {expression.message}")
+    return expression
+
+
+def save_panel(panel: Panel, path: Path) -> None:
+    """Write a panel as arrays, without objects."""
+    arrays = {f"field/{name}": values for name, values in panel.fields.items()}
+    head = {"assets": list(panel.assets), "bar": int(panel.bar.astype(np.int64)), "calendar": panel.calendar}
+    np.savez_compressed(
+        path, times=panel.times.astype(np.int64), universe=panel.universe, head=np.array(json.dumps(head)), **arrays
+    )  # type: ignore[arg-type]
+
+
+def load_panel(path: Path) -> Panel:
+    """Read what `save_panel` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        head = json.loads(str(arrays["head"]))
+        return Panel(
+            times=arrays["times"].astype("datetime64[ns]"),
+            assets=tuple(head["assets"]),
+            fields={name[6:]: arrays[name] for name in arrays.files if name.startswith("field/")},
+            universe=arrays["universe"],
+            bar=np.timedelta64(head["bar"], "ns"),
+            calendar=head["calendar"],
+        )
+
+
+def with_gaps(panel: Panel, seed: int = 1) -> Panel:
+    """Return a panel with missing bars, constant prices, and assets that end, halt or come late."""
+    dead = np.random.default_rng(seed).random(panel.shape) < 0.01
+    bars = len(dead)
+    dead[bars // 2 :, 3] = True
+    dead[bars // 4 : bars // 4 + 30, 4] = True
+    changed = {name: np.where(dead, np.nan, values) for name, values in panel.fields.items()}
+    for values in changed.values():
+        values[bars // 3 : bars // 3 + 40, 6] = values[bars // 3, 6]
+    universe = panel.universe & ~dead
+    universe[: bars // 3, 5] = False
+    return replace(panel, fields=changed, universe=universe)
+
+
+def equality(setting: Setting) -> dict[str, Any]:
+    """Compare each operator on the device with the engine on a processor, in float64."""
+    panels = {"drawn": with_gaps(make_market(600, 40, "h"))}
+    if setting.panel is not None:
+        panels["real"] = load_panel(setting.panel)
+    texts = [f"{name}(close, {d})" for name in SERIES for d in (5, 12, 90)] + list(OTHERS)
+    found: dict[str, Any] = {}
+    for name, panel in panels.items():
+        engine = DeviceEngine(panel, setting.device, together=16)
+        expressions = [_read(text) for text in texts]
+        left = [e.text for e in expressions if not engine.supports(e)]
+        worst: dict[str, float] = {}
+        begun = time.perf_counter()
+        for batch in engine.run([e for e in expressions if e.text not in left]):
+            for expression, values in zip(batch.expressions, batch.values.cpu().numpy(), strict=True):
+                worst[expression.text] = _difference(evaluate(expression, panel).values, values)
+        far = {text: gap for text, gap in worst.items() if not gap <= 1e-9}
+        for text, gap in sorted(worst.items(), key=lambda item: -item[1])[:12]:
+            say(f"    {gap:9.1e}  {text}")
+        say(
+            f"  {name} {panel.shape}: {len(worst)} compared, {len(far)} differ by more than 1e-9, not supported: {left}"
+        )
+        found[name] = {
+            "compared": len(worst), "largest": max(worst.values()), "beyond_1e-9": far, "not_supported": left,
+            "seconds": time.perf_counter() - begun,
+        }  # fmt: skip
+    return found
+
+
+def _difference(mine: np.ndarray, theirs: np.ndarray) -> float:
+    """Return the largest difference, relative above 1; infinite where one has a value and the other none."""
+    if (np.isnan(mine) != np.isnan(theirs)).any():
+        return float("inf")
+    gaps = np.abs(mine - theirs) / np.maximum(1.0, np.abs(mine))
+    return float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def _on_device(engine: DeviceEngine, scorer: BatchScorer, batch: list[Expression], year: float) -> list[QuickScore]:
+    whole, found = slice(0, engine.stop), []
+    for part in engine.run(batch):
+        found += figures(scorer.series(part.values), whole, year)
+    return found
+
+
+def _on_processor(engine: Engine, target: Any, batch: list[Expression]) -> list[QuickScore]:  # noqa: ANN401
+    whole, found = slice(0, engine.stop), []
+    for outcome in engine.run(batch, lambda _: QuickScorer(target, engine.rows)):
+        assert isinstance(outcome.result, QuickScorer)
+        found.append(outcome.result.result(whole))
+    return found
+
+
+def factors_a_second(setting: Setting) -> dict[str, Any]:
+    """Factors a second, evaluated and quick-scored, on panels A and B, with the ratio to two threads."""
+    shapes = {"A": (17_520, 50, "h"), "B": (2_520, 500, "D")}
+    if setting.quick:
+        shapes = {"A": (2_000, 50, "h"), "B": (400, 200, "D")}
+    count, beside = (24, 12) if setting.quick else (1_000, 80)
+    batch, found = draw_batch(count), {}
+    for name, (bars, assets, bar) in shapes.items():
+        panel = make_market(bars, assets, bar)
+        target = prepare_target(panel, BacktestSpec())
+        assert scorable(target)
+        # Compiled before it is timed.
+        _on_processor(Engine(panel, stop=min(bars, 400), threads=THREADS), target, batch[:beside])
+        begun = time.perf_counter()
+        theirs = _on_processor(Engine(panel, threads=THREADS), target, batch[:beside])
+        processor = (time.perf_counter() - begun) / beside
+        say(f"  {name}: two threads take {1e3 * processor:.2f} ms a factor")
+        engine = DeviceEngine(panel, setting.device)
+        scorer = BatchScorer(target, engine.device, engine.stop)
+        supported = [e for e in batch if engine.supports(e)]
+        mine = _on_device(engine, scorer, supported[:beside], panel.bars_per_year)
+        _wait(setting.device)
+        begun = time.perf_counter()
+        for _part in engine.run(supported):
+            pass
+        _wait(setting.device)
+        alone = (time.perf_counter() - begun) / len(supported)
+        begun = time.perf_counter()
+        _on_device(engine, scorer, supported, panel.bars_per_year)
+        _wait(setting.device)
+        each = (time.perf_counter() - begun) / len(supported)
+        found[name] = {
+            "processor_ms_each": 1e3 * processor, "device_ms_each": 1e3 * each, "device_ms_values_alone": 1e3 * alone,
+            "factors_a_second": 1.0 / each, "ratio": processor / each, "together": engine.together,
+            "supported": len(supported), "of": len(batch), "scores": _apart(theirs, mine),
+        }  # fmt: skip
+        say(f"  {name}: {found[name]}")
+        del engine, scorer
+    return found
+
+
+def _apart(theirs: list[QuickScore], mine: list[QuickScore]) -> dict[str, float]:
+    """Return the largest difference of each figure that has one beyond 1e-9, and how many factors have any."""
+    apart: dict[str, float] = {}
+    differing = 0
+    for a, b in zip(theirs, mine, strict=False):
+        gaps = {f.name: abs(getattr(a, f.name) - getattr(b, f.name)) for f in fields(QuickScore)}
+        one = {name: gap for name, gap in gaps.items() if gap > 1e-9 * max(1.0, abs(getattr(a, name)))}
+        differing += bool(one)
+        for name, gap in one.items():
+            apart[name] = max(apart.get(name, 0.0), gap)
+    return {"compared": len(theirs), "differing": differing, **apart}
+
+
+def flows(setting: Setting) -> dict[str, Any]:
+    """Training steps and likelihoods a second on the device and on two threads."""
+    rng = np.random.default_rng(3)
+    mix = rng.standard_normal((16, 16)) / 4.0
+    states = (rng.standard_t(5.0, (60_000, 16)) @ mix).astype(np.float64)
+    train, validation = states[:40_000], states[40_000:]
+    epochs = 1 if setting.quick else 4
+    config = TrainConfig(epochs=epochs, threads=THREADS)
+    found: dict[str, Any] = {}
+    steps = epochs * (len(train) // config.batch)
+    for device in dict.fromkeys(("cpu", setting.device)):
+        train_flow(train[:3_000], validation[:500], replace(config, epochs=1, device=device))
+        begun = time.perf_counter()
+        trained = train_flow(train, validation[:5_000], replace(config, device=device))
+        _wait(device)
+        seconds = time.perf_counter() - begun
+        model = trained.model.to(device)
+        rows = torch.from_numpy(states.astype(np.float32)).repeat(1 if device == "cpu" else 10, 1).to(device)
+        with torch_threads(THREADS):
+            taken = _median(lambda m=model, r=rows, d=device: (log_likelihood(m, r), _wait(d)))  # type: ignore[misc]
+        found[device] = {
+            "steps_a_second": steps / seconds, "log_prob_rows_a_second": len(rows) / taken,
+            "nll_validation": trained.nll_validation,
+        }  # fmt: skip
+        say(f"  {device}: {found[device]}")
+    for name in ("steps_a_second", "log_prob_rows_a_second"):
+        found[f"ratio_{name}"] = found[setting.device][name] / found["cpu"][name]
+    return found
+
+
+def _median(work: Callable[[], object], turns: int = 5) -> float:
+    work()
+    taken = []
+    for _ in range(turns):
+        begun = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
+
+
+SECTIONS: dict[str, Callable[[Setting], dict[str, Any]]] = {
+    "equality": equality,
+    "factors": factors_a_second,
+    "flows": flows,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the sections; a failure is printed, and the next section is run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", nargs="*", choices=list(SECTIONS))
+    parser.add_argument("--panel", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--save-panel", type=Path)
+    args = parser.parse_args(argv)
+    np.seterr(all="ignore")
+    if args.save_panel is not None:
+        from market.files import import_files
+
+        panel = import_files([args.data], repair=True)
+        save_panel(panel.rows(max(0, len(panel.times) - 3_000), len(panel.times)), args.save_panel)
+        return
+    card = torch.cuda.get_device_name() if args.device.startswith("cuda") else "processor"
+    say(f"torch {torch.__version__}, numpy {np.__version__}, Python {sys.version.split()[0]}, {card}")
+    found: dict[str, Any] = {"benchmark": "device", "device": card, "torch": torch.__version__}
+    for name in args.only or SECTIONS:
+        say(f"{name} ...")
+        begun = time.perf_counter()
+        try:
+            found[name] = SECTIONS[name](Setting(args.device, args.quick, args.panel))
+        except Exception:  # noqa: BLE001 - what one section meets must not cost the others their turn on a lent device
+            found[name] = {"failed": traceback.format_exc(limit=-3)}
+            say(traceback.format_exc())
+        say(f"{name} took {time.perf_counter() - begun:.1f} s")
+        print(json.dumps({name: found[name]}), flush=True)
+    print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
