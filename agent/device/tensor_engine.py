@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.device import raw_kernels
+from agent.device.raw_kernels import RawKernels
 from agent.device.tensor_operators import OPERATORS, Setting
 from factors.implementations import STREAMS
 from factors.lowering import Lowering
@@ -52,10 +54,19 @@ class DeviceEngine:
         Bars to evaluate, the whole panel if None.
     together
         Expressions of a batch; as many as the free memory of the device allows if None.
+    kernels
+        What computes windows; on a card its own kernels if None. Where they cannot be compiled, `note` says why, and
+        windows are laid side by side, which is slower and gives the same.
     """
 
     def __init__(
-        self, panel: Panel, device: str | torch.device, *, stop: int | None = None, together: int | None = None
+        self,
+        panel: Panel,
+        device: str | torch.device,
+        *,
+        stop: int | None = None,
+        together: int | None = None,
+        kernels: RawKernels | None = None,
     ) -> None:
         self.device = torch_device(device) if isinstance(device, str) else device
         self.stop = panel.shape[0] if stop is None else min(stop, panel.shape[0])
@@ -65,11 +76,19 @@ class DeviceEngine:
         outside = np.where(panel.universe[: self.stop], 0.0, np.nan)
         self.setting = Setting(torch.from_numpy(outside).to(self.device))
         self.together = together or self._most()
+        self.kernels = kernels if kernels is not None or self.device.type != "cuda" else RawKernels()
+        self.note = "" if self.kernels is None else self.kernels.fault
+        if self.note:
+            self.kernels = None
 
     def _most(self) -> int:
         cells = 8 * self.stop * self.panel.shape[1]
         free = torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else _CPU_BYTES
         return max(1, min(_MOST_TOGETHER, int(_SHARE_OF_MEMORY * free / (_ARRAYS_EACH * cells))))
+
+    @property
+    def _own_windows(self) -> frozenset[str]:
+        return raw_kernels.COMPUTED if self.kernels is not None else frozenset()
 
     def supports(self, expression: Expression) -> bool:
         """Whether the device can compute an expression; the others are for `factors.batch.Engine`."""
@@ -93,13 +112,19 @@ class DeviceEngine:
         levels, uses = _levels(roots)
         at_hand: dict[Node, Tensor] = {}
         for level in levels:
-            for (op, _numbers, _kinds), calls in _grouped(level).items():
-                self._compute(op, calls, at_hand)
+            for calls in _grouped(level, self._own_windows).values():
+                self._compute(calls, at_hand)
             _release(level, uses, at_hand)
         return torch.stack([self._array(root, at_hand) for root in roots])
 
-    def _compute(self, op: str, calls: Sequence[Call], at_hand: dict[Node, Tensor]) -> None:
+    def _compute(self, calls: Sequence[Call], at_hand: dict[Node, Tensor]) -> None:
+        op = calls[0].op
         arity = STREAMS[op][0]
+        if self.kernels is not None and op in raw_kernels.COMPUTED:
+            arrays = [[self._array(call.args[k], at_hand) for call in calls] for k in range(arity)]
+            own = [[arg.value for arg in call.args[arity:] if isinstance(arg, Number)] for call in calls]
+            at_hand.update(zip(calls, self.kernels(op, arrays, own).unbind(0), strict=True))
+            return
         operands = [self._operand([call.args[k] for call in calls], op, at_hand) for k in range(arity)]
         numbers = [arg.value for arg in calls[0].args[arity:] if isinstance(arg, Number)]
         found = OPERATORS[op](operands, numbers, self.setting)
@@ -175,13 +200,17 @@ def _levels(roots: Sequence[Node]) -> tuple[list[list[Call]], dict[Node, int]]:
     return levels, uses
 
 
-def _grouped(level: Sequence[Call]) -> dict[tuple[object, ...], list[Call]]:
-    """Put calls together that one call on a stack computes: same operator, numbers, and kinds of operands."""
+def _grouped(level: Sequence[Call], any_numbers: frozenset[str]) -> dict[tuple[object, ...], list[Call]]:
+    """Put calls together that one call on a stack computes: same operator, numbers, and kinds of operands.
+
+    The numbers of the operators `any_numbers` may differ.
+    """
     groups: dict[tuple[object, ...], list[Call]] = defaultdict(list)
     for call in level:
         arity = STREAMS[call.op][0]
         kinds = tuple(isinstance(arg, Number) for arg in call.args[:arity])
-        groups[call.op, call.args[arity:], kinds].append(call)
+        key = (call.op,) if call.op in any_numbers else (call.op, call.args[arity:], kinds)
+        groups[key].append(call)
     return groups
 
 
