@@ -1,11 +1,12 @@
-"""Window operators as CUDA kernels, a cell a thread: what `agent.device.window_statistics` says, in one pass over memory.
+"""Window operators as CUDA kernels, a cell a thread: what `agent.device.window_statistics` says, without copies.
 
-torch compiles them on the card's machine with the compiler that it brings. Each expression of a call has its own window.
-Windows are read from where they lie: neighbours read the same values, so nearly all come from the card's cache.
+They are compiled on the card's machine with the compiler that torch brings. Each expression of a call has its own
+window. Windows are read from where they lie: neighbours read the same values, so nearly all come from the card's cache.
 """
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -212,16 +213,41 @@ _ALPHAS: Mapping[str, Callable[[Sequence[float]], float]] = {
 COMPUTED = frozenset({*_BODIES, *_SAME, *_ALPHAS})
 
 
-def torch_compiler(source: str) -> Callable[..., object]:
-    """Compile with the compiler that torch brings, for the card that is current."""
-    compiled: Callable[..., object] = torch.cuda._compile_kernel(source, "kernel")
+def card_compiler(source: str) -> Callable[..., object]:
+    """Compile for the card that is current, with the NVRTC that torch brings.
+
+    torch's own function for it also looks for a CUDA toolkit, which kernels without headers do not need.
+    """
+    from torch.cuda import _utils
+
+    library = getattr(_utils, "_get_gpu_rtc_library", None) or _utils._get_nvrtc_library
+    nvrtc, program, size = library(), ctypes.c_void_p(), ctypes.c_size_t()
+    major, minor = torch.cuda.get_device_capability()
+    options = (ctypes.c_char_p * 1)(f"--gpu-architecture=sm_{major}{minor}".encode())
+    if nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None):
+        raise RuntimeError("NVRTC takes no program")
+    try:
+        if nvrtc.nvrtcCompileProgram(program, 1, options):
+            nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            nvrtc.nvrtcGetProgramLog(program, log)
+            raise RuntimeError(f"a kernel does not compile: {log.value.decode(errors='replace')}")
+        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+        binary = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetCUBIN(program, binary)
+    finally:
+        nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    # Loading needs a context, which torch makes with its first array.
+    torch.zeros(1, device="cuda")
+    modules: Any = _utils._cuda_load_module(binary.raw, ["kernel"])
+    compiled: Callable[..., object] = modules["kernel"]
     return compiled
 
 
 class RawKernels:
     """Window operators on arrays of one device, each compiled when it is first asked for."""
 
-    def __init__(self, compiler: Compiler = torch_compiler) -> None:
+    def __init__(self, compiler: Compiler = card_compiler) -> None:
         self._compiler = compiler
         self._compiled: dict[str, Callable[..., object]] = {}
 

@@ -24,6 +24,7 @@ from backtest.quick import QuickScore
 from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PAYOFF, PEARSON, SERIES, TURNOVER
 from backtest.scorecard import paid_rows
 from backtest.target import Target
+from market.panel import BoolArray, FloatArray
 
 _ROUNDS = 6
 _DUST = 1e-24
@@ -132,7 +133,7 @@ class BatchScorer:
         return held
 
 
-def _stuck(tradable: np.ndarray, returns: np.ndarray, device: torch.device) -> _Stuck:  # type: ignore[type-arg]
+def _stuck(tradable: BoolArray, returns: FloatArray, device: torch.device) -> _Stuck:
     """Find where assets cannot be traded, since when, and how far prices moved since; nothing is held once delisted."""
     clock = np.arange(len(tradable))[:, None]
     last = np.maximum.accumulate(np.where(tradable, clock, -1), axis=0)
@@ -219,7 +220,8 @@ def _sums(series: Tensor) -> _Sums:
     mean = torch.where(count > 0, mean, math.nan)
     table = torch.stack([count.to(mean.dtype), mean, square, cube, *products], dim=1).cpu().tolist()
     columns = list(zip(*table, strict=True))
-    return _Sums([int(n) for n in columns[0]], *map(list, columns[1:4]), [row[4:] for row in table])
+    mean_of, square_of, cube_of = (list(column) for column in columns[1:4])
+    return _Sums([int(n) for n in columns[0]], mean_of, square_of, cube_of, [row[4:] for row in table])
 
 
 @torch.no_grad()
