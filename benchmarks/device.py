@@ -219,7 +219,8 @@ def factors_a_second(setting: Setting) -> dict[str, Any]:
         each = (time.perf_counter() - begun) / len(supported)
         found[name] = {
             "processor_ms_each": 1e3 * processor, "device_ms_each": 1e3 * each, "device_ms_values_alone": 1e3 * alone,
-            "factors_a_second": 1.0 / each, "ratio": processor / each, "together": engine.together, "own_kernels": engine.kernels is not None,
+            "factors_a_second": 1.0 / each, "ratio": processor / each, "together": engine.together,
+            "own_kernels": engine.kernels is not None,
             "supported": len(supported), "of": len(batch), "scores": _apart(theirs, mine),
         }  # fmt: skip
         say(f"  {name}: {found[name]}")
@@ -270,6 +271,28 @@ def flows(setting: Setting) -> dict[str, Any]:
     return found
 
 
+def mixed(setting: Setting) -> dict[str, Any]:
+    """Train in bfloat16 and in float32 from one seed: validation NLL, and how far one model's likelihoods move."""
+    rng = np.random.default_rng(3)
+    states = rng.standard_t(5.0, (30_000, 16)) @ (rng.standard_normal((16, 16)) / 4.0)
+    config = TrainConfig(epochs=1 if setting.quick else 4, threads=THREADS, device=setting.device)
+    found: dict[str, Any] = {}
+    for precision in ("float32", "bfloat16"):
+        begun = time.perf_counter()
+        trained = train_flow(states[:20_000], states[20_000:25_000], replace(config, precision=precision))
+        found[precision] = {"nll_validation": trained.nll_validation, "seconds": time.perf_counter() - begun}
+        say(f"  {precision}: {found[precision]}")
+    rows = torch.from_numpy(states[25_000:].astype(np.float32)).to(setting.device)
+    model = trained.model.to(setting.device).train()
+    with torch.no_grad():
+        exact = model.log_prob(rows)
+        model.set_half(True)
+        moved = (model.log_prob(rows) - exact).abs()
+    found["nll_difference"] = found["bfloat16"]["nll_validation"] - found["float32"]["nll_validation"]
+    found["same_model_mean_change_nats"] = float(moved.mean())
+    return found
+
+
 def _median(work: Callable[[], object], turns: int = 5) -> float:
     work()
     taken = []
@@ -284,6 +307,7 @@ SECTIONS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "equality": equality,
     "factors": factors_a_second,
     "flows": flows,
+    "mixed": mixed,
 }
 
 
