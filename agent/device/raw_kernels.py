@@ -260,6 +260,11 @@ class RawKernels:
             return f"{type(error).__name__}: {error}"
         return ""
 
+    @property
+    def used(self) -> set[str]:
+        """Names of what has been compiled."""
+        return set(self._compiled)
+
     def _kernel(self, name: str) -> Callable[..., object]:
         if name not in self._compiled:
             self._compiled[name] = self._compiler(_SOURCES[name])

@@ -38,7 +38,7 @@ def host_compiler(folder: Path, program: str) -> Callable[[str], Callable[..., o
         file = folder / f"kernel{next(number)}.cpp"
         file.write_text(_AROUND.replace("@SOURCE@", source))
         library = file.with_suffix(".so")
-        subprocess.run([program, "-O1", "-shared", "-fPIC", "-o", str(library), str(file)], check=True)
+        subprocess.run([program, "-O0", "-shared", "-fPIC", "-o", str(library), str(file)], check=True)
         function = ctypes.CDLL(str(library)).all
 
         def launch(*, grid: tuple[int, int, int], block: tuple[int, int, int], args: list[object]) -> None:
