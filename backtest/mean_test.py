@@ -109,7 +109,7 @@ def inflation(gaps: FloatArray) -> float:
 
 def lag_count(n: int) -> int:
     """Return how many lags `inflation` looks at."""
-    return min(math.ceil(4.0 * (n / 100.0) ** (2.0 / 9.0)), n - 1)
+    return min(math.ceil(4.0 * math.pow(n / 100.0, 2.0 / 9.0)), n - 1)
 
 
 def inflation_of(n: int, square: float, products: Sequence[float]) -> float:

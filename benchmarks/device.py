@@ -28,6 +28,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 import numpy as np
 import torch
 
+from agent.device.raw_kernels import RawKernels
 from agent.device.tensor_engine import DeviceEngine
 from agent.device.tensor_scores import BatchScorer, figures, scorable
 from backtest.quick import QuickScore, QuickScorer
@@ -77,6 +78,16 @@ class Setting:
     device: str
     quick: bool
     panel: Path | None
+    torch_windows: bool = False
+
+    def engine(self, panel: Panel, together: int | None = None) -> DeviceEngine:
+        """Return the engine on the device, with its own kernels unless windows are to be computed by torch."""
+        kernels = RawKernels(_none) if self.torch_windows else None
+        return DeviceEngine(panel, self.device, together=together, kernels=kernels)
+
+
+def _none(_: str) -> Callable[..., object]:
+    raise RuntimeError("windows by torch were asked for")
 
 
 def say(text: str) -> None:
@@ -128,6 +139,17 @@ def with_gaps(panel: Panel, seed: int = 1) -> Panel:
     return replace(panel, fields=changed, universe=universe)
 
 
+def kernels(setting: Setting) -> dict[str, Any]:
+    """Compile the kernels for windows, and say which do not compile."""
+    if not setting.device.startswith("cuda"):
+        return {"skipped": "they are for cards"}
+    begun = time.perf_counter()
+    faults = RawKernels().compile_all()
+    for name, fault in faults.items():
+        say(f"  {name}: {fault}")
+    return {"seconds": time.perf_counter() - begun, "faults": faults}
+
+
 def equality(setting: Setting) -> dict[str, Any]:
     """Compare each operator on the device with the engine on a processor, in float64."""
     panels = {"drawn": with_gaps(make_market(600, 40, "h"))}
@@ -136,7 +158,7 @@ def equality(setting: Setting) -> dict[str, Any]:
     texts = [f"{name}(close, {d})" for name in SERIES for d in (5, 12, 90)] + list(OTHERS)
     found: dict[str, Any] = {}
     for name, panel in panels.items():
-        engine = DeviceEngine(panel, setting.device, together=16)
+        engine = setting.engine(panel, 16)
         say(f"  windows by {'their own kernels' if engine.kernels else 'torch'} {engine.note}")
         expressions = [_read(text) for text in texts]
         left = [e.text for e in expressions if not engine.supports(e)]
@@ -203,7 +225,7 @@ def factors_a_second(setting: Setting) -> dict[str, Any]:
         theirs = _on_processor(Engine(panel, threads=THREADS), target, batch[:beside])
         processor = (time.perf_counter() - begun) / beside
         say(f"  {name}: two threads take {1e3 * processor:.2f} ms a factor")
-        engine = DeviceEngine(panel, setting.device)
+        engine = setting.engine(panel)
         scorer = BatchScorer(target, engine.device, engine.stop)
         supported = [e for e in batch if engine.supports(e)]
         mine = _on_device(engine, scorer, supported[:beside], panel.bars_per_year)
@@ -304,6 +326,7 @@ def _median(work: Callable[[], object], turns: int = 5) -> float:
 
 
 SECTIONS: dict[str, Callable[[Setting], dict[str, Any]]] = {
+    "kernels": kernels,
     "equality": equality,
     "factors": factors_a_second,
     "flows": flows,
@@ -317,6 +340,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS))
+    parser.add_argument("--torch-windows", action="store_true", help="leave the card's own kernels out")
     parser.add_argument("--panel", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--save-panel", type=Path)
@@ -335,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(f"{name} ...")
         begun = time.perf_counter()
         try:
-            found[name] = SECTIONS[name](Setting(args.device, args.quick, args.panel))
+            found[name] = SECTIONS[name](Setting(args.device, args.quick, args.panel, args.torch_windows))
         except Exception:  # noqa: BLE001 - what one section meets must not cost the others their turn on a lent device
             found[name] = {"failed": traceback.format_exc(limit=-3)}
             say(traceback.format_exc())

@@ -19,7 +19,7 @@ class CapturedStep:
 
     def __init__(self, model: MarketFlow, clip: float, batch: Tensor) -> None:
         self._model, self._clip, self._batch = model, clip, batch.clone()
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(_WARM_UPS):

@@ -139,7 +139,8 @@ class _Training:
         )
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.model = make_flow(flow).to(self.device)
-        self.model.set_half(config.precision == "bfloat16")
+        if config.precision == "bfloat16":
+            self.model.set_half(True)
         self.captured: CapturedStep | None = None
         if start is None:
             self.model.initialize(self._noisy(self.data[self._order()[:_FIRST_BATCH]]))
@@ -179,7 +180,8 @@ class _Training:
             )
         self.averaged.load_state_dict(self.best)
         model = self.averaged.to("cpu").eval()
-        model.set_half(False)
+        if config.precision == "bfloat16":
+            model.set_half(False)
         nll_train = negative_log_likelihood(model, self._noisy(self.data).cpu())
         if resume is not None:
             resume.unlink(missing_ok=True)

@@ -260,6 +260,16 @@ class RawKernels:
             return f"{type(error).__name__}: {error}"
         return ""
 
+    def compile_all(self) -> dict[str, str]:
+        """Compile every kernel; return the faults of those that do not compile."""
+        faults = {}
+        for name in _SOURCES:
+            try:
+                self._kernel(name)
+            except (AttributeError, OSError, RuntimeError) as error:
+                faults[name] = f"{type(error).__name__}: {error}"
+        return faults
+
     @property
     def used(self) -> set[str]:
         """Names of what has been compiled."""

@@ -27,7 +27,7 @@ from market.panel import Panel
 _ARRAYS_EACH = 16
 _SHARE_OF_MEMORY = 0.6
 _CPU_BYTES = 1_000_000_000
-_MOST_TOGETHER = 256
+_MOST_TOGETHER = 128
 
 
 @dataclass(frozen=True, eq=False)
