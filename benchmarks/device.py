@@ -196,7 +196,7 @@ def _wait(device: str) -> None:
 def _on_device(engine: DeviceEngine, scorer: BatchScorer, batch: list[Expression], year: float) -> list[QuickScore]:
     whole, found = slice(0, engine.stop), []
     for part in engine.run(batch):
-        found += figures(scorer.series(part.values), whole, year)
+        found += figures(scorer.series(part.values), whole, year, engine.bar_kernels)
     return found
 
 
@@ -226,7 +226,7 @@ def factors_a_second(setting: Setting) -> dict[str, Any]:
         processor = (time.perf_counter() - begun) / beside
         say(f"  {name}: two threads take {1e3 * processor:.2f} ms a factor")
         engine = setting.engine(panel)
-        scorer = BatchScorer(target, engine.device, engine.stop)
+        scorer = BatchScorer(target, engine.device, engine.stop, engine.bar_kernels)
         supported = [e for e in batch if engine.supports(e)]
         mine = _on_device(engine, scorer, supported[:beside], panel.bars_per_year)
         _wait(setting.device)

@@ -30,7 +30,9 @@ class DeviceScoring:
         self.engine, self.target, self.part = engine, target, part
         self.on_device = DeviceEngine(engine.panel, device, stop=engine.stop, together=together)
         known = scorable(target)
-        self._scorer = BatchScorer(target, self.on_device.device, engine.stop) if known else None
+        self._scorer = (
+            BatchScorer(target, self.on_device.device, engine.stop, self.on_device.bar_kernels) if known else None
+        )
         self.done = self.left = 0
 
     def run(self, expressions: Iterable[Expression]) -> Iterator[tuple[Expression, SegmentScore | Rejection]]:
@@ -50,13 +52,17 @@ class DeviceScoring:
         note = f" ({self.on_device.note})" if self.on_device.note else ""
         return f"{self.done - self.left} of {self.done} quick scores on the device, {self.left} on the processor{note}"
 
+    def _make_scorer(self) -> BatchScorer:
+        device = self.on_device
+        return BatchScorer(self.target, device.device, device.stop, device.bar_kernels)
+
     def _batch(self, chosen: list[Expression]) -> dict[str, SegmentScore]:
         values = self.on_device.values(chosen)
         if self._scorer is None:
             arrays = values.cpu().numpy()
             return {e.id: self._fed(array) for e, array in zip(chosen, arrays, strict=True)}
         series = self._scorer.series(values)
-        quick = figures(series, self.part, self.target.panel.bars_per_year)
+        quick = figures(series, self.part, self.target.panel.bars_per_year, self.on_device.bar_kernels)
         rows = series[:, [GROSS, NET], paid_rows(self.part)].cpu().numpy()
         return {
             e.id: SegmentScore(score, gross.copy())

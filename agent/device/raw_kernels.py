@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 # Compiles a source with one kernel named `kernel`; what it returns is called with grid=, block=, args=.
@@ -213,8 +215,20 @@ _ALPHAS: Mapping[str, Callable[[Sequence[float]], float]] = {
 COMPUTED = frozenset({*_BODIES, *_SAME, *_ALPHAS})
 
 
+def sent(table: NDArray[np.generic], device: torch.device) -> Tensor:
+    """Return a small array on the device; on a card the processor does not wait for the copy."""
+    here = torch.from_numpy(table)
+    return here.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else here
+
+
 def card_compiler(source: str) -> Callable[..., object]:
-    """Compile for the card that is current, with the NVRTC that torch brings.
+    """Compile for the card that is current, once a process, with the NVRTC that torch brings."""
+    return _compiled_for(source, torch.cuda.current_device())
+
+
+@cache
+def _compiled_for(source: str, _card: int) -> Callable[..., object]:
+    """Compile for the card that is current.
 
     torch's own function for it also looks for a CUDA toolkit, which kernels without headers do not need.
     """
@@ -248,7 +262,7 @@ class RawKernels:
     """Window operators on arrays of one device, each compiled when it is first asked for."""
 
     def __init__(self, compiler: Compiler = card_compiler) -> None:
-        self._compiler = compiler
+        self.compiler = compiler
         self._compiled: dict[str, Callable[..., object]] = {}
 
     @cached_property
@@ -277,7 +291,7 @@ class RawKernels:
 
     def _kernel(self, name: str) -> Callable[..., object]:
         if name not in self._compiled:
-            self._compiled[name] = self._compiler(_SOURCES[name])
+            self._compiled[name] = self.compiler(_SOURCES[name])
         return self._compiled[name]
 
     def __call__(self, op: str, operands: Sequence[Sequence[Tensor]], numbers: Sequence[Sequence[float]]) -> Tensor:
@@ -295,12 +309,14 @@ class RawKernels:
             name, extras = _SAME.get(op, op), [float(n[1]) if len(n) > 1 else 0.0 for n in numbers]
             cells = bars * width
         out = torch.empty((len(first), bars, width), dtype=torch.float64, device=device)
-        places = torch.tensor([[x.data_ptr() for x in arrays] for arrays in (first, second)], device=device)
-        windows = torch.tensor([int(n[0]) for n in numbers], dtype=torch.int32, device=device)
-        more: Any = torch.tensor(extras, dtype=torch.float64, device=device)
+        table = np.zeros((4, len(first)), dtype=np.int64)
+        table[:2] = [[x.data_ptr() for x in arrays] for arrays in (first, second)]
+        table[2].view(np.int32)[: len(first)] = [int(n[0]) for n in numbers]
+        table[3].view(np.float64)[:] = extras
+        places = sent(table, device)
         self._kernel(name)(
             grid=(-(-cells // _THREADS), len(first), 1),
             block=(_THREADS, 1, 1),
-            args=[places[0], places[1], windows, more, out, bars, width],
+            args=[places[0], places[1], places[2], places[3], out, bars, width],
         )
         return out

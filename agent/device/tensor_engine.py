@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from agent.device import raw_kernels
-from agent.device.raw_kernels import RawKernels
+from agent.device.bar_kernels import MOST_ASSETS, BarKernels
+from agent.device.raw_kernels import RawKernels, sent
 from agent.device.tensor_operators import OPERATORS, Setting
 from factors.implementations import STREAMS
 from factors.lowering import Lowering
@@ -74,12 +75,22 @@ class DeviceEngine:
         self._lower = Lowering(panel.fields)
         self._fields: dict[str, Tensor] = {}
         outside = np.where(panel.universe[: self.stop], 0.0, np.nan)
-        self.setting = Setting(torch.from_numpy(outside).to(self.device))
         self.together = together or self._most()
         self.kernels = kernels if kernels is not None or self.device.type != "cuda" else RawKernels()
         self.note = "" if self.kernels is None else self.kernels.fault
         if self.note:
             self.kernels = None
+        self.bar_kernels = self._bar_kernels()
+        ranks = None if self.bar_kernels is None else self.bar_kernels.ranks
+        self.setting = Setting(torch.from_numpy(outside).to(self.device), ranks)
+
+    def _bar_kernels(self) -> BarKernels | None:
+        """Return what ranks and scores bars, where kernels are compiled and a bar fits them."""
+        if self.kernels is None or self.panel.shape[1] > MOST_ASSETS:
+            return None
+        found = BarKernels(self.panel.shape[1], self.kernels.compiler)
+        self.note = found.fault
+        return None if found.fault else found
 
     def _most(self) -> int:
         cells = 8 * self.stop * self.panel.shape[1]
@@ -136,7 +147,7 @@ class DeviceEngine:
         """Return one operand of several calls as (E, T, N); numbers as (E, 1, 1) where the operator takes them so."""
         if isinstance(nodes[0], Number):
             values = [node.value for node in nodes if isinstance(node, Number)]
-            column = torch.tensor(values, dtype=torch.float64, device=self.device).view(-1, 1, 1)
+            column = sent(np.array(values, dtype=np.float64), self.device).view(-1, 1, 1)
             return column if op in _BROADCAST else column.expand(-1, self.stop, self.panel.shape[1])
         arrays = [self._array(node, at_hand) for node in nodes]
         return arrays[0].unsqueeze(0) if len(arrays) == 1 else torch.stack(arrays)

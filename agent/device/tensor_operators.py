@@ -24,9 +24,17 @@ _FORGOTTEN = 1e-20
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What operators across assets need: `outside` (T, N), 0 inside the universe and NaN elsewhere."""
+    """What operators across assets need.
+
+    `outside` (T, N) is 0 inside the universe and NaN elsewhere; `ranks` does as `row_ranks`, which None stands for.
+    """
 
     outside: Tensor
+    ranks: Callable[[Tensor], Tensor] | None = None
+
+    def ranked(self, x: Tensor) -> Tensor:
+        """Return the ranks of rows (.., N)."""
+        return row_ranks(x) if self.ranks is None else self.ranks(x)
 
 
 Operands = Sequence[Tensor]
@@ -237,19 +245,15 @@ def row_ranks(x: Tensor) -> Tensor:
 
 
 def _count(x: Tensor) -> Tensor:
-    return x.isfinite().sum(dim=-1, keepdim=True)
+    return (~x.isnan()).sum(dim=-1, keepdim=True)
 
 
-def _cs_rank(a: Operands, n: Numbers, _: Setting) -> Tensor:
-    return row_ranks(a[0]) / _count(a[0])
+def _cs_rank(a: Operands, n: Numbers, at: Setting) -> Tensor:
+    return at.ranked(a[0]) / _count(a[0])
 
 
-def _places(a: Operands) -> Tensor:
-    return (row_ranks(a[0]) - 0.5) / _count(a[0])
-
-
-def _top_bottom(a: Operands, n: Numbers, _: Setting) -> Tensor:
-    place = _places(a)
+def _top_bottom(a: Operands, n: Numbers, at: Setting) -> Tensor:
+    place = (at.ranked(a[0]) - 0.5) / _count(a[0])
     high, low = place > 1.0 - n[0] + 1e-9, place < n[0] - 1e-9
     return high.to(place.dtype) - low.to(place.dtype) + 0.0 * place
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agent.device.bar_kernels import CARRIED, GONE, TRADED, BarKernels
 from agent.device.tensor_operators import centred, row_ranks
 from backtest.ic import MIN_PAIRS, default_lags
 from backtest.kernel_rules import LedgerRules, ledger_rules
@@ -52,9 +53,9 @@ class _Stuck:
 
 
 class BatchScorer:
-    """Scores batches of signals on the first bars of a target."""
+    """Scores batches of signals on the first bars of a target, by kernels of the card where there are some."""
 
-    def __init__(self, target: Target, device: torch.device, stop: int) -> None:
+    def __init__(self, target: Target, device: torch.device, stop: int, kernels: BarKernels | None = None) -> None:
         def put(x: object) -> Tensor:
             return torch.from_numpy(np.array(x, dtype=np.float64)).to(device)
 
@@ -68,6 +69,9 @@ class BatchScorer:
         funding = target.market.funding
         self.funding = put(funding[:stop]) if len(funding) else None
         self.stuck = _stuck(target.market.tradable[:stop], target.market.returns[:stop], device)
+        self.kernels = kernels
+        self.costs = put([self.rules.per_trade, self.rules.borrow])
+        self.states = put(_states(target.market.tradable[:stop])) if len(self.stuck.bar) else None
 
     @torch.no_grad()
     def series(self, values: Tensor) -> Tensor:
@@ -75,15 +79,26 @@ class BatchScorer:
 
         A signal whose capital is lost has NaN for its net returns everywhere: score it on a processor.
         """
+        out = torch.full((len(values), SERIES, values.shape[1]), math.nan, dtype=values.dtype, device=values.device)
+        if self.kernels is not None:
+            self._by_kernels(self.kernels, values, out)
+            return out
         signal = values + self.outside
         ranks = row_ranks(signal)
         count = signal.isfinite().sum(dim=-1, keepdim=True)
         place = (ranks - 0.5 * (count + 1)).nan_to_num(nan=0.0)
-        out = torch.full((len(values), SERIES, values.shape[1]), math.nan, dtype=values.dtype, device=values.device)
         self._predict(signal, place, out)
         sizes = place.abs().sum(dim=-1, keepdim=True)
         self._trade(torch.where(sizes > _LEAST, place / sizes, 0.0), out)
         return out
+
+    def _by_kernels(self, kernels: BarKernels, values: Tensor, out: Tensor) -> None:
+        """Fill all that `_predict` and `_trade` fill."""
+        known = (self.outside, self.unknown, self.forward, self.centred_ranks, self.risk, self.known_count)
+        weights = kernels.predict(values, known, out)
+        kernels.trade(weights, (self.returns, self.funding, self.states, self.costs), out)
+        solvent = (out[:, NET] > RUIN - 1.0).all(dim=1, keepdim=True)
+        out[:, NET] = torch.where(solvent, out[:, NET], math.nan)
 
     def _predict(self, signal: Tensor, place: Tensor, out: Tensor) -> None:
         """Fill rank IC, IC and payoff, over the assets that have both a signal and a forward return."""
@@ -147,6 +162,14 @@ def _stuck(tradable: BoolArray, returns: FloatArray, device: torch.device) -> _S
     return _Stuck(*places)
 
 
+def _states(tradable: BoolArray) -> FloatArray:
+    """Return what becomes of positions (T, N), as `BarKernels.trade` reads it."""
+    clock = np.arange(len(tradable))[:, None]
+    last = np.maximum.accumulate(np.where(tradable, clock, -1), axis=0)
+    carried = (last >= 0) & (clock - last <= DELISTED_AFTER)
+    return np.where(tradable, TRADED, np.where(carried, CARRIED, GONE))
+
+
 def _ranked_again(place: Tensor, x: Tensor, rows: Tensor) -> Tensor:
     """Return centred ranks; those of the chosen rows (E, T) anew among the finite values of `x` (E, T, N)."""
     if not bool(rows.any()):
@@ -170,86 +193,96 @@ def _correlation(x: Tensor, y: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Of the finite values of E series: how many, mean, second and third central moment, products at lags (E, L)."""
+    """Of the finite values of a series: how many, mean, second and third central moment, products at lags 1, 2, .."""
 
-    count: list[int]
-    mean: list[float]
-    square: list[float]
-    cube: list[float]
-    products: list[list[float]]
+    count: int
+    mean: float
+    square: float
+    cube: float
+    products: list[float]
 
-    def test(self, k: int) -> MeanTest:
-        """Return `backtest.mean_test.mean_test` of series k."""
-        n, square = self.count[k], self.square[k]
+    @staticmethod
+    def read(row: list[float]) -> _Sums:
+        """Read a row of `_summed`."""
+        return _Sums(int(row[0]), row[1], row[2], row[3], row[4:])
+
+    def test(self) -> MeanTest:
+        """Return `backtest.mean_test.mean_test` of the series."""
+        n, square = self.count, self.square
         if n < LEAST_PAYOFFS or not square > 0.0:
-            return mean_test_of(n, self.mean[k], square, self.cube[k], 1.0)
-        inflated = inflation_of(n, n * square, self.products[k][: lag_count(n)])
-        return mean_test_of(n, self.mean[k], square, self.cube[k], inflated)
+            return mean_test_of(n, self.mean, square, self.cube, 1.0)
+        inflated = inflation_of(n, n * square, self.products[: lag_count(n)])
+        return mean_test_of(n, self.mean, square, self.cube, inflated)
 
-    def newey_west(self, k: int) -> float:
-        """Return `backtest.ic.newey_west_t` of series k."""
-        n = self.count[k]
+    def newey_west(self) -> float:
+        """Return `backtest.ic.newey_west_t` of the series."""
+        n = self.count
         if n < 3:
             return math.nan
-        variance, lags = self.square[k], min(default_lags(n), n - 1)
+        variance, lags = self.square, min(default_lags(n), n - 1)
         for lag in range(1, lags + 1):
-            variance += 2.0 * (1.0 - lag / (lags + 1.0)) * self.products[k][lag - 1] / n
-        return self.mean[k] / math.sqrt(variance / n) if variance > 0.0 else math.nan
+            variance += 2.0 * (1.0 - lag / (lags + 1.0)) * self.products[lag - 1] / n
+        return self.mean / math.sqrt(variance / n) if variance > 0.0 else math.nan
 
-    def ratio(self, k: int, least: int, dust: float) -> float:
-        """Return mean over standard deviation (ddof 1) of series k; NaN for fewer than `least` values."""
-        n = self.count[k]
-        deviation = math.sqrt(self.square[k] * n / (n - 1)) if n > 1 else 0.0
-        return self.mean[k] / deviation if n >= least and deviation > dust else math.nan
+    def ratio(self, least: int, dust: float) -> float:
+        """Return mean over standard deviation (ddof 1) of the series; NaN for fewer than `least` values."""
+        n = self.count
+        deviation = math.sqrt(self.square * n / (n - 1)) if n > 1 else 0.0
+        return self.mean / deviation if n >= least and deviation > dust else math.nan
 
 
-def _sums(series: Tensor) -> _Sums:
-    """Sum up series (E, T); NaN is left out, and what comes after it moves up."""
+def _summed(series: Tensor, kernels: BarKernels | None) -> Tensor:
+    """Sum up series (S, T) to (S, 4 + lags), as `_Sums` has it; NaN is left out, and what comes after it moves up."""
     known = ~series.isnan()
     count = known.sum(dim=1)
     together = torch.zeros_like(series)
-    place = (known.cumsum(dim=1) - 1).clamp(min=0)
+    place = (known.cumsum(dim=1) - 1).clamp_(min=0)
     together.scatter_add_(1, place, series.nan_to_num(nan=0.0))
     some = count.clamp(min=1)
     mean = together.sum(dim=1) / some
     filled = torch.arange(series.shape[1], device=series.device) < count[:, None]
     gaps = torch.where(filled, together - mean[:, None], 0.0)
-    lags = max(1, lag_count(max(2, series.shape[1])))
-    products = [(gaps[:, lag:] * gaps[:, :-lag]).sum(dim=1) for lag in range(1, lags + 1)]
-    square, cube = gaps.square().sum(dim=1) / some, gaps.pow(3).sum(dim=1) / some
+    lags = min(max(1, series.shape[1] - 1), max(1, lag_count(max(2, series.shape[1]))))
+    if kernels is None:
+        products = torch.stack([(gaps[:, lag:] * gaps[:, :-lag]).sum(dim=1) for lag in range(1, lags + 1)], dim=1)
+    else:
+        products = kernels.products(gaps, lags)
+    squares = gaps.square()
+    square, cube = squares.sum(dim=1) / some, squares.mul_(gaps).sum(dim=1) / some
     mean = torch.where(count > 0, mean, math.nan)
-    table = torch.stack([count.to(mean.dtype), mean, square, cube, *products], dim=1).cpu().tolist()
-    columns = list(zip(*table, strict=True))
-    mean_of, square_of, cube_of = (list(column) for column in columns[1:4])
-    return _Sums([int(n) for n in columns[0]], mean_of, square_of, cube_of, [row[4:] for row in table])
+    return torch.cat([torch.stack([count.to(mean.dtype), mean, square, cube], dim=1), products], dim=1)
 
 
 @torch.no_grad()
-def figures(series: Tensor, part: slice, bars_per_year: float) -> list[QuickScore]:
+def figures(series: Tensor, part: slice, bars_per_year: float, kernels: BarKernels | None = None) -> list[QuickScore]:
     """Return the figures of a segment of series (E, 7, T): those of `backtest.quick.QuickScorer.result`."""
     paid = series[:, :, paid_rows(part)]
-    known = {row: _sums(paid[:, row]) for row in (IC, PEARSON, GROSS, NET, PAYOFF)}
-    turnover = paid[:, TURNOVER].mean(dim=1).tolist()
-    coverage = (paid[:, EXPOSURE] > 0).to(paid.dtype).mean(dim=1).tolist()
-    year, ic, found = math.sqrt(bars_per_year), known[IC], []
-    for k in range(len(paid)):
-        paying, net = known[PAYOFF].test(k), known[NET].ratio(k, LEAST_BARS, 1e-15)
+    count, _, bars = paid.shape
+    names = (IC, PEARSON, GROSS, NET, PAYOFF)
+    sums = _summed(paid[:, list(names)].reshape(count * len(names), bars), kernels)
+    traded = torch.stack([paid[:, TURNOVER].mean(dim=1), (paid[:, EXPOSURE] > 0).to(paid.dtype).mean(dim=1)], dim=1)
+    # One copy: the processor waits for the device once.
+    table = torch.cat([sums.reshape(count, -1), traded], dim=1).cpu().tolist()
+    year, width, found = math.sqrt(bars_per_year), sums.shape[1], []
+    for row in table:
+        known = {name: _Sums.read(row[k * width : (k + 1) * width]) for k, name in enumerate(names)}
+        paying, net = known[PAYOFF].test(), known[NET].ratio(LEAST_BARS, 1e-15)
         found.append(
             QuickScore(
-                n_bars=paid.shape[2],
-                rank_ic=ic.mean[k],
-                ic_ir=ic.ratio(k, 2, 0.0),
-                ic_tstat=ic.newey_west(k),
-                ic=known[PEARSON].mean[k],
-                coverage=coverage[k],
-                turnover=turnover[k],
-                sharpe_gross=known[GROSS].ratio(k, LEAST_BARS, 1e-15) * year,
+                n_bars=bars,
+                rank_ic=known[IC].mean,
+                ic_ir=known[IC].ratio(2, 0.0),
+                ic_tstat=known[IC].newey_west(),
+                ic=known[PEARSON].mean,
+                coverage=row[-1],
+                turnover=row[-2],
+                sharpe_gross=known[GROSS].ratio(LEAST_BARS, 1e-15) * year,
                 sharpe_net=net * year,
                 per_bar_sharpe_net=net,
                 payoff=paying.mean,
                 payoff_error=paying.error,
                 payoff_z=paying.z,
-                net_z=known[NET].test(k).z,
+                net_z=known[NET].test().z,
             )
         )
     return found
