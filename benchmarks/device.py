@@ -1,6 +1,6 @@
 """A device beside two threads of a processor: the engine's values and speed, quick scores, and flows.
 
-    python -m benchmarks.device [--device cuda] [--quick] [--only SECTION ...] [--panel FILE.npz]
+    python -m benchmarks.device [--device cuda] [--quick] [--only SECTION ...] [--profile] [--panel FILE.npz]
     python -m benchmarks.device --data FILE.parquet --save-panel FILE.npz
 
 Panels A (50 assets, 17 520 hourly bars) and B (500 assets, 2 520 daily ones) and the factors are those of
@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 import numpy as np
 import torch
 
-from agent.device.raw_kernels import RawKernels
+from agent.device.bar_kernels import BarKernels
+from agent.device.raw_kernels import RawKernels, card_compiler
 from agent.device.tensor_engine import DeviceEngine
-from agent.device.tensor_scores import BatchScorer, figures, scorable
+from agent.device.tensor_scores import BatchScorer, OnTheWay, figure_table, read_figures, scorable
 from backtest.quick import QuickScore, QuickScorer
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
+from benchmarks.device_timing import median_seconds, print_profile, seconds_of, wait_for
 from benchmarks.engine_setup import draw_batch, make_market
 from factors.batch import Engine
 from factors.engine import evaluate
@@ -79,6 +81,7 @@ class Setting:
     quick: bool
     panel: Path | None
     torch_windows: bool = False
+    profile: bool = False
 
     def engine(self, panel: Panel, together: int | None = None) -> DeviceEngine:
         """Return the engine on the device, with its own kernels unless windows are to be computed by torch."""
@@ -145,6 +148,7 @@ def kernels(setting: Setting) -> dict[str, Any]:
         return {"skipped": "they are for cards"}
     begun = time.perf_counter()
     faults = RawKernels().compile_all()
+    faults |= {f"bars of {width}": fault for width in (50, 500) if (fault := BarKernels(width, card_compiler).fault)}
     for name, fault in faults.items():
         say(f"  {name}: {fault}")
     return {"seconds": time.perf_counter() - begun, "faults": faults}
@@ -188,16 +192,15 @@ def _difference(mine: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.nanmax(gaps)) if np.isfinite(gaps).any() else 0.0
 
 
-def _wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-
-
 def _on_device(engine: DeviceEngine, scorer: BatchScorer, batch: list[Expression], year: float) -> list[QuickScore]:
+    """Score as `DeviceScoring` does: a batch is read while the device works on the next."""
     whole, found = slice(0, engine.stop), []
+    before: OnTheWay | None = None
     for part in engine.run(batch):
-        found += figures(scorer.series(part.values), whole, year, engine.bar_kernels)
-    return found
+        coming = OnTheWay(figure_table(scorer.series(part.values), whole, engine.bar_kernels))
+        found += [] if before is None else read_figures(before.read(), whole, year)
+        before = coming
+    return found + ([] if before is None else read_figures(before.read(), whole, year))
 
 
 def _on_processor(engine: Engine, target: Any, batch: list[Expression]) -> list[QuickScore]:  # noqa: ANN401
@@ -228,26 +231,31 @@ def factors_a_second(setting: Setting) -> dict[str, Any]:
         engine = setting.engine(panel)
         scorer = BatchScorer(target, engine.device, engine.stop, engine.bar_kernels)
         supported = [e for e in batch if engine.supports(e)]
-        mine = _on_device(engine, scorer, supported[:beside], panel.bars_per_year)
-        _wait(setting.device)
-        begun = time.perf_counter()
-        for _part in engine.run(supported):
-            pass
-        _wait(setting.device)
-        alone = (time.perf_counter() - begun) / len(supported)
-        begun = time.perf_counter()
-        _on_device(engine, scorer, supported, panel.bars_per_year)
-        _wait(setting.device)
-        each = (time.perf_counter() - begun) / len(supported)
+        year = panel.bars_per_year
+        # Kernels are compiled, and memory is taken, before it is timed.
+        mine = _on_device(engine, scorer, supported, year)[:beside]
+        alone = seconds_of(setting.device, partial(_values_alone, engine, supported)) / len(supported)
+        work = partial(_on_device, engine, scorer, supported, year)
+        each = seconds_of(setting.device, work) / len(supported)
+        say(f"  {name}: {1e3 * alone:.3f} ms a factor, {1e3 * each:.3f} ms with quick scores")
+        say(f"  {name}: {processor / alone:.1f} and {processor / each:.1f} times as fast as two threads")
+        if setting.profile:
+            print_profile(setting.device, work)
         found[name] = {
             "processor_ms_each": 1e3 * processor, "device_ms_each": 1e3 * each, "device_ms_values_alone": 1e3 * alone,
-            "factors_a_second": 1.0 / each, "ratio": processor / each, "together": engine.together,
+            "factors_a_second": 1.0 / each, "ratio": processor / each, "ratio_values_alone": processor / alone,
+            "bars_by_kernels": engine.bar_kernels is not None, "note": engine.note, "together": engine.together,
             "own_kernels": engine.kernels is not None,
             "supported": len(supported), "of": len(batch), "scores": _apart(theirs, mine),
         }  # fmt: skip
         say(f"  {name}: {found[name]}")
         del engine, scorer
     return found
+
+
+def _values_alone(engine: DeviceEngine, batch: list[Expression]) -> None:
+    for _part in engine.run(batch):
+        pass
 
 
 def _apart(theirs: list[QuickScore], mine: list[QuickScore]) -> dict[str, float]:
@@ -277,12 +285,12 @@ def flows(setting: Setting) -> dict[str, Any]:
         train_flow(train[:3_000], validation[:500], replace(config, epochs=1, device=device))
         begun = time.perf_counter()
         trained = train_flow(train, validation[:5_000], replace(config, device=device))
-        _wait(device)
+        wait_for(device)
         seconds = time.perf_counter() - begun
         model = trained.model.to(device)
         rows = torch.from_numpy(states.astype(np.float32)).repeat(1 if device == "cpu" else 10, 1).to(device)
         with torch_threads(THREADS):
-            taken = _median(lambda m=model, r=rows: log_likelihood(m, r).cpu())  # type: ignore[misc]
+            taken = median_seconds(lambda m=model, r=rows: log_likelihood(m, r).cpu())  # type: ignore[misc]
         found[device] = {
             "steps_a_second": steps / seconds, "log_prob_rows_a_second": len(rows) / taken,
             "nll_validation": trained.nll_validation,
@@ -315,16 +323,6 @@ def mixed(setting: Setting) -> dict[str, Any]:
     return found
 
 
-def _median(work: Callable[[], object], turns: int = 5) -> float:
-    work()
-    taken = []
-    for _ in range(turns):
-        begun = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - begun)
-    return statistics.median(taken)
-
-
 SECTIONS: dict[str, Callable[[Setting], dict[str, Any]]] = {
     "kernels": kernels,
     "equality": equality,
@@ -341,6 +339,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="*", choices=list(SECTIONS))
     parser.add_argument("--torch-windows", action="store_true", help="leave the card's own kernels out")
+    parser.add_argument("--profile", action="store_true", help="print what takes the time of factors")
     parser.add_argument("--panel", type=Path)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--save-panel", type=Path)
@@ -359,7 +358,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         say(f"{name} ...")
         begun = time.perf_counter()
         try:
-            found[name] = SECTIONS[name](Setting(args.device, args.quick, args.panel, args.torch_windows))
+            found[name] = SECTIONS[name](Setting(args.device, args.quick, args.panel, args.torch_windows, args.profile))
         except Exception:  # noqa: BLE001 - what one section meets must not cost the others their turn on a lent device
             found[name] = {"failed": traceback.format_exc(limit=-3)}
             say(traceback.format_exc())

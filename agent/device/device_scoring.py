@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import torch
 
 from agent.device.tensor_engine import DeviceEngine
-from agent.device.tensor_scores import BatchScorer, figures, scorable
+from agent.device.tensor_scores import BatchScorer, OnTheWay, figure_table, read_figures, scorable
 from backtest.quick import QuickScorer, SegmentScore
 from backtest.quick_kernels import GROSS, NET
 from backtest.scorecard import paid_rows
@@ -17,6 +19,15 @@ from factors.batch import Engine
 from factors.tree import Expression
 from market.errors import Rejection
 from market.panel import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Expressions of a chunk, those that the device computes, and what comes from it: values, or figures and series."""
+
+    chunk: list[Expression]
+    chosen: list[Expression]
+    coming: tuple[OnTheWay, ...]
 
 
 class DeviceScoring:
@@ -36,16 +47,19 @@ class DeviceScoring:
         self.done = self.left = 0
 
     def run(self, expressions: Iterable[Expression]) -> Iterator[tuple[Expression, SegmentScore | Rejection]]:
-        """Score expressions in their order; as many at once as fit the device."""
+        """Score expressions in their order; as many at once as fit the device.
+
+        The device works on a batch while the processor reads the one before.
+        """
         rest = iter(expressions)
+        before: _Batch | None = None
         while chunk := list(islice(rest, self.on_device.together)):
-            chosen = [expression for expression in chunk if self.on_device.supports(expression)]
-            found = self._batch(chosen) if chosen else {}
-            for expression in chunk:
-                score = found.get(expression.id)
-                self.done += 1
-                self.left += score is None
-                yield expression, score if score is not None else self._alone(expression)
+            begun = self._begin(chunk)
+            if before is not None:
+                yield from self._finish(before)
+            before = begun
+        if before is not None:
+            yield from self._finish(before)
 
     def sentence(self) -> str:
         """Return how many were scored where."""
@@ -56,17 +70,38 @@ class DeviceScoring:
         device = self.on_device
         return BatchScorer(self.target, device.device, device.stop, device.bar_kernels)
 
-    def _batch(self, chosen: list[Expression]) -> dict[str, SegmentScore]:
+    def _begin(self, chunk: list[Expression]) -> _Batch:
+        """Have the device compute what it can of a chunk, without waiting for it."""
+        chosen = [expression for expression in chunk if self.on_device.supports(expression)]
+        if not chosen:
+            return _Batch(chunk, chosen, ())
         values = self.on_device.values(chosen)
         if self._scorer is None:
-            arrays = values.cpu().numpy()
-            return {e.id: self._fed(array) for e, array in zip(chosen, arrays, strict=True)}
+            return _Batch(chunk, chosen, (OnTheWay(values),))
         series = self._scorer.series(values)
-        quick = figures(series, self.part, self.target.panel.bars_per_year, self.on_device.bar_kernels)
-        rows = series[:, [GROSS, NET], paid_rows(self.part)].cpu().numpy()
+        table = figure_table(series, self.part, self.on_device.bar_kernels)
+        paid = series[:, :, paid_rows(self.part)]
+        # Rows chosen by a list of numbers would have the processor wait for a copy of that list.
+        rows = torch.stack([paid[:, GROSS], paid[:, NET]], dim=1)
+        return _Batch(chunk, chosen, (OnTheWay(table), OnTheWay(rows)))
+
+    def _finish(self, batch: _Batch) -> Iterator[tuple[Expression, SegmentScore | Rejection]]:
+        found = self._read(batch) if batch.chosen else {}
+        for expression in batch.chunk:
+            score = found.get(expression.id)
+            self.done += 1
+            self.left += score is None
+            yield expression, score if score is not None else self._alone(expression)
+
+    def _read(self, batch: _Batch) -> dict[str, SegmentScore]:
+        if self._scorer is None:
+            arrays = batch.coming[0].read().numpy()
+            return {e.id: self._fed(array) for e, array in zip(batch.chosen, arrays, strict=True)}
+        table, rows = (array.read() for array in batch.coming)
+        quick = read_figures(table, self.part, self.target.panel.bars_per_year)
         return {
             e.id: SegmentScore(score, gross.copy())
-            for e, score, (gross, net) in zip(chosen, quick, rows, strict=True)
+            for e, score, (gross, net) in zip(batch.chosen, quick, rows.numpy(), strict=True)
             if not np.isnan(net).all()
         }
 

@@ -27,6 +27,8 @@ from backtest.scorecard import paid_rows
 from backtest.target import Target
 from market.panel import BoolArray, FloatArray
 
+# Series that figures are computed from.
+_SUMMED = (IC, PEARSON, GROSS, NET, PAYOFF)
 _ROUNDS = 6
 _DUST = 1e-24
 # Ranks whose distances sum to less are all equal but for rounding.
@@ -254,22 +256,25 @@ def _summed(series: Tensor, kernels: BarKernels | None) -> Tensor:
 
 
 @torch.no_grad()
-def figures(series: Tensor, part: slice, bars_per_year: float, kernels: BarKernels | None = None) -> list[QuickScore]:
-    """Return the figures of a segment of series (E, 7, T): those of `backtest.quick.QuickScorer.result`."""
+def figure_table(series: Tensor, part: slice, kernels: BarKernels | None = None) -> Tensor:
+    """Return what `read_figures` reads, (E, columns) on the device, of a segment of series (E, 7, T)."""
     paid = series[:, :, paid_rows(part)]
     count, _, bars = paid.shape
-    names = (IC, PEARSON, GROSS, NET, PAYOFF)
-    sums = _summed(paid[:, list(names)].reshape(count * len(names), bars), kernels)
+    sums = _summed(torch.stack([paid[:, row] for row in _SUMMED], dim=1).view(count * len(_SUMMED), bars), kernels)
     traded = torch.stack([paid[:, TURNOVER].mean(dim=1), (paid[:, EXPOSURE] > 0).to(paid.dtype).mean(dim=1)], dim=1)
-    # One copy: the processor waits for the device once.
-    table = torch.cat([sums.reshape(count, -1), traded], dim=1).cpu().tolist()
-    year, width, found = math.sqrt(bars_per_year), sums.shape[1], []
-    for row in table:
-        known = {name: _Sums.read(row[k * width : (k + 1) * width]) for k, name in enumerate(names)}
+    return torch.cat([sums.reshape(count, -1), traded], dim=1)
+
+
+def read_figures(table: Tensor, part: slice, bars_per_year: float) -> list[QuickScore]:
+    """Return the figures of each row: those of `backtest.quick.QuickScorer.result`."""
+    paid = paid_rows(part)
+    year, width, found = math.sqrt(bars_per_year), (table.shape[1] - 2) // len(_SUMMED), []
+    for row in table.tolist():
+        known = {name: _Sums.read(row[k * width : (k + 1) * width]) for k, name in enumerate(_SUMMED)}
         paying, net = known[PAYOFF].test(), known[NET].ratio(LEAST_BARS, 1e-15)
         found.append(
             QuickScore(
-                n_bars=bars,
+                n_bars=max(0, paid.stop - paid.start),
                 rank_ic=known[IC].mean,
                 ic_ir=known[IC].ratio(2, 0.0),
                 ic_tstat=known[IC].newey_west(),
@@ -286,3 +291,24 @@ def figures(series: Tensor, part: slice, bars_per_year: float, kernels: BarKerne
             )
         )
     return found
+
+
+def figures(series: Tensor, part: slice, bars_per_year: float, kernels: BarKernels | None = None) -> list[QuickScore]:
+    """Return the figures of a segment of series (E, 7, T)."""
+    return read_figures(figure_table(series, part, kernels), part, bars_per_year)
+
+
+class OnTheWay:
+    """An array that a device sends, as soon as it has computed it; the processor waits only when it reads it."""
+
+    def __init__(self, array: Tensor) -> None:
+        self._here = array.to("cpu", non_blocking=True)
+        self._sent = torch.cuda.Event() if array.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._sent is not None:
+            self._sent.record()
+
+    def read(self) -> Tensor:
+        """Return the array, on the processor."""
+        if self._sent is not None:
+            self._sent.synchronize()
+        return self._here
