@@ -33,6 +33,7 @@ from agent.device.raw_kernels import RawKernels, card_compiler
 from agent.device.tensor_engine import DeviceEngine
 from agent.device.tensor_scores import BatchScorer, OnTheWay, figure_table, read_figures, scorable
 from backtest.quick import QuickScore, QuickScorer
+from backtest.quick_kernels import GROSS, IC, NET, PAYOFF, PEARSON, TURNOVER
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
 from benchmarks.device_timing import median_seconds, print_profile, seconds_of, wait_for
@@ -177,11 +178,29 @@ def equality(setting: Setting) -> dict[str, Any]:
         say(
             f"  {name} {panel.shape}: {len(worst)} compared, {len(far)} differ by more than 1e-9, not supported: {left}"
         )
+        series = _series_apart(engine, panel)
+        say(f"  {name}: series of scores, by kernels of the card and by torch: {series}")
         found[name] = {
-            "compared": len(worst), "largest": max(worst.values()), "beyond_1e-9": far, "not_supported": left,
-            "seconds": time.perf_counter() - begun,
+            "series": series, "compared": len(worst), "largest": max(worst.values()), "beyond_1e-9": far,
+            "not_supported": left, "seconds": time.perf_counter() - begun,
         }  # fmt: skip
     return found
+
+
+def _series_apart(engine: DeviceEngine, panel: Panel) -> dict[str, float]:
+    """Return the largest difference of each series of scores, from the same values with and without kernels of bars."""
+    target = prepare_target(panel, BacktestSpec())
+    if engine.bar_kernels is None or not scorable(target):
+        return {}
+    values = engine.values(
+        [_read(text) for text in ("ts_rank(close, 5)", "cs_mean(close)", "-returns", "rsi(close, 12)")]
+    )
+    pair = [
+        BatchScorer(target, engine.device, engine.stop, kernels).series(values).cpu().numpy()
+        for kernels in (None, engine.bar_kernels)
+    ]
+    names = {"rank IC": IC, "IC": PEARSON, "payoff": PAYOFF, "gross": GROSS, "net": NET, "turnover": TURNOVER}
+    return {name: _difference(pair[0][:, row], pair[1][:, row]) for name, row in names.items()}
 
 
 def _difference(mine: np.ndarray, theirs: np.ndarray) -> float:
