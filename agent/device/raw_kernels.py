@@ -201,7 +201,35 @@ _BODIES: Mapping[str, str] = {
         }
         result = s / d;""",
 }
+# Operators cell by cell, of the last value and the first of a window; which one, an expression says.
+_CELLS: Mapping[str, str] = {
+    "add": "a + b",
+    "sub": "a - b",
+    "mul": "a * b",
+    "div": "a / b",
+    "max": "a > b || a != a ? a : b",
+    "min": "a < b || a != a ? a : b",
+    "lt": "(a < b ? 1.0 : 0.0) + nothing",
+    "le": "(a <= b ? 1.0 : 0.0) + nothing",
+    "gt": "(a > b ? 1.0 : 0.0) + nothing",
+    "ge": "(a >= b ? 1.0 : 0.0) + nothing",
+    "neg": "-a",
+    "abs": "fabs(a)",
+    "sign": "a > 0.0 ? 1.0 : a < 0.0 ? -1.0 : a",
+    "ts_delay": "X(0)",
+    "ts_delta": "a - X(0)",
+    "ts_returns": "a / X(0) - 1.0",
+    "_ratio": "a / X(0)",
+}
+_CODES: Mapping[str, int] = {op: code for code, op in enumerate(_CELLS)}
+CELLS = frozenset(_CELLS)
+_CELL = (
+    "double a = X(d - 1), b = Y(d - 1), nothing = 0.0 * a + 0.0 * b;\nswitch ((int)extra) {\n"
+    + "".join(f"case {_CODES[op]}: result = {text}; break;\n" for op, text in _CELLS.items())
+    + "}"
+)
 _SOURCES: Mapping[str, str] = {
+    "cells": _WINDOW.replace("@BODY@", _CELL),
     **{name: _WINDOW.replace("@BODY@", body) for name, body in _BODIES.items()},
     "average": _AVERAGE,
 }
@@ -301,17 +329,36 @@ class RawKernels:
         """
         first = [array.contiguous() for array in operands[0]]
         second = [array.contiguous() for array in operands[-1]]
-        (bars, width), device = first[0].shape, first[0].device
+        bars, width = first[0].shape
         if op in _ALPHAS:
             name, extras = "average", [_ALPHAS[op](n) for n in numbers]
             cells = -(-bars // _STRETCH) * width
         else:
             name, extras = _SAME.get(op, op), [float(n[1]) if len(n) > 1 else 0.0 for n in numbers]
             cells = bars * width
+        windows = [int(n[0]) for n in numbers]
+        return self._run(name, cells, first, second, windows, extras)
+
+    def cells(self, ops: Sequence[str], operands: Sequence[Sequence[Tensor]], lags: Sequence[int]) -> Tensor:
+        """Return E operators of `CELLS`, each with its lag or 0, as (E, T, N)."""
+        first, second = ([array.contiguous() for array in arrays] for arrays in operands)
+        codes = [float(_CODES[op]) for op in ops]
+        return self._run("cells", first[0].numel(), first, second, [lag + 1 for lag in lags], codes)
+
+    def _run(
+        self,
+        name: str,
+        cells: int,
+        first: Sequence[Tensor],
+        second: Sequence[Tensor],
+        windows: Sequence[int],
+        extras: Sequence[float],
+    ) -> Tensor:
+        (bars, width), device = first[0].shape, first[0].device
         out = torch.empty((len(first), bars, width), dtype=torch.float64, device=device)
         table = np.zeros((4, len(first)), dtype=np.int64)
         table[:2] = [[x.data_ptr() for x in arrays] for arrays in (first, second)]
-        table[2].view(np.int32)[: len(first)] = [int(n[0]) for n in numbers]
+        table[2].view(np.int32)[: len(first)] = windows
         table[3].view(np.float64)[:] = extras
         places = sent(table, device)
         self._kernel(name)(

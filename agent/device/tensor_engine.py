@@ -101,6 +101,10 @@ class DeviceEngine:
     def _own_windows(self) -> frozenset[str]:
         return raw_kernels.COMPUTED if self.kernels is not None else frozenset()
 
+    @property
+    def _own_cells(self) -> frozenset[str]:
+        return raw_kernels.CELLS if self.kernels is not None else frozenset()
+
     def supports(self, expression: Expression) -> bool:
         """Whether the device can compute an expression; the others are for `factors.batch.Engine`."""
         return all(call.op in OPERATORS for call in _calls(self._lower(expression.root)))
@@ -123,10 +127,23 @@ class DeviceEngine:
         levels, uses = _levels(roots)
         at_hand: dict[Node, Tensor] = {}
         for level in levels:
-            for calls in _grouped(level, self._own_windows).values():
-                self._compute(calls, at_hand)
+            for key, calls in _grouped(level, self._own_windows, self._own_cells).items():
+                if key == _BY_CELLS:
+                    self._compute_cells(calls, at_hand)
+                else:
+                    self._compute(calls, at_hand)
             _release(level, uses, at_hand)
         return torch.stack([self._array(root, at_hand) for root in roots])
+
+    def _compute_cells(self, calls: Sequence[Call], at_hand: dict[Node, Tensor]) -> None:
+        """Compute operators of several kinds in one launch."""
+        assert self.kernels is not None
+        operands = [
+            [self._array(call.args[k if STREAMS[call.op][0] > k else 0], at_hand) for call in calls] for k in (0, 1)
+        ]
+        lags = [int(arg.value) if isinstance(arg := call.args[-1], Number) else 0 for call in calls]
+        found = self.kernels.cells([call.op for call in calls], operands, lags)
+        at_hand.update(zip(calls, found.unbind(0), strict=True))
 
     def _compute(self, calls: Sequence[Call], at_hand: dict[Node, Tensor]) -> None:
         op = calls[0].op
@@ -211,16 +228,22 @@ def _levels(roots: Sequence[Node]) -> tuple[list[list[Call]], dict[Node, int]]:
     return levels, uses
 
 
-def _grouped(level: Sequence[Call], any_numbers: frozenset[str]) -> dict[tuple[object, ...], list[Call]]:
+_BY_CELLS: tuple[object, ...] = ("by cells",)
+
+
+def _grouped(
+    level: Sequence[Call], any_numbers: frozenset[str], cells: frozenset[str]
+) -> dict[tuple[object, ...], list[Call]]:
     """Put calls together that one call on a stack computes: same operator, numbers, and kinds of operands.
 
-    The numbers of the operators `any_numbers` may differ.
+    The numbers of the operators `any_numbers` may differ; operators `cells` of arrays go together whatever they are.
     """
     groups: dict[tuple[object, ...], list[Call]] = defaultdict(list)
     for call in level:
         arity = STREAMS[call.op][0]
         kinds = tuple(isinstance(arg, Number) for arg in call.args[:arity])
-        key = (call.op,) if call.op in any_numbers else (call.op, call.args[arity:], kinds)
+        key: tuple[object, ...] = (call.op,) if call.op in any_numbers else (call.op, call.args[arity:], kinds)
+        key = _BY_CELLS if call.op in cells and not any(kinds) else key
         groups[key].append(call)
     return groups
 
