@@ -19,6 +19,9 @@ from torch import Tensor
 # Compiles a source with one kernel named `kernel`; what it returns is called with grid=, block=, args=.
 Compiler = Callable[[str], Callable[..., object]]
 _THREADS = 256
+# Assets next to each other that a block computes, and as many bars; all of them where there are no more than these.
+_COLUMNS = 16
+_NARROW = 64
 # Bars that one thread of a recursive average writes.
 _STRETCH = 128
 
@@ -42,8 +45,14 @@ extern "C" __global__ void kernel(const long long* xs, const long long* ys, cons
 _WINDOW = (
     _HEAD
     + r"""
-    if (cell >= bars * width) return;
     int t = cell / width, n = cell - t * width, d = windows[e];
+    if (width > @NARROW@) {
+        // Threads of a block are neighbours in time too: most values that they read are in the nearest cache.
+        int across = (width + @COLUMNS@ - 1) / @COLUMNS@;
+        t = blockIdx.x / across * (blockDim.x / @COLUMNS@) + threadIdx.x / @COLUMNS@;
+        n = blockIdx.x % across * @COLUMNS@ + threadIdx.x % @COLUMNS@;
+    }
+    if (t >= bars || n >= width) return;
     double extra = extras[e], result = missing();
     if (t >= d - 1) {
         long long start = (long long)(t - d + 1) * width + n;
@@ -51,10 +60,10 @@ _WINDOW = (
         const double* y = (const double*)ys[e] + start;
         @BODY@
     }
-    out[(long long)e * bars * width + cell] = finite_or_missing(result);
+    out[((long long)e * bars + t) * width + n] = finite_or_missing(result);
 }
 """
-)
+).replace("@NARROW@", str(_NARROW)).replace("@COLUMNS@", str(_COLUMNS))  # fmt: skip
 _AVERAGE = (
     _HEAD
     + r"""
@@ -286,6 +295,12 @@ def _compiled_for(source: str, _card: int) -> Callable[..., object]:
     return compiled
 
 
+def _window_blocks(bars: int, width: int) -> int:
+    if width <= _NARROW:
+        return -(-bars * width // _THREADS)
+    return -(-width // _COLUMNS) * -(-bars // (_THREADS // _COLUMNS))
+
+
 class RawKernels:
     """Window operators on arrays of one device, each compiled when it is first asked for."""
 
@@ -332,23 +347,23 @@ class RawKernels:
         bars, width = first[0].shape
         if op in _ALPHAS:
             name, extras = "average", [_ALPHAS[op](n) for n in numbers]
-            cells = -(-bars // _STRETCH) * width
+            blocks = -(-(-(-bars // _STRETCH) * width) // _THREADS)
         else:
             name, extras = _SAME.get(op, op), [float(n[1]) if len(n) > 1 else 0.0 for n in numbers]
-            cells = bars * width
+            blocks = _window_blocks(bars, width)
         windows = [int(n[0]) for n in numbers]
-        return self._run(name, cells, first, second, windows, extras)
+        return self._run(name, blocks, first, second, windows, extras)
 
     def cells(self, ops: Sequence[str], operands: Sequence[Sequence[Tensor]], lags: Sequence[int]) -> Tensor:
         """Return E operators of `CELLS`, each with its lag or 0, as (E, T, N)."""
         first, second = ([array.contiguous() for array in arrays] for arrays in operands)
         codes = [float(_CODES[op]) for op in ops]
-        return self._run("cells", first[0].numel(), first, second, [lag + 1 for lag in lags], codes)
+        return self._run("cells", _window_blocks(*first[0].shape), first, second, [lag + 1 for lag in lags], codes)
 
     def _run(
         self,
         name: str,
-        cells: int,
+        blocks: int,
         first: Sequence[Tensor],
         second: Sequence[Tensor],
         windows: Sequence[int],
@@ -362,7 +377,7 @@ class RawKernels:
         table[3].view(np.float64)[:] = extras
         places = sent(table, device)
         self._kernel(name)(
-            grid=(-(-cells // _THREADS), len(first), 1),
+            grid=(blocks, len(first), 1),
             block=(_THREADS, 1, 1),
             args=[places[0], places[1], places[2], places[3], out, bars, width],
         )
