@@ -1,7 +1,7 @@
 """Ranks and scores of bars as CUDA kernels, a bar a block: what `tensor_scores` computes in torch, in one pass.
 
 A block sorts its bar in the card's shared memory and adds up there, so that a signal is read once. Threads of a block
-take every so manyth asset, whatever their number: with one thread the same text runs on a processor.
+take assets in turn, however many threads there are: with one thread the same text runs on a processor.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from backtest.quick_kernels import EXPOSURE, GROSS, IC, NET, PAYOFF, PEARSON, SE
 # Assets of a bar that fit the shared memory of a block.
 MOST_ASSETS = 1024
 _LEAST_PADDED = 64
-# Bars that one block trades, and bars before them after which what was held earlier no longer matters: each bar takes
-# the error of the growth by the cost of a trade, and what cannot be traded is held for so long.
+# Bars that one block trades, and bars before them after which nothing earlier matters: each bar multiplies an error of
+# the growth by the cost of a trade, and what cannot be traded is carried for `DELISTED_AFTER` bars at most.
 _STRETCH = 128
 _SETTLES = 8
 

@@ -29,6 +29,8 @@ from market.panel import BoolArray, FloatArray
 
 # Series that figures are computed from.
 _SUMMED = (IC, PEARSON, GROSS, NET, PAYOFF)
+# Bytes of an array that is sent before it is read.
+_MOST_IN_ADVANCE = 256_000_000
 _ROUNDS = 6
 _DUST = 1e-24
 # Ranks whose distances sum to less are all equal but for rounding.
@@ -299,11 +301,15 @@ def figures(series: Tensor, part: slice, bars_per_year: float, kernels: BarKerne
 
 
 class OnTheWay:
-    """An array that a device sends, as soon as it has computed it; the processor waits only when it reads it."""
+    """An array that a device sends as soon as it has computed it; the processor waits only when it reads it.
+
+    A large one is sent when it is read: the memory that it would be sent to in advance is scarce.
+    """
 
     def __init__(self, array: Tensor) -> None:
-        self._here = array.to("cpu", non_blocking=True)
-        self._sent = torch.cuda.Event() if array.is_cuda else None  # type: ignore[no-untyped-call]
+        early = array.is_cuda and array.nbytes <= _MOST_IN_ADVANCE
+        self._array = array.to("cpu", non_blocking=True) if early else array
+        self._sent = torch.cuda.Event() if early else None  # type: ignore[no-untyped-call]
         if self._sent is not None:
             self._sent.record()
 
@@ -311,4 +317,4 @@ class OnTheWay:
         """Return the array, on the processor."""
         if self._sent is not None:
             self._sent.synchronize()
-        return self._here
+        return self._array.cpu()
