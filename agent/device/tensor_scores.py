@@ -295,11 +295,6 @@ def read_figures(table: Tensor, part: slice, bars_per_year: float) -> list[Quick
     return found
 
 
-def figures(series: Tensor, part: slice, bars_per_year: float, kernels: BarKernels | None = None) -> list[QuickScore]:
-    """Return the figures of a segment of series (E, 7, T)."""
-    return read_figures(figure_table(series, part, kernels), part, bars_per_year)
-
-
 class OnTheWay:
     """An array that a device sends as soon as it has computed it; the processor waits only when it reads it.
 

@@ -14,7 +14,7 @@ import torch
 from agent.device.bar_kernels import BarKernels
 from agent.device.tensor_engine import DeviceEngine
 from agent.device.tensor_operators import row_ranks
-from agent.device.tensor_scores import BatchScorer, figures
+from agent.device.tensor_scores import BatchScorer, figure_table, read_figures
 from backtest.quick_kernels import NET, SERIES
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
@@ -66,8 +66,9 @@ def test_series_and_figures_are_those_of_torch(tmp_path: Path, threads: int, bar
     assert expected.shape[1] == SERIES
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12, equal_nan=True)
     assert kernels.fault == ""
-    mine = figures(found, slice(10, bars), panel.bars_per_year, kernels)
-    theirs = figures(expected, slice(10, bars), panel.bars_per_year)
+    part = slice(10, bars)
+    mine = read_figures(figure_table(found, part, kernels), part, panel.bars_per_year)
+    theirs = read_figures(figure_table(expected, part), part, panel.bars_per_year)
     for a, b in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(dataclasses.astuple(a), dataclasses.astuple(b), rtol=1e-8, atol=1e-9)
 

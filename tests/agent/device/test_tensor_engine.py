@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agent.device.tensor_engine import DeviceEngine
-from agent.device.tensor_scores import BatchScorer, figures, scorable
+from agent.device.tensor_scores import BatchScorer, figure_table, read_figures, scorable
 from backtest.quick import QuickScorer
 from backtest.target import prepare_target
 from backtest.trading_rules import BacktestSpec
@@ -85,7 +85,7 @@ def test_quick_scores_are_those_of_the_processor(panel: Panel, fee: float) -> No
     series = BatchScorer(target, torch.device("cpu"), panel.shape[0]).series(
         DeviceEngine(panel, "cpu").values(expressions)
     )
-    found = figures(series, part, panel.bars_per_year)
+    found = read_figures(figure_table(series, part), part, panel.bars_per_year)
     for outcome, quick in zip(engine.run(expressions, lambda _: QuickScorer(target, engine.rows)), found, strict=True):
         assert isinstance(outcome.result, QuickScorer)
         expected = dataclasses.astuple(outcome.result.result(part))
