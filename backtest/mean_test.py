@@ -7,6 +7,7 @@ the skill that the search looks for.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,10 +71,16 @@ def mean_test(payoffs: FloatArray) -> MeanTest:
     square = float(gaps @ gaps) / n
     if not square > 1e-30 * max(mean * mean, 1e-300):
         return MeanTest(n, mean, float("nan"), float("nan"))
-    error = math.sqrt(square * inflation(gaps) / (n - 1))
     # Products: a power of an array takes some twenty times as long.
-    skew = float((gaps * gaps) @ gaps) / n / square**1.5
-    return MeanTest(n, mean, error, _normal_score(_less_skewed(mean / error, skew, n), n - 1))
+    return mean_test_of(n, mean, square, float((gaps * gaps) @ gaps) / n, inflation(gaps))
+
+
+def mean_test_of(n: int, mean: float, square: float, cube: float, inflated: float) -> MeanTest:
+    """Return the test of a mean of n payoffs, from their second and third central moment and `inflation`."""
+    if n < LEAST_PAYOFFS or not square > 1e-30 * max(mean * mean, 1e-300):
+        return MeanTest(n, mean, float("nan"), float("nan"))
+    error = math.sqrt(square * inflated / (n - 1))
+    return MeanTest(n, mean, error, _normal_score(_less_skewed(mean / error, cube / square**1.5, n), n - 1))
 
 
 def least_sharpe(payoffs: int, bars_per_year: float, hurdle: float, power: float = 0.8) -> float:
@@ -96,16 +103,25 @@ def inflation(gaps: FloatArray) -> float:
     first correlation and no others.
     """
     n = len(gaps)
-    square = float(gaps @ gaps)
-    lags = min(math.ceil(4.0 * (n / 100.0) ** (2.0 / 9.0)), n - 1)
-    excess, squares = 0.0, 0.0
-    for lag in range(1, lags + 1):
+    products = [float(gaps[lag:] @ gaps[:-lag]) for lag in range(1, lag_count(n) + 1)]
+    return inflation_of(n, float(gaps @ gaps), products)
+
+
+def lag_count(n: int) -> int:
+    """Return how many lags `inflation` looks at."""
+    return min(math.ceil(4.0 * math.pow(n / 100.0, 2.0 / 9.0)), n - 1)
+
+
+def inflation_of(n: int, square: float, products: Sequence[float]) -> float:
+    """Return `inflation` from the sum of squares of n payoffs and the sums of their products at lags 1, 2, .."""
+    lags, excess, squares = len(products), 0.0, 0.0
+    for lag, product in enumerate(products, 1):
         weight = 1.0 - lag / (lags + 1.0)
-        excess += 2.0 * weight * float(gaps[lag:] @ gaps[:-lag]) / square
+        excess += 2.0 * weight * product / square
         squares += weight * weight
     noise = 4.0 * squares / n
     found = 1.0 + excess * max(0.0, 1.0 - noise / excess**2) if excess > 0.0 else 1.0
-    first = float(gaps[1:] @ gaps[:-1]) / square
+    first = products[0] / square
     first += (1.0 + 3.0 * first) / n
     if first <= 0.0:
         return found

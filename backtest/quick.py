@@ -66,6 +66,14 @@ class QuickScore:
     net_z: float
 
 
+@dataclass(frozen=True, eq=False)
+class SegmentScore:
+    """The quick score of a signal on one segment, and its returns before costs there, (T,) of the paid decisions."""
+
+    quick: QuickScore
+    gross: FloatArray
+
+
 class QuickScorer:
     """Scores one signal; `feed` it all bars in order, from the first on."""
 
@@ -145,6 +153,10 @@ class QuickScorer:
     def gross(self, part: slice) -> FloatArray:
         """Return the returns before costs; see `net`."""
         return self._complete()[GROSS, paid_rows(part)].copy()
+
+    def segment(self, part: slice) -> SegmentScore:
+        """Return figures and gross returns of a segment."""
+        return SegmentScore(self.result(part), self.gross(part))
 
     def result(self, part: slice) -> QuickScore:
         """Return the figures of a segment; its last two decisions are paid beyond it and left out."""

@@ -18,6 +18,7 @@ Measure = Literal["likelihood", "given_volatility", "over_gaussian"]
 Side = Literal["low", "both"]
 Scope = Literal["asset", "market"]
 Device = Literal["cpu", "cuda", "auto"]
+Precision = Literal["float32", "bfloat16"]
 # Flows of an ensemble, and days between dated refits (0: fitted once, on train).
 MEMBERS = 1
 REFIT_DAYS = 0.0
@@ -98,6 +99,9 @@ class TrainConfig:
         Of torch. Two gain a fifth on a quiet machine and lose manifold on a busy one.
     device
         ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+    precision
+        Of the couplings' networks in training: ``float32``, or ``bfloat16`` for their products; all else, and every
+        likelihood that is reported, stays in 32 bits.
     """
 
     lr: float = 1e-2
@@ -114,6 +118,7 @@ class TrainConfig:
     seconds: float | None = None
     threads: int = 1
     device: str = "cpu"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)

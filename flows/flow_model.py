@@ -7,6 +7,7 @@ touches a dozen tensors and not a thousand. ActNorm and linear map of a step are
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Self
 
@@ -49,6 +50,7 @@ class Stack(nn.Module):
     def __init__(self, dim: int, steps: int, config: FlowConfig, generator: torch.Generator) -> None:
         super().__init__()
         self.dim, self.steps, self.config = dim, steps, config
+        self.half_nets = False
         self._kept: tuple[tuple[tuple[int, int], ...], _Ready] | None = None
         self.kept = dim // 2
         self.moved = dim - self.kept
@@ -163,9 +165,14 @@ class Stack(nn.Module):
     def _net(self, net: tuple[Tensor, ...], x: Tensor) -> Tensor:
         # Far out, what conditions stands still: a coupling must not extrapolate.
         x = torch.clamp(x, -CONDITION_BOUND, CONDITION_BOUND)
-        x = nn.functional.silu(torch.addmm(net[1], x, net[0]))
-        x = nn.functional.silu(torch.addmm(net[3], x, net[2]))
-        return torch.addmm(net[5], x, net[4])
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=True) if self._is_half() else nullcontext():
+            x = nn.functional.silu(torch.addmm(net[1], x, net[0]))
+            x = nn.functional.silu(torch.addmm(net[3], x, net[2]))
+            x = torch.addmm(net[5], x, net[4])
+        return x.to(net[5].dtype)
+
+    def _is_half(self) -> bool:
+        return self.half_nets and self.training
 
     def _couple(self, net: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, Tensor]:
         """Map x (B, D) by a coupling; return y and the logarithms of its slopes (B, moved)."""
@@ -217,6 +224,12 @@ class MarketFlow(nn.Module):
     def initialized(self) -> bool:
         """Whether every ActNorm has seen data."""
         return all(bool(level.initialized) for level in self.levels)
+
+    def set_half(self, half: bool) -> None:
+        """Say whether couplings multiply in bfloat16 while in training mode."""
+        for level in self.levels:
+            assert isinstance(level, Stack)
+            level.half_nets = half
 
     def initialize(self, x: Tensor) -> None:
         """Set every ActNorm from a batch of train states (B, D)."""

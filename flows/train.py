@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from flows.adamw import AdamW
+from flows.captured_step import CapturedStep, gradients
 from flows.fit_rules import FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
 from flows.tensor_file import flattened, under
@@ -25,8 +26,8 @@ from market.errors import InputError
 from market.panel import FloatArray
 
 Progress = Callable[[int, int, float, float], None]
-# What a step works on stays in the processor's cache.
-_EVALUATION_BATCH = 2048
+# What a step works on stays in the processor's cache; a card is not filled by so few.
+_EVALUATION_BATCH = {"cpu": 2_048, "cuda": 65_536}
 # Rows that set ActNorm.
 _FIRST_BATCH = 4096
 _LEAST_CALIBRATION = 100
@@ -136,9 +137,11 @@ class _Training:
         self.validation = _tensor(
             subsample(x_validation, max(config.max_rows // 4, _LEAST_CALIBRATION), rng), self.device
         )
-        # On the CPU, so that every device sees the same order and noise.
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.model = make_flow(flow).to(self.device)
+        if config.precision == "bfloat16":
+            self.model.set_half(True)
+        self.captured: CapturedStep | None = None
         if start is None:
             self.model.initialize(self._noisy(self.data[self._order()[:_FIRST_BATCH]]))
         else:
@@ -177,6 +180,8 @@ class _Training:
             )
         self.averaged.load_state_dict(self.best)
         model = self.averaged.to("cpu").eval()
+        if config.precision == "bfloat16":
+            model.set_half(False)
         nll_train = negative_log_likelihood(model, self._noisy(self.data).cpu())
         if resume is not None:
             resume.unlink(missing_ok=True)
@@ -240,12 +245,10 @@ class _Training:
 
     def _step(self, batch: Tensor) -> float:
         rate = self.config.lr * self._rate(self._done())
-        self.optimiser.zero_grad()
-        loss = -self.model.log_prob(batch).mean()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        # Read together: each reading waits for the device.
+        loss, norm = torch.stack(self._gradients(batch)).tolist()
         self.steps += 1
-        if not (bool(torch.isfinite(loss)) and bool(torch.isfinite(norm))):
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             self.skipped += 1
             return math.inf
         self.optimiser.step(rate)
@@ -254,7 +257,15 @@ class _Training:
                 # Early on, the average would still be the beginning.
                 decay = min(self.config.ema, (1 + self.steps) / (10 + self.steps))
                 torch._foreach_lerp_(list(self.averaged.parameters()), list(self.model.parameters()), 1.0 - decay)
-        return float(loss.detach())
+        return float(loss)
+
+    def _gradients(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        if self.device.type != "cuda":
+            self.optimiser.zero_grad()
+            return gradients(self.model, self.config.clip, batch)
+        if self.captured is None:
+            self.captured = CapturedStep(self.model, self.config.clip, batch)
+        return self.captured(batch)
 
     def _done(self) -> float:
         """Return the share of training that is over."""
@@ -270,10 +281,10 @@ class _Training:
         return 0.5 * (1.0 + math.cos(math.pi * min((done - warm) / (1.0 - warm), 1.0)))
 
     def _order(self) -> Tensor:
-        return torch.randperm(len(self.data), generator=self.generator).to(self.device)
+        return torch.randperm(len(self.data), generator=self.generator, device=self.device)
 
     def _noisy(self, rows: Tensor) -> Tensor:
-        noise = torch.rand(rows.shape, generator=self.generator).to(self.device)
+        noise = torch.rand(rows.shape, generator=self.generator, device=self.device)
         return rows + self.config.noise * (noise - 0.5)
 
 
@@ -294,7 +305,9 @@ def _tensor(rows: FloatArray, device: torch.device) -> Tensor:
 def log_likelihood(model: MarketFlow, rows: Tensor) -> Tensor:
     """Return (M,) log-likelihood in nats of (M, D) states, in batches."""
     model.eval()
-    return torch.cat([model.log_prob(part) for part in torch.split(rows, _EVALUATION_BATCH)])
+    return torch.cat(
+        [model.log_prob(part) for part in torch.split(rows, _EVALUATION_BATCH.get(rows.device.type, 2_048))]
+    )
 
 
 def negative_log_likelihood(model: MarketFlow, rows: Tensor) -> float:

@@ -42,6 +42,7 @@ class ScreenOptions:
     seed: int
     keep: int
     threads: int
+    device: str
     resume: str | None
     rules: str | None
     as_json: bool
@@ -54,6 +55,13 @@ class ScreenOptions:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of --random.")
 @click.option("--keep", type=click.IntRange(min=0), default=20, show_default=True, help="How many to score in full.")
 @click.option("--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Expressions at once.")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where quick scores are computed; cuda: a graphics card.",
+)
 @click.option("--resume", metavar="RUN", help="Go on with this screening.")
 @click.option(
     "--rules",
@@ -74,6 +82,11 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
     from agent.study.opening import RecordedRules, open_data
 
     workspace = workspace_of(ctx)
+    if asked.device != "cpu":
+        from agent.device.tensor_engine import torch_device
+
+        # Before anything is recorded.
+        torch_device(asked.device)
     with workspace.knowledge() as knowledge:
         earlier = _earlier_run(asked, knowledge)
         rules = None if earlier is None else RecordedRules.of_run(earlier)
@@ -89,6 +102,7 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
                 Screening(
                     opened.study, knowledge, run, texts, keep, asked.threads, stop,
                     lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
+                    None if asked.device == "cpu" else asked.device, say,
                 )
             )  # fmt: skip
         summary = screening_summary(knowledge, run.id, outcome)

@@ -22,7 +22,7 @@ from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
 from backtest.luck import fingerprint_of
 from backtest.policy import Policy, TrainFigures, train_gates
-from backtest.quick import QuickScore, QuickScorer
+from backtest.quick import QuickScore, QuickScorer, SegmentScore
 from backtest.result_types import Evidence, Scorecard
 from backtest.run import MAX_SMALL_UNIVERSE
 from backtest.scorecard import unscored_segment
@@ -52,6 +52,10 @@ class Screening:
         Asked between expressions whether to stop.
     show
         Called with how many are done.
+    device
+        Where quick scores are computed, as torch names it; None is the engine on processors.
+    say
+        Called with a sentence for people.
     """
 
     study: Study
@@ -62,6 +66,8 @@ class Screening:
     threads: int = 1
     stop: Callable[[], bool] = lambda: False
     show: Callable[[str, int, int], None] = lambda _what, _done, _of: None
+    device: str | None = None
+    say: Callable[[str], None] = lambda _sentence: None
 
 
 @dataclass(frozen=True)
@@ -124,11 +130,9 @@ def run_screening(screening: Screening) -> Outcome:
 def _quick(screening: Screening) -> list[_Passed] | None:
     """Quick-score what is not recorded; record what fails, return what passes, or None when stopped."""
     study, knowledge = screening.study, screening.knowledge
-    target = study.target
-    train = study.split.train
     engine = Engine(
         study.panel,
-        stop=train.stop,
+        stop=study.split.train.stop,
         threads=screening.threads,
         seconds=study.max_seconds,
         gigabytes=study.max_gigabytes,
@@ -152,15 +156,15 @@ def _quick(screening: Screening) -> list[_Passed] | None:
     copies = _Copies(screening)
     done = {attempt.slot for attempt in knowledge.attempts(run_id=screening.run.id)}
     finished = len(done)
-    for outcome in engine.run(readable(), lambda _: QuickScorer(target, engine.rows)):
+    for expression, result in _scores(screening, engine, readable()):
         slot, text = slots.pop(0)
         finished += 1
         screening.show("quick scores", finished, len(screening.texts))
-        if isinstance(outcome.result, Rejection):
-            unwritten.append(_attempt(screening, slot, text, outcome.expression, outcome.result))
+        if isinstance(result, Rejection):
+            unwritten.append(_attempt(screening, slot, text, expression, result))
             continue
-        quick = outcome.result.result(train)
-        one = _Passed(slot, outcome.expression, quick, fingerprint_of(outcome.result.gross(train)))
+        quick = result.quick
+        one = _Passed(slot, expression, quick, fingerprint_of(result.gross))
         failed = _failed(screening, copies, one)
         if failed is None:
             passed.append(one)
@@ -182,6 +186,23 @@ def _failed(screening: Screening, copies: _Copies, one: _Passed) -> NewAttempt |
     later = study.exposures is not None or study.grid is not None
     reason = failure(one.quick, study.policy, gated=later)
     return None if reason is None else _screened(screening, one, reason)
+
+
+def _scores(
+    screening: Screening, engine: Engine, expressions: Iterator[Expression]
+) -> Iterator[tuple[Expression, SegmentScore | Rejection]]:
+    """Yield expressions with their quick score on train, in order, by the engine or by way of a device."""
+    target, train = screening.study.target, screening.study.split.train
+    if screening.device is None:
+        for outcome in engine.run(expressions, lambda _: QuickScorer(target, engine.rows)):
+            found = outcome.result
+            yield outcome.expression, found if isinstance(found, Rejection) else found.segment(train)
+        return
+    from agent.device.device_scoring import DeviceScoring
+
+    scoring = DeviceScoring(engine, target, train, screening.device)
+    yield from scoring.run(expressions)
+    screening.say(scoring.sentence())
 
 
 def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejection:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import RunConfig
@@ -142,8 +143,29 @@ def test_screening_from_the_command_line(
     assert code == 0, err
     assert "2 of 2 recorded, 1 not scored" in out
     assert "FILE" in refused(capsys, "screen", "--data", "toy")
+    if not torch.cuda.is_available():
+        assert "no GPU" in refused(capsys, "screen", "--random", "3", "--data", "toy", "--device", "cuda")
     assert "cannot read" in refused(capsys, "screen", "nothing.txt", "--data", "toy")
     (home / "empty.txt").write_text("# nothing\n", encoding="utf-8")
     assert "no expressions" in refused(capsys, "screen", "empty.txt", "--data", "toy")
     assert "cannot change" in refused(capsys, "screen", "--random", "3", "--resume", found["run"])
     assert as_json(capsys, "screen", "--resume", found["run"])["attempts"] == 20
+
+
+def test_a_screening_by_way_of_a_device_records_the_same(study: Study, tmp_path: Path) -> None:
+    texts = [*draw_texts(study, 12, 5), "close +", "ts_kama(close, 10) / close", "cs_rank(close)"]
+    said: list[str] = []
+    figures = []
+    for folder, options in (("processor", {}), ("device", {"device": "cpu", "say": said.append})):
+        screening = start(study, tmp_path / folder, texts, keep=1, **options)
+        assert run_screening(screening) == "finished"
+        attempts = sorted(screening.knowledge.attempts(run_id=screening.run.id), key=lambda a: a.slot)
+        figures.append(
+            [
+                (a.slot, a.stage, a.code, a.evaluation and f"{a.evaluation.scorecard.train.sharpe_gross:.6f}")
+                for a in attempts
+            ]
+        )
+    assert figures[0] == figures[1]
+    # The adaptive average is not one of the device's operators.
+    assert "on the processor" in said[0] and " 0 on" not in said[0] and "0 of" not in said[0][:4]
