@@ -15,6 +15,10 @@ from market.panel_rules import SplitRules
 MIN_BARS = 50
 
 
+class TooFewBars(InputError):
+    """A panel is too short to be cut into train, validation and holdout."""
+
+
 @dataclass(frozen=True)
 class SplitDates:
     """The first time that is no longer in train, and the first that is no longer in validation, UTC."""
@@ -46,7 +50,7 @@ def make_split(n_bars: int, *, fractions: tuple[float, float, float] = SplitRule
 
     Raises
     ------
-    InputError
+    TooFewBars
         When a segment would keep fewer than 50 bars.
     """
     if embargo < 0 or abs(sum(fractions) - 1.0) > 1e-9 or min(fractions) <= 0:
@@ -57,7 +61,7 @@ def make_split(n_bars: int, *, fractions: tuple[float, float, float] = SplitRule
     for name in ("train", "validation", "holdout"):
         part: slice = getattr(split, name)
         if part.stop - part.start < MIN_BARS:
-            raise InputError(
+            raise TooFewBars(
                 f"{n_bars} bars are too few: {name} would keep {max(0, part.stop - part.start)} after an embargo of "
                 f"{embargo}",
                 "use more bars, or other shares in alphaglow.toml [split]",

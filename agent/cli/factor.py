@@ -49,6 +49,7 @@ COMMANDS = {
     "eval": ("evaluate_factor", 60, "Parse, evaluate and backtest one factor."),
     "holdout": ("holdout", 170, "Open the holdout for one factor or pool, once."),
 }
+FROM_HELP = f"Language of TEXT: {', '.join(get_args(DialectName))}."
 
 
 @click.command()
@@ -100,7 +101,9 @@ class EvalOptions:
 @click.command("eval", cls=FactorCommand)
 @click.argument("text")
 @panel_option
-@click.option("--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
+@click.option(
+    "--from", "dialect", type=click.Choice(get_args(DialectName)), default="auto", metavar="LANGUAGE", help=FROM_HELP
+)
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")
 @click.option("--no-gate", is_flag=True, help="Leave the gate out even when one is trained.")
 @click.option(

@@ -249,7 +249,9 @@ def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
 @click.argument("expressions", nargs=-1)
 @panel_option
 @json_option
-@click.option("--asset", "assets", multiple=True, help="A position in it; may be repeated (default: the most traded).")
+@click.option(
+    "--asset", "positions", multiple=True, help="A position in it; may be repeated (default: the most traded)."
+)
 @click.option("--neighbours", default=1500, show_default=True, type=click.IntRange(100, 100_000), help="Nearest dates.")
 @click.pass_context
 def risk(
@@ -257,7 +259,7 @@ def risk(
     expressions: tuple[str, ...],
     data_name: str | None,
     as_json: bool,
-    assets: tuple[str, ...],
+    positions: tuple[str, ...],
     neighbours: int,
 ) -> None:
     """Forecast VaR and CVaR of positions and factor portfolios (EXPRESSIONS), and test the forecasts."""
@@ -272,7 +274,7 @@ def risk(
         def tick(what: str, done: int, of: int) -> None:
             bar.update(task, description=what, completed=done, total=of)
 
-        found = measure_risk(opened, expressions, assets, neighbours=neighbours, tick=tick)
+        found = measure_risk(opened, expressions, positions, neighbours=neighbours, tick=tick)
     show_findings(ctx, found, as_json, f"{opened.name}-flow-risk.html")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from agent.cli.common import FactorCommand, data_option, json_option, print_json, stderr, stdout, workspace_of
-from agent.cli.factor import as_input_error
+from agent.cli.factor import FROM_HELP, as_input_error
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
 
@@ -28,7 +28,9 @@ _LARGEST_FILE = 100_000
 
 @click.command(cls=FactorCommand)
 @click.argument("text", required=False)
-@click.option("--from", "source", type=click.Choice(get_args(DialectName)), default="auto", help="Language of TEXT.")
+@click.option(
+    "--from", "source", type=click.Choice(get_args(DialectName)), default="auto", metavar="LANGUAGE", help=FROM_HELP
+)
 @click.option("--to", "target", type=click.Choice(TARGETS), default="alphaglow", help="Language to write.")
 @click.option("--file", "path", type=click.Path(path_type=Path), help="Read the text from a file, such as Python code.")
 @click.option("--strict", is_flag=True, help="Refuse quantities that do not fit, added or compared.")

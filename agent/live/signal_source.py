@@ -15,10 +15,10 @@ import numpy as np
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.opening import CurrentRules, RecordedRules, Rules, open_data, scored_otherwise
+from agent.study.opening import CurrentRules, OpenData, RecordedRules, Rules, open_data, scored_otherwise
 from agent.study.own_rule import allowed, rule_on_train
 from agent.study.settings import Settings
-from agent.study.study import Study, group_values, make_spec, narrowed
+from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
 from backtest.combine import Members, combine, equal_weights
 from backtest.market_rows import MarketRows, market_rows
@@ -33,6 +33,7 @@ from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
 from market.ranking import rank_panel
+from market.split import TooFewBars
 
 _ID = re.compile(r"(factor:)?[0-9a-f]{4,16}")
 
@@ -133,7 +134,7 @@ def open_signal(
     )
     rule = asked.rule
     if pool is None and rule is None and settings.backtest.rule == "auto":
-        rule, said_of_it = _rule_now(expressions, asked, opened.ungated)
+        rule, said_of_it = _rule_now(expressions, asked, opened)
         notes = (*notes, said_of_it)
     spec = make_spec(settings) if rule is None else rule.applied(make_spec(settings))
     _require_known_funding(spec, panel)
@@ -210,8 +211,12 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
     return _Asked(name, tuple(texts), weights, tuple(labels), tuple(notes), CurrentRules(), rule)
 
 
-def _rule_now(expressions: Sequence[Expression], asked: _Asked, study: Study) -> tuple[TradingRule | None, str]:
+def _rule_now(expressions: Sequence[Expression], asked: _Asked, opened: OpenData) -> tuple[TradingRule | None, str]:
     """Choose a rule on train for what has none recorded: a text, or several factors together."""
+    try:
+        study = opened.ungated
+    except TooFewBars as error:
+        return None, f"no trading rule is chosen, and the settings' rule is used: {error}"
     if len(expressions) > 1:
         values = combine_expressions(expressions, asked.weights, study.panel)
     else:

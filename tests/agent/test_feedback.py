@@ -25,7 +25,7 @@ from market.panel_store import load_panel, save_panel
 from tests.agent.commands import as_json, run
 from tests.helpers import scored_attempt
 
-MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate")
+MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate", "--seed", "3")
 # So that some of a few attempts pass, and pass by validation alone.
 FREE = (
     '[backtest]\nrule = "as set"\nfee_bp = 0.0\nslippage_bp = 0.0\n[admission]\nlevel = 0.49\n'

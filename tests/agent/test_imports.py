@@ -170,9 +170,9 @@ def test_eval_reads_a_text_once(
     texts: list[str] = []
     plain = parsing._read
 
-    def counted(text: str, *rest: Any) -> Any:
+    def counted(text: str, *rest: Any, **how: Any) -> Any:
         texts.append(text)
-        return plain(text, *rest)
+        return plain(text, *rest, **how)
 
     monkeypatch.setattr(parsing, "_read", counted)
     for text in ("cs_rank(ts_mean(close, 2d))", "cs_rank(alpha101_012)"):

@@ -12,7 +12,7 @@ import pytest
 from tests.agent.commands import as_json, refused, run
 from tests.market.exchange_data import HOUR
 from tests.market.exchange_server import Exchange, serving
-from tests.market.test_market_exchange import NOW, PORTFOLIO, START
+from tests.market.test_market_exchange import MARKET, NOW, START
 
 FACTOR = "ts_mean(returns, 5)"
 SYMBOLS = "AAA/USDT,BBB/USDT,CCC/USDT,DDD/USDT"
@@ -23,7 +23,7 @@ Past = tuple[list[object], int]
 @pytest.fixture
 def server() -> Iterator[Exchange]:
     """An exchange on the loopback, 2 000 hours after its first bar."""
-    with serving(PORTFOLIO, START + 2000 * HOUR + 2000) as found:
+    with serving(MARKET, START + 2000 * HOUR + 2000) as found:
         yield found
 
 
@@ -77,7 +77,7 @@ def test_joined_funding_keeps_trials_dates_and_openings(
         pd.DataFrame({"ts": pd.to_datetime(one.stamps, unit="ms", utc=True), "symbol": f"{name[:3]}/USDT:USDT"}).assign(
             funding_rate=one.values[:, 0]
         )
-        for name, one in PORTFOLIO.funding.items()
+        for name, one in MARKET.funding.items()
     ]
     pd.concat(rows).to_parquet(tmp_path / "funding.parquet")
     code, _, err = run(capsys, "data", "funding", str(tmp_path / "funding.parquet"), "--data", "x", "--name", "paid")
@@ -91,7 +91,7 @@ def test_a_repaired_import_of_the_same_bars_keeps_trials_dates_and_openings(
     first: Past, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = []
-    for name, one in PORTFOLIO.swap.items():
+    for name, one in MARKET.swap.items():
         known = one.stamps < START + 2000 * HOUR
         bars = pd.DataFrame(one.values[known, :5], columns=["open", "high", "low", "close", "volume"])
         rows.append(bars.assign(ts=pd.to_datetime(one.stamps[known], unit="ms", utc=True), symbol=name))

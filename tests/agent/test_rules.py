@@ -312,14 +312,30 @@ def test_the_ledger_adds_up(home: Path, capsys: pytest.CaptureFixture[str], kind
     assert "neither .csv" in refused(capsys, "eval", "close", "--data", "toy", "--ledger", str(home / "b.txt"))
 
 
+def trials_of(attempts: list[dict[str, Any]], count: int) -> list[int]:
+    """Return among how many trials each scored attempt of a whole run was tested."""
+    assert len(attempts) == count
+    return [a["evaluation"]["evidence"]["trials"] for a in attempts if a["evaluation"]]
+
+
+def refused_before(attempts: list[dict[str, Any]]) -> list[int]:
+    """Return, for each scored attempt, how many before it were refused: those could not be lucky."""
+    return [
+        sum(not before["evaluation"] for before in attempts[:place])
+        for place, a in enumerate(attempts)
+        if a["evaluation"]
+    ]
+
+
 def test_what_comes_first_is_deflated_by_all_that_is_to_come(
     home: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "2", "--candidates", "4", "--data", "toy")
     first = as_json(capsys, "kb", "list", "--all")["attempts"]
-    assert {a["evaluation"]["evidence"]["trials"] for a in first if a["evaluation"]} == {8}
+    assert trials_of(first, 8) == [8 - refused for refused in refused_before(first)]
     # A second run on the same data comes on top.
     as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "3", "--seed", "9", "--data", "toy")
     both = as_json(capsys, "kb", "list", "--all")["attempts"][len(first) :]
-    assert {a["evaluation"]["evidence"]["trials"] for a in both if a["evaluation"]} == {11}
+    scored = sum(a["evaluation"] is not None for a in first)
+    assert trials_of(both, 3) == [scored + 3 - refused for refused in refused_before(both)]

@@ -43,13 +43,14 @@ def test_every_expression_is_recorded_and_counted(study: Study, tmp_path: Path) 
     by_slot = {a.slot: a for a in attempts}
     assert by_slot[60].code is not None
     assert by_slot[61].code == "lookback"
-    assert by_slot[63].code == "duplicate"
+    # The drawn ones may hold an expression that ranks assets alike.
+    assert by_slot[63].code in ("duplicate", "same_factor")
     assert screening.knowledge.trials(study.dataset).count == len(texts)
     full = [a for a in attempts if a.evaluation is not None and a.stage != "screen"]
     assert len(full) <= 3
     again = start(study, tmp_path, ["cs_rank(close)"])
     run_screening(again)
-    assert again.knowledge.attempts(run_id=again.run.id)[0].code == "duplicate"
+    assert again.knowledge.attempts(run_id=again.run.id)[0].code in ("duplicate", "same_factor")
 
 
 def test_what_to_expect_of_a_factor_is_drawn_towards_what_was_screened(study: Study, tmp_path: Path) -> None:

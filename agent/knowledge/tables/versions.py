@@ -29,8 +29,9 @@ def rules_id(rules: ScoringRules) -> str:
     # Rules that were recorded before there was a choice are those of its default.
     if admission.get("control") == "fwer":
         decided["admission"] = {name: value for name, value in admission.items() if name != "control"}
-    traded = rules.sections.get("backtest", {})
-    decided["backtest"] = {k: v for k, v in traded.items() if _BEFORE_A_CHOICE.get(k, ...) != v}
+    if "backtest" in rules.sections:
+        traded = rules.sections["backtest"]
+        decided["backtest"] = {k: v for k, v in traded.items() if _BEFORE_A_CHOICE.get(k, ...) != v}
     # Runs of earlier versions did not record it, and their hashes stay.
     if rules.cut is not None:
         decided["cut"] = dict(rules.cut.decides)
