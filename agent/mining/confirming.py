@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.steering import validation_steered
+from agent.knowledge.tables.effective_trials import SAME_TRIAL
 from agent.mining.recall import returns_on
 from agent.mining.search.added import adding
 from agent.mining.search.elites import by_merit
@@ -50,8 +51,8 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
     """Test the shortlist of a run on validation, and store what came of it.
 
     Train alone draws it up: what passes there, the best by what it nets first, of which each adds something to those
-    before it and to what was accepted or tested before, and correlates with none of them as far as the policy's
-    ``sanity`` forbids. Doing it again tests what has come since.
+    before it and to what was accepted or tested before, and is of another cluster of returns than any of them. Doing it
+    again tests what has come since.
     """
     waiting = [a for a in knowledge.attempts(run_id=run_id) if _verdict(a) == "untested"]
     if not waiting:
@@ -62,7 +63,7 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
         if a.evaluation is not None and (a.evaluation.accepted or _was_tested(a))
     ]
     returns = returns_on(knowledge, study.dataset)
-    listed = adding(_ranked(waiting), known, returns, most=SHORTLIST, apart=study.policy.max_correlation)
+    listed = adding(_ranked(waiting), known, returns, most=SHORTLIST, apart=SAME_TRIAL)
     scored = {a.id: s for a in listed if (s := _scored(a, study, knowledge)) is not None}
     prints, scores = knowledge.confirmed_trials(study.dataset)
     found = confirm(
