@@ -3,7 +3,7 @@
     python -m benchmarks.reading [--rows 400000]
 
 The same minute bars of one asset in six files: plain, with thousands, with a decimal comma and dates of the day
-first, in epochs, in GB18030, and packed. alphaglow is told nothing, and checks every bar; a user of the peers must know
+first, in epochs, in GB18030, and packed. alphaglow gets no option, and checks every bar; a user of the peers must know
 how the file is written and say it. Polars reads neither thousands nor GB18030: left out. CPU seconds of all threads,
 the least of three runs in one process; that all give the same closes is checked.
 """
@@ -54,7 +54,7 @@ def ours(path: Path) -> Job:
 
 def by_pandas(path: Path) -> Job:
     """Return what a user of pandas would write who knows the file."""
-    told: dict[str, dict[str, object]] = {
+    options: dict[str, dict[str, object]] = {
         "thousands": {"thousands": ","},
         "comma": {"sep": ";", "decimal": ",", "date_format": "%d.%m.%Y %H:%M"},
         "chinese": {"encoding": "gb18030", "header": 0, "names": ["ts", *FIELDS]},
@@ -63,7 +63,7 @@ def by_pandas(path: Path) -> Job:
 
     def read() -> np.ndarray:
         stamps = [] if name == "epochs" else ["ts"]
-        frame: pd.DataFrame = pd.read_csv(path, parse_dates=stamps, **told.get(name, {}))  # type: ignore[call-overload]
+        frame: pd.DataFrame = pd.read_csv(path, parse_dates=stamps, **options.get(name, {}))  # type: ignore[call-overload]
         if name == "epochs":
             frame["ts"] = pd.to_datetime(frame["ts"], unit="ms")
         return frame["close"].to_numpy()

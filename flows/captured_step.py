@@ -14,7 +14,7 @@ class CapturedStep:
     """Loss and clipped gradients of batches of one shape; gradients lie where the parameters keep them.
 
     Called with a batch (B, D), it returns the loss and the norm of the gradients before they were clipped. Gradients
-    are written anew by each call, and may not be set to None between calls.
+    are written by each call, and may not be set to None between calls.
     """
 
     def __init__(self, model: MarketFlow, clip: float, batch: Tensor) -> None:

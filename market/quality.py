@@ -104,7 +104,7 @@ def sound_rows(
     Raises
     ------
     InputError
-        For bad rows that are not to be repaired, and for so many that the reading must be wrong.
+        For bad rows that are not to be repaired, and for a share of them that only a wrong reading gives.
     """
     defects = check_ohlcv(long)
     if any(defect.kind == "duplicate" for defect in defects):

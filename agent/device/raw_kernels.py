@@ -70,7 +70,7 @@ _AVERAGE = (
     int part = cell / width, n = cell - part * width, warm = windows[e];
     if (part * @STRETCH@ >= bars) return;
     double alpha = extras[e], level = 0.0;
-    // What came earlier than this weighs less than 1e-20.
+    // What came earlier than this has a weight below 1e-20.
     double back = alpha < 1.0 ? -46.1 / log1p(-alpha) : 0.0;
     int first = part * @STRETCH@, last = first + @STRETCH@ < bars ? first + @STRETCH@ : bars;
     int reach = back < bars ? (int)back + 2 : bars;

@@ -175,7 +175,7 @@ def _states(tradable: BoolArray) -> FloatArray:
 
 
 def _ranked_again(place: Tensor, x: Tensor, rows: Tensor) -> Tensor:
-    """Return centred ranks; those of the chosen rows (E, T) anew among the finite values of `x` (E, T, N)."""
+    """Return centred ranks; those of the chosen rows (E, T) once more, among the finite values of `x` (E, T, N)."""
     if not bool(rows.any()):
         return place
     chosen = x[rows]

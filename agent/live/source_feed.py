@@ -32,7 +32,7 @@ class SourceFeed:
     Parameters
     ----------
     request
-        What the data set was fetched with; its period is set anew by each question.
+        What the data set was fetched with; each question sets its own period.
     whole
         The data set. The source must still give its last bars as they are here.
     data

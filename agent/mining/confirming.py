@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.steering import validation_steered
+from agent.knowledge.tables.attempts import reached_validation
 from agent.knowledge.tables.effective_trials import SAME_TRIAL
 from agent.mining.recall import returns_on
 from agent.mining.search.added import adding
@@ -60,7 +61,7 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
     known = [
         a
         for a in knowledge.attempts(panel_id=study.dataset, related="earlier")
-        if a.evaluation is not None and (a.evaluation.accepted or _was_tested(a))
+        if a.evaluation is not None and (a.evaluation.accepted or reached_validation(a.evaluation.evidence_document))
     ]
     returns = returns_on(knowledge, study.dataset)
     listed = adding(_ranked(waiting), known, returns, most=SHORTLIST, apart=SAME_TRIAL)
@@ -82,12 +83,6 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
 
 def _verdict(attempt: AttemptRecord) -> str:
     return "" if attempt.evaluation is None else attempt.evaluation.verdict
-
-
-def _was_tested(attempt: AttemptRecord) -> bool:
-    assert attempt.evaluation is not None
-    evidence = attempt.evaluation.evidence
-    return "validation" in (evidence.predicts.decided_on, evidence.earns.decided_on)
 
 
 def _ranked(waiting: Sequence[AttemptRecord]) -> list[AttemptRecord]:

@@ -164,8 +164,6 @@ def _asked(facts: WriterFacts, task: TaskFacts, taught: Taught, rng: Rng) -> _Id
     match task.operation:
         case "cross" if len(parents) > 1:
             return _blend(parents[0], parents[1], rng)
-        case "invert" if parents:
-            return _turned(parents[0], rng, longest)
         case "simplify" if parents:
             return "known factor, a part of it", part_of(parents[0].root, rng), [parents[0].text]
         case "refine" if parents and task.theme:
