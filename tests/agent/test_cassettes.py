@@ -160,10 +160,14 @@ def test_either_api_makes_the_same_run_and_a_resumed_one_asks_as_before(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    # A writer reads how much of the budget is left.
+    # A writer reads how much of the budget is left. One candidate at a time: of several, a matter of time decides which
+    # one the budget stops, and with it the numbers of attempts, which a judge reads.
+    one_by_one = "[loop]\nconcurrency = 1\n"
+    (home / "alphaglow.toml").write_text(one_by_one)
     by_chat = as_json(capsys, *MINE, "--budget-calls", "5")
     by_chat = as_json(capsys, "mine", "--resume", by_chat["run"], "--budget-calls", "500")
     run(capsys, "init", str(tmp_path / "other"))
+    (tmp_path / "other" / "alphaglow.toml").write_text(one_by_one)
     (tmp_path / "other" / "data" / "toy.parquet").write_bytes((home / "data" / "toy.parquet").read_bytes())
     monkeypatch.chdir(tmp_path / "other")
     asked: list[str] = []
