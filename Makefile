@@ -6,10 +6,15 @@ STAMP := $(VENV)/.installed
 # Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types contracts check starter clean
+.PHONY: demo ui test lint types contracts check starter clean
 
 demo: $(STAMP)
 	$(BIN)/alphaglow demo
+
+# The demo's workspace in a browser; without it yet, the demo is run first.
+ui: $(STAMP)
+	test -f demo/alphaglow.toml || $(BIN)/alphaglow demo
+	$(BIN)/alphaglow --workspace demo ui
 
 # One worker a core, at least two; tests that share a costly fixture go to one worker (tests/conftest.py).
 # `make test SLOW=1` runs the soaks and the checks of statistical size as well.

@@ -290,7 +290,7 @@ def yahoo(ctx: click.Context, asked: YahooOptions) -> None:
 
 
 def _show_yahoo(panel: Panel, facts: dict[str, Any], name: str, *, as_json: bool) -> None:
-    from agent.cli.data_show import describe_panel
+    from market.panel_facts import describe_panel
 
     described = describe_panel(panel, name)
     if as_json:

@@ -34,7 +34,7 @@ class StoredFetch:
 
 def fetch_bars(workspace: Workspace, request: BarRequest, name: str) -> StoredFetch:
     """Fetch what is asked for, write the data set and its record, and return what there is to show."""
-    from agent.cli.data_show import describe_panel
+    from market.panel_facts import describe_panel
 
     source = source_of(request.source)
     with progress_bar() as bar:

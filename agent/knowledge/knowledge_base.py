@@ -35,6 +35,7 @@ from agent.knowledge.records import (
     Totals,
 )
 from agent.knowledge.related_returns import RelatedReturns
+from agent.knowledge.remarks import Remarks
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.score_documents import Document
@@ -56,7 +57,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Listing):
+class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Remarks, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager

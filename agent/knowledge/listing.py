@@ -105,6 +105,15 @@ def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None
     return _attempts(ask, where, given)
 
 
+def list_numbered(ask: Ask, numbers: Sequence[int]) -> list[AttemptRecord]:
+    """Return the attempts with these numbers, in this order; those that there are not are left out."""
+    given = {f"n{k}": number for k, number in enumerate(numbers)}
+    if not given:
+        return []
+    found = {one.id: one for one in _attempts(ask, f"WHERE id IN ({', '.join(f':{name}' for name in given)})", given)}
+    return [found[number] for number in numbers if number in found]
+
+
 def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
     """Return the accepted attempts of a panel and of related ones, in the order in which they were recorded."""
     related = "SELECT other_id FROM related_datasets WHERE panel_id = :panel"

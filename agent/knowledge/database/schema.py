@@ -28,7 +28,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0009"
+HEAD = "0010"
 
 
 class Squeezed(TypeDecorator[str]):
@@ -366,6 +366,20 @@ class Pool(Base):
     scorecard: Mapped[dict[str, object]] = mapped_column(JSON)
     evidence: Mapped[dict[str, object]] = mapped_column(JSON)
     sharpe_per_bar: Mapped[float | None]
+    created: Mapped[str]
+
+
+class Remark(Base):
+    """What a person said of a factor: a note, a tag, or that it is accepted or retired by hand, and why."""
+
+    __tablename__ = "remarks"
+    __table_args__ = (CheckConstraint("kind IN ('note', 'tag', 'accept', 'retire')", "kind"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    factor_id: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    text: Mapped[str]
+    author: Mapped[str]
     created: Mapped[str]
 
 

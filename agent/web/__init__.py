@@ -1,0 +1,1 @@
+"""The workspace in a browser: a local web application over the same evidence as the command line."""

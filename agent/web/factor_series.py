@@ -1,0 +1,87 @@
+"""The curves of a factor for an interactive chart: wealth, payoff and gate over train and validation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.review.collect import review_factor, study_of_run
+from agent.review.review_records import EQUITY_LABELS, Review
+from agent.study.workspace import Workspace
+from market.panel import FloatArray
+
+# A screen has fewer columns.
+_POINTS = 1_500
+_KEPT = 24
+
+
+@dataclass
+class SeriesCache:
+    """The curves that were computed last, by factor; one is computed at a time, since each opens the data."""
+
+    kept: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+    def curves(self, workspace: Workspace, factor_id: str) -> dict[str, Any]:
+        """Return the curves of a factor under the rules of the run that tried it.
+
+        Raises
+        ------
+        InputError
+            Where there is no such factor, or its data are gone.
+        """
+        with self.lock:
+            if factor_id not in self.kept:
+                with workspace.knowledge() as knowledge:
+                    self.kept[factor_id] = _curves(workspace, knowledge, factor_id)
+                while len(self.kept) > _KEPT:
+                    del self.kept[next(iter(self.kept))]
+            return self.kept[factor_id]
+
+
+def _curves(workspace: Workspace, knowledge: KnowledgeBase, factor_id: str) -> dict[str, Any]:
+    record = knowledge.get_factor(factor_id)
+    study = study_of_run(workspace, knowledge.get_run(record.attempt.run_id), None)
+    return curves_of(review_factor(study, knowledge, record))
+
+
+def curves_of(review: Review) -> dict[str, Any]:
+    """Return what a chart draws, as plain JSON types: at most `_POINTS` bars, none after validation.
+
+    ``times`` are seconds since 1970; ``spans`` the first and last time of train and of validation.
+    """
+    bars = len(review.times)
+    step = max(1, math.ceil(bars / _POINTS))
+    rows = np.unique(np.append(np.arange(0, bars, step), bars - 1))
+    seconds = review.times.astype("datetime64[s]").astype(np.int64)
+    spans = {
+        "train": (int(seconds[0]), int(seconds[review.train_end - 1])),
+        "validation": (int(seconds[review.validation_start]), int(seconds[bars - 1])),
+    }
+    return {
+        "factor": review.factor_id,
+        "name": review.name,
+        "times": seconds[rows].tolist(),
+        "curves": [
+            {"key": key, "label": EQUITY_LABELS[key], "values": _plain(review.equity[key], rows)}
+            for key in EQUITY_LABELS
+            if key in review.equity
+        ],
+        "gate": None if review.gate_exposure is None else _plain(review.gate_exposure, rows),
+        "spans": spans,
+        "sentence": review.sentence,
+        "forward": review.forward,
+        "rules": review.rules,
+        "reading": review.reading,
+        "reasons": list(review.reasons),
+        "audits": list(review.audits),
+    }
+
+
+def _plain(values: FloatArray, rows: np.ndarray[Any, Any]) -> list[float | None]:
+    return [round(float(x), 6) if math.isfinite(x) else None for x in np.asarray(values, dtype=np.float64)[rows]]
