@@ -62,6 +62,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        # Who opens the address as soon as it is printed waits for the first page, and is not refused.
+        listening.listen(128)
     except OSError as error:
         listening.close()
         raise InputError(

@@ -215,7 +215,7 @@ def test_what_is_not_there_is_said_in_a_sentence(browser: Browser, path: str) ->
 def test_a_data_set_is_checked_on_its_page(browser: Browser) -> None:
     page = text_of(browser.get("/data/toy"))
     assert "bars of 60 minutes" in page
-    assert "found" in text_of(browser.get("/data/toy/check"))
+    assert "findings in 30,000 bars" in text_of(browser.get("/data/toy/check"))
 
 
 def test_a_run_that_is_confirmed_goes_on_by_itself_and_is_seen(prepared: Path, tmp_path: Path) -> None:

@@ -21,17 +21,24 @@
 
   function row(event) {
     const line = document.createElement("tr");
-    const cell = (text, kind) => { const one = document.createElement("td"); one.textContent = text; if (kind) { one.className = kind; } line.append(one); return one; };
-    cell(`${event.round}.${event.slot + 1}`);
-    const about = cell("");
+    const cell = (text, kind, label) => {
+      const one = document.createElement("td");
+      one.textContent = text;
+      if (kind) { one.className = kind; }
+      if (label) { one.dataset.label = label; }
+      line.append(one);
+      return one;
+    };
+    cell(`${event.round}.${event.slot + 1}`, "", "Place");
+    const about = cell("", "what");
     const button = document.createElement("button");
     button.type = "button"; button.className = "link"; button.textContent = event.name || "unnamed";
     button.setAttribute("hx-get", `/attempts/${Number(event.attempt)}`); button.setAttribute("hx-target", "#said");
     const text = document.createElement("code"); text.textContent = event.text;
     about.append(button, text);
-    const came = cell(event.verdict);
+    const came = cell(event.verdict, "", "What came");
     if (event.message) { const why = document.createElement("small"); why.textContent = event.message; came.append(why); }
-    cell(net(event) === null ? "–" : net(event).toFixed(2), "num");
+    cell(net(event) === null ? "–" : net(event).toFixed(2), "num", "Net Sharpe, train");
     const rows = part("attempts");
     rows.prepend(line);
     while (rows.children.length > 30) { rows.lastElementChild.remove(); }
