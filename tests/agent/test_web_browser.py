@@ -1,0 +1,127 @@
+"""`alphaglow ui` in a real browser: a run started, watched, stopped and gone on with; factors found and compared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from agent.study.workspace import Workspace
+from agent.web.run_processes import under_way
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None and "ALPHAGLOW_REQUIRE_CHROMIUM" not in os.environ, reason="no Chromium is installed here"
+    ),
+]
+_MILLISECONDS = 240_000
+
+
+@pytest.fixture
+def address(prepared: Path, tmp_path: Path) -> Iterator[str]:
+    """The address of a server that shows a copy of the small workspace."""
+    folder = tmp_path / "w"
+    shutil.copytree(prepared, folder)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    argv = [sys.executable, "-m", "agent", "-w", str(folder), "ui", "--port", str(port)]
+    server = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        said = server.stderr.readline()
+        assert f"http://127.0.0.1:{port}/" in said, said
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        # A run goes on without its server: what a failed test left is stopped too.
+        run = under_way(Workspace(folder))
+        if run is not None:
+            os.kill(run.pid, signal.SIGKILL)
+        server.terminate()
+        server.wait(30)
+        assert server.stderr is not None
+        server.stderr.close()
+
+
+def test_a_run_is_started_watched_stopped_and_gone_on_with(address: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with urlopen(f"{address}/") as answer:
+        assert answer.status == 200
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(_MILLISECONDS)
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(address)
+        # By keyboard alone: to the field of rounds, along to candidates, and on to the button.
+        page.locator("input[name=rounds]").focus()
+        page.keyboard.type("200")
+        page.keyboard.press("Tab")
+        page.keyboard.type("3")
+        page.locator("input[name=no_gate]").focus()
+        page.keyboard.press("Space")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=Start this run?")
+        assert "200 rounds of 3 candidates" in page.inner_text("main")
+        page.keyboard.press("Enter")
+        # Candidates come without the page being loaded again.
+        page.wait_for_selector("[data-live=attempts] tr:nth-child(3)")
+        assert "is under way" in page.inner_text("h1")
+        # A second browser sees the same run, and one that closes does not end it.
+        other = browser.new_page()
+        other.goto(address)
+        assert "is under way" in other.inner_text("h1")
+        other.close()
+        page.click("[data-live=attempts] button >> nth=0")
+        page.wait_for_selector("#said article")
+        page.click("text=Stop after the calls under way")
+        page.wait_for_selector("h1:has-text('ended')")
+        assert "interrupted" in page.inner_text("main")
+        page.fill(".acts input[name=budget_calls]", "30")
+        page.click("button:has-text('go on')")
+        page.wait_for_selector("td:has-text('budget')")
+        # Found, opened, drawn, compared.
+        page.click("nav >> text=Factors")
+        page.select_option("select[name=sort]", "predicts")
+        page.click("button:has-text('Find')")
+        for box in page.query_selector_all("tbody input[name=id]")[:2]:
+            box.check()
+        page.click("text=Compare those that are ticked")
+        page.wait_for_selector("figure[data-drawn='1'] canvas")
+        page.click("thead a >> nth=0")
+        page.wait_for_selector("figure[data-drawn='1'] canvas")
+        assert said == []
+        browser.close()
+
+
+def test_no_page_is_wider_than_the_screen(address: str) -> None:
+    from playwright.sync_api import sync_playwright
+
+    paths = ("/", "/factors?refused=1", "/pools", "/data", "/data/toy", "/flow", "/live", "/knowledge", "/spend")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        said: list[str] = []
+        for width, scheme in ((390, "light"), (768, "dark"), (1280, "light")):
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+            page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+            for path in paths:
+                page.goto(address + path)
+                over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+                assert over <= 0, (path, width, over)
+            page.close()
+        assert said == []
+        browser.close()
