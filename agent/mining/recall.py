@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.recalling import RecalledAttempts
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns, stored_returns
 from agent.mining.brief import Example
@@ -19,10 +20,16 @@ from agent.study.settings import LoopSettings
 
 @dataclass(frozen=True)
 class Recalled:
-    """Attempts on the data, oldest first, and their stored returns; none where the run has no memory."""
+    """Attempts on the data, oldest first, and their stored returns; none where the run has no memory.
+
+    Of more than a few thousand, a part is recalled; what is counted or compared is counted among the `typical` (see
+    `agent.knowledge.recalling`), of a `total` of attempts.
+    """
 
     attempts: Sequence[AttemptRecord]
     returns: StoredReturns
+    typical: Sequence[AttemptRecord]
+    total: int
     steering: Steering = field(default_factory=lambda: steering("train"))
     marginal: bool = True
 
@@ -45,6 +52,12 @@ class Recalled:
         """Return an attempt as prompts show it."""
         return example_of(attempt, self.added.get(attempt.id), validated=self.steering.validated)
 
+    def counted_among(self) -> tuple[str, ...]:
+        """Say among which attempts things are counted, where these are not all."""
+        if len(self.attempts) == self.total or not self.total:
+            return ()
+        return (f"counted among {len(self.typical):,} of {self.total:,} attempts: the newest, and a random sample",)
+
     def index(self) -> AttemptIndex:
         """Return the attempts, to be found by what they are made of."""
         return AttemptIndex(self.attempts, self.show)
@@ -54,11 +67,14 @@ def recall(knowledge: KnowledgeBase, dataset: str, loop: LoopSettings, *, until:
     """Return what a run recalls; with `until`, of the attempts up to that one."""
     how = steering(loop.feedback)
     if not loop.memory:
-        return Recalled([], StoredReturns(), how, loop.marginal)
-    attempts = [a for a in knowledge.attempts(panel_id=dataset, related="earlier") if until is None or a.id <= until]
-    return Recalled(attempts, returns_on(knowledge, dataset), how, loop.marginal)
+        return Recalled([], StoredReturns(), [], 0, how, loop.marginal)
+    found = knowledge.recalled(dataset, until=until)
+    return Recalled(
+        found.attempts, returns_on(knowledge, dataset, found), found.typical, found.total, how, loop.marginal
+    )
 
 
-def returns_on(knowledge: KnowledgeBase, dataset: str) -> StoredReturns:
-    """Return the stored returns of a data set and of those that share its bars."""
-    return stored_returns(knowledge, [one.panel_id for one in knowledge.related(dataset)])
+def returns_on(knowledge: KnowledgeBase, dataset: str, of: RecalledAttempts) -> StoredReturns:
+    """Return the stored returns of a data set and of those that share its bars, as far as attempts are recalled."""
+    panels = [one.panel_id for one in knowledge.related(dataset)]
+    return stored_returns(knowledge, panels, None if of.is_whole else [attempt.id for attempt in of.attempts])
