@@ -72,8 +72,10 @@ def _rows(ask: Ask, columns: _Columns, rest: str, given: Mapping[str, object] | 
     return found
 
 
-def list_runs(ask: Ask, panel_id: str | None = None) -> list[RunRecord]:
-    """Return runs, oldest first."""
+def list_runs(ask: Ask, panel_id: str | None = None, *, newest: int | None = None) -> list[RunRecord]:
+    """Return runs, oldest first: of a panel, or the `newest` alone."""
+    if newest is not None:
+        return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq DESC LIMIT :most", {"most": newest})][::-1]
     if panel_id is None:
         return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq")]
     return [run_record(row) for row in _rows(ask, _RUNS, "WHERE panel_id = :panel ORDER BY seq", {"panel": panel_id})]

@@ -13,8 +13,8 @@ import numpy as np
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
 # Up to this many attempts on the data, all are recalled.
-WHOLE = 4_000
-_NEWEST, _BEST, _LOWEST, _SAMPLE = 800, 600, 200, 1_000
+WHOLE = 2_000
+_NEWEST, _BEST, _LOWEST, _SAMPLE = 300, 300, 100, 500
 # Attempts of one distinct idea among the best.
 _OF_AN_IDEA = 4
 # Of one idea there may be many: this many rows are looked at for each that is taken.
