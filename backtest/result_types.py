@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Literal
 
 NAN = float("nan")
@@ -105,7 +105,7 @@ class Profile:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        found = to_json_types(asdict(self))
+        found = to_json_types(self)
         assert isinstance(found, dict)
         return {**found, "half_life": _plain(self.half_life)}
 
@@ -204,7 +204,10 @@ class SegmentScore:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None; an infinite capacity stands as text."""
-        return {k: _plain(v) for k, v in asdict(self).items()}
+        return {name: _plain(getattr(self, name)) for name in _SEGMENT_FIELDS}
+
+
+_SEGMENT_FIELDS = tuple(one.name for one in fields(SegmentScore))
 
 
 def _plain(value: object) -> object:
@@ -244,7 +247,7 @@ class Scorecard:
         segments = {n: raw[n].to_dict() for n in ("train", "validation")}
         late = None if self.after_cutoff is None else self.after_cutoff.to_dict()
         profiles = None if self.profiles is None else {n: p.to_dict() for n, p in self.profiles.items()}
-        rules = to_json_types([asdict(one) for one in self.rules])
+        rules = to_json_types(self.rules)
         return {**raw, **segments, "after_cutoff": late, "profiles": profiles, "rules": rules}
 
 
@@ -350,7 +353,7 @@ class Evidence:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
-        found = to_json_types(asdict(self))
+        found = to_json_types(self)
         assert isinstance(found, dict)
         return found
 
@@ -369,11 +372,16 @@ class Figures:
 
 
 def to_json_types(value: object) -> object:
-    """Return plain JSON types all the way down: what is not finite is None, tuples are lists."""
+    """Return plain JSON types all the way down: what is not finite is None, tuples are lists, dataclasses dicts."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
     if isinstance(value, dict):
         return {key: to_json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json_types(item) for item in value]
+    if is_dataclass(value):
+        # `dataclasses.asdict` copies all that it meets, which costs ten times as much: this is done for each attempt.
+        return {one.name: to_json_types(getattr(value, one.name)) for one in fields(value)}
     return value

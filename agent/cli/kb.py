@@ -1,4 +1,4 @@
-"""`alphaglow kb list|show|lineage|lessons|judge|luck`; `kb_search`, `kb_files` and `kb_reassess` have its others."""
+"""`alphaglow kb show|lineage|lessons|judge|luck`; `kb_list`, `kb_search`, `kb_files`, `kb_reassess` have its others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import kb_files, kb_reassess, kb_search
+from agent.cli import kb_files, kb_list, kb_reassess, kb_search
 from agent.cli.common import (
     format_number,
     headed,
@@ -33,53 +33,6 @@ COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
 @click.group(cls=Group)
 def kb() -> None:
     """Look into the knowledge base."""
-
-
-@kb.command("list")
-@click.option("--run", "run_id", help="Only this run.")
-@click.option("--all", "everything", is_flag=True, help="Also attempts that were sorted out.")
-@click.option("--library", is_flag=True, help="The published factors instead.")
-@json_option
-@click.pass_context
-def list_(ctx: click.Context, run_id: str | None, everything: bool, library: bool, as_json: bool) -> None:
-    """List what is known: runs and factors, or the library of published ones."""
-    from agent.cli.attempt_tables import FACTOR_COLUMNS, factor_rows
-    from agent.knowledge.attempt_figures import verdict_of
-
-    with workspace_of(ctx).listing() as knowledge:
-        if library:
-            entries = knowledge.library()
-            if as_json:
-                print_json([entry.to_dict() for entry in entries])
-                return
-            rows = [[e.name, e.source, e.canonical or f"refused: {e.message}"] for e in entries]
-            stdout().print(text_table(f"{len(rows)} published factors", ["name", "source", "expression"], rows, left=3))
-            return
-        run = knowledge.get_run(run_id).id if run_id else None
-        attempts = knowledge.attempts(run_id=run)
-        if as_json:
-            print_json(
-                {
-                    "runs": [r.to_dict() for r in knowledge.runs() if run is None or r.id == run],
-                    "attempts": [a.to_dict() for a in attempts if everything or a.evaluation is not None],
-                }
-            )
-            return
-        out = stdout()
-        runs = [[r.id, r.created, r.status, r.config.data, r.config.model or r.config.kind] for r in knowledge.runs()]
-        out.print(text_table("Runs", ["run", "started (UTC)", "status", "data", "model or kind"], runs, left=5))
-        listed = [a for a in attempts if everything or a.stage != "screen"]
-        rows = factor_rows(listed, knowledge.later_verdicts())
-        out.print(text_table("Factors, figures of the train split", FACTOR_COLUMNS, rows, left=3))
-        if len(listed) < len(attempts):
-            out.print(f"{len(attempts) - len(listed)} left at their quick score are not shown (--all shows them)")
-        if everything:
-            rest = [
-                [str(a.id), verdict_of(a), a.text, (a.message or "").splitlines()[0] if a.message else ""]
-                for a in attempts
-                if a.evaluation is None
-            ]
-            out.print(text_table("Not scored", ["attempt", "ended at", "text", "reason"], rest, left=4))
 
 
 def _judged(verdict: JudgeVerdict) -> str:
@@ -151,13 +104,22 @@ def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
     What models expected of the factors that `propose` scored (rank IC, turnover, holding) stands beside what came.
     """
     from agent.cli.expectations_print import print_expectations
-    from agent.mining.expectation_skill import expectation_skill
-    from agent.mining.judge_skill import judge_skill
+    from agent.knowledge.paging import attempt_pages
+    from agent.mining.expectation_skill import expectation_pairs, skill_of_pairs
+    from agent.mining.judge_skill import JudgedAttempt, judged_attempts, skill_of
 
-    with workspace_of(ctx).knowledge() as knowledge:
+    judged: list[JudgedAttempt] = []
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    with workspace_of(ctx).listing() as knowledge, progress_bar() as bar:
         run = knowledge.get_run(run_id).id if run_id else None
-        attempts = knowledge.attempts(run_id=run)
-    skill, expected = judge_skill(attempts), expectation_skill(attempts)
+        task = bar.add_task("reading", total=None)
+        with knowledge.asking() as ask:
+            for page in attempt_pages(ask, run, scored=True):
+                judged += judged_attempts(page)
+                for name, found in expectation_pairs(page).items():
+                    pairs.setdefault(name, []).extend(found)
+                bar.advance(task, len(page))
+    skill, expected = skill_of(judged), skill_of_pairs(pairs)
     if as_json:
         print_json({**skill.to_dict(), "expectations": expected.to_dict()})
         return
@@ -335,6 +297,7 @@ def _grow(tree: Tree, relatives: list[dict[str, Any]]) -> None:
 
 
 for _command in (
+    kb_list.list_,
     kb_search.search,
     kb_search.calls,
     kb_reassess.reassess,

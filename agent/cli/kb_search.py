@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -70,7 +71,8 @@ def search(
 
 def _found(knowledge: KnowledgeBase, said: str, like: str | None, theme: str | None, limit: int) -> list[Found]:
     from agent.knowledge.factor_records import Found
-    from agent.mining.search.themes import THEMES, theme_of
+    from agent.knowledge.paging import newest_with_theme
+    from agent.mining.search.themes import THEMES, is_theme, theme_of
 
     if theme is not None and theme not in THEMES:
         raise InputError(f"no theme {theme!r}", f"there are {', '.join(THEMES)}")
@@ -84,7 +86,9 @@ def _found(knowledge: KnowledgeBase, said: str, like: str | None, theme: str | N
     elif said:
         found = knowledge.search_text(said, limit=most)
     else:
-        found = [Found(attempt, 1.0) for attempt in reversed(knowledge.attempts())]
+        with knowledge.asking() as ask:
+            newest = newest_with_theme(ask, partial(is_theme, str(theme)), limit)
+        found = [Found(attempt, 1.0) for attempt in newest]
     if theme is not None:
         found = [one for one in found if theme_of(one.attempt) == theme]
     return found[:limit]

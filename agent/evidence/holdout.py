@@ -121,8 +121,7 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
     record = knowledge.get_factor(what)
     opened = open_data(workspace, data, learned=False)
     knowledge.register_dataset(opened.whole)
-    everywhere = knowledge.attempts(panel_id=opened.whole.id, related="all")
-    tried = {a.panel_id for a in everywhere if a.factor_id == record.factor_id}
+    tried = knowledge.data_of(record.factor_id)
     # On these very data, else on those that have most in common with them.
     panel_id = next((one.panel_id for one in knowledge.related(opened.whole.id) if one.panel_id in tried), None)
     if panel_id is not None:

@@ -20,6 +20,7 @@ from agent.knowledge.lineage_access import LineageAccess
 from agent.knowledge.listing import Ask, Listing, list_attempts
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.reassessments import Reassessments
+from agent.knowledge.recalling import Recalling
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -57,7 +58,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Remarks, Listing):
+class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager
@@ -147,24 +148,18 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Remarks, Listi
 
         ``earlier`` are related panels that begin and end no later: what was train there is not validation here.
 
-        Those of a run or a panel are remembered: asked again, only new ones are read. They are shared, so change none.
+        Those of a panel are remembered: asked again, only new ones are read. They are shared, so change none. A panel
+        may have very many: a search asks for `recalled`.
         """
         with self._memory.reading(), self._reading() as session:
-            if run_id is None and panel_id is None:
-                return list_attempts(attempts.ask_of(session), round_=round)
-            if run_id is not None:
-                found = self._memory.attempts(session, "run", run_id)
-            else:
-                panels = datasets.chosen_ids(session, str(panel_id), related)
-                found = [a for one in panels for a in self._memory.attempts(session, "panel", one)]
-                if len(panels) > 1:
-                    found.sort(key=lambda attempt: attempt.id)
-                panel_id = None
-        return [
-            attempt
-            for attempt in found
-            if (panel_id is None or attempt.panel_id == panel_id) and (round is None or attempt.round == round)
-        ]
+            if run_id is not None or panel_id is None:
+                found = list_attempts(attempts.ask_of(session), run_id, round)
+                return [attempt for attempt in found if panel_id is None or attempt.panel_id == panel_id]
+            panels = datasets.chosen_ids(session, panel_id, related)
+            found = [a for one in panels for a in self._memory.attempts(session, one)]
+        if len(panels) > 1:
+            found.sort(key=lambda attempt: attempt.id)
+        return [attempt for attempt in found if round is None or attempt.round == round]
 
     def index_factors(self) -> int:
         """Index what older versions or other programs wrote; return the newest sequence number (see `novelty`)."""

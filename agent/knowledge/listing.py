@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from agent.knowledge.library_records import LibraryRecord
+from agent.knowledge.packed_json import StoredDocument
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.tables.convert import attempt_record, library_record, run_record
 from market.errors import InputError
@@ -22,6 +23,7 @@ from market.errors import InputError
 # Runs one SELECT whose parameters are written as :name, and returns its rows.
 Ask = Callable[[str, Mapping[str, object]], Sequence[Sequence[Any]]]
 TAG = "factor:"
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,16 @@ def _rows(ask: Ask, columns: _Columns, rest: str, given: Mapping[str, object] | 
             # A driver of PostgreSQL hands over JSON already read.
             if isinstance(values[name], str):
                 values[name] = json.loads(values[name])
+            elif isinstance(values[name], bytes):
+                values[name] = StoredDocument(values[name])
         found.append(SimpleNamespace(**values))
     return found
 
 
-def list_runs(ask: Ask, panel_id: str | None = None) -> list[RunRecord]:
-    """Return runs, oldest first."""
+def list_runs(ask: Ask, panel_id: str | None = None, *, newest: int | None = None) -> list[RunRecord]:
+    """Return runs, oldest first: of a panel, or the `newest` alone."""
+    if newest is not None:
+        return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq DESC LIMIT :most", {"most": newest})][::-1]
     if panel_id is None:
         return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq")]
     return [run_record(row) for row in _rows(ask, _RUNS, "WHERE panel_id = :panel ORDER BY seq", {"panel": panel_id})]
@@ -105,13 +111,14 @@ def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None
     return _attempts(ask, where, given)
 
 
-def list_numbered(ask: Ask, numbers: Sequence[int]) -> list[AttemptRecord]:
-    """Return the attempts with these numbers, in this order; those that there are not are left out."""
-    given = {f"n{k}": number for k, number in enumerate(numbers)}
-    if not given:
-        return []
-    found = {one.id: one for one in _attempts(ask, f"WHERE id IN ({', '.join(f':{name}' for name in given)})", given)}
-    return [found[number] for number in numbers if number in found]
+def list_numbered(ask: Ask, numbers: Iterable[int]) -> list[AttemptRecord]:
+    """Return attempts by their ids, in the order in which they were recorded."""
+    found: list[AttemptRecord] = []
+    wanted = sorted({int(number) for number in numbers})
+    for start in range(0, len(wanted), _AT_ONCE):
+        listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
+        found += _attempts(ask, f"WHERE id IN ({listed})", {})
+    return found
 
 
 def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
@@ -130,11 +137,22 @@ def _attempts(ask: Ask, where: str, given: Mapping[str, object]) -> list[Attempt
     said: dict[int, list[Any]] = {}
     for row in _rows(ask, _VERDICTS, f"{theirs} ORDER BY id", given):
         said.setdefault(row.attempt_id, []).append(row)
-    panels = {row[0]: str(row[1]) for row in ask("SELECT id, panel_id FROM runs", {})}
+    panels = _panels(ask, {row.run_id for row in attempts})
     found = []
     for row in attempts:
         row.verdicts, row.evaluation = said.get(row.id, []), scored.get(row.id)
         found.append(attempt_record(row, panels[row.run_id]))
+    return found
+
+
+def _panels(ask: Ask, run_ids: Iterable[str]) -> dict[str, str]:
+    """Return the data of runs."""
+    found: dict[str, str] = {}
+    wanted = list(run_ids)
+    for start in range(0, len(wanted), _AT_ONCE):
+        given = {f"run{k}": run_id for k, run_id in enumerate(wanted[start : start + _AT_ONCE])}
+        listed = ", ".join(f":{name}" for name in given)
+        found |= {row[0]: str(row[1]) for row in ask(f"SELECT id, panel_id FROM runs WHERE id IN ({listed})", given)}
     return found
 
 

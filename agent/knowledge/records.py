@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 from agent.knowledge.claims import Claims
 from agent.knowledge.dataset_records import DatasetRecord as DatasetRecord
 from agent.knowledge.dataset_records import RelatedData as RelatedData
+from agent.knowledge.packed_json import whole
 from agent.knowledge.run_config import RunConfig, ScoringRules, read_rules, read_run_config
 from agent.knowledge.score_documents import (
     Document,
@@ -261,28 +262,28 @@ class EvaluationRecord:
     @cached_property
     def train(self) -> SegmentScore:
         """The scorecard's train figures: all that a listing or a search of thousands asks for."""
-        return read_train(self.scorecard_document)
+        return read_train(whole(self.scorecard_document))
 
     @cached_property
     def verdict(self) -> Verdict:
         """The verdict's word."""
-        return read_verdict(self.evidence_document)
+        return read_verdict(whole(self.evidence_document))
 
     @cached_property
     def scorecard(self) -> Scorecard:
         """What it earned and predicted, on train and on validation."""
-        return read_scorecard(self.scorecard_document)
+        return read_scorecard(whole(self.scorecard_document))
 
     @cached_property
     def evidence(self) -> Evidence:
         """The verdict and what it rests on."""
-        return read_evidence(self.evidence_document)
+        return read_evidence(whole(self.evidence_document))
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types, documents as they were stored."""
         return {
-            "scorecard": dict(self.scorecard_document),
-            "evidence": dict(self.evidence_document),
+            "scorecard": dict(whole(self.scorecard_document)),
+            "evidence": dict(whole(self.evidence_document)),
             "sharpe_per_bar": self.sharpe_per_bar,
             "accepted": self.accepted,
             "rules": self.rules,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import bindparam, text
+from sqlalchemy import BindParameter, Connection, bindparam, text
 
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.tables.effective_trials import unpacked
 
-_STORED = text(
-    "SELECT attempt_id, cluster, fingerprint FROM trial_returns WHERE panel_id IN :panels ORDER BY attempt_id"
-).bindparams(bindparam("panels", expanding=True))
+_ROWS = "SELECT attempt_id, cluster, fingerprint FROM trial_returns WHERE panel_id IN :panels"
+_PANELS: BindParameter[str] = bindparam("panels", expanding=True)
+_STORED = text(f"{_ROWS} ORDER BY attempt_id").bindparams(_PANELS)
+_SOME = text(
+    "SELECT attempt_id, cluster, fingerprint, panel_id FROM trial_returns WHERE attempt_id IN :numbers "
+    "ORDER BY attempt_id"
+).bindparams(bindparam("numbers", expanding=True))
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,27 @@ class StoredReturns:
         return self.clusters.get(attempt_id, attempt_id)
 
 
-def stored_returns(knowledge: Handle, panel_ids: Sequence[str]) -> StoredReturns:
-    """Return what is stored of the attempts of panels that are related, in the order in which they came."""
+def stored_returns(knowledge: Handle, panel_ids: Sequence[str], numbers: Sequence[int] | None = None) -> StoredReturns:
+    """Return what is stored of the attempts of panels that are related, in the order in which they came.
+
+    With `numbers`, of these attempts alone.
+    """
     clusters: dict[int, int] = {}
     fingerprints: dict[int, NDArray[np.float32]] = {}
     with knowledge.lend() as connection:
-        for attempt_id, cluster, packed in connection.execute(_STORED, {"panels": list(panel_ids)}):
+        for attempt_id, cluster, packed in _rows(connection, list(panel_ids), numbers):
             clusters[attempt_id] = cluster
             fingerprints[attempt_id] = unpacked(bytes(packed))
     return StoredReturns(clusters, fingerprints)
+
+
+def _rows(connection: Connection, panels: list[str], numbers: Sequence[int] | None) -> Iterator[tuple[int, int, bytes]]:
+    if numbers is None:
+        for row in connection.execute(_STORED, {"panels": panels}):
+            yield row[0], row[1], row[2]
+        return
+    # By their ids, whatever the panels: many attempts of a panel are passed by.
+    for start in range(0, len(numbers), _AT_ONCE):
+        for row in connection.execute(_SOME, {"numbers": list(numbers[start : start + _AT_ONCE])}):
+            if row[3] in panels:
+                yield row[0], row[1], row[2]

@@ -146,8 +146,7 @@ def _score(lesson: LearningTask, walked: Walked, run: RunRecord, knowledge: Know
 
 def _recorded(lesson: LearningTask, knowledge: KnowledgeBase) -> AttemptRecord | None:
     """Return the first attempt at this very factor on this data."""
-    attempts = knowledge.attempts(panel_id=lesson.study.dataset)
-    return next((attempt for attempt in attempts if attempt.canonical == lesson.field), None)
+    return next(iter(knowledge.attempts_at(lesson.field, lesson.study.dataset)), None)
 
 
 def _run(lesson: LearningTask, knowledge: KnowledgeBase) -> RunRecord:

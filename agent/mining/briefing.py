@@ -51,7 +51,6 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
     lessons = _lessons(known, run, number) if loop.lessons else ()
     tasks = _tasks(study, knowledge, run, loop, number, known)
     attempt_index = known.index()
-    attempts = knowledge.attempts(panel_id=study.dataset, related="earlier")
     asked = Constraints.from_dict(run.config.request)
     longest = min(asked.longest or study.max_lookback, study.max_lookback)
     return Brief(
@@ -66,22 +65,26 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         # A named factor may hold what the request does not allow.
         blocks={} if asked else _blocks(known, study.fields),
         known=knowledge.index_factors(),
-        attempts_until=max((attempt.id for attempt in attempts), default=0),
+        attempts_until=knowledge.newest_attempt(study.dataset),
         tasks=tasks,
         related=tuple(tuple(known.show(a) for a in attempt_index.for_task(task)) for task in tasks),
-        crowded=(*crowded(known.attempts, passes=known.steering.passes), *_pool_of(known, knowledge, study)),
+        crowded=(
+            *known.counted_among(),
+            *crowded(known.typical, passes=known.steering.passes),
+            *_pool_of(known, knowledge, study),
+        ),
         left=_left(knowledge, run, loop, number),
         taught=tuple(lesson.facts for lesson in lessons),
         longest=longest,
         asked=asked,
-        room=room_left(known.attempts, known.returns, known.pool),
+        room=room_left(known.typical, known.returns, known.pool),
     )
 
 
 def _lessons(known: Recalled, run: RunRecord, number: int) -> list[DrawnLesson]:
     """Return the lessons of all that is recalled; those that rest on the round before come first."""
-    newest = frozenset(a.id for a in known.attempts if a.run_id == run.id and a.round == number - 1)
-    return draw_lessons(known.attempts, known.returns, newest)[:SHOWN_LESSONS]
+    newest = frozenset(a.id for a in known.typical if a.run_id == run.id and a.round == number - 1)
+    return draw_lessons(known.typical, known.returns, newest)[:SHOWN_LESSONS]
 
 
 def _blocks(known: Recalled, fields: Sequence[str]) -> dict[str, str]:
@@ -151,11 +154,10 @@ def _writers(
         return None
     spent = dict.fromkeys(names, 0.0)
     for run_id in dict.fromkeys(a.run_id for a in recalled):
-        for call in knowledge.calls(run_id):
-            if call.role == "writer" and call.model in spent:
-                tokens = (call.prompt_tokens or 0) + (call.completion_tokens or 0)
+        for model, tokens, cost in knowledge.writer_calls(run_id):
+            if model in spent:
                 # Where a price is missing, tokens stand for dollars: a millionth each.
-                spent[call.model] += call.cost_usd if call.cost_usd is not None else tokens / 1e6
+                spent[model] += cost if cost is not None else tokens / 1e6
     made = {name: sum(a.claims.model == name for a in recalled) for name in names}
     known = {name: spent[name] / made[name] for name in names if made[name] and spent[name]}
     least = min(known.values(), default=1.0)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.steering import validation_steered
-from agent.knowledge.tables.attempts import reached_validation
+from agent.knowledge.stored_returns import stored_returns
 from agent.knowledge.tables.effective_trials import SAME_TRIAL
-from agent.mining.recall import returns_on
 from agent.mining.search.added import adding
 from agent.mining.search.elites import by_merit
 from agent.study.scoring import evaluate_expression, without_validation
@@ -55,15 +54,12 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
     before it and to what was accepted or tested before, and is of another cluster of returns than any of them. Doing it
     again tests what has come since.
     """
-    waiting = [a for a in knowledge.attempts(run_id=run_id) if _verdict(a) == "untested"]
+    waiting = knowledge.with_verdict(run_id, "untested")
     if not waiting:
         return Confirmed({}, 0)
-    known = [
-        a
-        for a in knowledge.attempts(panel_id=study.dataset, related="earlier")
-        if a.evaluation is not None and (a.evaluation.accepted or reached_validation(a.evaluation.evidence_document))
-    ]
-    returns = returns_on(knowledge, study.dataset)
+    known = knowledge.admitted(study.dataset)
+    panels = [one.panel_id for one in knowledge.related(study.dataset)]
+    returns = stored_returns(knowledge, panels, [a.id for a in (*waiting, *known)])
     listed = adding(_ranked(waiting), known, returns, most=SHORTLIST, apart=SAME_TRIAL)
     scored = {a.id: s for a in listed if (s := _scored(a, study, knowledge)) is not None}
     prints, scores = knowledge.confirmed_trials(study.dataset)
@@ -79,10 +75,6 @@ def confirm_search(study: Study, knowledge: KnowledgeBase, run_id: str) -> Confi
     tested = dict(zip(scored, found, strict=True))
     knowledge.record_confirmed(tested)
     return Confirmed(tested, len(waiting))
-
-
-def _verdict(attempt: AttemptRecord) -> str:
-    return "" if attempt.evaluation is None else attempt.evaluation.verdict
 
 
 def _ranked(waiting: Sequence[AttemptRecord]) -> list[AttemptRecord]:

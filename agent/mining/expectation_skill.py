@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean, median
 
@@ -79,7 +79,17 @@ class ExpectationSkill:
 
 def expectation_skill(attempts: Sequence[AttemptRecord]) -> ExpectationSkill:
     """Return the record of what was expected over these attempts."""
-    pairs = {name: _pairs(attempts, name) for name in _CAME}
+    return skill_of_pairs(expectation_pairs(attempts))
+
+
+def expectation_pairs(attempts: Sequence[AttemptRecord]) -> dict[str, list[tuple[float, float]]]:
+    """Return what was expected of attempts and what came, by the figure that was expected."""
+    return {name: _pairs(attempts, name) for name in _CAME}
+
+
+def skill_of_pairs(found: Mapping[str, list[tuple[float, float]]]) -> ExpectationSkill:
+    """Return the record over pairs of what was expected and what came."""
+    pairs = {name: found.get(name, []) for name in _CAME}
     ic = pairs["ic"]
     middle = median(came for _, came in ic) if ic else float("nan")
     return ExpectationSkill(

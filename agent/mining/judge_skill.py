@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -71,16 +71,39 @@ class JudgeSkill:
         return {**asdict(self), "skilled": self.skilled}
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedAttempt:
+    """What the judge said of a scored attempt last, the net score that came, and whether it passed on train."""
+
+    score: float
+    scores: Mapping[str, float]
+    came: float
+    passed: bool
+
+
 def judge_skill(attempts: Sequence[AttemptRecord]) -> JudgeSkill:
     """Return the judge's record over these attempts."""
-    judged = [(a, a.verdicts[-1], came) for a in attempts if a.verdicts and (came := _came(a)) is not None]
-    correlation, p_value = _spearman([v.score for _, v, _ in judged], [came for _, _, came in judged])
-    axes = sorted({name for _, verdict, _ in judged for name in verdict.scores} - {"passes"})
+    return skill_of(judged_attempts(attempts))
+
+
+def judged_attempts(attempts: Iterable[AttemptRecord]) -> list[JudgedAttempt]:
+    """Return what is compared of attempts that were judged and scored: a little of each, for there may be many."""
+    return [
+        JudgedAttempt(a.verdicts[-1].score, a.verdicts[-1].scores, came, passed_on_train(a))
+        for a in attempts
+        if a.verdicts and (came := _came(a)) is not None
+    ]
+
+
+def skill_of(judged: Sequence[JudgedAttempt]) -> JudgeSkill:
+    """Return the judge's record over attempts that it judged and that were scored."""
+    correlation, p_value = _spearman([one.score for one in judged], [one.came for one in judged])
+    axes = sorted({name for one in judged for name in one.scores} - {"passes"})
     by_axis = {}
     for axis in axes:
-        rows = [(v.scores[axis], came) for _, v, came in judged if axis in v.scores]
+        rows = [(one.scores[axis], one.came) for one in judged if axis in one.scores]
         by_axis[axis] = _spearman([s for s, _ in rows], [came for _, came in rows])[0]
-    said = [(v.scores["passes"], passed_on_train(a)) for a, v, _ in judged if "passes" in v.scores]
+    said = [(one.scores["passes"], one.passed) for one in judged if "passes" in one.scores]
     chances, outcomes = np.array([c for c, _ in said]), np.array([float(p) for _, p in said])
     share = float(outcomes.mean()) if len(said) else float("nan")
     return JudgeSkill(

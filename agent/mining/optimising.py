@@ -202,8 +202,8 @@ def improvement(run_id: str, given: str, study: Study, knowledge: KnowledgeBase)
     figure = sharpe_net if study.exposures is None else sharpe_gated
     own = knowledge.attempts(run_id=run_id)
     line = [a for a in own if a.evaluation is not None and a.canonical != given]
-    tried = knowledge.attempts(panel_id=study.dataset, related="all")
-    known = [a for a in tried if a.canonical == given and a.evaluation is not None]
+    tried = knowledge.attempts_at(given, study.dataset, related="all")
+    known = [a for a in tried if a.evaluation is not None]
     if not known:
         raise InputError(f"the given factor {given} was not scored", "see why with: alphaglow kb list --all")
     # It may have been scored before under other rules: it is compared under those of this run, as its line is.

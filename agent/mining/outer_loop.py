@@ -98,7 +98,7 @@ async def _round(mine: Mine, number: int) -> None:
     if opened.status == "finished":
         return
     mine.on_event(Event("round", number))
-    done = {attempt.slot for attempt in mine.knowledge.attempts(run_id=mine.run.id, round=number)}
+    done = mine.knowledge.slots(mine.run.id, number)
     waiting = [slot for slot in range(mine.settings.candidates) if slot not in done]
     # What is recorded of earlier rounds is whole: the rest of the run is still to come.
     ahead = (mine.settings.rounds - number) * mine.settings.candidates + len(waiting)
@@ -128,9 +128,9 @@ async def _round(mine: Mine, number: int) -> None:
 def _learned(mine: Mine, number: int) -> list[DrawnLesson]:
     """Return the lessons of all that was tried on the data; those that rest on this round come first."""
     dataset = mine.study.dataset
-    attempts = mine.knowledge.attempts(panel_id=dataset, related="earlier")
-    newest = frozenset(a.id for a in attempts if a.run_id == mine.run.id and a.round == number)
-    return draw_lessons(attempts, returns_on(mine.knowledge, dataset), newest)
+    known = mine.knowledge.recalled(dataset)
+    newest = frozenset(a.id for a in known.typical if a.run_id == mine.run.id and a.round == number)
+    return draw_lessons(known.typical, returns_on(mine.knowledge, dataset, known), newest)
 
 
 async def _let_finish(talks: Iterable[asyncio.Task[Talk]]) -> None:

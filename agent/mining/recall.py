@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.recalling import RecalledAttempts
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.stored_returns import StoredReturns, stored_returns
 from agent.mining.brief import Example
@@ -16,13 +17,22 @@ from agent.mining.search.added import ADDS, added_scores
 from agent.mining.search.bandit import rewards
 from agent.study.settings import LoopSettings
 
+# Of a part of the attempts, this many of the newest are found by what they are made of, beside the best.
+_INDEXED = 200
+
 
 @dataclass(frozen=True)
 class Recalled:
-    """Attempts on the data, oldest first, and their stored returns; none where the run has no memory."""
+    """Attempts on the data, oldest first, and their stored returns; none where the run has no memory.
+
+    Of more than a few thousand, a part is recalled; what is counted or compared is counted among the `typical` (see
+    `agent.knowledge.recalling`), of a `total` of attempts.
+    """
 
     attempts: Sequence[AttemptRecord]
     returns: StoredReturns
+    typical: Sequence[AttemptRecord]
+    total: int
     steering: Steering = field(default_factory=lambda: steering("train"))
     marginal: bool = True
 
@@ -45,20 +55,33 @@ class Recalled:
         """Return an attempt as prompts show it."""
         return example_of(attempt, self.added.get(attempt.id), validated=self.steering.validated)
 
+    def counted_among(self) -> tuple[str, ...]:
+        """Say among which attempts things are counted, where these are not all."""
+        if len(self.attempts) == self.total or not self.total:
+            return ()
+        return (f"counted among {len(self.typical):,} of {self.total:,} attempts: the newest, and a random sample",)
+
     def index(self) -> AttemptIndex:
-        """Return the attempts, to be found by what they are made of."""
-        return AttemptIndex(self.attempts, self.show)
+        """Return the attempts, to be found by what they are made of; of a part, those chosen, and the newest."""
+        if len(self.attempts) == self.total:
+            return AttemptIndex(self.attempts, self.show)
+        # To take a factor apart costs more than all else that is done with it here.
+        passed_by = {a.id for a in self.typical[:-_INDEXED]}
+        return AttemptIndex([a for a in self.attempts if a.id not in passed_by], self.show)
 
 
 def recall(knowledge: KnowledgeBase, dataset: str, loop: LoopSettings, *, until: int | None = None) -> Recalled:
     """Return what a run recalls; with `until`, of the attempts up to that one."""
     how = steering(loop.feedback)
     if not loop.memory:
-        return Recalled([], StoredReturns(), how, loop.marginal)
-    attempts = [a for a in knowledge.attempts(panel_id=dataset, related="earlier") if until is None or a.id <= until]
-    return Recalled(attempts, returns_on(knowledge, dataset), how, loop.marginal)
+        return Recalled([], StoredReturns(), [], 0, how, loop.marginal)
+    found = knowledge.recalled(dataset, until=until)
+    return Recalled(
+        found.attempts, returns_on(knowledge, dataset, found), found.typical, found.total, how, loop.marginal
+    )
 
 
-def returns_on(knowledge: KnowledgeBase, dataset: str) -> StoredReturns:
-    """Return the stored returns of a data set and of those that share its bars."""
-    return stored_returns(knowledge, [one.panel_id for one in knowledge.related(dataset)])
+def returns_on(knowledge: KnowledgeBase, dataset: str, of: RecalledAttempts) -> StoredReturns:
+    """Return the stored returns of a data set and of those that share its bars, as far as attempts are recalled."""
+    panels = [one.panel_id for one in knowledge.related(dataset)]
+    return stored_returns(knowledge, panels, None if of.is_whole else [attempt.id for attempt in of.attempts])

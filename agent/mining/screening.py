@@ -154,7 +154,7 @@ def _quick(screening: Screening) -> list[_Passed] | None:
                 yield result
 
     copies = _Copies(screening)
-    done = {attempt.slot for attempt in knowledge.attempts(run_id=screening.run.id)}
+    done = knowledge.slots(screening.run.id, ROUND)
     finished = len(done)
     for expression, result in _scores(screening, engine, readable()):
         slot, text = slots.pop(0)

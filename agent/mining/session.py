@@ -96,7 +96,7 @@ class Session:
     @property
     def done(self) -> int:
         """Candidates that are recorded already."""
-        return len(self.knowledge.attempts(run_id=self.run.id))
+        return self.knowledge.count_attempts(self.run.id)
 
     async def go(
         self,

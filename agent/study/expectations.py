@@ -15,12 +15,13 @@ from backtest.shrunk_sharpe import LEAST_FACTORS, ShrunkSharpe, net_ratio, shrin
 def expected_sharpe(card: Scorecard, factor_id: str, dataset: str, knowledge: KnowledgeBase) -> ShrunkSharpe:
     """Return the shrunk net Sharpe ratio a year of a factor, by all others that were scored on a data set.
 
-    Clones, by the clusters of their returns, count as one factor; the factor's own attempts are left out.
+    Clones, by the clusters of their returns, count as one factor; the factor's own attempts are left out. Of many
+    attempts, a random sample and the newest are taken.
     """
     clusters = knowledge.trial_clusters(dataset)
     scored = [
         (clusters.get(attempt.id, -attempt.id), net_ratio(found.scorecard.train, found.scorecard.validation))
-        for attempt in knowledge.attempts(panel_id=dataset)
+        for attempt in knowledge.recalled(dataset, related="none").typical
         if (found := attempt.evaluation) is not None and attempt.factor_id != factor_id
     ]
     sizes = Counter(cluster for cluster, _ in scored)

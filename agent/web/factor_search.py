@@ -92,7 +92,9 @@ def find_factors(listing: Listing, search: FactorSearch) -> FactorRows:
         page = f"LIMIT {ROWS + 1} OFFSET {(search.page - 1) * ROWS}"
         numbers = [int(row[0]) for row in ask(f"SELECT a.id {joined} ORDER BY {SORTS[search.sort]} {page}", given)]
         counted = ask(f"SELECT count(*) FROM (SELECT 1 {joined} LIMIT {_MOST_COUNTED + 1}) AS found", given)
-        return FactorRows(tuple(list_numbered(ask, numbers[:ROWS])), int(counted[0][0]), len(numbers) > ROWS)
+        known = {attempt.id: attempt for attempt in list_numbered(ask, numbers[:ROWS])}
+        shown = tuple(known[number] for number in numbers[:ROWS])
+        return FactorRows(shown, int(counted[0][0]), len(numbers) > ROWS)
 
 
 def _conditions(search: FactorSearch) -> tuple[str, dict[str, object]]:
@@ -103,9 +105,8 @@ def _conditions(search: FactorSearch) -> tuple[str, dict[str, object]]:
     if search.verdict == "accepted":
         found.append("e.accepted")
     elif search.verdict:
-        # A database of PostgreSQL and a file both give the document as it was written.
-        found.append("CAST(e.evidence AS TEXT) LIKE :verdict")
-        given["verdict"] = f'%"verdict": "{search.verdict}"%'
+        found.append("e.verdict = :verdict")
+        given["verdict"] = search.verdict
     if search.theme:
         found.append("CAST(a.claims AS TEXT) LIKE :theme ESCAPE '!'")
         given["theme"] = f'%"theme": "{_escaped(search.theme)}"%'

@@ -7,6 +7,7 @@ the order of keys, so that a brief read back renders to the same prompt.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sqlalchemy import (
@@ -26,9 +27,12 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeEngine
+
+from agent.knowledge.packed_json import StoredDocument, pack_json
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0010"
+HEAD = "0011"
 
 
 class Squeezed(TypeDecorator[str]):
@@ -48,6 +52,25 @@ class Squeezed(TypeDecorator[str]):
         if isinstance(value, str):
             raise zlib.error("plain text where compressed text should be")
         return zlib.decompress(value).decode()
+
+
+class PackedDocument(TypeDecorator[Mapping[str, object]]):
+    """A large JSON document: compressed in a file; a server has its own ways to compress what is large."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of this kind of database."""
+        return dialect.type_descriptor(LargeBinary() if dialect.name == "sqlite" else JSON())
+
+    def process_bind_param(self, value: Mapping[str, object] | None, dialect: Dialect) -> object:
+        """Compress."""
+        return pack_json(value) if dialect.name == "sqlite" and value is not None else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Mapping[str, object] | None:  # noqa: ANN401
+        """Return what is read when it is first looked at; a server's driver has read it already."""
+        return StoredDocument(value) if isinstance(value, bytes) else value
 
 
 class Base(DeclarativeBase):
@@ -147,7 +170,11 @@ class Verdict(Base):
 
 
 class Evaluation(Base):
-    """What the backtest said, known by its factor, its data, the rules and the code that scored it."""
+    """What the backtest said, known by its factor, its data, the rules and the code that scored it.
+
+    The figures that attempts are chosen and listed by stand beside the documents that hold them all: the verdict's word
+    and, of train alone, the score of the payoff, the net score and the net Sharpe ratio that it would be traded with.
+    """
 
     __tablename__ = "evaluations"
     __table_args__ = (
@@ -155,6 +182,9 @@ class Evaluation(Base):
         Index("ix_evaluations_panel_id", "panel_id", "accepted"),
         Index("ix_evaluations_confirmed", "panel_id", "confirmed"),
         Index("ix_evaluations_scores", "panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"),
+        Index("ix_evaluations_net", "panel_id", "train_net_z"),
+        Index("ix_evaluations_payoff", "panel_id", "train_payoff_z"),
+        Index("ix_evaluations_verdict", "verdict", "train_sharpe"),
     )
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
@@ -162,13 +192,17 @@ class Evaluation(Base):
     panel_id: Mapped[str]
     rules: Mapped[str]
     code: Mapped[str]
-    scorecard: Mapped[dict[str, object]] = mapped_column(JSON)
-    evidence: Mapped[dict[str, object]] = mapped_column(JSON)
     sharpe_per_bar: Mapped[float | None]
     accepted: Mapped[bool]
     predicts_z: Mapped[float | None]
     earns_z: Mapped[float | None]
     confirmed: Mapped[bool] = mapped_column(server_default=sql("false"))
+    verdict: Mapped[str] = mapped_column(server_default="")
+    train_payoff_z: Mapped[float | None]
+    train_net_z: Mapped[float | None]
+    train_sharpe: Mapped[float | None]
+    scorecard: Mapped[Mapping[str, object]] = mapped_column(PackedDocument)
+    evidence: Mapped[Mapping[str, object]] = mapped_column(PackedDocument)
 
 
 class Reassessment(Base):
@@ -192,6 +226,7 @@ class Attempt(Base):
     __table_args__ = (
         UniqueConstraint("run_id", "round", "slot"),
         ForeignKeyConstraint(["run_id", "round"], ["rounds.run_id", "rounds.number"]),
+        Index("ix_attempts_stage", "stage", "code"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

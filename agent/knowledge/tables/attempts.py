@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import BindParameter, Connection, Select, String, bindparam, cast, insert, or_, select, text
 from sqlalchemy.orm import Session
 
-from agent.knowledge.attempt_figures import or_none
+from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.listing import TAG, Ask, which_factor
+from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
-from agent.knowledge.score_documents import Document, read_flat
+from agent.knowledge.score_documents import Document, read_flat, read_train, read_verdict
 from agent.knowledge.tables import effective_trials, tallies
 from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
@@ -154,17 +155,30 @@ def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
 
 
 def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
+    card, evidence = whole(evaluation.scorecard_document), whole(evaluation.evidence_document)
     return {
         "panel_id": origin.panel_id,
         "rules": origin.rules,
         "code": origin.code,
-        "scorecard": plain_dict(evaluation.scorecard_document),
-        "evidence": plain_dict(evaluation.evidence_document),
+        "scorecard": plain_dict(card),
+        "evidence": plain_dict(evidence),
         "sharpe_per_bar": or_none(evaluation.sharpe_per_bar),
         "accepted": bool(evaluation.accepted),
-        "predicts_z": score_of(evaluation.evidence_document, "predicts"),
-        "earns_z": score_of(evaluation.evidence_document, "earns"),
-        "confirmed": reached_validation(evaluation.evidence_document),
+        "predicts_z": score_of(evidence, "predicts"),
+        "earns_z": score_of(evidence, "earns"),
+        "confirmed": reached_validation(evidence),
+        **chosen_figures(card, evidence),
+    }
+
+
+def chosen_figures(scorecard: Document, evidence: Document) -> dict[str, object]:
+    """Return what attempts are chosen and listed by, as columns: the verdict, and figures of train alone."""
+    train = read_train(scorecard)
+    return {
+        "verdict": read_verdict(evidence),
+        "train_payoff_z": or_none(train.payoff_z),
+        "train_net_z": or_none(net_score(train)),
+        "train_sharpe": or_none(traded_sharpe(train)),
     }
 
 
@@ -176,6 +190,7 @@ def score_of(evidence: Document, test: str) -> float | None:
 
 def reached_validation(evidence: Document) -> bool:
     """Return whether a factor of a search that train led was tested on validation."""
+    evidence = whole(evidence)
     return any(read_flat(Tested, evidence.get(test)).decided_on == "validation" for test in ("predicts", "earns"))
 
 

@@ -99,7 +99,7 @@ def factors_with_verdict(session: Session, panels: tuple[str, ...], verdicts: Se
         .join(schema.Run, schema.Run.id == attempt.run_id)
         .join(scored, scored.attempt_id == attempt.id)
         .where(schema.Run.panel_id.in_(panels), attempt.stage != "screen")
-        .where(scored.evidence["verdict"].as_string().in_(list(verdicts)))
+        .where(scored.verdict.in_(list(verdicts)))
         .order_by(attempt.id)
     )
     newest: dict[str, AttemptRecord] = {}

@@ -88,6 +88,7 @@ def store_confirmed(session: Session, found: Mapping[int, Evidence]) -> None:
         session.execute(
             untested.values(
                 evidence=plain_dict(document),
+                verdict=evidence.verdict,
                 accepted=evidence.accepted,
                 predicts_z=score_of(document, "predicts"),
                 earns_z=score_of(document, "earns"),

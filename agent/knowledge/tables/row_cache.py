@@ -7,19 +7,19 @@ all that is new.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.listing import list_numbered
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import read_rules
-from agent.knowledge.tables.convert import attempt_record
 from agent.knowledge.tables.effective_trials import KnownScores, ReturnsFingerprints, TrialMaxima
 from agent.knowledge.tables.related_trials import RelatedMaxima, RelatedTally
 from agent.knowledge.tables.versions import rules_id
@@ -56,7 +56,8 @@ class Memory:
         self._related_tallies: dict[str, RelatedTally] = {}
         self._related_maxima: dict[str, RelatedMaxima] = {}
         self._records: dict[int, AttemptRecord] = {}
-        self._listings: dict[tuple[str, str], list[int]] = {}
+        self._listings: dict[str, list[int]] = {}
+        self._chosen: dict[str, dict[int, AttemptRecord]] = {}
         # The newest attempt and library entry that are known to be in the index of known factors.
         self.indexed = (0, 0)
 
@@ -129,7 +130,11 @@ class Memory:
     def forget_attempts(self, numbers: Iterable[int]) -> None:
         """Drop attempts whose evidence has changed: they are read again."""
         with self._lock:
-            gone = {number for number in numbers if self._records.pop(number, None) is not None}
+            changed = list(numbers)
+            for known in self._chosen.values():
+                for number in changed:
+                    known.pop(number, None)
+            gone = {number for number in changed if self._records.pop(number, None) is not None}
             if gone:
                 self._listings.clear()
 
@@ -139,20 +144,26 @@ class Memory:
             if self.indexed[0] == number - 1:
                 self.indexed = (number, self.indexed[1])
 
-    def attempts(self, session: Session, kind: str, which: str) -> list[AttemptRecord]:
-        """Return the attempts of a ``run`` or a ``panel``, oldest first; only what is new is read."""
-        listed = self._listings.setdefault((kind, which), [])
+    def attempts(self, session: Session, panel_id: str) -> list[AttemptRecord]:
+        """Return the attempts of a panel, oldest first; only what is new is read."""
+        listed = self._listings.setdefault(panel_id, [])
         attempt, run = schema.Attempt, schema.Run
         newest = listed[-1] if listed else 0
-        query = select(attempt.id).where(attempt.id > newest).order_by(attempt.id)
-        if kind == "run":
-            query = query.where(attempt.run_id == which)
-        else:
-            query = query.join(run, run.id == attempt.run_id).where(run.panel_id == which)
-        new = list(session.scalars(query))
-        self._load(session, [number for number in new if number not in self._records])
-        listed += new
+        query = select(attempt.id).join(run, run.id == attempt.run_id).where(run.panel_id == panel_id)
+        listed += session.scalars(query.where(attempt.id > newest).order_by(attempt.id))
+        self._load(session, [number for number in listed if number not in self._records])
         return [self._records[number] for number in listed]
+
+    def chosen(self, session: Session, panel_id: str, numbers: Sequence[int]) -> list[AttemptRecord]:
+        """Return attempts by their ids; of a panel, only those asked for last are remembered."""
+        known = self._chosen.get(panel_id, {})
+        new = load_attempts(session, [number for number in numbers if number not in known])
+        found = {**known, **{record.id: record for record in new}}
+        self._chosen[panel_id] = {number: found[number] for number in numbers if number in found}
+        # What was read while all could be is not kept beside it.
+        for number in self._listings.pop(panel_id, []):
+            self._records.pop(number, None)
+        return list(self._chosen[panel_id].values())
 
     def _load(self, session: Session, numbers: list[int]) -> None:
         for start in range(0, len(numbers), _AT_ONCE):
@@ -162,7 +173,4 @@ class Memory:
 
 def load_attempts(session: Session, numbers: Iterable[int]) -> list[AttemptRecord]:
     """Return attempts by their ids, oldest first."""
-    attempt, run = schema.Attempt, schema.Run
-    query = select(attempt, run.panel_id).join(run, run.id == attempt.run_id)
-    query = query.where(attempt.id.in_(list(numbers))).order_by(attempt.id)
-    return [attempt_record(row, panel_id) for row, panel_id in session.execute(query)]
+    return list_numbered(lambda query, given: session.execute(text(query), dict(given)).all(), numbers)

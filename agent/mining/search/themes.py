@@ -49,6 +49,12 @@ def theme_of(attempt: AttemptRecord) -> str:
     return said if said in THEMES else theme_of_text(attempt.canonical or "")
 
 
+def is_theme(theme: str, canonical: str, claims: Mapping[str, object]) -> bool:
+    """Whether a factor's text and stored claims are of a theme, as `theme_of` tells it."""
+    said = claims.get("theme")
+    return (said if isinstance(said, str) and said in THEMES else theme_of_text(canonical)) == theme
+
+
 def theme_of_text(text: str) -> str:
     """Return the theme that a factor's fields and operators tell."""
     words = set(re.findall(r"[a-z_]+", text))
