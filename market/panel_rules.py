@@ -17,10 +17,13 @@ class UniverseRules:
 
 @dataclass(frozen=True)
 class SplitRules:
-    """Shares of the bars, in time order; what they leave is the holdout. See `market.split.make_split`."""
+    """Shares of the bars, in time order; what they leave is the holdout. See `market.split.make_split`.
 
-    train: float = 0.70
-    validation: float = 0.15
+    Validation is sized for power (docs/decisions/0020-sized-for-power.md).
+    """
+
+    train: float = 0.60
+    validation: float = 0.25
 
     @property
     def fractions(self) -> tuple[float, float, float]:

@@ -15,6 +15,8 @@ from market.split import MIN_BARS, Split, SplitDates, dates_of, loop_panel, make
 _DEFAULT_LOOKBACK = 240
 # Until it was the label, the embargo was the longest look-back and this number of bars.
 _FORMER_LABEL = 24
+# Shares that settings which name none meant to earlier versions; see docs/decisions/0020-sized-for-power.md.
+_FORMER_SHARES = {"train": 0.70, "validation": 0.15}
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,18 @@ def _bounded(lookback: float) -> int:
     return max(20, min(_DEFAULT_LOOKBACK, int(lookback)))
 
 
+def with_former_shares(settings: Settings) -> Settings:
+    """Return settings as earlier versions read them: a share that is not written down is their default."""
+    shares = {name: share for name, share in _FORMER_SHARES.items() if name not in settings.split.model_fields_set}
+    return settings.model_copy(update={"split": settings.split.model_copy(update=shares)})
+
+
 def former_split(panel: Panel, settings: Settings) -> FrozenSplit:
-    """Return where earlier versions cut a whole panel: by shares, with an embargo of the longest look-back."""
-    shares, bars = settings.split, len(panel.times)
+    """Return where earlier versions cut a whole panel: by their shares, with an embargo of the longest look-back."""
+    then = with_former_shares(settings)
+    shares, bars = then.split, len(panel.times)
     longest = _bounded(0.4 * shares.validation * bars) if shares.max_lookback is None else shares.max_lookback
-    split = make_split(bars, fractions=_shares(settings), embargo=longest + _FORMER_LABEL)
+    split = make_split(bars, fractions=_shares(then), embargo=longest + _FORMER_LABEL)
     return FrozenSplit(dates_of(panel, split), "", split.embargo, longest, every_asset=True)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agent.knowledge.dataset_records import DatasetRecord
-from agent.study.cutting import FrozenSplit, as_text, read_dates, split_of
+from agent.study.cutting import FrozenSplit, as_text, read_dates, split_of, with_former_shares
 from agent.study.settings import Settings
 from agent.study.workspace import Workspace
 from market.errors import InputError
@@ -88,7 +88,7 @@ def frozen_data(workspace: Workspace, panel: Panel) -> FrozenData | None:
 
 
 def _former_data(workspace: Workspace, panel: Panel) -> FrozenData | None:
-    """Return the data set of an earlier version's first run that a panel has grown out of, by the shares of now.
+    """Return the data set of an earlier version's first run that a panel has grown out of, by its shares.
 
     Those runs fixed no dates; what they looked at is found in the bars that the panel begins with.
     """
@@ -97,7 +97,7 @@ def _former_data(workspace: Workspace, panel: Panel) -> FrozenData | None:
     for one in sorted(_stored(workspace, where, start), key=lambda found: found.record.end):
         record, bars = one.record, one.record.bars
         if bars < len(panel.times) and panel.rows(0, bars).id == record.panel_id:
-            dates = dates_of(panel, split_of(panel.rows(0, bars), workspace.settings)[0])
+            dates = dates_of(panel, split_of(panel.rows(0, bars), with_former_shares(workspace.settings))[0])
             until = (as_text(dates.train_until), as_text(dates.validation_until))
             by = "the runs of an earlier version"
             found = replace(record, train_until=until[0], validation_until=until[1], frozen_by=by)

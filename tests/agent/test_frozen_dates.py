@@ -67,11 +67,11 @@ def test_the_embargo_is_what_a_label_needs() -> None:
     settings = Settings(backtest=BacktestSettings(holding=3, rebalance=2))
     split, longest = split_of(WHOLE.rows(0, 1000), settings)
     assert label_bars(settings) == 5
-    assert (split.train, split.validation, split.holdout) == (slice(0, 700), slice(705, 850), slice(855, 1000))
+    assert (split.train, split.validation, split.holdout) == (slice(0, 600), slice(605, 850), slice(855, 1000))
     assert split.train.stop - 1 + 5 < split.validation.start
-    assert longest == 60
+    assert longest == 100
     plain, _ = split_of(WHOLE.rows(0, 1000), Settings())
-    assert (plain.validation, plain.holdout) == (slice(702, 850), slice(852, 1000))
+    assert (plain.validation, plain.holdout) == (slice(602, 850), slice(852, 1000))
 
 
 def test_a_longer_look_back_takes_no_bar_from_validation() -> None:
@@ -109,11 +109,11 @@ def test_every_move_keeps_the_dates(workspace: Workspace, move: Callable[[], Pan
 
 def test_shares_cut_until_a_run_begins_and_other_data_keep_their_own(workspace: Workspace) -> None:
     store(workspace, WHOLE, "more")
-    assert open_data(workspace, "more").split.train == slice(0, 1120)
+    assert open_data(workspace, "more").split.train == slice(0, 960)
     begin(workspace)
-    assert open_data(workspace, "more").split.train == slice(0, 840)
+    assert open_data(workspace, "more").split.train == slice(0, 720)
     store(workspace, make_market(SynthSpec(bars=1600, assets=12, seed=99)).panel, "foreign")
-    assert open_data(workspace, "foreign").split.train == slice(0, 1120)
+    assert open_data(workspace, "foreign").split.train == slice(0, 960)
 
 
 def test_the_loop_sees_the_same_bytes_after_an_update(tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_an_asset_that_is_listed_later_makes_no_other_train_and_validation(works
 def test_few_bars_before_the_holdout_are_shared_out_and_fewer_are_refused(workspace: Workspace) -> None:
     begin(workspace)
     end = open_data(workspace).split.validation.stop
-    # Nearly all of train is cut off: train gets bars of validation, and the holdout begins where it did.
-    store(workspace, OLD.rows(820, 1200), "late")
+    # All of train is cut off: train gets bars of validation, and the holdout begins where it did.
+    store(workspace, OLD.rows(860, 1200), "late")
     late = open_data(workspace, "late").split
-    assert late.validation.stop == end - 820
+    assert late.validation.stop == end - 860
     assert late.train.stop >= 50
     assert late.validation.stop - late.validation.start == 50
     store(workspace, OLD.rows(960, 1200), "later")
@@ -163,6 +163,15 @@ def test_few_bars_before_the_holdout_are_shared_out_and_fewer_are_refused(worksp
 
 
 # Runs
+
+
+FORMER_SHARES = "[split]\ntrain = 0.7\nvalidation = 0.15\n"
+
+
+def as_formerly_written(workspace: Workspace) -> Workspace:
+    """The workspace with the shares that earlier versions wrote down when they made one."""
+    (workspace.root / "alphaglow.toml").write_text(FORMER_SHARES)
+    return Workspace(workspace.root)
 
 
 def reopened(run: RunRecord, *, strict: bool = True) -> RecordedRules:
@@ -210,6 +219,7 @@ def test_a_run_finds_its_data_under_another_name(workspace: Workspace) -> None:
 
 
 def test_a_run_of_an_earlier_version_keeps_its_own_split(workspace: Workspace) -> None:
+    workspace = as_formerly_written(workspace)
     record = begin(workspace)
     document = {name: value for name, value in record.config_document.items() if name != "cut"}
     earlier = replace(record, config_document=document)
@@ -227,9 +237,13 @@ def test_data_that_grew_since_an_earlier_version_are_cut_where_its_runs_were(wor
     with workspace.knowledge() as knowledge:
         knowledge.register_dataset(OLD)
         knowledge.create_run(OLD.id, RunConfig(data="toy"), 1)
+    workspace = as_formerly_written(workspace)
     assert open_data(workspace).split.train.stop == 840
     store(workspace, WHOLE)
-    assert open_data(workspace).split.validation.stop == 1020
+    for text in (FORMER_SHARES, ""):
+        (workspace.root / "alphaglow.toml").write_text(text)
+        split = open_data(Workspace(workspace.root)).split
+        assert (split.train.stop, split.validation.stop) == (840, 1020)
     assert shown_dates(workspace, WHOLE)["fixed_by"] == "the runs of an earlier version"
 
 
@@ -248,7 +262,7 @@ def test_dates_are_shown_and_moved_but_not_over_bars_that_were_looked_at(workspa
     store(workspace, WHOLE)
     shown = shown_dates(workspace, WHOLE)
     assert shown["fixed_by"] == record.id
-    assert shown["train"] == [str(WHOLE.times[row])[:16] for row in (0, 839)]
+    assert shown["train"] == [str(WHOLE.times[row])[:16] for row in (0, 719)]
     assert shown["holdout"] == [str(WHOLE.times[row])[:16] for row in (1022, 1599)]
     assert shown["forward"] == [str(WHOLE.times[row])[:16] for row in (1200, 1599)]
     with workspace.knowledge() as knowledge:
@@ -261,7 +275,7 @@ def test_dates_are_shown_and_moved_but_not_over_bars_that_were_looked_at(workspa
     assert (split.train.stop, split.validation.stop) == (1120, 1360)
     assert "data split of" in str(shown_dates(workspace, WHOLE)["fixed_by"])
     # The run keeps its own.
-    assert open_data(workspace, None, reopened(record)).split.train.stop == 840
+    assert open_data(workspace, None, reopened(record)).split.train.stop == 720
 
 
 def test_other_shares_are_named_where_a_run_begins(workspace: Workspace) -> None:

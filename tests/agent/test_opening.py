@@ -259,7 +259,7 @@ def test_the_holdout_opens_under_the_rules_of_the_run(
     code, out, err = run(capsys, "holdout", work.get(what, what), "--yes", "--again", "--json")
     assert code == 0, err
     assert says_which(err), err
-    assert "split.train = 0.7 (now 0.5)" in " ".join(err.split())
+    assert "split.train = 0.6 (now 0.5)" in " ".join(err.split())
     second = json.loads(out)
     assert {k: v for k, v in second.items() if k != "number"} == {k: v for k, v in first.items() if k != "number"}
 

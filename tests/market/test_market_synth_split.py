@@ -87,7 +87,8 @@ def test_segments_follow_one_another_with_the_embargo_between(bars: int, embargo
     assert split.holdout.stop == bars
     assert split.validation.start - split.train.stop == embargo
     assert split.holdout.start - split.validation.stop == embargo
-    assert abs(split.train.stop / bars - 0.70) < 0.01
+    assert abs(split.train.stop / bars - 0.60) < 0.01
+    assert abs(split.validation.stop / bars - 0.85) < 0.01
 
 
 def test_the_loop_never_sees_the_holdout(market: SynthMarket) -> None:
