@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_a_rule_is_chosen_recorded_and_said(home: Path, capsys: pytest.CaptureFi
     assert "no further trial" in out
     assert "Trading rules, on train" in out
     assert rule_sentence(card) in out.replace("\n", " ")
+    assert f"break-even cost {card.train.break_even_bp:.1f} bp" in rule_sentence(card)
     assert "half-life of the signal" in out
 
 
@@ -87,6 +89,16 @@ def test_a_rule_of_a_file_and_what_is_refused(home: Path, capsys: pytest.Capture
     assert "none of the 8 rules of the grid trades it on train" in err
     (home / "alphaglow.toml").write_text("[backtest]\nfee_bp = -1.0\n")
     assert "fee_bp" in refused(capsys, "eval", FACTOR, "--rule", "auto")
+
+
+def test_what_is_unknown_of_a_rule_is_left_out_of_its_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = read_scorecard(as_json(capsys, "eval", FACTOR)["scorecard"])
+    unknown = replace(card, train=replace(card.train, break_even_bp=np.nan, capacity=np.nan))
+    assert "break-even" not in rule_sentence(unknown)
+    assert "nan" not in rule_sentence(unknown)
+    losing = replace(card, train=replace(card.train, break_even_bp=-3.0, capacity=2_500_000.0))
+    assert "it loses before costs" in rule_sentence(losing)
+    assert rule_sentence(losing).endswith("impact halves its net Sharpe at a capital of 2,500,000")
 
 
 def test_scorecards_of_before_there_was_a_choice_are_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
