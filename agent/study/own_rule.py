@@ -10,7 +10,7 @@ import numpy as np
 from agent.study.settings import Settings
 from agent.study.study import Study, make_spec
 from backtest.rule_choice import choose_rule
-from backtest.rule_grid import RuleGrid, TradingRule
+from backtest.rule_grid import TradingRule, could_be_chosen
 from backtest.rule_words import figures_of
 from backtest.run import run_backtest
 from factors.batch import evaluate_within
@@ -43,7 +43,7 @@ def allowed(rule: TradingRule | None, settings: Settings) -> TradingRule | None:
     """Return a recorded rule where the settings choose rules and could choose this one; None: it has to be chosen."""
     if rule is None or settings.backtest.rule != "auto":
         return None
-    return rule if rule in RuleGrid.around(make_spec(settings)).rules() else None
+    return rule if could_be_chosen(rule, make_spec(settings)) else None
 
 
 @dataclass(frozen=True)

@@ -257,7 +257,7 @@ def cut_study(whole: Panel, settings: Settings, frozen: FrozenSplit | None = Non
         # What happened on the day itself may have been read about.
         cutoff=None if cutoff is None else np.datetime64(cutoff) + np.timedelta64(1, "D"),
         blind=loop.blind,
-        grid=RuleGrid.around(make_spec(settings)) if settings.backtest.rule == "auto" else None,
+        grid=RuleGrid.around(make_spec(settings), panel.bars_per_year) if settings.backtest.rule == "auto" else None,
     )
 
 

@@ -14,6 +14,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
 from agent.mining.briefing import write_brief
 from agent.mining.forecast import Forecaster
+from agent.mining.replies import Proposal, possible_expectations
 from agent.mining.retrieval import AttemptIndex, crowded, example_of
 from agent.mining.search.tasks import Task
 from agent.study.own_rule import forecast_turnover, turnover_of
@@ -167,12 +168,27 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
     assert all("500 of 500 calls" in p and "What is crowded" not in p for p in first)
     assert all("Turnover: about" in p for p in judged)
     # Writer and judge know that a rule is chosen for each factor, and which one those known were traded by.
-    chosen = "the trading rule of each factor is chosen on train from 8"
+    chosen = "the trading rule of each factor is chosen on train from 10"
     assert all(chosen in p for p in (*first, *judged))
     assert any("of the way each bar" in p.split("# What worked")[1] for p in later)
     assert all("under the trading rule chosen for it on train" in p for p in judged)
     assert any("net_z" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)
     assert isinstance(run, RunRecord)
+    # What the writer expected of its factors is kept, and compared with what came.
+    judged_by = as_json(capsys, "kb", "judge", mined["run"])["expectations"]
+    assert judged_by["scored"] > 3
+    assert judged_by["turnover"]["count"] == judged_by["holding"]["count"] == judged_by["scored"]
+    assert -1 <= judged_by["ic"]["correlation"] <= 1
+
+
+def test_figures_that_cannot_be_are_not_kept() -> None:
+    said = {"name": "n", "expression": "x", "rationale": "r", "parents": []}
+    assert possible_expectations(Proposal.model_validate(said)) == ({}, [])
+    odd = Proposal.model_validate({**said, "expected_ic": 5.0, "expected_turnover": 0.2, "expected_holding": 0.5})
+    kept, notes = possible_expectations(odd)
+    assert kept == {"turnover": 0.2}
+    assert len(notes) == 2
+    assert "an expected ic of 5 cannot be" in notes[0]
 
 
 def test_a_brief_says_what_a_pool_trades_already_where_validation_steers(
