@@ -40,7 +40,7 @@ class Costs:
 
     def __post_init__(self) -> None:
         """Refuse costs that are negative or not known; a maker's fee may be a rebate."""
-        unknown = [f.name for f in fields(self) if not math.isfinite(getattr(self, f.name))]
+        unknown = [f.name for f in fields(self) if not _is_number(getattr(self, f.name))]
         if unknown:
             raise InputError(f"costs are not known: {', '.join(unknown)}", "set each to a number; 0 is free of it")
         if min(self.fee_bp, self.slippage_bp, self.borrow_bp_year, self.impact, self.capital) < 0:
@@ -69,3 +69,7 @@ PRESETS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "us_equity_small": {"fee_bp": 0.5, "maker_bp": 0.5, "slippage_bp": 15.0, "borrow_bp_year": 300.0},
     }
 )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 
 from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
+
+_DAYS = 365.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,17 @@ class TradingRule:
 
     def __str__(self) -> str:
         """Say the rule in words."""
-        share = "all the way" if self.rate >= 1 else f"{self.rate:.0%} of the way"
+        share = "all the way" if self.rate >= 1 else f"{100 * self.rate:g}% of the way"
         said = [f"{share} each bar"]
         said += [f"outside a band of {self.band:.2%}"] if self.band > 0 else []
         said += [f"targets averaged over {self.holding} bars"] if self.holding > 1 else []
         said += ["scaled by volatility"] if self.volatility_scaled else []
         return ", ".join(said)
+
+
+def could_be_chosen(rule: TradingRule, spec: BacktestSpec) -> bool:
+    """Return whether a rule is of the grid that `spec` leaves open, for bars of whatever size."""
+    return any(rule in RuleGrid.around(spec, most * _DAYS).rules() for most, _ in _RATES)
 
 
 def read_rule(stored: Mapping[str, object], where: str) -> TradingRule:
@@ -92,6 +100,20 @@ def read_rule(stored: Mapping[str, object], where: str) -> TradingRule:
     return rule
 
 
+# Rates that are tried, by the most bars a day for which they are: the slowest goes some way to its target in a week or
+# two, whatever the bars are.
+_RATES: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (2.0, (1.0, 0.3, 0.1, 0.03)),
+    (8.0, (1.0, 0.3, 0.1, 0.03, 0.008)),
+    (math.inf, (1.0, 0.2, 0.05, 0.01, 0.002)),
+)
+
+
+def rates_for(bars_a_year: float) -> tuple[float, ...]:
+    """Return the rates that are tried for bars of which a year has so many, the quickest first."""
+    return next(rates for most, rates in _RATES if bars_a_year <= most * _DAYS)
+
+
 @dataclass(frozen=True, slots=True)
 class RuleGrid:
     """The rules that a factor's own is chosen from: every combination of these, each of them a trial.
@@ -102,17 +124,20 @@ class RuleGrid:
         See `TradingRule`.
     """
 
-    rates: tuple[float, ...] = (1.0, 0.3, 0.1, 0.03)
+    rates: tuple[float, ...] = _RATES[0][1]
     bands: tuple[float, ...] = (0.0,)
     holdings: tuple[int, ...] = (1,)
     scalings: tuple[bool, ...] = (False, True)
 
     @classmethod
-    def around(cls, spec: BacktestSpec) -> RuleGrid:
-        """Return the grid of what trading rules leave open: what they set otherwise than by default stays as it is."""
+    def around(cls, spec: BacktestSpec, bars_a_year: float = _DAYS) -> RuleGrid:
+        """Return the grid of what trading rules leave open: what they set otherwise than by default stays as it is.
+
+        The more bars a year, the slower rates are tried; see `rates_for`.
+        """
         usual = TradingRule()
         return cls(
-            rates=cls().rates if spec.rate == usual.rate else (spec.rate,),
+            rates=rates_for(bars_a_year) if spec.rate == usual.rate else (spec.rate,),
             bands=cls().bands if spec.band == usual.band else (spec.band,),
             holdings=cls().holdings if spec.holding == usual.holding else (spec.holding,),
             scalings=(True,) if spec.volatility_scaled else cls().scalings,

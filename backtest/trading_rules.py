@@ -16,7 +16,7 @@ NEUTRAL = ("rank", "zscore", "quantile")
 MARKET = "market"
 STYLES = ("size", "volatility", "liquidity", "momentum")
 # The least share of the way to its target that a position may move a bar: slower is hardly a trade.
-SLOWEST = 0.02
+SLOWEST = 0.002
 
 
 @dataclass(frozen=True, slots=True)

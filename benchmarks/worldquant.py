@@ -26,7 +26,6 @@ from agent.study.study import Study, open_study
 from backtest import metrics
 from backtest.ic import newey_west_t, rank_ic_of
 from backtest.rule_choice import RuleChoice, choose_rule
-from backtest.rule_grid import RuleGrid
 from backtest.rule_words import rule_of
 from backtest.scorecard import paid_rows
 from factors.corpora import PublishedFactor, read_corpus
@@ -37,7 +36,6 @@ from market.files import import_files
 from market.ranking import rank_panel
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-GRID = RuleGrid()
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,14 @@ def score_all(study: Study, alphas: Sequence[PublishedFactor], console: Console)
         assert not isinstance(expression, Rejection), expression
         values = np.where(study.panel.universe, evaluate(expression, study.panel).values, np.nan)
         ranked = rank_panel(values)
-        choice = choose_rule(values, study.target, study.split.train, GRID, ranked.ranks)
+        choice = choose_rule(values, study.target, study.split.train, study.grid, ranked.ranks)
         if not choice.trades:
             continue
         tstat = newey_west_t(rank_ic_of(ranked, study.target.ranked)[paid_rows(study.split.train)])
         lines.append(_line(alpha.name, tstat, choice, study))
         share = (ranked.ranks - 0.5) / np.maximum(ranked.counts[:, None], 1) - 0.5
         total += np.nan_to_num(share)
-    pool = choose_rule(np.where(study.panel.universe, total, np.nan), study.target, study.split.train, GRID)
+    pool = choose_rule(np.where(study.panel.universe, total, np.nan), study.target, study.split.train, study.grid)
     ratios = {
         "pool in full, train": _ratio(pool.net[0], study, "train"),
         "pool in full, validation": _ratio(pool.net[0], study, "validation"),

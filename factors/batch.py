@@ -28,7 +28,7 @@ from market.errors import Rejection
 from market.panel import Panel
 
 # Below this estimated work a cell, in nanoseconds, reading a kept value is no faster than computing it.
-_WORTH_KEEPING = 25.0
+_WORTH_KEEPING = 16.0
 
 
 class Consumer(Protocol):

@@ -10,9 +10,7 @@ from factors.table import OPERATORS
 from factors.tree import Call, Field, Node, Number
 
 _SUMS = frozenset({"add", "sub"})
-_FIELD_NS = 0.6
-# To get a byte of memory from the system and fill it.
-_TOUCH_NS = 1.2
+_FIELD_NS = 1.1
 _BYTES = 8
 # Cells (rows x assets) of a piece: 256 KiB of float64; a handful of them fit a core's caches (benchmarks.engine).
 PIECE_CELLS = 32_768
@@ -90,7 +88,7 @@ class WorkEstimate:
     Attributes
     ----------
     seconds
-        Of one core; an upper estimate for ordinary machines, good to a factor of a few.
+        Of one core of an ordinary machine: within a factor of 2 (`python -m benchmarks.work_estimates`).
     bytes
         Peak of the arrays alive at once, the result included.
     """
@@ -206,4 +204,4 @@ def estimate_work(root: Node, bars: int, assets: int) -> WorkEstimate:
     """Return the work and memory of evaluating `root` on a panel of that shape."""
     cells = bars * assets
     work = work_bytes(root, assets, piece_rows(assets))
-    return WorkEstimate(1e-9 * (cell_cost(root) * cells + _TOUCH_NS * work), cells * _BYTES + work)
+    return WorkEstimate(1e-9 * cell_cost(root) * cells, cells * _BYTES + work)

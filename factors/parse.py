@@ -137,6 +137,8 @@ _KNOWS_THE_WORDS: Mapping[str, frozenset[str]] = {
     "unknown_operator": frozenset({"dialect", "arity", "look_ahead", "unknown_field"}),
     "arity": frozenset({"dialect", "unknown_field"}),
 }
+_NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?", re.ASCII)
+_INFIX = re.compile(r"[*/+<>&|]|[\w)]\s*-", re.ASCII)
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(", re.ASCII)
 _NAMES: Mapping[DialectName, str] = {
     "brain": "WorldQuant BRAIN's", "alphaagent": "AlphaAgent's", "factorminer": "FactorMiner's", "qlib": "Qlib's",
@@ -150,7 +152,8 @@ def _candidates(text: str) -> tuple[tuple[DialectName, ...], ...]:
     if words and all(word.isupper() for word in words):
         return ("alphaagent",), ("gtja",)
     if words and all(word[0].isupper() for word in words):
-        return ("qlib", "factorminer"), ("alphagen",)
+        # FactorMiner's factors are calls alone: Add and Mul are words there.
+        return (("qlib",) if _INFIX.search(_NUMBER.sub("1", text)) else ("qlib", "factorminer")), ("alphagen",)
     return (("brain",),)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 from factors.operator_plugin import as_operator
 from factors.operators import across as cross
 from factors.operators import arithmetic, classic, gaps, series, technical
+from factors.operators.fitted_costs import FITTED
 from factors.operators.row import FORGOTTEN, UNBOUNDED, Kind, Operator, Param
 from market.plugins import Registry
 
@@ -40,7 +42,7 @@ _FILLS = frozenset({"ts_backfill", "ts_count_nan", "trade_when", "keep"})
 
 def _table() -> dict[str, Operator]:
     rows = [*arithmetic.rows(), *series.rows(), *gaps.rows(), *cross.rows(), *technical.rows(), *classic.rows()]
-    return {operator.name: operator for operator in rows}
+    return {one.name: replace(one, cost=FITTED[one.name]) if one.name in FITTED else one for one in rows}
 
 
 OPERATORS: Mapping[str, Operator] = Registry("operators", _table(), lambda value: as_operator(value).row)

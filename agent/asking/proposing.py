@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.asking.answer_language import LANGUAGES, language_of, other_script
 from agent.asking.model_access import AskedModel, ModelChoice, open_model
-from agent.asking.replies import EXPECTED_BOUNDS, AskedFactor
+from agent.asking.replies import AskedFactor
 from agent.asking.scored_answers import Came, Expected, score_answer
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
@@ -21,6 +21,7 @@ from agent.mining.brief import Turn
 from agent.mining.briefing import describe_market
 from agent.mining.constraints import TOPICS, Constraints
 from agent.mining.factor_types import TYPES, type_named
+from agent.mining.replies import possible_expectations
 from agent.mining.request import FactorRequest, bar_of, understand
 from agent.mining.request_words import read_words
 from agent.study.opening import OpenData, open_data
@@ -304,14 +305,7 @@ def _size_words(bar: np.timedelta64) -> str:
 
 def _expected(said: AskedFactor) -> tuple[Expected, list[str]]:
     """Return what a model expects, without figures that cannot be, and a note on each of those."""
-    kept: dict[str, float] = {}
-    notes = []
-    for name, (least, most) in EXPECTED_BOUNDS.items():
-        value = getattr(said, f"expected_{name}")
-        if value is not None and least <= value <= most:
-            kept[name] = value
-        elif value is not None:
-            notes.append(f"an expected {name} of {value:g} cannot be (it lies in {least:g} to {most:g}): left out")
+    kept, notes = possible_expectations(said)
     holding = kept.get("holding")
     return Expected(kept.get("ic"), kept.get("turnover"), None if holding is None else round(holding)), notes
 

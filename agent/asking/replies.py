@@ -30,10 +30,6 @@ class AskedFactor(BaseModel):
     expected_holding: float | None = Field(description="bars for which a position should be kept, 1 or more")
 
 
-# What each expected figure can be; holding is in bars.
-EXPECTED_BOUNDS = {"ic": (-1.0, 1.0), "turnover": (0.0, 4.0), "holding": (1.0, 100_000.0)}
-
-
 class NoteHypothesis(BaseModel):
     """One hypothesis, the sentence of the text that it rests on, and expressions that would show it."""
 

@@ -101,7 +101,8 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
 def judge(ctx: click.Context, run_id: str | None, as_json: bool) -> None:
     """Compare the judge's scores and forecasts with what the backtests found, over RUN or over all runs.
 
-    What models expected of the factors that `propose` scored (rank IC, turnover, holding) stands beside what came.
+    What models expected of the factors of `mine`, `optimise` and `propose` (rank IC, turnover, holding) stands beside
+    what came.
     """
     from agent.cli.expectations_print import print_expectations
     from agent.knowledge.paging import attempt_pages

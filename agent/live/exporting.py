@@ -313,8 +313,8 @@ def _left_out(subject: _Subject, target: Target) -> list[str]:
     in_full = rules.rebalance == 1 and rules.band == 0 and rules.rate >= 1
     if target == "pandas" and not in_full:
         found.append(
-            f"trading in newest and weights: those are targets, and the study traded {rules.rate:.0%} of the way to "
-            f"them every {rules.rebalance} bars, what was more than {rules.band:g} of capital off: call positions"
+            f"trading in newest and weights: those are targets, and the study traded {100 * rules.rate:g}% of the way "
+            f"to them every {rules.rebalance} bars, what was more than {rules.band:g} of capital off: call positions"
         )
     if target == "pandas" and not in_full and (spec.costs.capital > 0 or "funding" in subject.panel.fields):
         found.append("impact and funding in positions, which change the capital that they are fractions of a little")

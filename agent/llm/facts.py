@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FactorShown:
-    """A known factor with its train figures and, of validation, the verdict's word."""
+    """A known factor: train figures, of validation the verdict's word, and its own trading rule if it has one."""
 
     text: str
     verdict: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,10 @@ class RoomFacts:
 
 @dataclass(frozen=True)
 class WriterFacts:
-    """What the writer is asked. `longest` is the longest look-back in bars, 0 where it is not known."""
+    """What the writer is asked. `longest` is the longest look-back in bars, 0 where it is not known.
+
+    `rules` says how the trading rule of each factor is chosen; it is empty where all are traded alike.
+    """
 
     round: int
     goal: str
@@ -157,6 +161,7 @@ class WriterFacts:
     turns: tuple[TurnFacts, ...] = ()
     asked: AskedFacts | None = None
     room: tuple[RoomFacts, ...] = ()
+    rules: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,7 +192,9 @@ class JudgeFacts:
     """What the judge is asked.
 
     `turnover` (share of the capital a bar) and `yearly_cost` (share of the capital) are NaN where they are unknown;
-    `copied` says that the factor is known already, or puts assets in the order of a known one.
+    `rule` is the trading rule that they are forecast under, where it is chosen for each factor, and `in_full` the
+    turnover under that of the settings; `copied` says that the factor is known already, or puts assets in the order of
+    a known one.
     """
 
     market: str
@@ -200,6 +207,8 @@ class JudgeFacts:
     successes: tuple[FactorShown, ...]
     turnover: float = float("nan")
     yearly_cost: float = float("nan")
+    rule: str = ""
+    in_full: float = float("nan")
 
 
 @dataclass(frozen=True)

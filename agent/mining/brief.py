@@ -33,13 +33,17 @@ PROMPTS = Path(__file__).resolve().parent / "prompts"
 
 @dataclass(frozen=True)
 class Example:
-    """A known factor as a prompt shows it: train figures, and of validation the verdict's word alone."""
+    """A known factor as a prompt shows it: train figures, and of validation the verdict's word alone.
+
+    `rule` is the trading rule that was chosen for it, in words; empty where it was traded as all others.
+    """
 
     text: str
     name: str
     metrics: Mapping[str, float]
     verdict: str
     reason: str
+    rule: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,19 @@ class Forecast:
     related
         Scored factors that share the largest parts with it, as they were known when the round began.
     turnover, yearly_cost
-        Share of the portfolio that it would trade a bar, and what that costs a year, from the last bars of train; NaN
-        where that is not known.
+        Share of the portfolio that it would trade a bar, and what that costs a year, on train; NaN where that is not
+        known.
+    rule, in_full
+        The trading rule that is chosen for it on train, in words, and its turnover under that of the settings. Empty
+        and NaN where all factors are traded alike.
     """
 
     novelty: Novelty = field(default_factory=Novelty)
     related: tuple[Example, ...] = ()
     turnover: float = float("nan")
     yearly_cost: float = float("nan")
+    rule: str = ""
+    in_full: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,8 @@ class Brief:
         What each proposal has to keep to, because somebody asked for it.
     room
         How much of each theme is taken, by train alone.
+    rules
+        How the trading rule of each factor is chosen, in words; empty where all are traded alike.
     """
 
     round: int
@@ -115,6 +126,7 @@ class Brief:
     longest: int = 0
     asked: Constraints = field(default_factory=Constraints)
     room: tuple[RoomFacts, ...] = ()
+    rules: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
@@ -154,6 +166,7 @@ class Brief:
             longest=raw.get("longest", 0),
             asked=Constraints.from_dict(raw.get("asked")),
             room=tuple(RoomFacts.from_dict(item) for item in raw.get("room", ())),
+            rules=raw.get("rules", ""),
         )
 
 
@@ -219,6 +232,7 @@ def writer_facts(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ())
         turns=tuple(TurnFacts(turn.expression, turn.answer, turn.suggestion) for turn in turns),
         asked=brief.asked.facts(brief.fields) if brief.asked else None,
         room=brief.room,
+        rules=brief.rules,
     )
 
 
@@ -248,11 +262,13 @@ def judge_facts(
         successes=_shown(brief.successes),
         turnover=forecast.turnover,
         yearly_cost=forecast.yearly_cost,
+        rule=forecast.rule,
+        in_full=forecast.in_full,
     )
 
 
 def _shown(examples: Sequence[Example]) -> tuple[FactorShown, ...]:
-    return tuple(FactorShown(one.text, one.verdict, one.metrics, one.reason) for one in examples)
+    return tuple(FactorShown(one.text, one.verdict, one.metrics, one.reason, one.rule) for one in examples)
 
 
 def _wanted(one: Assignment) -> Wanted:

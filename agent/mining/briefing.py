@@ -29,6 +29,7 @@ from agent.study.blocks import blocks_of
 from agent.study.settings import LoopSettings, loop_of
 from agent.study.study import Study
 from agent.untrusted.quoting import as_shown
+from backtest.rule_words import grid_sentence
 from factors.table import prompt_table
 from market.panel import Panel
 
@@ -78,6 +79,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         longest=longest,
         asked=asked,
         room=room_left(known.typical, known.returns, known.pool),
+        rules="" if study.grid is None else grid_sentence(study.grid),
     )
 
 

@@ -6,13 +6,15 @@ A resumed round must ask what the first one asked, so nothing that was recorded 
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from agent.knowledge.dataset_records import SAME_DATA
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mining.brief import Brief, Forecast
 from agent.mining.retrieval import AttemptIndex
-from agent.study.study import Study, turnover_of
+from agent.study.own_rule import forecast_turnover
+from agent.study.study import Study
 from factors.overlap import Novelty
 from factors.tree import Expression
 from market.errors import Rejection
@@ -40,9 +42,11 @@ class Forecaster:
         novelty = self.novelty(expression)
         if isinstance(novelty, Rejection):
             return novelty
-        turnover = turnover_of(expression, self.study)
+        found = forecast_turnover(expression, self.study)
         related = tuple(self.attempt_index.show(attempt) for attempt in self.attempt_index.near(expression.text))
-        return Forecast(novelty, related, turnover, self.study.yearly_cost(turnover))
+        rule = "" if found.rule is None else str(found.rule)
+        cost = self.study.yearly_cost(found.turnover)
+        return Forecast(novelty, related, found.turnover, cost, rule, found.in_full if rule else math.nan)
 
 
 def repeated(

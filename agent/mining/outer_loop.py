@@ -26,7 +26,7 @@ from agent.mining.forecast import Forecaster, repeated
 from agent.mining.inner_loop import Agents, Proposed, by_machine, propose, propose_together
 from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import recall, returns_on
-from agent.mining.replies import Proposal
+from agent.mining.replies import Proposal, possible_expectations
 from agent.mining.search.tasks import Task
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.settings import LoopSettings
@@ -230,7 +230,10 @@ def _claims(task: Task | None, proposal: Proposal | None) -> Claims:
     claims = Claims() if task is None else task.claims()
     if proposal is None:
         return claims
-    return replace(claims, mechanism=proposal.mechanism, horizon=proposal.horizon, fails_when=proposal.fails_when)
+    expected, _ = possible_expectations(proposal)
+    other = {**claims.other, "expected": expected} if expected else claims.other
+    said = (proposal.mechanism, proposal.horizon, proposal.fails_when)
+    return replace(claims, mechanism=said[0], horizon=said[1], fails_when=said[2], other=other)
 
 
 def _examine(mine: Mine, brief: Brief, proposed: Proposed, ahead: int) -> Scoring | Rejection:

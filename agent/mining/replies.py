@@ -25,7 +25,28 @@ class Proposal(BaseModel):
     )
     horizon: int | None = Field(default=None, ge=1, le=100_000, description="bars over which it should pay most")
     fails_when: Text = Field(default="", max_length=1000, description="the market in which it should lose")
+    # Not bounded here: small models miss the unit, and a good factor is not to be lost for that.
+    expected_ic: float | None = Field(default=None, description="expected mean rank IC a bar, from -1 to 1")
+    expected_turnover: float | None = Field(default=None, description="expected share of the capital traded a bar")
+    expected_holding: float | None = Field(default=None, description="bars for which a position should be kept")
     parents: list[Text] = Field(description="names or texts of the known factors it builds on; empty if none")
+
+
+# What each expected figure can be: turnover is a share of the capital a bar, holding is in bars.
+EXPECTED_BOUNDS = {"ic": (-1.0, 1.0), "turnover": (0.0, 4.0), "holding": (1.0, 100_000.0)}
+
+
+def possible_expectations(said: BaseModel) -> tuple[dict[str, float], list[str]]:
+    """Return what a reply expects of its factor, without figures that cannot be, and a note on each of those."""
+    kept: dict[str, float] = {}
+    notes = []
+    for name, (least, most) in EXPECTED_BOUNDS.items():
+        value = getattr(said, f"expected_{name}")
+        if value is not None and least <= value <= most:
+            kept[name] = value
+        elif value is not None:
+            notes.append(f"an expected {name} of {value:g} cannot be (it lies in {least:g} to {most:g}): left out")
+    return kept, notes
 
 
 class Proposals(BaseModel):

@@ -25,6 +25,7 @@ from agent.mining.feedback import word_of_all
 from agent.mining.search.elites import by_merit
 from agent.mining.search.tasks import Task
 from agent.mining.search.themes import theme_of
+from backtest.rule_words import chosen_rule
 from factors.overlap import fingerprint
 from factors.parse import parse
 from factors.tree import Expression
@@ -59,12 +60,14 @@ def example_of(attempt: AttemptRecord, added: float | None = None, *, validated:
         verdict, reason = word_of_all(attempt), reasons_of(attempt)
     else:
         verdict, reason = train_verdict(attempt), train_reason(attempt)
+    own = None if attempt.evaluation is None else chosen_rule(attempt.evaluation.scorecard)
     return Example(
         text=attempt.canonical or attempt.text,
         name=attempt.name,
         metrics=metrics,
         verdict=verdict,
         reason=reason[:_REASON],
+        rule="" if own is None else str(own),
     )
 
 

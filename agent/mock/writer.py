@@ -94,10 +94,15 @@ def _proposal(name: str, expression: str, parents: list[str]) -> dict[str, objec
         f"Simulated model: the idea is {name}. Assets that stand out by it are expected to go on earning differently."
     )
     windows = [int(found) for found in re.findall(r", (\d+)\)", expression)]
+    longest = max(windows, default=1)
     claims = {
         "mechanism": "Simulated model: it knows of none.",
-        "horizon": max(windows, default=1),
+        "horizon": longest,
         "fails_when": "Simulated model: it cannot say.",
+        # By rule of thumb, and without a draw: what it writes stays the same.
+        "expected_ic": round(0.04 / (1.0 + longest / 24.0), 4),
+        "expected_turnover": round(1.2 / (longest + 1.0), 4),
+        "expected_holding": float(longest),
     }
     return {"name": name, "expression": expression, "rationale": rationale, **claims, "parents": parents}
 

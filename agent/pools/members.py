@@ -22,7 +22,7 @@ from backtest.evidence import Trials
 from backtest.figures import figures_of
 from backtest.ic import forward_returns, horizon_ic, rank_ic_of
 from backtest.result_types import Figures
-from backtest.rule_grid import RuleGrid, TradingRule
+from backtest.rule_grid import TradingRule, rates_for
 from backtest.run import trade
 from backtest.scorecard import paid_rows
 from backtest.slow_payoffs import SlowPayoffs, slow_payoffs
@@ -123,7 +123,7 @@ class MeasuredFactors:
                 spec,
                 study.panel.bars_per_year,
                 part=self.rows,
-                rates=sorted({*RuleGrid().rates, spec.rate}, reverse=True),
+                rates=sorted({*rates_for(study.panel.bars_per_year), spec.rate}, reverse=True),
             )
         return self._slow[scaled]
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from agent.pools.members import MeasuredFactors, trade_values, under_rule
+from agent.study.study import Study
 from backtest.aim import WalkedAim, walk_aim
 from backtest.combine import (
     Penalty,
@@ -27,7 +28,6 @@ from backtest.combine import (
 from backtest.mean_test import mean_test
 from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.scorecard import paid_rows
-from backtest.trading_rules import BacktestSpec
 from market.errors import Rejection
 from market.panel import FloatArray
 
@@ -139,7 +139,7 @@ def _fit_aim(
     """Return the weights of the rule whose pool, walking forward, has the best score of its net return on train."""
     best: tuple[float, FittedWeights] | None = None
     tried: list[list[object]] = []
-    for one in rules_of_aim(measured.study.spec) if rule is None else (rule,):
+    for one in rules_of_aim(measured.study) if rule is None else (rule,):
         walked = _walked(measured, one, but, penalties)
         if not walked.last.any():
             tried.append([one.to_dict(), None])
@@ -162,9 +162,9 @@ def _fit_aim(
     return replace(best[1], tried={"rules": tried})
 
 
-def rules_of_aim(spec: BacktestSpec) -> tuple[TradingRule, ...]:
+def rules_of_aim(study: Study) -> tuple[TradingRule, ...]:
     """Return the rules that an aim is chosen from: those of the grid that the settings leave open."""
-    return RuleGrid.around(spec).rules()
+    return RuleGrid.around(study.spec, study.panel.bars_per_year).rules()
 
 
 def _walked(measured: MeasuredFactors, rule: TradingRule, but: int | None, penalties: Sequence[float]) -> WalkedAim:

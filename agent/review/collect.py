@@ -222,7 +222,7 @@ def rules_sentence(study: Study, card: Scorecard) -> str:
     if spec.holding > 1:
         words.append(f"targets averaged over {spec.holding} bars")
     if spec.rate < 1:
-        words.append(f"{spec.rate:.0%} of the way to the target each time")
+        words.append(f"{100 * spec.rate:g}% of the way to the target each time")
     if spec.band > 0:
         words.append(f"outside a band of {spec.band:.2%}")
     if spec.volatility_scaled:

@@ -21,7 +21,7 @@ from backtest.costs import Costs
 from backtest.policy import NearestKnown, Policy
 from backtest.result_types import Evidence, SignalShape
 from backtest.rule_grid import RuleGrid
-from backtest.run import run_backtest, small_universe
+from backtest.run import small_universe
 from backtest.scorecard import Scored, score_signal
 from backtest.target import Target, prepare_target
 from backtest.trading_rules import BacktestSpec
@@ -257,7 +257,7 @@ def cut_study(whole: Panel, settings: Settings, frozen: FrozenSplit | None = Non
         # What happened on the day itself may have been read about.
         cutoff=None if cutoff is None else np.datetime64(cutoff) + np.timedelta64(1, "D"),
         blind=loop.blind,
-        grid=RuleGrid.around(make_spec(settings)) if settings.backtest.rule == "auto" else None,
+        grid=RuleGrid.around(make_spec(settings), panel.bars_per_year) if settings.backtest.rule == "auto" else None,
     )
 
 
@@ -386,22 +386,3 @@ def backtest_expression(expression: Expression, study: Study) -> tuple[Signal, S
         signal.values, study.target, split, gate=study.exposures, rng=rng, cutoff=study.cutoff, grid=study.grid
     )
     return scored if isinstance(scored, Rejection) else (signal, scored)
-
-
-def turnover_of(expression: Expression, study: Study) -> float:
-    """Return the share of the portfolio that a factor would trade a bar on the last bars of train; NaN: unknown.
-
-    Nothing of returns enters: it tells what an idea costs to follow, not what it earns.
-    """
-    panel = study.recent
-    # No limit by the clock: a model is shown the figure, and the same run must show it the same on a busy machine.
-    # The estimate of `read_expression` has refused what is too dear.
-    signal = evaluate_within(expression, panel, seconds=math.inf, gigabytes=study.max_gigabytes)
-    if isinstance(signal, Rejection):
-        return math.nan
-    traded = run_backtest(signal.values, panel, study.spec)
-    if isinstance(traded, Rejection):
-        return math.nan
-    known = traded.turnover[expression.lookback + 1 :]
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if len(known) else math.nan

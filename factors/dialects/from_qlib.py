@@ -78,7 +78,7 @@ def _close_to_constant(word: str) -> Rewrite:
 
 
 def _mask(raw: RawCall, _notes: list[str]) -> Raw:
-    raise Fault("dialect", "Mask reads another instrument's series", "use market_close for the market", raw.at)
+    raise Fault("dialect", f"{raw.name} reads another instrument's series", "use market_close for the market", raw.at)
 
 
 def _if(raw: RawCall, _notes: list[str]) -> Raw:
@@ -105,6 +105,7 @@ _CALLS: dict[str, Rewrite] = {
     "wma": _wma,
     "ema": _ema,
     "mask": _mask,
+    "changeinstrument": _mask,
     "tresample": refused("it changes the bar size", "import the data with the bars you want"),
     "idxmax": from_oldest("ts_argmax", "Qlib's IdxMax"),
     "idxmin": from_oldest("ts_argmin", "Qlib's IdxMin"),

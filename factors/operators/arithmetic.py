@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from factors.operators.row import Cost, Operator, row
+from factors.operators.row import Operator, row
 
 _one = partial(row, "arithmetic")
 _test = partial(row, "logic", result="bool", dimension="compare")
-_EXP = Cost(5.0)
 
 
 def rows() -> list[Operator]:
@@ -24,23 +23,23 @@ def _arithmetic() -> list[Operator]:
         _one("div(x, y)", "x / y; NaN where y is 0", "{x} divided by {y}", infix="/", dimension="quotient"),
         _one("neg(x)", "-x", "minus {x}"),
         _one("power(x, y)", "x to the power y; NaN where that is not a real number", "{x} to the power {y}",
-             dimension="power", cost=Cost(50.0)),
+             dimension="power"),
         _one("signed_power(x, y)", "sign(x) * abs(x)^y", "{x} to the power {y}, keeping its sign",
-             dimension="power", parity="odd", cost=Cost(60.0)),
+             dimension="power", parity="odd"),
         _one("abs(x)", "absolute value", "the size of {x}", parity="even"),
         _one("sign(x)", "-1, 0 or 1", "the sign of {x}", dimension="ratio", parity="odd", scale_free=(0,)),
-        _one("log(x)", "natural logarithm; NaN for x <= 0", "the logarithm of {x}", dimension="ratio", cost=_EXP),
-        _one("log1p(x)", "log(1 + x); NaN for x <= -1", "the logarithm of one plus {x}", dimension="pure", cost=_EXP),
-        _one("exp(x)", "exponential; NaN on overflow", "the exponential of {x}", dimension="pure", cost=_EXP),
+        _one("log(x)", "natural logarithm; NaN for x <= 0", "the logarithm of {x}", dimension="ratio"),
+        _one("log1p(x)", "log(1 + x); NaN for x <= -1", "the logarithm of one plus {x}", dimension="pure"),
+        _one("exp(x)", "exponential; NaN on overflow", "the exponential of {x}", dimension="pure"),
         _one("sqrt(x)", "square root; NaN for x < 0", "the square root of {x}", dimension="root"),
-        _one("tanh(x)", "hyperbolic tangent", "{x} squashed into -1 to 1", dimension="pure", parity="odd", cost=_EXP),
-        _one("sigmoid(x)", "1 / (1 + exp(-x))", "{x} squashed into 0 to 1", dimension="pure", cost=_EXP),
+        _one("tanh(x)", "hyperbolic tangent", "{x} squashed into -1 to 1", dimension="pure", parity="odd"),
+        _one("sigmoid(x)", "1 / (1 + exp(-x))", "{x} squashed into 0 to 1", dimension="pure"),
         _one("floor(x)", "largest whole number not above x", "{x} rounded down", dimension="pure"),
         _one("ceil(x)", "smallest whole number not below x", "{x} rounded up", formula="-floor(-x)"),
         _one("round(x)", "the nearest whole number; halves go to the even one", "{x} rounded", dimension="pure",
              parity="odd"),
         _one("mod(x, y)", "what is left of x after whole y, with the sign of y; NaN where y is 0",
-             "the remainder of {x} by {y}", dimension="like", cost=_EXP),
+             "the remainder of {x} by {y}", dimension="like"),
         _one("inverse(x)", "1 / x; NaN where x is 0", "one over {x}", formula="1 / x"),
         _one("max(x, y)", "the larger of x and y, bar by bar", "the larger of {x} and {y}", commutative=True,
              dimension="like"),

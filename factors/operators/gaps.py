@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from factors.operators.row import Cost, Operator, ever, row, window_reach
+from factors.operators.row import Operator, ever, row, window_reach
 
 _ts = partial(row, "time series", reach=window_reach)
 
@@ -26,7 +26,7 @@ def rows() -> list[Operator]:
             "{x} until {d} bars after {y} changed", formula="x / (bars_since(ts_delta(y, 1) != 0, d) < d)"),
         _ts("trade_when(c, x, q, d)",
             "x of the newest of the last d bars where c held, NaN once q holds; what is missing does not hold",
-            "{x} as it was when {c}, for {d} bars or until {q}", dimension="second", cost=Cost(4.0),
+            "{x} as it was when {c}, for {d} bars or until {q}", dimension="second",
             differs="WorldQuant BRAIN's keeps a value without end; here d bounds it, so that any bar is known from d"),
         _ts("group_backfill(x, g, d)", "x; where it is missing, its group's mean of what was known within d bars",
             "{x}, or its {g}'s where it is missing",
@@ -35,7 +35,7 @@ def rows() -> list[Operator]:
             differs="WorldQuant BRAIN's takes a winsorised mean of all values of d bars"),
         row("cumulative", "hump(x, k)",
             "its last value until x is k times the bar's sum of abs(x) away, then moved by that much",
-            "{x}, moved only in steps of {k}", reach=ever, parity="odd", cost=Cost(5.0),
+            "{x}, moved only in steps of {k}", reach=ever, parity="odd",
             check=lambda n: None if n[0] >= 0 else "k must not be below 0",
             differs="As WorldQuant BRAIN describes its hump; it starts at the first value"),
     ]  # fmt: skip

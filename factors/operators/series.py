@@ -5,29 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from factors.operators.row import Cost, Operator, bars_to_forget, ever, full, row, window_reach, with_lag
+from factors.operators.row import Operator, bars_to_forget, ever, full, row, window_reach, with_lag
 
 _ts = partial(row, "time series", reach=window_reach)
 _pair = partial(row, "two series", reach=window_reach)
 _cum = partial(row, "cumulative", reach=ever)
-_SCAN = Cost(4.0)
-_SPREAD = Cost(7.0)
-_SHAPE = Cost(12.0)
-_LOOK = Cost(8.0, 0.6)
-
-
-def _slid(d: float) -> float:
-    """Return the work of sliding over sorted values: each is sorted the more often the longer the window is."""
-    together = min(max(d, 64.0), 512.0)
-    return 20.0 + 40.0 * (d + together) / together
-
-
-# Up to 60 bars each value is looked at; beyond, a queue of candidates is kept.
-_AGE = Cost(curve=lambda n: 8.0 + 0.6 * n[0] if n[0] <= 60 else 50.0)
-_RANK = Cost(curve=lambda n: min(8.0 + 0.6 * n[0], _slid(n[0])))
-_QUANTILE = Cost(curve=lambda n: min(40.0 + 1.3 * n[0], _slid(n[0])))
-# Up to the fourth, moments are sums that roll; beyond, each window is walked through.
-_MOMENT = Cost(curve=lambda n: 12.0 if n[1] <= 4 else 12.0 + 0.6 * n[1] * n[0])
 _free = partial(row, "time series", reach=window_reach, dimension="ratio", scale_free=(0,))
 
 
@@ -43,48 +25,45 @@ def _changes() -> list[Operator]:
         _ts("ts_returns(x, d)", "x / (x d bars ago) - 1", "the return of {x} over {d} bars", reach=full,
             dimension="ratio", parity="even", scale_free=(0,)),
         _ts("ts_log_return(x, d)", "log(x / (x d bars ago))", "the log return of {x} over {d} bars", reach=full,
-            dimension="ratio", parity="even", scale_free=(0,), cost=Cost(10.0)),
+            dimension="ratio", parity="even", scale_free=(0,)),
     ]  # fmt: skip
 
 
 def _statistics() -> list[Operator]:
     return [
-        _ts("ts_sum(x, d)", "sum of the last d values", "the {d}-bar sum of {x}", parity="odd", cost=_SCAN),
-        _ts("ts_mean(x, d)", "mean of the last d values", "the {d}-bar mean of {x}", parity="odd", cost=_SCAN),
+        _ts("ts_sum(x, d)", "sum of the last d values", "the {d}-bar sum of {x}", parity="odd"),
+        _ts("ts_mean(x, d)", "mean of the last d values", "the {d}-bar mean of {x}", parity="odd"),
         _ts("ts_std(x, d)", "standard deviation, ddof 1", "the {d}-bar standard deviation of {x}",
-            parity="even", least=2, cost=_SPREAD),
+            parity="even", least=2),
         _ts("ts_var(x, d)", "variance, ddof 1", "the {d}-bar variance of {x}", dimension="square", parity="even",
-            least=2, cost=_SPREAD),
-        _free("ts_skew(x, d)", "skewness, bias-corrected", "the {d}-bar skewness of {x}", parity="odd", least=3,
-            cost=_SHAPE),
+            least=2),
+        _free("ts_skew(x, d)", "skewness, bias-corrected", "the {d}-bar skewness of {x}", parity="odd", least=3),
         _free("ts_kurt(x, d)", "excess kurtosis, bias-corrected", "the {d}-bar excess kurtosis of {x}",
-            parity="even", least=4, cost=_SHAPE),
+            parity="even", least=4),
         _ts("ts_moment(x, d, k)", "mean of (x - mean)^k over the last d values; k a whole number from 1 to 8",
-            "the {d}-bar central moment of order {k} of {x}", dimension="moment", cost=_MOMENT,
+            "the {d}-bar central moment of order {k} of {x}", dimension="moment",
             check=lambda n: None if n[1] in range(1, 9) else "k is a whole number from 1 to 8"),
-        _ts("ts_min(x, d)", "smallest of the last d values", "the {d}-bar low of {x}", cost=_SCAN),
-        _ts("ts_max(x, d)", "largest of the last d values", "the {d}-bar high of {x}", cost=_SCAN),
+        _ts("ts_min(x, d)", "smallest of the last d values", "the {d}-bar low of {x}"),
+        _ts("ts_max(x, d)", "largest of the last d values", "the {d}-bar high of {x}"),
         _ts("ts_min_max_diff(x, d)", "largest minus smallest of the last d values", "the {d}-bar range of {x}",
             formula="ts_max(x, d) - ts_min(x, d)"),
         _free("ts_argmax(x, d)", "bars since the largest value, 0 = now; the newest wins a tie",
-            "how many bars ago {x} was at its {d}-bar high", cost=_AGE),
+            "how many bars ago {x} was at its {d}-bar high"),
         _free("ts_argmin(x, d)", "bars since the smallest value, 0 = now; the newest wins a tie",
-            "how many bars ago {x} was at its {d}-bar low", cost=_AGE),
+            "how many bars ago {x} was at its {d}-bar low"),
         _free("ts_rank(x, d)", "average rank of the newest value among the last d, over d, in (0, 1]",
-            "where {x} ranks among its last {d} values", cost=_RANK),
+            "where {x} ranks among its last {d} values"),
         _free("ts_zscore(x, d)", "(x - mean) / std, ddof 1; NaN for a constant window",
-            "how far {x} is above its {d}-bar mean, in standard deviations", parity="odd", least=2, cost=_SPREAD),
-        _ts("ts_median(x, d)", "median of the last d values", "the {d}-bar median of {x}", parity="odd",
-            cost=_QUANTILE),
+            "how far {x} is above its {d}-bar mean, in standard deviations", parity="odd", least=2),
+        _ts("ts_median(x, d)", "median of the last d values", "the {d}-bar median of {x}", parity="odd"),
         _ts("ts_mad(x, d)", "mean absolute deviation from the mean", "the {d}-bar mean deviation of {x}",
-            parity="even", cost=_LOOK),
-        _ts("ts_product(x, d)", "product of the last d values", "the {d}-bar product of {x}", dimension="repeat",
-            cost=_SCAN),
+            parity="even"),
+        _ts("ts_product(x, d)", "product of the last d values", "the {d}-bar product of {x}", dimension="repeat"),
         _ts("ts_quantile(x, d, level)", "quantile of the last d values, linear; level in [0, 1]",
-            "the {level} quantile of {x} over {d} bars", cost=_QUANTILE,
+            "the {level} quantile of {x} over {d} bars",
             check=lambda n: None if 0 <= n[1] <= 1 else "level lies in [0, 1]"),
         _free("ts_scale(x, d)", "(x - min) / (max - min) of the last d values; NaN for a constant window",
-            "where {x} lies in its {d}-bar range, 0 to 1", least=2, cost=_SCAN),
+            "where {x} lies in its {d}-bar range, 0 to 1", least=2),
         _ts("ts_backfill(x, d)", "the newest value known within the last d bars, this one included",
             "the latest {x} known within {d} bars", parity="odd"),
     ]  # fmt: skip
@@ -106,11 +85,11 @@ def _kama(numbers: Sequence[float]) -> int:
 def _averages() -> list[Operator]:
     return [
         _ts("ts_decay_linear(x, d)", "weighted mean, weights d..1 from newest to oldest",
-            "the {d}-bar mean of {x} weighted to recent bars", parity="odd", cost=_SCAN),
+            "the {d}-bar mean of {x} weighted to recent bars", parity="odd"),
         _ts("ts_wma(x, d)", "weighted mean, weights d..1 from newest to oldest",
             "the {d}-bar mean of {x} weighted to recent bars", formula="ts_decay_linear(x, d)"),
         _ts("ts_decay_exp(x, d, a)", "weighted mean, weights a^0, a^1, .. from newest to oldest; 0 < a <= 1",
-            "the {d}-bar mean of {x} with weights fading by {a}", parity="odd", cost=_SCAN,
+            "the {d}-bar mean of {x} with weights fading by {a}", parity="odd",
             check=lambda n: None if 0 < n[1] <= 1 else "a lies in (0, 1]"),
         _ts("ts_ema(x, d)", "recursive average, alpha = 2 / (d + 1), no bias adjustment",
             "the exponential average of {x} over {d} bars", reach=_ema, parity="odd"),
@@ -120,49 +99,47 @@ def _averages() -> list[Operator]:
         _ts("ts_dema(x, d)", "double exponential average (Mulloy 1994)", "the double exponential average of {x}",
             formula="2 * ts_ema(x, d) - ts_ema(ts_ema(x, d), d)"),
         _ts("ts_kama(x, d)", "adaptive average (Kaufman 1995), efficiency over d bars, between 2 and 30 bars fast",
-            "the adaptive average of {x} over {d} bars", reach=_kama, parity="odd", cost=Cost(10.0)),
+            "the adaptive average of {x} over {d} bars", reach=_kama, parity="odd"),
         _ts("ts_hma(x, d)", "Hull's moving average (2005)", "the Hull average of {x} over {d} bars", least=4,
             formula="ts_decay_linear(2 * ts_decay_linear(x, floor(d / 2)) - ts_decay_linear(x, d), floor(sqrt(d)))"),
         _free("ts_ir(x, d)", "mean / std, ddof 1; NaN for a constant window",
-            "the {d}-bar mean of {x} over its deviation", parity="odd", least=2, cost=_SPREAD),
+            "the {d}-bar mean of {x} over its deviation", parity="odd", least=2),
     ]  # fmt: skip
 
 
 def _trends() -> list[Operator]:
     return [
         _ts("ts_slope(x, d)", "slope of x on time over the last d bars, per bar", "the {d}-bar trend of {x}",
-            parity="odd", least=2, cost=_SPREAD),
+            parity="odd", least=2),
         _free("ts_rsquare(x, d)", "R squared of x on time; NaN for a constant window",
-            "how straight the {d}-bar trend of {x} is", parity="even", least=2, cost=_SPREAD),
+            "how straight the {d}-bar trend of {x} is", parity="even", least=2),
         _ts("ts_resid(x, d)", "newest value less its fit on time", "how far {x} is above its {d}-bar trend",
-            parity="odd", least=2, cost=_SPREAD),
+            parity="odd", least=2),
         _free("ts_autocorr(x, d, lag)", "correlation of x with x lag bars ago, over d pairs",
-            "the {d}-bar autocorrelation of {x} at lag {lag}", reach=with_lag, parity="even", least=2,
-            cost=Cost(16.0)),
+            "the {d}-bar autocorrelation of {x} at lag {lag}", reach=with_lag, parity="even", least=2),
     ]  # fmt: skip
 
 
 def _conditions() -> list[Operator]:
     return [
         _ts("ts_count(c, d)", "how often c was true in the last d bars", "how often in {d} bars {c}",
-            dimension="ratio", cost=_SCAN),
+            dimension="ratio"),
         _ts("ts_sumif(x, d, c)", "sum of x over the last d bars where c was true",
-            "the {d}-bar sum of {x} where {c}", parity="odd", cost=_SCAN),
+            "the {d}-bar sum of {x} where {c}", parity="odd"),
         _ts("bars_since(c, d)", "bars since c was last true, at most d", "bars since {c} (up to {d})",
             dimension="ratio"),
     ]  # fmt: skip
 
 
 def _pairs() -> list[Operator]:
-    both = Cost(15.0)
     return [
         _pair("ts_corr(x, y, d)", "correlation; NaN where either side is constant",
               "the {d}-bar correlation of {x} and {y}", commutative=True, dimension="ratio", parity="odd",
-              scale_free=(0, 1), least=2, cost=both),
+              scale_free=(0, 1), least=2),
         _pair("ts_cov(x, y, d)", "covariance, ddof 1", "the {d}-bar covariance of {x} and {y}", commutative=True,
-              dimension="product", parity="odd", least=2, cost=both),
+              dimension="product", parity="odd", least=2),
         _pair("ts_beta(y, x, d)", "slope of y on x; NaN where x is constant", "the {d}-bar beta of {y} to {x}",
-              dimension="quotient", parity="odd", least=2, cost=both),
+              dimension="quotient", parity="odd", least=2),
         _pair("ts_regression_slope(y, x, d)", "slope of y on x over the last d bars", "the slope of {y} on {x}",
               formula="ts_beta(y, x, d)", least=2),
         _pair("ts_regression_intercept(y, x, d)", "intercept of y on x over the last d bars",

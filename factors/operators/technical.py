@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from factors.operators.row import Cost, Operator, bars_to_forget, full, row, window_reach
+from factors.operators.row import Operator, bars_to_forget, full, row, window_reach
 
 _ti = partial(row, "technical")
 
@@ -22,12 +22,11 @@ def rows() -> list[Operator]:
 def _own() -> list[Operator]:
     return [
         _ti("rsi(x, d)", "100 * gains / (gains + losses), simple means over d changes (Cutler)",
-            "the {d}-bar relative strength index of {x}", reach=full, dimension="ratio", scale_free=(0,),
-            cost=Cost(8.0)),
+            "the {d}-bar relative strength index of {x}", reach=full, dimension="ratio", scale_free=(0,)),
         _ti("atr(high, low, close, d)", "simple mean of the true range over d bars",
-            "the {d}-bar average true range", reach=full, dimension="prices", cost=Cost(7.0)),
+            "the {d}-bar average true range", reach=full, dimension="prices"),
         _ti("adx(high, low, close, d)", "average directional index, 0 to 100, both averages Wilder's (alpha = 1 / d)",
-            "the {d}-bar average directional index", reach=_wilder_twice, dimension="price ratio", cost=Cost(14.0)),
+            "the {d}-bar average directional index", reach=_wilder_twice, dimension="price ratio"),
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from agent.live.signal_source import open_signal
 from agent.study.workspace import Workspace
 from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.rule_words import chosen_rule, rule_of, rule_sentence
+from backtest.trading_rules import BacktestSpec
 from tests.agent.commands import as_json, refused, run
 
 FACTOR = "ts_mean(returns, 48)"
+# What is chosen from on bars of an hour.
+HOURLY = RuleGrid.around(BacktestSpec(), 8766.0).rules()
 
 
 def test_a_rule_is_chosen_recorded_and_said(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +27,7 @@ def test_a_rule_is_chosen_recorded_and_said(home: Path, capsys: pytest.CaptureFi
     # Other rules are a further trial; the choice costs the score of earns, and nothing of predicts.
     assert (plain["trials"], own["trials"]) == (1, 2)
     evidence, card = read_evidence(own["evidence"]), read_scorecard(own["scorecard"])
-    assert evidence.earns.rules == len(card.rules) == len(RuleGrid().rules())
+    assert evidence.earns.rules == len(card.rules) == len(HOURLY)
     assert evidence.earns.z < evidence.earns.plain_z
     assert (evidence.predicts.rules, evidence.predicts.z) == (0, read_evidence(plain["evidence"]).predicts.z)
     rule = chosen_rule(card)
@@ -42,6 +46,7 @@ def test_a_rule_is_chosen_recorded_and_said(home: Path, capsys: pytest.CaptureFi
     assert "no further trial" in out
     assert "Trading rules, on train" in out
     assert rule_sentence(card) in out.replace("\n", " ")
+    assert f"break-even cost {card.train.break_even_bp:.1f} bp" in rule_sentence(card)
     assert "half-life of the signal" in out
 
 
@@ -61,7 +66,7 @@ def test_the_recorded_rule_is_traded_later(home: Path, capsys: pytest.CaptureFix
     opened = as_json(capsys, "holdout", own["factor"], "--yes")
     code, _, err = run(capsys, "report", own["factor"], "-o", "page.html")
     assert code == 0, err
-    assert f"the best of {len(RuleGrid().rules())} rules on train" in (home / "page.html").read_text()
+    assert f"the best of {len(HOURLY)} rules on train" in (home / "page.html").read_text()
     (home / "alphaglow.toml").write_text('[backtest]\nrule = "as set"\n')
     assert opened["turnover"] < as_json(capsys, "eval", FACTOR)["scorecard"]["train"]["turnover"]
 
@@ -80,13 +85,23 @@ def test_a_rule_of_a_file_and_what_is_refused(home: Path, capsys: pytest.Capture
     # A grid in which no rule trades: it is said, and nothing can be traded live.
     (home / "alphaglow.toml").write_text("[backtest]\nband = 0.9\n")
     idle = as_json(capsys, "eval", FACTOR)
-    assert "none of 8 rules trades on train" in idle["rule_says"]
+    assert "none of 10 rules trades on train" in idle["rule_says"]
     assert idle["verdict"] == "rejected"
     code, _, err = run(capsys, "export", FACTOR, "--to", "pandas")
     assert code == 0
-    assert "none of the 8 rules of the grid trades it on train" in err
+    assert "none of the 10 rules of the grid trades it on train" in err
     (home / "alphaglow.toml").write_text("[backtest]\nfee_bp = -1.0\n")
     assert "fee_bp" in refused(capsys, "eval", FACTOR, "--rule", "auto")
+
+
+def test_what_is_unknown_of_a_rule_is_left_out_of_its_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = read_scorecard(as_json(capsys, "eval", FACTOR)["scorecard"])
+    unknown = replace(card, train=replace(card.train, break_even_bp=np.nan, capacity=np.nan))
+    assert "break-even" not in rule_sentence(unknown)
+    assert "nan" not in rule_sentence(unknown)
+    losing = replace(card, train=replace(card.train, break_even_bp=-3.0, capacity=2_500_000.0))
+    assert "it loses before costs" in rule_sentence(losing)
+    assert rule_sentence(losing).endswith("impact halves its net Sharpe at a capital of 2,500,000")
 
 
 def test_scorecards_of_before_there_was_a_choice_are_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -474,13 +474,13 @@ def test_the_aim_chooses_how_slowly_it_trades_and_keeps_that_rule(panel: Panel, 
     rules = pool.spec.tried["rules"]
     alike = [(one, score) for one, score in rules if one["volatility_scaled"] == kept["volatility_scaled"]]
     scores = {one["rate"]: score for one, score in alike if score is not None}
-    assert len(rules) == 8
+    assert len(rules) == 10
     assert kept["rate"] == pool.spec.hyperparameters["rate"] == max(scores, key=lambda rate: scores[rate])
     # The one that loses has no weight, and none is negative.
     assert weights_by_text(pool)["-ts_mean(idea_a, 3)"] == 0.0
     assert min(weights_by_text(pool).values()) >= 0.0
     # Every rule that was tried could have been the lucky one.
-    assert pool.evidence.trials == 8
+    assert pool.evidence.trials == 10
     # Opened again under what it recorded, it is traded as it was scored.
     again = open_study(panel, dear.under(pool.spec.rules))
     assert again.spec.rate == kept["rate"]

@@ -14,11 +14,14 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, RunRecord
 from agent.mining.briefing import write_brief
 from agent.mining.forecast import Forecaster
+from agent.mining.replies import Proposal, possible_expectations
 from agent.mining.retrieval import AttemptIndex, crowded, example_of
 from agent.mining.search.tasks import Task
+from agent.study.own_rule import forecast_turnover, turnover_of
 from agent.study.settings import Settings
-from agent.study.study import backtest_expression, open_study, read_expression, turnover_of
+from agent.study.study import backtest_expression, open_study, read_expression
 from agent.study.workspace import Workspace
+from backtest.rule_words import chosen_rule
 from factors import batch
 from factors.tree import Expression
 from market.errors import Rejection
@@ -83,7 +86,7 @@ def test_what_is_crowded_is_counted() -> None:
 
 def test_turnover_is_forecast_before_scoring_as_the_backtest_finds_it() -> None:
     panel = make_market(SynthSpec(assets=20, bars=4000, seed=4)).panel
-    # The forecast is of trading in full: a rule of its own, which is chosen by a backtest, trades less.
+    # Where all are traded alike, the last bars of train tell it.
     study = open_study(panel, Settings.model_validate({"backtest": {"rule": "as set"}}))
     for text in ("cs_rank(ts_returns(close, 5))", "ts_mean(volume, 24) / ts_mean(volume, 120)"):
         factor = read_expression(text, study)
@@ -98,14 +101,34 @@ def test_turnover_is_forecast_before_scoring_as_the_backtest_finds_it() -> None:
         assert turnover == pytest.approx(whole, rel=0.02)
 
 
+def test_turnover_is_forecast_under_the_rule_that_the_backtest_will_choose() -> None:
+    study = open_study(make_market(SynthSpec(assets=12, bars=1500, seed=4)).panel, Settings())
+    factor = read_expression("cs_rank(ts_returns(close, 5))", study)
+    assert isinstance(factor, Expression)
+    forecast = forecast_turnover(factor, study)
+    found = backtest_expression(factor, study)
+    assert not isinstance(found, Rejection)
+    card = found[1].scorecard
+    assert forecast.rule == chosen_rule(card)
+    assert forecast.turnover == pytest.approx(card.train.turnover, rel=1e-9)
+    assert forecast.in_full == pytest.approx(card.rules[0].turnover, rel=1e-9)
+    assert forecast.turnover < forecast.in_full
+    # Bars after train say nothing of it.
+    stop = study.split.train.stop
+    noise = np.ones(study.panel.shape)
+    noise[stop:] = np.random.default_rng(1).lognormal(0, 0.3, noise[stop:].shape)
+    prices = {name: study.panel[name] * noise for name in ("open", "high", "low", "close")}
+    assert forecast_turnover(factor, replace(study, panel=study.panel.with_fields(prices))) == forecast
+
+
 def test_turnover_is_forecast_the_same_on_a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     study = open_study(make_market(SynthSpec(assets=12, bars=1500, seed=4)).panel, Settings())
     factor = read_expression("cs_rank(ts_returns(close, 5))", study)
     assert isinstance(factor, Expression)
-    quiet = turnover_of(factor, study)
+    quiet = forecast_turnover(factor, study)
     hours = itertools.count(0.0, 3600.0)
     monkeypatch.setattr(batch, "time", SimpleNamespace(perf_counter=lambda: next(hours)))
-    assert turnover_of(factor, study) == quiet
+    assert forecast_turnover(factor, study) == quiet
     # Scoring, which would take more than its time, is given up.
     refused = backtest_expression(factor, study)
     assert isinstance(refused, Rejection)
@@ -144,8 +167,28 @@ def test_a_brief_says_what_was_tried_what_is_left_and_what_bears_on_each_task(
     assert any("# Room left beside what was found" in p for p in later)
     assert all("500 of 500 calls" in p and "What is crowded" not in p for p in first)
     assert all("Turnover: about" in p for p in judged)
+    # Writer and judge know that a rule is chosen for each factor, and which one those known were traded by.
+    chosen = "the trading rule of each factor is chosen on train from 10"
+    assert all(chosen in p for p in (*first, *judged))
+    assert any("of the way each bar" in p.split("# What worked")[1] for p in later)
+    assert all("under the trading rule chosen for it on train" in p for p in judged)
     assert any("net_z" in p.split("# What is known of its kind")[1].split("# The best")[0] for p in judged)
     assert isinstance(run, RunRecord)
+    # What the writer expected of its factors is kept, and compared with what came.
+    judged_by = as_json(capsys, "kb", "judge", mined["run"])["expectations"]
+    assert judged_by["scored"] > 3
+    assert judged_by["turnover"]["count"] == judged_by["holding"]["count"] == judged_by["scored"]
+    assert -1 <= judged_by["ic"]["correlation"] <= 1
+
+
+def test_figures_that_cannot_be_are_not_kept() -> None:
+    said = {"name": "n", "expression": "x", "rationale": "r", "parents": []}
+    assert possible_expectations(Proposal.model_validate(said)) == ({}, [])
+    odd = Proposal.model_validate({**said, "expected_ic": 5.0, "expected_turnover": 0.2, "expected_holding": 0.5})
+    kept, notes = possible_expectations(odd)
+    assert kept == {"turnover": 0.2}
+    assert len(notes) == 2
+    assert "an expected ic of 5 cannot be" in notes[0]
 
 
 def test_a_brief_says_what_a_pool_trades_already_where_validation_steers(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from backtest.confirmation import Shortlisted, TestedBefore, confirm
 from backtest.costs import Costs
 from backtest.evidence import Trials, reach_verdict
+from backtest.ledger import DELISTED_AFTER
 from backtest.policy import Policy
 from backtest.rule_choice import choose_rule, rule_series
 from backtest.rule_grid import RuleGrid, TradingRule
@@ -124,9 +125,32 @@ def test_of_equal_rules_the_one_that_trades_least_is_taken_and_one_that_never_tr
     assert not none.trades
 
 
-def test_unknown_costs_are_refused() -> None:
+@pytest.mark.parametrize("unknown", [float("nan"), float("inf"), None, "5"])
+def test_unknown_costs_are_refused(unknown: float) -> None:
     with pytest.raises(InputError, match="not known: slippage_bp"):
-        Costs(5.0, float("nan"))
+        Costs(5.0, unknown)
+
+
+def test_an_asset_that_dies_in_mid_position_is_settled_once_under_every_rule() -> None:
+    panel = random_panel(260, 12, 8)
+    alive = np.ones(panel.shape, dtype=bool)
+    alive[120:, 0] = False
+    panel = panel.with_fields({name: np.where(alive, values, np.nan) for name, values in panel.fields.items()})
+    # The asset is the most wanted one for as long as it lives.
+    values = np.where(np.isfinite(panel["close"]), np.arange(12.0)[::-1], np.nan)
+    series = {}
+    for lost in (0.0, -1.0):
+        target = prepare_target(panel, BacktestSpec(costs=Costs(0, 0), delisting_return=lost))
+        series[lost], _ = rule_series(values, target, RuleGrid().rules())
+    gap = series[-1.0][:, RULE_NET] - series[0.0][:, RULE_NET]
+    for rule, one in zip(RuleGrid().rules(), gap, strict=True):
+        # What is left of the position is lost on one bar; later returns differ by the smaller capital alone.
+        bar = int(np.nanargmin(one))
+        assert 120 + DELISTED_AFTER - 2 <= bar <= 120 + DELISTED_AFTER
+        assert -0.5 < one[bar] < -0.001, rule
+        assert np.abs(one[:bar]).max() < 1e-15
+        assert np.nanmax(np.abs(one[bar + 1 :])) < 0.1 * -one[bar], rule
+        assert np.isfinite(series[-1.0][:, RULE_NET, :-2]).all()
 
 
 def test_correlations_are_of_the_rules_that_trade() -> None:

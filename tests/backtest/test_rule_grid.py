@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backtest.rule_grid import RuleGrid, TradingRule, read_rule
-from backtest.trading_rules import BacktestSpec
+from backtest.rule_grid import RuleGrid, TradingRule, could_be_chosen, read_rule
+from backtest.trading_rules import SLOWEST, BacktestSpec
 from market.errors import InputError
 
 
@@ -31,7 +31,7 @@ def test_a_rule_survives_being_stored() -> None:
         ({"rate": True}, "not a number"),
         ({"holding": 2.5}, "not a whole number"),
         ({"volatility_scaled": 1}, "not true or false"),
-        ({"rate": 0.001}, "between 0.02 and 1"),
+        ({"rate": 0.001}, "between 0.002 and 1"),
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused_with_its_place(stored: dict[str, object], said: str) -> None:
@@ -45,6 +45,22 @@ def test_what_the_settings_fix_stays_fixed() -> None:
     assert {(rule.holding, rule.band, rule.volatility_scaled) for rule in fixed} == {(7, 0.001, True)}
     assert len({rule.rate for rule in fixed}) == len(RuleGrid().rates)
     assert RuleGrid.around(BacktestSpec(rate=0.05)).rates == (0.05,)
+
+
+def test_more_bars_a_day_are_traded_more_slowly() -> None:
+    daily, hours, minutes = (RuleGrid.around(BacktestSpec(), bars).rates for bars in (252.0, 2191.5, 525_960.0))
+    assert daily == RuleGrid().rates
+    assert daily[-1] > hours[-1] > minutes[-1] == SLOWEST
+    assert minutes == RuleGrid.around(BacktestSpec(), 8766.0).rates
+    # What is left of the way after two weeks of bars is little, at the slowest rate that is tried.
+    for bars, rates in ((1, daily), (6, hours), (24, minutes)):
+        assert (1 - rates[-1]) ** (14 * bars) < 0.7
+    # A recorded rule is known again, whatever the bars were; one that the settings rule out is not.
+    rule = TradingRule(0.01, volatility_scaled=True)
+    assert could_be_chosen(rule, BacktestSpec())
+    assert not could_be_chosen(rule, BacktestSpec(rate=0.5))
+    assert not could_be_chosen(TradingRule(0.015), BacktestSpec())
+    assert str(TradingRule(0.002)) == "0.2% of the way each bar"
 
 
 def test_the_grid_names_each_rule_once() -> None:
