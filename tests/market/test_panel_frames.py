@@ -112,7 +112,7 @@ def test_tickers_that_are_names_of_fields_elsewhere_are_assets() -> None:
     closes = _daily(assets=5).to_frame("close").set_axis(["A", "C", "LOW", "T", "COIN"], axis=1)
     assert from_frame(closes).assets == ("A", "C", "COIN", "LOW", "T")
     np.testing.assert_array_equal(from_frame(closes)["close"][:, 1], closes["C"].to_numpy())
-    prices = closes.set_axis(["Open", "High", "Low", "Close", "Adj"], axis=1)
+    prices = _daily().to_frame().xs("A", level="asset").rename(columns=str.capitalize)
     assert from_frame(prices).shape == (800, 1)
 
 
