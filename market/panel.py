@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -182,6 +183,12 @@ class Panel:
         from market.panel_frames import all_fields, one_field
 
         return all_fields(self) if field is None else one_field(self, field)
+
+    def to_qlib(self, folder: str | Path) -> Path:
+        """Write the panel as a data folder of Qlib and return it; see `market.qlib_files.write_qlib`."""
+        from market.qlib_files import write_qlib
+
+        return write_qlib(self, Path(folder))
 
     @property
     def bar_text(self) -> str:

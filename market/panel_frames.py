@@ -6,6 +6,7 @@ from html import escape
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from market.errors import InputError
 from market.panel import OHLCV, Panel
@@ -15,7 +16,7 @@ def one_field(panel: Panel, field: str) -> pd.DataFrame:
     """Return a field (T, N) as a frame of times by assets; one that the panel has not is an `InputError`."""
     if field not in panel.fields:
         raise InputError(f"the panel has no field {field!r}", f"it has {', '.join(panel.fields)}")
-    return pd.DataFrame(panel.fields[field], index=time_index(panel), columns=asset_index(panel))
+    return framed(panel.fields[field], panel)
 
 
 def all_fields(panel: Panel) -> pd.DataFrame:
@@ -56,3 +57,8 @@ def panel_html(panel: Panel) -> str:
         f"<table><thead><tr><th style='text-align:left'>field</th><th>present</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
+
+
+def framed(values: NDArray[np.float64], panel: Panel) -> pd.DataFrame:
+    """Return (T, N) values on a panel as a frame of times by assets."""
+    return pd.DataFrame(values, index=time_index(panel), columns=asset_index(panel))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from backtest.scorecard import Scored, paid_rows, score_signal
 from backtest.signal_shape import sample_rows, shape_of
 from factors.checks import check_values
 from market.errors import Rejection
-from market.panel import FloatArray
+from market.panel import FloatArray, Panel
 
 
 def backtest_values(values: FloatArray, study: Study) -> Scored | Rejection:
@@ -30,6 +30,27 @@ def backtest_values(values: FloatArray, study: Study) -> Scored | Rejection:
     return score_signal(
         values, study.target, study.split, gate=study.exposures, rng=rng, cutoff=study.cutoff, grid=study.grid
     )
+
+
+def sees_later_bars(values_of: Callable[[Panel], FloatArray], whole: FloatArray, panel: Panel) -> Rejection | None:
+    """Return a rejection if past values of a signal (T, N), `whole`, change when later bars are cut off, or None.
+
+    Rounding may differ: a change is one that is larger than a millionth.
+    """
+    bars = len(panel.times)
+    for cut in (bars // 3, 2 * bars // 3, bars - 1):
+        part = values_of(panel.rows(0, cut))
+        same = np.isclose(part, whole[:cut], rtol=1e-6, atol=1e-12, equal_nan=True)
+        if not same.all():
+            bar, asset = np.argwhere(~same)[0]
+            return Rejection(
+                "evidence",
+                "look_ahead",
+                f"the signal knows the future: its value at {str(panel.times[bar])[:16]} for {panel.assets[asset]} is "
+                f"another when the bars from {str(panel.times[cut])[:16]} on are cut off",
+                "use windows that end with the bar: no statistic of the whole, no shift(-1), no backward fill",
+            )
+    return None
 
 
 def values_id(values: FloatArray) -> str:
