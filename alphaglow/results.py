@@ -115,7 +115,7 @@ class Result:
         """The verdict in a word; where validation was not asked, what train alone says."""
         if self.recorded:
             return self.evidence.verdict
-        return "passes on train" if self.evidence.verdict == "untested" else f"{self.evidence.verdict} on train"
+        return f"{'passes' if self.evidence.verdict == 'untested' else self.evidence.verdict} on train"
 
     def summary(self) -> pd.DataFrame:
         """Return figures by segment; see `backtest.result_types.SegmentScore`. Of a gate only where there is one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.review.collect import ReviewSubject, equity_of, mean_exposure, panel_note, rules_sentence
 from agent.review.review_records import Review
 from agent.study.study import Study
@@ -36,7 +38,7 @@ def review_on_train(
         validation_stop=stop,
         simulated_market=study.panel.simulated,
         simulated_llm=subject.simulated_llm,
-        panel=panel_note(study),
+        panel=replace(panel_note(study), bars=stop, end=str(study.panel.times[stop - 1])[:16]),
         sentence=verdict_sentence(evidence, card, study.policy.level),
         reasons=evidence.reasons,
         trials=evidence.trials,

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from agent.study.study import Study
-from backtest.evidence import Trials, reach_verdict
+from backtest.evidence import UNTESTED, Trials, reach_verdict
 from backtest.luck import fingerprint_of
 from backtest.max_test import LargestScores, draw_seed
-from backtest.result_types import Evidence
+from backtest.result_types import Evidence, Verdict
 from backtest.run import small_universe
 from backtest.scorecard import Scored, paid_rows, score_signal
 from backtest.signal_shape import sample_rows, shape_of
 from factors.checks import check_values
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
+
+UNASKED = "nothing is recorded, so validation was not asked"
 
 
 def backtest_values(values: FloatArray, study: Study) -> Scored | Rejection:
@@ -63,7 +66,7 @@ def judged_on_train(
 ) -> list[Evidence]:
     """Return what train says of signals that were tried together, each among all of them; nothing is recorded.
 
-    Validation is not looked at: what passes is *untested*.
+    Validation is not looked at: what passes is *untested*; what predicts there and does not earn is *promising*.
 
     Parameters
     ----------
@@ -79,14 +82,14 @@ def judged_on_train(
     largest.add(prints if len(prints) > 1 else ())
     among = Trials(max(trials or 0, len(tried)), 0.0, largest=largest)
     rows = sample_rows(train)
-    return [
-        reach_verdict(
-            scored,
-            among,
-            study.policy,
-            use_gate=study.exposures is not None,
-            shape=shape_of(values[rows], study.panel.universe[rows]),
-            aimed=True,
-        )
-        for values, scored in tried
-    ]
+    found = []
+    for values, scored in tried:
+        shape = shape_of(values[rows], study.panel.universe[rows])
+        gated = study.exposures is not None
+        evidence = reach_verdict(scored, among, study.policy, use_gate=gated, shape=shape, aimed=True)
+        failed = [gate.gate for gate in evidence.gates if not gate.passed]
+        # No search ends here: what passes on train is untested, and what does not earn there is promising at best.
+        verdict: Verdict = "promising" if failed == ["earns"] else evidence.verdict
+        reasons = (*(one for one in evidence.reasons if one != UNTESTED), UNASKED)
+        found.append(replace(evidence, verdict=verdict, reasons=reasons))
+    return found
