@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -42,13 +42,20 @@ def check_signal(signal: Signal, panel: Panel, *, stop: int | None = None) -> Re
 
     With `stop`, as the bars before it show it: a search that may not see validation asks of train alone.
     """
-    values = np.where(panel.universe, signal.values, np.nan)[:stop]
-    first = min(signal.expression.lookback, len(values) - 1)
+    return check_values(signal.values, panel, signal.expression.lookback, signal.expression.fields, stop=stop)
+
+
+def check_values(
+    values: FloatArray, panel: Panel, lookback: int = 0, fields: Collection[str] = (), *, stop: int | None = None
+) -> Rejection | None:
+    """Return why a signal's values (T, N) cannot be traded at all, or None; `fields` are what they were made of."""
+    values = np.where(panel.universe, values, np.nan)[:stop]
+    first = min(lookback, len(values) - 1)
     after, traded = values[first:], panel.universe[:stop][first:]
     finite = np.isfinite(after)
     if not finite.any():
         # Data of closes alone have no volume, high or low.
-        absent = [name for name in signal.expression.fields if name in panel.fields and np.isnan(panel[name]).all()]
+        absent = [name for name in fields if name in panel.fields and np.isnan(panel[name]).all()]
         hint = "look for a division by zero, a log of negatives, or too long windows"
         hint = f"these data have no {', '.join(sorted(absent))}" if absent else hint
         return Rejection("evaluate", "all_nan", "the factor is NaN everywhere", hint)

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from market.calendars import calendar_of
-from market.columns import KEYS, find, plain_name
+from market.columns import ALIASES, KEYS, find, plain_name
 from market.errors import InputError
 from market.panel import OHLCV, Calendar, Panel
 from market.quality import MOST_DEFECTS, sound_rows
@@ -126,18 +126,42 @@ def from_frame(
 
     Polars is not imported: the frame hands out its columns itself (Arrow's C interface).
     """
-    reading = FileConventions(columns or {}, zone, stamps)
+    if isinstance(frame, pd.Series):
+        frame = frame.unstack() if frame.index.nlevels == 2 else frame.to_frame(frame.name or "close")
+    reading = FileConventions(columns or {}, zone, stamps, wide="close" if _names_assets(frame) else "")
     done = _import([(_FRAME, ReadTable(pandas_frame(frame)))], reading, calendar, repair, name)
     if notes is not None:
         notes.extend(done.repairs)
     return done.panel
 
 
+def _names_assets(frame: object) -> bool:
+    """Whether a frame of pandas by times has one column of closes an asset, whatever the assets are called.
+
+    Tickers such as C, V, LOW or COIN are names of fields in a file; here the index says that they are none.
+    """
+    if not isinstance(frame, pd.DataFrame) or not isinstance(frame.index, pd.DatetimeIndex) or frame.shape[1] < 2:
+        return False
+    if frame.columns.nlevels > 1 or not all(pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes):
+        return False
+    plain = [plain_name(column) for column in frame.columns]
+    if any("close" in word for word in plain) or float(np.nanmin(frame.to_numpy(np.float64), initial=1.0)) <= 0.0:
+        return False
+    if plain_name(frame.columns.name or "") in ALIASES["symbol"]:
+        return True
+    known = {alias for names in ALIASES.values() for alias in names}
+    capital = all(str(column) != str(column).lower() for column in frame.columns)
+    return capital and not all(word in known for word in plain)
+
+
 def pandas_frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
     """Return a frame of pandas; any other that offers Arrow data is converted, what offers none is an `InputError`."""
     if isinstance(frame, pd.DataFrame):
+        if frame.index.nlevels == 2 and frame.index.names == [None, None]:
+            frame = frame.rename_axis(index=_two_levels(frame.index))
         named = frame.index.names != [None] or isinstance(frame.index, pd.DatetimeIndex)
-        return frame.reset_index(names="ts" if frame.index.names == [None] else None) if named else frame
+        unnamed: pd.DataFrame = frame
+        return unnamed.reset_index(names="ts" if frame.index.names == [None] else None) if named else unnamed
     if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
         # A lazy frame of Polars.
         frame = frame.collect()
@@ -147,6 +171,16 @@ def pandas_frame(frame: Any) -> pd.DataFrame:  # noqa: ANN401 - see `from_frame`
         frame = pa.table(frame)
     converted: pd.DataFrame = frame.to_pandas()
     return converted
+
+
+def _two_levels(index: pd.Index[Any]) -> list[str]:
+    """Return names for an index of two levels that has none: the level of times is found by its type."""
+    stamped = [pd.api.types.is_datetime64_any_dtype(index.get_level_values(level)) for level in (0, 1)]
+    if sum(stamped) != 1:
+        raise InputError(
+            "neither level of the frame's index is named", 'name them: frame.rename_axis(["time", "asset"])'
+        )
+    return ["ts", "symbol"] if stamped[0] else ["symbol", "ts"]
 
 
 def read_long(paths: Sequence[Path], reading: FileConventions, said: list[str] | None = None) -> pd.DataFrame:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Calendar = Literal["continuous", "exchange"]
 FloatArray = NDArray[np.float64]
@@ -33,9 +38,24 @@ def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array
 
 
-@dataclass(frozen=True, eq=False)
+def _moment(date: object) -> np.datetime64:
+    """Return a date of a slice in its own resolution: a text's last part (a year, a minute), else nanoseconds, UTC."""
+    try:
+        if isinstance(date, datetime):
+            whole = date if date.tzinfo is None else date.astimezone(UTC).replace(tzinfo=None)
+            return np.datetime64(whole, "ns")
+        if isinstance(date, np.datetime64):
+            return date.astype("datetime64[ns]")  # type: ignore[no-any-return]
+        return np.datetime64(str(date).rstrip("Z"))
+    except ValueError as error:
+        raise InputError(f"{date!r} is no date", 'write "2023", "2023-01-31" or "2023-01-31T12:00" (UTC)') from error
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Panel:
     """A market over time: T bars by N assets.
+
+    It is read-only, and stays so when it is copied or pickled: processes of multiprocessing or joblib may share it.
 
     Attributes
     ----------
@@ -96,9 +116,88 @@ class Panel:
         """(T, N)."""
         return len(self.times), len(self.assets)
 
-    def __getitem__(self, name: str) -> FloatArray:
-        """Return the field `name`, (T, N), read-only."""
-        return self.fields[name]
+    @overload
+    def __getitem__(self, key: str) -> FloatArray: ...
+    @overload
+    def __getitem__(self, key: slice | tuple[slice, Iterable[str]]) -> Panel: ...
+
+    def __getitem__(self, key: str | slice | tuple[slice, Iterable[str]]) -> FloatArray | Panel:
+        """Return a field by its name, (T, N), read-only; or a part of the panel by dates, and by assets behind them.
+
+        ``panel["close"]`` is an array. ``panel["2021":"2023"]`` is a panel: as in pandas, both ends are part of it, and
+        ``"2023"`` is the whole year. ``panel["2021":, ["BTCUSDT", "ETHUSDT"]]`` has two assets.
+        """
+        if isinstance(key, str):
+            if key not in self.fields:
+                raise KeyError(f"no field {key!r}; the panel has {', '.join(self.fields)}")
+            return self.fields[key]
+        dates, assets = key if isinstance(key, tuple) else (key, None)
+        if not isinstance(dates, slice) or dates.step is not None:
+            raise InputError("a panel is cut by dates", 'write panel["2021":"2023"], or panel["2021":, ["BTCUSDT"]]')
+        first, stop = self._row(dates.start, after=False), self._row(dates.stop, after=True)
+        if stop <= first:
+            span = f"{str(self.times[0])[:16]} to {str(self.times[-1])[:16]}" if len(self.times) else "no bars"
+            raise InputError(
+                f"no bars from {dates.start or 'the start'} to {dates.stop or 'the end'}", f"there are {span}"
+            )
+        part = self.rows(first, stop)
+        return part if assets is None else part.select([assets] if isinstance(assets, str) else assets)
+
+    def _row(self, date: object, *, after: bool) -> int:
+        """Return the row at which a slice by dates begins, or ends; an open end is that of the panel."""
+        if date is None:
+            return len(self.times) if after else 0
+        moment = _moment(date)
+        # A text names a whole year, month, day or minute.
+        return int(np.searchsorted(self.times, (moment + 1 if after else moment).astype("datetime64[ns]")))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled and copied: a mapping that cannot be changed cannot be pickled."""
+        return {**self.__dict__, "fields": dict(self.fields)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take over a pickled state; arrays are read-only again, without a copy."""
+        self.__dict__.update(state)
+        for array in (self.times, self.universe, *self.fields.values()):
+            array.setflags(write=False)
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+    def __repr__(self) -> str:
+        """Return name, size and span in one line."""
+        bars, assets = self.shape
+        span = f", {str(self.times[0])[:16]} .. {str(self.times[-1])[:16]}" if bars else ""
+        return f"Panel({self.name!r}: {bars} bars of {self.bar_text}, {assets} assets{span}; {', '.join(self.fields)})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: size, span, and how complete each field is."""
+        from market.panel_frames import panel_html
+
+        return panel_html(self)
+
+    def to_frame(self, field: str | None = None) -> pd.DataFrame:
+        """Return a frame of pandas: of one field (times by assets), or all fields by (time, asset).
+
+        Times are the bars' opens in UTC, without a zone. All fields together leave out rows in which every price is
+        missing; `alphaglow.panel` reads both forms.
+        """
+        from market.panel_frames import all_fields, one_field
+
+        return all_fields(self) if field is None else one_field(self, field)
+
+    def to_qlib(self, folder: str | Path) -> Path:
+        """Write the panel as a data folder of Qlib and return it; see `market.qlib_files.write_qlib`."""
+        from market.qlib_files import write_qlib
+
+        return write_qlib(self, Path(folder))
+
+    @property
+    def bar_text(self) -> str:
+        """The length of a bar as people write it: ``1 h``, ``5 min``, ``1 d``."""
+        minutes = float(self.bar / np.timedelta64(1, "m"))
+        for unit, size in (("d", 1440), ("h", 60)):
+            if minutes >= size and minutes % size == 0:
+                return f"{minutes / size:g} {unit}"
+        return f"{minutes:g} min"
 
     @cached_property
     def id(self) -> str:

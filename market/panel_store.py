@@ -290,6 +290,20 @@ def _part(files: Sequence[str], columns: list[str], start: np.datetime64 | None,
     return ds.dataset(list(files), format=checked).to_table(columns=columns, filter=condition)
 
 
+def is_stored_panel(path: Path) -> bool:
+    """Whether a path is a panel that `save_panel` wrote, and not any other file of bars."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]
+    if path.suffix != ".parquet" or not files:
+        return False
+    try:
+        return _KEY in (pq.read_schema(files[0]).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
 def stored_id(path: Path) -> str:
     """Return the content id of a stored panel; no values are read."""
     _, _, facts = _open(path)

@@ -50,7 +50,9 @@ def _from_levels(frame: pd.DataFrame) -> pd.DataFrame:
     ]
     if stamped:
         frame = frame.set_index(stamped[0])
-    known = [sum(plain_name(word) in _FIELDS for word in set(frame.columns.get_level_values(n))) for n in (0, 1)]
+    words = [{plain_name(word) for word in frame.columns.get_level_values(n)} for n in (0, 1)]
+    # By share: among many tickers some are words for fields, such as LOW.
+    known = [len(some & _FIELDS.keys()) / len(some) for some in words]
     level = int(known[1] > known[0])
     pieces = []
     for asset in dict.fromkeys(frame.columns.get_level_values(1 - level)):

@@ -116,13 +116,15 @@ def look_at_train(expression: Expression, study: Study) -> Look | Rejection:
     found = backtest_expression(expression, study)
     if isinstance(found, Rejection):
         return found
-    card = replace(
-        found[1].scorecard,
-        validation=unscored_segment(study.panel, study.split.validation),
-        profiles=None,
-        after_cutoff=None,
-    )
+    card = train_alone(found[1].scorecard, study)
     return Look(card, note="not recorded: figures of train alone, and no verdict")
+
+
+def train_alone(card: Scorecard, study: Study) -> Scorecard:
+    """Return a scorecard without anything of validation: what is shown of a look that is not counted."""
+    return replace(
+        card, validation=unscored_segment(study.panel, study.split.validation), profiles=None, after_cutoff=None
+    )
 
 
 def _traded(scored: Scored) -> Backtest:
