@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -23,6 +25,15 @@ _STRAY = 0.05
 _ODD_PRICES = 0.05
 # A row is kept for at most this many times the usual distance between rows.
 _KEPT = 1.6
+
+
+_FILLED: Mapping[Fill | None, str] = MappingProxyType(
+    {
+        "open": "by their prices trades are filled at the open of a bar",
+        "close": "by their prices trades are filled at the close of a bar, which decided them: judged at the next fill",
+        None: "trades state no prices",
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +199,7 @@ def _of_trades(claim: Claim, panel: Panel, leverage: float) -> Aligned:
     if not capital > 0:
         raise InputError("the trades lead to no position", "see the sizes and sides of the file")
     notes.append(f"capital is taken as {capital:,.6g}, the most that positions ever bound")
-    notes.append(f"trades are filled at the {fill} of a bar, by their prices" if fill else "trades state no prices")
+    notes.append(_FILLED[fill])
     part = slice(max(int(decided.min()), 0), min(int(decided.max()) + 1, len(panel.times)))
     flaws = _odd_prices(price, panel["low"][bars, column], panel["high"][bars, column])
     return Aligned(notional / capital, part, False, tuple(notes), fill, flaws)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ RETURN_NAMES = ("returns", "return", "ret", "rets", "strategy_return", "daily_re
 EQUITY_NAMES = ("equity", "nav", "portfolio_value", "account_value", "balance", "value")
 # Sizes of a row that no weights have, and those that weights have at most.
 _CLEARLY_SIGNALS = 3.0
+# What programs call a series that has no name.
+_UNNAMED = ("0", "group", "none", "unnamed: 1")
 
 Tell = Callable[[str], None]
 
@@ -57,7 +59,19 @@ class ReadingAs:
 
 def read_claim_file(path: Path, reading: ReadingAs) -> Claim:
     """Read a CSV, Parquet or other table; see `read_claim`."""
-    return read_claim(read_table(path, reading.file), reading, path)
+    file, text = reading.file, reading.file.text
+    if text.header is None and not text.names and _begins_with_a_comma(path):
+        # A series of pandas is written with a header that looks like a row of data: ",0".
+        file = replace(file, text=replace(text, header=True, skip=0))
+    return read_claim(read_table(path, file), reading, path)
+
+
+def _begins_with_a_comma(path: Path) -> bool:
+    try:
+        with path.open("rb") as opened:
+            return opened.read(1) == b","
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", "is it there, and may you read it?") from error
 
 
 def read_claim(frame: Any, reading: ReadingAs, where: Path = Path("the frame")) -> Claim:  # noqa: ANN401 - any frame
@@ -103,7 +117,8 @@ def _valued(table: pd.DataFrame, reading: ReadingAs, where: Path, notes: list[st
     if symbol is not None and pd.api.types.is_numeric_dtype(table[symbol]) and "symbol" not in mapping:
         symbol = None
     times = _times(table[stamp], reading, where, notes.append)
-    rest = [str(c) for c in table.columns if c not in (stamp, symbol) and not str(c).startswith("Unnamed")]
+    rest = [str(c) for c in table.columns if c not in (stamp, symbol)]
+    table = table.set_axis([str(c) for c in table.columns], axis=1)
     if not rest:
         raise InputError(f"{where} has times and no values", f"it has {', '.join(map(str, table.columns))}")
     if symbol is not None:
@@ -183,7 +198,14 @@ def _series(table: pd.DataFrame, rest: list[str], reading: ReadingAs, notes: lis
     if equity is not None:
         notes.append(f"returns are the changes of {equity}")
         return table[equity].pct_change().fillna(0.0)
-    return table[rest[0]] if reading.kind == "returns" and len(rest) == 1 else None
+    if len(rest) > 1 or (reading.kind is None and names.keys().isdisjoint(_UNNAMED)):
+        return None
+    one = pd.to_numeric(table[rest[0]], errors="coerce")
+    if reading.kind is None and float(one.min()) > 0.0:
+        notes.append("one column above 0 that names no asset: read as equity")
+        return one.pct_change().fillna(0.0).rename("returns")
+    notes.append("one column that names no asset: read as returns")
+    return table[rest[0]]
 
 
 def _returns(times: pd.Series, series: pd.Series, where: Path, notes: list[str]) -> Claim:
@@ -202,6 +224,10 @@ def _wide(frame: pd.DataFrame, times: pd.Series, reading: ReadingAs, where: Path
     _refuse_repeats(times, where)
     columns = {str(name): _numbers(frame[name], where).to_numpy() for name in frame.columns}
     matrix = pd.DataFrame(columns, index=pd.DatetimeIndex(times)).sort_index()
+    if "cash" in matrix and reading.kind in (None, "weights"):
+        notes.append("a column of cash: values are money in positions, divided by the whole of a row")
+        shares = matrix.div(matrix.sum(axis=1), axis=0).drop(columns="cash")
+        return _claim("weights", shares, notes)
     by_name = {kind for part in where.stem.lower().replace("-", "_").split("_") if (kind := _kind_by_name(part))}
     kind = reading.kind or (by_name.pop() if len(by_name) == 1 else _kind_by_size(matrix, where, notes))
     return _claim(kind, matrix, notes)

@@ -66,7 +66,9 @@ def _from_file(path: Path, part: PanelPart, workspace: Workspace | None) -> Judg
         panel = load_panel(path)
     else:
         read = import_as([path], FileConventions(), name=path.stem)
-        panel, notes = read.panel, tuple(f"{path.name}: {said}" for said in (*read.said, *read.repairs))
+        # At which price it is filled is said with the terms.
+        said = [one for one in (*read.said, *read.repairs) if not one.startswith("orders are filled")]
+        panel, notes = read.panel, tuple(f"{path.name}: {one}" for one in said)
     return JudgedData(part.of(panel), spec, notes)
 
 

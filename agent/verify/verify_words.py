@@ -58,7 +58,8 @@ def _earns(found: Verification) -> str:
 def _among(found: Verification) -> str:
     if found.trials is not None:
         return ", as the only trial" if found.trials == 1 else f", as the best of {counted(found.trials)}"
-    least = f"as the best of at most {found.most_trials:,} independent trials" if found.most_trials else ""
+    many = "trial" if found.most_trials == 1 else "independent trials"
+    least = f"as the best of at most {found.most_trials:,} {many}" if found.most_trials else ""
     if found.shown:
         return f"; how many trials were made is unknown, and it stands {least}"
     if least:
