@@ -195,7 +195,7 @@ def test_trades_earn_what_their_prices_say(tmp_path: Path) -> None:
 
 _GOOD = "date,A00,A01\n" + "\n".join(f"2021-{1 + k // 28:02d}-{1 + k % 28:02d},0.{k % 7},0.1" for k in range(200))
 _REFUSED = {
-    "future": (_GOOD + "\n2199-01-01,0.1,0.2\n", ["--kind", "weights"], "lie in the future"),
+    "future": (_GOOD + "\n2199-01-01,0.1,0.2\n", ["--kind", "weights"], "after now"),
     "all missing": ("date,A00,A01\n2021-01-01,,\n2021-01-02,,\n", ["--kind", "signals"], "every value is missing"),
     "over one": ("date,A00,A01\n2021-01-01,0.9,0.4\n2021-01-02,0.5,0.5\n", ["--kind", "weights"], "--leverage 1.3"),
     "twice": (_GOOD + "\n2021-01-01,0.1,0.2\n", ["--kind", "weights"], "repeat a time"),
