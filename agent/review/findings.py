@@ -1,4 +1,4 @@
-"""What a command about the flow found: tables, sentences and charts, once, for terminal, page and machine."""
+"""What a command found: tables, sentences and charts, once, for terminal, page and machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found; `charts` are (heading, SVG, caption), `document` is for machines."""
+    """What was found; `charts` are (heading, SVG, caption), `document` is for machines, `eyebrow` names the kind."""
 
     title: str
     lead: str
@@ -28,6 +28,7 @@ class Findings:
     sentences: Sequence[str]
     document: Mapping[str, object]
     simulated: bool = False
+    eyebrow: str = "Flow"
 
 
 def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, note: str = "") -> Grid:
