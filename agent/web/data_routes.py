@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 
 from agent.study.gates import gate_path
 from agent.study.workspace import Workspace
+from agent.web.factor_series import plain_values, thinned
 from agent.web.guard import REPORT_POLICY
 from agent.web.site import site_of
 from market.manifest import read_manifest
@@ -19,10 +19,7 @@ from market.panel_facts import describe_panel
 from market.panel_store import load_panel
 
 router = APIRouter()
-_POINTS = 1_500
 _SHOWN_ASSETS, _SHOWN_FINDINGS = 25, 60
-# Opening a flow reads the data and runs the network: one at a time.
-_flow_lock = Lock()
 
 
 @router.get("/data")
@@ -89,26 +86,26 @@ def flow_curves(request: Request, name: str) -> JSONResponse:
     site = site_of(request)
     _known(site.workspace, name)
     notes: list[str] = []
-    with _flow_lock:
+    with site.series.lock:
         opened = open_flow(site.workspace, name, notes.append)
         study = opened.study
         exposure, likelihood = mean_exposure(study), study.log_likelihood
     assert exposure is not None
     seconds = study.panel.times.astype("datetime64[s]").astype(np.int64)
-    rows = np.unique(np.append(np.arange(0, len(seconds), max(1, math.ceil(len(seconds) / _POINTS))), len(seconds) - 1))
+    rows = thinned(len(seconds))
     split = study.split
     return JSONResponse(
         {
             "name": name,
             "times": seconds[rows].tolist(),
             "curves": [
-                {"key": "exposure", "label": "mean exposure", "values": _plain(exposure[rows])},
+                {"key": "exposure", "label": "mean exposure", "values": plain_values(exposure, rows)},
                 *(
                     [
                         {
                             "key": "likelihood",
                             "label": "log-likelihood, median",
-                            "values": _plain(_median(likelihood)[rows]),
+                            "values": plain_values(_median(likelihood), rows),
                         }
                     ]
                     if likelihood is not None
@@ -133,10 +130,6 @@ def _median(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     count = np.isfinite(ordered).sum(axis=1)
     found = ordered[np.arange(len(ordered)), np.maximum(count - 1, 0) // 2]
     return np.where(count > 0, found, np.nan)
-
-
-def _plain(values: np.ndarray[Any, Any]) -> list[float | None]:
-    return [round(float(x), 6) if math.isfinite(x) else None for x in values]
 
 
 @router.get("/written/{name}")

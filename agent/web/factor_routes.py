@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import math
+from pathlib import Path
 from typing import cast
 from urllib.parse import quote
 
@@ -13,14 +15,13 @@ from agent.knowledge.attempt_figures import reasons_of, train_of, verdict_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import which_factor
 from agent.knowledge.remarks import Remark, RemarkKind
+from agent.study.workspace import Workspace
 from agent.web.factor_search import SORTS, VERDICTS, FactorSearch, find_factors, names_to_choose
-from agent.web.factor_series import SeriesCache
 from agent.web.guard import REPORT_POLICY
 from agent.web.site import FormFields, site_of
 from backtest.rule_words import rule_sentence
 
 router = APIRouter()
-_series = SeriesCache()
 _MOST_COMPARED = 4
 
 
@@ -113,7 +114,8 @@ def _others(knowledge: KnowledgeBase, beside: str, own: str) -> list[str]:
 @router.get("/curves/{factor_id}")
 def curves(request: Request, factor_id: str) -> JSONResponse:
     """Return the curves of a factor."""
-    return JSONResponse(_series.curves(site_of(request).workspace, factor_id))
+    site = site_of(request)
+    return JSONResponse(site.series.curves(site.workspace, factor_id))
 
 
 @router.get("/reports/{what}")
@@ -126,10 +128,17 @@ def report(request: Request, what: str) -> Response:
         run = knowledge.find_run(what)
         known = run.id if run is not None else knowledge.get_factor(what).factor_id
         path = site.workspace.root / "reports" / f"{known.replace(':', '-')}.html"
-        # A finished run and a scored factor do not change; a run under way does.
-        if not path.is_file() or (run is not None and run.status != "finished"):
+        # What was written before the base changed may say an earlier verdict.
+        if not path.is_file() or path.stat().st_mtime < _changed(site.workspace):
             path = report_on(site.workspace, knowledge, known, data=None, output=None)
     return FileResponse(path, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
+
+
+def _changed(workspace: Workspace) -> float:
+    """Return when the knowledge base was written last; of one on a server that is not known: just now."""
+    place = Path(workspace.knowledge_place)
+    files = [path for path in (place, place.with_name(f"{place.name}-wal")) if path.is_file()]
+    return max((path.stat().st_mtime for path in files), default=math.inf)
 
 
 @router.post("/factors/{factor_id}/remarks")

@@ -22,7 +22,7 @@ _KEPT = 24
 
 @dataclass
 class SeriesCache:
-    """The curves that were computed last, by factor; one is computed at a time, since each opens the data."""
+    """The curves that were computed last, by factor. What opens data holds the lock: one at a time is quick enough."""
 
     kept: dict[str, dict[str, Any]] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
@@ -56,8 +56,7 @@ def curves_of(review: Review) -> dict[str, Any]:
     ``times`` are seconds since 1970; ``spans`` the first and last time of train and of validation.
     """
     bars = len(review.times)
-    step = max(1, math.ceil(bars / _POINTS))
-    rows = np.unique(np.append(np.arange(0, bars, step), bars - 1))
+    rows = thinned(bars)
     seconds = review.times.astype("datetime64[s]").astype(np.int64)
     spans = {
         "train": (int(seconds[0]), int(seconds[review.train_end - 1])),
@@ -68,11 +67,11 @@ def curves_of(review: Review) -> dict[str, Any]:
         "name": review.name,
         "times": seconds[rows].tolist(),
         "curves": [
-            {"key": key, "label": EQUITY_LABELS[key], "values": _plain(review.equity[key], rows)}
+            {"key": key, "label": EQUITY_LABELS[key], "values": plain_values(review.equity[key], rows)}
             for key in EQUITY_LABELS
             if key in review.equity
         ],
-        "gate": None if review.gate_exposure is None else _plain(review.gate_exposure, rows),
+        "gate": None if review.gate_exposure is None else plain_values(review.gate_exposure, rows),
         "spans": spans,
         "sentence": review.sentence,
         "forward": review.forward,
@@ -83,5 +82,12 @@ def curves_of(review: Review) -> dict[str, Any]:
     }
 
 
-def _plain(values: FloatArray, rows: np.ndarray[Any, Any]) -> list[float | None]:
+def plain_values(values: FloatArray, rows: np.ndarray[Any, Any]) -> list[float | None]:
+    """Return some rows of a series as JSON has them: rounded, and None where nothing is known."""
     return [round(float(x), 6) if math.isfinite(x) else None for x in np.asarray(values, dtype=np.float64)[rows]]
+
+
+def thinned(bars: int) -> np.ndarray[Any, Any]:
+    """Return the rows that a chart draws of `bars` rows: evenly spaced, the first and the last among them."""
+    step = max(1, math.ceil(bars / _POINTS))
+    return np.unique(np.append(np.arange(0, bars, step), bars - 1))

@@ -18,6 +18,7 @@ from agent.drawing.axes import format_number
 from agent.review.views import verdict_words
 from agent.study.workspace import Workspace
 from agent.untrusted.showing import displayable
+from agent.web.factor_series import SeriesCache
 from agent.web.guard import Access, Guard
 from market.errors import InputError
 
@@ -38,10 +39,11 @@ PAGES = (
 
 @dataclass(frozen=True)
 class Site:
-    """What every route works with: the workspace, who may ask, and the templates."""
+    """What every route works with: the workspace, who may ask, the curves that were computed, and the templates."""
 
     workspace: Workspace
     access: Access = field(default_factory=Access)
+    series: SeriesCache = field(default_factory=SeriesCache)
 
     @cached_property
     def templates(self) -> Environment:
