@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from market.errors import InputError
@@ -48,6 +50,17 @@ class Spent:
                     "each is a trial that raises the hurdle for all; whoever runs the server may raise --evaluations",
                 )
             self.evaluations += count
+
+    @contextmanager
+    def one_evaluation(self) -> Iterator[None]:
+        """Count one evaluation; what is refused is no trial, and is not counted."""
+        self.evaluate()
+        try:
+            yield
+        except InputError:
+            with self._lock:
+                self.evaluations -= 1
+            raise
 
     def reserve(self, usd: float | None, calls: int | None) -> list[str]:
         """Reserve a part of the budget, all that is left where none is said, and return it as options of a command."""

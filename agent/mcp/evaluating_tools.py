@@ -34,8 +34,8 @@ class EvaluatingTools:
         """
         with refusing():
             arguments = ["eval", *data_arguments(data)]
-            self.served.spent.evaluate()
-            return view_of_evaluation(await self.served.command([*arguments, *_before(text)]))
+            with self.served.spent.one_evaluation():
+                return view_of_evaluation(await self.served.command([*arguments, *_before(text)]))
 
     async def screen(self, texts: list[str], data: str = "", keep: int = 10) -> dict[str, Any]:
         """Quick-score many factors on train, and score the best in full; every one is recorded as a trial."""
@@ -111,8 +111,7 @@ class EvaluatingTools:
             options = ["--until", self._train_ends(data)] if kind != "returns" or data else []
             options += ["--kind", kind] if kind else []
             options += ["--trials", str(trials)] if trials is not None else []
-            self.served.spent.evaluate()
-            with tempfile.TemporaryDirectory() as folder:
+            with self.served.spent.one_evaluation(), tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "claim.csv"
                 path.write_text(csv, encoding="utf-8")
                 named = data_arguments(data) if options else []

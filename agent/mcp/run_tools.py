@@ -65,10 +65,14 @@ class RunTools:
             return {"id": key, "reserved": options, "next": "run_status with this id"}
 
     async def run_status(self, id: str) -> dict[str, Any]:
-        """Return how far a run is: its state, its newest events, and its attempts with figures of train."""
+        """Return how far a run is: its state, its newest event, and its attempts with figures of train.
+
+        `id` is what `start_run` gave, or a run of the knowledge base.
+        """
         with refusing():
-            one = self._run(id)
-            return await anyio.to_thread.run_sync(self._status, one)
+            if id not in self.started:
+                return await anyio.to_thread.run_sync(self._stored, id)
+            return await anyio.to_thread.run_sync(self._status, self._run(id))
 
     async def stop_run(self, id: str) -> dict[str, Any]:
         """Ask a run to stop after the calls under way; what it found is kept, and it can be resumed."""
@@ -93,12 +97,18 @@ class RunTools:
             found["why"] = refusal(said)
         last = events[-1] if events else {}
         found["now"] = {name: last[name] for name in ("event", "round", "role", "text") if name in last}
-        if one.run:
-            with self.served.workspace.knowledge() as knowledge:
-                attempts = knowledge.attempts(run_id=one.run)
-            found["attempts"] = len(attempts)
-            found["newest"] = [view_of_attempt(attempt) for attempt in attempts[-_SHOWN:]]
-        return found
+        return {**found, **self._attempts(one.run)} if one.run else found
+
+    def _stored(self, run: str) -> dict[str, Any]:
+        """Return what the knowledge base holds of a run that was not started here."""
+        with self.served.workspace.knowledge() as knowledge:
+            found = knowledge.get_run(run)
+        return {"state": found.status, "run": found.id, "hidden": HIDDEN, **self._attempts(found.id)}
+
+    def _attempts(self, run: str) -> dict[str, Any]:
+        with self.served.workspace.knowledge() as knowledge:
+            attempts = knowledge.attempts(run_id=run)
+        return {"attempts": len(attempts), "newest": [view_of_attempt(one) for one in attempts[-_SHOWN:]]}
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def concentration(series: FloatArray, times: np.ndarray) -> Concentration:
     return Concentration(
         best_bar=float(ordered[0]) / total,
         best_percent=float(ordered[:few].sum()) / total,
-        best_bar_time=str(times[int(np.argmax(known))])[:16],
+        best_bar_time=str(times[int(np.argmax(known))])[:16].removesuffix("T00:00").replace("T", " "),
     )
 
 

@@ -100,7 +100,7 @@ def _p(value: float) -> str:
 def _traded_grid(found: Verification) -> Grid:
     one = found.traded
     rows = [
-        ["bars judged", f"{found.start} to {found.end}, {found.bars:,}"],
+        ["bars judged", f"{found.start} to {found.end}, {found.bars:,}".replace("T00:00", "").replace("T", " ")],
         ["Sharpe ratio, gross", format_number(one.sharpe_gross)],
         ["Sharpe ratio, net", f"{format_number(one.sharpe_net)} ± {format_number(one.sharpe_error)}"],
         ["return a year, gross", format_number(one.return_gross, "percent")],
@@ -203,7 +203,7 @@ def _charts(found: Verification) -> list[tuple[str, str, str]]:
     if found.decay:
         drawn = bar_chart(
             "Decay", "What positions pay as they age", [str(p.lag) for p in found.decay],
-            [("score", [p.z for p in found.decay], "c1")], axis="bars after the decision",
+            [("score", [p.z for p in found.decay], "c1")], axis="bars after the decision", width=1080, height=260,
         )  # fmt: skip
         made.append(("How long it lasts", drawn, "Score of what positions pay so many bars after their decision."))
     return made

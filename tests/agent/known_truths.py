@@ -185,7 +185,7 @@ def _lucky_day(rng: np.random.Generator) -> Case:
     values[695:705, 5] = 0.1
     return Case(
         "one lucky day",
-        "one jump that it held",
+        "one jump that it was in",
         framed(values, panel),
         panel,
         False,

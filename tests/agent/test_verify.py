@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -284,3 +287,27 @@ def test_names_are_found_whatever_signs_they_have() -> None:
     assert found.assets == 12
     with pytest.raises(InputError, match="two columns are the asset"):
         judge(read_claim(frame.assign(**{"A00-USDT": 1.0}), ReadingAs("signals")), panel, Terms(1, worlds=0))
+
+
+def test_the_action_passes_the_verdict_on_to_a_pipeline(tmp_path: Path) -> None:
+    """Its script, with the command as a pipeline has it, and inputs that a shell would read as its own."""
+    rng = np.random.default_rng(12)
+    days = pd.date_range("2022-01-01", periods=300, name="date")
+    pd.DataFrame({"returns": 0.01 * rng.standard_normal(300)}, index=days).to_csv(tmp_path / "a $(touch x).csv")
+    command = tmp_path / "bin" / "alphaglow"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m agent "$@"\n')
+    command.chmod(0o755)
+    (command.parent / "python").symlink_to(sys.executable)
+    inputs = {"CLAIM": "a $(touch x).csv", "TRIALS": "4", "OPTIONS": "--worlds\n0\n", "PAGE": "page.html"}
+    outside = {"GITHUB_OUTPUT": "outputs", "GITHUB_STEP_SUMMARY": "summary"}
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    script = Path(__file__).resolve().parents[2] / "action" / "verify.sh"
+    ended = subprocess.run(
+        ["bash", str(script)], cwd=tmp_path, env={**os.environ, **inputs, **outside, "PATH": path}, check=False
+    )
+    assert ended.returncode == 3
+    assert "shown=false\nsentence=Not shown: it does not earn" in (tmp_path / "outputs").read_text()
+    assert "as the best of 4 trials" in (tmp_path / "summary").read_text()
+    assert (tmp_path / "page.html").is_file()
+    assert not (tmp_path / "x").exists()
