@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alphaglow.flow_face import Flow
     from alphaglow.interop import from_qlib
     from alphaglow.judging import Sweep, evaluate, sweep
-    from alphaglow.panels import panel
+    from alphaglow.panels import demo_panel, panel
     from alphaglow.results import Result
     from alphaglow.run_face import Run
     from alphaglow.workspace_face import Workspace
@@ -32,6 +32,7 @@ __all__ = [
     "Sweep",
     "Workspace",
     "__version__",
+    "demo_panel",
     "evaluate",
     "factor",
     "from_qlib",
@@ -51,6 +52,7 @@ _HOMES = {
     "Run": "alphaglow.run_face",
     "Sweep": "alphaglow.judging",
     "Workspace": "alphaglow.workspace_face",
+    "demo_panel": "alphaglow.panels",
     "evaluate": "alphaglow.judging",
     "factor": "alphaglow.factor_face",
     "from_qlib": "alphaglow.interop",

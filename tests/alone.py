@@ -20,7 +20,8 @@ import sys
 
 class Wall:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("agent", "backtest", "factors", "flows", "market", "tests", "numba", "scipy"):
+        ours = ("agent", "alphaglow", "backtest", "factors", "flows", "market", "tests")
+        if name.split(".")[0] in (*ours, "numba", "scipy"):
             raise ImportError("an exported file may not import " + name)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "files.md"
-PACKAGES = ("market", "factors", "flows", "backtest", "agent", "benchmarks")
+PACKAGES = ("alphaglow", "market", "factors", "flows", "backtest", "agent", "benchmarks", "examples")
 HEAD = """# Every file
 
 Written by `python -m tests.list_files` from the first line of each module's docstring; a test compares.

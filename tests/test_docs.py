@@ -99,7 +99,7 @@ def test_expressions_in_the_text_are_read(text: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_paths_in_the_text_exist(page: Path) -> None:
-    roots = "market|factors|flows|backtest|agent|tests|benchmarks"
+    roots = "market|factors|flows|backtest|agent|tests|benchmarks|examples"
     paths = [text for text in inline(page) if re.fullmatch(rf"(?:{roots})/[\w./-]+", text)]
     assert [path for path in paths if not (ROOT / path).exists()] == []
     modules = [m[1] for text in inline(page) if (m := re.match(rf"(?:python -m )?((?:{roots})(?:\.\w+)+)", text))]
