@@ -77,7 +77,7 @@ VOLUME = Dimension(volume=1.0)
 MONEY = Dimension(1.0, 1.0)
 FIELD_DIMENSIONS: Mapping[str, Dimension] = {
     **dict.fromkeys(("open", "high", "low", "close", "vwap", "market_open", "market_close"), PRICE),
-    **dict.fromkeys(("returns", "funding", "funding_rate", "sentiment"), RATIO),
+    **dict.fromkeys(("returns", "intraday_returns", "funding", "funding_rate", "sentiment"), RATIO),
     "volume": VOLUME,
     "open_interest": VOLUME,
     **dict.fromkeys(("amount", "cap", "open_interest_usd"), MONEY),

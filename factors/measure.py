@@ -11,6 +11,11 @@ from factors.tree import Call, Field, Node, Number
 
 _SUMS = frozenset({"add", "sub"})
 _FIELD_NS = 1.1
+# What is made of the fields that panels carry; where a panel carries it itself, this is a little too much.
+_DERIVED_NS = {"returns": 2.5, "vwap": 5.0, "amount": 6.0, "market_open": 6.0, "market_close": 6.0}
+_ADV_NS = 8.0
+# Powers that are products or roots, and what those take.
+_PLAIN_POWERS, _PRODUCT_NS = (0.5, 1.0, 2.0, 3.0), 1.5
 _BYTES = 8
 # Cells (rows x assets) of a piece: 256 KiB of float64; a handful of them fit a core's caches (benchmarks.engine).
 PIECE_CELLS = 32_768
@@ -108,7 +113,11 @@ def cell_cost(root: Node) -> float:
             continue
         seen.add(node)
         if isinstance(node, Field):
-            total += _FIELD_NS
+            total += _ADV_NS if node.name.startswith("adv") else _DERIVED_NS.get(node.name, _FIELD_NS)
+            continue
+        if node.op == "power" and isinstance(node.args[1], Number) and node.args[1].value in _PLAIN_POWERS:
+            total += _PRODUCT_NS
+            stack.extend(node.args)
             continue
         cost = OPERATORS[node.op].cost
         if cost.curve is not None:

@@ -60,6 +60,7 @@ def parse(
     dialect: DialectName = "auto",
     blocks: Mapping[str, str] | None = None,
     strict: bool = False,
+    session: int | None = None,
 ) -> Expression | Rejection:
     """Read a factor.
 
@@ -80,6 +81,9 @@ def parse(
         a name is met that is no field.
     strict
         Refuse what otherwise is a warning: quantities that do not fit, added or compared.
+    session
+        Bars of a usual session of the exchange (`Panel.session_bars`), by which sessions such as ``5s`` become bars;
+        without it they are refused.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def parse(
         Never raises for anything that `text` may hold.
     """
     setting = _Setting(
-        frozenset(STANDARD_FIELDS if fields is None else fields), bar, limits or Limits(), blocks, strict
+        frozenset(STANDARD_FIELDS if fields is None else fields), bar, limits or Limits(), blocks, strict, session
     )
     found = _parsed(text, setting, dialect)
     if dialect == "auto" and isinstance(found, Rejection) and found.code in _MAY_BE_ANOTHER:
@@ -104,6 +108,7 @@ class _Setting:
     limits: Limits
     blocks: Mapping[str, str] | None
     strict: bool
+    session: int | None
 
 
 def _parsed(
@@ -115,7 +120,9 @@ def _parsed(
         raw, name = _read(text, bounds, dialect, notes, as_code=as_code)
         blocks = {} if setting.blocks is None else setting.blocks
         language = DIALECTS[name] if stands_in else replace(DIALECTS[name], stands_in=False)
-        node = Resolver(setting.fields, setting.bar, bounds, language, blocks, notes).node(raw, 1)
+        node = Resolver(setting.fields, setting.bar, bounds, language, blocks, notes, session=setting.session).node(
+            raw, 1
+        )
         _check_root(node)
         root = canonical(node)
         _check_root(root)

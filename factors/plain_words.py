@@ -19,6 +19,7 @@ _FIELDS = {
     "vwap": "the volume-weighted price",
     "amount": "traded value",
     "returns": "the return of the bar",
+    "intraday_returns": "the return of the bar without the night",
     "cap": "market capitalisation",
 }
 # Readings of these would be misread inside another phrase without brackets.

@@ -29,6 +29,8 @@ _UNITS: Mapping[str, int] = {
     "d": 86_400,
     "w": 604_800,
 }
+# Of an exchange; no unit of time, since its length in bars is known of data alone.
+_SESSIONS = "s"
 _LOOKS_BACK = ("ts_delay", "ts_delta", "ts_returns", "ts_log_return")
 _NOT_VALUES = ("nan", "inf", "infinity", "none", "null", "true", "false")
 # What stands in, in dialects whose factors need it, for what the data lacks: clusters, finer and finer, for groups, and
@@ -55,6 +57,7 @@ class Resolver:
     notes: list[str] = field(default_factory=list)
     made: int = 0
     calls: dict[Call, Call] = field(default_factory=dict)
+    session: int | None = None
 
     def node(self, raw: Raw, depth: int) -> Node:
         """Return the typed tree of `raw`; raises `Fault`."""
@@ -76,6 +79,8 @@ class Resolver:
         return self._call(raw, depth)
 
     def _bars(self, raw: RawNumber) -> int:
+        if raw.unit == _SESSIONS:
+            return self._session_bars(raw)
         if self.bar is None:
             raise Fault("window", f"{raw.value:g}{raw.unit} needs a bar size", "write the window in bars", raw.at)
         # Who names a bar size has imported NumPy for it; a text that is refused by its names costs no such import.
@@ -88,6 +93,19 @@ class Resolver:
                 "window", f"{raw.value:g}{raw.unit} is {bars:g} bars here", "choose a whole number of bars", raw.at
             )
         return round(bars)
+
+    def _session_bars(self, raw: RawNumber) -> int:
+        written = f"{raw.value:g}{raw.unit}"
+        if self.session is None:
+            why = f"{written} is in sessions of an exchange, and no bars of an exchange's calendar are at hand"
+            raise Fault("window", why, f"write {raw.value:g}d, or the window in bars", raw.at)
+        if raw.value < 1 or raw.value != round(raw.value):
+            raise Fault("window", f"{written} is no whole number of sessions", "write 1s or more", raw.at)
+        bars = round(raw.value) * self.session
+        said = f"{written} is {bars} bars: {self.session} in a usual session, fewer on a half day"
+        if self.session > 1 and said not in self.notes:
+            self.notes.append(said)
+        return bars
 
     def _name(self, raw: RawName, depth: int) -> Node:
         name = raw.name.removeprefix("$")

@@ -19,7 +19,7 @@ class RawName(NamedTuple):
 
 
 class RawNumber(NamedTuple):
-    """A number, with its unit where it was written as a duration (``20d``)."""
+    """A number, with its unit where it was written as a duration (``20d``) or in sessions (``5s``)."""
 
     value: float
     unit: str
@@ -86,7 +86,7 @@ _TOKEN = re.compile(
     r"|(?P<sign>\*\*|<=|>=|==|!=|&&|\|\||[-+*/^<>!&|?:(),=\[\]])",
     re.ASCII,
 )
-_UNIT = re.compile(r"(?:min|[dhw])\b", re.ASCII)
+_UNIT = re.compile(r"(?:min|[dhsw])\b", re.ASCII)
 # Deeper than any tree that the limits admit, and far from Python's own recursion limit.
 _MAX_PARENTHESES = 64
 

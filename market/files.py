@@ -14,13 +14,14 @@ import pyarrow as pa
 from market.calendars import calendar_of
 from market.columns import ALIASES, KEYS, find, plain_name
 from market.errors import InputError
-from market.panel import OHLCV, Calendar, Panel
+from market.panel import OHLCV, BoolArray, Calendar, Panel
 from market.quality import MOST_DEFECTS, sound_rows
 from market.reading.closing import opens_of_closes
 from market.reading.conventions import FileConventions, Stamps
 from market.reading.long_rows import is_close_matrix, long_rows
 from market.reading.plausible import bar_length, distinguishing, plausible_rows
 from market.reading.recipe import CLOSE_OF_A_MINUTE
+from market.reading.row_order import same_asset
 from market.reading.text_table import ReadTable
 from market.table_files import read_file
 from market.wide import from_matrix, from_wide, is_wide, unstack
@@ -291,6 +292,10 @@ def _filled(long: pd.DataFrame, said: list[str]) -> pd.DataFrame:
 
 def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
     """Turn a table around that is written newest first throughout, as some sources do; any other stays as it is."""
+    times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]")
+    later: BoolArray = times[1:] > times[:-1]
+    if (later & same_asset(long["symbol"])).any():
+        return long
     steps = long.groupby("symbol", sort=False, observed=True)["ts"].diff()
     known = steps.dropna()
     newest_first = len(known) and bool((known < pd.Timedelta(0)).all()) and not long["ts"].isna().any()
@@ -299,7 +304,7 @@ def _oldest_first(long: pd.DataFrame) -> pd.DataFrame:
 
 def panel_from_long(frame: pd.DataFrame, *, calendar: Calendar, name: str) -> Panel:
     """Return a panel from a checked long frame; the bar size is the most common step within an asset."""
-    times, row = np.unique(frame["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"), return_inverse=True)
+    row, times = pd.factorize(frame["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]"), sort=True)
     codes, assets = pd.factorize(frame["symbol"], sort=True)
     if len(times) < 2:
         raise InputError("the data has fewer than two bars", "is it the right file?")

@@ -111,6 +111,21 @@ class Panel:
         object.__setattr__(self, "universe", _frozen(np.asarray(self.universe, dtype=bool)))
         object.__setattr__(self, "bar", self.bar.astype("timedelta64[ns]"))
 
+    @cached_property
+    def session_bars(self) -> int | None:
+        """Bars of a usual session of the exchange, the commonest number; None where bars run day and night.
+
+        A session ends where no bar comes for three hours or more. Of bars of a day or longer, each is one.
+        """
+        if self.calendar != "exchange":
+            return None
+        if self.bar >= np.timedelta64(1, "D") or len(self.times) < 2:
+            return 1
+        ends = np.flatnonzero(np.diff(self.times) >= self.bar + np.timedelta64(3, "h"))
+        # The first and the last one may be cut.
+        lengths = np.diff(ends) if len(ends) > 1 else np.array([len(self.times)])
+        return int(np.bincount(lengths).argmax())
+
     @property
     def shape(self) -> tuple[int, int]:
         """(T, N)."""

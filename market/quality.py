@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from market.errors import InputError
+from market.reading.row_order import in_order
 
 _PRICES = ("open", "high", "low", "close")
 # float32 sources round each price on its own: a high may lie this far below a close and still be honest.
@@ -39,9 +40,10 @@ def check_ohlcv(frame: pd.DataFrame) -> list[Defect]:
     """
     masks: list[tuple[str, pd.Series, str]] = []
     masks.append(("time", frame["ts"].isna(), "has no time"))
-    masks.append(("duplicate", frame.duplicated(["symbol", "ts"]), "repeats an earlier bar of the same time"))
-    earlier = frame.groupby("symbol", sort=False, observed=True)["ts"].diff() < pd.Timedelta(0)
-    masks.append(("order", earlier, "comes after a later bar"))
+    if not in_order(frame):
+        masks.append(("duplicate", frame.duplicated(["symbol", "ts"]), "repeats an earlier bar of the same time"))
+        earlier = frame.groupby("symbol", sort=False, observed=True)["ts"].diff() < pd.Timedelta(0)
+        masks.append(("order", earlier, "comes after a later bar"))
     prices = frame[list(_PRICES)].to_numpy(dtype=np.float64, copy=True)
     for index, name in enumerate(_PRICES):
         bad = (prices[:, index] <= 0) | np.isinf(prices[:, index])
@@ -66,6 +68,8 @@ def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -
     defects = []
     for kind, mask, what in masks:
         positions = np.flatnonzero(mask.to_numpy())
+        if not len(positions):
+            continue
         # Taken out at once: a file in the wrong order has a defect in every row.
         bad = frame.iloc[positions]
         times = bad["ts"].dt.strftime("%Y-%m-%d %H:%M:%S").fillna("NaT")
@@ -209,4 +213,6 @@ def repair_rows(frame: pd.DataFrame, defects: Sequence[Defect]) -> tuple[pd.Data
         # max and min skip NaN; a bar without a high keeps none.
         frame = frame.assign(high=highs.where(frame["high"].notna()), low=lows.where(frame["low"].notna()))
         notes.append(f"widened high or low of {count} bars to enclose open and close")
-    return frame.sort_values(["symbol", "ts"], kind="stable"), notes
+    if not in_order(frame, sorted_assets=True):
+        frame = frame.sort_values(["symbol", "ts"], kind="stable")
+    return frame, notes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.errors import InputError
-from market.panel import BoolArray, Panel, TimeArray
+from market.panel import BoolArray, FloatArray, Panel, TimeArray
 
 _DAY = np.timedelta64(1, "D")
 _BEYOND = np.timedelta64(10, "D")
@@ -115,7 +115,9 @@ def expected_times(sessions: Sessions, panel: Panel) -> TimeArray:
 def session_flags(sessions: Sessions, panel: Panel) -> Panel:
     """Return the panel with fields that are known before a session begins, 1.0 or 0.0 in all assets.
 
-    ``first_bar`` and ``last_bar`` of a session, and ``half_day``; NaN outside of sessions.
+    ``first_bar`` and ``last_bar`` of a session, and ``half_day``; NaN outside of sessions. Beside them stands
+    ``intraday_returns``, (T, N): the return of a bar without the night before it, of a session's first bar from its
+    open; NaN outside of sessions, and where a price is missing.
 
     Raises
     ------
@@ -137,4 +139,14 @@ def session_flags(sessions: Sessions, panel: Panel) -> Panel:
         column = np.full(len(panel.times), np.nan)
         column[there] = flags[place[there]]
         fields[name] = np.repeat(column[:, None], panel.shape[1], axis=1)
-    return panel.with_fields(fields)
+    return panel.with_fields({**fields, "intraday_returns": _intraday(panel, fields["first_bar"])})
+
+
+def _intraday(panel: Panel, first_bar: FloatArray) -> FloatArray:
+    """Return (T, N) returns whose first of a session is from its open; see `session_flags`."""
+    close = panel["close"]
+    before = np.vstack([np.full((1, close.shape[1]), np.nan), close[:-1]])
+    base = np.where(first_bar > 0, panel["open"], before)
+    with np.errstate(all="ignore"):
+        found: FloatArray = np.where(np.isfinite(first_bar), close / base - 1.0, np.nan)
+    return np.where(np.isfinite(found), found, np.nan)

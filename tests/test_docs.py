@@ -94,7 +94,7 @@ def test_expressions_in_the_text_are_read(text: str) -> None:
     full = re.sub(r"\b[dnm]\b", lambda found: LETTERS[found[0]], text)
     # Pages name fields of data sets that they speak of: whatever is no operator is one.
     fields = {"open", "high", "low", "close", "volume", *re.findall(r"\b[a-z_]\w*\b(?!\()", full)}
-    assert isinstance(parse(full, fields=fields), Expression)
+    assert isinstance(parse(full, fields=fields, session=7), Expression)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

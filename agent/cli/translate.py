@@ -55,8 +55,8 @@ def translate(
     from factors.parse import parse
 
     given = _given(text, path)
-    fields, bar = _known(ctx, data_name)
-    expression = parse(given, fields=fields, bar=bar, dialect=source, strict=strict)
+    fields, bar, session = _known(ctx, data_name)
+    expression = parse(given, fields=fields, bar=bar, dialect=source, strict=strict, session=session)
     if isinstance(expression, Rejection):
         raise as_input_error(expression)
     written = _write(expression, target)
@@ -84,13 +84,14 @@ def _given(text: str | None, path: Path | None) -> str:
         raise InputError(f"cannot read {path}: {error}") from error
 
 
-def _known(ctx: click.Context, data_name: str | None) -> tuple[tuple[str, ...], np.timedelta64 | None]:
+def _known(ctx: click.Context, data_name: str | None) -> tuple[tuple[str, ...], np.timedelta64 | None, int | None]:
+    """Return the fields of a data set, the length of its bars, and the bars of a session; without one, the usual."""
     from factors.table import GROUP_FIELDS, STANDARD_FIELDS
 
     if data_name is None:
-        return (*STANDARD_FIELDS, *GROUP_FIELDS, *_OFTEN_CARRIED), None
+        return (*STANDARD_FIELDS, *GROUP_FIELDS, *_OFTEN_CARRIED), None, None
     panel = workspace_of(ctx).load_panel(data_name)
-    return tuple({*STANDARD_FIELDS, *panel.fields}), panel.bar
+    return tuple({*STANDARD_FIELDS, *panel.fields}), panel.bar, panel.session_bars
 
 
 def _write(expression: Expression, target: str) -> str:

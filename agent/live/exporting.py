@@ -99,7 +99,8 @@ def export_factor(
         if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
             about["verdict"] = record.attempt.evaluation.evidence.verdict
     else:
-        found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=all_blocks(knowledge, panel.id, panel.fields))
+        blocks = all_blocks(knowledge, panel.id, panel.fields)
+        found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=blocks, session=panel.session_bars)
         if isinstance(found, Rejection):
             raise InputError(found.message, found.hint)
         expression = found

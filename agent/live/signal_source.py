@@ -130,7 +130,8 @@ def open_signal(
     # A text may name accepted factors; those of a pool are spelled out.
     blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
     expressions = tuple(
-        _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks)) for text in asked.texts
+        _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars))
+        for text in asked.texts
     )
     rule = asked.rule
     if pool is None and rule is None and settings.backtest.rule == "auto":

@@ -29,7 +29,13 @@ def published_members(
     corpus = read_corpus(path)
     if corpus:
         for one in corpus:
-            expression = parse(one.text, fields=study.fields, bar=study.panel.bar, dialect=one.dialect)
+            expression = parse(
+                one.text,
+                fields=study.fields,
+                bar=study.panel.bar,
+                dialect=one.dialect,
+                session=study.panel.session_bars,
+            )
             if isinstance(expression, Rejection):
                 left_out.append(f"{one.name}: {expression.message}")
             else:

@@ -346,7 +346,16 @@ def read_expression(
     strict: bool = False,
 ) -> Expression | Rejection:
     """Parse `text` for this study: its fields, its bar size, its longest look-back and what a factor may cost."""
-    expression = parse(text, fields=study.fields, bar=study.panel.bar, dialect=dialect, blocks=blocks, strict=strict)
+    panel = study.panel
+    expression = parse(
+        text,
+        fields=study.fields,
+        bar=panel.bar,
+        dialect=dialect,
+        blocks=blocks,
+        strict=strict,
+        session=panel.session_bars,
+    )
     return expression if isinstance(expression, Rejection) else check_fit(expression, study)
 
 

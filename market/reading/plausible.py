@@ -10,6 +10,7 @@ import pandas as pd
 from market.columns import KEYS
 from market.errors import InputError
 from market.panel import OHLCV
+from market.reading.row_order import same_asset, stand_together
 from market.reading.times import newest_allowed
 
 Tell = Callable[[str], None]
@@ -55,13 +56,13 @@ def plausible_rows(
 def bar_length(long: pd.DataFrame) -> int:
     """Return the length of a bar in nanoseconds: the most common step within an asset."""
     times = long["ts"].dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").view("int64")
-    codes = pd.factorize(long["symbol"])[0]
-    steps, changes = np.diff(times), np.diff(codes)
+    steps, same = np.diff(times), same_asset(long["symbol"])
     # Most files are in order, asset by asset: sorting them again would take as long as all else here.
-    if (changes < 0).any() or ((changes == 0) & (steps <= 0)).any():
+    if (same & (steps <= 0)).any() or not stand_together(long["symbol"], same):
+        codes = pd.factorize(long["symbol"])[0]
         order = np.lexsort((times, codes))
-        steps, changes = np.diff(times[order]), np.diff(codes[order])
-    within = steps[(changes == 0) & (steps > 0)]
+        steps, same = np.diff(times[order]), np.diff(codes[order]) == 0
+    within = steps[same & (steps > 0)]
     steps, counts = np.unique(within if len(within) else np.diff(np.unique(times)), return_counts=True)
     if not len(steps):
         raise InputError("the data has fewer than two bars", "is it the right file?")

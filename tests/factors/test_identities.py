@@ -90,3 +90,21 @@ def test_values_are_kept() -> None:
 def test_the_work_of_long_windows_is_estimated_within_a_factor_of_two(text: str, seconds: float) -> None:
     estimate = estimate_work(read(text).root, 24_000, 68).seconds
     assert seconds / 2 < estimate < 2 * seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    # Measured per cell on 20 000 bars of 22 assets and on 6 000 of 68; see benchmarks/work_estimates.py.
+    [
+        ("abs(close)", 3.0), ("tanh(close)", 20.0), ("power(close, volume)", 22.0), ("-amount", 6.8),
+        ("ts_mean(close, 20)", 2.9), ("ts_sum(close, 5000)", 7.0), ("ts_corr(close, volume, 60)", 11.0),
+        ("ts_rank(close, 60)", 23.0), ("ts_rank(close, 5000)", 350.0), ("ts_median(close, 20)", 29.4),
+        ("ts_quantile(close, 1000, 0.3)", 96.0), ("ts_mad(close, 1000)", 230.0), ("cci(high, low, close, 250)", 72.0),
+        ("ts_argmax(close, 20)", 15.0), ("ts_argmax(close, 5000)", 25.0), ("rsi(close, 5000)", 16.4),
+        ("cs_rank(close)", 12.0), ("cs_zscore(close)", 4.2), ("group_rank(close, bucket(volume, 5))", 43.0),
+        ("bbands_upper(close, 20, 2)", 9.0), ("power(returns, 3)", 4.0),
+    ],
+)  # fmt: skip
+def test_the_work_of_operators_is_estimated_within_a_factor_of_two(text: str, nanoseconds: float) -> None:
+    estimate = 1e9 * estimate_work(read(text).root, 20_000, 22).seconds / (20_000 * 22)
+    assert nanoseconds / 2 < estimate < 2 * nanoseconds

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from factors.parse import parse
+from factors.tree import Expression
 from market.checks.all_checks import check_panel
-from market.errors import InputError
+from market.errors import InputError, Rejection
 from market.panel import Panel
 from market.panel_store import load_panel
 from market.sessions import expected_times, session_flags, sessions_of
@@ -119,3 +121,61 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "exchange_calendars", None)
     with pytest.raises(InputError, match=r"need the package exchange_calendars; pip install 'alphaglow\[calendars\]'"):
         sessions_of("XNYS", new_york("2024-06-03", "2024-07-31", 1440))
+
+
+def test_a_usual_session_has_as_many_bars_as_most_have() -> None:
+    hours = new_york("2024-06-03", "2024-06-28", 60)
+    assert hours.session_bars == 7
+    # A half day, a holiday, and data that begin and end in mid-session change nothing.
+    keep = np.ones(len(hours.times), dtype=bool)
+    keep[[0, 1, 24, 25, 26, *range(35, 42), -1, -2]] = False
+    fields = {name: values[keep] for name, values in hours.fields.items()}
+    cut = replace(hours, times=hours.times[keep], fields=fields, universe=hours.universe[keep])
+    assert cut.session_bars == 7
+    assert new_york("2024-06-03", "2024-06-28", 1440).session_bars == 1
+    assert replace(hours, calendar="continuous").session_bars is None
+
+
+def test_windows_in_sessions_are_bars_of_as_many_usual_sessions() -> None:
+    hours = new_york("2024-06-03", "2024-06-28", 60)
+    asked = {"bar": hours.bar, "session": hours.session_bars}
+    found, wanted = parse("ts_mean(close, 5s)", **asked), parse("ts_mean(close, 35)")  # type: ignore[arg-type]
+    assert isinstance(found, Expression)
+    assert isinstance(wanted, Expression)
+    assert found.id == wanted.id
+    assert any("5s is 35 bars: 7 in a usual session" in note for note in found.notes)
+    # Five days of an exchange's hours would be 120 bars.
+    days = parse("ts_mean(close, 5d)", **asked)  # type: ignore[arg-type]
+    assert isinstance(days, Expression)
+    assert days.lookback == 119
+    for text, said in (("ts_mean(close, 0.5s)", "no whole number"), ("ts_mean(close, 20000s)", "between 1 and")):
+        refused = parse(text, **asked)  # type: ignore[arg-type]
+        assert isinstance(refused, Rejection)
+        assert said in refused.message
+    without_sessions = parse("ts_mean(close, 5s)", bar=hours.bar)
+    assert isinstance(without_sessions, Rejection)
+    assert "sessions of an exchange" in without_sessions.message
+    assert "5d" in without_sessions.hint
+
+
+@needs_calendars
+def test_intraday_returns_leave_the_night_out() -> None:
+    panel = new_york("2024-06-03", "2024-06-07", 60)
+    rng = np.random.default_rng(3)
+    opens = panel["close"] * np.exp(rng.normal(0, 0.01, panel.shape))
+    panel = panel.with_fields({"open": opens})
+    flagged = session_flags(sessions_of("XNYS", panel), panel)
+    found, close = flagged["intraday_returns"], panel["close"]
+    first = flagged["first_bar"][:, 0] > 0
+    np.testing.assert_allclose(found[first], close[first] / opens[first] - 1)
+    np.testing.assert_allclose(found[1:][~first[1:]], (close[1:] / close[:-1] - 1)[~first[1:]])
+    # Compounded over a session they are what it made from open to close.
+    days = panel.times.astype("datetime64[D]")
+    for day in np.unique(days):
+        inside = days == day
+        made = close[inside][-1] / opens[inside][0] - 1
+        np.testing.assert_allclose(np.prod(1 + found[inside], axis=0) - 1, made)
+    # Later bars change nothing of earlier ones.
+    half = len(panel.times) // 2
+    part = panel.rows(0, half)
+    np.testing.assert_array_equal(session_flags(sessions_of("XNYS", part), part)["intraday_returns"], found[:half])
