@@ -335,6 +335,14 @@ def pack(fingerprint: FloatArray) -> bytes:
     return fingerprint.astype("<f2").tobytes()
 
 
+def is_fingerprint(packed: object) -> bool:
+    """Whether what is stored is a fingerprint: finite numbers of length 1, as far as half precision tells."""
+    if not isinstance(packed, (bytes, memoryview)) or len(packed) % 2:
+        return False
+    values = unpacked(bytes(packed))
+    return bool(np.isfinite(values).all()) and abs(float(np.square(values.astype(np.float64)).sum()) - 1.0) < 0.01
+
+
 def unpacked(packed: bytes) -> _Floats:
     """Return a stored fingerprint."""
     values: _Floats = np.frombuffer(packed, dtype="<f2").astype(np.float32)
