@@ -1,6 +1,6 @@
 """What the knowledge base adds to each attempt of a run of 1 000 factors, beside two other ways to keep trials.
 
-    python -m benchmarks.knowledge [--quick] [--attempts N] [--postgres URL]
+    python -m benchmarks.knowledge [--quick] [--attempts N] [--postgres URL] [--size N]
 
 Timed is what the loop asks and writes for one attempt: was it scored before, is it new, how many trials there were, how
 many of them effective, the nearest accepted factor, and then the attempt itself with a verdict, its scorecards and the
@@ -234,7 +234,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--attempts", type=int, default=1000)
     parser.add_argument("--postgres", metavar="URL", help="An empty database to measure as well.")
+    parser.add_argument("--size", type=float, help="Measure a base of this many attempts: see knowledge_size.")
     options = parser.parse_args(argv)
+    if options.size:
+        from benchmarks.knowledge_size import main as measure
+
+        measure(["--size", str(options.size)])
+        return
     count = 200 if options.quick else options.attempts
     expressions = draw(np.random.default_rng(1), count, _CONSOLE)
     figures: dict[str, Any] = {"attempts": count}

@@ -38,6 +38,14 @@ def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return array
 
 
+def refuse_odd_symbols(symbols: Iterable[str]) -> None:
+    """Refuse, as an `InputError`, symbols that are empty or hold what breaks a line or commands a terminal."""
+    odd = [symbol for symbol in symbols if not symbol.strip() or not symbol.isprintable()]
+    if odd:
+        shown = ", ".join(ascii(symbol) for symbol in odd[:5]) + (", ..." if len(odd) > 5 else "")
+        raise InputError(f"no asset can be called {shown}", "give it letters, digits and signs that can be shown")
+
+
 def _moment(date: object) -> np.datetime64:
     """Return a date of a slice in its own resolution: a text's last part (a year, a minute), else nanoseconds, UTC."""
     try:

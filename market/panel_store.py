@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from market.errors import InputError
 from market.manifest import Manifest, Origin, Part, file_part, manifest_of, manifest_path
-from market.panel import OHLCV, BoolArray, FloatArray, Panel, TimeArray
+from market.panel import OHLCV, BoolArray, FloatArray, Panel, TimeArray, refuse_odd_symbols
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,10 +69,11 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
     Raises
     ------
     InputError
-        For a full disk or a read-only folder.
+        For a full disk, a read-only folder, or a symbol that no table can show.
     """
     import pyarrow.parquet as pq
 
+    refuse_odd_symbols(panel.assets)
     split = by_year if by_year is not None else panel.universe.size * len(panel.fields) > LARGE
     years = _years(panel) if split else []
     facts = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from agent.cli.stop_signals import handling
 from agent.study.workspace import Workspace, find_workspace
 from agent.untrusted.showing import UNSHOWABLE
 from market.errors import InputError
@@ -191,7 +192,7 @@ def require_positive(name: str, value: float | None) -> None:
 def graceful_stop(
     note: str = "stopping after the calls under way; Ctrl-C again to stop at once",
 ) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop, which the callable returns; the second stops at once."""
+    """Turn the first Ctrl-C or SIGTERM into a request to stop, which the callable returns; the second stops at once."""
     asked = False
 
     def handler(signum: int, frame: object) -> None:
@@ -203,6 +204,7 @@ def graceful_stop(
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        yield lambda: asked
+        with handling(handler):
+            yield lambda: asked
     finally:
         signal.signal(signal.SIGINT, before)

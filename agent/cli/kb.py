@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import JudgeVerdict
 
+# Older lessons have been replaced by newer ones of the same subject, or by what was learned since.
+_NEWEST_LESSONS = 5_000
 COMMANDS = {"kb": ("kb", 160, "Look into the knowledge base.")}
 
 
@@ -240,7 +242,7 @@ def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -
             print_json([lesson.to_dict() for lesson in knowledge.lessons(run_id=run, limit=limit)])
             return
         panels = {one.id: one.panel_id for one in knowledge.runs()}
-        found = latest(knowledge.lessons(run_id=run, limit=None), panels)[:limit]
+        found = latest(knowledge.lessons(run_id=run, limit=max(_NEWEST_LESSONS, limit)), panels)[:limit]
         rows = [[f"{x.run_id[:8]}/{x.round}", x.kind, x.text, ", ".join(map(str, x.evidence[:6]))] for x in found]
         stdout().print(text_table("Lessons", ["run/round", "about", "lesson", "attempts"], rows, left=4))
 
@@ -304,6 +306,8 @@ for _command in (
     kb_reassess.reassess,
     kb_files.sql,
     kb_files.verify,
+    kb_files.backup,
+    kb_files.repair,
     kb_files.export,
     kb_files.import_,
     kb_files.merge,

@@ -1,4 +1,4 @@
-"""`alphaglow kb sql|verify|export|import|merge`: the knowledge base as a whole."""
+"""`alphaglow kb sql|verify|backup|repair|export|import|merge`: the knowledge base as a whole."""
 
 from __future__ import annotations
 
@@ -75,10 +75,11 @@ def _select(workspace: Workspace, text: str, limit: int) -> QueryResult:
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
     """Check the file, its links, each factor and each reply's prompt, and count trials and effective trials again."""
-    from agent.knowledge.queries import find_faults
+    from agent.knowledge.verifying import find_faults
 
-    with workspace_of(ctx).knowledge() as knowledge:
-        faults = find_faults(knowledge)
+    with workspace_of(ctx).knowledge() as knowledge, progress_bar() as bar:
+        task = bar.add_task("checking", total=None)
+        faults = find_faults(knowledge, lambda what, done: bar.update(task, description=what, completed=done))
     if as_json:
         print_json({"faults": faults})
     elif not faults:
@@ -88,6 +89,49 @@ def verify(ctx: click.Context, as_json: bool) -> None:
             stdout().print(f"- {fault}", soft_wrap=True, markup=False)
     if faults:
         ctx.exit(1)
+
+
+@click.command()
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
+@click.pass_context
+def backup(ctx: click.Context, target: Path) -> None:
+    """Copy the knowledge base into FILE, as of one moment and compact, even while a run writes into it."""
+    from agent.knowledge.transfer.salvage import back_up
+
+    back_up(_file_of(workspace_of(ctx), "copy it with: pg_dump"), target)
+    click.echo(printable(str(target)))
+
+
+@click.command()
+@click.argument("target", metavar="NEW", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def repair(ctx: click.Context, target: Path, as_json: bool) -> None:
+    """Save what can be read of a damaged knowledge base into NEW; the damaged one is left as it is.
+
+    Rows that cannot be read, or that point at such rows, are left out and counted. Indexes and counts are made again.
+    """
+    from agent.knowledge.transfer.salvage import repair as salvage
+
+    source = _file_of(workspace_of(ctx), "see the server's log")
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None)
+        saved = salvage(source, target, lambda what, done: bar.update(task, description=what, completed=done))
+    if as_json:
+        print_json({"saved": saved.rows, "lost": saved.lost})
+        return
+    stdout().print(saved.sentence(), soft_wrap=True)
+    stdout().print(f"look at it, then put {target} in the place of {source}", soft_wrap=True, markup=False)
+
+
+def _file_of(workspace: Workspace, otherwise: str) -> Path:
+    """Return the file of the knowledge base; one on a server has none."""
+    place = workspace.knowledge_place
+    if "://" in place:
+        raise InputError("this knowledge base lies on a server, not in a file", otherwise)
+    if not Path(place).is_file():
+        raise InputError(f"there is no knowledge base {place}", "make a workspace: alphaglow init DIR")
+    return Path(place)
 
 
 @click.command()

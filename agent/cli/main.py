@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cached_property
 
@@ -9,6 +10,7 @@ import click
 
 from agent.cli.discovery import Entry, outside_commands, own_commands
 from agent.cli.groups import Group
+from agent.cli.stop_signals import ended_by_signals
 from agent.untrusted.showing import printable
 from market.errors import InputError
 
@@ -49,9 +51,10 @@ def cli(ctx: click.Context, workspace: str | None) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command line; bad input ends with one line on stderr and exit code 2."""
+    """Run the command line; bad input ends with one line on stderr and exit code 2, a defect with a report and 70."""
     try:
-        code = cli.main(args=argv, prog_name="alphaglow", standalone_mode=False)
+        with ended_by_signals():
+            code = cli.main(args=argv, prog_name="alphaglow", standalone_mode=False)
     except InputError as error:
         # It may hold a file's name, or what a server said.
         click.echo(f"alphaglow: {printable(str(error))}", err=True)
@@ -62,4 +65,12 @@ def main(argv: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("alphaglow: stopped", err=True)
         sys.exit(130)
+    except BrokenPipeError:
+        # Nobody reads on, as with `| head`; what is still in the buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001 - the last place: it ends here, and is reported
+        from agent.cli.failure import given_words, report_failure
+
+        sys.exit(report_failure(error, given_words(argv)))
     sys.exit(code if isinstance(code, int) else 0)

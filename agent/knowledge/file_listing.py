@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from agent.knowledge.database.database_errors import file_in_words
+from agent.knowledge.file_query import open_read_only
 from agent.knowledge.listing import Ask, Listing
 
 
@@ -21,12 +21,10 @@ class FileListing(Listing):
     @contextmanager
     def asking(self) -> Iterator[Ask]:
         """Lend what runs a SELECT in one transaction."""
-        with file_in_words(self.path):
-            uri = f"{self.path.resolve().as_uri()}?mode=ro"
-            with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
-                connection.execute("BEGIN")
+        with file_in_words(self.path), closing(open_read_only(self.path, autocommit=True)) as connection:
+            connection.execute("BEGIN")
 
-                def ask(query: str, given: Mapping[str, object]) -> Sequence[Sequence[Any]]:
-                    return connection.execute(query, dict(given)).fetchall()
+            def ask(query: str, given: Mapping[str, object]) -> Sequence[Sequence[Any]]:
+                return connection.execute(query, dict(given)).fetchall()
 
-                yield ask
+            yield ask

@@ -35,7 +35,7 @@ class _Columns:
     documents: tuple[str, ...]
 
 
-_RUNS = _Columns("runs", ("id", "panel_id", "config", "seed", "status", "created", "finished"), ("config",))
+_RUNS = _Columns("runs", ("id", "panel_id", "config", "seed", "status", "created", "finished", "process"), ("config",))
 _ATTEMPTS = _Columns(
     "attempts",
     (
@@ -170,8 +170,9 @@ def which_factor(ask: Ask, what: str, run_id: str | None = None, panel_id: str |
         When nothing begins with `what`, or more than one factor does.
     """
     bare = what.strip().removeprefix(TAG)
-    given: dict[str, object] = {"length": len(TAG + bare), "begin": TAG + bare}
-    where = "substr(factor_id, 1, :length) = :begin"
+    # Between what it begins and the next letter after the digits of an id: an index finds these.
+    given: dict[str, object] = {"length": len(TAG + bare), "begin": TAG + bare, "end": f"{TAG}{bare}g"}
+    where = "factor_id BETWEEN :begin AND :end AND substr(factor_id, 1, :length) = :begin"
     published = f"SELECT factor_id, name, source FROM library WHERE {where} LIMIT 1"
     narrowed = dict(given)
     if run_id is not None:

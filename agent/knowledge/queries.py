@@ -1,21 +1,11 @@
-"""Looking into the database itself: queries that cannot write, and checks of all that was written."""
+"""Looking into the database itself: queries that cannot write, and what tables there are."""
 
 from __future__ import annotations
 
-import math
-from contextlib import closing
-from pathlib import Path
+from sqlalchemy import inspect, select
 
-from sqlalchemy import func, inspect, select, text
-from sqlalchemy.orm import Session
-
-from agent.knowledge.database import schema
-from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, open_read_only, query_file
+from agent.knowledge.file_query import HINT, MOST_ROWS, QueryResult, query_file
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, request_hash
-from agent.knowledge.tables import effective_trials, tallies
-from factors.parse import parse
-from factors.tree import Expression
 from market.errors import InputError
 
 _SECONDS = 60
@@ -69,73 +59,3 @@ def tables(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
             # What full-text search keeps for itself.
             if not name.startswith("attempt_words_")
         ]
-
-
-def find_faults(knowledge: KnowledgeBase) -> list[str]:
-    """Return what is wrong with its file and links, its factors, its replies, its counts of (effective) trials.
-
-    A server sees to its own files and links.
-    """
-    faults = [] if knowledge.place.path is None else _file_faults(knowledge.place.path)
-    with knowledge.as_source() as source:
-        for attempt, _ in source.attempts():
-            faults += _attempt_faults(attempt)
-    for run in knowledge.runs():
-        try:
-            calls = knowledge.calls(run.id)
-        except InputError as error:
-            faults.append(f"run {run.id}: {error}")
-            continue
-        for call in calls:
-            if request_hash(call.model, call.request) != call.request_hash:
-                faults.append(f"call {call.key} of run {run.id}: its prompt is not the one that was asked")
-    with knowledge.lend() as connection, Session(connection) as session:
-        return faults + _count_faults(session)
-
-
-def _count_faults(session: Session) -> list[str]:
-    """Hold what is kept of trials, effective trials and words against a count of their rows, one after the other."""
-    faults = []
-    returns = schema.TrialReturns
-    for panel_id in session.scalars(select(schema.Run.panel_id).distinct()).all():
-        kept, counted = session.get(schema.TrialTally, panel_id), tallies.recount(session, panel_id)
-        if kept is None:
-            if counted.attempts:
-                faults.append(f"panel {panel_id}: its {counted.attempts} trials are not counted")
-            continue
-        for what in ("attempts", "scored", "effective_trials", "mean", "spread"):
-            here, there = getattr(kept, what), getattr(counted, what)
-            if not math.isclose(here, there, rel_tol=1e-9, abs_tol=1e-15):
-                faults.append(f"panel {panel_id}: {what} of its trials is kept as {here}, and counted as {there}")
-        stored = select(returns.attempt_id, returns.cluster).where(returns.panel_id == panel_id)
-        by_rows = effective_trials.clusters_of(session, panel_id)
-        faults += [
-            f"attempt {number}: its cluster is kept as attempt {cluster}, and counted as {by_rows[number]}"
-            for number, cluster in session.execute(stored)
-            if by_rows[number] != cluster
-        ]
-    indexed = session.scalar(text("SELECT count(*) FROM attempt_words"))
-    attempts = session.scalar(select(func.count()).select_from(schema.Attempt))
-    if indexed != attempts:
-        faults.append(f"the words of {indexed} attempts are indexed, and there are {attempts}")
-    return faults
-
-
-def _file_faults(path: Path) -> list[str]:
-    with closing(open_read_only(path)) as connection:
-        faults = [f"file: {row[0]}" for row in connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-        return faults + [
-            f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there"
-            for row in connection.execute("PRAGMA foreign_key_check")
-        ]
-
-
-def _attempt_faults(attempt: AttemptRecord) -> list[str]:
-    if attempt.canonical is None:
-        return []
-    read = parse(attempt.canonical, fields=None)
-    if not isinstance(read, Expression):
-        return [f"attempt {attempt.id}: {attempt.canonical} can no longer be read"]
-    if attempt.factor_id not in (None, read.id):
-        return [f"attempt {attempt.id}: {attempt.canonical} is {read.id}, and not {attempt.factor_id}"]
-    return []

@@ -30,7 +30,8 @@ from backtest.result_types import Evidence, Scorecard, SegmentScore, Verdict
 if TYPE_CHECKING:
     from market.panel import FloatArray
 
-RunStatus = Literal["running", "interrupted", "finished", "budget"]
+# A run is `stopped` whose process has ended without a word; it is never stored.
+RunStatus = Literal["running", "interrupted", "finished", "budget", "stopped"]
 RoundStatus = Literal["open", "finished"]
 ExportFormat = Literal["json", "csv"]
 Content = TypeVar("Content")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.stored_returns import stored_returns
 from backtest.result_types import Scorecard
 from backtest.shrunk_sharpe import LEAST_FACTORS, ShrunkSharpe, net_ratio, shrink
 
@@ -18,10 +20,15 @@ def expected_sharpe(card: Scorecard, factor_id: str, dataset: str, knowledge: Kn
     Clones, by the clusters of their returns, count as one factor; the factor's own attempts are left out. Of many
     attempts, a random sample and the newest are taken.
     """
-    clusters = knowledge.trial_clusters(dataset)
+    known = knowledge.recalled(dataset, related="none")
+    clusters: Mapping[int, int]
+    if known.is_whole:
+        clusters = knowledge.trial_clusters(dataset)
+    else:
+        clusters = stored_returns(knowledge, [dataset], [a.id for a in known.typical]).clusters
     scored = [
         (clusters.get(attempt.id, -attempt.id), net_ratio(found.scorecard.train, found.scorecard.validation))
-        for attempt in knowledge.recalled(dataset, related="none").typical
+        for attempt in known.typical
         if (found := attempt.evaluation) is not None and attempt.factor_id != factor_id
     ]
     sizes = Counter(cluster for cluster, _ in scored)

@@ -10,7 +10,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.queries import find_faults
+from agent.knowledge.verifying import find_faults
 from tests.forked import start
 
 ROUNDS, CANDIDATES = 2, 5

@@ -14,13 +14,13 @@ import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
-from agent.knowledge.queries import find_faults
 from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, request_hash
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
 from agent.knowledge.transfer.merging import Merged
 from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource
+from agent.knowledge.verifying import find_faults
 from backtest.luck import fingerprint_of
 from backtest.result_types import SegmentScore
 from market.errors import InputError

@@ -21,9 +21,9 @@ from agent.knowledge.database import schema
 from agent.knowledge.database.connection import make_engine, migrate, migration_config
 from agent.knowledge.database.location import place_of
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.queries import find_faults
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.tables.versions import rules_id
+from agent.knowledge.verifying import find_faults
 from market.errors import InputError
 
 ROWS = """

@@ -14,10 +14,10 @@ import pytest
 from agent.knowledge.attempt_figures import factor_order
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.packed_json import StoredDocument, pack_json
-from agent.knowledge.paging import attempt_pages, best_scored, count_attempts, newest_with_theme
-from agent.knowledge.queries import find_faults
+from agent.knowledge.paging import attempt_pages, best_scored, count_attempts, newest_unscored, newest_with_theme
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.tables import chosen_attempts
+from agent.knowledge.verifying import find_faults
 from agent.mining.search.elites import merit
 from agent.mining.search.themes import is_theme, theme_of
 from benchmarks.knowledge import make_panel
@@ -123,6 +123,32 @@ def test_a_page_lists_what_the_whole_would(knowledge: KnowledgeBase) -> None:
         assert [a for page in attempt_pages(ask, run.id, scored=True) for a in page] == [a for a in scored if a in full]
         themed = [a for a in reversed(attempts) if theme_of(a) == "volatility"]
         assert newest_with_theme(ask, lambda text, said: is_theme("volatility", text, said), 7) == themed[:7]
+
+
+def test_both_kinds_of_database_choose_and_list_alike(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_NEWEST", "_BEST", "_LOWEST", "_SAMPLE"):
+        monkeypatch.setattr(chosen_attempts, name, 6)
+    panel = make_panel().id
+    with KnowledgeBase.open(base) as opened:
+        fill(opened, make_panel(), 48)
+        known = opened.recalled(panel, whole=20)
+        assert known.total == 48
+        assert {a.id for a in known.attempts} > {a.id for a in known.typical} > set(range(43, 49))
+        assert opened.recalled(panel, until=30, whole=20).attempts[-1].id == opened.newest_attempt(panel) - 18 == 30
+        scored = sorted((a for a in opened.attempts() if a.evaluation is not None), key=factor_order)
+        with opened.asking() as ask:
+            assert best_scored(ask, 48, screened=True) == scored
+            assert len(newest_unscored(ask, 48)) == 48 - len(scored)
+            assert len(newest_with_theme(ask, lambda _text, said: "theme" in said, 2)) == 2
+        accepted = [a.id for a in scored if a.evaluation is not None and a.evaluation.accepted]
+        assert [a.id for a in opened.admitted(panel)] == sorted(accepted)
+        (run,) = opened.runs()
+        assert opened.slots(run.id, 2) == set(range(8))
+        assert opened.count_attempts(run.id) == 48
+        assert {a.id for a in opened.with_verdict(run.id, "rejected")} == {a.id for a in scored} - set(accepted)
+        assert [a.canonical for a in opened.attempts_at(scored[0].canonical or "", panel)] == [scored[0].canonical]
+        assert opened.data_of(scored[0].factor_id or "") == {panel}
+        assert find_faults(opened) == []
 
 
 def test_a_stored_document_is_what_was_stored_or_says_that_it_is_damaged() -> None:

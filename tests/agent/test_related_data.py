@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.queries import find_faults
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
+from agent.knowledge.verifying import find_faults
 from agent.study.lineage_notes import meet_data
 from backtest.luck import fingerprint_of
 from backtest.result_types import SegmentScore

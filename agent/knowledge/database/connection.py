@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from agent.knowledge.database.database_errors import PRIMARY
 from agent.knowledge.database.location import BaseLocation
 from agent.knowledge.database.schema import HEAD
+from agent.knowledge.file_query import is_sealed, open_read_only
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,9 +81,13 @@ def _server_engine(place: BaseLocation) -> Engine:
 
 
 def _file_engine(place: BaseLocation, *, foreign_keys: bool) -> Engine:
+    # What may not be written is read as it lies.
+    sealed = place.path is not None and is_sealed(place.path)
+    opened = {"creator": partial(open_read_only, place.path)} if sealed and place.path is not None else {}
     engine = create_engine(
         place.url,
         connect_args={"timeout": BUSY_SECONDS},
+        **opened,
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from agent.knowledge.database.location import BaseLocation
 
 PRIMARY = 0xFF
+DAMAGED = "restore it from a backup, or save what can be read: alphaglow kb repair NEW"
+# The driver says so of bytes in the place of text, without a code.
+_NO_TEXT = "Could not decode to UTF-8"
 _FILE = {
     sqlite3.SQLITE_BUSY: ("is locked by another process", "wait until that one is done"),
     sqlite3.SQLITE_LOCKED: ("is locked", "wait until the other command is done"),
@@ -25,7 +29,7 @@ _FILE = {
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "free some space; what was committed is safe"),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "check that the folder exists and is writable"),
     sqlite3.SQLITE_NOTADB: ("is not a database", "name another file, or move this one away"),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "restore it from a backup"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", DAMAGED),
 }
 _GONE = ("cannot be reached", "is the server up, and are host and port right?")
 _LOGIN = ("refuses the login", "check user and password in the URL")
@@ -67,6 +71,8 @@ def in_words(place: BaseLocation) -> Iterator[None]:
 
     try:
         yield
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(str(place), error) from error
     except zlib.error as error:
         raise InputError(
             f"the knowledge base {place} holds a prompt or a reply that cannot be read ({error})",
@@ -75,6 +81,8 @@ def in_words(place: BaseLocation) -> Iterator[None]:
     except (DBAPIError, sqlite3.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         known = _server_words(cause) if place.on_server else _file_words(cause)
+        if known is None and _NO_TEXT in str(cause):
+            raise _unreadable(str(place), cause) from error
         if known is None:
             raise
         raise InputError(f"the knowledge base {place} {known[0]}", known[1]) from error
@@ -85,11 +93,20 @@ def file_in_words(path: Path) -> Iterator[None]:
     """Turn what can befall a file that sqlite3 reads into an `InputError`; see `in_words`."""
     try:
         yield
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(str(path), error) from error
     except sqlite3.Error as error:
         known = _file_words(error)
+        if known is None and _NO_TEXT in str(error):
+            raise _unreadable(str(path), error) from error
         if known is None:
             raise
         raise InputError(f"the knowledge base {path} {known[0]}", known[1]) from error
+
+
+def _unreadable(place: str, error: BaseException | None) -> InputError:
+    """Return the words for a row that cannot be read, such as a document that is none."""
+    return InputError(f"the knowledge base {place} is damaged: a row cannot be read ({error})", DAMAGED)
 
 
 def _file_words(cause: BaseException | None) -> tuple[str, str] | None:

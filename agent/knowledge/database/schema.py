@@ -127,7 +127,7 @@ class RelatedDataset(Base):
 
 
 class Run(Base):
-    """One mining run."""
+    """One mining run; `process` is what works on it, or worked on it last (see `agent.knowledge.processes`)."""
 
     __tablename__ = "runs"
     __table_args__ = (CheckConstraint("status IN ('running', 'interrupted', 'finished', 'budget')", "status"),)
@@ -140,6 +140,7 @@ class Run(Base):
     status: Mapped[str]
     created: Mapped[str]
     finished: Mapped[str | None]
+    process: Mapped[str | None]
 
 
 class Round(Base):

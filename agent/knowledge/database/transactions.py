@@ -15,6 +15,7 @@ from agent.knowledge.database import schema
 from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
 from agent.knowledge.database.database_errors import in_words
 from agent.knowledge.database.location import BaseLocation, place_of
+from agent.knowledge.file_query import is_sealed
 from agent.knowledge.tables.row_cache import Memory
 from market.errors import InputError
 
@@ -60,7 +61,7 @@ class Handle:
                         "open it once in its own workspace: alphaglow kb list",
                     )
                 is_new = migrate(engine, place)
-                if not place.on_server:
+                if place.path is not None and not is_sealed(place.path):
                     use_wal(engine)
         except BaseException:
             engine.dispose()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from agent.knowledge.claims import Claims
 from agent.knowledge.dataset_records import DatasetRecord
 from agent.knowledge.library_records import LibraryRecord, LibraryStatus
+from agent.knowledge.processes import is_gone
 from agent.knowledge.records import (
     AttemptRecord,
     CallRecord,
@@ -88,6 +89,8 @@ def dataset_record(row: schema.Dataset) -> DatasetRecord:
 def run_record(row: schema.Run) -> RunRecord:
     """Return the row as a record."""
     status = cast(RunStatus, row.status)
+    if status == "running" and is_gone(row.process):
+        status = "stopped"
     return RunRecord(row.id, row.panel_id, dict(row.config), row.seed, status, row.created, row.finished)
 
 

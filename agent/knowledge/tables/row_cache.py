@@ -58,6 +58,8 @@ class Memory:
         self._records: dict[int, AttemptRecord] = {}
         self._listings: dict[str, list[int]] = {}
         self._chosen: dict[str, dict[int, AttemptRecord]] = {}
+        # Of a panel, up to which run it was asked whether validation steered it, and whether it did.
+        self.steered: dict[str, list[int]] = {}
         # The newest attempt and library entry that are known to be in the index of known factors.
         self.indexed = (0, 0)
 

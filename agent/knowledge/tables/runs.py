@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.processes import this_process
 from agent.knowledge.records import (
     CallRecord,
     Content,
@@ -40,6 +41,7 @@ def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> Ru
     content = [panel_id, document, seed, datetime.now(UTC).isoformat(), count]
     run_id = "r" + hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     row = schema.Run(id=run_id, panel_id=panel_id, config=document, seed=seed, status="running", created=utc_now())
+    row.process = this_process()
     session.add(row)
     session.flush()
     freeze_split(session, panel_id, config.rules.cut, run_id)
@@ -48,8 +50,10 @@ def add_run(session: Session, panel_id: str, config: RunConfig, seed: int) -> Ru
 
 def set_status(session: Session, run_id: str, status: RunStatus) -> None:
     """Set a run's status; any but ``running`` also sets the time at which it stopped."""
-    stopped = None if status == "running" else utc_now()
-    session.execute(update(schema.Run).where(schema.Run.id == run_id).values(status=status, finished=stopped))
+    now: dict[str, object] = {"status": status, "finished": utc_now()}
+    if status == "running":
+        now |= {"finished": None, "process": this_process()}
+    session.execute(update(schema.Run).where(schema.Run.id == run_id).values(**now))
 
 
 def find_config(session: Session, run_id: str) -> RunConfig:

@@ -18,6 +18,9 @@ from agent.knowledge.tables.attempts import ask_of
 from agent.knowledge.tables.runs import total_calls
 from agent.knowledge.transfer.table_rows import FORMAT, StoredSource, fingerprint_text
 
+# By these a spreadsheet tells a formula; a tab or a return may stand before one.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 
 def to_json(session: Session) -> str:
     """Return everything that `alphaglow kb import` can read back, the wording of model calls included."""
@@ -55,8 +58,15 @@ def to_csv(session: Session) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns or list(_place_columns()), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: spreadsheet_safe(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def spreadsheet_safe(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula: text that begins as one, or a command, is quoted."""
+    if isinstance(value, str) and value[:1] in _FORMULA:
+        return f"'{value}"
+    return value
 
 
 def _place_columns() -> Sequence[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.knowledge.database.database_errors import in_words
 from agent.knowledge.database.location import BaseLocation, place_of
+from agent.knowledge.file_query import open_read_only
 from agent.knowledge.knowledge_base import KnowledgeBase
 from market.errors import InputError
 
@@ -37,7 +38,5 @@ def borrowed(where: Path | str) -> Iterator[KnowledgeBase]:
 def _copy(place: BaseLocation, copy: Path) -> None:
     """Copy a database as of one moment, even while others write."""
     assert place.path is not None
-    with in_words(place), closing(sqlite3.connect(copy)) as target:
-        source = sqlite3.connect(f"{place.path.resolve().as_uri()}?mode=ro", uri=True)
-        with closing(source):
-            source.backup(target)
+    with in_words(place), closing(sqlite3.connect(copy)) as target, closing(open_read_only(place.path)) as source:
+        source.backup(target)

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -111,7 +112,9 @@ class StoredSource:
 
     def runs(self) -> Iterator[RunRecord]:
         """Return runs."""
-        yield from map(run_record, self._rows(select(schema.Run).order_by(schema.Run.seq)))
+        for row in self._rows(select(schema.Run).order_by(schema.Run.seq)):
+            run = run_record(row)
+            yield run if run.status != "stopped" else replace(run, status="interrupted")
 
     def rounds(self) -> Iterator[RoundRecord[Document]]:
         """Return rounds, by run."""

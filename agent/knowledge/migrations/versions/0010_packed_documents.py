@@ -1,4 +1,4 @@
-"""Scorecards and evidence packed in a file; the figures that attempts are chosen and listed by as columns."""
+"""Scorecards packed in a file; what attempts are chosen and listed by as columns; which process works on a run."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _WORDS = ("accepted", "promising", "untested", "rejected")
 def upgrade() -> None:
     """Convert every row; the large documents come last, so that what stands before them is read without them."""
     server = op.get_bind().dialect.name == "postgresql"
+    op.add_column("runs", sa.Column("process", sa.String(), nullable=True))
     op.add_column("evaluations", sa.Column("verdict", sa.String(), nullable=False, server_default=""))
     for name in _FIGURES:
         op.add_column("evaluations", sa.Column(name, sa.Double(), nullable=True))
