@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 # The programs that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Libraries and tests are a million objects that stay: the collector would walk through them again and again.
+gc.disable()
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -81,6 +85,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _shares(item) and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: (-_seconds(item), _place(item)))
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector looks only at what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def _shares(item: pytest.Item) -> bool:
