@@ -66,6 +66,8 @@ def _collect(frame: pd.DataFrame, masks: Sequence[tuple[str, pd.Series, str]]) -
     defects = []
     for kind, mask, what in masks:
         positions = np.flatnonzero(mask.to_numpy())
+        if not len(positions):
+            continue
         # Taken out at once: a file in the wrong order has a defect in every row.
         bad = frame.iloc[positions]
         times = bad["ts"].dt.strftime("%Y-%m-%d %H:%M:%S").fillna("NaT")
