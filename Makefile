@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UNUSED := site-packages/(.*/tests?/|(sympy|plotly|jedi|IPython|pip|fontTools|playwright)/|torch/(_inductor|testing|onnx|ao)/)
 # Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -16,7 +17,7 @@ ui: $(STAMP)
 	test -f demo/alphaglow.toml || $(BIN)/alphaglow demo
 	$(BIN)/alphaglow --workspace demo ui
 
-# One worker a core, at least two; tests that share a costly fixture go to one worker (tests/conftest.py).
+# One worker more than cores; tests that share a costly fixture go to one worker (tests/conftest.py).
 # `make test SLOW=1` runs the soaks and the checks of statistical size as well.
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
@@ -41,9 +42,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "alphaglow needs Python 3.11 or newer; run make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
-# pip compiles on one core; here all of them do. Files that no Python 3 reads (templates) are left out, as pip does.
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+# uv takes seconds for the rest; where it cannot install, pip does, in minutes.
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt uv && $(BIN)/python .ci/quick_install.py || \
+	  $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+# pip compiles on one core; here all of them do. Files that no Python 3 reads (templates) are left out, as pip does, and
+# what nothing here imports: nearly half of all.
+	$(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib || true
 	touch $(STAMP)
 
 clean:

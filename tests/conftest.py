@@ -1,7 +1,8 @@
-"""Fixtures every test may use; how tests are shared out among workers (`make test` starts one a core)."""
+"""Fixtures every test may use; how tests are shared out among workers (`make test` starts one more than cores)."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from pathlib import Path
 # The programs that tests start inherit it.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# Libraries and tests are a million objects that stay: the collector would walk through them again and again.
+gc.disable()
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -39,23 +43,32 @@ SECONDS = {
     "test_gate_mine_report_kb": 16,
     "test_learned_finds": 15,
     "test_processes_mine_into_one_knowledge_base": 12,
-    "test_an_audit_is_resumed_without_doing_anything_twice": 12,
+    "test_audit": 12,
+    "test_thousands_of_broken_texts_are_each_an_answer": 13,
+    "test_market_checks": 13,
     "test_imports": 12,
     "test_knowledge_looking": 10,
     "test_the_recorded_market_killed_on_the_way": 10,
     "test_real_coins_scrambled_pay_nothing": 10,
+    "test_market_cases": 9,
+    "test_the_best_of_a_hundred_passes_as_often_as_stated": 9,
     "test_worldquant_peer": 8,
     "test_killed_many_times_on_the_way": 8,
     "test_a_run_records_what_each_candidate_was_asked": 8,
     "test_with_feedback_validation_steers_and_admits_nothing": 7,
+    "test_market_hints": 7,
+    "test_windows_of_all_lengths_in_one_call": 5,
+    "test_flows_training": 5,
+    "test_pandas_by_models": 4,
+    "test_published_factors_have_values_on_equities_and_see_no_future": 5,
     "test_a_search_by_train_passes_one_test_by_luck_and_not_the_second": 5,
     "test_on_drawn_blocks_nothing_is_found": 5,
 }
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker a core that this process may use, at least two."""
-    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """One worker a core that this process may use, and one more: tests that wait for a program leave a core idle."""
+    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,6 +94,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _shares(item) and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=lambda item: (-_seconds(item), _place(item)))
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector looks only at what tests make."""
+    gc.freeze()
+    gc.enable()
 
 
 def _shares(item: pytest.Item) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -23,7 +24,13 @@ _MOST_CANDIDATES = 20
 
 def schema_of(reply: type[BaseModel]) -> dict[str, Any]:
     """Return what a request says of the form of its reply, in strict mode."""
-    return {"name": reply.__name__, "schema": _strict(reply.model_json_schema()), "strict": True}
+    return {"name": reply.__name__, "schema": _form(reply), "strict": True}
+
+
+@lru_cache(maxsize=64)
+def _form(reply: type[BaseModel]) -> dict[str, Any]:
+    """Return the schema of a reply, made once: every call states it, and making it costs more than sending it."""
+    return _strict(reply.model_json_schema())
 
 
 def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def _stripped(value: Any) -> Any:  # noqa: ANN401 - any part of a schema
 
 def prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dict[str, str]]:
     """Return messages that ask for the form in words."""
-    form = json.dumps(_strict(reply.model_json_schema())["properties"])
+    form = json.dumps(_form(reply)["properties"])
     asked = f"\n\nAnswer with one JSON object and nothing else. Its fields: {form}"
     return [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + asked}]
 

@@ -103,7 +103,7 @@ def _as_expression(root: Node) -> Expression:
     return Expression(root, to_text(root), "", 0, 1, 1, frozenset())
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9))
 def test_printing_and_reading_are_inverse(seed: int, depth: int) -> None:
     root = canonical(Drawer(np.random.default_rng(seed), longest=300).tree(depth))

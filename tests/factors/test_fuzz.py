@@ -16,16 +16,17 @@ from tests.conftest import SHARED
 from tests.helpers import calls_of, random_panel
 
 
-def test_twenty_thousand_broken_texts_are_each_an_answer() -> None:
+@pytest.mark.parametrize("texts", [4_000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_thousands_of_broken_texts_are_each_an_answer(texts: int) -> None:
     listen()
     known = seeds(SHARED / "corpora")
     read_all(300, 1, known)
-    tally = read_all(20_000, 2, known)
+    tally = read_all(texts, 2, known)
     assert tally.errors == []
     assert tally.executed == []
     # All ways to be refused are on the path, and not everything is broken.
     assert {"read", "syntax", "python", "arity", "unknown_operator", "too_deep", "window"} <= tally.outcomes.keys()
-    assert tally.outcomes["read"] > 1000
+    assert tally.outcomes["read"] > texts // 20
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -233,7 +233,7 @@ def test_lookback(text: str, lookback: int) -> None:
     assert read(text).lookback == lookback
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_an_answer_and_never_a_crash(text: str) -> None:
     assert isinstance(parse(text), (Expression, Rejection))
@@ -264,7 +264,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
     st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"]),

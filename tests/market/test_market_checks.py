@@ -144,13 +144,14 @@ def test_what_is_planted_is_found_where_it_is(
     clean: Panel, plant: Callable[[Fields], None], kind: str, severity: str, first: int, last: int
 ) -> None:
     panel = changed(clean, plant)
-    found = [f for f in alarms(panel) if f.kind == kind]
+    raised = alarms(panel)
+    found = [f for f in raised if f.kind == kind]
     assert [(f.severity, f.start, f.end) for f in found] == [(severity, panel.times[first], panel.times[last])]
     # A copied bar is named once, under the first of the two.
     assert {found[0].asset, found[0].other} & {panel.assets[ASSET]}
     # Nothing happened to any other asset or at any other time.
     near = (panel.times[AT - 401], panel.times[AT + 8])
-    assert all(near[0] <= f.start <= near[1] and panel.assets[ASSET] in (f.asset, f.other) for f in alarms(panel))
+    assert all(near[0] <= f.start <= near[1] and panel.assets[ASSET] in (f.asset, f.other) for f in raised)
 
 
 @pytest.mark.parametrize("hours", [-8, -1, 5])

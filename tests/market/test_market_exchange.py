@@ -26,6 +26,8 @@ START = int(pd.Timestamp("2024-01-01", tz="UTC").timestamp() * 1000)
 MARKET = invented(START)
 # Half an hour into the 2 591st bar, as the server has it; this machine's clock is years away.
 NOW = START + 2590 * HOUR + HOUR // 2
+# Enough pages of each kind for every fault to happen, and all of the holes.
+SHORT, SOON = invented(START, 1550), START + 1540 * HOUR + HOUR // 2
 SYMBOLS = ("AAA/USDT", "BBB/USDT", "CCC/USDT", "DDD/USDT")
 BOTH = pytest.mark.parametrize("exchange", ["bybit", "binance"])
 FIELDS = ("open", "high", "low", "close", "volume", "amount")
@@ -80,25 +82,25 @@ def test_a_fetch_equals_the_source_with_few_requests(exchange: str, market: str,
 @BOTH
 @pytest.mark.parametrize("faults", [(kind,) for kind in EVERY_FAULT] + [EVERY_FAULT], ids=lambda kinds: "+".join(kinds))
 def test_no_fault_changes_what_arrives(exchange: str, faults: tuple[str, ...], tmp_path: Path) -> None:
-    with serving(MARKET, NOW, Faults(faults, share=0.4, seed=1)) as server:
+    with serving(SHORT, SOON, Faults(faults, share=0.4, seed=1)) as server:
         wanted = job(server, exchange, "swap", funding=True, open_interest=exchange == "bybit")
         panel = assemble(wanted, fetch(wanted, tmp_path))
         # The faults did happen, or the test shows nothing.
         assert set(server.done) <= set(faults)
         assert len(server.done) >= min(len(faults), 4)
-    assert_equals_source(panel, MARKET.swap, START, NOW)
+    assert_equals_source(panel, SHORT.swap, START, SOON)
     for column, asset in enumerate(panel.assets):
         symbol = asset.partition("/")[0] + "USDT"
-        assert np.nansum(panel["funding"][:, column]) == pytest.approx(settled(symbol, NOW), rel=1e-12)
+        assert np.nansum(panel["funding"][:, column]) == pytest.approx(settled(symbol, SOON, SHORT), rel=1e-12)
         if exchange == "bybit":
-            interest = MARKET.interest[symbol]
+            interest = SHORT.interest[symbol]
             here = np.isin(interest.stamps, stamps(panel))
             got = panel["open_interest"][np.isin(stamps(panel), interest.stamps[here]), column]
             np.testing.assert_array_equal(got, interest.values[here, 0])
 
 
-def settled(symbol: str, until: int) -> float:
-    table = MARKET.funding[symbol]
+def settled(symbol: str, until: int, traded: ExchangeData = MARKET) -> float:
+    table = traded.funding[symbol]
     return float(table.values[table.stamps < until, 0].sum())
 
 
