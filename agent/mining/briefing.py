@@ -17,6 +17,7 @@ from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.asked_tasks import keeping, of_kind
 from agent.mining.brief import Brief
 from agent.mining.constraints import Constraints
+from agent.mining.judge_skill import judge_record
 from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
@@ -75,6 +76,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         longest=longest,
         asked=asked,
         room=room_left(known.attempts, known.returns, known.pool),
+        record=judge_record(known.attempts) if loop.judge else "",
     )
 
 
