@@ -182,6 +182,10 @@ def broken(error: Exception, url: str, said: str) -> Broken:
                 return Broken(
                     InputError(f"{url} breaks off its replies: one was shorter than it announced", _GO_ON), False
                 )
+            case httpx2.ReadError() if url.startswith("http://") and not str(cause):
+                # So does a server of TLS that is asked without it.
+                hint = "does it want https://? else go on later with mine --resume"
+                return Broken(InputError(f"{url} breaks off its replies without a word", hint), False)
     if unsent:
         return Broken(InputError(f"{url} cannot be reached{through}", "is the server up and --base-url right?"), True)
     return Broken(InputError(f"{url} breaks off its replies: {said}", _GO_ON), False)

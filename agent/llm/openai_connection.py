@@ -35,6 +35,8 @@ def _words_said(error: openai.APIError | Lost, key: str) -> str:
     body = error.body if isinstance(error, openai.APIError) else None
     said = body.get("message") if isinstance(body, dict) else body
     text = said if isinstance(said, str) and said.strip() else str(error)
+    if isinstance(error, openai.APIConnectionError) and str(error.__cause__ or ""):
+        text = str(error.__cause__)
     # The key goes first: a text that is cut could end in a part of it.
     lines = displayable(without_key(text, key)).strip().splitlines()
     return lines[0][:200] if lines else "no reason given"

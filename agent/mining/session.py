@@ -320,6 +320,8 @@ def resume_run(
     else:
         provider = provider_named(config.llm)
         provider.check(_place(config, settings))
+        for warning in warnings_about(config.base_url):
+            note(warning)
         simulated = provider.simulated
         budget = make_budget(models, _bounds(config, bounds), simulated=simulated)
         count_spent(budget, calls, models, settings.llm.reply_tokens)
