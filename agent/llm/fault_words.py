@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import httpx2
-import openai
 
-from agent.llm.answer import Lost
 from agent.llm.http_guard import BodyFault, proxy_for
 from agent.llm.patience import RetryRules
 from agent.untrusted.showing import displayable
@@ -63,14 +61,6 @@ class Said:
     code: str
     words: str
     to: str = ""
-
-
-def said_by(error: openai.APIStatusError | Lost, words: str) -> Said:
-    """Return an error of the client, or one inside of a reply, as what was said."""
-    if isinstance(error, Lost):
-        return Said(error.status, error.code.lower(), words)
-    code = " ".join(str(part) for part in (error.code, error.type) if part).lower()
-    return Said(error.status_code, code, words, displayable(error.response.headers.get("location", ""))[:200])
 
 
 def sort_of(said: Said) -> Sort:

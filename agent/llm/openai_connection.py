@@ -16,7 +16,7 @@ import openai
 
 from agent.llm import chat, responses
 from agent.llm.answer import Answer, Ask, Lost, without_key
-from agent.llm.fault_words import SCHEMA_WORDS, broken, said_by, sort_of, waits_too_long, words_of
+from agent.llm.fault_words import SCHEMA_WORDS, Said, broken, sort_of, waits_too_long, words_of
 from agent.llm.faults import CallFault
 from agent.llm.http_guard import guarded_client
 from agent.llm.patience import RetryRules
@@ -40,6 +40,14 @@ def _words_said(error: openai.APIError | Lost, key: str) -> str:
     # The key goes first: a text that is cut could end in a part of it.
     lines = displayable(without_key(text, key)).strip().splitlines()
     return lines[0][:200] if lines else "no reason given"
+
+
+def _said(error: openai.APIStatusError | Lost, words: str) -> Said:
+    """Return an error of the client, or one inside of a reply, as what was said."""
+    if isinstance(error, Lost):
+        return Said(error.status, error.code.lower(), words)
+    code = " ".join(str(part) for part in (error.code, error.type) if part).lower()
+    return Said(error.status_code, code, words, displayable(error.response.headers.get("location", ""))[:200])
 
 
 def retry_after(error: openai.APIError, now: datetime | None = None) -> float | None:
@@ -122,7 +130,8 @@ class OpenAIConnection:
 
     async def context_tokens(self, model: str) -> int | None:
         """Return how many tokens of prompt and reply the server says that a model holds; None: it does not say."""
-        return await asked_context(self.client, model)
+        headers = {name: value for name, value in self.client.auth_headers.items() if isinstance(value, str)}
+        return await asked_context(self.client._client, f"{self.url.rstrip('/')}/models", headers, model)
 
     async def close(self) -> None:
         """Close the client."""
@@ -142,7 +151,7 @@ def fault_of(
         return CallFault(found.words, "passing", billed=not found.unsent, address=found.address)
     if not isinstance(error, (openai.APIStatusError, Lost)):
         return CallFault(InputError(f"{url} failed: {said}", "go on later with mine --resume"), "passing")
-    what = said_by(error, said)
+    what = _said(error, said)
     sort = sort_of(what)
     wait = None if isinstance(error, Lost) else retry_after(error)
     if isinstance(error, Lost) and not what.status and sort == "busy":

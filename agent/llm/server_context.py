@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import httpx2
 
 from agent.llm.answer import at, count_at
 
-if TYPE_CHECKING:
-    import openai
-
-# Where servers say it: llama.cpp, vLLM, OpenRouter, Together, LM Studio, Mistral, Groq.
+# Where servers say it: llama.cpp, vLLM, OpenRouter and Together, Mistral, Groq.
 _NAMES = (
-    ("meta", "n_ctx"), ("max_model_len",), ("loaded_context_length",), ("context_length",), ("max_context_length",),
+    ("meta", "n_ctx"), ("max_model_len",), ("context_length",), ("max_context_length",),
     ("context_window",), ("meta", "n_ctx_train"),
 )  # fmt: skip
 _PATIENCE_S = 5.0
@@ -21,16 +18,21 @@ _PATIENCE_S = 5.0
 _LEAST = 512
 
 
-async def asked_context(client: openai.AsyncOpenAI, model: str) -> int | None:
+async def asked_context(client: httpx2.AsyncClient, address: str, headers: Mapping[str, str], model: str) -> int | None:
     """Return the tokens of prompt and reply that a model holds; None where its server does not say.
+
+    Parameters
+    ----------
+    address
+        Where the server lists its models.
 
     Whatever goes wrong here goes wrong again, and is said, when the first prompt is sent.
     """
-    base = str(client.base_url).rstrip("/")
-    listed = await _asked(client, f"{base}/models")
-    models = at(listed, "data")
-    for one in models if isinstance(models, list) else []:
-        if at(one, "id") == model or (isinstance(models, list) and len(models) == 1):
+    models = at(await _asked(client, address, headers), "data")
+    if not isinstance(models, list):
+        return None
+    for one in models:
+        if at(one, "id") == model or len(models) == 1:
             for path in _NAMES:
                 found = count_at(one, *path)
                 if found is not None and found >= _LEAST:
@@ -38,11 +40,10 @@ async def asked_context(client: openai.AsyncOpenAI, model: str) -> int | None:
     return None
 
 
-async def _asked(client: openai.AsyncOpenAI, url: str) -> object:
+async def _asked(client: httpx2.AsyncClient, address: str, headers: Mapping[str, str]) -> object:
     """Return a JSON document; None where there is none."""
-    headers = {name: value for name, value in client.auth_headers.items() if isinstance(value, str)}
     try:
-        response = await client._client.get(url, headers=headers, timeout=_PATIENCE_S)
+        response = await client.get(address, headers=dict(headers), timeout=_PATIENCE_S)
         return response.json() if response.status_code == 200 else None
     except (httpx2.RequestError, httpx2.InvalidURL, OSError, ValueError, RecursionError):
         return None
