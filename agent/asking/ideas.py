@@ -18,6 +18,7 @@ from agent.asking.scored_answers import Came, score_answer
 from agent.knowledge.claims import Claims
 from agent.llm.budget import BudgetReached, StopRequested
 from agent.llm.facts import NoteFacts
+from agent.mining.operator_lines import operator_lines
 from agent.study.opening import OpenData, open_data
 from agent.study.study import read_expression
 from agent.study.workspace import Workspace
@@ -208,7 +209,7 @@ def _prompts(reading: _Reading, part: str, most: int, faults: Sequence[str]) -> 
         PROMPTS,
         "note_system.md",
         fields=reading.fields,
-        operators=reading.operators,
+        operators=operator_lines(reading.operators),
         most=most,
         language=LANGUAGES[language_of(part)],
     )

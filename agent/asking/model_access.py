@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.knowledge.run_config import Bounds
-from agent.llm.addresses import check_server
+from agent.llm.addresses import check_server, warnings_about
 from agent.llm.budget import Budget, StopRequested
 from agent.llm.client import LanguageModel, Speaking
 from agent.llm.patience import RetryRules
@@ -71,8 +71,10 @@ def open_model(
     check_server(url, (name,))
     chain = model_chain(workspace.settings, name, ())
     budget = make_budget(chain, choice.bounds, simulated=provider.simulated)
-    place = ProviderAddress(url, choice.api or settings.api, settings.timeout_s, choice.seed)
+    place = ProviderAddress(url, choice.api or settings.api, settings.timeout_s, choice.seed, settings.key_env)
     provider.check(place)
+    for warning in warnings_about(url):
+        note(warning)
 
     def before_call() -> None:
         if stop():
@@ -88,6 +90,7 @@ def open_model(
         deadline_s=5 * settings.timeout_s,
         note=note,
         seed=choice.seed,
+        prompt_tokens=settings.prompt_tokens or None,
     )
     speaker = LanguageModel(provider.connect(place), speech)
     return AskedModel(speaker, budget, name, provider.simulated, choice.seed)

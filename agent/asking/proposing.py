@@ -21,6 +21,7 @@ from agent.mining.brief import Turn
 from agent.mining.briefing import describe_market
 from agent.mining.constraints import TOPICS, Constraints
 from agent.mining.factor_types import TYPES, type_named
+from agent.mining.operator_lines import operator_lines
 from agent.mining.replies import possible_expectations
 from agent.mining.request import FactorRequest, bar_of, understand
 from agent.mining.request_words import read_words
@@ -273,7 +274,7 @@ def _repeats(expression: Expression, before: Sequence[str]) -> Rejection | None:
 
 
 def _prompts(asked: _Asked, before: Sequence[str], turns: Sequence[Turn]) -> tuple[str, str]:
-    system = render_prompt(PROMPTS, "asked_system.md", fields=asked.fields, operators=asked.operators)
+    system = render_prompt(PROMPTS, "asked_system.md", fields=asked.fields, operators=operator_lines(asked.operators))
     user = render_prompt(
         PROMPTS,
         "asked.md",

@@ -28,8 +28,8 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
     """Run the writer and judge loops on a data set.
 
     Ctrl-C, or a file named STOP in the workspace, stops after the calls under way; `alphaglow mine --resume RUN`
-    goes on. The key for a real model is read from the environment variable OPENAI_API_KEY. A model without a price
-    needs --budget-tokens.
+    goes on. OpenAI's key is read from the environment variable OPENAI_API_KEY, another server's from the variable
+    that [llm] key_env names. A model without a price needs --budget-tokens.
 
     --type, --lookback, --context and --fields bind every proposal of every round, and are recorded with the run: a
     proposal that breaks them goes back to the writer once, and is then refused with the reason.
@@ -83,6 +83,8 @@ def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
         )
     if not session.simulated:
         stdout().print(bill_table(knowledge, session.run.id))
+        if session.budget.cache_sentence():
+            stdout().print(session.budget.cache_sentence(), soft_wrap=True)
     stdout().print(str(summary["judge"]), soft_wrap=True, markup=False)
     if summary["feedback"]:
         stdout().print(str(summary["feedback"]), soft_wrap=True, markup=False)

@@ -192,7 +192,12 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: 
         stderr().print(f"run {session.run.id}")
         if session.expected is not None:
             stderr().print(session.expected.sentence())
-    return Conducted(session, drive(session, workspace.root / "STOP", lines), lines)
+    try:
+        outcome = drive(session, workspace.root / "STOP", lines)
+    except InputError:
+        say(f"What was paid for is kept; go on with --resume {session.run.id}")
+        raise
+    return Conducted(session, outcome, lines)
 
 
 def drive(session: Session, stop_file: Path | None = None, lines: Lines | None = None) -> str:

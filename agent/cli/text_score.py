@@ -228,7 +228,7 @@ def _read(workspace: Workspace, documents: Documents, ask: _Ask) -> tuple[Scores
 def _speaker(
     workspace: Workspace, ask: _Ask, budget: Budget, journal: TextJournal, stop: Callable[[], None]
 ) -> LanguageModel:
-    from agent.llm.addresses import check_server
+    from agent.llm.addresses import check_server, warnings_about
     from agent.llm.cassette import load_cassette, start_recording
     from agent.llm.client import LanguageModel, Speaking
     from agent.llm.patience import RetryRules
@@ -247,8 +247,10 @@ def _speaker(
         client: Connection = NoConnection()
     else:
         provider = provider_named(ask.llm)
-        place = ProviderAddress(ask.base_url, ask.api, settings.timeout_s, ask.seed)
+        place = ProviderAddress(ask.base_url, ask.api, settings.timeout_s, ask.seed, settings.key_env)
         provider.check(place)
+        for warning in warnings_about(ask.base_url):
+            stderr().print(warning, soft_wrap=True, markup=False)
         client = provider.connect(place)
     speech = Speaking(
         models=model_chain(workspace.settings, ask.model, ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from market.errors import InputError
@@ -25,7 +26,7 @@ def check_server(base_url: str, models: tuple[str, ...]) -> None:
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise InputError(
                 "--base-url holds more than an address, and would be kept with the run",
-                "set the key in the environment variable OPENAI_API_KEY, and leave user, password and query out",
+                "set the key in an environment variable ([llm] key_env), and leave user, password and query out",
             )
     for name in models:
         if not name.isprintable() or len(name) > _LONGEST_NAME:
@@ -35,3 +36,25 @@ def check_server(base_url: str, models: tuple[str, ...]) -> None:
 def is_plain(text: str) -> bool:
     """Whether a text can stand in a header or an address as it is."""
     return text.isascii() and text.isprintable() and " " not in text
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host's name or number is a loopback address, or means every address of this machine."""
+    if host.lower().rstrip(".") == "localhost" or host.lower().endswith(".localhost"):
+        return True
+    try:
+        number = ip_address(host)
+    except ValueError:
+        return False
+    return number.is_loopback or number.is_unspecified
+
+
+def warnings_about(base_url: str) -> tuple[str, ...]:
+    """Say what a person should know of an address before the first prompt goes there."""
+    parts = urlsplit(base_url)
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
+        return (
+            f"{parts.hostname} is asked over http: prompts, replies and the key can be read on the way; "
+            "use https where the server has it",
+        )
+    return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,8 +14,21 @@ from agent.llm.facts import AskFacts, Facts, RepairFacts
 _SHORTEST_KEY = 8
 
 
+# A server that counts more tokens than this in one call does not count.
+_MOST_TOKENS = 100_000_000
+_PAGE_TITLE = re.compile(r"<title[^>]*>([^<]{1,80})", re.IGNORECASE)
+
+
 class Lost(Exception):
-    """A call was sent, and what came back, if anything, is no answer."""
+    """A call was sent, and what came back, if anything, is no answer.
+
+    `status` and `code` are those of an error that the server reports inside of a reply that says it is one.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +85,34 @@ def body_of(raw: RawReply, holds: str) -> dict[str, Any]:
     try:
         body = json.loads(raw.content)
     except (ValueError, RecursionError) as error:
-        raise Lost(f"a reply that is no JSON: {str(error)[:100]}") from error
-    if isinstance(body, dict) and isinstance(body.get(holds), list):
-        return body
-    why = text_at(body, "error", "message") or text_at(body, "message") or text_at(body, "error")
-    raise Lost(f"a reply that holds no {holds}" + (f": {why}" if why else ""))
+        raise Lost(f"a reply that is no JSON: {_instead(raw.content) or str(error)[:100]}") from error
+    inside = at(body, "error")
+    if isinstance(body, dict) and isinstance(body.get(holds), list) and not (inside and not body[holds]):
+        # Some servers pass on what befell a provider of theirs as a choice.
+        inside = at(body, holds, 0, "error")
+        if not isinstance(inside, dict):
+            return body
+    raise lost_for(inside or body, f"a reply that holds no {holds}")
+
+
+def lost_for(error: object, what: str) -> Lost:
+    """Return an error that lies inside of a reply as `Lost`, with its status and code where it has them."""
+    code = at(error, "code")
+    status = code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600 else 0
+    why = text_at(error, "message") or text_at(error, "detail") or (error if isinstance(error, str) else "")
+    words = code if isinstance(code, str) else text_at(error, "type") or text_at(error, "status")
+    return Lost(what + (f": {why}" if why else ""), status, words)
+
+
+def _instead(content: bytes) -> str:
+    """Say what a body is that is no JSON: a page, or a stream of events."""
+    begins = content[:4000].decode("utf-8", "replace").lstrip("\ufeff \r\n\t")
+    if begins.startswith("<"):
+        title = _PAGE_TITLE.search(begins)
+        return "a web page" + (f" ({title[1].strip()!r})" if title else "") + ", so /v1 may be missing in the address"
+    if begins.startswith(("data:", "event:", ":")):
+        return "a stream of events, which was not asked for"
+    return "" if begins else "it is empty"
 
 
 def at(value: object, *path: str | int) -> object:
@@ -97,9 +134,20 @@ def text_at(value: object, *path: str | int) -> str:
 
 
 def count_at(value: object, *path: str | int) -> int | None:
-    """Return the count under a path; None where there is none, or what is there is no count."""
+    """Return the count under a path; None where there is none, or what is there is no count of a call's tokens."""
     found = at(value, *path)
-    return found if isinstance(found, int) and not isinstance(found, bool) and found >= 0 else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST_TOKENS else None
+
+
+def usage_at(usage: object, prompt: str, reply: str) -> tuple[int | None, int | None, int | None]:
+    """Return what a server says of a call's tokens: of the prompt, of the reply, and of the prompt from its cache.
+
+    No prompt has 0 tokens: a server that says so has not counted, and what it says of the reply is worth no more.
+    """
+    sent, said = count_at(usage, prompt), count_at(usage, reply)
+    if not sent:
+        return None, said or None, None
+    return sent, said, count_at(usage, f"{prompt}_details", "cached_tokens")
 
 
 def without_key(text: str, key: str) -> str:

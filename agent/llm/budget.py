@@ -62,7 +62,8 @@ class Budget:
     """What was spent so far, and what calls under way may still take.
 
     A call that is answered without token counts, or is lost on the way after it was sent, may have been billed: it
-    counts at its worst, and `uncounted` and `lost` tell how many such there are.
+    counts at its worst, and `uncounted` and `lost` tell how many such there are. `cached` of `prompts_counted` tokens
+    of prompts came from the server's memory, of the calls in this session whose server says so.
     """
 
     bounds: Bounds = field(default_factory=Bounds)
@@ -75,6 +76,21 @@ class Budget:
     under_way: list[Worst] = field(default_factory=list)
     bytes_per_token: float = _BYTES_PER_TOKEN
     started: float | None = None
+    prompts_counted: int = 0
+    cached: int = 0
+
+    def count_cached(self, prompt_tokens: int | None, cached_tokens: int | None) -> None:
+        """Count how much of a prompt the server had read before, where it says so."""
+        if prompt_tokens is not None and cached_tokens is not None:
+            self.prompts_counted += prompt_tokens
+            self.cached += min(cached_tokens, prompt_tokens)
+
+    def cache_sentence(self) -> str:
+        """Say how much of this session's prompts the server had read before; empty where it does not say."""
+        if not self.prompts_counted:
+            return ""
+        share = self.cached / self.prompts_counted
+        return f"the server had read {self.cached:,} of {self.prompts_counted:,} prompt tokens before ({share:.0%})"
 
     def already(self, calls: int, tokens: int, usd: float) -> None:
         """Count what a resumed run spent before."""

@@ -55,7 +55,9 @@ def start_recording(path: Path, config: Mapping[str, object], known: Iterable[Ne
         there = set(earlier.calls)
         whole = path.read_bytes()
         if not whole.endswith(b"\n"):
-            path.write_bytes(whole[: whole.rindex(b"\n") + 1])
+            # Cut off within a line; or right after one, and then only the end of the line is missing.
+            whole_line = _is_json(whole[whole.rfind(b"\n") + 1 :])
+            path.write_bytes(whole + b"\n" if whole_line else whole[: whole.rfind(b"\n") + 1])
             there = set(load_cassette(path).calls)
     else:
         recorder._append({_HEADING: _VERSION, "config": _plain(config)})
@@ -78,6 +80,11 @@ class Cassette:
     config: dict[str, Any]
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def request_of(self, key: str) -> str | None:
+        """Return the prompt that is recorded under `key`; None: there is none."""
+        call = self.calls.get(key)
+        return None if call is None else str(call["request"])
+
     def find(self, key: str, request: str) -> NewCall:
         """Return the exchange under `key`, whose prompt must be `request`, as if it had just been made.
 
@@ -99,24 +106,33 @@ class Cassette:
 
 
 def load_cassette(path: Path) -> Cassette:
-    """Read a cassette; a last line that was cut off by a crash is left out."""
+    """Read a cassette; a last line that was cut off by a crash, wherever, is left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        # Only a line feed ends a line: other characters that Python takes for line ends stand in prompts.
+        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+    except OSError as error:
         raise InputError(f"cannot read the cassette {path}: {error}") from error
     try:
         heading = json.loads(lines[0]) if lines else {}
         calls = [json.loads(line) for line in lines[1:-1]]
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no cassette: {error}", "record one: mine --record FILE") from error
     if not isinstance(heading, dict) or heading.get(_HEADING) != _VERSION:
         raise InputError(f"{path} is no cassette of this version of alphaglow", "record one: mine --record FILE")
     if len(lines) > 1:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             calls.append(json.loads(lines[-1]))
     if not isinstance(heading.get("config"), dict) or not all(_is_call(call) for call in calls):
         raise InputError(f"{path} is a damaged cassette", "record the run again: mine --record FILE")
     return Cassette(path, heading["config"], {call["key"]: call for call in calls})
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_call(line: object) -> bool:

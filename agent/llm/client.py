@@ -1,8 +1,8 @@
 """Asking models for typed replies, whoever provides them.
 
-How a server is asked is found out by trying, from strict to loose, and remembered for each model: a JSON schema, a JSON
-object, plain text with the schema in the prompt; and by which name it knows the bound on a reply's tokens. Whatever
-comes back is journalled before it is read. Who carries it is a provider's business (`agent.llm.providers`).
+How a server is asked is found out by trying, from strict to loose, and remembered for each model (`agent.llm.manners`).
+A prompt that is more than the model holds is sent again with less in it. Whatever comes back is journalled before it is
+read. Every wait is said as it begins. Who carries a request is a provider's business (`agent.llm.providers`).
 """
 
 from __future__ import annotations
@@ -11,26 +11,32 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from agent.knowledge.records import CallRecord, NewCall, request_hash
 from agent.llm.answer import Answer, Ask, without_key
-from agent.llm.budget import Budget, Prices, Worst
-from agent.llm.cassette import Cassette, Recorder
+from agent.llm.budget import Worst
 from agent.llm.facts import AskFacts, Facts, RepairFacts
 from agent.llm.faults import CallFault
 from agent.llm.forms import MODES, prompted, read_reply, repair_prompt, schema_of, spoken
-from agent.llm.patience import Circuit, RetryRules, wait
+from agent.llm.manners import Manner
+from agent.llm.patience import Circuit, wait
+from agent.llm.prompt_room import PromptMeter
 from agent.llm.providers import Connection
+from agent.llm.speaking import CallStore, Halt, ModelName, Speaking
 from market.errors import InputError, Rejection
+
+__all__ = ["ApiName", "CallStore", "Halt", "LanguageModel", "ModelName", "Shorter", "Speaking"]
 
 Reply = TypeVar("Reply", bound=BaseModel)
 ApiName = Literal["chat", "responses"]
+# Returns system and user prompt with less in them, by step (1, 2, ...); None: there is nothing more to leave out.
+Shorter = Callable[[int], tuple[str, str] | None]
 # A reply longer than this was not asked for; what is kept of it ends here.
 _LONGEST_REPLY = 200_000
 # What of an unreadable reply is sent back with the wish for another.
@@ -41,112 +47,45 @@ _LONGEST_REPEATED = 8_000
 _ASKED: ContextVar[tuple[str, str, str]] = ContextVar("asked")
 
 
-class CallStore(Protocol):
-    """Where calls are kept, under their key, as they return."""
-
-    def find(self, key: str) -> CallRecord | None:
-        """Return the call journalled under `key`, if any."""
-
-    def record(self, call: NewCall) -> CallRecord:
-        """Keep a call; when this returns, it is safe."""
-
-    def lose(self, key: str, role: str, model: str, request: str) -> None:
-        """Keep a call that was sent and got no answer: it may have been billed, and `find` does not find it."""
-
-
-@dataclass(frozen=True)
-class ModelName:
-    """A model as its server knows it, and what it costs; None: unknown."""
-
-    name: str
-    prices: Prices | None = None
-
-
-@dataclass
-class _Manner:
-    """How a model is asked: indices into MODES and the API's bounds, which only ever rise.
-
-    Until a reply has shown that the server accepts it, requests go one at a time: what is refused is refused once.
-    """
-
-    mode: int = 0
-    bound: int = 0
-    proven: bool = False
-    first: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @classmethod
-    def known(cls, said: str | None, bounds: Sequence[str | None]) -> _Manner:
-        """Read what `said` wrote of an earlier run; None, and what is no longer known, is found out again."""
-        mode, _, bound = (said or "").partition(" ")
-        names = [str(name) for name in bounds]
-        if mode not in MODES or (bound or names[0]) not in names:
-            return cls()
-        return cls(MODES.index(mode), names.index(bound or names[0]), proven=True)
-
-    def said(self, bounds: Sequence[str | None]) -> str:
-        """Return the manner in words that the journal keeps: ``json_object``, ``json_schema max_tokens``."""
-        return MODES[self.mode] + (f" {bounds[self.bound]}" if self.bound else "")
-
-
 @dataclass(frozen=True, slots=True)
 class _Answered:
     model: ModelName
     manner: str
     answer: Answer
     worst: Worst
+    request: str
 
 
 @dataclass(frozen=True)
 class _Question:
-    """The messages of a call, the form of its reply, and what they say as data."""
+    """A call: its prompts, how they are shortened, what was said after them, and the same as data."""
 
-    messages: list[dict[str, str]]
+    key: str
+    role: str
+    prompts: tuple[str, str]
     reply: type[BaseModel]
     facts: Facts | AskFacts | None
+    shorter: Shorter | None = None
+    after: tuple[Mapping[str, str], ...] = ()
     repair: RepairFacts | None = None
 
+    def messages(self, step: int) -> list[dict[str, str]] | None:
+        """Return the messages with less in them by so many steps; None where there is no such step."""
+        prompts = self.prompts
+        if step:
+            found = None if self.shorter is None else self.shorter(step)
+            if found is None:
+                return None
+            prompts = found
+        said = [{"role": "system", "content": prompts[0]}, {"role": "user", "content": prompts[1]}]
+        return [*said, *(dict(one) for one in self.after)]
 
-@dataclass(frozen=True, eq=False)
-class Speaking:
-    """How models are asked.
-
-    Attributes
-    ----------
-    models
-        The first is asked until it cannot answer any more (unknown, out of quota, down for good), then the next.
-    reply_tokens
-        The most tokens of a reply: what the budget expects of each call under way.
-    before_call
-        Called right before each request and while waiting; what it raises goes through (a wish to stop).
-    replay
-        A cassette that answers in the server's place: no call is made.
-    record
-        Where each exchange is written, before its reply is used.
-    deadline_s
-        Seconds for one request, however slowly its reply drips in.
-    modes
-        The manner that a server is known to accept from earlier runs, by model.
-    on_call
-        Called with each exchange once it is journalled; not with one that was journalled before.
-    note
-        Called with what a person should know, in one line.
-    seed
-        Of the pauses between tries: no result depends on it.
-    """
-
-    models: Sequence[ModelName]
-    budget: Budget
-    journal: CallStore
-    reply_tokens: int
-    patience: RetryRules
-    before_call: Callable[[], None] = lambda: None
-    replay: Cassette | None = None
-    record: Recorder | None = None
-    deadline_s: float = 600.0
-    modes: Mapping[str, str] = field(default_factory=dict)
-    note: Callable[[str], None] = lambda _text: None
-    on_call: Callable[[NewCall], None] = lambda _call: None
-    seed: int = 0
+    def requests(self) -> Iterator[str]:
+        """Yield the texts that the journal may hold of this call, the fullest first."""
+        step = 0
+        while (messages := self.messages(step)) is not None:
+            yield json.dumps(messages, ensure_ascii=False)
+            step += 1
 
 
 class LanguageModel:
@@ -169,7 +108,8 @@ class LanguageModel:
         self.circuit = Circuit(speaking.patience)
         self.current = 0
         known = speaking.modes
-        self.manners = {m.name: _Manner.known(known.get(m.name), connection.bounds) for m in self.models}
+        self.manners = {m.name: Manner.known(known.get(m.name), connection.bounds) for m in self.models}
+        self.meters = {m.name: PromptMeter(speaking.prompt_tokens) for m in self.models}
         # Of pauses alone: no result depends on it.
         self._jitter = random.Random(speaking.seed)
 
@@ -181,10 +121,21 @@ class LanguageModel:
         user: str,
         reply: type[Reply],
         facts: Facts | AskFacts | None = None,
+        shorter: Shorter | None = None,
     ) -> Reply | Rejection:
         """Ask for a `reply`; one repair turn with the validation error follows an unreadable one.
 
-        `facts` are what the prompts say, as data: they reach a model in this process, and never a server.
+        Parameters
+        ----------
+        key, role
+            Under which the calls are journalled: ``key/1``, and ``key/2`` for the repair.
+        system, user
+            The prompts.
+        facts
+            What the prompts say, as data: they reach a model in this process, and never a server.
+        shorter
+            Gives the prompts with less in them, for a model that holds no more; None: they stay as they are.
+
         Returns a `Rejection` (stage ``reply``) when the model refuses, is cut short twice, or stays unreadable.
 
         Raises
@@ -194,39 +145,39 @@ class LanguageModel:
         BudgetReached
             Before a call that could go past the budget.
         """
-        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        first = await self._call(f"{key}/1", role, _Question(messages, reply, facts))
+        question = _Question(f"{key}/1", role, (system, user), reply, facts, shorter)
+        first = await self._call(question)
         read = read_reply(first, reply)
         if not isinstance(read, Rejection) or read.code == "refused":
             return read
         repeated = spoken(first.response)[:_LONGEST_REPEATED] or "(nothing)"
-        messages = [
-            *messages,
+        after = (
             {"role": "assistant", "content": repeated},
             {"role": "user", "content": repair_prompt(read, reply)},
-        ]
-        repair = RepairFacts(repeated, read.message, tuple(reply.model_fields))
-        second = await self._call(f"{key}/2", role, _Question(messages, reply, facts, repair))
+        )
+        fields = getattr(reply, "SEEDED_ORDER", tuple(reply.model_fields))
+        repair = RepairFacts(repeated, read.message, tuple(fields))
+        second = await self._call(replace(question, key=f"{key}/2", after=after, repair=repair))
         return read_reply(second, reply)
 
-    async def _call(self, key: str, role: str, question: _Question) -> CallRecord:
-        request = json.dumps(question.messages, ensure_ascii=False)
-        known = self.journal.find(key)
+    async def _call(self, question: _Question) -> CallRecord:
+        known = self.journal.find(question.key)
         if known is not None:
-            if known.request_hash != request_hash(known.model, request):
+            if not any(known.request_hash == request_hash(known.model, text) for text in question.requests()):
                 raise InputError(
-                    f"the reply journalled under {key} answers another prompt, so the run cannot be replayed",
+                    f"the reply journalled under {question.key} answers another prompt, so the run cannot be replayed",
                     "alphaglow or its prompts changed since the run started: start a new run",
                 )
             if known.status != "error":
                 return known
         if self.speaking.replay is not None:
-            call = self.speaking.replay.find(key, request)
+            recorded = self.speaking.replay.request_of(question.key)
+            asked = next((text for text in question.requests() if text == recorded), next(question.requests()))
+            call = self.speaking.replay.find(question.key, asked)
         else:
             started = time.perf_counter()
-            _ASKED.set((key, role, request))
             answered = await self._chain(question)
-            call = self._settled(key, role, request, answered, time.perf_counter() - started)
+            call = self._settled(question, answered, time.perf_counter() - started)
         kept = self.journal.record(call)
         if self.speaking.record is not None:
             self.speaking.record.write(call)
@@ -238,81 +189,129 @@ class LanguageModel:
         while True:
             place = self.current
             try:
-                return await self._negotiated(self.models[place], question)
+                return await self._fitted(self.models[place], question)
             except InputError as error:
                 if place + 1 >= len(self.models):
+                    # Whoever else would ask now would get the same answer.
+                    self.speaking.halt.error = error
                     raise
                 if self.current == place:
                     self.current += 1
                     self.circuit.succeeded()
                     self.speaking.note(f"{error}; going on with {self.models[self.current].name}")
 
-    async def _negotiated(self, model: ModelName, question: _Question) -> _Answered:
+    async def _fitted(self, model: ModelName, question: _Question) -> _Answered:
+        """Ask with as much in the prompt as the model is known to hold; with less, where it says that it holds less."""
+        meter = self.meters[model.name]
+        step, messages = meter.choose(question.messages)
+        while True:
+            request = json.dumps(messages, ensure_ascii=False)
+            _ASKED.set((question.key, question.role, request))
+            try:
+                return await self._negotiated(model, question, messages)
+            except CallFault as fault:
+                less = question.messages(step + 1)
+                if less is None:
+                    raise fault.words(self.speaking.patience) from None
+                meter.refused(_size(messages))
+                step, messages = step + 1, less
+                self.speaking.note(
+                    f"{model.name} cannot hold prompt and reply: asked again with less of what is known "
+                    f"({_size(messages):,} bytes, before {len(request.encode()):,})"
+                )
+
+    async def _negotiated(self, model: ModelName, question: _Question, messages: list[dict[str, str]]) -> _Answered:
         """Send in the strictest manner that the server is not known to refuse."""
         manner = self.manners[model.name]
         if not manner.proven:
             async with manner.first:
                 if not manner.proven:
-                    return await self._found_out(model, manner, question)
-        return await self._found_out(model, manner, question)
+                    return await self._found_out(model, question, messages)
+        return await self._found_out(model, question, messages)
 
-    async def _found_out(self, model: ModelName, manner: _Manner, question: _Question) -> _Answered:
+    async def _found_out(self, model: ModelName, question: _Question, messages: list[dict[str, str]]) -> _Answered:
+        """Ask from strict to loose; raises `CallFault` for a prompt that is too long, else `InputError`."""
         bounds = self.connection.bounds
+        attempt = self.manners[model.name].attempt()
         while True:
-            mode, bound, said = manner.mode, manner.bound, manner.said(bounds)
+            ask = self._put(model, question, messages, MODES[attempt.mode], bounds[attempt.bound])
             try:
-                answer, worst = await self._patient(model, self._put(model, question, MODES[mode], bounds[bound]))
+                answer, worst = await self._patient(model, ask)
             except CallFault as fault:
-                # Others may have found out in the meantime; never go back.
-                if fault.names_bound and bound + 1 < len(bounds):
-                    manner.bound = max(manner.bound, bound + 1)
-                elif mode + 1 < len(MODES):
-                    manner.mode = max(manner.mode, mode + 1)
-                else:
+                if fault.kind == "long":
+                    raise
+                if not attempt.refused(fault, bounds):
                     raise fault.words(self.speaking.patience) from None
                 continue
-            manner.proven = True
-            if (answer.completion_tokens or 0) > self.speaking.reply_tokens and bound + 1 < len(bounds) - 1:
-                # The server passed over the bound in silence: it may know it by another name.
-                manner.bound = max(manner.bound, bound + 1)
-            return _Answered(model, said, answer, worst)
+            said = attempt.said(bounds)
+            overlong = (answer.completion_tokens or 0) > self.speaking.reply_tokens
+            attempt.answered(overlong=overlong, bounds=bounds)
+            return _Answered(model, said, answer, worst, json.dumps(messages, ensure_ascii=False))
 
-    def _put(self, model: ModelName, question: _Question, mode: str, bound: str | None) -> Ask:
-        messages = question.messages
+    def _put(
+        self, model: ModelName, question: _Question, messages: list[dict[str, str]], mode: str, bound: str | None
+    ) -> Ask:
         return Ask(
             model=model.name,
             messages=prompted(messages, question.reply) if mode == "text" else messages,
             mode=mode,
-            schema=schema_of(question.reply),
+            schema=schema_of(question.reply, bounded=mode == "json_schema"),
             bound=bound,
             reply_tokens=self.speaking.reply_tokens,
             facts=question.facts,
             repair=question.repair,
         )
 
+    def _interrupted(self) -> None:
+        """Raise a wish to stop, or what ended the run's calls."""
+        self.speaking.before_call()
+        self.speaking.halt.check()
+
     async def _patient(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
-        """Try until there is an answer; raises `CallFault` for a form that is refused, else `InputError`."""
-        failures, patience, interrupted = 0, self.speaking.patience, self.speaking.before_call
+        """Try until there is an answer; raises `CallFault` for a refused form or length, else `InputError`."""
+        failures, patience = 0, self.speaking.patience
         while True:
+            started = time.monotonic()
             try:
-                async with self.circuit.passage(interrupted):
+                async with self.circuit.passage(self._interrupted):
+                    started = time.monotonic()
                     found = await self._send(model, ask)
                 self.circuit.succeeded()
+                self.speaking.halt.reached = True
                 return found
             except CallFault as fault:
-                if fault.kind == "form":
+                if fault.kind in ("form", "long"):
                     raise
-                if fault.kind == "final":
+                if fault.kind == "final" or (fault.address and not self.speaking.halt.reached):
                     raise fault.words(patience) from None
                 failures += 1
-                self.circuit.failed()
+                opened = self.circuit.failed()
                 asked = fault.wait_s or 0.0
                 if fault.hopeless or failures >= patience.tries or asked > patience.asked:
                     raise fault.words(patience) from None
-                await wait(max(asked, patience.pause(failures, self._jitter)), interrupted)
+                pause = max(asked, patience.pause(failures, self._jitter))
+                self._say_wait(fault, model, ask, (failures, time.monotonic() - started, pause))
+                if opened:
+                    self.speaking.note(
+                        f"{patience.threshold} calls in a row got no answer: none is made for {patience.cool_down:g} s"
+                    )
+                await wait(pause, self._interrupted)
+
+    def _say_wait(self, fault: CallFault, model: ModelName, ask: Ask, course: tuple[int, float, float]) -> None:
+        """Say what failed, at which try, how long it took, what it may have cost, and when it is tried again."""
+        failures, took, pause = course
+        cost = "not billed"
+        if fault.billed:
+            worst = self.budget.worst_of(_size(ask.messages), ask.reply_tokens, model.prices)
+            dollars = f", ${worst.usd:.4f}" if model.prices else ""
+            cost = f"it may have been billed, at most {worst.prompt + worst.reply:,} tokens{dollars}"
+        self.speaking.note(
+            f"{fault.words(self.speaking.patience).message} (try {failures} of {self.speaking.patience.tries}, "
+            f"after {took:.1f} s; {cost}); tried again in {pause:.1f} s"
+        )
 
     async def _send(self, model: ModelName, ask: Ask) -> tuple[Answer, Worst]:
-        self.speaking.before_call()
+        self._interrupted()
         worst = self.budget.worst_of(_size(ask.messages), ask.reply_tokens, model.prices)
         self.budget.reserve(worst)
         deadline = self.speaking.deadline_s
@@ -342,18 +341,21 @@ class LanguageModel:
         key, role, request = _ASKED.get()
         self.journal.lose(key, role, model.name, request)
 
-    def _settled(self, key: str, role: str, request: str, answered: _Answered, latency: float) -> NewCall:
-        model, answer = answered.model, answered.answer
+    def _settled(self, question: _Question, answered: _Answered, latency: float) -> NewCall:
+        model, answer, request = answered.model, answered.answer, answered.request
         tokens = (answer.prompt_tokens, answer.completion_tokens)
         cost = model.prices.cost(*tokens, answer.cached_tokens) if model.prices else None
         self.budget.settle(answered.worst, len(request.encode()), tokens[0], tokens[1], cost)
+        self.budget.count_cached(tokens[0], answer.cached_tokens)
+        for said in self.meters[model.name].counted(len(request.encode()), tokens[0], answer.cached_tokens):
+            self.speaking.note(f"{model.name}: {said}")
         # A server may repeat the key that it was sent, and what it says is kept and shown.
         text = without_key(answer.refusal or answer.text, self.connection.secret)
         cut = answer.cut or len(text) > _LONGEST_REPLY
         return NewCall(
             run_id="",
-            key=key,
-            role=role,
+            key=question.key,
+            role=question.role,
             model=model.name,
             mode=answered.manner,
             request_hash=request_hash(model.name, request),

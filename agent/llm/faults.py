@@ -8,8 +8,9 @@ from typing import Literal
 from agent.llm.patience import RetryRules
 from market.errors import InputError
 
-# passing: trying again may help; form: the server may accept the request put otherwise; final: neither.
-Kind = Literal["passing", "form", "final"]
+# passing: trying again may help; form: the server may accept the request put otherwise; long: it may accept a shorter
+# prompt; final: none of these.
+Kind = Literal["passing", "form", "long", "final"]
 Words = Callable[[RetryRules], InputError]
 
 
@@ -22,7 +23,7 @@ class CallFault(Exception):
         What a person is to read and can do about it; without the key. A function of the patience where it depends on
         how long may be waited.
     kind
-        Whether to try again, to put the request in another form, or to give up.
+        Whether to try again, to put the request in another form or more briefly, or to give up.
     billed
         Whether it may have been paid for: it was sent, and not refused.
     hopeless
@@ -31,6 +32,11 @@ class CallFault(Exception):
         Seconds that the server asks to wait; None: it does not say.
     names_bound
         Whether a refused form is about the name of the bound on a reply's tokens.
+    names_schema
+        Whether a refused form is about what the schema holds, and not about schemas as such.
+    address
+        Whether it is of the kind that a wrong address brings about: while the server has answered nothing yet, trying
+        again does not help.
     """
 
     def __init__(
@@ -42,6 +48,8 @@ class CallFault(Exception):
         hopeless: bool = False,
         wait_s: float | None = None,
         names_bound: bool = False,
+        names_schema: bool = False,
+        address: bool = False,
     ) -> None:
         super().__init__(str(words) if isinstance(words, InputError) else "a request got no answer")
         self._words = words
@@ -50,6 +58,8 @@ class CallFault(Exception):
         self.hopeless = hopeless
         self.wait_s = wait_s
         self.names_bound = names_bound
+        self.names_schema = names_schema
+        self.address = address
 
     def words(self, patience: RetryRules) -> InputError:
         """Return what a person is to read."""

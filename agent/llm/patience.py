@@ -71,12 +71,14 @@ class Circuit:
             await wait(self.closed_until - time.monotonic(), interrupted)
             yield
 
-    def failed(self) -> None:
-        """Count a failure."""
+    def failed(self) -> bool:
+        """Count a failure; return whether it is the one from which on calls are held back."""
         self.failures += 1
+        opens = self.failures == self.patience.threshold
         if self.failures >= self.patience.threshold:
-            self.opened += self.failures == self.patience.threshold
+            self.opened += opens
             self.closed_until = time.monotonic() + self.patience.cool_down
+        return opens
 
     def succeeded(self) -> None:
         """Forget the failures."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,22 @@ from agent.llm.facts import (
     WriterFacts,
 )
 from agent.mining.constraints import Constraints
+from agent.mining.operator_lines import operator_lines
 from agent.mining.replies import Proposal
 from agent.mining.search.room import room_sentence
 from agent.mining.search.tasks import Task
 from agent.untrusted.prompt_files import render_prompt
+from agent.untrusted.quoting import as_shown
 from factors.overlap import Novelty
 from factors.plain_words import read_aloud
 from factors.tree import Expression
 
+# What each step keeps: what worked, what failed, what is crowded (room and blocks likewise), lessons, and what is
+# related to a task.
+_KEPT = ((4, 3, 6, 6, 3), (3, 2, 3, 4, 2), (2, 1, 0, 2, 1), (1, 0, 0, 1, 0), (0, 0, 0, 0, 0))
+STEPS = len(_KEPT)
+# From this step on, only the usual operators are named.
+_FEW_OPERATORS = 3
 PROMPTS = Path(__file__).resolve().parent / "prompts"
 
 
@@ -105,6 +113,8 @@ class Brief:
         How much of each theme is taken, by train alone.
     rules
         How the trading rule of each factor is chosen, in words; empty where all are traded alike.
+    record
+        How many factors pass on train, and how well the judge knew it.
     """
 
     round: int
@@ -127,6 +137,7 @@ class Brief:
     asked: Constraints = field(default_factory=Constraints)
     room: tuple[RoomFacts, ...] = ()
     rules: str = ""
+    record: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""
@@ -167,6 +178,7 @@ class Brief:
             asked=Constraints.from_dict(raw.get("asked")),
             room=tuple(RoomFacts.from_dict(item) for item in raw.get("room", ())),
             rules=raw.get("rules", ""),
+            record=raw.get("record", ""),
         )
 
 
@@ -184,22 +196,49 @@ def render(template: str, **values: object) -> str:
     return render_prompt(PROMPTS, template, **values)
 
 
-def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = ()) -> tuple[str, str]:
+def writer_prompt(brief: Brief, slots: Sequence[int], turns: Sequence[Turn] = (), step: int = 0) -> tuple[str, str]:
     """Return the writer's system and user prompts for one candidate, or for several that are new.
 
-    `turns` are what became of the one candidate so far.
+    `turns` are what became of the one candidate so far; each `step` up to `STEPS` leaves out more of what matters
+    least. The system prompt, and what the round has in common, come first and are the same in every call, so that a
+    server that remembers how a prompt begins reads it once.
     """
+    brief, turns = shortened(brief, step), turns[-max(1, 4 - step) :] if step else turns
     wanted = [brief.assignment(slot) for slot in slots]
-    return render("writer_system.md", brief=brief, several=len(slots) > 1), render(
+    field = "close" if "close" in brief.fields or not brief.fields else as_shown(brief.fields[0])
+    table = operator_lines(brief.operators, others=step < _FEW_OPERATORS, meanings=step < STEPS)
+    return render("writer_system.md", brief=brief, operators=table, field=field), render(
         "writer.md", brief=brief, wanted=wanted, turns=turns, room=[room_sentence(one) for one in brief.room]
     )
 
 
+def shortened(brief: Brief, step: int) -> Brief:
+    """Return a brief with the least of each list left out: what worked stays longest, what is crowded goes first."""
+    if not step:
+        return brief
+    successes, failures, others, lessons, related = _KEPT[min(step, STEPS) - 1]
+    return replace(
+        brief,
+        successes=brief.successes[:successes],
+        failures=brief.failures[:failures],
+        crowded=brief.crowded[:others],
+        room=brief.room[:others],
+        blocks=dict(list(brief.blocks.items())[:others]),
+        lessons=brief.lessons[:lessons],
+        related=tuple(examples[:related] for examples in brief.related),
+    )
+
+
 def judge_prompt(
-    brief: Brief, expression: Expression, proposal: Proposal, forecast: Forecast | None = None
+    brief: Brief, expression: Expression, proposal: Proposal, forecast: Forecast | None = None, step: int = 0
 ) -> tuple[str, str]:
-    """Return the judge's system and user prompts on one proposal, with all that is known before it is scored."""
-    forecast = forecast or Forecast()
+    """Return the judge's system and user prompts on one proposal, with all that is known before it is scored.
+
+    Each `step` up to `STEPS` leaves out more of what matters least.
+    """
+    brief, forecast = shortened(brief, step), forecast or Forecast()
+    if step:
+        forecast = replace(forecast, related=forecast.related[: _KEPT[min(step, STEPS) - 1][-1]])
     user = render(
         "judge.md",
         brief=brief,

@@ -17,6 +17,7 @@ from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.mining.asked_tasks import keeping, of_kind
 from agent.mining.brief import Brief
 from agent.mining.constraints import Constraints
+from agent.mining.judge_skill import judge_record
 from agent.mining.lessons import DrawnLesson, draw_lessons
 from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
@@ -80,6 +81,7 @@ def write_brief(study: Study, knowledge: KnowledgeBase, run: RunRecord, number: 
         asked=asked,
         room=room_left(known.typical, known.returns, known.pool),
         rules="" if study.grid is None else grid_sentence(study.grid),
+        record=judge_record(known.attempts) if loop.judge else "",
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from agent.llm.client import LanguageModel
+from agent.llm.client import LanguageModel, Shorter
 from agent.llm.facts import JudgeFacts
-from agent.mining.brief import Brief, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
+from agent.mining.brief import STEPS, Brief, Forecast, Turn, judge_facts, judge_prompt, writer_facts, writer_prompt
 from agent.mining.constraints import STAGE as REQUEST_STAGE
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
@@ -134,9 +135,9 @@ class _Candidate:
         if self._agents.judge is None:
             self._so_far = Proposed(proposal, expression, (), None, number)
             return True
-        prompts = judge_prompt(self._brief, expression, proposal, forecast)
-        facts = judge_facts(self._brief, expression, proposal, forecast)
-        verdict = await _judged(self._agents.judge, prompts, facts, f"{self._key(number)}/judge", number)
+        judged = (self._brief, expression, proposal, forecast)
+        prompts = partial(judge_prompt, *judged)
+        verdict = await _judged(self._agents.judge, prompts, judge_facts(*judged), f"{self._key(number)}/judge", number)
         if isinstance(verdict, Rejection):
             answer = "the judge could not be understood; propose again"
             return self._answer(expression.text, answer, proposal, expression, verdict)
@@ -152,7 +153,8 @@ class _Candidate:
         writer = self._agents.writer(self._brief.task(self._slot))
         asked = (self._brief, [self._slot], self._turns)
         key = f"{self._key(number)}/writer"
-        return await writer.ask(key, "writer", *writer_prompt(*asked), Proposal, writer_facts(*asked))
+        shorter = _steps(partial(writer_prompt, *asked))
+        return await writer.ask(key, "writer", *writer_prompt(*asked), Proposal, writer_facts(*asked), shorter)
 
     def _key(self, number: int) -> str:
         return f"r{self._brief.round}/s{self._slot}/t{number}"
@@ -179,9 +181,10 @@ def _refusal(verdict: JudgeOpinion) -> Rejection:
 
 async def propose_together(agents: Agents, brief: Brief, slots: Sequence[int]) -> Mapping[int, Proposal | Rejection]:
     """Ask for the first proposals of several candidates in one call; who got none is left out, and asks for itself."""
-    prompts = writer_prompt(brief, slots)
+    prompts = partial(writer_prompt, brief, slots)
     key = f"r{brief.round}/s{slots[0]}-{slots[-1]}/t1/writer"
-    said = await agents.writer(brief.task(slots[0])).ask(key, "writer", *prompts, Proposals, writer_facts(brief, slots))
+    writer = agents.writer(brief.task(slots[0]))
+    said = await writer.ask(key, "writer", *prompts(), Proposals, writer_facts(brief, slots), _steps(prompts))
     if isinstance(said, Rejection):
         return dict.fromkeys(slots, said)
     return dict(zip(slots, said.proposals, strict=False))
@@ -235,10 +238,15 @@ def _proposed(expression: Expression, name: str, rationale: str, parents: Sequen
     return Proposed(proposal, expression, (), None, 0)
 
 
+def _steps(prompts: Callable[..., tuple[str, str]]) -> Shorter:
+    """Return what gives the prompts with less in them, step by step to the last."""
+    return lambda step: prompts(step=step) if step <= STEPS else None
+
+
 async def _judged(
-    model: LanguageModel, prompts: tuple[str, str], facts: JudgeFacts, key: str, number: int
+    model: LanguageModel, prompts: Callable[..., tuple[str, str]], facts: JudgeFacts, key: str, number: int
 ) -> JudgeOpinion | Rejection:
-    said = await model.ask(key, "judge", *prompts, JudgeReply, facts)
+    said = await model.ask(key, "judge", *prompts(), JudgeReply, facts, _steps(prompts))
     if isinstance(said, Rejection):
         return said
     critique = f"{said.critique} Suggestion: {said.suggestion}" if said.suggestion else said.critique

@@ -118,6 +118,28 @@ def skill_of(judged: Sequence[JudgedAttempt]) -> JudgeSkill:
     )
 
 
+def judge_record(attempts: Sequence[AttemptRecord]) -> str:
+    """Say to a judge how many factors pass on train, and how well it knew it; a few lines, from train alone."""
+    passed = [passed_on_train(a) for a in attempts if _came(a) is not None]
+    if not passed:
+        return "Nothing was scored here yet; of published factors, about one in twenty passes."
+    said = [
+        f"Base rate: of {len(passed)} factors that were scored, {sum(passed)} ({np.mean(passed):.0%}) paid and earned "
+        "on train."
+    ]
+    skill = judge_skill(attempts)
+    forecasts = [a.verdicts[-1].scores["passes"] for a in attempts if a.verdicts and "passes" in a.verdicts[-1].scores]
+    if skill.forecasts:
+        said.append(
+            f"You said {np.mean(forecasts):.0%} on average of those that you let through, and {skill.passed:.0%} of "
+            f"{skill.forecasts} passed: Brier score {skill.brier:.3f}, where always saying that share has "
+            f"{skill.brier_base:.3f}."
+        )
+    if np.isfinite(skill.correlation):
+        said.append(f"Your scores and what the factors net correlate by {skill.correlation:+.2f}.")
+    return "\n".join(said)
+
+
 def _came(attempt: AttemptRecord) -> float | None:
     train = train_of(attempt)
     net = or_none(train.net_z)

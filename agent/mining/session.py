@@ -11,11 +11,12 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewCall, RunRecord
 from agent.knowledge.run_config import Bounds, RunConfig, ScoringRules, read_run_config
 from agent.knowledge.score_documents import Document
-from agent.llm.addresses import check_server
+from agent.llm.addresses import check_server, warnings_about
 from agent.llm.budget import Budget, StopRequested
 from agent.llm.cassette import Cassette, Recorder, load_cassette, start_recording
-from agent.llm.client import LanguageModel, ModelName, Speaking
+from agent.llm.client import Halt, LanguageModel, ModelName, Speaking
 from agent.llm.patience import RetryRules
+from agent.llm.prompt_room import Room, find_room
 from agent.llm.providers import Connection, Provider, ProviderAddress, model_for, provider_named
 from agent.llm.providers.nothing import NoConnection
 from agent.mining.briefing import write_brief
@@ -24,6 +25,7 @@ from agent.mining.inner_loop import Agents
 from agent.mining.optimising import given_factor
 from agent.mining.outer_loop import Event, Mine, Outcome, run_rounds
 from agent.mining.request import FactorRequest, understand
+from agent.mining.screening import require_cross_section
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
 from agent.study.detectable import detectable
 from agent.study.lineage_notes import meet_data, say_left_out
@@ -108,7 +110,16 @@ class Session:
         loop, total = loop_of(self.config), self.total
         client = NoConnection() if self.replay is not None else _connect(self.config, self.settings)
         try:
-            agents = self._agents(client, loop, stop, lambda text: show(Event("note", 0, text=text), total), on_call)
+
+            def note(text: str) -> None:
+                show(Event("note", 0, text=text), total)
+
+            names = [model.name for model in _models(self.settings, self.config)]
+            llm = self.settings.llm
+            room = Room(None, llm.reply_tokens)
+            if not self.simulated:
+                room = await find_room(client, names, llm.prompt_tokens, llm.reply_tokens, note)
+            agents = self._agents(client, room, stop, note, on_call)
             mine = Mine(self.study, self.knowledge, agents, self.run, loop, stop, lambda event: show(event, total))
             if self.simulated:
                 return await run_rounds(mine)
@@ -121,13 +132,13 @@ class Session:
     def _agents(
         self,
         client: Connection,
-        loop: LoopSettings,
+        room: Room,
         stop: Callable[[], bool],
         note: Callable[[str], None],
         on_call: Callable[[NewCall], None],
     ) -> Agents:
         """Return who writes and who judges: models that share one budget and one journal."""
-        llm, config = self.settings.llm, self.config
+        llm, config, halt = self.settings.llm, self.config, Halt()
         modes = self.knowledge.known_modes(config.base_url, config.api)
 
         def speaking(name: str) -> LanguageModel:
@@ -135,7 +146,9 @@ class Session:
                 models=model_chain(self.settings, name, config.fallback),
                 budget=self.budget,
                 journal=self.knowledge.journal(self.run.id),
-                reply_tokens=llm.reply_tokens,
+                reply_tokens=room.reply,
+                prompt_tokens=room.prompt,
+                halt=halt,
                 before_call=partial(_refuse_when, stop),
                 patience=RetryRules(tries=llm.tries),
                 replay=self.replay,
@@ -150,7 +163,7 @@ class Session:
 
         writers = {name: speaking(name) for name in (config.model, *config.writers)}
         judge = config.judge or config.model
-        return Agents(writers, (writers.get(judge) or speaking(judge)) if loop.judge else None)
+        return Agents(writers, (writers.get(judge) or speaking(judge)) if loop_of(config).judge else None)
 
 
 def _refuse_when(stop: Callable[[], bool]) -> None:
@@ -182,6 +195,11 @@ def start_run(
     budget = Budget(Bounds()) if replay is not None else make_budget(models, request.bounds, simulated=simulated)
     study = opened.study
     opened.say_dates()
+    # What every candidate alike would be refused for is refused before the first call is paid for.
+    require_cross_section(study)
+    if provider is not None:
+        for warning in warnings_about(config.base_url):
+            note(warning)
     given = "" if request.improve is None else given_factor(request.improve, study, knowledge).text
     config = replace(config, rules=opened.recorded(), improve=given, request=_request_of(request, then, opened, note))
     for remark in remarks(study):
@@ -302,6 +320,8 @@ def resume_run(
     else:
         provider = provider_named(config.llm)
         provider.check(_place(config, settings))
+        for warning in warnings_about(config.base_url):
+            note(warning)
         simulated = provider.simulated
         budget = make_budget(models, _bounds(config, bounds), simulated=simulated)
         count_spent(budget, calls, models, settings.llm.reply_tokens)
@@ -337,7 +357,9 @@ def _open_new(
 
 def _place(config: RunConfig, settings: Settings) -> ProviderAddress:
     """Return where a run asks."""
-    return ProviderAddress(config.base_url, config.api, settings.llm.timeout_s, loop_of(config).seed)
+    return ProviderAddress(
+        config.base_url, config.api, settings.llm.timeout_s, loop_of(config).seed, settings.llm.key_env
+    )
 
 
 def _connect(config: RunConfig, settings: Settings) -> Connection:

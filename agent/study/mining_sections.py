@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from agent.study.declaring import Section, setting
 from factors.limits import GIGABYTES, SECONDS
@@ -74,6 +76,19 @@ class LlmSettings(Section):
     fallback: tuple[str, ...] = setting(
         (), "Models used in turn when the model can no longer answer (unknown, out of quota, down)."
     )
+    key_env: dict[str, str] = setting(
+        {},
+        "The environment variable with the key of each server, by its address. OPENAI_API_KEY goes to OpenAI and to "
+        "OPENAI_BASE_URL; another server gets a key only where it is named here.",
+        written='{ "https://api.example.com/v1" = "EXAMPLE_API_KEY" }',
+    )
+    prompt_tokens: int = setting(
+        0,
+        "Most tokens of a prompt: what matters least is left out. 0: what the server says that its model holds, less "
+        "the reply, else no bound.",
+        unit="tokens",
+        ge=0,
+    )
     timeout_s: float = setting(120.0, "Longest wait for one reply.", unit="seconds", gt=0)
     reply_tokens: int = setting(
         4000, "Most tokens of a reply, which a budget reserves for each call under way.", unit="tokens", ge=100
@@ -84,6 +99,17 @@ class LlmSettings(Section):
         "Last day that the model may have read about; scorecards show separately what a factor did after it.",
         written="2024-06-01",
     )
+
+    @field_validator("key_env")
+    @classmethod
+    def _names_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        """Refuse a key that stands in the place of its variable's name, unseen."""
+        for address, variable in value.items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", variable):
+                raise ValueError("names the environment variable of a key, and holds no key itself")
+            if urlsplit(address).scheme not in ("http", "https") or "@" in address:
+                raise ValueError("an address looks like https://api.example.com/v1")
+        return value
 
 
 class Price(Section):

@@ -173,13 +173,26 @@ def test_a_server_without_schemas_is_found_out_once_and_remembered() -> None:
     assert model.journal.calls["a/1"].mode == "text"  # type: ignore[attr-defined]
 
 
-def test_strict_schema_goes_out_without_what_strict_mode_lacks() -> None:
-    server = Server(GOOD)
-    ask(model_of(server))
-    schema = server.asked[0]["response_format"]["json_schema"]
+def test_a_schema_goes_out_with_bounds_and_without_them_where_they_are_refused() -> None:
+    def answer(asked: dict[str, Any]) -> httpx2.Response:
+        known = "maxLength" not in json.dumps(asked)
+        return completion(GOOD) if known else error(400, "Invalid schema: 'maxLength' is not permitted.")
+
+    server = Server(answer)
+    model = model_of(server)
+    ask(model, "a")
+    ask(model, "b")
+    first, *others = (asked["response_format"]["json_schema"] for asked in server.asked)
+    assert first["schema"]["properties"]["critique"]["maxLength"] <= 500
+    assert [schema["schema"] == others[0]["schema"] for schema in others] == [True, True]
+    assert model.journal.calls["b/1"].mode == "json_schema_plain"  # type: ignore[attr-defined]
+    schema = others[0]
     assert schema["strict"] is True
     assert schema["schema"]["additionalProperties"] is False
-    assert "maximum" not in json.dumps(schema)
+    assert not {"maximum", "maxLength"} & set(json.dumps(schema).split('"'))
+    # A model commits in the order of the fields.
+    fields = list(first["schema"]["properties"])
+    assert fields.index("critique") < fields.index("score") < fields.index("decision")
     assert set(schema["schema"]["required"]) == set(JudgeReply.model_fields)
     assert "null" in json.dumps(schema["schema"]["properties"]["passes"])
 

@@ -333,10 +333,10 @@ class _Echo(BaseHTTPRequestHandler):
 
 
 def _refuse(self: _Echo) -> None:
-    """Refuse everyone, the first candidate last: the others' errors are there before anyone asks for them."""
+    """Refuse everyone, the first candidate last: another's error is there before anyone asks for it."""
     first = b"candidate r1/s0." in self.rfile.read(int(self.headers["content-length"]))
     if first:
-        assert all(_Echo.refused.acquire(timeout=120) for _ in range(3)), "the others did not ask"
+        assert _Echo.refused.acquire(timeout=120), "the others did not ask"
     self._answer(401, {"error": {"message": f"{KEY} {SAID}"}})
     if not first:
         # The client closes the connection once it has read the answer.
@@ -373,7 +373,10 @@ def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
     (home / "data" / "toy.parquet").rename(home / "data" / f"{evil}.parquet")
     said = ""
     _Echo.asked.clear()
+    monkeypatch.setattr(_Echo, "refused", threading.Semaphore(0))
     with echoing() as url:
+        # Only so is the key meant for this server.
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
         argv = ("mine", "--data", evil, "--model", "[red]m[/red]", "--base-url", url, "--api", api, "--rounds", "2")
         argv = (*argv, "--candidates", "4", "--budget-tokens", "9999999", "--record", "cassette.jsonl")
         code, out, err = run(capsys, *argv, "--json")

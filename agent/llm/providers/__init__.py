@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from agent.llm.answer import Answer, Ask
@@ -36,12 +36,15 @@ class ProviderAddress:
         Seconds of silence after which a request is given up.
     seed
         Of a simulated model.
+    key_env
+        Address to the environment variable with its key; see `agent.llm.server_keys`.
     """
 
     base_url: str
     api: str
     timeout_s: float
     seed: int = 0
+    key_env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Connection(Protocol):
@@ -74,6 +77,14 @@ class Connection(Protocol):
 
     async def close(self) -> None:
         """Let go of what is open."""
+
+
+@runtime_checkable
+class TellsContext(Protocol):
+    """A connection that can find out, without a paid call, how much a model holds."""
+
+    async def context_tokens(self, model: str) -> int | None:
+        """Return tokens of prompt and reply together; None: its server does not say."""
 
 
 @runtime_checkable

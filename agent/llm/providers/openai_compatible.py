@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 
 from agent.llm.providers import Connection, ProviderAddress
-from market.errors import InputError
+from agent.llm.server_keys import key_for
 
 
 @dataclass(frozen=True)
 class OpenAIProvider:
-    """Any server that speaks OpenAI's API; the key is read from the environment variable OPENAI_API_KEY."""
+    """Any server that speaks OpenAI's API; its key is read from the environment variable that is meant for it."""
 
     name: str = "openai"
     model: str = ""
@@ -22,20 +22,17 @@ class OpenAIProvider:
         return asked or os.environ.get("OPENAI_BASE_URL", "")
 
     def check(self, place: ProviderAddress) -> None:
-        """Refuse OpenAI's own server without a key; another server may need none."""
-        if not place.base_url and not os.environ.get("OPENAI_API_KEY"):
-            raise InputError(
-                "no key: the environment variable OPENAI_API_KEY is not set",
-                "set it, name a local server with --base-url, or try --llm mock",
-            )
+        """Refuse a server whose key is not set; one that no key is meant for may need none."""
+        key_for(place.base_url, place.key_env)
 
     def connect(self, place: ProviderAddress) -> Connection:
         """Return a connection to the place's server, by the API that it names."""
         # The client costs half a second to import: who only asks what a provider needs, does not pay for it.
         from agent.llm.openai_connection import OpenAIConnection, connect_openai
 
-        client = connect_openai(place.base_url or None, timeout_s=place.timeout_s)
-        return OpenAIConnection(client, "responses" if place.api == "responses" else "chat")
+        key = key_for(place.base_url, place.key_env)
+        client = connect_openai(place.base_url or None, timeout_s=place.timeout_s, key=key)
+        return OpenAIConnection(client, "responses" if place.api == "responses" else "chat", key.variable)
 
 
 PROVIDER = OpenAIProvider()
