@@ -11,7 +11,7 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
-from flows.scenarios import Drawn, correlation_gap, draw_paths, draw_states, in_units, moments, successors
+from flows.scenarios import Drawn, correlation_gap, draw_paths, draw_states, moments, successors
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 
@@ -35,7 +35,7 @@ def draw_scenarios(
     """Draw states from the flow and compare them with history; from an asset's newest state, draw paths as well."""
     drawn = draw_states(opened.density, count, seed, temperature)
     train = opened.sample_rows(opened.trained_rows, _HISTORY, 4)
-    history = in_units(opened.density, train)
+    history = opened.density.standardiser.invert(train)
     gaps = correlation_gap(history, drawn.states)
     paths, name = None, asset
     if asset is not None or steps > 0:
@@ -44,11 +44,11 @@ def draw_scenarios(
         _write(out, opened.density.names, drawn, paths)
     share = drawn.rejected / (drawn.rejected + count)
     sentences = [
-        f"{drawn.rejected} draws ({share:.1%}) lay far outside the box of the data and were drawn again",
+        f"{drawn.rejected} draws ({share:.1%}) lay beyond what the fitted tails allow and were drawn again",
         f"correlations of the features differ from history by {gaps[0]:.3f} on average, {gaps[1]:.3f} at most",
     ]
     if paths is not None:
-        sentences.append(f"{paths.rejected} steps of paths lay outside the box and were drawn from other neighbours")
+        sentences.append(f"{paths.rejected} steps of paths lay beyond the tails and were drawn from other neighbours")
     charts = [] if paths is None else [_fan(opened, str(name), paths)]
     grids = [_moments_grid(opened, history, drawn), *([] if paths is None else [_path_grid(opened, paths)])]
     return Findings(
@@ -132,9 +132,7 @@ def _moments_grid(opened: OpenFlow, history: FloatArray, drawn: Drawn) -> Grid:
         ]
         rows.append([name, *(f"{format_number(a, style)} / {format_number(b, style)}" for a, b, style in pairs)])
     columns = ["feature", "mean", "deviation", "skewness", "kurtosis", "1 %", "99 %"]
-    return grid(
-        "History / drawn", columns, rows, note="In the units of the features; history is train, clipped as states are."
-    )
+    return grid("History / drawn", columns, rows, note="In the units of the features; history is train.")
 
 
 def _returns(opened: OpenFlow, paths: Drawn) -> FloatArray:
