@@ -18,7 +18,7 @@ from flows.fit_rules import MEMBERS, FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
 from flows.inspection import inspect_features
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
-from flows.tails import floors_of
+from flows.tails import limits_of
 from flows.train import Epoch, Progress, bits_per_dim
 from market.errors import InputError
 from market.panel import FloatArray, Panel
@@ -192,7 +192,7 @@ def fit_density(
     if not len(x_raw):
         raise InputError("no complete market state on the train split", "are volume and prices all there?")
     flow, config, fitted = fitting(plan.flow, plan.config, len(kept), len(x_raw))
-    standardiser = fit_standardiser(values[train], floors_of(kept))
+    standardiser = fit_standardiser(values[train], limits_of(kept))
     # Training draws its own noise, again for each batch.
     x_train, x_calibration = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[calibration])
     same = start is not None and start.features == kept and replace(start.flow.config, seed=0) == replace(flow, seed=0)

@@ -13,7 +13,7 @@ from factors.features import STATE_FEATURES, Feature
 from factors.parse import parse
 from factors.table import STANDARD_FIELDS
 from factors.tree import Expression
-from flows.tails import Tails, fit_tails
+from flows.tails import Limits, Tails, fit_tails, no_limits
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
 
@@ -87,11 +87,11 @@ def finished(feature: Feature, values: FloatArray, flat: BoolArray, universe: Bo
     return np.where(universe, values, np.nan)
 
 
-def fit_standardiser(features: FloatArray, floors: FloatArray | None = None) -> Standardiser:
+def fit_standardiser(features: FloatArray, limits: Limits | None = None) -> Standardiser:
     """Fit mean, deviation and tails on (..., D) train features; rows with NaN are left out.
 
     Mean and deviation are of values clipped at the 0.1 % quantiles, so that one crash cannot set the scale of
-    everything. `floors` (D,) are values that features cannot lie below (`flows.tails.floors_of`).
+    everything. `limits` are where features cannot lie (`flows.tails.limits_of`); without, they may lie anywhere.
     """
     rows = features.reshape(-1, features.shape[-1])
     rows = rows[np.isfinite(rows).all(axis=1)]
@@ -99,8 +99,8 @@ def fit_standardiser(features: FloatArray, floors: FloatArray | None = None) -> 
     cut = np.clip(rows, low, high)
     mean, deviation = cut.mean(axis=0), cut.std(axis=0)
     deviation = np.where(deviation > 1e-12, deviation, 1.0)
-    below = np.full(len(mean), -np.inf) if floors is None else (floors - mean) / deviation
-    return Standardiser(mean, deviation, fit_tails((rows - mean) / deviation, below))
+    known = (no_limits(len(mean)) if limits is None else limits).standardised(mean, deviation)
+    return Standardiser(mean, deviation, fit_tails((rows - mean) / deviation, known))
 
 
 def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[str, ...]) -> FloatArray:

@@ -194,41 +194,78 @@ def _from_floor(over: FloatArray, reach: FloatArray) -> FloatArray:
     return np.where(bounded, -way * np.expm1(-over / way), over)
 
 
-def fit_tails(rows: FloatArray, floors: FloatArray) -> Tails:
-    """Fit tails on standardised train features (M, D); `floors` (D,) are where features end below, or -inf."""
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Where features (D,) cannot lie, in their units: floors that none ever reaches, and the ends of their ranges."""
+
+    floor: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def standardised(self, mean: FloatArray, std: FloatArray) -> Limits:
+        """Return the limits of standardised features."""
+        return Limits((self.floor - mean) / std, (self.low - mean) / std, (self.high - mean) / std)
+
+
+def no_limits(dim: int) -> Limits:
+    """Return that features may lie anywhere."""
+    return Limits(np.full(dim, -np.inf), np.full(dim, -np.inf), np.full(dim, np.inf))
+
+
+# Features of a known range: patterns of their expressions, with its ends.
+_RANGES = (
+    (r"rsi\(.*\)", 0.0, 100.0),
+    (r"\(close - ts_min\(low, \d+\)\) / \(ts_max\(high, (\d+)\) - ts_min\(low, \d+\)\)", 0.0, 1.0),
+    (r"\(close - open\) / \(high - low\)", -1.0, 1.0),
+    (r"\((high - max\(open, close\)|min\(open, close\) - low)\) / \(high - low\)", 0.0, 1.0),
+    (r"\((high - max\(open, close\)|min\(open, close\) - low)\) / atr\(.*\)", 0.0, np.inf),
+)
+
+
+def limits_of(features: Sequence[Feature]) -> Limits:
+    """Return where features cannot lie, by their expressions: a return is above -1, a shadow is not below 0."""
+    ranges = [_range(feature.text) for feature in features]
+    floors = np.array([_floor(feature.text) for feature in features])
+    return Limits(floors, np.array([low for low, _ in ranges]), np.array([high for _, high in ranges]))
+
+
+def _range(text: str) -> tuple[float, float]:
+    found = (ends for pattern, *ends in _RANGES if re.fullmatch(pattern, text))
+    low, high = next(found, (-np.inf, np.inf))
+    return low, high
+
+
+def _floor(text: str) -> float:
+    """Return below which value a feature cannot lie: -1 for a return, -k for a sum of k; -inf for all others."""
+    if text == "returns" or re.fullmatch(r"ts_returns\(close, \d+\)", text):
+        return -1.0
+    summed = re.fullmatch(r"ts_sum\(returns, (\d+)\)", text)
+    return -float(summed[1]) if summed else -np.inf
+
+
+def fit_tails(rows: FloatArray, limits: Limits) -> Tails:
+    """Fit tails on standardised train features (M, D) with their limits."""
     dim = rows.shape[1]
     parts = np.full((6, 2, dim), np.inf)
     share = float(np.clip(_LEAST_BEYOND / len(rows), _SHARE, _MOST_SHARE))
     edges = np.quantile(rows, [share, 1.0 - share], axis=0)
     for k in range(dim):
-        for side, sign in enumerate(_SIGNS):
-            floor = -floors[k] if side == 0 else np.inf
-            parts[:, side, k] = _fit_side(sign * rows[:, k], sign * edges[side, k], share, floor)
+        for side, (sign, end) in enumerate(zip(_SIGNS, (limits.low, limits.high), strict=True)):
+            floor = -limits.floor[k] if side == 0 else np.inf
+            parts[:, side, k] = _fit_side(sign * rows[:, k], sign * edges[side, k], share, floor, sign * end[k])
     return Tails(*parts)
 
 
-def _fit_side(values: FloatArray, edge: float, share: float, floor: float) -> tuple[float, ...]:
+def _fit_side(values: FloatArray, edge: float, share: float, floor: float, end: float) -> tuple[float, ...]:
     """Return edge, share, scale, shape, reach and end of the upper tail of values (M,)."""
     greatest = float(values.max())
     beyond = values > edge
-    if (values == greatest).sum() >= _AT_END or beyond.sum() < 2:
-        return np.inf, share, 1.0, 1e-4, np.inf, greatest
+    ended = (values == greatest).sum() >= _AT_END or beyond.sum() < 2
+    if np.isfinite(end) or ended:
+        return np.inf, share, 1.0, 1e-4, np.inf, end if np.isfinite(end) else greatest
     reach = floor - edge
     scale, shape = fit_pareto(_to_floor(values[beyond] - edge, np.asarray(reach)))
     return edge, float(beyond.mean()), scale, shape, reach, np.inf
-
-
-def feature_floor(feature: Feature) -> float:
-    """Return below which value a feature cannot lie: -1 for a return, -k for a sum of k; -inf for all others."""
-    if feature.text == "returns" or re.fullmatch(r"ts_returns\(close, \d+\)", feature.text):
-        return -1.0
-    summed = re.fullmatch(r"ts_sum\(returns, (\d+)\)", feature.text)
-    return -float(summed[1]) if summed else -np.inf
-
-
-def floors_of(features: Sequence[Feature]) -> FloatArray:
-    """Return the floors (D,) of features, in their units."""
-    return np.array([feature_floor(feature) for feature in features])
 
 
 def within(states: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:

@@ -105,8 +105,8 @@ def _fit_sentences(name: str, gate: RegimeGate) -> list[str]:
     low, high = latest.thresholds.interval
     whose = "the market" if gate.rules.scope == "market" else "an asset"
     return [
-        f"The flow of {name} and its gate are fitted{dated}: {flows} ({density.flow.config.kind}, {size} parameters) on "
-        f"{len(density.features)} features, of bars until {str(density.trained_until)[:16]}.",
+        f"The flow of {name} and its gate are fitted{dated}: {flows} ({density.flow.config.kind}, {size} "
+        f"parameters) on {len(density.features)} features, of bars until {str(density.trained_until)[:16]}.",
         f"A state costs {format_number(density.nll_validation, 3)} nats on bars that it was not trained on, "
         f"{format_number(density.nll_train, 3)} on train: less is better, and the two should be near each other.",
         f"The gate shuts where the likelihood of {whose}, averaged over {gate.rules.window} bars, is below "

@@ -17,6 +17,8 @@ from market.panel import FloatArray, Panel
 
 _HISTORY = 50_000
 _LIBRARY = 20_000
+# Neighbours of which the worst hundredth is ten outcomes.
+_ENOUGH = 1_000
 # Bars of the newest panel that a state and its path are read from.
 _NEWEST = 600
 
@@ -50,7 +52,7 @@ def draw_scenarios(
     if paths is not None:
         sentences.append(f"{paths.rejected} steps of paths lay beyond the tails and were drawn from other neighbours")
     charts = [] if paths is None else [_fan(opened, str(name), paths)]
-    grids = [_moments_grid(opened, history, drawn), *([] if paths is None else [_path_grid(opened, paths)])]
+    grids = [_moments_grid(opened, history, drawn), *([] if paths is None else [_path_grid(opened, paths, neighbours)])]
     return Findings(
         title=f"Scenarios of {opened.name}",
         lead=f"{count} states drawn at temperature {temperature:g}, seed {seed}.",
@@ -151,7 +153,7 @@ def _quantiles(opened: OpenFlow, paths: Drawn) -> dict[str, object]:
     return {f"p{level}": row.tolist() for level, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
 
 
-def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
+def _path_grid(opened: OpenFlow, paths: Drawn, neighbours: int) -> Grid:
     growth = _returns(opened, paths)
     steps = growth.shape[1]
     shown = sorted({1, steps // 4, steps // 2, steps} - {0})
@@ -163,7 +165,13 @@ def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
         cells = [float(np.median(at)), float(at.std(ddof=1)), -low5, -tail5, -low1, -tail1]
         rows.append([str(step), *(format_number(float(cell), "fine_percent") for cell in cells)])
     columns = ["bars ahead", "median", "deviation", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
-    return grid("Paths from the newest state", columns, rows)
+    note = ""
+    if neighbours < _ENOUGH:
+        note = (
+            f"The first step of a path has {neighbours} outcomes: too few to tell the worst hundredth, where VaR "
+            f"and CVaR are nearly the same number. Ask for --neighbours {_ENOUGH} to read 99 %."
+        )
+    return grid("Paths from the newest state", columns, rows, note=note)
 
 
 def _fan(opened: OpenFlow, name: str, paths: Drawn) -> tuple[str, str, str]:

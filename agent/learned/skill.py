@@ -116,7 +116,7 @@ def _stretches(values: FloatArray) -> list[FloatArray]:
 
 def skill_of(facts: Sequence[Mapping[str, object]]) -> Skill | None:
     """Return what the folds of a learner say together; None where none was judged."""
-    folds: list[Mapping[str, Any]] = [fact["skill"] for fact in facts if isinstance(fact.get("skill"), dict)]
+    folds: list[Mapping[str, Any]] = [f for fact in facts if isinstance(f := fact.get("skill"), dict)]
     gains = np.array([gain for fold in folds for gain in fold["gains"]])
     if len(gains) < 2:
         return None

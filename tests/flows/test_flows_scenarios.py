@@ -64,7 +64,7 @@ def test_the_worst_loss_grows_with_temperature_and_never_exceeds_all(panel: Pane
     drawn = {heat: draw_states(density, 8000, 3, heat).states[:, 0] for heat in (1.0, 1.25, 1.5, 2.0)}
     rare = {heat: np.quantile(returns, 0.001) for heat, returns in drawn.items()}
     assert 0.5 < rare[1.0] / np.quantile(history, 0.001) < 2.0
-    for worst in (rare, {heat: returns.min() for heat, returns in drawn.items()}):
+    for worst in (rare, {heat: np.sort(returns)[:20].mean() for heat, returns in drawn.items()}):
         assert worst[1.0] > worst[1.25] > worst[1.5] > worst[2.0] > -1.0
     cool = draw_states(density, 2000, 3, 0.5).states
     assert (cool.std(axis=0) < draw_states(density, 2000, 3, 1.3).states.std(axis=0)).all()

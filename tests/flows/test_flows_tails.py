@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import genpareto
 
-from factors.features import Feature
-from flows.tails import Tails, feature_floor, fit_tails, within
+from factors.features import STATE_FEATURES, Feature
+from flows.tails import Limits, Tails, fit_tails, limits_of, no_limits, within
 
 SHAPE = 0.3
 
@@ -23,7 +23,7 @@ def rows() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tails(rows: np.ndarray) -> Tails:
-    return fit_tails(rows, np.array([-np.inf, -np.inf, -1.0]))
+    return fit_tails(rows, Limits(np.array([-np.inf, -np.inf, -1.0]), np.full(3, -np.inf), np.full(3, np.inf)))
 
 
 def test_the_map_is_monotone_and_its_inverse_exact(rows: np.ndarray, tails: Tails) -> None:
@@ -84,17 +84,34 @@ def test_what_the_tails_allow_grows_with_temperature(rows: np.ndarray, tails: Ta
 
 def test_few_rows_have_tails_as_well() -> None:
     rows = np.random.default_rng(2).normal(size=(500, 1))
-    tails = fit_tails(rows, np.array([-np.inf]))
+    tails = fit_tails(rows, no_limits(1))
     states = tails.apply(rows.copy())
     np.testing.assert_allclose(tails.invert(states), rows, rtol=1e-9)
     assert np.isfinite(tails.log_slope(states)).all()
 
 
-def test_returns_have_a_floor_and_nothing_else_has() -> None:
-    assert feature_floor(Feature("a", "returns")) == -1.0
-    assert feature_floor(Feature("b", "ts_returns(close, 20)")) == -1.0
-    assert feature_floor(Feature("c", "ts_sum(returns, 5)")) == -5.0
-    assert feature_floor(Feature("d", "log(volume)")) == -np.inf
+def test_limits_are_read_off_expressions() -> None:
+    texts = ("returns", "ts_returns(close, 20)", "ts_sum(returns, 5)", "log(volume)", "rsi(close, 14)")
+    limits = limits_of([Feature(text, text) for text in texts])
+    np.testing.assert_array_equal(limits.floor, [-1.0, -1.0, -5.0, -np.inf, -np.inf])
+    usual = dict(zip((f.name for f in STATE_FEATURES), zip(*limits_ends(), strict=True), strict=True))
+    assert usual["price_position"] == (0.0, 1.0)
+    assert usual["body_ratio"] == (-1.0, 1.0)
+    assert usual["upper_shadow"] == (0.0, 1.0)
+    assert usual["lower_shadow"] == (0.0, np.inf)
+    assert usual["rsi"] == (0.0, 100.0)
+    assert usual["volume_ratio"] == (-np.inf, np.inf)
+
+
+def limits_ends() -> tuple[list[float], list[float]]:
+    found = limits_of(STATE_FEATURES)
+    return found.low.tolist(), found.high.tolist()
+
+
+def test_a_feature_of_a_known_range_has_no_tail_even_where_no_state_is_at_its_end() -> None:
+    rows = np.random.default_rng(3).uniform(0.01, 0.99, size=(5000, 1))
+    tails = fit_tails(rows, Limits(np.array([-np.inf]), np.array([0.0]), np.array([1.0])))
+    np.testing.assert_array_equal(tails.invert(np.array([[-0.2], [0.5], [1.3]]))[:, 0], [0.0, 0.5, 1.0])
 
 
 def test_pareto_exceedances_are_recovered() -> None:
