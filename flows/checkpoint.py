@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -19,12 +19,14 @@ from flows.flow_model import MarketFlow, make_flow
 from flows.gate import GateFit, GateSource, RegimeGate
 from flows.reference import Conditioning, Gaussian, Reference
 from flows.state import Standardiser
+from flows.tails import Tails
 from flows.tensor_file import flattened, load_weights, under
 from flows.train import Epoch
 from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
 
-_VERSION = 5
+# Gates before this one clipped their states: what they said of tails cannot be told from their files.
+_VERSION = 6
 _SAMPLE = "source/sample"
 REMEDY = "fit it again: alphaglow flow fit"
 
@@ -47,15 +49,15 @@ def save_gate(gate: RegimeGate, path: Path) -> None:
 
 
 def load_gate(path: Path) -> RegimeGate:
-    """Read a gate of this version or the one before; whatever else is an `InputError`."""
+    """Read a gate of this version; whatever else is an `InputError`."""
     document, arrays = read_archive(path, "gate", REMEDY)
     number = document.get("version")
-    read = _READERS.get(number) if isinstance(number, int) else None
-    if read is None:
+    if isinstance(number, int) and number < _VERSION:
+        raise InputError(f"{path} was fitted by an earlier version of alphaglow, whose states had no tails", REMEDY)
+    if number != _VERSION:
         raise InputError(f"{path} was written by another version of alphaglow", REMEDY)
     try:
-        stored = [read(fit) for fit in document["fits"]]
-        fits = tuple(_fit_of(fit, arrays, f"fit{k}/", path) for k, fit in enumerate(stored))
+        fits = tuple(_fit_of(fit, arrays, f"fit{k}/", path) for k, fit in enumerate(document["fits"]))
         # Gates fitted before data sets had a lineage lack it.
         source = GateSource(int(document["bars"]), arrays[_SAMPLE].tobytes()) if _SAMPLE in arrays else None
         return RegimeGate(fits, GateRules(**document["rules"]), document["panel_id"], source)
@@ -68,14 +70,14 @@ def _fit_parts(fit: GateFit, at: str) -> tuple[dict[str, object], Arrays]:
     reference, arrays = _reference_parts(fit.reference, at)
     for name in ("low", "high"):
         arrays[at + name] = getattr(density, name)
-    arrays |= {at + "mean": density.standardiser.mean, at + "std": density.standardiser.std}
+    scale = density.standardiser
+    arrays |= {at + "mean": scale.mean, at + "std": scale.std, at + "tails": scale.tails.stacked()}
     for number, member in enumerate(density.members):
         arrays |= flattened(member.state_dict(), f"{at}member{number}/")
     document: dict[str, object] = {
         "flows": [member.config.to_dict() for member in density.members],
         "features": _listed(density.features),
         "asked": _listed(density.asked),
-        "clip": density.standardiser.clip,
         "config": asdict(density.config),
         "histories": [[asdict(epoch) for epoch in history] for history in density.histories],
         "nll": [density.nll_train, density.nll_validation],
@@ -94,18 +96,6 @@ def _fit_parts(fit: GateFit, at: str) -> tuple[dict[str, object], Arrays]:
     return document, arrays
 
 
-def _read_version_4(fit: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the document of a fit of version 4 under the keys of today: its thresholds had another name."""
-    return {"thresholds" if key == "marks" else key: value for key, value in fit.items()}
-
-
-# How the document of a fit is read, by the version of its file.
-_READERS: dict[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
-    4: _read_version_4,
-    _VERSION: lambda fit: fit,
-}
-
-
 def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) -> GateFit:
     members = tuple(
         _flow_of(flow, arrays, f"{at}member{number}/", path) for number, flow in enumerate(document["flows"])
@@ -114,7 +104,7 @@ def _fit_of(document: Mapping[str, Any], arrays: Arrays, at: str, path: Path) ->
         members=members,
         features=tuple(Feature(*parts) for parts in document["features"]),
         asked=tuple(Feature(*parts) for parts in document["asked"]),
-        standardiser=Standardiser(arrays[at + "mean"], arrays[at + "std"], float(document["clip"])),
+        standardiser=Standardiser(arrays[at + "mean"], arrays[at + "std"], Tails(*arrays[at + "tails"])),
         low=arrays[at + "low"],
         high=arrays[at + "high"],
         config=TrainConfig(**document["config"]),

@@ -18,6 +18,7 @@ from flows.fit_rules import MEMBERS, FlowConfig, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
 from flows.inspection import inspect_features
 from flows.state import Standardiser, build_features, fit_standardiser, known_rows, prepared
+from flows.tails import limits_of
 from flows.train import Epoch, Progress, bits_per_dim
 from market.errors import InputError
 from market.panel import FloatArray, Panel
@@ -42,7 +43,7 @@ class StateDensity:
     asked
         The features that were asked for: without those that were left out.
     low, high
-        (D,) the box of the data: standardised features on train, from the least to the greatest, with their noise.
+        (D,) the box of the data: states of train, from the least to the greatest, with their noise.
     histories
         Epochs of each member.
     panel_id
@@ -81,12 +82,15 @@ class StateDensity:
         return tuple(feature.name for feature in self.features)
 
     def states(self, panel: Panel) -> FloatArray:
-        """Return (T, N, D) states of a panel: standardised, clipped, with their noise; NaN where one is unknown."""
+        """Return (T, N, D) states of a panel: standardised, tails made light, with noise; NaN where unknown."""
         return prepared(build_features(panel, self.features), self.standardiser, panel)
 
     def likelihood(self, states: FloatArray) -> FloatArray:
-        """Return log-likelihood in nats of states (..., D); NaN where a state has a NaN."""
-        return state_likelihood(self._exact, states)
+        """Return log-likelihood in nats of states (..., D), as a density of the standardised features.
+
+        What the map of the tails stretches is counted. NaN where a state has a NaN.
+        """
+        return state_likelihood(self._exact, states) + self.standardiser.tails.log_slope(states)
 
     @cached_property
     def _exact(self) -> tuple[MarketFlow, ...]:
@@ -188,14 +192,14 @@ def fit_density(
     if not len(x_raw):
         raise InputError("no complete market state on the train split", "are volume and prices all there?")
     flow, config, fitted = fitting(plan.flow, plan.config, len(kept), len(x_raw))
-    standardiser = fit_standardiser(values[train])
+    standardiser = fit_standardiser(values[train], limits_of(kept))
     # Training draws its own noise, again for each batch.
     x_train, x_calibration = standardiser.apply(x_raw), known_rows(prepared(values, standardiser, seen)[calibration])
     same = start is not None and start.features == kept and replace(start.flow.config, seed=0) == replace(flow, seed=0)
     begin = start.members if start is not None and same else None
     trained = train_ensemble(x_train, x_calibration, config, flow, plan.members, progress, resume=resume, start=begin)
     models = tuple(one.model for one in trained)
-    half = 0.5 * config.noise
+    half, slope = 0.5 * config.noise, standardiser.tails.log_slope
     return StateDensity(
         members=models,
         features=kept,
@@ -205,8 +209,8 @@ def fit_density(
         high=x_train.max(axis=0) + half,
         config=config,
         histories=tuple(one.history for one in trained),
-        nll_train=float(np.mean([one.nll_train for one in trained])),
-        nll_validation=float(-np.mean(state_likelihood(models, x_calibration))),
+        nll_train=float(np.mean([one.nll_train for one in trained]) - slope(x_train).mean()),
+        nll_validation=float(-np.mean(state_likelihood(models, x_calibration) + slope(x_calibration))),
         panel_id=panel.id,
         assets=panel.assets,
         trained_until=panel.times[calibration.stop - 1],

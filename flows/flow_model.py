@@ -21,6 +21,12 @@ from market.errors import InputError
 
 LOG_SCALE_BOUND = 2.0
 CONDITION_BOUND = 10.0
+# Mean square of what a coupling is conditioned on beyond which its scale fades: far out a flow becomes a linear map,
+# and its inverse stays exact where no state has ever been. Without it, latents three times as large as usual were
+# decoded thousands of deviations out, and came back wrong by tens.
+FADE = 9.0
+# Of the logarithms of a linear map's diagonal and of ActNorm's scales.
+DIAGONAL_BOUND = 4.0
 # Splines act within this many deviations and are the identity beyond.
 SPLINE_BOUND = 6.0
 
@@ -83,21 +89,21 @@ class Stack(nn.Module):
         self.register_buffer("sign_s", torch.sign(diagonal).float())
         self.lower = nn.Parameter(torch.tril(lower, -1).float())
         self.upper = nn.Parameter(torch.triu(upper, 1).float())
-        self.log_s = nn.Parameter(torch.log(torch.abs(diagonal)).float())
+        self.log_s = nn.Parameter(transforms.unbounded(torch.log(torch.abs(diagonal)), DIAGONAL_BOUND).float())
 
     def linear(self) -> tuple[Tensor, Tensor]:
         """Return the linear maps (K, D, D) and their log-determinants (K,)."""
         if self.config.kind == "realnvp":
             return self.permutation, self.permutation.new_zeros(self.steps)
-        weight = transforms.compose_lu(self.permutation, self.lower, self.upper, self.log_s, self.sign_s)
-        return weight, self.log_s.sum(dim=-1)
+        log_s = transforms.bounded(self.log_s, DIAGONAL_BOUND)
+        return transforms.compose_lu(self.permutation, self.lower, self.upper, log_s, self.sign_s), log_s.sum(dim=-1)
 
     def folded(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return ActNorm and linear map as one: (K, D, D) to multiply from the right, (K, 1, D), and (K,) log-det."""
         weight, log_det = self.linear()
         if not self.config.actnorm:
             return weight.mT, weight.new_zeros(self.steps, 1, self.dim), log_det
-        return transforms.fold(weight, self.log_scale, self.bias, log_det)
+        return transforms.fold(weight, transforms.bounded(self.log_scale, DIAGONAL_BOUND), self.bias, log_det)
 
     def _nets(self) -> list[tuple[Tensor, ...]]:
         """Return the weights of each step's coupling: taken apart at once, or each would have its own way back."""
@@ -137,7 +143,7 @@ class Stack(nn.Module):
             for k in range(self.steps):
                 if self.config.actnorm:
                     self.bias[k].copy_(-x.mean(dim=0))
-                    self.log_scale[k].copy_(-torch.log(x.std(dim=0) + 1e-6))
+                    self.log_scale[k].copy_(transforms.unbounded(-torch.log(x.std(dim=0) + 1e-6), DIAGONAL_BOUND))
                 weight, offset, _ = self.folded()
                 x, _ = self._couple(nets[k], torch.addmm(offset[k], x, weight[k]))
             self.initialized.fill_(True)
@@ -182,7 +188,7 @@ class Stack(nn.Module):
             y, slope = transforms.spline(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
         else:
             scale, shift = raw.chunk(2, dim=-1)
-            slope = transforms.bounded(scale, LOG_SCALE_BOUND)
+            slope = transforms.bounded(scale, LOG_SCALE_BOUND) * _faded(kept)
             y = transforms.affine(moved, slope, shift)
         return torch.cat([kept, y], dim=-1), slope
 
@@ -193,8 +199,13 @@ class Stack(nn.Module):
             x = transforms.spline_inverse(moved, raw.view(len(raw), self.moved, -1), SPLINE_BOUND)
         else:
             scale, shift = raw.chunk(2, dim=-1)
-            x = transforms.affine_inverse(moved, transforms.bounded(scale, LOG_SCALE_BOUND), shift)
+            x = transforms.affine_inverse(moved, transforms.bounded(scale, LOG_SCALE_BOUND) * _faded(kept), shift)
         return torch.cat([kept, x], dim=-1)
+
+
+def _faded(kept: Tensor) -> Tensor:
+    """Return (B, 1) by how much the scale of a coupling counts, given what it is conditioned on (B, kept)."""
+    return torch.clamp(FADE / kept.square().mean(dim=-1, keepdim=True), max=1.0)
 
 
 class MarketFlow(nn.Module):

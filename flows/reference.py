@@ -104,4 +104,8 @@ def fit_reference(
 def measured(density: StateDensity, reference: Reference, states: FloatArray) -> FloatArray:
     """Return what a gate judges states (..., D) by, in nats; NaN where a state has a NaN."""
     likelihood = density.likelihood(states)
-    return likelihood if reference is None else likelihood - reference.log_prob(states)
+    if reference is None:
+        return likelihood
+    # Both are densities of standardised features: what the map of the tails stretches is counted on both sides.
+    columns = reference.columns if isinstance(reference, Conditioning) else None
+    return likelihood - reference.log_prob(states) - density.standardiser.tails.log_slope(states, columns)

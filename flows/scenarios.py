@@ -17,20 +17,18 @@ from scipy.stats import kurtosis, skew
 
 from flows.density import StateDensity
 from flows.ensemble import ensemble_sample
+from flows.tails import within
 from market.errors import InputError
-from market.panel import BoolArray, FloatArray
+from market.panel import FloatArray
 
 # Draws that are thrown away, at most, for one that is kept.
 _PATIENCE = 20
 _CHUNK = 256
-# A draw further outside the box than this share of its width is rejected; nearer ones are put on its edge, where data
-# end for a reason: a shadow is not below 0, a position not above 1.
-_MARGIN = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """States (n, D) in the units of the features, and how many draws lay outside the box of the data."""
+    """States (n, D) in the units of the features, and how many draws lay beyond what the tails allow."""
 
     states: FloatArray
     rejected: int
@@ -38,47 +36,34 @@ class Drawn:
 
 
 def draw_states(density: StateDensity, n: int, seed: int, temperature: float = 1.0) -> Drawn:
-    """Draw n states from the flow, latents multiplied by `temperature`; draws far outside the box are rejected.
+    """Draw n states from the flow, latents multiplied by `temperature`: at 1 as history, above 1 wilder.
 
-    Tails of a flow explode: a far latent may be decoded hundreds of deviations out, where nothing was ever learned.
+    What is drawn lies as far out as the fitted tails reach: only draws beyond `Tails.allowed` are rejected and counted.
 
     Raises
     ------
     InputError
-        For a temperature that is not above 0, or one at which nearly all draws lie outside.
+        For a temperature that is not above 0, or one at which nearly all draws lie beyond the tails.
     """
     if not temperature > 0:
         raise InputError(f"the temperature must be above 0, not {temperature}")
+    low, high = density.standardiser.tails.allowed(density.low, density.high, temperature)
     generator = torch.Generator().manual_seed(seed)
     kept: list[FloatArray] = []
     found = drawn = 0
     while found < n:
         rows = ensemble_sample(density.members, n, generator, temperature).numpy().astype(np.float64)
-        rows, inside = within_box(density, rows)
+        inside = within(rows, low, high)
         kept.append(rows[inside])
         found, drawn = found + int(inside.sum()), drawn + n
         if drawn >= _PATIENCE * n and found < n:
             raise InputError(
-                f"at temperature {temperature:g} only {found / drawn:.1%} of draws lie within the box of the data",
+                f"at temperature {temperature:g} only {found / drawn:.1%} of draws lie within what the tails allow",
                 "use a lower temperature",
             )
     # In random order: ensembles draw member by member.
     states = np.concatenate(kept)[np.random.default_rng(seed).permutation(found)[:n]]
-    return Drawn(in_units(density, states), drawn - found, temperature)
-
-
-def within_box(density: StateDensity, states: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return standardised states (n, D) put into the box of train, and (n,) which were in it or near its edge."""
-    margin = _MARGIN * (density.high - density.low)
-    near = np.isfinite(states) & (states >= density.low - margin) & (states <= density.high + margin)
-    inside: BoolArray = near.sum(axis=1) == near.shape[1]
-    return np.clip(np.nan_to_num(states), density.low, density.high), inside
-
-
-def in_units(density: StateDensity, states: FloatArray) -> FloatArray:
-    """Return standardised states (..., D) in the units of the features."""
-    units: FloatArray = states * density.standardiser.std + density.standardiser.mean
-    return units
+    return Drawn(density.standardiser.invert(states), drawn - found, temperature)
 
 
 @dataclass(frozen=True)
@@ -158,9 +143,10 @@ def draw_paths(
     """Return paths (paths, steps, D) of states, in the units of the features, from the latent `start` (D,) on.
 
     Each step goes to what followed one of the `neighbours` nearest past latents, drawn at random; its latent is
-    multiplied by `temperature` when it is decoded. Steps that are decoded outside the box of the data are drawn again
-    from other neighbours, and counted.
+    multiplied by `temperature` when it is decoded. Steps beyond what the tails allow are drawn again from other
+    neighbours, and counted.
     """
+    low, high = density.standardiser.tails.allowed(density.low, density.high, temperature)
     library = Library(past.now)
     current = np.repeat(start[None], paths, axis=0)
     out = np.empty((paths, steps, len(start)))
@@ -170,7 +156,8 @@ def draw_paths(
         waiting = np.arange(paths)
         for _ in range(_PATIENCE):
             chosen = near[waiting, rng.integers(near.shape[1], size=len(waiting))]
-            states, inside = within_box(density, density.decoded(past.then[chosen] * temperature))
+            states = density.decoded(past.then[chosen] * temperature)
+            inside = within(states, low, high)
             done = waiting[inside]
             out[done, step], current[done] = states[inside], past.then[chosen[inside]]
             rejected += int((~inside).sum())
@@ -178,8 +165,7 @@ def draw_paths(
             if not len(waiting):
                 break
         if len(waiting):
-            # What cannot be drawn inside the box ends on its edge.
+            # Where no neighbour leads further, what followed the first of them comes as it was.
             chosen = near[waiting, 0]
-            out[waiting, step] = within_box(density, density.decoded(past.then[chosen] * temperature))[0]
-            current[waiting] = past.then[chosen]
-    return Drawn(in_units(density, out), rejected, temperature)
+            out[waiting, step], current[waiting] = density.decoded(past.then[chosen]), past.then[chosen]
+    return Drawn(density.standardiser.invert(out), rejected, temperature)

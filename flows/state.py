@@ -13,31 +13,34 @@ from factors.features import STATE_FEATURES, Feature
 from factors.parse import parse
 from factors.table import STANDARD_FIELDS
 from factors.tree import Expression
+from flows.tails import Limits, Tails, fit_tails, no_limits
 from market.errors import InputError, Rejection
 from market.panel import BoolArray, FloatArray, Panel
 
-CLIP = 5.0
 # Width of the noise that spreads ties, in standard deviations of a feature: far below anything a market state means,
-# and wide enough that no flow can pile up likelihood on a line of equal values (doji candles, clipped values, a
-# range's edge).
+# and wide enough that no flow can pile up likelihood on a line of equal values (doji candles, a range's edge).
 DEQUANTISE = 0.05
 
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Mean and standard deviation of the features on train, (D,) each; values are clipped at +-`clip` deviations."""
+    """Mean and standard deviation of the features on train, (D,) each, and their tails in those deviations."""
 
     mean: FloatArray
     std: FloatArray
-    clip: float = CLIP
+    tails: Tails
 
     def apply(self, features: FloatArray) -> FloatArray:
-        """Standardise and clip (..., D)."""
+        """Return features (..., D) as states: standardised, with tails as light as a normal law's."""
         # In place: on a large panel each copy is 100 MB.
         out = features - self.mean
         out /= self.std
-        np.clip(out, -self.clip, self.clip, out=out)
-        return out
+        return self.tails.apply(out)
+
+    def invert(self, states: FloatArray) -> FloatArray:
+        """Return states (..., D) in the units of the features; see `Tails.invert`."""
+        units: FloatArray = self.tails.invert(states) * self.std + self.mean
+        return units
 
 
 def build_features(panel: Panel, features: Sequence[Feature] = STATE_FEATURES) -> FloatArray:
@@ -84,21 +87,24 @@ def finished(feature: Feature, values: FloatArray, flat: BoolArray, universe: Bo
     return np.where(universe, values, np.nan)
 
 
-def fit_standardiser(features: FloatArray) -> Standardiser:
-    """Fit mean and deviation on (..., D) train features; rows with NaN are left out.
+def fit_standardiser(features: FloatArray, limits: Limits | None = None) -> Standardiser:
+    """Fit mean, deviation and tails on (..., D) train features; rows with NaN are left out.
 
-    A first pass clips at the 0.1 % quantiles, so that one crash cannot set the scale of everything.
+    Mean and deviation are of values clipped at the 0.1 % quantiles, so that one crash cannot set the scale of
+    everything. `limits` are where features cannot lie (`flows.tails.limits_of`); without, they may lie anywhere.
     """
     rows = features.reshape(-1, features.shape[-1])
     rows = rows[np.isfinite(rows).all(axis=1)]
     low, high = np.quantile(rows, [0.001, 0.999], axis=0)
     cut = np.clip(rows, low, high)
-    deviation = cut.std(axis=0)
-    return Standardiser(cut.mean(axis=0), np.where(deviation > 1e-12, deviation, 1.0))
+    mean, deviation = cut.mean(axis=0), cut.std(axis=0)
+    deviation = np.where(deviation > 1e-12, deviation, 1.0)
+    known = (no_limits(len(mean)) if limits is None else limits).standardised(mean, deviation)
+    return Standardiser(mean, deviation, fit_tails((rows - mean) / deviation, known))
 
 
 def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[str, ...]) -> FloatArray:
-    """Add uniform noise of width `DEQUANTISE` to standardised states (T, N, D).
+    """Add uniform noise of width `DEQUANTISE` to states (T, N, D).
 
     The noise is a hash of bar time, asset name and feature: the same bar always gets the same noise, whether or not
     later bars exist, and nothing random is drawn.
@@ -130,7 +136,7 @@ def _hash_text(text: str) -> int:
 
 
 def prepared(features: FloatArray, standardiser: Standardiser, panel: Panel) -> FloatArray:
-    """Return (T, N, D) standardised, clipped and dequantised states; NaN rows stay NaN."""
+    """Return (T, N, D) standardised and dequantised states; NaN rows stay NaN."""
     return dequantise(standardiser.apply(features), panel.times, panel.assets)
 
 

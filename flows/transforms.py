@@ -48,6 +48,11 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
     return bound * torch.tanh(raw / bound)
 
 
+def unbounded(value: Tensor, bound: float) -> Tensor:
+    """Undo `bounded`; what lies at the bound or beyond it comes from just within."""
+    return bound * torch.atanh(torch.clamp(value / bound, -0.999, 0.999))
+
+
 def spline(x: Tensor, raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """Map each element by a monotonic rational-quadratic spline (Durkan et al. 2019), the identity beyond +-`bound`.
 

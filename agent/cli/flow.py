@@ -28,6 +28,7 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from agent.review.findings import Findings
     from flows.direction import Kind
+    from flows.gate import RegimeGate
     from flows.regimes import Method
 
 COMMANDS = {"flow": ("flow", 80, "Fit the flow and its gate; find regimes, scenarios and risk.")}
@@ -91,16 +92,30 @@ def fit(
     if as_json:
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
         return
-    rows = [[key, _written(value)] for key, value in facts.items() if key != "notes"]
-    stdout().print(text_table(f"Flow and gate of {opened.name}", ["", "value"], rows))
-    for note in trained.density.notes:
-        stdout().print(f"feature: {note}", soft_wrap=True, markup=False)
+    for sentence in _fit_sentences(opened.name, trained):
+        stdout().print(sentence, soft_wrap=True, markup=False)
 
 
-def _written(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return str(value) if isinstance(value, int) else format_number(value, 4)
+def _fit_sentences(name: str, gate: RegimeGate) -> list[str]:
+    """Return what was fitted, how well, where its gate shuts, and what to do next."""
+    density, latest = gate.density, gate.latest
+    flows = "one flow" if len(density.members) == 1 else f"{len(density.members)} flows"
+    size = sum(p.numel() for p in density.flow.parameters())
+    dated = "" if len(gate.fits) == 1 else f", the last of {len(gate.fits)} dated fits"
+    low, high = latest.thresholds.interval
+    whose = "the market" if gate.rules.scope == "market" else "an asset"
+    return [
+        f"The flow of {name} and its gate are fitted{dated}: {flows} ({density.flow.config.kind}, {size} "
+        f"parameters) on {len(density.features)} features, of bars until {str(density.trained_until)[:16]}.",
+        f"A state costs {format_number(density.nll_validation, 3)} nats on bars that it was not trained on, "
+        f"{format_number(density.nll_train, 3)} on train: less is better, and the two should be near each other.",
+        f"The gate shuts where the likelihood of {whose}, averaged over {gate.rules.window} bars, is below "
+        f"{format_number(latest.thresholds.threshold, 2)} nats (90 % interval {format_number(low, 2)} to "
+        f"{format_number(high, 2)}): in {format_number(latest.calibration_shut, 1, percent=True)} of calibration.",
+        *(f"Features: {note}." for note in density.notes),
+        f"Next: alphaglow flow eval --data {name} says what it notices, alphaglow flow backtest --data {name} whether "
+        "its gate is worth more than a plain one. --json has all figures.",
+    ]
 
 
 @flow.command("eval")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agent.learned.convnext import Size
     from agent.learned.learning import Learned, LearningTask
     from agent.learned.protocol import Learner
+    from agent.learned.skill import Skill
     from agent.learned.training import Loss
 
 _OPTIONS = (
@@ -212,7 +214,9 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
 
 def document_of(found: Learned, lesson: LearningTask) -> dict[str, object]:
     """Return what became of a lesson, as JSON types."""
-    attempt = found.attempt
+    from agent.learned.skill import skill_of
+
+    attempt, skill = found.attempt, skill_of(found.facts)
     evaluation = attempt.evaluation
     return {
         "factor": attempt.factor_id,
@@ -221,6 +225,7 @@ def document_of(found: Learned, lesson: LearningTask) -> dict[str, object]:
         "known": found.known,
         "recipe": lesson.recipe.to_dict(),
         "folds": [dict(fact) for fact in found.facts],
+        "skill": None if skill is None else {**asdict(skill), "better_than_guessing": skill.better},
         "scorecard": None if evaluation is None else dict(evaluation.scorecard_document),
         "evidence": None if evaluation is None else dict(evaluation.evidence_document),
         "refused": attempt.message,
@@ -231,16 +236,22 @@ def show_learned(found: Learned) -> None:
     """Print the folds, the scorecard and the verdict of a learned factor."""
     from agent.cli.scorecard_print import print_gates, print_profile, print_scorecard
     from agent.knowledge.attempt_figures import reasons_of, verdict_of
+    from agent.learned.skill import skill_of
 
     out, attempt = stdout(), found.attempt
     out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)
+    skill = skill_of(found.facts)
+    if skill is not None:
+        out.print(skill.sentence(), soft_wrap=True, markup=False)
     if found.known:
         out.print("Learned before: nothing was trained, and no trial was added.")
-    shown = [name for name in found.facts[0] if name not in ("trained", "predicted", "reliability")]
+    shown = [name for name in found.facts[0] if name not in ("trained", "predicted", "reliability", "skill")]
     rows = [
         [" to ".join(_dates(fact["predicted"])), *(_cell(fact.get(name)) for name in shown)] for fact in found.facts
     ]
     out.print(text_table("Folds", ["predicts", *(name.replace("_", " ") for name in shown)], rows))
+    if skill is not None and skill.confusion:
+        _print_confusion(skill)
     judged = [fact["reliability"] for fact in found.facts if isinstance(fact.get("reliability"), dict)]
     if judged:
         errors = ", ".join(format_number(fact["error"], 3) for fact in judged)  # type: ignore[index]  # a dict, see above
@@ -253,6 +264,16 @@ def show_learned(found: Learned) -> None:
     print_gates(attempt.evaluation.evidence)
     out.print(headed(verdict_of(attempt), f": {reasons_of(attempt)}"), soft_wrap=True)
     out.print(f"Use it in expressions on this data: {found.field}", soft_wrap=True)
+
+
+def _print_confusion(skill: Skill) -> None:
+    from agent.learned.skill import CLASSES
+
+    rows = [[name, *map(str, row)] for name, row in zip(CLASSES, skill.confusion, strict=True)]
+    rows.append(["right when called", *(format_number(share, 3) for share in skill.precision())])
+    stdout().print(text_table("Out of fold: what came, by what was called", ["came", *CLASSES], rows))
+    sides = "" if skill.direction is None else f"; of long and short, {format_number(skill.direction, 3)}"
+    stdout().print(f"The likeliest class came in {format_number(skill.accuracy, 3)} of places{sides}.")
 
 
 def _dates(span: object) -> list[str]:

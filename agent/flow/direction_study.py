@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, grid
+from backtest import metrics
 from backtest.ic import forward_returns
+from backtest.run import trade
 from flows.direction import DEAD_ZONE, Direction, Kind, confidence, fit_direction, positions
 from flows.regime_store import load_regimes, regimes_path
 from flows.regimes import market_states
+from flows.scenarios import Library
 from market.panel import FloatArray, Panel
 
 # A return is known two bars after its decision; none that reaches beyond train is learned from.
 _LABEL = 2
+# States of calibration that an asset's own likelihood is ranked among; past states that a newest one is compared with,
+# and those of them whose next bar is its scenario.
+_RANKED, _PAST, _NEAREST = 20_000, 20_000, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,28 +72,46 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     directed = direct(opened, kind, newest)
     rows = _signal_rows(opened, directed, newest)
     at = str(newest.times[-1])[:16]
-    columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "gate"]
-    keys = ["position", "confidence", "along", "log_likelihood_nats", "percentile", "gate_exposure"]
-    drawn = [[str(r["asset"]), str(r["signal"]), *(format_number(r[key]) for key in keys)] for r in rows]
+    columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "next bar", "±"]
+    keys = ["position", "confidence", "along", "own_log_likelihood_nats", "own_percentile"]
+    drawn = [
+        [
+            str(r["asset"]),
+            str(r["signal"]),
+            *(format_number(r[key]) for key in keys),
+            *(format_number(r[key], "fine_percent") for key in ("scenario_mean", "scenario_deviation")),
+        ]
+        for r in rows
+    ]
     note = (
         f"Long or short where the state lies beyond {DEAD_ZONE:g} deviations along the {kind} direction, times "
-        "confidence: 0 at the gate's threshold, 1 at the median of calibration."
+        "confidence: 0 at the gate's threshold, 1 at the median of calibration. Log-likelihood and percentile are of "
+        f"the asset's own newest bar; the next bar is the mean of what followed the {_NEAREST} past states nearest to "
+        "it, with their deviation."
     )
+    earned = _earned(opened, kind)
     flat = sum(row["signal"] == "no trade" for row in rows)
     regime = _regime_now(opened, newest)
     return Findings(
         title=f"Signals of {opened.name} at {at}",
-        lead=f"{len(rows) - flat} of {len(rows)} assets have a signal; on train the direction went with the next "
-        f"return by a correlation of {directed.direction.correlation:.4f}.",
+        lead=f"{len(rows) - flat} of {len(rows)} assets have a signal. Out of sample, on the calibration bars, the "
+        f"direction earned a net Sharpe ratio of {format_number(earned['net'])} a year (before costs "
+        f"{format_number(earned['gross'])}); on train it went with the next return by a correlation of "
+        f"{directed.direction.correlation:.4f}.",
         grids=[grid("Now", columns, drawn, left=2, note=note)],
         charts=[],
-        sentences=[f"the market's regime is {regime}" if regime else _NO_REGIMES, *opened.warnings()],
+        sentences=[
+            *_gate_sentences(opened, rows),
+            f"the market's regime is {regime}" if regime else _NO_REGIMES,
+            *opened.warnings(),
+        ],
         document={
             "data": opened.study.dataset,
             "time": at,
             "direction": kind,
             "regime": regime,
             "train_correlation": directed.direction.correlation,
+            "out_of_sample_sharpe": earned,
             "vector": directed.direction.vector.tolist(),
             "signals": rows,
         },
@@ -101,6 +126,10 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
     calibration = opened.study.log_likelihood
     assert calibration is not None
     ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
+    states = opened.density.states(newest)[-1]
+    own = opened.density.likelihood(states)
+    usual = np.sort(opened.density.likelihood(opened.sample_rows(opened.calibration_rows, _RANKED, 5)))
+    mean, deviation = _what_followed(opened, states)
     rows: list[dict[str, object]] = []
     for k, asset in enumerate(newest.assets):
         if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
@@ -116,10 +145,59 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
                 "log_likelihood_nats": float(likelihood[k]),
                 "percentile": float(100 * np.searchsorted(ordered, likelihood[k]) / len(ordered)),
                 "gate_exposure": float(exposure[k]),
+                "own_log_likelihood_nats": float(own[k]),
+                "own_percentile": (percentile := float(100 * np.searchsorted(usual, own[k]) / len(usual))),
+                "in_distribution": percentile >= opened.gate.rules.percentile,
+                "scenario_mean": float(mean[k]),
+                "scenario_deviation": float(deviation[k]),
             }
         )
     rows.sort(key=lambda row: -float(str(row["position"])))
     return rows
+
+
+def _earned(opened: OpenFlow, kind: Kind) -> dict[str, float]:
+    """Return Sharpe ratios a year of the direction, traded on the calibration bars: `gross` and `net` of costs."""
+    part, target = opened.calibration_rows, opened.study.target
+    spec, year = replace(target.spec, weighting="timeseries"), opened.panel.bars_per_year
+    weights = directed_targets(direct(opened, kind), opened.panel)[part]
+    made = trade(weights, target.market.rows(part), spec, None, bars_per_year=year)
+    # The last two bars' returns are not known.
+    return {"gross": metrics.sharpe(made.gross[:-2], year), "net": metrics.sharpe(made.net[:-2], year)}
+
+
+def _what_followed(opened: OpenFlow, states: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (N,) mean and deviation of the returns after the past states nearest to states (N, D); NaN if unknown."""
+    rows = opened.trained_rows
+    latents = opened.density.latents(opened.states[rows])[:-1].reshape(-1, states.shape[1])
+    close = opened.panel["close"][rows]
+    with np.errstate(all="ignore"):
+        after = (close[1:] / close[:-1] - 1.0).ravel()
+    known = np.flatnonzero(np.isfinite(latents).all(axis=1) & np.isfinite(after))
+    if len(known) > _PAST:
+        known = np.sort(opened.rng(6).choice(known, _PAST, replace=False))
+    asked = opened.density.latents(states)
+    there = np.isfinite(asked).all(axis=1)
+    mean, deviation = np.full(len(states), np.nan), np.full(len(states), np.nan)
+    if there.any() and len(known) > 1:
+        found = after[known][Library(latents[known]).nearest(asked[there], _NEAREST)]
+        mean[there], deviation[there] = found.mean(axis=1), found.std(axis=1, ddof=1)
+    return mean, deviation
+
+
+def _gate_sentences(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Say the market's state once where the gate judges the market, else how many assets it shuts."""
+    if not rows:
+        return []
+    if opened.gate.rules.scope == "market":
+        first = rows[0]
+        return [
+            f"the market's state over {opened.gate.rules.window} bars has a log-likelihood of "
+            f"{format_number(first['log_likelihood_nats'])} nats, percentile {format_number(first['percentile'])} of "
+            f"calibration: the gate's exposure is {format_number(first['gate_exposure'], 'share')} for all assets"
+        ]
+    shut = sum(float(str(row["gate_exposure"])) < 1.0 for row in rows)
+    return [f"the gate judges each asset by itself, and is (partly) shut for {shut} of {len(rows)}"]
 
 
 _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"

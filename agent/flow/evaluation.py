@@ -85,13 +85,18 @@ def _densities(opened: OpenFlow) -> tuple[dict[str, dict[str, float]], Score | N
     train, calibration = (
         opened.sample_rows(rows, _ROWS, k) for k, rows in enumerate((opened.trained_rows, opened.calibration_rows))
     )
-    gaussian = fit_gaussian(train)
+    gaussian, slope = fit_gaussian(train), opened.density.standardiser.tails.log_slope
+    # All are densities of standardised features: what the map of the tails stretches is counted for each.
+    stretched = slope(train).mean(), slope(calibration).mean()
     found = {
         "flow": {
             "train": -opened.density.likelihood(train).mean(),
             "calibration": -opened.density.likelihood(calibration).mean(),
         },
-        "Gaussian": {"train": -gaussian.log_prob(train).mean(), "calibration": -gaussian.log_prob(calibration).mean()},
+        "Gaussian": {
+            "train": -gaussian.log_prob(train).mean() - stretched[0],
+            "calibration": -gaussian.log_prob(calibration).mean() - stretched[1],
+        },
     }
     score: Score | None = None
     if find_spec("sklearn") is not None:
@@ -99,12 +104,12 @@ def _densities(opened: OpenFlow) -> tuple[dict[str, dict[str, float]], Score | N
 
         mixture = GaussianMixture(_COMPONENTS, random_state=opened.study.seed, reg_covar=1e-5).fit(train)
         found[f"mixture of {_COMPONENTS} Gaussians"] = {
-            "train": -mixture.score(train),
-            "calibration": -mixture.score(calibration),
+            "train": -mixture.score(train) - stretched[0],
+            "calibration": -mixture.score(calibration) - stretched[1],
         }
 
         def score(states: FloatArray) -> FloatArray:
-            density: FloatArray = -mixture.score_samples(states)
+            density: FloatArray = -mixture.score_samples(states) - slope(states)
             return density
 
     return {name: {key: float(value) for key, value in row.items()} for name, row in found.items()}, score
@@ -178,7 +183,8 @@ def _anomalies(opened: OpenFlow, gmm: Score | None, places: int) -> list[dict[st
     if sum(name in density.names for name in names) >= 2:
         given = fit_reference("given_volatility", density, train, calibration, names)
         scores["flow given volatility"] = lambda x: -measured(density, given, x)
-    scores["Gaussian"] = lambda x: -gaussian.log_prob(x)
+    slope = density.standardiser.tails.log_slope
+    scores["Gaussian"] = lambda x: -gaussian.log_prob(x) - slope(x)
     if gmm is not None:
         from sklearn.ensemble import IsolationForest
 

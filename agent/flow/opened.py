@@ -12,6 +12,7 @@ from agent.study.opening import Note, no_note, open_data
 from agent.study.study import Study, backtest_expression, read_expression
 from agent.study.workspace import Workspace
 from factors.engine import evaluate_all
+from factors.tree import Expression
 from flows.checkpoint import load_gate
 from flows.density import StateDensity
 from flows.gate import RegimeGate, rows_of
@@ -84,17 +85,21 @@ class OpenFlow:
 
     def factor_weights(self, text: str) -> FloatArray:
         """Return (T, N) target weights of a factor; one that cannot be read or scored is an `InputError`."""
-        expression = read_expression(text, self.study)
-        made = expression if isinstance(expression, Rejection) else backtest_expression(expression, self.study)
+        made = backtest_expression(self.expression(text), self.study)
         if isinstance(made, Rejection):
             raise InputError(f"{text}: {made.one_line()}")
         return self.study.target.weights(np.where(self.panel.universe, made[0].values, np.nan))
 
-    def values_of(self, text: str) -> FloatArray:
-        """Return (T, N) values of an expression of our own."""
+    def expression(self, text: str) -> Expression:
+        """Read an expression; one that cannot be read is an `InputError`."""
         expression = read_expression(text, self.study)
-        assert not isinstance(expression, Rejection)
-        return evaluate_all([expression], self.panel)[0].values
+        if isinstance(expression, Rejection):
+            raise InputError(f"{text}: {expression.one_line()}")
+        return expression
+
+    def values_of(self, text: str, panel: Panel | None = None) -> FloatArray:
+        """Return (T, N) values of an expression on a panel, by default on train and validation."""
+        return evaluate_all([self.expression(text)], self.panel if panel is None else panel)[0].values
 
 
 def open_flow(workspace: Workspace, data_name: str | None, note: Note = no_note) -> OpenFlow:

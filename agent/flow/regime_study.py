@@ -42,6 +42,8 @@ COUNTS = (2, 3, 4, 5)
 # A flow with a mixture base is trained for each candidate and for each half of train: it is kept small.
 _MIXTURE_COUNT = 4
 _MIXTURE = TrainConfig(epochs=10, max_rows=20_000)
+# Bars of the newest panel that the regime now is filtered from.
+_NEWEST = 600
 Tick = Callable[[str, int, int], None]
 
 
@@ -174,9 +176,11 @@ def _findings(
     year = opened.panel.bars_per_year
     calibration = facts(chosen, labels[opened.calibration_rows], {"next": following[opened.calibration_rows]})
     whole = facts(chosen, labels, {"next": following})
-    now = chosen.names[labels[-1]] if labels[-1] >= 0 else "unknown"
+    newest = opened.whole.rows(max(0, len(opened.whole.times) - _NEWEST), len(opened.whole.times))
+    at_end = chosen.labels(market_states(opened.density.states(newest), opened.gate.rules.window))[-1]
+    now = chosen.names[at_end] if at_end >= 0 else "unknown"
     kept = "" if earlier is None else "; matched to those stored before"
-    sentences = [f"at {str(opened.panel.times[-1])[:16]} the market is {now}{kept}"]
+    sentences = [f"at {str(newest.times[-1])[:16]}, the newest bar, the market is {now}{kept}"]
     if missing:
         sentences.append("hidden Markov models were left out: pip install 'alphaglow[flows]'")
     if all(model.stability < 0.3 for model in models):
@@ -200,6 +204,7 @@ def _findings(
             "regimes_held_out": calibration,
             "transition": chosen.transition.tolist(),
             "now": now,
+            "now_at": str(newest.times[-1])[:16],
             "candidates": [_candidate_figures(model) for model in models],
         },
         simulated=opened.panel.simulated,

@@ -11,12 +11,14 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Findings, Grid, grid
-from flows.scenarios import Drawn, correlation_gap, draw_paths, draw_states, in_units, moments, successors
+from flows.scenarios import Drawn, correlation_gap, draw_paths, draw_states, moments, successors
 from market.errors import InputError
 from market.panel import FloatArray, Panel
 
 _HISTORY = 50_000
 _LIBRARY = 20_000
+# Neighbours of which the worst hundredth is ten outcomes.
+_ENOUGH = 1_000
 # Bars of the newest panel that a state and its path are read from.
 _NEWEST = 600
 
@@ -35,7 +37,7 @@ def draw_scenarios(
     """Draw states from the flow and compare them with history; from an asset's newest state, draw paths as well."""
     drawn = draw_states(opened.density, count, seed, temperature)
     train = opened.sample_rows(opened.trained_rows, _HISTORY, 4)
-    history = in_units(opened.density, train)
+    history = opened.density.standardiser.invert(train)
     gaps = correlation_gap(history, drawn.states)
     paths, name = None, asset
     if asset is not None or steps > 0:
@@ -44,13 +46,13 @@ def draw_scenarios(
         _write(out, opened.density.names, drawn, paths)
     share = drawn.rejected / (drawn.rejected + count)
     sentences = [
-        f"{drawn.rejected} draws ({share:.1%}) lay far outside the box of the data and were drawn again",
+        f"{drawn.rejected} draws ({share:.1%}) lay beyond what the fitted tails allow and were drawn again",
         f"correlations of the features differ from history by {gaps[0]:.3f} on average, {gaps[1]:.3f} at most",
     ]
     if paths is not None:
-        sentences.append(f"{paths.rejected} steps of paths lay outside the box and were drawn from other neighbours")
+        sentences.append(f"{paths.rejected} steps of paths lay beyond the tails and were drawn from other neighbours")
     charts = [] if paths is None else [_fan(opened, str(name), paths)]
-    grids = [_moments_grid(opened, history, drawn), *([] if paths is None else [_path_grid(opened, paths)])]
+    grids = [_moments_grid(opened, history, drawn), *([] if paths is None else [_path_grid(opened, paths, neighbours)])]
     return Findings(
         title=f"Scenarios of {opened.name}",
         lead=f"{count} states drawn at temperature {temperature:g}, seed {seed}.",
@@ -132,9 +134,7 @@ def _moments_grid(opened: OpenFlow, history: FloatArray, drawn: Drawn) -> Grid:
         ]
         rows.append([name, *(f"{format_number(a, style)} / {format_number(b, style)}" for a, b, style in pairs)])
     columns = ["feature", "mean", "deviation", "skewness", "kurtosis", "1 %", "99 %"]
-    return grid(
-        "History / drawn", columns, rows, note="In the units of the features; history is train, clipped as states are."
-    )
+    return grid("History / drawn", columns, rows, note="In the units of the features; history is train.")
 
 
 def _returns(opened: OpenFlow, paths: Drawn) -> FloatArray:
@@ -153,7 +153,7 @@ def _quantiles(opened: OpenFlow, paths: Drawn) -> dict[str, object]:
     return {f"p{level}": row.tolist() for level, row in zip(levels, np.percentile(growth, levels, axis=0), strict=True)}
 
 
-def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
+def _path_grid(opened: OpenFlow, paths: Drawn, neighbours: int) -> Grid:
     growth = _returns(opened, paths)
     steps = growth.shape[1]
     shown = sorted({1, steps // 4, steps // 2, steps} - {0})
@@ -165,7 +165,13 @@ def _path_grid(opened: OpenFlow, paths: Drawn) -> Grid:
         cells = [float(np.median(at)), float(at.std(ddof=1)), -low5, -tail5, -low1, -tail1]
         rows.append([str(step), *(format_number(float(cell), "fine_percent") for cell in cells)])
     columns = ["bars ahead", "median", "deviation", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
-    return grid("Paths from the newest state", columns, rows)
+    note = ""
+    if neighbours < _ENOUGH:
+        note = (
+            f"The first step of a path has {neighbours} outcomes: too few to tell the worst hundredth, where VaR "
+            f"and CVaR are nearly the same number. Ask for --neighbours {_ENOUGH} to read 99 %."
+        )
+    return grid("Paths from the newest state", columns, rows, note=note)
 
 
 def _fan(opened: OpenFlow, name: str, paths: Drawn) -> tuple[str, str, str]:

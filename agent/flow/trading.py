@@ -12,6 +12,14 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.direction_study import direct, directed_targets
 from agent.flow.evaluation import market_index
+from agent.flow.gate_purpose import (
+    MOST_SHIFTS,
+    Directional,
+    judge_falls,
+    judge_purpose,
+    purpose_grids,
+    purpose_verdict,
+)
 from agent.flow.opened import OpenFlow
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
@@ -32,7 +40,7 @@ PORTFOLIOS = {
     "low volatility": "-ts_std(returns, {bars})",
     "illiquidity": "ts_mean(abs(returns) / amount, {bars})",
 }
-OWN = "flow"
+OWN, PLAIN = "flow", "volatility"
 SURE = 0.05
 Tick = Callable[[str, int, int], None]
 
@@ -61,6 +69,12 @@ def trade_gates(
     gates = _gates(opened, given=given)
     portfolios = _portfolios(opened, expressions)
     found = _values(opened, portfolios, gates, part, shifts=shifts, tick=tick)
+    both = {name: gates[name] for name in (OWN, PLAIN)}
+    # Portfolios of one sign or of timing, each under its own rules.
+    held = [Directional(p.name, p.targets, p.target) for p in portfolios if p.target.spec.weighting == "timeseries"]
+    tick("drawdowns", len(found), len(found))
+    purpose = judge_purpose(held, both, part, opened.rng(51), min(shifts, MOST_SHIFTS))
+    falls = judge_falls(opened.panel, both, part)
     weeks = _worst_weeks(opened, gates, part)
     performance = [
         row for portfolio in portfolios for row in _performance(portfolio, gates[OWN], part, opened.panel.bars_per_year)
@@ -69,8 +83,14 @@ def trade_gates(
     dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
     return Findings(
         title=f"What the gate of {opened.name} is worth",
-        lead=f"{str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. {_verdict(found)}",
-        grids=[_value_grid(found, shifts), _performance_grid(performance), _weeks_grid(weeks, list(gates))],
+        lead=f"{purpose_verdict(purpose, falls, OWN, PLAIN)} {str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. "
+        f"{_verdict(found)}",
+        grids=[
+            *purpose_grids(purpose, falls),
+            _value_grid(found, shifts),
+            _performance_grid(performance),
+            _weeks_grid(weeks, list(gates)),
+        ],
         charts=[
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
             (
@@ -84,6 +104,8 @@ def trade_gates(
             "data": opened.study.dataset,
             "from": str(times[0]),
             "to": str(times[-1]),
+            "purpose": purpose,
+            "falls": falls,
             "values": found,
             "performance": performance,
             "weeks": weeks,

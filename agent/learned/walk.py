@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agent.learned.channels import CHANNELS, channel_values, read_channels
 from agent.learned.protocol import Calibrated, Examples, Fitted, Learner
 from agent.learned.sample_windows import FloatGrid, Scaling, Windows, seen_places
+from agent.learned.skill import judge_probabilities, judge_signal
 from agent.learned.targets import Labels, TargetSpec, make_labels, sample_weights
 from agent.learned.temperature import reliability
 from agent.study.progress import Progress, no_progress
@@ -191,25 +192,27 @@ class _Fold:
             "train": len(train),
             "calibration": len(calibration),
             **fitted.facts(),
-            **self._reliability_of(fitted, grid),
+            **self._judged(fitted, grid, train.labels, predicted),
         }
         if done is not None:
             write_archive(done, {"identity": identity, "facts": facts}, {"values": predicted})
         return predicted, facts
 
-    def _reliability_of(self, fitted: Fitted, grid: FloatGrid) -> dict[str, object]:
-        """Return how often, out of fold, what the model said with each probability came true; nothing if it says none.
+    def _judged(
+        self, fitted: Fitted, grid: FloatGrid, train_labels: FloatArray, predicted: FloatArray
+    ) -> dict[str, object]:
+        """Return whether the model is better than guessing out of fold, and how often what it said came true.
 
         Labels of the stretch's last bars end after it, and tell of the model all the same: nothing is fitted by them.
         """
-        if not (isinstance(fitted, Calibrated) and self.plan.target.is_class):
-            return {}
         rng = np.random.default_rng([self.plan.seed, self.number, 2])
         bars, assets, labels, _ = self._places(self.fold.test, _JUDGED, rng)
         if not len(bars):
             return {}
-        said = fitted.probabilities(Windows(grid, assets, bars, self.plan.window))
-        return {"reliability": reliability(said, labels.astype(np.int64))}
+        if not (isinstance(fitted, Calibrated) and self.plan.target.is_class):
+            return {"skill": judge_signal(predicted[bars - self.fold.test.start, assets], labels)}
+        said, came = fitted.probabilities(Windows(grid, assets, bars, self.plan.window)), labels.astype(np.int64)
+        return {"reliability": reliability(said, came), "skill": judge_probabilities(said, came, train_labels)}
 
     def _places(
         self, rows: slice, limit: int, rng: np.random.Generator

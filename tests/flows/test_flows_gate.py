@@ -86,17 +86,11 @@ def test_a_stored_gate_is_the_same_gate(tmp_path: Path, market: tuple[Panel, Spl
     assert again.density.flow.initialized
 
 
-def test_a_gate_of_the_version_before_is_read_and_written_as_today(tmp_path: Path) -> None:
-    """The file was written by version 4 on the first 2000 bars of this market; its figures were noted then."""
-    panel = make_market(SynthSpec(bars=2000)).panel
-    old = load_gate(Path(__file__).with_name("gate_of_version_4.npz"))
-    assert old.latest.thresholds.threshold == -7.264468740928289
-    assert old.latest.thresholds.ceiling == -1.9808744710744006
-    assert old.exposures(panel).mean() == pytest.approx(0.8855135568543154, abs=1e-6)
-    save_gate(old, tmp_path / "g.npz")
-    again = load_gate(tmp_path / "g.npz")
-    assert again.latest.thresholds == old.latest.thresholds
-    np.testing.assert_array_equal(again.exposures(panel), old.exposures(panel))
+def test_a_gate_whose_states_were_clipped_is_refused_by_name() -> None:
+    path = Path(__file__).with_name("gate_of_version_4.npz")
+    with pytest.raises(InputError, match="earlier version of alphaglow, whose states had no tails") as refused:
+        load_gate(path)
+    assert "alphaglow flow fit" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut"])
@@ -127,7 +121,6 @@ def test_no_feature_is_a_copy_of_others(market: tuple[Panel, Split]) -> None:
     inverse = np.linalg.inv(np.corrcoef(rows.T))
     assert (1 - 1 / np.diag(inverse)).max() < 0.97
     assert np.linalg.eigvalsh(np.corrcoef(rows.T))[0] > 0.01
-    assert np.abs(rows).max() <= 5 + DEQUANTISE
 
 
 def test_a_candle_without_range_has_a_state() -> None:
@@ -288,7 +281,8 @@ def test_hysteresis_trades_less_and_never_looks_ahead(market: tuple[Panel, Split
     panel = market[0]
     steady = dataclasses.replace(gate, rules=dataclasses.replace(gate.rules, hysteresis=0.4))
     plain, steadier = gate.exposures(panel), steady.exposures(panel)
-    assert np.abs(np.diff(steadier, axis=0)).sum() < np.abs(np.diff(plain, axis=0)).sum()
+    wobbling = np.clip(0.5 + 0.1 * np.random.default_rng(0).normal(size=(500, 3)), 0.05, 0.95)
+    assert np.abs(np.diff(steadied(wobbling, 0.4), axis=0)).sum() < 0.1 * np.abs(np.diff(wobbling, axis=0)).sum()
     assert np.abs(steadier - plain).max() <= 0.4
     assert (steadier[plain == 0] == 0).all()
     assert (steadier[plain == 1] == 1).all()
@@ -328,7 +322,8 @@ def test_an_ensemble_is_a_density_again(tmp_path: Path, market: tuple[Panel, Spl
     gate = fit_gate(loop, market[1], dataclasses.replace(BRIEF, members=3))
     states = gate.density.states(loop)[200:260]
     each = np.stack([np.exp(state_likelihood((member,), states)) for member in gate.density.members])
-    np.testing.assert_allclose(np.exp(gate.density.likelihood(states)), each.mean(axis=0), rtol=1e-4)
+    stretched = np.exp(gate.density.standardiser.tails.log_slope(states))
+    np.testing.assert_allclose(np.exp(gate.density.likelihood(states)), each.mean(axis=0) * stretched, rtol=1e-4)
     assert np.abs(each[0] / each[1] - 1).max() > 0.01
     drawn = ensemble_sample(gate.density.members, 500, torch.Generator().manual_seed(1))
     assert drawn.shape == (500, 16)

@@ -66,10 +66,11 @@ def test_labels_are_told_from_bars_up_to_each(planted: tuple[FloatArray, Labels]
     whole, _ = clusters.filter(states)
     for cut in (900, 2517):
         beliefs, _ = clusters.filter(states[:cut])
-        np.testing.assert_array_equal(beliefs, whole[:cut])
+        # Products of matrices of other sizes may round otherwise.
+        np.testing.assert_allclose(beliefs, whole[:cut], rtol=1e-9)
     changed = states.copy()
     changed[3000:] *= -3
-    np.testing.assert_array_equal(clusters.filter(changed)[0][:3000], whole[:3000])
+    np.testing.assert_allclose(clusters.filter(changed)[0][:3000], whole[:3000], rtol=1e-9)
     assert (clusters.labels(states)[:19] == -1).all()
 
 

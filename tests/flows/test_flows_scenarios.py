@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -21,10 +23,8 @@ from flows.scenarios import (
     correlation_gap,
     draw_paths,
     draw_states,
-    in_units,
     moments,
     successors,
-    within_box,
 )
 from flows.state import known_rows
 from market.errors import InputError
@@ -45,35 +45,45 @@ def density(panel: Panel) -> StateDensity:
 
 def test_draws_are_like_history_in_its_units(panel: Panel, density: StateDensity) -> None:
     drawn = draw_states(density, 4000, seed=1)
-    history = in_units(density, known_rows(density.states(panel)[:2000]))
+    history = density.standardiser.invert(known_rows(density.states(panel)[:2000]))
     assert drawn.states.shape == (4000, 16)
     np.testing.assert_allclose(drawn.states.mean(axis=0), history.mean(axis=0), atol=0.15 * history.std(axis=0).max())
     # Deviations hang on the few largest moves: the middle four fifths do not.
     ranges = [np.diff(np.percentile(x, [10, 90], axis=0), axis=0)[0] for x in (drawn.states, history)]
     np.testing.assert_allclose(ranges[0] / ranges[1], 1.0, atol=0.15)
     assert correlation_gap(history, drawn.states)[0] < 0.08
-    low, high = in_units(density, density.low), in_units(density, density.high)
-    assert (drawn.states >= low - 1e-9).all()
-    assert (drawn.states <= high + 1e-9).all()
+    # A shadow is never below 0, and a position in a range never outside it.
+    shadow, place = (density.names.index(name) for name in ("upper_shadow", "price_position"))
+    assert drawn.states[:, shadow].min() >= 0.0
+    assert np.ptp(drawn.states[:, place]) <= 1.0
     np.testing.assert_array_equal(draw_states(density, 4000, seed=1).states, drawn.states)
 
 
-def test_heat_widens_draws_and_is_refused_where_nothing_was_learned(density: StateDensity) -> None:
-    cool, hot = draw_states(density, 2000, 3, 0.5), draw_states(density, 2000, 3, 1.3)
-    assert (hot.states.std(axis=0) > cool.states.std(axis=0)).all()
-    assert hot.rejected > cool.rejected
-    with pytest.raises(InputError, match="lie within the box"):
+def test_the_worst_loss_grows_with_temperature_and_never_exceeds_all(panel: Panel, density: StateDensity) -> None:
+    history = density.standardiser.invert(known_rows(density.states(panel)[:2000]))[:, 0]
+    drawn = {heat: draw_states(density, 8000, 3, heat).states[:, 0] for heat in (1.0, 1.25, 1.5, 2.0)}
+    rare = {heat: np.quantile(returns, 0.001) for heat, returns in drawn.items()}
+    assert 0.5 < rare[1.0] / np.quantile(history, 0.001) < 2.0
+    for worst in (rare, {heat: np.sort(returns)[:20].mean() for heat, returns in drawn.items()}):
+        assert worst[1.0] > worst[1.25] > worst[1.5] > worst[2.0] > -1.0
+    cool = draw_states(density, 2000, 3, 0.5).states
+    assert (cool.std(axis=0) < draw_states(density, 2000, 3, 1.3).states.std(axis=0)).all()
+    with pytest.raises(InputError, match="within what the tails allow"):
         draw_states(density, 500, 3, 1e4)
     with pytest.raises(InputError, match="above 0"):
         draw_states(density, 500, 3, 0.0)
 
 
-def test_what_lies_near_the_box_is_put_on_its_edge_and_the_rest_is_named(density: StateDensity) -> None:
-    width = density.high - density.low
-    rows = np.stack([density.low, density.high + 0.05 * width, density.high + 0.2 * width, np.full(16, np.nan)])
-    put, inside = within_box(density, rows)
-    np.testing.assert_array_equal(inside, [True, True, False, False])
-    np.testing.assert_allclose(put[1], density.high)
+def test_a_trained_flow_comes_back_exactly_far_beyond_the_data(panel: Panel, density: StateDensity) -> None:
+    rows = torch.from_numpy(8.0 * known_rows(density.states(panel)[:800]))
+    latents = 3.0 * torch.randn(4000, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for dtype, most in ((torch.float32, 1e-3), (torch.float64, 1e-9)):
+        model = copy.deepcopy(density.flow).to(dtype).eval()
+        with torch.no_grad():
+            drawn = model.decode(latents.to(dtype))
+            for x in (rows.to(dtype), drawn):
+                assert float((model.decode(model.encode(x)[0]) - x).abs().max()) <= most
+        assert float(drawn.abs().max()) < 60.0
 
 
 def test_paths_go_on_from_states_like_the_one_they_begin_from(panel: Panel, density: StateDensity) -> None:

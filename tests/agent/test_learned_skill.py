@@ -1,0 +1,71 @@
+"""Whether a learner is better than guessing: said when it is, and not of one that knows how often classes come."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.learned.skill import judge_probabilities, judge_signal, skill_of
+from agent.learned.temperature import softmax
+
+
+def drawn(strength: float, seed: int = 0, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities that lean to the class that comes by `strength`, and the classes."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, size=count, p=[0.25, 0.5, 0.25])
+    logits = (
+        np.log([0.25, 0.5, 0.25]) + strength * (labels[:, None] == np.arange(3)) + 0.3 * rng.normal(size=(count, 3))
+    )
+    return softmax(logits), labels
+
+
+def test_a_learner_that_knows_something_is_better_than_guessing() -> None:
+    folds = []
+    for seed in range(3):
+        said, labels = drawn(0.4, seed)
+        folds.append({"skill": judge_probabilities(said, labels, labels.astype(float))})
+    skill = skill_of(folds)
+    assert skill is not None
+    assert skill.better
+    assert skill.sentence().startswith("Better than guessing")
+    assert "ln 3 is 1.0986" in skill.sentence()
+    assert np.sum(skill.confusion) == 12_000
+    assert skill.accuracy == pytest.approx(np.trace(skill.confusion) / 12_000)
+    assert skill.precision()[1] == pytest.approx(skill.confusion[1][1] / np.array(skill.confusion)[:, 1].sum())
+    assert skill.direction is not None
+    assert skill.direction > 0.5
+
+
+def test_knowing_how_often_classes_come_is_guessing() -> None:
+    _, labels = drawn(0.0)
+    shares = np.tile([0.25, 0.5, 0.25], (len(labels), 1))
+    rng = np.random.default_rng(1)
+    noisy = softmax(np.log(shares) + 0.1 * rng.normal(size=shares.shape))
+    skill = skill_of([{"skill": judge_probabilities(noisy, labels, labels.astype(float))}])
+    assert skill is not None
+    # Below ln 3, and no better than the shares.
+    assert skill.log_loss is not None
+    assert skill.log_loss < np.log(3)
+    assert not skill.better
+    assert skill.sentence().startswith("Not better than guessing")
+    # Brier scores by hand: of the guess, the sum of the squared distances of (1/4, 1/2, 1/4) from what came.
+    share = (labels == 1).mean()
+    assert skill.guess_brier == pytest.approx(share * 0.375 + (1 - share) * 0.875, abs=0.01)
+
+
+def test_signals_are_judged_by_how_they_go_with_what_came() -> None:
+    rng = np.random.default_rng(2)
+    labels = rng.normal(size=3000)
+    good, blind = 0.3 * labels + rng.normal(size=3000), rng.normal(size=3000)
+    good[:5] = np.nan
+    for signal, better in ((good, True), (blind, False)):
+        skill = skill_of([{"skill": judge_signal(signal, labels)}])
+        assert skill is not None
+        assert skill.better is better
+        assert skill.confusion == ()
+        assert "guessing is 0" in skill.sentence()
+
+
+def test_folds_that_were_never_judged_say_nothing() -> None:
+    assert skill_of([{"train": 5}]) is None
+    assert skill_of([]) is None
