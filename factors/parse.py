@@ -60,7 +60,7 @@ def parse(
     dialect: DialectName = "auto",
     blocks: Mapping[str, str] | None = None,
     strict: bool = False,
-    session: int | None = None,
+    session: int | Callable[[], int | None] | None = None,
 ) -> Expression | Rejection:
     """Read a factor.
 
@@ -83,7 +83,7 @@ def parse(
         Refuse what otherwise is a warning: quantities that do not fit, added or compared.
     session
         Bars of a usual session of the exchange (`Panel.session_bars`), by which sessions such as ``5s`` become bars;
-        without it they are refused.
+        without it they are refused. A function is called when one is met.
 
     Returns
     -------
@@ -108,7 +108,7 @@ class _Setting:
     limits: Limits
     blocks: Mapping[str, str] | None
     strict: bool
-    session: int | None
+    session: int | Callable[[], int | None] | None
 
 
 def _parsed(

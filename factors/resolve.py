@@ -57,7 +57,7 @@ class Resolver:
     notes: list[str] = field(default_factory=list)
     made: int = 0
     calls: dict[Call, Call] = field(default_factory=dict)
-    session: int | None = None
+    session: int | Callable[[], int | None] | None = None
 
     def node(self, raw: Raw, depth: int) -> Node:
         """Return the typed tree of `raw`; raises `Fault`."""
@@ -96,14 +96,15 @@ class Resolver:
 
     def _session_bars(self, raw: RawNumber) -> int:
         written = f"{raw.value:g}{raw.unit}"
-        if self.session is None:
+        session = self.session() if callable(self.session) else self.session
+        if session is None:
             why = f"{written} is in sessions of an exchange, and no bars of an exchange's calendar are at hand"
             raise Fault("window", why, f"write {raw.value:g}d, or the window in bars", raw.at)
         if raw.value < 1 or raw.value != round(raw.value):
             raise Fault("window", f"{written} is no whole number of sessions", "write 1s or more", raw.at)
-        bars = round(raw.value) * self.session
-        said = f"{written} is {bars} bars: {self.session} in a usual session, fewer on a half day"
-        if self.session > 1 and said not in self.notes:
+        bars = round(raw.value) * session
+        said = f"{written} is {bars} bars: {session} in a usual session, fewer on a half day"
+        if session > 1 and said not in self.notes:
             self.notes.append(said)
         return bars
 

@@ -54,11 +54,18 @@ def read_early(
 
         return stored_bar(data)
 
+    def session() -> int | None:
+        # Where sessions end, only the times of the bars say.
+        from market.panel_store import load_panel
+
+        return load_panel(data).session_bars
+
     def known() -> Mapping[str, str]:
         with workspace.listing() as knowledge:
             return all_blocks(knowledge, manifest.panel, fields)
 
-    return parse(text, fields=fields, bar=bar, dialect=dialect, blocks=LateBlocks(known), strict=strict)
+    blocks = LateBlocks(known)
+    return parse(text, fields=fields, bar=bar, dialect=dialect, blocks=blocks, strict=strict, session=session)
 
 
 def holds(expression: Expression, fields: Collection[str]) -> bool:

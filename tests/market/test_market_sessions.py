@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.study.early_check import read_early
+from agent.study.workspace import Workspace
 from factors.parse import parse
 from factors.tree import Expression
 from market.checks.all_checks import check_panel
@@ -115,6 +117,11 @@ def test_commands_name_the_exchange(tmp_path: Path) -> None:
     assert {"first_bar", "last_bar", "half_day"} <= set(
         load_panel(tmp_path / "w" / "data" / "x-sessions.parquet").fields
     )
+    # Commands read windows in sessions: what five are in bars, the data's own sessions say, before they are loaded.
+    workspace = Workspace(tmp_path / "w")
+    read = read_early("ts_mean(close, 5s)", workspace, workspace.data_path("x"))
+    assert isinstance(read, Expression)
+    assert read.text == f"ts_mean(close, {5 * (workspace.load_panel('x').session_bars or 0)})"
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
