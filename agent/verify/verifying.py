@@ -36,6 +36,8 @@ from market.panel import Panel
 # One bar, or one asset among many, that gave more than this share of all gains.
 _TOO_MUCH = 0.5
 _MANY_ASSETS = 10
+# A share of positions outside of the universe that is worth a sentence.
+_OUTSIDE = 0.01
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,10 @@ def _terms_said(one: Positions) -> tuple[str, ...]:
             f"signals are traded {one.choice.rule}: the best of {len(one.choice.figures)} rules, "
             "which the test of earning allows for"
         )
+    sizes = np.abs(np.nan_to_num(one.targets))
+    outside = float(sizes[~one.panel.universe].sum() / max(float(sizes.sum()), 1e-12))
+    if outside > _OUTSIDE:
+        said.append(f"{outside:.0%} of the positions lie outside of the data's universe: predicts leaves them out")
     if not np.any(one.panel["volume"] > 0):
         said.append("the data have no volume: impact and capacity are unknown")
     return tuple(said)

@@ -338,3 +338,11 @@ def test_closes_may_have_tickers_that_are_names_of_prices(tmp_path: Path) -> Non
     assert read.panel is not None
     assert set(read.panel.assets) == set(panel.assets)
     assert judge(claim, read.panel, terms).predicts == verify(frame, closes, terms).predicts
+
+
+def test_positions_outside_of_the_universe_are_traded_and_named() -> None:
+    case = _CASES["the market itself"]
+    narrow = replace(case.panel, universe=case.panel.universe & (np.arange(case.panel.shape[1]) < 24))
+    wide, found = (verify(case.frame, panel, case.terms) for panel in (case.panel, narrow))
+    assert found.traded.sharpe_gross == wide.traded.sharpe_gross
+    assert any("33% of the positions lie outside" in note for note in found.notes)
