@@ -110,7 +110,7 @@ def verify(ctx: click.Context, asked: VerifyOptions) -> None:
     shortened = None
     if asked.shortened is not None:
         shortened = read_claim_file(asked.shortened, replace(reading, kind=claim.kind))
-    data = judged_data(_workspace(ctx), asked.data_name, needed=claim.kind != "returns")
+    data = judged_data(_workspace(ctx), asked.data_name, needed=claim.kind != "returns", assets=claim.assets)
     spec = with_terms(data.spec, preset=asked.preset, cost_bp=asked.cost_bp, fill=asked.fill, capital=asked.capital)
     terms = Terms(
         asked.trials, spec, asked.known, asked.level, asked.worlds, asked.seed, asked.expression or "", shortened,

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from agent.mcp.served import Served, data_arguments, refusing, text_argument
 from agent.mcp.train_view import HIDDEN, view_of_evaluation
-from agent.study.opening import open_data
 from market.errors import InputError
 
 _MOST_TEXTS = 1_000
@@ -120,6 +117,11 @@ class EvaluatingTools:
 
     def _train_ends(self, data: str) -> str:
         """Return when train ends: bars from then on are not shown here."""
+        # A client that starts this server waits for it: what only one tool needs is imported with it.
+        import numpy as np
+
+        from agent.study.opening import open_data
+
         opened = open_data(self.served.workspace, data or None, gate=False)
         return str(np.datetime_as_string(opened.whole.times[opened.split.train.stop], unit="m"))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.knowledge.attempt_figures import train_of
-from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.mcp.served import Served, refusing
 from agent.mcp.train_view import HIDDEN, figures_of_train, view_of_attempt, view_of_factor
 from factors.parse import DialectName, parse
@@ -19,6 +18,9 @@ from factors.writers.pandas_code import to_pandas
 from factors.writers.polars_code import to_polars
 from factors.writers.to_qlib import to_qlib
 from market.errors import InputError, Rejection
+
+if TYPE_CHECKING:
+    from agent.knowledge.knowledge_base import KnowledgeBase
 
 Target = Literal["alphaglow", "text", "pandas", "qlib", "polars", "latex"]
 _OFTEN_CARRIED = ("cap", "funding", "open_interest", "sentiment")

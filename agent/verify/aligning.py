@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -93,6 +93,12 @@ def align(claim: Claim, panel: Panel, *, known: Known = "close", leverage: float
         first, last = max(first - 1, 0), max(last - 1, 0)
     notes.append(f"a row is taken as known at the {known} of its bar, and traded after that (--known)")
     return Aligned(values, slice(first, last + 1), claim.kind == "signals", tuple(notes))
+
+
+def is_matrix_of(columns: Sequence[str], assets: Sequence[str]) -> bool:
+    """Whether a table's columns, after the first, are the assets of a claim: C or O are tickers then, no prices."""
+    found = set(columns[1:]) & set(assets)
+    return len(found) >= 2 and 2 * len(found) >= len(set(assets))
 
 
 def _plain(name: str) -> str:

@@ -113,6 +113,9 @@ def _valued(table: pd.DataFrame, reading: ReadingAs, where: Path, notes: list[st
     """Read a table of values at times: long, a series, or wide."""
     mapping = reading.file.columns
     stamp = find(table, "ts", mapping) or str(table.columns[0])
+    if "ts" not in mapping and pd.api.types.is_float_dtype(table[stamp]):
+        # A ticker may be called T.
+        stamp = str(table.columns[0])
     symbol = find(table, "symbol", mapping)
     if symbol is not None and pd.api.types.is_numeric_dtype(table[symbol]) and "symbol" not in mapping:
         symbol = None

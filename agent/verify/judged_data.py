@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.study.opening import open_data
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace
+from agent.verify.aligning import is_matrix_of
 from backtest.costs import PRESETS, Costs
 from backtest.trading_rules import BacktestSpec, Fill
 from market.errors import InputError
@@ -16,6 +18,7 @@ from market.panel import Panel
 from market.panel_part import WHOLE, PanelPart, read_part
 from market.panel_store import load_panel
 from market.reading.conventions import FileConventions
+from market.table_files import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,9 @@ class JudgedData:
     notes: tuple[str, ...] = ()
 
 
-def judged_data(workspace: Workspace | None, given: str | None, *, needed: bool) -> JudgedData:
+def judged_data(
+    workspace: Workspace | None, given: str | None, *, needed: bool, assets: Sequence[str] = ()
+) -> JudgedData:
     """Open what `--data` names.
 
     Parameters
@@ -37,12 +42,14 @@ def judged_data(workspace: Workspace | None, given: str | None, *, needed: bool)
         Or a file: a stored panel, or bars or closes as CSV or Parquet, all of which are used. It may name a part.
     needed
         Whether there has to be one; else None is no panel.
+    assets
+        Those of the claim: a file whose columns they are holds closes, one column an asset.
     """
     if given is None and not needed:
         return JudgedData(None, BacktestSpec() if workspace is None else make_spec(workspace.settings))
     name, part = _named(given)
     if name is not None and Path(name).is_file() and (workspace is None or name not in workspace.data_names()):
-        return _from_file(Path(name), part, workspace)
+        return _from_file(Path(name), part, workspace, assets)
     if workspace is None:
         raise InputError(
             "no prices: there is no workspace here, and --data names no file" if name is None else f"no file {name}",
@@ -59,17 +66,24 @@ def _named(given: str | None) -> tuple[str | None, PanelPart]:
     return read_part(given)
 
 
-def _from_file(path: Path, part: PanelPart, workspace: Workspace | None) -> JudgedData:
+def _from_file(path: Path, part: PanelPart, workspace: Workspace | None, assets: Sequence[str]) -> JudgedData:
     spec = BacktestSpec() if workspace is None else make_spec(workspace.settings)
     notes: tuple[str, ...] = ()
     if _is_stored(path):
         panel = load_panel(path)
     else:
-        read = import_as([path], FileConventions(), name=path.stem)
+        read = import_as([path], _as_closes(path, assets), name=path.stem)
         # At which price it is filled is said with the terms.
         said = [one for one in (*read.said, *read.repairs) if not one.startswith("orders are filled")]
         panel, notes = read.panel, tuple(f"{path.name}: {one}" for one in said)
     return JudgedData(part.of(panel), spec, notes)
+
+
+def _as_closes(path: Path, assets: Sequence[str]) -> FileConventions:
+    """Return how a file is read: as closes where its columns are the assets of the claim."""
+    names = [str(name) for name in read_table(path).columns]
+    matrix = is_matrix_of(names, assets)
+    return FileConventions(columns={"ts": names[0]}, wide="close") if matrix else FileConventions()
 
 
 def _is_stored(path: Path) -> bool:

@@ -34,7 +34,7 @@ class Positions:
     panel
         The judged bars, and those before them that trailing risk is read from.
     values
-        (T, N) within the universe; see `Aligned`.
+        (T, N) see `Aligned`; of signals within the universe.
     part, paid
         Rows that are judged, and the decisions of those that are paid within them.
     wide
@@ -127,7 +127,9 @@ def take_positions(aligned: Aligned, panel: Panel, spec: BacktestSpec) -> Positi
     cut = max(0, start - _BEFORE)
     panel = panel.rows(cut, min(stop + 2, len(panel.times)))
     part = slice(start - cut, len(panel.times))
-    values = np.where(panel.universe, aligned.values[cut : cut + len(panel.times)], np.nan)
+    # Positions are what somebody took, wherever; a signal says something of the assets that it is asked about.
+    asked = panel.universe if aligned.is_signal else np.isfinite(panel["close"])
+    values = np.where(asked, aligned.values[cut : cut + len(panel.times)], np.nan)
     values[: part.start] = np.nan
     wide = small_universe(values, panel, replace(spec, weighting="rank")) is None
     if not wide and aligned.is_signal:

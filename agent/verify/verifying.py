@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from agent.verify.aligning import Aligned, Known, align
+from agent.verify.aligning import Aligned, Known, align, is_matrix_of
 from agent.verify.claim import Claim
 from agent.verify.claim_reading import ReadingAs, read_claim
 from agent.verify.look_ahead import Recompute, against_shortened, by_expression, by_program, too_good
@@ -30,12 +30,14 @@ from agent.verify.verify_words import sentence_of
 from backtest.mean_test import mean_test
 from backtest.trading_rules import BacktestSpec
 from market.errors import InputError
-from market.files import from_frame
+from market.files import from_frame, pandas_frame
 from market.panel import Panel
 
 # One bar, or one asset among many, that gave more than this share of all gains.
 _TOO_MUCH = 0.5
 _MANY_ASSETS = 10
+# A share of positions outside of the universe that is worth a sentence.
+_OUTSIDE = 0.01
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,18 @@ def verify(
 ) -> Verification:
     """Judge signals, weights, trades or returns in a frame; see `judge`."""
     terms = terms or Terms()
-    bars = panel if panel is None or isinstance(panel, Panel) else from_frame(panel)
-    return judge(read_claim(frame, terms.reading), bars, terms)
+    claim = read_claim(frame, terms.reading)
+    bars = panel if panel is None or isinstance(panel, Panel) else _bars_of(pandas_frame(panel), claim.assets)
+    return judge(claim, bars, terms)
+
+
+def _bars_of(table: pd.DataFrame, assets: Sequence[str]) -> Panel:
+    """Return the panel of a frame; where the claim's assets are its columns, they hold closes."""
+    names = [str(name) for name in table.columns]
+    if not is_matrix_of(names, assets):
+        return from_frame(table)
+    named = table.set_axis(["ts", *names[1:]], axis=1)
+    return from_frame(named.melt(id_vars="ts", var_name="symbol", value_name="close").dropna(subset=["close"]))
 
 
 def judge(claim: Claim, panel: Panel | None, terms: Terms) -> Verification:
@@ -220,11 +232,10 @@ def _terms_said(one: Positions) -> tuple[str, ...]:
             f"signals are traded {one.choice.rule}: the best of {len(one.choice.figures)} rules, "
             "which the test of earning allows for"
         )
+    sizes = np.abs(np.nan_to_num(one.targets))
+    outside = float(sizes[~one.panel.universe].sum() / max(float(sizes.sum()), 1e-12))
+    if outside > _OUTSIDE:
+        said.append(f"{outside:.0%} of the positions lie outside of the data's universe: predicts leaves them out")
     if not np.any(one.panel["volume"] > 0):
         said.append("the data have no volume: impact and capacity are unknown")
     return tuple(said)
-
-
-def frame_of_closes(closes: pd.DataFrame) -> Panel:
-    """Return a panel of closes alone, one column an asset, for `judge`."""
-    return from_frame(closes)

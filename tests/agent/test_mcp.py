@@ -15,9 +15,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client, StdioServerParameters
 
+from agent.mcp import child_command
 from agent.mcp.allowance import Allowance
 from agent.mcp.model_server import build_server
 from agent.study.workspace import Workspace
@@ -231,3 +233,37 @@ def test_over_http_it_answers_on_this_machine_and_to_no_other_name(
     code, out, err = run(capsys, "mcp", "--http", "--port", port)
     assert (code, out) == (2, "")
     assert "is taken" in err
+
+
+def test_a_call_that_is_cancelled_ends_its_process_and_a_flood_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = home / "pid"
+    program = f"import os, pathlib, time; pathlib.Path({str(note)!r}).write_text(str(os.getpid())); time.sleep(300)"
+    monkeypatch.setattr(child_command, "command_line", lambda _root, _arguments: [sys.executable, "-c", program])
+
+    async def session(client: Client) -> None:
+        with anyio.move_on_after(60) as cancelled:
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(client.call_tool, "evaluate", {"text": _FACTOR})
+                while not (note.exists() and note.read_text()):
+                    await anyio.sleep(0.05)
+                cancelled.cancel()
+        for _ in range(200):
+            if not Path(f"/proc/{note.read_text()}").exists():
+                break
+            await anyio.sleep(0.05)
+        assert not Path(f"/proc/{note.read_text()}").exists()
+        said = ""
+        with anyio.move_on_after(60) as flood:
+            async with anyio.create_task_group() as calls:
+                for _ in range(10):
+                    calls.start_soon(client.call_tool, "data_check", {"data": "toy"})
+                while not said:
+                    # Until all ten have arrived, one more waits with them.
+                    with anyio.move_on_after(1):
+                        said = await error(client, "data_check", data="toy")
+                flood.cancel()
+        assert "calls are under way" in said
+
+    talk(build_server(Workspace(home), Allowance()), session)

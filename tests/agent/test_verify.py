@@ -311,3 +311,38 @@ def test_the_action_passes_the_verdict_on_to_a_pipeline(tmp_path: Path) -> None:
     assert "as the best of 4 trials" in (tmp_path / "summary").read_text()
     assert (tmp_path / "page.html").is_file()
     assert not (tmp_path / "x").exists()
+
+
+def test_a_ticker_that_is_called_like_a_column_of_times_is_a_ticker() -> None:
+    frame = pd.DataFrame(
+        {"": pd.date_range("2021-01-04", periods=3).astype(str), "T": [0.1, 0.2, 0.3], "F": [1.0, 2.0, 3.0]}
+    )
+    claim = read_claim(frame, ReadingAs("signals"))
+    assert claim.assets == ("T", "F")
+    assert str(claim.times[0])[:10] == "2021-01-04"
+
+
+def test_closes_may_have_tickers_that_are_names_of_prices(tmp_path: Path) -> None:
+    from agent.verify.judged_data import judged_data
+
+    rng = np.random.default_rng(13)
+    panel = replace(
+        panel_of(returns_of(rng, 12)), assets=("A", "C", "L", "O", "T", "H", "V", "F", "K", "D", "GE", "MS")
+    )
+    closes = pd.DataFrame(panel["close"], index=pd.DatetimeIndex(panel.times, name="date"), columns=panel.assets)
+    closes.to_csv(tmp_path / "closes.csv")
+    frame = framed(slow(rng, panel.shape), panel)
+    terms = Terms(1, worlds=0, reading=ReadingAs("signals"))
+    claim = read_claim(frame, terms.reading)
+    read = judged_data(None, str(tmp_path / "closes.csv"), needed=True, assets=claim.assets)
+    assert read.panel is not None
+    assert set(read.panel.assets) == set(panel.assets)
+    assert judge(claim, read.panel, terms).predicts == verify(frame, closes, terms).predicts
+
+
+def test_positions_outside_of_the_universe_are_traded_and_named() -> None:
+    case = _CASES["the market itself"]
+    narrow = replace(case.panel, universe=case.panel.universe & (np.arange(case.panel.shape[1]) < 24))
+    wide, found = (verify(case.frame, panel, case.terms) for panel in (case.panel, narrow))
+    assert found.traded.sharpe_gross == wide.traded.sharpe_gross
+    assert any("33% of the positions lie outside" in note for note in found.notes)
