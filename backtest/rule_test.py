@@ -41,10 +41,18 @@ def best_of_p(z: float, correlation: FloatArray) -> float:
     return float(min(max(total, alone), count * alone, 1.0))
 
 
+# No double is nearer to 1 than the probability of this score.
+_SUREST = 8.0
+
+
 def chosen_score(z: float, correlation: FloatArray) -> float:
     """Return the score of a rule that was chosen among K, lowered to what is standard normal without skill.
 
     `z` is the score of the chosen rule on bars that the choice has seen. Whatever the choice was, the chosen rule's
     score is no larger than the best of the K: so this is at most standard normal, and the score of one trial.
     """
-    return float(-ndtri(best_of_p(z, correlation))) if math.isfinite(z) else z
+    if not math.isfinite(z):
+        return z
+    found = float(-ndtri(best_of_p(z, correlation)))
+    # Where the probability rounds to 1 it has no score: what lost so surely keeps its own.
+    return found if math.isfinite(found) else min(z, -_SUREST)

@@ -100,6 +100,9 @@ def test_the_verdict_counts_what_was_tried(days: ag.Panel, result: ag.Result) ->
     noise = np.random.default_rng(0).normal(size=result.panel.shape)
     rejected = ag.evaluate(days, noise)
     assert rejected.word == "rejected on train"
+    # What surely loses is said to lose, not to be too short to test.
+    dear = ag.evaluate(days, noise, rules={"fee_bp": 1_000})
+    assert "does not earn: on train it nets" in dear.verdict
 
 
 def test_every_point_of_a_sweep_is_a_trial(days: ag.Panel) -> None:
