@@ -36,6 +36,16 @@ from market.panel_store import load_panel
 
 _CONSOLE = Console(stderr=True)
 _NEW = 200
+# A small process waits for the command: what a large one holds when it begins another counts as that one's memory.
+_WATCH = """
+import os, sys
+child = os.fork()
+if not child:
+    os.dup2(2, 1)
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(child, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
 # What is asked; RUN and FACTOR are those of the base.
 _ASKED = {
     "start a run, brief a round": "mine --llm mock --rounds 1 --candidates 1 --no-gate",
@@ -66,15 +76,14 @@ def measured(folder: Path, words: str, names: dict[str, str]) -> tuple[float, fl
     asked = [names.get(word, word) for word in words.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "agent", "-w", str(folder), *asked], stdout=said, stderr=said, env=environment
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode not in (0, 1):
+        command = [sys.executable, "-m", "agent", "-w", str(folder), *asked]
+        watched = [sys.executable, "-S", "-c", _WATCH, *command]
+        done = subprocess.run(watched, stdout=subprocess.PIPE, stderr=said, env=environment, check=True)
+        code, seconds, kilobytes = done.stdout.split()
+        if int(code) not in (0, 1):
             said.seek(0)
-            raise SystemExit(f"{' '.join(asked)} ended with {child.returncode}: {said.read()[-2000:].decode()}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+            raise SystemExit(f"{' '.join(asked)} ended with {int(code)}: {said.read()[-2000:].decode()}")
+    return float(seconds), float(kilobytes) / 1024
 
 
 def names_in(folder: Path) -> dict[str, str]:

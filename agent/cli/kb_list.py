@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Also attempts that were sorted out.")
 @click.option("--library", is_flag=True, help="The published factors instead.")
 @click.option(
-    "--limit", default=1000, show_default=True, type=click.IntRange(min=1), help="Rows of each table; --json has all."
+    "--limit", default=200, show_default=True, type=click.IntRange(min=1), help="Rows of each table; --json has all."
 )
 @json_option
 @click.pass_context

@@ -125,7 +125,7 @@ def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
     """Return the accepted attempts of a panel and of related ones, in the order in which they were recorded."""
     related = "SELECT other_id FROM related_datasets WHERE panel_id = :panel"
     here = f"(panel_id = :panel OR panel_id IN ({related}))"
-    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE {here} AND accepted)"
+    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE {here} AND accepted = true)"
     return _attempts(ask, where, {"panel": panel_id})
 
 

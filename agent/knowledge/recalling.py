@@ -21,8 +21,8 @@ _WITH_VERDICT = text(
     "WHERE a.run_id = :run AND e.verdict = :verdict ORDER BY a.id"
 )
 _ADMITTED = text(
-    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND accepted UNION "
-    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND confirmed ORDER BY attempt_id"
+    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND accepted = true UNION "
+    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND confirmed = true ORDER BY attempt_id"
 ).bindparams(bindparam("panels", expanding=True))
 _AT_TEXT = text(
     "SELECT a.id FROM attempts a JOIN runs r ON r.id = a.run_id "

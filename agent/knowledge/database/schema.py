@@ -228,6 +228,7 @@ class Attempt(Base):
         UniqueConstraint("run_id", "round", "slot"),
         ForeignKeyConstraint(["run_id", "round"], ["rounds.run_id", "rounds.number"]),
         Index("ix_attempts_stage", "stage", "code"),
+        Index("ix_attempts_name", "name"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, Connection, Select, String, bindparam, cast, insert, or_, select, text
+from sqlalchemy import BindParameter, Connection, Select, String, bindparam, cast, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
@@ -31,14 +31,18 @@ if TYPE_CHECKING:
 
 _Attempt = schema.Attempt
 _NO_END = 2**31 - 1
+_WRITTEN = 5_000
 # Asked and written for each attempt, so put together once.
 _TAKEN = text("SELECT id FROM attempts WHERE run_id = :run AND round = :round AND slot = :slot")
-_SCORED = "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND attempt_id <= :until AND factor_id "
+# By the factor alone: of a panel there may be very many.
+_SCORED = (
+    "SELECT attempt_id FROM evaluations WHERE panel_id || '' IN :panels AND attempt_id + 0 <= :until AND factor_id "
+)
 _PANELS: BindParameter[str] = bindparam("panels", expanding=True)
-_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id LIMIT 1").bindparams(_PANELS)
+_TWIN = text(f"{_SCORED} = :factor ORDER BY attempt_id + 0 LIMIT 1").bindparams(_PANELS)
 _RELATED = text(
     f"{_SCORED} IN (SELECT :factor UNION ALL SELECT factor_id FROM known_factors WHERE ranking = :ranking AND "
-    "sign = :sign) ORDER BY attempt_id LIMIT 1"
+    "sign = :sign) ORDER BY attempt_id + 0 LIMIT 1"
 ).bindparams(_PANELS)
 _INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
 _INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
@@ -195,12 +199,17 @@ def reached_validation(evidence: Document) -> bool:
 
 
 def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
-    """Return the factor id that a writer means by `parent`, or `parent` itself; a name means the newest."""
+    """Return the factor id that a writer means by `parent`, or `parent` itself; a name means the newest.
+
+    A text as it was written, and not as it is stored, is looked for among the newest attempts alone.
+    """
     tagged = parent if parent.startswith(TAG) else TAG + parent
     newest = select(_Attempt.factor_id).where(_Attempt.factor_id.is_not(None)).order_by(_Attempt.id.desc())
+    newest_of_all = session.scalar(select(func.max(_Attempt.id))) or 0
     for meant in (
         _Attempt.factor_id == tagged,
-        or_(_Attempt.canonical == parent, _Attempt.text == parent),
+        _Attempt.canonical == parent,
+        (_Attempt.text == parent) & (_Attempt.id > newest_of_all - _WRITTEN),
         (_Attempt.name == parent) & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
     ):
         found = session.scalar(newest.where(meant).limit(1))

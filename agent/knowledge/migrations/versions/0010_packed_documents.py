@@ -47,6 +47,7 @@ def upgrade() -> None:
     op.create_index("ix_evaluations_payoff", "evaluations", ["panel_id", "train_payoff_z"])
     op.create_index("ix_evaluations_verdict", "evaluations", ["verdict", "train_sharpe"])
     op.create_index("ix_attempts_stage", "attempts", ["stage", "code"])
+    op.create_index("ix_attempts_name", "attempts", ["name"])
 
 
 def _rows() -> Iterator[list[Any]]:
