@@ -1,4 +1,4 @@
-"""Fixtures every test may use; how tests are shared out among workers (`make test` starts one more than cores)."""
+"""Fixtures every test may use; how tests are shared out among workers (`make test` starts one a core)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+
+def _choose_memory() -> None:
+    """Put temporary folders into memory where it has room for them: on a disk, each commit waits for the disk."""
+    memory, about = Path("/dev/shm"), Path("/proc/meminfo")
+    if not (memory.is_dir() and os.access(memory, os.W_OK) and about.is_file()):
+        return
+    there = os.statvfs(memory)
+    free = next((int(line.split()[1]) for line in about.read_text().splitlines() if line.startswith("MemAvailable")), 0)
+    # A run needs less than 1 GB there, and its workers some 6 GB; tests load libraries that they compile.
+    if there.f_bavail * there.f_frsize > 3e9 and free * 1024 > 9e9 and not there.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+_choose_memory()
 # Libraries and tests are a million objects that stay: the collector would walk through them again and again.
 gc.disable()
 
@@ -67,8 +81,8 @@ SECONDS = {
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker a core that this process may use, and one more: tests that wait for a program leave a core idle."""
-    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """One worker a core that this process may use, at least two."""
+    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
