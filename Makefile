@@ -17,7 +17,7 @@ ui: $(STAMP)
 	test -f demo/alphaglow.toml || $(BIN)/alphaglow demo
 	$(BIN)/alphaglow --workspace demo ui
 
-# One worker more than cores; tests that share a costly fixture go to one worker (tests/conftest.py).
+# One worker a core, at least two; tests that share a costly fixture go to one worker (tests/conftest.py).
 # `make test SLOW=1` runs the soaks and the checks of statistical size as well.
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")

@@ -1,4 +1,4 @@
-"""Fixtures every test may use; how tests are shared out among workers (`make test` starts one more than cores)."""
+"""Fixtures every test may use; how tests are shared out among workers (`make test` starts one a core)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ from pathlib import Path
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
+
+def _choose_memory() -> None:
+    """Put temporary folders into memory where it has room for them: on a disk, each commit waits for the disk."""
+    memory, about = Path("/dev/shm"), Path("/proc/meminfo")
+    if not (memory.is_dir() and os.access(memory, os.W_OK) and about.is_file()):
+        return
+    there = os.statvfs(memory)
+    free = next((int(line.split()[1]) for line in about.read_text().splitlines() if line.startswith("MemAvailable")), 0)
+    # A run needs less than 1 GB there, and its workers some 6 GB; tests load libraries that they compile.
+    if there.f_bavail * there.f_frsize > 3e9 and free * 1024 > 9e9 and not there.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
+_choose_memory()
 # Libraries and tests are a million objects that stay: the collector would walk through them again and again.
 gc.disable()
 
@@ -33,12 +47,13 @@ _WARM = (
 # CPU seconds, about, of the tests that take longest, by function, and of groups, by file: these begin first, so that no
 # worker has a long one left at the end. Only the order hangs on them: a number that is out of date fails nothing.
 SECONDS = {
-    "test_kills_lose_and_double_nothing": 30,
+    "test_kills_lose_and_double_nothing": 15,
     "test_signal_decisions": 35,
     "test_flows_gate": 35,
     "test_opening": 35,
     "test_flow_commands": 20,
     "test_crash_resume": 20,
+    "test_signal_watch": 14,
     "test_flows_scenarios": 16,
     "test_gate_mine_report_kb": 16,
     "test_learned_finds": 15,
@@ -47,16 +62,16 @@ SECONDS = {
     "test_thousands_of_broken_texts_are_each_an_answer": 13,
     "test_market_checks": 13,
     "test_imports": 12,
-    "test_knowledge_looking": 10,
+    "test_knowledge_looking": 4,
     "test_the_recorded_market_killed_on_the_way": 10,
     "test_real_coins_scrambled_pay_nothing": 10,
-    "test_market_cases": 9,
+    "test_market_cases": 5,
     "test_the_best_of_a_hundred_passes_as_often_as_stated": 9,
     "test_worldquant_peer": 8,
     "test_killed_many_times_on_the_way": 8,
     "test_a_run_records_what_each_candidate_was_asked": 8,
     "test_with_feedback_validation_steers_and_admits_nothing": 7,
-    "test_market_hints": 7,
+    "test_market_hints": 5,
     "test_windows_of_all_lengths_in_one_call": 5,
     "test_flows_training": 5,
     "test_pandas_by_models": 4,
@@ -67,8 +82,8 @@ SECONDS = {
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker a core that this process may use, and one more: tests that wait for a program leave a core idle."""
-    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """One worker a core that this process may use, at least two."""
+    return max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:

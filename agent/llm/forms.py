@@ -59,7 +59,7 @@ def _stripped(value: Any, *, bounded: bool) -> Any:  # noqa: ANN401 - any part o
 
 def prompted(messages: list[dict[str, str]], reply: type[BaseModel]) -> list[dict[str, str]]:
     """Return messages that ask for the form in words."""
-    form = json.dumps(_form(reply)["properties"])
+    form = json.dumps(_form(reply, bounded=True)["properties"])
     asked = f"\n\nAnswer with one JSON object and nothing else. Its fields: {form}"
     return [*messages[:-1], {**messages[-1], "content": messages[-1]["content"] + asked}]
 

@@ -58,11 +58,12 @@ def test_two_hundred_random_expressions_equal_their_exported_functions() -> None
         np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted), err_msg=expression.text)
         size = np.nanmax(np.abs(wanted), initial=0.0)
         near = {"rtol": 1e-8, "atol": 1e-10 * size}
+        if np.allclose(found, wanted, equal_nan=True, **near):
+            compared += 1
+            continue
         # What the last digit of a price changes altogether is not compared: a remainder of a large number, say.
         moved = ((run_pandas(expression, shaken), found), (evaluate(expression, shaken).values, wanted))
-        if all(np.allclose(one, other, equal_nan=True, **near) for one, other in moved):
-            np.testing.assert_allclose(found, wanted, **near, err_msg=expression.text)
-            compared += 1
+        assert not all(np.allclose(one, other, equal_nan=True, **near) for one, other in moved), expression.text
     assert compared >= 190
 
 
