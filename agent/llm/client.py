@@ -70,7 +70,7 @@ class _Question:
     repair: RepairFacts | None = None
 
     def messages(self, step: int) -> list[dict[str, str]] | None:
-        """Return the messages with less in them by so many steps; None where there is no such step."""
+        """Return the messages with less in them by this many steps; None where there is no such step."""
         prompts = self.prompts
         if step:
             found = None if self.shorter is None else self.shorter(step)

@@ -37,13 +37,13 @@ async def find_room(
     if not isinstance(connection, TellsContext):
         return Room(None, reply_tokens)
     known = [await connection.context_tokens(model) for model in dict.fromkeys(models)]
-    held = min((tokens for tokens in known if tokens is not None), default=None)
-    if held is None:
+    holds = min((tokens for tokens in known if tokens is not None), default=None)
+    if holds is None:
         return Room(None, reply_tokens)
-    reply = min(reply_tokens, int(held * _REPLY_SHARE))
+    reply = min(reply_tokens, int(holds * _REPLY_SHARE))
     if reply < reply_tokens:
-        note(f"{models[0]} holds {held:,} tokens: at most {reply:,} of them are kept for a reply")
-    return Room(held - reply, reply)
+        note(f"{models[0]} holds {holds:,} tokens: at most {reply:,} of them are kept for a reply")
+    return Room(holds - reply, reply)
 
 
 class PromptMeter:

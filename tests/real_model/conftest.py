@@ -21,16 +21,17 @@ SERVE = Path(__file__).with_name("serve.py")
 def serving(*options: str) -> Iterator[str]:
     """Serve the model; gives the address for ``--base-url``."""
     started = [PYTHON, str(SERVE), *options]
-    process = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        address = process.stdout.readline().strip()
-        assert address.startswith("http://127.0.0.1:"), "the server of the real model did not start"
-        yield f"{address}/v1"
-    finally:
-        process.stdin.close()
-        process.wait(timeout=60)
+    # Leaving the block closes its input, at which it ends, and waits for it.
+    pipe = subprocess.PIPE
+    with subprocess.Popen(started, stdin=pipe, stdout=pipe, stderr=sys.stderr, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address.startswith("http://127.0.0.1:"), "the server of the real model did not start"
+            yield f"{address}/v1"
+        finally:
+            process.stdin.close()
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--context", type=int, default=8192, help="tokens of prompt and reply")
     parser.add_argument("--port", type=int, default=0, help="0: any that is free")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="more wait for each other where cores are busy")
     asked = parser.parse_args()
     import xllamacpp
 
