@@ -31,6 +31,8 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 # A draw at temperature 1 may lie this many normal deviations out: once in a thousand million states.
 _FARTHEST = 6.0
 _SIGNS = (-1.0, 1.0)
+# The shape of an exponential tail: as good as 0.
+_LIGHT = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,20 +198,32 @@ def _from_floor(over: FloatArray, reach: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class Limits:
-    """Where features (D,) cannot lie, in their units: floors that none ever reaches, and the ends of their ranges."""
+    """Where features (D,) cannot lie, in their units, and which tails are light.
+
+    Attributes
+    ----------
+    floor
+        What a feature never falls to, or -inf.
+    low, high
+        The ends of its range, or infinite.
+    light
+        Logarithms: the logarithm of what has a Pareto tail has an exponential one.
+    """
 
     floor: FloatArray
     low: FloatArray
     high: FloatArray
+    light: BoolArray
 
     def standardised(self, mean: FloatArray, std: FloatArray) -> Limits:
         """Return the limits of standardised features."""
-        return Limits((self.floor - mean) / std, (self.low - mean) / std, (self.high - mean) / std)
+        return Limits((self.floor - mean) / std, (self.low - mean) / std, (self.high - mean) / std, self.light)
 
 
 def no_limits(dim: int) -> Limits:
     """Return that features may lie anywhere."""
-    return Limits(np.full(dim, -np.inf), np.full(dim, -np.inf), np.full(dim, np.inf))
+    below = np.full(dim, -np.inf)
+    return Limits(below, below, np.full(dim, np.inf), np.zeros(dim, dtype=bool))
 
 
 # Features of a known range: patterns of their expressions, with its ends.
@@ -226,7 +240,8 @@ def limits_of(features: Sequence[Feature]) -> Limits:
     """Return where features cannot lie, by their expressions: a return is above -1, a shadow is not below 0."""
     ranges = [_range(feature.text) for feature in features]
     floors = np.array([_floor(feature.text) for feature in features])
-    return Limits(floors, np.array([low for low, _ in ranges]), np.array([high for _, high in ranges]))
+    low, high = (np.array(ends) for ends in zip(*ranges, strict=True))
+    return Limits(floors, low, high, np.array([feature.text.startswith("log(") for feature in features]))
 
 
 def _range(text: str) -> tuple[float, float]:
@@ -251,8 +266,12 @@ def fit_tails(rows: FloatArray, limits: Limits) -> Tails:
     edges = np.quantile(rows, [share, 1.0 - share], axis=0)
     for k in range(dim):
         for side, (sign, end) in enumerate(zip(_SIGNS, (limits.low, limits.high), strict=True)):
-            floor = -limits.floor[k] if side == 0 else np.inf
-            parts[:, side, k] = _fit_side(sign * rows[:, k], sign * edges[side, k], share, floor, sign * end[k])
+            edge, floor = sign * edges[side, k], -limits.floor[k] if side == 0 else np.inf
+            found = _fit_side(sign * rows[:, k], edge, share, floor, sign * end[k])
+            if limits.light[k] and np.isfinite(found[0]):
+                over = sign * rows[:, k] - edge
+                found = (found[0], found[1], float(over[over > 0].mean()), _LIGHT, *found[4:])
+            parts[:, side, k] = found
     return Tails(*parts)
 
 
@@ -262,7 +281,7 @@ def _fit_side(values: FloatArray, edge: float, share: float, floor: float, end: 
     beyond = values > edge
     ended = (values == greatest).sum() >= _AT_END or beyond.sum() < 2
     if np.isfinite(end) or ended:
-        return np.inf, share, 1.0, 1e-4, np.inf, end if np.isfinite(end) else greatest
+        return np.inf, share, 1.0, _LIGHT, np.inf, end if np.isfinite(end) else greatest
     reach = floor - edge
     scale, shape = fit_pareto(_to_floor(values[beyond] - edge, np.asarray(reach)))
     return edge, float(beyond.mean()), scale, shape, reach, np.inf

@@ -19,6 +19,14 @@ _HISTORY = 50_000
 _LIBRARY = 20_000
 # Neighbours of which the worst hundredth is ten outcomes.
 _ENOUGH = 1_000
+# Shocks that come together: features, and the side of each.
+_SHOCKS = (
+    (("return_1", -1), ("volatility_5", 1)),
+    (("return_1", -1), ("volume_ratio", 1)),
+    (("return_1", -1), ("volatility_5", 1), ("volume_ratio", 1)),
+    (("return_20", -1), ("volatility_20", 1)),
+)
+_JOINT_KEYS = ("history", "drawn", "by_chance")
 # Bars of the newest panel that a state and its path are read from.
 _NEWEST = 600
 
@@ -52,7 +60,9 @@ def draw_scenarios(
     if paths is not None:
         sentences.append(f"{paths.rejected} steps of paths lay beyond the tails and were drawn from other neighbours")
     charts = [] if paths is None else [_fan(opened, str(name), paths)]
-    grids = [_moments_grid(opened, history, drawn), *([] if paths is None else [_path_grid(opened, paths, neighbours)])]
+    joint = joint_shocks(opened.density.names, history, drawn.states)
+    grids = [_moments_grid(opened, history, drawn), *([_joint_grid(joint)] if joint else [])]
+    grids += [] if paths is None else [_path_grid(opened, paths, neighbours)]
     return Findings(
         title=f"Scenarios of {opened.name}",
         lead=f"{count} states drawn at temperature {temperature:g}, seed {seed}.",
@@ -66,6 +76,7 @@ def draw_scenarios(
             "rejected": drawn.rejected,
             "correlation_gap_mean_max": list(gaps),
             "moments": _moment_rows(opened, history, drawn),
+            "joint_shocks": joint,
             "paths": None
             if paths is None
             else {"asset": name, "rejected": paths.rejected, **_quantiles(opened, paths)},
@@ -135,6 +146,34 @@ def _moments_grid(opened: OpenFlow, history: FloatArray, drawn: Drawn) -> Grid:
         rows.append([name, *(f"{format_number(a, style)} / {format_number(b, style)}" for a, b, style in pairs)])
     columns = ["feature", "mean", "deviation", "skewness", "kurtosis", "1 %", "99 %"]
     return grid("History / drawn", columns, rows, note="In the units of the features; history is train.")
+
+
+def joint_shocks(names: tuple[str, ...], history: FloatArray, drawn: FloatArray) -> list[dict[str, object]]:
+    """Return how often shocks of several features come together: in history (M, D), as drawn (n, D), by chance.
+
+    A shock is a value beyond history's 1st (``-``) or 99th (``+``) percentile; of features that the state lacks, none.
+    """
+    rows: list[dict[str, object]] = []
+    for shocks in _SHOCKS:
+        if not all(name in names for name, _ in shocks):
+            continue
+        found = []
+        for states in (history, drawn):
+            beyond = np.ones(len(states), dtype=bool)
+            for name, sign in shocks:
+                column = names.index(name)
+                edge = float(np.percentile(history[:, column], 99 if sign > 0 else 1))
+                beyond &= sign * (states[:, column] - edge) > 0
+            found.append(float(beyond.mean()))
+        text = ", ".join(f"{name} {'+' if sign > 0 else '-'}" for name, sign in shocks)
+        rows.append({"shocks": text, "history": found[0], "drawn": found[1], "by_chance": 0.01 ** len(shocks)})
+    return rows
+
+
+def _joint_grid(rows: list[dict[str, object]]) -> Grid:
+    cells = [[str(row["shocks"]), *(f"{1e4 * float(str(row[k])):.2f}" for k in _JOINT_KEYS)] for row in rows]
+    note = "In 10 000 states; a shock lies beyond history's 1st (-) or 99th (+) percentile; by chance: were they apart."
+    return grid("Joint shocks", ["shocks", "history", "drawn", "by chance"], cells, note=note)
 
 
 def _returns(opened: OpenFlow, paths: Drawn) -> FloatArray:

@@ -10,12 +10,14 @@ from typing import Any, Literal
 import numpy as np
 
 from agent.learned.protocol import Examples
-from agent.learned.sample_windows import Windows
+from agent.learned.sample_windows import FloatGrid, Windows
+from agent.learned.temperature import fit_temperature, log_priors, softmax
 from agent.study.progress import Progress
 from market.errors import InputError
 from market.panel import FloatArray
 
 _PREDICTED_AT_ONCE = 100_000
+_CLASSES = 3
 
 
 def require_sklearn() -> None:
@@ -118,7 +120,14 @@ class Boosting:
                 sample_weight_val=calibration.weights[kept],
             )
         progress("boosting", 1, 1)
-        return RowModel(model, train.is_class, {"trees": int(model.n_iter_)})
+        figures: dict[str, object] = {"trees": int(model.n_iter_)}
+        if not train.is_class or len(model.classes_) < _CLASSES:
+            return RowModel(model, train.is_class, figures)
+        # It was taught as if classes came equally often.
+        priors = log_priors(train.labels, _CLASSES)
+        logits = _log_chances(model, calibration.windows.newest()) + priors
+        temperature = fit_temperature(logits, calibration.labels.astype(np.int64))
+        return RowClasses(model, True, {**figures, "temperature": temperature}, priors, temperature)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +157,22 @@ class RowModel:
     def facts(self) -> dict[str, object]:
         """Return the figures of the fit."""
         return self.figures
+
+
+@dataclass(frozen=True, eq=False)
+class RowClasses(RowModel):
+    """A fitted classifier of the newest bar with the classes' true shares and a temperature: it tells probabilities."""
+
+    priors: FloatArray
+    temperature: float
+
+    def probabilities(self, windows: Windows) -> FloatArray:
+        """Return (M, 3) probabilities of short, hold and long."""
+        return softmax((_log_chances(self.model, windows.newest()) + self.priors) / self.temperature)
+
+
+def _log_chances(model: Any, rows: FloatGrid) -> FloatArray:  # noqa: ANN401 - of scikit-learn
+    return np.asarray(np.log(np.maximum(model.predict_proba(rows), 1e-12)))
 
 
 def _values(examples: Examples) -> FloatArray:

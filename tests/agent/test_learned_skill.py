@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from agent.learned.channels import given_channels
+from agent.learned.rivals import Boosting
 from agent.learned.skill import judge_probabilities, judge_signal, skill_of
+from agent.learned.targets import TargetSpec
 from agent.learned.temperature import softmax
+from agent.learned.walk import WalkPlan, walk_panel
+from market.synthetic.demo_market import SynthSpec, make_market
 
 
 def drawn(strength: float, seed: int = 0, count: int = 4000) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +74,18 @@ def test_signals_are_judged_by_how_they_go_with_what_came() -> None:
 def test_folds_that_were_never_judged_say_nothing() -> None:
     assert skill_of([{"train": 5}]) is None
     assert skill_of([]) is None
+
+
+def test_boosting_tells_probabilities_and_is_judged_by_log_loss() -> None:
+    pytest.importorskip("sklearn")
+    panel = make_market(SynthSpec(bars=900, assets=6)).panel
+    features = given_channels(["returns", "rsi(close, 14)"])
+    plan = WalkPlan(features, window=8, target=TargetSpec("barrier", horizon=6), folds=2, max_windows=1200)
+    walked = walk_panel(panel, plan, Boosting(rounds=5))
+    skill = skill_of(walked.facts)
+    assert skill is not None
+    assert skill.log_loss is not None
+    assert 0.5 < skill.log_loss < 1.5
+    assert 0.4 < float(str(skill.brier)) < 0.9
+    assert np.sum(skill.confusion) > 1000
+    assert "log loss" in skill.sentence()

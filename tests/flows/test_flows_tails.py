@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import genpareto
 
 from factors.features import STATE_FEATURES, Feature
-from flows.tails import Limits, Tails, fit_tails, limits_of, no_limits, within
+from flows.tails import Tails, fit_tails, limits_of, no_limits, within
 
 SHAPE = 0.3
 
@@ -23,7 +25,7 @@ def rows() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tails(rows: np.ndarray) -> Tails:
-    return fit_tails(rows, Limits(np.array([-np.inf, -np.inf, -1.0]), np.full(3, -np.inf), np.full(3, np.inf)))
+    return fit_tails(rows, replace(no_limits(3), floor=np.array([-np.inf, -np.inf, -1.0])))
 
 
 def test_the_map_is_monotone_and_its_inverse_exact(rows: np.ndarray, tails: Tails) -> None:
@@ -60,6 +62,8 @@ def test_what_is_rare_by_the_fitted_tail_is_rare_in_truth(rows: np.ndarray, tail
     assert np.isnan(tails.level(1, 0, 1e-3))
     assert np.isnan(tails.level(0, 0, 0.5))
     assert tails.shape[0, 0] == pytest.approx(SHAPE, abs=0.15)
+    light = fit_tails(rows, replace(no_limits(3), light=np.ones(3, dtype=bool)))
+    assert light.shape[0, 0] < 1e-3
 
 
 def test_features_end_where_they_end(tails: Tails) -> None:
@@ -94,6 +98,7 @@ def test_limits_are_read_off_expressions() -> None:
     texts = ("returns", "ts_returns(close, 20)", "ts_sum(returns, 5)", "log(volume)", "rsi(close, 14)")
     limits = limits_of([Feature(text, text) for text in texts])
     np.testing.assert_array_equal(limits.floor, [-1.0, -1.0, -5.0, -np.inf, -np.inf])
+    np.testing.assert_array_equal(limits.light, [False, False, False, True, False])
     usual = dict(zip((f.name for f in STATE_FEATURES), zip(*limits_ends(), strict=True), strict=True))
     assert usual["price_position"] == (0.0, 1.0)
     assert usual["body_ratio"] == (-1.0, 1.0)
@@ -110,7 +115,7 @@ def limits_ends() -> tuple[list[float], list[float]]:
 
 def test_a_feature_of_a_known_range_has_no_tail_even_where_no_state_is_at_its_end() -> None:
     rows = np.random.default_rng(3).uniform(0.01, 0.99, size=(5000, 1))
-    tails = fit_tails(rows, Limits(np.array([-np.inf]), np.array([0.0]), np.array([1.0])))
+    tails = fit_tails(rows, replace(no_limits(1), low=np.array([0.0]), high=np.array([1.0])))
     np.testing.assert_array_equal(tails.invert(np.array([[-0.2], [0.5], [1.3]]))[:, 0], [0.0, 0.5, 1.0])
 
 
