@@ -105,13 +105,17 @@ def drawn_bars(panel: Panel, rng: np.random.Generator) -> NullMarket:
 def random_signs(panel: Panel, rng: np.random.Generator, fill: Fill = "open") -> NullMarket:
     """Return outcomes whose market-residual returns have, block by block, one random sign for all assets.
 
-    Blocks are short: within one, what pays in truth pays always or never, and a test of a mean has to see many.
+    Blocks are short: within one, what pays in truth pays always or never, and a test of a mean has to see many. The
+    market's drift is removed: betas are estimates, so some of it is left in what the market does not explain, and
+    whatever goes with beta (volatility does) would be paid it bar by bar.
     """
     forward = forward_returns(panel, 1, fill)
     _deviation, beta = trailing_risk(panel)
     known, explained = market_part(panel, forward, beta)
     signs = np.repeat(rng.choice([-1.0, 1.0], len(panel.times) // _SIGN_BARS + 1), _SIGN_BARS)[: len(panel.times)]
-    flipped = explained + signs[:, None] * (forward - explained)
+    market = np.where(known, forward, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    drift = beta * market[known.any(axis=1)].mean()
+    flipped = explained - drift + signs[:, None] * (forward - explained)
     return NullMarket("signs", panel, with_forward(panel, np.where(known, flipped, np.nan), fill))
 
 

@@ -120,7 +120,8 @@ def real_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str
         for kind, make in NULLS.items():
             scores, ranks, best = [], [], []
             for number in track(range(args.panels), description=f"{title}, {kind}", console=console, transient=True):
-                null = make(panel, np.random.default_rng([1, number]))
+                # Seeds by kind: with the same ones `history` and `bars` draw the same rows, and are no two markets.
+                null = make(panel, np.random.default_rng([1, list(NULLS).index(kind), number]))
                 values = own if null.panel is panel else [evaluate(one, null.panel).values for one in factors]
                 found = on_null(market_of(null.outcomes), values, number)
                 scores.append(found[0])

@@ -25,7 +25,7 @@ from market.panel_store import load_panel, save_panel
 from tests.agent.commands import as_json, run
 from tests.helpers import scored_attempt
 
-MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate", "--seed", "3")
+MINE = ("mine", "--llm", "mock", "--rounds", "3", "--candidates", "6", "--no-gate", "--seed", "4")
 # So that some of a few attempts pass, and pass by validation alone.
 FREE = (
     '[backtest]\nrule = "as set"\nfee_bp = 0.0\nslippage_bp = 0.0\n[admission]\nlevel = 0.49\n'
@@ -134,7 +134,7 @@ def test_with_feedback_validation_steers_and_admits_nothing(
         assert not validation_steered(kb, "other data")
     # A later run that asks for none is built on the same attempts, so it admits nothing either.
     (twins[0] / "alphaglow.toml").write_text(FREE)
-    again = as_json(capsys, *MINE, "--rounds", "1", "--seed", "3")
+    again = as_json(capsys, *MINE, "--rounds", "1", "--seed", "4")
     assert again["accepted"] == 0
 
 
