@@ -97,8 +97,10 @@ def test_turnover_is_forecast_before_scoring_as_the_backtest_finds_it() -> None:
         assert turnover == pytest.approx(found[1].scorecard.train.turnover, rel=0.15)
         cut = study.recent.times
         assert cut[-1] == study.panel.times[study.split.train.stop - 1]
-        whole = np.nanmean(found[1].backtest.turnover[study.split.train.stop - 250 : study.split.train.stop - 2])
-        assert turnover == pytest.approx(whole, rel=0.02)
+        # The bars that say it: the last ones of train, but for what the factor looks back over.
+        stop = study.split.train.stop
+        their_bars = slice(stop - len(cut) + factor.lookback + 1, stop)
+        assert turnover == pytest.approx(np.nanmean(found[1].backtest.turnover[their_bars]), rel=0.01)
 
 
 def test_turnover_is_forecast_under_the_rule_that_the_backtest_will_choose() -> None:
