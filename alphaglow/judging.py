@@ -6,6 +6,7 @@ import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -249,5 +250,10 @@ def _result(one: _One, study: Study, evidence: Any, name: str) -> Result:  # noq
         evidence=evidence,
         factor=one.factor,
         note=one.note,
-        _made=lambda: (one.values, one.scored),
+        _made=partial(_as_made, one.values, one.scored),
     )
+
+
+def _as_made(values: FloatArray, scored: Scored) -> tuple[FloatArray, Scored]:
+    """Return what was made already: as a function of the module it can be pickled with its result."""
+    return values, scored

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
 Made = TypeVar("Made")
 # Called with what is being done, how much of it is done, and of how much.
 Tick = Callable[[str, int, int], None]
+_HEARD_S = 0.1
 
 
 def in_notebook() -> bool:
@@ -48,7 +49,9 @@ def apart(work: Callable[[Callable[[], bool]], Made]) -> Made:
     with ThreadPoolExecutor(1, thread_name_prefix="alphaglow") as pool:
         future = pool.submit(work, stop.is_set)
         try:
-            return future.result()
+            # A signal is heard between waits: one that another thread received would not end a wait without end.
+            while not wait([future], timeout=_HEARD_S).done:
+                pass
         except KeyboardInterrupt:
             stop.set()
-            return future.result()
+        return future.result()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.mining.session import Session
     from agent.study.opening import OpenData
+    from agent.study.study import Study
     from alphaglow.flow_face import Flow
+    from backtest.scorecard import Scored
+    from factors.tree import Expression
+    from market.panel import FloatArray
 
 _LOG = logging.getLogger("alphaglow")
 
@@ -133,7 +138,7 @@ class Workspace:
         from agent.study.blocks import all_blocks
         from agent.study.lineage_notes import meet_data
         from agent.study.looking import look_at_factor
-        from agent.study.study import backtest_expression, read_expression
+        from agent.study.study import read_expression
 
         if not isinstance(factor, (str, Factor)):
             raise InputError(
@@ -149,10 +154,6 @@ class Workspace:
         study = opened.study
         assert look.evidence is not None
 
-        def made() -> Any:  # noqa: ANN401 - the series of `Result.made`
-            signal, scored = unless_refused(backtest_expression(expression, study))
-            return signal.values, scored
-
         notes = (look.note, "" if look.copy is None else look.copy.message)
         return Result(
             name=expression.text,
@@ -164,7 +165,7 @@ class Workspace:
             note="; ".join(note for note in notes if note),
             workspace=self.folder,
             recorded=True,
-            _made=made,
+            _made=partial(_scored_again, expression, study),
         )
 
     # --- runs -------------------------------------------------------------------------------------------------------
@@ -380,3 +381,11 @@ class Workspace:
 
     def _repr_html_(self) -> str:
         return f"<div><b>{escape(str(self.folder.root))}</b>{self.data.to_html()}{self.runs.tail(5).to_html()}</div>"
+
+
+def _scored_again(expression: Expression, study: Study) -> tuple[FloatArray, Scored]:
+    """Return the values and the series behind a recorded score, which are not stored."""
+    from agent.study.study import backtest_expression
+
+    signal, scored = unless_refused(backtest_expression(expression, study))
+    return signal.values, scored

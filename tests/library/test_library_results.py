@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,13 @@ def test_rules_are_those_of_the_settings(days: ag.Panel, result: ag.Result) -> N
     assert slow.spec.rate == 0.1
     assert slow.ledger()["turnover"].mean() < 0.3 * free.ledger()["turnover"].mean()
     assert "weighting" in BacktestSettings.model_fields
+
+
+def test_a_result_travels_between_processes(result: ag.Result) -> None:
+    other = pickle.loads(pickle.dumps(result))
+    assert other.verdict == result.verdict
+    pd.testing.assert_frame_equal(other.ledger(), result.ledger())
+    pd.testing.assert_frame_equal(other.trades(), result.trades())
 
 
 def test_what_is_shown(result: ag.Result, days: ag.Panel, tmp_path: Path) -> None:
