@@ -62,6 +62,7 @@ SECONDS = {
     "test_thousands_of_broken_texts_are_each_an_answer": 13,
     "test_market_checks": 13,
     "test_imports": 12,
+    "test_a_gate_and_a_model_from_the_settings_judge_a_factor": 11,
     "test_knowledge_looking": 4,
     "test_the_recorded_market_killed_on_the_way": 10,
     "test_real_coins_scrambled_pay_nothing": 10,
