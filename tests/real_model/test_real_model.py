@@ -13,6 +13,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from agent.llm.client import LanguageModel, ModelName, Speaking
 from agent.llm.openai_connection import OpenAIConnection, connect_openai
 from agent.llm.patience import RetryRules
 from agent.llm.prompt_room import Room, find_room
+from agent.llm.providers import Connection
 from agent.mining.brief import Brief, judge_prompt, writer_prompt
 from agent.mining.inner_loop import Agents, propose
 from agent.mining.replies import JudgeReply, Proposal
@@ -50,6 +53,18 @@ def speaker(address: str, **options: Any) -> LanguageModel:
     return LanguageModel(OpenAIConnection(client), speech)
 
 
+def run(connection: Connection, asked: Coroutine[object, object, Any]) -> Any:
+    """Wait for what was asked, and let go of the connection in the same loop."""
+
+    async def whole() -> Any:
+        try:
+            return await asked
+        finally:
+            await connection.close()
+
+    return asyncio.run(whole())
+
+
 def test_it_proposes_in_the_form_that_is_asked_for_and_remembers_how_prompts_begin(real_model: str) -> None:
     # Little is in the prompt, so that the test takes half a minute and not five.
     model = speaker(real_model, prompt_tokens=900)
@@ -58,7 +73,7 @@ def test_it_proposes_in_the_form_that_is_asked_for_and_remembers_how_prompts_beg
         steps = [writer_prompt(BRIEF, [slot], step=5) for slot in (0, 1)]
         return [await model.ask(f"k{k}", "writer", *prompts, Proposal) for k, prompts in enumerate(steps)]
 
-    found = asyncio.run(two())
+    found = run(model.connection, two())
     assert all(isinstance(one, Proposal) for one in found), found
     calls = model.journal.calls  # type: ignore[attr-defined]
     assert list(calls) == ["k0/1", "k1/1"], "each was read at the first try"
@@ -71,7 +86,7 @@ def test_it_proposes_in_the_form_that_is_asked_for_and_remembers_how_prompts_beg
 
 def test_what_is_cut_off_is_asked_for_again_once(real_model: str) -> None:
     model = speaker(real_model, reply_tokens=12)
-    found = asyncio.run(model.ask("k", "writer", "Answer in JSON.", "Propose a factor of close.", Proposal))
+    found = run(model.connection, model.ask("k", "writer", "Answer in JSON.", "Propose a factor of close.", Proposal))
     assert isinstance(found, Rejection)
     assert found.code == "truncated"
     calls = model.journal.calls  # type: ignore[attr-defined]
@@ -85,7 +100,7 @@ def test_it_judges_within_the_scale(real_model: str) -> None:
     proposal = Proposal(name="n", expression=expression.text, rationale="fallen assets recover", parents=[])
     prompts = judge_prompt(BRIEF, expression, proposal)
     model = speaker(real_model)
-    found = asyncio.run(model.ask("k", "judge", *prompts, JudgeReply))
+    found = run(model.connection, model.ask("k", "judge", *prompts, JudgeReply))
     if isinstance(found, Rejection):
         # The scale is no part of a grammar: a figure beyond it is asked for again, and then given up.
         assert found.code == "bad_reply"
@@ -98,26 +113,26 @@ def test_a_reply_that_takes_too_long_is_given_up_and_every_wait_is_said(real_mod
     said: list[str] = []
     model = speaker(real_model, deadline_s=0.2, note=said.append)
     with pytest.raises(InputError, match="no whole reply within"):
-        asyncio.run(model.ask("k", "writer", "Answer in JSON.", "Propose a factor. " * 40, Proposal))
+        run(model.connection, model.ask("k", "writer", "Answer in JSON.", "Propose a factor. " * 40, Proposal))
     assert len(said) == 1
     assert "try 1 of 2" in said[0]
     assert (model.budget.calls, model.budget.lost) == (0, 2)
 
 
 def test_its_server_says_what_it_holds_and_the_inner_loop_keeps_to_it(real_model: str) -> None:
-    client = connect_openai(real_model, timeout_s=60)
-    room = asyncio.run(find_room(OpenAIConnection(client), ["smollm2"], 0, 400, lambda _text: None))
+    connection = OpenAIConnection(connect_openai(real_model, timeout_s=60))
+    room = run(connection, find_room(connection, ["smollm2"], 0, 400, lambda _text: None))
     assert room == Room(4096 - 400, 400)
     # A prompt that is more than it holds is refused by the server, and sent again with less.
     said: list[str] = []
     model = speaker(real_model, note=said.append)
     steps = {1: ("Answer in JSON.", "Propose a factor of close.")}
     long = "Propose a factor of close, open, high and low. " * 600
-    found = asyncio.run(model.ask("k", "writer", "Answer in JSON.", long, Proposal, shorter=steps.get))
+    found = run(model.connection, model.ask("k", "writer", "Answer in JSON.", long, Proposal, shorter=steps.get))
     assert isinstance(found, (Proposal, Rejection))
     assert "asked again with less" in said[0]
     writer = speaker(real_model, prompt_tokens=900)
-    ended = asyncio.run(propose(Agents({"m": writer}, None), BRIEF, 0, max_turns=1, check=parse))
+    ended = run(writer.connection, propose(Agents({"m": writer}, None), BRIEF, 0, max_turns=1, check=parse))
     assert ended.expression is not None or ended.rejection is not None
 
 
@@ -142,8 +157,8 @@ def test_a_run_that_is_killed_goes_on_without_paying_twice(real_model: str, tmp_
     process.wait()
     before = kept(tmp_path)
     assert before, "nothing was journalled before it was killed"
-    run = before[0][0]
-    subprocess.run(alphaglow("mine", "--resume", run), check=True, env=environment, capture_output=True)
+    run_id = before[0][0]
+    subprocess.run(alphaglow("mine", "--resume", run_id), check=True, env=environment, capture_output=True)
     after = kept(tmp_path)
     assert after[: len(before)] == before
     assert len({key for _run, key, _response in after}) == len(after)
@@ -156,7 +171,7 @@ def kept(folder: Path) -> list[tuple[str, str, str]]:
     if not base.exists():
         return []
     try:
-        with sqlite3.connect(f"file:{base}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{base}?mode=ro", uri=True)) as connection:
             query = "select run_id, key, response from llm_calls where status != 'lost' order by id"
             return connection.execute(query).fetchall()
     except sqlite3.OperationalError:
