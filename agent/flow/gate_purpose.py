@@ -22,6 +22,8 @@ FALLS = 6
 # A gate is shut where it leaves less than this exposure, on average over the assets.
 SHUT = 0.5
 CVAR = 0.05
+# To do better than a plain gate, a gate must beat its own shifts with this p, or take this much less of falls.
+_SURE, _LESS = 0.10, 0.10
 # A shifted gate trades the whole span: these are enough to tell one in twenty.
 MOST_SHIFTS = 60
 
@@ -128,12 +130,17 @@ def _losses(portfolio: Directional, gate: FloatArray | None, part: slice) -> dic
 
 
 def purpose_verdict(rows: Sequence[Mapping[str, Any]], falls: Sequence[Mapping[str, Any]], own: str, plain: str) -> str:
-    """Say first whether the gate is worth more than a plain volatility gate at what gates are for."""
+    """Say first whether the gate is worth more than a plain volatility gate at what gates are for.
+
+    It is if it has the lower drawdown, the lower CVaR or takes less of falls, in two of the three, and not by luck.
+    """
     market = str(rows[0]["portfolio"])
     cells = {str(row["gate"]): row for row in rows if row["portfolio"] == market}
     taken = {str(row["gate"]): row for row in falls}
-    wins = [key for key in ("drawdown", "cvar") if cells[own][key] < cells[plain][key]]
-    wins += ["fall"] if taken[own]["fall_taken"] < taken[plain]["fall_taken"] else []
+    wins = [
+        key for key in ("drawdown", "cvar") if cells[own][key] < cells[plain][key] and cells[own][f"{key}_p"] <= _SURE
+    ]
+    wins += ["fall"] if taken[own]["fall_taken"] <= taken[plain]["fall_taken"] - _LESS else []
     words = {"drawdown": "maximum drawdown", "cvar": "CVaR 95 %", "fall": "share of falls taken"}
     figures = ", ".join(
         f"{words[key]} {format_number(ours, 'percent')} against {format_number(theirs, 'percent')}"
