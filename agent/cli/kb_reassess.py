@@ -36,6 +36,8 @@ def reassess(ctx: click.Context, data_name: str | None, top: int, as_json: bool)
     from agent.evidence.reassessing import reassess as give_again
 
     workspace = workspace_of(ctx)
+    with workspace.knowledge() as knowledge:
+        knowledge.require_writable()
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("testing all trials", total=None)
         found = give_again(

@@ -18,6 +18,7 @@ import pytest
 from agent.cli.main import main
 from agent.evidence import reassessing
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.packed_json import pack_json, unpack_json
 from agent.knowledge.records import NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.transfer.table_rows import ExportedSource
@@ -109,17 +110,25 @@ def test_a_factor_far_above_the_hurdle_stays_accepted_under_either_control(
     assert "luck on average" in run(capsys, "kb", "reassess")[1]
 
 
+def know_documents(base: sqlite3.Connection) -> None:
+    """Let SQL read and pack stored documents."""
+    base.create_function("read", 1, lambda packed: json.dumps(unpack_json(packed)))
+    base.create_function("packed", 1, lambda text: pack_json(json.loads(text)))
+
+
 def test_an_earlier_policy_is_scored_again_once_and_its_verdict_stands(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seen = as_json(capsys, "eval", FACTOR)
     with sqlite3.connect(home / "knowledge.db") as base:
+        know_documents(base)
         (config,) = base.execute("SELECT config FROM runs").fetchone()
         admission = {"gates": ["train_ic", "dsr"], "min_ic_t": 2.0, "min_dsr": 0.95}
         base.execute("UPDATE runs SET config = ?", [json.dumps({**json.loads(config), "admission": admission})])
         base.execute(
             "UPDATE evaluations SET accepted = 1, predicts_z = NULL, earns_z = NULL, "
-            "evidence = json_set(json_remove(evidence, '$.predicts', '$.earns'), '$.verdict', 'accepted')"
+            "verdict = 'accepted', "
+            "evidence = packed(json_set(json_remove(read(evidence), '$.predicts', '$.earns'), '$.verdict', 'accepted'))"
         )
     for _ in range(2):
         (one,) = as_json(capsys, "kb", "reassess")["factors"]
@@ -183,9 +192,10 @@ def test_stopped_in_the_middle_it_keeps_what_was_scored_again_and_goes_on(
     for text in ("ts_mean(returns, 5)", "ts_std(returns, 20)", FACTOR):
         as_json(capsys, "eval", text)
     with sqlite3.connect(home / "knowledge.db") as base:
+        know_documents(base)
         base.execute(
             "UPDATE evaluations SET predicts_z = NULL, earns_z = NULL, "
-            "evidence = json_remove(evidence, '$.predicts', '$.earns')"
+            "evidence = packed(json_remove(read(evidence), '$.predicts', '$.earns'))"
         )
     scored: list[str] = []
 

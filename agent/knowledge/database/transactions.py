@@ -74,6 +74,14 @@ class Handle:
         with in_words(self.place), self._reader.connect() as connection:
             yield connection
 
+    def require_writable(self) -> None:
+        """Refuse, as an `InputError`, a file that may be read and not be written, before work is spent on it."""
+        if self.place.path is not None and is_sealed(self.place.path):
+            raise InputError(
+                f"the knowledge base {self.place} is read-only",
+                "make the file and its folder writable, or work on a copy",
+            )
+
     def close(self) -> None:
         """Close every connection; the last one out folds the write-ahead log into the file."""
         self._engine.dispose()
