@@ -84,7 +84,9 @@ def test_what_is_crowded_is_counted() -> None:
 def test_turnover_is_forecast_before_scoring_as_the_backtest_finds_it() -> None:
     panel = make_market(SynthSpec(assets=20, bars=4000, seed=4)).panel
     # The forecast is of trading in full: a rule of its own, which is chosen by a backtest, trades less.
-    study = open_study(panel, Settings.model_validate({"backtest": {"rule": "as set"}}))
+    study = open_study(
+        panel, Settings.model_validate({"backtest": {"rule": "as set"}, "split": {"train": 0.7, "validation": 0.15}})
+    )
     for text in ("cs_rank(ts_returns(close, 5))", "ts_mean(volume, 24) / ts_mean(volume, 120)"):
         factor = read_expression(text, study)
         assert isinstance(factor, Expression)
