@@ -42,7 +42,10 @@ from market.panel_store import load_panel, save_panel
 from market.synthetic.demo_market import SynthSpec, make_market
 
 BARS = 3000
-FREE = Settings(backtest=BacktestSettings(fee_bp=0.0, slippage_bp=0.0), split=SplitSettings(max_lookback=60))
+FREE = Settings(
+    backtest=BacktestSettings(fee_bp=0.0, slippage_bp=0.0),
+    split=SplitSettings(train=0.7, validation=0.15, max_lookback=60),
+)
 
 
 def planted(effects: dict[str, float], seed: int = 1) -> Panel:
@@ -465,7 +468,10 @@ def test_candidates_keep_what_they_were(study: Study, kb: KnowledgeBase) -> None
 
 
 def test_the_aim_chooses_how_slowly_it_trades_and_keeps_that_rule(panel: Panel, kb: KnowledgeBase) -> None:
-    dear = Settings(backtest=BacktestSettings(fee_bp=3.0, slippage_bp=0.0), split=SplitSettings(max_lookback=60))
+    dear = Settings(
+        backtest=BacktestSettings(fee_bp=3.0, slippage_bp=0.0),
+        split=SplitSettings(train=0.7, validation=0.15, max_lookback=60),
+    )
     study = open_study(panel, dear)
     measured = measured_of(study, kb, "ts_mean(idea_a, 6)", "ts_mean(idea_b, 6)", "-ts_mean(idea_a, 3)")
     ((_, pool),) = fit_pools(measured, ["aim"], kb, Setting("toy", ScoringRules(dear.rules())))
