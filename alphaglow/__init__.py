@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alphaglow.panels import demo_panel, panel
     from alphaglow.results import Result
     from alphaglow.run_face import Run
+    from alphaglow.verify_face import verify
     from alphaglow.workspace_face import Workspace
     from market.errors import InputError
     from market.panel import Panel
@@ -38,6 +39,7 @@ __all__ = [
     "from_qlib",
     "panel",
     "sweep",
+    "verify",
 ]
 __version__ = "0.1.0"
 
@@ -58,6 +60,7 @@ _HOMES = {
     "from_qlib": "alphaglow.interop",
     "panel": "alphaglow.panels",
     "sweep": "alphaglow.judging",
+    "verify": "alphaglow.verify_face",
 }
 
 

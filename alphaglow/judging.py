@@ -47,7 +47,7 @@ def evaluate(
 ) -> Result:
     """Backtest any signal on a panel, after costs, and say what train shows.
 
-    The first 70 % of the bars are train. Validation and holdout stay unseen: what is shown is counted, and without a
+    The first 60 % of the bars are train. Validation and holdout stay unseen: what is shown is counted, and without a
     workspace there is nothing that counts. `Workspace.evaluate` records the trial, and shows validation and verdict.
 
     Parameters

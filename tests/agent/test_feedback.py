@@ -100,7 +100,9 @@ def test_not_one_bit_of_validation_steers_a_run(
         assert any("of the way" in request or "all the way" in request for _, request in one.asked)
     # The runs differ in what validation says.
     assert all(a != b for a, b in zip(one.validation, other.validation, strict=True))
-    assert one.verdicts != other.verdicts
+    if rule == "as set":
+        assert one.verdicts != other.verdicts
+        assert json.loads(one.briefs[-1])["blocks"]
     # And in nothing else: train figures, all that was asked of writer and judge, plans, briefs, lessons, refusals.
     assert one.train == other.train
     assert len(one.asked) > 30
@@ -108,7 +110,6 @@ def test_not_one_bit_of_validation_steers_a_run(
     assert one.briefs == other.briefs
     assert len(one.briefs) == 3
     assert "related" in one.briefs[-1]
-    assert json.loads(one.briefs[-1])["blocks"]
     assert json.loads(one.briefs[-1])["tasks"]
     assert one.lessons
     assert one.lessons == other.lessons

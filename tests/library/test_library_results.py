@@ -177,3 +177,20 @@ def test_what_is_shown(result: ag.Result, days: ag.Panel, tmp_path: Path) -> Non
     assert "<script>alert" not in written
     assert "validation was not asked" in written
     assert "http://" not in written.replace("http://www.w3.org", "")
+
+
+def test_anyones_weights_are_judged_as_the_command_judges_them() -> None:
+    """A signal that knows the next return is not shown: it is called what it is."""
+    panel = ag.demo_panel(bars=1500)
+    closes = panel.to_frame("close")
+    honest = -closes.pct_change(24)
+    seen = closes.pct_change().shift(-1)
+    for frame, trials in ((honest, 10), (seen, 1)):
+        found = ag.verify(frame, panel, kind="signals", trials=trials, worlds=0)
+        assert found.kind == "signals"
+        assert found.trials == trials
+        assert found.sentence
+        assert found.to_dict()["shown"] == found.shown
+    assert not found.shown
+    with pytest.raises(ag.InputError, match="prices"):
+        ag.verify(honest, kind="signals")
