@@ -17,7 +17,9 @@ COMMANDS = {"demo": ("demo", 200, "Run the offline demo: simulated market, simul
 @click.option(
     "--dir", "folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"), show_default=True
 )
-@click.option("--seed", default=3, show_default=True, type=click.IntRange(min=0), help="Of the market and of the model.")
+@click.option(
+    "--seed", default=3, show_default=True, type=click.IntRange(min=0), help="Of the market and of the model."
+)
 @click.option("--rounds", default=8, show_default=True, type=click.IntRange(min=1))
 @click.option("--candidates", default=12, show_default=True, type=click.IntRange(min=1))
 @json_option
