@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
@@ -25,6 +27,15 @@ pytestmark = [
     ),
 ]
 _MILLISECONDS = 240_000
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """Collect what the browser's driver leaves open here, so that no later test is blamed for it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture
