@@ -110,7 +110,7 @@ _RATES: tuple[tuple[float, tuple[float, ...]], ...] = (
 
 
 def rates_for(bars_a_year: float) -> tuple[float, ...]:
-    """Return the rates that are tried for bars of which a year has so many, the quickest first."""
+    """Return the rates that are tried for a number of bars a year, the quickest first."""
     return next(rates for most, rates in _RATES if bars_a_year <= most * _DAYS)
 
 

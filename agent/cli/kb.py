@@ -152,16 +152,12 @@ def luck(ctx: click.Context, run_id: str, top: int, as_json: bool) -> None:
 
     Figures are of the train split, net of costs and without the gate, under the rules that RUN recorded.
     """
-    from agent.evidence.run_luck import evaluate_run
-    from agent.mining.screening import require_cross_section
-    from agent.study.opening import RecordedRules, open_data
+    from agent.evidence.run_luck import evaluate_run, open_for_luck
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge:
         run = knowledge.get_run(run_id)
-        rules = RecordedRules.of_run(run, strict=False)
-        study = open_data(workspace, None, rules, gate=False, note=say).study
-        require_cross_section(study)
+        study = open_for_luck(workspace, run, say)
         attempts = knowledge.attempts(run_id=run.id)
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None)

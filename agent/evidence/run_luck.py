@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from agent.knowledge.records import AttemptRecord
+from agent.knowledge.records import AttemptRecord, RunRecord
+from agent.mining.screening import require_cross_section
+from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.study import Study
+from agent.study.workspace import Workspace
 from backtest import metrics
 from backtest.evidence import Trials, expected_max_sharpe
 from backtest.luck import BlockSums, Overfitting, block_edges, block_sums, fingerprint_of, overfitting, q_values
@@ -127,6 +130,19 @@ class RunLuck:
     def to_dict(self) -> dict[str, object]:
         """Return plain types."""
         return asdict(self)
+
+
+def open_for_luck(workspace: Workspace, run: RunRecord, note: Note = no_note) -> Study:
+    """Open what a run worked on, under its recorded rules and without a gate: its factors are evaluated together.
+
+    Raises
+    ------
+    InputError
+        Where the data are gone, or have no cross-section.
+    """
+    study = open_data(workspace, None, RecordedRules.of_run(run, strict=False), gate=False, note=note).study
+    require_cross_section(study)
+    return study
 
 
 def evaluate_run(

@@ -18,7 +18,7 @@ def this_process() -> str:
 
 
 def is_gone(process: str | None) -> bool:
-    """Whether a process of this machine has ended; False where that cannot be told."""
+    """Whether a process of this machine has ended; False where that is not known."""
     parts = (process or "").rsplit(" ", 2)
     if len(parts) != 3 or parts[0] != _machine() or not parts[1].isdigit():
         return False
@@ -44,7 +44,7 @@ def _machine() -> str:
 
 
 def _started(number: int) -> str:
-    """Return when a process started, in the system's own ticks; a dash where that is not told."""
+    """Return when a process started, in the system's own ticks; a dash where that is not known."""
     try:
         stat = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

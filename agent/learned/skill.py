@@ -19,7 +19,7 @@ from market.panel import FloatArray
 CLASSES = ("short", "hold", "long")
 # Stretches of time of a fold, and the fewest places of one.
 _STRETCHES, _LEAST = 20, 20
-# A gain of so many errors above 0 is no luck.
+# A gain of this number of errors above 0 is no luck.
 SURE = 2.0
 
 

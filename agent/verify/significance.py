@@ -1,4 +1,4 @@
-"""Both tests of a signal among so many trials, and what each number of trials would mean where none is declared."""
+"""Both tests of a signal among a number of trials, and what each number of trials would mean where none is declared."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tested(series: FloatArray, trials: int, level: float, rules: FloatArray | No
 
 
 def best_of(z: float, trials: int) -> float:
-    """Return the probability that the best of so many independent trials without skill reaches `z`; NaN for NaN."""
+    """Return the probability that the best of a number of independent trials without skill reaches `z`; NaN for NaN."""
     p = one_sided_p(z)
     return -math.expm1(trials * math.log1p(-p)) if p < 1.0 else 1.0
 

@@ -15,7 +15,7 @@ IF_TRIALS = (1, 10, 100, 1_000)
 
 @dataclass(frozen=True, slots=True)
 class AmongTrials:
-    """Both tests if the signal were the best of so many trials: p-values of the best, and whether both pass.
+    """Both tests if the signal were the best of a number of trials: p-values of the best, and whether both pass.
 
     `predicts_p` is NaN where nothing but returns is known.
     """

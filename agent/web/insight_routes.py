@@ -48,17 +48,14 @@ def knowledge(request: Request) -> HTMLResponse:
 @router.get("/luck/{run_id}")
 def luck(request: Request, run_id: str) -> HTMLResponse:
     """Evaluate the factors of a run together, as a piece of a page; it takes a while."""
-    from agent.evidence.run_luck import evaluate_run
-    from agent.mining.screening import require_cross_section
-    from agent.study.opening import RecordedRules, open_data
+    from agent.evidence.run_luck import evaluate_run, open_for_luck
 
     site = site_of(request)
     with site.workspace.knowledge() as base:
         run = base.get_run(run_id)
         attempts = base.attempts(run_id=run.id)
-    study = open_data(site.workspace, None, RecordedRules.of_run(run, strict=False), gate=False).study
-    require_cross_section(study)
-    return site.page("luck.html", found=evaluate_run(attempts, study), run=run)
+    found = evaluate_run(attempts, open_for_luck(site.workspace, run))
+    return site.page("luck.html", found=found, run=run)
 
 
 @router.get("/spend")
