@@ -7,6 +7,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from statistics import variance
 
@@ -146,9 +147,7 @@ def test_the_holdout_opens_once_per_factor_and_panel_unless_insisted(kb: Knowled
 
     def opened(sharpe: float, *, again: bool = False) -> HoldoutRecord:
         score = replace(scored(0.1).scorecard.train, sharpe_net=sharpe)
-        return kb.record_holdout(
-            "factor:1", run.panel_id, score, opened_by="me at home", rules=rules, version="1", again=again
-        )
+        return kb.record_holdout("factor:1", run.panel_id, score, opened_by="me at home", rules=rules, again=again)
 
     kb.require_unopened("factor:1", run.panel_id)
     opened(float("nan"))
@@ -160,7 +159,7 @@ def test_the_holdout_opens_once_per_factor_and_panel_unless_insisted(kb: Knowled
     assert (first.opened_by, first.rules) == ("me at home", rules)
     assert np.isnan(first.score.sharpe_net)
     assert first.score.rank_ic == 0.02
-    assert first.rules_document["alphaglow"] == "1"
+    assert first.rules_document["alphaglow"] == version("alphaglow")
     assert first.result_document["sharpe_net"] is None
     opened(2.0, again=True)
     assert [x.number for x in kb.holdout_openings("factor:1", run.panel_id)] == [1, 2]
