@@ -70,7 +70,9 @@ def train_ensemble(
             start=None if start is None else start[number],
         )
 
-    at_once = min(members, len(os.sched_getaffinity(0)))
+    # Windows and macOS do not say which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    at_once = min(members, cores)
     if at_once == 1:
         return tuple(one(number) for number in range(members))
     # Threads do: torch lets go of the interpreter while it computes.

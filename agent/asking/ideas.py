@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,12 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from agent.asking.answer_language import LANGUAGES, language_of
-from agent.asking.model_access import AskedModel, ModelChoice, open_model
+from agent.asking.model_access import AskedModel, ModelChoice, open_model, outcome_of
 from agent.asking.note_text import NoteText, is_order
 from agent.asking.replies import NoteHypotheses, NoteHypothesis
 from agent.asking.scored_answers import Came, score_answer
 from agent.knowledge.claims import Claims
-from agent.llm.budget import BudgetReached, StopRequested
 from agent.llm.facts import NoteFacts
 from agent.mining.operator_lines import operator_lines
 from agent.study.opening import OpenData, open_data
@@ -117,23 +115,15 @@ def ideas_of(
     found: list[Drawn] = []
     refused: list[str] = []
 
-    async def go() -> str:
-        try:
-            for part in parts_of(note.text):
-                if len(found) >= most:
-                    break
-                drawn, faults = await _ask_part(model, reading, note, part, most - len(found))
-                found.extend(one for one in drawn if one.quote not in {known.quote for known in found})
-                refused.extend(faults)
-        except BudgetReached:
-            return "budget"
-        except StopRequested:
-            return "stopped"
-        finally:
-            await model.speaker.connection.close()
-        return "finished"
+    async def ask() -> None:
+        for part in parts_of(note.text):
+            if len(found) >= most:
+                break
+            drawn, faults = await _ask_part(model, reading, note, part, most - len(found))
+            found.extend(one for one in drawn if one.quote not in {known.quote for known in found})
+            refused.extend(faults)
 
-    outcome = asyncio.run(go())
+    outcome = outcome_of(model, ask)
     if reading.opened is not None:
         found = _scored(workspace, note, found, reading, model)
     budget = model.budget

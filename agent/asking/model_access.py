@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from agent.knowledge.run_config import Bounds
 from agent.llm.addresses import check_server, warnings_about
-from agent.llm.budget import Budget, StopRequested
+from agent.llm.budget import Budget, BudgetReached, StopRequested
 from agent.llm.client import LanguageModel, Speaking
 from agent.llm.patience import RetryRules
 from agent.llm.providers import DEFAULT, ProviderAddress, model_for, provider_named
@@ -94,3 +95,23 @@ def open_model(
     )
     speaker = LanguageModel(provider.connect(place), speech)
     return AskedModel(speaker, budget, name, provider.simulated, choice.seed)
+
+
+def outcome_of(model: AskedModel, ask: Callable[[], Awaitable[None]]) -> str:
+    """Let `ask` put its questions to an open model, and close the connection, however that ends.
+
+    Return ``finished``, ``budget`` where the next call could have cost too much, or ``stopped`` on a wish to stop.
+    """
+
+    async def go() -> str:
+        try:
+            await ask()
+        except BudgetReached:
+            return "budget"
+        except StopRequested:
+            return "stopped"
+        finally:
+            await model.speaker.connection.close()
+        return "finished"
+
+    return asyncio.run(go())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from agent.asking.answer_language import LANGUAGES, language_of, other_script
-from agent.asking.model_access import AskedModel, ModelChoice, open_model
+from agent.asking.model_access import AskedModel, ModelChoice, open_model, outcome_of
 from agent.asking.replies import AskedFactor
 from agent.asking.scored_answers import Came, Expected, score_answer
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.llm.budget import BudgetReached, StopRequested
 from agent.llm.facts import RequestFacts, TurnFacts
 from agent.mining.brief import Turn
 from agent.mining.briefing import describe_market
@@ -219,24 +217,16 @@ def _ask_all(
     found: list[Answered] = []
     refused: list[Refused] = []
 
-    async def go() -> str:
-        try:
-            for _ in range(count):
-                before = [one.canonical for one in found] + [one.text for one in refused]
-                one = await _ask_one(model, asked, before)
-                if isinstance(one, Refused):
-                    refused.append(one)
-                else:
-                    found.append(one)
-        except BudgetReached:
-            return "budget"
-        except StopRequested:
-            return "stopped"
-        finally:
-            await model.speaker.connection.close()
-        return "finished"
+    async def ask() -> None:
+        for _ in range(count):
+            before = [one.canonical for one in found] + [one.text for one in refused]
+            one = await _ask_one(model, asked, before)
+            if isinstance(one, Refused):
+                refused.append(one)
+            else:
+                found.append(one)
 
-    outcome = asyncio.run(go())
+    outcome = outcome_of(model, ask)
     if scored_on is not None:
         found = [_scored(one, asked, model, scored_on) for one in found]
     budget = model.budget

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -33,6 +34,23 @@ _MODEL = (
 )
 
 
+@dataclass(frozen=True)
+class AskingOptions:
+    """What every command that asks a model outside of a run was given: data, how many answers, and the model."""
+
+    data_name: str | None
+    count: int
+    llm: str | None
+    model: str | None
+    base_url: str | None
+    api: str | None
+    seed: int
+    budget_usd: float | None
+    budget_tokens: int | None
+    budget_calls: int | None
+    as_json: bool
+
+
 def request_options(command: Command) -> Command:
     """Add what a factor has to keep to: keywords `kind`, `lookback`, `context` and `only_fields`."""
     for option in reversed(_REQUEST):
@@ -41,7 +59,7 @@ def request_options(command: Command) -> Command:
 
 
 def model_options(command: Command) -> Command:
-    """Add which model is asked: the keywords of `choice_of`."""
+    """Add which model is asked: fields of `AskingOptions`."""
     for option in reversed(_MODEL):
         command = option(command)
     return command
@@ -62,19 +80,13 @@ def request_of(
     return FactorRequest(words=words, kind=kind or "", lookback=lookback or "", context=context or "", fields=fields)
 
 
-def choice_of(
-    llm: str | None,
-    model: str | None,
-    server: tuple[str | None, str | None],
-    seed: int,
-    budgets: tuple[float | None, int | None, int | None],
-) -> ModelChoice:
-    """Return whom to ask; `server` is address and API, `budgets` are dollars, tokens and calls."""
+def choice_of(asked: AskingOptions) -> ModelChoice:
+    """Return whom to ask, and how much it may cost."""
     from agent.asking.model_access import ModelChoice
     from agent.cli.common import require_positive
     from agent.knowledge.run_config import Bounds
     from agent.llm.providers import DEFAULT
 
-    usd, tokens, calls = budgets
-    require_positive("--budget-usd", usd)
-    return ModelChoice(llm or DEFAULT, model, *server, seed, Bounds(calls, usd, tokens))
+    require_positive("--budget-usd", asked.budget_usd)
+    bounds = Bounds(asked.budget_calls, asked.budget_usd, asked.budget_tokens)
+    return ModelChoice(asked.llm or DEFAULT, asked.model, asked.base_url, asked.api, asked.seed, bounds)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.asking_options import choice_of, model_options
+from agent.cli.asking_options import AskingOptions, choice_of, model_options
 from agent.cli.common import (
     data_option,
     format_number,
@@ -29,21 +29,10 @@ COMMANDS = {"ideas": ("ideas", 97, "Draw hypotheses from a note, each with its s
 
 
 @dataclass(frozen=True)
-class IdeasOptions:
+class IdeasOptions(AskingOptions):
     """What `alphaglow ideas` was asked for."""
 
     file: str
-    data_name: str | None
-    count: int
-    llm: str | None
-    model: str | None
-    base_url: str | None
-    api: str | None
-    seed: int
-    budget_usd: float | None
-    budget_tokens: int | None
-    budget_calls: int | None
-    as_json: bool
 
 
 @click.command()
@@ -62,8 +51,7 @@ def ideas(ctx: click.Context, asked: IdeasOptions) -> None:
     change what is asked, checked or counted.
     """
     workspace = workspace_of(ctx)
-    budgets = (asked.budget_usd, asked.budget_tokens, asked.budget_calls)
-    choice = choice_of(asked.llm, asked.model, (asked.base_url, asked.api), asked.seed, budgets)
+    choice = choice_of(asked)
     from agent.asking.ideas import ideas_of
     from agent.asking.note_text import read_note
 

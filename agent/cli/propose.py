@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.asking_options import choice_of, model_options, request_of, request_options
+from agent.cli.asking_options import AskingOptions, choice_of, model_options, request_of, request_options
 from agent.cli.common import (
     data_option,
     format_number,
@@ -33,7 +33,7 @@ COMMANDS = {"propose": ("propose", 95, "Ask a model for a factor, in your own wo
 
 
 @dataclass(frozen=True)
-class ProposeOptions:
+class ProposeOptions(AskingOptions):
     """What `alphaglow propose` was asked for."""
 
     words: str | None
@@ -44,18 +44,7 @@ class ProposeOptions:
     only_fields: str | None
     complexity: int | None
     bar: str | None
-    data_name: str | None
-    count: int
     save: Path | None
-    llm: str | None
-    model: str | None
-    base_url: str | None
-    api: str | None
-    seed: int
-    budget_usd: float | None
-    budget_tokens: int | None
-    budget_calls: int | None
-    as_json: bool
 
 
 @click.command()
@@ -86,8 +75,7 @@ def propose(ctx: click.Context, asked: ProposeOptions) -> None:
     workspace = workspace_of(ctx)
     request = request_of(asked.kind, asked.lookback, asked.context, asked.only_fields, asked.words or "")
     request = replace(request, asset=asked.asset or "", complexity=asked.complexity or 0)
-    budgets = (asked.budget_usd, asked.budget_tokens, asked.budget_calls)
-    choice = choice_of(asked.llm, asked.model, (asked.base_url, asked.api), asked.seed, budgets)
+    choice = choice_of(asked)
     from agent.asking.proposing import propose_factors
 
     with graceful_stop() as stop:

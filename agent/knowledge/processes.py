@@ -11,6 +11,9 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
+# There, signal 0 is no question: it would press Ctrl-C in the other process.
+_WINDOWS = os.name == "nt"
+
 
 def this_process() -> str:
     """Return what this process is known by."""
@@ -23,6 +26,8 @@ def is_gone(process: str | None) -> bool:
     if len(parts) != 3 or parts[0] != _machine() or not parts[1].isdigit():
         return False
     number, started = int(parts[1]), parts[2]
+    if _WINDOWS:
+        return False
     try:
         os.kill(number, 0)
     except (ProcessLookupError, OverflowError):

@@ -48,14 +48,14 @@ def knowledge(request: Request) -> HTMLResponse:
 @router.get("/luck/{run_id}")
 def luck(request: Request, run_id: str) -> HTMLResponse:
     """Evaluate the factors of a run together, as a piece of a page; it takes a while."""
-    from agent.evidence.run_luck import evaluate_run, open_for_luck
+    from agent.evidence.run_luck import DISCOVERY, evaluate_run, open_for_luck
 
     site = site_of(request)
     with site.workspace.knowledge() as base:
         run = base.get_run(run_id)
         attempts = base.attempts(run_id=run.id)
     found = evaluate_run(attempts, open_for_luck(site.workspace, run))
-    return site.page("luck.html", found=found, run=run)
+    return site.page("luck.html", found=found, run=run, discovery=f"{DISCOVERY:g}")
 
 
 @router.get("/spend")

@@ -66,8 +66,9 @@ class StartedRun:
 
 def _command_of(pid: int) -> str:
     """Return the command line of a process; empty where there is none, or it has ended and nobody asked for its end."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    if hasattr(os, "WNOHANG"):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from abc import ABC, abstractmethod
 
 from factors.dialects.base import ours
 from factors.pycode.arguments import refused_method
@@ -28,7 +29,7 @@ from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
 DEEPEST = 64
 
 
-class ExpressionReader:
+class ExpressionReader(ABC):
     """Reads expressions; statements and calls of functions of the text are read by its subclass."""
 
     def __init__(self, places: Places, notes: list[str]) -> None:
@@ -41,13 +42,13 @@ class ExpressionReader:
         self.whole: Whole | None = None
         self.calls = CallCount()
 
+    @abstractmethod
     def called(self, node: ast.Call, function: Function) -> Value:
         """Return what a function of the text returns for the arguments of a call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def assigned(self, node: ast.Call) -> Value:
         """Return the frame with the columns of `df.assign(name=...)`."""
-        raise NotImplementedError
 
     def expr(self, node: ast.expr) -> Value:
         """Return what an expression stands for."""
