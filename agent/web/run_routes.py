@@ -61,6 +61,7 @@ def now(request: Request) -> HTMLResponse:
         running=running is not None,
         started=shown,
         state=state,
+        figures=None if state is None else state.figures(),
         net_of=net_of,
         end=end,
         words=shown.last_words() if running is None and shown is not None and state and state.summary is None else "",

@@ -1,4 +1,4 @@
-"""Where a run stands, read from its events: what a page shows before any script of the browser runs."""
+"""Where a run stands, added up from its events: what its page shows at first, and while it goes on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from agent.drawing.axes import format_number
 
 SHOWN_CANDIDATES = 30
 
@@ -70,6 +72,37 @@ class RunState:
             case "summary":
                 self.summary, self.stage = event, f"ended: {event.get('status', '')}"
 
+    def take_line(self, line: str) -> None:
+        """Add one line of a run's file; what is no event is passed over."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(event, dict):
+            self.take(event)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a page shows of it, as texts and plain numbers: the same when it is drawn and later on."""
+        cost = "unknown" if self.cost is None else f"${self.cost:.4f}"
+        dollars, tokens, calls = (self.budget.get(name) for name in ("usd", "tokens", "calls"))
+        best = self.best
+        return {
+            "stage": self.stage,
+            "done": self.done,
+            "candidates": self.candidates,
+            "calls": f"{self.calls}{_of(calls and str(calls))}",
+            "tokens": f"{self.tokens:,}{_of(tokens and f'{tokens:,}')}",
+            "cost": f"{cost}{_of(dollars and f'${dollars:.2f}')}",
+            "best": None
+            if best is None
+            else {
+                "factor": best["factor"],
+                "name": best["name"] or best["factor"],
+                "text": best["text"],
+                "came": f"net Sharpe ratio {format_number(net_of(best))}, {best['verdict']}",
+            },
+        }
+
     def _pay(self, event: dict[str, Any]) -> None:
         self.calls += 1
         self.tokens += (event["prompt_tokens"] or 0) + (event["completion_tokens"] or 0)
@@ -86,6 +119,11 @@ class RunState:
             self.best = event
 
 
+def _of(bound: str | None) -> str:
+    """Return what stands behind a sum that has a bound."""
+    return f" of {bound}" if bound else ""
+
+
 def net_of(event: dict[str, Any]) -> float | None:
     """Return the net Sharpe ratio on train of an attempt's event; None where it was not scored."""
     figures = event.get("figures") or {}
@@ -98,10 +136,5 @@ def read_state(lines: Iterable[tuple[int, str]]) -> tuple[RunState, int]:
     state, behind = RunState(), 0
     for end, line in lines:
         behind = end
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            state.take(event)
+        state.take_line(line)
     return state, behind

@@ -242,9 +242,17 @@ def test_a_run_that_is_confirmed_goes_on_by_itself_and_is_seen(prepared: Path, t
     assert streamed.rstrip().splitlines()[-2] == "event: ended"
     ids = re.findall(r"^id: (\d+)$", streamed, re.MULTILINE)
     again = browser.ask("GET", f"/runs/{log.stem}/events", {"last-event-id": ids[-2]}).text
-    assert [line for line in again.splitlines() if line.startswith("event: ")] == ["event: summary", "event: ended"]
+    assert [line for line in again.splitlines() if line.startswith("event: ")] == [
+        "event: summary",
+        "event: state",
+        "event: ended",
+    ]
+    # What the page shows at its end is what the stream said last.
+    shown = json.loads(streamed.split("event: state\ndata: ")[-1].split("\n")[0])
     state, behind = read_state(run.lines())
     assert (state.done, state.candidates, state.summary is not None) == (2, 2, True)
+    assert shown == state.figures()
+    assert shown["done"] == 2
     assert behind == log.stat().st_size
     assert not run.alive()
     page = text_of(browser.get("/"))
@@ -280,7 +288,7 @@ def test_a_name_of_an_event_cannot_break_the_stream(tmp_path: Path) -> None:
         return [text async for text in stream_events(run)]
 
     kinds = [line for text in asyncio.run(taken()) for line in text.splitlines() if line.startswith("event: ")]
-    assert kinds == ["event: note", "event: note", "event: ended"]
+    assert kinds == ["event: note", "event: note", "event: state", "event: ended"]
 
 
 def test_a_taken_port_is_refused_in_a_sentence(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

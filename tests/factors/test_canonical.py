@@ -103,9 +103,7 @@ def _as_expression(root: Node) -> Expression:
     return Expression(root, to_text(root), "", 0, 1, 1, frozenset())
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
-def test_printing_and_reading_are_inverse(seed: int, depth: int) -> None:
+def _assert_printed_is_read(seed: int, depth: int) -> None:
     root = canonical(Drawer(np.random.default_rng(seed), longest=300).tree(depth))
     assert canonical(root) == root
     again = parse(to_text(root), dialect="native")
@@ -115,6 +113,19 @@ def test_printing_and_reading_are_inverse(seed: int, depth: int) -> None:
     else:
         # Size may stand in the way, depth 9 of a wide operator is more than 500 nodes; or it is one number everywhere.
         assert again.code in ("too_large", "too_deep", "too_long", "constant"), again
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_printing_and_reading_are_inverse(seed: int, depth: int) -> None:
+    _assert_printed_is_read(seed, depth)
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_printing_and_reading_are_inverse_for_many(seed: int, depth: int) -> None:
+    _assert_printed_is_read(seed, depth)
 
 
 def test_constants_too_large_to_multiply_are_left_alone() -> None:

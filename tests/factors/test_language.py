@@ -233,10 +233,21 @@ def test_lookback(text: str, lookback: int) -> None:
     assert read(text).lookback == lookback
 
 
+def _assert_answered(text: str) -> None:
+    assert isinstance(parse(text), (Expression, Rejection))
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_an_answer_and_never_a_crash(text: str) -> None:
-    assert isinstance(parse(text), (Expression, Rejection))
+    _assert_answered(text)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, deadline=None)
+@given(st.text(max_size=80))
+def test_any_of_many_texts_is_an_answer(text: str) -> None:
+    _assert_answered(text)
 
 
 PIECES = [
@@ -264,15 +275,27 @@ PIECES = [
 ]
 
 
-@settings(max_examples=800, deadline=None)
-@given(
-    st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
-    st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"]),
-)
-def test_any_mixture_of_words_is_an_answer(text: str, dialect: str) -> None:
+MIXED = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+DIALECTS = st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"])
+
+
+def _assert_read_again(text: str, dialect: str) -> None:
     found = parse(text, dialect=dialect)  # type: ignore[arg-type]
     if isinstance(found, Expression):
         assert read(found.text, dialect="native").root == found.root
+
+
+@settings(max_examples=800, deadline=None)
+@given(MIXED, DIALECTS)
+def test_any_mixture_of_words_is_an_answer(text: str, dialect: str) -> None:
+    _assert_read_again(text, dialect)
+
+
+@pytest.mark.slow
+@settings(max_examples=3000, deadline=None)
+@given(MIXED, DIALECTS)
+def test_any_of_many_mixtures_is_an_answer(text: str, dialect: str) -> None:
+    _assert_read_again(text, dialect)
 
 
 def test_the_table_documents_every_operator() -> None:

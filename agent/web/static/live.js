@@ -9,11 +9,8 @@
   const first = Number((part("done") || {}).textContent || 0);
   let loaded = false;
   const net = (event) => event.figures && typeof event.figures.sharpe_net === "number" ? event.figures.sharpe_net : null;
-  const count = (name) => parseInt(((part(name) || {}).textContent || "0").replace(/,/g, ""), 10) || 0;
-  const bound = (name) => { const text = (part(name) || {}).textContent || ""; const at = text.indexOf(" of "); return at < 0 ? "" : text.slice(at); };
-
-  function left() {
-    const done = count("done"), all = count("candidates"), since = (Date.now() - started) / 1000;
+  function left(done, all) {
+    const since = (Date.now() - started) / 1000;
     if (done <= first || all === 0) { return; }
     const seconds = since / (done - first) * (all - done);
     say("left", seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
@@ -49,37 +46,21 @@
   const on = (kind, act) => source.addEventListener(kind, (message) => act(JSON.parse(message.data)));
   // The page was drawn before the run was known: draw it again once.
   on("run", () => { if (!part("done") && !loaded) { loaded = true; source.close(); window.location.reload(); } });
-  on("round", (event) => say("stage", `round ${event.round}: asking`));
-  on("call", (event) => {
-    say("stage", `${event.role} answered (${event.seconds.toFixed(1)} s)`);
-    say("calls", `${count("calls") + 1}${bound("calls")}`);
-    const tokens = count("tokens") + (event.prompt_tokens || 0) + (event.completion_tokens || 0);
-    say("tokens", `${tokens.toLocaleString("en-US")}${bound("tokens")}`);
-    const cost = part("cost");
-    if (cost && event.cost_usd === null) { cost.textContent = `unknown${bound("cost")}`; }
-    else if (cost && !cost.textContent.startsWith("unknown")) {
-      cost.textContent = `$${(parseFloat(cost.textContent.slice(1)) + event.cost_usd).toFixed(4)}${bound("cost")}`;
-    }
-  });
-  on("proposed", (event) => say("stage", `round ${event.round}: candidate ${event.slot + 1} is proposed, the backtest is next`));
-  on("attempt", (event) => {
-    say("done", count("done") + 1);
+  // What the events add up to is added up by the server.
+  on("state", (state) => {
+    for (const name of ["stage", "done", "candidates", "calls", "tokens", "cost"]) { say(name, String(state[name])); }
     const bar = part("progress");
-    if (bar) { bar.value = count("done"); }
-    say("stage", `round ${event.round}: candidate ${event.slot + 1} is through`);
-    if (part("attempts")) { row(event); }
-    const figure = net(event);
+    if (bar) { bar.value = state.done; }
     const best = part("best");
-    if (best && figure !== null && !(figure <= parseFloat(best.dataset.net))) {
-      best.dataset.net = String(figure);
+    if (best && state.best) {
       const link = document.createElement("a");
-      link.href = `/factors/${encodeURIComponent(event.factor)}`; link.textContent = event.name || event.factor;
-      const text = document.createElement("code"); text.textContent = event.text;
-      best.replaceChildren(link, ": ", text, `, net Sharpe ratio ${figure.toFixed(2)}, ${event.verdict}`);
+      link.href = `/factors/${encodeURIComponent(state.best.factor)}`; link.textContent = state.best.name;
+      const text = document.createElement("code"); text.textContent = state.best.text;
+      best.replaceChildren(link, ": ", text, `, ${state.best.came}`);
     }
-    left();
+    left(state.done, state.candidates);
   });
+  on("attempt", (event) => { if (part("attempts")) { row(event); } });
   on("note", (event) => { const item = document.createElement("li"); item.textContent = event.text; part("notes").append(item); });
-  on("summary", (event) => say("stage", `ended: ${event.status}`));
   on("ended", () => { source.close(); window.location.reload(); });
 })();
