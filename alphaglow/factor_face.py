@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Found = TypeVar("Found")
-# What a panel would have told, by the fault.
+# What a panel would have said, by the fault.
 _WITH_A_PANEL = {
     "unknown_field": "a field of your own data: ag.factor(text, panel=panel)",
     "window": 'or say how long a bar is: bar="1h", or panel=panel',

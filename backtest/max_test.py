@@ -2,8 +2,8 @@
 
 The largest of N normal scores, under the null that no trial pays, has a distribution that depends on how the trials go
 together and on nothing else. It is drawn by a multiplier bootstrap (Chernozhukov, Chetverikov & Kato 2013): each draw
-weighs the blocks of time by standard normal numbers, the same for all trials. What a trial needs to take part is its
-fingerprint: its returns summed over blocks of time, centred, of length one (see `backtest.luck`). Then each trial's
+multiplies the blocks of time by standard normal numbers, the same for all trials. All it needs of a trial is its
+fingerprint: returns summed over blocks of time, centred, of length one (see `backtest.luck`). Then each trial's
 draw is standard normal, and two trials' draws correlate as their returns do. Clones add nothing, skill adds nothing.
 """
 

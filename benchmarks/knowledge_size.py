@@ -61,7 +61,7 @@ _ASKED = {
 
 
 def make_workspace(folder: Path, size: int) -> Path:
-    """Make a workspace with a simulated market, and a knowledge base of so many attempts on it."""
+    """Make a workspace with a simulated market, and a knowledge base of a given number of attempts on it."""
     for words in (["init", str(folder)], ["-w", str(folder), "data", "synth", "--bars", "2500", "--name", "toy"]):
         subprocess.run([sys.executable, "-m", "agent", *words], check=True, stdout=subprocess.DEVNULL)
     panel = load_panel(folder / "data" / "toy.parquet")

@@ -25,7 +25,7 @@ from flows.train import Epoch
 from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
 
-# Gates before this one clipped their states: what they said of tails cannot be told from their files.
+# Gates before this one clipped their states: what they said of tails cannot be read from their files.
 _VERSION = 6
 _SAMPLE = "source/sample"
 REMEDY = "fit it again: alphaglow flow fit"

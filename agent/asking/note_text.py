@@ -10,7 +10,7 @@ from pathlib import Path
 from market.errors import InputError
 from market.reading.encodings import encoding_of
 
-# A book is no note; what is longer is to be cut by the person who knows which part matters.
+# Of a note or a paper; what is longer is to be cut by the person who knows which part matters.
 _MOST_BYTES = 20_000_000
 MOST_CHARS = 200_000
 _LEAST_CHARS = 40

@@ -42,7 +42,7 @@ _LAST = 2**31
 _LONGEST_CUT = 2**36
 # Rows between what can be read from both ends are asked for one by one, this many at most.
 _PROBED = 1_000_000
-# So many in a row that are not there end it.
+# This many in a row that are not there end it.
 _MISSED = 10_000
 Row = tuple[Any, ...]
 Show = Callable[[str, int], None]

@@ -278,7 +278,7 @@ def test_real_coins_with_deaths_and_late_starts(shared_data: Path, tmp_path: Pat
 def test_the_aim_chooses_how_slowly_it_trades_and_keeps_that_rule(panel: Panel, kb: KnowledgeBase) -> None:
     dear = Settings(
         backtest=BacktestSettings(fee_bp=3.0, slippage_bp=0.0),
-        split=SplitSettings(train=0.7, validation=0.15, max_lookback=60),
+        split=SplitSettings(max_lookback=60),
     )
     study = open_study(panel, dear)
     measured = measured_of(study, kb, "ts_mean(idea_a, 6)", "ts_mean(idea_b, 6)", "-ts_mean(idea_a, 3)")
