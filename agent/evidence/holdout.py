@@ -80,15 +80,6 @@ def open_holdout(
     )
 
 
-def _exposures(opened: OpenData, panel: Panel) -> FloatArray | None:
-    """Return what the gate of the data lets through on a panel, (T, N); None without a gate."""
-    if opened.gate_file is None:
-        return None
-    from flows.checkpoint import load_gate
-
-    return load_gate(opened.gate_file).exposures(panel)
-
-
 def _unseen(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice) -> slice:
     """Return the rows of the holdout after the last that was seen; too few of them are an `InputError`."""
     spans = knowledge.seen_spans(content_id, whole.id)
@@ -150,6 +141,15 @@ def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:
     if fault is not None:
         raise InputError(fault.one_line())
     return signal.values
+
+
+def _exposures(opened: OpenData, panel: Panel) -> FloatArray | None:
+    """Return what the gate of the data lets through on a panel, (T, N); None without a gate."""
+    if opened.gate_file is None:
+        return None
+    from flows.checkpoint import load_gate
+
+    return load_gate(opened.gate_file).exposures(panel)
 
 
 def _who() -> str:
