@@ -24,7 +24,8 @@ from market.synthetic.demo_market import SynthSpec, make_market
 BARS = 3000
 FREE = Settings(
     backtest=BacktestSettings(fee_bp=0.0, slippage_bp=0.0),
-    split=SplitSettings(max_lookback=60),
+    # A long train: with the default shares, factors would need more bars, or bounds that hide less.
+    split=SplitSettings(train=0.7, validation=0.15, max_lookback=60),
 )
 
 
