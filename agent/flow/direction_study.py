@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
-from agent.review.findings import Findings, grid
+from agent.review.findings import Findings, Grid, grid
 from backtest import metrics
 from backtest.ic import forward_returns
 from backtest.run import trade
@@ -72,23 +72,6 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     directed = direct(opened, kind, newest)
     rows = _signal_rows(opened, directed, newest)
     at = str(newest.times[-1])[:16]
-    columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "next bar", "±"]
-    keys = ["position", "confidence", "along", "own_log_likelihood_nats", "own_percentile"]
-    drawn = [
-        [
-            str(r["asset"]),
-            str(r["signal"]),
-            *(format_number(r[key]) for key in keys),
-            *(format_number(r[key], "fine_percent") for key in ("scenario_mean", "scenario_deviation")),
-        ]
-        for r in rows
-    ]
-    note = (
-        f"Long or short where the state lies beyond {DEAD_ZONE:g} deviations along the {kind} direction, times "
-        "confidence: 0 at the gate's threshold, 1 at the median of calibration. Log-likelihood and percentile are of "
-        f"the asset's own newest bar; the next bar is the mean of what followed the {_NEAREST} past states nearest to "
-        "it, with their deviation."
-    )
     earned = _earned(opened, kind)
     flat = sum(row["signal"] == "no trade" for row in rows)
     regime = _regime_now(opened, newest)
@@ -98,7 +81,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
         f"direction earned a net Sharpe ratio of {format_number(earned['net'])} a year (before costs "
         f"{format_number(earned['gross'])}); on train it went with the next return by a correlation of "
         f"{directed.direction.correlation:.4f}.",
-        grids=[grid("Now", columns, drawn, left=2, note=note)],
+        grids=[_now_grid(rows, kind)],
         charts=[],
         sentences=[
             *_gate_sentences(opened, rows),
@@ -117,6 +100,28 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
         },
         simulated=opened.panel.simulated,
     )
+
+
+def _now_grid(rows: Sequence[Mapping[str, object]], kind: Kind) -> Grid:
+    """Return the table of the newest bar, a line an asset."""
+    columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "next bar", "±"]
+    keys = ["position", "confidence", "along", "own_log_likelihood_nats", "own_percentile"]
+    drawn = [
+        [
+            str(r["asset"]),
+            str(r["signal"]),
+            *(format_number(r[key]) for key in keys),
+            *(format_number(r[key], "fine_percent") for key in ("scenario_mean", "scenario_deviation")),
+        ]
+        for r in rows
+    ]
+    note = (
+        f"Long or short where the state lies beyond {DEAD_ZONE:g} deviations along the {kind} direction, times "
+        "confidence: 0 at the gate's threshold, 1 at the median of calibration. Log-likelihood and percentile are of "
+        f"the asset's own newest bar; the next bar is the mean of what followed the {_NEAREST} past states nearest to "
+        "it, with their deviation."
+    )
+    return grid("Now", columns, drawn, left=2, note=note)
 
 
 def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:

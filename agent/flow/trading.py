@@ -75,10 +75,7 @@ def trade_gates(
     tick("drawdowns", len(found), len(found))
     purpose = judge_purpose(held, both, part, opened.rng(51), min(shifts, MOST_SHIFTS))
     falls = judge_falls(opened.panel, both, part)
-    weeks = _worst_weeks(opened, gates, part)
-    performance = [
-        row for portfolio in portfolios for row in _performance(portfolio, gates[OWN], part, opened.panel.bars_per_year)
-    ]
+    weeks, performance = _worst_weeks(opened, gates, part), _performances(opened, portfolios, gates[OWN], part)
     times = opened.panel.times[part]
     dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
     return Findings(
@@ -87,9 +84,7 @@ def trade_gates(
         f"{_verdict(found)}",
         grids=[
             *purpose_grids(purpose, falls),
-            _value_grid(found, shifts),
-            _performance_grid(performance),
-            _weeks_grid(weeks, list(gates)),
+            *(_value_grid(found, shifts), _performance_grid(performance), _weeks_grid(weeks, list(gates))),
         ],
         charts=[
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
@@ -100,18 +95,17 @@ def trade_gates(
             ),
         ],
         sentences=opened.warnings(),
-        document={
-            "data": opened.study.dataset,
-            "from": str(times[0]),
-            "to": str(times[-1]),
-            "purpose": purpose,
-            "falls": falls,
-            "values": found,
-            "performance": performance,
-            "weeks": weeks,
-        },
+        document=_document(
+            opened, part, purpose=purpose, falls=falls, values=found, performance=performance, weeks=weeks
+        ),
         simulated=opened.panel.simulated,
     )
+
+
+def _document(opened: OpenFlow, part: slice, **found: object) -> dict[str, object]:
+    """Return what was found, with the data and the span that it is of."""
+    times = opened.panel.times[part]
+    return {"data": opened.study.dataset, "from": str(times[0]), "to": str(times[-1]), **found}
 
 
 _EXPOSURE_CAPTION = (
@@ -229,6 +223,14 @@ def _value_grid(found: Sequence[Mapping[str, Any]], shifts: int) -> Grid:
         "persistence. Timing: gated less shifted; p: shifts that do as well. Turnover: gated over ungated."
     )
     return grid("Value", [*columns, "exposure", "turnover"], rows, left=2, note=note)
+
+
+def _performances(
+    opened: OpenFlow, portfolios: Sequence[_Portfolio], gate: FloatArray, part: slice
+) -> list[dict[str, Any]]:
+    """Return the figures of each portfolio over the span, without a gate and with it."""
+    year = opened.panel.bars_per_year
+    return [row for portfolio in portfolios for row in _performance(portfolio, gate, part, year)]
 
 
 def _performance(portfolio: _Portfolio, gate: FloatArray, part: slice, year: float) -> list[dict[str, Any]]:
