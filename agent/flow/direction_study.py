@@ -102,28 +102,6 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
     )
 
 
-def _now_grid(rows: Sequence[Mapping[str, object]], kind: Kind) -> Grid:
-    """Return the table of the newest bar, a line an asset."""
-    columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "next bar", "±"]
-    keys = ["position", "confidence", "along", "own_log_likelihood_nats", "own_percentile"]
-    drawn = [
-        [
-            str(r["asset"]),
-            str(r["signal"]),
-            *(format_number(r[key]) for key in keys),
-            *(format_number(r[key], "fine_percent") for key in ("scenario_mean", "scenario_deviation")),
-        ]
-        for r in rows
-    ]
-    note = (
-        f"Long or short where the state lies beyond {DEAD_ZONE:g} deviations along the {kind} direction, times "
-        "confidence: 0 at the gate's threshold, 1 at the median of calibration. Log-likelihood and percentile are of "
-        f"the asset's own newest bar; the next bar is the mean of what followed the {_NEAREST} past states nearest to "
-        "it, with their deviation."
-    )
-    return grid("Now", columns, drawn, left=2, note=note)
-
-
 def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:
     """Return a row for each asset of the universe with a state at the newest bar, the longest position first."""
     likelihood = opened.gate.log_likelihood(newest)[-1]
@@ -159,6 +137,28 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
         )
     rows.sort(key=lambda row: -float(str(row["position"])))
     return rows
+
+
+def _now_grid(rows: Sequence[Mapping[str, object]], kind: Kind) -> Grid:
+    """Return the table of the newest bar, a line an asset."""
+    columns = ["asset", "signal", "position", "confidence", "along", "log-likelihood", "percentile", "next bar", "±"]
+    keys = ["position", "confidence", "along", "own_log_likelihood_nats", "own_percentile"]
+    drawn = [
+        [
+            str(r["asset"]),
+            str(r["signal"]),
+            *(format_number(r[key]) for key in keys),
+            *(format_number(r[key], "fine_percent") for key in ("scenario_mean", "scenario_deviation")),
+        ]
+        for r in rows
+    ]
+    note = (
+        f"Long or short where the state lies beyond {DEAD_ZONE:g} deviations along the {kind} direction, times "
+        "confidence: 0 at the gate's threshold, 1 at the median of calibration. Log-likelihood and percentile are of "
+        f"the asset's own newest bar; the next bar is the mean of what followed the {_NEAREST} past states nearest to "
+        "it, with their deviation."
+    )
+    return grid("Now", columns, drawn, left=2, note=note)
 
 
 def _earned(opened: OpenFlow, kind: Kind) -> dict[str, float]:
