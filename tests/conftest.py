@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a process, set before NumPy, Numba and torch are imported: workers would take each other's cores.
@@ -121,8 +122,8 @@ def pytest_collection_finish() -> None:
 def _shares(item: pytest.Item) -> bool:
     """Return whether a fixture of the test serves its whole module."""
     fixtures = getattr(item, "_fixtureinfo", None)
-    found = fixtures.name2fixturedefs.values() if fixtures else ()
-    return any(definition.scope == "module" for definitions in found for definition in definitions)
+    found = fixtures.name2fixturedefs.items() if fixtures else ()
+    return any(one.scope == "module" for name, several in found if name != "swept" for one in several)
 
 
 def _seconds(item: pytest.Item) -> int:
@@ -162,3 +163,12 @@ def no_real_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test may reach a paid service by way of the developer's environment."""
     for name in [key for key in os.environ if key.startswith(("OPENAI_", "ALPHAGLOW_"))]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept() -> Iterator[None]:
+    """Collect what the tests of a module left behind at its end: what is open still fails there, and no later test."""
+    yield
+    gc.collect()
+    # What is left is kept by somebody: the next sweep looks at what is new.
+    gc.freeze()
