@@ -124,20 +124,9 @@ class Flow:
         seed: int = 7,
     ) -> Found:
         """Draw states, and paths from an asset's newest state (the most traded one, if none is named)."""
-        from agent.flow.scenario_study import draw_scenarios
+        from agent.flow.scenario_study import Draws, draw_scenarios
 
-        return _found(
-            draw_scenarios(
-                self.opened,
-                asset=asset,
-                count=count,
-                steps=steps,
-                temperature=temperature,
-                neighbours=neighbours,
-                seed=seed,
-                out=None,
-            )
-        )
+        return _found(draw_scenarios(self.opened, Draws(count, steps, seed, asset, temperature, neighbours)))
 
     def risk(self, factors: Sequence[str] = (), assets: Sequence[str] = ()) -> Found:
         """Return value at risk and expected shortfall of portfolios, now and tested on the bars held out."""

@@ -53,8 +53,6 @@ def panel(
     >>> ag.panel(closes, name="two")
     Panel('two': 4 bars of 1 d, 2 assets, 2024-01-01T00:00 .. 2024-01-04T00:00; close, open, high, low, volume)
     """
-    from market.files import from_frame
-
     if isinstance(data, Panel):
         return data
     if isinstance(data, (str, PathLike)):
@@ -63,7 +61,7 @@ def panel(
         return _of_mapping(data, columns, calendar, repair=repair, name=name)
     if isinstance(data, Sequence):
         return _of_files([Path(one) for one in data], columns, calendar, repair=repair, name=name)
-    return from_frame(data, columns=columns, calendar=calendar, repair=repair, name=name or "panel")
+    return _of_frame(data, columns, calendar, repair=repair, name=name)
 
 
 def _of_text(
@@ -101,6 +99,15 @@ def _of_files(
     return import_files(paths, columns=columns, calendar=calendar, repair=repair, name=called)
 
 
+def _of_frame(
+    frame: Given, columns: Mapping[str, str] | None, calendar: Calendar | None, *, repair: bool, name: str | None
+) -> Panel:
+    """Return a panel of one frame that holds all assets."""
+    from market.files import from_frame
+
+    return from_frame(frame, columns=columns, calendar=calendar, repair=repair, name=name or "panel")
+
+
 def _of_mapping(
     frames: Mapping[object, Given],
     columns: Mapping[str, str] | None,
@@ -112,7 +119,7 @@ def _of_mapping(
     """Return a panel of frames by field (each times by assets), or by asset (each its bars)."""
     import pandas as pd
 
-    from market.files import from_frame, pandas_frame
+    from market.files import pandas_frame
 
     if not frames:
         raise InputError("the dict has no frames", "give one frame an asset, or one a field")
@@ -120,7 +127,7 @@ def _of_mapping(
     closes = words.get("close")
     if isinstance(closes, pd.DataFrame) and "close" not in {str(column).lower() for column in closes.columns}:
         whole = pd.concat(words.values(), axis=1, keys=words)
-        return from_frame(whole, columns=columns, calendar=calendar, repair=repair, name=name or "panel")
+        return _of_frame(whole, columns, calendar, repair=repair, name=name)
     rows = []
     for key, frame in frames.items():
         one = pandas_frame(frame)
@@ -128,7 +135,7 @@ def _of_mapping(
             raise InputError(f"the frame of {key!r} has two header rows", "give one frame an asset, or one a field")
         rows.append(one.assign(symbol=str(key)))
     long = pd.concat(rows, ignore_index=True)
-    return from_frame(long, columns=columns, calendar=calendar, repair=repair, name=name or "panel")
+    return _of_frame(long, columns, calendar, repair=repair, name=name)
 
 
 def demo_panel(*, bars: int = 3_000, assets: int = 12, seed: int = 7) -> Panel:

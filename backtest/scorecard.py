@@ -106,19 +106,19 @@ def score_signal(
     run = _run(values, target, gate, None if grid is None else (grid, split.train))
     if isinstance(run, Rejection):
         return run
-    panel, spec = target.panel, run.spec
+    card = _scorecard(run, split, rng, cutoff)
+    return Scored(card, run.plain, run.gated, run.signals.ic, run.payoffs, split, run.choice)
+
+
+def _scorecard(run: _Run, split: Split, rng: np.random.Generator, cutoff: np.datetime64 | None) -> Scorecard:
+    """Return the figures of train and of validation, the rules they were made under, and those since the cutoff."""
+    target, spec = run.target, run.spec
     names = {"train": split.train, "validation": split.validation}
-    late = None
-    if cutoff is not None:
-        first = int(np.searchsorted(panel.times, cutoff))
-        if len(panel.times) - first >= MIN_BARS:
-            after = slice(first, len(panel.times))
-            late = _segment(run, after, _explain(run, after), None)
     known = {name: _explain(run, part) for name, part in names.items()}
-    card = Scorecard(
+    return Scorecard(
         train=_segment(run, split.train, known["train"], rng),
         validation=_segment(run, split.validation, known["validation"], rng),
-        bars_per_year=panel.bars_per_year,
+        bars_per_year=target.panel.bars_per_year,
         weighting=spec.weighting,
         holding=spec.holding,
         cost_bp=spec.costs.per_trade * 1e4,
@@ -129,9 +129,19 @@ def score_signal(
         volatility_scaled=spec.volatility_scaled,
         rules=() if run.choice is None else run.choice.figures,
         profiles={name: profile_of(run.signals, run.plain, target, part, known[name]) for name, part in names.items()},
-        after_cutoff=late,
+        after_cutoff=_since(run, cutoff),
     )
-    return Scored(card, run.plain, run.gated, run.signals.ic, run.payoffs, split, run.choice)
+
+
+def _since(run: _Run, cutoff: np.datetime64 | None) -> SegmentScore | None:
+    """Score the bars from a time on; None where no time is given, or too few bars came since."""
+    if cutoff is None:
+        return None
+    times = run.target.panel.times
+    after = slice(int(np.searchsorted(times, cutoff)), len(times))
+    if after.stop - after.start < MIN_BARS:
+        return None
+    return _segment(run, after, _explain(run, after), None)
 
 
 def segment_score(

@@ -75,9 +75,7 @@ def slow_payoffs(
     sampled = max(2, min(_SAMPLED_CELLS // (max(count, 1) * len(rates) * width), part.stop - part.start))
     at = np.full(length, -1)
     at[np.linspace(part.start, part.stop - 1, sampled).astype(int)] = np.arange(sampled)
-    gross, costs = (np.zeros((count, len(rates), length), dtype=np.float32) for _ in range(2))
-    changes = np.zeros((len(rates), count, sampled, width), dtype=np.float32)
-    _slow(
+    gross, costs, changes = _slow(
         members.ranks,
         np.ascontiguousarray(earned),
         scale,
@@ -85,9 +83,7 @@ def slow_payoffs(
         np.array([spec.costs.per_trade, spec.costs.borrow_bp_year * 1e-4 / bars_per_year]),
         np.array([spec.holding, spec.rebalance]),
         at,
-        gross,
-        costs,
-        changes,
+        sampled,
     )
     return SlowPayoffs(tuple(rates), gross, costs, np.stack([_alike(one.reshape(count, -1)) for one in changes]))
 
@@ -129,11 +125,17 @@ def _slow(
     charged: FloatArray,
     bars: NDArray[np.int64],
     at: NDArray[np.int64],
-    gross: NDArray[np.float32],
-    costs: NDArray[np.float32],
-    changes: NDArray[np.float32],
-) -> None:
+    sampled: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return gross payoffs and costs (K, R, T), and the changes of position at sampled bars, (R, K, sampled, N).
+
+    `charged` are fees a trade and borrow a bar, `bars` the holding and rebalancing; `at` (T,) is the place of a bar in
+    the sample, or -1.
+    """
     count, length, width = ranks.shape
+    gross = np.zeros((count, len(rates), length), dtype=np.float32)
+    costs = np.zeros((count, len(rates), length), dtype=np.float32)
+    changes = np.zeros((len(rates), count, sampled, width), dtype=np.float32)
     holding, rebalance = bars[0], bars[1]
     target, recent, total = np.empty(width), np.zeros((holding, width)), np.empty(width)
     for k in range(count):
@@ -161,3 +163,4 @@ def _slow(
                 if t < length - 2:
                     gross[k, r, t] = paid
                     costs[k, r, t] = charged[0] * moved
+    return gross, costs, changes

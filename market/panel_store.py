@@ -76,21 +76,11 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
     refuse_odd_symbols(panel.assets)
     split = by_year if by_year is not None else panel.universe.size * len(panel.fields) > LARGE
     years = _years(panel) if split else []
-    facts = {
-        "format": _FORMAT,
-        "id": panel.id,
-        "assets": list(panel.assets),
-        "times": len(panel.times),
-        "bar_ns": int(panel.bar.astype("int64")),
-        "calendar": panel.calendar,
-        "name": panel.name,
-        "simulated": panel.simulated,
-        "files": len(years) if split else 1,
-    }
+    facts = json.dumps(_facts(panel, len(years) if split else 1)).encode()
     parts: list[Part] = []
 
     def write(target: Path, part: Panel) -> None:
-        table = _table(part).replace_schema_metadata({_KEY: json.dumps(facts).encode()})
+        table = _table(part).replace_schema_metadata({_KEY: facts})
         pq.write_table(table, target, compression="zstd", row_group_size=_GROUP, write_page_checksum=True)
         parts.append(file_part(target, table.num_rows))
 
@@ -106,6 +96,21 @@ def save_panel(panel: Panel, path: Path, origin: Origin | None = None, *, by_yea
     manifest = manifest_of(panel, origin or Origin("simulated" if panel.simulated else "unknown"), parts)
     write_atomically(manifest_path(path), lambda target: target.write_text(manifest.to_json(), encoding="utf-8"))
     return manifest
+
+
+def _facts(panel: Panel, files: int) -> dict[str, object]:
+    """Return what each file says of the whole panel."""
+    return {
+        "format": _FORMAT,
+        "id": panel.id,
+        "assets": list(panel.assets),
+        "times": len(panel.times),
+        "bar_ns": int(panel.bar.astype("int64")),
+        "calendar": panel.calendar,
+        "name": panel.name,
+        "simulated": panel.simulated,
+        "files": files,
+    }
 
 
 def _years(panel: Panel) -> list[tuple[str, Panel]]:

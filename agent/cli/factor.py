@@ -37,7 +37,9 @@ from market.errors import InputError, Rejection
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.looking import Look
+    from agent.study.opening import OpenData
     from agent.study.study import Study
+    from agent.study.workspace import Workspace
     from backtest.run import Backtest
     from backtest.shrunk_sharpe import ShrunkSharpe
     from factors.overlap import Novelty
@@ -69,6 +71,33 @@ def operators(name: str | None) -> None:
         families.setdefault(operator.family, []).append([signature, operator.summary])
     for family, rows in families.items():
         stdout().print(text_table(family, ["operator", "meaning"], rows, left=2))
+
+
+def _opened(asked: EvalOptions, workspace: Workspace) -> OpenData:
+    """Open the data under the current rules, or under the trading rule that was asked for."""
+    from agent.study.opening import CurrentRules, open_data
+
+    rules = CurrentRules()
+    if asked.rule is not None:
+        from agent.study.rule_file import traded_under
+
+        rules = CurrentRules(backtest=traded_under(workspace.settings.backtest, asked.rule))
+    return open_data(workspace, asked.data_name, rules, gate=not asked.no_gate, note=say)
+
+
+def _fitting(asked: EvalOptions, early: Expression | None, opened: OpenData, knowledge: KnowledgeBase) -> Expression:
+    """Return the expression, read on the loaded data where their manifest did not say all.
+
+    What is refused is refused before the gate and the targets are prepared.
+    """
+    from agent.study.early_check import holds
+    from agent.study.study import check_fit
+
+    if early is not None and holds(early, opened.ungated.fields):
+        return _unless_refused(check_fit(early, opened.ungated))
+    # Names of factors that were accepted on what these data grew out of may be used.
+    knowledge.register_dataset(opened.whole)
+    return _unless_refused(_read_late(asked, opened.ungated, knowledge))
 
 
 def _near(name: str, known: list[str]) -> str:
@@ -130,34 +159,19 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     """
     if asked.no_record and asked.ledger is not None:
         raise InputError("--ledger writes what was traded on validation too", "leave out --no-record")
-    from agent.study.early_check import holds, read_early
+    from agent.study.early_check import read_early
 
     workspace = workspace_of(ctx)
     path, part = workspace.resolve_part(asked.data_name)
     # The manifest speaks of the whole: names of factors are those of the data that are worked on.
     early = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
     expression = None if early is None else _unless_refused(early)
-    from agent.study.opening import CurrentRules, open_data
-    from agent.study.study import check_fit
-
-    rules = CurrentRules()
-    if asked.rule is not None:
-        from agent.study.rule_file import traded_under
-
-        rules = CurrentRules(backtest=traded_under(workspace.settings.backtest, asked.rule))
-    opened = open_data(workspace, asked.data_name, rules, gate=not asked.no_gate, note=say)
+    opened = _opened(asked, workspace)
     from agent.study.lineage_notes import meet_data, related_rows, say_left_out
 
     with workspace.knowledge() as knowledge:
         say_left_out(knowledge, opened, say)
-        # What is refused is refused before the gate and the targets are prepared.
-        if expression is None or not holds(expression, opened.ungated.fields):
-            # Names of factors that were accepted on what these data grew out of may be used.
-            knowledge.register_dataset(opened.whole)
-            read = _read_late(asked, opened.ungated, knowledge)
-        else:
-            read = check_fit(expression, opened.ungated)
-        expression = _unless_refused(read)
+        expression = _fitting(asked, expression, opened, knowledge)
         from agent.study.expectations import expected_sharpe
         from agent.study.looking import look_at_factor, look_at_train
 

@@ -242,21 +242,14 @@ class ScenarioOptions:
 def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
     """Draw market states from the flow, and paths from the newest state on."""
     from agent.flow.opened import open_flow
-    from agent.flow.scenario_study import draw_scenarios
+    from agent.flow.scenario_study import Draws, draw_scenarios
 
     workspace = workspace_of(ctx)
     with stderr().status("drawing"):
         opened = open_flow(workspace, asked.data_name, say)
-        found = draw_scenarios(
-            opened,
-            asset=asked.asset,
-            count=asked.count,
-            steps=asked.steps,
-            temperature=asked.temperature,
-            neighbours=asked.neighbours,
-            seed=workspace.settings.loop.seed if asked.seed is None else asked.seed,
-            out=asked.out,
-        )
+        seed = workspace.settings.loop.seed if asked.seed is None else asked.seed
+        draws = Draws(asked.count, asked.steps, seed, asked.asset, asked.temperature, asked.neighbours)
+        found = draw_scenarios(opened, draws, asked.out)
     show_findings(ctx, found, asked.as_json, f"{opened.name}-flow-scenarios.html")
 
 

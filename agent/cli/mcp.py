@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import click
 
 from agent.cli.common import stderr, workspace_of
+from agent.cli.option_record import recorded
 from market.errors import InputError
 
 COMMANDS = {"mcp": ("mcp", 175, "Serve the workspace to other agents (Model Context Protocol).")}
 _ENDPOINT = "/mcp"
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """What `alphaglow mcp` was asked for."""
+
+    http: bool
+    port: int
+    allow_runs: bool
+    budget_usd: float | None
+    budget_calls: int | None
+    llm: str
+    model: str
+    evaluations: int
 
 
 @click.command()
@@ -27,22 +44,13 @@ _ENDPOINT = "/mcp"
     help="Evaluations that clients may ask for, each of them a trial.",
 )
 @click.pass_context
-def mcp(
-    ctx: click.Context,
-    http: bool,
-    port: int,
-    allow_runs: bool,
-    budget_usd: float | None,
-    budget_calls: int | None,
-    llm: str,
-    model: str,
-    evaluations: int,
-) -> None:
+@recorded(ServeOptions)
+def mcp(ctx: click.Context, asked: ServeOptions) -> None:
     """Serve the workspace to other agents, over stdin and stdout or over HTTP on this machine.
 
     Clients read the language, the knowledge base and the documentation, and evaluate factors: figures of train alone,
     each evaluation recorded as a trial. They start no run and ask no model, but for --allow-runs with a budget.
-    """  # fmt: skip
+    """
     workspace = workspace_of(ctx)
     try:
         from agent.mcp.allowance import Allowance
@@ -51,9 +59,13 @@ def mcp(
         if (error.name or "").split(".")[0] not in ("mcp", "mcp_types"):
             raise
         raise InputError("the server needs the package mcp", "pip install 'alphaglow[mcp]'") from error
-    server = build_server(workspace, Allowance(evaluations, allow_runs, budget_usd, budget_calls, llm, model))
-    if not http:
+    allowance = Allowance(
+        asked.evaluations, asked.allow_runs, asked.budget_usd, asked.budget_calls, asked.llm, asked.model
+    )
+    server = build_server(workspace, allowance)
+    if not asked.http:
         serve_stdio(server)
         return
-    stderr().print(f"serving {workspace.root} at http://127.0.0.1:{port}{_ENDPOINT}; Ctrl-C ends it", markup=False)
-    serve_http(server, port)
+    url = f"http://127.0.0.1:{asked.port}{_ENDPOINT}"
+    stderr().print(f"serving {workspace.root} at {url}; Ctrl-C ends it", markup=False)
+    serve_http(server, asked.port)

@@ -159,7 +159,7 @@ def _documents(
     decider: _Opened, service: SignalService, limits: WaitLimits, watch: bool
 ) -> Iterator[Mapping[str, object]]:
     """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
-    from agent.live.arrivals import Arrivals
+    from agent.live.arrivals import Arrivals, WaitHooks
 
     with graceful_stop("stopping; what was emitted is in the journal; Ctrl-C again to stop at once") as asked:
         arrivals = Arrivals(
@@ -169,8 +169,7 @@ def _documents(
             decider.base.bar,
             limits,
             owed=service.owed(),
-            stop=asked,
-            notice=_say,
+            hooks=WaitHooks(asked, _say),
         )
         yield from service.work(arrivals.watch() if watch else arrivals.now(), always=decider.source == "data")
 

@@ -6,7 +6,6 @@ import getpass
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 
 import numpy as np
 
@@ -62,11 +61,7 @@ def open_holdout(
     rows = split.holdout if again else _unseen(knowledge, subject.content_id, whole, split.holdout)
     panel = narrowed(whole, settings)
     values = subject.values(panel)
-    exposures = None
-    if opened.gate_file is not None:
-        from flows.checkpoint import load_gate
-
-        exposures = load_gate(opened.gate_file).exposures(panel)
+    exposures = _exposures(opened, panel)
     neutral = settings.backtest.group_neutral
     spec = make_spec(settings) if subject.rule is None else subject.rule.applied(make_spec(settings))
     target = prepare_target(panel, spec, groups=group_values(neutral, panel) if neutral else None)
@@ -80,10 +75,18 @@ def open_holdout(
         scored,
         opened_by=_who(),
         rules=opened.recorded(),
-        version=version("alphaglow"),
         again=again,
         span=(bar_time(whole, rows.start), bar_time(whole, rows.stop - 1)),
     )
+
+
+def _exposures(opened: OpenData, panel: Panel) -> FloatArray | None:
+    """Return what the gate of the data lets through on a panel, (T, N); None without a gate."""
+    if opened.gate_file is None:
+        return None
+    from flows.checkpoint import load_gate
+
+    return load_gate(opened.gate_file).exposures(panel)
 
 
 def _unseen(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice) -> slice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,25 +32,42 @@ _JOINT_KEYS = ("history", "drawn", "by_chance")
 _NEWEST = 600
 
 
-def draw_scenarios(
-    opened: OpenFlow,
-    *,
-    asset: str | None,
-    count: int,
-    steps: int,
-    temperature: float,
-    neighbours: int,
-    seed: int,
-    out: Path | None,
-) -> Findings:
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn.
+
+    Attributes
+    ----------
+    count
+        How many states, and how many paths.
+    steps
+        Bars of a path; 0: no paths, unless an asset is named.
+    asset
+        Whose newest state paths begin with; None: that of the most traded one.
+    temperature
+        Latents are multiplied by it.
+    neighbours
+        Nearest past latents that a step of a path is drawn among.
+    """
+
+    count: int
+    steps: int
+    seed: int
+    asset: str | None = None
+    temperature: float = 1.0
+    neighbours: int = 50
+
+
+def draw_scenarios(opened: OpenFlow, asked: Draws, out: Path | None = None) -> Findings:
     """Draw states from the flow and compare them with history; from an asset's newest state, draw paths as well."""
+    count, temperature, seed = asked.count, asked.temperature, asked.seed
     drawn = draw_states(opened.density, count, seed, temperature)
     train = opened.sample_rows(opened.trained_rows, _HISTORY, 4)
     history = opened.density.standardiser.invert(train)
     gaps = correlation_gap(history, drawn.states)
-    paths, name = None, asset
-    if asset is not None or steps > 0:
-        name, paths = _paths(opened, asset, count, steps, temperature, neighbours, seed)
+    paths, name = None, asked.asset
+    if asked.asset is not None or asked.steps > 0:
+        name, paths = _paths(opened, asked)
     if out is not None:
         _write(out, opened.density.names, drawn, paths)
     share = drawn.rejected / (drawn.rejected + count)
@@ -62,7 +80,7 @@ def draw_scenarios(
     charts = [] if paths is None else [_fan(opened, str(name), paths)]
     joint = joint_shocks(opened.density.names, history, drawn.states)
     grids = [_moments_grid(opened, history, drawn), *([_joint_grid(joint)] if joint else [])]
-    grids += [] if paths is None else [_path_grid(opened, paths, neighbours)]
+    grids += [] if paths is None else [_path_grid(opened, paths, asked.neighbours)]
     return Findings(
         title=f"Scenarios of {opened.name}",
         lead=f"{count} states drawn at temperature {temperature:g}, seed {seed}.",
@@ -85,24 +103,23 @@ def draw_scenarios(
     )
 
 
-def _paths(
-    opened: OpenFlow, asset: str | None, count: int, steps: int, temperature: float, neighbours: int, seed: int
-) -> tuple[str, Drawn]:
+def _paths(opened: OpenFlow, asked: Draws) -> tuple[str, Drawn]:
+    """Draw paths from an asset's newest state, and say which asset it is."""
     newest = opened.whole.rows(max(0, len(opened.whole.times) - _NEWEST), len(opened.whole.times))
     latents = opened.density.latents(opened.density.states(newest))
-    place = _asset(newest, latents, asset)
+    place = _asset(newest, latents, asked.asset)
     past = successors(
-        opened.density.latents(opened.states[opened.trained_rows]), _LIBRARY, np.random.default_rng([seed, 1])
+        opened.density.latents(opened.states[opened.trained_rows]), _LIBRARY, np.random.default_rng([asked.seed, 1])
     )
     drawn = draw_paths(
         opened.density,
         past,
         latents[-1, place],
-        paths=count,
-        steps=max(1, steps),
-        neighbours=neighbours,
-        temperature=temperature,
-        rng=np.random.default_rng([seed, 2]),
+        paths=asked.count,
+        steps=max(1, asked.steps),
+        neighbours=asked.neighbours,
+        temperature=asked.temperature,
+        rng=np.random.default_rng([asked.seed, 2]),
     )
     return newest.assets[place], drawn
 

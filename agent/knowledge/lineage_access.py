@@ -96,18 +96,15 @@ class LineageAccess(Handle):
         *,
         opened_by: str,
         rules: ScoringRules,
-        version: str = "",
         again: bool = False,
         span: tuple[str, str] | None = None,
     ) -> HoldoutRecord:
         """Record that a factor saw a panel's holdout; seen bars a second time are an `InputError`, unless `again`.
 
-        `version` is that of the program which scored it, `span` the times of the first and the last bar that it saw.
+        `span` holds the times of the first and the last bar that it saw.
         """
         with self._writing() as session:
             panels = datasets.related_ids(session.connection(), panel_id)
             if not again:
                 openings.refuse_seen(session, factor_id, panels, span)
-            return openings.add_opening(
-                session, factor_id, panels, result, opened_by=opened_by, rules=rules, version=version, span=span
-            )
+            return openings.add_opening(session, factor_id, panels, result, opened_by=opened_by, rules=rules, span=span)

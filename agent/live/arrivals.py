@@ -40,6 +40,14 @@ class WaitLimits:
     poll: float = 2.0
 
 
+@dataclass(frozen=True)
+class WaitHooks:
+    """Whom a wait asks whether to `stop`, and what it gives its `notice` to, a sentence each."""
+
+    stop: Stop = lambda: False
+    notice: Notice = lambda _: None
+
+
 @dataclass(frozen=True, eq=False)
 class Arrival:
     """A bar whose turn it is.
@@ -83,11 +91,10 @@ class Arrivals:
         limits: WaitLimits,
         *,
         owed: Iterable[Bar] = (),
-        stop: Stop = lambda: False,
-        notice: Notice = lambda _: None,
+        hooks: WaitHooks = WaitHooks(),
     ) -> None:
         self._feed, self._clock, self._length = feed, clock, length
-        self._limits, self._stop, self._notice = limits, stop, notice
+        self._limits, self._stop, self._notice = limits, hooks.stop, hooks.notice
         self._bar = float(length / np.timedelta64(1, "s"))
         self._last = last
         self._expected = last.present

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Literal
 
@@ -71,6 +71,15 @@ class _Subject:
     gated: bool
 
 
+@dataclass(frozen=True)
+class _AskedFactor:
+    """A factor that is to be exported: the rule that it was scored under and what is known of it, where it was."""
+
+    expression: Expression
+    rule: TradingRule | None = None
+    about: Mapping[str, object] = field(default_factory=dict)
+
+
 def export_factor(
     text: str, target: Target, workspace: Workspace, knowledge: KnowledgeBase, data: str | None, note: Note = no_note
 ) -> Written:
@@ -84,28 +93,14 @@ def export_factor(
         When it cannot be read on this data, or the target cannot have it.
     """
     opened = open_data(workspace, data, learned=False)
-    panel = opened.whole
-    about: dict[str, object] = {}
-    rule: TradingRule | None = None
+    panel, settings = opened.whole, workspace.settings
     if _ID.fullmatch(text.strip()):
-        record = knowledge.get_factor(text.strip())
-        expression = _read(record.canonical, panel, record.factor_id)
-        about["name"] = record.attempt.name
-        differs = scored_otherwise(knowledge.get_run(record.attempt.run_id), record.factor_id, workspace.settings)
-        if differs:
-            note(differs)
-        if record.attempt.evaluation is not None:
-            rule = allowed(chosen_rule(record.attempt.evaluation.scorecard), workspace.settings)
-        if record.attempt.evaluation is not None and record.attempt.panel_id == panel.id:
-            about["verdict"] = record.attempt.evaluation.evidence.verdict
+        asked = _recorded_factor(text.strip(), panel, settings, knowledge, note)
     else:
-        blocks = all_blocks(knowledge, panel.id, panel.fields)
-        found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=blocks, session=panel.session_bars)
-        if isinstance(found, Rejection):
-            raise InputError(found.message, found.hint)
-        expression = found
-    spec = make_spec(workspace.settings)
-    if workspace.settings.backtest.rule == "auto":
+        asked = _AskedFactor(_read_text(text, panel, knowledge))
+    expression, rule = asked.expression, asked.rule
+    spec = make_spec(settings)
+    if settings.backtest.rule == "auto":
         if rule is None:
             rule, said = rule_on_train(evaluate(expression, opened.ungated.panel).values, opened.ungated)
             note(said)
@@ -113,12 +108,12 @@ def export_factor(
     exported = Exported(
         f"The factor {expression.id}: {expression.text}",
         (expression,),
-        export_rules(workspace.settings, panel, spec),
+        export_rules(settings, panel, spec),
         trading=traded_by(spec, panel),
         about={
             "factor": expression.id,
             "text": expression.text,
-            **about,
+            **asked.about,
             "reading": read_aloud(expression),
             "lookback": expression.lookback if expression.is_bounded else None,
             "fitted_on": "nothing: a factor has no weights",
@@ -126,7 +121,34 @@ def export_factor(
         },
     )
     gated = opened.gate_file is not None
-    return _write(_Subject(expression.id, exported, workspace.settings, spec, panel, gated), target)
+    return _write(_Subject(expression.id, exported, settings, spec, panel, gated), target)
+
+
+def _recorded_factor(
+    factor_id: str, panel: Panel, settings: Settings, knowledge: KnowledgeBase, note: Note
+) -> _AskedFactor:
+    """Return a factor of the knowledge base; `note` is called where its run scored it under other rules."""
+    record = knowledge.get_factor(factor_id)
+    expression = _read(record.canonical, panel, record.factor_id)
+    about: dict[str, object] = {"name": record.attempt.name}
+    differs = scored_otherwise(knowledge.get_run(record.attempt.run_id), record.factor_id, settings)
+    if differs:
+        note(differs)
+    evaluation = record.attempt.evaluation
+    if evaluation is None:
+        return _AskedFactor(expression, None, about)
+    if record.attempt.panel_id == panel.id:
+        about["verdict"] = evaluation.evidence.verdict
+    return _AskedFactor(expression, allowed(chosen_rule(evaluation.scorecard), settings), about)
+
+
+def _read_text(text: str, panel: Panel, knowledge: KnowledgeBase) -> Expression:
+    """Read an expression that may name accepted and published factors."""
+    blocks = all_blocks(knowledge, panel.id, panel.fields)
+    found = parse(text, fields=_fields(panel), bar=panel.bar, blocks=blocks, session=panel.session_bars)
+    if isinstance(found, Rejection):
+        raise InputError(found.message, found.hint)
+    return found
 
 
 def export_pool(

@@ -126,13 +126,8 @@ def open_signal(
     place = workspace.root / "data" / f"{data_name}.parquet"
     opened = open_data(workspace, place, asked.rules, gate=use_gate, learned=False, note=said.append)
     settings, file, notes = opened.settings, opened.gate_file, (*asked.notes, *said)
-    fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
     # A text may name accepted factors; those of a pool are spelled out.
-    blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
-    expressions = tuple(
-        _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars))
-        for text in asked.texts
-    )
+    expressions = _read_members(asked.texts, panel, knowledge if pool is None else None)
     rule = asked.rule
     if pool is None and rule is None and settings.backtest.rule == "auto":
         rule, said_of_it = _rule_now(expressions, asked, opened)
@@ -154,10 +149,17 @@ def open_signal(
     )
 
 
-def _readable(text: str, found: Expression | Rejection) -> Expression:
-    if isinstance(found, Rejection):
-        raise InputError(f"{text} cannot be read on this data: {found.message}", found.hint)
-    return found
+def _read_members(texts: Sequence[str], panel: Panel, knowledge: KnowledgeBase | None) -> tuple[Expression, ...]:
+    """Read members on a data set; with a knowledge base, its accepted factors may be named."""
+    fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
+    blocks = None if knowledge is None else all_blocks(knowledge, panel.id, fields)
+    read = []
+    for text in texts:
+        found = parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars)
+        if isinstance(found, Rejection):
+            raise InputError(f"{text} cannot be read on this data: {found.message}", found.hint)
+        read.append(found)
+    return tuple(read)
 
 
 def _require_known_funding(spec: BacktestSpec, panel: Panel) -> None:

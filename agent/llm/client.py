@@ -287,7 +287,7 @@ class LanguageModel:
                 failures += 1
                 opened = self.circuit.failed()
                 asked = fault.wait_s or 0.0
-                if fault.hopeless or failures >= patience.tries or asked > patience.asked:
+                if failures >= patience.tries or asked > patience.asked:
                     raise fault.words(patience) from None
                 pause = max(asked, patience.pause(failures, self._jitter))
                 self._say_wait(fault, model, ask, (failures, time.monotonic() - started, pause))

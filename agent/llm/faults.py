@@ -26,8 +26,6 @@ class CallFault(Exception):
         Whether to try again, to put the request in another form or more briefly, or to give up.
     billed
         Whether it may have been paid for: it was sent, and not refused.
-    hopeless
-        Whether trying again cannot help although it looks so.
     wait_s
         Seconds that the server asks to wait; None: it does not say.
     names_bound
@@ -45,7 +43,6 @@ class CallFault(Exception):
         kind: Kind = "final",
         *,
         billed: bool = True,
-        hopeless: bool = False,
         wait_s: float | None = None,
         names_bound: bool = False,
         names_schema: bool = False,
@@ -55,7 +52,6 @@ class CallFault(Exception):
         self._words = words
         self.kind = kind
         self.billed = billed
-        self.hopeless = hopeless
         self.wait_s = wait_s
         self.names_bound = names_bound
         self.names_schema = names_schema

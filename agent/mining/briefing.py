@@ -23,7 +23,7 @@ from agent.mining.recall import Recalled, recall
 from agent.mining.retrieval import crowded
 from agent.mining.search.elites import by_merit, merit, predicts
 from agent.mining.search.room import room_left
-from agent.mining.search.round_plan import Writers, plan_refinements, plan_tasks
+from agent.mining.search.round_plan import Measured, Writers, plan_refinements, plan_tasks
 from agent.mining.search.tasks import Task
 from agent.pools.marginal import describe_pool
 from agent.study.blocks import blocks_of
@@ -142,9 +142,7 @@ def _tasks(
         rng,
         writers=writers,
         varied=loop.archive,
-        worth=known.worth,
-        added=known.added if loop.marginal else None,
-        prints=known.returns.fingerprints,
+        measured=Measured(known.worth, known.added if loop.marginal else None, known.returns.fingerprints),
     )
     return of_kind(asked, tasks)
 

@@ -123,19 +123,11 @@ def _weighted(
     name: str,
     ahead: int,
 ) -> PoolRecord | Rejection:
-    values = unseen_values(measured, fitted)
-    counted = knowledge.trials(measured.study.dataset)
-    # Each rule that was tried for it could have been the lucky one.
-    rules = len(_tried_rules(fitted))
+    """Score, evaluate and record fitted weights as a pool; `ahead` fits of the same command are yet to come."""
     study = under_rule(measured.study, fitted.rule)
-    trials = Trials(
-        counted.evaluated + max(1, rules) + ahead,
-        counted.sharpe_variance,
-        counted.effective,
-        knowledge.largest_scores(measured.study.dataset),
-        knowledge.trial_scores(measured.study.dataset),
-    )
-    evaluated = evaluate_values(values, pool_id, study, trials)
+    # Each rule that was tried for it could have been the lucky one.
+    trials = _trials_with(knowledge, study.dataset, max(1, len(_tried_rules(fitted))) + ahead)
+    evaluated = evaluate_values(unseen_values(measured, fitted), pool_id, study, trials)
     if isinstance(evaluated, Rejection):
         return evaluated
     scored, evidence = evaluated
@@ -165,6 +157,18 @@ def _weighted(
             # As of an attempt: before costs.
             sharpe_per_bar=metrics.sharpe(scored.paid(scored.backtest.gross, "train"), 1.0),
         )
+    )
+
+
+def _trials_with(knowledge: KnowledgeBase, panel_id: str, more: int) -> Trials:
+    """Return all trials on a data set, and `more` that are not recorded yet."""
+    counted = knowledge.trials(panel_id)
+    return Trials(
+        counted.evaluated + more,
+        counted.sharpe_variance,
+        counted.effective,
+        knowledge.largest_scores(panel_id),
+        knowledge.trial_scores(panel_id),
     )
 
 

@@ -5,12 +5,13 @@ Weights are fitted on train alone. Where a pool is scored on train, each block i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.pools.members import MeasuredFactors, trade_values, under_rule
 from agent.study.study import Study
@@ -81,29 +82,12 @@ def fit_weights(
     """
     if method == "aim":
         return _fit_aim(measured, but, penalties, rule)
-    count, blocks = len(measured.candidates), len(measured.edges) - 1
+    count = len(measured.candidates)
     keep = np.array([k for k in range(count) if k != but], dtype=np.int64)
-    regressed = method in ("ridge", "nonneg")
-    folds = measured.folds.without(but) if regressed and but is not None else measured.folds if regressed else None
     later: list[FloatArray] = []
     chosen: list[Penalty] = []
-    # For each block but the first from the bars before it; then from all of train.
-    for block in range(1, blocks + 1):
-        if method == "equal":
-            raw = equal_weights(max(len(keep), 1))
-        elif folds is None:
-            means, tstats = measured.ic_until(
-                measured.rows.stop if block == blocks else measured.edges[block] - measured.purge
-            )
-            raw = ic_weights(means[keep], tstats[keep])
-        else:
-            moments = folds.whole if block == blocks else folds.before(block)
-            if method == "ridge":
-                given = penalties[block - 1] if penalties else None
-                chosen.append(choose_penalty(folds.first(block)) if given is None else Penalty(given, ()))
-                raw = ridge_weights(moments, chosen[-1].share)
-            else:
-                raw = nonneg_weights(moments)
+    for raw, penalty in _raw_weights(measured, method, but, keep, penalties):
+        chosen += [] if penalty is None else [penalty]
         found = unit_weights(raw)
         later.append(np.zeros(count))
         if found is not None and len(keep):
@@ -119,6 +103,34 @@ def fit_weights(
     first[keep] = equal_weights(len(keep))
     tried = {"penalties": [list(pair) for pair in chosen[-1].scores]} if chosen else {}
     return FittedWeights(method, later[-1], (first, *later[:-1]), tuple(one.share for one in chosen), tried)
+
+
+def _raw_weights(
+    measured: MeasuredFactors, method: Method, but: int | None, keep: NDArray[np.int64], penalties: Sequence[float]
+) -> Iterator[tuple[FloatArray, Penalty | None]]:
+    """Yield weights (len(keep),) for each block but the first, from the bars before it, and then from all of train.
+
+    With those of a ridge comes the penalty that was chosen, or given, for them.
+    """
+    blocks = len(measured.edges) - 1
+    regressed = method in ("ridge", "nonneg")
+    folds = measured.folds.without(but) if regressed and but is not None else measured.folds if regressed else None
+    for block in range(1, blocks + 1):
+        if method == "equal":
+            yield equal_weights(max(len(keep), 1)), None
+            continue
+        if folds is None:
+            known = measured.rows.stop if block == blocks else measured.edges[block] - measured.purge
+            means, tstats = measured.ic_until(known)
+            yield ic_weights(means[keep], tstats[keep]), None
+            continue
+        moments = folds.whole if block == blocks else folds.before(block)
+        if method == "nonneg":
+            yield nonneg_weights(moments), None
+            continue
+        given = penalties[block - 1] if penalties else None
+        penalty = choose_penalty(folds.first(block)) if given is None else Penalty(given, ())
+        yield ridge_weights(moments, penalty.share), penalty
 
 
 def unseen_values(measured: MeasuredFactors, fitted: FittedWeights) -> FloatArray:

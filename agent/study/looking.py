@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.records import AttemptRecord, NewAttempt
+from agent.knowledge.records import AttemptRecord, EvaluationRecord, NewAttempt
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.tables.versions import rules_id, scoring_code
 from agent.study.detectable import Detectable, detectable
@@ -75,16 +75,9 @@ def look_at_factor(
     rules = replace(opened.recorded(), gate=study.exposures is not None)
     fields = [name for name in expression.fields if name in study.learned]
     known = knowledge.scored_alike(expression.id, study.dataset, rules, fields)
-    if known is not None and known.evaluation is not None:
-        stored = known.evaluation
-        if (stored.code, stored.rules) == (scoring_code(), rules_id(rules)):
-            found = backtest_expression(expression, study) if trades else None
-            if isinstance(found, Rejection):
-                return found
-            card, evidence = stored.scorecard, stored.evidence
-            note = f"scored before, as attempt {known.id} of run {known.run_id}: no further trial"
-            traded = None if found is None else _traded(found[1])
-            return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
+    stored = None if known is None else known.evaluation
+    if known is not None and stored is not None and (stored.code, stored.rules) == (scoring_code(), rules_id(rules)):
+        return _look_again(known, stored, expression, study, knowledge, trades=trades)
     # What another version of the program, or another policy, judged is judged again: it had its chance, counted once.
     # On data that these grew out of it is the same trial.
     before = [one.panel_id for one in knowledge.related(study.dataset)[1:]]
@@ -109,6 +102,25 @@ def look_at_factor(
     could = detectable(study, knowledge, more=0 if counted else 1)
     attempt = knowledge.record_look(opened.whole, config, opened.settings.loop.seed, new)
     return Look(card, evidence, attempt, False, traded, could=could)
+
+
+def _look_again(
+    known: AttemptRecord,
+    stored: EvaluationRecord,
+    expression: Expression,
+    study: Study,
+    knowledge: KnowledgeBase,
+    *,
+    trades: bool,
+) -> Look | Rejection:
+    """Return what was recorded of this very factor; with `trades`, what it traded is computed again."""
+    found = backtest_expression(expression, study) if trades else None
+    if isinstance(found, Rejection):
+        return found
+    note = f"scored before, as attempt {known.id} of run {known.run_id}: no further trial"
+    traded = None if found is None else _traded(found[1])
+    could = detectable(study, knowledge, more=0)
+    return Look(stored.scorecard, stored.evidence, known, True, traded, note, could)
 
 
 def look_at_train(expression: Expression, study: Study) -> Look | Rejection:

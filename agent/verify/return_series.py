@@ -8,7 +8,7 @@ import pandas as pd
 from agent.verify.claim import Claim
 from agent.verify.questions import by_year, concentration, summarised, week_of
 from agent.verify.significance import among_trials, bootstrapped_scores, most_trials, tested
-from agent.verify.verification import Concentration, Flaw, Series, Traded, Verification
+from agent.verify.verification import Concentration, Flaw, Series, Traded, Verification, Worlds
 from backtest import metrics
 from backtest.bar_regimes import market_return
 from backtest.luck import sharpe_standard_error
@@ -47,9 +47,6 @@ def verify_returns(
     flaws = _flaws(rests, metrics.sharpe(series, year))
     among = among_trials(predicts, earns, trials, level)
     fatal = any(flaw.fatal for flaw in flaws)
-    drawn = (
-        bootstrapped_scores(series, week_of(clock), worlds, np.random.default_rng([seed, 7])) if worlds else series[:0]
-    )
     return Verification(
         shown=among[-1].shown and not fatal,
         sentence="",
@@ -67,12 +64,20 @@ def verify_returns(
         most_trials=0 if fatal else most_trials(predicts, earns, level),
         flaws=tuple(flaws),
         traded=_figures(series, year),
-        worlds=(summarised("blocks of the series", drawn, earns.z),) if worlds else (),
+        worlds=_drawn_worlds(series, clock, worlds, seed, earns.z),
         concentration=rests,
         years=by_year(times, series, series, series),
         notes=(*claim.notes, "of returns alone, costs, look-ahead and the choice of assets cannot be seen"),
         series=Series(times, series, series),
     )
+
+
+def _drawn_worlds(series: FloatArray, clock: Panel, worlds: int, seed: int, z: float) -> tuple[Worlds, ...]:
+    """Return how a score `z` compares with those of series drawn block by block; nothing where none are asked for."""
+    if not worlds:
+        return ()
+    drawn = bootstrapped_scores(series, week_of(clock), worlds, np.random.default_rng([seed, 7]))
+    return (summarised("blocks of the series", drawn, z),)
 
 
 def _flaws(rests: Concentration, sharpe: float) -> list[Flaw]:

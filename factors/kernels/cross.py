@@ -213,6 +213,22 @@ def members(groups: FloatArray, numbering: FloatArray, codes: NDArray[np.int64])
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
+def _group_value(value: float, size: float, pivot: float, mean: float, square: float, mode: int) -> float:
+    """Return what an asset of `value` gets of its group; `mean` is above the pivot, `square` summed about the mean."""
+    if mode == MEAN:
+        return pivot + mean
+    if mode == DEMEAN:
+        return value - pivot - mean
+    if mode == COUNT:
+        return size
+    if mode in (MAX, MIN):
+        return pivot
+    if mode == STD:
+        return float(np.sqrt(square / (size - 1.0))) if size > 1.0 else np.nan
+    return (value - pivot - mean) / np.sqrt(square / (size - 1.0)) if square > 0.0 else np.nan
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
 def in_groups(
     x: FloatArray,
     groups: FloatArray,
@@ -254,20 +270,7 @@ def in_groups(
             if g < 0 or not universe[row, i] or value != value:
                 out[row, i] = np.nan
                 continue
-            if mode == MEAN:
-                value = pivot[g] + mean[g]
-            elif mode == DEMEAN:
-                value = value - pivot[g] - mean[g]
-            elif mode == COUNT:
-                value = size[g]
-            elif mode in (MAX, MIN):
-                value = pivot[g]
-            elif mode == STD:
-                value = np.sqrt(square[g] / (size[g] - 1.0)) if size[g] > 1.0 else np.nan
-            elif square[g] > 0.0:
-                value = (value - pivot[g] - mean[g]) / np.sqrt(square[g] / (size[g] - 1.0))
-            else:
-                value = np.nan
+            value = _group_value(value, size[g], pivot[g], mean[g], square[g], mode)
             out[row, i] = value if abs(value) < np.inf else np.nan
 
 

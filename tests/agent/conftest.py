@@ -1,4 +1,4 @@
-"""Knowledge bases on both kinds of database, and a workspace."""
+"""Knowledge bases on both kinds of database, with a run in them, and a workspace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.records import RunRecord
+from agent.knowledge.run_config import RunConfig
 from tests.agent.commands import prepare
+from tests.agent.knowledge_rows import make_panel
 from tests.agent.postgres import Server, start_server
 
 
@@ -43,6 +46,23 @@ def base(request: pytest.FixtureRequest, empty_file: Path, tmp_path: Path) -> st
         return str(shutil.copy(empty_file, tmp_path / "knowledge.db"))
     server: Server = request.getfixturevalue("postgres")
     return server.new_database(server.migrated)
+
+
+@pytest.fixture
+def kb(base: str) -> Iterator[KnowledgeBase]:
+    """A knowledge base, open and empty."""
+    with KnowledgeBase.open(base) as knowledge:
+        yield knowledge
+
+
+@pytest.fixture
+def run(kb: KnowledgeBase) -> RunRecord:
+    """A run on a small panel, in its first round."""
+    panel = make_panel()
+    kb.register_dataset(panel)
+    record = kb.create_run(panel.id, RunConfig(data="toy", llm="mock"), 5)
+    kb.start_round(record.id, 1, {"round": 1})
+    return record
 
 
 @pytest.fixture(scope="session")

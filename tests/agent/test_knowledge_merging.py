@@ -25,7 +25,7 @@ from backtest.luck import fingerprint_of
 from backtest.result_types import SegmentScore
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
-from tests.agent.test_knowledge_store import make_panel, parsed
+from tests.agent.knowledge_rows import make_panel, parsed
 
 TEXTS = ["ts_mean(close, {})", "ts_std(returns, {})", "cs_rank(ts_corr(close, volume, {}))", "ts_kurt(volume, {})"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.agent.commands import as_json, refused, run
 from tests.market.exchange_data import HOUR
+from tests.market.exchange_jobs import MARKET, NOW, START
 from tests.market.exchange_server import Exchange, serving
-from tests.market.test_market_exchange import MARKET, NOW, START
 
 FACTOR = "ts_mean(returns, 5)"
 SYMBOLS = "AAA/USDT,BBB/USDT,CCC/USDT,DDD/USDT"

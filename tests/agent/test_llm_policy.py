@@ -18,23 +18,19 @@ import pytest
 
 from agent.knowledge.records import NewCall, request_hash
 from agent.llm.addresses import warnings_about
-from agent.llm.answer import Answer
 from agent.llm.cassette import load_cassette, start_recording
 from agent.llm.client import Halt, LanguageModel, ModelName, Speaking
 from agent.llm.fault_words import broken
 from agent.llm.faults import CallFault
-from agent.llm.forms import read_reply
 from agent.llm.http_guard import guarded_client
 from agent.llm.openai_connection import OpenAIConnection, connect_to, fault_of, retry_after
 from agent.llm.patience import RetryRules
 from agent.llm.prompt_room import PromptMeter, find_room
 from agent.llm.server_keys import key_for
-from agent.mining.replies import JudgeReply, Proposal, Proposals
+from agent.mining.replies import JudgeReply
 from agent.study.settings import load_settings
 from market.errors import InputError, Rejection
 from tests.agent.test_llm_client import GOOD, MemoryJournal, Server, ask, completion, error, model_of
-
-WRITTEN = {"rationale": "r", "name": "n", "expression": "-ts_returns(close, 5)", "parents": []}
 
 
 def guarded(server: Callable[[httpx2.Request], httpx2.Response], **options: Any) -> LanguageModel:
@@ -268,18 +264,6 @@ def test_an_odd_refusal_lowers_no_form_and_a_lowered_form_is_tried_again() -> No
 
 
 @pytest.mark.parametrize(
-    "usage", [{"prompt_tokens": 10**30, "completion_tokens": 5}, {"prompt_tokens": 0, "completion_tokens": 0}]
-)
-def test_counts_that_are_none_are_unknown(usage: dict[str, int]) -> None:
-    body = json.loads(completion(GOOD).content)
-    model = model_of(Server({**body, "usage": usage}))
-    assert isinstance(ask(model), JudgeReply)
-    assert model.journal.calls["k/1"].prompt_tokens is None  # type: ignore[attr-defined]
-    assert model.budget.uncounted == 1
-    assert model.budget.tokens > 4000
-
-
-@pytest.mark.parametrize(
     "text", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "nan", "inf", "1e999", "-5e400", "x"]
 )
 def test_a_wait_that_is_none_is_not_believed(text: str) -> None:
@@ -287,53 +271,6 @@ def test_a_wait_that_is_none_is_not_believed(text: str) -> None:
     assert (
         retry_after(openai.RateLimitError("x", response=response, body=None), datetime(2026, 1, 1, tzinfo=UTC)) is None
     )
-
-
-def reply_of(text: str, reply: type[Any]) -> Any:
-    request = "[]"
-    call = NewCall("", "k", "r", "m", "json_schema", request_hash("m", request), request, text, "ok", 1, 1, 0.0, 0.0)
-    return read_reply(MemoryJournal().record(call), reply)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        json.dumps(WRITTEN)[:-1] + ",}",
-        str(WRITTEN),
-        json.dumps({"factor": WRITTEN}),
-        json.dumps({"factors": [WRITTEN]}),
-        json.dumps({"name": "propose", "arguments": json.dumps(WRITTEN)}),
-        f"{json.dumps(WRITTEN)}\nHere {{close}} stands for the price.",
-        f"The form {{name, expression}} is kept:\n```json\n{json.dumps(WRITTEN)}\n```",
-        "{rationale: 'It\\'s the coin\\'s turn', name: 'n', expression: '-ts_returns(close, 5)', parents: [],}",
-        '{"rationale": "two\nlines", "name": "n", "expression": "-ts_returns(close, 5)", // so\n "parents": []}',
-    ],
-)
-def test_replies_are_read_as_people_would(text: str) -> None:
-    found = reply_of(text, Proposal)
-    assert isinstance(found, Proposal), found
-    assert found.expression == "-ts_returns(close, 5)"
-
-
-def test_one_proposal_stands_for_a_list_of_one_and_junk_for_nothing() -> None:
-    found = reply_of(json.dumps(WRITTEN), Proposals)
-    assert isinstance(found, Proposals)
-    assert len(found.proposals) == 1
-    for junk in ("{" * 5000, "{'a': " * 300, '{"rationale": "x" "name": "y"}', "{'name': 'n", "{}", "[]", "{1: 2}"):
-        assert isinstance(reply_of(junk, Proposal), Rejection)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {"content": None, "tool_calls": [{"function": {"name": "x", "arguments": GOOD}}]},
-        {"content": " ", "function_call": {"name": "x", "arguments": GOOD}},
-        {"content": "", "reasoning_content": f"Let me think.\n```json\n{GOOD}\n```\nYes."},
-    ],
-)
-def test_a_reply_may_come_as_a_call_of_a_tool_or_in_reasoning(message: dict[str, Any]) -> None:
-    model = model_of(Server({"choices": [{"message": message, "finish_reason": "stop"}]}))
-    assert isinstance(ask(model), JudgeReply)
 
 
 def test_a_key_goes_only_to_the_server_that_it_is_meant_for() -> None:
@@ -413,12 +350,3 @@ def test_a_cassette_survives_every_character_and_a_line_cut_anywhere(tmp_path: P
     again = start_recording(path, {"llm": "x"})
     again.write(call)
     assert list(load_cassette(path).calls) == ["k0", "k1"]
-
-
-def test_a_real_answer_keeps_what_the_cache_had() -> None:
-    body = json.loads(completion(GOOD).content)
-    body["usage"]["prompt_tokens_details"] = {"cached_tokens": 750}
-    model = model_of(Server(body))
-    ask(model)
-    assert model.budget.cache_sentence() == "the server had read 750 of 1,000 prompt tokens before (75%)"
-    assert Answer("x").cached_tokens is None

@@ -19,9 +19,9 @@ from agent.llm.budget import Prices
 from agent.llm.chat import read_chat
 from agent.llm.responses import read_response
 from agent.mining.replies import JudgeReply
+from tests.agent.scripted_server import Handler, body_of, play, reply
 from tests.agent.test_llm_client import GOOD, completion, error, model_of
 from tests.agent.test_llm_client import Server as Transport
-from tests.agent.test_llm_faults import Handler, body_of, play, reply
 from tests.helpers import random_panel
 
 

@@ -16,7 +16,7 @@ from agent.mining.search.tasks import Task
 from factors.parse import parse
 from factors.table import OPERATORS, prompt_table
 from factors.tree import Expression
-from tests.agent.test_inner_and_mock import brief, shown
+from tests.agent.example_briefs import brief, shown
 from tests.agent.test_llm_client import GOOD, Server, completion, error, model_of
 
 FACTOR = '{"rationale": "r", "name": "n", "expression": "-cs_rank(close)", "parents": []}'

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agent.live.arrivals import Arrival, Arrivals, WaitLimits
+from agent.live.arrivals import Arrival, Arrivals, WaitHooks, WaitLimits
 from agent.live.csv_output import CsvFile
 from agent.live.feed import Bar, Clock, Feed, as_seconds, bar_at
 from agent.live.paper_check import against_backtest
@@ -40,7 +40,7 @@ def arrivals(
     feed: Feed, clock: Clock, panel: Panel, count: int, notices: list[str] | None = None, first: int = FIRST
 ) -> list[Arrival]:
     notes: list[str] = [] if notices is None else notices
-    watching = Arrivals(feed, clock, bar_at(panel, first - 1), panel.bar, LIMITS, notice=notes.append)
+    watching = Arrivals(feed, clock, bar_at(panel, first - 1), panel.bar, LIMITS, hooks=WaitHooks(notice=notes.append))
     return list(itertools.islice(watching.watch(), count))
 
 

@@ -25,8 +25,8 @@ from agent.texts.call_journal import TextJournal, open_journal
 from agent.texts.model_scores import Read, batch_prompt, score_by_readings, score_texts
 from market.documents import Documents
 from market.errors import InputError
+from tests.agent.hostile_words import HOSTILE, SAID
 from tests.agent.test_text_scoring import texts
-from tests.agent.test_untrusted_text import HOSTILE, SAID
 
 SPAN = re.compile("«[^«»]*»")
 

@@ -18,8 +18,8 @@ from agent.cli import main
 from market.panel_store import load_panel
 from tests.forked import start
 from tests.market.exchange_data import HOUR, invented, recorded
+from tests.market.exchange_jobs import BOTH, MARKET, NOW, START, assert_equals_source
 from tests.market.exchange_server import EVERY_FAULT, Exchange, Faults, serving
-from tests.market.test_market_exchange import BOTH, MARKET, NOW, START, assert_equals_source
 
 SINCE = "2024-01-01"
 SYMBOLS = "AAA/USDT,BBB/USDT,CCC/USDT,DDD/USDT"

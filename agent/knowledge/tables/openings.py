@@ -6,6 +6,7 @@ Bars that a factor saw stay seen, on whatever related data set they lie; bars af
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -69,7 +70,6 @@ def add_opening(
     *,
     opened_by: str,
     rules: ScoringRules,
-    version: str,
     span: Span | None,
 ) -> HoldoutRecord:
     """Record that a factor saw a panel's holdout; whether it may see these bars, `refuse_seen` says before."""
@@ -81,7 +81,7 @@ def add_opening(
         number=1 + (session.scalar(select(func.max(_Row.number)).where(*known)) or 0),
         opened_at=utc_now(),
         opened_by=opened_by,
-        rules=plain_dict({**rules.to_dict(), "alphaglow": version}),
+        rules=plain_dict({**rules.to_dict(), "alphaglow": version("alphaglow")}),
         result=plain_dict(result.to_dict()),
         start=start,
         end=end,

@@ -53,6 +53,25 @@ class Writers:
     batch: int = 1
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is known of attempts, by id, beside their records.
+
+    Attributes
+    ----------
+    worth
+        What each was worth; by default its reward without what it added.
+    added
+        What each adds to what is known: with it, the archive keeps what added most.
+    prints
+        Fingerprints of returns.
+    """
+
+    worth: Mapping[int, float] | None = None
+    added: Mapping[int, float] | None = None
+    prints: Prints | None = None
+
+
 def plan_tasks(
     attempts: Sequence[AttemptRecord],
     fields: Iterable[str],
@@ -61,23 +80,20 @@ def plan_tasks(
     *,
     writers: Writers | None = None,
     varied: bool = True,
-    worth: Mapping[int, float] | None = None,
-    prints: Prints | None = None,
-    added: Mapping[int, float] | None = None,
+    measured: Measured | None = None,
 ) -> tuple[Task, ...]:
     """Return the tasks of a round from all attempts on its data, oldest first.
 
     First come factors that pay the other way: they are turned around by the machine, since a sign takes no idea.
-    Without `varied`, parents are the best factors whatever their kind. `worth` is what each attempt was worth, by id;
-    by default its reward without what it added. With `added`, the archive keeps what added most. `prints` are
-    fingerprints of returns by id.
+    Without `varied`, parents are the best factors whatever their kind.
     """
+    known = Measured() if measured is None else measured
     themes = themes_of_fields(frozenset(fields))
-    elites = _worth_building_on(archive(attempts, added) if varied else best_of_all(attempts, _FEW))
+    elites = _worth_building_on(archive(attempts, known.added) if varied else best_of_all(attempts, _FEW))
     theme = {a.canonical or "": theme_of(a) for a in elites}
-    pool, wrong = list(theme), wrong_way(attempts, prints)
+    pool, wrong = list(theme), wrong_way(attempts, known.prints)
     long = [text for text in pool if _size(text) > _SIMPLE]
-    worth = rewards(attempts) if worth is None else worth
+    worth = rewards(attempts) if known.worth is None else known.worth
     operations = odds(attempts, worth, lambda a: a.claims.operation)
     ideas = odds(attempts, worth, lambda a: a.claims.theme)
     new = _NEW if any(abs(or_zero(train_of(a).payoff_z)) > _SURELY for a in attempts) else _NEW_AT_FIRST
