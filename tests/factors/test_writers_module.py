@@ -22,7 +22,6 @@ from factors.lowering import Lowering
 from factors.table import NAMED_GROUPS, OPERATORS
 from factors.tree import Call, Expression, Node
 from factors.writers.module import Exported, Rules, comment, to_module
-from market.files import import_files
 from market.panel import FloatArray, Panel
 from market.universe import liquid_universe
 from tests.alone import call_alone, difference, long_table, run_alone
@@ -177,9 +176,8 @@ def test_the_universe_is_narrowed_as_the_study_narrows_it(tmp_path: Path) -> Non
         assert difference(values, wanted[name]) <= NEAR, name
 
 
-def test_real_coins_alone_equal_ours(shared_data: Path, tmp_path: Path) -> None:
-    whole = import_files([shared_data / "crypto_spot_1h.parquet"])
-    panel = whole.rows(9000, 10_200)
+def test_real_coins_alone_equal_ours(coins_by_hour: Panel, tmp_path: Path) -> None:
+    panel = coins_by_hour.rows(9000, 10_200)
     expressions = [read(text) for text in REAL]
     sources = {str(k): to_module(named(expression)) for k, expression in enumerate(expressions)}
     weights = np.array([0.3, -0.2, 0.1, 0.1, 0.1, 0.1, 0.05, -0.05])
