@@ -114,8 +114,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """From here on the collector looks only at what tests make."""
+    """From here on the collector looks only at what tests make, and not at every 700 objects."""
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
 
 
