@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PACKAGES := agent alphaglow backtest factors flows market
 UNUSED := site-packages/(.*/tests?/|(sympy|plotly|jedi|IPython|pip|fontTools|playwright)/|torch/(_inductor|testing|onnx|ao)/)
 # Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -59,8 +60,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt uv && $(BIN)/python .ci/quick_install.py || \
 	  $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 # pip compiles on one core; here all of them do. Files that no Python 3 reads (templates) are left out, as pip does, and
-# what nothing here imports: nearly half of all.
-	$(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib || true
+# what nothing here imports: nearly half of all. Ours are compiled too: processes that start at once would each do it.
+	$(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' $(VENV)/lib $(PACKAGES) || true
 	touch $(STAMP)
 
 clean:

@@ -124,8 +124,9 @@ class Stack(nn.Module):
         return self._kept[1]
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode, and forget what was computed from the parameters."""
-        self._kept = None
+        """Set the mode; where it changes, forget what was computed from the parameters."""
+        if mode != self.training:
+            self._kept = None
         return super().train(mode)
 
     def _computed(self) -> _Ready:

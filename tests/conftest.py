@@ -8,7 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from market.panel import Panel
 
 # One thread a process, set before NumPy, Numba and torch are imported: workers would take each other's cores.
 # The programs that tests start inherit it.
@@ -48,29 +54,24 @@ _WARM = (
 # CPU seconds, about, of the tests that take longest, by function, and of groups, by file: these begin first, so that no
 # worker has a long one left at the end. Only the order hangs on them: a number that is out of date fails nothing.
 SECONDS = {
-    "test_kills_lose_and_double_nothing": 15,
+    # All that forks programs or needs PostgreSQL.
+    "servers": 170,
     "test_signal_decisions": 35,
     "test_flows_gate": 35,
     "test_opening": 35,
     "test_flow_commands": 20,
-    "test_crash_resume": 20,
-    "test_signal_watch": 14,
     "test_flows_scenarios": 16,
     "test_gate_mine_report_kb": 16,
     "test_learned_finds": 15,
-    "test_processes_mine_into_one_knowledge_base": 12,
     "test_audit": 12,
     "test_thousands_of_broken_texts_are_each_an_answer": 13,
     "test_market_checks": 13,
     "test_imports": 12,
-    "test_a_gate_and_a_model_from_the_settings_judge_a_factor": 11,
     "test_knowledge_looking": 4,
-    "test_the_recorded_market_killed_on_the_way": 10,
     "test_real_coins_scrambled_pay_nothing": 10,
     "test_market_cases": 5,
     "test_the_best_of_a_hundred_passes_as_often_as_stated": 9,
     "test_worldquant_peer": 8,
-    "test_killed_many_times_on_the_way": 8,
     "test_a_run_records_what_each_candidate_was_asked": 8,
     "test_with_feedback_validation_steers_and_admits_nothing": 7,
     "test_market_hints": 5,
@@ -104,19 +105,41 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On a worker: keep tests that share a module's fixtures together, and begin with the longest."""
+    """On a worker: keep tests that share something costly together, and begin with the longest."""
     if not hasattr(config, "workerinput"):
         return
     for item in items:
-        if _shares(item) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if item.get_closest_marker("xdist_group") is None and (group := _group(item)):
+            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: (-_seconds(item), _place(item)))
 
 
 def pytest_collection_finish() -> None:
-    """From here on the collector looks only at what tests make."""
+    """From here on the collector looks only at what tests make, and not at every 700 objects."""
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the name of those that a test is run with, by the same worker; "" where any worker may run it alone.
+
+    The process that programs are forked from and a PostgreSQL server cost seconds to start: one worker has both.
+    """
+    called = getattr(item, "callspec", None)
+    on_postgres = "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in (
+        called.params.values() if called else ()
+    )
+    if on_postgres or _forks(getattr(item, "module", None)):
+        return "servers"
+    return item.path.stem if _shares(item) else ""
+
+
+@cache
+def _forks(module: ModuleType | None) -> bool:
+    """Return whether a module's tests fork programs from a server process."""
+    names = vars(module).values() if module else ()
+    return any("tests.forked" in (getattr(thing, "__name__", ""), getattr(thing, "__module__", "")) for thing in names)
 
 
 def _shares(item: pytest.Item) -> bool:
@@ -128,8 +151,8 @@ def _shares(item: pytest.Item) -> bool:
 
 def _seconds(item: pytest.Item) -> int:
     """Return how long a test, or the group that it belongs to, is known to take; 0 for all that are short."""
-    in_group = item.get_closest_marker("xdist_group") is not None
-    return SECONDS.get(item.path.stem if in_group else getattr(item, "originalname", item.name), 0)
+    group = item.get_closest_marker("xdist_group")
+    return SECONDS.get(group.args[0] if group else getattr(item, "originalname", item.name), 0)
 
 
 def _place(item: pytest.Item) -> int:
@@ -150,6 +173,14 @@ def _shared(folder: str) -> Path:
 def shared_data() -> Path:
     """Folder of recorded market data; tests that need it skip where it is absent."""
     return _shared("data")
+
+
+@pytest.fixture(scope="session")
+def coins_by_hour(shared_data: Path) -> Panel:
+    """The recorded hours of 68 coins, read and checked once a worker; nobody writes to it."""
+    from market.files import import_files
+
+    return import_files([shared_data / "crypto_spot_1h.parquet"])
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,8 @@ from typing import IO, Any
 
 import pytest
 
+from market.plugins import Registry, plugins
+
 _FORKSERVER = multiprocessing.get_context("forkserver") if sys.platform != "win32" else None
 
 
@@ -116,8 +118,18 @@ def run(argv: list[str], *, cwd: Path | None = None, env: Mapping[str, str] | No
 
 def beside_site(argv: list[str]) -> None:
     """Run the command line where a distribution is installed, in the folder that the environment calls SITE."""
-    sys.path.insert(0, os.environ["SITE"])
+    see_site()
     _command_line(argv)
+
+
+def see_site() -> None:
+    """Put the folder SITE on the path, and forget what the server process found of plugins without it."""
+    sys.path.insert(0, os.environ["SITE"])
+    plugins.cache_clear()
+    for module in list(sys.modules.values()):
+        for thing in list(vars(module).values()):
+            if isinstance(thing, Registry):
+                vars(thing).pop("_all", None)
 
 
 def _command_line(argv: list[str]) -> None:

@@ -17,8 +17,17 @@ Do not edit it by hand.
 
 def first_line(path: Path) -> str:
     """Return the first line of a module's docstring, without its full stop."""
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    text = ast.get_docstring(_head(path.read_text(encoding="utf-8"))) or ""
     return text.splitlines()[0].rstrip(".") if text else ""
+
+
+def _head(text: str) -> ast.Module:
+    """Parse a module up to the end of its first long string, which is nearly always its docstring; else all of it."""
+    end = text.find('"""', text.find('"""') + 3)
+    try:
+        return ast.parse(text[: end + 3] if end > 0 else text)
+    except SyntaxError:
+        return ast.parse(text)
 
 
 def listing(root: Path = ROOT) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ def blocks(page: Path, kind: str) -> list[str]:
     return [code for language, code in _FENCED.findall(page.read_text(encoding="utf-8")) if language == kind]
 
 
+@cache
 def prose(page: Path) -> str:
     """Return a page without its code blocks."""
     return _FENCED.sub("", page.read_text(encoding="utf-8"))

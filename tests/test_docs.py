@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import click
@@ -170,8 +171,14 @@ def test_the_glossary_is_in_order_and_says_where_each_term_is_from() -> None:
     assert len(TERMS) == GLOSSARY.count("\n| **")
 
 
+@cache
+def all_but_the_glossary() -> str:
+    """Return the other pages and the code of `agent`, in lower case."""
+    others = [prose(page) for page in PAGES if page.stem != "glossary"]
+    code = [path.read_text(encoding="utf-8") for path in (ROOT / "agent").rglob("*.py")]
+    return re.sub(r"\s+", " ", " ".join([*others, *code]).lower())
+
+
 @pytest.mark.parametrize("name", [name for name, _, _ in TERMS])
 def test_a_term_of_the_glossary_is_used(name: str) -> None:
-    others = " ".join(prose(page) for page in PAGES if page.stem != "glossary").lower()
-    code = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "agent").rglob("*.py")).lower()
-    assert name.lower() in re.sub(r"\s+", " ", others + code)
+    assert name.lower() in all_but_the_glossary()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -132,9 +134,22 @@ def distribution(folder: Path, name: str, points: str, **modules: str) -> Path:
     return folder
 
 
-def python(site: Path, *argv: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(site)])}
-    return subprocess.run([sys.executable, *argv], env=env, cwd=cwd, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Ended:
+    """What a process printed, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def beside(
+    site: Path, *argv: str, cwd: Path = ROOT, function: Callable[[list[str]], None] = forked.beside_site
+) -> Ended:
+    """Run `alphaglow ARGV`, or a function, in a process of its own that has the folder `site` on its path."""
+    going = forked.start(list(argv), cwd=cwd, env={**os.environ, "SITE": str(site)}, function=function)
+    out, err = going.communicate()
+    return Ended(going.wait(), out, err)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +164,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose data came from the new source, with the new gate and the new model in its settings."""
     home = tmp_path_factory.mktemp("workspace") / "w"
-    made = python(site, "-m", "agent", "init", str(home), cwd=home.parent)
+    made = beside(site, "init", str(home), cwd=home.parent)
     assert made.returncode == 0, made.stderr
     shown = alphaglow(site, home, "data", "fetch", "simulated", "--symbols", "A,B", "--since", "2024-01-01")
     assert shown["fetch"]["bars_of"] == "1h"
@@ -161,39 +176,54 @@ def home(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def alphaglow(site: Path, home: Path, *argv: str) -> Any:
-    done = python(site, "-m", "agent", *argv, "--json", cwd=home)
+    done = beside(site, *argv, "--json", cwd=home)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def check_operator(argv: list[str]) -> None:
+    """In a process beside the site: the new operator keeps its rules, and its printed pandas code has our values."""
+    forked.see_site()
+    import numpy as np
+    import pandas as pd
+    from gift_operator import ts_width  # type: ignore[import-not-found]
+
+    from factors.engine import evaluate
+    from factors.operator_checks import operator_faults
+    from factors.parse import parse
+    from factors.table import describe
+    from market.synthetic.demo_market import SynthSpec, make_market
+
+    panel = make_market(SynthSpec(bars=400)).panel
+    assert operator_faults(ts_width, "ts_width(close, 12)", panel) == []
+    assert "largest minus smallest" in describe("ts_width")
+    space: dict[str, Any] = {}
+    exec(compile(argv[0], "printed", "exec"), space)
+    frames = {n: pd.DataFrame(panel[n], panel.times, panel.assets) for n in panel.fields}
+    values = evaluate(parse(FACTOR, fields=tuple(panel.fields), bar=panel.bar), panel).values
+    assert np.isfinite(values).sum() > 1000
+    assert np.allclose(space["factor"](frames), values, rtol=1e-9, equal_nan=True)
+
+
+def draw_report(_argv: list[str]) -> None:
+    """In a process beside the site: print a factor's page."""
+    forked.see_site()
+    from agent.review.render import render_factor
+    from tests.agent.test_review_render import make_review
+
+    print(render_factor(make_review(300)))  # noqa: T201 - the test reads it
+
+
 def test_an_operator_is_read_computed_streamed_and_printed(site: Path, home: Path) -> None:
-    written = python(site, "-m", "agent", "translate", FACTOR, "--to", "pandas", cwd=home)
+    written = beside(site, "translate", FACTOR, "--to", "pandas", cwd=home)
     assert written.returncode == 0, written.stderr
-    check = (
-        "import numpy as np, pandas as pd, sys\n"
-        "from factors.engine import evaluate\n"
-        "from factors.operator_checks import operator_faults\n"
-        "from factors.parse import parse\n"
-        "from factors.table import describe\n"
-        "from gift_operator import ts_width\n"
-        "from market.synthetic.demo_market import SynthSpec, make_market\n"
-        "panel = make_market(SynthSpec(bars=400)).panel\n"
-        "assert operator_faults(ts_width, 'ts_width(close, 12)', panel) == []\n"
-        "assert 'largest minus smallest' in describe('ts_width')\n"
-        "space = {}\n"
-        "exec(compile(sys.argv[1], 'printed', 'exec'), space)\n"
-        "frames = {n: pd.DataFrame(panel[n], panel.times, panel.assets) for n in panel.fields}\n"
-        f"values = evaluate(parse({FACTOR!r}, fields=tuple(panel.fields), bar=panel.bar), panel).values\n"
-        "assert np.isfinite(values).sum() > 1000\n"
-        "assert np.allclose(space['factor'](frames), values, rtol=1e-9, equal_nan=True)\n"
-    )
-    done = python(site, "-c", check, written.stdout, cwd=home)
+    done = beside(site, written.stdout, cwd=home, function=check_operator)
     assert done.returncode == 0, done.stderr
-    polars = python(site, "-m", "agent", "translate", "ts_width(close, 12)", "--to", "polars", cwd=home)
+    polars = beside(site, "translate", "ts_width(close, 12)", "--to", "polars", cwd=home)
     assert "rolling_max(12)" in polars.stdout
-    latex = python(site, "-m", "agent", "translate", "ts_width(close, 12)", "--to", "latex", cwd=home)
+    latex = beside(site, "translate", "ts_width(close, 12)", "--to", "latex", cwd=home)
     assert "W_{12}" in latex.stdout
-    qlib = python(site, "-m", "agent", "translate", "ts_width(close, 12)", "--to", "qlib", cwd=home)
+    qlib = beside(site, "translate", "ts_width(close, 12)", "--to", "qlib", cwd=home)
     assert qlib.returncode == 2
     assert "no such operator" in qlib.stderr
 
@@ -208,20 +238,15 @@ def test_a_gate_and_a_model_from_the_settings_judge_a_factor(site: Path, home: P
 
 
 def test_a_chart_stands_in_the_report_of_a_factor(site: Path) -> None:
-    draw = (
-        "from agent.review.render import render_factor\n"
-        "from tests.agent.test_review_render import make_review\n"
-        "print(render_factor(make_review(300)))\n"
-    )
-    page = python(site, "-c", draw)
+    page = beside(site, function=draw_report)
     assert page.returncode == 0, page.stderr
     assert "<h2>Number of bars</h2>" in page.stdout
     assert "<figcaption>Counted.</figcaption>" in page.stdout
-    assert "Number of bars" not in python(ROOT, "-c", draw).stdout
+    assert "Number of bars" not in beside(ROOT, function=draw_report).stdout
 
 
 def test_without_the_distribution_what_names_it_is_refused(home: Path, tmp_path: Path) -> None:
-    done = python(tmp_path, "-m", "agent", "eval", "close", cwd=home)
+    done = beside(tmp_path, "eval", "close", cwd=home)
     assert done.returncode == 2
     assert "no such gate: stubborn; there are novelty" in done.stderr
 
@@ -239,7 +264,7 @@ def test_a_broken_plugin_is_named_with_its_distribution(
 ) -> None:
     site = distribution(tmp_path / "site", "brokengift", points, broken=module)
     (tmp_path / "alphaglow.toml").write_text(f'[admission]\n{argv} = ["unknown"]\n')
-    done = python(site, "-m", "agent", "kb", "list", cwd=tmp_path)
+    done = beside(site, "kb", "list", cwd=tmp_path)
     assert done.returncode == 2
     assert "brokengift" in done.stderr
     assert says in done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from tests.list_files import PACKAGES, PAGE, as_page, listing
 from tests.pages import PAGES, README, ROOT, prose
 
 TEXT = README.read_text(encoding="utf-8")
+
+
+@cache
+def files() -> dict[str, str]:
+    """Return every file and its line; the tests of this module read them once."""
+    return listing()
 
 
 def folders_of_the_tree() -> set[str]:
@@ -29,18 +36,18 @@ def test_the_readme_is_short() -> None:
 
 
 def test_the_tree_names_every_folder_and_no_other() -> None:
-    folders = {path.rpartition("/")[0] for path in listing()}
+    folders = {path.rpartition("/")[0] for path in files()}
     # Folders without Python (prompts, pages) are left out.
     assert folders_of_the_tree() == folders | {"tests", "docs"}
 
 
 def test_the_list_of_files_is_what_the_docstrings_say() -> None:
-    assert PAGE.read_text(encoding="utf-8") == as_page(listing()), "out of date: run `python -m tests.list_files`"
+    assert PAGE.read_text(encoding="utf-8") == as_page(files()), "out of date: run `python -m tests.list_files`"
 
 
 def test_every_file_says_what_it_is() -> None:
-    assert [path for path, line in listing().items() if not line] == []
-    assert {path.split("/")[0] for path in listing()} == set(PACKAGES)
+    assert [path for path, line in files().items() if not line] == []
+    assert {path.split("/")[0] for path in files()} == set(PACKAGES)
 
 
 def test_make_targets_of_the_readme_exist() -> None:

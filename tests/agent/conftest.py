@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 
 import pytest
+from sqlalchemy import Engine
 
+from agent.knowledge.database import transactions
+from agent.knowledge.database.location import BaseLocation
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import RunRecord
 from agent.knowledge.run_config import RunConfig
 from tests.agent.commands import prepare
 from tests.agent.knowledge_rows import make_panel
 from tests.agent.postgres import Server, start_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrated_once() -> Iterator[None]:
+    """In this process a new file is a copy of one that was migrated: some hundred tests make one.
+
+    What is there already, what is on a server, and what other processes make is migrated as ever.
+    """
+    really, one_at_a_time = transactions.migrate, Lock()
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        template = Path(folder) / "knowledge.db"
+
+        def migrate(engine: Engine, place: BaseLocation) -> bool:
+            path = place.path
+            with one_at_a_time:
+                if path is None or path.exists() or not os.access(path.parent, os.W_OK):
+                    return really(engine, place)
+                if template.exists():
+                    shutil.copyfile(template, path)
+                    return True
+                is_new = really(engine, place)
+                engine.dispose()
+                shutil.copyfile(path, template)
+                return is_new
+
+        patch.setattr(transactions, "migrate", migrate)
+        yield
 
 
 @pytest.fixture(scope="session")

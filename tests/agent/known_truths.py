@@ -15,6 +15,11 @@ from backtest.trading_rules import BacktestSpec
 from market.panel import Calendar, FloatArray, Panel
 
 BARS, LIVING, DYING = 1_000, 36, 14
+# Of `all_cases`, in its order.
+NAMES = (
+    "a real signal", "costs forgotten", "noise", "the best of 60 noises", "look-ahead", "lottery coins",
+    "survivors only", "one lucky day", "adjusted prices", "the market itself",
+)  # fmt: skip
 START = 300
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +12,7 @@ import pytest
 from agent.live.signal_journal import FILE
 from agent.study.workspace import Workspace
 from tests.agent.commands import as_json, refused, run
+from tests.forked import start
 
 FACTOR = "-ts_returns(close, 5)"
 
@@ -85,12 +84,11 @@ def test_the_csv_catches_up_with_the_journal(home: Path, capsys: pytest.CaptureF
 
 
 def test_ctrl_c_ends_a_watch_between_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    watch = [sys.executable, "-m", "agent", "signal", FACTOR, "--replay-from", since(home), "--watch", "--json"]
-    process = subprocess.Popen([*watch, "--speed", "1800"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
+    watch = ["signal", FACTOR, "--replay-from", since(home), "--watch", "--json", "--speed", "1800"]
+    process = start(watch, cwd=home)
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     assert process.returncode == 0, err
     assert "Traceback" not in err
     lines = [first, *out.splitlines()]

@@ -29,6 +29,10 @@ PLAN = WalkPlan(
 )  # fmt: skip
 
 
+# What holds of every model holds of a hardly taught one.
+BRIEF = replace(PLAN, max_windows=400)
+
+
 def written(panel: Panel, seed: int = 0, share: float = 0.15, *, honest: bool = False) -> Documents:
     """Good and bad news of random bars and assets; where honest, of what the coming bars will do."""
     rng = np.random.default_rng(seed)
@@ -119,7 +123,7 @@ def test_texts_after_a_bar_change_nothing_before_it() -> None:
     texts = written(panel)
     fold_end = 320
     cut = texts.until(panel.times[fold_end])
-    whole, part = walked(panel, memory_of(panel, texts)), walked(panel, memory_of(panel, cut))
+    whole, part = (walked(panel, memory_of(panel, known), plan=BRIEF) for known in (texts, cut))
     first = whole.folds[0].test
     stop = min(first.stop, fold_end)
     assert np.isfinite(whole.values[first.start : stop]).any()
@@ -134,10 +138,10 @@ def test_no_text_at_all_and_an_asset_without_history_are_read_as_such() -> None:
         values[:400, 2] = np.nan
     panel = Panel(panel.times, panel.assets, late, np.isfinite(late["close"]), panel.bar)
     nothing = memory_of(panel, written(panel).until(np.datetime64("1999-01-01")))
-    values = walked(panel, nothing).values
+    values = walked(panel, nothing, plan=BRIEF).values
     assert np.isnan(values[:400, 2]).all()
     assert np.isfinite(values[450:, 2]).all()
-    only = walked(panel, nothing, "text").values
+    only = walked(panel, nothing, "text", BRIEF).values
     assert np.nanstd(only[-50:]) < 1e-6
 
 
@@ -147,7 +151,7 @@ def test_windows_with_gaps_and_texts_without_scores_leave_finite_predictions() -
     scores = score_by_lexicon(texts)
     unscored = np.where(np.arange(len(texts)) % 2 == 0, np.nan, scores.sentiment)
     memory = remember(panel, texts, replace(scores, sentiment=unscored))
-    values = walked(panel, memory).values
+    values = walked(panel, memory, plan=BRIEF).values
     said = np.isfinite(values[300:])
     assert said.mean() > 0.3
     assert not said[~panel.universe[300:]].any()

@@ -19,7 +19,6 @@ from factors.engine import evaluate
 from factors.writers.freqtrade import require_candles, timeframe_of, to_freqtrade
 from factors.writers.module import Exported, Rules
 from market.errors import InputError
-from market.files import import_files
 from market.panel import FloatArray, Panel
 from tests.alone import difference
 from tests.factors.test_engine_oracles import FIELDS, read
@@ -55,10 +54,9 @@ def seen(panel: Panel, values: FloatArray) -> FloatArray:
 
 
 @pytest.mark.parametrize("fill", [False, True])
-def test_real_coins_each_pair_has_our_signal(fill: bool, shared_data: Path, tmp_path: Path) -> None:
-    whole = import_files([shared_data / "crypto_spot_1h.parquet"])
+def test_real_coins_each_pair_has_our_signal(fill: bool, coins_by_hour: Panel, tmp_path: Path) -> None:
     # A stretch with the outage of 2021-08-13, when no pair traded for hours.
-    panel = whole.rows(2900, 3900)
+    panel = coins_by_hour.rows(2900, 3900)
     expressions = [read(text) for text in REAL[:4]]
     pool = Exported("A pool", tuple(expressions), Rules(holding=6), (0.4, -0.3, 0.2, 0.1))
     strategy = strategy_of(pool, panel, tmp_path, fill=fill, gaps=fills_are_gaps(panel))

@@ -6,6 +6,7 @@ import ast
 import itertools
 import math
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,8 @@ from backtest.weights import cap_risk, target_weights
 from factors.engine import compute, evaluate
 from factors.lowering import Lowering
 from factors.table import NAMED_GROUPS, OPERATORS
-from factors.tree import Call, Expression
+from factors.tree import Call, Expression, Node
 from factors.writers.module import Exported, Rules, comment, to_module
-from market.files import import_files
 from market.panel import FloatArray, Panel
 from market.universe import liquid_universe
 from tests.alone import call_alone, difference, long_table, run_alone
@@ -78,14 +78,31 @@ METHODS = {
 }
 
 
+MEMBERS = ["ts_mean(returns, 20)", "cs_rank(volume) * ts_std(returns, 9)", "ts_argmax(high, 8)", "open / close"]
+
+
+def panel_of_pools() -> Panel:
+    return shrunk(random_panel(400, 14, gaps=0.03))
+
+
+@pytest.fixture(scope="module")
+def by_method(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """A pool of each method in a module of its own, run in one bare interpreter."""
+    sources = {}
+    for method, weights in METHODS.items():
+        kept = [k for k in range(4) if weights[k] != 0.0]
+        members = tuple(read(MEMBERS[k]) for k in kept)
+        sources[method] = to_module(Exported("A pool", members, Rules(), tuple(weights[k] for k in kept)))
+    return run_alone(tmp_path_factory.mktemp("alone"), sources, panel_of_pools())
+
+
 @pytest.mark.parametrize("method", METHODS)
-def test_a_pool_of_each_method_runs_alone_with_our_values(method: str, tmp_path: Path) -> None:
-    panel = shrunk(random_panel(400, 14, gaps=0.03))
-    texts = ["ts_mean(returns, 20)", "cs_rank(volume) * ts_std(returns, 9)", "ts_argmax(high, 8)", "open / close"]
-    expressions, weights = [read(text) for text in texts], np.array(METHODS[method])
-    kept = [k for k in range(4) if weights[k] != 0.0]
-    pool = Exported("A pool", tuple(expressions[k] for k in kept), Rules(), tuple(weights[kept]))
-    values, target = run_alone(tmp_path, {method: to_module(pool)}, panel)[method]
+def test_a_pool_of_each_method_runs_alone_with_our_values(
+    method: str, by_method: dict[str, tuple[FloatArray, FloatArray]]
+) -> None:
+    panel = panel_of_pools()
+    expressions, weights = [read(text) for text in MEMBERS], np.array(METHODS[method])
+    values, target = by_method[method]
     wanted = combine_expressions(expressions, weights, panel)
     assert np.isfinite(wanted).mean() > 0.4
     assert difference(values, wanted) <= NEAR
@@ -114,20 +131,26 @@ GRID = list(
 )
 
 
-@pytest.mark.parametrize(("weighting", "size", "grouped", "scaled", "risk"), GRID)
-def test_weights_are_those_of_the_backtest(
-    weighting: str, size: tuple[int, float], grouped: bool, scaled: bool, risk: float
-) -> None:
+@cache
+def grid_market() -> tuple[Panel, Node, FloatArray, FloatArray]:
+    """Return a panel, the expression of its groups, the groups and each asset's volatility (T, N)."""
     panel = random_panel(500, 14, gaps=0.02)
     group = read("group_mean(close, bucket(ts_mean(amount, 20), 3))").root
     assert isinstance(group, Call)
     node = Lowering(panel.fields)(group.args[1])
-    groups, volatility = compute([node], panel)[node], trailing_volatility(panel["close"], 60)
+    return panel, group.args[1], compute([node], panel)[node], trailing_volatility(panel["close"], 60)
+
+
+@pytest.mark.parametrize(("weighting", "size", "grouped", "scaled", "risk"), GRID)
+def test_weights_are_those_of_the_backtest(
+    weighting: str, size: tuple[int, float], grouped: bool, scaled: bool, risk: float
+) -> None:
+    panel, group, groups, volatility = grid_market()
     same = {"weighting": weighting, "holding": size[0], "max_weight": size[1], "volatility_scaled": scaled}
     spec = BacktestSpec(**same, max_risk=risk)  # type: ignore[arg-type]
     wanted = target_weights(odd_signal(panel), spec, volatility, groups if grouped else None)
     wanted = cap_risk(wanted, volatility, risk, neutral=spec.is_neutral)
-    rules = Rules(**same, group=group.args[1] if grouped else None, max_risk=risk)  # type: ignore[arg-type]
+    rules = Rules(**same, group=group if grouped else None, max_risk=risk)  # type: ignore[arg-type]
     space: dict[str, object] = {"__name__": "exported"}
     exec(compile(to_module(named(read("close"), rules)), "exported", "exec"), space)
     frames = {name: pd.DataFrame(values, columns=panel.assets) for name, values in panel.fields.items()}
@@ -138,21 +161,23 @@ def test_weights_are_those_of_the_backtest(
     np.testing.assert_allclose(found, wanted, rtol=NEAR, atol=1e-12)
 
 
-@pytest.mark.parametrize(("top", "money"), [(4, 0.0), (0, 4e6), (6, 3e6)])
-def test_the_universe_is_narrowed_as_the_study_narrows_it(top: int, money: float, tmp_path: Path) -> None:
-    panel = random_panel(500, 12, gaps=0.02)
-    narrow = liquid_universe(panel, top=top, least_money=money, days=5, refresh_days=2)
-    rules = Rules(top=top, least_money=money, liquid_bars=120, bars_a_day=24.0, refresh_bars=48)
-    expression = read("cs_rank(returns)")
-    values, _ = run_alone(tmp_path, {"f": to_module(named(expression, rules))}, panel)["f"]
-    wanted = evaluate(expression, narrow).values
-    assert 0 < np.isfinite(wanted).sum() < np.isfinite(evaluate(expression, panel).values).sum()
-    assert difference(values, wanted) <= NEAR
+def test_the_universe_is_narrowed_as_the_study_narrows_it(tmp_path: Path) -> None:
+    panel, expression = random_panel(500, 12, gaps=0.02), read("cs_rank(returns)")
+    wanted, sources = {}, {}
+    for top, money in ((4, 0.0), (0, 4e6), (6, 3e6)):
+        rules = Rules(top=top, least_money=money, liquid_bars=120, bars_a_day=24.0, refresh_bars=48)
+        name = f"top_{top}"
+        sources[name] = to_module(named(expression, rules))
+        wanted[name] = evaluate(
+            expression, liquid_universe(panel, top=top, least_money=money, days=5, refresh_days=2)
+        ).values
+    for name, (values, _) in run_alone(tmp_path, sources, panel).items():
+        assert 0 < np.isfinite(wanted[name]).sum() < np.isfinite(evaluate(expression, panel).values).sum()
+        assert difference(values, wanted[name]) <= NEAR, name
 
 
-def test_real_coins_alone_equal_ours(shared_data: Path, tmp_path: Path) -> None:
-    whole = import_files([shared_data / "crypto_spot_1h.parquet"])
-    panel = whole.rows(9000, 10_200)
+def test_real_coins_alone_equal_ours(coins_by_hour: Panel, tmp_path: Path) -> None:
+    panel = coins_by_hour.rows(9000, 10_200)
     expressions = [read(text) for text in REAL]
     sources = {str(k): to_module(named(expression)) for k, expression in enumerate(expressions)}
     weights = np.array([0.3, -0.2, 0.1, 0.1, 0.1, 0.1, 0.05, -0.05])
@@ -198,23 +223,30 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_model_wrote_stays_text(text: str, tmp_path: Path) -> None:
+def _with_hostile_text(text: str) -> str:
+    """Return a module about a factor whose every text is this; nothing but the literal ABOUT differs by it."""
     about = {"name": text, text: text, "members": [{"name": text, text: 1.0}], "deep": {text: [text]}}
     exported = replace(named(read("close - open")), title=text, about=about)
     source = to_module(exported)
     assert source.isascii()
     clean = ast.parse(to_module(replace(exported, title="x", about={})))
     tree = ast.parse(source)
-    # Nothing but the literal ABOUT differs.
     kinds = [type(node).__name__ for node in tree.body]
     assert kinds == [type(node).__name__ for node in clean.body]
     assign = next(node for node in tree.body if isinstance(node, ast.Assign))
     assert ast.literal_eval(assign.value)["name"] == text
     assert ast.literal_eval(assign.value)["deep"] == {text: [text]}
-    (tmp_path / "m.py").write_text(source, encoding="utf-8")
-    call_alone(["-c", "import runpy; print(runpy.run_path('m.py', run_name='m')['FIELDS'])"], tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.py"]
+    return source
+
+
+def test_what_a_model_wrote_stays_text(tmp_path: Path) -> None:
+    names = [f"m{number}.py" for number in range(len(HOSTILE))]
+    for name, text in zip(names, HOSTILE, strict=True):
+        (tmp_path / name).write_text(_with_hostile_text(text), encoding="utf-8")
+    read_all = f"import runpy\nfor name in {names}:\n    print(name, runpy.run_path(name, run_name='m')['FIELDS'])"
+    printed = call_alone([], tmp_path, script=read_all)
+    assert [line.split()[0] for line in printed.splitlines()] == names
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_comments_stay_behind_their_mark() -> None:

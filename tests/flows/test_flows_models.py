@@ -259,7 +259,7 @@ def test_a_known_density_is_recovered() -> None:
         ]
         return np.logaddexp(*parts) - np.log(2)
 
-    config = TrainConfig(epochs=20, max_rows=12_000, noise=0.0, batch=512, patience=20)
+    config = TrainConfig(epochs=12, max_rows=12_000, noise=0.0, batch=512, patience=20)
     flow = train_flow(draw(12_000), draw(3000), config, FlowConfig(dim=2, steps=(6,), hidden=32))
     fresh = draw(20_000)
     divergence = truth(fresh) - log_likelihood(flow.model, torch.from_numpy(fresh.astype(np.float32))).numpy()

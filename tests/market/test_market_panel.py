@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from market.errors import InputError
-from market.files import import_files
 from market.panel import Panel
 from market.panel_store import load_panel, save_panel
 from tests.helpers import make_panel, random_panel
@@ -43,8 +42,8 @@ def test_a_year_has_as_many_bars_as_its_calendar(bar: str, calendar: str, per_ye
     assert panel.bars_per_year == per_year
 
 
-def test_real_crypto_hours(shared_data: Path, tmp_path: Path) -> None:
-    panel = import_files([shared_data / "crypto_spot_1h.parquet"])
+def test_real_crypto_hours(coins_by_hour: Panel, tmp_path: Path) -> None:
+    panel = coins_by_hour
     assert panel.shape == (24043, 68)
     btc = panel.assets.index("BTCUSDT")
     row = int(np.searchsorted(panel.times, np.datetime64("2022-01-01")))

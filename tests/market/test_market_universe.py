@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from market.errors import InputError
-from market.files import import_files
+from market.panel import Panel
 from market.universe import liquid_universe
 from tests.helpers import random_panel
 
@@ -48,8 +46,8 @@ def test_least_money_a_day() -> None:
     assert liquid_universe(panel) is panel
 
 
-def test_a_coin_that_died_leaves_the_real_universe(shared_data: Path) -> None:
-    panel = import_files([shared_data / "crypto_spot_1h.parquet"])
+def test_a_coin_that_died_leaves_the_real_universe(coins_by_hour: Panel) -> None:
+    panel = coins_by_hour
     found = liquid_universe(panel, top=20)
     luna = panel.assets.index("LUNAUSDT")
     inside = np.flatnonzero(found.universe[:, luna])
