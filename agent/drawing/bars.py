@@ -28,12 +28,14 @@ def bar_chart(
 
     A value that is not finite, or missing at the end, is left out. `axis` is written under the labels.
     """
-    drawn = _Bars(title, description, labels, series, percent, height, axis)
-    return svg.for_screens(lambda wide: _bars(drawn, wide), width)
+    drawn = Bars(title, description, labels, series, percent, height, axis)
+    return svg.for_screens(lambda wide: draw_bars(drawn, wide), width)
 
 
 @dataclass(frozen=True, eq=False)
-class _Bars:
+class Bars:
+    """What `draw_bars` draws; see `bar_chart`."""
+
     title: str
     description: str
     labels: Sequence[str]
@@ -43,7 +45,8 @@ class _Bars:
     axis: str
 
 
-def _bars(chart: _Bars, width: int) -> str:
+def draw_bars(chart: Bars, width: int) -> str:
+    """Return grouped bars as one ``<svg>``, for a picture that stands in a file of its own."""
     labels, series = chart.labels, chart.series
     table = [[float(v) for v in values[: len(labels)]] for _, values, _ in series]
     limits = axes.finite_range([np.asarray(values, dtype=np.float64) for values in table])

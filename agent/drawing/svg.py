@@ -23,8 +23,8 @@ from market.panel import FloatArray, TimeArray
 
 # Pixels of a chart beside text, of one that fills a page, and of one on a phone.
 HALF, WIDE, NARROW = 530, 900, 380
-CHAR = 6.6  # mean width of a 12 px character, for laying out legends
-_BOLD = 7.6  # of an 11.5 px bold capital
+CHAR = 7.2  # mean width of a 12 px character, for laying out legends
+_BOLD = 8.4  # of an 11.5 px bold capital
 
 
 @dataclass(frozen=True, eq=False)
