@@ -39,7 +39,7 @@ class Scatter:
     kinds
         Up to six kinds of points; one that is not finite (or not above 0 on a log axis) is left out.
     x_title, y_title
-        What the axes are of; they are drawn.
+        What the axes are of; they are drawn. `x_whole` leaves out ticks between whole numbers.
     steps
         (x, y): a line that rises in steps, such as the best so far; may be empty.
     """
@@ -51,6 +51,7 @@ class Scatter:
     y_title: str
     x_percent: bool = False
     x_log: bool = False
+    x_whole: bool = False
     steps: tuple[FloatArray, FloatArray] | None = None
     steps_label: str = ""
     width: int = svg.HALF
@@ -79,13 +80,17 @@ def _scatter(plot: Scatter, width: int) -> str:
     spread = axes.padded(*xs)
     height = plot.height + top - svg.FIRST_ROW
     frame = PlotFrame(width, height, spread, axes.padded(min(ys[0], 0.0), max(ys[1], 0.0)), top=top, bottom=42)
-    parts = [svg.value_axis(frame), svg.bottom_axis(frame, plot.x_title, percent=plot.x_percent, log=plot.x_log)]
+    parts = [
+        svg.value_axis(frame),
+        svg.bottom_axis(frame, plot.x_title, percent=plot.x_percent, log=plot.x_log, whole=plot.x_whole),
+    ]
     parts.append(f'<text class="tick start" x="8" y="{top - 8}">{svg.text_of(plot.y_title)}</text>')
     if steps is not None:
         corners = zip(steps[0].tolist(), steps[1].tolist(), strict=True)
         path = [f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in corners if math.isfinite(x) and math.isfinite(y)]
         parts.append(f'<path class="line c6" d="M{" L".join(path)}"/>' if path else "")
-    for place, (kind, x, y, tips) in enumerate(placed):
+    # The first kind is drawn last, so that nothing hides it.
+    for place, (kind, x, y, tips) in reversed(list(enumerate(placed))):
         shape = _SHAPES[place % len(_SHAPES)]
         for a, b, tip in zip(x.tolist(), y.tolist(), tips, strict=True):
             parts.append(_sign(shape, kind.css, frame.x(a), frame.y(b), tip))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from base64 import b64encode
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +17,9 @@ import pytest
 from agent.knowledge.score_documents import read_flat
 from agent.review.render import render_factor, render_run, write_report
 from agent.review.review_records import (
+    CorrelatedFactor,
     Critique,
+    Expectation,
     FactorRow,
     FunnelStep,
     LedgerRow,
@@ -28,7 +32,16 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
-from backtest.result_types import GateVerdict, HorizonIC, Profile, SegmentScore, SliceScore
+from backtest import result_types
+from backtest.result_types import (
+    DecayPoint,
+    GateVerdict,
+    HorizonIC,
+    Profile,
+    RuleFigures,
+    SegmentScore,
+    SliceScore,
+)
 from market.errors import InputError
 
 HOSTILE = "</title></style><script>alert(1)</script>\" onload='x' &amp; {{ 7 * 7 }} \x00\x1b\ud800\u202e <![CDATA["
@@ -69,7 +82,9 @@ def make_profile(ics: list[float], quantiles: tuple[float, ...]) -> Profile:
     year = SliceScore("2022", 8760, 0.02, 4.0, 2.0, 0.2)
     regimes = (SliceScore("bull", 9000, 0.03, 5.0, 2.5, 0.3), SliceScore("bear", 7000, 0.01, 1.0, float("nan"), 0.0))
     horizons = tuple(HorizonIC(2**k, ic, 3.0) for k, ic in enumerate(ics))
-    return Profile(horizons, quantiles, (year,), regimes, {"market": 0.1, "momentum": -0.2})
+    decay = tuple(DecayPoint(lag, 0.03 / (1 + lag), 0.01, 3.0) for lag in (0, 1, 2, 4))
+    loadings = {"market": 0.1, "momentum": -0.2}
+    return Profile(horizons, quantiles, (year,), regimes, loadings, decay=decay, half_life=7.5)
 
 
 def make_review(bars: int = 2000, **changes: Any) -> Review:
@@ -133,6 +148,14 @@ def make_review(bars: int = 2000, **changes: Any) -> Review:
         gates=(GateVerdict("train_ic", True, {"train": 6.41}, "a t statistic above 3"),),
         rules="rank weights, filled at the next open",
         likelihood=likelihood,
+        payoffs=rng.normal(0.03, 0.3, bars),
+        quantile_returns=rng.normal(0.0, 0.01, (bars, 5)) + np.linspace(-1e-4, 1e-4, 5),
+        tests={"earns": result_types.Tested(bars, 0.0009, 0.0003, 3.0, 0.001, 0.01, 2.4)},
+        correlated=(CorrelatedFactor("cs_rank(ts_mean(volume, 24))", 0.41),),
+        expected=(Expectation("rank IC", 0.02, 0.0231),),
+        rule="all the way each bar",
+        tried_rules=(RuleFigures(1.0, 0.0, 1, False, 2.1, 1.84, 0.04), RuleFigures(0.1, 0.0, 1, False, 1.2, 1.0, 0.01)),
+        cost_bp=10.0,
     )
     return replace(review, **changes)
 
@@ -202,9 +225,13 @@ class _References(HTMLParser):
 
 
 def assert_offline(html: str) -> None:
+    """Check that a page loads nothing, and that its policy lets run its own script and no other."""
     parser = _References()
     parser.feed(html)
-    assert parser.found == []
+    assert parser.found == [("script", None)]
+    script = html.split("<script>", 1)[1].split("</script>", 1)[0]
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
     assert "@import" not in html
     assert not re.search(r"url\s*\(", html)
     assert "default-src 'none'" in html
@@ -268,9 +295,15 @@ def test_missing_everything_prints_dashes_and_no_nan() -> None:
     tree_of(html)
     body = tree_of(html).find("body")
     assert body is not None
+    script = body.find("script")
+    assert script is not None
+    body.remove(script)
     words = "".join(body.itertext())
     assert not re.search(r"\b(nan|inf|None)\b", words, re.IGNORECASE)
-    assert "no data" in words and "No gate was applied" in words
+    assert "no data" in words
+    # What there is nothing to say of has no section.
+    assert "gate" not in words.split("What these figures rest on")[0]
+    assert "judge" not in words and "Lineage" not in words and "Why it should work" not in words
 
 
 def test_hostile_text_stays_text() -> None:
@@ -308,20 +341,43 @@ def test_hostile_text_stays_text() -> None:
     for html in (render_factor(review), render_run(run)):
         tree = tree_of(html)
         assert_offline(html)
-        assert tree.findall(".//script") == []
+        assert len(tree.findall(".//script")) == 1
         assert "{{ 7 * 7 }}" in "".join(tree.itertext())
         assert not re.search("[\x00\x1b\ud800\u202e]", html)
         html.encode("utf-8")
 
 
+def words_before_opening(html: str) -> int:
+    """Return how many words a page shows before anything is opened, pictures left out."""
+    body = tree_of(html).find("body")
+    assert body is not None
+
+    def words(node: ElementTree.Element) -> int:
+        if node.tag in {"script", "svg"}:
+            return 0
+        shown = [child for child in node if node.tag != "details" or child.tag == "summary"]
+        own = len((node.text or "").split())
+        return own + sum(words(child) + len((child.tail or "").split()) for child in shown)
+
+    return words(body)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_short_until_it_is_opened(page: str) -> None:
+    html = PAGES[page]()
+    assert len(html.encode("utf-8")) <= 600_000
+    assert 20 < words_before_opening(html) <= 1_500
+
+
 def test_long_history_stays_small() -> None:
     bars = 60_000
     html = render_factor(make_review(bars, critiques=[Critique(k, False, 1.0, "x" * 50_000) for k in range(80)]))
-    assert len(html.encode("utf-8")) < 2_000_000
+    assert len(html.encode("utf-8")) <= 600_000
     row = FactorRow("f:1", "name", "cs_rank(close)", 1, "rejected", SEGMENT, SEGMENT)
     lessons = [LessonRow(1, "failure", "y" * 300)] * 3000
     html = render_run(make_run(make_review(bars), factors=[row] * 5000, lessons=lessons))
-    assert len(html.encode("utf-8")) < 2_000_000
+    assert len(html.encode("utf-8")) <= 600_000
+    assert words_before_opening(html) <= 1_500
     assert "4\u202f800 more are in the knowledge base" in html
 
 
