@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from agent.drawing.axes import format_number
-from agent.review import factor_tables, run_page, views
+from agent.review import factor_tables, findings_page, run_page, views
 from agent.review.answers import answers, failed_test, shown_segment
 from agent.review.chart_registry import CHARTS
 from agent.review.findings import Findings
@@ -79,11 +79,18 @@ def render_pool(pool: PoolReview) -> str:
 
 def render_findings(found: Findings) -> str:
     """Return what a command about the flow found, as an HTML document."""
-    page = _environment().get_template("findings.html")
-    # Charts escape their own text.
-    charts = [(heading, Markup(chart), caption) for heading, chart, caption in found.charts]
-    notes = views.simulated_notes(found.simulated, False)
-    return page.render(found=found, charts=charts, title=found.title, notes=notes)
+    lead, rest = findings_page.first_sentence(found.lead)
+    return render_page(
+        "findings.html",
+        found=found,
+        # Charts escape their own text.
+        charts=[(heading, Markup(chart), caption) for heading, chart, caption in found.charts],
+        title=found.title,
+        notes=views.simulated_notes(found.simulated, False),
+        lead=lead,
+        rest=rest,
+        laid=findings_page.lay_out(found.grids),
+    )
 
 
 def render_page(template: str, **context: object) -> str:

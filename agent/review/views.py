@@ -153,7 +153,8 @@ def admission_rows(review: Review) -> list[Row]:
     rows = []
     for gate in review.gates:
         numbers = ", ".join(f"{name} {format_number(value, 'ic')}" for name, value in gate.numbers.items())
-        rows.append(Row(gate.gate.replace("_", " "), gate.bar, (numbers, "passed" if gate.passed else "failed")))
+        verdict = "passed" if gate.passed else "failed"
+        rows.append(Row(gate.gate.replace("_", " "), "", (gate.bar, numbers, verdict)))
     return rows
 
 
