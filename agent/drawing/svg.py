@@ -181,7 +181,10 @@ def value_axis(frame: PlotFrame, *, percent: bool = False, log: bool = False, ze
     """Return the vertical axis: ticks, grid lines and, where `zero` lies in the range, its line."""
     low, high = frame.y_range
     if log:
-        ticks = axes.log_ticks(10.0 ** max(low, -12.0), 10.0 ** min(high, 12.0))
+        ends = 10.0 ** max(low, -12.0), 10.0 ** min(high, 12.0)
+        ticks = axes.log_ticks(*ends)
+        # Over less than a factor of ten, 1, 2 and 5 are too few.
+        ticks = ticks if len(ticks) > 2 else [tick for tick in axes.nice_ticks(*ends, about=4) if tick > 0]
         pairs = [(math.log10(tick), f"×{tick:g}") for tick in ticks]
     else:
         plain = axes.nice_ticks(low, high)
@@ -345,7 +348,7 @@ def legend_of(lines: Sequence[Line], keys: Sequence[Key], width: int) -> tuple[s
         (key.label, 19, f'<rect class="{key.css}" x="{{x:.0f}}" y="{{box}}" width="14" height="12"/>') for key in keys
     ]
     for label, indent, sign in signs:
-        pieces = _wrapped(label, int((width - 16 - indent) / CHAR))
+        pieces = wrapped(label, int((width - 16 - indent) / CHAR))
         wide = indent + CHAR * max(map(len, pieces))
         if x > 8.0 and x + wide > width - 4:
             x, row = 8.0, row + 1
@@ -364,10 +367,10 @@ def _dash_sign(line: Line) -> str:
     return f'<path class="line {line.css}"{dash} d="M{{x:.0f}},{{line}} h22"/>'
 
 
-def _wrapped(text: str, most: int) -> list[str]:
+def wrapped(text: str, most: int) -> list[str]:
     """Return a text in lines of at most `most` characters, cut between words."""
     lines = [""]
-    for word in text.split():
+    for word in text.split(" "):
         if lines[-1] and len(lines[-1]) + 1 + len(word) > most:
             lines.append(word)
         else:

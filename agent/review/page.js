@@ -23,7 +23,7 @@
     label.className = "filter";
     const input = document.createElement("input");
     input.type = "search";
-    input.placeholder = "name, verdict, test, theme";
+    input.placeholder = "these words, in any order";
     const said = document.createElement("span");
     said.setAttribute("role", "status");
     label.append("Show rows with ", input, " ", said);
