@@ -229,7 +229,7 @@ def _numbered(names: Sequence[str]) -> str:
 
 
 def _cut(name: str, room: float) -> str:
-    """Return a name that fits into so many pixels: a long one ends in an ellipsis."""
+    """Return a name that fits into that many pixels: a long one ends in an ellipsis."""
     most = max(int(room / svg.CHAR), 4)
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 

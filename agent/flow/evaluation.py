@@ -9,8 +9,8 @@ import numpy as np
 
 from agent.drawing import svg
 from agent.drawing.axes import format_number
+from agent.flow.flow_pictures import noticed_map
 from agent.flow.opened import OpenFlow
-from agent.flow.pictures import noticed_map
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return

@@ -13,8 +13,8 @@ import numpy as np
 from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.evaluation import market_index
+from agent.flow.flow_pictures import regime_areas
 from agent.flow.opened import OpenFlow
-from agent.flow.pictures import regime_areas
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
 from flows.fit_rules import TrainConfig

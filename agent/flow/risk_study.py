@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from agent.drawing import svg
 from agent.drawing.axes import format_number
+from agent.flow.flow_pictures import risk_dots
 from agent.flow.opened import OpenFlow
-from agent.flow.pictures import risk_dots
 from agent.flow.risk_now import (
     Newest,
     activity_of,

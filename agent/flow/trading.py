@@ -12,6 +12,7 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.direction_study import direct, directed_targets
 from agent.flow.evaluation import market_index
+from agent.flow.flow_pictures import gate_dots
 from agent.flow.gate_purpose import (
     MOST_SHIFTS,
     Directional,
@@ -21,7 +22,6 @@ from agent.flow.gate_purpose import (
     purpose_verdict,
 )
 from agent.flow.opened import OpenFlow
-from agent.flow.pictures import gate_dots
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest import metrics

@@ -26,7 +26,7 @@ from agent.study.workspace import Workspace
 from market.errors import InputError
 from market.panel import FloatArray
 
-# More curves than these cannot be told apart.
+# More curves than these cannot be kept apart.
 MOST = 6
 _DASHES = ("", "7 4", "2 3", "9 3 2 3", "12 4", "1 3")
 # (label, field of a segment, number style); each is shown on train and on validation.

@@ -61,7 +61,7 @@ def rolling_chart(review: Review, series: FloatArray, words: tuple[str, str], *,
 def quantile_curves_chart(review: Review) -> str:
     """Draw the summed return of each quantile of the signal less that of the mean over quantiles, before costs.
 
-    Sums, and not products: a quantile is held anew at each bar, and what lies between them is what a portfolio earns.
+    Sums, and not products: the assets of a quantile change at each bar, and what lies between two is what one earns.
     """
     if review.quantile_returns is None:
         return svg.empty_chart("Quantiles over time", svg.WIDE, 200)

@@ -12,7 +12,7 @@ from agent.evidence.audit_page import findings_of_audit
 from agent.evidence.control_audit import Audit, AuditPlan
 from agent.evidence.control_runs import Control
 from agent.evidence.factor_checks import FactorCheck
-from agent.flow.pictures import gate_dots, noticed_map, regime_areas
+from agent.flow.flow_pictures import gate_dots, noticed_map, regime_areas
 from agent.knowledge.score_documents import read_flat
 from agent.review.comparison import Comparison, compare_reviews
 from agent.review.data_page import findings_of_quality
