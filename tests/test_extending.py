@@ -209,7 +209,7 @@ def draw_report(_argv: list[str]) -> None:
     """In a process beside the site: print a factor's page."""
     forked.see_site()
     from agent.review.render import render_factor
-    from tests.agent.test_review_render import make_review
+    from tests.agent.review_examples import make_review
 
     print(render_factor(make_review(300)))  # noqa: T201 - the test reads it
 

@@ -12,6 +12,7 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.direction_study import direct, directed_targets
 from agent.flow.evaluation import market_index
+from agent.flow.flow_pictures import gate_dots
 from agent.flow.gate_purpose import (
     MOST_SHIFTS,
     Directional,
@@ -87,6 +88,7 @@ def trade_gates(
             *(_value_grid(found, shifts), _performance_grid(performance), _weeks_grid(weeks, list(gates))),
         ],
         charts=[
+            gate_dots(found, OWN),
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
             (
                 "Equity",
