@@ -15,6 +15,7 @@ import pandas as pd
 
 from agent.cli.scorecard_print import SCORECARD_ROWS
 from agent.study.study import Study, remarks
+from agent.study.trade_frame import framed_trades
 from alphaglow.factor_face import Factor
 from backtest.ic import quantile_series
 from backtest.policy import counted
@@ -165,21 +166,7 @@ class Result:
         The sums of `gross`, `cost` and `net` are those of the ledger. Where `exit` is missing the position is open.
         """
         found = trades_of(self._traded, self.study.target.market, self.panel.bars_per_year, self._stop)
-        times = self.panel.times[1 : self._stop + 1]
-        closes = np.append(times, np.datetime64("NaT", "ns"))
-        return pd.DataFrame(
-            {
-                "asset": np.array(self.panel.assets, dtype=object)[found.asset],
-                "side": np.where(found.side > 0, "long", "short"),
-                "entry": times[found.opened],
-                "exit": closes[found.closed],
-                "bars": found.closed - found.opened,
-                "size": found.size,
-                "gross": found.gross,
-                "cost": found.cost,
-                "net": found.net,
-            }
-        )
+        return framed_trades(found, self.study, self._stop)
 
     def quantiles(self, count: int = 5) -> pd.DataFrame:
         """Return what each quantile of the signal earns a bar before costs: mean, standard error, bars; 1 is lowest."""

@@ -48,8 +48,8 @@ SCORECARD_ROWS: tuple[tuple[str, str, int, bool], ...] = (
     ("bars held", "duration", 1, False),
     ("rank autocorrelation", "autocorrelation", 3, False),
     ("monotonicity of quantiles", "monotonicity", 2, False),
-    ("hit rate", "hit_rate", 1, True),
-    ("profit factor", "profit_factor", 2, False),
+    ("hit rate, by bar", "hit_rate", 1, True),
+    ("profit factor, by bar", "profit_factor", 2, False),
     ("tail ratio", "tail_ratio", 2, False),
     ("VaR 95 % a bar", "var_95", 3, True),
     ("CVaR 95 % a bar", "cvar_95", 3, True),
@@ -76,6 +76,12 @@ def print_scorecard(card: Scorecard, *, gated: bool | None = None, validation: b
         for label, key, digits, percent in SCORECARD_ROWS
         if shown or key not in _GATED
     ]
+    from backtest.trade_figures import total_return
+
+    place = next(i for i, row in enumerate(rows) if row[0] == "return a year, net")
+    for kind in ("net", *(("gated",) if shown else ())):
+        total = [total_return(part, card.bars_per_year, gated=kind == "gated") for part in parts.values()]
+        rows.insert(place, [f"total return, {kind}", *(format_number(one, 1, percent=True) for one in total)])
     stdout().print(text_table("Scorecard", ["", *parts], rows))
 
 
