@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from agent.cli.common import format_number, text_table
-from agent.knowledge.attempt_figures import factor_order, net_score, train_of, verdict_of
+from agent.cli.common import format_number, stdout, text_table
+from agent.knowledge.attempt_figures import factor_order, net_score, traded_sharpe, train_of, verdict_of
+from agent.knowledge.failed_tests import by_promise, count_failed, failed_test, failed_why
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,13 +44,49 @@ def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSi
     ]
 
 
-def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) -> Table:
-    """Return the factors of a run that were scored in full."""
-    rows = factor_rows([a for a in knowledge.attempts(run_id=run_id) if a.stage != "screen"])
-    more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
-    return text_table(
-        f"Factors of run {run_id}{more}, figures of the train split", FACTOR_COLUMNS, rows[:limit], left=3
-    )
+def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 10) -> Table:
+    """Return the best factors of a run, each with its figures of train and the test that it failed.
+
+    It fits 80 columns; where nothing was scored, it has what was tried last, with the reasons.
+    """
+    best = by_promise(attempts)
+    shown = best[:limit] if best else list(attempts[-limit:])
+    said = "Best" if best else "Last"
+    title = f"{said} {len(shown)} of {len(best or attempts)} factors of run {run_id}, figures of train"
+    drawn = text_table(title, ["factor", "pays", "nets", "Sharpe", "verdict and reason"], [], left=1)
+    drawn.columns[0].ratio, drawn.columns[4].ratio = 10, 11
+    for column in drawn.columns[1:4]:
+        column.no_wrap = True
+    drawn.columns[4].justify = "left"
+    for one in shown:
+        train, full = train_of(one), one.stage != "screen"
+        drawn.add_row(
+            one.canonical or one.text or "–",
+            format_number(train.payoff_z, 1),
+            format_number(net_score(train), 1) if full else "–",
+            format_number(traded_sharpe(train)) if full else "–",
+            _verdict_and_reason(one),
+        )
+    return drawn
+
+
+def _verdict_and_reason(one: AttemptRecord) -> str:
+    """Return the verdict's word, the test that was failed first, and why."""
+    test, why = failed_test(one), failed_why(one)
+    if one.evaluation is None:
+        return f"not scored, {test}: {why}"
+    return f"fails {test}: {why}" if test else f"{verdict_of(one)}: {why}" if why else verdict_of(one)
+
+
+def print_failed(attempts: Sequence[AttemptRecord]) -> None:
+    """Print what the attempts of a run failed by, and what to try."""
+    failed, out = count_failed(attempts), stdout()
+    if not failed:
+        return
+    out.print("What the attempts failed by:")
+    for one in failed:
+        out.print(f"{one.count:>5}  {one.says}", soft_wrap=not out.is_terminal)
+    out.print(f"What to try: {'; '.join(one.hint for one in failed[:2])}", soft_wrap=not out.is_terminal)
 
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:

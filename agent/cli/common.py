@@ -19,7 +19,7 @@ from agent.untrusted.showing import UNSHOWABLE
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleRenderable, RichCast
     from rich.progress import Progress
     from rich.table import Table
     from rich.text import Text
@@ -115,11 +115,32 @@ def stdout() -> Console:
     return console if console.is_terminal else PlainConsole(highlight=False, width=140)
 
 
+# The console on which a table lives at present: what is printed on it stands above the table.
+_LIVING: list[Console] = []
+
+
 def stderr() -> Console:
-    """Return a console for progress and notes."""
+    """Return a console for progress and notes; while a table lives there, the one that prints above it."""
     from agent.cli.plain_console import PlainConsole
 
-    return PlainConsole(stderr=True, highlight=False)
+    return _LIVING[-1] if _LIVING else PlainConsole(stderr=True, highlight=False)
+
+
+@contextmanager
+def living(shown: ConsoleRenderable | RichCast) -> Iterator[Console | None]:
+    """Show something on stderr, drawn anew four times a second, if that is a terminal; else yield None."""
+    from rich.live import Live
+
+    console = stderr()
+    if not console.is_terminal:
+        yield None
+        return
+    _LIVING.append(console)
+    try:
+        with Live(shown, console=console, refresh_per_second=4, transient=True):
+            yield console
+    finally:
+        _LIVING.pop()
 
 
 def progress_bar(label: str = "") -> Progress:
