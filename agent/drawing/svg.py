@@ -2,14 +2,16 @@
 
 Every chart carries a title and a description for screen readers, tells series apart by dash as well as
 colour, thins long series to at most 800 points, and draws missing values as gaps. A series without
-a finite value gives a chart that says so. Styles live in ``style.css``.
+a finite value gives a chart that says so. A chart that is wider than a phone is drawn twice, for wide and for
+narrow screens, since text that shrinks with its picture cannot be read; the page shows one. Styles live in
+``style.css``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -19,7 +21,10 @@ from agent.drawing.axes import PlotFrame
 from agent.untrusted.showing import displayable
 from market.panel import FloatArray, TimeArray
 
-_CHAR = 6.6  # mean width of a 12 px character, for laying out legends
+# Pixels of a chart beside text, of one that fills a page, and of one on a phone.
+HALF, WIDE, NARROW = 530, 900, 380
+CHAR = 7.2  # mean width of a 12 px character, for laying out legends
+_BOLD = 8.4  # of an 11.5 px bold capital
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +84,8 @@ class LineChart:
         Fixed ends of the vertical range, where given.
     references
         (start row, stop row, level): a level drawn over part of the time.
+    keys
+        What the legend names beside the lines.
     """
 
     title: str
@@ -87,18 +94,33 @@ class LineChart:
     lines: Sequence[Line]
     ribbons: Sequence[Ribbon] = ()
     spans: Sequence[Span] = ()
-    width: int = 1080
-    height: int = 300
+    width: int = WIDE
+    height: int = 250
     percent: bool = False
     log: bool = False
     zero: bool = True
     floor: float | None = None
     ceiling: float | None = None
     references: Sequence[tuple[int, int, float]] = ()
+    keys: Sequence[Key] = ()
 
 
 def line_chart(chart: LineChart) -> str:
-    """Return the chart as one ``<svg>`` element."""
+    """Return the chart as one element: an ``<svg>``, or two of them for wide and narrow screens."""
+    return for_screens(lambda width: _lines(replace(chart, width=width)), chart.width)
+
+
+def for_screens(draw: Callable[[int], str], width: int) -> str:
+    """Return what `draw` makes of `width` pixels and, where that is too wide for a phone, of a phone's as well."""
+    if width <= NARROW:
+        return draw(width)
+    wide, narrow = draw(width), draw(NARROW)
+    if wide == narrow:
+        return wide
+    return f'<div class="screens"><div class="wide">{wide}</div><div class="narrow">{narrow}</div></div>'
+
+
+def _lines(chart: LineChart) -> str:
     count = len(chart.times)
     series = [_scaled(line.values, chart.log) for line in chart.lines]
     limits = axes.finite_range(series + [edge for r in chart.ribbons for edge in (r.low, r.high)])
@@ -110,123 +132,39 @@ def line_chart(chart: LineChart) -> str:
     low, high = axes.padded(low, high)
     low = low if chart.floor is None else chart.floor
     high = high if chart.ceiling is None else chart.ceiling
-    frame = PlotFrame(chart.width, chart.height, (-0.5, count - 0.5), (low, high))
+    legend, top = legend_of(chart.lines, chart.keys, chart.width)
+    height = chart.height + top - FIRST_ROW
+    frame = PlotFrame(chart.width, height, (-0.5, count - 0.5), (low, high), top=top)
     parts = [_span(span, frame) for span in chart.spans]
-    parts.append(_value_axis(frame, percent=chart.percent, log=chart.log, zero=chart.zero))
+    parts.append(value_axis(frame, percent=chart.percent, log=chart.log, zero=chart.zero))
     parts.append(_time_axis(frame, chart.times))
     parts.extend(_ribbon(ribbon, frame) for ribbon in chart.ribbons)
     parts.extend(_reference(entry, frame) for entry in chart.references)
     parts.extend(_line(line, values, frame) for line, values in zip(chart.lines, series, strict=True))
-    parts.extend(_span_label(span, frame) for span in chart.spans if span.label)
-    parts.append(_legend(frame, chart.lines, ()))
+    parts.append(_span_labels([span for span in chart.spans if span.label], frame))
+    parts.append(legend)
     if chart.log:
-        parts.append(f'<text class="note end" x="{frame.left - 7}" y="17">log</text>')
-    return _svg(chart.title, chart.description, chart.width, chart.height, parts)
-
-
-def bar_chart(
-    title: str,
-    description: str,
-    labels: Sequence[str],
-    series: Sequence[tuple[str, Sequence[float], str]],
-    *,
-    percent: bool = False,
-    width: int = 530,
-    height: int = 250,
-    axis: str = "",
-) -> str:
-    """Return grouped bars: for each label one bar a series, given as (name, values, CSS class).
-
-    A value that is not finite, or missing at the end, is left out. `axis` is written under the labels.
-    """
-    table = [[float(v) for v in values[: len(labels)]] for _, values, _ in series]
-    limits = axes.finite_range([np.asarray(values, dtype=np.float64) for values in table])
-    if limits is None or not labels:
-        return empty_chart(title, width, height)
-    span = axes.padded(min(limits[0], 0.0), max(limits[1], 0.0))
-    bottom = 42 if axis else 26
-    frame = PlotFrame(width, height, (-0.5, len(labels) - 0.5), span, bottom=bottom)
-    parts = [_value_axis(frame, percent=percent, log=False, zero=True)]
-    slot = (frame.x(1.0) - frame.x(0.0)) * 0.72
-    thick = min(slot / max(len(series), 1), 38.0)
-    for place, values in enumerate(table):
-        name, _, css = series[place]
-        for group, value in enumerate(values):
-            if not math.isfinite(value):
-                continue
-            x = frame.x(group) + (place - len(series) / 2) * thick
-            top, foot = sorted((frame.y(value), frame.y(0.0)))
-            tip = f"{name}, {labels[group]}: {axes.format_number(value, 'fine_percent' if percent else 'ic')}"
-            parts.append(
-                f'<rect class="bar {css}" x="{x + 1:.1f}" y="{top:.1f}" width="{max(thick - 2, 1):.1f}" '
-                f'height="{max(foot - top, 0.6):.1f}"><title>{_text(tip)}</title></rect>'
-            )
-    for group, label in enumerate(labels):
-        parts.append(f'<text class="tick" x="{frame.x(group):.1f}" y="{frame.base + 17:.1f}">{_text(label)}</text>')
-    if axis:
-        middle = (frame.left + width - frame.right) / 2
-        parts.append(f'<text class="tick" x="{middle:.1f}" y="{frame.base + 35:.1f}">{_text(axis)}</text>')
-    parts.append(_legend(frame, (), [Key(name, f"bar {css}") for name, _, css in series]))
-    return _svg(title, description, width, height, parts)
-
-
-def histogram(
-    title: str,
-    description: str,
-    edges: FloatArray,
-    counts: FloatArray,
-    *,
-    threshold: float,
-    axis: str,
-    width: int = 530,
-    height: int = 250,
-) -> str:
-    """Return a histogram with a vertical line at `threshold`; bins left of it are coloured differently."""
-    usable = len(edges) == len(counts) + 1 and len(counts) > 0 and bool(np.all(np.isfinite(edges)))
-    limits = axes.finite_range([counts]) if usable else None
-    if limits is None or limits[1] <= 0 or not edges[-1] > edges[0]:
-        return empty_chart(title, width, height)
-    low, high = float(edges[0]), float(edges[-1])
-    frame = PlotFrame(width, height, axes.padded(low, high, share=0.02), (0.0, limits[1] * 1.08), bottom=42)
-    parts = [_value_axis(frame, percent=False, log=False, zero=True)]
-    for start, stop, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), strict=True):
-        if not (math.isfinite(count) and count > 0):
-            continue
-        x, top = frame.x(start), frame.y(count)
-        wide = max(frame.x(stop) - x - 0.6, 0.6)
-        css = "c2" if (start + stop) / 2 < threshold else "c1"
-        parts.append(
-            f'<rect class="bar {css}" x="{x:.1f}" y="{top:.1f}" width="{wide:.1f}" '
-            f'height="{max(frame.base - top, 0.8):.1f}"/>'
-        )
-    ticks = axes.nice_ticks(low, high, about=7)
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
-    for tick in ticks:
-        label = _text(axes.tick_label(tick, step))
-        parts.append(f'<text class="tick" x="{frame.x(tick):.1f}" y="{frame.base + 17:.1f}">{label}</text>')
-    middle = (frame.left + width - frame.right) / 2
-    parts.append(f'<text class="tick" x="{middle:.1f}" y="{frame.base + 35:.1f}">{_text(axis)}</text>')
-    if math.isfinite(threshold) and frame.x_range[0] <= threshold <= frame.x_range[1]:
-        parts.append(_threshold(frame, threshold))
-    parts.append(_legend(frame, (), [Key("at or above the threshold", "bar c1"), Key("below: gate shut", "bar c2")]))
-    return _svg(title, description, width, height, parts)
+        parts.append(f'<text class="note end" x="{frame.left - 7}" y="{frame.base + 17:.1f}">log</text>')
+    return svg_element(chart.title, chart.description, chart.width, height, parts)
 
 
 def empty_chart(title: str, width: int, height: int) -> str:
     """Return a chart that says that there is nothing to draw."""
     note = f'<text class="none" x="{width / 2:.0f}" y="{height / 2:.0f}">no data</text>'
-    return _svg(title, "There is nothing to draw.", width, height, [note])
+    return svg_element(title, "There is nothing to draw.", width, height, [note])
 
 
-def _text(text: str) -> str:
+def text_of(text: str) -> str:
+    """Return `text` as it may stand in an SVG: cleaned and escaped."""
     return escape(displayable(text), quote=True)
 
 
-def _svg(title: str, description: str, width: int, height: int, parts: Sequence[str]) -> str:
-    label = _text(f"{title}. {description}")
+def svg_element(title: str, description: str, width: int, height: int, parts: Sequence[str]) -> str:
+    """Return an ``<svg>`` of `parts`, named for screen readers."""
+    label = text_of(f"{title}. {description}")
     return (
         f'<svg class="chart" role="img" viewBox="0 0 {width} {height}" aria-label="{label}">'
-        f"<title>{_text(title)}</title><desc>{_text(description)}</desc>{''.join(parts)}</svg>"
+        f"<title>{text_of(title)}</title><desc>{text_of(description)}</desc>{''.join(parts)}</svg>"
     )
 
 
@@ -239,7 +177,8 @@ def _scaled(values: FloatArray, log: bool) -> FloatArray:
         return np.where(wealth > 0, np.log10(np.where(wealth > 0, wealth, 1.0)), np.nan)
 
 
-def _value_axis(frame: PlotFrame, *, percent: bool, log: bool, zero: bool) -> str:
+def value_axis(frame: PlotFrame, *, percent: bool = False, log: bool = False, zero: bool = True) -> str:
+    """Return the vertical axis: ticks, grid lines and, where `zero` lies in the range, its line."""
     low, high = frame.y_range
     if log:
         ticks = axes.log_ticks(10.0 ** max(low, -12.0), 10.0 ** min(high, 12.0))
@@ -254,12 +193,38 @@ def _value_axis(frame: PlotFrame, *, percent: bool, log: bool, zero: bool) -> st
         y = frame.y(value)
         parts.append(
             f'<line class="grid" x1="{frame.left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick end" x="{frame.left - 7}" y="{y + 4:.1f}">{_text(label)}</text>'
+            f'<text class="tick end" x="{frame.left - 7}" y="{y + 4:.1f}">{text_of(label)}</text>'
         )
     if zero and low <= 0.0 <= high:
         y = frame.y(0.0)
         parts.append(f'<line class="zero" x1="{frame.left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
     return "".join(parts)
+
+
+def bottom_axis(frame: PlotFrame, title: str, *, percent: bool = False, log: bool = False, grid: bool = False) -> str:
+    """Return the horizontal axis: ticks (of powers of ten, where `log`), a title below, and a grid where asked for."""
+    low, high = frame.x_range
+    if log:
+        pairs = [(math.log10(tick), _log_label(tick, percent)) for tick in axes.log_ticks(10.0**low, 10.0**high)]
+    else:
+        ticks = axes.nice_ticks(low, high, about=max(3, frame.width // 75))
+        step = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
+        pairs = [(tick, axes.tick_label(tick, step, percent=percent)) for tick in ticks]
+    parts = []
+    for value, label in pairs:
+        x = frame.x(value)
+        if grid:
+            parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.base:.1f}"/>')
+        anchor = " end" if x > frame.width - 30 else ""
+        x = min(x, frame.width - 4.0)
+        parts.append(f'<text class="tick{anchor}" x="{x:.1f}" y="{frame.base + 17:.1f}">{text_of(label)}</text>')
+    middle = (frame.left + frame.width - frame.right) / 2
+    parts.append(f'<text class="tick" x="{middle:.1f}" y="{frame.base + 35:.1f}">{text_of(title)}</text>')
+    return "".join(parts)
+
+
+def _log_label(tick: float, percent: bool) -> str:
+    return f"{100 * tick:g}\u202f%" if percent else f"{tick:g}"
 
 
 def _time_axis(frame: PlotFrame, times: TimeArray) -> str:
@@ -273,7 +238,7 @@ def _time_axis(frame: PlotFrame, times: TimeArray) -> str:
         anchor = " start" if x < frame.left + 26 else " end" if x > frame.width - frame.right - 30 else ""
         parts.append(
             f'<line class="notch" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.base:.1f}" y2="{frame.base + 4:.1f}"/>'
-            f'<text class="tick{anchor}" x="{x:.1f}" y="{frame.base + 17:.1f}">{_text(label)}</text>'
+            f'<text class="tick{anchor}" x="{x:.1f}" y="{frame.base + 17:.1f}">{text_of(label)}</text>'
         )
     return "".join(parts)
 
@@ -322,9 +287,20 @@ def _span(span: Span, frame: PlotFrame) -> str:
     )
 
 
-def _span_label(span: Span, frame: PlotFrame) -> str:
-    x = frame.x(span.start - 0.5) + 5
-    return f'<text class="note halo" x="{x:.1f}" y="{frame.top + 13}">{_text(span.label)}</text>'
+def _span_labels(spans: Sequence[Span], frame: PlotFrame) -> str:
+    """Write each label where its span begins, inside the plot; one that would meet another stands a row lower."""
+    parts: list[str] = []
+    taken: list[tuple[int, float]] = []
+    for span in spans:
+        wide = _BOLD * len(span.label)
+        x = max(min(frame.x(span.start - 0.5) + 5, frame.width - frame.right - wide), frame.left + 3.0)
+        row = 0
+        while any(row == other and x < stop for other, stop in taken):
+            row += 1
+        taken.append((row, x + wide))
+        y = frame.top + 13 + 15 * row
+        parts.append(f'<text class="note halo" x="{x:.1f}" y="{y}">{text_of(span.label)}</text>')
+    return "".join(parts)
 
 
 def _reference(entry: tuple[int, int, float], frame: PlotFrame) -> str:
@@ -334,33 +310,44 @@ def _reference(entry: tuple[int, int, float], frame: PlotFrame) -> str:
     return f'<line class="level" x1="{x1:.1f}" x2="{x2:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
-def _threshold(frame: PlotFrame, value: float) -> str:
-    x = frame.x(value)
-    near = x > frame.width / 2
-    label = f"threshold {axes.format_number(value)} nats"
-    return (
-        f'<line class="threshold" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.base:.1f}"/>'
-        f'<text class="note{" end" if near else ""} halo" x="{x + (-6 if near else 6):.1f}" '
-        f'y="{frame.top + 13}">{_text(label)}</text>'
-    )
+# Where a plot begins below one row of its legend, and how much each further row takes.
+FIRST_ROW, _NEXT_ROW = 30, 17
 
 
-def _legend(frame: PlotFrame, lines: Sequence[Line], keys: Sequence[Key]) -> str:
-    """Lay entries out left to right above the plot."""
+def legend_of(lines: Sequence[Line], keys: Sequence[Key], width: int) -> tuple[str, int]:
+    """Return a legend laid out left to right in as many rows as it needs, and where the plot below it begins."""
     parts: list[str] = []
-    x = float(frame.left)
-    for line in lines:
-        label = f"{line.label} {line.note}".strip()
-        dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
-        parts.append(
-            f'<path class="line {line.css}"{dash} d="M{x:.0f},13 h22"/>'
-            f'<text class="key" x="{x + 27:.0f}" y="17">{_text(label)}</text>'
-        )
-        x += 27 + _CHAR * len(label) + 18
-    for key in keys:
-        parts.append(
-            f'<rect class="{key.css}" x="{x:.0f}" y="7" width="14" height="12"/>'
-            f'<text class="key" x="{x + 19:.0f}" y="17">{_text(key.label)}</text>'
-        )
-        x += 19 + _CHAR * len(key.label) + 18
-    return "".join(parts)
+    x, row = 8.0, 0
+    signs = [(f"{line.label} {line.note}".strip(), 27, _dash_sign(line)) for line in lines]
+    signs += [
+        (key.label, 19, f'<rect class="{key.css}" x="{{x:.0f}}" y="{{box}}" width="14" height="12"/>') for key in keys
+    ]
+    for label, indent, sign in signs:
+        pieces = _wrapped(label, int((width - 16 - indent) / CHAR))
+        wide = indent + CHAR * max(map(len, pieces))
+        if x > 8.0 and x + wide > width - 4:
+            x, row = 8.0, row + 1
+        y = 17 + _NEXT_ROW * row
+        parts.append(sign.format(x=x, line=y - 4, box=y - 10))
+        for k, piece in enumerate(pieces):
+            parts.append(f'<text class="key" x="{x + indent:.0f}" y="{y + _NEXT_ROW * k}">{text_of(piece)}</text>')
+        x += wide + 18
+        if len(pieces) > 1:
+            x, row = float(width), row + len(pieces) - 1
+    return "".join(parts), FIRST_ROW + _NEXT_ROW * row
+
+
+def _dash_sign(line: Line) -> str:
+    dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
+    return f'<path class="line {line.css}"{dash} d="M{{x:.0f}},{{line}} h22"/>'
+
+
+def _wrapped(text: str, most: int) -> list[str]:
+    """Return a text in lines of at most `most` characters, cut between words."""
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > most:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agent.drawing.svg import bar_chart
+from agent.drawing.bars import Bars, draw_bars
 
 _STYLE = (
     "<style>svg{background:#fff}text{font:12px system-ui,sans-serif;fill:#16202b}.tick{text-anchor:middle}"
@@ -25,16 +25,16 @@ def reliability_picture(facts: Sequence[Mapping[str, object]], title: str) -> st
     said, came, count = (_stacked(judged, name) for name in ("said", "came", "count"))
     total = np.maximum(count.sum(axis=0), 1.0)
     means = [(values * count).sum(axis=0) / total for values in (said, came)]
-    drawn = bar_chart(
+    chart = Bars(
         title,
         "Probabilities that were said, and how often they came true.",
         [f"{value:.2f}" for value in means[0]],
         [("said", list(means[0]), "said"), ("came true", list(means[1]), "came")],
         percent=True,
-        width=640,
         height=300,
         axis="probability that was said, tenths of all cases",
     )
+    drawn = draw_bars(chart, 640)
     head, _, rest = drawn.partition(">")
     space = "" if "xmlns" in head else ' xmlns="http://www.w3.org/2000/svg"'
     return f"{head}{space}>{_STYLE}{rest}"

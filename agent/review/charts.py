@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.drawing import axes, svg
+from agent.drawing import axes, bars, svg
 from agent.review.review_records import EQUITY_LABELS, Review
 from market.panel import FloatArray, TimeArray
 
@@ -41,7 +41,7 @@ def equity_chart(review: Review) -> str:
             times=review.times,
             lines=lines,
             spans=[*segment_spans(review), *shut_spans(review.gate_exposure)],
-            height=340,
+            height=280,
             percent=True,
             log=log,
         )
@@ -57,7 +57,7 @@ def wants_log(curves: Sequence[svg.Line]) -> bool:
 def exposure_chart(review: Review) -> str:
     """Draw the mean exposure that the gate lets through."""
     if review.gate_exposure is None:
-        return svg.empty_chart("Gate exposure", 1080, 120)
+        return svg.empty_chart("Gate exposure", svg.WIDE, 110)
     # Bar by bar the gate opens and shuts too often to see; a page has room for some 240 values.
     window = len(review.times) // 240
     mean, label = np.asarray(review.gate_exposure, dtype=np.float64), "gate exposure, mean over assets"
@@ -71,7 +71,7 @@ def exposure_chart(review: Review) -> str:
             times=review.times,
             lines=[svg.Line(label, mean, "c3", fill=True)],
             spans=segment_spans(review, labels=False),
-            height=120,
+            height=110,
             percent=True,
             floor=0.0,
             ceiling=1.04,
@@ -96,7 +96,7 @@ def drawdown_chart(review: Review) -> str:
             times=review.times,
             lines=lines,
             spans=segment_spans(review, labels=False),
-            height=190,
+            height=160,
             percent=True,
         )
     )
@@ -134,7 +134,7 @@ def ic_chart(review: Review) -> str:
             ribbons=[svg.Ribbon(mean - 2 * error, mean + 2 * error, "c1")],
             spans=spans,
             references=levels,
-            height=250,
+            height=220,
         )
     )
 
@@ -150,7 +150,7 @@ def turnover_chart(review: Review) -> str:
             times=review.times,
             lines=[svg.Line(f"per bar, mean of {window_words(review.times, window)}", mean, "c2")],
             spans=segment_spans(review, labels=False),
-            width=530,
+            width=svg.HALF,
             height=250,
             percent=True,
         )
@@ -165,7 +165,7 @@ def horizon_chart(review: Review) -> str:
     ]
     horizons = sorted({*found[0], *found[1]})
     train, validation = ([means.get(h, float("nan")) for h in horizons] for means in found)
-    return svg.bar_chart(
+    return bars.bar_chart(
         "Rank IC by horizon",
         "Mean rank IC with the return over the next bars.",
         [str(h) for h in horizons],
@@ -184,7 +184,7 @@ def quantile_chart(review: Review) -> str:
     if count:
         labels[0] += " low"
         labels[-1] = f"Q{count} high"
-    return svg.bar_chart(
+    return bars.bar_chart(
         "Return by quantile",
         "Mean return over the next bar of assets grouped by signal.",
         labels,
@@ -198,8 +198,8 @@ def likelihood_chart(review: Review) -> str:
     """Draw the histogram of log-likelihoods with the gate's threshold."""
     histogram = review.likelihood
     if histogram is None:
-        return svg.empty_chart("Likelihood", 530, 250)
-    return svg.histogram(
+        return svg.empty_chart("Likelihood", svg.HALF, 250)
+    return bars.histogram(
         "Likelihood of the market state",
         "How usual each bar and asset was to the flow; left of the threshold the gate is shut.",
         np.asarray(histogram.edges, dtype=np.float64),

@@ -30,6 +30,7 @@ from agent.review.review_records import (
     likelihood_histogram,
     whole_sum,
 )
+from agent.review.series_details import correlated_factors, expectations_of, quantile_returns
 from agent.study.expectations import expected_sharpe, forward_sentence
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression, was_aimed
@@ -129,6 +130,7 @@ def review_factor(study: Study, knowledge: KnowledgeBase, record: FactorRecord) 
         review,
         reasons=review.reasons if later is None else (*review.reasons, later.sentence()),
         rationale=attempt.rationale,
+        expected=expectations_of(attempt, review.train),
         claims={_HEADINGS[name]: str(said) for name, said in attempt.claims.to_dict().items() if name in _HEADINGS},
         critiques=[Critique(v.turn, v.accept, v.score, v.critique) for v in attempt.verdicts],
         lineage=[
@@ -198,6 +200,13 @@ def review_of(
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(subject.content_id, study.dataset)),
         rules=rules_sentence(study, card),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
+        payoffs=scored.payoffs,
+        quantile_returns=quantile_returns(study, values),
+        tests={"predicts": shown.predicts, "earns": shown.earns},
+        correlated=correlated_factors(study, knowledge, scored, subject.content_id),
+        rule=str(rule_of(card)),
+        tried_rules=card.rules,
+        cost_bp=card.cost_bp,
     )
 
 
@@ -307,7 +316,9 @@ def _seconds(run: RunRecord) -> dict[str, float]:
 
 def _row(attempt: AttemptRecord) -> FactorRow:
     assert attempt.evaluation is not None
-    card = attempt.evaluation.scorecard
+    card, evidence = attempt.evaluation.scorecard, attempt.evaluation.evidence
+    failed = next((gate for gate in evidence.gates if not gate.passed), None)
+    why = () if failed is None else failed.words
     return FactorRow(
         factor_id=attempt.factor_id or "",
         name=attempt.name,
@@ -316,7 +327,10 @@ def _row(attempt: AttemptRecord) -> FactorRow:
         verdict=verdict_of(attempt),
         train=card.train,
         validation=card.validation,
-        dsr=or_none(attempt.evaluation.evidence.dsr),
+        dsr=or_none(evidence.dsr),
+        failed="" if failed is None else failed.gate.replace("_", " "),
+        reason="; ".join(why or evidence.reasons[:1]),
+        theme=attempt.claims.theme,
     )
 
 

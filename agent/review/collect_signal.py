@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from agent.review.collect import ReviewSubject, equity_of, mean_exposure, panel_note, rules_sentence
 from agent.review.review_records import Review
+from agent.review.series_details import quantile_returns
 from agent.study.study import Study
 from backtest.result_types import Evidence, Scorecard
+from backtest.rule_words import rule_of
 from backtest.scorecard import Scored
 from backtest.verdict_words import verdict_sentence
 from market.panel import FloatArray
@@ -20,6 +22,7 @@ def review_on_train(
     stop = study.split.train.stop
     gate = mean_exposure(study)
     profiles = scored.scorecard.profiles or {}
+    bands = quantile_returns(study, values)
     return Review(
         factor_id=subject.content_id,
         name=subject.name,
@@ -46,5 +49,11 @@ def review_on_train(
         profiles={"train": profiles["train"]} if "train" in profiles else {},
         gates=evidence.gates,
         rules=rules_sentence(study, scored.scorecard),
+        payoffs=scored.payoffs[:stop],
+        quantile_returns=None if bands is None else bands[:stop],
+        tests={"predicts": evidence.predicts, "earns": evidence.earns},
+        rule=str(rule_of(scored.scorecard)),
+        tried_rules=scored.scorecard.rules,
+        cost_bp=scored.scorecard.cost_bp,
         kind="Factor" if subject.reading else "Signal",
     )

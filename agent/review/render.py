@@ -1,12 +1,14 @@
 """From a `Review` or `RunReview` to one self-contained HTML file.
 
-The page has no script and refers to nothing outside itself (a content security policy in the page
-says so to the browser too); everything that a model or a file supplied is escaped.
+The page refers to nothing outside itself, and its only script sorts and filters tables (a content security policy
+in the page says so to the browser too, which runs no other); everything that a model or a file supplied is escaped.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from base64 import b64encode
 from functools import lru_cache
 from pathlib import Path
 
@@ -74,6 +76,11 @@ def render_findings(found: Findings) -> str:
     return page.render(found=found, charts=charts, title=found.title, notes=notes)
 
 
+def render_page(template: str, **context: object) -> str:
+    """Return a template of this folder filled in, as an HTML document."""
+    return _environment().get_template(template).render(**context)
+
+
 def write_report(html: str, path: Path) -> Path:
     """Write the page whole or not at all, and return `path`; its folder is made when missing.
 
@@ -113,8 +120,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8").strip()
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.globals.update(
-        verdict_words=views.verdict_words, number=format_number, dollars=views.dollars, months=views.month_names()
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        verdict_words=views.verdict_words,
+        number=format_number,
+        dollars=views.dollars,
+        months=views.month_names(),
     )
     return environment
 

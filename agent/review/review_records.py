@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from backtest.result_types import GateVerdict, Profile, SegmentScore
+from backtest.result_types import GateVerdict, Profile, RuleFigures, SegmentScore, Tested
 from market.panel import FloatArray, TimeArray
 
 Amount = TypeVar("Amount", int, float)
@@ -58,6 +58,23 @@ class RelatedFactor:
     factor_id: str
     text: str
     verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class CorrelatedFactor:
+    """An accepted factor, and the correlation of its gross returns on train with those of the reviewed one."""
+
+    text: str
+    correlation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A figure that the writer expected of its factor, and what came on train."""
+
+    label: str
+    said: float
+    came: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +148,20 @@ class Review:
         A sentence for each time that the holdout was opened for this factor; its result is not shown.
     rules
         How positions were taken, filled and paid, in words.
+    payoffs
+        (T,) what each bar paid before costs (see `backtest.payoff`), or None.
+    quantile_returns
+        (T, Q) mean forward return of each signal quantile, lowest first, NaN where none is; or None.
+    tests
+        ``predicts`` and ``earns``, as far as they were made.
+    correlated
+        Accepted factors of these data, the nearest first.
+    expected
+        What the writer expected in figures.
+    rule, tried_rules
+        The trading rule in words, and all that it was chosen from, that of the settings first; empty without a choice.
+    cost_bp
+        Fee and slippage that a trade pays, in basis points of what is traded.
     kind
         What it is: ``Factor``, or ``Pool``, which nobody wrote and nobody judged.
     simulated_market, simulated_llm
@@ -180,6 +211,14 @@ class Review:
     rules: str = ""
     likelihood: LikelihoodHistogram | None = None
     kind: str = "Factor"
+    payoffs: FloatArray | None = None
+    quantile_returns: FloatArray | None = None
+    tests: Mapping[str, Tested] = field(default_factory=dict)
+    correlated: Sequence[CorrelatedFactor] = ()
+    expected: Sequence[Expectation] = ()
+    rule: str = ""
+    tried_rules: Sequence[RuleFigures] = ()
+    cost_bp: float = float("nan")
 
     def __post_init__(self) -> None:
         """Check lengths, and that nothing past validation is here."""
@@ -189,6 +228,10 @@ class Review:
         series = {"ic": self.ic, "turnover": self.turnover, **self.equity}
         if self.gate_exposure is not None:
             series["gate_exposure"] = self.gate_exposure
+        if self.payoffs is not None:
+            series["payoffs"] = self.payoffs
+        if self.quantile_returns is not None:
+            series["quantile_returns"] = self.quantile_returns[:, 0]
         wrong = [name for name, values in series.items() if np.shape(values) != (count,)]
         if wrong:
             raise ValueError(f"{', '.join(wrong)}: not one value for each of {count} bars")
@@ -199,7 +242,10 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class FactorRow:
-    """A scored factor in the run's table; `train` and `validation` as in `Review`."""
+    """A scored factor in the run's table; `train` and `validation` as in `Review`.
+
+    `failed` is the test of admission that it failed first, `reason` why, in words; `theme` what it was to be.
+    """
 
     factor_id: str
     name: str
@@ -209,6 +255,9 @@ class FactorRow:
     train: SegmentScore
     validation: SegmentScore
     dsr: float | None = None
+    failed: str = ""
+    reason: str = ""
+    theme: str = ""
 
 
 @dataclass(frozen=True, slots=True)

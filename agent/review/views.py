@@ -94,12 +94,17 @@ _SHIFT_BAR = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table: label, explanation, and its cells as text; `strong` sets it off."""
+    """A line of a table: label, explanation, and its cells as text; `strong` sets it off.
+
+    `code` is an expression below the label, `tone` a CSS class of the first cell.
+    """
 
     label: str
     note: str
     cells: tuple[str, ...]
     strong: bool = False
+    code: str = ""
+    tone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from agent.drawing.axes import format_number
-from agent.drawing.svg import Line, LineChart, bar_chart, line_chart
+from agent.drawing.bars import bar_chart
+from agent.drawing.svg import Line, LineChart, line_chart
 from agent.review.findings import Findings, Grid, grid
 from agent.verify.verification import Verification
 from backtest import metrics

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from agent.drawing import axes, svg
+from agent.drawing import axes, bars, svg
 from agent.knowledge.score_documents import read_flat
 from agent.review import views
 from agent.review.charts import drawdown, shut_spans
@@ -20,6 +20,13 @@ from backtest.result_types import SegmentScore
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 SERIES = hnp.arrays(np.float64, st.integers(0, 60), elements=ANY)
+
+
+def wide_of(text: str) -> ElementTree.Element:
+    """Return the picture for wide screens out of the two that were drawn."""
+    tree = ElementTree.fromstring(text)
+    found = tree.find("div[@class='wide']/svg")
+    return tree if found is None else found
 
 
 def hours(count: int) -> np.ndarray:
@@ -43,7 +50,7 @@ def test_line_chart_is_xml_with_finite_coordinates(values: np.ndarray, log: bool
 @given(values=st.lists(ANY, max_size=6), percent=st.booleans())
 def test_bar_chart_is_xml_with_a_bar_per_finite_value(values: list[float], percent: bool) -> None:
     labels = [f"h{k}" for k in range(len(values))]
-    tree = ElementTree.fromstring(svg.bar_chart("t", "d", labels, [("s", values, "c1")], percent=percent))
+    tree = wide_of(bars.bar_chart("t", "d", labels, [("s", values, "c1")], percent=percent))
     finite = sum(math.isfinite(value) for value in values)
     assert len(tree.findall("rect[title]")) == finite
     assert all(float(rect.attrib["height"]) > 0 for rect in tree.findall("rect"))
@@ -60,18 +67,18 @@ def test_histogram_counts_every_finite_value(values: np.ndarray, threshold: floa
         assert not np.isfinite(bounded).any()
         return
     assert made.counts.sum() == np.isfinite(bounded).sum()
-    ElementTree.fromstring(svg.histogram("t", "d", made.edges, made.counts, threshold=made.threshold, axis="nats"))
+    ElementTree.fromstring(bars.histogram("t", "d", made.edges, made.counts, threshold=made.threshold, axis="nats"))
 
 
 def test_histogram_draws_the_threshold_and_splits_colours_there() -> None:
     made = likelihood_histogram(np.random.default_rng(1).normal(size=5000), -1.0)
     assert made is not None
-    tree = ElementTree.fromstring(svg.histogram("t", "d", made.edges, made.counts, threshold=-1.0, axis="nats"))
+    tree = wide_of(bars.histogram("t", "d", made.edges, made.counts, threshold=-1.0, axis="nats"))
     line = next(node for node in tree.findall("line") if node.attrib["class"] == "threshold")
     x = float(line.attrib["x1"])
-    bars = [node for node in tree.findall("rect") if float(node.attrib["y"]) > 20]
-    width = float(bars[0].attrib["width"])
-    for bar in bars:
+    drawn = [node for node in tree.findall("rect") if float(node.attrib["y"]) > 20]
+    width = float(drawn[0].attrib["width"])
+    for bar in drawn:
         middle = float(bar.attrib["x"]) + width / 2
         assert bar.attrib["class"] == ("bar c2" if middle < x - 1 else "bar c1") or abs(middle - x) < width
     assert made.shut == pytest.approx(0.159, abs=0.02)
@@ -82,14 +89,14 @@ def test_nothing_finite_says_no_data(values: list[float]) -> None:
     array = np.asarray(values, dtype=np.float64)
     chart = svg.LineChart("t", "d", hours(len(values)), [svg.Line("a", array)])
     assert "no data" in svg.line_chart(chart)
-    assert "no data" in svg.bar_chart("t", "d", [str(v) for v in values], [("s", values, "c1")])
+    assert "no data" in bars.bar_chart("t", "d", [str(v) for v in values], [("s", values, "c1")])
 
 
 def test_single_point_is_a_visible_dot_and_gaps_break_the_line() -> None:
     chart = svg.LineChart("t", "d", hours(1), [svg.Line("a", np.array([0.3]))])
     assert "line c1 dot" in svg.line_chart(chart)
     chart = svg.LineChart("t", "d", hours(6), [svg.Line("a", np.array([1, 2, np.nan, np.nan, 3, 4.0]))])
-    path = next(n for n in ElementTree.fromstring(svg.line_chart(chart)).findall("path") if "," in n.attrib["d"][8:])
+    path = next(n for n in wide_of(svg.line_chart(chart)).findall("path") if "," in n.attrib["d"][8:])
     assert path.attrib["d"].count("M") == 2
 
 
