@@ -14,7 +14,7 @@ from rich.text import Text
 from agent.cli.common import format_number
 from agent.cli.live_line import LiveLine
 from agent.knowledge.attempt_figures import net_score, train_of, verdict_of
-from agent.knowledge.failed_tests import failed_test, failed_why
+from agent.knowledge.failed_tests import failed_why, first_failed
 from agent.knowledge.records import AttemptRecord, NewCall
 from agent.mining.outer_loop import Event
 from agent.untrusted.showing import printable
@@ -87,7 +87,7 @@ class LiveTable:
         return [row for row in rows if row.slot == event.slot]
 
     def _add(self, attempt: AttemptRecord) -> None:
-        test, net = failed_test(attempt), net_score(train_of(attempt))
+        test, net = first_failed(attempt), net_score(train_of(attempt))
         name = (attempt.name and f"{attempt.name}: ") + (attempt.canonical or attempt.text or "no factor")
         self.shown.append(
             Candidate(

@@ -43,7 +43,7 @@ class FailedTest:
     hint: str
 
 
-def failed_test(attempt: AttemptRecord) -> str:
+def first_failed(attempt: AttemptRecord) -> str:
     """Return the name of the first test that an attempt failed; empty where it was accepted or failed none."""
     if attempt.evaluation is None:
         return _BY_CODE.get(attempt.code or "") or _BY_STAGE.get(attempt.stage, "reading")
@@ -72,7 +72,7 @@ def failed_why(attempt: AttemptRecord) -> str:
 
 def count_failed(attempts: Sequence[AttemptRecord]) -> tuple[FailedTest, ...]:
     """Return what attempts failed by, the most frequent first; those that failed nothing are left out."""
-    counts = Counter(failed_test(attempt) for attempt in attempts)
+    counts = Counter(first_failed(attempt) for attempt in attempts)
     found = [FailedTest(name, counts[name], says, hint) for name, says, hint in _TESTS if counts[name]]
     return tuple(sorted(found, key=lambda one: -one.count))
 
@@ -84,7 +84,7 @@ def by_promise(attempts: Sequence[AttemptRecord]) -> list[AttemptRecord]:
     """
 
     def order(attempt: AttemptRecord) -> tuple[bool, bool, float, int]:
-        train, accepted = train_of(attempt), failed_test(attempt) == ""
+        train, accepted = train_of(attempt), first_failed(attempt) == ""
         full = attempt.stage != "screen"
         score = net_score(train) if full else train.payoff_z
         return not accepted, not full, -score if math.isfinite(score) else math.inf, attempt.id
