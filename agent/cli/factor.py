@@ -21,6 +21,7 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.option_record import recorded
+from agent.cli.quick_data import QuickData, fetch_quick, quick_data, quick_options, traded_alone
 from agent.cli.running import say
 from agent.cli.scorecard_print import (
     SCORECARD_ROWS,
@@ -31,8 +32,10 @@ from market.errors import InputError, Rejection
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.looking import Look
+    from agent.study.opening import OpenData
     from agent.study.study import Study
     from agent.study.trade_frame import TradeTable
+    from agent.study.workspace import Workspace
     from backtest.shrunk_sharpe import ShrunkSharpe
     from factors.overlap import Novelty
     from factors.tree import Expression
@@ -92,6 +95,11 @@ class EvalOptions:
     trades_file: Path | None
     full: bool
     no_record: bool
+    symbols: str | None
+    days: int | None
+    exchange: str | None
+    timeframe: str | None
+    base_url: str | None
     as_json: bool
 
     @property
@@ -124,6 +132,7 @@ class EvalOptions:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write all trades (.csv or .parquet).",
 )
+@quick_options
 @click.option("--full", is_flag=True, help="Show all figures, tables and tests.")
 @click.option("--no-record", is_flag=True, help="Show train alone, without a verdict: it is no trial then.")
 @json_option
@@ -139,23 +148,11 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     """
     if asked.no_record and asked.ledger is not None:
         raise InputError("--ledger writes what was traded on validation too", "leave out --no-record")
-    from agent.study.early_check import holds, read_early
-
     workspace = workspace_of(ctx)
-    path, part = workspace.resolve_part(asked.data_name)
-    # The manifest speaks of the whole: names of factors are those of the data that are worked on.
-    early = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
-    expression = None if early is None else _unless_refused(early)
-    from agent.study.opening import CurrentRules, open_data
-    from agent.study.study import check_fit
-
-    rules = CurrentRules()
-    if asked.rule is not None:
-        from agent.study.rule_file import traded_under
-
-        rules = CurrentRules(backtest=traded_under(workspace.settings.backtest, asked.rule))
-    opened = open_data(workspace, asked.data_name, rules, gate=not asked.no_gate, note=say)
+    expression, opened = _opened(workspace, asked)
+    from agent.study.early_check import holds
     from agent.study.lineage_notes import meet_data, related_rows, say_left_out
+    from agent.study.study import check_fit
 
     with workspace.knowledge() as knowledge:
         say_left_out(knowledge, opened, say)
@@ -196,6 +193,38 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
         print_short(expression, seen, study, novelty)
     if table is not None and asked.trades:
         print_trades(table)
+
+
+def _opened(workspace: Workspace, asked: EvalOptions) -> tuple[Expression | None, OpenData]:
+    """Return the factor, where the manifest of its data suffices to read it, and the data opened under the rules."""
+    from agent.study.early_check import read_early
+
+    data_name = asked.data_name
+    wanted = quick_data(asked.symbols, asked.days, asked.exchange, asked.timeframe, asked.base_url)
+    if wanted is not None:
+        data_name = _fetched(workspace, wanted, data_name)
+    path, part = workspace.resolve_part(data_name)
+    # The manifest speaks of the whole: names of factors are those of the data that are worked on.
+    early = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
+    expression = None if early is None else _unless_refused(early)
+    from agent.study.opening import CurrentRules, open_data
+
+    traded = workspace.settings.backtest
+    if asked.rule is not None:
+        from agent.study.rule_file import traded_under
+
+        traded = traded_under(traded, asked.rule)
+    if wanted is not None:
+        traded = traded_alone(traded, len(wanted.symbols))
+    rules = CurrentRules(backtest=None if traded is workspace.settings.backtest else traded)
+    return expression, open_data(workspace, data_name, rules, gate=not asked.no_gate, note=say)
+
+
+def _fetched(workspace: Workspace, wanted: QuickData, data_name: str | None) -> str:
+    """Fetch what `--symbol` names, which stands in the place of `--data`."""
+    if data_name is not None and not data_name.startswith("@"):
+        raise InputError("--symbol stands in the place of --data", "say one of them")
+    return fetch_quick(workspace, wanted) + (data_name or "")
 
 
 def _traded(asked: EvalOptions, seen: Look, study: Study) -> TradeTable | None:
