@@ -97,4 +97,5 @@ def _print(found: Comparison) -> None:
         [letters[i], *(f"{value:.2f}" if value == value else "–" for value in found.correlations[i])]
         for i in range(len(letters))
     ]
-    out.print(text_table("Correlation of returns before costs, train", ["", *letters], alike))
+    out.print("Correlation of returns before costs, train:")
+    out.print(text_table("", ["", *letters], alike))

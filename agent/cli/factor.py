@@ -245,9 +245,10 @@ def _traded(asked: EvalOptions, seen: Look, study: Study) -> TradeTable | None:
 
 
 def _trades_json(table: TradeTable) -> dict[str, object]:
-    rows = table.frame.assign(entry=table.frame.entry.astype(str), exit=table.frame.exit.astype(str).replace("NaT", ""))
     figures = {name: asdict(one) for name, one in table.figures.items()}
-    return {"capital": table.capital, "figures": figures, "list": rows.to_dict("records")}
+    rows = table.frame.astype(object).to_dict("records")
+    listed = [{**row, "entry": str(row["entry"]), "exit": str(row["exit"]).replace("NaT", "")} for row in rows]
+    return {"capital": table.capital, "figures": figures, "list": listed}
 
 
 def _unless_refused(result: Result | Rejection) -> Result:
