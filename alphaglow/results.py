@@ -23,6 +23,7 @@ from backtest.result_types import Evidence, Profile, Scorecard
 from backtest.rule_words import rule_sentence
 from backtest.run import Backtest
 from backtest.scorecard import Scored
+from backtest.trade_figures import total_return
 from backtest.trade_list import trades_of
 from backtest.trading_rules import BacktestSpec
 from backtest.verdict_words import verdict_sentence
@@ -119,13 +120,18 @@ class Result:
         return f"{'passes' if self.evidence.verdict == 'untested' else self.evidence.verdict} on train"
 
     def summary(self) -> pd.DataFrame:
-        """Return figures by segment; see `backtest.result_types.SegmentScore`. Of a gate only where there is one."""
+        """Return figures by segment; see `backtest.result_types.SegmentScore`. Of a gate only where there is one.
+
+        `total_return` is that of a segment from its first bar to its last, after costs.
+        """
         parts = {name: getattr(self.scorecard, name) for name in self.parts}
         rows = {
             key: [getattr(part, key) for part in parts.values()]
             for _, key, _, _ in (*SCORECARD_ROWS, *_SCORES)
             if self.study.exposures is not None or ("gated" not in key and key != "shift_percentile")
         }
+        year = self.scorecard.bars_per_year
+        rows["total_return"] = [total_return(part, year) for part in parts.values()]
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(parts)).rename_axis("figure")
 
     def ic(self) -> pd.Series[float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.cli.common import format_number, stdout, text_table
 from agent.knowledge.attempt_figures import factor_order, net_score, traded_sharpe, train_of, verdict_of
-from agent.knowledge.failed_tests import by_promise, count_failed, failed_why, first_failed
+from agent.knowledge.failed_tests import by_promise, count_failed, failed_why, failed_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,11 +71,9 @@ def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 1
 
 
 def _verdict_and_reason(one: AttemptRecord) -> str:
-    """Return the verdict's word, the test that was failed first, and why."""
-    test, why = first_failed(one), failed_why(one)
-    if one.evaluation is None:
-        return f"not scored, {test}: {why}"
-    return f"fails {test}: {why}" if test else f"{verdict_of(one)}: {why}" if why else verdict_of(one)
+    """Return the test that was failed first, or the verdict, and why."""
+    why = failed_why(one)
+    return f"{failed_words(one)}: {why}" if why else failed_words(one)
 
 
 def print_failed(attempts: Sequence[AttemptRecord]) -> None:

@@ -190,11 +190,12 @@ def show_data(
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
         out.print(f"missing bars: {shown}{' …' if len(gaps) > 8 else ''}")
-    holed = sorted(assets, key=lambda row: -int(row["missing_inside"]))
+    holed = sorted(assets, key=lambda row: (-int(row["missing_inside"]), int(row["bars"])))
+    which = "most missing bars" if any(int(row["missing_inside"]) for row in assets) else "fewest bars; none has holes"
     rows = [
         [a["asset"], str(a["bars"]), a["first"] or "–", a["last"] or "–", str(a["missing_inside"])] for a in holed[:15]
     ]
-    title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the most missing bars"
+    title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the {which}"
     out.print(text_table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
 
 

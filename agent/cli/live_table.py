@@ -13,8 +13,8 @@ from rich.text import Text
 
 from agent.cli.common import format_number
 from agent.cli.live_line import LiveLine
-from agent.knowledge.attempt_figures import net_score, train_of, verdict_of
-from agent.knowledge.failed_tests import failed_why, first_failed
+from agent.knowledge.attempt_figures import net_score, train_of
+from agent.knowledge.failed_tests import failed_why, failed_words, first_failed
 from agent.knowledge.records import AttemptRecord, NewCall
 from agent.mining.outer_loop import Event
 from agent.untrusted.showing import printable
@@ -95,7 +95,7 @@ class LiveTable:
                 _AGENTS.get(test, "backtest"),
                 name,
                 format_number(train_of(attempt).payoff_z, 1),
-                verdict_of(attempt) if attempt.evaluation is not None else f"fails {test}",
+                failed_words(attempt),
                 failed_why(attempt),
             )
         )

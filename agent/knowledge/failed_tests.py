@@ -30,6 +30,7 @@ _BY_STAGE = {
     "reply": "reply", "parse": "reading", "request": "request", "novelty": "known", "judge": "judge",
     "check": "cost", "evaluate": "values", "evidence": "values",
 }  # fmt: skip
+_SHORT = {"luck": "not beyond luck", "place": "not among the best", "known": "known already"}
 _BY_CODE = {"too_slow": "cost", "too_costly": "cost", "too_large": "cost", "lookback": "cost"}
 
 
@@ -63,11 +64,20 @@ def first_failed(attempt: AttemptRecord) -> str:
 
 
 def failed_why(attempt: AttemptRecord) -> str:
-    """Say in a line why an attempt was not accepted; what it was given where it was."""
+    """Say in a line why an attempt failed the test that it failed first; its reasons where it failed none."""
     if attempt.evaluation is None:
         said = (attempt.message or attempt.code or attempt.stage).strip()
         return said.splitlines()[0] if said else ""
-    return reasons_of(attempt)
+    test, evidence = first_failed(attempt), attempt.evaluation.evidence
+    words = [gate.words[0] for gate in evidence.gates if gate.gate == test and not gate.passed and gate.words]
+    return words[0] if words else evidence.reasons[0] if test and evidence.reasons else reasons_of(attempt)
+
+
+def failed_words(attempt: AttemptRecord) -> str:
+    """Return the test that an attempt failed first as a few words; its verdict where it failed none."""
+    test = first_failed(attempt)
+    said = _SHORT.get(test, f"fails {test}") if test else verdict_of(attempt)
+    return said if attempt.evaluation is not None else f"not scored ({test})"
 
 
 def count_failed(attempts: Sequence[AttemptRecord]) -> tuple[FailedTest, ...]:
