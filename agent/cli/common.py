@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -127,17 +128,21 @@ def stderr() -> Console:
 
 
 @contextmanager
-def living(shown: ConsoleRenderable | RichCast) -> Iterator[Console | None]:
-    """Show something on stderr, drawn anew four times a second, if that is a terminal; else yield None."""
+def living(shown: ConsoleRenderable | RichCast, *, as_json: bool = False) -> Iterator[Console | None]:
+    """Show something on stderr, drawn anew four times a second, if that is a terminal; else yield None.
+
+    It is not shown among JSON lines either, where stdout is that terminal, too.
+    """
     from rich.live import Live
 
     console = stderr()
-    if not console.is_terminal:
+    if not console.is_terminal or (as_json and sys.stdout is not None and sys.stdout.isatty()):
         yield None
         return
     _LIVING.append(console)
     try:
-        with Live(shown, console=console, refresh_per_second=4, transient=True):
+        # What is written on stdout stays there: it may be a file.
+        with Live(shown, console=console, refresh_per_second=4, transient=True, redirect_stdout=False):
             yield console
     finally:
         _LIVING.pop()

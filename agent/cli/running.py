@@ -188,7 +188,7 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: 
         say(text)
 
     # From the first second on, since data may take long to open.
-    with living(table):
+    with living(table, as_json=as_json):
         session = begin(note)
     if lines is not None:
         lines.begin(session)
@@ -223,7 +223,7 @@ def drive(
     live = LiveLine(session.budget, session.total, before=session.done)
     table = table or LiveTable()
     table.attach(session, live)
-    with living(table) as console, graceful_stop() as asked:
+    with living(table, as_json=lines is not None) as console, graceful_stop() as asked:
         err = console or stderr()
 
         def stop() -> bool:
@@ -238,7 +238,7 @@ def drive(
                 lines.take(event, session)
             if event.kind == "note":
                 say(event.text)
-            elif not err.is_terminal:
+            elif console is None:
                 live.plain(event, err)
 
         def heard(call: NewCall) -> None:
