@@ -210,7 +210,7 @@ def test_a_gate_and_a_model_from_the_settings_judge_a_factor(site: Path, home: P
 def test_a_chart_stands_in_the_report_of_a_factor(site: Path) -> None:
     draw = (
         "from agent.review.render import render_factor\n"
-        "from tests.agent.test_review_render import make_review\n"
+        "from tests.agent.review_examples import make_review\n"
         "print(render_factor(make_review(300)))\n"
     )
     page = python(site, "-c", draw)

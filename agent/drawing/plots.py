@@ -39,7 +39,7 @@ class Scatter:
     kinds
         Up to six kinds of points; one that is not finite (or not above 0 on a log axis) is left out.
     x_title, y_title
-        What the axes are of; they are drawn.
+        What the axes are of; they are drawn. `x_whole` leaves out ticks between whole numbers.
     steps
         (x, y): a line that rises in steps, such as the best so far; may be empty.
     """
@@ -51,6 +51,7 @@ class Scatter:
     y_title: str
     x_percent: bool = False
     x_log: bool = False
+    x_whole: bool = False
     steps: tuple[FloatArray, FloatArray] | None = None
     steps_label: str = ""
     width: int = svg.HALF
@@ -79,13 +80,17 @@ def _scatter(plot: Scatter, width: int) -> str:
     spread = axes.padded(*xs)
     height = plot.height + top - svg.FIRST_ROW
     frame = PlotFrame(width, height, spread, axes.padded(min(ys[0], 0.0), max(ys[1], 0.0)), top=top, bottom=42)
-    parts = [svg.value_axis(frame), svg.bottom_axis(frame, plot.x_title, percent=plot.x_percent, log=plot.x_log)]
+    parts = [
+        svg.value_axis(frame),
+        svg.bottom_axis(frame, plot.x_title, percent=plot.x_percent, log=plot.x_log, whole=plot.x_whole),
+    ]
     parts.append(f'<text class="tick start" x="8" y="{top - 8}">{svg.text_of(plot.y_title)}</text>')
     if steps is not None:
         corners = zip(steps[0].tolist(), steps[1].tolist(), strict=True)
         path = [f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in corners if math.isfinite(x) and math.isfinite(y)]
         parts.append(f'<path class="line c6" d="M{" L".join(path)}"/>' if path else "")
-    for place, (kind, x, y, tips) in enumerate(placed):
+    # The first kind is drawn last, so that nothing hides it.
+    for place, (kind, x, y, tips) in reversed(list(enumerate(placed))):
         shape = _SHAPES[place % len(_SHAPES)]
         for a, b, tip in zip(x.tolist(), y.tolist(), tips, strict=True):
             parts.append(_sign(shape, kind.css, frame.x(a), frame.y(b), tip))
@@ -145,7 +150,7 @@ def dot_plot(
         for place, (label, values) in enumerate(rows):
             y = top + step * (place + 1) - _ROW / 2
             where = f'class="end" x="{left - 10}" y="{y + 4}"' if beside else f'x="8" y="{y - 12}"'
-            parts.append(f"<text {where}>{svg.text_of(label)}</text>")
+            parts.append(f"<text {where}>{svg.text_of(_cut(label, (left if beside else wide) - 16))}</text>")
             known = [v for v in values if math.isfinite(v)]
             if known:
                 ends = frame.x(min(known)), frame.x(max(known))
@@ -185,16 +190,20 @@ def heat_map(
         left = min(16 + round(svg.CHAR * max(map(len, rows))), wide // 2) if beside else 4
         cell = (wide - left - 4) / len(columns)
         step, head = (26, 24) if beside else (42, 24)
-        shown = wide_enough(columns, cell)
+        # Names that do not fit stand below, and their numbers above the columns.
+        fits = max(map(len, columns)) * svg.CHAR <= cell
+        heads = list(columns) if fits else [str(k + 1) for k in range(len(columns))]
+        key = [] if fits else svg.wrapped(_numbered(columns), int((wide - 16) / svg.CHAR))
+        foot = head + step * len(rows) + 4
         parts = [
             f'<text class="tick" x="{left + cell * (k + 0.5):.1f}" y="16">{svg.text_of(name)}</text>'
-            for k, name in enumerate(columns)
-            if shown or not k % -(-len(columns) // max(int(wide / 60), 1))
+            for k, name in enumerate(heads)
         ]
+        parts += [f'<text x="8" y="{foot + 14 + 16 * k}">{svg.text_of(line)}</text>' for k, line in enumerate(key)]
         for r, name in enumerate(rows):
             y = head + step * (r + 1) - 26
             where = f'class="end" x="{left - 8}" y="{y + 17}"' if beside else f'x="6" y="{y - 4}"'
-            parts.append(f"<text {where}>{svg.text_of(name)}</text>")
+            parts.append(f"<text {where}>{svg.text_of(_cut(name, (left if beside else wide) - 12))}</text>")
             for c, value in enumerate(table[r].tolist()):
                 if not math.isfinite(value):
                     continue
@@ -209,14 +218,20 @@ def heat_map(
                 )
                 if svg.CHAR * len(text) <= cell:
                     parts.append(f'<text class="in" x="{x + cell / 2:.1f}" y="{y + 16}">{svg.text_of(text)}</text>')
-        return svg.svg_element(title, description, wide, head + step * len(rows) + 4, parts)
+        return svg.svg_element(title, description, wide, foot + 16 * len(key) + 4 * bool(key), parts)
 
     return svg.for_screens(draw, width)
 
 
-def wide_enough(names: Sequence[str], cell: float) -> bool:
-    """Whether each name fits into a cell of so many pixels."""
-    return svg.CHAR * max(map(len, names)) <= cell
+def _numbered(names: Sequence[str]) -> str:
+    """Return names with their numbers as one text; what stands between two commas is not torn apart."""
+    return ", ".join(f"{k + 1}\u00a0{name}".replace(" ", "\u00a0") for k, name in enumerate(names))
+
+
+def _cut(name: str, room: float) -> str:
+    """Return a name that fits into so many pixels: a long one ends in an ellipsis."""
+    most = max(int(room / svg.CHAR), 4)
+    return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
 def stacked_areas(

@@ -181,7 +181,10 @@ def value_axis(frame: PlotFrame, *, percent: bool = False, log: bool = False, ze
     """Return the vertical axis: ticks, grid lines and, where `zero` lies in the range, its line."""
     low, high = frame.y_range
     if log:
-        ticks = axes.log_ticks(10.0 ** max(low, -12.0), 10.0 ** min(high, 12.0))
+        ends = 10.0 ** max(low, -12.0), 10.0 ** min(high, 12.0)
+        ticks = axes.log_ticks(*ends)
+        # Over less than a factor of ten, 1, 2 and 5 are too few.
+        ticks = ticks if len(ticks) > 2 else [tick for tick in axes.nice_ticks(*ends, about=4) if tick > 0]
         pairs = [(math.log10(tick), f"×{tick:g}") for tick in ticks]
     else:
         plain = axes.nice_ticks(low, high)
@@ -201,18 +204,35 @@ def value_axis(frame: PlotFrame, *, percent: bool = False, log: bool = False, ze
     return "".join(parts)
 
 
-def bottom_axis(frame: PlotFrame, title: str, *, percent: bool = False, log: bool = False, grid: bool = False) -> str:
-    """Return the horizontal axis: ticks (of powers of ten, where `log`), a title below, and a grid where asked for."""
+def bottom_axis(
+    frame: PlotFrame,
+    title: str,
+    *,
+    percent: bool = False,
+    log: bool = False,
+    whole: bool = False,
+    grid: bool = False,
+) -> str:
+    """Return the horizontal axis: ticks (of powers of ten, where `log`), a title below, and a grid where asked for.
+
+    `whole` leaves out ticks between whole numbers; a label that would meet the one before is left out too.
+    """
     low, high = frame.x_range
     if log:
         pairs = [(math.log10(tick), _log_label(tick, percent)) for tick in axes.log_ticks(10.0**low, 10.0**high)]
     else:
         ticks = axes.nice_ticks(low, high, about=max(3, frame.width // 75))
         step = ticks[1] - ticks[0] if len(ticks) > 1 else high - low
+        if whole:
+            ticks, step = [tick for tick in ticks if abs(tick - round(tick)) < 1e-9], max(step, 1.0)
         pairs = [(tick, axes.tick_label(tick, step, percent=percent)) for tick in ticks]
     parts = []
+    free = -math.inf
     for value, label in pairs:
         x = frame.x(value)
+        if x - CHAR * len(label) / 2 < free:
+            continue
+        free = x + CHAR * len(label) / 2 + 4
         if grid:
             parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top}" y2="{frame.base:.1f}"/>')
         anchor = " end" if x > frame.width - 30 else ""
@@ -244,7 +264,7 @@ def _time_axis(frame: PlotFrame, times: TimeArray) -> str:
 
 
 def _line(line: Line, values: FloatArray, frame: PlotFrame) -> str:
-    rows, thinned = axes.thin(values)
+    rows, thinned = axes.thin(values, limit=_points(frame.width))
     dash = f' stroke-dasharray="{line.dash}"' if line.dash else ""
     pieces = _pieces(rows.tolist(), thinned.tolist(), frame)
     drawn = f'<path class="line {line.css}"{dash} d="{" ".join("M" + " L".join(p) for p in pieces)}"/>'
@@ -255,6 +275,11 @@ def _line(line: Line, values: FloatArray, frame: PlotFrame) -> str:
     foot = frame.y(max(0.0, frame.y_range[0]))
     closed = [f"M{p[0].split(',')[0]},{foot:.1f} L{' L'.join(p)} L{p[-1].split(',')[0]},{foot:.1f} Z" for p in pieces]
     return f'<path class="area {line.css}" d="{" ".join(closed)}"/>{drawn}'
+
+
+def _points(width: int) -> int:
+    """Return how many points of a line are drawn: more than a screen of this width can show cost bytes alone."""
+    return 800 if width > NARROW else 320
 
 
 def _pieces(rows: Sequence[int], values: Sequence[float], frame: PlotFrame) -> list[list[str]]:
@@ -269,8 +294,8 @@ def _pieces(rows: Sequence[int], values: Sequence[float], frame: PlotFrame) -> l
 
 
 def _ribbon(ribbon: Ribbon, frame: PlotFrame) -> str:
-    """Draw the area on at most 400 rows: both edges must be read at the same rows."""
-    stride = max(1, -(-len(ribbon.low) // 400))
+    """Draw the area on half as many rows as a line: both edges must be read at the same rows."""
+    stride = max(1, -(-2 * len(ribbon.low) // _points(frame.width)))
     rows = np.arange(0, len(ribbon.low), stride)
     ok = np.isfinite(ribbon.low[rows]) & np.isfinite(ribbon.high[rows])
     low = _pieces(rows.tolist(), np.where(ok, ribbon.low[rows], np.nan).tolist(), frame)
@@ -323,7 +348,7 @@ def legend_of(lines: Sequence[Line], keys: Sequence[Key], width: int) -> tuple[s
         (key.label, 19, f'<rect class="{key.css}" x="{{x:.0f}}" y="{{box}}" width="14" height="12"/>') for key in keys
     ]
     for label, indent, sign in signs:
-        pieces = _wrapped(label, int((width - 16 - indent) / CHAR))
+        pieces = wrapped(label, int((width - 16 - indent) / CHAR))
         wide = indent + CHAR * max(map(len, pieces))
         if x > 8.0 and x + wide > width - 4:
             x, row = 8.0, row + 1
@@ -342,10 +367,10 @@ def _dash_sign(line: Line) -> str:
     return f'<path class="line {line.css}"{dash} d="M{{x:.0f}},{{line}} h22"/>'
 
 
-def _wrapped(text: str, most: int) -> list[str]:
+def wrapped(text: str, most: int) -> list[str]:
     """Return a text in lines of at most `most` characters, cut between words."""
     lines = [""]
-    for word in text.split():
+    for word in text.split(" "):
         if lines[-1] and len(lines[-1]) + 1 + len(word) > most:
             lines.append(word)
         else:

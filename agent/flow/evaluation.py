@@ -10,6 +10,7 @@ import numpy as np
 from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
+from agent.flow.pictures import noticed_map
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
@@ -43,7 +44,10 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
             anomaly_grid(anomalies),
             _time_grid(opened, over_time),
         ],
-        charts=[("Likelihood and price", _likelihood_chart(opened, likelihood, exposures), _CAPTION)],
+        charts=[
+            ("Likelihood and price", _likelihood_chart(opened, likelihood, exposures), _CAPTION),
+            noticed_map(anomalies),
+        ],
         sentences=[*([drift] if drift else []), *_library_note(), *opened.density.notes, *opened.warnings()],
         document={
             "data": opened.study.dataset,

@@ -14,6 +14,7 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.evaluation import market_index
 from agent.flow.opened import OpenFlow
+from agent.flow.pictures import regime_areas
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
 from flows.fit_rules import TrainConfig
@@ -36,7 +37,7 @@ from flows.regimes import (
     name_regimes,
     reordered,
 )
-from market.panel import BoolArray, FloatArray
+from market.panel import FloatArray
 
 COUNTS = (2, 3, 4, 5)
 # A flow with a mixture base is trained for each candidate and for each half of train: it is kept small.
@@ -44,6 +45,8 @@ _MIXTURE_COUNT = 4
 _MIXTURE = TrainConfig(epochs=10, max_rows=20_000)
 # Bars of the newest panel that the regime now is filtered from.
 _NEWEST = 600
+# Bars over which the share of a regime is drawn.
+_SHARE_BARS = 168
 Tick = Callable[[str, int, int], None]
 
 
@@ -195,7 +198,13 @@ def _findings(
             _transition_grid(chosen),
             _candidate_grid(models, chosen),
         ],
-        charts=[("Regimes over price", _regime_chart(opened, chosen, labels), "The equally weighted market.")],
+        charts=[
+            (
+                "Regimes over price",
+                _regime_chart(opened, chosen, labels),
+                "The equally weighted market in the colour of each regime; below, each one's share of the last bars.",
+            )
+        ],
         sentences=sentences,
         document={
             "data": opened.study.dataset,
@@ -285,16 +294,5 @@ def _regime_chart(opened: OpenFlow, model: RegimeModel, labels: Labels) -> str:
     chart = svg.LineChart(
         "Regimes", "The market, coloured by regime.", opened.panel.times, lines, percent=True, log=True, height=340
     )
-    shares = [svg.Line(name, _rolling(labels == k, 168), css=f"c{k % 6 + 1}") for k, name in enumerate(model.names)]
-    below = svg.LineChart(
-        "Share of each regime", "Over the last 168 bars.", opened.panel.times, shares, percent=True, ceiling=1.0
-    )
-    return svg.line_chart(chart) + svg.line_chart(below)
-
-
-def _rolling(inside: BoolArray, bars: int) -> FloatArray:
-    total = np.concatenate([[0.0], np.cumsum(inside)])
-    ends = np.arange(1, len(inside) + 1)
-    starts = np.maximum(ends - bars, 0)
-    share: FloatArray = (total[ends] - total[starts]) / (ends - starts)
-    return share
+    below = regime_areas(opened.panel.times, model.names, [labels == k for k in range(model.count)], _SHARE_BARS)
+    return svg.line_chart(chart) + below

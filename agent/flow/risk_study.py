@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
+from agent.flow.pictures import risk_dots
 from agent.flow.risk_now import (
     Newest,
     activity_of,
@@ -113,8 +114,14 @@ def measure_risk(
             *([_stress_grid(stressed)] if stressed else []),
             *stress_grids(declared),
         ],
-        charts=[_chart(opened, world, first, portfolios[first], rows, neighbours)],
-        sentences=[] if stressed else ["stress by temperature needs the feature return_1 in the state"],
+        charts=[
+            risk_dots(now, "var_0.95", "VaR 95 %"),
+            _chart(opened, world, first, portfolios[first], rows, neighbours),
+        ],
+        sentences=[
+            *_unseen(opened, held),
+            *([] if stressed else ["stress by temperature needs the feature return_1 in the state"]),
+        ],
         document={"data": opened.study.dataset, "now": now, "tests": tested, "stress": stressed, "declared": declared},
         simulated=opened.panel.simulated,
     )
@@ -216,13 +223,15 @@ def _now(
     """Return tail risk of the bar after the newest one, of weights held at it, by each method."""
     whole = opened.whole
     rows = whole.rows(max(0, len(whole.times) - _NEWEST), len(whole.times))
-    volatility = opened.values_of("ts_std(returns, 20)", rows)[-1:]
+    # What was listed after the bars of the study has no past that the other methods could draw on.
+    seen = [whole.assets.index(asset) for asset in opened.panel.assets]
+    volatility = opened.values_of("ts_std(returns, 20)", rows)[-1:, seen]
     market = _known(market_states(opened.density.latents(opened.density.states(rows)), 1))[-1:]
     end = len(world.returns)
     scaled, plain = world.before(end, scaled=True), world.before(end, scaled=False)
     found = []
     for name, weights in held.items():
-        load = weights[None]
+        load = weights[None, seen]
         scenarios = {
             OWN: filtered_now(newest, weights),
             NEAREST: portfolio_scenarios(scaled, market, load, volatility, neighbours),
@@ -230,7 +239,7 @@ def _now(
             PAST: portfolio_scenarios(plain, market, load, world.typical[None], None),
         }
         if (weights != 0).sum() == 1 and "return_1" in opened.density.names:
-            scenarios[FLOW] = float(weights @ np.nan_to_num(world.typical)) * _flow_shocks(opened)
+            scenarios[FLOW] = float(weights[seen] @ np.nan_to_num(world.typical)) * _flow_shocks(opened)
         for method, drawn in scenarios.items():
             if drawn is None:
                 continue
@@ -240,6 +249,18 @@ def _now(
                 figures |= {f"var_{1 - level:.2f}": float(value[0]), f"cvar_{1 - level:.2f}": float(shortfall[0])}
             found.append(figures)
     return found
+
+
+def _unseen(opened: OpenFlow, held: Mapping[str, FloatArray]) -> list[str]:
+    """Say of which portfolios a part is held in assets that no past is known of."""
+    new = [k for k, asset in enumerate(opened.whole.assets) if asset not in set(opened.panel.assets)]
+    shares = {name: float(np.abs(weights[new]).sum() / np.abs(weights).sum()) for name, weights in held.items()}
+    return [
+        f"{share:.0%} of {name} is in assets that were listed after the bars of the study: all methods but {OWN} leave "
+        "them out"
+        for name, share in shares.items()
+        if share > 0
+    ]
 
 
 def _stress(

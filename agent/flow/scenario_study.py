@@ -217,16 +217,39 @@ def _fan(opened: OpenFlow, name: str, paths: Drawn) -> tuple[str, str, str]:
     growth = np.concatenate([np.zeros((len(paths.states), 1)), _returns(opened, paths)], axis=1)
     levels: FloatArray = np.percentile(growth, [1, 5, 25, 50, 75, 95, 99], axis=0)
     low1, low5, low25, middle, high25, high5, high1 = levels
-    times = opened.whole.times[-1] + opened.whole.bar * np.arange(growth.shape[1])
+    past = _history_of(opened, name, 2 * growth.shape[1])
+    ahead = opened.whole.times[-1] + opened.whole.bar * np.arange(growth.shape[1])
+    times = np.concatenate([opened.whole.times[-len(past) :], ahead[1:]]) if len(past) else ahead
+    before = max(len(past) - 1, 0)
+
+    def later(values: FloatArray) -> FloatArray:
+        return np.concatenate([np.full(before, np.nan), values])
+
+    ribbons = [svg.Ribbon(later(a), later(b), "c1") for a, b in ((low1, high1), (low5, high5), (low25, high25))]
+    history = np.concatenate([past, np.full(growth.shape[1] - 1, np.nan)]) if len(past) else np.full(len(times), np.nan)
     chart = svg.LineChart(
         f"Paths of {name}",
-        "Median, with the 25th to 75th, the 5th to 95th and the 1st to 99th percentile.",
+        "What came before, then the median of paths, with the 25th to 75th, 5th to 95th and 1st to 99th percentile.",
         times,
-        [svg.Line("median", middle)],
-        ribbons=[svg.Ribbon(low1, high1), svg.Ribbon(low5, high5), svg.Ribbon(low25, high25)],
+        [svg.Line(f"{name} until now", history, "c6"), svg.Line("median of paths", later(middle))],
+        ribbons=ribbons,
+        keys=[svg.Key("25–75 %, 5–95 % and 1–99 % of paths, dark to light", "area c1")],
+        spans=[svg.Span(before, len(times), "seg-validation", "FROM NOW ON")] if before else [],
         percent=True,
     )
-    return (f"Paths of {name}", svg.line_chart(chart), "Each step is what followed a past state near to the path's.")
+    caption = "Return from the newest bar. Each step is what followed a past state near to the path's."
+    return (f"Paths of {name}", svg.line_chart(chart), caption)
+
+
+def _history_of(opened: OpenFlow, name: str, bars: int) -> FloatArray:
+    """Return the asset's return to the newest bar, of the last bars, as paths go on from it; empty where unknown."""
+    if name not in opened.whole.assets:
+        return np.empty(0)
+    closes = opened.whole["close"][-bars:, opened.whole.assets.index(name)]
+    if not np.isfinite(closes[-1]):
+        return np.empty(0)
+    past: FloatArray = closes / closes[-1] - 1.0
+    return past
 
 
 def _write(out: Path, names: tuple[str, ...], drawn: Drawn, paths: Drawn | None) -> None:

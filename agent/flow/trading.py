@@ -21,6 +21,7 @@ from agent.flow.gate_purpose import (
     purpose_verdict,
 )
 from agent.flow.opened import OpenFlow
+from agent.flow.pictures import gate_dots
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest import metrics
@@ -92,6 +93,7 @@ def trade_gates(
             _weeks_grid(weeks, list(gates)),
         ],
         charts=[
+            gate_dots(found, OWN),
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
             (
                 "Equity",

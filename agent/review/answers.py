@@ -87,13 +87,11 @@ def _costs(review: Review) -> Answer:
 
 def _new(review: Review) -> Answer:
     explained = review.train.r_squared
-    beside = (
-        f" Known factors explain {format_number(explained, 'share')} of its returns on train."
-        if math.isfinite(explained)
-        else ""
-    )
+    known = math.isfinite(explained)
+    beside = f" Known factors explain {format_number(explained, 'share')} of its returns on train." if known else ""
     if not review.correlated:
-        return Answer("Is it new?", "nothing like it", f"No accepted factor of these data to compare with.{beside}")
+        own = f"{format_number(1.0 - explained, 'share')} its own" if known else "not known"
+        return Answer("Is it new?", own, f"There is no other accepted factor of these data.{beside}")
     near = max(review.correlated, key=lambda one: one.correlation)
     tone = "bad" if near.correlation > _ALIKE else "fair" if near.correlation > 0.4 else "good"
     value = f"{format_number(near.correlation)} to the nearest"

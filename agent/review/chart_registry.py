@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.review import charts
+from agent.review import charts, prediction_charts
 from agent.review.review_records import Review
 from market.plugins import Registry
 
@@ -40,10 +40,13 @@ CHARTS: Registry[ReviewChart] = Registry(
         "equity": ReviewChart(charts.equity_chart),
         "exposure": ReviewChart(charts.exposure_chart),
         "drawdown": ReviewChart(charts.drawdown_chart),
-        "ic": ReviewChart(charts.ic_chart),
+        "ic": ReviewChart(prediction_charts.ic_chart),
+        "payoff": ReviewChart(prediction_charts.payoff_chart),
+        "quantile_curves": ReviewChart(prediction_charts.quantile_curves_chart),
+        "decay": ReviewChart(prediction_charts.decay_chart),
         "turnover": ReviewChart(charts.turnover_chart),
-        "horizon": ReviewChart(charts.horizon_chart),
-        "quantiles": ReviewChart(charts.quantile_chart),
+        "horizon": ReviewChart(prediction_charts.horizon_chart),
+        "quantiles": ReviewChart(prediction_charts.quantile_chart),
         "likelihood": ReviewChart(charts.likelihood_chart),
     },
     _added,

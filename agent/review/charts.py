@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -112,33 +111,6 @@ def drawdown(equity: FloatArray) -> FloatArray:
     return falls
 
 
-def ic_chart(review: Review) -> str:
-    """Draw the rolling mean of the rank IC with two standard errors, and its mean on each split."""
-    window = rolling_window(len(review.times))
-    ic = np.asarray(review.ic, dtype=np.float64)
-    mean, error = axes.rolling_mean(ic, window)
-    levels = []
-    spans = segment_spans(review)
-    for place, (start, stop, label) in enumerate(_segments(review)):
-        known = ic[start:stop][np.isfinite(ic[start:stop])]
-        if known.size:
-            level = float(known.mean())
-            levels.append((start, stop, level))
-            spans[place] = replace(spans[place], label=f"{label.upper()}, mean {axes.format_number(level, 'ic')}")
-    return svg.line_chart(
-        svg.LineChart(
-            title="Rank IC over time",
-            description=f"Mean over the last {window} bars, with a band of two standard errors.",
-            times=review.times,
-            lines=[svg.Line(f"mean of {window_words(review.times, window)}, ± 2 standard errors", mean, "c1")],
-            ribbons=[svg.Ribbon(mean - 2 * error, mean + 2 * error, "c1")],
-            spans=spans,
-            references=levels,
-            height=220,
-        )
-    )
-
-
 def turnover_chart(review: Review) -> str:
     """Draw the rolling mean of the share of the portfolio traded per bar."""
     window = rolling_window(len(review.times))
@@ -157,43 +129,6 @@ def turnover_chart(review: Review) -> str:
     )
 
 
-def horizon_chart(review: Review) -> str:
-    """Draw the mean rank IC by bars ahead, on train and validation."""
-    found = [
-        {one.horizon: one.mean for one in review.profiles[part].horizons} if part in review.profiles else {}
-        for part in ("train", "validation")
-    ]
-    horizons = sorted({*found[0], *found[1]})
-    train, validation = ([means.get(h, float("nan")) for h in horizons] for means in found)
-    return bars.bar_chart(
-        "Rank IC by horizon",
-        "Mean rank IC with the return over the next bars.",
-        [str(h) for h in horizons],
-        _two(train, validation, bool(found[1])),
-        axis="bars ahead",
-    )
-
-
-def quantile_chart(review: Review) -> str:
-    """Draw the mean forward return by signal quantile, lowest first."""
-    train, validation = (
-        list(review.profiles[part].quantiles) if part in review.profiles else [] for part in ("train", "validation")
-    )
-    count = max(len(train), len(validation))
-    labels = [f"Q{k + 1}" for k in range(count)]
-    if count:
-        labels[0] += " low"
-        labels[-1] = f"Q{count} high"
-    return bars.bar_chart(
-        "Return by quantile",
-        "Mean return over the next bar of assets grouped by signal.",
-        labels,
-        _two(train, validation, bool(validation)),
-        percent=True,
-        axis="signal quantile",
-    )
-
-
 def likelihood_chart(review: Review) -> str:
     """Draw the histogram of log-likelihoods with the gate's threshold."""
     histogram = review.likelihood
@@ -207,13 +142,6 @@ def likelihood_chart(review: Review) -> str:
         threshold=histogram.threshold,
         axis="log-likelihood, nats",
     )
-
-
-def _two(train: list[float], validation: list[float], both: bool) -> list[tuple[str, list[float], str]]:
-    """Return the bars' series: two when validation has its own, else one over everything shown."""
-    if both:
-        return [("train", train, "c1"), ("validation", validation, "c2")]
-    return [("train and validation", train, "c1")]
 
 
 def _segments(review: Review) -> list[tuple[int, int, str]]:

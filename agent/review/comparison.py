@@ -19,7 +19,7 @@ from agent.review.answers import failed_test
 from agent.review.collect import review_factor, study_of_run
 from agent.review.render import render_page, write_report
 from agent.review.review_records import Review
-from agent.review.views import Row, simulated_notes, verdict_words
+from agent.review.views import Row, both_splits, simulated_notes, verdict_words
 from agent.study.opening import Note, no_note
 from agent.study.study import Study
 from agent.study.workspace import Workspace
@@ -66,10 +66,7 @@ class Comparison:
             Row("Half-life of the signal, bars", "train", tuple(_half_life(one) for one in self.reviews)),
         ]
         for label, key, style in _FIGURES:
-            pairs = tuple(
-                f"{format_number(getattr(one.train, key), style)} / {format_number(getattr(one.validation, key), style)}"
-                for one in self.reviews
-            )
+            pairs = tuple(" / ".join(both_splits(one, key, style)) for one in self.reviews)
             rows.append(Row(label, "train / validation", pairs))
         return rows
 

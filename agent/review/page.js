@@ -2,11 +2,11 @@
   // Figures are written for people: a typographic minus, thin spaces, units.
   const figure = (text) => {
     const found = text.replace("−", "-").replace(/[\u202f\s,×$+]/g, "").match(/^-?[0-9.]+(e[-+]?[0-9]+)?/);
-    return found ? parseFloat(found[0]) : NaN;
+    return found ? parseFloat(found[0]) : null;
   };
   const compare = (a, b, down) => {
     const x = figure(a), y = figure(b);
-    if (isNaN(x) || isNaN(y)) return isNaN(x) ? (isNaN(y) ? a.localeCompare(b) : 1) : -1;
+    if (x === null || y === null) return x !== null ? -1 : y !== null ? 1 : a.localeCompare(b);
     return down ? y - x : x - y;
   };
   const sortBy = (table, column, down) => {
@@ -23,7 +23,7 @@
     label.className = "filter";
     const input = document.createElement("input");
     input.type = "search";
-    input.placeholder = "name, verdict, test, theme";
+    input.placeholder = "these words, in any order";
     const said = document.createElement("span");
     said.setAttribute("role", "status");
     label.append("Show rows with ", input, " ", said);

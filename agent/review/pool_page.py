@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from agent.drawing import axes, svg
+from agent.drawing import axes, plots, svg
 from agent.drawing.axes import format_number
 from agent.review import charts
 from agent.review.review_records import Review
-from agent.review.views import MonthCell, Row, verdict_words
+from agent.review.views import Row, verdict_words
 from backtest.figures import SEGMENTS
 from backtest.result_types import Figures
 from market.panel import FloatArray
 
 MAX_CORRELATED = 20
+_LONGEST = 42
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,78 @@ _STYLES = (("c1", ""), ("c2", "7 4"), ("c3", "2 3"))
 _SHOWN = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("dsr", "probability"))
 
 
+# Of the figures by which pools are compared, each on train and on validation.
+FIGURES = tuple(
+    f"{label}, {part}" for label in ("Rank IC", "Net Sharpe", "Deflated Sharpe") for part in ("train", "valid.")
+)
+ALONE = tuple(f"{label} alone, {part}" for label in ("Rank IC", "Sharpe", "DSR") for part in ("train", "valid."))
+
+
 def pool_context(pool: PoolReview) -> dict[str, object]:
     """Return what the template lays out."""
-    rival_rows = [Row(r.label, r.note, _cells(r.figures), i == 0) for i, r in enumerate(pool.rivals)]
     own = pool.rivals[0].figures
     members = [
-        (m, verdict_words(m.verdict), format_number(m.weight, "percent", signed=True), _cells(m.alone))
+        Row(
+            m.name or m.factor_id,
+            m.factor_id if m.name else "",
+            (verdict_words(m.verdict)[0], format_number(m.weight, "percent", signed=True), *_cells(m.alone)),
+            code=m.text,
+            tone=verdict_words(m.verdict)[2],
+        )
         for m in pool.members
     ]
-    adds = [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members]
-    shown = min(len(pool.members), MAX_CORRELATED)
-    grid = [[_tinted(float(pool.correlations[i, j])) for j in range(shown)] for i in range(shown)]
     return {
-        "rival_rows": rival_rows,
+        "figure_columns": FIGURES,
+        "alone_columns": ALONE,
+        "rival_rows": [Row(r.label, r.note, _cells(r.figures), i == 0) for i, r in enumerate(pool.rivals)],
         "members": members,
-        "adds": adds,
-        "grid": [(i + 1, pool.members[i].name or pool.members[i].text, row) for i, row in enumerate(grid)],
-        "hidden": len(pool.members) - shown,
+        "adds": [Row(m.name or m.text, m.text if m.name else "", _differences(own, m.rest)) for m in pool.members],
+        "adds_chart": Markup(adds_chart(pool)),
+        "alike_chart": Markup(alike_chart(pool)),
+        "hidden": max(0, len(pool.members) - MAX_CORRELATED),
         "sentence": rival_sentence(pool),
         "curve_chart": Markup(curve_chart(pool)),
     }
+
+
+def _short_names(members: Sequence[MemberRow]) -> list[str]:
+    """Return a number and the beginning of the name of each member, by which charts and tables speak of it."""
+    names = [m.name or m.text for m in members]
+    return [f"{k + 1} {name if len(name) <= _LONGEST else name[: _LONGEST - 1] + '…'}" for k, name in enumerate(names)]
+
+
+def adds_chart(pool: PoolReview) -> str:
+    """Draw how much net Sharpe ratio each member adds, on train and on validation."""
+    own = pool.rivals[0].figures
+    rows = [
+        (
+            name,
+            [own[part].sharpe_net - m.rest[part].sharpe_net if part in m.rest else float("nan") for part in SEGMENTS],
+        )
+        for name, m in zip(_short_names(pool.members), pool.members, strict=True)
+    ]
+    series = [("train", "c1"), ("validation", "c2")]
+    return plots.dot_plot(
+        "What each member adds",
+        "Net Sharpe ratio of the pool less without the member.",
+        rows,
+        series,
+        axis="net Sharpe",
+    )
+
+
+def alike_chart(pool: PoolReview) -> str:
+    """Draw the correlations of the heaviest members' returns; nothing of one member alone."""
+    shown = min(len(pool.members), MAX_CORRELATED)
+    if shown < 2:
+        return ""
+    return plots.heat_map(
+        "How members go together",
+        "Correlation of returns on train, before costs.",
+        _short_names(pool.members[:shown]),
+        [str(k + 1) for k in range(shown)],
+        np.asarray(pool.correlations)[:shown, :shown],
+    )
 
 
 def _cells(figures: Mapping[str, Figures]) -> tuple[str, ...]:
@@ -119,13 +172,6 @@ def _differences(own: Mapping[str, Figures], rest: Mapping[str, Figures]) -> tup
         for key, _ in _SHOWN
         for part in SEGMENTS
     )
-
-
-def _tinted(value: float) -> MonthCell:
-    if not np.isfinite(value):
-        return MonthCell(axes.DASH, "")
-    depth = (abs(value) >= 0.2) + (abs(value) >= 0.5) + (abs(value) >= 0.8)
-    return MonthCell(format_number(value), f"{'up' if value >= 0 else 'down'}{depth}" if depth else "")
 
 
 def rival_sentence(pool: PoolReview) -> tuple[str, str]:

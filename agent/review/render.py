@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from agent.drawing.axes import format_number
-from agent.review import views
+from agent.review import factor_tables, findings_page, run_page, views
+from agent.review.answers import answers, failed_test, shown_segment
 from agent.review.chart_registry import CHARTS
 from agent.review.findings import Findings
 from agent.review.pool_page import PoolReview, pool_context
@@ -26,7 +27,7 @@ from market.errors import InputError
 
 MAX_FACTORS = 200
 MAX_LESSONS = 100
-MAX_TURNS = 50
+MAX_TURNS = 30
 
 
 def render_factor(review: Review) -> str:
@@ -38,18 +39,27 @@ def render_factor(review: Review) -> str:
 
 def render_run(run: RunReview) -> str:
     """Return the report of a run as an HTML document (under 2 MB), its best factor's review embedded."""
-    page = _environment().get_template("run.html")
-    return page.render(
+    shown = run_page.factor_rows(run.factors[:MAX_FACTORS])
+    last_round, last_lessons = run_page.grouped_lessons(run.lessons)
+    return render_page(
+        "run.html",
         run=run,
         title=f"Run report: {run.title}",
         notes=views.simulated_notes(run.simulated_market, run.simulated_llm),
-        tiles=views.run_tiles(run),
-        factors=views.factor_table(run.factors[:MAX_FACTORS]),
+        sentence=run_page.run_sentence(run),
+        tiles=run_page.run_tiles(run),
+        payoff_plot=Markup(run_page.payoff_plot(run.factors)),
+        learning_plot=Markup(run_page.learning_plot(run.factors)),
+        columns=run_page.COLUMNS,
+        factors=shown[: run_page.BEST],
+        others=shown if len(shown) > run_page.BEST else [],
         hidden_factors=max(0, len(run.factors) - MAX_FACTORS),
+        last_round=last_round,
+        last_lessons=last_lessons,
         lessons=run.lessons[:MAX_LESSONS],
         hidden_lessons=max(0, len(run.lessons) - MAX_LESSONS),
         widest=max((step.count for step in run.funnel), default=0),
-        total=views.ledger_total(run.ledger),
+        ledger=run_page.ledger_rows(run),
         f=None if run.best is None else _factor_context(run.best),
     )
 
@@ -69,11 +79,18 @@ def render_pool(pool: PoolReview) -> str:
 
 def render_findings(found: Findings) -> str:
     """Return what a command about the flow found, as an HTML document."""
-    page = _environment().get_template("findings.html")
-    # Charts escape their own text.
-    charts = [(heading, Markup(chart), caption) for heading, chart, caption in found.charts]
-    notes = views.simulated_notes(found.simulated, False)
-    return page.render(found=found, charts=charts, title=found.title, notes=notes)
+    lead, rest = findings_page.first_sentence(found.lead)
+    return render_page(
+        "findings.html",
+        found=found,
+        # Charts escape their own text.
+        charts=[(heading, Markup(chart), caption) for heading, chart, caption in found.charts],
+        title=found.title,
+        notes=views.simulated_notes(found.simulated, False),
+        lead=lead,
+        rest=rest,
+        laid=findings_page.lay_out(found.grids),
+    )
 
 
 def render_page(template: str, **context: object) -> str:
@@ -127,7 +144,6 @@ def _environment() -> Environment:
         script_hash=f"sha256-{digest}",
         verdict_words=views.verdict_words,
         number=format_number,
-        dollars=views.dollars,
         months=views.month_names(),
     )
     return environment
@@ -143,11 +159,14 @@ def _factor_context(review: Review) -> dict[str, object]:
     sentence, gate_css = views.gate_conclusion(review)
     # Each chart escapes its own text; nothing in it comes from a template.
     drawn = {name: Markup(chart.draw(review)) for name, chart in CHARTS.items()}
+    profile = review.profiles.get("train")
     return {
         "review": review,
         "verdict": views.verdict_words(review.verdict),
         "headline": views.headline(review),
-        "tiles": views.tiles(review),
+        "failed": failed_test(review),
+        "answers": answers(review),
+        "shown": shown_segment(review)[0],
         "scorecard": views.scorecard_rows(review),
         "admission": views.admission_rows(review),
         "slices": [("By year", views.slice_rows(review, "years")), ("By regime", views.slice_rows(review, "regimes"))],
@@ -158,6 +177,13 @@ def _factor_context(review: Review) -> dict[str, object]:
         "gate_sentence": sentence,
         "gate_css": gate_css,
         "monthly": views.monthly_returns(review),
+        "falls": factor_tables.drawdown_rows(review),
+        "rules": factor_tables.rule_rows(review),
+        "correlated": factor_tables.correlation_rows(review),
+        "expected": factor_tables.expectation_rows(review),
+        "tested": factor_tables.tested_rows(review),
+        "heads": {"falls": factor_tables.FALLS, "rules": factor_tables.RULES, "tests": factor_tables.TESTS},
+        "decays": profile is not None and bool(profile.decay),
         "turns": review.critiques[-MAX_TURNS:],
         "charts": drawn,
         "added_charts": [(CHARTS[name].heading, drawn[name], CHARTS[name].caption) for name in CHARTS.added],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from agent.drawing.axes import DASH, MONTHS, format_number
-from agent.review.review_records import FactorRow, LedgerRow, Review, RunReview, whole_sum
+from agent.review.review_records import Review
 from backtest.metrics import LEAST_BARS
 from backtest.result_types import SegmentScore, SliceScore
 
@@ -130,7 +129,7 @@ def verdict_words(verdict: str) -> tuple[str, str, str]:
     return words, symbol, verdict if verdict in _VERDICTS else "other"
 
 
-def _both(review: Review, key: str, style: str) -> tuple[str, str]:
+def both_splits(review: Review, key: str, style: str) -> tuple[str, str]:
     """Return a figure on train and on validation."""
     return format_number(getattr(review.train, key), style), format_number(getattr(review.validation, key), style)
 
@@ -140,7 +139,10 @@ def scorecard_rows(review: Review) -> list[tuple[str, list[Row]]]:
     return [
         (
             group,
-            [Row(label, note, _both(review, key, style), key == "sharpe_net") for label, note, key, style in rows],
+            [
+                Row(label, note, both_splits(review, key, style), key == "sharpe_net")
+                for label, note, key, style in rows
+            ],
         )
         for group, rows in SCORECARD
     ]
@@ -151,7 +153,8 @@ def admission_rows(review: Review) -> list[Row]:
     rows = []
     for gate in review.gates:
         numbers = ", ".join(f"{name} {format_number(value, 'ic')}" for name, value in gate.numbers.items())
-        rows.append(Row(gate.gate.replace("_", " "), gate.bar, (numbers, "passed" if gate.passed else "failed")))
+        verdict = "passed" if gate.passed else "failed"
+        rows.append(Row(gate.gate.replace("_", " "), "", (gate.bar, numbers, verdict)))
     return rows
 
 
@@ -224,7 +227,7 @@ def gate_facts(review: Review) -> list[Row]:
             "shift_percentile",
         ),
     )
-    return [Row(label, note, _both(review, key, "percent")) for label, note, key in facts]
+    return [Row(label, note, both_splits(review, key, "percent")) for label, note, key in facts]
 
 
 def gate_conclusion(review: Review) -> tuple[str, str]:
@@ -275,25 +278,6 @@ def headline(review: Review) -> str:
         parts.append(f"deflated Sharpe ratio {format_number(review.dsr, 'probability')}{after}")
     text = ", ".join(parts)
     return text[0].upper() + text[1:] + "."
-
-
-def tiles(review: Review) -> list[Tile]:
-    """Return the headline figures: validation large, train beneath."""
-
-    def tile(label: str, key: str, style: str = "plain") -> Tile:
-        train, validation = _both(review, key, style)
-        return Tile(label, validation, f"train {train}")
-
-    trials = f"{format_number(review.trials, 'count')} trials" if review.trials is not None else "trials unknown"
-    return [
-        tile("Sharpe, net", "sharpe_net"),
-        tile("Sharpe, gated", "sharpe_gated"),
-        tile("Rank IC", "rank_ic", "ic"),
-        tile("Annual return, net", "annual_return_net", "percent"),
-        tile("Largest drawdown", "max_drawdown", "percent"),
-        tile("Turnover per bar", "turnover", "percent"),
-        Tile("Deflated Sharpe", format_number(review.dsr, "probability"), trials),
-    ]
 
 
 def monthly_returns(review: Review, *, years: int = 15) -> list[tuple[str, list[MonthCell], MonthCell]]:
@@ -347,51 +331,3 @@ def simulated_notes(market: bool, llm: bool) -> list[str]:
             "made up the rationales and critiques."
         )
     return notes
-
-
-def factor_table(rows: Sequence[FactorRow]) -> list[tuple[FactorRow, tuple[str, str, str], list[str]]]:
-    """Return (row, verdict words, cells) of the run's factors; cells go train, validation for each figure."""
-    columns = (("rank_ic", "ic"), ("sharpe_net", "plain"), ("sharpe_gated", "plain"))
-    table = []
-    for row in rows:
-        cells = [
-            format_number(getattr(part, key), style) for key, style in columns for part in (row.train, row.validation)
-        ]
-        cells.append(format_number(row.validation.turnover, "percent"))
-        cells.append(format_number(row.dsr, "probability"))
-        table.append((row, verdict_words(row.verdict), cells))
-    return table
-
-
-def dollars(cost: float | None) -> str:
-    """Return a cost; an unknown one is "unknown", never 0."""
-    return "unknown" if cost is None or not math.isfinite(cost) else f"${cost:,.4f}"
-
-
-def ledger_total(rows: Sequence[LedgerRow]) -> LedgerRow:
-    """Return the sums; a sum over anything unknown is unknown."""
-    return LedgerRow(
-        role="total",
-        model="",
-        calls=sum(row.calls for row in rows),
-        prompt_tokens=whole_sum([row.prompt_tokens for row in rows]),
-        completion_tokens=whole_sum([row.completion_tokens for row in rows]),
-        cost_usd=whole_sum([row.cost_usd for row in rows]),
-        latency_s=math.fsum(row.latency_s for row in rows),
-    )
-
-
-def run_tiles(run: RunReview) -> list[Tile]:
-    """Return the headline figures of a run."""
-    attempts = run.funnel[0].count if run.funnel else len(run.factors)
-    accepted = sum(row.verdict == "accepted" for row in run.factors)
-    total = ledger_total(run.ledger)
-    seconds = math.fsum(run.seconds.values())
-    return [
-        Tile("Attempts", format_number(attempts, "count"), f"{format_number(run.rounds, 'count')} rounds"),
-        Tile("Scored", format_number(len(run.factors), "count"), "reached the backtest"),
-        Tile("Accepted", format_number(accepted, "count"), "passed the evidence rules"),
-        Tile("Model calls", format_number(total.calls, "count"), "simulated" if run.simulated_llm else "journalled"),
-        Tile("Cost", "none" if run.simulated_llm else dollars(total.cost_usd), "of model calls"),
-        Tile("Wall time", f"{seconds:,.0f} s" if run.seconds else DASH, "from first to last"),
-    ]
