@@ -30,11 +30,14 @@ class TradeTable:
         were known.
     capital
         What was there at first; amounts are money. 0: amounts are fractions of the capital of their bars.
+    bars_per_year
+        Of the panel.
     """
 
     frame: pd.DataFrame
     figures: Mapping[str, TradeFigures]
     capital: float
+    bars_per_year: float
 
 
 def table_of_trades(traded: Backtest, study: Study, *, validation: bool = True) -> TradeTable:
@@ -47,7 +50,7 @@ def table_of_trades(traded: Backtest, study: Study, *, validation: bool = True) 
         stop = part.stop - 2
         found = _trades(traded, study, stop, capital)
         figures[name] = trade_figures(found, stop, found.opened >= part.start)
-    return TradeTable(framed_trades(found, study, stop), figures, capital)
+    return TradeTable(framed_trades(found, study, stop), figures, capital, study.panel.bars_per_year)
 
 
 def framed_trades(found: TradeList, study: Study, stop: int) -> pd.DataFrame:
