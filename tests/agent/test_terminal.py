@@ -50,7 +50,7 @@ def test_trades_and_ledger_are_money_where_a_capital_is_set(
     seen = as_json(capsys, "eval", FACTOR, "--trades", *files)
     trades, figures = pd.DataFrame(seen["trades"]["list"]), seen["trades"]["figures"]
     ledger, listed = pd.read_csv(home / "ledger.csv"), pd.read_csv(home / "trades.csv")
-    assert len(listed) == len(trades) == sum(one["trades"] for one in figures.values()) or len(listed) == len(trades)
+    assert len(listed) == len(trades) >= figures["train"]["trades"]
     assert ledger.equity[0] == 100_000
     train = seen["scorecard"]["train"]["n_bars"]
     assert figures["train"]["net"] == pytest.approx(ledger.pnl[:train].sum(), rel=1e-9)
@@ -62,6 +62,10 @@ def test_trades_and_ledger_are_money_where_a_capital_is_set(
     assert 0 < figures["train"]["win_rate"] < 1
     assert {"filled_in_bar", "price_AUR", "signal_AUR", "w_AUR"} <= set(ledger.columns)
     shown = run(capsys, "eval", FACTOR, "--trades")[1]
+    assert run(capsys, "report", seen["factor"], "-o", "page.html")[0] == 0
+    page = (home / "page.html").read_text()
+    for piece in ("Win rate, by trade", "of a capital of 100,000", "Total return, net"):
+        assert piece in page
     for piece in ("each segment begins with 100,000", "win rate", "mean duration, bars", "profit factor", "entry"):
         assert piece in shown
 
