@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from agent.knowledge.listing import VerdictSince
     from agent.knowledge.records import AttemptRecord
 
+# What fewer than a fifth of the attempts failed by is no reason to change anything.
+_FIFTH = 5
 FACTOR_COLUMNS = ("factor", "expression", "verdict", "score", "net score", "Sharpe net gated", "ungated", "turnover")
 
 
@@ -52,7 +55,9 @@ def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 1
     best = by_promise(attempts)
     shown = best[:limit] if best else list(attempts[-limit:])
     said = "Best" if best else "Last"
-    title = f"{said} {len(shown)} of {len(best or attempts)} factors of run {run_id}, figures of train"
+    title = (
+        f"{said} {len(shown)} of {len(best or attempts)} factors of run {run_id}; on train, pays and nets are scores"
+    )
     drawn = text_table(title, ["factor", "pays", "nets", "Sharpe", "verdict and reason"], [], left=1)
     drawn.columns[0].ratio, drawn.columns[4].ratio = 10, 11
     for column in drawn.columns[1:4]:
@@ -72,7 +77,8 @@ def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 1
 
 def _verdict_and_reason(one: AttemptRecord) -> str:
     """Return the test that was failed first, or the verdict, and why."""
-    why = failed_why(one)
+    # The score stands in a column of its own.
+    why = re.sub(r" \(score [^)]*\)", "", failed_why(one))
     return f"{failed_words(one)}: {why}" if why else failed_words(one)
 
 
@@ -84,7 +90,8 @@ def print_failed(attempts: Sequence[AttemptRecord]) -> None:
     out.print("What the attempts failed by:")
     for one in failed:
         out.print(f"{one.count:>5}  {one.says}", soft_wrap=not out.is_terminal)
-    out.print(f"What to try: {'; '.join(one.hint for one in failed[:2])}", soft_wrap=not out.is_terminal)
+    often = [one.hint for one in failed[:2] if one.count * _FIFTH >= len(attempts)] or [failed[0].hint]
+    out.print(f"What to try: {'; '.join(often)}", soft_wrap=not out.is_terminal)
 
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:

@@ -66,7 +66,7 @@ def quickstart(_ctx: click.Context, asked: QuickstartOptions) -> None:
         capital = 100_000.0 if asked.yes else click.prompt("Capital, in money", default=100_000.0, type=float, err=True)
     if not 0 <= capital < float("inf"):
         raise InputError(f"--capital {capital} is no amount of money", "say 100000, or 0 for figures in percent")
-    if data != _SIMULATED and "/" not in data and not Path(data).exists() and Path(data).suffix:
+    if Path(data).suffix and not Path(data).exists():
         raise InputError(f"there is no file {data}", "name a file, symbols such as BTC/USDT, or simulated")
     init_workspace(asked.folder)
     say(f"$ alphaglow init {asked.folder}")
