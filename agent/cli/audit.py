@@ -72,10 +72,17 @@ def audit(
     if found is None:
         stderr().print("stopped before the end; what is done is kept, and the same command goes on")
         ctx.exit(130)
+    from agent.evidence.audit_page import findings_of_audit
+    from agent.review.render import render_findings, write_report
+
+    html = render_findings(findings_of_audit(found, study.panel.name))
+    page = write_report(html, workspace.folder("reports") / f"{study.panel.name}-audit.html")
     if as_json:
-        print_json({"data": study.dataset, **found.summary(), "runs": [vars(c) for c in found.controls]})
+        runs = [vars(c) for c in found.controls]
+        print_json({"data": study.dataset, **found.summary(), "runs": runs, "page": str(page)})
         return
     _print(found)
+    stderr().print(f"the same as a page: {page}", soft_wrap=True, markup=False)
 
 
 def _strengths(text: str | None) -> tuple[float, ...] | None:

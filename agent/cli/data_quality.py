@@ -50,8 +50,8 @@ class CheckOptions:
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE.svg",
-    help="Draw assets by time, coloured by defect.",
+    metavar="FILE.html|FILE.svg",
+    help="Write a page of what was found, or only its picture: assets by time, coloured by defect.",
 )
 @calendar_option("Of a file that is not yet imported (default: exchange where nothing falls on weekends)")
 @click.option("--all", "everything", is_flag=True, help="List every finding, not the first of each kind.")
@@ -114,6 +114,12 @@ def _draw(report: QualityReport, panel: Panel | None, picture: Path) -> None:
 
     if panel is None:
         raise InputError(f"{report.name} has no bars to draw", "--picture is for bars")
+    if picture.suffix.lower() in (".html", ".htm"):
+        from agent.review.data_page import findings_of_quality
+        from agent.review.render import render_findings, write_report
+
+        write_report(render_findings(findings_of_quality(report, panel)), picture)
+        return
     drawing = defect_map(report, panel)
     write_atomically(picture, lambda target: target.write_text(drawing, encoding="utf-8"))
 

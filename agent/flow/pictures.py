@@ -43,16 +43,21 @@ def noticed_map(anomalies: Sequence[Mapping[str, object]]) -> Picture:
     """Draw how well each score notices each kind of planted anomaly, over eight altered bars."""
     kinds = list(dict.fromkeys(str(row["kind"]) for row in anomalies))
     scores = list(dict.fromkeys(str(row["score"]) for row in anomalies))
-    found = {(row["score"], row["kind"]): float(str(row["auroc_window"])) for row in anomalies}
-    values = np.array([[found.get((score, kind), np.nan) for kind in kinds] for score in scores])
+    # An anomaly of one bar has no window.
+    found = {
+        (row["score"], row["kind"]): one if np.isfinite(one := float(str(row["auroc_window"]))) else row["auroc_bar"]
+        for row in anomalies
+    }
+    values = np.array([[found.get((score, kind), np.nan) for kind in kinds] for score in scores], dtype=np.float64)
     drawn = plots.heat_map(
         "What is noticed", "AUROC of each score on each kind of planted anomaly.", scores, kinds, values, middle=0.5
     )
     caption = (
-        "AUROC over eight altered bars: how often an altered state scores as stranger than an ordinary one. 0.5 is "
+        "AUROC over eight altered bars, or over one where no more are altered: how often an altered state scores as "
+        "stranger than an ordinary one. 0.5 is "
         "blind, 1 never errs; the other colour is worse than blind."
     )
-    return "What it notices", drawn, caption
+    return "What each score notices", drawn, caption
 
 
 def regime_areas(times: TimeArray, names: Sequence[str], inside: Sequence[BoolArray], bars: int) -> str:

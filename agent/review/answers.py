@@ -89,6 +89,10 @@ def _new(review: Review) -> Answer:
     explained = review.train.r_squared
     known = math.isfinite(explained)
     beside = f" Known factors explain {format_number(explained, 'share')} of its returns on train." if known else ""
+    # A pool is like its members, of course: what counts is what known factors leave of it.
+    if review.kind == "Pool":
+        own = f"{format_number(1.0 - explained, 'share')} its own" if known else "not known"
+        return Answer("Is it new?", own, beside.strip() or "Known factors were not compared.")
     if not review.correlated:
         own = f"{format_number(1.0 - explained, 'share')} its own" if known else "not known"
         return Answer("Is it new?", own, f"There is no other accepted factor of these data.{beside}")

@@ -61,8 +61,13 @@ def without_equal_columns(grid: Grid) -> tuple[Grid, str]:
     return Grid(grid.title, tuple(grid.columns[k] for k in kept), rows, left, grid.note), " ".join(words)
 
 
+def capital(sentence: str) -> str:
+    """Return a sentence with a capital, unless it begins with a name such as ``return_1``."""
+    word = sentence.split(" ", 1)[0]
+    return sentence if "_" in word or not word.isalpha() else sentence[:1].upper() + sentence[1:]
+
+
 def first_sentence(text: str) -> tuple[str, str]:
     """Return the first sentence of a text, with a capital, and the others."""
     parts = re.split(r"(?<=[a-z0-9)%][.!?]) (?=[A-Z])", text.strip(), maxsplit=1)
-    first = parts[0][:1].upper() + parts[0][1:]
-    return first, parts[1] if len(parts) > 1 else ""
+    return capital(parts[0]), parts[1] if len(parts) > 1 else ""

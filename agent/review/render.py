@@ -90,6 +90,7 @@ def render_findings(found: Findings) -> str:
         notes=views.simulated_notes(found.simulated, False),
         lead=lead,
         rest=rest,
+        sentences=[findings_page.capital(sentence) for sentence in found.sentences],
         laid=findings_page.lay_out(found.grids),
     )
 

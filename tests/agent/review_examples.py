@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 
 from agent.drawing.axes import DASH
+from agent.evidence.audit_page import findings_of_audit
+from agent.evidence.control_audit import Audit, AuditPlan
+from agent.evidence.control_runs import Control
+from agent.evidence.factor_checks import FactorCheck
 from agent.flow.pictures import gate_dots, noticed_map, regime_areas
 from agent.knowledge.score_documents import read_flat
 from agent.review.comparison import Comparison, compare_reviews
+from agent.review.data_page import findings_of_quality
 from agent.review.findings import Findings, grid
 from agent.review.pool_page import MemberRow, PoolReview, Rival
 from agent.review.review_records import (
@@ -29,6 +34,7 @@ from agent.review.review_records import (
     compound,
     likelihood_histogram,
 )
+from backtest.nulls import NULLS
 from backtest.result_types import (
     DecayPoint,
     Figures,
@@ -40,6 +46,8 @@ from backtest.result_types import (
     SliceScore,
     Tested,
 )
+from market.checks.all_checks import check_panel
+from market.synthetic.demo_market import SynthSpec, make_market
 
 SEGMENT = read_flat(
     SegmentScore,
@@ -264,3 +272,31 @@ def make_findings() -> Findings:
         sentences=["never seen in training: A, B"],
         document={},
     )
+
+
+def make_audit() -> Findings:
+    """An audit of two runs on each kind of null market and three with a planted signal, one of them found."""
+    plan = AuditPlan(nulls=2, planted=3, strengths=(8.0,))
+    controls = [Control(kind, n, 24, 20, 0, n, 1.2) for kind in NULLS for n in range(2)]
+    gates = {"predicts": True, "earns": True}
+    controls += [
+        Control("planted", n, 24, 20, 1, 1, 7.0, 8.0, "cs_rank(volume)", n == 0, True, True, 7.5, "accepted", gates)
+        for n in range(3)
+    ]
+    checks = (
+        FactorCheck(
+            "f:1", "cs_rank(ts_mean(volume, 24) / ts_mean(volume, 168))", True, True, 0.03, 0.02, 2.0, 1.5, 0.6
+        ),
+    )
+    return findings_of_audit(Audit(plan, tuple(controls), checks), "demo")
+
+
+def make_health() -> Findings:
+    """What is wrong with a small market in which a price jumped, bars are missing and nothing traded."""
+    panel = make_market(SynthSpec(assets=12, bars=2000)).panel
+    close = panel["close"].copy()
+    close[400:420, 3] = np.nan
+    close[900, 5] *= 4.0
+    fields = {**{name: panel[name] for name in panel.fields}, "close": close}
+    spoiled = replace(panel, fields=fields)
+    return findings_of_quality(check_panel(spoiled), spoiled)

@@ -14,7 +14,15 @@ import pytest
 
 from agent.review.comparison import render_comparison
 from agent.review.render import render_factor, render_findings, render_pool, render_run
-from tests.agent.review_examples import make_comparison, make_findings, make_pool, make_review, make_run
+from tests.agent.review_examples import (
+    make_audit,
+    make_comparison,
+    make_findings,
+    make_health,
+    make_pool,
+    make_review,
+    make_run,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -31,6 +39,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "run": lambda: render_run(make_run(make_review())),
     "pool": lambda: render_pool(make_pool()),
     "findings": lambda: render_findings(make_findings()),
+    "audit": lambda: render_findings(make_audit()),
+    "health": lambda: render_findings(make_health()),
     "comparison": lambda: render_comparison(make_comparison(5)),
 }
 SCREENS: tuple[tuple[int, Literal["light", "dark"]], ...] = (

@@ -33,8 +33,10 @@ from market.errors import InputError
 from tests.agent.review_examples import (
     SEGMENT,
     UNKNOWN,
+    make_audit,
     make_comparison,
     make_findings,
+    make_health,
     make_pool,
     make_profile,
     make_review,
@@ -82,6 +84,8 @@ PAGES = {
     "run": lambda: render_run(make_run(make_review())),
     "pool": lambda: render_pool(make_pool()),
     "findings": lambda: render_findings(make_findings()),
+    "audit": lambda: render_findings(make_audit()),
+    "health": lambda: render_findings(make_health()),
     "comparison": lambda: render_comparison(make_comparison()),
     "empty run": lambda: render_run(
         make_run(factors=(), funnel=(), stops=(), ledger=(), lessons=(), settings={}, seconds={}, conclusion="")

@@ -298,6 +298,9 @@ def test_the_command_checks_repairs_records_and_draws(clean: Panel, tmp_path: Pa
     (report,) = json.loads(found.stdout)["reports"]
     assert report["counts"]["redenomination"] == {"defect": 1, "doubtful": 0, "note": 0}
     assert "redenomination, DYS" in drawn.read_text()
+    page = tmp_path / "m.html"
+    assert runner.invoke(cli, [*base, "data", "check", "m", "--picture", str(page)]).exit_code == 0
+    assert "Health of m" in page.read_text() and "a new unit: price by a round factor" in page.read_text()
     before = (tmp_path / "w" / "data" / "m.parquet").read_bytes()
     repaired = runner.invoke(cli, [*base, "data", "check", "m", "--repair", "redenomination", "--json"])
     assert repaired.exit_code == 0
