@@ -13,7 +13,7 @@ from agent.study.trade_frame import TradeTable
 from backtest.result_types import SegmentScore
 from backtest.trade_figures import TradeFigures, total_return
 
-TRADE_FIGURES = ("Of closed trades", "Train", "Validation")
+TRADE_FIGURES = ("Trades", "Train", "Validation")
 LAST_TRADES = ("Asset", "Side", "Entry", "Exit", "Bars", "Costs", "Profit")
 # The last trades that a page lists.
 _LISTED = 15
@@ -57,13 +57,14 @@ def trade_details(review: Review) -> TradeDetails | None:
         Row("Win rate, by bar", "", _pad(format_number(one.hit_rate, "percent") for _, one in shown)),
         Row("Profit factor, by bar", "", _pad(format_number(one.profit_factor) for _, one in shown)),
     ]
-    unit = f"in money, of a capital of {table.capital:,.0f}" if table.capital > 0 else "in % of the capital"
+    unit = f"in money, of a capital of {_count(table.capital)}" if table.capital > 0 else "in % of the capital"
+    gate = " without the gate" if review.gate_exposure is not None else ""
     listed = min(_LISTED, len(table.frame))
     return TradeDetails(
-        f"{len(table.frame):,} trades, amounts {unit}",
+        f"{_count(len(table.frame))} trades{gate}, amounts {unit}",
         figures,
         _last(table, listed),
-        f"The last {listed} of {len(table.frame):,} trades; all: alphaglow eval FACTOR --trades-file trades.csv",
+        f"The last {listed} of {_count(len(table.frame))} trades; all: alphaglow eval FACTOR --trades-file trades.csv",
     )
 
 
@@ -88,7 +89,12 @@ def _figure(one: TradeFigures, key: str, capital: float) -> str:
 def _amount(value: float, capital: float) -> str:
     if not math.isfinite(value):
         return DASH
-    return f"{value:,.2f}" if capital > 0 else f"{100 * value:.3f} %"
+    written = f"{value:,.2f}" if capital > 0 else f"{100 * value:.3f} %"
+    return written.replace(",", "\u202f").replace("-", "\u2212")
+
+
+def _count(value: float) -> str:
+    return format_number(value, "count")
 
 
 def _last(table: TradeTable, count: int) -> list[Row]:

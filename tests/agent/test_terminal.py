@@ -64,7 +64,7 @@ def test_trades_and_ledger_are_money_where_a_capital_is_set(
     shown = run(capsys, "eval", FACTOR, "--trades")[1]
     assert run(capsys, "report", seen["factor"], "-o", "page.html")[0] == 0
     page = (home / "page.html").read_text()
-    for piece in ("Win rate, by trade", "of a capital of 100,000", "Total return, net"):
+    for piece in ("Win rate, by trade", "of a capital of 100\u202f000", "Total return, net"):
         assert piece in page
     for piece in ("each segment begins with 100,000", "win rate", "mean duration, bars", "profit factor", "entry"):
         assert piece in shown
