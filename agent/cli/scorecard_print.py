@@ -132,12 +132,14 @@ def print_profile(card: Scorecard) -> None:
     for title, slices in (("By year", years), ("By regime", regimes)):
         found = {p: {one.name: one for one in slices[p]} for p in _PARTS}
         names = list(dict.fromkeys(name for p in _PARTS for name in found[p]))
-        lines = [[name, *(_cell(found[p].get(name), k, d) for p in _PARTS for k, d in _SLICE)] for name in names]
-        columns = [
-            "",
-            *(f"{p[:5]}{dot} {k}" for p, dot in (("train", ""), ("valid", ".")) for k in ("bars", "IC", "t", "Sharpe")),
+        # A line a segment: both in one line are wider than a terminal.
+        lines = [
+            [name, p, *(_cell(found[p][name], k, d) for k, d in _SLICE)]
+            for name in names
+            for p in _PARTS
+            if name in found[p]
         ]
-        stdout().print(text_table(title, columns, lines))
+        stdout().print(text_table(title, ["", "segment", "bars", "rank IC", "t", "net Sharpe"], lines, left=2))
 
 
 _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))
