@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 # What fewer than a fifth of the attempts failed by is no reason to change anything.
 _FIFTH = 5
-FACTOR_COLUMNS = ("factor", "expression", "verdict", "score", "net score", "Sharpe net gated", "ungated", "turnover")
+FACTOR_COLUMNS = ("factor", "expression", "verdict", "pays", "nets", "Sharpe", "turnover")
 
 
 def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSince] | None = None) -> list[list[str]]:
     """Return one row a scored factor, best train Sharpe first; every figure is of the train split.
 
-    Scores are of what it pays before costs and of what it nets: a mean over its standard error, as a normal score.
+    Scores are of what it pays before costs and of what it nets: a mean over its standard error, as a normal score. The
+    Sharpe ratio is net and, where there is a gate, behind it.
 
     `later` holds, by attempt, the verdicts that were given again: one that differs stands beside the first.
     """
@@ -39,12 +40,22 @@ def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSi
             since[a.id].beside(verdict_of(a)) if a.id in since else verdict_of(a),
             format_number(train_of(a).payoff_z, 1),
             format_number(net_score(train_of(a)), 1),
-            format_number(train_of(a).sharpe_gated),
-            format_number(train_of(a).sharpe_net),
+            format_number(traded_sharpe(train_of(a))),
             format_number(train_of(a).turnover, 1, percent=True),
         ]
         for a in sorted(scored, key=factor_order)
     ]
+
+
+def factor_table(title: str, rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of `factor_rows` in which the expression alone is folded."""
+    drawn = text_table(title, FACTOR_COLUMNS, rows, left=3)
+    drawn.box = None
+    drawn.padding = (0, 1)
+    for column in (drawn.columns[0], *drawn.columns[3:]):
+        column.no_wrap = True
+    drawn.columns[2].max_width = 13
+    return drawn
 
 
 def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 10) -> Table:
