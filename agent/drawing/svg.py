@@ -219,7 +219,9 @@ def bottom_axis(
     """
     low, high = frame.x_range
     if log:
-        pairs = [(math.log10(tick), _log_label(tick, percent)) for tick in axes.log_ticks(10.0**low, 10.0**high)]
+        ticks = axes.log_ticks(10.0**low, 10.0**high)
+        ticks = ticks if len(ticks) > 1 else [tick for tick in axes.nice_ticks(10.0**low, 10.0**high) if tick > 0]
+        pairs = [(math.log10(tick), _log_label(tick, percent)) for tick in ticks]
     else:
         ticks = axes.nice_ticks(low, high, about=max(3, frame.width // 75))
         step = ticks[1] - ticks[0] if len(ticks) > 1 else high - low

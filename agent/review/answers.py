@@ -75,7 +75,9 @@ def _costs(review: Review) -> Answer:
     if math.isfinite(paid):
         note += f" at {paid:g} bp"
     known = math.isfinite(segment.break_even_bp)
-    if known:
+    if known and segment.break_even_bp <= 0:
+        note += "; it loses before costs"
+    elif known:
         note += f"; nothing is left at {format_number(segment.break_even_bp, 'score')} bp"
     tone = (
         ("good" if segment.break_even_bp > 2 * paid else "fair" if segment.break_even_bp > paid else "bad")

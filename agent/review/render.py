@@ -41,6 +41,8 @@ def render_factor(review: Review) -> str:
 def render_run(run: RunReview) -> str:
     """Return the report of a run as an HTML document (under 2 MB), its best factor's review embedded."""
     shown = run_page.factor_rows(run.factors[:MAX_FACTORS])
+    # A second table for one or two more rows would be longer than they are.
+    best = len(shown) if len(shown) <= run_page.BEST + 2 else run_page.BEST
     last_round, last_lessons = run_page.grouped_lessons(run.lessons)
     return render_page(
         "run.html",
@@ -52,8 +54,8 @@ def render_run(run: RunReview) -> str:
         payoff_plot=Markup(run_page.payoff_plot(run.factors)),
         learning_plot=Markup(run_page.learning_plot(run.factors)),
         columns=run_page.COLUMNS,
-        factors=shown[: run_page.BEST],
-        others=shown if len(shown) > run_page.BEST else [],
+        factors=shown[:best],
+        others=shown if len(shown) > best else [],
         hidden_factors=max(0, len(run.factors) - MAX_FACTORS),
         last_round=last_round,
         last_lessons=last_lessons,

@@ -204,7 +204,7 @@ def _charts(found: Verification) -> list[tuple[str, str, str]]:
     if found.decay:
         drawn = bar_chart(
             "Decay", "What positions pay as they age", [str(p.lag) for p in found.decay],
-            [("score", [p.z for p in found.decay], "c1")], axis="bars after the decision", width=1080, height=260,
+            [("score", [p.z for p in found.decay], "c1")], axis="bars after the decision", width=900, height=240,
         )  # fmt: skip
         made.append(
             ("How long it lasts", drawn, "Score of what positions pay, by the number of bars after their decision.")

@@ -430,7 +430,10 @@ def test_a_run_in_hostile_words_leaks_no_key_and_runs_nothing(
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]", said)
     for page in home.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        assert not re.search(r"<script|\son\w+\s*=|javascript:", text, re.IGNORECASE)
+        # A page's own script is the last thing in it, and the policy in its head lets no other run.
+        written, script = text.rsplit("<script>", 1)
+        assert script.endswith("</script>\n</body>\n</html>") and "script-src 'sha256-" in written
+        assert not re.search(r"<script|\son\w+\s*=|javascript:", written, re.IGNORECASE)
         assert not re.search(r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", text)
     assert "&lt;script&gt;" in (home / "reports" / f"{ran}.html").read_text(encoding="utf-8")
     # Each prompt keeps its shape, whatever was answered before.
