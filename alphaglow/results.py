@@ -15,6 +15,7 @@ import pandas as pd
 
 from agent.cli.scorecard_print import SCORECARD_ROWS
 from agent.study.study import Study, remarks
+from agent.study.trade_frame import framed_trades
 from alphaglow.factor_face import Factor
 from backtest.ic import quantile_series
 from backtest.policy import counted
@@ -22,6 +23,7 @@ from backtest.result_types import Evidence, Profile, Scorecard
 from backtest.rule_words import rule_sentence
 from backtest.run import Backtest
 from backtest.scorecard import Scored
+from backtest.trade_figures import total_return
 from backtest.trade_list import trades_of
 from backtest.trading_rules import BacktestSpec
 from backtest.verdict_words import verdict_sentence
@@ -118,13 +120,18 @@ class Result:
         return f"{'passes' if self.evidence.verdict == 'untested' else self.evidence.verdict} on train"
 
     def summary(self) -> pd.DataFrame:
-        """Return figures by segment; see `backtest.result_types.SegmentScore`. Of a gate only where there is one."""
+        """Return figures by segment; see `backtest.result_types.SegmentScore`. Of a gate only where there is one.
+
+        `total_return` is that of a segment from its first bar to its last, after costs.
+        """
         parts = {name: getattr(self.scorecard, name) for name in self.parts}
         rows = {
             key: [getattr(part, key) for part in parts.values()]
             for _, key, _, _ in (*SCORECARD_ROWS, *_SCORES)
             if self.study.exposures is not None or ("gated" not in key and key != "shift_percentile")
         }
+        year = self.scorecard.bars_per_year
+        rows["total_return"] = [total_return(part, year) for part in parts.values()]
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(parts)).rename_axis("figure")
 
     def ic(self) -> pd.Series[float]:
@@ -165,21 +172,7 @@ class Result:
         The sums of `gross`, `cost` and `net` are those of the ledger. Where `exit` is missing the position is open.
         """
         found = trades_of(self._traded, self.study.target.market, self.panel.bars_per_year, self._stop)
-        times = self.panel.times[1 : self._stop + 1]
-        closes = np.append(times, np.datetime64("NaT", "ns"))
-        return pd.DataFrame(
-            {
-                "asset": np.array(self.panel.assets, dtype=object)[found.asset],
-                "side": np.where(found.side > 0, "long", "short"),
-                "entry": times[found.opened],
-                "exit": closes[found.closed],
-                "bars": found.closed - found.opened,
-                "size": found.size,
-                "gross": found.gross,
-                "cost": found.cost,
-                "net": found.net,
-            }
-        )
+        return framed_trades(found, self.study, self._stop)
 
     def quantiles(self, count: int = 5) -> pd.DataFrame:
         """Return what each quantile of the signal earns a bar before costs: mean, standard error, bars; 1 is lowest."""

@@ -16,7 +16,7 @@ from market.panel import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class TradeList:
-    """Trades in order of their opening; all arrays are (K,), amounts are fractions of the capital of their bars.
+    """Trades in order of their opening; all arrays are (K,), amounts are money or fractions of the bar's capital.
 
     Attributes
     ----------
@@ -44,10 +44,15 @@ class TradeList:
     net: FloatArray
 
 
-def trades_of(traded: Backtest, market: MarketRows, bars_per_year: float, stop: int) -> TradeList:
+def trades_of(
+    traded: Backtest, market: MarketRows, bars_per_year: float, stop: int, wealth: FloatArray | None = None
+) -> TradeList:
     """Return the trades of the decisions before row `stop`, each of which is paid.
 
     A fill that turns a position ends one trade and begins another; each pays for its part of what is traded.
+
+    With `wealth` (stop,), the money that is there just before each fill, amounts are money: those of all trades add up
+    to what the wealth grew by. `size` remains a fraction.
     """
     weights, spec = traded.weights[:stop], traded.spec
     rows, rules = market.rows(slice(0, stop)), ledger_rules(traded.spec, bars_per_year)
@@ -63,12 +68,13 @@ def trades_of(traded: Backtest, market: MarketRows, bars_per_year: float, stop: 
     paid = weights * rows.funding if len(rows.funding) else np.zeros(weights.shape)
     own = (change - left) * rules.per_trade + np.maximum(-weights, 0.0) * rules.borrow + pressed * (1.0 - share) + paid
     gone = _halted(rows.tradable) > DELISTED_AFTER
+    money = np.ones((stop, 1)) if wealth is None else wealth[:, None]
     return _collect(
         weights,
-        weights * rows.returns,
-        own,
-        np.where(gone, before * spec.delisting_return, 0.0),
-        left * rules.per_trade + pressed * share,
+        money * weights * rows.returns,
+        money * own,
+        money * np.where(gone, before * spec.delisting_return, 0.0),
+        money * (left * rules.per_trade + pressed * share),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from agent.cli.common import format_number, text_table
-from agent.knowledge.attempt_figures import factor_order, net_score, train_of, verdict_of
+from agent.cli.common import format_number, stdout, text_table
+from agent.knowledge.attempt_figures import factor_order, net_score, traded_sharpe, train_of, verdict_of
+from agent.knowledge.failed_tests import by_promise, count_failed, failed_why, failed_words
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,13 +18,16 @@ if TYPE_CHECKING:
     from agent.knowledge.listing import VerdictSince
     from agent.knowledge.records import AttemptRecord
 
-FACTOR_COLUMNS = ("factor", "expression", "verdict", "score", "net score", "Sharpe net gated", "ungated", "turnover")
+# What fewer than a fifth of the attempts failed by is no reason to change anything.
+_FIFTH = 5
+FACTOR_COLUMNS = ("factor", "expression", "verdict", "pays", "nets", "Sharpe", "turnover")
 
 
 def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSince] | None = None) -> list[list[str]]:
     """Return one row a scored factor, best train Sharpe first; every figure is of the train split.
 
-    Scores are of what it pays before costs and of what it nets: a mean over its standard error, as a normal score.
+    Scores are of what it pays before costs and of what it nets: a mean over its standard error, as a normal score. The
+    Sharpe ratio is net and, where there is a gate, behind it.
 
     `later` holds, by attempt, the verdicts that were given again: one that differs stands beside the first.
     """
@@ -35,21 +40,69 @@ def factor_rows(attempts: Sequence[AttemptRecord], later: Mapping[int, VerdictSi
             since[a.id].beside(verdict_of(a)) if a.id in since else verdict_of(a),
             format_number(train_of(a).payoff_z, 1),
             format_number(net_score(train_of(a)), 1),
-            format_number(train_of(a).sharpe_gated),
-            format_number(train_of(a).sharpe_net),
+            format_number(traded_sharpe(train_of(a))),
             format_number(train_of(a).turnover, 1, percent=True),
         ]
         for a in sorted(scored, key=factor_order)
     ]
 
 
-def attempts_table(knowledge: KnowledgeBase, run_id: str, *, limit: int = 20) -> Table:
-    """Return the factors of a run that were scored in full."""
-    rows = factor_rows([a for a in knowledge.attempts(run_id=run_id) if a.stage != "screen"])
-    more = f" (best {limit} of {len(rows)})" if len(rows) > limit else ""
-    return text_table(
-        f"Factors of run {run_id}{more}, figures of the train split", FACTOR_COLUMNS, rows[:limit], left=3
+def factor_table(title: str, rows: Sequence[Sequence[str]]) -> Table:
+    """Return a table of `factor_rows` in which the expression alone is folded."""
+    drawn = text_table(title, FACTOR_COLUMNS, rows, left=3)
+    drawn.box = None
+    drawn.padding = (0, 1)
+    for column in (drawn.columns[0], *drawn.columns[3:]):
+        column.no_wrap = True
+    drawn.columns[2].max_width = 13
+    return drawn
+
+
+def best_table(attempts: Sequence[AttemptRecord], run_id: str, *, limit: int = 10) -> Table:
+    """Return the best factors of a run, each with its figures of train and the test that it failed.
+
+    It fits 80 columns; where nothing was scored, it has what was tried last, with the reasons.
+    """
+    best = by_promise(attempts)
+    shown = best[:limit] if best else list(attempts[-limit:])
+    said = "Best" if best else "Last"
+    title = (
+        f"{said} {len(shown)} of {len(best or attempts)} factors of run {run_id}; on train, pays and nets are scores"
     )
+    drawn = text_table(title, ["factor", "pays", "nets", "Sharpe", "verdict and reason"], [], left=1)
+    drawn.columns[0].ratio, drawn.columns[4].ratio = 10, 11
+    for column in drawn.columns[1:4]:
+        column.no_wrap = True
+    drawn.columns[4].justify = "left"
+    for one in shown:
+        train, full = train_of(one), one.stage != "screen"
+        drawn.add_row(
+            one.canonical or one.text or "–",
+            format_number(train.payoff_z, 1),
+            format_number(net_score(train), 1) if full else "–",
+            format_number(traded_sharpe(train)) if full else "–",
+            _verdict_and_reason(one),
+        )
+    return drawn
+
+
+def _verdict_and_reason(one: AttemptRecord) -> str:
+    """Return the test that was failed first, or the verdict, and why."""
+    # The score stands in a column of its own.
+    why = re.sub(r" \(score [^)]*\)", "", failed_why(one))
+    return f"{failed_words(one)}: {why}" if why else failed_words(one)
+
+
+def print_failed(attempts: Sequence[AttemptRecord]) -> None:
+    """Print what the attempts of a run failed by, and what to try."""
+    failed, out = count_failed(attempts), stdout()
+    if not failed:
+        return
+    out.print("What the attempts failed by:")
+    for one in failed:
+        out.print(f"{one.count:>5}  {one.says}", soft_wrap=not out.is_terminal)
+    often = [one.hint for one in failed[:2] if one.count * _FIFTH >= len(attempts)] or [failed[0].hint]
+    out.print(f"What to try: {'; '.join(often)}", soft_wrap=not out.is_terminal)
 
 
 def run_summary(knowledge: KnowledgeBase, run_id: str, outcome: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -19,7 +20,7 @@ from agent.untrusted.showing import UNSHOWABLE
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleRenderable, RichCast
     from rich.progress import Progress
     from rich.table import Table
     from rich.text import Text
@@ -115,11 +116,36 @@ def stdout() -> Console:
     return console if console.is_terminal else PlainConsole(highlight=False, width=140)
 
 
+# The console on which a table lives at present: what is printed on it stands above the table.
+_LIVING: list[Console] = []
+
+
 def stderr() -> Console:
-    """Return a console for progress and notes."""
+    """Return a console for progress and notes; while a table lives there, the one that prints above it."""
     from agent.cli.plain_console import PlainConsole
 
-    return PlainConsole(stderr=True, highlight=False)
+    return _LIVING[-1] if _LIVING else PlainConsole(stderr=True, highlight=False)
+
+
+@contextmanager
+def living(shown: ConsoleRenderable | RichCast, *, as_json: bool = False) -> Iterator[Console | None]:
+    """Show something on stderr, drawn anew four times a second, if that is a terminal; else yield None.
+
+    It is not shown among JSON lines either, where stdout is that terminal, too.
+    """
+    from rich.live import Live
+
+    console = stderr()
+    if not console.is_terminal or (as_json and sys.stdout is not None and sys.stdout.isatty()):
+        yield None
+        return
+    _LIVING.append(console)
+    try:
+        # What is written on stdout stays there: it may be a file.
+        with Live(shown, console=console, refresh_per_second=4, transient=True, redirect_stdout=False):
+            yield console
+    finally:
+        _LIVING.pop()
 
 
 def progress_bar(label: str = "") -> Progress:

@@ -25,6 +25,7 @@ from agent.cli.data_resample import resample
 from agent.cli.data_show import (
     calendar_option,
     clean_name,
+    list_data,
     missing_sessions,
     save_data,
     show_data,
@@ -260,21 +261,24 @@ def join(ctx: click.Context, asked: JoinOptions) -> None:
         stderr().print(f"{field}: {int(known.any(axis=0).sum())} assets, {share:.0%} of their bars")
 
 
+@data.command("list")
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, as_json: bool) -> None:
+    """List all data sets with span, bars and assets."""
+    list_data(workspace_of(ctx), as_json=as_json)
+
+
 @data.command()
 @panel_option
 @json_option
 @click.pass_context
 def show(ctx: click.Context, data_name: str | None, as_json: bool) -> None:
-    """Show span, bars, assets, gaps and the split of a data set (or list them all)."""
+    """Show span, bars, assets, gaps and the split of a data set, or list all of them."""
     workspace = workspace_of(ctx)
     names = workspace.data_names()
     if data_name is None and len(names) != 1:
-        if as_json:
-            print_json({"data": names})
-        elif names:
-            click.echo(printable("\n".join(names)))
-        else:
-            click.echo("No data yet. Import some: alphaglow data import FILE")
+        list_data(workspace, as_json=as_json)
         return
     path, part = workspace.resolve_part(data_name)
     from agent.study.moving_dates import shown_dates

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -42,6 +43,25 @@ def parse_date(text: str, option: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+def first_bar(since: str | None, days: int | None) -> datetime:
+    """Return the time of the first bar that is asked for: a date, or midnight UTC this many days ago."""
+    if (since is None) == (days is None):
+        raise InputError("from when on?", "say --since 2024-01-01, or --days 30")
+    if since is not None:
+        return parse_date(since, "--since")
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days or 0)
+
+
+def _write_bars(panel: Panel, path: Path) -> None:
+    """Write bars as a long table, one row a time and symbol."""
+    from agent.study.trade_frame import write_table
+    from market.panel_frames import all_fields
+
+    write_table(all_fields(panel).reset_index(), path)
+    stderr().print(f"bars written to {path}")
+
+
 _ASKING = (
     click.option(
         "--at-once", type=click.IntRange(1), default=8, show_default=True, help="Symbols fetched side by side."
@@ -67,10 +87,12 @@ class FetchOptions:
     exchange: str
     symbols: str | None
     top: int | None
+    days: int | None
+    output: Path | None
     quote: str
     market: str
     timeframe: str
-    since: str
+    since: str | None
     until: str | None
     funding: bool
     open_interest: bool
@@ -86,15 +108,22 @@ class FetchOptions:
 
 @click.command()
 @click.argument("exchange", metavar="SOURCE")
-@click.option("--symbols", help="Comma-separated, such as BTC/USDT,ETH/USDT.")
+@click.option("--symbols", "--symbol", "symbols", help="Comma-separated, such as BTC/USDT,ETHUSDT.")
 @click.option("--top", type=click.IntRange(1), help="Instead: the N that traded the most money in the last day.")
 @click.option("--quote", default="USDT", show_default=True, help="With --top: what they are priced in.")
 @click.option(
     "--market", type=click.Choice(["spot", "swap"]), default="spot", show_default=True, help="swap: perpetuals."
 )
 @click.option("--timeframe", default="1h", show_default=True)
-@click.option("--since", required=True, metavar="DATE", help="First bar, such as 2024-01-01 (UTC).")
+@click.option("--since", metavar="DATE", help="First bar, such as 2024-01-01 (UTC).")
+@click.option("--days", type=click.IntRange(1), help="Instead: the last N days.")
 @click.option("--until", metavar="DATE", help="Stop before this time (default: the last closed bar).")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the bars to this file as well (.csv or .parquet).",
+)
 @click.option("--funding", is_flag=True, help="Perpetuals: fetch the settlements of funding too, and join them.")
 @click.option("--open-interest", is_flag=True, help="Perpetuals: fetch open interest too, and join it.")
 @target_options("EXCHANGE-MARKET-TIMEFRAME")
@@ -126,7 +155,7 @@ def fetch(ctx: click.Context, asked: FetchOptions) -> None:
         asked.top or asked.funding or asked.open_interest or asked.base_url or asked.sandbox
     ):
         raise InputError(f"{asked.exchange} is no exchange", "give --symbols, --timeframe, --since and --until only")
-    since = parse_date(asked.since, "--since")
+    since = first_bar(asked.since, asked.days)
     until = parse_date(asked.until, "--until") if asked.until else None
     raw = workspace.folder("data") / "raw"
     request = BarRequest(asked.exchange, wanted, asked.timeframe, since, until, raw, exchange=_options(asked))
@@ -138,6 +167,8 @@ def fetch(ctx: click.Context, asked: FetchOptions) -> None:
         name = asked.name or f"{asked.exchange}-{asked.timeframe}"
         free_path(workspace, name, overwrite=asked.replace)
     found = fetch_bars(workspace, request, name)
+    if asked.output is not None:
+        _write_bars(found.bars.panel, asked.output)
     print_json(found.described) if asked.as_json else show_bars(found)
 
 
@@ -183,7 +214,7 @@ def update(
 
     Only what is new is asked for; bars that are stored are never revised.
     """
-    from agent.cli.data_fetch_source import fetch_bars, show_bars
+    from agent.cli.data_fetch_source import added_bars, added_sentence, fetch_bars, recorded_rows, show_bars
     from market.bar_source import ExchangeOptions
     from market.fetch import read_record
     from market.paged_source import request_of
@@ -198,11 +229,15 @@ def update(
     options = ExchangeOptions(at_once=at_once, retries=retries, paced=not unpaced, backfill=backfill)
     updated = []
     for name in names or fetched:
-        job = read_record(workspace.data_path(name).with_suffix(RECORD))
+        record = workspace.data_path(name).with_suffix(RECORD)
+        job, before = read_record(record), recorded_rows(record)
         found = fetch_bars(workspace, request_of(job, workspace.folder("data") / "raw", options), name)
-        updated.append(found.described)
+        added = added_bars(before, found)
+        updated.append({**found.described, "added": added})
         if not as_json:
-            show_bars(found)
+            stdout().print(headed(name, f": {added_sentence(added, found)}"), soft_wrap=True)
+            if any(added.values()):
+                show_bars(found)
     if as_json:
         print_json({"data": updated})
 

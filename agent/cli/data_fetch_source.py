@@ -93,6 +93,29 @@ def keep_fetched(path: Path, panel: Panel, suffix: str, facts: Mapping[str, obje
     save_panel(panel, path, origin)
 
 
+def recorded_rows(record: Path) -> dict[str, int]:
+    """Return how many bars of each symbol the record of a fetch names; nothing where it names none."""
+    facts = json.loads(record.read_text(encoding="utf-8"))
+    return {str(one["symbol"]): int(one["rows"]["ohlcv"]) for one in facts.get("symbols", ())}
+
+
+def added_bars(before: Mapping[str, int], found: StoredFetch) -> dict[str, int]:
+    """Return how many bars a fetch added to what there was, by symbol."""
+    now = {str(one["symbol"]): int(one["rows"]["ohlcv"]) for one in found.described["fetch"]["symbols"]}
+    return {symbol: rows - before.get(symbol, 0) for symbol, rows in now.items()}
+
+
+def added_sentence(added: Mapping[str, int], found: StoredFetch) -> str:
+    """Say in a sentence what an update added."""
+    newest = f"{str(found.bars.panel.times[-1])[:16]} UTC"
+    grown = {symbol: rows for symbol, rows in added.items() if rows > 0}
+    if not grown:
+        return f"nothing new; the last closed bar is that of {newest}"
+    low, high = min(grown.values()), max(grown.values())
+    each = f"{high:,} bars" if low == high else f"{low:,} to {high:,} bars"
+    return f"{each} added for {len(grown)} of {len(added)} symbols, up to {newest}"
+
+
 def show_bars(found: StoredFetch) -> None:
     """Print what was fetched."""
     described, facts = found.described, found.described["fetch"]

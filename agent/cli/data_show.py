@@ -123,6 +123,29 @@ def save_data(
         show_data(panel, name, as_json=as_json, manifest=manifest)
 
 
+def list_data(workspace: Workspace, *, as_json: bool) -> None:
+    """Print name, span, bars, assets and origin of each data set, by their manifests."""
+    from market.manifest import read_manifest
+
+    names = workspace.data_names()
+    found = {name: read_manifest(workspace.data_path(name)) for name in names}
+    if as_json:
+        keys = ("panel", "source", "fetched", "bars", "assets", "fields", "start", "end", "parent")
+        facts = [{"name": n, **({} if m is None else {key: getattr(m, key) for key in keys})} for n, m in found.items()]
+        print_json({"data": names, "sets": facts})
+        return
+    if not names:
+        click.echo("No data yet. Import some: alphaglow data import FILE")
+        return
+    rows = [
+        [name, *("–",) * 5]
+        if one is None
+        else [name, one.start[:10], one.end[:10], f"{one.bars:,}", str(one.assets), one.source]
+        for name, one in found.items()
+    ]
+    stdout().print(text_table("Data sets", ["name", "from", "to", "bars", "assets", "origin"], rows, left=3))
+
+
 def show_data(
     panel: Panel,
     name: str,
@@ -167,11 +190,12 @@ def show_data(
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
         out.print(f"missing bars: {shown}{' …' if len(gaps) > 8 else ''}")
-    holed = sorted(assets, key=lambda row: -int(row["missing_inside"]))
+    holed = sorted(assets, key=lambda row: (-int(row["missing_inside"]), int(row["bars"])))
+    which = "most missing bars" if any(int(row["missing_inside"]) for row in assets) else "fewest bars; none has holes"
     rows = [
         [a["asset"], str(a["bars"]), a["first"] or "–", a["last"] or "–", str(a["missing_inside"])] for a in holed[:15]
     ]
-    title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the most missing bars"
+    title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the {which}"
     out.print(text_table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
 
 

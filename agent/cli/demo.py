@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.attempt_tables import attempts_table, run_summary
+from agent.cli.attempt_tables import best_table, run_summary
 from agent.cli.common import json_option, print_json, progress_bar, stderr, stdout
 from agent.cli.running import drive
 
@@ -61,7 +61,7 @@ def demo(folder: Path, seed: int, rounds: int, candidates: int, as_json: bool) -
             print_json(summary)
             return
         out = stdout()
-        out.print(attempts_table(knowledge, session.run.id))
+        out.print(best_table(knowledge.attempts(run_id=session.run.id), session.run.id))
     out.print(
         f"{summary['attempts']} attempts, {summary['evaluated']} scored, {summary['accepted']} accepted; "
         f"{summary['calls']} simulated model calls; "

@@ -12,7 +12,6 @@ from agent.cli.common import (
     FactorCommand,
     data_option,
     format_number,
-    headed,
     json_option,
     panel_option,
     print_json,
@@ -22,14 +21,10 @@ from agent.cli.common import (
     workspace_of,
 )
 from agent.cli.option_record import recorded
+from agent.cli.quick_data import QuickData, fetch_quick, quick_data, quick_options, traded_alone
 from agent.cli.running import say
 from agent.cli.scorecard_print import (
     SCORECARD_ROWS,
-    print_gates,
-    print_profile,
-    print_rule,
-    print_scorecard,
-    record_sentence,
 )
 from factors.parse import DialectName
 from market.errors import InputError, Rejection
@@ -37,8 +32,10 @@ from market.errors import InputError, Rejection
 if TYPE_CHECKING:
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.study.looking import Look
+    from agent.study.opening import OpenData
     from agent.study.study import Study
-    from backtest.run import Backtest
+    from agent.study.trade_frame import TradeTable
+    from agent.study.workspace import Workspace
     from backtest.shrunk_sharpe import ShrunkSharpe
     from factors.overlap import Novelty
     from factors.tree import Expression
@@ -94,8 +91,21 @@ class EvalOptions:
     no_gate: bool
     rule: str | None
     ledger: Path | None
+    trades: bool
+    trades_file: Path | None
+    full: bool
     no_record: bool
+    symbols: str | None
+    days: int | None
+    exchange: str | None
+    timeframe: str | None
+    base_url: str | None
     as_json: bool
+
+    @property
+    def needs_trades(self) -> bool:
+        """Whether the backtest itself is asked for, and not only its figures."""
+        return self.trades or self.ledger is not None or self.trades_file is not None
 
 
 @click.command("eval", cls=FactorCommand)
@@ -114,14 +124,22 @@ class EvalOptions:
 @click.option(
     "--ledger",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the positions bar by bar (.csv or .parquet).",
+    help="Write positions, prices and profit bar by bar (.csv or .parquet).",
 )
+@click.option("--trades", is_flag=True, help="Show the trades: entry, exit, costs, profit, win rate.")
+@click.option(
+    "--trades-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all trades (.csv or .parquet).",
+)
+@quick_options
+@click.option("--full", is_flag=True, help="Show all figures, tables and tests.")
 @click.option("--no-record", is_flag=True, help="Show train alone, without a verdict: it is no trial then.")
 @json_option
 @click.pass_context
 @recorded(EvalOptions)
 def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
-    """Parse, evaluate and backtest one factor, and print its scorecard and its verdict.
+    """Parse, evaluate and backtest one factor, and print its verdict and what it rests on.
 
     Known factors may be used by name: accepted ones by their names, published ones as alpha101_042, alpha191_007 and
     alpha158_kmid. Only train and validation are used. Each factor that is scored is recorded and counts as a trial, as
@@ -130,23 +148,11 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
     """
     if asked.no_record and asked.ledger is not None:
         raise InputError("--ledger writes what was traded on validation too", "leave out --no-record")
-    from agent.study.early_check import holds, read_early
-
     workspace = workspace_of(ctx)
-    path, part = workspace.resolve_part(asked.data_name)
-    # The manifest speaks of the whole: names of factors are those of the data that are worked on.
-    early = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
-    expression = None if early is None else _unless_refused(early)
-    from agent.study.opening import CurrentRules, open_data
-    from agent.study.study import check_fit
-
-    rules = CurrentRules()
-    if asked.rule is not None:
-        from agent.study.rule_file import traded_under
-
-        rules = CurrentRules(backtest=traded_under(workspace.settings.backtest, asked.rule))
-    opened = open_data(workspace, asked.data_name, rules, gate=not asked.no_gate, note=say)
+    expression, opened = _opened(workspace, asked)
+    from agent.study.early_check import holds
     from agent.study.lineage_notes import meet_data, related_rows, say_left_out
+    from agent.study.study import check_fit
 
     with workspace.knowledge() as knowledge:
         say_left_out(knowledge, opened, say)
@@ -168,17 +174,81 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
             if asked.no_record:
                 seen = look_at_train(expression, study)
             else:
-                seen = look_at_factor(expression, asked.text, opened, knowledge, trades=asked.ledger is not None)
+                seen = look_at_factor(expression, asked.text, opened, knowledge, trades=asked.needs_trades)
         seen = _unless_refused(seen)
         forward = None
         if seen.evidence is not None:
             forward = expected_sharpe(seen.scorecard, expression.id, study.dataset, knowledge)
-    if asked.ledger is not None and seen.backtest is not None:
-        _write_positions(seen.backtest, study, asked.ledger)
+    table = _traded(asked, seen, study)
     if asked.as_json:
-        print_json({**_evaluation(expression, seen, study, novelty, forward), "related": related_rows(related)})
+        listed = {} if table is None else {"trades": _trades_json(table)}
+        found = _evaluation(expression, seen, study, novelty, forward)
+        print_json({**found, **listed, "related": related_rows(related)})
+        return
+    from agent.cli.eval_print import print_full, print_short, print_trades
+
+    if asked.full:
+        print_full(expression, seen, study, novelty, forward)
     else:
-        _print_evaluation(expression, seen, study, novelty, forward)
+        print_short(expression, seen, study, novelty)
+    if table is not None and asked.trades:
+        print_trades(table)
+
+
+def _opened(workspace: Workspace, asked: EvalOptions) -> tuple[Expression | None, OpenData]:
+    """Return the factor, where the manifest of its data suffices to read it, and the data opened under the rules."""
+    from agent.study.early_check import read_early
+
+    data_name = asked.data_name
+    wanted = quick_data(asked.symbols, asked.days, asked.exchange, asked.timeframe, asked.base_url)
+    if wanted is not None:
+        data_name = _fetched(workspace, wanted, data_name)
+    path, part = workspace.resolve_part(data_name)
+    # The manifest speaks of the whole: names of factors are those of the data that are worked on.
+    early = None if part else read_early(asked.text, workspace, path, dialect=asked.dialect, strict=asked.strict)
+    expression = None if early is None else _unless_refused(early)
+    from agent.study.opening import CurrentRules, open_data
+
+    traded = workspace.settings.backtest
+    if asked.rule is not None:
+        from agent.study.rule_file import traded_under
+
+        traded = traded_under(traded, asked.rule)
+    if wanted is not None:
+        traded = traded_alone(traded, len(wanted.symbols))
+    rules = CurrentRules(backtest=None if traded is workspace.settings.backtest else traded)
+    return expression, open_data(workspace, data_name, rules, gate=not asked.no_gate, note=say)
+
+
+def _fetched(workspace: Workspace, wanted: QuickData, data_name: str | None) -> str:
+    """Fetch what `--symbol` names, which stands in the place of `--data`."""
+    if data_name is not None and not data_name.startswith("@"):
+        raise InputError("--symbol stands in the place of --data", "say one of them")
+    return fetch_quick(workspace, wanted) + (data_name or "")
+
+
+def _traded(asked: EvalOptions, seen: Look, study: Study) -> TradeTable | None:
+    """Write the files of what was traded that were asked for, and return the trades where they are to be shown."""
+    if seen.backtest is None or not asked.needs_trades:
+        return None
+    from agent.study.ledger_file import write_ledger
+    from agent.study.trade_frame import table_of_trades, write_trades
+
+    if asked.ledger is not None:
+        write_ledger(seen.backtest, study, asked.ledger, None if seen.signal is None else seen.signal.values)
+        stderr().print(f"ledger written to {asked.ledger}")
+    table = table_of_trades(seen.backtest, study, validation=seen.evidence is not None)
+    if asked.trades_file is not None:
+        write_trades(table, asked.trades_file)
+        stderr().print(f"{len(table.frame):,} trades written to {asked.trades_file}")
+    return table if asked.trades else None
+
+
+def _trades_json(table: TradeTable) -> dict[str, object]:
+    figures = {name: asdict(one) for name, one in table.figures.items()}
+    rows = table.frame.astype(object).to_dict("records")
+    listed = [{**row, "entry": str(row["entry"]), "exit": str(row["exit"]).replace("NaT", "")} for row in rows]
+    return {"capital": table.capital, "figures": figures, "list": listed}
 
 
 def _unless_refused(result: Result | Rejection) -> Result:
@@ -186,13 +256,6 @@ def _unless_refused(result: Result | Rejection) -> Result:
     if isinstance(result, Rejection):
         raise as_input_error(result)
     return result
-
-
-def _write_positions(traded: Backtest, study: Study, ledger: Path) -> None:
-    from agent.study.ledger_file import write_ledger
-
-    write_ledger(traded, study.panel, ledger)
-    stderr().print(f"ledger written to {ledger}")
 
 
 def _read_late(asked: EvalOptions, study: Study, knowledge: KnowledgeBase) -> Expression | Rejection:
@@ -210,11 +273,13 @@ def _evaluation(
     """Return all that was found out about a factor, for JSON."""
     from agent.study.study import remarks
     from backtest.rule_words import rule_of, rule_sentence
+    from backtest.trade_figures import total_return
     from backtest.verdict_words import verdict_sentence
     from factors.plain_words import read_aloud
 
-    evidence = seen.evidence
-    card = seen.scorecard.to_dict()
+    evidence, scored = seen.evidence, seen.scorecard
+    card = scored.to_dict()
+    shown = {"train": scored.train, **({} if evidence is None else {"validation": scored.validation})}
     return {
         "forward": None if forward is None else asdict(forward),
         "verdict": None if evidence is None else evidence.verdict,
@@ -233,6 +298,7 @@ def _evaluation(
         "gated": study.exposures is not None,
         "rule": rule_of(seen.scorecard).to_dict(),
         "rule_says": rule_sentence(seen.scorecard),
+        "total_return": {name: total_return(part, scored.bars_per_year) for name, part in shown.items()},
         "recorded": evidence is not None,
         "attempt": None if seen.attempt is None else seen.attempt.id,
         "run": None if seen.attempt is None else seen.attempt.run_id,
@@ -241,53 +307,6 @@ def _evaluation(
         "scorecard": card if evidence is not None else {k: v for k, v in card.items() if k != "validation"},
         "evidence": None if evidence is None else evidence.to_dict(),
     }
-
-
-def _print_evaluation(
-    expression: Expression, seen: Look, study: Study, novelty: Novelty, forward: ShrunkSharpe | None
-) -> None:
-    """Print all that was found out about a factor, for people."""
-    from agent.study.expectations import forward_sentence
-    from agent.study.study import remarks
-    from backtest.policy import counted, train_words
-    from backtest.verdict_words import verdict_sentence
-    from factors.plain_words import read_aloud
-
-    card, evidence = seen.scorecard, seen.evidence
-    out = stdout()
-    about = f"   {expression.id}, look-back {expression.lookback} bars"
-    out.print(headed(expression.text, about), soft_wrap=True)
-    out.print(read_aloud(expression), soft_wrap=True)
-    if evidence is not None:
-        said = verdict_sentence(evidence, card, study.policy.level)
-        out.print(headed(evidence.verdict, f": {said}"), soft_wrap=True)
-    if forward is not None:
-        out.print(forward_sentence(forward), soft_wrap=True)
-    for label, sentences in (
-        ("novelty", (*novelty.sentences(), *(() if seen.copy is None else (seen.copy.message,)))),
-        ("warning", expression.warnings),
-        ("note", expression.notes),
-        ("data", remarks(study)),
-    ):
-        for sentence in sentences:
-            out.print(f"{label}: {sentence}", soft_wrap=True, markup=False)
-    print_scorecard(card, gated=study.exposures is not None, validation=evidence is not None)
-    print_rule(card)
-    if evidence is None:
-        out.print(train_words(card.train.payoff_z), soft_wrap=True)
-        out.print(f"{seen.note}; without --no-record it is a trial, and gets one", soft_wrap=True)
-        return
-    print_profile(card)
-    print_gates(evidence)
-    if study.exposures is None:
-        out.print("No gate: fit one with `alphaglow flow fit`.")
-    out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
-    if seen.could is not None:
-        out.print(seen.could.sentence(), soft_wrap=True)
-    why = f" after {counted(evidence.trials)} on these data: {'; '.join(evidence.reasons)}"
-    out.print(headed(evidence.verdict, why), soft_wrap=True)
-    if seen.note:
-        out.print(seen.note, soft_wrap=True)
 
 
 @click.command()

@@ -170,14 +170,17 @@ def backtest(
 @panel_option
 @json_option
 @click.option("--direction", type=click.Choice(["fitted", "first"]), default="fitted", show_default=True)
+@click.option("--symbol", "symbols", metavar="A,B", help="Show these assets alone; all have their part in the gate.")
 @click.pass_context
-def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: Kind) -> None:
+def signal(ctx: click.Context, data_name: str | None, as_json: bool, direction: Kind, symbols: str | None) -> None:
     """Say which way each asset's state points now, and how usual it is: long, short or no trade."""
     from agent.flow.direction_study import signals_now
     from agent.flow.opened import open_flow
 
     with stderr().status("reading states"):
-        found = signals_now(opened := open_flow(workspace_of(ctx), data_name, say), direction)
+        opened = open_flow(workspace_of(ctx), data_name, say)
+        only = [part.strip() for part in (symbols or "").split(",") if part.strip()]
+        found = signals_now(opened, direction, only=only)
     show_findings(ctx, found, as_json, f"{opened.name}-flow-signal.html")
 
 

@@ -135,11 +135,16 @@ def _file_of(workspace: Workspace, otherwise: str) -> Path:
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: stdout).")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), help="Default: by the name of FILE, else json.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="FILE, as an option.")
 @click.pass_context
-def export(ctx: click.Context, form: str, output: Path | None) -> None:
-    """Export everything as JSON, which `kb import` reads back, or every attempt with its scores as CSV."""
+def export(ctx: click.Context, file: Path | None, form: str | None, output: Path | None) -> None:
+    """Export everything to FILE (default: stdout): JSON for `kb import`, or attempts with their scores as CSV."""
+    if file is not None and output is not None:
+        raise InputError(f"both {file} and --output {output} are named", "say one of them")
+    output = output or file
+    form = form or ("csv" if output is not None and output.suffix.lower() == ".csv" else "json")
     with workspace_of(ctx).knowledge() as knowledge:
         text = knowledge.export("csv" if form == "csv" else "json")
     if output is None:

@@ -62,7 +62,7 @@ def _print_all(knowledge: Listing, run: str | None, *, everything: bool) -> None
 
 
 def _print_tables(knowledge: Listing, run: str | None, limit: int, *, everything: bool) -> None:
-    from agent.cli.attempt_tables import FACTOR_COLUMNS, factor_rows
+    from agent.cli.attempt_tables import factor_rows, factor_table
     from agent.knowledge.paging import best_scored, count_attempts, newest_runs, newest_unscored
 
     out = stdout()
@@ -78,7 +78,7 @@ def _print_tables(knowledge: Listing, run: str | None, limit: int, *, everything
     out.print(text_table(f"Runs{more}", columns, runs, left=5))
     rows = factor_rows(best[:limit], knowledge.later_verdicts())
     more = f" (the best {limit:,}: --limit)" if len(best) > limit else ""
-    out.print(text_table(f"Factors, figures of the train split{more}", FACTOR_COLUMNS, rows, left=3))
+    out.print(factor_table(f"Factors; on train, pays and nets are scores{more}", rows))
     if screened and not everything:
         out.print(f"{screened} left at their quick score are not shown (--all shows them)")
     if everything:

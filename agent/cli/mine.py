@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.asking_options import REQUEST_NAMES, request_of, request_options
-from agent.cli.common import stdout, workspace_of
+from agent.cli.common import stderr, stdout, workspace_of
 from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
     wishes = tuple(name for name, value in zip(REQUEST_NAMES, said, strict=True) if value is not None)
     if resume is None and replay is None:
         asked.require_model(workspace)
-    from agent.mining.session import replay_request, resume_run, start_run
+    with stderr().status("loading the loops, the engine and the data"):
+        from agent.mining.session import replay_request, resume_run, start_run
 
     with workspace.knowledge() as knowledge:
 
@@ -64,32 +65,34 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
 
 
 def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
-    from agent.cli.attempt_tables import attempts_table, bill_table, run_summary
+    from agent.cli.attempt_tables import best_table, bill_table, print_failed, run_summary
 
-    session, outcome = found.session, found.outcome
-    stdout().print(attempts_table(knowledge, session.run.id))
+    session, outcome, out = found.session, found.outcome, stdout()
+    attempts = knowledge.attempts(run_id=session.run.id)
+    out.print(best_table(attempts, session.run.id))
+    print_failed(attempts)
     summary = run_summary(knowledge, session.run.id, outcome)
-    stdout().print(
+    out.print(
         f"run {session.run.id} {outcome}: {summary['attempts']} attempts, {summary['accepted']} accepted, "
         f"{summary['calls']} model calls, {summary['prompt_tokens']} + {summary['completion_tokens']} tokens, "
         f"cost {summary['cost']}",
-        soft_wrap=True,
+        soft_wrap=not out.is_terminal,
     )
     if session.budget.lost or session.budget.uncounted:
-        stdout().print(
+        out.print(
             f"{session.budget.uncounted} calls came without token counts and {session.budget.lost} got no answer: "
             "they may have been billed, and counted at their worst against the budget",
-            soft_wrap=True,
+            soft_wrap=not out.is_terminal,
         )
     if not session.simulated:
-        stdout().print(bill_table(knowledge, session.run.id))
+        out.print(bill_table(knowledge, session.run.id))
         if session.budget.cache_sentence():
-            stdout().print(session.budget.cache_sentence(), soft_wrap=True)
-    stdout().print(str(summary["judge"]), soft_wrap=True, markup=False)
+            out.print(session.budget.cache_sentence(), soft_wrap=not out.is_terminal)
+    out.print(str(summary["judge"]), soft_wrap=not out.is_terminal, markup=False)
     if summary["feedback"]:
-        stdout().print(str(summary["feedback"]), soft_wrap=True, markup=False)
+        out.print(str(summary["feedback"]), soft_wrap=not out.is_terminal, markup=False)
     if session.simulated:
-        stdout().print(f"The language model was simulated ({session.config.llm}).")
+        out.print(f"The language model was simulated ({session.config.llm}).")
     if outcome != "finished":
-        stdout().print(f"Go on with: alphaglow mine --resume {session.run.id}")
-    stdout().print(f"Report: alphaglow report {session.run.id}")
+        out.print(f"Go on with: alphaglow mine --resume {session.run.id}")
+    out.print(f"Report: alphaglow report {session.run.id}")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli.common import Command, graceful_stop, panel_option, progress_bar, require_positive, stderr
+from agent.cli.common import Command, graceful_stop, living, panel_option, require_positive, stderr
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.cli.events import Lines
+    from agent.cli.live_table import LiveTable
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import NewCall
     from agent.knowledge.run_config import Bounds
@@ -148,8 +149,9 @@ GOING_ON = ("rounds", "record", "as_json", "budget_usd", "budget_tokens", "budge
 
 
 def say(text: str) -> None:
-    """Say something on stderr, as it stands."""
-    stderr().print(text, soft_wrap=True, markup=False)
+    """Say something on stderr, as it stands; a terminal's lines are broken between words."""
+    err = stderr()
+    err.print(text, soft_wrap=not err.is_terminal, markup=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,15 +177,19 @@ class Conducted:
 def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: bool) -> Conducted:
     """Begin a run, say which it is and what it is expected to take, and drive it."""
     from agent.cli.events import Lines
+    from agent.cli.live_table import LiveTable
 
     notes: list[str] = []
     lines = Lines(warn=say) if as_json else None
+    table = LiveTable()
 
     def note(text: str) -> None:
         notes.append(text)
         say(text)
 
-    session = begin(note)
+    # From the first second on, since data may take long to open.
+    with living(table, as_json=as_json):
+        session = begin(note)
     if lines is not None:
         lines.begin(session)
         for text in notes:
@@ -191,47 +197,52 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: 
     else:
         stderr().print(f"run {session.run.id}")
         if session.expected is not None:
-            stderr().print(session.expected.sentence())
+            stderr().print(session.expected.sentence(), soft_wrap=not stderr().is_terminal)
     try:
-        outcome = drive(session, workspace.root / "STOP", lines)
+        outcome = drive(session, workspace.root / "STOP", lines, table)
     except InputError:
         say(f"What was paid for is kept; go on with --resume {session.run.id}")
         raise
     return Conducted(session, outcome, lines)
 
 
-def drive(session: Session, stop_file: Path | None = None, lines: Lines | None = None) -> str:
+def drive(
+    session: Session, stop_file: Path | None = None, lines: Lines | None = None, table: LiveTable | None = None
+) -> str:
     """Run a mining session; the first Ctrl-C asks it to stop, the second insists.
 
     A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
-    live line; elsewhere each event is a line.
+    table that lives (`table`, which may have begun before the run); elsewhere each event is a line.
     """
     import asyncio
 
     from agent.cli.live_line import LiveLine
+    from agent.cli.live_table import LiveTable
     from agent.mining.outer_loop import Event
 
-    err = stderr()
     live = LiveLine(session.budget, session.total, before=session.done)
-    with progress_bar() as bar, graceful_stop() as asked:
+    table = table or LiveTable()
+    table.attach(session, live)
+    with living(table, as_json=lines is not None) as console, graceful_stop() as asked:
+        err = console or stderr()
 
         def stop() -> bool:
             unread = lines is not None and lines.closed
             return asked() or unread or (stop_file is not None and stop_file.exists())
 
-        task = bar.add_task("starting", total=session.total, completed=session.done)
-
         def show(event: Event, _total: int) -> None:
             live.take(event)
+            if console is not None:
+                table.take(event)
             if lines is not None:
                 lines.take(event, session)
             if event.kind == "note":
-                err.print(event.text, soft_wrap=True, markup=False)
-            elif not err.is_terminal:
+                say(event.text)
+            elif console is None:
                 live.plain(event, err)
-            bar.update(task, description=live.line(), completed=live.before + live.done)
 
         def heard(call: NewCall) -> None:
+            table.heard(call)
             if lines is not None:
                 lines.call(call)
 

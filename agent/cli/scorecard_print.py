@@ -48,8 +48,8 @@ SCORECARD_ROWS: tuple[tuple[str, str, int, bool], ...] = (
     ("bars held", "duration", 1, False),
     ("rank autocorrelation", "autocorrelation", 3, False),
     ("monotonicity of quantiles", "monotonicity", 2, False),
-    ("hit rate", "hit_rate", 1, True),
-    ("profit factor", "profit_factor", 2, False),
+    ("hit rate, by bar", "hit_rate", 1, True),
+    ("profit factor, by bar", "profit_factor", 2, False),
     ("tail ratio", "tail_ratio", 2, False),
     ("VaR 95 % a bar", "var_95", 3, True),
     ("CVaR 95 % a bar", "cvar_95", 3, True),
@@ -76,6 +76,12 @@ def print_scorecard(card: Scorecard, *, gated: bool | None = None, validation: b
         for label, key, digits, percent in SCORECARD_ROWS
         if shown or key not in _GATED
     ]
+    from backtest.trade_figures import total_return
+
+    place = next(i for i, row in enumerate(rows) if row[0] == "return a year, net")
+    for kind in ("net", *(("gated",) if shown else ())):
+        total = [total_return(part, card.bars_per_year, gated=kind == "gated") for part in parts.values()]
+        rows.insert(place, [f"total return, {kind}", *(format_number(one, 1, percent=True) for one in total)])
     stdout().print(text_table("Scorecard", ["", *parts], rows))
 
 
@@ -126,12 +132,14 @@ def print_profile(card: Scorecard) -> None:
     for title, slices in (("By year", years), ("By regime", regimes)):
         found = {p: {one.name: one for one in slices[p]} for p in _PARTS}
         names = list(dict.fromkeys(name for p in _PARTS for name in found[p]))
-        lines = [[name, *(_cell(found[p].get(name), k, d) for p in _PARTS for k, d in _SLICE)] for name in names]
-        columns = [
-            "",
-            *(f"{p[:5]}{dot} {k}" for p, dot in (("train", ""), ("valid", ".")) for k in ("bars", "IC", "t", "Sharpe")),
+        # A line a segment: both in one line are wider than a terminal.
+        lines = [
+            [name, p, *(_cell(found[p][name], k, d) for k, d in _SLICE)]
+            for name in names
+            for p in _PARTS
+            if name in found[p]
         ]
-        stdout().print(text_table(title, columns, lines))
+        stdout().print(text_table(title, ["", "segment", "bars", "rank IC", "t", "net Sharpe"], lines, left=2))
 
 
 _SLICE = (("bars", 0), ("rank_ic", 4), ("ic_tstat", 2), ("sharpe_net", 2))

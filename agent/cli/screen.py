@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.attempt_tables import attempts_table, screening_summary
+from agent.cli.attempt_tables import best_table, print_failed, screening_summary
 from agent.cli.common import (
     graceful_stop,
     json_option,
@@ -166,15 +166,17 @@ def _print_screening(
     knowledge: KnowledgeBase, run_id: str, outcome: str, summary: dict[str, object], count: int
 ) -> None:
     """Print the factors that were scored in full, and what became of the rest."""
-    stdout().print(attempts_table(knowledge, run_id))
-    stdout().print(
+    attempts, out = knowledge.attempts(run_id=run_id), stdout()
+    out.print(best_table(attempts, run_id))
+    print_failed(attempts)
+    out.print(
         f"run {run_id} {outcome}: {summary['attempts']} of {count} recorded, {summary['refused']} not scored,"
         f" {summary['screened_out']} left at their quick score, {summary['in_full']} scored in full, "
         f"{summary['accepted']} accepted",
-        soft_wrap=True,
+        soft_wrap=not out.is_terminal,
     )
     if outcome != "finished":
-        stdout().print(f"Go on with: alphaglow screen --resume {run_id}")
+        out.print(f"Go on with: alphaglow screen --resume {run_id}")
 
 
 def _lines(file: Path) -> list[str]:

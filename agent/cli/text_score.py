@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from agent.texts.model_scores import Read
     from agent.texts.scores import Scores
     from market.documents import Documents
+    from market.panel import FloatArray
 
 # Of an estimate: characters of the prompt around the texts, characters of a token, and tokens of one reading.
 _SYSTEM, _PER_TOKEN, _REPLY = 1600, 4, 35
@@ -288,11 +289,31 @@ def _show(name: str, facts: dict[str, object], scores: Scores, documents: Docume
         stderr().print(f"{scores.unscored} texts are not scored (a model reads only those about an asset)")
     if facts["outcome"] != "finished":
         stderr().print(f"ended early ({facts['outcome']}): the same command goes on")
-    for k in np.linspace(0, len(documents) - 1, min(shown, len(documents))).astype(int):
-        figures = f"{format_number(float(scores.sentiment[k]))} {format_number(float(scores.relevance[k]))}"
-        out.print(
-            f"{str(documents.known[k])[:16]}  {figures} {format_number(float(scores.novelty[k]))} "
-            f"{scores.event[k] or '–':11s} {documents.title[k]}",
-            markup=False,
-            soft_wrap=True,
-        )
+    if shown:
+        _show_texts(scores, documents, shown)
+
+
+def _show_texts(scores: Scores, documents: Documents, shown: int) -> None:
+    """Print some texts, evenly drawn, each with its scores."""
+    rows = [
+        [
+            str(documents.known[k])[:16], *(format_number(float(one[k])) for one in _figures(scores)),
+            scores.event[k] or "–", str(documents.title[k]),
+        ]
+        for k in np.linspace(0, len(documents) - 1, min(shown, len(documents))).astype(int)
+    ]  # fmt: skip
+    from rich.table import Table
+
+    drawn = Table(title="Some of the texts", title_justify="left", header_style="bold", pad_edge=False)
+    drawn.add_column("known", no_wrap=True)
+    for name in ("sentiment -1 to 1", "relevance 0 to 1", "novelty 0 to 1"):
+        drawn.add_column(name, justify="right", max_width=9)
+    drawn.add_column("event", max_width=11)
+    drawn.add_column("text", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    stdout().print(drawn)
+
+
+def _figures(scores: Scores) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return scores.sentiment, scores.relevance, scores.novelty

@@ -17,6 +17,7 @@ from flows.direction import DEAD_ZONE, Direction, Kind, confidence, fit_directio
 from flows.regime_store import load_regimes, regimes_path
 from flows.regimes import market_states
 from flows.scenarios import Library
+from market.errors import InputError
 from market.panel import FloatArray, Panel
 
 # A return is known two bars after its decision; none that reaches beyond train is learned from.
@@ -63,14 +64,14 @@ def directed_targets(directed: Directed, panel: Panel) -> FloatArray:
     return weights
 
 
-def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
-    """Say for each asset, at the newest bar there is, how usual its state is and which way it points.
+def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600, only: Sequence[str] = ()) -> Findings:
+    """Say for each asset, or for `only` some, at the newest bar how usual its state is and which way it points.
 
     Only states of the newest bars are read, and no return of theirs: this opens no holdout.
     """
     newest = opened.whole.rows(max(0, len(opened.whole.times) - bars), len(opened.whole.times))
     directed = direct(opened, kind, newest)
-    rows = _signal_rows(opened, directed, newest)
+    rows = _only(_signal_rows(opened, directed, newest), only, newest)
     at = str(newest.times[-1])[:16]
     earned = _earned(opened, kind)
     flat = sum(row["signal"] == "no trade" for row in rows)
@@ -100,6 +101,24 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
         },
         simulated=opened.panel.simulated,
     )
+
+
+def _only(rows: list[dict[str, object]], only: Sequence[str], panel: Panel) -> list[dict[str, object]]:
+    """Return the rows of the assets that are asked for (BTC/USDT and BTCUSDT are one); all where none is."""
+    if not only:
+        return rows
+
+    def plain(name: str) -> str:
+        return name.upper().replace("/", "")
+
+    known = {plain(asset) for asset in panel.assets}
+    unknown = [name for name in only if plain(name) not in known]
+    if unknown:
+        raise InputError(f"there is no asset {unknown[0]!r} in these data", f"there is {', '.join(panel.assets[:8])}")
+    found = [row for row in rows if plain(str(row["asset"])) in {plain(name) for name in only}]
+    if not found:
+        raise InputError(f"{', '.join(only)} has no state at the newest bar", "it needs more bars, or prices now")
+    return found
 
 
 def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:

@@ -35,6 +35,7 @@ from agent.study.expectations import expected_sharpe, forward_sentence
 from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.scoring import evaluate_expression, was_aimed
 from agent.study.study import Study, read_expression
+from agent.study.trade_frame import table_of_trades
 from agent.study.workspace import Workspace
 from backtest.placebo import calmest_first, random_gate, volatility_gate
 from backtest.result_types import Evidence, Scorecard
@@ -207,6 +208,7 @@ def review_of(
         rule=str(rule_of(card)),
         tried_rules=card.rules,
         cost_bp=card.cost_bp,
+        trades=table_of_trades(scored.backtest, study),
     )
 
 

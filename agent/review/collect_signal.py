@@ -8,6 +8,7 @@ from agent.review.collect import ReviewSubject, equity_of, mean_exposure, panel_
 from agent.review.review_records import Review
 from agent.review.series_details import quantile_returns
 from agent.study.study import Study
+from agent.study.trade_frame import table_of_trades
 from backtest.result_types import Evidence, Scorecard
 from backtest.rule_words import rule_of
 from backtest.scorecard import Scored
@@ -55,5 +56,6 @@ def review_on_train(
         rule=str(rule_of(scored.scorecard)),
         tried_rules=scored.scorecard.rules,
         cost_bp=scored.scorecard.cost_bp,
+        trades=table_of_trades(scored.backtest, study, validation=False),
         kind="Factor" if subject.reading else "Signal",
     )

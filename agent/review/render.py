@@ -22,6 +22,7 @@ from agent.review.chart_registry import CHARTS
 from agent.review.findings import Findings
 from agent.review.pool_page import PoolReview, pool_context
 from agent.review.review_records import Review, RunReview
+from agent.review.trade_details import LAST_TRADES, TRADE_FIGURES, trade_details
 from agent.untrusted.showing import displayable
 from market.errors import InputError
 
@@ -185,7 +186,14 @@ def _factor_context(review: Review) -> dict[str, object]:
         "correlated": factor_tables.correlation_rows(review),
         "expected": factor_tables.expectation_rows(review),
         "tested": factor_tables.tested_rows(review),
-        "heads": {"falls": factor_tables.FALLS, "rules": factor_tables.RULES, "tests": factor_tables.TESTS},
+        "trades": trade_details(review),
+        "heads": {
+            "trades": TRADE_FIGURES,
+            "last": LAST_TRADES,
+            "falls": factor_tables.FALLS,
+            "rules": factor_tables.RULES,
+            "tests": factor_tables.TESTS,
+        },
         "decays": profile is not None and bool(profile.decay),
         "turns": review.critiques[-MAX_TURNS:],
         "charts": drawn,

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from agent.study.trade_frame import TradeTable
 from backtest.result_types import GateVerdict, Profile, RuleFigures, SegmentScore, Tested
 from market.panel import FloatArray, TimeArray
 
@@ -162,6 +163,8 @@ class Review:
         The trading rule in words, and all that it was chosen from, that of the settings first; empty without a choice.
     cost_bp
         Fee and slippage that a trade pays, in basis points of what is traded.
+    trades
+        The trades that it made, in money where a capital is set.
     kind
         What it is: ``Factor``, or ``Pool``, which nobody wrote and nobody judged.
     simulated_market, simulated_llm
@@ -219,6 +222,7 @@ class Review:
     rule: str = ""
     tried_rules: Sequence[RuleFigures] = ()
     cost_bp: float = float("nan")
+    trades: TradeTable | None = None
 
     def __post_init__(self) -> None:
         """Check lengths, and that nothing past validation is here."""

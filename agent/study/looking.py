@@ -16,7 +16,7 @@ from agent.study.study import Study, backtest_expression
 from backtest.result_types import Evidence, Scorecard
 from backtest.run import Backtest
 from backtest.scorecard import Scored, unscored_segment
-from factors.tree import Expression
+from factors.tree import Expression, Signal
 from market.errors import Rejection
 
 
@@ -42,6 +42,8 @@ class Look:
         What could be found on these data among as many trials.
     copy
         Which recorded factor it is, in another form: it takes the same positions, and is no further trial.
+    signal
+        Its values, where `backtest` is there.
     """
 
     scorecard: Scorecard
@@ -52,6 +54,7 @@ class Look:
     note: str = ""
     could: Detectable | None = None
     copy: Rejection | None = None
+    signal: Signal | None = None
 
 
 def look_at_factor(
@@ -93,15 +96,16 @@ def look_at_factor(
             f"it was scored as attempt {known.id}, by another version or under another policy: that verdict stands as "
             "recorded, and this one is no further trial"
         )
-        return Look(card, evidence, known, True, traded, note, detectable(study, knowledge, more=0))
+        could = detectable(study, knowledge, more=0)
+        return Look(card, evidence, known, True, traded, note, could, signal=scoring.signal)
     if scoring.copy is not None:
         could = detectable(study, knowledge, more=0)
-        return Look(card, evidence, backtest=traded, could=could, copy=scoring.copy)
+        return Look(card, evidence, backtest=traded, could=could, copy=scoring.copy, signal=scoring.signal)
     config = RunConfig(kind="eval", data=opened.name, llm="none", rules=rules)
     new = described(attempt_of(("", 0, 0), text, expression, scoring))
     could = detectable(study, knowledge, more=0 if counted else 1)
     attempt = knowledge.record_look(opened.whole, config, opened.settings.loop.seed, new)
-    return Look(card, evidence, attempt, False, traded, could=could)
+    return Look(card, evidence, attempt, False, traded, could=could, signal=scoring.signal)
 
 
 def _look_again(
@@ -120,7 +124,8 @@ def _look_again(
     note = f"scored before, as attempt {known.id} of run {known.run_id}: no further trial"
     traded = None if found is None else _traded(found[1])
     could = detectable(study, knowledge, more=0)
-    return Look(stored.scorecard, stored.evidence, known, True, traded, note, could)
+    values = None if found is None else found[0]
+    return Look(stored.scorecard, stored.evidence, known, True, traded, note, could, signal=values)
 
 
 def look_at_train(expression: Expression, study: Study) -> Look | Rejection:
@@ -129,7 +134,8 @@ def look_at_train(expression: Expression, study: Study) -> Look | Rejection:
     if isinstance(found, Rejection):
         return found
     card = train_alone(found[1].scorecard, study)
-    return Look(card, note="not recorded: figures of train alone, and no verdict")
+    note = "not recorded: figures of train alone, and no verdict"
+    return Look(card, backtest=_traded(found[1]), note=note, signal=found[0])
 
 
 def train_alone(card: Scorecard, study: Study) -> Scorecard:

@@ -169,7 +169,8 @@ class BacktestSettings(Section):
     impact: float = setting(_COSTS["impact"], "Coefficient of the square-root law of market impact.", ge=0, le=100)
     capital: float = setting(
         _COSTS["capital"],
-        "Capital that trades, for market impact; 0: too small to move a price.",
+        "Capital that trades: it moves prices (market impact), and profits are shown in money; 0: too small to move a "
+        "price, and profits are fractions.",
         unit="currency of prices",
         ge=0,
     )

@@ -41,7 +41,7 @@ def test_a_rule_is_chosen_recorded_and_said(home: Path, capsys: pytest.CaptureFi
     assert card.train.net_z == pytest.approx(best.net_z, abs=1e-9)
     assert card.train.sharpe_net == pytest.approx(best.sharpe_net, abs=1e-9)
     assert card.train.turnover == pytest.approx(best.turnover, abs=1e-9)
-    code, out, _ = run(capsys, "eval", FACTOR, "--rule", "auto")
+    code, out, _ = run(capsys, "eval", FACTOR, "--rule", "auto", "--full")
     assert code == 0
     assert "no further trial" in out
     assert "Trading rules, on train" in out

@@ -70,12 +70,15 @@ def test_a_fetch_and_its_updates(exchange: str, home: Path) -> None:
         done = run(home, "update", "x", "--unpaced")
         assert done.returncode == 0, done.stderr
         assert "2590 bars" in done.stdout.replace(",", "")
+        assert "bars added for 4 of 4 symbols, up to 2024-04-17" in done.stdout
         # Bars and funding of four symbols, two pages each at most, and their ends asked for twice.
         assert len(server.asked) - asked < 35
         panel = load_panel(home / "data" / "x.parquet")
         assert_equals_source(panel, MARKET.swap, START, NOW)
         again = run(home, "update", "--json", "--unpaced")
         assert json.loads(again.stdout)["data"][0]["id"] == panel.id
+        assert set(json.loads(again.stdout)["data"][0]["added"].values()) == {0}
+        assert run(home, "update", "--unpaced").stdout.startswith("x: nothing new")
 
 
 def test_the_first_words_are_checked(home: Path) -> None:
