@@ -118,7 +118,24 @@ def write_attempt(
 
     `stored` takes the place of its evaluation: one that another knowledge base holds is written as it is there.
     """
-    row = {
+    row = attempt_row(new, origin)
+    connection = session.connection()
+    number: int = connection.execute(_INSERT, row).scalar_one()
+    if new.verdicts:
+        connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **verdict_row(v)} for v in new.verdicts])
+    evaluation = stored or new.evaluation
+    if evaluation is not None:
+        place = {"attempt_id": number, "factor_id": new.factor_id}
+        connection.execute(_INSERT_EVALUATION, {**place, **evaluation_row(evaluation, origin)})
+    words.add_words(session, number, row)
+    if new.factor_id is not None and new.canonical is not None:
+        novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
+    return number
+
+
+def attempt_row(new: NewAttempt, origin: AttemptOrigin) -> dict[str, object]:
+    """Return an attempt as the columns of its table, but its id."""
+    return {
         "run_id": new.run_id,
         "round": new.round,
         "slot": new.slot,
@@ -134,21 +151,10 @@ def write_attempt(
         "created": origin.created,
         "claims": plain_dict(new.claims.to_dict()),
     }
-    connection = session.connection()
-    number: int = connection.execute(_INSERT, row).scalar_one()
-    if new.verdicts:
-        connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **_verdict_row(v)} for v in new.verdicts])
-    evaluation = stored or new.evaluation
-    if evaluation is not None:
-        place = {"attempt_id": number, "factor_id": new.factor_id}
-        connection.execute(_INSERT_EVALUATION, {**place, **_evaluation_row(evaluation, origin)})
-    words.add_words(session, number, row)
-    if new.factor_id is not None and new.canonical is not None:
-        novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
-    return number
 
 
-def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
+def verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
+    """Return what the judge said as the columns of its table, but the ids."""
     return {
         "turn": verdict.turn,
         "accept": verdict.accept,
@@ -158,7 +164,8 @@ def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
     }
 
 
-def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
+def evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
+    """Return an evaluation as the columns of its table, but attempt and factor."""
     card, evidence = whole(evaluation.scorecard_document), whole(evaluation.evidence_document)
     return {
         "panel_id": origin.panel_id,

@@ -102,7 +102,16 @@ def add_factor(session: Session, factor_id: str, canonical: str, label: str, fou
 
 def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint) -> None:
     """Index one factor whose fingerprint is at hand."""
-    row = {
+    connection = session.connection()
+    seq = connection.execute(_INSERT_KNOWN, factor_row(factor_id, canonical, label, found)).scalar_one()
+    parts = part_rows(seq, found)
+    if parts:
+        connection.execute(_INSERT_PART, parts)
+
+
+def factor_row(factor_id: str, canonical: str, label: str, found: Fingerprint) -> dict[str, object]:
+    """Return a known factor as the columns of its table, but its sequence number."""
+    return {
         "factor_id": factor_id,
         "canonical": canonical,
         "label": label,
@@ -111,12 +120,12 @@ def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str
         "sign": found.sign,
         "shape": found.shape,
     }
-    connection = session.connection()
-    seq = connection.execute(_INSERT_KNOWN, row).scalar_one()
+
+
+def part_rows(seq: int, found: Fingerprint) -> list[dict[str, object]]:
+    """Return the parts of a known factor as the columns of their table."""
     hashes = dict.fromkeys(part.hash for part in found.subtrees[:_MOST_PARTS])
-    if hashes:
-        parts = [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
-        connection.execute(_INSERT_PART, parts)
+    return [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
 
 
 def look(connection: Connection, found: Fingerprint, factor_id: str, until: int) -> Novelty:
