@@ -26,9 +26,10 @@ from agent.knowledge.records import JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables import full_text, novelty_index
-from agent.knowledge.tables.attempts import AttemptOrigin, attempt_row, evaluation_row, verdict_row
+from agent.knowledge.tables.attempts import AttemptOrigin, attempt_row, evaluation_row, parent_rows, verdict_row
 from agent.knowledge.tables.convert import utc_now
-from agent.knowledge.tables.effective_trials import pack
+from agent.knowledge.tables.effective_trials import returns_row
+from agent.knowledge.tables.packed_returns import pack
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.tallies import Spread
 from agent.knowledge.tables.versions import scoring_code
@@ -55,7 +56,8 @@ _TALLY = text(
 )
 # In the order in which they may be written; the words of attempts are no model.
 _TABLES = (
-    schema.Attempt, schema.Verdict, schema.Evaluation, schema.TrialReturns, schema.KnownFactor, schema.KnownPart,
+    schema.Attempt, schema.AttemptParent, schema.Verdict, schema.Evaluation, schema.TrialReturns,
+    schema.KnownFactor, schema.KnownPart,
 )  # fmt: skip
 
 
@@ -225,7 +227,9 @@ def fill(
     """Write `size` attempts on a panel into a new knowledge base, in runs of `RUN` attempts."""
     knowledge.register_dataset(panel)
     variants = Variants(seed, ideas_of(size))
-    engine, memory, rows = make_engine(knowledge.place), Memory(), Rows(panel.id, knowledge.place.on_server)
+    engine, memory = make_engine(knowledge.place), Memory()
+    # Published factors may be known already.
+    rows = Rows(panel.id, knowledge.place.on_server, factors=knowledge.index_factors())
     for number in range(-(-size // RUN)):
         count = min(RUN, size - number * RUN)
         run = knowledge.create_run(panel.id, RunConfig(data=panel.name or "toy"), number)
@@ -271,6 +275,7 @@ class Rows:
         number = self.numbers
         row = attempt_row(new, AttemptOrigin(self.panel_id, rules, "", utc_now(), new.parent_ids))
         self._tables[schema.Attempt].append({"id": number, **row})
+        self._tables[schema.AttemptParent] += parent_rows(number, new.parent_ids)
         self._tables[schema.Verdict] += [{"attempt_id": number, **verdict_row(said)} for said in new.verdicts]
         self._words.append((number, full_text.words_of(row)))
         if one.print_ is not None and new.factor_id is not None and new.canonical is not None:
@@ -284,9 +289,8 @@ class Rows:
         if sharpe is not None:
             self.spread.add(sharpe)
         cluster = self.first.setdefault(one.idea, number)
-        place = {"attempt_id": number, "panel_id": self.panel_id}
         packed = pack(new.evaluation.returns_fingerprint)
-        self._tables[schema.TrialReturns].append({**place, "seq": number, "cluster": cluster, "fingerprint": packed})
+        self._tables[schema.TrialReturns].append(returns_row(number, self.panel_id, cluster, packed))
         known_row = self._evaluations.get((one.scores, rules))
         if known_row is None:
             origin = AttemptOrigin(self.panel_id, rules, scoring_code(), "", ())

@@ -43,10 +43,9 @@ class RelatedReturns(Handle):
 
     def same_returns(self, panel_id: str, fingerprint: FloatArray, *, but: str) -> tuple[int, str] | None:
         """Return attempt and text of a factor, but `but`, that earned the same before costs at every bar of train."""
-        with self._memory.reading(), self.lend() as connection:
+        with self.lend() as connection:
             for related in datasets.related_ids(connection, panel_id):
-                maxima = self._memory.maxima(related)
-                found = effective_trials.same_returns(connection, maxima, fingerprint, but)
+                found = effective_trials.same_returns(connection, related, fingerprint, but)
                 if found is not None:
                     return found
         return None

@@ -25,7 +25,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import TAG, Ask, list_numbered
 from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, request_hash
-from agent.knowledge.tables import effective_trials, tallies
+from agent.knowledge.tables import effective_trials, packed_returns, tallies
 from agent.knowledge.tables.attempts import ask_of
 from market.errors import InputError
 
@@ -190,7 +190,7 @@ def _cluster_faults(session: Session, panel_id: str, show: Show) -> Iterator[str
     unreadable = [
         number
         for number, packed in session.connection().execute(_FINGERPRINTS, {"panel": panel_id})
-        if not effective_trials.is_fingerprint(packed)
+        if not packed_returns.is_fingerprint(packed)
     ]
     if unreadable:
         # What is grouped with such a one says nothing.
@@ -210,7 +210,7 @@ def _cluster_faults(session: Session, panel_id: str, show: Show) -> Iterator[str
 def _sampled_clusters(session: Session, panel_id: str, count: int, show: Show) -> Iterator[str]:
     """Check that each goes with the first of its cluster, and that a sample goes with no other first more closely."""
     leaders = [
-        (row[0], row[1], effective_trials.unpacked(bytes(row[2])))
+        (row[0], row[1], packed_returns.unpacked(bytes(row[2])))
         for row in session.execute(_LEADERS, {"panel": panel_id})
     ]
     first = {number: (seq, print_) for number, seq, print_ in leaders}
@@ -223,7 +223,7 @@ def _sampled_clusters(session: Session, panel_id: str, count: int, show: Show) -
     for done, (number, seq, cluster, packed) in enumerate(rows):
         if done % 10_000 == 0:
             show("effective trials", done)
-        print_, known = effective_trials.unpacked(bytes(packed)), first.get(cluster)
+        print_, known = packed_returns.unpacked(bytes(packed)), first.get(cluster)
         if known is None or len(known[1]) != len(print_):
             yield f"attempt {number}: its cluster is kept as attempt {cluster}, which begins none"
             continue

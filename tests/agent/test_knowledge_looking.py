@@ -115,7 +115,7 @@ def test_what_was_tampered_with_is_found(mined: dict[str, Any], capsys: pytest.C
         connection.execute(
             "UPDATE trial_returns SET cluster = -1 WHERE attempt_id = (SELECT max(cluster) FROM trial_returns)"
         )
-        connection.execute("DELETE FROM attempt_words WHERE rowid = 4")
+        connection.execute("DELETE FROM attempt_words_docsize WHERE id = 4")
         connection.execute("INSERT INTO verdicts (attempt_id, turn, accept, score, critique) VALUES (999, 1, 1, 1, '')")
     code, out, _ = run(capsys, "kb", "verify")
     assert code == 1

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, Connection, Select, String, bindparam, cast, func, insert, select, text
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
 from agent.knowledge.database import schema
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.listing import TAG, Ask, which_factor
+from agent.knowledge.listing import TAG, Ask, factor_id_of, which_factor
 from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.score_documents import Document, read_flat, read_train, read_verdict
@@ -46,6 +45,7 @@ _RELATED = text(
 ).bindparams(_PANELS)
 _INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
 _INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
+_INSERT_PARENT = insert(schema.core_table(schema.AttemptParent))
 _INSERT_EVALUATION = insert(schema.core_table(schema.Evaluation))
 
 
@@ -121,6 +121,9 @@ def write_attempt(
     row = attempt_row(new, origin)
     connection = session.connection()
     number: int = connection.execute(_INSERT, row).scalar_one()
+    parents = parent_rows(number, origin.parents)
+    if parents:
+        connection.execute(_INSERT_PARENT, parents)
     if new.verdicts:
         connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **verdict_row(v)} for v in new.verdicts])
     evaluation = stored or new.evaluation
@@ -151,6 +154,11 @@ def attempt_row(new: NewAttempt, origin: AttemptOrigin) -> dict[str, object]:
         "created": origin.created,
         "claims": plain_dict(new.claims.to_dict()),
     }
+
+
+def parent_rows(attempt_id: int, parents: Iterable[str]) -> list[dict[str, object]]:
+    """Return the parents of an attempt as the columns of their table."""
+    return [{"parent": parent, "attempt_id": attempt_id} for parent in dict.fromkeys(parents)]
 
 
 def verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
@@ -215,7 +223,7 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
     newest_of_all = session.scalar(select(func.max(_Attempt.id))) or 0
     for meant in (
         _Attempt.factor_id == tagged,
-        _Attempt.canonical == parent,
+        _Attempt.factor_id == factor_id_of(parent),
         (_Attempt.text == parent) & (_Attempt.id > newest_of_all - _WRITTEN),
         (_Attempt.name == parent) & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
     ):
@@ -251,9 +259,8 @@ def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | 
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
     named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
     parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))
-    # An id stands in the list as it is, in quotes: the list need not be taken apart.
-    names_it = cast(_Attempt.parent_ids, String).contains(json.dumps(factor_id), autoescape=True)
-    query = _select().where(names_it, _Attempt.factor_id.is_not(None))
+    names_it = select(schema.AttemptParent.attempt_id).where(schema.AttemptParent.parent == factor_id)
+    query = _select().where(_Attempt.id.in_(names_it), _Attempt.factor_id.is_not(None))
     children = _records(session, query.order_by(_Attempt.id))
     return FactorRecord(
         factor_id=factor_id,

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
-from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, shadow, shadow_of, unpacked
-from agent.knowledge.tables.stored_draws import WORTH_STORING, StoredDraws, draws_file, read_draws, store_draws
+from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, shadow_of
+from agent.knowledge.tables.packed_returns import unpacked
+from agent.knowledge.tables.stored_draws import (
+    WORTH_STORING,
+    StoredDraws,
+    Witnesses,
+    draws_file,
+    read_draws,
+    store_draws,
+)
 from agent.knowledge.tables.tallies import Spread, count_trials
 from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores, draw_seed
@@ -167,8 +174,7 @@ class RelatedMaxima:
     folder: Path | None = None
     read: ScoredTrials = field(default_factory=ScoredTrials)
     scores: LargestScores | None = None
-    ids: list[int] = field(default_factory=list)
-    shadows: list[NDArray[np.float32]] = field(default_factory=list)
+    seen: Witnesses = field(default_factory=Witnesses)
     stored: int = 0
 
 
@@ -177,16 +183,16 @@ def largest_related(connection: Connection, known: RelatedMaxima, panels: tuple[
     current = known.read.is_current(connection, panels)
     if known.scores is None or not current:
         known.scores = LargestScores(draw_seed(known.panel_id))
-        known.ids, known.shadows, known.stored = [], [], 0
+        known.seen, known.stored = Witnesses(), 0
         _take_stored(connection, known)
     fresh = [row for row in known.read.new_rows(connection, every=True) if row.fingerprint is not None]
     prints = [unpacked(bytes(row.fingerprint or b"")) for row in fresh]
     known.scores.add(row.astype(np.float64) for row in prints)
-    known.ids += [row.attempt_id for row in fresh]
-    known.shadows += [shadow(row) for row in prints]
-    if len(known.ids) - known.stored >= WORTH_STORING:
-        known.stored = len(known.ids)
-        found = StoredDraws(known.scores, known.read.after, np.array(known.ids), np.stack(known.shadows))
+    for row, print_ in zip(fresh, prints, strict=True):
+        known.seen.add(row.attempt_id, print_)
+    if known.seen.count - known.stored >= WORTH_STORING:
+        known.stored = known.seen.count
+        found = StoredDraws(known.scores, known.read.after, known.seen)
         store_draws(draws_file(known.folder, panels), panels, known.read.epoch, found)
     return known.scores.copy()
 
@@ -205,5 +211,4 @@ def _take_stored(connection: Connection, known: RelatedMaxima) -> None:
     if found is None:
         read.restart()
         return
-    known.scores, known.stored = found.scores, len(found.ids)
-    known.ids, known.shadows = found.ids.tolist(), list(found.shadows)
+    known.scores, known.seen, known.stored = found.scores, found.seen, found.seen.count

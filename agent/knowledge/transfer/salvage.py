@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,8 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import TAG
 from agent.knowledge.packed_json import unpack_json
 from agent.knowledge.tables import full_text, novelty_index
-from agent.knowledge.tables.effective_trials import is_fingerprint
+from agent.knowledge.tables.attempts import parent_rows
+from agent.knowledge.tables.packed_returns import is_fingerprint
 from agent.knowledge.transfer.merging import count_again
 from market.errors import InputError
 
@@ -227,6 +228,9 @@ def _index(session: Session) -> None:
     attempt = schema.core_table(schema.Attempt)
     for row in session.execute(select(attempt).order_by(attempt.c.id)).mappings():
         full_text.add_words(session, row["id"], dict(row))
+        parents = parent_rows(row["id"], filter(None, map(str, row["parent_ids"])))
+        if parents:
+            session.execute(insert(schema.AttemptParent), parents)
     novelty_index.catch_up(session)
     for panel_id in session.scalars(select(schema.Run.panel_id).distinct()).all():
         count_again(session, panel_id)
