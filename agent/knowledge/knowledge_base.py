@@ -186,12 +186,12 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         `until` is a sequence number that `index_factors` gave: what became known later is left out.
         """
         print_ = self._memory.fingerprint(expression)
-        with self.lend() as connection:
+        with self._asking_directly() as connection:
             latest = self._indexed(connection) if until is None else until
             if latest is not None:
                 return novelty.look(connection, print_, expression.id, latest)
         latest = self.index_factors()
-        with self.lend() as connection:
+        with self._asking_directly() as connection:
             return novelty.look(connection, print_, expression.id, latest)
 
     def scored_twin(
@@ -210,7 +210,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         counts as well.
         """
         print_ = self._memory.fingerprint(expression) if ranks_alike else None
-        with self.lend() as connection:
+        with self._asking_directly() as connection:
             panels = (panel_id,) if covered >= 1.0 else datasets.related_ids(connection, panel_id, covered=covered)
             number = attempts.scored_twin(connection, expression.id, print_, panels, until)
         if number is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from agent.knowledge.database import schema
 from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
 from agent.knowledge.database.database_errors import in_words
+from agent.knowledge.database.direct_connection import DirectConnection
 from agent.knowledge.database.location import BaseLocation, place_of
 from agent.knowledge.file_query import is_sealed
 from agent.knowledge.tables.row_cache import Memory
@@ -73,6 +75,19 @@ class Handle:
         """Lend a connection that reads one state of the database and cannot write, for whatever may be asked of it."""
         with in_words(self.place), self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _asking_directly(self) -> Iterator[Connection]:
+        """Lend what reads one state of the database in the quickest way, for what is asked at each attempt."""
+        if self.place.on_server:
+            with self.lend() as connection:
+                yield connection
+            return
+        with in_words(self.place), closing(self._engine.raw_connection()) as borrowed:
+            driver = borrowed.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute("BEGIN")
+            yield cast(Connection, DirectConnection(driver, self._engine.dialect))
 
     def require_writable(self) -> None:
         """Refuse, as an `InputError`, a file that may be read and not be written, before work is spent on it."""

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.factor_records import FactorRecord, Found
 from agent.knowledge.listing import TAG, Ask, factor_id_of, which_factor
 from agent.knowledge.packed_json import whole
@@ -22,7 +23,7 @@ from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
-from backtest.result_types import Tested
+from backtest.result_types import SegmentScore, Tested
 
 if TYPE_CHECKING:
     from factors.overlap import Fingerprint
@@ -75,7 +76,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     it is known which factor is meant, and as it stands where not.
     """
     place = {"run": new.run_id, "round": new.round, "slot": new.slot}
-    known = session.connection().execute(_TAKEN, place).first()
+    known = direct(session).execute(_TAKEN, place).first()
     if known is not None:
         return int(known[0])
     run = memory.run(session, new.run_id)
@@ -119,7 +120,7 @@ def write_attempt(
     `stored` takes the place of its evaluation: one that another knowledge base holds is written as it is there.
     """
     row = attempt_row(new, origin)
-    connection = session.connection()
+    connection = direct(session)
     number: int = connection.execute(_INSERT, row).scalar_one()
     parents = parent_rows(number, origin.parents)
     if parents:
@@ -186,13 +187,16 @@ def evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Attempt
         "predicts_z": score_of(evidence, "predicts"),
         "earns_z": score_of(evidence, "earns"),
         "confirmed": reached_validation(evidence),
-        **chosen_figures(card, evidence),
+        **chosen_figures(card, evidence, evaluation.scorecard.train if isinstance(evaluation, NewEvaluation) else None),
     }
 
 
-def chosen_figures(scorecard: Document, evidence: Document) -> dict[str, object]:
-    """Return what attempts are chosen and listed by, as columns: the verdict, and figures of train alone."""
-    train = read_train(scorecard)
+def chosen_figures(scorecard: Document, evidence: Document, train: SegmentScore | None = None) -> dict[str, object]:
+    """Return what attempts are chosen and listed by, as columns: the verdict, and figures of train alone.
+
+    `train` is the score on train, where it need not be read from the scorecard.
+    """
+    train = train or read_train(scorecard)
     return {
         "verdict": read_verdict(evidence),
         "train_payoff_z": or_none(train.payoff_z),

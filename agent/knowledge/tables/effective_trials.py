@@ -15,6 +15,7 @@ from sqlalchemy import BindParameter, Connection, TextClause, bindparam, insert,
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.tables.packed_returns import NEAR, coded, likeness, near_likenesses, pack, shadow, unpacked
 from agent.knowledge.tables.stored_draws import (
     WORTH_STORING,
@@ -42,7 +43,7 @@ _LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDE
 _ALL = text(f"{_FINGERPRINTS} WHERE t.panel_id = :panel AND t.seq > :after ORDER BY t.seq")
 _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
-    f"WHERE e.panel_id IN :panels AND e.accepted AND {_NEW} ORDER BY t.seq, t.attempt_id"
+    f"WHERE e.panel_id IN :panels AND e.accepted AND e.attempt_id > :after AND {_NEW} ORDER BY t.seq, t.attempt_id"
 ).bindparams(_PANELS)
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id IN :panels").bindparams(_PANELS)
 _SCORES = text(
@@ -131,7 +132,7 @@ def add_trial_group(session: Session, attempt_id: int, fingerprint: FloatArray, 
     """Store an attempt's fingerprint under its cluster; return whether it began one. An empty one begins none."""
     if len(fingerprint) == 0:
         return False
-    connection = session.connection()
+    connection = direct(session)
     _refresh(connection, leaders, _LEADERS, (leaders.panel_id,))
     packed = pack(fingerprint)
     cluster = _cluster(leaders, attempt_id, packed)

@@ -14,6 +14,7 @@ from sqlalchemy import Double, Integer, Select, cast, column, func, literal_colu
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 
 _WORD = re.compile(r"[^\W_]{1,100}")
 # What is said where, and the weight of a word there on a server and in a file.
@@ -42,7 +43,7 @@ def searched_words(said: str) -> list[str]:
 def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> None:
     """Index what an attempt says; `row` has its columns."""
     said = words_of(row)
-    connection = session.connection()
+    connection = direct(session)
     if connection.dialect.name == "sqlite":
         connection.execute(INTO_FILE, file_row(attempt_id, said))
     else:

@@ -35,7 +35,7 @@ def coded(packed: bytes) -> bytes:
     """Return a packed fingerprint as a row holds it: of odd length where it is coded, which a plain one never is."""
     if len(packed) < _WORTH_CODING:
         return packed
-    coder = zlib.compressobj(1, zlib.DEFLATED, -9, 1, zlib.Z_HUFFMAN_ONLY)
+    coder = zlib.compressobj(1, zlib.DEFLATED, -9, 5, zlib.Z_HUFFMAN_ONLY)
     found = coder.compress(packed[1::2]) + coder.flush() + packed[::2]
     if len(found) + 1 >= len(packed):
         return packed
