@@ -76,8 +76,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
     def set_run_status(self, run_id: str, status: RunStatus) -> None:
         """Set a run's status and, unless it is ``running``, the time at which it stopped."""
-        with self._writing() as session:
-            runs.set_status(session, run_id, status)
+        self._write(lambda session: runs.set_status(session, run_id, status))
 
     @overload
     def start_round(
@@ -111,13 +110,11 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         if found is not None:
             return found
         given = brief() if callable(brief) else brief
-        with self._writing() as session:
-            return runs.add_round(session, run_id, number, given, read)
+        return self._write(lambda session: runs.add_round(session, run_id, number, given, read))
 
     def finish_round(self, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
         """Finish a round and store its lessons, in one transaction; doing it again changes nothing."""
-        with self._writing() as session:
-            runs.close_round(session, run_id, number, lessons)
+        self._write(lambda session: runs.close_round(session, run_id, number, lessons))
 
     # Attempts and factors
 
@@ -126,8 +123,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
         The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
         """
-        with self._writing(relaxed=True) as session:
-            return attempts.add_attempt(session, attempt, self._memory)
+        return self._write(lambda session: attempts.add_attempt(session, attempt, self._memory), relaxed=True)
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
