@@ -90,7 +90,13 @@ class DirectConnection:
         self._driver = driver
         self.dialect = dialect
 
-    def execute(self, statement: TextClause | Insert, given: _Row | Sequence[_Row] | None = None) -> Answer:
+    def execute(
+        self,
+        statement: TextClause | Insert,
+        given: _Row | Sequence[_Row] | None = None,
+        *,
+        execution_options: Mapping[str, object] | None = None,
+    ) -> Answer:
         """Run a statement; of several rows, once for each."""
         if isinstance(statement, TextClause):
             return Answer(self._driver.execute(*_text_words(statement, cast(_Row, given or {}))))

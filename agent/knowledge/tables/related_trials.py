@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,9 @@ _KNOWN = text(
     "SELECT attempt_id, panel_id, factor_id, rules FROM evaluations WHERE panel_id IN :panels AND attempt_id <= :upto"
 ).bindparams(_PANELS)
 _EPOCHS = text("SELECT COALESCE(SUM(epoch), 0) FROM tallies WHERE panel_id IN :panels").bindparams(_PANELS)
+
+
+_AT_ONCE = 4096
 
 
 class _Scored(NamedTuple):
@@ -103,13 +107,17 @@ class ScoredTrials:
     def new_rows(self, connection: Connection, *, every: bool) -> Iterator[_Scored]:
         """Return what was scored since, in order, but for repeats; with fingerprints of `every` attempt, or leaders."""
         asked = {"panels": self.panels, "after": self.after}
-        rows = [_Scored(*row) for row in connection.execute(_ALL if every else _LEADERS, asked)]
-        for row in rows:
+        newest = self.after
+        # One after the other: with fingerprints, a million are a gigabyte.
+        query = _ALL if every else _LEADERS
+        for found in connection.execute(query, asked, execution_options={"yield_per": _AT_ONCE}):
+            row = _Scored(*found)
+            newest = max(newest, row.attempt_id)
             if self.is_repeat(row.panel_id, row.factor_id, row.rules):
                 self.repeats += 1
             else:
                 yield row
-        self.after = max((row.attempt_id for row in rows), default=self.after)
+        self.after = newest
 
 
 @dataclass
@@ -185,11 +193,12 @@ def largest_related(connection: Connection, known: RelatedMaxima, panels: tuple[
         known.scores = LargestScores(draw_seed(known.panel_id))
         known.seen, known.stored = Witnesses(), 0
         _take_stored(connection, known)
-    fresh = [row for row in known.read.new_rows(connection, every=True) if row.fingerprint is not None]
-    prints = [unpacked(bytes(row.fingerprint or b"")) for row in fresh]
-    known.scores.add(row.astype(np.float64) for row in prints)
-    for row, print_ in zip(fresh, prints, strict=True):
-        known.seen.add(row.attempt_id, print_)
+    rows = (row for row in known.read.new_rows(connection, every=True) if row.fingerprint is not None)
+    while fresh := list(islice(rows, _AT_ONCE)):
+        prints = [unpacked(bytes(row.fingerprint or b"")) for row in fresh]
+        known.scores.add(row.astype(np.float64) for row in prints)
+        for row, print_ in zip(fresh, prints, strict=True):
+            known.seen.add(row.attempt_id, print_)
     if known.seen.count - known.stored >= WORTH_STORING:
         known.stored = known.seen.count
         found = StoredDraws(known.scores, known.read.after, known.seen)

@@ -92,7 +92,7 @@ def recount(session: Session, panel_id: str, order: Iterable[int] | None = None)
         .where(run.panel_id == panel_id)
         .order_by(attempt.id)
     )
-    rows = session.connection().execution_options(yield_per=_AT_ONCE).execute(query)
+    rows = session.execute(query, execution_options={"yield_per": _AT_ONCE})
     count, spread = 0, Spread()
     if order is not None:
         figures = {row[0]: row[1] for row in rows}
