@@ -44,7 +44,7 @@ _LEADERS = text(
     "SELECT attempt_id, seq, fingerprint FROM trial_returns WHERE panel_id = :panel AND cluster = attempt_id "
     "ORDER BY seq"
 )
-_FINGERPRINTS = text("SELECT attempt_id, fingerprint FROM trial_returns WHERE panel_id = :panel")
+_FINGERPRINTS = text("SELECT attempt_id, fingerprint, likeness FROM trial_returns WHERE panel_id = :panel")
 _MEMBERS = text("SELECT attempt_id, seq, cluster, fingerprint FROM trial_returns WHERE panel_id = :panel ORDER BY seq")
 
 
@@ -91,22 +91,29 @@ def _file_faults(path: Path) -> list[str]:
 def _attempts_faults(knowledge: KnowledgeBase, show: Show) -> list[str]:
     """Read each attempt whole, and hold its text against its id."""
     faults: list[str] = []
-    after = done = 0
+    after = done = parents = 0
+    unreadable = False
     with knowledge._reading() as session:
         ask = ask_of(session)
         while True:
             rows = ask("SELECT id FROM attempts WHERE id > :after ORDER BY id LIMIT :most", _page(after))
             numbers = [int(row[0]) for row in rows]
             if not numbers:
-                return faults
+                break
             try:
                 for attempt in list_numbered(ask, numbers):
                     faults += _attempt_faults(attempt)
+                    parents += len(set(attempt.parent_ids))
             except UNREADABLE:
+                unreadable = True
                 faults += _one_by_one(ask, numbers)
             after = numbers[-1]
             done += len(numbers)
             show("attempts", done)
+        indexed = int(ask("SELECT count(*) FROM attempt_parents", {})[0][0])
+    if indexed != parents and not unreadable:
+        faults.append(f"{indexed} parents of attempts are indexed, and there are {parents}")
+    return faults
 
 
 def _page(after: int) -> dict[str, object]:
@@ -192,11 +199,12 @@ def _cluster_faults(session: Session, panel_id: str, show: Show) -> Iterator[str
     if count > _GROUPED_AGAIN:
         yield from _sampled_clusters(session, panel_id, count, show)
         return
-    unreadable = [
-        number
-        for number, packed in session.connection().execute(_FINGERPRINTS, {"panel": panel_id})
-        if not packed_returns.is_fingerprint(packed)
-    ]
+    unreadable = []
+    for number, packed, likeness in session.connection().execute(_FINGERPRINTS, {"panel": panel_id}):
+        if not packed_returns.is_fingerprint(packed):
+            unreadable.append(number)
+        elif likeness not in packed_returns.near_likenesses(packed_returns.unpacked(bytes(packed))):
+            yield f"attempt {number}: copies of its returns are not found under the number that is kept ({likeness})"
     if unreadable:
         # What is grouped with such a one says nothing.
         yield from (f"attempt {number}: the fingerprint of its returns is damaged" for number in unreadable)
