@@ -83,7 +83,7 @@ def _file_faults(path: Path) -> list[str]:
                         faults.append(f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there")
                     elif row[0] != "ok":
                         faults.append(f"file: {row[0]}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             faults.append(f"file: {error}")
     return faults
 

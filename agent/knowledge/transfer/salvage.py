@@ -137,7 +137,7 @@ def _require_current(damaged: sqlite3.Connection, source: Path) -> None:
     try:
         names = {row[0] for row in damaged.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = {row[1] for row in damaged.execute("PRAGMA table_info(evaluations)")}
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(f"nothing can be read of {source}: {error}", "restore it from a backup") from error
     if not {"attempts", "runs", "evaluations"} <= names:
         raise InputError(f"{source} holds no tables of a knowledge base", "name another one")
@@ -177,7 +177,7 @@ def _readable_rows(damaged: sqlite3.Connection, name: str, columns: Sequence[str
             for found in damaged.execute(query, (0 if end == 0 else reached[0],)):
                 reached[end] = found[0]
                 yield tuple(found[1:])
-        except (sqlite3.Error, OverflowError):
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             continue
         return
     missed = 0
@@ -187,7 +187,7 @@ def _readable_rows(damaged: sqlite3.Connection, name: str, columns: Sequence[str
         missed += 1
         try:
             found = damaged.execute(f"SELECT {listed} FROM {name} WHERE rowid = ?", (number,)).fetchone()
-        except (sqlite3.Error, OverflowError):
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             continue
         if found is not None:
             missed = 0
