@@ -24,15 +24,10 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from agent.knowledge.database.column_types import PackedDocument, Squeezed
+from agent.knowledge.database.column_types import PackedDocument, Squeezed, rows_where
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
 HEAD = "0012"
-
-
-def _where(condition: str) -> dict[str, Any]:
-    """Return what makes an index one of those rows alone that meet a condition."""
-    return {"sqlite_where": sql(condition), "postgresql_where": sql(condition)}
 
 
 class Base(DeclarativeBase):
@@ -142,8 +137,8 @@ class Evaluation(Base):
     __tablename__ = "evaluations"
     __table_args__ = (
         Index("ix_evaluations_key", "factor_id", "panel_id", "rules", "code"),
-        Index("ix_evaluations_accepted", "panel_id", **_where("accepted")),
-        Index("ix_evaluations_confirmed", "panel_id", **_where("confirmed")),
+        Index("ix_evaluations_accepted", "panel_id", **rows_where("accepted")),
+        Index("ix_evaluations_confirmed", "panel_id", **rows_where("confirmed")),
         Index("ix_evaluations_scores", "panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"),
         Index("ix_evaluations_net", "panel_id", "train_net_z"),
         Index("ix_evaluations_payoff", "panel_id", "train_payoff_z"),
@@ -292,7 +287,7 @@ class TrialReturns(Base):
     __tablename__ = "trial_returns"
     __table_args__ = (
         Index("ix_trial_returns_panel_id", "panel_id", "seq"),
-        Index("ix_trial_returns_leaders", "panel_id", "seq", **_where("cluster = attempt_id")),
+        Index("ix_trial_returns_leaders", "panel_id", "seq", **rows_where("cluster = attempt_id")),
     )
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
