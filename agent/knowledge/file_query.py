@@ -60,7 +60,7 @@ def _ask_file(path: Path, asked: str, most: int) -> tuple[tuple[str, ...], list[
             connection.set_progress_handler(_overtime(time.monotonic() + SECONDS), _STEPS)
             cursor = connection.execute(asked)
             rows = _bounded(cursor, most)
-        except (sqlite3.Error, sqlite3.Warning) as error:
+        except (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError) as error:
             if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
                 raise InputError(f"SQL: it took more than {SECONDS:g} seconds", "ask for less") from error
             raise InputError(f"SQL: {error}", HINT) from error
@@ -121,7 +121,8 @@ def current_file(place: str) -> Path | None:
     try:
         with closing(open_read_only(path)) as connection:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
+        # Of a damaged file, what SQLite complains of may be no text either.
         return None
     return path if found is not None and found[0] == newest_revision() else None
 

@@ -76,8 +76,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
     def set_run_status(self, run_id: str, status: RunStatus) -> None:
         """Set a run's status and, unless it is ``running``, the time at which it stopped."""
-        with self._writing() as session:
-            runs.set_status(session, run_id, status)
+        self._write(lambda session: runs.set_status(session, run_id, status))
 
     @overload
     def start_round(
@@ -111,13 +110,11 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         if found is not None:
             return found
         given = brief() if callable(brief) else brief
-        with self._writing() as session:
-            return runs.add_round(session, run_id, number, given, read)
+        return self._write(lambda session: runs.add_round(session, run_id, number, given, read))
 
     def finish_round(self, run_id: str, number: int, lessons: Sequence[NewLesson]) -> None:
         """Finish a round and store its lessons, in one transaction; doing it again changes nothing."""
-        with self._writing() as session:
-            runs.close_round(session, run_id, number, lessons)
+        self._write(lambda session: runs.close_round(session, run_id, number, lessons))
 
     # Attempts and factors
 
@@ -126,8 +123,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
 
         The disk is not waited for: after a power cut, what is lost of it is made again from the replies, which are.
         """
-        with self._writing(relaxed=True) as session:
-            return attempts.add_attempt(session, attempt, self._memory)
+        return self._write(lambda session: attempts.add_attempt(session, attempt, self._memory), relaxed=True)
 
     def record_attempts(self, new: Sequence[NewAttempt]) -> None:
         """Record several attempts in one transaction; see `record_attempt`."""
@@ -186,12 +182,12 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         `until` is a sequence number that `index_factors` gave: what became known later is left out.
         """
         print_ = self._memory.fingerprint(expression)
-        with self.lend() as connection:
+        with self._asking_directly() as connection:
             latest = self._indexed(connection) if until is None else until
             if latest is not None:
                 return novelty.look(connection, print_, expression.id, latest)
         latest = self.index_factors()
-        with self.lend() as connection:
+        with self._asking_directly() as connection:
             return novelty.look(connection, print_, expression.id, latest)
 
     def scored_twin(
@@ -210,7 +206,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         counts as well.
         """
         print_ = self._memory.fingerprint(expression) if ranks_alike else None
-        with self.lend() as connection:
+        with self._asking_directly() as connection:
             panels = (panel_id,) if covered >= 1.0 else datasets.related_ids(connection, panel_id, covered=covered)
             number = attempts.scored_twin(connection, expression.id, print_, panels, until)
         if number is None:

@@ -48,7 +48,7 @@ class LineageAccess(Handle):
 
         A factor that was scored under the same rules on two of them is one trial.
         """
-        with self._memory.reading(), self.lend() as connection:
+        with self._memory.reading(), self._asking_directly() as connection:
             panels = datasets.related_ids(connection, panel_id)
             return related_trials.count_related(connection, self._memory.related_tally(panel_id), panels)
 

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,6 +73,11 @@ def _rows(ask: Ask, columns: _Columns, rest: str, given: Mapping[str, object] | 
     return found
 
 
+def factor_id_of(canonical: str) -> str:
+    """Return the id of a factor by its canonical text."""
+    return f"{TAG}{sha256(canonical.encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
 def list_runs(ask: Ask, panel_id: str | None = None, *, newest: int | None = None) -> list[RunRecord]:
     """Return runs, oldest first: of a panel, or the `newest` alone."""
     if newest is not None:
@@ -125,7 +131,7 @@ def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
     """Return the accepted attempts of a panel and of related ones, in the order in which they were recorded."""
     related = "SELECT other_id FROM related_datasets WHERE panel_id = :panel"
     here = f"(panel_id = :panel OR panel_id IN ({related}))"
-    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE {here} AND accepted = true)"
+    where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE {here} AND accepted)"
     return _attempts(ask, where, {"panel": panel_id})
 
 

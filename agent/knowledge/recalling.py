@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import bindparam, text
 
 from agent.knowledge.database.transactions import Handle
+from agent.knowledge.listing import factor_id_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables import chosen_attempts, datasets
 from agent.knowledge.tables.row_cache import load_attempts
@@ -21,12 +22,12 @@ _WITH_VERDICT = text(
     "WHERE a.run_id = :run AND e.verdict = :verdict ORDER BY a.id"
 )
 _ADMITTED = text(
-    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND accepted = true UNION "
-    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND confirmed = true ORDER BY attempt_id"
+    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND accepted UNION "
+    "SELECT attempt_id FROM evaluations WHERE panel_id IN :panels AND confirmed ORDER BY attempt_id"
 ).bindparams(bindparam("panels", expanding=True))
 _AT_TEXT = text(
     "SELECT a.id FROM attempts a JOIN runs r ON r.id = a.run_id "
-    "WHERE a.canonical = :canonical AND r.panel_id IN :panels ORDER BY a.id"
+    "WHERE a.factor_id = :factor AND r.panel_id IN :panels ORDER BY a.id"
 ).bindparams(bindparam("panels", expanding=True))
 _DATA_OF = text("SELECT DISTINCT r.panel_id FROM attempts a JOIN runs r ON r.id = a.run_id WHERE a.factor_id = :factor")
 _SPENT = text(
@@ -117,7 +118,7 @@ class Recalling(Handle):
     def attempts_at(self, canonical: str, panel_id: str, *, related: Related = "none") -> list[AttemptRecord]:
         """Return the attempts at one factor, by its text, on a panel and related ones, oldest first."""
         with self._reading() as session:
-            asked = {"canonical": canonical, "panels": list(datasets.chosen_ids(session, panel_id, related))}
+            asked = {"factor": factor_id_of(canonical), "panels": list(datasets.chosen_ids(session, panel_id, related))}
             return load_attempts(session, session.execute(_AT_TEXT, asked).scalars())
 
     def data_of(self, factor_id: str) -> set[str]:

@@ -26,7 +26,7 @@ class RelatedReturns(Handle):
 
         They were accepted on this panel, or on a related one. Each factor stands once, however often it was accepted.
         """
-        with self._memory.reading(), self.lend() as connection:
+        with self._memory.reading(), self._asking_directly() as connection:
             panels = datasets.related_ids(connection, panel_id)
             known = self._memory.accepted(panel_id)
             return effective_trials.accepted_nearby(connection, fingerprint, but, known, panels, most)
@@ -43,10 +43,9 @@ class RelatedReturns(Handle):
 
     def same_returns(self, panel_id: str, fingerprint: FloatArray, *, but: str) -> tuple[int, str] | None:
         """Return attempt and text of a factor, but `but`, that earned the same before costs at every bar of train."""
-        with self._memory.reading(), self.lend() as connection:
+        with self._asking_directly() as connection:
             for related in datasets.related_ids(connection, panel_id):
-                maxima = self._memory.maxima(related)
-                found = effective_trials.same_returns(connection, maxima, fingerprint, but)
+                found = effective_trials.same_returns(connection, related, fingerprint, but)
                 if found is not None:
                     return found
         return None

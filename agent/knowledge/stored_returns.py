@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
 from agent.knowledge.database.transactions import Handle
-from agent.knowledge.tables.effective_trials import unpacked
+from agent.knowledge.tables.packed_returns import unpacked
 
 _ROWS = "SELECT attempt_id, cluster, fingerprint FROM trial_returns WHERE panel_id IN :panels"
 _PANELS: BindParameter[str] = bindparam("panels", expanding=True)

@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -25,7 +26,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import TAG, Ask, list_numbered
 from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, request_hash
-from agent.knowledge.tables import effective_trials, tallies
+from agent.knowledge.tables import effective_trials, packed_returns, tallies
 from agent.knowledge.tables.attempts import ask_of
 from market.errors import InputError
 
@@ -43,7 +44,7 @@ _LEADERS = text(
     "SELECT attempt_id, seq, fingerprint FROM trial_returns WHERE panel_id = :panel AND cluster = attempt_id "
     "ORDER BY seq"
 )
-_FINGERPRINTS = text("SELECT attempt_id, fingerprint FROM trial_returns WHERE panel_id = :panel")
+_FINGERPRINTS = text("SELECT attempt_id, fingerprint, likeness FROM trial_returns WHERE panel_id = :panel")
 _MEMBERS = text("SELECT attempt_id, seq, cluster, fingerprint FROM trial_returns WHERE panel_id = :panel ORDER BY seq")
 
 
@@ -82,7 +83,7 @@ def _file_faults(path: Path) -> list[str]:
                         faults.append(f"row {row[1]} of {row[0]} points at a row of {row[2]} that is not there")
                     elif row[0] != "ok":
                         faults.append(f"file: {row[0]}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             faults.append(f"file: {error}")
     return faults
 
@@ -90,22 +91,29 @@ def _file_faults(path: Path) -> list[str]:
 def _attempts_faults(knowledge: KnowledgeBase, show: Show) -> list[str]:
     """Read each attempt whole, and hold its text against its id."""
     faults: list[str] = []
-    after = done = 0
+    after = done = parents = 0
+    unreadable = False
     with knowledge._reading() as session:
         ask = ask_of(session)
         while True:
             rows = ask("SELECT id FROM attempts WHERE id > :after ORDER BY id LIMIT :most", _page(after))
             numbers = [int(row[0]) for row in rows]
             if not numbers:
-                return faults
+                break
             try:
                 for attempt in list_numbered(ask, numbers):
                     faults += _attempt_faults(attempt)
+                    parents += len(set(attempt.parent_ids))
             except UNREADABLE:
+                unreadable = True
                 faults += _one_by_one(ask, numbers)
             after = numbers[-1]
             done += len(numbers)
             show("attempts", done)
+        indexed = int(ask("SELECT count(*) FROM attempt_parents", {})[0][0])
+    if indexed != parents and not unreadable:
+        faults.append(f"{indexed} parents of attempts are indexed, and there are {parents}")
+    return faults
 
 
 def _page(after: int) -> dict[str, object]:
@@ -187,18 +195,19 @@ def _tally_faults(session: Session, panel_id: str) -> list[str]:
 def _cluster_faults(session: Session, panel_id: str, show: Show) -> Iterator[str]:
     """Group a panel's effective trials again; of very many, hold each against its cluster, and a sample against all."""
     returns = schema.TrialReturns
-    unreadable = [
-        number
-        for number, packed in session.connection().execute(_FINGERPRINTS, {"panel": panel_id})
-        if not effective_trials.is_fingerprint(packed)
-    ]
-    if unreadable:
-        # What is grouped with such a one says nothing.
-        yield from (f"attempt {number}: the fingerprint of its returns is damaged" for number in unreadable)
-        return
     count = session.scalar(select(func.count()).select_from(returns).where(returns.panel_id == panel_id)) or 0
     if count > _GROUPED_AGAIN:
         yield from _sampled_clusters(session, panel_id, count, show)
+        return
+    unreadable = []
+    for number, packed, likeness in session.connection().execute(_FINGERPRINTS, {"panel": panel_id}):
+        if not packed_returns.is_fingerprint(packed):
+            unreadable.append(number)
+        elif likeness not in packed_returns.near_likenesses(packed_returns.unpacked(bytes(packed))):
+            yield f"attempt {number}: copies of its returns are not found under the number that is kept ({likeness})"
+    if unreadable:
+        # What is grouped with such a one says nothing.
+        yield from (f"attempt {number}: the fingerprint of its returns is damaged" for number in unreadable)
         return
     stored = select(returns.attempt_id, returns.cluster).where(returns.panel_id == panel_id)
     by_rows = effective_trials.clusters_of(session, panel_id)
@@ -208,33 +217,51 @@ def _cluster_faults(session: Session, panel_id: str, show: Show) -> Iterator[str
 
 
 def _sampled_clusters(session: Session, panel_id: str, count: int, show: Show) -> Iterator[str]:
-    """Check that each goes with the first of its cluster, and that a sample goes with no other first more closely."""
+    """Check that each goes with the first of its cluster, and that a sample goes with no other first more closely.
+
+    A fingerprint that is damaged is named, and nothing is compared with it.
+    """
     leaders = [
-        (row[0], row[1], effective_trials.unpacked(bytes(row[2])))
+        (row[0], row[1], packed_returns.unpacked(bytes(row[2])))
         for row in session.execute(_LEADERS, {"panel": panel_id})
+        if packed_returns.is_fingerprint(row[2])
     ]
-    first = {number: (seq, print_) for number, seq, print_ in leaders}
-    ids, turns = (np.array([row[k] for row in leaders]) for k in (0, 1))
-    sizes = {len(row[2]) for row in leaders}
-    by_size = {n: (np.array([len(row[2]) == n for row in leaders]), n) for n in sizes}
-    stacked = {n: np.stack([row[2] for row in leaders if len(row[2]) == n]) for n in sizes}
+    first = {number: print_ for number, _, print_ in leaders}
+    by_size = {
+        n: _Leaders([row for row in leaders if len(row[2]) == n]) for n in sorted({len(row[2]) for row in leaders})
+    }
     every = max(1, count // _SAMPLED)
     rows = session.connection().execution_options(yield_per=_PAGE).execute(_MEMBERS, {"panel": panel_id})
     for done, (number, seq, cluster, packed) in enumerate(rows):
         if done % 10_000 == 0:
             show("effective trials", done)
-        print_, known = effective_trials.unpacked(bytes(packed)), first.get(cluster)
-        if known is None or len(known[1]) != len(print_):
+        if not packed_returns.is_fingerprint(packed):
+            yield f"attempt {number}: the fingerprint of its returns is damaged"
+            continue
+        print_, known = packed_returns.unpacked(bytes(packed)), first.get(cluster)
+        if known is None or len(known) != len(print_):
             yield f"attempt {number}: its cluster is kept as attempt {cluster}, which begins none"
             continue
-        near = float(known[1] @ print_)
-        if cluster != number and not abs(near) >= effective_trials.SAME_TRIAL - 1e-6:
+        near = abs(float(known @ print_))
+        if cluster != number and not near >= effective_trials.SAME_TRIAL - 1e-6:
             yield f"attempt {number}: its cluster is kept as attempt {cluster}, with which it does not go"
         if done % every == 0:
-            own = by_size[len(print_)][0]
-            before = turns[own] < seq
-            others = np.abs(stacked[len(print_)] @ print_)[before]
-            if others.size and others.max() > (0.0 if cluster == number else abs(near)) + 1e-6:
-                nearest = int(ids[own][before][int(np.argmax(others))])
-                if others.max() >= effective_trials.SAME_TRIAL:
-                    yield f"attempt {number}: its cluster is kept as attempt {cluster}, and counted as {nearest}"
+            nearest = by_size[len(print_)].nearer(print_, seq, 0.0 if cluster == number else near)
+            if nearest is not None:
+                yield f"attempt {number}: its cluster is kept as attempt {cluster}, and counted as {nearest}"
+
+
+class _Leaders:
+    """The first of each cluster, of fingerprints of one length: of (attempt, turn, fingerprint)."""
+
+    def __init__(self, rows: list[tuple[int, int, NDArray[np.float32]]]) -> None:
+        self._ids, self._turns = (np.array([row[k] for row in rows]) for k in (0, 1))
+        self._prints = np.stack([row[2] for row in rows])
+
+    def nearer(self, print_: NDArray[np.float32], turn: int, near: float) -> int | None:
+        """Return the first one before a turn that a fingerprint should go with, more closely than `near`."""
+        before = self._turns < turn
+        others = np.abs(self._prints @ print_)[before]
+        if not others.size or others.max() <= near + 1e-6 or others.max() < effective_trials.SAME_TRIAL:
+            return None
+        return int(self._ids[before][int(np.argmax(others))])

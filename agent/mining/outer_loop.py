@@ -67,6 +67,7 @@ class Mine:
 
 async def run_rounds(mine: Mine) -> Outcome:
     """Run every round that is not finished, and set the run's status; safe to call again after a crash."""
+    mine.knowledge.stopping = mine.stop
     mine.knowledge.set_run_status(mine.run.id, "running")
     outcome: Outcome = "finished"
     try:

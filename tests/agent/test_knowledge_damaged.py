@@ -127,6 +127,17 @@ def test_a_defect_ends_in_one_sentence_and_a_report(
     assert "secret" not in text
 
 
+def test_what_sqlite_says_of_a_damaged_schema_may_be_no_text(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect("knowledge.db") as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        changed = "name = CAST(x'c328' AS TEXT), sql = 'CREATE NONSENSE'"
+        connection.execute(f"UPDATE sqlite_master SET {changed} WHERE name = 'lessons'")
+    for command in (("list",), ("verify",), ("repair", "new.db"), ("sql", "SELECT 1")):
+        assert "knowledge.db" in refused(capsys, "kb", *command)
+
+
 def test_a_damaged_row_is_no_defect(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with sqlite3.connect("knowledge.db") as connection:
         connection.execute("UPDATE attempts SET claims = '[1' WHERE id = 3")

@@ -115,7 +115,9 @@ def test_what_was_tampered_with_is_found(mined: dict[str, Any], capsys: pytest.C
         connection.execute(
             "UPDATE trial_returns SET cluster = -1 WHERE attempt_id = (SELECT max(cluster) FROM trial_returns)"
         )
-        connection.execute("DELETE FROM attempt_words WHERE rowid = 4")
+        connection.execute("DELETE FROM attempt_words_docsize WHERE id = 4")
+        connection.execute("UPDATE trial_returns SET likeness = 1 WHERE attempt_id = :changed", {"changed": changed})
+        connection.execute("INSERT INTO attempt_parents VALUES ('factor:ff', 1)")
         connection.execute("INSERT INTO verdicts (attempt_id, turn, accept, score, critique) VALUES (999, 1, 1, 1, '')")
     code, out, _ = run(capsys, "kb", "verify")
     assert code == 1
@@ -125,6 +127,8 @@ def test_what_was_tampered_with_is_found(mined: dict[str, Any], capsys: pytest.C
     assert "attempts of its trials is kept as 19, and counted as 18" in out
     assert "effective_trials of its trials is kept as" in out
     assert "its cluster is kept as attempt -1" in out
+    assert "parents of attempts are indexed, and there are" in out
+    assert "are not found under the number that is kept (1)" in out
     assert "the words of 17 attempts are indexed, and there are 18" in out
     with sqlite3.connect("knowledge.db") as connection:
         connection.execute("UPDATE llm_calls SET response = 'plain' WHERE id = 2")

@@ -48,7 +48,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0011", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0012", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:
@@ -139,6 +139,9 @@ def test_fingerprints_and_counts_keep_their_values_under_new_names(place: str, r
         assert (kb.trials("panel:1").count, kb.trials("panel:1").effective) == (2, 1)
         near = kb.nearest_accepted("panel:1", np.array([-0.6, -0.8]))
         assert (near.text, near.correlation) == ("close", pytest.approx(-1.0, abs=1e-3))
+        assert kb.same_returns("panel:1", np.array([0.6, 0.8]), but="") == (1, "close")
+        with kb.lend() as connection:
+            assert connection.execute(text("SELECT * FROM attempt_parents")).all() == [("factor:bb", 1)]
         assert not any("effective_trials" in fault or "cluster" in fault for fault in find_faults(kb))
         with kb.as_source() as source:
             assert [fingerprint for _, fingerprint in source.attempts()] == [packed, None]

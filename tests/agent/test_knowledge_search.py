@@ -10,6 +10,7 @@ from agent.knowledge.claims import Claims
 from agent.knowledge.database.connection import make_engine
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
+from agent.knowledge.listing import factor_id_of
 from agent.knowledge.records import (
     RunRecord,
 )
@@ -20,12 +21,13 @@ from tests.agent.knowledge_rows import attempt, parsed, scored, tried, unstorabl
 
 
 def test_lineage_by_id_text_and_name(kb: KnowledgeBase, run: RunRecord) -> None:
-    for slot in (1, 2, 3):
-        kb.record_attempt(attempt(run, slot))
+    # A text is known by its hash, which is its id.
+    ids = ["factor:0000000000000001", factor_id_of("close + 2"), "factor:0000000000000003"]
+    for slot, factor_id in enumerate(ids, start=1):
+        kb.record_attempt(attempt(run, slot, factor_id=factor_id))
     named = ("0000000000000001", "close + 2", "idea 3", "nothing known", "factor:0000000000000001")
     kb.record_attempt(attempt(run, 4, parent_ids=named))
     child = kb.get_factor("0000000000000004")
-    ids = [f"factor:{slot:016x}" for slot in (1, 2, 3)]
     assert child.attempt.parent_ids == (*ids, "nothing known")
     assert [related.factor_id for related in child.parents] == ids
     for one in ids:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
 from agent.knowledge.database import location as places
 from agent.knowledge.database.location import place_of
+from agent.knowledge.database.transactions import Handle
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt
 from agent.knowledge.run_config import RunConfig
+from agent.knowledge.tables import attempts
 from market.errors import InputError
 from tests.agent.commands import as_json, refused, run
 from tests.agent.postgres import PASSWORD, Server
+from tests.agent.test_knowledge_store import make_panel
 
 
 @pytest.mark.parametrize(
@@ -97,6 +103,56 @@ def test_a_server_that_goes_away_is_one_line(postgres: Server) -> None:
             session.connection()
             postgres.execute(killed)
             session.connection().exec_driver_sql("SELECT 1")
+
+
+def test_a_server_that_stops_for_a_while_is_waited_for_and_each_wait_is_said(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    with KnowledgeBase.open(postgres.new_database()) as kb:
+        panel, said = make_panel(), list[str]()
+        kb.register_dataset(panel)
+        run = kb.create_run(panel.id, RunConfig(), 1)
+        kb.start_round(run.id, 1, {})
+        connect, down = type(kb._engine).connect, [2]
+
+        def connecting(self: Engine, *given: Any) -> Connection:
+            if down[0]:
+                down[0] -= 1
+                raise OperationalError("", None, psycopg.OperationalError("connection refused"))
+            return connect(self, *given)
+
+        monkeypatch.setattr(type(kb._engine), "connect", connecting)
+        monkeypatch.setattr(Handle, "_wait", lambda self, seconds: said.append(f"{seconds} s"))
+        kb.announce = said.append
+        number = kb.record_attempt(NewAttempt(run.id, 1, 0, "close", "parse"))
+        assert [line.partition(": trying again ")[2] for line in said[::2]] == ["in 1 s", "in 2 s"]
+        assert "cannot be reached" in said[0]
+        # A connection that breaks in the midst of a transaction: it is done again, and once.
+        broken = [True]
+
+        def breaks(*given: Any) -> int:
+            found = add_attempt(*given)
+            if broken.pop() if broken else False:
+                postgres.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alphaglow'"
+                )
+            return found
+
+        add_attempt = attempts.add_attempt
+        monkeypatch.setattr(attempts, "add_attempt", breaks)
+        assert kb.record_attempt(NewAttempt(run.id, 1, 1, "open", "parse")) > number
+        assert [attempt.text for attempt in kb.attempts(run.id)] == ["close", "open"]
+        # Who asks to stop is heard while it waits, and nothing is waited for after that.
+        monkeypatch.undo()
+        monkeypatch.setattr(type(kb._engine), "connect", connecting)
+        down[0], kb.stopping, kb.announce = 10**6, lambda: True, said.append
+        said.clear()
+        for _ in range(2):
+            with pytest.raises(InputError, match="cannot be reached"):
+                kb.runs()
+        assert len(said) == 1
 
 
 def test_the_program_works_on_a_server(

@@ -44,12 +44,14 @@ def knowledge(filled: Path, tmp_path: Path) -> Iterator[KnowledgeBase]:
 def tables_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows of each table, without times and without the ids of runs, which hold times."""
     found = {}
+    scored = ("evaluations", "trial_returns", "known_factors", "known_parts", "tallies")
     with closing(sqlite3.connect(path)) as base:
-        for name in ("attempts", "verdicts", "evaluations", "trial_returns", "known_factors", "known_parts", "tallies"):
+        for name in ("attempts", "attempt_parents", "verdicts", *scored):
             columns = [row[1] for row in base.execute(f"PRAGMA table_info({name})")]
             kept = [column for column in columns if column not in ("created", "run_id")]
             found[name] = sorted(base.execute(f"SELECT {', '.join(kept)} FROM {name}").fetchall(), key=repr)
-        found["words"] = base.execute("SELECT rowid, * FROM attempt_words ORDER BY rowid").fetchall()
+        base.execute("CREATE VIRTUAL TABLE temp.said USING fts5vocab(main, attempt_words, instance)")
+        found["words"] = sorted(base.execute("SELECT * FROM temp.said").fetchall())
     return found
 
 

@@ -7,11 +7,11 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.tables import effective_trials, related_trials
+from agent.knowledge.tables.packed_returns import pack, unpacked
 from agent.knowledge.transfer.read_only import borrowed
 from backtest.max_test import LargestScores
 from market.panel import FloatArray, Panel
@@ -94,7 +94,7 @@ def test_draws_of_other_trials_are_not_taken(
     if change == "other trials":
         with sqlite3.connect(path) as base:
             (packed,) = base.execute("SELECT fingerprint FROM trial_returns ORDER BY seq LIMIT 1").fetchone()
-            swapped = np.frombuffer(packed, "<f2")[::-1].tobytes()
+            swapped = pack(unpacked(packed)[::-1])
             base.execute("UPDATE trial_returns SET fingerprint = ? WHERE fingerprint = ?", (swapped, packed))
     elif change == "merged":
         with sqlite3.connect(path) as base:

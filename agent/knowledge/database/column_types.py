@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import JSON, Dialect, LargeBinary, TypeDecorator
+from sqlalchemy import JSON, Dialect, LargeBinary, TypeDecorator, text
 from sqlalchemy.types import TypeEngine
 
 from agent.knowledge.packed_json import StoredDocument, pack_json
@@ -48,3 +48,8 @@ class PackedDocument(TypeDecorator[Mapping[str, object]]):
     def process_result_value(self, value: Any, dialect: Dialect) -> Mapping[str, object] | None:  # noqa: ANN401
         """Return what is read when it is first looked at; a server's driver has read it already."""
         return StoredDocument(value) if isinstance(value, bytes) else value
+
+
+def rows_where(condition: str) -> dict[str, Any]:
+    """Return what makes an index one of those rows alone that meet a condition."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 # How long a writer waits for those before it; each holds the lock for milliseconds.
 BUSY_SECONDS = 60.0
 _CONNECT_SECONDS = 10
+# A network that is cut says nothing: after half a minute without an answer to these probes a connection is given up.
+_ALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
 # What can be made again is committed without waiting until the disk has it. A crash of the program loses nothing of
 # it; a power cut may, until the next transaction that does wait (each reply of a model, each end of a round).
 RELAXED = "NORMAL"
@@ -61,7 +69,7 @@ def for_writing(engine: Engine, *, relaxed: bool = False) -> Engine:
 def _server_engine(place: BaseLocation) -> Engine:
     engine = create_engine(
         place.url,
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "alphaglow"},
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "alphaglow", **_ALIVE},
         # Between calls to a model minutes may pass, in which a connection can die.
         pool_pre_ping=True,
         json_serializer=partial(json.dumps, ensure_ascii=False, allow_nan=False),

@@ -61,6 +61,10 @@ _CONNECTING = {
 }
 
 
+class Unreachable(InputError):
+    """A server that does not answer, or a connection to it that broke: it may answer again."""
+
+
 @contextmanager
 def in_words(place: BaseLocation) -> Iterator[None]:
     """Turn what can befall a database into an `InputError`.
@@ -85,7 +89,8 @@ def in_words(place: BaseLocation) -> Iterator[None]:
             raise _unreadable(str(place), cause) from error
         if known is None:
             raise
-        raise InputError(f"the knowledge base {place} {known[0]}", known[1]) from error
+        kind = Unreachable if known is _GONE else InputError
+        raise kind(f"the knowledge base {place} {known[0]}", known[1]) from error
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from agent.knowledge.database.column_types import PackedDocument, Squeezed
+from agent.knowledge.database.column_types import PackedDocument, Squeezed, rows_where
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0011"
+HEAD = "0012"
 
 
 class Base(DeclarativeBase):
@@ -137,8 +137,8 @@ class Evaluation(Base):
     __tablename__ = "evaluations"
     __table_args__ = (
         Index("ix_evaluations_key", "factor_id", "panel_id", "rules", "code"),
-        Index("ix_evaluations_panel_id", "panel_id", "accepted"),
-        Index("ix_evaluations_confirmed", "panel_id", "confirmed"),
+        Index("ix_evaluations_accepted", "panel_id", **rows_where("accepted")),
+        Index("ix_evaluations_confirmed", "panel_id", **rows_where("confirmed")),
         Index("ix_evaluations_scores", "panel_id", "attempt_id", "predicts_z", "earns_z", "factor_id", "rules"),
         Index("ix_evaluations_net", "panel_id", "train_net_z"),
         Index("ix_evaluations_payoff", "panel_id", "train_payoff_z"),
@@ -193,7 +193,7 @@ class Attempt(Base):
     round: Mapped[int]
     slot: Mapped[int]
     text: Mapped[str]
-    canonical: Mapped[str | None] = mapped_column(index=True)
+    canonical: Mapped[str | None]
     factor_id: Mapped[str | None] = mapped_column(index=True)
     parent_ids: Mapped[list[str]] = mapped_column(JSON)
     stage: Mapped[str]
@@ -205,6 +205,16 @@ class Attempt(Base):
     claims: Mapped[dict[str, object]] = mapped_column(JSON, server_default=sql("'{}'"))
     verdicts: Mapped[list[Verdict]] = relationship(order_by=Verdict.id, lazy="selectin")
     evaluation: Mapped[Evaluation | None] = relationship(lazy="selectin")
+
+
+class AttemptParent(Base):
+    """That an attempt names a factor among its parents: `Attempt.parent_ids`, to be found by the parent."""
+
+    __tablename__ = "attempt_parents"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    parent: Mapped[str] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True, autoincrement=False)
 
 
 class Lesson(Base):
@@ -271,16 +281,21 @@ class TrialReturns(Base):
     """A fingerprint of a scored attempt's returns, and the first attempt of those that it correlates with.
 
     `seq` is the order in which a panel's attempts were compared: that of their ids, but where bases were merged.
+    `likeness` is the number under which equal fingerprints are found (see `agent.knowledge.tables.packed_returns`).
     """
 
     __tablename__ = "trial_returns"
-    __table_args__ = (Index("ix_trial_returns_panel_id", "panel_id", "seq"),)
+    __table_args__ = (
+        Index("ix_trial_returns_panel_id", "panel_id", "seq"),
+        Index("ix_trial_returns_leaders", "panel_id", "seq", **rows_where("cluster = attempt_id")),
+    )
 
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
     panel_id: Mapped[str]
     seq: Mapped[int]
     cluster: Mapped[int]
     fingerprint: Mapped[bytes]
+    likeness: Mapped[int | None] = mapped_column(BigInteger, index=True)
 
 
 class TrialTally(Base):

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.connection import for_reading, for_writing, make_engine, migrate, revision_of, use_wal
-from agent.knowledge.database.database_errors import in_words
+from agent.knowledge.database.database_errors import Unreachable, in_words
+from agent.knowledge.database.direct_connection import DirectConnection
 from agent.knowledge.database.location import BaseLocation, place_of
 from agent.knowledge.file_query import is_sealed
 from agent.knowledge.tables.row_cache import Memory
 from market.errors import InputError
 
+# Seconds between tries to reach a server that answered before; over two minutes, then it is given up.
+WAITS = (1, 2, 4, 8, 15, 30, 30, 30)
+_SLICE = 0.25
+Result = TypeVar("Result")
+
+
+def _to_stderr(said: str) -> None:
+    sys.stderr.write(f"{said}\n")
+    sys.stderr.flush()
+
 
 class Handle:
-    """An open database; use `open`, and close it or use it as a context manager."""
+    """An open database; use `open`, and close it or use it as a context manager.
+
+    A server that does not answer any more is tried again for two minutes. `announce` is handed a line for each wait,
+    and `stopping` is asked whether to give up before.
+    """
 
     def __init__(self, place: BaseLocation, engine: Engine, *, is_new: bool = False) -> None:
         self.place = place
@@ -31,6 +49,9 @@ class Handle:
         self._reader = for_reading(engine)
         self._writer = for_writing(engine)
         self._relaxed = for_writing(engine, relaxed=True)
+        self.announce: Callable[[str], None] = _to_stderr
+        self.stopping: Callable[[], bool] = lambda: False
+        self._given_up = False
 
     @classmethod
     def open(cls, where: Path | str, *, create: bool = True, forward: bool = True) -> Self:
@@ -68,11 +89,63 @@ class Handle:
             raise
         return cls(place, engine, is_new=is_new)
 
+    def _answers(self) -> None:
+        """Return when the server answers, waiting for it, and saying so; one that was given up is waited for no more.
+
+        Of a connection that broke in the pool the next is a new one.
+        """
+        if not self.place.on_server:
+            return
+        for seconds in (*WAITS, 0):
+            try:
+                with in_words(self.place), self._engine.connect():
+                    self._given_up = False
+                    return
+            except Unreachable as error:
+                if self._given_up or not seconds:
+                    self._given_up = True
+                    raise
+                self.announce(f"{error.message}: trying again in {seconds} s")
+                self._wait(seconds)
+
+    def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self.stopping():
+                self._given_up = True
+                return
+            time.sleep(_SLICE)
+
+    def _write(self, work: Callable[[Session], Result], *, relaxed: bool = False) -> Result:
+        """Do work that changes nothing when it is done twice; again where the connection broke in the midst of it."""
+        try:
+            with self._writing(relaxed=relaxed) as session:
+                return work(session)
+        except Unreachable:
+            if self._given_up:
+                raise
+        with self._writing(relaxed=relaxed) as session:
+            return work(session)
+
     @contextmanager
     def lend(self) -> Iterator[Connection]:
         """Lend a connection that reads one state of the database and cannot write, for whatever may be asked of it."""
+        self._answers()
         with in_words(self.place), self._reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _asking_directly(self) -> Iterator[Connection]:
+        """Lend what reads one state of the database in the quickest way, for what is asked at each attempt."""
+        if self.place.on_server:
+            with self.lend() as connection:
+                yield connection
+            return
+        with in_words(self.place), closing(self._engine.raw_connection()) as borrowed:
+            driver = borrowed.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute("BEGIN")
+            yield cast(Connection, DirectConnection(driver, self._engine.dialect))
 
     def require_writable(self) -> None:
         """Refuse, as an `InputError`, a file that may be read and not be written, before work is spent on it."""
@@ -98,11 +171,13 @@ class Handle:
 
     @contextmanager
     def _reading(self) -> Iterator[Session]:
+        self._answers()
         with in_words(self.place), Session(self._reader) as session, session.begin():
             yield session
 
     @contextmanager
     def _writing(self, *, relaxed: bool = False) -> Iterator[Session]:
+        self._answers()
         engine = self._relaxed if relaxed else self._writer
         try:
             with in_words(self.place), Session(engine) as session, session.begin():

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import BindParameter, Connection, Select, String, bindparam, cast, func, insert, select, text
+from sqlalchemy import BindParameter, Connection, Select, bindparam, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.listing import TAG, Ask, which_factor
+from agent.knowledge.listing import TAG, Ask, factor_id_of, which_factor
 from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.score_documents import Document, read_flat, read_train, read_verdict
@@ -23,7 +23,7 @@ from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import attempt_record, plain_dict, storable, utc_now
 from agent.knowledge.tables.row_cache import Memory
 from agent.knowledge.tables.versions import scoring_code
-from backtest.result_types import Tested
+from backtest.result_types import SegmentScore, Tested
 
 if TYPE_CHECKING:
     from factors.overlap import Fingerprint
@@ -46,6 +46,7 @@ _RELATED = text(
 ).bindparams(_PANELS)
 _INSERT = insert(schema.core_table(_Attempt)).returning(schema.core_table(_Attempt).c.id)
 _INSERT_VERDICT = insert(schema.core_table(schema.Verdict))
+_INSERT_PARENT = insert(schema.core_table(schema.AttemptParent))
 _INSERT_EVALUATION = insert(schema.core_table(schema.Evaluation))
 
 
@@ -75,7 +76,7 @@ def add_attempt(session: Session, new: NewAttempt, memory: Memory) -> int:
     it is known which factor is meant, and as it stands where not.
     """
     place = {"run": new.run_id, "round": new.round, "slot": new.slot}
-    known = session.connection().execute(_TAKEN, place).first()
+    known = direct(session).execute(_TAKEN, place).first()
     if known is not None:
         return int(known[0])
     run = memory.run(session, new.run_id)
@@ -118,7 +119,27 @@ def write_attempt(
 
     `stored` takes the place of its evaluation: one that another knowledge base holds is written as it is there.
     """
-    row = {
+    row = attempt_row(new, origin)
+    connection = direct(session)
+    number: int = connection.execute(_INSERT, row).scalar_one()
+    parents = parent_rows(number, origin.parents)
+    if parents:
+        connection.execute(_INSERT_PARENT, parents)
+    if new.verdicts:
+        connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **verdict_row(v)} for v in new.verdicts])
+    evaluation = stored or new.evaluation
+    if evaluation is not None:
+        place = {"attempt_id": number, "factor_id": new.factor_id}
+        connection.execute(_INSERT_EVALUATION, {**place, **evaluation_row(evaluation, origin)})
+    words.add_words(session, number, row)
+    if new.factor_id is not None and new.canonical is not None:
+        novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
+    return number
+
+
+def attempt_row(new: NewAttempt, origin: AttemptOrigin) -> dict[str, object]:
+    """Return an attempt as the columns of its table, but its id."""
+    return {
         "run_id": new.run_id,
         "round": new.round,
         "slot": new.slot,
@@ -134,21 +155,15 @@ def write_attempt(
         "created": origin.created,
         "claims": plain_dict(new.claims.to_dict()),
     }
-    connection = session.connection()
-    number: int = connection.execute(_INSERT, row).scalar_one()
-    if new.verdicts:
-        connection.execute(_INSERT_VERDICT, [{"attempt_id": number, **_verdict_row(v)} for v in new.verdicts])
-    evaluation = stored or new.evaluation
-    if evaluation is not None:
-        place = {"attempt_id": number, "factor_id": new.factor_id}
-        connection.execute(_INSERT_EVALUATION, {**place, **_evaluation_row(evaluation, origin)})
-    words.add_words(session, number, row)
-    if new.factor_id is not None and new.canonical is not None:
-        novelty.add_factor(session, new.factor_id, new.canonical, f"attempt {number}", found)
-    return number
 
 
-def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
+def parent_rows(attempt_id: int, parents: Iterable[str]) -> list[dict[str, object]]:
+    """Return the parents of an attempt as the columns of their table."""
+    return [{"parent": parent, "attempt_id": attempt_id} for parent in dict.fromkeys(parents)]
+
+
+def verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
+    """Return what the judge said as the columns of its table, but the ids."""
     return {
         "turn": verdict.turn,
         "accept": verdict.accept,
@@ -158,7 +173,8 @@ def _verdict_row(verdict: JudgeVerdict) -> dict[str, object]:
     }
 
 
-def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
+def evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: AttemptOrigin) -> dict[str, object]:
+    """Return an evaluation as the columns of its table, but attempt and factor."""
     card, evidence = whole(evaluation.scorecard_document), whole(evaluation.evidence_document)
     return {
         "panel_id": origin.panel_id,
@@ -171,13 +187,16 @@ def _evaluation_row(evaluation: NewEvaluation | EvaluationRecord, origin: Attemp
         "predicts_z": score_of(evidence, "predicts"),
         "earns_z": score_of(evidence, "earns"),
         "confirmed": reached_validation(evidence),
-        **chosen_figures(card, evidence),
+        **chosen_figures(card, evidence, evaluation.scorecard.train if isinstance(evaluation, NewEvaluation) else None),
     }
 
 
-def chosen_figures(scorecard: Document, evidence: Document) -> dict[str, object]:
-    """Return what attempts are chosen and listed by, as columns: the verdict, and figures of train alone."""
-    train = read_train(scorecard)
+def chosen_figures(scorecard: Document, evidence: Document, train: SegmentScore | None = None) -> dict[str, object]:
+    """Return what attempts are chosen and listed by, as columns: the verdict, and figures of train alone.
+
+    `train` is the score on train, where it need not be read from the scorecard.
+    """
+    train = train or read_train(scorecard)
     return {
         "verdict": read_verdict(evidence),
         "train_payoff_z": or_none(train.payoff_z),
@@ -208,7 +227,7 @@ def _resolve(session: Session, parent: str, panel_id: str | None) -> str:
     newest_of_all = session.scalar(select(func.max(_Attempt.id))) or 0
     for meant in (
         _Attempt.factor_id == tagged,
-        _Attempt.canonical == parent,
+        _Attempt.factor_id == factor_id_of(parent),
         (_Attempt.text == parent) & (_Attempt.id > newest_of_all - _WRITTEN),
         (_Attempt.name == parent) & _Attempt.run_id.in_(select(schema.Run.id).where(schema.Run.panel_id == panel_id)),
     ):
@@ -244,9 +263,8 @@ def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | 
     chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
     named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
     parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))
-    # An id stands in the list as it is, in quotes: the list need not be taken apart.
-    names_it = cast(_Attempt.parent_ids, String).contains(json.dumps(factor_id), autoescape=True)
-    query = _select().where(names_it, _Attempt.factor_id.is_not(None))
+    names_it = select(schema.AttemptParent.attempt_id).where(schema.AttemptParent.parent == factor_id)
+    query = _select().where(_Attempt.id.in_(names_it), _Attempt.factor_id.is_not(None))
     children = _records(session, query.order_by(_Attempt.id))
     return FactorRecord(
         factor_id=factor_id,

@@ -7,7 +7,6 @@ with either sign: a factor and its negation are one effective trial. What joins 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,16 @@ from sqlalchemy import BindParameter, Connection, TextClause, bindparam, insert,
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
-from agent.knowledge.tables.stored_draws import WORTH_STORING, StoredDraws, draws_file, read_draws, store_draws
+from agent.knowledge.database.direct_connection import direct
+from agent.knowledge.tables.packed_returns import NEAR, coded, likeness, near_likenesses, pack, shadow, unpacked
+from agent.knowledge.tables.stored_draws import (
+    WORTH_STORING,
+    StoredDraws,
+    Witnesses,
+    draws_file,
+    read_draws,
+    store_draws,
+)
 from agent.knowledge.trial_counts import Nearest
 from backtest.discovery import TrialScores
 from backtest.max_test import LargestScores, draw_seed
@@ -35,7 +43,7 @@ _LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDE
 _ALL = text(f"{_FINGERPRINTS} WHERE t.panel_id = :panel AND t.seq > :after ORDER BY t.seq")
 _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
-    f"WHERE e.panel_id IN :panels AND e.accepted AND {_NEW} ORDER BY t.seq, t.attempt_id"
+    f"WHERE e.panel_id IN :panels AND e.accepted AND e.attempt_id > :after AND {_NEW} ORDER BY t.seq, t.attempt_id"
 ).bindparams(_PANELS)
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id IN :panels").bindparams(_PANELS)
 _SCORES = text(
@@ -44,10 +52,12 @@ _SCORES = text(
 ).bindparams(_PANELS)
 # Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
 SAME_RETURNS = 1.0 - 1e-6
-# Numbers by which equal fingerprints are looked for, and how far apart those of equal ones may be.
-_SHADOWS, _NEAR = 8, 1e-3
 _CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
-_FACTOR = text("SELECT factor_id, canonical FROM attempts WHERE id = :id")
+_LIKE = text(
+    "SELECT t.attempt_id, t.fingerprint, a.factor_id, a.canonical FROM trial_returns t "
+    "JOIN attempts a ON a.id = t.attempt_id WHERE t.likeness IN :numbers AND t.panel_id || '' = :panel "
+    "ORDER BY t.seq, t.attempt_id"
+).bindparams(bindparam("numbers", expanding=True))
 _FINGERPRINT = text("SELECT fingerprint FROM trial_returns WHERE attempt_id = :id")
 _CONFIRMED = text(
     "SELECT e.predicts_z, e.earns_z, e.factor_id, e.rules, t.fingerprint FROM evaluations e "
@@ -122,15 +132,26 @@ def add_trial_group(session: Session, attempt_id: int, fingerprint: FloatArray, 
     """Store an attempt's fingerprint under its cluster; return whether it began one. An empty one begins none."""
     if len(fingerprint) == 0:
         return False
-    connection = session.connection()
+    connection = direct(session)
     _refresh(connection, leaders, _LEADERS, (leaders.panel_id,))
     packed = pack(fingerprint)
     cluster = _cluster(leaders, attempt_id, packed)
-    row = {"attempt_id": attempt_id, "panel_id": leaders.panel_id, "seq": attempt_id, "cluster": cluster}
-    connection.execute(_INSERT, {**row, "fingerprint": packed})
+    connection.execute(_INSERT, returns_row(attempt_id, leaders.panel_id, cluster, packed))
     if cluster == attempt_id:
         leaders.add(attempt_id, attempt_id, packed)
     return cluster == attempt_id
+
+
+def returns_row(attempt_id: int, panel_id: str, cluster: int, packed: bytes) -> dict[str, object]:
+    """Return a fingerprint as the columns of its table."""
+    return {
+        "attempt_id": attempt_id,
+        "panel_id": panel_id,
+        "seq": attempt_id,
+        "cluster": cluster,
+        "likeness": likeness(unpacked(packed)),
+        "fingerprint": coded(packed),
+    }
 
 
 def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> int:
@@ -160,8 +181,7 @@ def clusters_of(session: Session, panel_id: str, order: list[int] | None = None)
 class TrialMaxima:
     """Draws of the largest score of a panel's trials, and how far the table was read for them.
 
-    `shadows` are a few random projections of each fingerprint: those of equal returns are equal. Of the trials, the
-    first `stored` are in a file of `folder` as well.
+    Of the trials, the first `stored` are in a file of `folder` as well.
     """
 
     panel_id: str
@@ -170,16 +190,11 @@ class TrialMaxima:
     seq: int = 0
     scores: LargestScores | None = None
     stored: int = 0
-    shadows: _Stack = field(default_factory=lambda: _Stack(np.empty((64, _SHADOWS), np.float32)))
+    seen: Witnesses = field(default_factory=Witnesses)
 
 
 def largest_scores(connection: Connection, known: TrialMaxima) -> LargestScores:
-    """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change."""
-    return _all_trials(connection, known).copy()
-
-
-def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
-    """Take in what was committed since.
+    """Return the draws with all committed trials of the panel in them; a copy, which the next trial does not change.
 
     Draws are seeded by the panel alone, and trials taken in by the order in which they came: how often somebody
     asked in between does not matter.
@@ -188,7 +203,7 @@ def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
     if known.scores is None or known.epoch != epoch:
         # After a merge trials stand in another order.
         known.scores, known.epoch, known.seq, known.stored = LargestScores(draw_seed(known.panel_id)), epoch, 0, 0
-        known.shadows = _Stack(np.empty((64, _SHADOWS), np.float32))
+        known.seen = Witnesses()
         _take_stored(connection, known, epoch)
     asked = {"panel": known.panel_id, "after": known.seq}
     rows = connection.execute(_ALL, asked)
@@ -196,14 +211,13 @@ def _all_trials(connection: Connection, known: TrialMaxima) -> LargestScores:
         found = [(attempt_id, unpacked(bytes(packed))) for attempt_id, _seq, packed in some]
         known.scores.add(fingerprint.astype(np.float64) for _attempt_id, fingerprint in found)
         for attempt_id, fingerprint in found:
-            known.shadows.add(attempt_id, shadow(fingerprint))
+            known.seen.add(attempt_id, fingerprint)
         known.seq = some[-1][1]
-    if len(known.shadows.ids) - known.stored >= WORTH_STORING:
-        known.stored = len(known.shadows.ids)
-        ids = np.array(known.shadows.ids, dtype=np.int64)
-        draws = StoredDraws(known.scores, known.seq, ids, known.shadows.rows[: known.stored])
+    if known.seen.count - known.stored >= WORTH_STORING:
+        known.stored = known.seen.count
+        draws = StoredDraws(known.scores, known.seq, known.seen)
         store_draws(draws_file(known.folder, [known.panel_id]), [known.panel_id], epoch, draws)
-    return known.scores
+    return known.scores.copy()
 
 
 def _take_stored(connection: Connection, known: TrialMaxima, epoch: int) -> None:
@@ -217,8 +231,7 @@ def _take_stored(connection: Connection, known: TrialMaxima, epoch: int) -> None
         lambda upto: connection.execute(_UPTO, {"panel": known.panel_id, "upto": upto}).scalar() or 0,
     )
     if found is not None:
-        known.scores, known.seq, known.stored = found.scores, found.upto, len(found.ids)
-        known.shadows = _Stack(found.shadows, found.ids.tolist())
+        known.scores, known.seq, known.seen, known.stored = found.scores, found.upto, found.seen, found.seen.count
 
 
 def shadow_of(connection: Connection, attempt_id: int) -> _Floats:
@@ -227,34 +240,18 @@ def shadow_of(connection: Connection, attempt_id: int) -> _Floats:
     return np.empty(0, np.float32) if packed is None else shadow(unpacked(bytes(packed)))
 
 
-def shadow(fingerprint: _Floats) -> _Floats:
-    """Return a few random projections of a fingerprint."""
-    found: _Floats = fingerprint @ _projection(len(fingerprint))
-    return found
-
-
-@lru_cache(maxsize=64)
-def _projection(length: int) -> _Floats:
-    return np.random.default_rng(length).standard_normal((length, _SHADOWS), dtype=np.float32)
-
-
-def same_returns(
-    connection: Connection, known: TrialMaxima, fingerprint: FloatArray, but: str
-) -> tuple[int, str] | None:
+def same_returns(connection: Connection, panel_id: str, fingerprint: FloatArray, but: str) -> tuple[int, str] | None:
     """Return attempt and text of the first factor of a panel, other than `but`, that earned the same at every bar."""
-    _all_trials(connection, known)
     mine = unpacked(pack(fingerprint))
     if not len(mine):
         return None
-    stored = known.shadows.rows[: len(known.shadows.ids)]
     sought = shadow(mine)
-    # One number rules out nearly all.
-    near = np.flatnonzero(np.abs(stored[:, 0] - sought[0]) < _NEAR)
-    near = near[(np.abs(stored[near] - sought) < _NEAR).all(axis=1)]
-    for attempt_id in (known.shadows.ids[i] for i in near):
-        theirs = unpacked(bytes(connection.execute(_FINGERPRINT, {"id": attempt_id}).scalar_one()))
-        factor_id, canonical = connection.execute(_FACTOR, {"id": attempt_id}).one()
-        if factor_id != but and len(theirs) == len(mine) and _correlation(mine, theirs) >= SAME_RETURNS:
+    asked = {"numbers": near_likenesses(mine), "panel": panel_id}
+    for attempt_id, stored, factor_id, canonical in connection.execute(_LIKE, asked):
+        theirs = unpacked(bytes(stored))
+        if factor_id == but or len(theirs) != len(mine) or not (np.abs(shadow(theirs) - sought) < NEAR).all():
+            continue
+        if _correlation(mine, theirs) >= SAME_RETURNS:
             return attempt_id, canonical or ""
     return None
 
@@ -330,23 +327,3 @@ def accepted_nearby(
         factor = connection.execute(_TEXT, {"id": best}).scalar() or ""
         found.setdefault(factor, Nearest(near, factor))
     return list(found.values())
-
-
-def pack(fingerprint: FloatArray) -> bytes:
-    """Return a fingerprint as it is stored."""
-    # Values are about 0.04: half precision keeps three digits of each, far more than a fingerprint knows.
-    return fingerprint.astype("<f2").tobytes()
-
-
-def is_fingerprint(packed: object) -> bool:
-    """Whether what is stored is a fingerprint: finite numbers of length 1, as far as half precision tells."""
-    if not isinstance(packed, (bytes, memoryview)) or len(packed) % 2:
-        return False
-    values = unpacked(bytes(packed))
-    return bool(np.isfinite(values).all()) and abs(float(np.square(values.astype(np.float64)).sum()) - 1.0) < 0.01
-
-
-def unpacked(packed: bytes) -> _Floats:
-    """Return a stored fingerprint."""
-    values: _Floats = np.frombuffer(packed, dtype="<f2").astype(np.float32)
-    return values

@@ -14,6 +14,7 @@ from sqlalchemy import Double, Integer, Select, cast, column, func, literal_colu
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 
 _WORD = re.compile(r"[^\W_]{1,100}")
 # What is said where, and the weight of a word there on a server and in a file.
@@ -27,11 +28,11 @@ _WEIGHTS = {
 # Characters; nothing is read beyond them.
 _LONGEST = 20_000
 _MOST_POSITIONS = 16_000
-_INTO_FILE = text(
+INTO_FILE = text(
     "INSERT INTO attempt_words (rowid, name, text, rationale, claims, message) "
     "VALUES (:id, :name, :text, :rationale, :claims, :message)"
 )
-_INTO_SERVER = text("INSERT INTO attempt_words (attempt_id, words) VALUES (:id, CAST(:words AS tsvector))")
+INTO_SERVER = text("INSERT INTO attempt_words (attempt_id, words) VALUES (:id, CAST(:words AS tsvector))")
 
 
 def searched_words(said: str) -> list[str]:
@@ -41,6 +42,16 @@ def searched_words(said: str) -> list[str]:
 
 def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> None:
     """Index what an attempt says; `row` has its columns."""
+    said = words_of(row)
+    connection = direct(session)
+    if connection.dialect.name == "sqlite":
+        connection.execute(INTO_FILE, file_row(attempt_id, said))
+    else:
+        connection.execute(INTO_SERVER, {"id": attempt_id, "words": vector_of(said)})
+
+
+def words_of(row: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return the words of what an attempt says, by where it says them; `row` has its columns."""
     claims = row["claims"]
     assert isinstance(claims, Mapping)
     parts = {
@@ -50,12 +61,12 @@ def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> N
         "claims": " ".join(str(value) for value in claims.values()),
         "message": str(row["message"] or ""),
     }
-    said = {name: searched_words(part) for name, part in parts.items()}
-    connection = session.connection()
-    if connection.dialect.name == "sqlite":
-        connection.execute(_INTO_FILE, {"id": attempt_id, **{name: " ".join(words) for name, words in said.items()}})
-    else:
-        connection.execute(_INTO_SERVER, {"id": attempt_id, "words": vector_of(said)})
+    return {name: searched_words(part) for name, part in parts.items()}
+
+
+def file_row(attempt_id: int, said: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    """Return words as the columns of the index in a file."""
+    return {"id": attempt_id, **{name: " ".join(words) for name, words in said.items()}}
 
 
 def vector_of(said: Mapping[str, Sequence[str]]) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exists, insert, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 
 if TYPE_CHECKING:
     from factors.overlap import Fingerprint, Novelty, Overlap, Subtree
@@ -85,7 +86,7 @@ def missing(connection: Connection, after: tuple[int, int] = (0, 0)) -> list[tup
 
 def add_factor(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint | None = None) -> None:
     """Index one factor, whose fingerprint may be at hand; one that is known already is left as it is."""
-    if session.connection().execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
+    if direct(session).execute(_IS_KNOWN, {"factor": factor_id}).first() is not None:
         return
     if found is not None:
         add_fingerprint(session, factor_id, canonical, label, found)
@@ -102,7 +103,16 @@ def add_factor(session: Session, factor_id: str, canonical: str, label: str, fou
 
 def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str, found: Fingerprint) -> None:
     """Index one factor whose fingerprint is at hand."""
-    row = {
+    connection = direct(session)
+    seq = connection.execute(_INSERT_KNOWN, factor_row(factor_id, canonical, label, found)).scalar_one()
+    parts = part_rows(seq, found)
+    if parts:
+        connection.execute(_INSERT_PART, parts)
+
+
+def factor_row(factor_id: str, canonical: str, label: str, found: Fingerprint) -> dict[str, object]:
+    """Return a known factor as the columns of its table, but its sequence number."""
+    return {
         "factor_id": factor_id,
         "canonical": canonical,
         "label": label,
@@ -111,12 +121,12 @@ def add_fingerprint(session: Session, factor_id: str, canonical: str, label: str
         "sign": found.sign,
         "shape": found.shape,
     }
-    connection = session.connection()
-    seq = connection.execute(_INSERT_KNOWN, row).scalar_one()
+
+
+def part_rows(seq: int, found: Fingerprint) -> list[dict[str, object]]:
+    """Return the parts of a known factor as the columns of their table."""
     hashes = dict.fromkeys(part.hash for part in found.subtrees[:_MOST_PARTS])
-    if hashes:
-        parts = [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
-        connection.execute(_INSERT_PART, parts)
+    return [{"hash": value, "factor_size": found.size, "seq": seq} for value in hashes]
 
 
 def look(connection: Connection, found: Fingerprint, factor_id: str, until: int) -> Novelty:

@@ -16,7 +16,7 @@ from agent.knowledge.records import AttemptRecord
 from agent.knowledge.score_documents import read_evidence, read_scorecard
 from agent.knowledge.tables.convert import attempt_record, plain_dict, utc_now
 from agent.knowledge.tables.datasets import freeze_split
-from agent.knowledge.tables.effective_trials import pack, unpacked
+from agent.knowledge.tables.packed_returns import pack, unpacked
 from market.errors import InputError
 from market.panel import FloatArray
 

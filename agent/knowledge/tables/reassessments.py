@@ -13,6 +13,7 @@ from agent.knowledge.attempt_figures import or_none
 from agent.knowledge.database import schema
 from agent.knowledge.tables.attempts import reached_validation, score_of
 from agent.knowledge.tables.convert import plain_dict, utc_now
+from agent.knowledge.tables.packed_returns import unpacked
 from backtest.policy import Policy
 from backtest.result_types import Evidence, Tested, Verdict
 from market.panel import FloatArray
@@ -67,7 +68,7 @@ def trial_rows(session: Session, panel_ids: Sequence[str]) -> Iterator[TrialRow]
         .order_by(scored.attempt_id)
     )
     for row in session.execute(query):
-        stored = np.zeros(0) if row[8] is None else np.frombuffer(bytes(row[8]), dtype="<f2").astype(np.float64)
+        stored = np.zeros(0) if row[8] is None else unpacked(bytes(row[8])).astype(np.float64)
         predicts, earns = (_NAN if z is None else float(z) for z in (row[6], row[7]))
         yield TrialRow(row[0], row[1], row[2], row[3] or "", row[4], row[5] != "screen", predicts, earns, stored)
 

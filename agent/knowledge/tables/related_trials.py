@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import BindParameter, Connection, bindparam, text
 
-from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, shadow, shadow_of, unpacked
-from agent.knowledge.tables.stored_draws import WORTH_STORING, StoredDraws, draws_file, read_draws, store_draws
+from agent.knowledge.tables.effective_trials import SAME_TRIAL, ReturnsFingerprints, shadow_of
+from agent.knowledge.tables.packed_returns import unpacked
+from agent.knowledge.tables.stored_draws import (
+    WORTH_STORING,
+    StoredDraws,
+    Witnesses,
+    draws_file,
+    read_draws,
+    store_draws,
+)
 from agent.knowledge.tables.tallies import Spread, count_trials
 from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores, draw_seed
@@ -38,6 +46,9 @@ _KNOWN = text(
     "SELECT attempt_id, panel_id, factor_id, rules FROM evaluations WHERE panel_id IN :panels AND attempt_id <= :upto"
 ).bindparams(_PANELS)
 _EPOCHS = text("SELECT COALESCE(SUM(epoch), 0) FROM tallies WHERE panel_id IN :panels").bindparams(_PANELS)
+
+
+_AT_ONCE = 4096
 
 
 class _Scored(NamedTuple):
@@ -96,13 +107,17 @@ class ScoredTrials:
     def new_rows(self, connection: Connection, *, every: bool) -> Iterator[_Scored]:
         """Return what was scored since, in order, but for repeats; with fingerprints of `every` attempt, or leaders."""
         asked = {"panels": self.panels, "after": self.after}
-        rows = [_Scored(*row) for row in connection.execute(_ALL if every else _LEADERS, asked)]
-        for row in rows:
+        newest = self.after
+        # One after the other: with fingerprints, a million are a gigabyte.
+        query = _ALL if every else _LEADERS
+        for found in connection.execute(query, asked, execution_options={"yield_per": _AT_ONCE}):
+            row = _Scored(*found)
+            newest = max(newest, row.attempt_id)
             if self.is_repeat(row.panel_id, row.factor_id, row.rules):
                 self.repeats += 1
             else:
                 yield row
-        self.after = max((row.attempt_id for row in rows), default=self.after)
+        self.after = newest
 
 
 @dataclass
@@ -167,8 +182,7 @@ class RelatedMaxima:
     folder: Path | None = None
     read: ScoredTrials = field(default_factory=ScoredTrials)
     scores: LargestScores | None = None
-    ids: list[int] = field(default_factory=list)
-    shadows: list[NDArray[np.float32]] = field(default_factory=list)
+    seen: Witnesses = field(default_factory=Witnesses)
     stored: int = 0
 
 
@@ -177,16 +191,17 @@ def largest_related(connection: Connection, known: RelatedMaxima, panels: tuple[
     current = known.read.is_current(connection, panels)
     if known.scores is None or not current:
         known.scores = LargestScores(draw_seed(known.panel_id))
-        known.ids, known.shadows, known.stored = [], [], 0
+        known.seen, known.stored = Witnesses(), 0
         _take_stored(connection, known)
-    fresh = [row for row in known.read.new_rows(connection, every=True) if row.fingerprint is not None]
-    prints = [unpacked(bytes(row.fingerprint or b"")) for row in fresh]
-    known.scores.add(row.astype(np.float64) for row in prints)
-    known.ids += [row.attempt_id for row in fresh]
-    known.shadows += [shadow(row) for row in prints]
-    if len(known.ids) - known.stored >= WORTH_STORING:
-        known.stored = len(known.ids)
-        found = StoredDraws(known.scores, known.read.after, np.array(known.ids), np.stack(known.shadows))
+    rows = (row for row in known.read.new_rows(connection, every=True) if row.fingerprint is not None)
+    while fresh := list(islice(rows, _AT_ONCE)):
+        prints = [unpacked(bytes(row.fingerprint or b"")) for row in fresh]
+        known.scores.add(row.astype(np.float64) for row in prints)
+        for row, print_ in zip(fresh, prints, strict=True):
+            known.seen.add(row.attempt_id, print_)
+    if known.seen.count - known.stored >= WORTH_STORING:
+        known.stored = known.seen.count
+        found = StoredDraws(known.scores, known.read.after, known.seen)
         store_draws(draws_file(known.folder, panels), panels, known.read.epoch, found)
     return known.scores.copy()
 
@@ -205,5 +220,4 @@ def _take_stored(connection: Connection, known: RelatedMaxima) -> None:
     if found is None:
         read.restart()
         return
-    known.scores, known.stored = found.scores, len(found.ids)
-    known.ids, known.shadows = found.ids.tolist(), list(found.shadows)
+    known.scores, known.seen, known.stored = found.scores, found.seen, found.seen.count

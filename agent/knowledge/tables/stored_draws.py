@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.knowledge.tables.packed_returns import shadow
 from backtest.max_test import LargestScores
 from market.array_file import Arrays, read_archive, write_archive
 from market.errors import InputError
@@ -23,23 +24,42 @@ from market.errors import InputError
 _WHAT = "file of draws"
 # A file is written when so much was taken in since the last one: below it, making draws costs less than a blink.
 WORTH_STORING = 2048
-# Of the trials of a file, as many are compared with the base.
-_COMPARED = 16
+# Of the trials of a file, as many are kept at most, to be compared with the base.
+_COMPARED = 32
 
 ShadowOf = Callable[[int], NDArray[np.float32]]
 
 
+@dataclass
+class Witnesses:
+    """A few of `count` trials, evenly spread, by which all are known again: attempts, and shadows of their returns.
+
+    Which they are depends on the trials and their order alone: as trials come, every second of them is dropped.
+    """
+
+    count: int = 0
+    ids: list[int] = field(default_factory=list)
+    shadows: list[NDArray[np.float32]] = field(default_factory=list)
+    step: int = 1
+
+    def add(self, attempt_id: int, fingerprint: NDArray[np.float32]) -> None:
+        """Take in one more trial."""
+        if self.count % self.step == 0:
+            if len(self.ids) == _COMPARED:
+                self.ids, self.shadows, self.step = self.ids[::2], self.shadows[::2], 2 * self.step
+            if self.count % self.step == 0:
+                self.ids.append(attempt_id)
+                self.shadows.append(shadow(fingerprint))
+        self.count += 1
+
+
 @dataclass(frozen=True, eq=False)
 class StoredDraws:
-    """Draws among `n` trials of some data, up to the number `upto` of the last.
-
-    `ids` (n,) are their attempts, `shadows` (n, k) a few numbers of each fingerprint, by which it is known again.
-    """
+    """Draws among the trials of some data, up to the number `upto` of the last; `seen` tells which trials."""
 
     scores: LargestScores
     upto: int
-    ids: NDArray[np.int64]
-    shadows: NDArray[np.float32]
+    seen: Witnesses
 
 
 def draws_file(folder: Path | None, panels: Sequence[str]) -> Path | None:
@@ -60,8 +80,11 @@ def store_draws(path: Path | None, panels: Sequence[str], epoch: int, found: Sto
         "upto": found.upto,
         "lengths": list(counts),
         "counts": list(counts.values()),
+        "trials": found.seen.count,
+        "step": found.seen.step,
     }
-    arrays: Arrays = {"largest": largest, "ids": found.ids, "shadows": found.shadows}
+    ids = np.array(found.seen.ids, dtype=np.int64)
+    arrays: Arrays = {"largest": largest, "ids": ids, "shadows": np.array(found.seen.shadows, dtype=np.float32)}
     with contextlib.suppress(OSError, InputError):
         path.parent.mkdir(exist_ok=True)
         write_archive(path, document, arrays)
@@ -89,20 +112,22 @@ def read_draws(
         ids, shadows, largest = arrays["ids"], arrays["shadows"], arrays["largest"]
         counts = dict(zip(map(int, document["lengths"]), map(int, document["counts"]), strict=True))
         known = (document["made"], document["panels"], document["epoch"])
-        upto = int(document["upto"])
+        upto, trials, step = int(document["upto"]), int(document["trials"]), int(document["step"])
     except (InputError, KeyError, TypeError, ValueError):
         # Of another version, or half a file of a full disk: made again, and written over.
         return None
     if known != (_made_by(empty), list(panels), epoch) or largest.shape != empty.largest.shape:
         return None
-    if not len(ids) or ids_upto(upto) != len(ids):
+    if not len(ids) or len(shadows) != len(ids) or ids_upto(upto) != trials:
         return None
-    for place in np.linspace(0, len(ids) - 1, min(_COMPARED, len(ids))).astype(int):
-        if not np.array_equal(shadow_of(int(ids[place])), shadows[place]):
+    for number, there in zip(ids.tolist(), shadows, strict=True):
+        if not np.array_equal(shadow_of(number), there):
             return None
-    return StoredDraws(LargestScores.resumed(seed, counts, largest), upto, ids, shadows)
+    return StoredDraws(
+        LargestScores.resumed(seed, counts, largest), upto, Witnesses(trials, ids.tolist(), list(shadows), step)
+    )
 
 
 def _made_by(scores: LargestScores) -> list[object]:
     """Return what draws depend on beside the trials."""
-    return [1, scores.recipe(), scores.seed, np.__version__]
+    return [2, scores.recipe(), scores.seed, np.__version__]

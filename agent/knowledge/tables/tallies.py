@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Double, bindparam, select, text
+from sqlalchemy import Connection, Double, bindparam, func, select, text
 from sqlalchemy.orm import Session
 
 from agent.knowledge.database import schema
+from agent.knowledge.database.direct_connection import direct
 from agent.knowledge.trial_counts import TrialCount
 
 # As `Spread.add` does it: what stands on the right is of before.
@@ -29,6 +30,9 @@ _BARS = text("SELECT bars FROM datasets WHERE panel_id = :panel")
 _POOLED = text("SELECT sharpe_per_bar FROM pools WHERE panel_id = :panel ORDER BY seq")
 
 
+_AT_ONCE = 1_000
+
+
 @dataclass
 class Spread:
     """Mean and sum of squared deviations of figures that come one at a time (Welford 1962)."""
@@ -47,7 +51,7 @@ class Spread:
 
 def count_one(session: Session, panel_id: str, sharpe: float | None, *, new_trial_group: bool) -> None:
     """Count one more attempt on a panel, in the transaction that writes it."""
-    connection = session.connection()
+    connection = direct(session)
     asked = {"panel": panel_id, "new": int(new_trial_group), "sharpe": sharpe}
     if connection.execute(_COUNT if sharpe is None else _COUNT_SCORED, asked).rowcount:
         return
@@ -88,20 +92,26 @@ def recount(session: Session, panel_id: str, order: Iterable[int] | None = None)
         .where(run.panel_id == panel_id)
         .order_by(attempt.id)
     )
-    figures = {row[0]: row[1] for row in session.execute(query)}
-    spread = Spread()
-    for number in figures if order is None else order:
-        figure = figures[number]
+    rows = session.execute(query, execution_options={"yield_per": _AT_ONCE})
+    count, spread = 0, Spread()
+    if order is not None:
+        figures = {row[0]: row[1] for row in rows}
+        count, rows_in_order = len(figures), (figures[number] for number in order)
+    else:
+        # One after the other: there may be a million.
+        rows_in_order = (row[1] for row in rows)
+    for number, figure in enumerate(rows_in_order, start=1):
+        count = max(count, number)
         if figure is not None:
             spread.add(figure)
     returns = schema.TrialReturns
-    firsts = select(returns.attempt_id).where(returns.panel_id == panel_id, returns.cluster == returns.attempt_id)
+    firsts = select(func.count()).where(returns.panel_id == panel_id, returns.cluster == returns.attempt_id)
     return schema.TrialTally(
         panel_id=panel_id,
-        attempts=len(figures),
+        attempts=count,
         scored=spread.count,
         mean=spread.mean,
         spread=spread.squares,
-        effective_trials=len(session.scalars(firsts).all()),
+        effective_trials=session.scalar(firsts) or 0,
         epoch=0,
     )

@@ -21,6 +21,7 @@ from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.attempts import AttemptOrigin, write_attempt
 from agent.knowledge.tables.convert import holdout_record
 from agent.knowledge.tables.looks import personal_runs
+from agent.knowledge.tables.packed_returns import plain
 from agent.knowledge.tables.row_cache import load_attempts
 from agent.knowledge.transfer.table_rows import KnowledgeSource
 from market.errors import InputError
@@ -219,8 +220,8 @@ def _add(session: Session, attempt: AttemptRecord, fingerprint: bytes | None) ->
     number = write_attempt(session, new, origin, stored=scored)
     if fingerprint is not None:
         # Its cluster and place are computed when all are there.
-        row = {"attempt_id": number, "panel_id": attempt.panel_id, "seq": number, "cluster": number}
-        session.execute(insert(schema.TrialReturns), [{**row, "fingerprint": fingerprint}])
+        row = effective_trials.returns_row(number, attempt.panel_id, number, plain(fingerprint))
+        session.execute(insert(schema.TrialReturns), [row])
     return number
 
 

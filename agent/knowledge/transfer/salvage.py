@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,8 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import TAG
 from agent.knowledge.packed_json import unpack_json
 from agent.knowledge.tables import full_text, novelty_index
-from agent.knowledge.tables.effective_trials import is_fingerprint
+from agent.knowledge.tables.attempts import parent_rows
+from agent.knowledge.tables.packed_returns import is_fingerprint
 from agent.knowledge.transfer.merging import count_again
 from market.errors import InputError
 
@@ -136,7 +137,7 @@ def _require_current(damaged: sqlite3.Connection, source: Path) -> None:
     try:
         names = {row[0] for row in damaged.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         columns = {row[1] for row in damaged.execute("PRAGMA table_info(evaluations)")}
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(f"nothing can be read of {source}: {error}", "restore it from a backup") from error
     if not {"attempts", "runs", "evaluations"} <= names:
         raise InputError(f"{source} holds no tables of a knowledge base", "name another one")
@@ -176,7 +177,7 @@ def _readable_rows(damaged: sqlite3.Connection, name: str, columns: Sequence[str
             for found in damaged.execute(query, (0 if end == 0 else reached[0],)):
                 reached[end] = found[0]
                 yield tuple(found[1:])
-        except (sqlite3.Error, OverflowError):
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             continue
         return
     missed = 0
@@ -186,7 +187,7 @@ def _readable_rows(damaged: sqlite3.Connection, name: str, columns: Sequence[str
         missed += 1
         try:
             found = damaged.execute(f"SELECT {listed} FROM {name} WHERE rowid = ?", (number,)).fetchone()
-        except (sqlite3.Error, OverflowError):
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError):
             continue
         if found is not None:
             missed = 0
@@ -227,6 +228,9 @@ def _index(session: Session) -> None:
     attempt = schema.core_table(schema.Attempt)
     for row in session.execute(select(attempt).order_by(attempt.c.id)).mappings():
         full_text.add_words(session, row["id"], dict(row))
+        parents = parent_rows(row["id"], filter(None, map(str, row["parent_ids"])))
+        if parents:
+            session.execute(insert(schema.AttemptParent), parents)
     novelty_index.catch_up(session)
     for panel_id in session.scalars(select(schema.Run.panel_id).distinct()).all():
         count_again(session, panel_id)
