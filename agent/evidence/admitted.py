@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.knowledge.knowledge_base import KnowledgeBase
@@ -65,8 +64,8 @@ class Admitted:
         return chosen_rule(self.card)
 
 
-def admitted_subjects(knowledge: KnowledgeBase, panel_ids: Sequence[str] | None = None) -> list[Admitted]:
-    """Return what is watched, on all data or on these: by data set and rules, so that each is opened once.
+def admitted_subjects(knowledge: KnowledgeBase) -> list[Admitted]:
+    """Return what is watched: by data set and rules, so that each is opened once.
 
     A factor that was admitted several times on a data set counts from its first time under its best verdict. One that
     a later reassessment refused, or that a person retired, is left out.
@@ -74,8 +73,7 @@ def admitted_subjects(knowledge: KnowledgeBase, panel_ids: Sequence[str] | None 
     with knowledge.asking() as ask:
         ends = {str(row[0]): str(row[1]) for row in ask('SELECT panel_id, "end" FROM datasets', {})}
     found = [*_factors(knowledge, ends), *_pools(knowledge, ends)]
-    kept = [one for one in found if panel_ids is None or one.panel_id in panel_ids]
-    return sorted(kept, key=lambda one: (one.data, one.panel_id, one.rules.owner, one.subject))
+    return sorted(found, key=lambda one: (one.data, one.panel_id, one.rules.owner, one.subject))
 
 
 def _factors(knowledge: KnowledgeBase, ends: dict[str, str]) -> list[Admitted]:

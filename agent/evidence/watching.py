@@ -82,12 +82,13 @@ def watch(
         When there is no such data set. What cannot be watched is a record that says why.
     """
     moment = now or datetime.now(UTC)
-    panel_ids = None
+    subjects = admitted_subjects(knowledge)
     if data is not None:
-        whole = open_data(workspace, data).whole
-        knowledge.register_dataset(whole)
-        panel_ids = [one.panel_id for one in knowledge.related(whole.id)]
-    subjects = admitted_subjects(knowledge, panel_ids)
+        opened_data = open_data(workspace, data)
+        if subjects:
+            knowledge.register_dataset(opened_data.whole)
+            panel_ids = {one.panel_id for one in knowledge.related(opened_data.whole.id)}
+            subjects = [one for one in subjects if one.panel_id in panel_ids]
     found, opened = [], _Opened(workspace, knowledge, data, note)
     for number, one in enumerate(subjects):
         show("watching", number, len(subjects))

@@ -73,6 +73,21 @@ class WatchRecord:
         found = self.figures.get(name)
         return float(found) if isinstance(found, (int, float)) else None
 
+    def sentence(self) -> str:
+        """Say in one line what it was found to be, when, and on which bars."""
+        word = f"stale data, {self.state} to then" if self.word == "stale data" else self.state
+        said = f"Watched at {self.checked[:16]} on {self.data}: {word}"
+        if self.why:
+            said += f" ({self.why})"
+        if self.state != "not watched":
+            said += (
+                f" on {self.bars:,} new bars, {self.start[:10]} to {self.end[:10]}" if self.bars else ", no new bar yet"
+            )
+        came, low = self.figure("net_came"), self.figure("net_low")
+        if came is not None and low is not None:
+            said += f"; earns {came:.2f} a year, admitted with {low:.2f} or more"
+        return f"{said}."
+
     def to_dict(self) -> dict[str, object]:
         """Return the fields as plain JSON types."""
         return {**asdict(self), "figures": dict(self.figures), "word": self.word}
