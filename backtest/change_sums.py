@@ -28,6 +28,9 @@ from market.panel import FloatArray
 
 # Bars over which half of what is known of a deviation is forgotten.
 _HALF_LIFE = 60
+# A loss of more deviations counts as one of so many: a crash is one bar, and no proof that the mean has fallen. That
+# makes alarms fewer and never more.
+_LARGEST_LOSS = 4.0
 # The least that a fading mean of squares may be, as a share of the mean of all so far.
 _LEAST_SHARE = 1.0 / 16.0
 # Payoffs before which no deviation is known.
@@ -166,7 +169,8 @@ def fall_below(after: FloatArray, bound: float, to: float, inflated: float, *, y
     known = np.flatnonzero(np.isfinite(after))
     if not len(known):
         return ChangeSum(bound, 0.0, threshold)
-    total = np.cumsum(step * (0.5 * (bound + to) - after[known]) / inflated)
+    counted = np.maximum(after[known], -_LARGEST_LOSS)
+    total = np.cumsum(step * (0.5 * (bound + to) - counted) / inflated)
     sums = total - np.minimum(np.minimum.accumulate(total), 0.0)
     above = np.flatnonzero(sums >= threshold)
     if not len(above):

@@ -233,6 +233,7 @@ def update(ctx: click.Context, asked: UpdateOptions) -> None:
 
 def _watched(workspace: Workspace, name: str) -> Watched | None:
     """Look at what was admitted on a data set that was brought up to date; None where there is nothing."""
+    from agent.cli.watch import alert_watched
     from agent.evidence.watching import watch
 
     place = workspace.knowledge_place
@@ -240,6 +241,7 @@ def _watched(workspace: Workspace, name: str) -> Watched | None:
         return None
     with workspace.knowledge() as knowledge:
         found = watch(workspace, knowledge, name)
+    alert_watched(workspace, found)
     return found if found.records else None
 
 

@@ -48,20 +48,35 @@ _SCHEDULES = {
     type=click.Choice(sorted(_SCHEDULES)),
     help="Instead: print what makes a machine update and watch every hour. Nothing is written.",
 )
+@click.option("--test-alert", is_flag=True, help="Instead: send an alert that says nothing, to see whether it arrives.")
 @json_option
 @click.pass_context
-def watch(ctx: click.Context, data_name: str | None, history: str | None, schedule: str | None, as_json: bool) -> None:
+def watch(
+    ctx: click.Context,
+    data_name: str | None,
+    history: str | None,
+    schedule: str | None,
+    test_alert: bool,
+    as_json: bool,
+) -> None:
     """Look whether accepted and promising factors and pools still pay, on the bars that came since.
 
     Each is scored under its recorded rules against the band that it was admitted with: fresh, aging (it pays less than
     the lower end), failing (it loses after costs), or stale data. One that still pays is called aging, or failing, by
-    mistake once in 100 years. It spends no trial and steers no search. `alphaglow data update` does it by itself.
+    mistake once in 100 years. It spends no trial and steers no search. `alphaglow data update` does it by itself. What
+    is aging or failing, and data that are stale, are said to the services that ALPHAGLOW_ALERTS names.
     """
     from agent.evidence.watching import watch as look
 
     workspace = workspace_of(ctx)
     if schedule is not None:
         click.echo(schedule_text(schedule, workspace))
+        return
+    if test_alert:
+        from agent.live.alerts import send_test
+
+        send_test(workspace)
+        stdout().print("It was sent.")
         return
     if history is not None:
         _show_history(workspace, history, as_json=as_json)
@@ -77,10 +92,27 @@ def watch(ctx: click.Context, data_name: str | None, history: str | None, schedu
             note=say,
             show=lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
         )
+    alert_watched(workspace, found)
     if as_json:
         print_json(found.to_dict())
         return
     print_watched(found)
+
+
+def alert_watched(workspace: Workspace, found: Watched) -> None:
+    """Say to people's services what is aging or failing since the last check, and data that are stale."""
+    from agent.live.alerts import Alert, send_alerts
+
+    alerts = [
+        Alert(
+            "aging", f"{one.subject} {one.state}", f"{one.kind} {_short(one)} on {one.data} is {one.state}: {one.why}"
+        )
+        for one in found.changed
+        if one.state in ("aging", "failing")
+    ]
+    stale = sorted({one.data for one in found.changed if one.stale})
+    alerts += [Alert("data stale", data, f"the data {data} are stale: no new bar came") for data in stale]
+    send_alerts(workspace, alerts, say)
 
 
 def schedule_text(kind: str, workspace: Workspace) -> str:
