@@ -28,7 +28,7 @@ from market.panel import FloatArray
 
 # Bars over which half of what is known of a deviation is forgotten.
 _HALF_LIFE = 60
-# A loss of more deviations counts as one of so many: a crash is one bar, and no proof that the mean has fallen. That
+# A loss of more deviations counts as one of this size: a crash is one bar, and no proof that the mean has fallen. That
 # makes alarms fewer and never more.
 _LARGEST_LOSS = 4.0
 # The least that a fading mean of squares may be, as a share of the mean of all so far.
@@ -133,13 +133,13 @@ def admission_band(
     drawn = shrink(own, others, errors, weights)
     if drawn.factors >= LEAST_FACTORS and math.isfinite(drawn.mean):
         return Band(drawn.mean, drawn.low, drawn.high, inflated, len(known))
-    # The best of so many is too good by chance: an interval that holds for all of them at once (Sidak 1967).
+    # The best of several is too good by chance: an interval that holds for all of them at once (Sidak 1967).
     size = float(ndtri(0.95 ** (1.0 / max(1, trials))))
     return Band(own.value, own.value - size * own.error, own.value + 1.645 * own.error, inflated, len(known))
 
 
 def threshold_of(bound: float, inflated: float, bars: float) -> float:
-    """Return the threshold at which a mean equal to a bound is called a fall once in so many bars, on average."""
+    """Return the threshold at which a mean equal to a bound is called a fall once in `bars`, on average."""
     wanted = 0.5 * bars * bound**2 / inflated
     low, high = 0.0, 60.0
     for _ in range(80):

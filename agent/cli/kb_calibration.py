@@ -13,7 +13,7 @@ from agent.cli.common import format_number, json_option, print_json, stdout, tex
 def calibration(ctx: click.Context, as_json: bool) -> None:
     """Show how many of the accepted and promising ones earned later, by month and kind, and how many should have.
 
-    It reads what `alphaglow watch` found last, and computes nothing anew.
+    It reads what `alphaglow watch` found last, and computes nothing again.
     """
     from agent.evidence.earned_later import verdict_calibration
 

@@ -104,8 +104,7 @@ class Watches(Handle):
             for one in found:
                 before = newest.get((one.subject, one.data))
                 if before is not None and all(getattr(before, name) == getattr(one, name) for name in _CHANGING):
-                    table = schema.core_table(schema.Watch)
-                    session.execute(update(table).where(table.c.id == before.id).values(checked=now))
+                    _refresh(session, before.id, one, now)
                     continue
                 _insert(session, one, now)
                 if before is None or (before.word, before.verdict) != (one.word, one.verdict):
@@ -142,6 +141,13 @@ def _newest(session: Session) -> list[WatchRecord]:
     last = select(func.max(table.c.id)).group_by(table.c.subject, table.c.data)
     found = [_record(row) for row in session.execute(select(table).where(table.c.id.in_(last)).order_by(table.c.id))]
     return sorted(found, key=lambda one: (one.admitted, one.subject, one.data))
+
+
+def _refresh(session: Session, number: int, one: WatchRecord, now: str) -> None:
+    """Bring the newest line up to date: bars that were repaired change its figures, and no state."""
+    table = schema.core_table(schema.Watch)
+    values = {"checked": now, "bars": one.bars, "start": one.start, "figures": plain_dict(dict(one.figures))}
+    session.execute(update(table).where(table.c.id == number).values(**values))
 
 
 def _insert(session: Session, one: WatchRecord, now: str) -> None:
