@@ -15,6 +15,9 @@ from agent.evidence.earned_later import verdict_calibration
 from agent.evidence.watching import is_stale, watch
 from agent.knowledge.remarks import Remark
 from agent.knowledge.watch_records import WatchRecord
+from agent.mcp.allowance import Allowance, Spent
+from agent.mcp.reading_tools import ReadingTools
+from agent.mcp.served import Served
 from agent.study.workspace import Workspace, init_workspace
 from market.panel import Panel
 from market.panel_store import save_panel
@@ -108,6 +111,11 @@ def test_one_that_dies_is_noticed_and_its_history_is_kept(home: Path, capsys: py
     _, out, _ = run(capsys, "kb", "show", last.subject)
     assert out.count("Watched at") == 2
     assert len(as_json(capsys, "kb", "show", last.subject)["watched"]) == 2
+    # A model is shown the state, and no figure of these bars.
+    tools = ReadingTools(Served(Workspace(home), Spent(Allowance())))
+    (row,) = tools.watched()["watched"]
+    assert (row["what"], row["state"]) == (last.subject, last.state)
+    assert all(isinstance(value, str) for value in row.values())
     page = text_of(Browser(home).get("/watch"))
     assert last.why in page
     assert "should have" in page
