@@ -196,9 +196,19 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: 
         outcome = drive(session, workspace.root / "STOP", lines)
     except InputError:
         say(f"What was paid for is kept; go on with --resume {session.run.id}")
+        _alert_stopped(workspace, session)
         raise
     _alert_ended(workspace, session, outcome)
     return Conducted(session, outcome, lines)
+
+
+def _alert_stopped(workspace: Workspace, session: Session) -> None:
+    """Say to people's services that a run stopped; not by what, for such a sentence may hold an address."""
+    from agent.live.alerts import Alert, send_alerts
+
+    run = session.run.id
+    text = f"run {run} on {session.config.data} was stopped by an error; go on with --resume {run}"
+    send_alerts(workspace, [Alert("run ended", f"{run} stopped", text)], say)
 
 
 def _alert_ended(workspace: Workspace, session: Session, outcome: str) -> None:

@@ -22,7 +22,7 @@ from agent.pools.published import published_members
 from agent.study.lineage_notes import meet_data
 from agent.study.opening import Note, OpenData
 from agent.study.progress import Progress
-from agent.study.study import Study, read_expression
+from agent.study.study import Study, check_fit, read_expression
 from backtest import metrics
 from backtest.luck import fingerprint_of
 from backtest.max_test import draw_seed, step_down_p
@@ -143,7 +143,9 @@ def library_entries(library: str, study: Study, knowledge: KnowledgeBase) -> lis
         if not path.is_file():
             raise InputError(f"no library and no file {library!r}", f"there is {', '.join(LIBRARIES)}, or name a FILE")
         members, left_out = published_members(path, study, knowledge)
-        found = [LibraryEntry(one.name or one.expression.text, one.expression) for one in members]
+        found = [
+            LibraryEntry(one.name or one.expression.text, _said(check_fit(one.expression, study))) for one in members
+        ]
         parts = (one.partition(": ") for one in left_out)
         return [*found, *(LibraryEntry(name, why) for name, _, why in parts)]
     entries = []
@@ -153,12 +155,20 @@ def library_entries(library: str, study: Study, knowledge: KnowledgeBase) -> lis
         read: Expression | Rejection | str = one.message or "it was not translated"
         if one.canonical is not None:
             read = read_expression(one.canonical, study, dialect="native")
-        entries.append(LibraryEntry(one.name, read.message if isinstance(read, Rejection) else read))
+        entries.append(LibraryEntry(one.name, _said(read)))
     if not entries:
         raise InputError(
             f"this knowledge base has no {library}", "take it in: alphaglow kb merge of a starter, or name its file"
         )
     return entries
+
+
+def _said(read: Expression | Rejection | str) -> Expression | str:
+    """Return an expression, or in one line why there is none."""
+    if not isinstance(read, Rejection):
+        return read
+    first = read.message.splitlines()[0]
+    return f"{first} ({read.hint})" if read.hint and "\n" not in read.hint else first
 
 
 def judge_library(

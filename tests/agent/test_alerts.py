@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agent.cli import running
 from agent.cli import signal as signal_command
 from agent.live.alerts import VARIABLE, Alert, send_alerts
 from agent.study.workspace import Workspace, init_workspace
+from market.errors import InputError
 from tests.agent.commands import refused, run
 
 # Of what apprise itself imports.
@@ -118,6 +121,20 @@ def test_a_run_that_ends_by_its_budget_is_said(
     (one,) = service.taken
     assert one["title"].startswith("alphaglow: run ended, budget spent")
     assert "the budget of run r" in one["message"]
+
+
+def test_a_run_that_ends_by_an_error_is_said_without_the_error(
+    workspace: Workspace, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise InputError("http://user:hush@server refused", "wait")
+
+    session = SimpleNamespace(run=SimpleNamespace(id="r1"), config=SimpleNamespace(data="toy"), expected=None)
+    monkeypatch.setattr(running, "drive", fail)
+    with pytest.raises(InputError):
+        running.conduct(workspace, lambda _note: session, as_json=False)  # type: ignore[arg-type,return-value]
+    (one,) = service.taken
+    assert one["message"] == "run r1 on toy was stopped by an error; go on with --resume r1"
 
 
 def test_a_gate_that_is_shut_is_said_without_a_weight(workspace: Workspace, service: Service) -> None:
