@@ -2,8 +2,8 @@
 
 Page's (1954) cumulative sum adds up how much more likely each new payoff is where the mean has fallen than where it is
 what it was, and begins again where the sum would be negative. It notices a fall however long the good time before it
-was, which a test of the mean of all new bars does not, and no other rule with as few false alarms notices it sooner in
-the worst case (Lorden 1971; Moustakides 1986).
+was, which a test of the mean of all new bars does not. Where payoffs are independent and their distribution is known,
+no other rule with as few false alarms notices it sooner in the worst case (Lorden 1971; Moustakides 1986).
 
 The threshold is the one at which a factor whose mean has *not* fallen below the bound is called by mistake once in
 a stated number of years. In the limit of many bars with a small mean each, that takes (2 / d²) (e^h - h - 1) bars,
