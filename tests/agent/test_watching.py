@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -138,6 +140,21 @@ def test_looking_spends_no_trial_and_uses_the_forward_bars(home: Path, capsys: p
     assert opening["end"] < found.start
     said = refused(capsys, "holdout", found.subject, "--data", "toy", "--yes")
     assert "opened" in said
+
+
+def test_a_pool_is_watched_under_its_own_rules(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("--data", "toy", "-f", TRUTH, "-f", "-ts_mean(returns, 24)", "--method", "equal", "--name", "pair")
+    assert run(capsys, "pool", "fit", *asked)[0] == 0
+    with closing(sqlite3.connect("knowledge.db")) as base, base:
+        base.execute("UPDATE pools SET evidence = json_set(evidence, '$.verdict', 'promising')")
+    store(home, WHOLE)
+    pool = next(one for one in as_json(capsys, "watch", "--data", "toy")["watched"] if one["kind"] == "pool")
+    assert (pool["name"], pool["verdict"]) == ("pair", "promising")
+    assert pool["state"] in ("fresh", "aging", "failing")
+    assert (pool["bars"], pool["start"]) == (len(WHOLE.times) - OLD - 1, f"{str(WHOLE.times[OLD])[:19]}Z")
+    (line,) = as_json(capsys, "watch", "--history", "pair")
+    assert line["subject"] == pool["subject"]
+    assert "The pool" in text_of(Browser(home).get(f"/watch/{pool['subject']}"))
 
 
 def test_what_cannot_be_watched_says_why_and_a_retired_one_is_left_out(home: Path) -> None:
