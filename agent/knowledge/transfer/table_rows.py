@@ -43,10 +43,7 @@ from market.errors import InputError
 FORMAT = "alphaglow knowledge base"
 _AT_ONCE = 200
 # Revisions whose exports are read, and what each calls the fingerprint of an attempt's returns.
-_FINGERPRINT_KEYS = {
-    "0006": "sketch",
-    **dict.fromkeys(("0007", "0008", "0009", "0010", "0011", schema.HEAD), "returns_fingerprint"),
-}
+_FINGERPRINT_KEYS = {"0006": "sketch", **dict.fromkeys(("0007", "0008", "0009", schema.HEAD), "returns_fingerprint")}
 _POOL = ("id", "panel_id", "name", "method", "spec", "members", "scorecard", "evidence", "sharpe_per_bar", "created")
 _REASSESSMENT = ("attempt_id", "created", "policy", "trials", "verdict", "predicts", "earns")
 Row = TypeVar("Row")
