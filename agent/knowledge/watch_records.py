@@ -9,15 +9,15 @@ from typing import Any, Literal, cast
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from agent.knowledge.database import schema
 from agent.knowledge.database.transactions import Handle
+from agent.knowledge.database.watch_table import TABLE
 from agent.knowledge.tables.convert import plain_dict, utc_now
 from agent.knowledge.tables.datasets import related_ids
 
 WatchState = Literal["fresh", "aging", "failing", "not watched"]
 WatchWord = Literal["fresh", "aging", "failing", "stale data", "not watched"]
-# What makes a new line of the history, where it differs from the newest.
-_CHANGING = ("state", "stale", "end", "why", "panel_id", "verdict")
+# What makes a new line of the history, where it differs from the newest; the rest of that is brought up to date.
+_CHANGING = ("state", "stale", "panel_id", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Watches(Handle):
     """An open knowledge base, as it keeps what became of what was admitted."""
 
     def keep_watches(self, found: Sequence[WatchRecord]) -> list[WatchRecord]:
-        """Keep what a check found, and return what is new or changed; of the rest it is kept when it was checked."""
+        """Keep what a check found, a line for each new state, and return what is new or has changed its state."""
         changed, now = [], utc_now()
         with self._writing() as session:
             newest = {(one.subject, one.data): one for one in _newest(session)}
@@ -118,9 +118,8 @@ class Watches(Handle):
 
     def watch_history(self, subject: str) -> list[WatchRecord]:
         """Return every state that a factor or pool was found in, oldest first."""
-        table = schema.core_table(schema.Watch)
         with self._reading() as session:
-            rows = session.execute(select(table).where(table.c.subject == subject).order_by(table.c.id))
+            rows = session.execute(select(TABLE).where(TABLE.c.subject == subject).order_by(TABLE.c.id))
             return [_record(row) for row in rows]
 
     def watched_from(self, subject: str, panel_id: str) -> str | None:
@@ -128,32 +127,30 @@ class Watches(Handle):
 
         They are no holdout of it any more: whoever reads the states has seen them.
         """
-        table = schema.core_table(schema.Watch)
         with self._reading() as session:
             panels = related_ids(session.connection(), panel_id)
-            where = (table.c.subject == subject, table.c.panel_id.in_(panels), table.c.start != "")
-            found = session.scalar(select(func.min(table.c.start)).where(*where))
+            where = (TABLE.c.subject == subject, TABLE.c.panel_id.in_(panels), TABLE.c.start != "")
+            found = session.scalar(select(func.min(TABLE.c.start)).where(*where))
         return None if found is None else str(found)
 
 
 def _newest(session: Session) -> list[WatchRecord]:
-    table = schema.core_table(schema.Watch)
-    last = select(func.max(table.c.id)).group_by(table.c.subject, table.c.data)
-    found = [_record(row) for row in session.execute(select(table).where(table.c.id.in_(last)).order_by(table.c.id))]
+    last = select(func.max(TABLE.c.id)).group_by(TABLE.c.subject, TABLE.c.data)
+    found = [_record(row) for row in session.execute(select(TABLE).where(TABLE.c.id.in_(last)).order_by(TABLE.c.id))]
     return sorted(found, key=lambda one: (one.admitted, one.subject, one.data))
 
 
 def _refresh(session: Session, number: int, one: WatchRecord, now: str) -> None:
-    """Bring the newest line up to date: bars that were repaired change its figures, and no state."""
-    table = schema.core_table(schema.Watch)
-    values = {"checked": now, "bars": one.bars, "start": one.start, "figures": plain_dict(dict(one.figures))}
-    session.execute(update(table).where(table.c.id == number).values(**values))
+    """Bring the newest line up to date: a line a bar would make the history as long as the data."""
+    values: dict[str, Any] = {name: getattr(one, name) for name in ("start", "end", "bars", "why")}
+    values |= {"checked": now, "figures": plain_dict(dict(one.figures))}
+    session.execute(update(TABLE).where(TABLE.c.id == number).values(**values))
 
 
 def _insert(session: Session, one: WatchRecord, now: str) -> None:
     values: dict[str, Any] = {name: value for name, value in asdict(one).items() if name != "id"}
     values |= {"checked": now, "figures": plain_dict(dict(one.figures))}
-    session.execute(insert(schema.core_table(schema.Watch)).values(**values))
+    session.execute(insert(TABLE).values(**values))
 
 
 def _record(row: Any) -> WatchRecord:  # noqa: ANN401 - a row of SQLAlchemy

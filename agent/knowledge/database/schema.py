@@ -377,33 +377,6 @@ class Remark(Base):
     created: Mapped[str]
 
 
-class Watch(Base):
-    """How a factor or pool that was admitted did on the bars since, as of one day; only what changed is written.
-
-    `start` and `end` are the times of the first and last bar whose payoffs were seen; empty where none came yet.
-    """
-
-    __tablename__ = "watches"
-    __table_args__ = (Index("ix_watches_subject", "subject", "data"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    subject: Mapped[str]
-    data: Mapped[str]
-    panel_id: Mapped[str]
-    kind: Mapped[str]
-    name: Mapped[str]
-    verdict: Mapped[str]
-    admitted: Mapped[str]
-    checked: Mapped[str]
-    start: Mapped[str]
-    end: Mapped[str]
-    bars: Mapped[int]
-    state: Mapped[str]
-    stale: Mapped[bool]
-    why: Mapped[str]
-    figures: Mapped[dict[str, object]] = mapped_column(JSON)
-
-
 def core_table(model: type[Base]) -> Table:
     """Return a model's table, for statements that need no objects."""
     found = model.__table__
