@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agent.knowledge.watch_records import WatchRecord
     from agent.study.workspace import Workspace
 
-COMMANDS = {"watch": ("watch", 95, "Whether what was admitted still pays, on the bars since.")}
+COMMANDS = {"watch": ("watch", 145, "Whether what was admitted still pays, on the bars since.")}
 _SCHEDULES = {
     "cron": "# every hour, five minutes after it; add it with: crontab -e\n5 * * * * {command}",
     "systemd": (
