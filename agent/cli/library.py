@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agent.evidence.library_states import LibraryState, LibraryTest
 
 COMMANDS = {"library": ("library", 75, "Which factors of a published library are alive.")}
-_COLUMNS = ("factor", "state", "rule", "z", "p", "gross", "train", "validation", "expression")
+_COLUMNS = ("factor", "state", "rule", "expression", "z", "p", "gross", "train", "validation")
 _LONGEST = 60
 
 
@@ -68,8 +68,10 @@ def library(ctx: click.Context, library: str, data_name: str | None, out: Path |
     if as_json:
         print_json({**found.to_dict(), "page": str(path)})
         return
-    rows = [_row(one) for one in _ordered(found)]
-    stdout().print(text_table(f"{found.library} on {found.data}", _COLUMNS[:-1], [row[:-1] for row in rows], left=3))
+    # A terminal has no room for the expressions, which the page has.
+    rows = [(*row[:3], *row[4:]) for row in map(_row, _ordered(found))]
+    columns = (*_COLUMNS[:3], *_COLUMNS[4:])
+    stdout().print(text_table(f"{found.library} on {found.data}", columns, rows, left=3))
     for one in found.factors:
         if one.why:
             say(f"{one.name} is not scored: {one.why}")
@@ -87,7 +89,7 @@ def _row(one: LibraryState) -> tuple[str, ...]:
     written = (format_number(value, digits) for value, digits in zip(figures, (2, 3, 2, 2, 2), strict=True))
     rule = f"{one.rule}{', turned' if one.turned else ''}"
     text = one.text if len(one.text) <= _LONGEST else f"{one.text[: _LONGEST - 1]}…"
-    return (one.name, one.state, one.why[:_LONGEST] or rule, *written, text)
+    return (one.name, one.state, one.why[:_LONGEST] or rule, text, *written)
 
 
 def _write(found: LibraryTest, path: Path, *, simulated: bool) -> None:
@@ -99,7 +101,7 @@ def _write(found: LibraryTest, path: Path, *, simulated: bool) -> None:
         "Its factors, those that earn first",
         _COLUMNS,
         [_row(one) for one in _ordered(found)],
-        left=3,
+        left=4,
         note="Figures are of the direction and the trading rule that score highest: Sharpe ratios a year, before costs "
         "over train and validation, and net on each. p is among both directions and every rule of all factors.",
     )
