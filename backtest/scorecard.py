@@ -63,6 +63,15 @@ def paid_rows(part: slice) -> slice:
 
 
 @dataclass(frozen=True, eq=False)
+class PaidSeries:
+    """What each decision of a signal (T,) pays: before costs (see `backtest.payoff`), and gross and net as traded."""
+
+    payoffs: FloatArray
+    gross: FloatArray
+    net: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class _Run:
     """One factor on one panel, before it is cut into segments."""
 
@@ -150,6 +159,16 @@ def segment_score(
     """Score one segment of a panel; for the holdout, by its own command."""
     run = _run(values, target, gate)
     return run if isinstance(run, Rejection) else _segment(run, part, _explain(run, part), rng)
+
+
+def paid_series(values: FloatArray, target: Target, *, gate: FloatArray | None = None) -> PaidSeries | Rejection:
+    """Return what a signal (T, N) pays over a whole panel under the target's rules, its last two decisions unpaid."""
+    run = _run(values, target, gate)
+    if isinstance(run, Rejection):
+        return run
+    traded = run.plain if run.gated is None else run.gated
+    paid = np.arange(len(run.payoffs)) < len(run.payoffs) - 2
+    return PaidSeries(*(np.where(paid, one, NAN) for one in (run.payoffs, traded.gross, traded.net)))
 
 
 def _run(

@@ -74,6 +74,18 @@ def net_ratio(train: SegmentScore, validation: SegmentScore) -> Ratio:
     return Ratio(value, math.sqrt(spread / (bars - 1)) if bars > 1 else NAN)
 
 
+def payoff_ratio(train: SegmentScore, validation: SegmentScore) -> Ratio:
+    """Return the mean payoff a bar, before costs, in deviations of a bar that allow for autocorrelation; and its error.
+
+    NaN where no payoff was scored.
+    """
+    parts = [part for part in (train, validation) if math.isfinite(part.payoff_z) and part.n_bars > 1]
+    bars = sum(part.n_bars for part in parts)
+    if not bars:
+        return Ratio(NAN, NAN)
+    return Ratio(sum(part.payoff_z * math.sqrt(part.n_bars) for part in parts) / bars, 1.0 / math.sqrt(bars))
+
+
 def _finite(value: float, otherwise: float) -> float:
     return value if math.isfinite(value) else otherwise
 

@@ -26,6 +26,7 @@ from market.errors import InputError
 from market.manifest import Origin
 
 if TYPE_CHECKING:
+    from agent.evidence.watching import Watched
     from market.bar_source import BarRequest, ExchangeOptions
     from market.panel import Panel
 
@@ -201,32 +202,49 @@ def _check_name(workspace: Workspace, name: str, request: BarRequest) -> None:
         raise InputError(f"there is already a data set {name!r}", "choose another --name, or say --replace")
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateOptions:
+    """What `data update` was asked for."""
+
+    names: tuple[str, ...]
+    backfill: bool
+    no_watch: bool
+    at_once: int
+    retries: int
+    unpaced: bool
+    as_json: bool
+
+
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--backfill", is_flag=True, help="Ask once more for the holes that earlier fetches found.")
+@click.option("--no-watch", is_flag=True, help="Do not look how what was admitted did on the new bars.")
 @_asking
 @json_option
 @click.pass_context
-def update(
-    ctx: click.Context, names: tuple[str, ...], backfill: bool, at_once: int, retries: int, unpaced: bool, as_json: bool
-) -> None:
+@recorded(UpdateOptions)
+def update(ctx: click.Context, asked: UpdateOptions) -> None:
     """Add the bars that closed since the data sets NAME (default: all fetched ones) were fetched.
 
-    Only what is new is asked for; bars that are stored are never revised.
+    Only what is new is asked for; bars that are stored are never revised. What was admitted on these data is then
+    watched on the new bars: see `alphaglow watch`.
     """
     from agent.cli.data_fetch_source import added_bars, added_sentence, fetch_bars, recorded_rows, show_bars
+    from agent.cli.watch import print_watched
     from market.bar_source import ExchangeOptions
     from market.fetch import read_record
     from market.paged_source import request_of
 
-    workspace = workspace_of(ctx)
+    workspace, names, as_json = workspace_of(ctx), asked.names, asked.as_json
     fetched = sorted(path.name.removesuffix(RECORD) for path in (workspace.root / "data").glob(f"*{RECORD}"))
     if not fetched:
         raise InputError("no data set was fetched here", "fetch one: alphaglow data fetch EXCHANGE --symbols ...")
     unknown = [name for name in names if name not in fetched]
     if unknown:
         raise InputError(f"{unknown[0]!r} was not fetched from an exchange", f"there is {', '.join(fetched)}")
-    options = ExchangeOptions(at_once=at_once, retries=retries, paced=not unpaced, backfill=backfill)
+    options = ExchangeOptions(
+        at_once=asked.at_once, retries=asked.retries, paced=not asked.unpaced, backfill=asked.backfill
+    )
     updated = []
     for name in names or fetched:
         record = workspace.data_path(name).with_suffix(RECORD)
@@ -238,8 +256,27 @@ def update(
             stdout().print(headed(name, f": {added_sentence(added, found)}"), soft_wrap=True)
             if any(added.values()):
                 show_bars(found)
+    watched = [] if asked.no_watch else [_watched(workspace, name) for name in names or fetched]
     if as_json:
-        print_json({"data": updated})
+        print_json({"data": updated, "watched": [one.to_dict() for one in watched if one is not None]})
+        return
+    for found_out in watched:
+        if found_out is not None:
+            print_watched(found_out)
+
+
+def _watched(workspace: Workspace, name: str) -> Watched | None:
+    """Look at what was admitted on a data set that was brought up to date; None where there is nothing."""
+    from agent.cli.watch import alert_watched
+    from agent.evidence.watching import watch
+
+    place = workspace.knowledge_place
+    if "://" not in place and not Path(place).is_file():
+        return None
+    with workspace.knowledge() as knowledge:
+        found = watch(workspace, knowledge, name)
+    alert_watched(workspace, found)
+    return found if found.records else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`alphaglow kb show|lineage|lessons|judge|luck`; `kb_list`, `kb_search`, `kb_files`, `kb_reassess` have its others."""
+"""`alphaglow kb show|lineage|lessons|judge|luck`; its other commands are in the files `kb_*` beside this one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import kb_files, kb_list, kb_reassess, kb_search
+from agent.cli import kb_calibration, kb_files, kb_list, kb_reassess, kb_search
 from agent.cli.common import (
     format_number,
     headed,
@@ -65,7 +65,9 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
             card = attempt.evaluation.scorecard
             forward = expected_sharpe(card, record.factor_id, attempt.panel_id, knowledge)
         if as_json:
-            print_json({**record.to_dict(), "forward": None if forward is None else asdict(forward)})
+            document = {**record.to_dict(), "forward": None if forward is None else asdict(forward)}
+            history = knowledge.watch_history(record.factor_id)
+            print_json({**document, "watched": [one.to_dict() for one in history]})
             return
         out = stdout()
         out.print(headed(record.factor_id, f"  {attempt.name}\n{record.canonical}"), soft_wrap=True)
@@ -94,6 +96,8 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
             out.print(later.sentence(), soft_wrap=True)
         for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
             out.print(opening.sentence(), soft_wrap=True)
+        for watched in knowledge.watch_history(record.factor_id):
+            out.print(watched.sentence(), soft_wrap=True, markup=False)
 
 
 @kb.command()
@@ -300,6 +304,7 @@ for _command in (
     kb_search.search,
     kb_search.calls,
     kb_reassess.reassess,
+    kb_calibration.calibration,
     kb_files.sql,
     kb_files.verify,
     kb_files.backup,

@@ -202,8 +202,37 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: 
         outcome = drive(session, workspace.root / "STOP", lines, table)
     except InputError:
         say(f"What was paid for is kept; go on with --resume {session.run.id}")
+        _alert_stopped(workspace, session)
         raise
+    _alert_ended(workspace, session, outcome)
     return Conducted(session, outcome, lines)
+
+
+def _alert_stopped(workspace: Workspace, session: Session) -> None:
+    """Say to people's services that a run stopped; not by what, for such a sentence may hold an address."""
+    from agent.live.alerts import Alert, send_alerts
+
+    run = session.run.id
+    text = f"run {run} on {session.config.data} was stopped by an error; go on with --resume {run}"
+    send_alerts(workspace, [Alert("run ended", f"{run} stopped", text)], say)
+
+
+def _alert_ended(workspace: Workspace, session: Session, outcome: str) -> None:
+    """Say to people's services that a run ended, that its budget is spent, and what it admitted."""
+    from agent.knowledge.attempt_figures import verdict_of
+    from agent.live.alerts import Alert, send_alerts
+
+    run, data = session.run.id, session.config.data
+    attempts = session.knowledge.attempts(run_id=run)
+    accepted = [one for one in attempts if one.factor_id and verdict_of(one) == "accepted"]
+    ended = f"{len(attempts)} attempts on {data}, {len(accepted)} accepted"
+    alerts = [Alert("run ended", f"{run} {outcome} {len(attempts)}", f"run {run} {outcome}: {ended}")]
+    if outcome == "budget":
+        alerts.append(Alert("budget spent", f"{run} {len(attempts)}", f"the budget of run {run} is spent"))
+    alerts += [
+        Alert("admitted", str(one.factor_id), f"accepted on {data}: {str(one.factor_id)[7:17]}") for one in accepted
+    ]
+    send_alerts(workspace, alerts, say)
 
 
 def drive(

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 COMMANDS = {"signal": ("signal", 140, "Target weights now, bar by bar, and on paper.")}
 
+# A gate that lets less than this share through, on average over the assets, is shut.
+_SHUT = 0.05
+
 
 def signal_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what says which portfolio is meant."""
@@ -131,6 +134,7 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
                 if file is not None:
                     file.put(document)
                 show_signal(document, asked.as_json)
+                _alert_gate(workspace, decider.data, document)
                 emitted += 1
                 if emitted == asked.most:
                     break
@@ -142,6 +146,15 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
                 raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
             _say("this bar's signal was emitted before; here it is again, from the journal")
             show_signal(last.document, asked.as_json)
+
+
+def _alert_gate(workspace: Workspace, data: str, document: Mapping[str, object]) -> None:
+    """Say to people's services that the gate lets next to nothing through; no weight is said."""
+    through = document.get("gate_exposure")
+    if isinstance(through, float) and through < _SHUT:
+        from agent.live.alerts import Alert, send_alerts
+
+        send_alerts(workspace, [Alert("gate shut", data, f"the gate on {data} is shut")], _say)
 
 
 def _csv_file(path: Path, decider: _Opened, service: SignalService) -> CsvFile:

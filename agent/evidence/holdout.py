@@ -58,7 +58,9 @@ def open_holdout(
     whole, settings = opened.whole, opened.settings
     meet_data(knowledge, whole, note)
     split = opened.split
-    rows = split.holdout if again else _unseen(knowledge, subject.content_id, whole, split.holdout)
+    rows = split.holdout
+    if not again:
+        rows = _unseen(knowledge, subject.content_id, whole, _unwatched(knowledge, subject.content_id, whole, rows))
     panel = narrowed(whole, settings)
     values = subject.values(panel)
     exposures = _exposures(opened, panel)
@@ -78,6 +80,20 @@ def open_holdout(
         again=again,
         span=(bar_time(whole, rows.start), bar_time(whole, rows.stop - 1)),
     )
+
+
+def _unwatched(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice) -> slice:
+    """Return the rows of the holdout before those on which its subject was watched, which states have shown."""
+    first = knowledge.watched_from(content_id, whole.id)
+    if first is None:
+        return rows
+    stop = int(np.searchsorted(whole.times, np.datetime64(first.rstrip("Z")), side="left"))
+    if stop < rows.start + FORWARD_BARS and stop < rows.stop:
+        raise InputError(
+            f"{content_id} was watched on these bars, from {first[:16]} on: they are no holdout of it any more",
+            "read what came of it: alphaglow watch; or see them anyway, which is recorded: --again",
+        )
+    return slice(rows.start, min(stop, rows.stop))
 
 
 def _unseen(knowledge: KnowledgeBase, content_id: str, whole: Panel, rows: slice) -> slice:
@@ -133,9 +149,20 @@ def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:
             f"{record.factor_id} reads what a model predicted, and no model was asked for the bars of the holdout",
             "the holdout stays closed; judge it by validation, predicted out of fold as well",
         )
-    expression = parse(record.canonical, fields=_fields(panel), bar=panel.bar)
+    return factor_values(record.factor_id, record.canonical, panel)
+
+
+def factor_values(factor_id: str, canonical: str, panel: Panel) -> FloatArray:
+    """Return (T, N) the values of a factor on a panel, of which none is held back.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read or has no values that can be traded there.
+    """
+    expression = parse(canonical, fields=_fields(panel), bar=panel.bar)
     if isinstance(expression, Rejection):
-        raise InputError(f"{record.factor_id} cannot be read on this data: {expression.one_line()}")
+        raise InputError(f"{factor_id} cannot be read on this data: {expression.one_line()}")
     signal = evaluate(expression, panel)
     fault = check_signal(signal, panel)
     if fault is not None:

@@ -45,6 +45,7 @@ from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
 from agent.knowledge.tables.convert import call_record, lesson_record, plain_dict
 from agent.knowledge.tables.row_cache import load_attempts
+from agent.knowledge.watch_records import Watches
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Listing):
+class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Watches, Listing):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager

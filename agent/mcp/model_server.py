@@ -46,6 +46,7 @@ def build_server(workspace: Workspace, allowance: Allowance) -> MCPServer:
         reading.kb_show,
         reading.lessons,
         reading.compare,
+        reading.watched,
     ):
         server.add_tool(tool, annotations=reads)
     server.add_tool(evaluating.data_check, annotations=reads)

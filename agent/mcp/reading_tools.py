@@ -114,6 +114,26 @@ class ReadingTools:
                 )
             return {"compared": rows, "hidden": HIDDEN}
 
+    def watched(self) -> dict[str, Any]:
+        """Tell the state of what was admitted, on the bars since: fresh, aging, failing, or stale data.
+
+        States only, for a person who asks. Figures of these bars are not shown, and no factor may be written, chosen or
+        refined by a state: then nothing would be left to test it on.
+        """
+        with refusing(), self.served.workspace.knowledge() as knowledge:
+            rows = [
+                {
+                    "what": one.subject,
+                    "kind": one.kind,
+                    "name": one.name,
+                    "data": one.data,
+                    "state": one.word,
+                    "checked": one.checked,
+                }
+                for one in knowledge.watches()
+            ]
+            return {"watched": rows[-_MOST:], "left_out": max(0, len(rows) - _MOST)}
+
 
 def _read(text: str, knowledge: KnowledgeBase) -> Expression:
     """Return an expression from its text, or of a factor that is known by an id."""

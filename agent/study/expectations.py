@@ -5,13 +5,55 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.stored_returns import stored_returns
 from backtest.result_types import Scorecard
-from backtest.shrunk_sharpe import LEAST_FACTORS, ShrunkSharpe, net_ratio, shrink
+from backtest.shrunk_sharpe import LEAST_FACTORS, ShrunkSharpe, net_ratio, payoff_ratio, shrink
+from market.panel import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class TriedFactors:
+    """The factors that were scored on a data set: ids (N,), ratios a bar and their errors, and clones counted once.
+
+    `net` and `payoff` are (2, N): ratios and errors of net returns, and of payoffs before costs; `clusters` (N,) are
+    numbers that clones share. NaN where a ratio is not known.
+    """
+
+    ids: tuple[str, ...]
+    clusters: tuple[int, ...]
+    net: FloatArray
+    payoff: FloatArray
+
+    def others(self, factor_id: str) -> tuple[BoolArray, FloatArray]:
+        """Return (N,) which are no attempt at a factor, and (N,) the weights of these: each of k clones has 1 / k."""
+        kept = np.array([one != factor_id for one in self.ids], dtype=np.bool_)
+        sizes = Counter(cluster for cluster, keep in zip(self.clusters, kept, strict=True) if keep)
+        weights = [1.0 / sizes[cluster] if keep else 0.0 for cluster, keep in zip(self.clusters, kept, strict=True)]
+        return kept, np.array(weights, dtype=np.float64)
+
+
+def tried_factors(dataset: str, knowledge: KnowledgeBase) -> TriedFactors:
+    """Return the factors that were scored on a data set; of many attempts, a random sample and the newest."""
+    known = knowledge.recalled(dataset, related="none")
+    clusters: Mapping[int, int]
+    if known.is_whole:
+        clusters = knowledge.trial_clusters(dataset)
+    else:
+        clusters = stored_returns(knowledge, [dataset], [a.id for a in known.typical]).clusters
+    scored = [(one, one.evaluation.scorecard) for one in known.typical if one.evaluation is not None]
+    net = [net_ratio(card.train, card.validation) for _, card in scored]
+    payoff = [payoff_ratio(card.train, card.validation) for _, card in scored]
+    return TriedFactors(
+        tuple(attempt.factor_id or "" for attempt, _ in scored),
+        tuple(clusters.get(attempt.id, -attempt.id) for attempt, _ in scored),
+        np.array([[one.value for one in net], [one.error for one in net]], dtype=np.float64),
+        np.array([[one.value for one in payoff], [one.error for one in payoff]], dtype=np.float64),
+    )
 
 
 def expected_sharpe(card: Scorecard, factor_id: str, dataset: str, knowledge: KnowledgeBase) -> ShrunkSharpe:
@@ -20,23 +62,11 @@ def expected_sharpe(card: Scorecard, factor_id: str, dataset: str, knowledge: Kn
     Clones, by the clusters of their returns, count as one factor; the factor's own attempts are left out. Of many
     attempts, a random sample and the newest are taken.
     """
-    known = knowledge.recalled(dataset, related="none")
-    clusters: Mapping[int, int]
-    if known.is_whole:
-        clusters = knowledge.trial_clusters(dataset)
-    else:
-        clusters = stored_returns(knowledge, [dataset], [a.id for a in known.typical]).clusters
-    scored = [
-        (clusters.get(attempt.id, -attempt.id), net_ratio(found.scorecard.train, found.scorecard.validation))
-        for attempt in known.typical
-        if (found := attempt.evaluation) is not None and attempt.factor_id != factor_id
-    ]
-    sizes = Counter(cluster for cluster, _ in scored)
-    values = np.array([ratio.value for _, ratio in scored], dtype=np.float64)
-    errors = np.array([ratio.error for _, ratio in scored], dtype=np.float64)
-    weights = np.array([1.0 / sizes[cluster] for cluster, _ in scored], dtype=np.float64)
+    tried = tried_factors(dataset, knowledge)
+    kept, weights = tried.others(factor_id)
+    values, errors = tried.net[:, kept]
     own = net_ratio(card.train, card.validation)
-    return shrink(own, values, errors, weights).scaled(math.sqrt(card.bars_per_year))
+    return shrink(own, values, errors, weights[kept]).scaled(math.sqrt(card.bars_per_year))
 
 
 def forward_sentence(found: ShrunkSharpe) -> str:

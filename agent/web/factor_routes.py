@@ -63,6 +63,7 @@ def factor(request: Request, factor_id: str, beside: str = "") -> HTMLResponse:
         decided = knowledge.decisions([record.factor_id]).get(record.factor_id, "")
         openings = [x.sentence() for x in knowledge.holdout_openings(record.factor_id, run.panel_id)]
         later = knowledge.later_verdicts().get(one.id)
+        watched = knowledge.watch_history(record.factor_id)
         others = _others(knowledge, beside, record.factor_id)
     card = None if one.evaluation is None else one.evaluation.scorecard
     return site.page(
@@ -83,6 +84,7 @@ def factor(request: Request, factor_id: str, beside: str = "") -> HTMLResponse:
         said=[x for x in remarks if x.kind != "tag"],
         decided=decided,
         openings=openings,
+        watched=watched[-1].sentence() if watched else "",
         beside=others,
         curves=" ".join(f"/curves/{quote(x)}" for x in (record.factor_id, *others)),
     )

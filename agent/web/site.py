@@ -29,6 +29,7 @@ PAGES = (
     ("now", "/", "Now"),
     ("factors", "/factors", "Factors"),
     ("pools", "/pools", "Pools"),
+    ("watch", "/watch", "Watch"),
     ("data", "/data", "Data"),
     ("flow", "/flow", "Flow"),
     ("live", "/live", "Live"),
@@ -104,11 +105,11 @@ def site_of(request: Request) -> Site:
 
 def make_app(workspace: Workspace, access: Access) -> FastAPI:
     """Return the application for a workspace."""
-    from agent.web import data_routes, factor_routes, insight_routes, run_routes
+    from agent.web import data_routes, factor_routes, insight_routes, run_routes, watch_routes
 
     app = FastAPI(title="alphaglow", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = Site(workspace, access)
-    for routes in (run_routes, factor_routes, data_routes, insight_routes):
+    for routes in (run_routes, factor_routes, data_routes, insight_routes, watch_routes):
         app.include_router(routes.router)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_exception_handler(InputError, _refused)

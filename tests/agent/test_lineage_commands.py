@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,21 @@ def test_an_update_keeps_trials_dates_and_openings(
     assert (opened["number"], opened["forward"]) == (2, True)
     assert "was opened" in refused(capsys, "holdout", factor, "--yes", "--data", "x")
     assert as_json(capsys, "eval", "ts_mean(close, 7)", "--data", "x")["trials"] == 3
+
+
+def test_an_update_watches_what_was_admitted_and_its_forward_bars_are_used(
+    first: Past, server: Exchange, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect("knowledge.db")) as base, base:
+        base.execute("UPDATE evaluations SET verdict = 'promising' WHERE attempt_id = 1")
+    server.clock = NOW
+    (found,) = as_json(capsys, "data", "update", "x", "--unpaced")["watched"]
+    (one,) = found["watched"]
+    assert (one["data"], one["verdict"], one["bars"] > 30) == ("x", "promising", True)
+    assert one["state"] in ("fresh", "aging", "failing")
+    assert one["start"] > first[0][2]
+    # The bars that came would open once, had nobody looked.
+    assert "was opened" in refused(capsys, "holdout", _factor(capsys, "x"), "--yes", "--data", "x")
 
 
 def test_joined_funding_keeps_trials_dates_and_openings(
