@@ -280,7 +280,7 @@ def _print_evaluation(
     print_profile(card)
     print_gates(evidence)
     if study.exposures is None:
-        out.print("No gate: fit one with `alphaglow flow fit`.")
+        out.print("No gate is used: see [gate] neutral, or fit one with `alphaglow flow fit`.")
     out.print(record_sentence(evidence, card.bars_per_year), soft_wrap=True)
     if seen.could is not None:
         out.print(seen.could.sentence(), soft_wrap=True)

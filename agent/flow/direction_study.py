@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -191,6 +192,13 @@ def _gate_sentences(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> l
         return []
     if opened.gate.rules.scope == "market":
         first = rows[0]
+        if opened.gate.rules.measure == "drawdown":
+            expected = format_number(math.exp(-float(str(first["log_likelihood_nats"]))), "fine_percent")
+            aimed = format_number(math.exp(-opened.gate.latest.thresholds.full), "fine_percent")
+            return [
+                f"the market's state lets expect a drawdown of {expected} within a day, the gate aims at {aimed}: "
+                f"its exposure is {format_number(first['gate_exposure'], 'share')} for all assets"
+            ]
         return [
             f"the market's state over {opened.gate.rules.window} bars has a log-likelihood of "
             f"{format_number(first['log_likelihood_nats'])} nats, percentile {format_number(first['percentile'])} of "

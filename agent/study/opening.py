@@ -30,6 +30,13 @@ Note = Callable[[str], None]
 _OF_LOOP = ("blind", "strict", "max_seconds", "max_gigabytes")
 
 
+# Why a gate that is fitted is not used.
+LEFT_OUT = (
+    "the gate of {name} is left out: portfolios are neutral and have no fall to be kept out of; on real markets its "
+    "timing cost some of them what it gave to others; to use it, set [gate] neutral = true"
+)
+
+
 def no_note(_text: str) -> None:
     """Say nothing."""
 
@@ -284,6 +291,7 @@ def open_data(
     rules: Rules | None = None,
     *,
     gate: bool = True,
+    neutral: bool = False,
     learned: bool = True,
     note: Note = no_note,
 ) -> OpenData:
@@ -298,6 +306,9 @@ def open_data(
         `RecordedRules` for what belongs to a run or a pool; without any, `CurrentRules`.
     gate, learned
         False leaves out the gate, or learned factors, whatever the rules say.
+    neutral
+        Whether the gate is used even where the settings leave it out because portfolios are neutral: for what is about
+        the gate itself.
     note
         Is given what a user should read: on stderr for a command.
 
@@ -320,6 +331,9 @@ def open_data(
     settings = current.model_copy(update={name: section for name, section in given.items() if section is not None})
     file = gate_path(workspace, part.label(path.stem))
     used = file if gate and file.is_file() else None
+    if used is not None and not (neutral or settings.gates_portfolios):
+        used = None
+        note(LEFT_OUT.format(name=part.label(path.stem)))
     return OpenData(workspace, path, rules, settings, used, True, learned, note, part)
 
 
