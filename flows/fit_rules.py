@@ -154,7 +154,7 @@ class GateRules:
     hysteresis: float = 0.25
     window: int = 12
     scope: Scope = "market"
-    measure: Measure = "likelihood"
+    measure: Measure = "drawdown"
     exposure: float = 0.8
 
     @property

@@ -28,6 +28,8 @@ from market.errors import InputError
 from tests.agent.test_cli_journey import as_json, refused, run
 
 BEFORE = "[gate]\nepochs = 2\nmax_rows = 2000\nsteps = 1\nhidden = 8\n[backtest]\nfee_bp = 1.0\n"
+# The portfolios are neutral, and would else be left ungated.
+GATED = BEFORE.replace("[gate]", "[gate]\nneutral = true")
 AFTER = BEFORE.replace("fee_bp = 1.0", "fee_bp = 50.0\nholding = 24")
 IDEAS = [
     "-ts_delta(close, 5) / close",
@@ -309,6 +311,7 @@ def test_a_run_keeps_the_learned_factors_that_it_had(work: dict[str, str], capsy
 def test_a_replaced_gate_is_refused_by_name(
     work: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("alphaglow.toml").write_text(GATED)
     as_json(capsys, "flow", "fit")
     gated = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "2")["run"]
     workspace = Workspace(Path.cwd())
@@ -321,7 +324,7 @@ def test_a_replaced_gate_is_refused_by_name(
     assert not then.clusters
     assert open_data(workspace).study.clusters
     own = gate.read_bytes()
-    Path("alphaglow.toml").write_text(BEFORE.replace("epochs = 2", "epochs = 1"))
+    Path("alphaglow.toml").write_text(GATED.replace("epochs = 2", "epochs = 1"))
     as_json(capsys, "flow", "fit")
     assert gate.read_bytes() != own
     err = " ".join(refused(capsys, "mine", "--resume", gated, "--rounds", "2").split())
