@@ -4,7 +4,7 @@
 
 Every figure is out of sample: fits are dated, a gate sees no bar after its own, and all gates are brought to the same
 mean exposure over the span by their own setting, which is the one number set with hindsight, alike for all. Printed
-are drawdown and CVaR 95 % of the market held and of neutral books, with the share of 40 circular shifts of the gate
+are drawdown and CVaR 95 % of the market held and of neutral portfolios, with the share of 40 circular shifts of the gate
 that do as well; what of named falls had come when exposure first was half; and what forecasts of the next day's and
 the next five days' drawdown are worth, with an error by block bootstrap. `--quick` reads the S&P alone, with
 short fits. `--fits` keeps the fits, which take most of the time, for the next call.
@@ -63,8 +63,8 @@ EVENTS = {
     "FTX": ("2022-11-05", 5),
     "SVB": ("2023-03-07", 4),
 }
-BOOKS = {"momentum": "ts_returns(close, 20)", "reversal": "-ts_returns(close, 3)"}
-POOL = (*BOOKS.values(), "-ts_std(returns, 20)", "ts_mean(abs(returns) / (volume * close), 20)")
+FACTORS = {"momentum": "ts_returns(close, 20)", "reversal": "-ts_returns(close, 3)"}
+POOL = (*FACTORS.values(), "-ts_std(returns, 20)", "ts_mean(abs(returns) / (volume * close), 20)")
 EXPOSURE, SHIFTS, LEVEL = 0.8, 40, 0.05
 # The walk-forward forecasts of the last table: bars before the first, bars between fits, days of a bootstrap's block.
 _FIRST, _EVERY, _BLOCK, _DRAWS = 90, 22, 40, 500
@@ -145,17 +145,17 @@ def exposures_at(scores: Scores, name: str, mean: float, part: slice) -> FloatAr
     return out
 
 
-def books_of(panel: Panel) -> dict[str, tuple[FloatArray, BacktestSpec]]:
-    """Return (T, N) target weights of the market held, two neutral books and a pool, with what they trade under."""
+def portfolios_of(panel: Panel) -> dict[str, tuple[FloatArray, BacktestSpec]]:
+    """Return (T, N) target weights of the market held, two neutral portfolios and a pool, with what they trade under."""
     count = np.maximum(panel.universe.sum(axis=1, keepdims=True), 1)
     found = {"the market held": (panel.universe / count, BacktestSpec(weighting="timeseries"))}
     expressions = []
-    for text in (*BOOKS.values(), *POOL[len(BOOKS) :]):
+    for text in (*FACTORS.values(), *POOL[len(FACTORS) :]):
         read = parse(text, fields=(*STANDARD_FIELDS, *panel.fields), bar=panel.bar)
         assert isinstance(read, Expression), read
         expressions.append(read)
     signals = [np.where(panel.universe, one.values, np.nan) for one in evaluate_all(expressions, panel)]
-    for name, values in zip(BOOKS, signals, strict=False):
+    for name, values in zip(FACTORS, signals, strict=False):
         found[name] = (target_weights(values, BacktestSpec()), BacktestSpec())
     ranks = [pd.DataFrame(values).rank(axis=1, pct=True).to_numpy() for values in signals]
     found["a pool of four"] = (target_weights(np.mean(ranks, axis=0), BacktestSpec()), BacktestSpec())
@@ -163,9 +163,9 @@ def books_of(panel: Panel) -> dict[str, tuple[FloatArray, BacktestSpec]]:
 
 
 def traded(panel: Panel, gates: dict[str, FloatArray], part: slice) -> list[dict[str, Any]]:
-    """Return a row for each book and gate: exposure, Sharpe ratio, drawdown, CVaR and what shifted gates give."""
+    """Return a row for each portfolio and gate: exposure, Sharpe ratio, drawdown, CVaR and what shifted gates give."""
     year, found = panel.bars_per_year, []
-    for book, (targets, spec) in books_of(panel).items():
+    for portfolio, (targets, spec) in portfolios_of(panel).items():
         market = market_rows(panel, spec).rows(part)
 
         def run(gate: FloatArray | None, own: FloatArray = targets, spec: BacktestSpec = spec) -> dict[str, float]:
@@ -174,9 +174,14 @@ def traded(panel: Panel, gates: dict[str, FloatArray], part: slice) -> list[dict
             tail = abs(metrics.expected_shortfall(net, LEVEL))
             return {"sharpe": metrics.sharpe(net, year), "drawdown": metrics.max_drawdown(net), "cvar": tail}
 
-        found.append({"book": book, "gate": "none", "exposure": 1.0, **run(None)})
+        found.append({"portfolio": portfolio, "gate": "none", "exposure": 1.0, **run(None)})
         for name, gate in gates.items():
-            row: dict[str, Any] = {"book": book, "gate": name, "exposure": float(gate[part].mean()), **run(gate[part])}
+            row: dict[str, Any] = {
+                "portfolio": portfolio,
+                "gate": name,
+                "exposure": float(gate[part].mean()),
+                **run(gate[part]),
+            }
             moved = [run(other) for other in shifted_gates(gate[part], SHIFTS, np.random.default_rng(3))]
             for key, sign in (("sharpe", -1), ("drawdown", 1), ("cvar", 1)):
                 others = np.array([one[key] for one in moved])
@@ -253,7 +258,16 @@ def walk(inputs: FloatArray, later: FloatArray, fall: FloatArray, first: int, da
     return out
 
 
-def forecasts(gate: RegimeGate, panel: Panel) -> list[dict[str, Any]]:
+def rescaled(level: FloatArray, fall: FloatArray, days: int) -> FloatArray:
+    """Return a level (T,) in units of a fall within `days`, by the ratio of their means over what was known by then."""
+    there = np.isfinite(level) & np.isfinite(fall)
+    sums = [pd.Series(np.where(there, x, 0.0)).shift(days, fill_value=0.0).cumsum().to_numpy() for x in (fall, level)]
+    with np.errstate(all="ignore"):
+        out: FloatArray = level * sums[0] / sums[1]
+    return out
+
+
+def forecasts(gate: RegimeGate, panel: Panel, scores: Scores) -> list[dict[str, Any]]:
     """Return a row for each group of inputs: R2 of its forecast, and what it gains over HAR, with an error."""
     groups = inputs_of(gate, panel)
     returns, ranges = market_moves(panel)
@@ -261,11 +275,15 @@ def forecasts(gate: RegimeGate, panel: Panel) -> list[dict[str, Any]]:
     sets = {"HAR": har, "volatility over 20 days, alone": groups.pop("volatility over 20 days")}
     sets |= {f"HAR + {name}": np.hstack([har, extra]) for name, extra in groups.items()}
     sets["HAR + all"] = np.hstack([har, *groups.values()])
+    own = np.full(len(returns), np.nan)
+    for k, rows in enumerate(scores.turns):
+        own[rows] = np.exp(-scores.values["drawdown forecast"][k, rows])
     first = int(np.flatnonzero(np.isfinite(sets["HAR + all"]).all(axis=1))[0]) + _FIRST
     found = []
     for days in (1, 5):
         later, fall = next_mean(ranges, days), next_drawdown(returns, days)
         made = {name: walk(inputs, later, fall, first, days) for name, inputs in sets.items()}
+        made["the gate's own, dated fits"] = rescaled(own, fall, days)
         known = np.isfinite(np.stack([fall, *made.values()])).all(axis=0)
         typical = pd.Series(fall).shift(days).expanding().mean().to_numpy()
         spread = (fall - typical)[known] ** 2
@@ -299,26 +317,38 @@ def measure(name: str, folder: Path | None, quick: bool, say: Callable[[str], No
     scores = scores_of(gate, panel)
     part = slice(scores.turns[0].start + 1, len(panel.times))
     gates = {gate: exposures_at(scores, gate, EXPOSURE, part) for gate in scores.rules}
-    say(f"{name}: books, falls, forecasts")
+    say(f"{name}: portfolios, falls, forecasts")
     return {
         "from": str(panel.times[part.start])[:10],
         "to": str(panel.times[-1])[:10],
         "traded": traded(panel, gates, part),
         "falls": falls(panel, gates, part),
-        "forecasts": forecasts(gate, panel),
+        "forecasts": forecasts(gate, panel, scores),
     }
 
 
 def show(console: Console, name: str, found: dict[str, Any]) -> None:
     """Print the tables of one market."""
-    columns = ("book", "gate", "exposure", "Sharpe", "shifted", "p", "drawdown", "shifted", "p", "CVaR 95 %", "shifted")
+    columns = (
+        "portfolio",
+        "gate",
+        "exposure",
+        "Sharpe",
+        "shifted",
+        "p",
+        "drawdown",
+        "shifted",
+        "p",
+        "CVaR 95 %",
+        "shifted",
+    )
     table = Table(*columns, "p", title=f"{name}, {found['from']} to {found['to']}")
     for row in found["traded"]:
         cells = [f"{row['exposure']:.2f}"]
         for key, form in (("sharpe", ".2f"), ("drawdown", ".1%"), ("cvar", ".2%")):
             others = (row.get(f"{key}_shifted", np.nan), row.get(f"{key}_p", np.nan))
             cells += [f"{row[key]:{form}}", f"{others[0]:{form}}", f"{others[1]:.2f}"]
-        table.add_row(row["book"], row["gate"], *cells)
+        table.add_row(row["portfolio"], row["gate"], *cells)
     console.print(table)
     table = Table("gate", "fall", "taken at half exposure", "suffered in all", "half shut in vain")
     for row in found["falls"]:

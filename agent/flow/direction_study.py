@@ -42,7 +42,7 @@ def direct(opened: OpenFlow, kind: Kind, panel: Panel | None = None) -> Directed
     rows = opened.trained_rows
     paid = slice(rows.start, rows.stop - _LABEL)
     forward = forward_returns(opened.panel, 1, opened.study.spec.fill)
-    latents = opened.density.latents(opened.states)
+    latents = opened.latents
     direction = fit_direction(latents[paid], forward[paid], kind)
     shown = opened.panel if panel is None else panel
     if panel is not None:
@@ -131,6 +131,7 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
     own = opened.density.likelihood(states)
     usual = np.sort(opened.density.likelihood(opened.sample_rows(opened.calibration_rows, _RANKED, 5)))
     mean, deviation = _what_followed(opened, states)
+    latents = opened.density.latents(states)
     rows: list[dict[str, object]] = []
     for k, asset in enumerate(newest.assets):
         if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
@@ -149,6 +150,7 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
                 "own_log_likelihood_nats": float(own[k]),
                 "own_percentile": (percentile := float(100 * np.searchsorted(usual, own[k]) / len(usual))),
                 "in_distribution": percentile >= opened.gate.rules.percentile,
+                "latents": latents[k].tolist(),
                 "scenario_mean": float(mean[k]),
                 "scenario_deviation": float(deviation[k]),
             }
@@ -170,7 +172,7 @@ def _earned(opened: OpenFlow, kind: Kind) -> dict[str, float]:
 def _what_followed(opened: OpenFlow, states: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return (N,) mean and deviation of the returns after the past states nearest to states (N, D); NaN if unknown."""
     rows = opened.trained_rows
-    latents = opened.density.latents(opened.states[rows])[:-1].reshape(-1, states.shape[1])
+    latents = opened.latents[rows][:-1].reshape(-1, states.shape[1])
     close = opened.panel["close"][rows]
     with np.errstate(all="ignore"):
         after = (close[1:] / close[:-1] - 1.0).ravel()

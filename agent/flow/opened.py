@@ -57,6 +57,11 @@ class OpenFlow:
         """(T, N, D) states of train and validation to the newest density."""
         return self.density.states(self.panel)
 
+    @cached_property
+    def latents(self) -> FloatArray:
+        """(T, N, D) latents of those states."""
+        return self.density.latents(self.states)
+
     @property
     def trained_rows(self) -> slice:
         """Rows that the newest density was trained on."""

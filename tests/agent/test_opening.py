@@ -354,7 +354,13 @@ def test_regimes_are_on_scorecards_beside_a_learned_factor(
     learn_something(workspace, "learned_a_00000001", 1)
     found = as_json(capsys, "flow", "regimes", "--method", "features", "--count", "2")
     names = {f"flow: {row['regime']}" for row in found["regimes"]}
-    assert names <= set(open_data(workspace).study.target.regimes)
+    said: list[str] = []
+    study = open_data(workspace, note=said.append).study
+    assert names <= set(study.target.regimes)
+    # A neutral portfolio is not put behind the gate, and this is said; what is about the gate itself is.
+    assert study.exposures is None
+    assert any("neutral = true" in sentence for sentence in said)
+    assert open_data(workspace, neutral=True).study.exposures is not None
     learn_something(workspace, "learned_b_00000002", 2)
     study = open_data(workspace).study
     assert len(study.learned) == 2
