@@ -64,7 +64,7 @@ def directed_targets(directed: Directed, panel: Panel) -> FloatArray:
     return weights
 
 
-def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
+def signals_now(opened: OpenFlow, kind: Kind, bars: int = 240) -> Findings:
     """Say for each asset, at the newest bar there is, how usual its state is and which way it points.
 
     Only states of the newest bars are read, and no return of theirs: this opens no holdout.
@@ -122,8 +122,8 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600) -> Findings:
 
 def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:
     """Return a row for each asset of the universe with a state at the newest bar, the longest position first."""
-    likelihood = opened.gate.log_likelihood(newest)[-1]
-    exposure = opened.gate.exposures(newest)[-1]
+    every = opened.gate.log_likelihood(newest)
+    likelihood, exposure = every[-1], opened.gate.exposures_of(every, newest)[-1]
     calibration = opened.study.log_likelihood
     assert calibration is not None
     ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
