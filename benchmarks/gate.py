@@ -24,7 +24,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from agent.flow.gate_purpose import judge_falls, share_taken
+from agent.flow.gate_purpose import judge_falls, share_suffered, share_taken
 from backtest import metrics
 from backtest.market_rows import market_rows
 from backtest.placebo import shifted_gates
@@ -203,9 +203,7 @@ def falls(panel: Panel, gates: dict[str, FloatArray], part: slice) -> list[dict[
             begin = int(np.searchsorted(panel.times, np.datetime64(day)))
             if not part.start < begin < part.stop - 2:
                 continue
-            path = total[begin : begin + bars + 1] - total[begin]
-            deep = int(path.argmin())
-            suffered = float(gate[begin - 1 : begin + deep - 1] @ np.diff(path[: deep + 1]) / path[deep])
+            suffered = share_suffered(total, gate, begin, bars)
             taken = share_taken(total, gate, begin, bars)
             found.append({"gate": name, "event": event, "taken": taken, "suffered": suffered, "false_shut": vain[name]})
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from market.errors import InputError
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 
 # What drawdowns are forecast from: volatilities and ranges over several windows, as in HAR (Corsi 2009), their trend,
 # and returns, since falls raise volatility more than rises do. Of returns in `_MOVES`, the size counts as well.
@@ -125,7 +125,7 @@ def _inputs(states: FloatArray, columns: Sequence[int], moves: Sequence[int]) ->
 
 def market_mean(values: FloatArray) -> FloatArray:
     """Return (T, K) the mean over the assets whose values (T, N, K) are all known; NaN where none are."""
-    known = np.isfinite(values).all(axis=-1)
+    known: BoolArray = np.isfinite(values).all(axis=-1)
     total: FloatArray = np.where(known[..., None], values, 0.0).sum(axis=1)
     count = known.sum(axis=1)[:, None]
     mean: FloatArray = np.where(count > 0, total / np.maximum(count, 1), np.nan)

@@ -82,9 +82,11 @@ def judge_falls(panel: Panel, gates: Mapping[str, FloatArray], part: slice) -> l
     for name, gate in gates.items():
         opened = mean_open(gate, panel)
         shares = [share_taken(total, opened, begin, 7 * day) for begin in begins]
+        suffered = [share_suffered(total, opened, begin, 7 * day) for begin in begins]
         shut = (opened[part] < SHUT) & np.isfinite(ahead[part])
         false = float((ahead[part][shut] > -usual).mean()) if shut.any() else float("nan")
-        found.append({"gate": name, "fall_taken": float(np.mean(shares)), "falls": shares, "false_shut": false})
+        row = {"gate": name, "fall_taken": float(np.mean(shares)), "falls": shares, "false_shut": false}
+        found.append(row | {"fall_suffered": float(np.mean(suffered))})
     return found
 
 
@@ -116,6 +118,15 @@ def share_taken(total: FloatArray, opened: FloatArray, begin: int, bars: int) ->
     if not len(half):
         return 1.0
     return float(np.clip(path[half[0]] / path[deepest], 0.0, 1.0))
+
+
+def share_suffered(total: FloatArray, opened: FloatArray, begin: int, bars: int) -> float:
+    """Return the share of the deepest fall within `bars` that came at exposures (T,) decided a bar before; or 1."""
+    path = total[begin : begin + bars + 1] - total[begin]
+    deepest = int(path.argmin())
+    if path[deepest] >= 0:
+        return 1.0
+    return float(opened[begin - 1 : begin + deepest - 1] @ np.diff(path[: deepest + 1]) / path[deepest])
 
 
 def mean_open(gate: FloatArray, panel: Panel) -> FloatArray:
@@ -174,6 +185,7 @@ def purpose_grids(rows: Sequence[Mapping[str, Any]], falls: Sequence[Mapping[str
     caught = [
         [
             row["gate"],
+            format_number(row["fall_suffered"], "percent"),
             format_number(row["fall_taken"], "percent"),
             ", ".join(format_number(share, "share") for share in row["falls"]),
             format_number(row["false_shut"], "percent"),
@@ -181,10 +193,11 @@ def purpose_grids(rows: Sequence[Mapping[str, Any]], falls: Sequence[Mapping[str
         for row in falls
     ]
     about = (
-        "Share of a fall that had come when mean exposure first was below a half, over the market's worst weeks; in "
-        "vain: half-shut bars after which the market did not fall by a usual day's move within a day."
+        "The market's worst weeks. Suffered: the share of a fall that came at the exposure decided a bar before. "
+        "Taken: the share that had come when exposure first was below a half. In vain: half-shut bars after which the "
+        "market did not fall by a usual day's move within a day."
     )
     return [
         grid("What gates are for: drawdown and tail loss", columns, losses, left=2, note=note),
-        grid("Falls", ["gate", "fall taken", "each, worst first", "shut in vain"], caught, note=about),
+        grid("Falls", ["gate", "suffered", "taken", "each, worst first", "shut in vain"], caught, note=about),
     ]

@@ -33,6 +33,8 @@ def test_a_gate_that_shuts_early_takes_little_of_a_fall(panel: Panel) -> None:
     assert taken["early"] < 0.15
     assert 0.7 < taken["late"] < 1.0
     assert taken["never"] == 1.0
+    suffered = {row["gate"]: row["fall_suffered"] for row in rows}
+    assert suffered["early"] < suffered["late"] < suffered["never"] == 1.0
     in_vain = {row["gate"]: row["false_shut"] for row in rows}
     assert in_vain["early"] < in_vain["late"]
     assert np.isnan(in_vain["never"])
