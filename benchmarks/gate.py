@@ -4,7 +4,7 @@
 
 Every figure is out of sample: fits are dated, a gate sees no bar after its own, and all gates are brought to the same
 mean exposure over the span by their own setting, which is the one number set with hindsight, alike for all. Printed
-are drawdown and CVaR 95 % of the market held and of neutral portfolios, with the share of 40 circular shifts of the
+are drawdown and CVaR 95 % of the market bought and kept and of neutral portfolios, with the share of 40 circular shifts of the
 gate that do as well; what of named falls had come when exposure first was half; and what forecasts of the next day's
 and the next five days' drawdown are worth, with an error by block bootstrap. `--quick` reads the S&P alone, with short
 fits. `--fits` keeps the fits, which take most of the time, for the next call.
@@ -146,9 +146,9 @@ def exposures_at(scores: Scores, name: str, mean: float, part: slice) -> FloatAr
 
 
 def portfolios_of(panel: Panel) -> dict[str, tuple[FloatArray, BacktestSpec]]:
-    """Return (T, N) target weights of the market held, two neutral portfolios and a pool, and what they trade under."""
+    """Return (T, N) target weights of the market, two neutral portfolios and a pool, and what they trade under."""
     count = np.maximum(panel.universe.sum(axis=1, keepdims=True), 1)
-    found = {"the market held": (panel.universe / count, BacktestSpec(weighting="timeseries"))}
+    found = {"the market": (panel.universe / count, BacktestSpec(weighting="timeseries"))}
     expressions = []
     for text in (*FACTORS.values(), *POOL[len(FACTORS) :]):
         read = parse(text, fields=(*STANDARD_FIELDS, *panel.fields), bar=panel.bar)
