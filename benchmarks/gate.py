@@ -4,9 +4,9 @@
 
 Every figure is out of sample: fits are dated, a gate sees no bar after its own, and all gates are brought to the same
 mean exposure over the span by their own setting, which is the one number set with hindsight, alike for all. Printed
-are drawdown and CVaR 95 % of the market bought and kept and of neutral portfolios, with the share of 40 circular shifts of the
-gate that do as well; what of named falls had come when exposure first was half; and what forecasts of the next day's
-and the next five days' drawdown are worth, with an error by block bootstrap. `--quick` reads the S&P alone, with short
+are drawdown and CVaR 95 % of the market and of neutral portfolios, with the share of 40 circular shifts of the gate
+that do as well; what of named falls had come when exposure first was half; and what forecasts of the next day's and
+the next five days' drawdown are worth, with an error by block bootstrap. `--quick` reads the S&P alone, with short
 fits. `--fits` keeps the fits, which take most of the time, for the next call.
 """
 
