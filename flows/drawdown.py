@@ -125,7 +125,7 @@ def _inputs(states: FloatArray, columns: Sequence[int], moves: Sequence[int]) ->
 
 def market_mean(values: FloatArray) -> FloatArray:
     """Return (T, K) the mean over the assets whose values (T, N, K) are all known; NaN where none are."""
-    known: BoolArray = np.isfinite(values).all(axis=-1)
+    known: BoolArray = np.asarray(np.isfinite(values).all(axis=-1))
     total: FloatArray = np.where(known[..., None], values, 0.0).sum(axis=1)
     count = known.sum(axis=1)[:, None]
     mean: FloatArray = np.where(count > 0, total / np.maximum(count, 1), np.nan)
