@@ -114,6 +114,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 240) -> Findings:
             "train_correlation": directed.direction.correlation,
             "out_of_sample_sharpe": earned,
             "vector": directed.direction.vector.tolist(),
+            "gate": _gate_now(opened, rows),
             "signals": rows,
         },
         simulated=opened.panel.simulated,
@@ -208,6 +209,16 @@ def _gate_sentences(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> l
         ]
     shut = sum(float(str(row["gate_exposure"])) < 1.0 for row in rows)
     return [f"the gate judges each asset by itself, and is (partly) shut for {shut} of {len(rows)}"]
+
+
+def _gate_now(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Return what the gate judges by, and where it judges the market as a whole, the market's state once."""
+    measure = opened.gate.rules.measure
+    if not rows or opened.gate.rules.scope != "market":
+        return {"measure": measure}
+    judged = float(str(rows[0]["log_likelihood_nats"]))
+    found = {"measure": measure, "judged_nats": judged, "exposure": rows[0]["gate_exposure"]}
+    return found | ({"expected_drawdown": math.exp(-judged)} if measure == "drawdown" else {})
 
 
 _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"
