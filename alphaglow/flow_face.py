@@ -100,10 +100,8 @@ class Flow:
 
     @property
     def log_likelihood(self) -> pd.DataFrame:
-        """How usual each state is, in nats: times by assets, NaN in the warm-up."""
-        likelihood = self.opened.study.log_likelihood
-        assert likelihood is not None
-        return framed(likelihood, self.panel)
+        """How usual states are, in nats, averaged as the gate's rules say: times by assets, NaN in the warm-up."""
+        return framed(self.opened.gate.by_likelihood().log_likelihood(self.panel), self.panel)
 
     def summary(self) -> pd.Series[Any]:
         """Return what was fitted and how it went: features, likelihoods, thresholds, coverage."""

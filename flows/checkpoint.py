@@ -13,6 +13,7 @@ import numpy as np
 
 from factors.features import Feature
 from flows.density import StateDensity
+from flows.drawdown import StateForecast
 from flows.exposure import Thresholds
 from flows.fit_rules import FlowConfig, GateRules, TrainConfig
 from flows.flow_model import MarketFlow, make_flow
@@ -145,6 +146,9 @@ def _reference_parts(reference: Reference, at: str) -> tuple[dict[str, object] |
         return None, {}
     if isinstance(reference, Gaussian):
         return {"kind": "gaussian"}, {at + "gauss/mean": reference.mean, at + "gauss/cov": reference.covariance}
+    if isinstance(reference, StateForecast):
+        places = {"columns": list(reference.columns), "moves": list(reference.moves)}
+        return {"kind": "forecast", **places, "offset": reference.offset}, {at + "forecast": reference.weights}
     document: dict[str, object] = {
         "kind": "conditioning",
         "flow": reference.flow.config.to_dict(),
@@ -158,6 +162,9 @@ def _reference_of(document: Mapping[str, Any] | None, arrays: Arrays, at: str, p
         return None
     if document["kind"] == "gaussian":
         return Gaussian(arrays[at + "gauss/mean"], arrays[at + "gauss/cov"])
+    if document["kind"] == "forecast":
+        columns, moves = tuple(document["columns"]), tuple(document["moves"])
+        return StateForecast(columns, moves, arrays[at + "forecast"], document["offset"])
     return Conditioning(_flow_of(document["flow"], arrays, at + "given/", path), tuple(document["columns"]))
 
 

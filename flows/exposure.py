@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ _DRAWS = 500
 _HALVES = 20
 # Resolution of the percentiles that are bootstrapped.
 _BINS = 400
+_HALVINGS = 60
+_UNKNOWN = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class Thresholds:
         Share shut in each block of calibration bars; what the share over any later period may be is drawn from them.
     block
         Bars of such a block.
+    curve
+        ``linear``: as above. ``target``: exposure is exp(likelihood - `full`), 1 at most, so that a loss whose
+        logarithm is judged, with its sign turned, is held to exp(-`full`); at `threshold` it is a half.
     """
 
     threshold: float
@@ -51,6 +57,7 @@ class Thresholds:
     coverage: float
     daily: tuple[float, ...]
     block: int
+    curve: Literal["linear", "target"] = "linear"
 
     def band(self, bars: int, rng: np.random.Generator) -> tuple[float, float]:
         """Return the 1st and the 99th percentile of the share shut over this many bars, were they like calibration.
@@ -87,11 +94,14 @@ def market_wide(likelihood: FloatArray) -> FloatArray:
 def judged(likelihood: FloatArray, rules: GateRules) -> FloatArray:
     """Return (T, N) what thresholds are set on: likelihood over the market, if the rules say so, over the window."""
     wide = market_wide(likelihood) if rules.scope == "market" else likelihood
-    return smoothed(wide, rules.window)
+    return smoothed(wide, rules.averaged)
 
 
 def ramp(likelihood: FloatArray, thresholds: Thresholds) -> FloatArray:
     """Return exposures in [0, 1] of judged likelihoods; 0 where there is none."""
+    if thresholds.curve == "target":
+        held = np.exp(np.minimum(likelihood - thresholds.full, 0.0))
+        return np.where(np.isfinite(likelihood), held, 0.0)
     out = np.clip((likelihood - thresholds.threshold) / max(thresholds.full - thresholds.threshold, 1e-12), 0.0, 1.0)
     if math.isfinite(thresholds.ceiling):
         above = (thresholds.ceiling - likelihood) / max(thresholds.ceiling - thresholds.ceiling_full, 1e-12)
@@ -121,8 +131,8 @@ def calibrate(likelihood: FloatArray, rules: GateRules, rng: np.random.Generator
     """Set thresholds on judged likelihoods (T, N) of the calibration rows; `block` is the length of a day, in bars."""
     known = likelihood[np.isfinite(likelihood)]
     coverage = float(np.mean([_coverage(known, rules, rng) for _ in range(_HALVES)]))
-    thresholds = _thresholds(known, rules)
-    interval = _threshold_interval(likelihood, rules, block, rng)
+    thresholds = thresholds_at(known, rules)
+    interval = _threshold_interval(likelihood, _share(known, rules), block, rng)
     shut, there = is_shut(likelihood, thresholds).sum(axis=1), np.isfinite(likelihood).sum(axis=1)
     pieces = np.array_split(np.arange(len(likelihood)), max(1, len(likelihood) // block))
     daily = tuple(float(shut[p].sum() / there[p].sum()) for p in pieces if there[p].sum())
@@ -131,25 +141,41 @@ def calibrate(likelihood: FloatArray, rules: GateRules, rng: np.random.Generator
 
 def _coverage(known: FloatArray, rules: GateRules, rng: np.random.Generator) -> float:
     order = rng.permutation(len(known))
-    return float(is_shut(known[order[1::2]], _thresholds(known[order[::2]], rules)).mean())
+    return float(is_shut(known[order[1::2]], thresholds_at(known[order[::2]], rules)).mean())
 
 
-def _share(rules: GateRules) -> float:
+def _share(known: FloatArray, rules: GateRules) -> float:
     """Return the percentile at which the low side is cut."""
+    if rules.measure == "drawdown":
+        return max(100.0 * float((known < thresholds_at(known, rules).threshold).mean()), 100.0 / len(known))
     return rules.percentile if rules.side == "low" else 0.5 * rules.percentile
 
 
-def _thresholds(known: FloatArray, rules: GateRules) -> Thresholds:
-    cuts = np.array([_share(rules), min(RAMP * _share(rules), 99.0)])
+def thresholds_at(known: FloatArray, rules: GateRules) -> Thresholds:
+    """Return thresholds on judged likelihoods (M,), none of them NaN, without saying how sure they are."""
+    if rules.measure == "drawdown":
+        full = _full_at(known, rules.exposure)
+        return Thresholds(full - math.log(2.0), full, math.inf, math.inf, _UNKNOWN, math.nan, (), 1, "target")
+    share = _share(known, rules)
+    cuts = np.array([share, min(RAMP * share, 99.0)])
     threshold, full = (float(x) for x in np.percentile(known, cuts))
     ceiling = ceiling_full = math.inf
     if rules.side == "both":
         ceiling, ceiling_full = (float(x) for x in np.percentile(known, 100.0 - cuts))
-    return Thresholds(threshold, full, ceiling, ceiling_full, (math.nan, math.nan), math.nan, (), 1)
+    return Thresholds(threshold, full, ceiling, ceiling_full, _UNKNOWN, math.nan, (), 1)
+
+
+def _full_at(known: FloatArray, exposure: float) -> float:
+    """Return where exposure has to be full so that its mean is `exposure`, by bisection."""
+    low, high = float(known.min()), float(known.max()) - math.log(exposure)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if np.exp(np.minimum(known - middle, 0.0)).mean() > exposure else (low, middle)
+    return 0.5 * (low + high)
 
 
 def _threshold_interval(
-    likelihood: FloatArray, rules: GateRules, block: int, rng: np.random.Generator
+    likelihood: FloatArray, share: float, block: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Return the 5th and 95th percentile of the threshold over resampled weeks of blocks (moving-block bootstrap)."""
     known = likelihood[np.isfinite(likelihood)]
@@ -158,7 +184,7 @@ def _threshold_interval(
     counts = np.stack([_counted(likelihood[piece], edges) for piece in pieces])
     drawn = _stretches(len(pieces), len(pieces), min(7, len(pieces)), _DRAWS, rng)
     summed = np.cumsum(counts[drawn].sum(axis=1), axis=1)
-    place = np.argmax(summed >= 0.01 * _share(rules) * summed[:, -1:], axis=1)
+    place = np.argmax(summed >= 0.01 * share * summed[:, -1:], axis=1)
     found = edges[place + 1]
     return float(np.quantile(found, 0.05)), float(np.quantile(found, 0.95))
 

@@ -14,7 +14,7 @@ from market.plugins import Registry
 
 KINDS = ("glow", "realnvp", "nsf")
 Base = Literal["normal", "student", "mixture"]
-Measure = Literal["likelihood", "given_volatility", "over_gaussian"]
+Measure = Literal["drawdown", "likelihood", "given_volatility", "over_gaussian", "volatility"]
 Side = Literal["low", "both"]
 Scope = Literal["asset", "market"]
 Device = Literal["cpu", "cuda", "auto"]
@@ -22,6 +22,8 @@ Precision = Literal["float32", "bfloat16"]
 # Flows of an ensemble, and days between dated refits (0: fitted once, on train).
 MEMBERS = 1
 REFIT_DAYS = 0.0
+# Widest band in which an exposure by expected drawdown stays: what follows the market in larger steps comes late.
+_BAND = 0.1
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,17 @@ class GateRules:
         the typical set of a density leaves out its mode, too (Nalisnick et al. 2019, arXiv 1906.02994).
     hysteresis
         Exposure stays as it is until it would change by more than this, or reaches 0 or 1: what flickers is traded.
+        Under ``drawdown``, whose exposure is between the two for most of the time, a tenth at most.
     window
-        Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one.
+        Bars over which likelihood is averaged before it gates. A regime lasts; a single odd bar does not make one. A
+        forecast of drawdown has windows of its own.
     scope
         ``asset``: each asset has its own exposure. ``market``: all have one, by the mean over the universe: a
         cross-sectional portfolio then stays neutral.
     measure
-        What is judged; see `flows.reference`.
+        What is judged; see `flows.reference`. All but ``drawdown`` shut at a percentile.
+    exposure
+        Under ``drawdown``: mean exposure on the calibration rows, which sets the drawdown that is aimed at.
     """
 
     percentile: float = 5.0
@@ -148,7 +154,18 @@ class GateRules:
     hysteresis: float = 0.25
     window: int = 12
     scope: Scope = "market"
-    measure: Measure = "likelihood"
+    measure: Measure = "drawdown"
+    exposure: float = 0.8
+
+    @property
+    def averaged(self) -> int:
+        """Bars over which what is judged is averaged."""
+        return 1 if self.measure == "drawdown" else self.window
+
+    @property
+    def band(self) -> float:
+        """The change up to which exposure stays as it is."""
+        return min(self.hysteresis, _BAND) if self.measure == "drawdown" else self.hysteresis
 
 
 def _model_added(value: object) -> Callable[[FlowConfig], Any]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from factors.features import STATE_FEATURES, VOLATILITY, Feature
 from flows.density import DensityPlan, StateDensity, fit_density
+from flows.drawdown import fit_drawdown, plain_volatility
 from flows.exposure import Thresholds, calibrate, is_shut, judged, ramp, steadied
-from flows.fit_rules import MEMBERS, REFIT_DAYS, FlowConfig, GateRules, TrainConfig
+from flows.fit_rules import MEMBERS, REFIT_DAYS, FlowConfig, GateRules, Measure, TrainConfig
 from flows.reference import Reference, fit_reference, measured
 from flows.state import features_reach, known_rows
 from flows.train import Progress
@@ -92,6 +93,11 @@ class RegimeGate:
             out[rows] = judged(measured(fit.density, fit.reference, states), self.rules)[rows.start - begin :]
         return out
 
+    def by_likelihood(self) -> RegimeGate:
+        """Return the same densities, judged by likelihood itself; its thresholds are not for that."""
+        plain = tuple(replace(fit, reference=None) for fit in self.fits)
+        return replace(self, fits=plain, rules=replace(self.rules, measure="likelihood"))
+
     def thresholds(self, panel: Panel) -> FloatArray:
         """Return (T,) nats below which the gate is shut at each bar; NaN before the first of several fits."""
         out = np.full(len(panel.times), np.nan)
@@ -104,7 +110,7 @@ class RegimeGate:
         out = np.ones(panel.shape)
         for fit, rows in self.turns(panel):
             out[rows] = ramp(likelihood[rows], fit.thresholds)
-        return steadied(out, self.rules.hysteresis)
+        return steadied(out, self.rules.band)
 
     def exposures(self, panel: Panel) -> FloatArray:
         """Return (T, N) exposures in [0, 1] of each bar, from that bar and earlier ones alone."""
@@ -244,9 +250,9 @@ def _fit(
     shape = DensityPlan(plan.config, plan.flow, plan.features, plan.members)
     density = fit_density(panel, train, calibration, shape, progress=progress, resume=resume, start=start)
     states = density.states(panel.rows(0, calibration.stop))
-    reference = fit_reference(
-        plan.rules.measure, density, known_rows(states[train]), known_rows(states[calibration]), plan.given
-    )
+    # Of a dated fit, nothing before its date is judged by it.
+    past = train if since is None else slice(train.start, calibration.stop)
+    reference = reference_of(plan.rules.measure, density, states, panel, (train, calibration, past), plan.given)
     likelihood = judged(measured(density, reference, states), plan.rules)
     day = max(1, round(panel.bars_per_year / 365))
     thresholds = calibrate(likelihood[calibration], plan.rules, np.random.default_rng(plan.config.seed), block=day)
@@ -256,6 +262,26 @@ def _fit(
 
     trained, calibrated = ((panel.times[rows.start], panel.times[rows.stop - 1]) for rows in (train, calibration))
     return GateFit(density, reference, thresholds, since, trained, calibrated, shut(train), shut(calibration))
+
+
+def reference_of(
+    measure: Measure,
+    density: StateDensity,
+    states: FloatArray,
+    panel: Panel,
+    rows: tuple[slice, slice, slice],
+    given: Sequence[str] = VOLATILITY,
+) -> Reference:
+    """Fit what a measure needs on states (T, N, D) of a panel.
+
+    `rows` are those that the density was trained on and stopped early by, and those that a forecast is fitted on.
+    """
+    train, calibration, past = rows
+    if measure == "drawdown":
+        return fit_drawdown(states, density.names, panel, past)
+    if measure == "volatility":
+        return plain_volatility(density.names)
+    return fit_reference(measure, density, known_rows(states[train]), known_rows(states[calibration]), given)
 
 
 def rows_of(panel: Panel, span: tuple[np.datetime64, np.datetime64]) -> slice:
@@ -285,7 +311,7 @@ def twin_exposures(
             calibrated = likelihood[calibration.start - first : calibration.stop - first]
             thresholds = calibrate(calibrated, rule, np.random.default_rng(0))
             out[name][rows] = ramp(likelihood[rows.start - first :], thresholds)
-    return {name: steadied(exposures, rules[name].hysteresis) for name, exposures in out.items()}
+    return {name: steadied(exposures, rules[name].band) for name, exposures in out.items()}
 
 
 def check_features(gate: RegimeGate, features: Sequence[Feature]) -> None:

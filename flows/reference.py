@@ -1,5 +1,9 @@
 """What the likelihood of a state is measured against: nothing, a Gaussian, or the volatility it comes with.
 
+``drawdown``
+    Minus the log of the drawdown that the market's states let expect of the next day (`flows.drawdown`).
+``volatility``
+    Minus the log volatility over 20 bars: a plain volatility gate.
 ``likelihood``
     log p(x). What is unlikely is mostly what is wild: a plain volatility gate sees as much.
 ``given_volatility``
@@ -20,6 +24,7 @@ import numpy as np
 
 from factors.features import VOLATILITY
 from flows.density import StateDensity, in_double, state_likelihood
+from flows.drawdown import StateForecast
 from flows.fit_rules import FlowConfig, Measure
 from flows.flow_model import MarketFlow
 from flows.train import train_flow
@@ -62,7 +67,7 @@ class Conditioning:
         return in_double((self.flow,))
 
 
-Reference = Gaussian | Conditioning | None
+Reference = Gaussian | Conditioning | StateForecast | None
 
 
 def fit_gaussian(rows: FloatArray) -> Gaussian:
@@ -102,7 +107,12 @@ def fit_reference(
 
 
 def measured(density: StateDensity, reference: Reference, states: FloatArray) -> FloatArray:
-    """Return what a gate judges states (..., D) by, in nats; NaN where a state has a NaN."""
+    """Return what a gate judges states (..., D) by, in nats: the higher, the calmer or the more usual.
+
+    NaN where a state has a NaN.
+    """
+    if isinstance(reference, StateForecast):
+        return -reference.log_level(states)
     likelihood = density.likelihood(states)
     if reference is None:
         return likelihood

@@ -158,7 +158,7 @@ def print_full(
     print_scorecard(card, gated=study.exposures is not None, validation=evidence is not None)
     print_rule(card)
     if study.exposures is None:
-        out.print("No gate: fit one with `alphaglow flow fit`.")
+        out.print("No gate is used: see [gate] neutral, or fit one with `alphaglow flow fit`.")
     if evidence is None:
         return
     print_profile(card)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,24 +99,39 @@ def fit(
 
 def _fit_sentences(name: str, gate: RegimeGate) -> list[str]:
     """Return what was fitted, how well, where its gate shuts, and what to do next."""
-    density, latest = gate.density, gate.latest
+    density = gate.density
     flows = "one flow" if len(density.members) == 1 else f"{len(density.members)} flows"
     size = sum(p.numel() for p in density.flow.parameters())
     dated = "" if len(gate.fits) == 1 else f", the last of {len(gate.fits)} dated fits"
-    low, high = latest.thresholds.interval
-    whose = "the market" if gate.rules.scope == "market" else "an asset"
     return [
         f"The flow of {name} and its gate are fitted{dated}: {flows} ({density.flow.config.kind}, {size} "
         f"parameters) on {len(density.features)} features, of bars until {str(density.trained_until)[:16]}.",
         f"A state costs {format_number(density.nll_validation, 3)} nats on bars that it was not trained on, "
         f"{format_number(density.nll_train, 3)} on train: less is better, and the two should be near each other.",
-        f"The gate shuts where the likelihood of {whose}, averaged over {gate.rules.window} bars, is below "
-        f"{format_number(latest.thresholds.threshold, 2)} nats (90 % interval {format_number(low, 2)} to "
-        f"{format_number(high, 2)}): in {format_number(latest.calibration_shut, 1, percent=True)} of calibration.",
+        _gate_sentence(gate),
         *(f"Features: {note}." for note in density.notes),
         f"Next: alphaglow flow eval --data {name} says what it notices, alphaglow flow backtest --data {name} whether "
         "its gate is worth more than a plain one. --json has all figures.",
     ]
+
+
+def _gate_sentence(gate: RegimeGate) -> str:
+    """Say what the gate does, and how often it did on the bars that it was calibrated on."""
+    latest, rules = gate.latest, gate.rules
+    limits, shut = latest.thresholds, format_number(latest.calibration_shut, 1, percent=True)
+    whose = "the market" if rules.scope == "market" else "an asset"
+    if rules.measure == "drawdown":
+        aimed = format_number(math.exp(-limits.full), 2, percent=True)
+        return (
+            f"The gate holds the drawdown that the state of {whose} lets expect of the next day to {aimed}: exposure "
+            f"is that over the forecast, {rules.exposure:.2f} on average over calibration, below a half in {shut}."
+        )
+    low, high = (format_number(edge, 2) for edge in limits.interval)
+    what = "calm" if rules.measure == "volatility" else "likelihood"
+    return (
+        f"The gate shuts where the {what} of {whose}, averaged over {rules.window} bars, is below "
+        f"{format_number(limits.threshold, 2)} nats (90 % interval {low} to {high}): in {shut} of calibration."
+    )
 
 
 @flow.command("eval")

@@ -29,7 +29,7 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
     )
     if document["gate_exposure"] is not None and document["likelihood_percentile"] is not None:
         out.print(
-            f"gate {document['gate_exposure']:.2f}, likelihood at the {document['likelihood_percentile']:.0f}th "
+            f"gate {document['gate_exposure']:.2f}, what it judges at the {document['likelihood_percentile']:.0f}th "
             f"percentile, regime {document['regime'] or 'unknown (alphaglow flow regimes)'}"
         )
     rule = document.get("rule")

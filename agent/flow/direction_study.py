@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -42,7 +43,7 @@ def direct(opened: OpenFlow, kind: Kind, panel: Panel | None = None) -> Directed
     rows = opened.trained_rows
     paid = slice(rows.start, rows.stop - _LABEL)
     forward = forward_returns(opened.panel, 1, opened.study.spec.fill)
-    latents = opened.density.latents(opened.states)
+    latents = opened.latents
     direction = fit_direction(latents[paid], forward[paid], kind)
     shown = opened.panel if panel is None else panel
     if panel is not None:
@@ -64,7 +65,7 @@ def directed_targets(directed: Directed, panel: Panel) -> FloatArray:
     return weights
 
 
-def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600, only: Sequence[str] = ()) -> Findings:
+def signals_now(opened: OpenFlow, kind: Kind, bars: int = 240, only: Sequence[str] = ()) -> Findings:
     """Say for each asset, or for `only` some, at the newest bar how usual its state is and which way it points.
 
     Only states of the newest bars are read, and no return of theirs: this opens no holdout.
@@ -97,6 +98,7 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 600, only: Sequence[st
             "train_correlation": directed.direction.correlation,
             "out_of_sample_sharpe": earned,
             "vector": directed.direction.vector.tolist(),
+            "gate": _gate_now(opened, rows),
             "signals": rows,
         },
         simulated=opened.panel.simulated,
@@ -123,8 +125,8 @@ def _only(rows: list[dict[str, object]], only: Sequence[str], panel: Panel) -> l
 
 def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:
     """Return a row for each asset of the universe with a state at the newest bar, the longest position first."""
-    likelihood = opened.gate.log_likelihood(newest)[-1]
-    exposure = opened.gate.exposures(newest)[-1]
+    every = opened.gate.log_likelihood(newest)
+    likelihood, exposure = every[-1], opened.gate.exposures_of(every, newest)[-1]
     calibration = opened.study.log_likelihood
     assert calibration is not None
     ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
@@ -132,6 +134,7 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
     own = opened.density.likelihood(states)
     usual = np.sort(opened.density.likelihood(opened.sample_rows(opened.calibration_rows, _RANKED, 5)))
     mean, deviation = _what_followed(opened, states)
+    latents = opened.density.latents(states)
     rows: list[dict[str, object]] = []
     for k, asset in enumerate(newest.assets):
         if not newest.universe[-1, k] or not np.isfinite(likelihood[k]):
@@ -150,6 +153,7 @@ def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[di
                 "own_log_likelihood_nats": float(own[k]),
                 "own_percentile": (percentile := float(100 * np.searchsorted(usual, own[k]) / len(usual))),
                 "in_distribution": percentile >= opened.gate.rules.percentile,
+                "latents": latents[k].tolist(),
                 "scenario_mean": float(mean[k]),
                 "scenario_deviation": float(deviation[k]),
             }
@@ -193,7 +197,7 @@ def _earned(opened: OpenFlow, kind: Kind) -> dict[str, float]:
 def _what_followed(opened: OpenFlow, states: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return (N,) mean and deviation of the returns after the past states nearest to states (N, D); NaN if unknown."""
     rows = opened.trained_rows
-    latents = opened.density.latents(opened.states[rows])[:-1].reshape(-1, states.shape[1])
+    latents = opened.latents[rows][:-1].reshape(-1, states.shape[1])
     close = opened.panel["close"][rows]
     with np.errstate(all="ignore"):
         after = (close[1:] / close[:-1] - 1.0).ravel()
@@ -215,6 +219,13 @@ def _gate_sentences(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> l
         return []
     if opened.gate.rules.scope == "market":
         first = rows[0]
+        if opened.gate.rules.measure == "drawdown":
+            expected = format_number(math.exp(-float(str(first["log_likelihood_nats"]))), "fine_percent")
+            aimed = format_number(math.exp(-opened.gate.latest.thresholds.full), "fine_percent")
+            return [
+                f"the market's state lets expect a drawdown of {expected} within a day, the gate aims at {aimed}: "
+                f"its exposure is {format_number(first['gate_exposure'], 'share')} for all assets"
+            ]
         return [
             f"the market's state over {opened.gate.rules.window} bars has a log-likelihood of "
             f"{format_number(first['log_likelihood_nats'])} nats, percentile {format_number(first['percentile'])} of "
@@ -222,6 +233,16 @@ def _gate_sentences(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> l
         ]
     shut = sum(float(str(row["gate_exposure"])) < 1.0 for row in rows)
     return [f"the gate judges each asset by itself, and is (partly) shut for {shut} of {len(rows)}"]
+
+
+def _gate_now(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Return what the gate judges by, and where it judges the market as a whole, the market's state once."""
+    measure = opened.gate.rules.measure
+    if not rows or opened.gate.rules.scope != "market":
+        return {"measure": measure}
+    judged = float(str(rows[0]["log_likelihood_nats"]))
+    found = {"measure": measure, "judged_nats": judged, "exposure": rows[0]["gate_exposure"]}
+    return found | ({"expected_drawdown": math.exp(-judged)} if measure == "drawdown" else {})
 
 
 _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"

@@ -14,6 +14,7 @@ from agent.flow.opened import OpenFlow
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
+from flows.drawdown import StateForecast
 from flows.planted_anomalies import Score, noticed, plant_anomalies, two_sided
 from flows.reference import fit_gaussian, fit_reference, measured
 from flows.train import bits_per_dim
@@ -30,10 +31,11 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
     likelihood, exposures = opened.study.log_likelihood, opened.study.exposures
     assert likelihood is not None
     assert exposures is not None
+    drift = opened.gate.drift(opened.panel, likelihood, 4 * (week := _week(opened)))
+    if isinstance(opened.gate.latest.reference, StateForecast):
+        likelihood = opened.gate.by_likelihood().log_likelihood(opened.panel)
     over_time = _over_time(opened, likelihood, exposures, periods)
     anomalies = _anomalies(opened, gmm, places)
-    week = max(1, round(7 * opened.panel.bars_per_year / 365))
-    drift = opened.gate.drift(opened.panel, likelihood, 4 * week)
     calibration = _calibration(opened, week)
     return Findings(
         title=f"Flow of {opened.name}",
@@ -256,7 +258,15 @@ def _time_grid(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> Grid:
         drawn.append([str(row["from"]), str(row["segment"]), bar, *figures, *shares])
     columns = ["from", "segment", "exposure", "median nats", "5 % nats", "mean", "shut"]
     threshold = format_number(opened.gate.latest.thresholds.threshold)
-    return grid(f"Over time: shut below {threshold} nats", columns, drawn, left=3)
+    title = f"Over time: shut below {threshold} nats"
+    if isinstance(opened.gate.latest.reference, StateForecast):
+        title = "Over time: likelihood, and exposure by expected drawdown"
+    return grid(title, columns, drawn, left=3)
+
+
+def _week(opened: OpenFlow) -> int:
+    """Return the bars of a week."""
+    return max(1, round(7 * opened.panel.bars_per_year / 365))
 
 
 def market_index(opened: OpenFlow) -> FloatArray:
@@ -284,15 +294,15 @@ def _likelihood_chart(opened: OpenFlow, likelihood: FloatArray, exposures: Float
             log=True,
         )
     )
+    lines = [svg.Line("median, nats", bands[1])]
+    if not isinstance(opened.gate.latest.reference, StateForecast):
+        lines.append(svg.Line("threshold", opened.gate.thresholds(opened.panel), css="c2", dash="4 3"))
     nats = svg.line_chart(
         svg.LineChart(
             "Log-likelihood",
-            "Median over assets, with the 5th to 95th percentile, and the threshold.",
+            "Median over assets, with the 5th to 95th percentile; the threshold, where likelihood has one.",
             times,
-            [
-                svg.Line("median, nats", bands[1]),
-                svg.Line("threshold", opened.gate.thresholds(opened.panel), css="c2", dash="4 3"),
-            ],
+            lines,
             ribbons=[svg.Ribbon(bands[0], bands[2])],
             zero=False,
         )

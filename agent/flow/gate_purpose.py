@@ -56,7 +56,7 @@ def judge_purpose(
             found = _losses(portfolio, gate[part], part)
             moved = [_losses(portfolio, other, part) for other in shifted_gates(gate[part], shifts, rng)]
             row: dict[str, Any] = {"portfolio": portfolio.name, "gate": name, **found}
-            row["exposure"] = float(_open(gate, portfolio.target.panel)[part].mean())
+            row["exposure"] = float(mean_open(gate, portfolio.target.panel)[part].mean())
             for key in ("drawdown", "cvar"):
                 others = np.array([other[key] for other in moved])
                 row[f"{key}_shifted"] = float(others.mean())
@@ -80,11 +80,13 @@ def judge_falls(panel: Panel, gates: Mapping[str, FloatArray], part: slice) -> l
     begins = falls_of(total, part, day)
     found = []
     for name, gate in gates.items():
-        opened = _open(gate, panel)
-        shares = [_taken(total, opened, begin, day) for begin in begins]
+        opened = mean_open(gate, panel)
+        shares = [share_taken(total, opened, begin, 7 * day) for begin in begins]
+        suffered = [share_suffered(total, opened, begin, 7 * day) for begin in begins]
         shut = (opened[part] < SHUT) & np.isfinite(ahead[part])
         false = float((ahead[part][shut] > -usual).mean()) if shut.any() else float("nan")
-        found.append({"gate": name, "fall_taken": float(np.mean(shares)), "falls": shares, "false_shut": false})
+        row = {"gate": name, "fall_taken": float(np.mean(shares)), "falls": shares, "false_shut": false}
+        found.append(row | {"fall_suffered": float(np.mean(suffered))})
     return found
 
 
@@ -102,9 +104,12 @@ def falls_of(total: FloatArray, part: slice, day: int) -> list[int]:
     return taken
 
 
-def _taken(total: FloatArray, opened: FloatArray, begin: int, day: int) -> float:
-    """Return the share of a week's deepest fall that had come when exposure first was half; 1 if it never was."""
-    path = total[begin : begin + 7 * day + 1] - total[begin]
+def share_taken(total: FloatArray, opened: FloatArray, begin: int, bars: int) -> float:
+    """Return the share of the deepest fall within `bars` that had come when exposure first was half; 1 if it never was.
+
+    `total` are summed log returns (T + 1,), `opened` exposures (T,), `begin` the first bar of the fall.
+    """
+    path = total[begin : begin + bars + 1] - total[begin]
     deepest = int(path.argmin())
     if path[deepest] >= 0:
         return 1.0
@@ -115,7 +120,16 @@ def _taken(total: FloatArray, opened: FloatArray, begin: int, day: int) -> float
     return float(np.clip(path[half[0]] / path[deepest], 0.0, 1.0))
 
 
-def _open(gate: FloatArray, panel: Panel) -> FloatArray:
+def share_suffered(total: FloatArray, opened: FloatArray, begin: int, bars: int) -> float:
+    """Return the share of the deepest fall within `bars` that came at exposures (T,) decided a bar before; or 1."""
+    path = total[begin : begin + bars + 1] - total[begin]
+    deepest = int(path.argmin())
+    if path[deepest] >= 0:
+        return 1.0
+    return float(opened[begin - 1 : begin + deepest - 1] @ np.diff(path[: deepest + 1]) / path[deepest])
+
+
+def mean_open(gate: FloatArray, panel: Panel) -> FloatArray:
     """Return (T,) mean exposure over the universe; 1 where it is empty."""
     count = panel.universe.sum(axis=1)
     mean = np.where(panel.universe, gate, 0.0).sum(axis=1) / np.maximum(count, 1)
@@ -151,7 +165,7 @@ def purpose_verdict(rows: Sequence[Mapping[str, Any]], falls: Sequence[Mapping[s
         )
     )
     if len(wins) >= 2:
-        return f"On {market} the gate does better than a plain volatility gate: {figures}."
+        return f"On {market} the gate does better than a plain volatility gate of the same mean exposure: {figures}."
     return f"A plain volatility gate does as well: on {market}, {figures} (the flow's gate first)."
 
 
@@ -171,6 +185,7 @@ def purpose_grids(rows: Sequence[Mapping[str, Any]], falls: Sequence[Mapping[str
     caught = [
         [
             row["gate"],
+            format_number(row["fall_suffered"], "percent"),
             format_number(row["fall_taken"], "percent"),
             ", ".join(format_number(share, "share") for share in row["falls"]),
             format_number(row["false_shut"], "percent"),
@@ -178,10 +193,11 @@ def purpose_grids(rows: Sequence[Mapping[str, Any]], falls: Sequence[Mapping[str
         for row in falls
     ]
     about = (
-        "Share of a fall that had come when mean exposure first was below a half, over the market's worst weeks; in "
-        "vain: half-shut bars after which the market did not fall by a usual day's move within a day."
+        "The market's worst weeks. Suffered: the share of a fall that came at the exposure decided a bar before. "
+        "Taken: the share that had come when exposure first was below a half. In vain: half-shut bars after which the "
+        "market did not fall by a usual day's move within a day."
     )
     return [
         grid("What gates are for: drawdown and tail loss", columns, losses, left=2, note=note),
-        grid("Falls", ["gate", "fall taken", "each, worst first", "shut in vain"], caught, note=about),
+        grid("Falls", ["gate", "suffered", "taken", "each, worst first", "shut in vain"], caught, note=about),
     ]

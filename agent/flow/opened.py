@@ -57,6 +57,11 @@ class OpenFlow:
         """(T, N, D) states of train and validation to the newest density."""
         return self.density.states(self.panel)
 
+    @cached_property
+    def latents(self) -> FloatArray:
+        """(T, N, D) latents of those states."""
+        return self.density.latents(self.states)
+
     @property
     def trained_rows(self) -> slice:
         """Rows that the newest density was trained on."""
@@ -107,7 +112,7 @@ def open_flow(workspace: Workspace, data_name: str | None, note: Note = no_note)
 
     `note` is called when the gate is due.
     """
-    opened = open_data(workspace, data_name, note=note)
+    opened = open_data(workspace, data_name, neutral=True, note=note)
     if opened.gate_file is None:
         raise InputError(f"no flow for {opened.name!r}", f"fit one: alphaglow flow fit --data {opened.name}")
     return OpenFlow(opened.name, opened.whole, opened.study, load_gate(opened.gate_file), opened.gate_file, workspace)

@@ -12,6 +12,7 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.direction_study import direct, directed_targets
 from agent.flow.evaluation import market_index
+from agent.flow.fall_pictures import CAPTION, fall_charts
 from agent.flow.flow_pictures import gate_dots
 from agent.flow.gate_purpose import (
     MOST_SHIFTS,
@@ -30,6 +31,7 @@ from backtest.gate_value import gate_value
 from backtest.run import trade
 from backtest.target import Target
 from flows.direction import KINDS
+from flows.exposure import judged, ramp, steadied, thresholds_at
 from flows.gate import GateFit, rows_of, twin_exposures
 from flows.reference import fit_gaussian, fit_reference, measured
 from flows.state import known_rows
@@ -41,7 +43,7 @@ PORTFOLIOS = {
     "low volatility": "-ts_std(returns, {bars})",
     "illiquidity": "ts_mean(abs(returns) / amount, {bars})",
 }
-OWN, PLAIN = "flow", "volatility"
+OWN, PLAIN, EQUAL = "flow", "volatility", "volatility, equal exposure"
 SURE = 0.05
 Tick = Callable[[str, int, int], None]
 
@@ -70,7 +72,7 @@ def trade_gates(
     gates = _gates(opened, given=given)
     portfolios = _portfolios(opened, expressions)
     found = _values(opened, portfolios, gates, part, shifts=shifts, tick=tick)
-    both = {name: gates[name] for name in (OWN, PLAIN)}
+    both = {OWN: gates[OWN], EQUAL: _plain_at_exposure(opened, gates[OWN], part), PLAIN: gates[PLAIN]}
     # Portfolios of one sign or of timing, each under its own rules.
     held = [Directional(p.name, p.targets, p.target) for p in portfolios if p.target.spec.weighting == "timeseries"]
     tick("drawdowns", len(found), len(found))
@@ -81,7 +83,7 @@ def trade_gates(
     dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
     return Findings(
         title=f"What the gate of {opened.name} is worth",
-        lead=f"{purpose_verdict(purpose, falls, OWN, PLAIN)} {str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. "
+        lead=f"{purpose_verdict(purpose, falls, OWN, EQUAL)} {str(times[0])[:10]} to {str(times[-1])[:10]}, {dated}. "
         f"{_verdict(found)}",
         grids=[
             *purpose_grids(purpose, falls),
@@ -90,6 +92,7 @@ def trade_gates(
         charts=[
             gate_dots(found, OWN),
             ("Exposure and the market", _exposure_chart(opened, gates, part), _EXPOSURE_CAPTION),
+            ("Falls", fall_charts(opened.panel, {name: both[name] for name in (OWN, EQUAL)}, part), CAPTION),
             (
                 "Equity",
                 _equity_chart(opened, portfolios[0], gates, part),
@@ -132,7 +135,7 @@ def _values(
         own, target = portfolio.targets, portfolio.target
         for name, gate in gates.items():
             tick(f"{portfolio.name} under {name}", len(found), total)
-            value = gate_value(own, target, part, gate, opened.rng(50), shifts=shifts, tradable=gates["volatility"])
+            value = gate_value(own, target, part, gate, opened.rng(50), shifts=shifts, tradable=gates[PLAIN])
             found.append({"portfolio": portfolio.name, "gate": name, **asdict(value)})
     return found
 
@@ -149,15 +152,33 @@ def _gates(opened: OpenFlow, *, given: bool) -> dict[str, FloatArray]:
     rules = opened.gate.rules
     other: Literal["asset", "market"] = "market" if rules.scope == "asset" else "asset"
     variants = {f"by {other}": replace(rules, scope=other)}
-    variants["both sides"] = replace(rules, side="both")
+    if rules.measure == "drawdown":
+        variants["likelihood"] = replace(rules, measure="likelihood")
+    else:
+        variants["both sides"] = replace(rules, side="both")
+    # Whatever the gate itself judges, these shut at its percentile.
     if rules.measure != "over_gaussian":
-        variants["over Gaussian"] = rules
+        variants["over Gaussian"] = replace(rules, measure="over_gaussian")
     if given and rules.measure != "given_volatility":
-        variants["given volatility"] = rules
-    variants["volatility"] = rules
+        variants["given volatility"] = replace(rules, measure="given_volatility")
+    variants[PLAIN] = replace(rules, measure="volatility")
     assert opened.study.exposures is not None
     twins = twin_exposures(opened.gate, opened.panel, _scores(opened, list(variants)), variants)
     return {OWN: opened.study.exposures, **twins}
+
+
+def _plain_at_exposure(opened: OpenFlow, gate: FloatArray, part: slice) -> FloatArray:
+    """Return (T, N) exposures that are inverse to trailing volatility, their mean over a span that of a gate.
+
+    Their scale is set on the span itself: with hindsight, in one number.
+    """
+    panel, rules = opened.panel, opened.gate.rules
+    calm = np.where(panel.universe, -opened.values_of("log(ts_std(returns, 20))"), np.nan)
+    scores = judged(calm, replace(rules, measure="drawdown"))
+    mean = min(max(float(gate[part][panel.universe[part]].mean()), 0.01), 0.99)
+    known = scores[part][np.isfinite(scores[part])]
+    aimed = replace(rules, measure="drawdown", exposure=mean)
+    return steadied(ramp(scores, thresholds_at(known, aimed)), aimed.band)
 
 
 def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice], dict[str, FloatArray]]:
@@ -170,7 +191,8 @@ def _scores(opened: OpenFlow, names: Sequence[str]) -> Callable[[GateFit, slice]
         plain = fit.density.likelihood(inside) if fit.reference is not None else likelihood
         train = known_rows(states[rows_of(panel, fit.trained)])
         found = dict.fromkeys(names, likelihood)
-        found["volatility"] = np.where(np.isfinite(likelihood), calm[rows], np.nan)
+        found["likelihood"] = plain
+        found[PLAIN] = np.where(np.isfinite(likelihood), calm[rows], np.nan)
         found["over Gaussian"] = plain - fit_gaussian(train).log_prob(inside)
         if "given volatility" in names:
             calibration = known_rows(states[rows_of(panel, fit.calibrated)])
@@ -324,7 +346,7 @@ def _exposure_chart(opened: OpenFlow, gates: Mapping[str, FloatArray], part: sli
     market = svg.Line("market", growth / growth[0] - 1.0)
     lines = [
         svg.Line(name, mean(gate), css=f"c{k + 1}", dash="" if k == 0 else "4 3")
-        for k, (name, gate) in enumerate((n, g) for n, g in gates.items() if n in (OWN, "volatility"))
+        for k, (name, gate) in enumerate((n, g) for n, g in gates.items() if n in (OWN, PLAIN))
     ]
     upper = svg.LineChart("Market", "The equally weighted market.", times, [market], spans=shut, percent=True, log=True)
     lower = svg.LineChart("Exposure", "Mean exposure by gate.", times, lines, floor=0.0, ceiling=1.0, percent=True)

@@ -72,9 +72,9 @@ class LiveGate:
             likelihood = judged(self._judged.all(), self.gate.rules)[-1]
             now = ramp(likelihood, fit.thresholds)
         before = now if self._exposure is None else self._exposure
-        self._exposure = steadied(np.stack([before, now]), self.gate.rules.hysteresis)[1]
+        self._exposure = steadied(np.stack([before, now]), self.gate.rules.band)[1]
         if len(self._raw) == self.gate.rules.window:
-            self.settled = self.settled | (now == 0.0) | (now == 1.0) | (self.gate.rules.hysteresis <= 0)
+            self.settled = self.settled | (now == 0.0) | (now == 1.0) | (self.gate.rules.band <= 0)
         return likelihood, self._exposure
 
     def market_state(self) -> FloatArray:

@@ -28,6 +28,7 @@ from agent.mining.request import FactorRequest, understand
 from agent.mining.screening import require_cross_section
 from agent.mining.spending import CostEstimate, count_spent, estimate_cost, make_budget, model_chain
 from agent.study.detectable import detectable
+from agent.study.gates import gate_path
 from agent.study.lineage_notes import meet_data, say_left_out
 from agent.study.opening import CurrentRules, Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.settings import LlmSettings, LoopSettings, Settings, loop_of
@@ -182,7 +183,7 @@ def start_run(
     asked = {name: getattr(request, name) for name in ("rounds", "candidates", "seed", "judge", "proposals")}
     loop = settings.loop.model_copy(update={name: value for name, value in asked.items() if value is not None})
     opened = _open_new(workspace, request, then, loop, note)
-    if request.gate and opened.gate_file is None:
+    if request.gate and not gate_path(workspace, opened.name).is_file():
         note(f"no gate for {opened.name}: mining ungated (fit one: alphaglow flow fit --data {opened.name})")
     # A replay asks nobody: what its cassette is of decides, whether or not its provider is here.
     provider = None if replay is not None else provider_named(request.llm)

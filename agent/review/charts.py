@@ -136,11 +136,11 @@ def likelihood_chart(review: Review) -> str:
         return svg.empty_chart("Likelihood", svg.HALF, 250)
     return bars.histogram(
         "Likelihood of the market state",
-        "How usual each bar and asset was to the flow; left of the threshold the gate is shut.",
+        "How usual each bar and asset was to the flow; left of the threshold the gate is (half) shut.",
         np.asarray(histogram.edges, dtype=np.float64),
         np.asarray(histogram.counts, dtype=np.float64),
         threshold=histogram.threshold,
-        axis="log-likelihood, nats",
+        axis="what the gate judges, nats",
     )
 
 

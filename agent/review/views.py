@@ -235,7 +235,10 @@ def gate_conclusion(review: Review) -> tuple[str, str]:
     segment = review.validation
     net, gated = segment.sharpe_net, segment.sharpe_gated
     if not math.isfinite(gated):
-        return "No gate was applied: every figure is ungated.", "other"
+        return (
+            "No gate was applied: every figure is ungated. A neutral portfolio has no fall to be kept out of.",
+            "other",
+        )
     if not math.isfinite(net):
         return "The ungated Sharpe ratio is undefined, so the gate can't be compared.", "other"
     pair = f"Sharpe {format_number(gated)} gated against {format_number(net)} ungated"

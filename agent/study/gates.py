@@ -29,7 +29,7 @@ def gate_plan(settings: Settings, panel: Panel) -> GatePlan:
     from flows.gate import GatePlan
 
     gate, seed = settings.gate, settings.loop.seed
-    names = ("percentile", "side", "hysteresis", "window", "scope", "measure")
+    names = ("percentile", "side", "hysteresis", "window", "scope", "measure", "exposure")
     return GatePlan(
         GateRules(**{name: getattr(gate, name) for name in names}),
         FlowConfig(kind=gate.model, base=gate.base, steps=gate.steps, hidden=gate.hidden, seed=seed),

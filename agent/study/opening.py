@@ -30,6 +30,13 @@ Note = Callable[[str], None]
 _OF_LOOP = ("blind", "strict", "max_seconds", "max_gigabytes")
 
 
+# Why a gate that is fitted is not used.
+LEFT_OUT = (
+    "the gate of {name} is left out: portfolios are neutral and have no fall to be kept out of; on real markets its "
+    "timing cost some of them what it gave to others; to use it, set [gate] neutral = true"
+)
+
+
 def no_note(_text: str) -> None:
     """Say nothing."""
 
@@ -158,6 +165,8 @@ class OpenData:
         Is given each sentence that a user should read, such as where the rules of now differ.
     part
         The dates and assets that are worked on: a data set of its own, related to the whole.
+    shown_gate
+        A gate that portfolios are not put behind: what it judges, and the regimes found beside it, are shown alone.
     """
 
     workspace: Workspace
@@ -169,6 +178,7 @@ class OpenData:
     learned: bool = True
     note: Note = field(default=no_note)
     part: PanelPart = WHOLE
+    shown_gate: Path | None = None
 
     @property
     def name(self) -> str:
@@ -247,19 +257,20 @@ class OpenData:
     @cached_property
     def study(self) -> Study:
         """The study: the data set cut for the loop, its gate, and what was learned on it."""
-        if self.gate_file is None:
+        file = self.gate_file or self.shown_gate
+        if file is None:
             return self.ungated
         recorded = isinstance(self.rules, RecordedRules)
         gated = with_gate(
             self._cut,
             self.settings,
-            self.gate_file,
+            file,
             regimes=self.regimes,
             any_features=recorded,
             bars=len(self.whole.times),
             note=self.note,
         )
-        return with_learned(gated, self._fields)
+        return with_learned(gated if self.gate_file else replace(gated, exposures=None), self._fields)
 
     def inputs(self) -> Inputs:
         """Return the content of what is used beside the data; learned factors are named only where they are used."""
@@ -284,6 +295,7 @@ def open_data(
     rules: Rules | None = None,
     *,
     gate: bool = True,
+    neutral: bool = False,
     learned: bool = True,
     note: Note = no_note,
 ) -> OpenData:
@@ -298,6 +310,9 @@ def open_data(
         `RecordedRules` for what belongs to a run or a pool; without any, `CurrentRules`.
     gate, learned
         False leaves out the gate, or learned factors, whatever the rules say.
+    neutral
+        Whether the gate is used even where the settings leave it out because portfolios are neutral: for what is about
+        the gate itself.
     note
         Is given what a user should read: on stderr for a command.
 
@@ -320,7 +335,11 @@ def open_data(
     settings = current.model_copy(update={name: section for name, section in given.items() if section is not None})
     file = gate_path(workspace, part.label(path.stem))
     used = file if gate and file.is_file() else None
-    return OpenData(workspace, path, rules, settings, used, True, learned, note, part)
+    shown = None
+    if used is not None and not (neutral or settings.gates_portfolios):
+        used, shown = None, used
+        note(LEFT_OUT.format(name=part.label(path.stem)))
+    return OpenData(workspace, path, rules, settings, used, True, learned, note, part, shown)
 
 
 def _recorded_place(workspace: Workspace, data: str | None, rules: RecordedRules) -> tuple[Path, PanelPart]:

@@ -330,8 +330,20 @@ class GateSettings(Section):
     scope: Scope = setting(_RULES["scope"], "asset: each asset has its own exposure. market: all assets have one.")
     measure: Measure = setting(
         _RULES["measure"],
-        "What is compared with the threshold. given_volatility: unlikely even for the volatility of the market. "
-        "over_gaussian: less likely than a Gaussian says.",
+        "What is judged. drawdown: that which is to be expected of the next day; exposure follows it. likelihood: how "
+        "usual the state is. given_volatility: unlikely even for the volatility of the market. over_gaussian: less "
+        "likely than a Gaussian says. volatility: over 20 bars. All but drawdown shut at a percentile.",
+    )
+    exposure: float = setting(
+        _RULES["exposure"],
+        "Under measure drawdown: mean exposure on the calibration bars; it sets the drawdown that is aimed at.",
+        unit="exposure",
+        gt=0,
+        lt=1,
+    )
+    neutral: bool = setting(
+        False,
+        "Whether neutral portfolios are gated, too. They have no fall to be kept out of, and a gate costs turnover.",
     )
     given: tuple[str, ...] = setting(VOLATILITY, "Features on which given_volatility conditions.")
     members: int = setting(MEMBERS, "Number of flows in the ensemble, from successive seeds.", ge=1, le=32)

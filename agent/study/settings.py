@@ -15,6 +15,7 @@ from agent.knowledge.score_documents import Document
 from agent.study.declaring import Section
 from agent.study.mining_sections import KnowledgeSettings, LlmSettings, LoopSettings, Price
 from agent.study.sections import AdmissionSettings, BacktestSettings, GateSettings, SplitSettings, UniverseSettings
+from backtest.trading_rules import NEUTRAL
 from market.errors import InputError
 
 __all__ = [
@@ -48,6 +49,11 @@ class Settings(Section):
     llm: LlmSettings = LlmSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
     prices: dict[str, Price] = Field(default_factory=dict)
+
+    @property
+    def gates_portfolios(self) -> bool:
+        """Whether a fitted gate is used on the portfolios that these settings make."""
+        return self.gate.neutral or self.backtest.weighting not in NEUTRAL
 
     def rules(self) -> dict[str, Document]:
         """Return the sections that decide what a factor scores; a run records them."""

@@ -104,7 +104,7 @@ def flow_curves(request: Request, name: str) -> JSONResponse:
                     [
                         {
                             "key": "likelihood",
-                            "label": "log-likelihood, median",
+                            "label": "what the gate judges, nats, median",
                             "values": plain_values(_median(likelihood), rows),
                         }
                     ]

@@ -52,6 +52,9 @@ def test_every_command_tells_a_machine_and_draws_a_page(fitted: Path, capsys: py
     signal = as_json(capsys, "flow", "signal")
     assert {row["signal"] for row in signal["signals"]} <= {"long", "short", "no trade"}
     assert signal["regime"] is None
+    assert signal["gate"]["measure"] == "drawdown"
+    assert 0 < signal["gate"]["expected_drawdown"] < 0.5
+    assert {len(row["latents"]) for row in signal["signals"]} == {16}
     named = signal["signals"][0]["asset"]
     assert [row["asset"] for row in as_json(capsys, "flow", "signal", "--symbol", named)["signals"]] == [named]
     assert "no asset 'XYZ'" in refused(capsys, "flow", "signal", "--symbol", "XYZ")

@@ -306,7 +306,9 @@ def test_the_command_shows_and_moves_the_dates(home: Path, capsys: pytest.Captur
 
 
 def test_a_gate_stays_valid_and_says_when_it_is_due(workspace: Workspace) -> None:
-    (workspace.root / "alphaglow.toml").write_text("[gate]\nepochs = 1\nmax_rows = 2000\nsteps = 1\nhidden = 8\n")
+    (workspace.root / "alphaglow.toml").write_text(
+        "[gate]\nneutral = true\nepochs = 1\nmax_rows = 2000\nsteps = 1\nhidden = 8\n"
+    )
     workspace = Workspace(workspace.root)
     train_gate(OLD, workspace, "toy")
     begin(workspace)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from agent.flow.fall_pictures import fall_charts, named_falls
 from agent.flow.gate_purpose import falls_of, judge_falls, purpose_verdict
 from market.panel import Panel
 from tests.helpers import make_panel
@@ -30,9 +33,24 @@ def test_a_gate_that_shuts_early_takes_little_of_a_fall(panel: Panel) -> None:
     assert taken["early"] < 0.15
     assert 0.7 < taken["late"] < 1.0
     assert taken["never"] == 1.0
+    suffered = {row["gate"]: row["fall_suffered"] for row in rows}
+    assert suffered["early"] < suffered["late"] < suffered["never"] == 1.0
     in_vain = {row["gate"]: row["false_shut"] for row in rows}
     assert in_vain["early"] < in_vain["late"]
     assert np.isnan(in_vain["never"])
+
+
+def test_falls_are_drawn_with_every_gate(panel: Panel) -> None:
+    gates = {"flow": np.ones(panel.shape), "plain": np.full(panel.shape, 0.5)}
+    drawn = fall_charts(panel, gates, slice(200, 2800))
+    assert "2024-02-1" in drawn
+    assert "exposure, flow" in drawn
+    assert "exposure, plain" in drawn
+    assert "nan" not in drawn.lower()
+    # What people remember has its name.
+    shifted = replace(panel, times=panel.times - panel.times[1000] + np.datetime64("2022-05-05T08", "ns"))
+    total = np.zeros(3001)
+    assert "LUNA, May 2022" in named_falls(shifted, slice(200, 2800), total, DAY)
 
 
 def test_falls_do_not_overlap() -> None:

@@ -28,6 +28,8 @@ from market.errors import InputError
 from tests.agent.test_cli_journey import as_json, refused, run
 
 BEFORE = "[gate]\nepochs = 2\nmax_rows = 2000\nsteps = 1\nhidden = 8\n[backtest]\nfee_bp = 1.0\n"
+# The portfolios are neutral, and would else be left ungated.
+GATED = BEFORE.replace("[gate]", "[gate]\nneutral = true")
 AFTER = BEFORE.replace("fee_bp = 1.0", "fee_bp = 50.0\nholding = 24")
 IDEAS = [
     "-ts_delta(close, 5) / close",
@@ -309,6 +311,7 @@ def test_a_run_keeps_the_learned_factors_that_it_had(work: dict[str, str], capsy
 def test_a_replaced_gate_is_refused_by_name(
     work: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    Path("alphaglow.toml").write_text(GATED)
     as_json(capsys, "flow", "fit")
     gated = as_json(capsys, "mine", "--llm", "mock", "--rounds", "1", "--candidates", "2")["run"]
     workspace = Workspace(Path.cwd())
@@ -321,7 +324,7 @@ def test_a_replaced_gate_is_refused_by_name(
     assert not then.clusters
     assert open_data(workspace).study.clusters
     own = gate.read_bytes()
-    Path("alphaglow.toml").write_text(BEFORE.replace("epochs = 2", "epochs = 1"))
+    Path("alphaglow.toml").write_text(GATED.replace("epochs = 2", "epochs = 1"))
     as_json(capsys, "flow", "fit")
     assert gate.read_bytes() != own
     err = " ".join(refused(capsys, "mine", "--resume", gated, "--rounds", "2").split())
@@ -351,7 +354,13 @@ def test_regimes_are_on_scorecards_beside_a_learned_factor(
     learn_something(workspace, "learned_a_00000001", 1)
     found = as_json(capsys, "flow", "regimes", "--method", "features", "--count", "2")
     names = {f"flow: {row['regime']}" for row in found["regimes"]}
-    assert names <= set(open_data(workspace).study.target.regimes)
+    said: list[str] = []
+    study = open_data(workspace, note=said.append).study
+    assert names <= set(study.target.regimes)
+    # A neutral portfolio is not put behind the gate, and this is said; what is about the gate itself is.
+    assert study.exposures is None
+    assert any("neutral = true" in sentence for sentence in said)
+    assert open_data(workspace, neutral=True).study.exposures is not None
     learn_something(workspace, "learned_b_00000002", 2)
     study = open_data(workspace).study
     assert len(study.learned) == 2

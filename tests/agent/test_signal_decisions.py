@@ -127,12 +127,13 @@ hysteresis = {hysteresis}
 scope = "{scope}"
 measure = "{measure}"
 refit_days = {refit}
+neutral = true
 """
 
 
 @pytest.mark.parametrize(
     ("scope", "hysteresis", "measure", "refit"),
-    [("market", 0.25, "likelihood", 0.0), ("asset", 0.0, "over_gaussian", 0.0), ("asset", 0.4, "likelihood", 25.0)],
+    [("market", 0.25, "drawdown", 0.0), ("asset", 0.0, "over_gaussian", 0.0), ("asset", 0.4, "likelihood", 25.0)],
 )
 def test_the_gate_is_the_batch_one(
     scope: str,

@@ -27,9 +27,10 @@ from market.synthetic.demo_market import SynthSpec, make_market
 
 SMALL = TrainConfig(epochs=3, max_rows=3000, batch=512)
 SMALL_FLOW = FlowConfig(steps=(2, 2, 2), hidden=24)
-PLAN = GatePlan(flow=SMALL_FLOW, config=SMALL)
+LIKELIHOOD = GateRules(measure="likelihood")
+PLAN = GatePlan(LIKELIHOOD, SMALL_FLOW, SMALL)
 # Where what a flow has learned is not what is tested.
-BRIEF = GatePlan(flow=FlowConfig(steps=(1, 1, 1), hidden=8), config=dataclasses.replace(SMALL, epochs=1))
+BRIEF = GatePlan(LIKELIHOOD, FlowConfig(steps=(1, 1, 1), hidden=8), dataclasses.replace(SMALL, epochs=1))
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def test_a_flow_is_no_larger_than_its_data_carry() -> None:
 
 def test_a_gate_of_both_sides_shuts_on_the_all_too_likely_as_well(tmp_path: Path, market: tuple[Panel, Split]) -> None:
     panel, split = market
-    plan = dataclasses.replace(BRIEF, rules=GateRules(side="both", percentile=10.0))
+    plan = dataclasses.replace(BRIEF, rules=dataclasses.replace(LIKELIHOOD, side="both", percentile=10.0))
     gate = fit_gate(loop_panel(panel, split), split, plan)
     thresholds = gate.latest.thresholds
     likelihood = gate.log_likelihood(panel)
@@ -274,7 +275,7 @@ def test_volatility_is_given_only_where_it_is_in_the_state(market: tuple[Panel, 
 
 def test_a_gate_of_the_market_has_one_exposure(market: tuple[Panel, Split]) -> None:
     loop = loop_panel(*market)
-    gate = fit_gate(loop, market[1], dataclasses.replace(BRIEF, rules=GateRules(scope="market")))
+    gate = fit_gate(loop, market[1], dataclasses.replace(BRIEF, rules=LIKELIHOOD))
     exposures = gate.exposures(loop)[30:]
     assert np.ptp(exposures, axis=1).max() == 0
     assert gate.latest.calibration_shut == pytest.approx(0.05, abs=0.003)
@@ -305,7 +306,7 @@ def test_a_block_bootstrap_knows_that_hours_are_not_independent() -> None:
     rng = np.random.default_rng(3)
     days = np.repeat(rng.normal(size=120), 24)[:, None]
     independent = rng.normal(size=(2880, 1))
-    wide, narrow = (calibrate(x, GateRules(), np.random.default_rng(1)) for x in (days, independent))
+    wide, narrow = (calibrate(x, LIKELIHOOD, np.random.default_rng(1)) for x in (days, independent))
     assert narrow.interval[0] < narrow.threshold < narrow.interval[1]
     assert np.diff(wide.interval)[0] > 3 * np.diff(narrow.interval)[0]
     assert wide.band(168, rng)[1] > 2 * narrow.band(168, rng)[1]
@@ -315,6 +316,6 @@ def test_a_block_bootstrap_knows_that_hours_are_not_independent() -> None:
 def test_coverage_on_independent_halves_is_nominal(market: tuple[Panel, Split], gate: RegimeGate) -> None:
     likelihood = gate.log_likelihood(market[0])[market[1].validation]
     for percentile in (2.0, 5.0, 20.0):
-        rules = GateRules(percentile)
+        rules = dataclasses.replace(LIKELIHOOD, percentile=percentile)
         found = [calibrate(likelihood, rules, np.random.default_rng(seed)).coverage for seed in range(5)]
         np.testing.assert_allclose(found, percentile / 100, atol=0.01)
