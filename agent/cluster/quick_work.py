@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
+
 from backtest.luck import fingerprint_of
 from backtest.quick import QuickScore, QuickScorer, SegmentScore
 from backtest.target import Target
 from factors.batch import Engine, Outcome
 from factors.tree import Expression
+from factors.warm_engine import warm_up
 from market.errors import Rejection
 from market.panel import FloatArray, Panel
 
@@ -88,6 +91,12 @@ class QuickWork:
         digest.update(repr(about).encode())
         return f"quick:{digest.hexdigest()[:16]}"
 
+    def prepare(self) -> None:
+        """Compile or load every kernel: those that score are others where data are shared and cannot be written to."""
+        warm_up()
+        rows = min(self._engine.rows, max(self.part.stop, 1))
+        self.consumer(self._engine)(None).feed(0, np.zeros((rows, self.panel.shape[1])))
+
     def do(self, expression: Expression, /) -> QuickOutcome | Rejection:
         """Quick-score one expression."""
         return self.outcome(self._engine.one(expression, self.consumer(self._engine)))
@@ -96,7 +105,7 @@ class QuickWork:
         """Refuse what ends every process that evaluates it."""
         return Rejection("evaluate", "worker_lost", why, "shorten the windows or drop a part")
 
-    def consumer(self, engine: Engine) -> Callable[[Expression], QuickScorer]:
+    def consumer(self, engine: Engine) -> Callable[[object], QuickScorer]:
         """Return what makes a scorer for an expression."""
         return lambda _: QuickScorer(self.target, engine.rows)
 

@@ -78,7 +78,7 @@ def _write(path: Path, ids: Sequence[str], found: Sequence[Kept]) -> None:
     known = [one for one in found if isinstance(one, QuickOutcome)]
     prints = [one.fingerprint for one in known]
     arrays = {
-        "figures": np.array([astuple(one.quick) for one in known], dtype=np.float64).reshape(len(known), -1),
+        "figures": np.array([astuple(one.quick) for one in known], dtype=np.float64),
         "fingerprints": np.concatenate(prints) if prints else np.zeros(0),
         "lengths": np.array([len(one) for one in prints], dtype=np.int64),
     }

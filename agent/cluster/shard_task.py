@@ -50,6 +50,7 @@ class _Kept:
         if self._work is None or self._id != work_id:
             if work.content_id() != work_id:
                 return None
+            work.prepare()
             self._id, self._work = work_id, work
         return self._work
 

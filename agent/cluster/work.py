@@ -21,6 +21,9 @@ class Work(Protocol[Item, Answer]):
     def content_id(self) -> str:
         """Return a hash of all that answers depend on beside item and code, computed from the data each time."""
 
+    def prepare(self) -> None:
+        """Make ready what the first item would else wait for, and be given up for: compiled loops."""
+
     def do(self, item: Item, /) -> Answer:
         """Do one item."""
 
