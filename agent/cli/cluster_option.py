@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +25,11 @@ cluster_option = click.option(
 
 
 @contextmanager
-def cluster_of(workspace: Workspace, asked: str | None) -> Iterator[RayCluster | None]:
-    """Join the cluster that was asked for, or that the settings name, and leave it at the end; None: score here."""
+def cluster_of(workspace: Workspace, asked: str | None, say: Callable[[str], None]) -> Iterator[RayCluster | None]:
+    """Join the cluster that was asked for, or that the settings name, and leave it at the end; None: score here.
+
+    `say` is called with its size.
+    """
     address = workspace.settings.cluster.address if asked is None else asked
     if address in ("", HERE):
         yield None
@@ -39,5 +41,5 @@ def cluster_of(workspace: Workspace, asked: str | None) -> Iterator[RayCluster |
     if wrong:
         raise InputError(wrong, f"or {HERE}, to score here")
     with joined(address) as cluster:
-        say(f"scoring on {cluster.processors()} processors of {len(cluster.machines())} machines")
+        say(f"cluster: processors {cluster.processors()}, machines {len(cluster.machines())}")
         yield cluster

@@ -58,7 +58,7 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
                 return start_run(workspace, knowledge, replay_request(replay), note=note)
             return start_run(workspace, knowledge, asked.request(asked=request_of(*said)), note=note)
 
-        found = conduct(workspace, begin, as_json=asked.as_json)
+        found = conduct(workspace, begin, asked)
         if not found.summary(knowledge, "mine"):
             _tell(found, knowledge)
 

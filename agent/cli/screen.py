@@ -96,7 +96,7 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
         # Before anything is recorded.
         torch_device(asked.device)
     elsewhere = HERE if asked.device != "cpu" else asked.cluster
-    with cluster_of(workspace, elsewhere) as cluster, workspace.knowledge() as knowledge:
+    with cluster_of(workspace, elsewhere, say) as cluster, workspace.knowledge() as knowledge:
         earlier = _earlier_run(asked, knowledge)
         rules = None if earlier is None else RecordedRules.of_run(earlier)
         opened = open_data(workspace, asked.data_name, rules, note=say)
