@@ -68,7 +68,7 @@ def spread(
 def test_answers_are_those_of_threads(
     work: QuickWork, expressions: list[Expression], by_threads: list[Scored], tmp_path: Path
 ) -> None:
-    found, said = spread(StandIn(), tmp_path, work, expressions)
+    found, said = spread(StandIn(read_only=True), tmp_path, work, expressions)
     require_equal(found, by_threads)
     assert sum(isinstance(one, QuickOutcome) for _, one in found) > 30
     assert said == "5 shards came from the cluster"
