@@ -6,6 +6,7 @@ Ray is imported when a cluster is asked for, and not before.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from market.errors import InputError
 LOCAL = "local"
 # A machine answers within this many seconds, the time for starting a process and importing the library included.
 _ANSWERS_WITHIN = 180.0
+_LISTENS_WITHIN = 10.0
 
 
 @dataclass(frozen=True)
@@ -189,15 +191,30 @@ def joined(address: str) -> Iterator[RayCluster]:
             ray.shutdown()
 
 
+def _require_answer(address: str) -> None:
+    """Refuse, as an `InputError`, an address at which nothing listens: Ray itself would ask for a minute and more."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=_LISTENS_WITHIN).close()
+    except OSError as error:
+        raise _nobody(address, error.strerror or str(error)) from error
+
+
+def _nobody(address: str, why: str) -> InputError:
+    return InputError(
+        f"no cluster answers at {address!r}: {why}",
+        "start a head (ray start --head), or name one: --cluster ray://HOST:10001",
+    )
+
+
 def _join(ray: Any, address: str) -> None:  # noqa: ANN401
+    if ":" in address:
+        _require_answer(address)
     started = {"include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **started)
     except ConnectionError as error:
-        raise InputError(
-            f"no cluster answers at {address!r}: {_first_line(error)}",
-            "start a head (ray start --head), or name one: --cluster ray://HOST:10001",
-        ) from error
+        raise _nobody(address, _first_line(error)) from error
     except (RuntimeError, ValueError) as error:
         # Ray refuses a head of another version so; its sentence names both.
         said = " ".join(str(error).split())[:300]
