@@ -9,13 +9,7 @@ from typing import Any
 from agent.cluster.node_facts import node_facts
 from agent.cluster.ray_cluster import Loss
 from agent.cluster.shard_task import ShardAnswer, do_shard
-
-
-def as_it_arrives(sent: Any) -> Any:
-    """Return a copy whose arrays lie in memory that cannot be written to, as those that processes share do."""
-    buffers: list[pickle.PickleBuffer] = []
-    text = pickle.dumps(sent, protocol=5, buffer_callback=buffers.append)
-    return pickle.loads(text, buffers=[bytes(buffer.raw()) for buffer in buffers])
+from agent.cluster.warm_machine import as_it_arrives
 
 
 class StandIn:
