@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.llm.budget import Budget
 from agent.mining.session import MOCK_MODEL, Session
+from agent.pools.member_work import on_machines
+from agent.pools.members import PoolCandidate, measure_members
 from agent.study.settings import Settings
 from agent.study.study import Study, backtest_expression, open_study, read_expression
 from factors.tree import Expression
-from market.errors import Rejection
+from market.errors import InputError, Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
 from tests.agent.cluster.stand_in import StandIn
 
@@ -86,6 +89,30 @@ def _scores(attempt: AttemptRecord) -> str:
 
 def _key(control: Control) -> tuple[str, int]:
     return control.kind, control.number
+
+
+def test_members_of_a_pool_are_measured_on_a_cluster_as_here(study: Study) -> None:
+    texts = ("ts_mean(returns, 5)", "-ts_mean(returns, 20)", "volume / ts_mean(volume, 10)")
+    candidates = [PoolCandidate(one, "", "not tried") for one in _read(texts, study)]
+    here, there = (
+        measure_members(candidates, study),
+        measure_members(candidates, study, elsewhere=on_machines(StandIn())),
+    )
+    assert there.members.ranks.tobytes() == here.members.ranks.tobytes()
+    assert there.ics.tobytes() == here.ics.tobytes()
+    assert [one.net.tobytes() for one in there.traded] == [one.net.tobytes() for one in here.traded]
+
+
+def test_a_member_that_ends_its_processes_is_named(study: Study) -> None:
+    candidates = [PoolCandidate(one, "", "not tried") for one in _read(("ts_mean(returns, 5)",), study)]
+    lost = on_machines(StandIn(lambda _items, _started: Loss("the process ended", machine=False)))
+    with pytest.raises(InputError, match=r"ts_mean\(returns, 5\): each of 3 processes"):
+        measure_members(candidates, study, elsewhere=lost)
+
+
+def _read(texts: Sequence[str], study: Study) -> list[Expression]:
+    read = [read_expression(text, study) for text in texts]
+    return [one for one in read if isinstance(one, Expression)]
 
 
 @pytest.mark.slow
