@@ -11,10 +11,9 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -26,12 +25,12 @@ from agent.cluster.ray_cluster import RayCluster, joined
 from agent.mining.screening import draw_texts, quick_work
 from agent.study.settings import Settings
 from agent.study.study import open_study, read_expression
+from benchmarks.simulated_machines import SimulatedMachines
 from factors.tree import Expression
 from market.errors import Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
 
 MACHINES, STORE = 3, 400_000_000
-SMALL = {"num_cpus": 1, "object_store_memory": STORE}
 
 
 @dataclass(frozen=True)
@@ -87,22 +86,15 @@ def main() -> None:
 
 
 def _on_cluster(trial: Trial) -> None:
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster()
+    simulated = SimulatedMachines(MACHINES, STORE)
     try:
-        patiently(lambda: cluster.add_node(num_cpus=0, include_dashboard=False, object_store_memory=STORE))
-        nodes = [patiently(lambda: cluster.add_node(**SMALL)) for _ in range(MACHINES)]
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         with joined("auto") as machines:
             # Processes start, load what is compiled, and get the data.
             list(_scored(trial, machines, "first", 2, trial.expressions[:12]))
             _without_losses(trial, machines)
-            _with_losses(trial, machines, cluster, nodes)
+            _with_losses(trial, machines, simulated)
     finally:
-        ray.shutdown()
-        cluster.shutdown()
+        simulated.close()
 
 
 def _scored(
@@ -132,7 +124,7 @@ def _without_losses(trial: Trial, machines: RayCluster) -> None:
     print(f"largest process that scores: {most / 1e6:.0f} MB of its own; a machine has the data once beside it")
 
 
-def _with_losses(trial: Trial, machines: RayCluster, cluster: Any, nodes: list[Any]) -> None:  # noqa: ANN401
+def _with_losses(trial: Trial, machines: RayCluster, simulated: SimulatedMachines) -> None:
     """Take machines away at random moments, put others in their place, and print what came."""
     rng, plan = np.random.default_rng(1), trial.plan
     moments = set(rng.integers(plan.shard, len(trial.expressions) * 3 // 4, plan.taken).tolist())
@@ -141,8 +133,7 @@ def _with_losses(trial: Trial, machines: RayCluster, cluster: Any, nodes: list[A
     for one in _scored(trial, machines, "losses", plan.shard, trial.expressions, said):
         found.append(one)
         if len(found) in moments:
-            cluster.remove_node(nodes.pop(int(rng.integers(len(nodes)))), allow_graceful=False)
-            nodes.append(patiently(lambda: cluster.add_node(**SMALL)))
+            simulated.replace(int(rng.integers(MACHINES)))
     print(f"{len(moments)} machines taken away: {said[0]}")
     _report(trial, "losses", found)
 
@@ -191,17 +182,6 @@ def _memory() -> float:
         except psutil.Error:
             continue
     return max(found)
-
-
-def patiently(start: Callable[[], Any]) -> Any:  # noqa: ANN401
-    """Start what Ray gives up after half a minute, also where the machine only has other things to do."""
-    for _ in range(5):
-        try:
-            return start()
-        except Exception as error:
-            if "timed out during startup" not in str(error):
-                raise
-    return start()
 
 
 if __name__ == "__main__":

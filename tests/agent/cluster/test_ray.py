@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from agent.cluster.ray_cluster import joined
 from agent.mining.screening import draw_texts, quick_work
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
+from benchmarks.simulated_machines import QUIET, STORE, SimulatedMachines, waiting_long
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
@@ -26,7 +27,6 @@ from tests.agent.commands import refused
 
 ray = pytest.importorskip("ray", reason='a cluster needs Ray: pip install "alphaglow[cluster]"')
 ROOT = Path(__file__).resolve().parents[3]
-QUIET = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
 
 
 @pytest.fixture(autouse=True)
@@ -42,18 +42,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def study() -> Study:
     return open_study(make_market(SynthSpec(bars=600, assets=12)).panel, Settings())
-
-
-def patiently(start: Callable[[], Any]) -> Any:
-    """Start what Ray gives up after half a minute, also where the machine only has other things to do."""
-    for _ in range(5):
-        try:
-            return start()
-        except Exception as error:
-            if "timed out during startup" not in str(error):
-                raise
-            ray.shutdown()
-    return start()
 
 
 def some(study: Study, count: int) -> list[Expression]:
@@ -82,7 +70,8 @@ def require_equal(found: list[Any], wanted: list[Any]) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_process_of_ray_answers_as_threads_do_and_is_left_at_the_end(study: Study, tmp_path: Path) -> None:
     expressions, work = some(study, 12), quick_work(study)
-    patiently(lambda: ray.init(num_cpus=1, object_store_memory=80_000_000, **QUIET))
+    with waiting_long():
+        ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, **QUIET)
     with joined("auto") as cluster:
         assert (cluster.processors(), len(cluster.machines())) == (1, 1)
         found = list(ClusterScorer(cluster, tmp_path, "run:1", 6).run(expressions, work, lambda: False))
@@ -116,14 +105,8 @@ def test_where_nobody_listens_is_said_at_once() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_machine_is_taken_away_and_another_comes(study: Study, tmp_path: Path) -> None:
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    machines = Cluster()
+    simulated = SimulatedMachines(3)
     try:
-        patiently(lambda: machines.add_node(**{**small, "num_cpus": 0, "include_dashboard": False}))
-        nodes = [patiently(lambda: machines.add_node(**small)) for _ in range(3)]
-        ray.init(address=machines.address, log_to_driver=False, logging_level="ERROR")
         poison = read_expression("ts_mean(close, 7)", study)
         assert isinstance(poison, Expression)
         expressions, work = some(study, 120), quick_work(study)
@@ -133,16 +116,13 @@ def test_a_machine_is_taken_away_and_another_comes(study: Study, tmp_path: Path)
         with joined("auto") as cluster:
             assert len(cluster.machines()) == 3
             found = []
-            for one in ClusterScorer(cluster, tmp_path, "run:1", 10, said.append).run(
-                expressions, poisoned, lambda: False
-            ):
+            scorer = ClusterScorer(cluster, tmp_path, "run:1", 10, said.append)
+            for one in scorer.run(expressions, poisoned, lambda: False):
                 found.append(one)
                 if len(found) == 20:
-                    machines.remove_node(nodes[0])
-                    patiently(lambda: machines.add_node(**small))
+                    simulated.replace(0)
     finally:
-        ray.shutdown()
-        machines.shutdown()
+        simulated.close()
     refusal = found[40][1]
     assert isinstance(refusal, Rejection) and refusal.code == "worker_lost"
     wanted = list(ThreadScorer(2).run(expressions, work, lambda: False))

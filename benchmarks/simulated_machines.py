@@ -1,0 +1,69 @@
+"""Machines of a Ray cluster, simulated on this one; they are waited for also where it has other things to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+# Ray gives up a machine that has not come up after half a minute; on a busy processor that is too little.
+PATIENCE = 300.0
+STORE = 100_000_000
+QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
+
+
+@contextmanager
+def waiting_long() -> Iterator[None]:
+    """Have Ray wait for what it starts: it asks where that is, and gives up by the clock after a failed question."""
+    from ray._private import services
+
+    ask = services.get_node
+
+    def patient(*asked: Any) -> Any:  # noqa: ANN401 - Ray's
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return ask(*asked)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+
+    services.get_node = patient
+    try:
+        yield
+    finally:
+        services.get_node = ask
+
+
+class SimulatedMachines:
+    """A head without processors, and machines of one processor each; this process is connected to it."""
+
+    def __init__(self, count: int, store: int = STORE) -> None:
+        import ray
+        from ray.cluster_utils import Cluster
+
+        self._ray, self._cluster, self._store = ray, Cluster(), store
+        with waiting_long():
+            self._cluster.add_node(wait=False, num_cpus=0, include_dashboard=False, object_store_memory=store)
+            self.nodes = [self.add() for _ in range(count)]
+        ray.init(address=self._cluster.address, **QUIET)
+        end = time.monotonic() + PATIENCE
+        while ray.cluster_resources().get("CPU", 0) < count and time.monotonic() < end:
+            time.sleep(0.2)
+
+    def add(self) -> Any:  # noqa: ANN401
+        """Add a machine and return it."""
+        with waiting_long():
+            return self._cluster.add_node(wait=False, num_cpus=1, object_store_memory=self._store)
+
+    def replace(self, place: int) -> None:
+        """Take a machine away without a warning, and put another one in its place."""
+        self._cluster.remove_node(self.nodes[place], allow_graceful=False)
+        self.nodes[place] = self.add()
+
+    def close(self) -> None:
+        """End all of it."""
+        self._ray.shutdown()
+        self._cluster.shutdown()
