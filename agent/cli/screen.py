@@ -104,7 +104,7 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
         run, texts = _started(asked, opened, knowledge, earlier)
         if not asked.as_json:
             stderr().print(f"run {run.id}: {len(texts)} expressions")
-        scorer = None if cluster is None else _spread(cluster, workspace, run.id)
+        scorer = None if cluster is None else _spread(cluster, workspace, run.id, len(texts))
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
             task = bar.add_task("reading", total=len(texts))
             keep = run.config.keep
@@ -124,11 +124,12 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
         _print_screening(knowledge, run.id, outcome, summary, len(texts))
 
 
-def _spread(cluster: RayCluster, workspace: Workspace, run_id: str) -> ClusterScorer:
-    """Return who scores a screening on a cluster."""
-    from agent.cluster.cluster_scorer import ClusterScorer
+def _spread(cluster: RayCluster, workspace: Workspace, run_id: str, count: int) -> ClusterScorer:
+    """Return who scores a screening of `count` expressions on a cluster."""
+    from agent.cluster.cluster_scorer import ClusterScorer, shard_size
 
-    return ClusterScorer(cluster, workspace.folder("runs"), run_id, workspace.settings.cluster.shard, say)
+    size = shard_size(count, cluster.processors(), workspace.settings.cluster.shard)
+    return ClusterScorer(cluster, workspace.folder("runs"), run_id, size, say)
 
 
 def _earlier_run(asked: ScreenOptions, knowledge: KnowledgeBase) -> RunRecord | None:

@@ -11,7 +11,12 @@ from agent.cluster.shard_files import ShardFiles
 from agent.cluster.spreading import Machines, Spreading
 from factors.tree import Expression
 
-SHARD = 500
+SHARD, LEAST = 500, 200
+
+
+def shard_size(count: int, processors: int, most: int = SHARD) -> int:
+    """Return how many expressions a shard gets, so that each processor has two: at least 200, and at most `most`."""
+    return max(LEAST, min(most, -(-count // max(1, 2 * processors))))
 
 
 @dataclass(frozen=True)

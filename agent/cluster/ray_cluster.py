@@ -186,6 +186,11 @@ def joined(address: str) -> Iterator[RayCluster]:
             )
         cluster.check_machines()
         yield cluster
+    except (ConnectionError, ray.exceptions.RpcError, ray.exceptions.RaySystemError) as error:
+        raise InputError(
+            f"the head of the cluster is gone: {_first_line(error)}",
+            "start one again, then go on with --resume; what is done is kept",
+        ) from error
     finally:
         if own:
             ray.shutdown()
@@ -215,7 +220,14 @@ def _join(ray: Any, address: str) -> None:  # noqa: ANN401
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **started)
     except ConnectionError as error:
         raise _nobody(address, _first_line(error)) from error
-    except (RuntimeError, ValueError) as error:
+    except ImportError as error:
+        raise InputError(f"{address} needs a library more: {error}", 'pip install "alphaglow[cluster]"') from error
+    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         # Ray refuses a head of another version so; its sentence names both.
         said = " ".join(str(error).split())[:300]
         raise InputError(f"the cluster at {address!r} cannot be joined: {said}", "see docs/cluster.md") from error
+    except Exception as error:
+        # Of a machine that it started and that is too busy to come up, Ray says so in an exception without a type.
+        if "timed out during startup" not in str(error):
+            raise
+        raise InputError("Ray did not start here within its time", "is this machine busy? try again") from error

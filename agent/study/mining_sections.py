@@ -148,7 +148,7 @@ class ClusterSettings(Section):
     )
     shard: int = setting(
         500,
-        "Expressions that a process is given at once, and that are lost with it.",
+        "Most expressions that a process is given at once, and that are lost with it.",
         unit="expressions",
         ge=200,
         le=2000,
