@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from typing import Any
 
 # Ray gives up a machine that has not come up after half a minute; on a busy processor that is too little.
 PATIENCE = 300.0
+# A machine waits 15 s for its own processes to say at which ports they listen, unless it was given these.
+_PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 STORE = 100_000_000
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
 
@@ -38,25 +41,29 @@ def waiting_long() -> Iterator[None]:
 
 
 class SimulatedMachines:
-    """A head without processors, and machines of one processor each; this process is connected to it."""
+    """A head, without processors where nothing is said, and machines of one each; this process is connected to it."""
 
-    def __init__(self, count: int, store: int = STORE) -> None:
+    def __init__(self, count: int, store: int = STORE, head: int = 0) -> None:
         import ray
         from ray.cluster_utils import Cluster
 
         self._ray, self._cluster, self._store = ray, Cluster(), store
         with waiting_long():
-            self._cluster.add_node(wait=False, num_cpus=0, include_dashboard=False, object_store_memory=store)
+            self._start(num_cpus=head, include_dashboard=False)
             self.nodes = [self.add() for _ in range(count)]
         ray.init(address=self._cluster.address, **QUIET)
         end = time.monotonic() + PATIENCE
-        while ray.cluster_resources().get("CPU", 0) < count and time.monotonic() < end:
+        while ray.cluster_resources().get("CPU", 0) < count + head and time.monotonic() < end:
             time.sleep(0.2)
 
     def add(self) -> Any:  # noqa: ANN401
         """Add a machine and return it."""
         with waiting_long():
-            return self._cluster.add_node(wait=False, num_cpus=1, object_store_memory=self._store)
+            return self._start(num_cpus=1)
+
+    def _start(self, **options: Any) -> Any:  # noqa: ANN401
+        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        return self._cluster.add_node(wait=False, object_store_memory=self._store, **ports, **options)
 
     def replace(self, place: int) -> None:
         """Take a machine away without a warning, and put another one in its place."""
@@ -67,3 +74,11 @@ class SimulatedMachines:
         """End all of it."""
         self._ray.shutdown()
         self._cluster.shutdown()
+
+
+def _free_ports(count: int) -> list[int]:
+    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in taken]
+    for one in taken:
+        one.close()
+    return ports

@@ -19,7 +19,7 @@ from agent.cluster.ray_cluster import joined
 from agent.mining.screening import draw_texts, quick_work
 from agent.study.settings import Settings
 from agent.study.study import Study, open_study, read_expression
-from benchmarks.simulated_machines import QUIET, STORE, SimulatedMachines, waiting_long
+from benchmarks.simulated_machines import SimulatedMachines
 from factors.tree import Expression
 from market.errors import InputError, Rejection
 from market.synthetic.demo_market import SynthSpec, make_market
@@ -70,13 +70,15 @@ def require_equal(found: list[Any], wanted: list[Any]) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_process_of_ray_answers_as_threads_do_and_is_left_at_the_end(study: Study, tmp_path: Path) -> None:
     expressions, work = some(study, 12), quick_work(study)
-    with waiting_long():
-        ray.init(num_cpus=1, object_store_memory=STORE, include_dashboard=False, **QUIET)
-    with joined("auto") as cluster:
-        assert (cluster.processors(), len(cluster.machines())) == (1, 1)
-        found = list(ClusterScorer(cluster, tmp_path, "run:1", 6).run(expressions, work, lambda: False))
-    # Joined before, and so not left.
-    assert ray.is_initialized()
+    simulated = SimulatedMachines(0, head=1)
+    try:
+        with joined("auto") as cluster:
+            assert (cluster.processors(), len(cluster.machines())) == (1, 1)
+            found = list(ClusterScorer(cluster, tmp_path, "run:1", 6).run(expressions, work, lambda: False))
+        # Joined before, and so not left.
+        assert ray.is_initialized()
+    finally:
+        simulated.close()
     require_equal(found, list(ThreadScorer().run(expressions, work, lambda: False)))
 
 
