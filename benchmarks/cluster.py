@@ -68,6 +68,8 @@ def main() -> None:
     plan = QUICK if asked.quick else WHOLE
     plan = replace(plan, count=asked.count or plan.count)
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # Ray starts many processes of Python, and each would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     root = str(Path(__file__).resolve().parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
     study = open_study(make_market(SynthSpec(bars=plan.bars, assets=plan.assets)).panel, Settings())

@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    # Ray starts many processes of Python, and each would compile all that it imports.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     # Processes of Ray find alphaglow, and these tests, where this one does.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     yield
