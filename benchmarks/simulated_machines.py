@@ -4,40 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-# Ray gives up a machine that has not come up after half a minute; on a busy processor that is too little.
-PATIENCE = 300.0
-# A machine waits 15 s for its own processes to say at which ports they listen, unless it was given these.
+# Ray gives up a machine that has not come up after half a minute; where the processor is busy, one of a few comes up.
+TRIES, PATIENCE = 8, 300.0
+# A machine ends if its own processes do not say within 15 s at which ports they listen; of these it need not be told.
 _PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 STORE = 100_000_000
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
-
-
-@contextmanager
-def waiting_long() -> Iterator[None]:
-    """Have Ray wait for what it starts: it asks where that is, and gives up by the clock after a failed question."""
-    from ray._private import services
-
-    ask = services.get_node
-
-    def patient(*asked: Any) -> Any:  # noqa: ANN401 - Ray's
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return ask(*asked)
-            except RuntimeError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.2)
-
-    services.get_node = patient
-    try:
-        yield
-    finally:
-        services.get_node = ask
 
 
 class SimulatedMachines:
@@ -48,9 +22,8 @@ class SimulatedMachines:
         from ray.cluster_utils import Cluster
 
         self._ray, self._cluster, self._store = ray, Cluster(), store
-        with waiting_long():
-            self._start(num_cpus=head, include_dashboard=False)
-            self.nodes = [self.add() for _ in range(count)]
+        self._start(num_cpus=head, include_dashboard=False)
+        self.nodes = [self.add() for _ in range(count)]
         ray.init(address=self._cluster.address, **QUIET)
         end = time.monotonic() + PATIENCE
         while ray.cluster_resources().get("CPU", 0) < count + head and time.monotonic() < end:
@@ -58,12 +31,17 @@ class SimulatedMachines:
 
     def add(self) -> Any:  # noqa: ANN401
         """Add a machine and return it."""
-        with waiting_long():
-            return self._start(num_cpus=1)
+        return self._start(num_cpus=1)
 
     def _start(self, **options: Any) -> Any:  # noqa: ANN401
-        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-        return self._cluster.add_node(wait=False, object_store_memory=self._store, **ports, **options)
+        for left in reversed(range(TRIES)):
+            ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+            try:
+                return self._cluster.add_node(wait=False, object_store_memory=self._store, **ports, **options)
+            except Exception as error:
+                if "timed out during startup" not in str(error) or not left:
+                    raise
+        raise AssertionError("it returns or raises")
 
     def replace(self, place: int) -> None:
         """Take a machine away without a warning, and put another one in its place."""
