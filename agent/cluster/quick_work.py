@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,6 +80,10 @@ class QuickWork:
     @cached_property
     def _engine(self) -> Engine:
         return self.engine_of()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent: an engine belongs to its process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_engine"}
 
     def content_id(self) -> str:
         """Return a hash of panel, outcomes, trading rules, groups, segment and limits."""

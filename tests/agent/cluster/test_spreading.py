@@ -74,6 +74,14 @@ def test_answers_are_those_of_threads(
     assert said == "5 shards came from the cluster"
 
 
+def test_work_that_was_done_here_can_still_be_sent(
+    study: Study, expressions: list[Expression], by_threads: list[Scored], tmp_path: Path
+) -> None:
+    used = quick_work(study)
+    used.do(expressions[0])
+    require_equal(spread(StandIn(), tmp_path, used, expressions[:8])[0], by_threads[:8])
+
+
 def test_what_was_lost_with_a_machine_is_done_again(
     work: QuickWork, expressions: list[Expression], by_threads: list[Scored], tmp_path: Path
 ) -> None:
