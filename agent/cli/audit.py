@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agent.cli.cluster_option import cluster_of, cluster_option
 from agent.cli.common import (
     format_number,
     graceful_stop,
@@ -39,10 +40,18 @@ COMMANDS = {"audit": ("audit", 180, "Audit the loop on markets without skill, an
 @click.option("--gates", type=click.IntRange(min=0), help="Shifted gates to compare the gate with (default 100).")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of null markets, planted signals and the mock model.")
 @click.option("--quick", is_flag=True, help="Fewer runs: 5 on each kind of null, 2 each for scores of 4 and 8.")
+@cluster_option
 @json_option
 @click.pass_context
 def audit(
-    ctx: click.Context, /, data_name: str | None, strengths: str | None, quick: bool, as_json: bool, **given: int | None
+    ctx: click.Context,
+    /,
+    data_name: str | None,
+    strengths: str | None,
+    quick: bool,
+    cluster: str | None,
+    as_json: bool,
+    **given: int | None,
 ) -> None:
     """Audit the whole loop: whether it admits luck, finds what is there, and admits only what is causal.
 
@@ -59,6 +68,7 @@ def audit(
     study = open_data(workspace, data_name, note=say).study
     plan = audit_plan(workspace.settings.loop, quick=quick, strengths=_strengths(strengths), **given)
     with (
+        cluster_of(workspace, cluster, say) as machines,
         workspace.knowledge() as knowledge,
         progress_bar() as bar,
         graceful_stop("stopping after this run; Ctrl-C again to stop at once") as stop,
@@ -68,7 +78,8 @@ def audit(
         def show(what: str) -> None:
             bar.update(task, description=what, advance=1)
 
-        found = run_audit(Auditor(study, workspace.settings, workspace.folder("runs"), plan, stop, show), knowledge)
+        folder = workspace.folder("runs")
+        found = run_audit(Auditor(study, workspace.settings, folder, plan, stop, show, machines), knowledge)
     if found is None:
         stderr().print("stopped before the end; what is done is kept, and the same command goes on")
         ctx.exit(130)

@@ -55,11 +55,11 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
                     workspace, knowledge, resume, rounds=asked.rounds, bounds=bounds, record=record, note=note
                 )
             if replay is not None:
-                asked.refuse_all_but(("as_json",), "--replay", "the cassette says all of it", wishes)
+                asked.refuse_all_but(("as_json", "cluster"), "--replay", "the cassette says all of it", wishes)
                 return start_run(workspace, knowledge, replay_request(replay), note=note)
             return start_run(workspace, knowledge, asked.request(asked=request_of(*said)), note=note)
 
-        found = conduct(workspace, begin, as_json=asked.as_json)
+        found = conduct(workspace, begin, asked)
         if not found.summary(knowledge, "mine"):
             _tell(found, knowledge)
 

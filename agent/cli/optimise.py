@@ -52,7 +52,7 @@ def optimise(ctx: click.Context, /, factor: str | None, resume: str | None, **op
                 raise InputError("which factor? name its text or its id", "alphaglow kb list shows ids")
             return start_run(workspace, knowledge, asked.request(improve=factor), note=note)
 
-        run = conduct(workspace, begin, as_json=asked.as_json)
+        run = conduct(workspace, begin, asked)
         session = run.session
         found = improvement(session.run.id, session.config.improve, session.study, knowledge)
         if run.summary(knowledge, "optimise", improvement=found.to_dict()):

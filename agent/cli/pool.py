@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.cluster_option import cluster_of, cluster_option
 from agent.cli.common import (
     FactorCommand,
     data_option,
@@ -53,6 +54,7 @@ class FitOptions:
     file: Path | None
     verdict: str
     most: int | None
+    cluster: str | None
     data_name: str | None
     as_json: bool
 
@@ -84,6 +86,7 @@ def _showing() -> Iterator[Callable[[str, int, int], None]]:
     help="Which factors are members: the accepted, the promising as well, or all that were scored in full.",
 )
 @click.option("--max", "most", type=click.IntRange(min=1), help="Keep those that earned most on train.")
+@cluster_option
 @panel_option
 @json_option
 @click.pass_context
@@ -96,6 +99,7 @@ def fit(ctx: click.Context, asked: FitOptions) -> None:
     chosen by purged folds of train. nonneg: regression without negative weights.
     """
     from agent.pools.fitting import Setting, fit_pools
+    from agent.pools.member_work import on_machines
     from agent.pools.members import measure_members
     from agent.pools.weighting import METHODS as ALL
     from agent.study.lineage_notes import meet_data, say_left_out
@@ -106,12 +110,14 @@ def fit(ctx: click.Context, asked: FitOptions) -> None:
     study = opened.study
     opened.say_dates()
     methods = ALL if asked.method == "all" else tuple(m for m in ALL if m == asked.method)
-    with workspace.knowledge() as knowledge:
+    with cluster_of(workspace, asked.cluster, say) as machines, workspace.knowledge() as knowledge:
         meet_data(knowledge, opened.whole, say)
         say_left_out(knowledge, opened, say)
         candidates, left_out = _asked_members(asked, study, knowledge)
         with _showing() as show:
-            measured = measure_members(candidates, study, show, left_out=None if asked.file is None else left_out)
+            skipped = None if asked.file is None else left_out
+            elsewhere = None if machines is None else on_machines(machines)
+            measured = measure_members(candidates, study, show, left_out=skipped, elsewhere=elsewhere)
             before = {one.id for one in knowledge.pools(study.dataset)}
             setting = Setting(opened.name, opened.recorded())
             found = list(fit_pools(measured, methods, knowledge, setting, name=asked.name or "", show=show))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.cli.cluster_option import cluster_of, cluster_option
 from agent.cli.common import Command, graceful_stop, living, panel_option, require_positive, stderr
 from market.errors import InputError
 
@@ -51,6 +52,7 @@ _OPTIONS = (
         "--record", type=click.Path(dir_okay=False, path_type=Path), help="Write every exchange to a cassette."
     ),
     click.option("--no-judge", is_flag=True, help="Score what can be read and is new, unjudged."),
+    cluster_option,
     click.option("--no-gate", is_flag=True, help="Without a regime gate."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object an event; the last is the summary."),
 )
@@ -86,6 +88,7 @@ class Asked:
     record: Path | None
     no_judge: bool
     no_gate: bool
+    cluster: str | None
     as_json: bool
 
     @classmethod
@@ -145,7 +148,7 @@ class Asked:
 
 
 # What may be said where a recorded run goes on.
-GOING_ON = ("rounds", "record", "as_json", "budget_usd", "budget_tokens", "budget_calls", "budget_minutes")
+GOING_ON = ("cluster", "rounds", "record", "as_json", "budget_usd", "budget_tokens", "budget_calls", "budget_minutes")
 
 
 def say(text: str) -> None:
@@ -174,8 +177,21 @@ class Conducted:
         return True
 
 
-def conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: bool) -> Conducted:
-    """Begin a run, say which it is and what it is expected to take, and drive it."""
+def conduct(workspace: Workspace, begin: Callable[[Note], Session], asked: Asked) -> Conducted:
+    """Begin a run, say which it is and what it is expected to take, and drive it, on a cluster where one is asked for.
+
+    A cluster that cannot be joined is refused before anything is recorded.
+    """
+    with cluster_of(workspace, asked.cluster, say) as cluster:
+
+        def on_cluster(note: Note) -> Session:
+            session = begin(note)
+            return session if cluster is None else replace(session, machines=cluster)
+
+        return _conduct(workspace, on_cluster, as_json=asked.as_json)
+
+
+def _conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: bool) -> Conducted:
     from agent.cli.events import Lines
     from agent.cli.live_table import LiveTable
 

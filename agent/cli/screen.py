@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.cli.attempt_tables import best_table, print_failed, screening_summary
+from agent.cli.cluster_option import HERE, cluster_of, cluster_option
 from agent.cli.common import (
     graceful_stop,
     json_option,
@@ -25,9 +26,12 @@ from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
+    from agent.cluster.cluster_scorer import ClusterScorer
+    from agent.cluster.ray_cluster import RayCluster
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.knowledge.records import RunRecord
     from agent.study.opening import OpenData
+    from agent.study.workspace import Workspace
 
 COMMANDS = {"screen": ("screen", 70, "Quick-score many factors, score the best in full.")}
 
@@ -43,6 +47,7 @@ class ScreenOptions:
     keep: int
     threads: int
     device: str
+    cluster: str | None
     resume: str | None
     rules: str | None
     as_json: bool
@@ -62,6 +67,7 @@ class ScreenOptions:
     show_default=True,
     help="Where quick scores are computed; cuda: a graphics card.",
 )
+@cluster_option
 @click.option("--resume", metavar="RUN", help="Go on with this screening.")
 @click.option(
     "--rules",
@@ -83,11 +89,14 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
 
     workspace = workspace_of(ctx)
     if asked.device != "cpu":
+        if asked.cluster not in (None, HERE):
+            raise InputError("--device and --cluster exclude one another", "choose one of them")
         from agent.device.tensor_engine import torch_device
 
         # Before anything is recorded.
         torch_device(asked.device)
-    with workspace.knowledge() as knowledge:
+    elsewhere = HERE if asked.device != "cpu" else asked.cluster
+    with cluster_of(workspace, elsewhere, say) as cluster, workspace.knowledge() as knowledge:
         earlier = _earlier_run(asked, knowledge)
         rules = None if earlier is None else RecordedRules.of_run(earlier)
         opened = open_data(workspace, asked.data_name, rules, note=say)
@@ -95,6 +104,7 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
         run, texts = _started(asked, opened, knowledge, earlier)
         if not asked.as_json:
             stderr().print(f"run {run.id}: {len(texts)} expressions")
+        scorer = None if cluster is None else _spread(cluster, workspace, run.id, len(texts))
         with progress_bar() as bar, graceful_stop("stopping; Ctrl-C again to stop at once") as stop:
             task = bar.add_task("reading", total=len(texts))
             keep = run.config.keep
@@ -102,14 +112,24 @@ def screen(ctx: click.Context, asked: ScreenOptions) -> None:
                 Screening(
                     opened.study, knowledge, run, texts, keep, asked.threads, stop,
                     lambda what, done, of: bar.update(task, description=what, completed=done, total=of),
-                    None if asked.device == "cpu" else asked.device, say,
+                    None if asked.device == "cpu" else asked.device, say, scorer,
                 )
             )  # fmt: skip
+        if scorer is not None and outcome == "finished":
+            scorer.recorded()
         summary = screening_summary(knowledge, run.id, outcome)
         if asked.as_json:
             print_json(summary)
             return
         _print_screening(knowledge, run.id, outcome, summary, len(texts))
+
+
+def _spread(cluster: RayCluster, workspace: Workspace, run_id: str, count: int) -> ClusterScorer:
+    """Return who scores a screening of `count` expressions on a cluster."""
+    from agent.cluster.cluster_scorer import ClusterScorer, shard_size
+
+    size = shard_size(count, cluster.processors(), workspace.settings.cluster.shard)
+    return ClusterScorer(cluster, workspace.folder("runs"), run_id, size, say)
 
 
 def _earlier_run(asked: ScreenOptions, knowledge: KnowledgeBase) -> RunRecord | None:

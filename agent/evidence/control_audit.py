@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from agent.evidence.control_runs import Control, ControlLoop, null_run, planted_run
+from agent.cluster.spreading import Machines, Spreading
+from agent.evidence.control_runs import Control, ControlLoop, ControlWork, Key, control_run
 from agent.evidence.factor_checks import FactorCheck, check_factors
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.study.settings import LoopSettings, Settings
@@ -24,7 +25,6 @@ from backtest.nulls import NULLS
 # What controls are made of; of another kind of controls no journal is read.
 _CONTROLS = "nulls and planted payoffs"
 _QUICK: dict[str, Any] = {"nulls": 5, "planted": 2, "strengths": (4.0, 8.0), "gates": 20}
-Key = tuple[str, float | None, int]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,10 @@ def _planted(runs: list[Control]) -> dict[str, object]:
 
 @dataclass(frozen=True, eq=False)
 class Auditor:
-    """What an audit works with; `show` is called with what was done, `stop` is asked between repetitions."""
+    """What an audit works with; `show` is called with what was done, `stop` is asked between repetitions.
+
+    `machines` of a cluster repeat side by side, where they are given.
+    """
 
     study: Study
     settings: Settings
@@ -123,6 +126,7 @@ class Auditor:
     plan: AuditPlan
     stop: Callable[[], bool] = lambda: False
     show: Callable[[str], None] = lambda _what: None
+    machines: Machines | None = None
 
     @property
     def journal(self) -> Path:
@@ -162,6 +166,8 @@ class Auditor:
 
 def run_controls(auditor: Auditor) -> tuple[Control, ...] | None:
     """Run what is not done yet; None when stopped before the end."""
+    if auditor.machines is not None:
+        return _run_spread(auditor, auditor.machines)
     done = auditor.done()
     for key in auditor.plan.wanted():
         if key in done:
@@ -169,13 +175,42 @@ def run_controls(auditor: Auditor) -> tuple[Control, ...] | None:
             continue
         if auditor.stop():
             return None
-        kind, strength, number = key
-        loop = auditor.loop
-        control = null_run(loop, kind, number) if strength is None else planted_run(loop, strength, number)
+        control = control_run(auditor.loop, key)
         auditor.record(control)
         done[key] = control
-        auditor.show(f"{kind} {'' if strength is None else f'{strength:g} '}{number + 1}")
+        auditor.show(_named(key))
     return tuple(done[key] for key in auditor.plan.wanted())
+
+
+def _named(key: Key) -> str:
+    kind, strength, number = key
+    return f"{kind} {'' if strength is None else f'{strength:g} '}{number + 1}"
+
+
+def _run_spread(auditor: Auditor, machines: Machines) -> tuple[Control, ...] | None:
+    """Run what is not done yet on a cluster, one run at a time: each is minutes of work, and written down at once."""
+    wanted, found = auditor.plan.wanted(), []
+    spreading = Spreading(machines, ControlWork(auditor.loop), 1, _Journal(auditor), auditor.stop)
+    for key, control in spreading.run(wanted):
+        found.append(control)
+        auditor.show(_named(key))
+    return tuple(found) if len(found) == len(wanted) else None
+
+
+class _Journal:
+    """The journal of an audit, as what is kept of a spreading."""
+
+    def __init__(self, auditor: Auditor) -> None:
+        self._auditor, self._done = auditor, auditor.done()
+
+    def find(self, key: Key, /) -> Control | None:
+        """Return a repetition that is written down, or None."""
+        return self._done.get(key)
+
+    def keep(self, _keys: Sequence[Key], controls: Sequence[Control], /) -> None:
+        """Write repetitions down."""
+        for control in controls:
+            self._auditor.record(control)
 
 
 def run_audit(auditor: Auditor, knowledge: KnowledgeBase) -> Audit | None:

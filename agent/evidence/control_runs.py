@@ -6,12 +6,15 @@ Each run has a knowledge base of its own: it is no trial on the data.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agent.cluster.full_work import FullWork
 from agent.knowledge.attempt_figures import verdict_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
@@ -35,6 +38,8 @@ from market.panel import FloatArray
 # A found factor puts assets in the planted order, or its opposite, at least so far.
 FOUND = 0.5
 _DRAWS = 200
+# Kind, strength of what is planted, number.
+Key = tuple[str, float | None, int]
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,41 @@ def planted_run(loop: ControlLoop, strength: float, number: int) -> Control:
             verdict=given.verdict if given is not None else getattr(result, "code", ""),
             gates={gate.gate: gate.passed for gate in given.gates} if given is not None else {},
         )
+
+
+def control_run(loop: ControlLoop, key: Key) -> Control:
+    """Run the loop on the market that a key names."""
+    kind, strength, number = key
+    return null_run(loop, kind, number) if strength is None else planted_run(loop, strength, number)
+
+
+@dataclass(frozen=True, eq=False)
+class ControlWork:
+    """Controls as work for a cluster: a key in, what came of its run out. Files of a run lie where it is run."""
+
+    loop: ControlLoop
+    # A run is minutes; only one that hangs takes a day.
+    seconds: float = 43_200.0
+
+    def content_id(self) -> str:
+        """Return a hash of the study and of the settings."""
+        loop = self.loop
+        about = (loop.settings.model_dump_json(), loop.rounds, loop.candidates, loop.seed)
+        digest = hashlib.sha256(f"{FullWork(loop.study).content_id()}\n{about}".encode())
+        return f"controls:{digest.hexdigest()[:16]}"
+
+    def prepare(self) -> None:
+        """Compile or load the kernels."""
+        FullWork(self.loop.study).prepare()
+
+    def do(self, key: Key, /) -> Control:
+        """Run one control."""
+        with tempfile.TemporaryDirectory(prefix="alphaglow-audit-") as folder:
+            return control_run(replace(self.loop, files=Path(folder) / "audit"), key)
+
+    def lost(self, key: Key, why: str, /) -> Control:
+        """Refuse to go on: without a run an audit is not whole."""
+        raise InputError(f"control {key[0]} {key[2] + 1}: {why}", "run the audit without --cluster")
 
 
 def _null_of(loop: ControlLoop, kind: str, number: int) -> NullMarket:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from agent.cluster.full_work import Ahead
 from agent.knowledge.attempt_figures import net_score, or_none
 from agent.knowledge.claims import Claims
 from agent.knowledge.knowledge_base import KnowledgeBase
@@ -54,7 +55,7 @@ class Event:
 
 @dataclass(frozen=True, eq=False)
 class Mine:
-    """Everything a mining run works with."""
+    """Everything a mining run works with; `ahead`, where it is given, scores on a cluster."""
 
     study: Study
     knowledge: KnowledgeBase
@@ -63,6 +64,7 @@ class Mine:
     settings: LoopSettings
     stop: Callable[[], bool] = lambda: False
     on_event: Callable[[Event], None] = lambda _event: None
+    ahead: Ahead | None = None
 
 
 async def run_rounds(mine: Mine) -> Outcome:
@@ -160,9 +162,8 @@ def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, 
                 if task is not None and task.by_machine:
                     seed = [mine.run.seed, brief.round]
                     before = brief.tasks[:slot].count(task)
-                    return by_machine(
-                        task, brief.longest or mine.study.max_lookback, seed, check, forecaster.novelty, before
-                    )
+                    longest = brief.longest or mine.study.max_lookback
+                    return _begun(mine, by_machine(task, longest, seed, check, forecaster.novelty, before))
                 first = await together[slot].proposal(slot) if slot in together else None
                 turns = mine.settings.turns
                 found = await propose(
@@ -171,9 +172,16 @@ def _talks(mine: Mine, brief: Brief, waiting: Sequence[int]) -> list[tuple[int, 
             except (StopRequested, BudgetReached) as halt:
                 return halt
             mine.on_event(Event("proposed", brief.round, slot))
-            return found
+            return _begun(mine, found)
 
     return [(slot, one(slot)) for slot in waiting]
+
+
+def _begun(mine: Mine, proposed: Proposed) -> Proposed:
+    """Have what is to be scored begun on the cluster, where there is one, while other replies are waited for."""
+    if mine.ahead is not None and proposed.rejection is None and proposed.expression is not None:
+        mine.ahead.begin(proposed.expression)
+    return proposed
 
 
 class _Batch:
@@ -245,9 +253,12 @@ def _examine(mine: Mine, brief: Brief, proposed: Proposed, ahead: int) -> Scorin
         return Rejection("reply", "no_proposal", "the writer proposed nothing that could be read")
     twin = repeated(mine.knowledge, mine.study, expression, related=True)
     if twin is not None:
+        if mine.ahead is not None:
+            mine.ahead.drop(expression)
         return twin
     # What was tried before on these data led here, by its train. Where validation led as well, it can confirm nothing.
     led_by_train = mine.settings.memory and mine.settings.feedback == "train"
     aimed = led_by_train and brief.attempts_until > 0
-    found = evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead, aimed=aimed)
+    scored = None if mine.ahead is None else mine.ahead.result(expression)
+    found = evaluate_expression(expression, mine.study, mine.knowledge, ahead=ahead, aimed=aimed, found=scored)
     return found.copy if isinstance(found, Scoring) and found.copy is not None else found

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agent.cluster.local_scorers import DeviceScorer, ThreadScorer
+from agent.cluster.quick_work import QuickWork, Scorer
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewAttempt, NewEvaluation, RunRecord
 from agent.knowledge.score_documents import Document, read_strings
@@ -20,13 +22,11 @@ from agent.mining.outer_loop import Outcome
 from agent.study.copies import refused_copy
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, read_expression
-from backtest.luck import fingerprint_of
 from backtest.policy import Policy, TrainFigures, train_gates
-from backtest.quick import QuickScore, QuickScorer, SegmentScore
+from backtest.quick import QuickScore
 from backtest.result_types import Evidence, Scorecard
 from backtest.run import MAX_SMALL_UNIVERSE
 from backtest.scorecard import unscored_segment
-from factors.batch import Engine
 from factors.drawing import Drawer
 from factors.measure import measure
 from factors.tree import Expression
@@ -56,6 +56,8 @@ class Screening:
         Where quick scores are computed, as torch names it; None is the engine on processors.
     say
         Called with a sentence for people.
+    scorer
+        Who computes them instead of threads or a device, such as a cluster; the answers are the same.
     """
 
     study: Study
@@ -68,6 +70,7 @@ class Screening:
     show: Callable[[str, int, int], None] = lambda _what, _done, _of: None
     device: str | None = None
     say: Callable[[str], None] = lambda _sentence: None
+    scorer: Scorer | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,6 @@ def run_screening(screening: Screening) -> Outcome:
 def _quick(screening: Screening) -> list[_Passed] | None:
     """Quick-score what is not recorded; record what fails, return what passes, or None when stopped."""
     study, knowledge = screening.study, screening.knowledge
-    engine = Engine(
-        study.panel,
-        stop=study.split.train.stop,
-        threads=screening.threads,
-        seconds=study.max_seconds,
-        gigabytes=study.max_gigabytes,
-    )
     passed: list[_Passed] = []
     unwritten: list[NewAttempt] = []
     slots: list[tuple[int, str]] = []
@@ -156,15 +152,15 @@ def _quick(screening: Screening) -> list[_Passed] | None:
     copies = _Copies(screening)
     done = knowledge.slots(screening.run.id, ROUND)
     finished = len(done)
-    for expression, result in _scores(screening, engine, readable()):
+    scorer = screening.scorer or local_scorer(screening)
+    for expression, result in scorer.run(readable(), quick_work(study), screening.stop):
         slot, text = slots.pop(0)
         finished += 1
         screening.show("quick scores", finished, len(screening.texts))
         if isinstance(result, Rejection):
             unwritten.append(_attempt(screening, slot, text, expression, result))
             continue
-        quick = result.quick
-        one = _Passed(slot, expression, quick, fingerprint_of(result.gross))
+        one = _Passed(slot, expression, result.quick, result.fingerprint)
         failed = _failed(screening, copies, one)
         if failed is None:
             passed.append(one)
@@ -188,21 +184,16 @@ def _failed(screening: Screening, copies: _Copies, one: _Passed) -> NewAttempt |
     return None if reason is None else _screened(screening, one, reason)
 
 
-def _scores(
-    screening: Screening, engine: Engine, expressions: Iterator[Expression]
-) -> Iterator[tuple[Expression, SegmentScore | Rejection]]:
-    """Yield expressions with their quick score on train, in order, by the engine or by way of a device."""
-    target, train = screening.study.target, screening.study.split.train
-    if screening.device is None:
-        for outcome in engine.run(expressions, lambda _: QuickScorer(target, engine.rows)):
-            found = outcome.result
-            yield outcome.expression, found if isinstance(found, Rejection) else found.segment(train)
-        return
-    from agent.device.device_scoring import DeviceScoring
+def quick_work(study: Study) -> QuickWork:
+    """Return the quick scores of a study on train, as work for a scorer."""
+    return QuickWork(study.panel, study.target, study.split.train, study.max_seconds, study.max_gigabytes)
 
-    scoring = DeviceScoring(engine, target, train, screening.device)
-    yield from scoring.run(expressions)
-    screening.say(scoring.sentence())
+
+def local_scorer(screening: Screening) -> Scorer:
+    """Return who scores on this machine."""
+    if screening.device is None:
+        return ThreadScorer(screening.threads)
+    return DeviceScorer(screening.device, screening.threads, screening.say)
 
 
 def _read(screening: Screening, text: str, seen: set[str]) -> Expression | Rejection:

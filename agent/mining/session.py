@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from agent.cluster.full_work import Ahead
+from agent.cluster.spreading import Machines
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import NewCall, RunRecord
 from agent.knowledge.run_config import Bounds, RunConfig, ScoringRules, read_run_config
@@ -76,6 +78,8 @@ class MineRequest:
 class Session:
     """A run that is ready to go; `replay` answers in the place of a server, `record` keeps every exchange.
 
+    `machines` score its candidates, where they are given.
+
     `config` is the run's own, or with the rounds that it was resumed for.
     """
 
@@ -89,6 +93,7 @@ class Session:
     expected: CostEstimate | None = None
     replay: Cassette | None = None
     record: Recorder | None = None
+    machines: Machines | None = None
 
     @property
     def total(self) -> int:
@@ -110,6 +115,7 @@ class Session:
         """Run the loops to their end, a stop or the budget; `on_call` is called with each exchange once it is kept."""
         loop, total = loop_of(self.config), self.total
         client = NoConnection() if self.replay is not None else _connect(self.config, self.settings)
+        ahead = None if self.machines is None else Ahead(self.machines, self.study)
         try:
 
             def note(text: str) -> None:
@@ -121,13 +127,17 @@ class Session:
             if not self.simulated:
                 room = await find_room(client, names, llm.prompt_tokens, llm.reply_tokens, note)
             agents = self._agents(client, room, stop, note, on_call)
-            mine = Mine(self.study, self.knowledge, agents, self.run, loop, stop, lambda event: show(event, total))
+            mine = Mine(
+                self.study, self.knowledge, agents, self.run, loop, stop, lambda event: show(event, total), ahead
+            )
             if self.simulated:
                 return await run_rounds(mine)
             # While the first reply is on its way, the engine is compiled.
             with warming(warm_backtest):
                 return await run_rounds(mine)
         finally:
+            if ahead is not None:
+                ahead.close()
             await client.close()
 
     def _agents(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -67,6 +67,19 @@ class Traded:
         """Return its figures on ``train`` or ``validation``."""
         paid = paid_rows(getattr(study.split, segment))
         return figures_of(self.ic[paid], self.net[paid], trials, study.panel.bars_per_year)
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredOne:
+    """A factor by itself: its ranks, what it earns when traded, and its (T,) rank IC with the label."""
+
+    ranked: Ranked
+    traded: Traded
+    ic: FloatArray
+
+
+# Measures factors of a study in their order; what cannot be evaluated is the error.
+Elsewhere = Callable[[Study, Sequence[Expression]], Iterable[MeasuredOne | InputError]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,10 +276,12 @@ def measure_members(
     show: Progress = no_progress,
     *,
     left_out: list[str] | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> MeasuredFactors:
     """Evaluate, rank and trade each candidate by itself; nothing is recorded.
 
-    With `left_out`, a candidate that cannot be evaluated is left out, and why is added to it.
+    With `left_out`, a candidate that cannot be evaluated is left out, and why is added to it. `elsewhere` measures them
+    in the place of this process, such as on a cluster.
 
     Raises
     ------
@@ -280,30 +295,49 @@ def measure_members(
             "use another weighting in alphaglow.toml [backtest]",
         )
     horizon = label_horizon(study)
-    labels = study.target.ranked if horizon == 1 else rank_panel(label_of(study, horizon))
     members = Members.empty(len(candidates), study.panel.shape)
     kept: list[PoolCandidate] = []
     traded, ics = [], []
-    for number, candidate in enumerate(candidates):
+    measured = (elsewhere or _measured_here)(study, [candidate.expression for candidate in candidates])
+    for number, (candidate, found) in enumerate(zip(candidates, measured, strict=True)):
         show("members", number, len(candidates))
-        try:
-            signal, ranked = ranked_signal(candidate.expression, study)
-        except InputError as error:
+        if isinstance(found, InputError):
             if left_out is None:
-                raise
-            left_out.append(f"{candidate.name or candidate.expression.text}: {error.message}")
+                raise found
+            left_out.append(f"{candidate.name or candidate.expression.text}: {found.message}")
             continue
-        members.put(len(kept), ranked)
+        members.put(len(kept), found.ranked)
         kept.append(candidate)
-        one = trade_alone(signal, ranked, study)
-        traded.append(one)
-        ics.append(one.ic if horizon == 1 else rank_ic_of(ranked, labels))
+        traded.append(found.traded)
+        ics.append(found.ic)
     show("members", len(candidates), len(candidates))
     if not kept:
         raise InputError("no member can be evaluated on this data", (left_out or [""])[0])
     members = Members(members.ranks[: len(kept)], members.counts[: len(kept)])
     require_overlap(kept, members, study)
     return MeasuredFactors(study, tuple(kept), members, tuple(traded), horizon, np.stack(ics))
+
+
+def label_ranks(study: Study) -> Ranked:
+    """Return the ranks of the label that members are weighted by."""
+    horizon = label_horizon(study)
+    return study.target.ranked if horizon == 1 else rank_panel(label_of(study, horizon))
+
+
+def measure_one(expression: Expression, study: Study, labels: Ranked) -> MeasuredOne | InputError:
+    """Evaluate, rank and trade one factor by itself; `labels` are those of `label_ranks`."""
+    try:
+        signal, ranked = ranked_signal(expression, study)
+    except InputError as error:
+        return error
+    one = trade_alone(signal, ranked, study)
+    return MeasuredOne(ranked, one, one.ic if label_horizon(study) == 1 else rank_ic_of(ranked, labels))
+
+
+def _measured_here(study: Study, expressions: Sequence[Expression]) -> Iterator[MeasuredOne | InputError]:
+    labels = label_ranks(study)
+    for expression in expressions:
+        yield measure_one(expression, study, labels)
 
 
 def require_overlap(candidates: Sequence[PoolCandidate], members: Members, study: Study) -> None:

@@ -136,3 +136,36 @@ class KnowledgeSettings(Section):
         '(needs the extra "postgres"). The environment variable ALPHAGLOW_KNOWLEDGE replaces it.',
         secret=True,
     )
+
+
+class ClusterSettings(Section):
+    """Many machines that score, by Ray (the extra "cluster"); see docs/cluster.md."""
+
+    address: str = setting(
+        "",
+        "Empty: this machine scores. auto: the cluster that it belongs to. ray://HOST:10001: another one. local: one "
+        "made of this machine's processors, to try it. --cluster replaces it.",
+    )
+    shard: int = setting(
+        500,
+        "Most expressions that a process is given at once, and that are lost with it.",
+        unit="expressions",
+        ge=200,
+        le=2000,
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _known(cls, address: str) -> str:
+        wrong = address_fault(address)
+        if wrong:
+            raise ValueError(wrong)
+        return address
+
+
+def address_fault(address: str) -> str:
+    """Return what is wrong with the address of a cluster, or nothing."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("", "auto", "local") or (host and "/" not in host and port.isdigit()):
+        return ""
+    return f"{address!r} is no address of a cluster: write auto, local, HOST:6379 or ray://HOST:10001"

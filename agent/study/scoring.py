@@ -13,10 +13,10 @@ from backtest import metrics
 from backtest.evidence import Trials, reach_verdict
 from backtest.luck import fingerprint_of
 from backtest.result_types import Evidence
-from backtest.scorecard import paid_rows
+from backtest.scorecard import Scored, paid_rows
 from backtest.signal_shape import sample_rows, shape_of
 from factors.checks import check_truncation
-from factors.tree import Expression
+from factors.tree import Expression, Signal
 from market.errors import Rejection
 
 STEERED = (
@@ -33,6 +33,7 @@ def evaluate_expression(
     recorded: bool = False,
     ahead: int = 0,
     aimed: bool = False,
+    found: tuple[Signal, Scored] | Rejection | None = None,
 ) -> Scoring | Rejection:
     """Evaluate, backtest and judge one factor on train and validation, against the attempts recorded on this data.
 
@@ -40,9 +41,10 @@ def evaluate_expression(
     as well: what comes first would else be evaluated as if nothing else were ever tried. A copy of a recorded factor
     counts for nothing, and `Scoring.copy` says whose it is. Every factor that would be let
     in, or that looks too good, is also checked for look-ahead by cutting the panel short and comparing values. One
-    that train led a search to (`aimed`) is tested on train, and is let in by `agent.mining.confirming` alone.
+    that train led a search to (`aimed`) is tested on train, and is let in by `agent.mining.confirming` alone. `found`
+    is its backtest where that was made elsewhere.
     """
-    found = backtest_expression(expression, study)
+    found = backtest_expression(expression, study) if found is None else found
     if isinstance(found, Rejection):
         return found
     signal, scored = found

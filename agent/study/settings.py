@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from agent.knowledge.run_config import SECTIONS, RunConfig, ScoringRules
 from agent.knowledge.score_documents import Document
 from agent.study.declaring import Section
-from agent.study.mining_sections import KnowledgeSettings, LlmSettings, LoopSettings, Price
+from agent.study.mining_sections import ClusterSettings, KnowledgeSettings, LlmSettings, LoopSettings, Price
 from agent.study.sections import AdmissionSettings, BacktestSettings, GateSettings, SplitSettings, UniverseSettings
 from backtest.trading_rules import NEUTRAL
 from market.errors import InputError
@@ -21,6 +21,7 @@ from market.errors import InputError
 __all__ = [
     "AdmissionSettings",
     "BacktestSettings",
+    "ClusterSettings",
     "GateSettings",
     "KnowledgeSettings",
     "LlmSettings",
@@ -48,6 +49,7 @@ class Settings(Section):
     loop: LoopSettings = LoopSettings()
     llm: LlmSettings = LlmSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
+    cluster: ClusterSettings = ClusterSettings()
     prices: dict[str, Price] = Field(default_factory=dict)
 
     @property
