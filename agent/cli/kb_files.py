@@ -137,9 +137,21 @@ def _file_of(workspace: Workspace, otherwise: str) -> Path:
 @click.command()
 @click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File (default: stdout).")
+@click.option("--to", type=click.Choice(["mlflow"]), help="Write to a server instead, in its own form.")
+@click.option("--url", help="Address of the server, such as http://127.0.0.1:5000.")
+@click.option("--experiment", default="alphaglow", show_default=True, help="Its experiment; made if there is none.")
 @click.pass_context
-def export(ctx: click.Context, form: str, output: Path | None) -> None:
-    """Export everything as JSON, which `kb import` reads back, or every attempt with its scores as CSV."""
+def export(
+    ctx: click.Context, form: str, output: Path | None, to: str | None, url: str | None, experiment: str
+) -> None:
+    """Export everything as JSON, which `kb import` reads back, or every attempt with its scores as CSV.
+
+    With `--to mlflow --url URL`, each run becomes a run of that MLflow server, and each attempt that was scored one
+    below it; what is there already is left alone.
+    """
+    if to is not None:
+        _to_mlflow(ctx, url, experiment)
+        return
     with workspace_of(ctx).knowledge() as knowledge:
         text = knowledge.export("csv" if form == "csv" else "json")
     if output is None:
@@ -150,6 +162,22 @@ def export(ctx: click.Context, form: str, output: Path | None) -> None:
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}", "choose a place you may write") from error
     click.echo(printable(str(output)))
+
+
+def _to_mlflow(ctx: click.Context, url: str | None, experiment: str) -> None:
+    from agent.knowledge.transfer.mlflow_runs import MlflowServer, export_runs
+
+    if not url:
+        raise InputError("--to mlflow needs the address of a server", "such as --url http://127.0.0.1:5000")
+    with (
+        workspace_of(ctx).knowledge() as knowledge,
+        knowledge.as_source() as source,
+        MlflowServer(url) as server,
+        progress_bar() as bar,
+    ):
+        task = bar.add_task("writing to MLflow", total=None)
+        done = export_runs(source, server, experiment, lambda number: bar.update(task, completed=number))
+    stdout().print(f"{done.added} runs added to {url}, {done.present} were there already", soft_wrap=True, markup=False)
 
 
 @click.command("import")
