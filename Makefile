@@ -8,7 +8,7 @@ UNUSED := site-packages/(.*/tests?/|(sympy|plotly|jedi|IPython|pip|fontTools|pla
 # Compiled modules are kept, whatever the environment says: every test worker would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo ui test real-model lint types contracts check starter clean
+.PHONY: demo ui test real-model lint types contracts check docs wheel starter clean
 
 demo: $(STAMP)
 	$(BIN)/alphaglow demo
@@ -51,6 +51,14 @@ check: lint types contracts test
 starter: $(STAMP)
 	$(BIN)/python -m agent.knowledge.transfer.starter $(CORPORA) knowledge.db
 
+# A wheel in dist/: the command line, the library, templates and the starter base.
+wheel: $(STAMP)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# The documentation as a site in site/, to be read without a network: $(PYTHON) -m http.server -d site
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
 # torch first and alone: resolved together with the rest, pip may prefer a build with gigabytes of CUDA.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "alphaglow needs Python 3.11 or newer; run make PYTHON=python3.11")'
@@ -65,4 +73,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) $(MODEL_VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(MODEL_VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

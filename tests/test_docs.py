@@ -34,7 +34,10 @@ _ALTERNATIVES = re.compile(r"(?<= )[\w-]+(?:\|[\w-]+)+")
 
 
 @pytest.mark.parametrize("code", CODE)
-def test_python_on_the_pages_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_on_the_pages_runs(
+    code: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(code, "page", "exec"), {"__name__": "page"})
     # Every page's code prints what it found.
     assert capsys.readouterr().out.strip()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from agent.cli.common import escape_json, json_option, print_json, progress_bar, stdout, text_table, workspace_of
+from agent.cli.option_record import recorded
 from agent.study.workspace import MARKER, Workspace
 from agent.untrusted.showing import printable
 from market.errors import InputError
@@ -134,17 +136,41 @@ def _file_of(workspace: Workspace, otherwise: str) -> Path:
     return Path(place)
 
 
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What `kb export` was asked for."""
+
+    file: Path | None
+    form: str | None
+    output: Path | None
+    to: str | None
+    url: str | None
+    experiment: str
+
+
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--format", "form", type=click.Choice(["json", "csv"]), help="Default: by the name of FILE, else json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="FILE, as an option.")
+@click.option("--to", type=click.Choice(["mlflow"]), help="Write to a server instead, in its own form.")
+@click.option("--url", help="Address of the server, such as http://127.0.0.1:5000.")
+@click.option("--experiment", default="alphaglow", show_default=True, help="Its experiment; made if there is none.")
 @click.pass_context
-def export(ctx: click.Context, file: Path | None, form: str | None, output: Path | None) -> None:
-    """Export everything to FILE (default: stdout): JSON for `kb import`, or attempts with their scores as CSV."""
+@recorded(ExportOptions)
+def export(ctx: click.Context, asked: ExportOptions) -> None:
+    """Export everything to FILE (default: stdout): JSON for `kb import`, or attempts with their scores as CSV.
+
+    With `--to mlflow --url URL`, each run becomes a run of that MLflow server, and each attempt that was scored one
+    below it; what is there already is left alone.
+    """
+    if asked.to is not None:
+        _to_mlflow(ctx, asked.url, asked.experiment)
+        return
+    file, output = asked.file, asked.output
     if file is not None and output is not None:
         raise InputError(f"both {file} and --output {output} are named", "say one of them")
     output = output or file
-    form = form or ("csv" if output is not None and output.suffix.lower() == ".csv" else "json")
+    form = asked.form or ("csv" if output is not None and output.suffix.lower() == ".csv" else "json")
     with workspace_of(ctx).knowledge() as knowledge:
         text = knowledge.export("csv" if form == "csv" else "json")
     if output is None:
@@ -155,6 +181,22 @@ def export(ctx: click.Context, file: Path | None, form: str | None, output: Path
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}", "choose a place you may write") from error
     click.echo(printable(str(output)))
+
+
+def _to_mlflow(ctx: click.Context, url: str | None, experiment: str) -> None:
+    from agent.knowledge.transfer.mlflow_runs import MlflowServer, export_runs
+
+    if not url:
+        raise InputError("--to mlflow needs the address of a server", "such as --url http://127.0.0.1:5000")
+    with (
+        workspace_of(ctx).knowledge() as knowledge,
+        knowledge.as_source() as source,
+        MlflowServer(url) as server,
+        progress_bar() as bar,
+    ):
+        task = bar.add_task("writing to MLflow", total=None)
+        done = export_runs(source, server, experiment, lambda number: bar.update(task, completed=number))
+    stdout().print(f"{done.added} runs added to {url}, {done.present} were there already", soft_wrap=True, markup=False)
 
 
 @click.command("import")

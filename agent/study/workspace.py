@@ -149,8 +149,9 @@ def is_name(text: str) -> bool:
 
 
 def starter_path() -> Path:
-    """Return where the starter knowledge base lies in a checkout (it may be absent)."""
-    return Path(__file__).resolve().parents[2] / "knowledge.db"
+    """Return where the starter knowledge base lies, installed or in a checkout (it may be absent)."""
+    installed = Path(__file__).resolve().with_name("starter.db")
+    return installed if installed.is_file() else Path(__file__).resolve().parents[2] / "knowledge.db"
 
 
 def init_workspace(root: Path) -> Workspace:

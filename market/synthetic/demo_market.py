@@ -72,7 +72,9 @@ class SynthMarket:
 def make_market(spec: SynthSpec) -> SynthMarket:
     """Simulate a market; the same spec gives the same panel."""
     if spec.assets < 1 or spec.bars < 400:
-        raise InputError(f"a synthetic market needs 1 asset and 400 bars, not {spec.assets} and {spec.bars}")
+        raise InputError(
+            f"a synthetic market needs at least 1 asset and 400 bars; asked for: {spec.assets} and {spec.bars}"
+        )
     rng = np.random.default_rng(spec.seed)
     crash = _crash_windows(spec, rng)
     volatility = _volatility(spec, crash, rng)

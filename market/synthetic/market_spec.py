@@ -150,7 +150,9 @@ class MarketSpec:
     def __post_init__(self) -> None:
         """Refuse what cannot be simulated."""
         if self.assets < 1 or self.bars < 200:
-            raise InputError(f"a synthetic market needs 1 asset and 200 bars, not {self.assets} and {self.bars}")
+            raise InputError(
+                f"a synthetic market needs at least 1 asset and 200 bars; asked for: {self.assets} and {self.bars}"
+            )
         if not (self.tail > 2 and self.volatility > 0 and self.bar_hours > 0):
             raise InputError("tail must be above 2, volatility and bar_hours above 0")
         if not self.regimes or len({regime.name for regime in self.regimes}) < len(self.regimes):
