@@ -127,9 +127,9 @@ def _group(item: pytest.Item) -> str:
     The process that programs are forked from and a PostgreSQL server cost seconds to start: one worker has both.
     """
     called = getattr(item, "callspec", None)
-    on_postgres = "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in (
-        called.params.values() if called else ()
-    )
+    # A parameter may be an array, which is equal to nothing as a whole.
+    given = [value for value in called.params.values() if isinstance(value, str)] if called else []
+    on_postgres = "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in given
     if on_postgres or _forks(getattr(item, "module", None)):
         return "servers"
     return item.path.stem if _shares(item) else ""
