@@ -202,7 +202,7 @@ def _dear(study: Study) -> str:
     """Say what trading costs a year."""
     # The market's description is part of what the mock's draws are seeded by, so its words stay.
     yearly = study.yearly_cost(0.1)
-    return f" (trading a tenth of the portfolio every bar costs {yearly:.0%} of it a year)" if yearly >= 0.005 else ""
+    return f" (trading a tenth of the book every bar costs {yearly:.0%} of it a year)" if yearly >= 0.005 else ""
 
 
 def _regimes(study: Study) -> str:
