@@ -104,6 +104,8 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
 
     workspace = workspace_of(ctx)
     limits = WaitLimits(grace=asked.grace, bound=asked.bound, share=asked.share)
+    # Recorded bars are replayed one by one: there is nothing newer to wait for.
+    asked = replace(asked, watch=asked.watch or asked.replay_from is not None)
     with _opened(
         workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate, asked.speed
     ) as decider:
@@ -141,11 +143,27 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
         except FeedDown as error:
             raise InputError(str(error), "try again later, or wait for it with --watch") from error
         if not emitted and not asked.watch:
-            last = decider.journal.last(service.id)
-            if last is None:
-                raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
-            _say("this bar's signal was emitted before; here it is again, from the journal")
-            show_signal(last.document, asked.as_json)
+            _show_newest(decider, service, limits, asked.as_json)
+
+
+def _show_newest(decider: _Opened, service: SignalService, limits: WaitLimits, as_json: bool) -> None:
+    """Show the signal of the newest bar that is known: again, or now, where an update brought the bar."""
+    last = decider.journal.last(service.id)
+    if last is not None and last.time >= service.newest.time:
+        _say("this bar's signal was emitted before; here it is again, from the journal")
+        show_signal(last.document, as_json)
+        return
+    from agent.live.feed import Replay
+    from agent.live.service import SignalService
+
+    whole = service.history()
+    base, feed = whole.rows(0, len(whole.times) - 1), Replay(whole, decider.clock, service.feed)
+    newest = replace(decider, base=base, feed=feed, source="data")
+    again = SignalService(
+        decider.portfolio, base, decider.journal, feed.name, calibration=decider.calibration(), show=_say
+    )
+    for document in _documents(newest, again, limits, watch=False):
+        show_signal(document, as_json)
 
 
 def _alert_gate(workspace: Workspace, data: str, document: Mapping[str, object]) -> None:

@@ -17,12 +17,14 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
         print_json(document)
         sys.stdout.flush()
         return
+    from agent.live.feed import age_in_words
+
     out = stdout()
     out.print(
         headed(
             document["portfolio"],
-            f"  bar {document['time'][:16]} UTC, closed {document['data_age_s']:.0f} s ago, "
-            f"gross {document['gross']:.3f}, net {document['net']:+.3f}, turnover {document['turnover']:.3f}, "
+            f"  bar closed {document['closed'][:16].replace('T', ' ')} UTC, {age_in_words(document['data_age_s'])} ago, "
+            f"gross {document['gross']:.3f}, net {_signed(document['net'], 3)}, turnover {document['turnover']:.3f}, "
             f"VaR 95 % {format_number(document['var_95'], 2, percent=True)} a bar",
         ),
         soft_wrap=True,
@@ -43,8 +45,8 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
     rows = [
         [
             row["asset"] + (" (late)" if row["stale"] else ""),
-            f"{row['weight']:+.4f}",
-            f"{row['change']:+.4f}",
+            _signed(row["weight"], 4),
+            _signed(row["change"], 4),
             format_number(row["price"], 6),
             format_number(row["gate_exposure"]),
             *(format_number(row["contributions"].get(label), 3) for label in labels),
@@ -53,6 +55,12 @@ def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
     ]
     more = f" ({_ROWS} largest of {len(document['weights'])})" if len(document["weights"]) > _ROWS else ""
     out.print(text_table(f"Target weights{more}", ["asset", "weight", "change", "close", "gate", *labels], rows))
+
+
+def _signed(value: float, digits: int) -> str:
+    """Return a figure with its sign; what rounds to 0 has none."""
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}" if rounded else f"{0:.{digits}f}"
 
 
 def _largest(rows: list[Any]) -> list[Any]:

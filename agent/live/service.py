@@ -78,7 +78,7 @@ class SignalService:
 
     def _build(self) -> None:
         """Build all state from the data set's bars and the journal's."""
-        whole = self.history()
+        whole = self._past()
         self.decider = DecisionMaker(self.portfolio, whole, calibration=self._calibration, show=self._show)
         self.newest = bar_at(whole, len(whole.times) - 1)
         stored = self.journal.signals(self.id)
@@ -90,6 +90,17 @@ class SignalService:
     def history(self) -> Panel:
         """Return the bars of the data set, and after them those that the journal has of the feed."""
         return with_bars(self._base, self.journal.bars(self.feed, self._base.times[-1]))
+
+    def _past(self) -> Panel:
+        """Return the history up to the newest bar that this ledger has decided on.
+
+        Another portfolio may have brought the newest bar of the journal: here it is still to be decided on.
+        """
+        bars = self.journal.bars(self.feed, self._base.times[-1])
+        own = self.journal.last(self.id, "emitted"), self.journal.last(self.id, "missed")
+        if bars and all(one is None or one.time < bars[-1].time for one in own):
+            bars = bars[:-1]
+        return with_bars(self._base, bars)
 
     def _restored(self, whole: Panel, stored: list[Stored]) -> _Ledger:
         """Settle again the decisions of the journal, up to the newest bar.

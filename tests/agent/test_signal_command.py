@@ -45,6 +45,30 @@ def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixtur
     assert [row["signals"] for row in listed] == [1]
 
 
+def test_each_portfolio_of_a_data_set_has_its_signal_of_the_newest_bar(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bar that the first one brought is not behind the second; an older replay needs no --watch."""
+    first = as_json(capsys, "signal", FACTOR)
+    second = as_json(capsys, "signal", "-ts_returns(close, 7)")
+    assert first["time"] == second["time"]
+    assert second["status"] == "emitted"
+    assert second["gross"] == pytest.approx(1.0)
+    code, out, err = run(capsys, "signal", FACTOR, "--replay-from", since(home), "--bars", "2", "--json")
+    assert code == 0, err
+    assert len(out.splitlines()) == 2
+
+
+def test_a_factor_that_was_scored_is_found_by_its_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "eval", FACTOR)
+    code, out, err = run(capsys, "signal", "-1 * ts_returns(close, 5)")
+    assert code == 0, err
+    assert "not of the knowledge base" not in err
+    assert "days ago" in out
+    assert " UTC, " in out
+    assert "-0.000" not in out.splitlines()[0]
+
+
 def test_a_replay_is_watched_stopped_and_compared_with_the_backtest(
     home: Path,
     capsys: pytest.CaptureFixture[str],
@@ -117,9 +141,11 @@ def test_nothing_of_it_is_imported_by_the_loop() -> None:
     root = Path(__file__).resolve().parents[2] / "agent"
     for path in root.rglob("*.py"):
         # What shows the paper ledgers to people.
-        shown = (root / "cli" / "signal.py", root / "web" / "insight_routes.py")
+        shown = (root / "cli" / "signal.py", root / "cli" / "signal_show.py", root / "web" / "insight_routes.py")
         if path.parent.name == "live" or path in shown:
             continue
         # An export reads no bar: it writes source text.
         text = path.read_text(encoding="utf-8").replace("agent.live.exporting", "")
+        # An alert says what others found.
+        text = text.replace("agent.live.alerts", "")
         assert "agent.live" not in text, path
