@@ -56,6 +56,8 @@ class TradedSignal:
         What reasons call the members.
     notes
         What weakens it, each in a sentence.
+    opened
+        The data set that it was read on: its train is what confidence is counted on.
     """
 
     id: str
@@ -68,6 +70,7 @@ class TradedSignal:
     gate: RegimeGate | None
     gate_file: Path | None
     notes: tuple[str, ...] = ()
+    opened: OpenData | None = None
 
     @property
     def combined(self) -> bool:
@@ -156,6 +159,7 @@ def open_signal(
         gate,
         file,
         notes if gate is None else (*notes, *_gate_notes(gate, panel)),
+        opened,
     )
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from agent.cli import signal_opening
+from agent.live.feed import Replay, SystemClock
 from agent.live.signal_journal import FILE
 from agent.study.workspace import Workspace
+from market.panel import Panel
 from tests.agent.commands import as_json, refused, run
 
 FACTOR = "-ts_returns(close, 5)"
@@ -57,6 +60,25 @@ def test_each_portfolio_of_a_data_set_has_its_signal_of_the_newest_bar(
     code, out, err = run(capsys, "signal", FACTOR, "--replay-from", since(home), "--bars", "2", "--json")
     assert code == 0, err
     assert len(out.splitlines()) == 2
+
+
+def test_what_an_update_brought_has_a_signal(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a data set that is followed, the newest bar may have come with `data update`: nothing is left to wait for."""
+
+    def followed(_stack: object, _workspace: Workspace, path: Path, whole: Panel) -> Replay:
+        return Replay(whole, SystemClock(), f"exchange of {path.stem}")
+
+    monkeypatch.setattr(signal_opening, "_followed", followed)
+    first = as_json(capsys, "signal", FACTOR)
+    assert first["status"] == "emitted"
+    assert first["time"][:19] == str(Workspace(home).load_panel("toy").times[-1])[:19]
+    code, out, err = run(capsys, "signal", FACTOR, "--json")
+    assert code == 0
+    assert "from the journal" in err
+    assert json.loads(out) == first
+    assert as_json(capsys, "signal", "-ts_returns(close, 7)")["time"] == first["time"]
 
 
 def test_a_factor_that_was_scored_is_found_by_its_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +163,8 @@ def test_nothing_of_it_is_imported_by_the_loop() -> None:
     root = Path(__file__).resolve().parents[2] / "agent"
     for path in root.rglob("*.py"):
         # What shows the paper ledgers to people.
-        shown = (root / "cli" / "signal.py", root / "cli" / "signal_show.py", root / "web" / "insight_routes.py")
+        commands = [root / "cli" / f"signal{part}.py" for part in ("", "_opening", "_show", "_words")]
+        shown = (*commands, root / "web" / "insight_routes.py")
         if path.parent.name == "live" or path in shown:
             continue
         # An export reads no bar: it writes source text.
