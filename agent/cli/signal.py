@@ -95,7 +95,6 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
     from agent.live.arrivals import WaitLimits
     from agent.live.feed import FeedDown
-    from agent.live.service import SignalService
 
     workspace = workspace_of(ctx)
     limits = WaitLimits(grace=asked.grace, bound=asked.bound, share=asked.share)
@@ -111,15 +110,7 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
             )
         for note in decider.portfolio.notes:
             stderr().print(f"note: {note}", markup=False, soft_wrap=True)
-        service = SignalService(
-            decider.portfolio,
-            decider.base,
-            decider.journal,
-            decider.feed.name,
-            calibration=decider.calibration(),
-            confidence=decider.confidence(),
-            show=_say,
-        )
+        service = _service(decider)
         if decider.source == "replay":
             decider.catch_up(service.newest.time, limits)
         file = None if asked.csv_path is None else _csv_file(asked.csv_path, decider, service)
@@ -139,33 +130,47 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
         except FeedDown as error:
             raise InputError(str(error), "try again later, or wait for it with --watch") from error
         if not emitted and not asked.watch:
-            _show_newest(decider, service, limits, asked.as_json)
+            for document in _show_newest(workspace, decider, service, limits, asked.as_json):
+                if file is not None:
+                    file.put(document)
 
 
-def _show_newest(decider: OpenedSignal, service: SignalService, limits: WaitLimits, as_json: bool) -> None:
-    """Show the signal of the newest bar that is known: again, or now, where an update brought the bar."""
+def _service(decider: OpenedSignal) -> SignalService:
+    from agent.live.service import SignalService
+
+    return SignalService(
+        decider.portfolio,
+        decider.base,
+        decider.journal,
+        decider.feed.name,
+        calibration=decider.calibration(),
+        confidence=decider.confidence(),
+        show=_say,
+    )
+
+
+def _show_newest(
+    workspace: Workspace, decider: OpenedSignal, service: SignalService, limits: WaitLimits, as_json: bool
+) -> Iterator[Mapping[str, object]]:
+    """Show the signal of the newest bar that is known: again, or now, where an update brought the bar.
+
+    Yields what is emitted for the first time.
+    """
     last = decider.journal.last(service.id)
     if last is not None and last.time >= service.newest.time:
         _say("this bar's signal was emitted before; here it is again, from the journal")
         show_signal(last.document, as_json)
         return
     from agent.live.feed import Replay
-    from agent.live.service import SignalService
 
     whole = service.history()
     base, feed = whole.rows(0, len(whole.times) - 1), Replay(whole, decider.clock, service.feed)
     newest = replace(decider, base=base, feed=feed, source="data")
-    again = SignalService(
-        decider.portfolio,
-        base,
-        decider.journal,
-        feed.name,
-        calibration=decider.calibration(),
-        confidence=decider.confidence(),
-        show=_say,
-    )
+    again = _service(newest)
     for document in _documents(newest, again, limits, watch=False):
         show_signal(document, as_json)
+        _alert_gate(workspace, decider.data, document)
+        yield document
 
 
 def _alert_gate(workspace: Workspace, data: str, document: Mapping[str, object]) -> None:

@@ -28,9 +28,10 @@ def show_signal(document: Any, as_json: bool, *, watched: bool = False) -> None:
     out.print(risk_line(document), markup=False, soft_wrap=True)
     rule = document.get("rule")
     if rule is not None and (rule["rate"] < 1 or rule["band"] > 0 or rule["rebalance"] > 1):
+        beyond = f", where it is more than {rule['band']:.2%} of capital off" if rule["band"] else ""
+        pace = f", at one bar in {rule['rebalance']}" if rule["rebalance"] > 1 else ""
         out.print(
-            f"weights are targets: each position moves {rule['rate']:.0%} of the way to its own, where it is more than "
-            f"{rule['band']:.2%} of capital off, at one bar in {rule['rebalance']}",
+            f"weights are targets: each position moves {rule['rate']:.0%} of the way to its own{beyond}{pace}",
             soft_wrap=True,
         )
     for line in (*advice_lines(document), *change_lines(document)):

@@ -124,17 +124,10 @@ def open_signal(
     """
     if (pool is None) == (not factors):
         raise InputError("say what to trade: a pool or factors", "alphaglow signal --pool NAME, or alphaglow signal ID")
-    fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
-    # A text may name accepted factors; those of a pool are spelled out.
-    blocks = all_blocks(knowledge, panel.id, fields) if pool is None else None
-
-    def read(text: str) -> Expression:
-        return _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars))
-
-    if pool is None:
-        asked = _asked_factors(knowledge, factors, workspace.settings, read)
-    else:
-        asked = _asked_pool(knowledge, pool)
+    read = _reader(knowledge, panel, pooled=pool is not None)
+    asked = (
+        _asked_factors(knowledge, factors, workspace.settings, read) if pool is None else _asked_pool(knowledge, pool)
+    )
     said: list[str] = []
     # Of a part of a data set, as of any other, only what it is called is needed: its gate is found by it.
     place = workspace.root / "data" / f"{data_name}.parquet"
@@ -161,6 +154,17 @@ def open_signal(
         notes if gate is None else (*notes, *_gate_notes(gate, panel)),
         opened,
     )
+
+
+def _reader(knowledge: KnowledgeBase, panel: Panel, *, pooled: bool) -> Callable[[str], Expression]:
+    """Return what reads texts on a panel: they may name accepted factors, but those of a pool are spelled out."""
+    fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
+    blocks = None if pooled else all_blocks(knowledge, panel.id, fields)
+
+    def read(text: str) -> Expression:
+        return _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars))
+
+    return read
 
 
 def _readable(text: str, found: Expression | Rejection) -> Expression:
