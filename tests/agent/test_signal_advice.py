@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.live.advice import calibrated, change_of_side, reasons_of, terms_of, trades
+from agent.cli.signal_words import change_lines, risk_line, signed
+from agent.live.advice import calibrated, change_of_side, changes_since, reasons_of, terms_of, trades
 from agent.live.feed import age_in_words
 from backtest.trading_rules import BacktestSpec
 from factors.parse import parse
@@ -123,3 +124,27 @@ def _bar_of(home: Path, rest: int) -> str:
     times = Workspace(home).load_panel("toy").times
     last = (len(times) - 1) // 50 * 50
     return str(times[last - 100 + rest])[:19]
+
+
+def test_risk_regime_and_what_changed_take_a_line_each() -> None:
+    rows = [
+        {"asset": "A", "weight": 0.2, "change": 0.5, "action": "BUY", "contributions": {"mom": 0.4, "rev": 0.1}},
+        {"asset": "B", "weight": -0.2, "change": -0.1, "action": "SELL", "contributions": {"mom": -0.4, "rev": 0.0}},
+    ]
+    before = {
+        "closed": "2024-06-15T16:00:00Z",
+        "gate_exposure": 1.0,
+        "weights": [{"asset": "A", "weight": -0.3, "contributions": {"mom": -0.2, "rev": 0.2}}],
+    }
+    changes = changes_since(rows, before, 0.4)
+    lines = change_lines({"changes": changes})
+    assert lines == [
+        "since the signal of 2024-06-15 16:00 UTC: changed side: A; gate 1.00 to 0.40; largest change A +0.5000, as "
+        "mom +0.6"
+    ]
+    assert change_lines({"changes": changes_since(rows, None, 0.4)}) == []
+    document = {"var_95": 0.012, "gate_exposure": 0.4, "likelihood_percentile": 7.0, "regime": "calm"}
+    line = risk_line(document)
+    assert "VaR 95 % 1.20% a bar" in line
+    assert "gate 0.40, likelihood at the 7th percentile, regime calm" in line
+    assert [signed(-0.0001, 3), signed(-0.002, 3)] == ["0.000", "-0.002"]
