@@ -10,7 +10,7 @@ a stated number of years. In the limit of many bars with a small mean each, that
 where d is the mean in deviations of a bar and h the threshold (Siegmund 1985, ch. II.6, without overshoot, which only
 makes it longer). Autocorrelation makes the sums vary more than independent payoffs would: they are divided by the
 inflation of `backtest.mean_test`. Payoffs are divided by a deviation that was known before each of them, so that a
-wild month weighs no more than a calm one. No assumption on the mean before the bars is made but the bound itself.
+wild month counts no more than a calm one. No assumption on the mean before the bars is made but the bound itself.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def fall_below(after: FloatArray, bound: float, to: float, inflated: float, *, y
     zeros = np.flatnonzero(sums == 0.0)
     # The last climb from zero: an alarm stands while its sum has not been back there.
     begun = int(zeros[-1]) + 1 if len(zeros) else 0
-    standing = above[above >= begun]
-    if not len(standing):
+    remaining = above[above >= begun]
+    if not len(remaining):
         return ChangeSum(bound, float(sums[-1]), threshold, first=first)
-    return ChangeSum(bound, float(sums[-1]), threshold, True, int(known[standing[0]]), int(known[begun]), first)
+    return ChangeSum(bound, float(sums[-1]), threshold, True, int(known[remaining[0]]), int(known[begun]), first)

@@ -129,7 +129,7 @@ def stderr() -> Console:
 
 @contextmanager
 def living(shown: ConsoleRenderable | RichCast, *, as_json: bool = False) -> Iterator[Console | None]:
-    """Show something on stderr, drawn anew four times a second, if that is a terminal; else yield None.
+    """Show something on stderr, drawn again four times a second, if that is a terminal; else yield None.
 
     It is not shown among JSON lines either, where stdout is that terminal, too.
     """

@@ -40,7 +40,7 @@ class CompareOptions:
 def compare(ctx: click.Context, asked: CompareOptions) -> None:
     """Compare factors of the same data: verdicts, figures by split, rule, cost, and how alike they are.
 
-    FACTOR is an id, as `kb list` and `eval` show it, or its first characters. Nothing is scored anew and no trial is
+    FACTOR is an id, as `kb list` and `eval` show it, or its first characters. Nothing is scored again and no trial is
     counted.
     """
     from agent.review.comparison import compare_factors, render_comparison

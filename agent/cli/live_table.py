@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass
 class LiveTable:
-    """The state of a run, drawn anew several times a second; before the run is there, what is done for it."""
+    """The state of a run, drawn again several times a second; before the run is there, what is done for it."""
 
     stage: str = "opening the data"
     started: float = field(default_factory=time.monotonic)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +20,15 @@ from agent.cli.common import (
 )
 from agent.cli.groups import DefaultGroup
 from agent.cli.option_record import recorded
+from agent.cli.signal_opening import OpenedSignal, opened_signal
 from agent.cli.signal_show import show_ledger, show_ledgers, show_signal
 from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.live.arrivals import WaitLimits
     from agent.live.csv_output import CsvFile
-    from agent.live.feed import Clock, Feed
     from agent.live.service import SignalService
-    from agent.live.signal_journal import SignalJournal
-    from agent.live.signal_source import TradedSignal
     from agent.study.workspace import Workspace
-    from market.panel import FloatArray, Panel
 
 COMMANDS = {"signal": ("signal", 140, "Target weights now, bar by bar, and on paper.")}
 
@@ -100,11 +95,12 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
     """Emit the newest bar's target weights with their reasons; with --watch, every bar's as it closes."""
     from agent.live.arrivals import WaitLimits
     from agent.live.feed import FeedDown
-    from agent.live.service import SignalService
 
     workspace = workspace_of(ctx)
     limits = WaitLimits(grace=asked.grace, bound=asked.bound, share=asked.share)
-    with _opened(
+    # Recorded bars are replayed one by one: there is nothing newer to wait for.
+    asked = replace(asked, watch=asked.watch or asked.replay_from is not None)
+    with opened_signal(
         workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate, asked.speed
     ) as decider:
         if asked.watch and decider.source == "data":
@@ -114,14 +110,7 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
             )
         for note in decider.portfolio.notes:
             stderr().print(f"note: {note}", markup=False, soft_wrap=True)
-        service = SignalService(
-            decider.portfolio,
-            decider.base,
-            decider.journal,
-            decider.feed.name,
-            calibration=decider.calibration(),
-            show=_say,
-        )
+        service = _service(decider)
         if decider.source == "replay":
             decider.catch_up(service.newest.time, limits)
         file = None if asked.csv_path is None else _csv_file(asked.csv_path, decider, service)
@@ -133,7 +122,7 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
             for document in _documents(decider, service, limits, asked.watch):
                 if file is not None:
                     file.put(document)
-                show_signal(document, asked.as_json)
+                show_signal(document, asked.as_json, watched=asked.watch)
                 _alert_gate(workspace, decider.data, document)
                 emitted += 1
                 if emitted == asked.most:
@@ -141,11 +130,47 @@ def now(ctx: click.Context, asked: NowOptions) -> None:
         except FeedDown as error:
             raise InputError(str(error), "try again later, or wait for it with --watch") from error
         if not emitted and not asked.watch:
-            last = decider.journal.last(service.id)
-            if last is None:
-                raise InputError("no bar has closed since the data set's newest", "wait for one with --watch")
-            _say("this bar's signal was emitted before; here it is again, from the journal")
-            show_signal(last.document, asked.as_json)
+            for document in _show_newest(workspace, decider, service, limits, asked.as_json):
+                if file is not None:
+                    file.put(document)
+
+
+def _service(decider: OpenedSignal) -> SignalService:
+    from agent.live.service import SignalService
+
+    return SignalService(
+        decider.portfolio,
+        decider.base,
+        decider.journal,
+        decider.feed.name,
+        calibration=decider.calibration(),
+        confidence=decider.confidence(),
+        show=_say,
+    )
+
+
+def _show_newest(
+    workspace: Workspace, decider: OpenedSignal, service: SignalService, limits: WaitLimits, as_json: bool
+) -> Iterator[Mapping[str, object]]:
+    """Show the signal of the newest bar that is known: again, or now, where an update brought the bar.
+
+    Yields what is emitted for the first time.
+    """
+    last = decider.journal.last(service.id)
+    if last is not None and last.time >= service.newest.time:
+        _say("this bar's signal was emitted before; here it is again, from the journal")
+        show_signal(last.document, as_json)
+        return
+    from agent.live.feed import Replay
+
+    whole = service.history()
+    base, feed = whole.rows(0, len(whole.times) - 1), Replay(whole, decider.clock, service.feed)
+    newest = replace(decider, base=base, feed=feed, source="data")
+    again = _service(newest)
+    for document in _documents(newest, again, limits, watch=False):
+        show_signal(document, as_json)
+        _alert_gate(workspace, decider.data, document)
+        yield document
 
 
 def _alert_gate(workspace: Workspace, data: str, document: Mapping[str, object]) -> None:
@@ -157,7 +182,7 @@ def _alert_gate(workspace: Workspace, data: str, document: Mapping[str, object])
         send_alerts(workspace, [Alert("gate shut", data, f"the gate on {data} is shut")], _say)
 
 
-def _csv_file(path: Path, decider: _Opened, service: SignalService) -> CsvFile:
+def _csv_file(path: Path, decider: OpenedSignal, service: SignalService) -> CsvFile:
     """Open the file, and add what was in the journal, but not in it yet when something stopped us."""
     from agent.live.csv_output import CsvFile
 
@@ -169,7 +194,7 @@ def _csv_file(path: Path, decider: _Opened, service: SignalService) -> CsvFile:
 
 
 def _documents(
-    decider: _Opened, service: SignalService, limits: WaitLimits, watch: bool
+    decider: OpenedSignal, service: SignalService, limits: WaitLimits, watch: bool
 ) -> Iterator[Mapping[str, object]]:
     """Yield what is emitted, until the first Ctrl-C: a bar under way is finished before."""
     from agent.live.arrivals import Arrivals, WaitHooks
@@ -185,122 +210,6 @@ def _documents(
             hooks=WaitHooks(asked, _say),
         )
         yield from service.work(arrivals.watch() if watch else arrivals.now(), always=decider.source == "data")
-
-
-@dataclass
-class _Opened:
-    """What a command on a portfolio works with."""
-
-    data: str
-    base: Panel
-    portfolio: TradedSignal
-    feed: Feed
-    clock: Clock
-    journal: SignalJournal
-    source: str
-
-    def calibration(self) -> FloatArray | None:
-        """Return what percentiles are computed among."""
-        if self.portfolio.gate is None or self.portfolio.gate_file is None:
-            return None
-        from agent.live.gate_state import calibration_likelihood
-        from agent.study.study import narrowed
-
-        return calibration_likelihood(
-            self.portfolio.gate, self.portfolio.gate_file, narrowed(self.base, self.portfolio.settings)
-        )
-
-    def catch_up(self, newest: Any, limits: WaitLimits) -> None:  # noqa: ANN401 - a datetime64
-        """Set a replay's clock to where an earlier one stopped."""
-        from agent.live.feed import FastClock, as_seconds
-
-        assert isinstance(self.clock, FastClock)
-        self.clock.start = max(self.clock.start, as_seconds(newest + self.base.bar) + limits.grace)
-
-
-@contextmanager
-def _opened(
-    workspace: Workspace,
-    data_name: str | None,
-    pool_name: str | None,
-    factors: tuple[str, ...],
-    replay_from: str | None,
-    no_gate: bool,
-    speed: float = 0.0,
-) -> Iterator[_Opened]:
-    from agent.live.signal_journal import FILE, SignalJournal
-    from agent.live.signal_source import open_signal
-    from agent.study.opening import open_data
-
-    with workspace.knowledge() as knowledge:
-        # What was fitted on a part: its gate is that of the part, and the newest bars are of its assets.
-        fitted = knowledge.get_pool(pool_name).spec.data if data_name is None and pool_name is not None else None
-        opened = open_data(workspace, data_name if fitted is None else fitted)
-        if opened.part:
-            opened = replace(opened, part=replace(opened.part, since="", until=""))
-        path, whole = opened.path, opened.whole
-        named = opened.name if fitted is None else fitted
-        portfolio = open_signal(
-            workspace, knowledge, named, whole, pool=pool_name, factors=factors, use_gate=not no_gate
-        )
-    journal = SignalJournal.open(workspace.root / FILE)
-    try:
-        with ExitStack() as stack:
-            source, base, clock, feed = _source(stack, workspace, path, whole, replay_from, speed)
-            yield _Opened(path.stem, base, portfolio, feed, clock, journal, source)
-    finally:
-        journal.close()
-
-
-def _source(
-    stack: ExitStack, workspace: Workspace, path: Path, whole: Panel, replay_from: str | None, speed: float
-) -> tuple[str, Panel, Clock, Feed]:
-    """Return which kind of bars come, the bars before them, the clock, and the feed, which `stack` closes."""
-    from agent.live.feed import FastClock, Replay, SystemClock, as_seconds
-
-    if replay_from is not None:
-        first = _replayed(whole, replay_from)
-        clock = FastClock(as_seconds(whole.times[first]), speed)
-        name = f"replay of {path.stem} from {str(whole.times[first])[:16]}"
-        return "replay", whole.rows(0, first), clock, Replay(whole, clock, name)
-    system = SystemClock()
-    followed = _followed(stack, workspace, path, whole)
-    if followed is not None:
-        return "fetched", whole, system, followed
-    # The data set's own newest bar.
-    return "data", whole.rows(0, len(whole.times) - 1), system, Replay(whole, system, f"data of {path.stem}")
-
-
-def _followed(stack: ExitStack, workspace: Workspace, path: Path, whole: Panel) -> Feed | None:
-    """Return what gives the data set's further bars, where a fetch brought it."""
-    from agent.cli.data_fetch import FACTS, RECORD
-    from agent.live.open_feed import open_feed
-
-    raw = workspace.folder("data") / "raw"
-    return open_feed(stack, path.with_suffix(RECORD), path.with_suffix(FACTS), whole, path.stem, raw)
-
-
-def _replayed(whole: Panel, text: str) -> int:
-    """Return the first row of a replay."""
-    import numpy as np
-
-    first = int(np.searchsorted(whole.times, np.datetime64(_date(text), "ns")))
-    if not 0 < first < len(whole.times):
-        raise InputError(
-            f"there is nothing to replay from {text}",
-            f"the data set has bars from {str(whole.times[0])[:16]} to {str(whole.times[-1])[:16]}",
-        )
-    return first
-
-
-def _date(text: str) -> datetime:
-    from datetime import UTC
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InputError(f"--replay-from {text!r} is no date", "write 2024-01-01 or 2024-01-01T12:00") from error
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _say(text: str) -> None:
@@ -347,7 +256,7 @@ def ledger(ctx: click.Context, asked: LedgerOptions) -> None:
         journal.close()
         show_ledgers(ledgers, asked.as_json)
         return
-    with _opened(
+    with opened_signal(
         workspace, asked.data_name, asked.pool_name, asked.factors, asked.replay_from, asked.no_gate
     ) as decider:
         name = ledger_id(decider.portfolio, decider.feed.name)

@@ -6,45 +6,42 @@ import sys
 from typing import Any
 
 from agent.cli.common import format_number, headed, print_json, stdout, text_table
+from agent.cli.signal_words import advice_lines, bar_line, change_lines, nothing_to_trade, risk_line, signed
 
 # Weights shown of a portfolio.
 _ROWS = 30
 
 
-def show_signal(document: Any, as_json: bool) -> None:  # noqa: ANN401 - JSON
-    """Print a signal: a table, or one JSON object on a line of its own."""
+def show_signal(document: Any, as_json: bool, *, watched: bool = False) -> None:  # noqa: ANN401 - JSON
+    """Print a signal: in words and as a table, or one JSON object on a line of its own.
+
+    While it is watched, a bar at which nothing is to be traded takes a line.
+    """
     if as_json:
         print_json(document)
         sys.stdout.flush()
         return
     out = stdout()
-    out.print(
-        headed(
-            document["portfolio"],
-            f"  bar {document['time'][:16]} UTC, closed {document['data_age_s']:.0f} s ago, "
-            f"gross {document['gross']:.3f}, net {document['net']:+.3f}, turnover {document['turnover']:.3f}, "
-            f"VaR 95 % {format_number(document['var_95'], 2, percent=True)} a bar",
-        ),
-        soft_wrap=True,
-    )
-    if document["gate_exposure"] is not None and document["likelihood_percentile"] is not None:
-        out.print(
-            f"gate {document['gate_exposure']:.2f}, what it judges at the {document['likelihood_percentile']:.0f}th "
-            f"percentile, regime {document['regime'] or 'unknown (alphaglow flow regimes)'}"
-        )
+    out.print(headed(document["portfolio"], f"  {bar_line(document)}"), soft_wrap=True)
+    if watched and nothing_to_trade(document):
+        return
+    out.print(risk_line(document), markup=False, soft_wrap=True)
     rule = document.get("rule")
     if rule is not None and (rule["rate"] < 1 or rule["band"] > 0 or rule["rebalance"] > 1):
+        beyond = f", where it is more than {rule['band']:.2%} of capital off" if rule["band"] else ""
+        pace = f", at one bar in {rule['rebalance']}" if rule["rebalance"] > 1 else ""
         out.print(
-            f"weights are targets: each position moves {rule['rate']:.0%} of the way to its own, where it is more than "
-            f"{rule['band']:.2%} of capital off, at one bar in {rule['rebalance']}",
+            f"weights are targets: each position moves {rule['rate']:.0%} of the way to its own{beyond}{pace}",
             soft_wrap=True,
         )
+    for line in (*advice_lines(document), *change_lines(document)):
+        out.print(line, markup=False, soft_wrap=True)
     labels = list(document["weights"][0]["contributions"]) if document["weights"] else []
     rows = [
         [
             row["asset"] + (" (late)" if row["stale"] else ""),
-            f"{row['weight']:+.4f}",
-            f"{row['change']:+.4f}",
+            signed(row["weight"], 4),
+            signed(row["change"], 4),
             format_number(row["price"], 6),
             format_number(row["gate_exposure"]),
             *(format_number(row["contributions"].get(label), 3) for label in labels),

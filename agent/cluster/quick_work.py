@@ -125,7 +125,7 @@ def outcome_of(score: SegmentScore) -> QuickOutcome:
 
 
 def panel_hash(panel: Panel) -> str:
-    """Return the content hash of a panel, computed anew: a copy remembers `Panel.id` even where its arrays differ."""
+    """Return the content hash of a panel, computed again: a copy remembers `Panel.id` even where its arrays differ."""
     known = panel.__dict__.pop("id", None)
     try:
         return panel.id

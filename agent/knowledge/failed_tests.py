@@ -20,7 +20,7 @@ _TESTS: tuple[tuple[str, str, str], ...] = (
     ("cost", "too slow, or a look-back too long for these data", "more bars, or a higher [loop] max_seconds"),
     ("values", "values that cannot be traded: constant, or mostly missing", "other fields; alphaglow data check"),
     ("sanity", "too few positions, or too close to an accepted factor", "fields that fewer factors use"),
-    ("predicts", "pay nothing before costs that can be told from luck", "other fields (data join), other bar sizes"
+    ("predicts", "pay nothing before costs that luck would not", "other fields (data join), other bar sizes"
      " (data resample), longer look-backs"),
     ("earns", "pay before costs, and costs eat it", "a cheaper venue ([backtest] preset), slower signals, longer bars"),
     ("place", "passed their quick score, but are not among the best", "a higher screen --keep"),

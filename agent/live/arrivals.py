@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from agent.live.feed import Bar, Clock, Feed, FeedDown, FeedOver, Stop, as_seconds
+from agent.live.feed import Bar, Clock, Feed, FeedDown, FeedOver, Stop, age_in_words, as_seconds
 from market.panel import BoolArray
 
 Notice = Callable[[str], None]
@@ -172,8 +172,9 @@ class Arrivals:
         if self._server() <= self._due() or (self._warned is not None and self._server() < self._warned + self._bar):
             return
         self._warned = self._server()
-        hours = (self._server() - as_seconds(self._last.time) - self._bar) / 3600
-        self._notice(f"data are stale: the newest bar is that of {_text(self._last.time)}, closed {hours:.1f} h ago")
+        age = age_in_words(self._server() - as_seconds(self._last.time) - self._bar)
+        closed = _text(self._last.time + self._length)
+        self._notice(f"data are stale: the newest bar closed {closed} UTC, {age} ago")
 
     def _ready(self) -> Iterator[Arrival]:
         """Yield the bars whose turn has come."""

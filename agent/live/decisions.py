@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from agent.live.advice import terms_of
 from agent.live.feed import Bar, bar_at
 from agent.live.last_rows import LastRows
 from agent.live.paper_ledger import Running, lag_of
@@ -57,6 +58,8 @@ class Decision:
         Of the market, or None.
     price
         Close.
+    terms
+        (M, N) values of the terms that a single factor adds up, without rows where it is no sum.
     """
 
     time: np.datetime64
@@ -71,6 +74,7 @@ class Decision:
     percentile: FloatArray
     regime: str | None
     price: FloatArray
+    terms: FloatArray
 
 
 class DecisionMaker:
@@ -145,9 +149,13 @@ class DecisionMaker:
             features = self._gate.expressions(whole)
         self._members = slice(0, len(portfolio.expressions))
         self._group = len(portfolio.expressions) if groups else None
-        self._features = slice(len(portfolio.expressions) + len(groups), -1)
+        self.terms = () if portfolio.combined else terms_of(portfolio.expressions[0], whole)
+        first = len(portfolio.expressions) + len(groups)
+        self._terms = slice(first, first + len(self.terms))
+        self._features = slice(first + len(self.terms), -1)
         panel = replace(whole, universe=liquid_mask(whole, **rules))
-        self._live = LiveFactors([*portfolio.expressions, *groups, *features, volatility_expression(whole)], panel)
+        asked = [*portfolio.expressions, *groups, *self.terms, *features, volatility_expression(whole)]
+        self._live = LiveFactors(asked, panel)
         self._signals = LastRows(2 * SERIES_WINDOW)
         self._targets = LastRows(portfolio.spec.holding)
         self.risk: LiveRisk | None = None
@@ -212,6 +220,7 @@ class DecisionMaker:
             self._percentile(likelihood),
             regime,
             bar.fields["close"],
+            np.where(inside, values[self._terms], np.nan),
         )
 
     def ledger_rows(self) -> MarketRows:

@@ -129,6 +129,14 @@ def as_moment(seconds: float) -> np.datetime64:
     return moment
 
 
+def age_in_words(seconds: float) -> str:
+    """Return an age in the largest unit that gives at least two of it: ``90 s``, ``45 min``, ``30 h``, ``895 days``."""
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"
+
+
 @dataclass(frozen=True, eq=False)
 class Replay:
     """Recorded bars that come out as a clock passes their close. What is recorded is final: nothing is late."""

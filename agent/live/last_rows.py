@@ -30,6 +30,10 @@ class LastRows:
         """Return the oldest."""
         return self._rows[0]
 
+    def each(self) -> list[Any]:
+        """Return them, oldest first, as they are."""
+        return list(self._rows)
+
     def all(self) -> Any:  # noqa: ANN401 - of any type
         """Return them, oldest first, (rows, ...)."""
         return np.stack(list(self._rows))

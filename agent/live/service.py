@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.live.advice import Confidence, action_of, change_of_side, changes_since, reasons_of, shares_below, trades
 from agent.live.arrivals import HEAL_BARS, Arrival
 from agent.live.decisions import Decision, DecisionMaker, Show
 from agent.live.feed import Bar, bar_at, with_bars
@@ -60,8 +61,10 @@ class SignalService:
         feed: str,
         *,
         calibration: FloatArray | None = None,
+        confidence: Confidence | None = None,
         show: Show = lambda _: None,
     ) -> None:
+        self._confidence = confidence
         self.portfolio, self.journal, self.feed = portfolio, journal, feed
         self.id = ledger_id(portfolio, feed)
         self._base, self._calibration, self._show = base, calibration, show
@@ -74,22 +77,35 @@ class SignalService:
         self._ledger: _Ledger | None = None
         self._unrecorded: list[Paid] = []
         self._last: FloatArray | None = None
+        self._before: Document | None = None
         self._build()
 
     def _build(self) -> None:
         """Build all state from the data set's bars and the journal's."""
-        whole = self.history()
+        whole = self._past()
         self.decider = DecisionMaker(self.portfolio, whole, calibration=self._calibration, show=self._show)
         self.newest = bar_at(whole, len(whole.times) - 1)
         stored = self.journal.signals(self.id)
         emitted = [s for s in stored if s.status == "emitted"]
         self._last = emitted[-1].weights if emitted else None
+        self._before = emitted[-1].document if emitted else None
         if stored:
             self._ledger = self._restored(whole, stored)
 
     def history(self) -> Panel:
         """Return the bars of the data set, and after them those that the journal has of the feed."""
         return with_bars(self._base, self.journal.bars(self.feed, self._base.times[-1]))
+
+    def _past(self) -> Panel:
+        """Return the history up to the newest bar that this ledger has decided on.
+
+        Another portfolio may have brought the newest bar of the journal: here it is still to be decided on.
+        """
+        bars = self.journal.bars(self.feed, self._base.times[-1])
+        own = self.journal.last(self.id, "emitted"), self.journal.last(self.id, "missed")
+        if bars and all(one is None or one.time < bars[-1].time for one in own):
+            bars = bars[:-1]
+        return with_bars(self._base, bars)
 
     def _restored(self, whole: Panel, stored: list[Stored]) -> _Ledger:
         """Settle again the decisions of the journal, up to the newest bar.
@@ -172,7 +188,7 @@ class SignalService:
         self.newest = arrival.bar
         if not emit:
             return None
-        self._last = weights
+        self._last, self._before = weights, document
         return document
 
     def _settle(self) -> list[Paid]:
@@ -198,6 +214,7 @@ class SignalService:
     def _document(self, arrival: Arrival, decision: Decision, weights: FloatArray, status: str) -> dict[str, object]:
         before = np.zeros(len(weights)) if self._last is None else self._last
         assert self.decider.risk is not None
+        trade = self._trades(decision, weights)
         shown = np.flatnonzero((np.abs(weights) > _DUST) | (np.abs(before) > _DUST) | arrival.stale)
         rows = [
             {
@@ -212,12 +229,14 @@ class SignalService:
                 "gate_exposure": float(decision.exposure[k]),
                 "likelihood_percentile": _finite(decision.percentile[k]),
                 "stale": bool(arrival.stale[k]),
+                **self._advice(decision, int(k), float(trade[k])),
             }
             for k in shown
         ]
         rows.sort(key=lambda row: (-float(str(row["weight"])), str(row["asset"])))
         length = self._base.bar
         known = decision.percentile[np.isfinite(decision.percentile)]
+        exposure = float(decision.exposure[decision.inside].mean()) if decision.inside.any() else None
         return {
             "kind": "signal",
             "id": signal_id(self.id, arrival.bar.time),
@@ -231,7 +250,7 @@ class SignalService:
             "stale": [self.decider.assets[k] for k in np.flatnonzero(arrival.stale)],
             "regime": decision.regime,
             "likelihood_percentile": float(known.mean()) if len(known) else None,
-            "gate_exposure": float(decision.exposure[decision.inside].mean()) if decision.inside.any() else None,
+            "gate_exposure": exposure,
             "var_95": _finite(self.decider.risk.value_at_risk(weights)),
             "gross": float(np.abs(weights).sum()),
             "net": float(weights.sum()),
@@ -239,7 +258,45 @@ class SignalService:
             "max_weight": self.portfolio.spec.max_weight,
             "rule": {**TradingRule.of(self.portfolio.spec).to_dict(), "rebalance": self.portfolio.spec.rebalance},
             "notes": list(self.portfolio.notes),
+            "changes": changes_since(rows, self._before, exposure),
             "weights": rows,
+        }
+
+    def _trades(self, decision: Decision, weights: FloatArray) -> FloatArray:
+        """Return (N,) what the rule trades now: from the positions on paper, with what is decided and not filled yet.
+
+        That prices move positions until then is left out.
+        """
+        spec, ledger = self.portfolio.spec, self._ledger
+        positions = np.zeros(len(weights))
+        if ledger is not None:
+            positions = ledger.running.weights.copy()
+            waiting = ledger.waiting.each()
+            for row, status, targets in waiting[max(0, len(waiting) - self._lag) :]:
+                due = status == "emitted" and row % spec.rebalance == 0
+                positions = positions + trades(targets, positions, spec, due=due)
+        return trades(weights, positions, spec, due=decision.row % spec.rebalance == 0)
+
+    def _advice(self, decision: Decision, asset: int, trade: float) -> dict[str, object]:
+        """Return one asset's trade in words."""
+        relative = self.portfolio.spec.is_cross_sectional
+        values = decision.signal
+        rank = float(shares_below(values[None])[0, asset])
+        place = f"{int((values > values[asset]).sum()) + 1} of {int(np.isfinite(values).sum())}"
+        terms: dict[str, float | None] = {}
+        for term, row in zip(self.decider.terms, decision.terms, strict=True):
+            known = row[np.isfinite(row)]
+            middle = float(known.mean()) if relative and len(known) else 0.0
+            terms[term.text] = _finite(row[asset] - middle)
+        parts = dict(zip(self.portfolio.labels, (_finite(part[asset]) for part in decision.parts), strict=True))
+        return {
+            "action": action_of(trade),
+            "trade": trade,
+            "rank": place if np.isfinite(values[asset]) else None,
+            "confidence": None if self._confidence is None else self._confidence.of(rank),
+            "terms": terms,
+            "reasons": reasons_of(terms or parts, float(decision.exposure[asset]), place),
+            "changes_when": change_of_side(values, asset, relative=relative),
         }
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agent.knowledge.factor_records import FactorRecord
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
@@ -55,6 +56,8 @@ class TradedSignal:
         What reasons call the members.
     notes
         What weakens it, each in a sentence.
+    opened
+        The data set that it was read on: its train is what confidence is counted on.
     """
 
     id: str
@@ -67,6 +70,7 @@ class TradedSignal:
     gate: RegimeGate | None
     gate_file: Path | None
     notes: tuple[str, ...] = ()
+    opened: OpenData | None = None
 
     @property
     def combined(self) -> bool:
@@ -120,14 +124,16 @@ def open_signal(
     """
     if (pool is None) == (not factors):
         raise InputError("say what to trade: a pool or factors", "alphaglow signal --pool NAME, or alphaglow signal ID")
-    asked = _asked_factors(knowledge, factors, workspace.settings) if pool is None else _asked_pool(knowledge, pool)
+    read = _reader(knowledge, panel, pooled=pool is not None)
+    asked = (
+        _asked_factors(knowledge, factors, workspace.settings, read) if pool is None else _asked_pool(knowledge, pool)
+    )
     said: list[str] = []
     # Of a part of a data set, as of any other, only what it is called is needed: its gate is found by it.
     place = workspace.root / "data" / f"{data_name}.parquet"
     opened = open_data(workspace, place, asked.rules, gate=use_gate, learned=False, note=said.append)
     settings, file, notes = opened.settings, opened.gate_file, (*asked.notes, *said)
-    # A text may name accepted factors; those of a pool are spelled out.
-    expressions = _read_members(asked.texts, panel, knowledge if pool is None else None)
+    expressions = tuple(read(text) for text in asked.texts)
     rule = asked.rule
     if pool is None and rule is None and settings.backtest.rule == "auto":
         rule, said_of_it = _rule_now(expressions, asked, opened)
@@ -146,20 +152,25 @@ def open_signal(
         gate,
         file,
         notes if gate is None else (*notes, *_gate_notes(gate, panel)),
+        opened,
     )
 
 
-def _read_members(texts: Sequence[str], panel: Panel, knowledge: KnowledgeBase | None) -> tuple[Expression, ...]:
-    """Read members on a data set; with a knowledge base, its accepted factors may be named."""
+def _reader(knowledge: KnowledgeBase, panel: Panel, *, pooled: bool) -> Callable[[str], Expression]:
+    """Return what reads texts on a panel: they may name accepted factors, but those of a pool are spelled out."""
     fields = tuple(sorted({*panel.fields, "vwap", "amount", "returns"}))
-    blocks = None if knowledge is None else all_blocks(knowledge, panel.id, fields)
-    read = []
-    for text in texts:
-        found = parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars)
-        if isinstance(found, Rejection):
-            raise InputError(f"{text} cannot be read on this data: {found.message}", found.hint)
-        read.append(found)
-    return tuple(read)
+    blocks = None if pooled else all_blocks(knowledge, panel.id, fields)
+
+    def read(text: str) -> Expression:
+        return _readable(text, parse(text, fields=fields, bar=panel.bar, blocks=blocks, session=panel.session_bars))
+
+    return read
+
+
+def _readable(text: str, found: Expression | Rejection) -> Expression:
+    if isinstance(found, Rejection):
+        raise InputError(f"{text} cannot be read on this data: {found.message}", found.hint)
+    return found
 
 
 def _require_known_funding(spec: BacktestSpec, panel: Panel) -> None:
@@ -187,23 +198,25 @@ def _asked_pool(knowledge: KnowledgeBase, pool: str) -> _Asked:
     )
 
 
-def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Settings) -> _Asked:
+def _asked_factors(
+    knowledge: KnowledgeBase, factors: Sequence[str], current: Settings, read: Callable[[str], Expression]
+) -> _Asked:
     texts: list[str] = []
     labels: list[str] = []
     notes: list[str] = []
     rule: TradingRule | None = None
     for what in factors:
-        if _ID.fullmatch(what.strip()):
-            record = knowledge.get_factor(what, panel_id=None)
+        record = _recorded_factor(knowledge, what.strip(), read)
+        if record is None:
+            text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
+        else:
             attempt = record.attempt
-            text, label = record.canonical, attempt.name or record.canonical
+            text, label, verdict = record.canonical, attempt.name or record.canonical, "not scored"
             differs = scored_otherwise(knowledge.get_run(attempt.run_id), label, current)
             notes += [differs] if differs else []
-            verdict: str = "not scored" if attempt.evaluation is None else attempt.evaluation.evidence.verdict
-            if attempt.evaluation is not None and len(factors) == 1:
-                rule = allowed(chosen_rule(attempt.evaluation.scorecard), current)
-        else:
-            text, label, verdict = what.strip(), what.strip(), "not of the knowledge base"
+            if attempt.evaluation is not None:
+                verdict = attempt.evaluation.evidence.verdict
+                rule = allowed(chosen_rule(attempt.evaluation.scorecard), current) if len(factors) == 1 else None
         if verdict != "accepted":
             notes.append(f"{label} is {verdict}: on paper it may be traded")
         texts.append(text)
@@ -212,6 +225,17 @@ def _asked_factors(knowledge: KnowledgeBase, factors: Sequence[str], current: Se
         raise InputError("a factor is named twice", "name each factor once")
     name, weights = " + ".join(labels), equal_weights(len(texts))
     return _Asked(name, tuple(texts), weights, tuple(labels), tuple(notes), CurrentRules(), rule)
+
+
+def _recorded_factor(knowledge: KnowledgeBase, what: str, read: Callable[[str], Expression]) -> FactorRecord | None:
+    """Return what the base has of a factor, named by its id or by any text that reads as it; None: nothing."""
+    if _ID.fullmatch(what):
+        return knowledge.get_factor(what, panel_id=None)
+    identity = read(what).id
+    try:
+        return knowledge.get_factor(identity, panel_id=None)
+    except InputError:
+        return None
 
 
 def _rule_now(expressions: Sequence[Expression], asked: _Asked, opened: OpenData) -> tuple[TradingRule | None, str]:

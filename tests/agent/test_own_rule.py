@@ -57,8 +57,12 @@ def test_the_recorded_rule_is_traded_later(home: Path, capsys: pytest.CaptureFix
     panel = workspace.load_panel("toy")
     with workspace.knowledge() as knowledge:
         recorded = open_signal(workspace, knowledge, "toy", panel, factors=[own["factor"]])
-        chosen_now = open_signal(workspace, knowledge, "toy", panel, factors=[FACTOR])
+        by_text = open_signal(workspace, knowledge, "toy", panel, factors=[FACTOR])
+        # The same ranks, and no record of it.
+        chosen_now = open_signal(workspace, knowledge, "toy", panel, factors=[f"3 * {FACTOR}"])
     assert TradingRule.of(recorded.spec).to_dict() == own["rule"]
+    assert by_text.id == recorded.id
+    assert not any("chosen on train as it is now" in note for note in by_text.notes)
     assert TradingRule.of(chosen_now.spec) == TradingRule.of(recorded.spec)
     assert any("chosen on train as it is now" in note for note in chosen_now.notes)
     written = as_json(capsys, "export", own["factor"], "--to", "pandas")

@@ -10,8 +10,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from agent.cli import signal_opening
+from agent.live.feed import Replay, SystemClock
 from agent.live.signal_journal import FILE
 from agent.study.workspace import Workspace
+from market.panel import Panel
 from tests.agent.commands import as_json, refused, run
 from tests.forked import start
 
@@ -43,6 +46,49 @@ def test_the_newest_bar_is_emitted_once(home: Path, capsys: pytest.CaptureFixtur
     )
     listed = as_json(capsys, "signal", "ledger")
     assert [row["signals"] for row in listed] == [1]
+
+
+def test_each_portfolio_of_a_data_set_has_its_signal_of_the_newest_bar(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The bar that the first one brought is not behind the second; an older replay needs no --watch."""
+    first = as_json(capsys, "signal", FACTOR)
+    second = as_json(capsys, "signal", "-ts_returns(close, 7)")
+    assert first["time"] == second["time"]
+    assert second["status"] == "emitted"
+    assert second["gross"] == pytest.approx(1.0)
+    code, out, err = run(capsys, "signal", FACTOR, "--replay-from", since(home), "--bars", "2", "--json")
+    assert code == 0, err
+    assert len(out.splitlines()) == 2
+
+
+def test_what_an_update_brought_has_a_signal(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a data set that is followed, the newest bar may have come with `data update`: nothing is left to wait for."""
+
+    def followed(_stack: object, _workspace: Workspace, path: Path, whole: Panel) -> Replay:
+        return Replay(whole, SystemClock(), f"exchange of {path.stem}")
+
+    monkeypatch.setattr(signal_opening, "_followed", followed)
+    first = as_json(capsys, "signal", FACTOR)
+    assert first["status"] == "emitted"
+    assert first["time"][:19] == str(Workspace(home).load_panel("toy").times[-1])[:19]
+    code, out, err = run(capsys, "signal", FACTOR, "--json")
+    assert code == 0
+    assert "from the journal" in err
+    assert json.loads(out) == first
+    assert as_json(capsys, "signal", "-ts_returns(close, 7)")["time"] == first["time"]
+
+
+def test_a_factor_that_was_scored_is_found_by_its_text(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "eval", FACTOR)
+    code, out, err = run(capsys, "signal", "-1 * ts_returns(close, 5)")
+    assert code == 0, err
+    assert "not of the knowledge base" not in err
+    assert "days ago" in out
+    assert " UTC, " in out
+    assert "-0.000" not in out.splitlines()[0]
 
 
 def test_a_replay_is_watched_stopped_and_compared_with_the_backtest(
@@ -115,8 +161,9 @@ def test_nothing_of_it_is_imported_by_the_loop() -> None:
     """The newest bars, the holdout among them, are read here: no module that writes prompts may see them."""
     root = Path(__file__).resolve().parents[2] / "agent"
     for path in root.rglob("*.py"):
-        # What shows the paper ledgers to people.
-        shown = (root / "cli" / "signal.py", root / "web" / "insight_routes.py")
+        # What shows signals and paper ledgers to people, or writes them to a file.
+        commands = [root / "cli" / f"signal{part}.py" for part in ("", "_opening", "_show", "_words")]
+        shown = (*commands, root / "cli" / "export.py", root / "web" / "insight_routes.py")
         if path.parent.name == "live" or path in shown:
             continue
         # Neither reads a bar: an export writes source text, an alert says in a sentence what is known.

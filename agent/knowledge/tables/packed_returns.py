@@ -20,7 +20,7 @@ from market.panel import FloatArray
 _WORTH_CODING = 256
 # Numbers by which equal fingerprints are looked for, and how far apart those of equal ones may be.
 SHADOWS, NEAR = 8, 1e-3
-# Shadows are told apart by the cells that they lie in; each deviates from 0 by about 1.
+# Shadows are distinguished by the cells that they lie in; each deviates from 0 by about 1.
 _CELL = 0.25
 _Floats = NDArray[np.float32]
 
