@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Column, Table, delete, insert, select
 
 from agent.knowledge.database import schema
 from agent.knowledge.database.transactions import Handle
@@ -79,7 +79,7 @@ class Remarks(Handle):
         """Return what people said of a factor, oldest first."""
         table = schema.core_table(schema.Remark)
         with self._reading() as session:
-            rows = session.execute(select(table).where(table.c.factor_id == factor_id).order_by(table.c.id))
+            rows = session.execute(select(table).where(table.c.factor_id == factor_id).order_by(*_in_time(table)))
             return [_remark(row) for row in rows]
 
     def decisions(self, factor_ids: Sequence[str]) -> dict[str, RemarkKind]:
@@ -89,7 +89,7 @@ class Remarks(Handle):
             table.c.factor_id.in_(factor_ids), table.c.kind.in_(("accept", "retire"))
         )
         with self._reading() as session:
-            rows = session.execute(chosen.order_by(table.c.id)).all()
+            rows = session.execute(chosen.order_by(*_in_time(table))).all()
         return {str(factor): cast("RemarkKind", kind) for factor, kind in rows}
 
     def tags(self) -> list[str]:
@@ -97,6 +97,11 @@ class Remarks(Handle):
         table = schema.core_table(schema.Remark)
         with self._reading() as session:
             return sorted(set(session.scalars(select(table.c.text).where(table.c.kind == "tag"))))
+
+
+def _in_time(table: Table) -> tuple[Column[str], Column[int]]:
+    """By when it was said: what a merge brought may be older than what stands before it."""
+    return table.c.created, table.c.id
 
 
 def _remark(row: Any) -> Remark:  # noqa: ANN401 - a row of SQLAlchemy

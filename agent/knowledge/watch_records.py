@@ -17,7 +17,7 @@ from agent.knowledge.tables.datasets import related_ids
 WatchState = Literal["fresh", "aging", "failing", "not watched"]
 WatchWord = Literal["fresh", "aging", "failing", "stale data", "not watched"]
 # What makes a new line of the history, where it differs from the newest; the rest of that is brought up to date.
-_CHANGING = ("state", "stale", "panel_id", "verdict")
+CHANGING = ("state", "stale", "panel_id", "verdict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Watches(Handle):
             newest = {(one.subject, one.data): one for one in _newest(session)}
             for one in found:
                 before = newest.get((one.subject, one.data))
-                if before is not None and all(getattr(before, name) == getattr(one, name) for name in _CHANGING):
+                if before is not None and all(getattr(before, name) == getattr(one, name) for name in CHANGING):
                     _refresh(session, before.id, one, now)
                     continue
                 _insert(session, one, now)

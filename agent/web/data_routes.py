@@ -70,11 +70,17 @@ def check(request: Request, name: str) -> HTMLResponse:
 
 @router.get("/flow")
 def flow(request: Request) -> HTMLResponse:
-    """Show which data sets have a flow, and the pages that the flow's commands wrote."""
+    """Show which data sets have a flow, its regimes, and the pages that the flow's commands wrote."""
+    from agent.web.flow_summary import summarise_flow
+
     site = site_of(request)
-    fitted = [name for name in site.workspace.data_names() if gate_path(site.workspace, name).is_file()]
-    missing = [name for name in site.workspace.data_names() if name not in fitted]
-    return site.page("flow.html", "flow", fitted=fitted, missing=missing, written=_written(site.workspace))
+    names = [name for name in site.workspace.data_names() if gate_path(site.workspace, name).is_file()]
+    missing = [name for name in site.workspace.data_names() if name not in names]
+    written = _written(site.workspace)
+    fitted = [summarise_flow(site.workspace, name, written) for name in names]
+    shown = {page.file for one in fitted for page in one.pages}
+    others = [file for file in written if file not in shown]
+    return site.page("flow.html", "flow", fitted=fitted, missing=missing, written=others)
 
 
 @router.get("/curves/flow/{name}")

@@ -16,6 +16,7 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.listing import which_factor
 from agent.knowledge.remarks import Remark, RemarkKind
 from agent.study.workspace import Workspace
+from agent.web.factor_family import find_family
 from agent.web.factor_search import SORTS, VERDICTS, FactorSearch, find_factors, names_to_choose
 from agent.web.guard import REPORT_POLICY
 from agent.web.site import FormFields, site_of
@@ -65,6 +66,7 @@ def factor(request: Request, factor_id: str, beside: str = "") -> HTMLResponse:
         later = knowledge.later_verdicts().get(one.id)
         watched = knowledge.watch_history(record.factor_id)
         others = _others(knowledge, beside, record.factor_id)
+        above, below = find_family(knowledge, one)
     card = None if one.evaluation is None else one.evaluation.scorecard
     return site.page(
         "factor.html",
@@ -77,9 +79,8 @@ def factor(request: Request, factor_id: str, beside: str = "") -> HTMLResponse:
         reasons=reasons_of(one),
         card=card,
         rule="" if card is None else rule_sentence(card),
-        parents=[(x, verdict_of(x)) for x in record.parents],
-        children=[(x, verdict_of(x)) for x in record.children[:60]],
-        hidden_children=max(0, len(record.children) - 60),
+        above=above,
+        below=below,
         tags=[x for x in remarks if x.kind == "tag"],
         said=[x for x in remarks if x.kind != "tag"],
         decided=decided,

@@ -15,12 +15,15 @@ import pytest
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.records import NewAttempt, NewCall, NewEvaluation, NewLesson, request_hash
+from agent.knowledge.remarks import Remark
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.knowledge.score_documents import read_evidence, read_flat, read_scorecard
+from agent.knowledge.transfer.later_rows import join_histories
 from agent.knowledge.transfer.merging import Merged
 from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.table_rows import ExportedSource
 from agent.knowledge.verifying import find_faults
+from agent.knowledge.watch_records import WatchRecord, WatchState
 from backtest.luck import fingerprint_of
 from backtest.result_types import SegmentScore
 from market.errors import InputError
@@ -71,9 +74,20 @@ def fill(place: str | Path, seed: int, attempts: int = 12) -> str:
         kb.set_run_status(one.id, "finished")
         kb.library_add([NewLibraryEntry(f"A{seed}", "paper", "qlib", "x", "translated", "open", "factor:feed")])
         score = read_flat(SegmentScore, {"sharpe_net": seed})
+        kb.add_remark(Remark("factor:1", "note", f"seen at {seed}\nand again", "Ann"))
+        kb.add_remark(Remark("factor:1", "tag", "carry", "Bob"))
+        kb.keep_watches([watched("fresh", f"toy {seed}"), watched("fresh", "toy")])
+        kb.keep_watches([watched("aging", f"toy {seed}")])
         who = f"somebody at {seed}"
         kb.record_holdout("factor:1", panel.id, score, opened_by=who, rules=ScoringRules(), again=True)
         return one.id
+
+
+def watched(state: WatchState, data: str = "toy") -> WatchRecord:
+    return WatchRecord(
+        "factor:1", data, "panel:1", "factor", "slow", "earns", "2024-01-01T00:00:00Z", state,
+        start="2024-01-02", end="2024-02-02", bars=32, figures={"net_came": 0.4, "net_low": None},
+    )  # fmt: skip
 
 
 def merge(into: str | Path, other: str | Path) -> Merged:
@@ -226,6 +240,66 @@ def test_a_copy_that_went_on_is_taken_in_and_one_that_went_elsewhere_is_refused(
         assert kb.export() == before, "refused whole"
 
 
+def test_remarks_and_what_was_watched_come_along_in_order_of_time(tmp_path: Path, place: str) -> None:
+    fill(tmp_path / "other.db", 2)
+    with KnowledgeBase.open(tmp_path / "other.db") as kb:
+        kb.add_remark(Remark("factor:1", "accept", "it paid", "Ann"))
+        older = json.loads(kb.export())
+    for line in older["remarks"]:
+        line["created"] = "2020-01-01T00:00:00Z"
+    for line in older["watches"]:
+        line["checked"], line["start"] = "2020-01-01T00:00:00Z", "2019-12-01"
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    fill(place, 1)
+    with opened(place) as kb:
+        kb.add_remark(Remark("factor:1", "retire", "it pays no more", "Bob"))
+        kb.keep_watches([watched("failing", "toy 2")])
+        assert kb.watched_from("factor:1", "panel:1") == "2024-01-02"
+        added = kb.take_in(ExportedSource(tmp_path / "older.json")).added
+        # The tag is there already; of one state that both saw, the first bar is the earlier one.
+        assert (added["remarks"], added["states of what is watched"]) == (2, 3)
+        assert kb.decisions(["factor:1"]) == {"factor:1": "retire"}, "the newest, not what came last"
+        assert [x.kind for x in kb.remarks("factor:1")] == ["note", "accept", "note", "tag", "retire"]
+        assert kb.watched_from("factor:1", "panel:1") == "2019-12-01"
+        history = {x.data: x.state for x in kb.watches()}
+        assert history == {"toy": "fresh", "toy 1": "aging", "toy 2": "failing"}
+        on_two = [x for x in kb.watch_history("factor:1") if x.data == "toy 2"]
+        assert [x.state for x in on_two] == ["fresh", "aging", "failing"]
+        assert kb.take_in(ExportedSource(tmp_path / "older.json")).sentence() == "nothing was new"
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "both"),
+    [
+        # A copy that was looked at later: its state was seen for longer.
+        ("fresh1", "fresh3", "fresh3"),
+        ("fresh3", "fresh1 aging2", "fresh1 aging2 fresh3"),
+        ("fresh1", "fresh2 aging5 failing7", "fresh2 aging5 failing7"),
+        ("fresh1 aging6", "fresh3 aging4", "fresh3 aging6"),
+        ("", "fresh1 aging1 fresh1", "fresh1 aging1 fresh1"),
+    ],
+)
+def test_two_histories_of_watching_are_one(here: str, there: str, both: str) -> None:
+    def lines(said: str) -> list[dict[str, object]]:
+        rest = {"stale": False, "panel_id": "p", "verdict": "earns", "start": ""}
+        return [{"state": word[:-1], "checked": word[-1], **rest} for word in said.split()]
+
+    assert join_histories(lines(here), lines(there)) == lines(both)
+    assert join_histories(lines(both), lines(there)) == lines(both), "again adds nothing"
+    assert join_histories(lines(there), lines(here)) == lines(both), "whichever takes in the other"
+
+
+def test_an_export_without_remarks_and_watching_is_read(tmp_path: Path) -> None:
+    fill(tmp_path / "k.db", 1)
+    with KnowledgeBase.open(tmp_path / "k.db") as kb:
+        older = json.loads(kb.export())
+    del older["remarks"], older["watches"]
+    (tmp_path / "older.json").write_text(json.dumps({**older, "revision": "0012"}))
+    with opened(tmp_path / "other.db") as kb:
+        assert kb.take_in(ExportedSource(tmp_path / "older.json")).added["attempts"] == 12
+        assert (kb.remarks("factor:1"), kb.watches()) == ([], [])
+
+
 def test_what_is_no_export_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "export.json"
     with KnowledgeBase.open(tmp_path / "k.db") as kb:
@@ -237,6 +311,9 @@ def test_what_is_no_export_is_one_line(tmp_path: Path) -> None:
             {**whole, "revision": "0001"},
             {**whole, "runs": [{"id": 1}]},
             {**whole, "calls": 3},
+            {**whole, "remarks": [{"factor_id": "f", "kind": "love", "text": "x", "author": "a", "created": "c"}]},
+            {**whole, "remarks": [{"factor_id": "f", "kind": "note", "text": 3, "author": "a", "created": "c"}]},
+            {**whole, "watches": [{"subject": "f"}]},
         ):
             path.write_text(document if isinstance(document, str) else json.dumps(document))
             with pytest.raises(InputError) as caught:

@@ -38,6 +38,8 @@ def to_json(session: Session) -> str:
         "holdout_openings": [row.to_dict() for row in source.openings()],
         "library": [entry.to_dict() for entry in source.library()],
         "pools": list(source.pools()),
+        "remarks": list(source.remarks()),
+        "watches": list(source.watches()),
         "calls": [call.to_dict() for call in source.calls()],
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1)

@@ -23,6 +23,7 @@ from agent.knowledge.tables.convert import holdout_record
 from agent.knowledge.tables.looks import personal_runs
 from agent.knowledge.tables.packed_returns import plain
 from agent.knowledge.tables.row_cache import load_attempts
+from agent.knowledge.transfer.later_rows import take_remarks, take_watches
 from agent.knowledge.transfer.table_rows import KnowledgeSource
 from market.errors import InputError
 
@@ -66,6 +67,8 @@ def take_in(session: Session, source: KnowledgeSource, show: Show = lambda _what
     _calls(session, _shown(source.calls(), "calls", show), merged, shared)
     _openings(session, source, merged)
     _pools(session, source, merged)
+    merged.count("remarks", take_remarks(session, source.remarks()))
+    merged.count("states of what is watched", take_watches(session, source.watches()))
     novelty.catch_up(session)
     session.flush()
     for panel_id in sorted(panels):

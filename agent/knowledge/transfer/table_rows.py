@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from agent.knowledge.claims import Claims
 from agent.knowledge.database import schema
+from agent.knowledge.database.watch_table import Watch
 from agent.knowledge.dataset_records import DatasetRecord
 from agent.knowledge.library_records import LibraryRecord
 from agent.knowledge.records import (
@@ -38,6 +39,7 @@ from agent.knowledge.tables.convert import (
     run_record,
 )
 from agent.knowledge.tables.row_cache import load_attempts
+from agent.knowledge.transfer.later_rows import REMARK, WATCH, checked_line
 from market.errors import InputError
 
 FORMAT = "alphaglow knowledge base"
@@ -86,6 +88,12 @@ class KnowledgeSource(Protocol):
 
     def pools(self) -> Iterator[dict[str, Any]]:
         """Return pools, as columns."""
+
+    def remarks(self) -> Iterator[dict[str, Any]]:
+        """Return what people said of factors, as columns, in order of time."""
+
+    def watches(self) -> Iterator[dict[str, Any]]:
+        """Return the states of what is watched, as columns: of each, the oldest first."""
 
 
 class StoredSource:
@@ -161,6 +169,16 @@ class StoredSource:
         """Return pools, as columns."""
         for row in self._rows(select(schema.Pool).order_by(schema.Pool.seq)):
             yield {name: getattr(row, name) for name in _POOL}
+
+    def remarks(self) -> Iterator[dict[str, Any]]:
+        """Return what people said of factors, as columns, in order of time."""
+        for row in self._rows(select(schema.Remark).order_by(schema.Remark.created, schema.Remark.id)):
+            yield {name: getattr(row, name) for name in REMARK}
+
+    def watches(self) -> Iterator[dict[str, Any]]:
+        """Return the states of what is watched, as columns: of each, the oldest first."""
+        for row in self._rows(select(Watch).order_by(Watch.subject, Watch.data, Watch.id)):
+            yield {name: getattr(row, name) for name in WATCH}
 
 
 class ExportedSource:
@@ -275,6 +293,20 @@ class ExportedSource:
         for row in self._parts("pools"):
             with _readable(self._path, "pools"):
                 found = {name: row[name] for name in _POOL}
+            yield found
+
+    def remarks(self) -> Iterator[dict[str, Any]]:
+        """Return what people said of factors, as columns, in order of time; older exports have none."""
+        return self._lines("remarks", REMARK)
+
+    def watches(self) -> Iterator[dict[str, Any]]:
+        """Return the states of what is watched, as columns, of each the oldest first; older exports have none."""
+        return self._lines("watches", WATCH)
+
+    def _lines(self, part: str, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+        for row in self._parts(part) if part in self._document else ():
+            with _readable(self._path, part):
+                found = checked_line(row, columns)
             yield found
 
 
