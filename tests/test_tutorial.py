@@ -49,7 +49,7 @@ def test_the_tutorial_does_what_it_says(
             # Later commands name what earlier ones printed: the run of the loop, and the factor that was accepted.
             if found := re.search(r"run (r\w{12}) finished: \d+ attempts", plain(printed)):
                 names["RUN"] = found[1]
-            if words[1] == "eval" and (found := re.search(r"factor:(\w{10})\w+.*accepted:", plain(printed))):
+            if words[1] == "eval" and (found := re.search(r"accepted after.*factor:(\w{10})", plain(printed))):
                 names["FACTOR"] = found[1]
     assert set(names) == {"RUN", "FACTOR"}
     assert list(tmp_path.glob("study/reports/*.html"))

@@ -131,8 +131,9 @@ def test_a_run_that_ends_by_an_error_is_said_without_the_error(
 
     session = SimpleNamespace(run=SimpleNamespace(id="r1"), config=SimpleNamespace(data="toy"), expected=None)
     monkeypatch.setattr(running, "drive", fail)
+    asked = SimpleNamespace(cluster=None, as_json=False)
     with pytest.raises(InputError):
-        running.conduct(workspace, lambda _note: session, as_json=False)  # type: ignore[arg-type,return-value]
+        running.conduct(workspace, lambda _note: session, asked)  # type: ignore[arg-type,return-value]
     (one,) = service.taken
     assert one["message"] == "run r1 on toy was stopped by an error; go on with --resume r1"
 

@@ -15,11 +15,15 @@ from tests.market.test_market_exchange import MARKET, NOW
 from tests.market.test_market_exchange_cli import home
 
 __all__ = ["home"]
-DAYS = str((datetime.now(UTC) - datetime(2024, 1, 1, tzinfo=UTC)).days)
+
+
+def days_since_2024() -> str:
+    """Return how many days to ask for; asked when they are needed, since a day may begin while tests run."""
+    return str((datetime.now(UTC) - datetime(2024, 1, 1, tzinfo=UTC)).days)
 
 
 def test_eval_fetches_the_symbol_that_it_needs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("-w", str(home), "eval", "-ts_mean(returns, 24)", "--symbol", "AAA/USDT", "--days", DAYS)
+    words = ("-w", str(home), "eval", "-ts_mean(returns, 24)", "--symbol", "AAA/USDT", "--days", days_since_2024())
     with serving(MARKET, NOW) as server:
         code, out, err = run(capsys, *words, "--exchange", "bybit", "--base-url", server.url, "--json")
         assert code == 0, err
@@ -39,7 +43,7 @@ def test_a_fetch_of_days_into_a_file(home: Path, tmp_path: Path, capsys: pytest.
     words = ("-w", str(home), "data", "fetch", "binance", "--symbol", "AAAUSDT", "--name", "x")
     file = tmp_path / "aaa.csv"
     with serving(MARKET, NOW) as server:
-        more = ("--days", DAYS, "--output", str(file), "--base-url", server.url, "--unpaced")
+        more = ("--days", days_since_2024(), "--output", str(file), "--base-url", server.url, "--unpaced")
         code, _, err = run(capsys, *words, *more)
         assert code == 0, err
         assert "say --since" in refused(capsys, *words)

@@ -74,7 +74,7 @@ def test_effect_zero_plants_nothing_and_changes_no_volume(market: SynthMarket) -
 
 
 def test_too_small_a_market_is_refused() -> None:
-    with pytest.raises(InputError, match="needs 1 asset and 400 bars"):
+    with pytest.raises(InputError, match="needs at least 1 asset and 400 bars"):
         make_market(SynthSpec(bars=100))
 
 

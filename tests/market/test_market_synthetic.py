@@ -244,7 +244,7 @@ def test_the_quality_checks_find_what_is_broken_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"assets": 0}, "needs 1 asset"),
+        ({"assets": 0}, "needs at least 1 asset"),
         ({"bars": 10}, "200 bars"),
         ({"tail": 2.0}, "tail must be above 2"),
         ({"regimes": ()}, "regimes need names"),
