@@ -24,8 +24,11 @@ from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agent.evidence.control_audit import Audit
     from agent.evidence.control_runs import Control
+    from agent.study.workspace import Workspace
 
 COMMANDS = {"audit": ("audit", 180, "Audit the loop on markets without skill, and with a planted signal.")}
 
@@ -83,17 +86,23 @@ def audit(
     if found is None:
         stderr().print("stopped before the end; what is done is kept, and the same command goes on")
         ctx.exit(130)
-    from agent.evidence.audit_page import findings_of_audit
-    from agent.review.render import render_findings, write_report
-
-    html = render_findings(findings_of_audit(found, study.panel.name))
-    page = write_report(html, workspace.folder("reports") / f"{study.panel.name}-audit.html")
+    page = _page(workspace, found, study.panel.name)
     if as_json:
         runs = [vars(c) for c in found.controls]
         print_json({"data": study.dataset, **found.summary(), "runs": runs, "page": str(page)})
         return
     _print(found)
     stderr().print(f"the same as a page: {page}", soft_wrap=True, markup=False)
+
+
+def _page(workspace: Workspace, found: Audit, name: str) -> Path:
+    """Write an audit as a page, and return where."""
+    from agent.evidence.audit_page import findings_of_audit
+    from agent.review.render import render_findings, write_report
+
+    return write_report(
+        render_findings(findings_of_audit(found, name)), workspace.folder("reports") / f"{name}-audit.html"
+    )
 
 
 def _strengths(text: str | None) -> tuple[float, ...] | None:

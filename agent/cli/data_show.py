@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import NormalDist
@@ -190,13 +190,18 @@ def show_data(
     if gaps and panel.calendar == "continuous":
         shown = ", ".join(f"{g['missing_bars']} after {g['after']}" for g in gaps[:8])
         out.print(f"missing bars: {shown}{' …' if len(gaps) > 8 else ''}")
+    _print_assets(assets)
+
+
+def _print_assets(assets: Sequence[Mapping[str, str]]) -> None:
+    """Print the fifteen assets with the most holes, or the fewest bars."""
     holed = sorted(assets, key=lambda row: (-int(row["missing_inside"]), int(row["bars"])))
     which = "most missing bars" if any(int(row["missing_inside"]) for row in assets) else "fewest bars; none has holes"
     rows = [
         [a["asset"], str(a["bars"]), a["first"] or "–", a["last"] or "–", str(a["missing_inside"])] for a in holed[:15]
     ]
     title = "Assets" if len(assets) <= 15 else f"The 15 of {len(assets)} assets with the {which}"
-    out.print(text_table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
+    stdout().print(text_table(title, ["asset", "bars", "first", "last", "missing inside"], rows))
 
 
 def _detectable(bars: int, bars_per_year: float) -> str:

@@ -150,20 +150,12 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
         raise InputError("--ledger writes what was traded on validation too", "leave out --no-record")
     workspace = workspace_of(ctx)
     expression, opened = _opened(workspace, asked)
-    from agent.study.early_check import holds
     from agent.study.lineage_notes import meet_data, related_rows, say_left_out
-    from agent.study.study import check_fit
 
     with workspace.knowledge() as knowledge:
         say_left_out(knowledge, opened, say)
         # What is refused is refused before the gate and the targets are prepared.
-        if expression is None or not holds(expression, opened.ungated.fields):
-            # Names of factors that were accepted on what these data grew out of may be used.
-            knowledge.register_dataset(opened.whole)
-            read = _read_late(asked, opened.ungated, knowledge)
-        else:
-            read = check_fit(expression, opened.ungated)
-        expression = _unless_refused(read)
+        expression = _checked(expression, asked, opened, knowledge)
         from agent.study.expectations import expected_sharpe
         from agent.study.looking import look_at_factor, look_at_train
 
@@ -193,6 +185,20 @@ def evaluate_factor(ctx: click.Context, asked: EvalOptions) -> None:
         print_short(expression, seen, study, novelty)
     if table is not None and asked.trades:
         print_trades(table)
+
+
+def _checked(
+    expression: Expression | None, asked: EvalOptions, opened: OpenData, knowledge: KnowledgeBase
+) -> Expression:
+    """Return a factor that these data can score; one that was not read yet may name accepted factors."""
+    from agent.study.early_check import holds
+    from agent.study.study import check_fit
+
+    if expression is None or not holds(expression, opened.ungated.fields):
+        # Names of factors that were accepted on what these data grew out of may be used.
+        knowledge.register_dataset(opened.whole)
+        return _unless_refused(_read_late(asked, opened.ungated, knowledge))
+    return _unless_refused(check_fit(expression, opened.ungated))
 
 
 def _opened(workspace: Workspace, asked: EvalOptions) -> tuple[Expression | None, OpenData]:

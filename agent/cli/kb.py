@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agent.evidence.run_luck import RunLuck
     from agent.knowledge.knowledge_base import KnowledgeBase
-    from agent.knowledge.records import JudgeVerdict
+    from agent.knowledge.records import AttemptRecord, JudgeVerdict
 
 # Older lessons have been replaced by newer ones of the same subject, or by what was learned since.
 _NEWEST_LESSONS = 5_000
@@ -91,13 +91,18 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         print_profile(attempt.evaluation.scorecard)
         print_gates(attempt.evaluation.evidence)
         out.print(f"{verdict_of(attempt)}: {reasons_of(attempt)}", soft_wrap=True)
-        later = knowledge.later_verdicts().get(attempt.id)
-        if later is not None:
-            out.print(later.sentence(), soft_wrap=True)
-        for opening in knowledge.holdout_openings(record.factor_id, attempt.panel_id):
-            out.print(opening.sentence(), soft_wrap=True)
-        for watched in knowledge.watch_history(record.factor_id):
-            out.print(watched.sentence(), soft_wrap=True, markup=False)
+        _print_since(knowledge, record.factor_id, attempt)
+
+
+def _print_since(knowledge: KnowledgeBase, factor_id: str, attempt: AttemptRecord) -> None:
+    """Print what became of a factor after its verdict: later verdicts, the holdout, how it did when it was watched."""
+    later = knowledge.later_verdicts().get(attempt.id)
+    if later is not None:
+        stdout().print(later.sentence(), soft_wrap=True)
+    for opening in knowledge.holdout_openings(factor_id, attempt.panel_id):
+        stdout().print(opening.sentence(), soft_wrap=True)
+    for watched in knowledge.watch_history(factor_id):
+        stdout().print(watched.sentence(), soft_wrap=True, markup=False)
 
 
 @kb.command()

@@ -164,6 +164,24 @@ def dot_plot(
     return svg.for_screens(draw, width)
 
 
+def _tint(distance: float) -> str:
+    """Return the class of a cell by its distance from the middle, in units of the largest one."""
+    depth = sum(abs(distance) >= share for share in _DEPTHS)
+    return f"{'up' if distance >= 0 else 'down'}{depth}" if depth else "flat"
+
+
+def _cell(place: tuple[float, float, float], css: str, text: str, tip: str) -> list[str]:
+    """Return a tinted cell at (x, y) of a width, with its figure where that fits."""
+    x, y, wide = place
+    drawn = [
+        f'<rect class="cell {css}" x="{x + 1:.1f}" y="{y}" width="{wide - 2:.1f}" height="24">'
+        f"<title>{svg.text_of(tip)}</title></rect>"
+    ]
+    if svg.CHAR * len(text) <= wide:
+        drawn.append(f'<text class="in" x="{x + wide / 2:.1f}" y="{y + 16}">{svg.text_of(text)}</text>')
+    return drawn
+
+
 def heat_map(
     title: str,
     description: str,
@@ -205,19 +223,10 @@ def heat_map(
             where = f'class="end" x="{left - 8}" y="{y + 17}"' if beside else f'x="6" y="{y - 4}"'
             parts.append(f"<text {where}>{svg.text_of(_cut(name, (left if beside else wide) - 12))}</text>")
             for c, value in enumerate(table[r].tolist()):
-                if not math.isfinite(value):
-                    continue
-                depth = sum(abs(value - middle) >= share * most for share in _DEPTHS)
-                css = f"{'up' if value >= middle else 'down'}{depth}" if depth else "flat"
-                text = axes.format_number(value, style)
-                tip = svg.text_of(f"{name}, {columns[c]}: {text}")
-                x = left + cell * c
-                parts.append(
-                    f'<rect class="cell {css}" x="{x + 1:.1f}" y="{y}" width="{cell - 2:.1f}" height="24">'
-                    f"<title>{tip}</title></rect>"
-                )
-                if svg.CHAR * len(text) <= cell:
-                    parts.append(f'<text class="in" x="{x + cell / 2:.1f}" y="{y + 16}">{svg.text_of(text)}</text>')
+                if math.isfinite(value):
+                    text = axes.format_number(value, style)
+                    tip = f"{name}, {columns[c]}: {text}"
+                    parts += _cell((left + cell * c, y, cell), _tint((value - middle) / most), text, tip)
         return svg.svg_element(title, description, wide, foot + 16 * len(key) + 4 * bool(key), parts)
 
     return svg.for_screens(draw, width)

@@ -166,6 +166,14 @@ def _earlier(path: Path) -> RegimeModel | None:
     return load_regimes(path)[0] if path.is_file() else None
 
 
+def _reserves(models: Sequence[RegimeModel], missing: bool) -> list[str]:
+    """Return what speaks against the regimes that were found."""
+    found = ["hidden Markov models were left out: pip install 'alphaglow[flows]'"] if missing else []
+    if all(model.stability < 0.3 for model in models):
+        found.append("no candidate is stable: labels of the two halves of train hardly agree on the bars held out")
+    return found
+
+
 def _findings(
     opened: OpenFlow,
     chosen: RegimeModel,
@@ -183,11 +191,7 @@ def _findings(
     at_end = chosen.labels(market_states(opened.density.states(newest), opened.gate.rules.window))[-1]
     now = chosen.names[at_end] if at_end >= 0 else "unknown"
     kept = "" if earlier is None else "; matched to those stored before"
-    sentences = [f"at {str(newest.times[-1])[:16]}, the newest bar, the market is {now}{kept}"]
-    if missing:
-        sentences.append("hidden Markov models were left out: pip install 'alphaglow[flows]'")
-    if all(model.stability < 0.3 for model in models):
-        sentences.append("no candidate is stable: labels of the two halves of train hardly agree on the bars held out")
+    said = f"at {str(newest.times[-1])[:16]}, the newest bar, the market is {now}{kept}"
     return Findings(
         title=f"Regimes of {opened.name}",
         lead=f"{chosen.count} regimes from {_WORDS[chosen.method]}: the best prediction of held-out bars "
@@ -205,7 +209,7 @@ def _findings(
                 "The equally weighted market in the colour of each regime; below, each one's share of the last bars.",
             )
         ],
-        sentences=sentences,
+        sentences=[said, *_reserves(models, missing)],
         document={
             "data": opened.study.dataset,
             "method": chosen.method,

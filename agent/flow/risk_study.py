@@ -70,6 +70,22 @@ class _World:
         return past_dates(self.market[rows], self.returns[rows], (self.volatility if scaled else flat)[rows])
 
 
+def _tested(
+    opened: OpenFlow, world: _World, name: str, weights: FloatArray, rows: NDArray[np.int64], neighbours: int
+) -> list[dict[str, Any]]:
+    """Return the tests of a portfolio's forecasts at `rows`, by method and level."""
+    came = np.nansum(weights[rows] * np.nan_to_num(world.returns[rows + 1]), axis=1)
+    active = np.abs(weights[rows]).sum(axis=1) > 0
+    if active.sum() < 100:
+        raise InputError(f"{name} has positions at fewer than 100 of the held-out bars", "choose another portfolio")
+    found = []
+    for method, scenarios in _scenarios(opened, world, weights, rows[active], neighbours).items():
+        for level in LEVELS:
+            result = check_risk(came[active], scenarios, level, opened.rng(7))
+            found.append({"portfolio": name, "method": method, **asdict(result)})
+    return found
+
+
 def measure_risk(
     opened: OpenFlow,
     expressions: Sequence[str],
@@ -92,14 +108,7 @@ def measure_risk(
     tested: list[dict[str, Any]] = []
     for place, (name, weights) in enumerate(portfolios.items()):
         tick(name, place, len(portfolios))
-        came = np.nansum(weights[rows] * np.nan_to_num(world.returns[rows + 1]), axis=1)
-        active = np.abs(weights[rows]).sum(axis=1) > 0
-        if active.sum() < 100:
-            raise InputError(f"{name} has positions at fewer than 100 of the held-out bars", "choose another portfolio")
-        for method, scenarios in _scenarios(opened, world, weights, rows[active], neighbours).items():
-            for level in LEVELS:
-                result = check_risk(came[active], scenarios, level, opened.rng(7))
-                tested.append({"portfolio": name, "method": method, **asdict(result)})
+        tested += _tested(opened, world, name, weights, rows, neighbours)
     held = {name: weights_now(opened, name, expressions) for name in portfolios}
     now = _now(opened, world, newest, held, neighbours)
     stressed = _stress(opened, world, portfolios, neighbours)

@@ -18,8 +18,9 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.pool_records import PoolRecord
 from agent.pools.fitting import NORMALISE, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.opening import Note, RecordedRules, no_note, open_data, scored_otherwise
+from agent.study.opening import Note, RecordedRules, no_note, open_data
 from agent.study.own_rule import allowed, rule_on_train
+from agent.study.rule_differences import scored_otherwise
 from agent.study.settings import Settings
 from agent.study.study import make_spec
 from agent.study.workspace import Workspace

@@ -16,8 +16,9 @@ from agent.knowledge.factor_records import FactorRecord
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.pools.fitting import combine_expressions, weights_of
 from agent.study.blocks import all_blocks
-from agent.study.opening import CurrentRules, OpenData, RecordedRules, Rules, open_data, scored_otherwise
+from agent.study.opening import CurrentRules, OpenData, RecordedRules, Rules, open_data
 from agent.study.own_rule import allowed, rule_on_train
+from agent.study.rule_differences import scored_otherwise
 from agent.study.settings import Settings
 from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
@@ -114,8 +115,8 @@ def open_signal(
 ) -> TradedSignal:
     """Return a pool by name or id, or factors by id or text, as a portfolio on a data set.
 
-    A pool trades under the rules that it was fitted under, factors under those of alphaglow.toml. Several factors are
-    combined as a pool of equal weights. A data set that has grown since the fit is welcome: what is frozen is the pool.
+    A pool trades under the rules that it was fitted under, factors under those of alphaglow.toml; several have equal
+    weights. A data set that has grown since the fit is welcome: what is frozen is the pool.
 
     Raises
     ------
@@ -129,15 +130,15 @@ def open_signal(
         _asked_factors(knowledge, factors, workspace.settings, read) if pool is None else _asked_pool(knowledge, pool)
     )
     said: list[str] = []
-    # Of a part of a data set, as of any other, only what it is called is needed: its gate is found by it.
+    # Of a part of a data set, too, only what it is called is needed: its gate is found by it.
     place = workspace.root / "data" / f"{data_name}.parquet"
     opened = open_data(workspace, place, asked.rules, gate=use_gate, learned=False, note=said.append)
     settings, file, notes = opened.settings, opened.gate_file, (*asked.notes, *said)
     expressions = tuple(read(text) for text in asked.texts)
     rule = asked.rule
     if pool is None and rule is None and settings.backtest.rule == "auto":
-        rule, said_of_it = _rule_now(expressions, asked, opened)
-        notes = (*notes, said_of_it)
+        rule, more = _rule_now(expressions, asked, opened)
+        notes = (*notes, more)
     spec = make_spec(settings) if rule is None else rule.applied(make_spec(settings))
     _require_known_funding(spec, panel)
     gate = None if file is None else _open_gate(file, settings if pool is None else None)

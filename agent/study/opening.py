@@ -16,6 +16,7 @@ from agent.study.frozen_dates import frozen_split, is_related, say_dates, stored
 from agent.study.gates import gate_path
 from agent.study.learned_fields import stored_fields
 from agent.study.recorded_data import Lineage, OpenPanel, open_recorded
+from agent.study.rule_differences import differences
 from agent.study.settings import BacktestSettings, LoopSettings, Settings
 from agent.study.study import Study, cut_study, with_gate, with_learned
 from agent.study.workspace import Workspace
@@ -26,10 +27,6 @@ from market.panel_store import load_panel, stored_id
 from market.split import Split
 
 Note = Callable[[str], None]
-# The loop decides what is proposed; only these of its settings decide how a factor fares.
-_OF_LOOP = ("blind", "strict", "max_seconds", "max_gigabytes")
-
-
 # Why a gate that is fitted is not used.
 LEFT_OUT = (
     "the gate of {name} is left out: portfolios are neutral and have no fall to be kept out of; on real markets its "
@@ -121,32 +118,6 @@ class RecordedRules:
 
 
 Rules = CurrentRules | RecordedRules
-
-
-def differences(then: Settings, now: Settings) -> list[str]:
-    """Name each rule that decides how a factor fares and that differs, with its value then and now."""
-    old, new, found = then.rules(), now.rules(), []
-    for section in SECTIONS:
-        before, after = old[section], new[section]
-        names = before if section != "loop" else _OF_LOOP
-        found += [
-            f"{section}.{name} = {_written(before[name])} (now {_written(after[name])})"
-            for name in names
-            if before[name] != after[name]
-        ]
-    return found
-
-
-def scored_otherwise(run: RunRecord, what: str, current: Settings) -> str:
-    """Say that a run scored `what` under other rules than the current ones, which are used; empty where they agree."""
-    found = differences(current.under(run.config.rules), current)
-    if not found:
-        return ""
-    return f"{what} goes by the rules of alphaglow.toml; run {run.id} scored it under others: {', '.join(found)}"
-
-
-def _written(value: object) -> str:
-    return "unset" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,8 +305,7 @@ def open_data(
     given = {"loop": rules.loop, "backtest": rules.backtest}
     settings = current.model_copy(update={name: section for name, section in given.items() if section is not None})
     file = gate_path(workspace, part.label(path.stem))
-    used = file if gate and file.is_file() else None
-    shown = None
+    used, shown = (file if gate and file.is_file() else None), None
     if used is not None and not (neutral or settings.gates_portfolios):
         used, shown = None, used
         note(LEFT_OUT.format(name=part.label(path.stem)))

@@ -18,7 +18,7 @@ from agent.cli import screen
 from agent.cli.main import main
 from agent.knowledge.run_config import read_rules
 from agent.live.signal_source import open_signal
-from agent.study import opening
+from agent.study import opening, rule_differences
 from agent.study.gates import gate_path
 from agent.study.learned_fields import store_field
 from agent.study.opening import CurrentRules, RecordedRules, open_data
@@ -369,7 +369,7 @@ def test_regimes_are_on_scorecards_beside_a_learned_factor(
 
 def test_rules_are_named_with_their_values_then_and_now() -> None:
     then = Settings.model_validate({"backtest": {"max_risk": 0.5}, "loop": {"rounds": 9, "blind": False}})
-    assert opening.differences(then, Settings()) == [
+    assert rule_differences.differences(then, Settings()) == [
         "backtest.max_risk = 0.5 (now unset)",
         "loop.blind = false (now true)",
     ]
