@@ -8,7 +8,7 @@ from typing import Any
 
 # Ray gives up a machine that has not come up after half a minute; where the processor is busy, one of a few comes up.
 TRIES, PATIENCE = 8, 300.0
-# A machine ends if its own processes do not say within 15 s at which ports they listen; of these it need not be told.
+# A machine ends if its processes do not say within 15 s at which ports they listen. Of given ports nothing is asked.
 _PORTS = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
 STORE = 100_000_000
 QUIET = {"log_to_driver": False, "logging_level": "ERROR"}

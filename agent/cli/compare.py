@@ -43,17 +43,14 @@ def compare(ctx: click.Context, asked: CompareOptions) -> None:
     FACTOR is an id, as `kb list` and `eval` show it, or its first characters. Nothing is scored again and no trial is
     counted.
     """
-    from agent.review.comparison import compare_factors, render_comparison
-    from agent.review.render import write_report
+    from agent.review.comparison import compare_factors, write_comparison
 
     workspace = workspace_of(ctx)
     with workspace.knowledge() as knowledge, stderr().status("computing their returns"):
         found = compare_factors(workspace, knowledge, asked.factors, data=asked.data_name, note=say)
     path = None
     if asked.page or asked.output is not None:
-        names = "-".join(one.factor_id.replace(":", "-")[:14] for one in found.reviews)
-        place = asked.output or workspace.folder("reports") / f"compare-{names}.html"
-        path = write_report(render_comparison(found), place)
+        path = write_comparison(found, workspace, asked.output)
     if asked.as_json:
         print_json(_document(found, path))
         return

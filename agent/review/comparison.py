@@ -94,20 +94,8 @@ def compare_reviews(reviews: Sequence[Review]) -> Comparison:
     return Comparison(reviews, np.asarray(correlations, dtype=np.float64))
 
 
-def report_on_comparison(
-    workspace: Workspace,
-    knowledge: KnowledgeBase,
-    factors: Sequence[str],
-    *,
-    data: str | None = None,
-    output: Path | None = None,
-    note: Note = no_note,
-) -> Path:
-    """Write the page that compares factors, by ids or their first characters; return the file's path.
-
-    Each is computed afresh by the rules that its run recorded. No trial is counted: all were tried before.
-    """
-    comparison = compare_factors(workspace, knowledge, factors, data=data, note=note)
+def write_comparison(comparison: Comparison, workspace: Workspace, output: Path | None = None) -> Path:
+    """Write the page of a comparison to `output`, or among the reports of a workspace; return the file's path."""
     names = "-".join(one.factor_id.replace(":", "-")[:14] for one in comparison.reviews)
     path = output if output is not None else workspace.folder("reports") / f"compare-{names}.html"
     return write_report(render_comparison(comparison), path)
@@ -121,7 +109,11 @@ def compare_factors(
     data: str | None = None,
     note: Note = no_note,
 ) -> Comparison:
-    """Return the comparison of factors of a knowledge base, for a page or for a terminal; see `compare_reviews`."""
+    """Return the comparison of factors by ids or their first characters, for a page or a terminal.
+
+    Each is computed afresh by the rules that its run recorded. No trial is counted: all were tried before. Errors are
+    those of `compare_reviews`.
+    """
     if not 2 <= len(factors) <= MOST:
         raise InputError(f"{len(factors)} factors to compare", f"name 2 to {MOST}")
     studies: dict[str, Study] = {}
