@@ -67,7 +67,11 @@ def least_figure(attempt: AttemptRecord, figure: Figure) -> float:
 
 def predicts_on_train(attempt: AttemptRecord, *, surely: bool = False) -> bool:
     """Whether a factor pays on train before costs, as far as train alone can say."""
-    train = train_of(attempt)
+    return pays_before_costs(train_of(attempt), surely=surely)
+
+
+def pays_before_costs(train: SegmentScore, *, surely: bool = False) -> bool:
+    """Whether train figures show a payoff before costs that luck would seldom give."""
     if math.isfinite(train.payoff_z):
         return train.payoff_z >= (_SURE_Z if surely else _SEEN_Z)
     return or_zero(train.ic_tstat) >= PREDICTS_T

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.knowledge.attempt_figures import net_score, predicts_on_train, reasons_of, train_of, verdict_of
+from agent.knowledge.attempt_figures import net_score, pays_before_costs, reasons_of, train_of, verdict_of
 from agent.knowledge.records import AttemptRecord
+from backtest.result_types import Evidence, SegmentScore
 
 # In the order in which a candidate meets them: name, what is said of those that failed it, and what may help.
 _TESTS: tuple[tuple[str, str, str], ...] = (
@@ -48,19 +49,26 @@ def first_failed(attempt: AttemptRecord) -> str:
     """Return the name of the first test that an attempt failed; empty where it was accepted or failed none."""
     if attempt.evaluation is None:
         return _BY_CODE.get(attempt.code or "") or _BY_STAGE.get(attempt.stage, "reading")
-    if attempt.evaluation.accepted or verdict_of(attempt) in ("promising", "untested"):
+    return failed_in(attempt.evaluation.evidence, train_of(attempt), screened=attempt.stage == "screen")
+
+
+def failed_in(evidence: Evidence, train: SegmentScore, *, screened: bool = False) -> str:
+    """Return the name of the first test that evidence and train figures fail; empty where they fail none.
+
+    Terminals and pages both ask here. `screened` is true of what had a quick score alone.
+    """
+    if evidence.verdict in ("accepted", "promising", "untested"):
         return ""
-    train = train_of(attempt)
-    failed = [gate.gate for gate in attempt.evaluation.evidence.gates if not gate.passed]
+    failed = [gate.gate for gate in evidence.gates if not gate.passed]
     if "novelty" in failed:
         return "known"
     if any(gate not in ("predicts", "earns") for gate in failed):
         return "sanity"
-    if not predicts_on_train(attempt):
+    if not pays_before_costs(train):
         return "predicts"
     if not net_score(train) > 0.0:
         return "earns"
-    return "place" if attempt.stage == "screen" else "luck"
+    return "place" if screened else "luck"
 
 
 def failed_why(attempt: AttemptRecord) -> str:
@@ -69,15 +77,27 @@ def failed_why(attempt: AttemptRecord) -> str:
         said = (attempt.message or attempt.code or attempt.stage).strip()
         return said.splitlines()[0] if said else ""
     test, evidence = first_failed(attempt), attempt.evaluation.evidence
-    words = [gate.words[0] for gate in evidence.gates if gate.gate == test and not gate.passed and gate.words]
+    words = [gate.words[0] for gate in evidence.gates if not gate.passed and gate.words and _is_of(gate.gate, test)]
     return words[0] if words else evidence.reasons[0] if test and evidence.reasons else reasons_of(attempt)
+
+
+def _is_of(gate: str, test: str) -> bool:
+    """Whether a gate of admission belongs to a test of `_TESTS`."""
+    if gate in ("predicts", "earns"):
+        return gate == test
+    return test == ("known" if gate == "novelty" else "sanity")
 
 
 def failed_words(attempt: AttemptRecord) -> str:
     """Return the test that an attempt failed first as a few words; its verdict where it failed none."""
     test = first_failed(attempt)
-    said = _SHORT.get(test, f"fails {test}") if test else verdict_of(attempt)
+    said = words_of_failed(test) if test else verdict_of(attempt)
     return said if attempt.evaluation is not None else f"not scored ({test})"
+
+
+def words_of_failed(test: str) -> str:
+    """Return a failed test in a few words, as in "fails predicts"; empty where none was failed."""
+    return _SHORT.get(test, f"fails {test}") if test else ""
 
 
 def count_failed(attempts: Sequence[AttemptRecord]) -> tuple[FailedTest, ...]:

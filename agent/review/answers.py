@@ -34,11 +34,6 @@ def shown_segment(review: Review) -> tuple[str, SegmentScore]:
     return ("validation", review.validation) if review.validation.n_bars else ("train", review.train)
 
 
-def failed_test(review: Review) -> str:
-    """Return the first test of admission that was not passed; empty where all were, or none is recorded."""
-    return next((gate.gate.replace("_", " ") for gate in review.gates if not gate.passed), "")
-
-
 def _earns(review: Review) -> Answer:
     part, segment = shown_segment(review)
     other = (

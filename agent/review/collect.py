@@ -12,6 +12,7 @@ import numpy as np
 
 from agent.knowledge.attempt_figures import factor_order, or_none, verdict_of
 from agent.knowledge.factor_records import FactorRecord
+from agent.knowledge.failed_tests import failed_in, failed_why, first_failed, words_of_failed
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.review.render import render_factor, render_run, write_report
@@ -198,6 +199,7 @@ def review_of(
         gate_exposure=mean_exposure(study),
         profiles=card.profiles,
         gates=shown.gates or now.gates,
+        failed=words_of_failed(failed_in(shown, card.train)),
         openings=tuple(x.sentence() for x in knowledge.holdout_openings(subject.content_id, study.dataset)),
         rules=rules_sentence(study, card),
         likelihood=None if study.log_likelihood is None else likelihood_histogram(study.log_likelihood, threshold),
@@ -319,8 +321,6 @@ def _seconds(run: RunRecord) -> dict[str, float]:
 def _row(attempt: AttemptRecord) -> FactorRow:
     assert attempt.evaluation is not None
     card, evidence = attempt.evaluation.scorecard, attempt.evaluation.evidence
-    failed = next((gate for gate in evidence.gates if not gate.passed), None)
-    why = () if failed is None else failed.words
     return FactorRow(
         factor_id=attempt.factor_id or "",
         name=attempt.name,
@@ -330,8 +330,8 @@ def _row(attempt: AttemptRecord) -> FactorRow:
         train=card.train,
         validation=card.validation,
         dsr=or_none(evidence.dsr),
-        failed="" if failed is None else failed.gate.replace("_", " "),
-        reason="; ".join(why or evidence.reasons[:1]),
+        failed=words_of_failed(first_failed(attempt)),
+        reason=failed_why(attempt),
         theme=attempt.claims.theme,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.knowledge.failed_tests import failed_in, words_of_failed
 from agent.review.collect import ReviewSubject, equity_of, mean_exposure, panel_note, rules_sentence
 from agent.review.review_records import Review
 from agent.review.series_details import quantile_returns
@@ -49,6 +50,7 @@ def review_on_train(
         gate_exposure=None if gate is None else gate[:stop],
         profiles={"train": profiles["train"]} if "train" in profiles else {},
         gates=evidence.gates,
+        failed=words_of_failed(failed_in(evidence, card.train)),
         rules=rules_sentence(study, scored.scorecard),
         payoffs=scored.payoffs[:stop],
         quantile_returns=None if bands is None else bands[:stop],

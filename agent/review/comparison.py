@@ -15,7 +15,6 @@ from agent.drawing import plots, svg
 from agent.drawing.axes import DASH, format_number
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.review import charts
-from agent.review.answers import failed_test
 from agent.review.collect import review_factor, study_of_run
 from agent.review.render import render_page, write_report
 from agent.review.review_records import Review
@@ -61,7 +60,7 @@ class Comparison:
         """Return the table of figures: a row a figure, a cell a factor, train before validation."""
         rows = [
             Row("Verdict", "", tuple(verdict_words(one.verdict)[0] for one in self.reviews), strong=True),
-            Row("First test that it failed", "", tuple(failed_test(one) or DASH for one in self.reviews)),
+            Row("First test that it failed", "", tuple(one.failed or DASH for one in self.reviews)),
             Row("Traded", "the rule chosen on train", tuple(one.rule or DASH for one in self.reviews)),
             Row("Half-life of the signal, bars", "train", tuple(_half_life(one) for one in self.reviews)),
         ]

@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from agent.drawing.axes import format_number
 from agent.review import factor_tables, findings_page, run_page, views
-from agent.review.answers import answers, failed_test, shown_segment
+from agent.review.answers import answers, shown_segment
 from agent.review.chart_registry import CHARTS
 from agent.review.findings import Findings
 from agent.review.pool_page import PoolReview, pool_context
@@ -168,7 +168,6 @@ def _factor_context(review: Review) -> dict[str, object]:
         "review": review,
         "verdict": views.verdict_words(review.verdict),
         "headline": views.headline(review),
-        "failed": failed_test(review),
         "answers": answers(review),
         "shown": shown_segment(review)[0],
         "scorecard": views.scorecard_rows(review),

@@ -145,6 +145,8 @@ class Review:
         By segment (``train``, ``validation``), what goes into tables and charts by horizon, year, regime and quantile.
     gates
         The admission policy's verdicts, in order.
+    failed
+        The first test that it failed, in a few words; empty where it failed none.
     openings
         A sentence for each time that the holdout was opened for this factor; its result is not shown.
     rules
@@ -210,6 +212,7 @@ class Review:
     gate_exposure: FloatArray | None = None
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     gates: Sequence[GateVerdict] = ()
+    failed: str = ""
     openings: Sequence[str] = ()
     rules: str = ""
     likelihood: LikelihoodHistogram | None = None
@@ -248,7 +251,7 @@ class Review:
 class FactorRow:
     """A scored factor in the run's table; `train` and `validation` as in `Review`.
 
-    `failed` is the test of admission that it failed first, `reason` why, in words; `theme` what it was to be.
+    `failed` is the test that it failed first, `reason` why, both in words; `theme` what it was to be.
     """
 
     factor_id: str

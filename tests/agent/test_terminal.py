@@ -12,7 +12,7 @@ from rich.console import Console
 
 from agent.cli.live_line import LiveLine
 from agent.cli.live_table import LiveTable
-from agent.knowledge.failed_tests import count_failed, first_failed
+from agent.knowledge.failed_tests import count_failed, failed_words, first_failed
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.llm.budget import Budget
 from agent.mining.outer_loop import Event
@@ -110,6 +110,13 @@ def test_the_live_table_fits_a_terminal_and_names_what_came(home: Path, capsys: 
         for piece in (f"{mined['run']}: round 1, 4 of 4 candidates", "best", "spend", "payoff", "verdict and reason"):
             assert piece in shown
         assert re.search(r"fails |not beyond|known already|not scored|accepted|promising", shown)
+        # The page of the run says of each factor what the terminal says.
+        scored = [one for one in knowledge.attempts(run_id=mined["run"]) if one.evaluation is not None]
+    assert run(capsys, "report", mined["run"], "-o", "run.html")[0] == 0
+    page = (home / "run.html").read_text()
+    assert scored
+    for one in scored:
+        assert first_failed(one) == "" or failed_words(one) in page
 
 
 class _Session:
