@@ -23,10 +23,24 @@ class SimulatedMachines:
 
         self._ray, self._cluster, self._store = ray, Cluster(), store
         self._start(num_cpus=head, include_dashboard=False)
-        self.nodes = [self.add() for _ in range(count)]
-        ray.init(address=self._cluster.address, **QUIET)
-        end = time.monotonic() + PATIENCE
-        while ray.cluster_resources().get("CPU", 0) < count + head and time.monotonic() < end:
+        self._head = head
+        self.nodes: list[Any] = [self.add() for _ in range(count)]
+        self.connect()
+        self._wait()
+
+    def connect(self) -> None:
+        """Connect this process to it, where it is not connected to a cluster."""
+        if not self._ray.is_initialized():
+            self._ray.init(address=self._cluster.address, **QUIET)
+
+    def grow(self, count: int) -> None:
+        """Add machines, and wait until they are there."""
+        self.nodes += [self.add() for _ in range(count)]
+        self._wait()
+
+    def _wait(self) -> None:
+        wanted, end = len(self.nodes) + self._head, time.monotonic() + PATIENCE
+        while self._ray.cluster_resources().get("CPU", 0) < wanted and time.monotonic() < end:
             time.sleep(0.2)
 
     def add(self) -> Any:  # noqa: ANN401

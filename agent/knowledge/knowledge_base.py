@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sqlalchemy import Connection, select
@@ -345,6 +346,13 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
                 session.add(row)
                 session.flush()
             novelty.catch_up(session)
+
+    def library_copy(self, starter: Path) -> None:
+        """Take the published factors over from a starter file, where this base has none; see `starter_copy`."""
+        from agent.knowledge.transfer.starter_copy import copy_library
+
+        with self._writing() as session:
+            copy_library(session, starter)
 
     def take_in(self, source: KnowledgeSource, show: merging.Show = _silent) -> merging.Merged:
         """Add what another knowledge base has and this one has not, all or nothing; see `transfer.merging`."""

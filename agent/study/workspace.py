@@ -61,10 +61,7 @@ class Workspace:
 
         knowledge = KnowledgeBase.open(self.knowledge_place)
         if knowledge.is_new and starter_path().is_file():
-            from agent.knowledge.transfer.read_only import borrowed
-
-            with borrowed(starter_path()) as starter:
-                knowledge.library_add(starter.library())
+            knowledge.library_copy(starter_path())
         return knowledge
 
     @contextmanager

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from agent.knowledge.knowledge_base import KnowledgeBase
+from agent.knowledge.transfer.read_only import borrowed
 from agent.knowledge.transfer.starter import build_starter, starter_main
+from agent.study.workspace import starter_path
 from factors.parse import parse
 from factors.tree import Expression
 from market.errors import InputError
@@ -98,6 +101,26 @@ def test_the_starter_in_the_repository_is_the_one_these_corpora_make(shared_corp
         KnowledgeBase.open(tmp_path / "committed.db") as kept,
     ):
         assert kept.library() == fresh.library(), "run `make starter CORPORA=...` again"
+
+
+def test_a_new_base_holds_what_reading_every_factor_again_would_give(tmp_path: Path) -> None:
+    starter = starter_path()
+    with KnowledgeBase.open(tmp_path / "copied.db") as copied, KnowledgeBase.open(tmp_path / "read.db") as read:
+        copied.library_copy(starter)
+        # A second process, that was slower, changes nothing.
+        copied.library_copy(starter)
+        with borrowed(starter) as source:
+            read.library_add(source.library())
+        assert len(copied.library()) > 400
+    assert rows_of(tmp_path / "copied.db") == rows_of(tmp_path / "read.db")
+
+
+def rows_of(base: Path) -> list[list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(base)) as connection:
+        return [
+            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
+            for table in ("library", "known_factors", "known_parts")
+        ]
 
 
 _FIELDS = (

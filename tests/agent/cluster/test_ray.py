@@ -29,16 +29,26 @@ ray = pytest.importorskip("ray", reason='a cluster needs Ray: pip install "alpha
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    # Ray starts many processes of Python, and each would compile all that it imports.
-    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    # Processes of Ray find alphaglow, and these tests, where this one does.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    yield
-    ray.shutdown()
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[SimulatedMachines]:
+    """A head that is a machine of one processor too: to start it costs more than all that is asked of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        # Ray starts many processes of Python, and each would compile all that it imports.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        # Processes of Ray find alphaglow, and these tests, where this one does.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        machines = SimulatedMachines(0, head=1)
+        yield machines
+        machines.close()
+
+
+@pytest.fixture
+def cluster_there(simulated: SimulatedMachines) -> SimulatedMachines:
+    """The same, and this process is connected to it."""
+    simulated.connect()
+    return simulated
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +80,43 @@ def require_equal(found: list[Any], wanted: list[Any]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_process_of_ray_answers_as_threads_do_and_is_left_at_the_end(study: Study, tmp_path: Path) -> None:
+def test_a_process_of_ray_answers_as_threads_do_and_is_left_at_the_end(
+    cluster_there: SimulatedMachines, study: Study, tmp_path: Path
+) -> None:
     expressions, work = some(study, 12), quick_work(study)
-    simulated = SimulatedMachines(0, head=1)
-    try:
-        with joined("auto") as cluster:
-            assert (cluster.processors(), len(cluster.machines())) == (1, 1)
-            found = list(ClusterScorer(cluster, tmp_path, "run:1", 6).run(expressions, work, lambda: False))
-        # Joined before, and so not left.
-        assert ray.is_initialized()
-    finally:
-        simulated.close()
+    with joined("auto") as cluster:
+        # The head, and what the other test added to it.
+        assert cluster.processors() == len(cluster.machines()) == 1 + len(cluster_there.nodes)
+        found = list(ClusterScorer(cluster, tmp_path, "run:1", 6).run(expressions, work, lambda: False))
+    # Joined before, and so not left.
+    assert ray.is_initialized()
     require_equal(found, list(ThreadScorer().run(expressions, work, lambda: False)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_machine_is_taken_away_and_another_comes(simulated: SimulatedMachines, study: Study, tmp_path: Path) -> None:
+    cluster_there.grow(2)
+    poison = read_expression("ts_mean(close, 7)", study)
+    assert isinstance(poison, Expression)
+    expressions, work = some(study, 120), quick_work(study)
+    expressions.insert(40, poison)
+    poisoned = PoisonedWork(**work.__dict__)
+    said: list[str] = []
+    with joined("auto") as cluster:
+        assert len(cluster.machines()) == 3
+        found = []
+        scorer = ClusterScorer(cluster, tmp_path, "run:1", 10, said.append)
+        for one in scorer.run(expressions, poisoned, lambda: False):
+            found.append(one)
+            if len(found) == 20:
+                cluster_there.replace(0)
+    refusal = found[40][1]
+    assert isinstance(refusal, Rejection) and refusal.code == "worker_lost"
+    wanted = list(ThreadScorer(2).run(expressions, work, lambda: False))
+    wanted[40] = (wanted[40][0], replace(refusal))
+    require_equal(found, wanted)
+    assert "1 given up" in said[0]
 
 
 def test_without_ray_the_extra_is_named(
@@ -98,38 +133,10 @@ def test_without_ray_the_extra_is_named(
 
 
 def test_where_nobody_listens_is_said_at_once() -> None:
+    ray.shutdown()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for address in (f"ray://127.0.0.1:{port}", f"127.0.0.1:{port}"):
         with pytest.raises(InputError, match="no cluster answers at"), joined(address):
             pass
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")
-def test_a_machine_is_taken_away_and_another_comes(study: Study, tmp_path: Path) -> None:
-    simulated = SimulatedMachines(3)
-    try:
-        poison = read_expression("ts_mean(close, 7)", study)
-        assert isinstance(poison, Expression)
-        expressions, work = some(study, 120), quick_work(study)
-        expressions.insert(40, poison)
-        poisoned = PoisonedWork(**work.__dict__)
-        said: list[str] = []
-        with joined("auto") as cluster:
-            assert len(cluster.machines()) == 3
-            found = []
-            scorer = ClusterScorer(cluster, tmp_path, "run:1", 10, said.append)
-            for one in scorer.run(expressions, poisoned, lambda: False):
-                found.append(one)
-                if len(found) == 20:
-                    simulated.replace(0)
-    finally:
-        simulated.close()
-    refusal = found[40][1]
-    assert isinstance(refusal, Rejection) and refusal.code == "worker_lost"
-    wanted = list(ThreadScorer(2).run(expressions, work, lambda: False))
-    wanted[40] = (wanted[40][0], replace(refusal))
-    require_equal(found, wanted)
-    assert "1 given up" in said[0]
