@@ -64,6 +64,10 @@ def some(study: Study, count: int) -> list[Expression]:
 class PoisonedWork(QuickWork):
     """Quick scores where one expression ends its process, as one does that takes all memory."""
 
+    def content_id(self) -> str:
+        # A process keeps the work that it has by this id.
+        return f"poisoned:{super().content_id()}"
+
     def do(self, expression: Expression, /) -> QuickOutcome | Rejection:
         if expression.text == "ts_mean(close, 7)":
             os._exit(1)
@@ -95,7 +99,9 @@ def test_a_process_of_ray_answers_as_threads_do_and_is_left_at_the_end(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_a_machine_is_taken_away_and_another_comes(simulated: SimulatedMachines, study: Study, tmp_path: Path) -> None:
+def test_a_machine_is_taken_away_and_another_comes(
+    cluster_there: SimulatedMachines, study: Study, tmp_path: Path
+) -> None:
     cluster_there.grow(2)
     poison = read_expression("ts_mean(close, 7)", study)
     assert isinstance(poison, Expression)
