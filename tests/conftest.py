@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -14,6 +17,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadGroupScheduling
+    from xdist.workermanage import WorkerController
+
     from market.panel import Panel
 
 # One thread a process, set before NumPy, Numba and torch are imported: workers would take each other's cores.
@@ -51,6 +58,8 @@ _WARM = (
     "from factors.warm_engine import warm_up; warm_up()",
     "from backtest.warm_backtest import warm_backtest; warm_backtest()",
 )
+# Where the workers write the group of each test.
+GROUPS = pytest.StashKey[Path]()
 # CPU seconds, about, of the tests that take longest, by function, and of groups, by file: these begin first, so that no
 # worker has a long one left at the end. Only the order hangs on them: a number that is out of date fails nothing.
 SECONDS = {
@@ -91,6 +100,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the kernels into the cache on disk before workers start: each of them would compile all."""
+    if not hasattr(config, "workerinput"):
+        config.stash[GROUPS] = Path(tempfile.mkdtemp()) / "groups.json"
+        config.add_cleanup(lambda: shutil.rmtree(config.stash[GROUPS].parent))
     # A job in the background inherits that Ctrl-C is ignored; tests that press it would wait for ever.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -101,6 +113,32 @@ def pytest_configure(config: pytest.Config) -> None:
         ended = [half.wait() for half in halves]
         if any(ended):
             raise pytest.UsageError("the kernels do not compile; `python -m agent warm` says why")
+
+
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker where to write which tests belong together."""
+    node.workerinput["groups"] = str(node.config.stash[GROUPS])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
+    """Keep groups together by what the workers wrote.
+
+    xdist carries a group in the test's id, which it can no longer change from pytest 9.2 on: every test went its own
+    way, without a word (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    class Scheduling(LoadGroupScheduling):
+        groups: dict[str, str] | None = None
+
+        def _split_scope(self, nodeid: str) -> str:
+            if self.groups is None:
+                self.groups = json.loads(config.stash[GROUPS].read_text())
+            return self.groups.get(nodeid, nodeid)
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -114,8 +152,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: (-_seconds(item), _place(item)))
 
 
-def pytest_collection_finish() -> None:
-    """From here on the collector looks only at what tests make, and not at every 700 objects."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Say which tests belong together; then the collector looks only at what tests make, not at every 700 objects."""
+    if hasattr(session.config, "workerinput"):
+        marks = ((item.nodeid, item.get_closest_marker("xdist_group")) for item in session.items)
+        path = Path(session.config.workerinput["groups"])
+        # Every worker writes the same; none may read half of it.
+        part = path.with_name(session.config.workerinput["workerid"])
+        part.write_text(json.dumps({name: mark.args[0] for name, mark in marks if mark}))
+        part.replace(path)
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
