@@ -85,7 +85,7 @@ def superior_ability(returns: NDArray[np.floating], *, seed: int, level: float =
         When `arch` is not installed, or there are too few bars.
     """
     try:
-        from arch.bootstrap import SPA, StepM
+        from arch.bootstrap import StepM
     except ImportError as error:
         raise InputError("tests of superior ability need the package arch", "pip install 'alphaglow[stats]'") from error
     moving = np.flatnonzero(returns.std(axis=0) > 1e-15)
@@ -97,9 +97,10 @@ def superior_ability(returns: NDArray[np.floating], *, seed: int, level: float =
     nothing = np.zeros(len(losses))
     # As long as what remembers: the usual rule for a stationary bootstrap is about the cube root.
     block = max(2, round(len(losses) ** (1 / 3)))
-    test = SPA(nothing, losses, block_size=block, reps=draws, seed=seed)
-    test.compute()
     step = StepM(nothing, losses, size=level, block_size=block, reps=draws, seed=seed)
+    # The steps begin with the test of all factors and keep its draws: its p-value is read before they go on.
+    step.spa.compute()
+    p_value = float(step.spa.pvalues["consistent"])
     step.compute()
     found = tuple(moving[np.asarray(step.superior_models, dtype=np.int64)].tolist())
-    return Superior(float(test.pvalues["consistent"]), found, level, len(losses))
+    return Superior(p_value, found, level, len(losses))

@@ -77,10 +77,13 @@ def inspect_features(features: FloatArray, names: Sequence[str]) -> Inspection:
     complete = rows[:, candidates][np.isfinite(rows[:, candidates]).all(axis=1)]
     step = max(1, len(complete) // _ROWS)
     kept: list[int] = []
+    forms: list[FloatArray] = []
     for place, column in enumerate(candidates):
-        copied = _copied(complete[::step], [candidates.index(k) for k in kept], place)
+        values = complete[::step, place]
+        copied = _copied(values, forms)
         if copied is None:
             kept.append(column)
+            forms.extend(_forms(values))
         else:
             dropped.append(f"{names[column]} is left out: {copied}")
     if len(kept) < 2:
@@ -89,20 +92,19 @@ def inspect_features(features: FloatArray, names: Sequence[str]) -> Inspection:
     return Inspection(tuple(kept), tuple(dropped), tuple(atoms))
 
 
-def _copied(rows: FloatArray, others: list[int], place: int) -> str | None:
-    """Return why a column adds nothing to those before it, or None.
+def _copied(values: FloatArray, forms: list[FloatArray]) -> str | None:
+    """Return why a column adds nothing to the `_forms` of those before it, or None.
 
     It, or its logarithm, is regressed on the others, their sizes, squares and logarithms: a ratio of two volatilities,
     a compounded sum of returns, and a shadow that is what body and other shadow leave over are copies as well.
     """
-    forms = [form for k in others for form in _forms(rows[:, k])]
-    if not forms or len(rows) < 10 * (1 + len(forms)):
+    if not forms or len(values) < 10 * (1 + len(forms)):
         return None
     basis = np.stack(forms, axis=1)
     basis = basis - basis.mean(axis=0)
     deviation = basis.std(axis=0)
     basis = basis[:, deviation > 0] / deviation[deviation > 0]
-    targets = np.stack([rows[:, place], _logarithm(rows[:, place])], axis=1)
+    targets = np.stack([values, _logarithm(values)], axis=1)
     targets = targets - targets.mean(axis=0)
     left = targets - basis @ np.linalg.lstsq(basis, targets, rcond=None)[0]
     with np.errstate(invalid="ignore"):

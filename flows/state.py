@@ -20,6 +20,8 @@ from market.panel import BoolArray, FloatArray, Panel
 # Width of the noise that spreads ties, in standard deviations of a feature: far below anything a market state means,
 # and wide enough that no flow can pile up likelihood on a line of equal values (doji candles, a range's edge).
 DEQUANTISE = 0.05
+# Numbers that are scrambled at a time.
+_AT_ONCE = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,12 @@ def dequantise(states: FloatArray, times: NDArray[np.datetime64], assets: tuple[
     out = states.copy()
     with np.errstate(over="ignore"):
         cells, salts = _mix(stamps)[:, None] ^ _mix(names), _mix(layers * np.uint64(0x9E37))
-        for layer, salt in enumerate(salts):
-            uniform = (_mix(cells ^ salt) >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-            out[..., layer] += DEQUANTISE * (uniform - 0.5)
+        # All features at once, for as many bars as fit a cache: of a single live bar there is little in each.
+        bars = max(1, _AT_ONCE // max(1, len(names) * len(salts)))
+        for start in range(0, len(stamps), bars):
+            part = slice(start, start + bars)
+            uniform = (_mix(cells[part, :, None] ^ salts) >> np.uint64(11)).astype(np.float64) / float(1 << 53)
+            out[part] += DEQUANTISE * (uniform - 0.5)
     return out
 
 

@@ -163,15 +163,21 @@ def thin(values: FloatArray, *, limit: int = 800) -> tuple[NDArray[np.int64], Fl
     if count <= limit:
         return np.arange(count, dtype=np.int64), clean
     edges = np.linspace(0, count, limit // 2 + 1).astype(np.int64)
-    rows: list[int] = []
-    for start, stop in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        part = clean[start:stop]
-        if np.isnan(part).all():
-            rows.append(start)
-            continue
-        rows.extend(sorted({start + int(np.nanargmin(part)), start + int(np.nanargmax(part))}))
-    kept = np.asarray(rows, dtype=np.int64)
+    missing = np.isnan(clean)
+    # Where a whole bucket is missing, both are its first row.
+    lowest = _first_least(np.where(missing, np.inf, clean), edges)
+    highest = _first_least(np.where(missing, np.inf, -clean), edges)
+    kept: NDArray[np.int64] = np.unique(np.concatenate([lowest, highest]))
     return kept, clean[kept]
+
+
+def _first_least(values: FloatArray, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first row of the least value in each bucket between two edges."""
+    least = np.minimum.reduceat(values, edges[:-1])
+    is_least = values == np.repeat(least, np.diff(edges))
+    rows = np.where(is_least, np.arange(len(values), dtype=np.int64), len(values))
+    found: NDArray[np.int64] = np.minimum.reduceat(rows, edges[:-1])
+    return found
 
 
 def rolling_mean(values: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:

@@ -192,8 +192,7 @@ class DecisionMaker:
         self._recent.put(bar)
         values = self._live.append(bar.fields, inside)
         signal, parts = portfolio.signal(values[self._members], inside)
-        ledger_rows = self._recent.ledger_rows()
-        volatility = ledger_rows.volatility[-1:]
+        volatility = self._recent.volatility()
         groups = None if self._group is None else values[self._group][None]
         targets = self._target(signal, volatility, groups)
         likelihood, exposure, regime = self._gated(bar, values[self._features], inside)
@@ -201,7 +200,7 @@ class DecisionMaker:
         if self._gate is not None:
             weights = apply_gate(weights, exposure[None], neutral=spec.is_neutral)
         if spec.kelly > 0:
-            weights = weights * self._size(weights[0], ledger_rows)
+            weights = weights * self._size(weights[0])
         if not math.isinf(spec.max_risk):
             weights = cap_risk(weights, volatility, spec.max_risk, neutral=spec.is_neutral)
         if self.risk is not None:
@@ -262,7 +261,7 @@ class DecisionMaker:
             likelihood, exposure = self._gate.step(bar.time, features, flat, inside)
             return likelihood, exposure, self._regime.step(self._gate)
 
-    def _size(self, plain: FloatArray, ledger_rows: MarketRows) -> float:
+    def _size(self, plain: FloatArray) -> float:
         """Return Kelly's size of the portfolio, from what it earned at unit size up to the bar."""
         spec = self.portfolio.spec
         if self._net is None:
@@ -271,6 +270,7 @@ class DecisionMaker:
         self._plain.put(plain)
         lag = len(self._plain.all()) - 1
         decided = self._row - lag
+        ledger_rows = self._recent.ledger_rows()
         figures = self._record.settle(self._plain.all()[0], ledger_rows, lag, due=decided % spec.rebalance == 0)
         self._net.append(float(figures[NET]))
         known = np.array([*self._net, *[math.nan] * (self._row + 1 - len(self._net))])

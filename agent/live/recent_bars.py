@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.live.feed import Bar
-from backtest.market_rows import VOLATILITY_BARS, MarketRows, filled, market_rows
+from backtest.market_rows import VOLATILITY_BARS, MarketRows, filled, market_rows, trailing_volatility
 from backtest.trading_rules import BacktestSpec
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
 from market.universe import liquid_rows, refresh_bars
@@ -16,7 +16,7 @@ _READ = (*OHLCV, "amount", "funding")
 
 
 class Recent:
-    """The last bars of a panel, as a small panel, with the price that each asset had before them."""
+    """The last bars of a panel, as arrays that a bar is added to, with the price that each asset had before them."""
 
     def __init__(self, panel: Panel, spec: BacktestSpec) -> None:
         names = [name for name in _READ if name in panel.fields]
@@ -24,51 +24,59 @@ class Recent:
         self._spec = spec
         known = filled(panel[spec.fill][:start])
         self._price = known[-1] if len(known) else np.full(len(panel.assets), np.nan)
-        part = panel.rows(start, len(panel.times))
-        self._panel = Panel(
-            part.times,
-            part.assets,
-            {name: part[name] for name in names},
-            np.ones(part.shape, dtype=bool),
-            part.bar,
-            part.calendar,
-        )
+        self._like = panel.rows(start, len(panel.times))
+        self._times = self._like.times
+        self._fields = {name: self._like[name] for name in names}
 
     def put(self, bar: Bar) -> None:
         """Take the next bar."""
-        old, nothing = self._panel, np.full(len(self._panel.assets), np.nan)
-        gone = max(0, len(old.times) + 1 - _BARS)
-        for row in old[self._spec.fill][:gone]:
+        nothing = np.full(len(self._like.assets), np.nan)
+        gone = max(0, len(self._times) + 1 - _BARS)
+        for row in self._fields[self._spec.fill][:gone]:
             self._price = np.where(np.isfinite(row), row, self._price)
-        fields = {
-            name: np.concatenate([values[gone:], bar.fields.get(name, nothing)[None]])
-            for name, values in old.fields.items()
+        self._fields = {
+            name: _after(values[gone:], bar.fields.get(name, nothing)) for name, values in self._fields.items()
         }
-        times = np.append(old.times[gone:], bar.time)
-        universe = np.ones((len(times), len(old.assets)), dtype=bool)
-        self._panel = Panel(times, old.assets, fields, universe, old.bar, old.calendar)
+        self._times = np.append(self._times[gone:], bar.time)
 
     @property
     def bars(self) -> int:
         """How many bars there are."""
-        return len(self._panel.times)
+        return len(self._times)
+
+    def volatility(self) -> FloatArray:
+        """Return (1, N) volatility at the newest bar, as `ledger_rows` has it in its last row."""
+        # That row reads no more; at most bars the rest of the market rows is asked of nobody.
+        newest = self._fields["close"][-(VOLATILITY_BARS + 1) :]
+        volatility: FloatArray = trailing_volatility(newest, VOLATILITY_BARS)[-1:]
+        return volatility
 
     def ledger_rows(self) -> MarketRows:
         """Return the market rows of the newest bars: but for the oldest, each equals that of the whole panel."""
-        price = np.array(self._panel[self._spec.fill])
+        price = np.array(self._fields[self._spec.fill])
         # A price from before these bars is carried into them, as in the whole panel; nothing is traded at it.
         price[0] = np.where(np.isfinite(price[0]), price[0], self._price)
-        return market_rows(self._panel.with_fields({self._spec.fill: price}), self._spec)
+        fields = {**self._fields, self._spec.fill: price}
+        universe = np.ones((len(self._times), len(self._like.assets)), dtype=bool)
+        like = self._like
+        return market_rows(Panel(self._times, like.assets, fields, universe, like.bar, like.calendar), self._spec)
 
     def time(self, back: int) -> np.datetime64:
         """Return when the bar this many bars ago opened."""
-        time: np.datetime64 = self._panel.times[-1 - back]
+        time: np.datetime64 = self._times[-1 - back]
         return time
 
     def price(self, back: int) -> FloatArray:
         """Return (N,) prices of the fill this many bars ago."""
-        price: FloatArray = self._panel[self._spec.fill][-1 - back]
+        price: FloatArray = self._fields[self._spec.fill][-1 - back]
         return price
+
+
+def _after(values: FloatArray, row: FloatArray) -> FloatArray:
+    """Return values with one more row, read-only; what is infinite is missing, as in a panel."""
+    longer = np.concatenate([values, np.where(np.isinf(row), np.nan, row)[None]])
+    longer.setflags(write=False)
+    return longer
 
 
 class Liquid:
