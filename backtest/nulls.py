@@ -23,6 +23,8 @@ from market.panel import BoolArray, FloatArray, Panel
 # GARCH(1, 1) of the filtered history: weight of the last return and of the last variance.
 _ARCH, _GARCH = 0.08, 0.90
 _WORST = -0.95
+# The largest variance of a bar in filtered history: fat tails would else carry some volatility beyond all numbers.
+_MOST = 1.0
 # Bars of one sign.
 _SIGN_BARS = 5
 _START = 100.0
@@ -83,7 +85,7 @@ def filtered_history(panel: Panel, rng: np.random.Generator) -> NullMarket:
     rows = bars.sources(rng.integers(1, len(panel.times), len(panel.times)), rng)
     sizes = _variances(bars.moves, bars.typical)
     gap, through = (_centred(part / np.sqrt(sizes)) for part in (bars.gap, bars.through))
-    gap, through, scale = _simulate(_take(gap, rows), _take(through, rows), bars.typical)
+    gap, through, scale = simulate(_take(gap, rows), _take(through, rows), bars.typical)
     shadows = scale / np.sqrt(_take(sizes, rows))
     made = bars.rebuild(gap, through, rows, shadows)
     return NullMarket("history", made, made)
@@ -224,8 +226,12 @@ def _variances(moves: FloatArray, typical: FloatArray) -> FloatArray:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _simulate(gap: FloatArray, through: FloatArray, typical: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return moves (T, N) under volatilities made by the moves before, and those volatilities."""
+def simulate(gap: FloatArray, through: FloatArray, typical: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return moves (T, N), to the open and from it, under volatilities made by the moves before, and those (T, N).
+
+    `gap` and `through` (T, N) are moves in units of a volatility; NaN is no move. `typical` (N,) are the variances that
+    each asset returns to; none grows beyond `_MOST`.
+    """
     gaps, throughs, sizes = np.zeros_like(gap), np.zeros_like(gap), np.ones_like(gap)
     now = typical.copy()
     for t in range(len(gap)):
@@ -236,5 +242,6 @@ def _simulate(gap: FloatArray, through: FloatArray, typical: FloatArray) -> tupl
             if first == first and second == second:
                 gaps[t, i], throughs[t, i] = max(first, _WORST), max(second, _WORST)
             move = (1.0 + gaps[t, i]) * (1.0 + throughs[t, i]) - 1.0
-            now[i] = (1.0 - _ARCH - _GARCH) * typical[i] + _ARCH * move * move + _GARCH * now[i]
+            after = (1.0 - _ARCH - _GARCH) * typical[i] + _ARCH * move * move + _GARCH * now[i]
+            now[i] = min(after, max(_MOST, typical[i]))
     return gaps, throughs, sizes

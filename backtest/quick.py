@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backtest import metrics
-from backtest.ic import correlate_rows, newey_west_t, pooled_ic, rank_ic
+from backtest.ic import MIN_PAIRS, correlate_rows, newey_west_t, pooled_ic, rank_ic
 from backtest.kernel_rules import ledger_rules, weight_rules
 from backtest.ledger import no_positions
 from backtest.market_rows import MarketRows
@@ -34,10 +34,11 @@ from backtest.quick_kernels import (
     mask_outside,
     score_piece,
 )
-from backtest.run import trade
+from backtest.run import too_few_assets, trade, widest_bar
 from backtest.scorecard import paid_rows
 from backtest.target import Target
 from backtest.trading_rules import BacktestSpec
+from market.errors import Rejection
 from market.panel import FloatArray
 from market.ranking import KeySorter, key_bits, sort_keys
 
@@ -90,6 +91,7 @@ class QuickScorer:
         self._ring = np.zeros((target.spec.holding, width))
         self._series = np.full((SERIES, target.panel.shape[0]), np.nan)
         self._signal: FloatArray | None = None
+        self._widest = 0
 
     def feed(self, first: int, values: NDArray[Any]) -> None:
         """Score rows `first` and after; `values` (rows, N), NaN is no opinion."""
@@ -98,10 +100,12 @@ class QuickScorer:
         at = slice(first, first + rows)
         if self._whole is not None:
             self._whole[at] = values
+            self._count(np.where(target.panel.universe[at], values, np.nan))
             return
         assert self._weighting is not None
         np.copyto(masked, values)
         mask_outside(masked, target.panel.universe[at])
+        self._count(masked)
         sort_keys(masked, sorter.keys, bits)
         sorter.sort()
         none = target.market.returns[:0]
@@ -125,6 +129,11 @@ class QuickScorer:
             self._ring,
             self._series[:, at],
         )
+
+    def _count(self, masked: FloatArray) -> None:
+        """Remember how many assets have a value in one bar; once they are enough to be ranked, nothing is counted."""
+        if self._widest < MIN_PAIRS:
+            self._widest = max(self._widest, widest_bar(masked))
 
     def _complete(self) -> FloatArray:
         """Return the series, once every bar was fed."""
@@ -154,9 +163,10 @@ class QuickScorer:
         """Return the returns before costs; see `net`."""
         return self._complete()[GROSS, paid_rows(part)].copy()
 
-    def segment(self, part: slice) -> SegmentScore:
-        """Return figures and gross returns of a segment."""
-        return SegmentScore(self.result(part), self.gross(part))
+    def segment(self, part: slice) -> SegmentScore | Rejection:
+        """Return figures and gross returns of a segment, or why the bars that were fed rank too few assets."""
+        refused = too_few_assets(self.target.spec, self.target.panel.shape[1], self._widest)
+        return refused or SegmentScore(self.result(part), self.gross(part))
 
     def result(self, part: slice) -> QuickScore:
         """Return the figures of a segment; its last two decisions are paid beyond it and left out."""

@@ -92,14 +92,38 @@ def small_universe(values: FloatArray, panel: Panel, spec: BacktestSpec, until: 
     """Return why a cross-section of this panel (of its bars before the row `until`) means nothing, or None."""
     if not spec.is_cross_sectional:
         return None
-    widest = int(np.max((np.isfinite(values[:until]) & panel.universe[:until]).sum(axis=1), initial=0))
-    if panel.shape[1] > MAX_SMALL_UNIVERSE and widest >= MIN_PAIRS:
+    within = np.where(panel.universe[:until], values[:until], np.nan)
+    return too_few_assets(spec, panel.shape[1], widest_bar(within))
+
+
+def widest_bar(values: FloatArray) -> int:
+    """Return the largest number of assets that have a value (T, N) in one bar."""
+    return int(np.isfinite(values).sum(axis=1).max(initial=0))
+
+
+def too_few_assets(spec: BacktestSpec, assets: int, widest: int | None = None) -> Rejection | None:
+    """Return why `assets`, of which a signal has values for at most `widest` in any bar, are too few to rank, or None.
+
+    It is the one rule of all that score a signal: in full, quickly, or bar by bar. Without `widest` it is asked before
+    there is a signal.
+    """
+    if not spec.is_cross_sectional:
+        return None
+    alone = 'set weighting = "timeseries" in alphaglow.toml [backtest]'
+    if assets <= MAX_SMALL_UNIVERSE:
+        return Rejection(
+            "backtest",
+            "small_universe",
+            f"a cross-section over {assets} assets says nothing: ranks of so few are mostly noise",
+            f"{alone}, or use more than {MAX_SMALL_UNIVERSE} assets",
+        )
+    if widest is None or widest >= MIN_PAIRS:
         return None
     return Rejection(
         "backtest",
         "small_universe",
-        f"a cross-section over {min(panel.shape[1], widest)} assets says nothing: ranks of so few are mostly noise",
-        'set weighting = "timeseries" in alphaglow.toml [backtest], or use more than 10 assets',
+        f"the factor has values for at most {widest} of {assets} assets in any bar: ranks of so few are mostly noise",
+        f"loosen its conditions, or [universe], until {MIN_PAIRS} assets or more have values; or {alone}",
     )
 
 

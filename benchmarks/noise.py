@@ -84,7 +84,7 @@ def drawn_table(args: argparse.Namespace, console: Console) -> dict[str, dict[st
     sizes = ((100, (91, 1_000)),) if args.quick else ((100, (91, 250, 1_000, 5_000)), (1_000, (91, 250, 1_000, 5_000)))
     cells = [(kind, trials, bars) for trials, lengths in sizes for bars in lengths for kind in KINDS]
     for kind, trials, bars in track(cells, description="drawn", console=console, transient=True):
-        repetitions = max(40, args.repetitions * 100 // trials)
+        repetitions = max(40, args.repetitions // (4 if trials > 100 else 1))
         found = [
             passes(draw(kind, bars, trials, np.random.default_rng([0, r, trials, bars])), r) for r in range(repetitions)
         ]

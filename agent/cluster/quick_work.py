@@ -116,7 +116,8 @@ class QuickWork:
     def outcome(self, found: Outcome[QuickScorer]) -> QuickOutcome | Rejection:
         """Return what is kept of an evaluated expression."""
         result = found.result
-        return result if isinstance(result, Rejection) else outcome_of(result.segment(self.part))
+        score = result if isinstance(result, Rejection) else result.segment(self.part)
+        return score if isinstance(score, Rejection) else outcome_of(score)
 
 
 def outcome_of(score: SegmentScore) -> QuickOutcome:

@@ -33,7 +33,8 @@ class _Batch:
 class DeviceScoring:
     """Scores expressions on the segment `part` of a target, in batches on a device.
 
-    What the device cannot compute, and what ends in ruin, is left to `engine`; `left` counts them. Under rules that the
+    What the device cannot compute, what ends in ruin, and what predicts and pays nothing known is left to `engine`;
+    `left` counts them. Under rules that the
     device does not know, values come from it and are scored on the processor.
     """
 
@@ -93,7 +94,7 @@ class DeviceScoring:
             self.left += score is None
             yield expression, score if score is not None else self._alone(expression)
 
-    def _read(self, batch: _Batch) -> dict[str, SegmentScore]:
+    def _read(self, batch: _Batch) -> dict[str, SegmentScore | Rejection]:
         if self._scorer is None:
             arrays = batch.coming[0].read().numpy()
             return {e.id: self._fed(array) for e, array in zip(batch.chosen, arrays, strict=True)}
@@ -102,10 +103,11 @@ class DeviceScoring:
         return {
             e.id: SegmentScore(score, gross.copy())
             for e, score, (gross, net) in zip(batch.chosen, quick, rows.numpy(), strict=True)
-            if not np.isnan(net).all()
+            # Where no bar has a rank IC or a payoff, too few assets may have values: the engine counts them.
+            if not np.isnan(net).all() and not np.isnan([score.rank_ic, score.payoff]).all()
         }
 
-    def _fed(self, values: FloatArray) -> SegmentScore:
+    def _fed(self, values: FloatArray) -> SegmentScore | Rejection:
         scorer, rows = QuickScorer(self.target, self.engine.rows), self.engine.rows
         for first in range(0, len(values), rows):
             scorer.feed(first, values[first : first + rows])

@@ -19,7 +19,7 @@ _TESTS: tuple[tuple[str, str, str], ...] = (
     ("known", "known already, or a copy of a known factor", "another theme (mine --context), or a second --writer"),
     ("judge", "refused by the judge", "mine --no-judge, which scores them all"),
     ("cost", "too slow, or a look-back too long for these data", "more bars, or a higher [loop] max_seconds"),
-    ("values", "values that cannot be traded: constant, or mostly missing", "other fields; alphaglow data check"),
+    ("values", "values that cannot be traded: constant, mostly missing, or of too few assets", "other fields; alphaglow data check"),
     ("sanity", "too few positions, or too close to an accepted factor", "fields that fewer factors use"),
     ("predicts", "pay nothing before costs that luck would not", "other fields (data join), other bar sizes"
      " (data resample), longer look-backs"),
@@ -29,7 +29,7 @@ _TESTS: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 _BY_STAGE = {
     "reply": "reply", "parse": "reading", "request": "request", "novelty": "known", "judge": "judge",
-    "check": "cost", "evaluate": "values", "evidence": "values",
+    "check": "cost", "evaluate": "values", "backtest": "values", "evidence": "values",
 }  # fmt: skip
 _SHORT = {"luck": "not beyond luck", "place": "not among the best", "known": "known already"}
 _BY_CODE = {"too_slow": "cost", "too_costly": "cost", "too_large": "cost", "lookback": "cost"}

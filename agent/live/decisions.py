@@ -23,7 +23,7 @@ from agent.live.value_at_risk import LiveRisk, volatility_expression
 from agent.study.study import group_expression
 from backtest.ledger import NET, keep_ledger
 from backtest.market_rows import MarketRows
-from backtest.run import MAX_SMALL_UNIVERSE
+from backtest.run import too_few_assets
 from backtest.weights import SERIES_WINDOW, apply_gate, average_over, cap_risk, kelly_leverage, target_weights
 from factors.live_factors import LiveFactors
 from market.errors import InputError
@@ -103,11 +103,9 @@ class DecisionMaker:
     ) -> None:
         if not len(whole.times):
             raise InputError("there is no bar before the first signal", "begin later, or with more data")
-        if portfolio.spec.is_cross_sectional and len(whole.assets) <= MAX_SMALL_UNIVERSE:
-            raise InputError(
-                f"a cross-section over {len(whole.assets)} assets says nothing: ranks of so few are mostly noise",
-                'set weighting = "timeseries" in alphaglow.toml [backtest], or use more than 10 assets',
-            )
+        refused = too_few_assets(portfolio.spec, len(whole.assets))
+        if refused is not None:
+            raise InputError(refused.message, refused.hint)
         self.portfolio, self.assets = portfolio, whole.assets
         self._calibration = np.empty(0) if calibration is None else calibration
         bars, warm = len(whole.times), max(_WARM, 2 * SERIES_WINDOW + portfolio.spec.holding)

@@ -25,7 +25,7 @@ from agent.study.study import Scoring, Study, read_expression
 from backtest.policy import Policy, TrainFigures, train_gates
 from backtest.quick import QuickScore
 from backtest.result_types import Evidence, Scorecard
-from backtest.run import MAX_SMALL_UNIVERSE
+from backtest.run import too_few_assets
 from backtest.scorecard import unscored_segment
 from factors.drawing import Drawer
 from factors.measure import measure
@@ -83,11 +83,9 @@ class _Passed:
 
 def require_cross_section(study: Study) -> None:
     """Refuse, as an `InputError`, to rank too few assets against one another."""
-    if study.spec.is_cross_sectional and study.panel.shape[1] <= MAX_SMALL_UNIVERSE:
-        raise InputError(
-            f"ranking assets against one another needs more than {study.panel.shape[1]} of them",
-            f'use more than {MAX_SMALL_UNIVERSE}, or set weighting = "timeseries" in alphaglow.toml [backtest]',
-        )
+    refused = too_few_assets(study.spec, study.panel.shape[1])
+    if refused is not None:
+        raise InputError(refused.message, refused.hint)
 
 
 def draw_texts(study: Study, count: int, seed: int) -> list[str]:

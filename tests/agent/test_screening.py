@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from agent.knowledge.failed_tests import first_failed
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.run_config import RunConfig
 from agent.mining.screening import Screening, draw_texts, run_screening
@@ -170,3 +171,23 @@ def test_a_screening_by_way_of_a_device_records_the_same(study: Study, tmp_path:
     assert figures[0] == figures[1]
     # The adaptive average is not one of the device's operators.
     assert "on the processor" in said[0] and " 0 on" not in said[0] and "0 of" not in said[0][:4]
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_a_factor_with_values_for_too_few_assets_is_refused_as_eval_refuses_it(
+    study: Study, tmp_path: Path, device: str | None
+) -> None:
+    text = "where(cs_rank(ts_mean(returns, 5)) > 0.4, ts_mean(returns, 5), nan)"
+    expression = read_expression(text, study)
+    assert isinstance(expression, Expression)
+    in_full = backtest_expression(expression, study)
+    assert isinstance(in_full, Rejection)
+    screening = start(study, tmp_path, [text, "ts_mean(returns, 5)"], device=device, keep=0)
+    run_screening(screening)
+    few, wide = screening.knowledge.attempts(run_id=screening.run.id)
+    assert (few.stage, few.code, few.message) == ("backtest", "small_universe", in_full.with_hint())
+    assert "at most 8 of 12 assets" in in_full.message
+    assert wide.evaluation is not None
+    # What cannot be ranked could not have been lucky.
+    assert screening.knowledge.trials(study.dataset).evaluated == 1
+    assert first_failed(few) == "values"

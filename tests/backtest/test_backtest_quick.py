@@ -112,3 +112,25 @@ def test_ic_is_the_mean_correlation_of_values() -> None:
     enough = (np.isfinite(traded) & np.isfinite(forward_returns(panel, 1))).sum(axis=1) >= 10
     wanted = np.nanmean(np.where(enough, rows, np.nan)[:158])
     assert scorer.result(slice(0, 160)).ic == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("rules", [{}, {"kelly": 0.5}, {"weighting": "timeseries"}], ids=["rank", "Kelly", "alone"])
+@pytest.mark.parametrize("assets", [8, 10])
+def test_a_signal_that_ranks_too_few_assets_is_refused_in_the_words_of_the_backtest(
+    rules: dict[str, object], assets: int
+) -> None:
+    panel, spec = market(5, 0.0), BacktestSpec(**rules)  # type: ignore[arg-type]
+    values = signal(panel, 3, clean=True)
+    values[:, assets:] = np.nan
+    scorer = QuickScorer(prepare_target(panel, spec), 33)
+    for first in range(0, 160, 33):
+        scorer.feed(first, values[first : first + 33])
+    quick, full = scorer.segment(slice(0, 160)), run_backtest(values, panel, spec)
+    if assets == 10 or not spec.is_cross_sectional:
+        assert not isinstance(quick, Rejection)
+        assert not isinstance(full, Rejection)
+        return
+    assert isinstance(quick, Rejection)
+    assert quick == full
+    assert "8 of 14 assets" in quick.message
+    assert "10 assets or more" in quick.hint

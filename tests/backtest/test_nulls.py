@@ -10,7 +10,7 @@ import pytest
 from backtest.bar_regimes import close_returns
 from backtest.ic import forward_returns
 from backtest.mean_test import mean_test
-from backtest.nulls import NULLS, with_forward
+from backtest.nulls import NULLS, simulate, with_forward
 from backtest.payoff import rank_payoffs, risk_returns
 from backtest.planted_payoffs import plant_payoff
 from factors.engine import evaluate
@@ -111,6 +111,14 @@ def test_filtered_history_keeps_clusters_and_single_bars_do_not() -> None:
         return float(np.mean([np.corrcoef(x[1:], x[:-1])[0, 1] for x in sizes.T]))
 
     assert clustering("history") > clustering("bars") + 0.05
+
+
+def test_no_volatility_of_filtered_history_grows_beyond_all_numbers() -> None:
+    # Moves of three deviations at each bar: each raises the variance by more than the decay takes away.
+    shocks = np.where(np.arange(2000) % 2, 3.0, -3.0)[:, None]
+    _, moves, sizes = simulate(np.zeros_like(shocks), shocks, np.array([0.05**2]))
+    assert np.isfinite(moves).all()
+    assert sizes.max() == 1.0
 
 
 @pytest.mark.parametrize("kind", list(NULLS))
