@@ -161,7 +161,8 @@ def numeric_rows(rows: Sequence[Sequence[str]]) -> np.ndarray:
 
 def _number(cell: str) -> float:
     try:
-        return float(cell) if "_" not in cell else float("nan")
+        # A decimal comma is one here: only the order of numbers counts.
+        return float(cell.replace(",", ".") if "." not in cell else cell) if "_" not in cell else float("nan")
     except ValueError:
         return float("nan")
 
