@@ -70,16 +70,22 @@ def _in_time(
     frame: pd.DataFrame, stamp: str | None, values: dict[str, np.ndarray], between: Sequence[str]
 ) -> tuple[str, str]:
     """Return the two of the columns of which the one, a bar later, lies nearest to the other."""
-    backward = _newest_first(frame, stamp)
-    pairs = [(a, b) for a in between for b in between if a != b]
-    return min(pairs, key=lambda pair: open_gap(values[pair[0]], values[pair[1]], backward=backward))
+    backward = stamp in frame.columns and newest_first(*frame[stamp].iloc[[0, -1]].astype(str))
+    gaps = {
+        (a, b): open_gap(values[a], values[b], backward=backward) for a in between for b in between if a != b
+    }  # fmt: skip
+    best = min(gaps, key=lambda pair: gaps[pair])
+    # Where time says little, the one that stands first is the open.
+    return best if gaps[best] < 0.7 * gaps[best[::-1]] else (between[0], between[1])
 
 
-def _newest_first(frame: pd.DataFrame, stamp: str | None) -> bool:
-    if stamp is None or stamp not in frame.columns:
-        return False
-    ends = pd.to_datetime(frame[stamp].iloc[[0, -1]].astype(str), errors="coerce", format="mixed", dayfirst=True)
-    return bool(ends.notna().all() and ends.iloc[0] > ends.iloc[1])
+def newest_first(first: str, last: str) -> bool:
+    """Whether the first of two times, as texts, is the later one; where they cannot be read, it is not."""
+    ends = pd.to_datetime(pd.Series([first, last]), errors="coerce", format="mixed", dayfirst=True)
+    if ends.notna().all():
+        return bool(ends.iloc[0] > ends.iloc[1])
+    numbers = pd.to_numeric(pd.Series([first, last]), errors="coerce")
+    return bool(numbers.iloc[0] > numbers.iloc[1])
 
 
 def open_gap(opened: np.ndarray, close: np.ndarray, *, backward: bool = False) -> float:

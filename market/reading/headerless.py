@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from market.errors import InputError
-from market.reading.bar_columns import open_gap
+from market.reading.bar_columns import newest_first, open_gap
 from market.reading.layout import cell_kind
 from market.reading.recipe import are_ordered_prices, is_amount, numeric_rows
 
@@ -52,8 +52,9 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
         )
     if not fits:
         raise _unnamed(path, width, "no four columns of prices, high and low around open and close")
-    start, order = fits[0]
-    if _swapped(table, start, order):
+    start = fits[0][0]
+    order: tuple[str, ...] = fits[0][1]
+    if _swapped(table, start, order, rows[0][place], rows[-1][place]):
         order = tuple({"open": "close", "close": "open"}.get(name, name) for name in order)
     names[start : start + 4] = order
     prices = [table[:, start + order.index(name)] for name in ("open", "high", "low", "close")]
@@ -74,13 +75,12 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _swapped(table: np.ndarray, start: int, order: Sequence[str]) -> bool:
+def _swapped(table: np.ndarray, start: int, order: Sequence[str], first: str, last: str) -> bool:
     """Whether open and close change places: a bar opens near the close before it, the reverse lies far off."""
     if len(table) < _ENOUGH:
         return False
     opened, close = (table[:, start + order.index(name)] for name in ("open", "close"))
-    times = table[:, 0]
-    backward = bool(np.isfinite(times[[0, -1]]).all() and times[0] > times[-1])
+    backward = newest_first(first, last)
     return open_gap(close, opened, backward=backward) < 0.5 * open_gap(opened, close, backward=backward)
 
 

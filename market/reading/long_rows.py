@@ -16,7 +16,7 @@ from market.panel import OHLCV
 from market.reading.bar_columns import likely_prices
 from market.reading.conventions import FileConventions, TimeForm
 from market.reading.not_bars import refuse_others
-from market.reading.numbers import are_thirty_seconds, figures_of, from_thirty_seconds
+from market.reading.numbers import are_thirty_seconds, figures_of, from_thirty_seconds, reads_as_number
 from market.reading.recipe import Recipe
 from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
@@ -40,6 +40,8 @@ _OTHER_PRICES = (
     r"(adj|pre|prev|settle|taker|turnover|vwap|avg|average|mean|weighted|w\.?a\.?p|mid|bid|ask|last|ma\d|ema|sma|limit"
     r"|change)"
 )
+# Cells that show whether a column of texts holds numbers.
+_MANY = 2000
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -116,7 +118,7 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
         )
     theirs = {ours: str(column) for column, ours in names.items()}
     renamed = _priced(renamed, theirs, path, tell)
-    _refuse_unnamed_prices(renamed, theirs, path)
+    _refuse_unnamed_prices(renamed, theirs, path, tell)
     renamed = _without_future(renamed, reading, tell)
     extra = _extra_names(renamed, path)
     kept = renamed[["ts", "symbol", *[c for c in OHLCV if c in renamed.columns], *extra]].rename(columns=extra)
@@ -302,14 +304,25 @@ def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: 
     return renamed
 
 
-def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path) -> None:
+def _few_are_no_numbers(column: pd.Series) -> bool:
+    """Whether a column of texts holds numbers but for a few cells."""
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return False
+    cells = column.dropna().head(_MANY).astype(str)
+    numbers = sum(map(reads_as_number, cells))
+    return 0.8 * len(cells) <= numbers < len(cells)
+
+
+def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: Tell) -> None:
     """Refuse a table that lacks a price or the volume while a column of an unknown name may well be it."""
     absent = [name for name in OHLCV if name not in renamed.columns]
-    others = [
-        c
-        for c in renamed.columns
-        if c not in (*OHLCV, *KEYS, "amount", *theirs) and pd.api.types.is_numeric_dtype(renamed[c])
-    ]
+    free = [c for c in renamed.columns if c not in (*OHLCV, *KEYS, "amount", *theirs)]
+    others = [c for c in free if pd.api.types.is_numeric_dtype(renamed[c])]
+    for column in (c for c in free if c not in others and _few_are_no_numbers(renamed[c])):
+        if absent:
+            # One bad cell made it text: that cell is named.
+            figures_of(renamed[column], path)
+        tell(f"{column} is left out: some of its cells are no numbers")
     close = renamed["close"].to_numpy(dtype=np.float64)
     for name in absent:
         for column in others:

@@ -36,7 +36,7 @@ def zone_beside(frame: pd.DataFrame, called: str) -> str:
     if word.upper() in _HOURS or "/" in word:
         return word
     column = next((c for c in frame.columns if str(c).strip().lower() in _ZONE_NAMES), None)
-    names = frame[column].dropna().unique() if column is not None else []
+    names = list(frame[column].dropna().unique()) if column is not None else []
     if len(names) != 1:
         return ""
     try:

@@ -8,6 +8,7 @@ import pandas as pd
 from market.files import Imported
 from market.panel import Panel
 
+FIELDS = ("open", "high", "low", "close", "volume")
 Changed = tuple[bytes, frozenset[int]]
 
 
@@ -109,7 +110,9 @@ def changed_values(lines: list[str], untouched: list[int], panel: Panel) -> list
         at = places.get(cells[0].replace(" ", "T"))
         if at is None:
             continue
-        values = [panel[name][at, 0] for name in ("open", "high", "low", "close", "volume")]
-        if not np.allclose(values, [float(cell) for cell in cells[1:]], rtol=1e-12, equal_nan=True):
+        # A field whose name was changed is unknown, and the import says so.
+        there = [n for n, name in enumerate(FIELDS) if not np.isnan(panel[name]).all()]
+        values = [panel[FIELDS[n]][at, 0] for n in there]
+        if not np.allclose(values, [float(cells[1 + n]) for n in there], rtol=1e-12, equal_nan=True):
             out.append(lines[number])
     return out
