@@ -4,7 +4,8 @@
 
 A small CSV of bars is cut, has bytes flipped, columns moved, separators and dates in other forms, rows dropped,
 repeated, shuffled or inserted, or another encoding. The table says, for each kind, how many were read, refused, changed
-a value of a row whose text was left as it was, or raised anything but a refusal.
+a value or the time of a row whose text was left as it was, lost such a row without a word, or raised anything but a
+refusal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-OUTCOMES = ("read", "refused", "changed", "crashed")
+OUTCOMES = ("read", "refused", "changed", "lost", "crashed")
 
 
 def try_one(path: Path, rng: np.random.Generator) -> tuple[str, str]:
@@ -29,7 +30,7 @@ def try_one(path: Path, rng: np.random.Generator) -> tuple[str, str]:
     from market.errors import InputError
     from market.files import import_as
     from market.reading.conventions import FileConventions
-    from tests.market.mutations import base_lines, changed_values, mutate
+    from tests.market.mutations import base_lines, changed_values, lost_rows, mutate
 
     lines = base_lines(rng)
     kind, data, untouched = mutate(lines, rng)
@@ -41,7 +42,13 @@ def try_one(path: Path, rng: np.random.Generator) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001 - any other error is what is looked for
         print(f"{kind}: {type(error).__name__}: {error}")
         return kind, "crashed"
-    return kind, "changed" if changed_values(lines, untouched, done.panel) else "read"
+    if changed_values(lines, untouched, done.panel):
+        print(f"{kind}: changed: {data!r}"[:4000])
+        return kind, "changed"
+    if lost_rows(lines, untouched, done):
+        print(f"{kind}: lost: {data!r}"[:4000])
+        return kind, "lost"
+    return kind, "read"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

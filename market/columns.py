@@ -21,10 +21,13 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "unix timestamp", "unix_timestamp", "published", "published_at", "close_time", "timeclose", "closetime",
         "datum", "zeit", "fecha", "data", "t", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자",
         "날짜", "дата",
+        "日付け", "tarih", "dates", "time_period_start", "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
+        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter",
     ),
     "symbol": (
         "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
-        "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "name", "isin", "股票代码", "代码",
+        "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "sym", "ric", "tckrsymb", "name",
+        "isin", "股票代码", "代码",
         "证券代码",
         "コード", "종목코드", "тикер",
     ),
@@ -33,18 +36,24 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "startprice", "start_price",
         "openprice", "px_open", "op", "eroeffnung", "eroffnung", "erster", "apertura",
         "abertura", "ouverture", "ouv", "开盘", "开盘价", "今开", "始値", "시가", "открытие", "откр.",
+        "eroffn.", "otwarcie", "acılıs", "開盤價", "price_open", "opening_price", "opnprc", "opnpric", "openprc",
+        "first_trade_price", "prcod",
     ),
     "high": (
         "high", "h", "high_price",
         "maxprice", "max_price",
         "highprice", "px_high", "hi", "hoch", "tageshoch", "maximo", "maxima", "massimo",
         "plus haut", "haut", "+haut", "最高", "最高价", "高値", "고가", "максимум", "макс.",
+        "高", "najwyzszy", "yuksek", "hoog", "最高價", "price_high", "hiprc", "hghpric", "askhi",
+        "high_trade_price", "prchd", "max.",
     ),
     "low": (
         "low", "l", "low_price",
         "minprice", "min_price",
         "lowprice", "px_low", "lo", "tief", "tagestief", "minimo", "minima", "plus bas", "bas",
         "+bas", "最低", "最低价", "安値", "저가", "минимум", "мин.",
+        "低", "najnizszy", "dusuk", "laag", "最低價", "price_low", "loprc", "lwpric", "bidlo", "low_trade_price",
+        "prcld", "min.",
     ),
     "close": (
         "close", "c", "close_price",
@@ -52,6 +61,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "closeprice", "px_last", "cl", "last", "close/last", "close*", "last price",
         "last_price", "schluss", "schlusskurs", "cierre", "ultimo", "chiusura", "fechamento", "cloture", "clot",
         "dernier", "收盘", "收盘价", "終値", "종가", "закрытие", "цена", "zuletzt",
+        "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "price_close", "closing_price", "clsprc",
+        "clspric", "last_trade_price", "prccd", "prc",
     ),
     "volume": (
         "volume", "v", "vol",
@@ -59,13 +70,26 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "vol.", "base_volume", "tottrdqty", "tickvol", "tick_volume", "volumefrom", "volumen",
         "volumen.", "volum", "turnover_vol", "trade_volume", "shares_traded", "total traded quantity",
         "deliverable volume", "stuck", "stuecke", "成交量", "交易量", "出来高", "거래량", "объем", "объём", "px_volume",
+        "wolumen", "wol.", "hac.", "成交股數", "总手", "total_volume", "volume_traded", "number_of_shares",
+        "no_of_shares", "ttl_trd_qnty", "ttltradgvol", "dnshrtrd", "cshtrd", "base_token_volume",
+        "candle_acc_trade_volume", "tickqty",
     ),
     "amount": (
         "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval",
         "volumeto",
         "quotevolume", "total_turnover", "dollar_volume", "成交额", "成交金额", "売買代金", "거래대금", "umsatz",
+        "成交金額", "金额", "total_turnover_rs", "turnover_lacs", "ttltrfval", "dnvaltrd", "usd_volume",
+        "candle_acc_trade_price",
     ),
 }  # fmt: skip
+# Words in brackets behind a name that say a unit, and names that hold one: what a figure has to be multiplied by.
+_SCALES: Mapping[str, float] = {
+    "手": 100.0, "百股": 100.0, "千股": 1e3, "千元": 1e3, "千": 1e3, "万股": 1e4, "万元": 1e4, "万": 1e4, "亿元": 1e8,
+    "亿": 1e8, "k": 1e3, "thousand": 1e3, "thousands": 1e3, "in thousands": 1e3, "000": 1e3, "000s": 1e3, "'000": 1e3,
+    "tsd.": 1e3, "mio": 1e6, "mio.": 1e6, "mn": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "bn": 1e9,
+    "lacs": 1e5, "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "cr": 1e7,
+}  # fmt: skip
+_BRACKETS = re.compile(r"[(（](.*?)[)）]")
 # A last resort, where nothing is called a close.
 PRICE_WORDS = ("price", "adj close", "adj_close", "adjclose", "value", "nav", "kurs", "precio", "prix", "prezzo")
 # Words of languages whose dates begin with the day.
@@ -96,6 +120,11 @@ DAY_FIRST = frozenset(
         "дата",
         "открытие",
         "закрытие",
+        "hoog",
+        "laag",
+        "slot",
+        "tarih",
+        "otwarcie",
     ]
 )
 KEYS = ("ts", "symbol")
@@ -130,12 +159,36 @@ def plain_name(name: object) -> str:
     return unicodedata.normalize("NFC", "".join(c for c in parts if not "\u0300" <= c <= "\u036f")).strip("\ufeff")
 
 
+def _bare(plain: str) -> str:
+    """Return a plain name without brackets, blanks, dots and hyphens: "open price (eur)" is openprice."""
+    return re.sub(r"[\s_.\-/]+", "", _BRACKETS.sub("", plain))
+
+
+_BARE_ALIASES = {ours: tuple(dict.fromkeys(map(_bare, names))) for ours, names in ALIASES.items()}
+
+
+def scale_of(name: object) -> float:
+    """Return the factor that a name says: "Volume (k)", "成交量(手)", "TURNOVER_LACS"; 1 where it says none."""
+    plain = plain_name(name)
+    if plain == "总手":
+        return _SCALES["手"]
+    hit = _BRACKETS.search(str(name).strip().lower())
+    word = hit[1].strip() if hit is not None else re.split(r"[_ ]", plain)[-1]
+    return _SCALES.get(word, 1.0) if hit is not None or word in ("lacs", "lakhs", "crore", "crores") else 1.0
+
+
 def find(frame: pd.DataFrame, ours: str, mapping: Mapping[str, str]) -> str | None:
     """Return the frame's column for `ours`: as mapped, or by a usual name."""
     if ours in mapping and mapping[ours] in frame.columns:
         return mapping[ours]
     lowered = {plain_name(column): str(column) for column in reversed(frame.columns)}
+    # Where t and T are two columns, t is meant.
+    lowered |= {str(column): str(column) for column in frame.columns if str(column) in lowered}
     found = next((lowered[alias] for alias in ALIASES[ours] if alias in lowered), None)
+    if found is None:
+        pairs = {str(c) for c in frame.columns if (hit := _VOLUME_OF.match(str(c).strip())) and hit[1] not in _SCALES}
+        bare = {_bare(plain): column for plain, column in reversed(lowered.items()) if column not in pairs}
+        found = next((bare[alias] for alias in _BARE_ALIASES[ours] if alias in bare), None)
     if found is None and ours == "close":
         return next((lowered[word] for word in PRICE_WORDS if word in lowered), None)
     return found

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from market.columns import ALIASES, KEYS, field_name, field_of, find, plain_name
+from market.columns import ALIASES, KEYS, field_name, field_of, find, plain_name, understand
 from market.errors import InputError
 from market.reading.conventions import FileConventions
+from market.reading.not_bars import refuse_others
 from market.reading.times import parse_times
 
 _FIELDS = {alias: ours for ours, names in ALIASES.items() if ours not in KEYS for alias in names}
+# A table of one row a figure has few kinds of figures.
+_MOST_FIELDS = 40
 # BTCUSDT_close, close.BTCUSDT, "AAPL Close"; single letters are no fields here.
 _JOINT = re.compile(r"^(.+?)[_.\-: ](open|high|low|close|volume)$|^(open|high|low|close|volume)[_.\-: ](.+)$", re.I)
 
@@ -22,6 +25,7 @@ def unstack(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
     """Return a frame whose columns name assets and fields as a long one; any other frame as it is."""
     if isinstance(frame.columns, pd.MultiIndex):
         return _from_levels(frame)
+    frame = _from_melted(frame, mapping)
     if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None:
         return frame
     parts: dict[str, dict[str, str]] = {}
@@ -39,6 +43,27 @@ def unstack(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
         for asset, names in whole.items()
     ]
     return pd.concat(pieces, ignore_index=True).dropna(subset=["close"], how="all")
+
+
+def _from_melted(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame of one row a figure, whose field stands in a column of its own, with one row a bar."""
+    numeric = [c for c in frame.columns if pd.api.types.is_numeric_dtype(frame[c])]
+    stamp = find(frame, "ts", mapping)
+    values = [c for c in numeric if c != stamp]
+    if len(values) != 1 or stamp is None or not len(frame):
+        return frame
+    for column in frame.columns.drop([stamp, *values]):
+        words = frame[column].drop_duplicates()
+        if len(words) > _MOST_FIELDS or not words.notna().all() or "close" not in {str(one).lower() for one in words}:
+            continue
+        if len({_FIELDS.get(plain_name(one)) for one in words} - {None}) < 2:
+            continue
+        keys = [c for c in frame.columns if c not in (column, *values)]
+        if frame.duplicated([*keys, column]).any():
+            continue
+        whole = frame.pivot(index=keys, columns=column, values=values[0]).reset_index()
+        return whole.rename_axis(columns=None)
+    return frame
 
 
 def _from_levels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -92,6 +117,7 @@ def from_wide(frames: Sequence[tuple[Path, pd.DataFrame]], mapping: Mapping[str,
 
 def from_matrix(path: Path, frame: pd.DataFrame, reading: FileConventions, tell: Callable[[str], None]) -> pd.DataFrame:
     """Return a table of one column an asset, all of one field, as a long frame; by default of closes."""
+    refuse_others(path, frame, understand(frame, reading.columns))
     stamp = find(frame, "ts", reading.columns) or str(frame.columns[0])
     name = reading.wide or "close"
     assets = [str(column) for column in frame.columns if column != stamp]

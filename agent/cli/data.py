@@ -149,8 +149,8 @@ def recipes(as_json: bool) -> None:
     if as_json:
         print_json({"recipes": [asdict(recipe) for recipe in known]})
         return
-    rows = [[one.name, one.title, "no" if one.asked else "yes", one.note] for one in known]
-    stdout().print(text_table("Recipes", ["name", "of", "by shape", "what to know"], rows, left=4))
+    rows = [[one.name, one.title, "no" if one.asked else "yes", one.note, one.checked or "-"] for one in known]
+    stdout().print(text_table("Recipes", ["name", "of", "by shape", "what to know", "checked against"], rows, left=5))
 
 
 @data.command()

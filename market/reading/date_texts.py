@@ -11,6 +11,7 @@ import pandas as pd
 
 from market.errors import InputError
 from market.reading.conventions import TimeForm
+from market.reading.written_dates import usual_forms
 from market.reading.zones import localized, named_zone, without_names
 
 _DATES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -40,6 +41,7 @@ _WEEKDAY = r"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\.?,? +"
 _OFFSET = re.compile(r"(.*\d(?: ?[AaPp][Mm])?) ?([+-]\d{2}:?\d{2}|Z)")
 # Created_at of Twitter: the year stands behind the zone.
 _TWITTER = re.compile(r"[A-Z][a-z]{2} \d{1,2} \d{2}:\d{2}:\d{2} [+-]\d{4} \d{4}")
+_DATE_ALONE = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"
 _SAMPLE = 2000
 
 
@@ -67,6 +69,8 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
     text = text.str.replace(_WEEKDAY, "", regex=True).str.replace(r"\s+", " ", regex=True)
     # "GMT+0100" is an offset.
     text = text.str.replace(r"(?:GMT|UTC)(?=[+-]\d)", "", regex=True)
+    if form.date_format is None:
+        text = _with_midnights(usual_forms(text, tell))
     known = text.dropna()
     if known.empty:
         nothing: pd.Series = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns, UTC]")
@@ -90,6 +94,23 @@ def read_texts(text: pd.Series, path: object, zone: str, form: TimeForm, tell: C
         read = pd.concat(parts).reindex(known.index)
     stamps: pd.Series = read.reindex(text.index).astype("datetime64[ns, UTC]")
     return stamps
+
+
+def _with_midnights(text: pd.Series) -> pd.Series:
+    """Return texts, of which some are dates alone as spreadsheets write midnight, with a time of day in all."""
+    sample = text.dropna().head(_SAMPLE).astype(str)
+    alone = sample.str.fullmatch(_DATE_ALONE)
+    if not alone.any() or alone.all():
+        return text
+    clock = sample[~alone].str.extract(r"^\S+ (\d{1,2}:\d{2}(?::\d{2})?)( ?[AaPp][Mm])?$").dropna(subset=[0])
+    if clock.empty:
+        return text
+    first, half = str(clock[0].iloc[0]), clock[1].iloc[0]
+    midnight = re.sub(r"\d+", "00", first)
+    if not pd.isna(half):
+        midnight = "12" + re.sub(r"\d+", "00", first[first.index(":") :]) + str(half).upper().replace("PM", "AM")
+    whole = text.astype("str").str.fullmatch(_DATE_ALONE).fillna(False)
+    return text.mask(whole, text + " " + midnight)
 
 
 def _read(known: pd.Series, path: object, form: TimeForm, tell: Callable[[str], None], zone: str) -> pd.Series:

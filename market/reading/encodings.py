@@ -14,6 +14,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 # Tried in this order where neither a mark nor a known word decides.
+_LINES = 12
 _CANDIDATES = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1252", "cp1251", "cp1250")
 
 
@@ -37,7 +38,8 @@ def encoding_of(data: bytes, words: Iterable[str], path: object) -> str:
         raise InputError(f"{path} is no text", "is it CSV, JSON, Parquet, Feather or Excel?")
     if decodes(data, "utf-8"):
         return "utf-8"
-    first = data.split(b"\n", 1)[0]
+    # A title may stand above the names.
+    first = b"\n".join(data.split(b"\n", _LINES)[:_LINES])
     known = [word for word in words if not word.isascii()]
     scores = {
         name: sum(word in first.decode(name, errors="replace").lower() for word in known)

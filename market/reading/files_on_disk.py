@@ -29,6 +29,7 @@ _BY_NAME = {
 _REFUSED = {
     "pickle": ("is a pickle: reading one runs whatever it holds, so none is read", "save the frame with to_parquet"),
     "sqlite": ("is a database", "export the table as CSV or Parquet"),
+    "sql": ("is an SQL script", "export the table as CSV"),
     "npy": ("is an array without names", "save a table with times and names as CSV or Parquet"),
     "pdf": ("is a document, no table", "get the figures as CSV"),
     "html": ("is a web page, no table: the download failed, or asked for a login", "download the file again"),
@@ -60,6 +61,8 @@ def kind_of_file(path: Path) -> str:
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         kind = "html"
+    elif kind == "text" and start.startswith((b"insert into", b"create table", b"-- mysql dump", b"-- postgresql")):
+        kind = "sql"
     if kind in _REFUSED:
         what, hint = _REFUSED[kind]
         raise InputError(f"{path} {what}", hint)

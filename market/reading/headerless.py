@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from market.errors import InputError
+from market.reading.bar_columns import newest_first, open_gap
 from market.reading.layout import cell_kind
 from market.reading.recipe import are_ordered_prices, is_amount, numeric_rows
 
+# Rows that decide which of two columns is the open.
+_ENOUGH = 20
 # Orders of the four prices that sources use.
 _ORDERS = (
     ("open", "high", "low", "close"), ("open", "close", "high", "low"), ("low", "high", "open", "close"),
@@ -42,9 +45,17 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
         for order in _ORDERS
         if are_ordered_prices([table[:, start + order.index(name)] for name in ("open", "high", "low", "close")])
     ]
+    if not fits and width - after in (2, 3):
+        raise InputError(
+            f"{path} has no header, and behind the time {width - after} columns: trades or quotes, not bars?",
+            "get bars from where it came; if each row is a bar, name the columns, such as --names ts,close,volume",
+        )
     if not fits:
         raise _unnamed(path, width, "no four columns of prices, high and low around open and close")
-    start, order = fits[0]
+    start = fits[0][0]
+    order: tuple[str, ...] = fits[0][1]
+    if _swapped(table, start, order, rows[0][place], rows[-1][place]):
+        order = tuple({"open": "close", "close": "open"}.get(name, name) for name in order)
     names[start : start + 4] = order
     prices = [table[:, start + order.index(name)] for name in ("open", "high", "low", "close")]
     rest = [n for n in range(start + 4, width) if np.isfinite(table[:, n]).any()]
@@ -60,8 +71,23 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     if pairs:
         names[pairs[0][0]], names[pairs[0][1]] = "volume", "amount"
     elif rest:
-        names[rest[0]] = "volume"
+        names[next((n for n in rest[1:] if _adds_up(table[:, rest[0]], table[:, n])), rest[0])] = "volume"
     return tuple(names)
+
+
+def _swapped(table: np.ndarray, start: int, order: Sequence[str], first: str, last: str) -> bool:
+    """Whether open and close change places: a bar opens near the close before it, the reverse lies far off."""
+    if len(table) < _ENOUGH:
+        return False
+    opened, close = (table[:, start + order.index(name)] for name in ("open", "close"))
+    backward = newest_first(first, last)
+    return open_gap(close, opened, backward=backward) < 0.5 * open_gap(opened, close, backward=backward)
+
+
+def _adds_up(sums: np.ndarray, parts: np.ndarray) -> bool:
+    """Whether one column is the running sum of another."""
+    steps = np.diff(sums)
+    return len(steps) > 1 and bool((parts > 0).any()) and float(np.mean(np.isclose(steps, parts[1:]))) > 0.9
 
 
 def _unnamed(path: Path, width: int, why: str) -> InputError:

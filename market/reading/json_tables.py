@@ -14,6 +14,8 @@ from market.reading.headerless import guess_names
 from market.reading.recipe import by_rows
 
 _ROWS_CHECKED = 300
+# What stands beside a table and is none.
+_NOTES = frozenset({"meta", "metadata", "schema", "fields", "columns", "statistics", "pagination", "query"})
 
 
 def json_table(text: str, path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
@@ -87,8 +89,14 @@ def _table(data: Any, path: Path, names: Sequence[str], beside: Mapping[str, obj
         return pd.DataFrame(lists).assign(**_kept(single))
     dicts = {key: one for key, one in data.items() if isinstance(one, dict)}
     if len(dicts) == len(data) and len(data) > 1 and all(_is_flat(one) for one in dicts.values()):
-        return _keyed(dicts)
+        keyed = _keyed(dicts)
+        return keyed.assign(**{key: one for key, one in _kept(beside).items() if key not in keyed})
     inner = [(key, one) for key, one in data.items() if isinstance(one, (list, dict)) and len(one) and _holds_rows(one)]
+    inner = [(key, one) for key, one in inner if key.lower() not in _NOTES] if len(inner) > 1 else inner
+    if len(inner) > 1:
+        several = _by_asset(inner, path, names)
+        if several is not None:
+            return several
     if len(inner) == 1:
         beside = {**beside, **_meta(data)}
         single = {
@@ -101,9 +109,23 @@ def _table(data: Any, path: Path, names: Sequence[str], beside: Mapping[str, obj
     raise InputError(f"{path} should hold one table and holds {what}", "keep one list of records in the file")
 
 
+def _by_asset(inner: Sequence[tuple[str, Any]], path: Path, names: Sequence[str]) -> pd.DataFrame | None:
+    """Return tables of the same columns under their assets as one; None where they are unlike."""
+    try:
+        tables = [(key, _table(one, path, names, {})) for key, one in inner]
+    except InputError:
+        return None
+    if any(list(table.columns) != list(tables[0][1].columns) or "symbol" in table for _, table in tables):
+        return None
+    return pd.concat([table.assign(symbol=str(key)) for key, table in tables], ignore_index=True)
+
+
 def _meta(data: Mapping[str, Any]) -> dict[str, object]:
     """Return what notes beside a table say of its ticker: {"meta": {"symbol": "AAPL"}}, "2. Symbol"."""
-    notes = [one for key, one in data.items() if isinstance(one, dict) and key.lower().startswith("meta")]
+    notes = [
+        one for key, one in data.items()
+        if isinstance(one, dict) and (key.lower().startswith("meta") or {"ticker", "symbol"} & set(one))
+    ]  # fmt: skip
     return {
         str(key).split(". ", 1)[-1].lower(): value
         for note in notes
@@ -159,7 +181,7 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
         ]
         if deep:
             raise InputError(f"{path}: {deep[0]!r} holds tables inside records", "keep one list of records in the file")
-        return pd.DataFrame.from_records(rows)
+        return pd.DataFrame.from_records([_flat(row) for row in rows] if _inside(rows[0]) else rows)
     if all(isinstance(row, list) for row in rows) and len({len(row) for row in rows}) == 1:
         first = rows[0]
         if (
@@ -171,6 +193,17 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
             return _framed(rows[1:], first, path)
         return _framed(rows, names or _named(rows, path), path)
     raise InputError(f"{path} is a list of unlike things", "give a list of records")
+
+
+def _inside(row: Mapping[str, object]) -> str:
+    """Return the key under which a record holds its figures in a record of their own; of several, the mid prices'."""
+    keys = [key for key, value in row.items() if isinstance(value, dict) and len(value) >= 4 and _is_flat(value)]
+    return keys[0] if len(keys) == 1 else "mid" if "mid" in keys else ""
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    key = _inside(row)
+    return {**{name: value for name, value in row.items() if not isinstance(value, dict)}, **row.get(key, {})}
 
 
 def _named(rows: Sequence[Sequence[object]], path: Path) -> Sequence[str]:
@@ -187,7 +220,7 @@ def _framed(rows: Sequence[Sequence[object]], names: Sequence[object], path: Pat
 
 def _kept(single: Mapping[str, object]) -> dict[str, Any]:
     """Return what stands beside a table and belongs to each row: the ticker."""
-    names = ("ticker", "symbol", "pair", "instrument")
+    names = ("ticker", "symbol", "pair", "instrument", "exchange_timezone", "time zone", "timezone")
     return {key: value for key, value in single.items() if key.lower() in names and isinstance(value, str)}
 
 

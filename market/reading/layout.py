@@ -155,10 +155,21 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     first = [cell_kind(cell) for cell in rows[0]]
     if first[0] in ("number", "time"):
         return first.count("number") + first.count("time") < 2
+    if "time" in first and first.count("number") >= 2 and len(rows) > 1 and first == [cell_kind(c) for c in rows[1]]:
+        return False
     if first.count("number") < 3 or first[0] == "blank":
         return True
     # A ticker comes first, and numbers follow: as in the next row.
     return len(rows) > 1 and first != [cell_kind(cell) for cell in rows[1]]
+
+
+def _sums_up(cells: Sequence[str], usual: str) -> bool:
+    """Whether a row under others that begin with a time begins with a word, or holds one behind blanks: "Total"."""
+    if usual not in ("time", "number") or not cells:
+        return False
+    words = [cell for cell in cells if cell_kind(cell) == "text" and not any(letter.isdigit() for letter in cell)]
+    first = cells[0].strip()
+    return bool(words) and (not first or first == words[0].strip())
 
 
 def unquoted_tail(tail: str, layout: TableLayout) -> tuple[int, str]:
@@ -168,13 +179,17 @@ def unquoted_tail(tail: str, layout: TableLayout) -> tuple[int, str]:
     has too few as well, but begins as a row does.
     """
     lines = tail.splitlines()
-    usual = cell_kind(layout.rows[-1][0]) if layout.rows and layout.rows[-1] else "text"
+    firsts = Counter(cell_kind(row[0]) for row in layout.rows if row)
+    usual = firsts.most_common(1)[0][0] if firsts else "text"
     extra, first = 0, ""
     for line in reversed(lines):
         if not line.strip():
             extra += 1
             continue
         cells = next(csv.reader([line], delimiter=layout.sep), [])
+        if _sums_up(cells, usual):
+            extra, first = extra + 1, line.strip()
+            continue
         if len(cells) >= max(2, layout.width - 1) or (len(cells) > 1 and cell_kind(cells[0]) == usual):
             break
         extra, first = extra + 1, line.strip()

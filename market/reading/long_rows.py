@@ -13,15 +13,19 @@ import pandas as pd
 from market.columns import ALIASES, DAY_FIRST, KEYS, field_name, find, is_noise, plain_name, symbol_of, understand
 from market.errors import InputError
 from market.panel import OHLCV
+from market.reading.bar_columns import likely_prices
 from market.reading.conventions import FileConventions, TimeForm
-from market.reading.numbers import figures_of
+from market.reading.not_bars import refuse_others
+from market.reading.numbers import are_thirty_seconds, figures_of, from_thirty_seconds, reads_as_number
 from market.reading.recipe import Recipe
 from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
+from market.reading.units import units_of
+from market.reading.zones import zone_beside
 
 Tell = Callable[[str], None]
-_DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date")
-_CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time")
+_DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date", "dtyyyymmdd")
+_CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time", "timebarstart")
 # What a column is called that holds what comes after the bar.
 _FUTURE = re.compile(
     r"(target|label|fwd|forward|future|y|next)([_ .-].*|\d*)|(ret|return|returns)[_ .-]?(fwd|forward|next|future).*"
@@ -36,6 +40,8 @@ _OTHER_PRICES = (
     r"(adj|pre|prev|settle|taker|turnover|vwap|avg|average|mean|weighted|w\.?a\.?p|mid|bid|ask|last|ma\d|ema|sma|limit"
     r"|change)"
 )
+# Cells that show whether a column of texts holds numbers.
+_MANY = 2000
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -95,14 +101,14 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     frame = _without(frame, recipe, reading)
     names = understand(frame, mapping)
     names = _with_index(frame, names, path)
-    _refuse_trades(path, frame, names)
+    refuse_others(path, frame, names)
     absent = [ours for ours in ("ts", "close") if ours not in names.values()]
     if absent:
         raise _no_column(path, frame, absent, table.notes)
     if recipe is not None:
         tell(f"taken for {recipe.title}{': ' + recipe.note if recipe.note else ''}")
     taken = [c for c in frame.columns if (c in names.values() and c not in names) or (is_noise(c) and c not in names)]
-    renamed = frame.drop(columns=taken).rename(columns=names)
+    renamed = _without_stamps(frame.drop(columns=taken).rename(columns=names))
     if "symbol" not in names.values():
         renamed = renamed.assign(symbol=reading.symbol or symbol_of(path))
     if renamed["symbol"].isna().any():
@@ -112,13 +118,13 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
         )
     theirs = {ours: str(column) for column, ours in names.items()}
     renamed = _priced(renamed, theirs, path, tell)
-    _refuse_unnamed_prices(renamed, theirs, path)
+    _refuse_unnamed_prices(renamed, theirs, path, tell)
     renamed = _without_future(renamed, reading, tell)
     extra = _extra_names(renamed, path)
     kept = renamed[["ts", "symbol", *[c for c in OHLCV if c in renamed.columns], *extra]].rename(columns=extra)
     if recipe is not None:
         kept = _by_recipe(kept, recipe, path)
-    zone = reading.zone or _recipe_zone(kept["ts"], recipe)
+    zone = reading.zone or _known_zone(kept["ts"], frame, theirs["ts"], recipe)
     times = parse_times(kept["ts"], path, zone or "UTC", _time_form(frame, recipe, reading), tell)
     if not zone and len(kept) and not zone_of(kept["ts"]):
         _tell_zone(times, tell)
@@ -126,11 +132,21 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     if any(one != one.strip() for one in symbols.unique()):
         symbols = symbols.str.strip()
     out = kept.assign(ts=times, symbol=symbols)
-    for name, factor in {**_fitting_units(out, recipe), **reading.units}.items():
+    for name, factor in {**units_of(out, theirs, recipe, tell), **reading.units}.items():
         if name not in out.columns:
             raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")
         out[name] = out[name] * factor
     return out
+
+
+def _without_stamps(renamed: pd.DataFrame) -> pd.DataFrame:
+    """Leave out a second time in epochs, such as the close of a bar: figures as large as the times are no others."""
+    stamps = renamed["ts"]
+    if not pd.api.types.is_numeric_dtype(stamps) or not len(stamps) or not (stamps > 1e9).all():
+        return renamed
+    others = [c for c in renamed.columns if c not in (*OHLCV, *KEYS) and pd.api.types.is_integer_dtype(renamed[c])]
+    late = [c for c in others if ((renamed[c] >= stamps) & (renamed[c] <= 1.05 * stamps)).all()]
+    return renamed.drop(columns=late)
 
 
 def _extra_names(renamed: pd.DataFrame, path: Path) -> dict[str, str]:
@@ -150,13 +166,14 @@ def _extra_names(renamed: pd.DataFrame, path: Path) -> dict[str, str]:
     return extra
 
 
-def _recipe_zone(stamps: pd.Series, recipe: Recipe | None) -> str:
-    """Return a recipe's zone, for times of day: a date alone is that day everywhere."""
-    if recipe is None or not recipe.zone:
+def _known_zone(stamps: pd.Series, frame: pd.DataFrame, called: str, recipe: Recipe | None) -> str:
+    """Return the zone of a recipe, of the times' name or beside the table; a date alone is a day anywhere."""
+    zone = zone_beside(frame, called) or (recipe.zone if recipe is not None else "")
+    if not zone:
         return ""
     if pd.api.types.is_numeric_dtype(stamps):
-        return recipe.zone if len(stamps) and float(stamps.max()) > 21_001_231 else ""
-    return recipe.zone if stamps.dropna().head(200).astype(str).str.contains(r"\d[T ]+\d", regex=True).any() else ""
+        return zone if len(stamps) and float(stamps.max()) > 21_001_231 else ""
+    return zone if stamps.dropna().head(200).astype(str).str.contains(r"\d[T ]+\d", regex=True).any() else ""
 
 
 def _by_recipe(kept: pd.DataFrame, recipe: Recipe, path: Path) -> pd.DataFrame:
@@ -182,20 +199,6 @@ def _by_recipe(kept: pd.DataFrame, recipe: Recipe, path: Path) -> pd.DataFrame:
     if recipe.volume_is_money and "volume" in kept.columns and "amount" not in kept.columns:
         kept = kept.assign(amount=kept["volume"])
     return kept
-
-
-def _fitting_units(rows: pd.DataFrame, recipe: Recipe | None) -> Mapping[str, float]:
-    """Return a recipe's units, unless money, volume and price fit together better without them."""
-    if recipe is None or not recipe.units:
-        return {}
-    if not {"volume", "amount"} <= set(rows.columns):
-        return recipe.units
-    traded = rows[(rows["volume"] > 0) & (rows["amount"] > 0) & (rows["close"] > 0)]
-    if traded.empty:
-        return recipe.units
-    ratio = float(np.median(np.log((traded["amount"] / traded["volume"] / traded["close"]).to_numpy(dtype=np.float64))))
-    change = np.log(recipe.units.get("amount", 1.0) / recipe.units.get("volume", 1.0))
-    return recipe.units if abs(ratio + change) <= abs(ratio) else {}
 
 
 def _tell_zone(times: pd.Series, tell: Tell) -> None:
@@ -240,26 +243,6 @@ def _with_index(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> di
     return {**names, str(first): "ts"}
 
 
-def _refuse_trades(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) -> None:
-    lowered = {plain_name(column) for column in frame.columns}
-    sizes = {"size", "qty", "quantity", "amount", "volume", "quantity_traded", "base_qty"}
-    marks = {
-        "side",
-        "trdmatchid",
-        "tid",
-        "trade_id",
-        "tradeid",
-        "agg_trade_id",
-        "is_buyer_maker",
-        "tickdirection",
-        "exec_id",
-    }
-    if "price" in lowered and lowered & sizes and lowered & marks and "high" not in names.values():
-        raise InputError(
-            f"{path} holds trades, not bars", "get bars from where it came, or make them of the trades first"
-        )
-
-
 def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Sequence[str]) -> InputError:
     has = ", ".join([str(column) for column in frame.columns[:20]]) + "".join(f"; {note}" for note in notes)
     known = understand(frame, {})
@@ -275,7 +258,10 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
         option = f"--column ts={_quoted(times)} "
         numeric = [name for name in numeric if name != times]
     if "close" in absent:
-        option += f"--column close={_quoted(str(guess if guess is not None else numeric[0] if numeric else 'NAME'))}"
+        prices = likely_prices(frame, times if "ts" in absent else find(frame, "ts", {}))
+        lone = {"close": str(guess if guess is not None else numeric[0] if numeric else "NAME")}
+        pairs = {ours: name for ours, name in prices.items() if known.get(name) != ours} or lone
+        option += " ".join(f"--column {ours}={_quoted(name)}" for ours, name in pairs.items())
         if is_close_matrix(frame, {}, by_name=False):
             option += ", or say --wide close if each column is an asset"
     option = option.strip()
@@ -309,18 +295,34 @@ def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: 
             raise InputError(
                 f"{path}: {theirs[column]} holds times, no numbers", f"map another: --column {column}=NAME"
             )
+        texts = renamed[column].dropna().astype(str)
+        if column in OHLCV[:4] and are_thirty_seconds(texts):
+            tell(f"{theirs[column]} is in points and 32nds: {texts.iloc[0]} is {from_thirty_seconds(texts).iloc[0]:g}")
+            renamed[column] = from_thirty_seconds(renamed[column])
+            continue
         renamed[column] = figures_of(renamed[column].rename(theirs[column]), path)
     return renamed
 
 
-def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path) -> None:
+def _few_are_no_numbers(column: pd.Series) -> bool:
+    """Whether a column of texts holds numbers but for a few cells."""
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+        return False
+    cells = column.dropna().head(_MANY).astype(str)
+    numbers = sum(map(reads_as_number, cells))
+    return 0.8 * len(cells) <= numbers < len(cells)
+
+
+def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: Tell) -> None:
     """Refuse a table that lacks a price or the volume while a column of an unknown name may well be it."""
     absent = [name for name in OHLCV if name not in renamed.columns]
-    others = [
-        c
-        for c in renamed.columns
-        if c not in (*OHLCV, *KEYS, "amount", *theirs) and pd.api.types.is_numeric_dtype(renamed[c])
-    ]
+    free = [c for c in renamed.columns if c not in (*OHLCV, *KEYS, "amount", *theirs)]
+    others = [c for c in free if pd.api.types.is_numeric_dtype(renamed[c])]
+    for column in (c for c in free if c not in others and _few_are_no_numbers(renamed[c])):
+        if absent:
+            # One bad cell made it text: that cell is named.
+            figures_of(renamed[column], path)
+        tell(f"{column} is left out: some of its cells are no numbers")
     close = renamed["close"].to_numpy(dtype=np.float64)
     for name in absent:
         for column in others:
@@ -361,7 +363,7 @@ def is_close_matrix(frame: pd.DataFrame, mapping: Mapping[str, str], *, by_name:
     if find(frame, "close", mapping) is not None or find(frame, "symbol", mapping) is not None or len(frame) < 2:
         return False
     known = {alias for names in ALIASES.values() for alias in names} | {*_FUNDING, "size", "side", "rate"}
-    stamp = find(frame, "ts", mapping) or frame.columns[0]
+    stamp = find(frame, "ts", mapping) or str(frame.columns[0])
     columns = [c for c in frame.columns if c != stamp]
     if not columns or any(plain_name(c) in known for c in columns):
         return False
@@ -374,4 +376,7 @@ def is_close_matrix(frame: pd.DataFrame, mapping: Mapping[str, str], *, by_name:
         moves = np.abs(np.diff(np.log(values), axis=0))
     # What is written in small letters is more often a figure than an asset: --wide close says that it is one.
     named = all(str(c) != str(c).lower() or not any(letter.isalpha() for letter in str(c)) for c in columns)
-    return (named or not by_name) and bool(np.isfinite(moves).any()) and float(np.nanmedian(moves)) < 0.2
+    if not bool(np.isfinite(moves).any()) or float(np.nanmedian(moves)) >= 0.2:
+        return False
+    # Four columns that are ordered as a bar's prices throughout are a bar's in words that are not known.
+    return not by_name or (named and not likely_prices(frame, stamp))

@@ -12,7 +12,29 @@ import pandas as pd
 from market.errors import InputError
 
 MISSING = frozenset(
-    ["", "-", "--", "—", "–", "na", "n/a", "nan", "null", "none", "nil", "#n/a", "<na>", "-nan", ".", "n.a.", "nat"]
+    [
+        "",
+        "-",
+        "--",
+        "—",
+        "–",
+        "na",
+        "n/a",
+        "nan",
+        "null",
+        "none",
+        "nil",
+        "#n/a",
+        "<na>",
+        "-nan",
+        ".",
+        "n.a.",
+        "nat",
+        "\\n",
+        "#n/a n/a",
+        "(null)",
+        "#na",
+    ]
 )
 _CURRENCY = r"(?:[$€£¥₹₩₽]|US\$|HK\$|USDT?|EUR|GBP|JPY|CNY|INR|Rs\.?)"
 _NUMBER = re.compile(
@@ -24,6 +46,11 @@ _FACTORS = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12, "mio": 1e6, "mrd": 1e9, "%"
 # Cells that show the style of a column as well as all do.
 _ENOUGH = 20_000
 _GROUPS = "'’ \u00a0\u202f"
+# Prices of bonds: 129-18, 129'185, 129-16+ and 129 18/32 are points and parts of 32.
+_THIRTY_SECONDS = re.compile(r"(\d{2,3})(?:[-'](\d\d)([0257+]?)| (\d{1,2})/32)")
+_EIGHTHS = {"": 0.0, "0": 0.0, "2": 0.25, "5": 0.5, "+": 0.5, "7": 0.75}
+# So few cells of one column are never all by chance thousands that look like such prices.
+_DECIDE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +141,20 @@ def to_numbers(column: pd.Series, style: NumberStyle) -> tuple[pd.Series, np.nda
             except ValueError:
                 bad[place] = cell.lower() not in MISSING
     return pd.Series(values[codes], index=column.index), bad[codes]
+
+
+def are_thirty_seconds(cells: Iterable[str]) -> bool:
+    """Whether all cells are prices in points and 32nds, such as 129-18 or 129'185."""
+    hits = [_THIRTY_SECONDS.fullmatch(cell.strip()) for cell in cells if cell.strip().lower() not in MISSING]
+    return len(hits) >= _DECIDE and all(hit is not None and int(hit[2] or hit[4]) < 32 for hit in hits)
+
+
+def from_thirty_seconds(column: pd.Series) -> pd.Series:
+    """Return prices in points and 32nds as float64; missing is NaN."""
+    parts = column.astype("str").str.strip().str.extract(rf"^{_THIRTY_SECONDS.pattern}$")
+    rest = parts[1].fillna(parts[3]).astype(np.float64) + parts[2].fillna("").map(_EIGHTHS)
+    read: pd.Series = parts[0].astype(np.float64) + rest / 32
+    return read
 
 
 def figures_of(column: pd.Series, path: object, given: NumberStyle | None = None) -> pd.Series:

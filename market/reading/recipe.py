@@ -53,6 +53,8 @@ class Recipe:
         Whether it is used only where it is asked for by name: its shape is shared by others.
     note
         What a reader should know.
+    checked
+        Against what names, units and times were checked; empty is against nothing but files of that shape.
     day_in_name
         Whether small numbers of the first column are milliseconds of the day in the file's name.
     fixed_point
@@ -77,6 +79,7 @@ class Recipe:
     exact: bool = False
     asked: bool = False
     note: str = ""
+    checked: str = ""
     day_in_name: bool = False
     fixed_point: float = 0.0
     volume_is_money: bool = False
@@ -161,7 +164,8 @@ def numeric_rows(rows: Sequence[Sequence[str]]) -> np.ndarray:
 
 def _number(cell: str) -> float:
     try:
-        return float(cell) if "_" not in cell else float("nan")
+        # A decimal comma is one here: only the order of numbers counts.
+        return float(cell.replace(",", ".") if "." not in cell else cell) if "_" not in cell else float("nan")
     except ValueError:
         return float("nan")
 

@@ -19,7 +19,15 @@ from market.reading.files_on_disk import opened_for_reading
 from market.reading.headerless import guess_names
 from market.reading.json_tables import json_lines, json_table
 from market.reading.layout import TableLayout, cell_kind, layout_of, unquoted_tail
-from market.reading.numbers import NumberStyle, figures_of, reads_as_number, style_of, to_numbers
+from market.reading.numbers import (
+    NumberStyle,
+    are_thirty_seconds,
+    figures_of,
+    reads_as_number,
+    style_of,
+    to_numbers,
+)
+from market.reading.odd_lines import names_with_assets, without_rules, without_units
 from market.reading.recipe import Recipe, by_rows, recipe_named
 
 _HEAD = 1 << 17
@@ -38,7 +46,7 @@ class ReadTable:
 def read_text(path: Path, kind: str, reading: FileConventions) -> ReadTable:
     """Read a text file, packed or not, as `market.table_files.read_file` has it."""
     source = opened_for_reading(path, kind)
-    head, tail = _ends(source)
+    head = _ends(source)[0]
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
     form = reading.text
     words = [word for names in ALIASES.values() for word in names]
@@ -48,14 +56,19 @@ def read_text(path: Path, kind: str, reading: FileConventions) -> ReadTable:
     text = head.decode(encoding, errors="strict" if len(head) < _HEAD else "ignore")
     if len(head) >= _HEAD:
         text = text[: text.rfind("\n") + 1] or text
+    source, text, encoding = without_rules(source, text, encoding)
     layout = layout_of(text.lstrip("\ufeff"), len(head) < _HEAD, form, path)
     notes = _layout_notes(layout, encoding, reading)
+    source, layout = without_units(source, layout, encoding, notes)
     recipe = recipe_named(reading.recipe) if reading.recipe else None
     names, recipe = _names(layout, recipe, reading, path)
+    if layout.header and not reading.text.names:
+        names = names_with_assets(text, layout) or names
     if not layout.header:
         notes.append(f"no header: columns are taken for {', '.join(names)}")
     if layout.header and _two_headers([layout.header, *layout.rows]):
         return ReadTable(_read_two_headers(source, layout.skip, encoding, layout.sep, path), tuple(notes))
+    tail = _ends(source)[1]
     below, first = unquoted_tail(tail.decode(encoding, errors="ignore"), layout)
     if below:
         source = _without_last(source, below)
@@ -106,6 +119,9 @@ def _read_json(path: Path, source: IO[bytes] | Path, encoding: str, names: tuple
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return ReadTable(json_lines(text.splitlines(), path, names))
     frame = json_table(text, path, names)
+    if "symbol" in frame and '"symbol"' not in text:
+        told = f"the names of tables are taken for symbols: {', '.join(map(str, frame['symbol'].unique()[:4]))}"
+        return ReadTable(frame, (told,))
     first = str(frame.columns[0])
     unnamed = first in ("ts", "open_time") and f'"{first}"' not in text[:100_000] and text.lstrip()[:1] in "[{"
     listed = unnamed and "[[" in text[:100_000].replace(" ", "").replace("\n", "")
@@ -291,6 +307,8 @@ def _is_numeric(layout: TableLayout, place: int) -> bool:
     cells = [row[place].strip() for row in layout.rows if len(row) > place]
     kinds = [cell_kind(cell) for cell in cells if cell]
     kinds = [kind for kind in kinds if kind != "blank"]
+    if are_thirty_seconds(cells):
+        return False
     return bool(kinds) and kinds.count("number") >= 0.8 * len(kinds)
 
 

@@ -18,6 +18,33 @@ _HOURS = {
 _SEVERAL = {"CST": "America/Chicago or Asia/Shanghai", "IST": "Asia/Kolkata or Europe/Dublin", "BST": "Europe/London"}
 
 
+# In the name of a column, zones with a summer time of their own.
+_SUMMER = {"EET": "Europe/Athens", "CET": "Europe/Berlin", "WET": "Europe/Lisbon", "ET": "America/New_York"}
+_ZONE_NAMES = frozenset({"timezone", "exchange_timezone", "time zone", "time_zone", "exchangetimezonename"})
+
+
+def zone_beside(frame: pd.DataFrame, called: str) -> str:
+    """Return the zone in the name of the column of times, "Time (EET)", or in a column that names one; else nothing."""
+    hit = re.search(r"[(\[]([A-Za-z]{2,5}|[A-Z][A-Za-z]+/[A-Za-z_/]+)[)\]]", called)
+    word = hit[1] if hit is not None else ""
+    if word.upper() in _SUMMER:
+        return _SUMMER[word.upper()]
+    if word.upper() in ("EST", "PST", "MST") or word.upper() in _SEVERAL:
+        raise InputError(
+            f"is {called!r} {word} all year, or with summer time?", f"say --tz {word}, or such as --tz America/New_York"
+        )
+    if word.upper() in _HOURS or "/" in word:
+        return word
+    column = next((c for c in frame.columns if str(c).strip().lower() in _ZONE_NAMES), None)
+    names = list(frame[column].dropna().unique()) if column is not None else []
+    if len(names) != 1:
+        return ""
+    try:
+        return ZoneInfo(str(names[0])).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ""
+
+
 def named_zone(text: str) -> str:
     """Return the zone that a text names behind its time, empty for none."""
     hit = re.match(_NAMED, text.strip())

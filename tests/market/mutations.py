@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from market.files import Imported
 from market.panel import Panel
 
+FIELDS = ("open", "high", "low", "close", "volume")
 Changed = tuple[bytes, frozenset[int]]
 
 
@@ -89,16 +91,28 @@ def _dated(line: str, form: str) -> list[str]:
     return [str(int(when.timestamp())) if form == "%s" else when.strftime(form), *cells[1:]]
 
 
+def lost_rows(lines: list[str], untouched: list[int], done: Imported) -> list[str]:
+    """Return rows that the change left alone, which the panel does not have and of which no sentence speaks."""
+    times = {str(time) for time in done.panel.times.astype("datetime64[s]")}
+    lost = [lines[number] for number in untouched if lines[number].split(",")[0].replace(" ", "T") not in times]
+    return [] if any("left out" in sentence for sentence in done.said) else lost
+
+
 def changed_values(lines: list[str], untouched: list[int], panel: Panel) -> list[str]:
-    """Return rows that the change left alone, whose bar the panel has with other values."""
+    """Return rows that the change left alone, whose bar the panel has with other values, or at another time."""
     places = {str(time): n for n, time in enumerate(panel.times.astype("datetime64[s]"))}
-    out = []
+    known = {line.split(",")[0].replace(" ", "T") for line in lines[1:]}
+    # A changed row may have any time; more times that no row had mean that others were read at a wrong one.
+    strange = [time for time in places if time not in known]
+    out = strange if len(strange) > len(lines) - 1 - len(untouched) else []
     for number in untouched:
         cells = lines[number].split(",")
         at = places.get(cells[0].replace(" ", "T"))
         if at is None:
             continue
-        values = [panel[name][at, 0] for name in ("open", "high", "low", "close", "volume")]
-        if not np.allclose(values, [float(cell) for cell in cells[1:]], rtol=1e-12, equal_nan=True):
+        # A field whose name was changed is unknown, and the import says so.
+        there = [n for n, name in enumerate(FIELDS) if not np.isnan(panel[name]).all()]
+        values = [panel[FIELDS[n]][at, 0] for n in there]
+        if not np.allclose(values, [float(cells[1 + n]) for n in there], rtol=1e-12, equal_nan=True):
             out.append(lines[number])
     return out

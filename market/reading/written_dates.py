@@ -1,0 +1,115 @@
+"""Dates as people and terminals write them, put into the forms that programs read: words, periods, other calendars."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+
+import pandas as pd
+
+from market.columns import plain_name
+
+_ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+# Beginnings of names of months in German, French, Spanish, Italian, Portuguese and Dutch, without accents.
+_MONTHS = {
+    1: ("januar", "janvier", "janv", "enero", "ene", "gennaio", "gen", "janeiro", "januari"),
+    2: ("februar", "fevrier", "fevr", "fev", "febrero", "febbraio", "fevereiro", "februari"),
+    3: ("marz", "maerz", "mrz", "mars", "marzo", "marco", "maart", "mrt"),
+    4: ("avril", "avr", "abril", "abr", "aprile"),
+    5: ("mai", "mayo", "maggio", "mag", "maio", "mei"),
+    6: ("juni", "juin", "junio", "giugno", "giu", "junho"),
+    7: ("juli", "juillet", "juil", "julio", "luglio", "lug", "julho"),
+    8: ("aout", "agosto", "ago", "augustus"),
+    9: ("sept", "septembre", "septiembre", "settembre", "set", "setembro"),
+    10: ("oktober", "okt", "octobre", "octubre", "ottobre", "ott", "outubro", "out"),
+    11: ("novembre", "noviembre", "novembro"),
+    12: ("dezember", "dez", "decembre", "diciembre", "dic", "dicembre", "dezembro"),
+}
+_MONTH_OF = {word: _ENGLISH[number - 1] for number, words in _MONTHS.items() for word in words}
+_WORD = re.compile(r"[^\W\d_]{3,12}\.?")
+# 2020-02-03,一 and 2020/02/03(月): the day of the week, in Chinese and Japanese.
+_DAY_OF_WEEK = re.compile(
+    r"(?<=[\d日])(?:[,，\s]+|[,，\s]*周|[,，\s]*星期|\s*[(（])[一二三四五六日月火水木金土][)）]?$"
+)
+_CHANGES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # 2020- 02- 03
+    (re.compile(r"(?<=\d)([-/.]) +(?=\d)"), r"\1"),
+    # 2020.02.03D09:30:00.000000000, of kdb+
+    (re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)D(?=\d)"), r"\1-\2-\3 "),
+    # 03-FEB-20 09.30.00.000000000 AM, of Oracle
+    (re.compile(r" (\d{1,2})\.(\d\d)\.(\d\d)(?:\.0+)? ?([AaPp][Mm])$"), r" \1:\2:\3 \4"),
+    (re.compile(r"\b(\d{1,2})(?:st|nd|rd|th|º|er)\b"), r"\1"),
+)  # fmt: skip
+_PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"(\d{4})[- ]?M(\d{1,2})"), lambda hit: f"{hit[1]}-{int(hit[2]):02d}-01"),
+    (re.compile(r"(\d{4})[- ]?Q([1-4])"), lambda hit: f"{hit[1]}-{3 * int(hit[2]) - 2:02d}-01"),
+    (re.compile(r"Q([1-4])[-/ ]?(\d{4})"), lambda hit: f"{hit[2]}-{3 * int(hit[1]) - 2:02d}-01"),
+    (re.compile(r"(\d{4})-?W(\d{1,2})(?:-?([1-7]))?"), lambda hit: _of_week(hit[1], hit[2], hit[3] or "1")),
+    (re.compile(r"([A-Za-z]{3})[-/' ](\d{2}|\d{4})"), lambda hit: f"01-{hit[1]}-{hit[2]}"),
+    (re.compile(r"([A-Za-z]{4,9})[-/ ](\d{4})"), lambda hit: f"01-{hit[1][:3]}-{hit[2]}"),
+)
+# Years since 1911, of Taiwan: three digits, which no other date has.
+_REPUBLIC = re.compile(r"(1\d\d)([-/.])(\d{1,2})\2(\d{1,2})")
+_SAMPLE = 50
+
+
+def usual_forms(texts: pd.Series, tell: Callable[[str], None]) -> pd.Series:
+    """Return dates written in words, as periods, by Taiwan's years or with blanks inside, as programs write them.
+
+    A period is its first day. Texts in any other form stay as they are.
+    """
+    known = texts.dropna()
+    sample = [str(one) for one in known.head(_SAMPLE)]
+    if not sample:
+        return texts
+    periods = [period(_in_english(one)) for one in sample]
+    if all(periods):
+        tell(f"times such as {sample[0]} are read as its first day, {periods[0]}")
+        return texts.map(lambda one: period(_in_english(str(one))) or one, na_action="ignore")
+    if all(_REPUBLIC.fullmatch(one) for one in sample):
+        texts = texts.map(lambda one: _REPUBLIC.sub(_since_1911, str(one)), na_action="ignore")
+        tell(f"years are counted from 1911: {sample[0]} is {texts.dropna().iloc[0]}")
+        return texts
+    if any(_plain(one) != one for one in sample):
+        return texts.map(lambda one: _plain(str(one)), na_action="ignore")
+    return texts
+
+
+def period(text: str) -> str:
+    """Return the first day of a month, quarter or week as a text; empty for anything else."""
+    for shape, first in _PERIODS:
+        hit = shape.fullmatch(text.strip())
+        if hit is not None:
+            return first(hit)
+    return ""
+
+
+def _of_week(year: str, week: str, day: str) -> str:
+    try:
+        return date.fromisocalendar(int(year), int(week), int(day)).isoformat()
+    except ValueError:
+        return ""
+
+
+def _since_1911(hit: re.Match[str]) -> str:
+    return f"{int(hit[1]) + 1911}-{int(hit[3]):02d}-{int(hit[4]):02d}"
+
+
+def _plain(text: str) -> str:
+    for shape, form in _CHANGES:
+        text = shape.sub(form, text)
+    return _in_english(_DAY_OF_WEEK.sub("", text))
+
+
+def _in_english(text: str) -> str:
+    """Return a text with names of months in English, of three letters where they were in another language."""
+    found = next((word for word in _WORD.findall(text) if _month(word)), "")
+    if not found:
+        return text
+    text = re.sub(r"\bde\b ?", "", text.replace(found, _month(found)))
+    return re.sub(r"^(\d{1,2})\. ", r"\1 ", text)
+
+
+def _month(word: str) -> str:
+    return _MONTH_OF.get(plain_name(word).rstrip("."), "")
