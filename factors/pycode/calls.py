@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import math
 
+from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import selected
-from factors.pycode.column_methods import across_group, clipped, groupby, method_of, rounded
+from factors.pycode.column_methods import across_group, by_rows, clipped, groupby, method_of, rounded
+from factors.pycode.constants import constant_of
 from factors.pycode.conversions import cast
 from factors.pycode.harmless import FRAME_METHODS, check_harmless
+from factors.pycode.lists import function_of_list, method_of_list, numpy_of_list
 from factors.pycode.methods import ALONG_COLUMNS, NUMPY_PAIR, NUMPY_PLAIN
 from factors.pycode.values import (
     AllRows,
@@ -18,16 +21,22 @@ from factors.pycode.values import (
     Function,
     Grouped,
     Listed,
+    Mapped,
     Module,
     Plain,
     Reader,
     SeriesValue,
     Value,
     WindowValue,
+    code_of,
+    dotted,
 )
 from factors.pycode.wholes import element, numpy_statistic, size_of
 from factors.pycode.windows import statistic
-from factors.syntax import RawCall
+from factors.syntax import Raw, RawCall, RawName, RawNumber
+
+_OBJECTS = ("self", "cls")
+_FORMULAS = {"square": "x * x", "expm1": "exp(x) - 1", "isfinite": "!is_nan(x)", "cbrt": "signed_power(x, 1 / 3)"}
 
 
 def call(reader: Reader, node: ast.Call) -> Value:
@@ -37,11 +46,17 @@ def call(reader: Reader, node: ast.Call) -> Value:
         if isinstance(known, Function):
             return reader.called(node, known)
         return _function(reader, node, node.func.id)
+    if isinstance(node.func, ast.Attribute) and dotted(node.func.value) in _OBJECTS:
+        own = reader.attributes.get(node.func.attr)
+        if isinstance(own, Function):
+            return reader.called(node, own)
     if not isinstance(node.func, ast.Attribute):
         raise reader.places.fault(node, "this cannot be called", "call methods of columns, np and pd")
     method = node.func.attr
     if method.startswith("_"):
         raise reader.places.fault(node, f"{method[:40]} is not read", "use the columns of df")
+    if method == "reduce" and dotted(node.func.value).startswith(("np.", "numpy.")):
+        return numpy_of_list(reader, node, method) or SeriesValue(RawName("nan", reader.places.at(node)))
     owner = reader.expr(node.func.value)
     match owner:
         case Module("np"):
@@ -49,7 +64,14 @@ def call(reader: Reader, node: ast.Call) -> Value:
         case Module("pd"):
             return _pandas(reader, node, method)
         case FrameValue():
-            return _frame(reader, node, method)
+            return _frame(reader, node, owner, method)
+        case Listed() if (of_list := method_of_list(reader, node, owner, method)) is not None:
+            return of_list
+        case Mapped() if method == "get" and node.args:
+            key = reader.expr(node.args[0])
+            item = owner.parts.get(key.value if isinstance(key, Plain) else None)
+            if item is not None or len(node.args) > 1:
+                return item or reader.expr(node.args[1])
         case SeriesValue():
             return method_of(reader, node, owner, method)
         case WindowValue():
@@ -63,6 +85,9 @@ def call(reader: Reader, node: ast.Call) -> Value:
 
 def _function(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
+    of_list = function_of_list(reader, node, name)
+    if of_list is not None:
+        return of_list
     if name == "len":
         size = size_of(reader, node)
         if size is None:
@@ -76,9 +101,15 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
         raw = arguments.raw("x")
         arguments.done()
         return SeriesValue(reader.ours("abs", node, raw))
+    if name in ("max", "min", "sum") and len(node.args) == 1:
+        of_whole = numpy_statistic(reader, node, name, arguments)
+        if of_whole is not None:
+            return of_whole
     if name in ("max", "min"):
         x, y = arguments.raw("x"), arguments.raw("y")
         arguments.done()
+        if isinstance(x, RawNumber) and isinstance(y, RawNumber):
+            return SeriesValue(bars_of(reader, node, max(x.value, y.value) if name == "max" else min(x.value, y.value)))
         return SeriesValue(reader.ours(name, node, x, y))
     if name in ("float", "int", "bool") and len(node.args) == 1 and not node.keywords:
         return SeriesValue(cast(reader, node, reader.series(node.args[0]).raw, node.func))
@@ -93,9 +124,13 @@ def _function(reader: Reader, node: ast.Call, name: str) -> Value:
 
 def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
+    of_list = numpy_of_list(reader, node, name)
+    if of_list is not None:
+        return of_list
     of_whole = numpy_statistic(reader, node, name, arguments)
     if of_whole is not None:
         return of_whole
+    parts: list[Raw]
     if name in NUMPY_PLAIN:
         parts = [reader.ours(NUMPY_PLAIN[name], node, arguments.raw("x"))]
     elif name in NUMPY_PAIR:
@@ -124,13 +159,23 @@ def _numpy(reader: Reader, node: ast.Call, name: str) -> Value:
         return SeriesValue(number)
     elif name in ("zeros", "zeros_like", "ones", "ones_like", "full_like", "full"):
         return _constant(reader, node, name)
-    elif name == "square":
-        x = arguments.raw("x")
-        parts = [reader.ours("mul", node, x, x)]
+    elif name in _FORMULAS:
+        parts = [formula(_FORMULAS[name], reader.places.at(node), {"x": arguments.raw("x")})]
+    elif name == "diff" and isinstance(reader.expr(_keyword(node, "prepend")), Plain):
+        # Without `prepend` the result is shorter, and its rows are others.
+        arguments.named.pop("prepend")
+        parts = [reader.ours("ts_delta", node, arguments.raw("a"), bars_of(reader, node, 1.0))]
+    elif name in ("asarray", "array", "float64"):
+        parts = [arguments.raw("a")]
     else:
         raise reader.places.fault(node, f"np.{name[:40]} is not read", f"np has {', '.join(NUMPY_PLAIN)}")
     arguments.done()
     return SeriesValue(parts[0])
+
+
+def _keyword(node: ast.Call, name: str) -> ast.expr:
+    """Return a keyword's value, a number where it is not given."""
+    return next((keyword.value for keyword in node.keywords if keyword.arg == name), ast.Constant(0))
 
 
 def _constant(reader: Reader, node: ast.Call, name: str) -> Value:
@@ -164,19 +209,25 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
     raise reader.places.fault(node, f"pd.{name[:40]} is not read so", "use methods of columns")
 
 
-def _frame(reader: Reader, node: ast.Call, method: str) -> Value:
+def _frame(reader: Reader, node: ast.Call, frame: FrameValue, method: str) -> Value:
     if method in FRAME_METHODS:
         check_harmless(reader, node, method, FRAME_METHODS[method])
-        return FrameValue()
+        return frame.copy()
     if method == "groupby":
-        return groupby(reader, node, None)
+        return groupby(reader, node, frame)
+    if method == "apply":
+        return by_rows(reader, node, frame)
+    if method == "get" and len(node.args) == 1 and not node.keywords:
+        name = reader.expr(node.args[0])
+        if isinstance(name, Plain) and isinstance(name.value, str):
+            return reader.column(node, name.value, frame)
     if method in ("pivot", "pivot_table"):
         values = next((keyword.value for keyword in node.keywords if keyword.arg == "values"), None)
         column = None if values is None else reader.expr(values)
         if isinstance(column, Plain) and isinstance(column.value, str):
-            return reader.column(node, column.value)
+            return reader.column(node, column.value, frame)
     if method == "assign" and not node.args:
-        return reader.assigned(node)
+        return reader.assigned(node, frame)
     if method in ("eval", "query"):
         raise refused_method(reader, node, method)
     raise reader.places.fault(node, f"df.{method[:40]} is not read", "work on columns, such as df['close']")
@@ -186,42 +237,56 @@ def subscript(reader: Reader, node: ast.Subscript) -> Value:
     """Return df['close'], df[['a', 'b']] or a column of a grouped frame."""
     owner = reader.expr(node.value)
     if isinstance(owner, AllRows):
-        return _column_of_rows(reader, node)
+        return _column_of_rows(reader, node, owner.frame)
     if isinstance(owner, SeriesValue):
         value = element(reader, node, owner.raw)
         if value is not None:
             return SeriesValue(value)
+    if isinstance(owner, Mapped | Listed):
+        return _item(reader, node, owner)
     if isinstance(node.slice, ast.Slice):
         raise reader.places.fault(node, "slices pick or turn rows", "use .shift(n)")
     key = reader.expr(node.slice)
     if isinstance(key, Plain) and isinstance(key.value, str):
         if isinstance(owner, FrameValue):
-            return reader.column(node, key.value)
+            return reader.column(node, key.value, owner)
         if isinstance(owner, Grouped) and owner.series is None:
-            return Grouped(owner.by, reader.column(node, key.value))
+            return Grouped(owner.by, reader.column(node, key.value, owner.frame))
     if isinstance(owner, FrameValue) and isinstance(key, Listed):
         names = [part.value for part in key.parts if isinstance(part, Plain) and isinstance(part.value, str)]
         if names and len(names) == len(key.parts):
-            return Columns(tuple(reader.column(node, name) for name in names))
+            return Columns(tuple(reader.column(node, name, owner) for name in names))
     raise reader.places.fault(node, "rows and cells cannot be picked", "use .shift(n) or np.where(condition, x, y)")
 
 
-def _column_of_rows(reader: Reader, node: ast.Subscript) -> Value:
+def _item(reader: Reader, node: ast.Subscript, owner: Mapped | Listed) -> Value:
+    """`params['fast']` and `windows[0]`."""
+    if isinstance(owner, Listed) and code_of(node.slice) == "::-1":
+        return Listed(owner.parts[::-1])
+    known, key = constant_of(reader, node.slice)
+    if known and isinstance(owner, Mapped) and key in owner.parts:
+        return owner.parts[key]
+    if known and isinstance(owner, Listed) and isinstance(key, float) and -len(owner.parts) <= key < len(owner.parts):
+        return owner.parts[int(key)]
+    raise reader.places.fault(node, f"there is no part {code_of(node.slice)[:40]}", "name one that is there")
+
+
+def _column_of_rows(reader: Reader, node: ast.Subscript, frame: FrameValue) -> Value:
     """`df.loc[:, 'close']`: a column in all its rows."""
     key = node.slice
     if isinstance(key, ast.Tuple) and len(key.elts) == 2 and isinstance(key.elts[0], ast.Slice):
         rows, name = key.elts[0], reader.expr(key.elts[1])
         every = rows.lower is None and rows.upper is None and rows.step is None
         if every and isinstance(name, Plain) and isinstance(name.value, str):
-            return reader.column(node, name.value)
+            return reader.column(node, name.value, frame)
     raise reader.places.fault(node, "rows cannot be picked", "write df.loc[:, 'close'] or df['close']")
 
 
 def _along(reader: Reader, node: ast.Call, columns: Columns, method: str) -> Value:
     arguments = Arguments(reader, node)
-    axis = arguments.number("axis")
+    axis = arguments.plain("axis") if not arguments.places else arguments.number("axis")
     arguments.done()
-    if axis != 1 or method not in ALONG_COLUMNS:
+    if axis not in (1.0, "columns") or method not in ALONG_COLUMNS:
         why = "columns are put together with max, min, sum or mean"
         raise reader.places.fault(node, why, "write .max(axis=1)")
     found = columns.parts[0].raw

@@ -6,7 +6,7 @@ import ast
 
 from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of
-from factors.pycode.values import Listed, Plain, Reader, SeriesValue, Value
+from factors.pycode.values import Listed, Plain, Reader, SeriesValue, Value, code_of
 from factors.syntax import Raw, RawName, RawNumber
 
 # Bars that a gap is filled over where no limit is said.
@@ -98,7 +98,7 @@ def is_guard(node: ast.If) -> bool:
 
 def _is_nothing(node: ast.expr) -> bool:
     """None, NaN, or a series of NaN or without values."""
-    text = ast.unparse(node)
+    text = code_of(node)
     return text in ("None", "np.nan", "float('nan')", "0", "0.0") or text.startswith(("pd.Series(", "pd.DataFrame("))
 
 
@@ -113,9 +113,9 @@ def _asks_of_shape(test: ast.expr) -> bool:
         return isinstance(test.func, ast.Name) and test.func.id in _ASKED
     if isinstance(test, ast.Compare) and len(test.ops) == 1:
         if isinstance(test.ops[0], ast.In | ast.NotIn):
-            return isinstance(test.left, ast.Constant) and "columns" in ast.unparse(test.comparators[0])
+            return isinstance(test.left, ast.Constant | ast.Name) and "columns" in code_of(test.comparators[0])
         if isinstance(test.ops[0], ast.Is | ast.IsNot):
-            return ast.unparse(test.comparators[0]) == "None"
+            return code_of(test.comparators[0]) == "None"
         call = test.left
         return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "len"
     return False

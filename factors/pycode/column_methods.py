@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 
+from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.choices import between, carried, filled
-from factors.pycode.conversions import cast, with_replaced_values
+from factors.pycode.constants import mapping, number_of
+from factors.pycode.conversions import cast, is_condition, with_replaced_values
 from factors.pycode.harmless import COLUMN_METHODS, GROUPBY, check_harmless
 from factors.pycode.methods import (
     ASSET_KEYS,
@@ -22,14 +24,16 @@ from factors.pycode.values import (
     Function,
     Grouped,
     Listed,
+    Mapped,
     Module,
     Plain,
     Reader,
     SeriesValue,
     Value,
     Whole,
+    code_of,
 )
-from factors.pycode.wholes import ACROSS, Renamed, bound, statistic_of, whole_statistic
+from factors.pycode.wholes import ACROSS, Body, Renamed, body_of, bound, statistic_of, whole_statistic
 from factors.pycode.windows import open_window
 from factors.syntax import Raw, RawNumber
 
@@ -61,12 +65,14 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         check_harmless(reader, node, method, COLUMN_METHODS[method])
         arguments.places.clear()
         arguments.named.clear()
-        return series
+        return SeriesValue(x)
     if method in ("shift", "diff", "pct_change"):
         return SeriesValue(_lagged(reader, node, x, method, arguments))
     if method in ("rolling", "ewm", "expanding"):
         return open_window(reader, node, series, method, arguments)
     if method == "clip":
+        if arguments.plain("axis") not in (None, 0.0, "index", "rows"):
+            raise reader.places.fault(node, "clip is read bar by bar", "leave axis out, or write axis=0")
         return SeriesValue(clipped(reader, node, x, arguments))
     if method == "rank":
         return SeriesValue(ranked_across(reader, node, x, arguments))
@@ -77,6 +83,10 @@ def _made(reader: Reader, node: ast.Call, series: SeriesValue, method: str, argu
         arguments.places.clear()
         arguments.named.clear()
         return groupby(reader, node, series)
+    if method in ("apply", "transform") and arguments.plain("axis") in (1.0, "columns"):
+        return _across(reader, node, series, arguments)
+    if method == "pipe":
+        return _piped(reader, node, series, arguments)
     if method in ("apply", "map", "transform"):
         return _applied(reader, node, series, arguments)
     if method in ACROSS and arguments.plain("axis") in (1.0, "columns"):
@@ -100,6 +110,17 @@ def _changed(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Arg
         return rounded(reader, node, x, arguments.number("decimals", 0.0) or 0.0)
     if method in ("notna", "notnull"):
         return reader.ours("not_", node, reader.ours("is_nan", node, x))
+    if method in ("rsub", "rdiv", "rtruediv", "rpow"):
+        word = {"rsub": "sub", "rpow": "power"}.get(method, "div")
+        return reader.ours(word, node, arguments.raw("other"), x)
+    if method == "combine_first":
+        return formula("if_else(is_nan(x), y, x)", reader.places.at(node), {"x": x, "y": arguments.raw("other")})
+    if method == "combine":
+        other, function = arguments.raw("other"), code_of(arguments.node_of("func") or node)
+        word = {"max": "max", "min": "min", "np.maximum": "max", "np.minimum": "min"}.get(function, "")
+        if not word:
+            raise reader.places.fault(node, "combine is read with max and min", "write np.maximum(x, y)")
+        return reader.ours(word, node, x, other)
     if method == "floordiv":
         return reader.ours("floor", node, reader.ours("div", node, x, arguments.raw("other")))
     if method in ("where", "mask"):
@@ -189,11 +210,17 @@ def ranked_across(reader: Reader, node: ast.Call, x: Raw, arguments: Arguments) 
     method = arguments.plain("method")
     if method not in (None, "average"):
         raise reader.places.fault(node, f"ties are shared here, not broken by {method!r}", "leave method out")
-    if axis not in (1, "columns") and reader.whole is None:
+    if reader.by_asset and axis not in (1, "columns") and reader.whole is None:
+        why = ".rank() of an asset's whole history sees its future"
+        raise reader.places.fault(node, why, "use .rolling(n).rank(pct=True)", "look_ahead")
+    if axis is not None and axis not in (1, "columns"):
+        why = "a rank along time takes in the whole column, its future included"
+        raise reader.places.fault(node, why, "write axis=1, or .rolling(n).rank(pct=True)", "look_ahead")
+    if axis is None and reader.whole is None:
         reader.notes.append("rank: pandas ranks the whole column, its future included; read as cs_rank, at each bar")
-    if not shares:
-        reader.notes.append("rank without pct=True counts 1 to n; here it is a share of the assets")
-    return reader.ours("cs_rank", node, x if up else reader.ours("neg", node, x))
+    turned = x if up else reader.ours("neg", node, x)
+    text = "cs_rank(y)" if shares else "cs_rank(y) * group_count(x, bucket(x, 1))"
+    return formula(text, reader.places.at(node), {"x": x, "y": turned})
 
 
 def _applied(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> Value:
@@ -203,6 +230,10 @@ def _applied(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arg
         return SeriesValue(reader.ours(NUMPY_PLAIN[given.attr], node, series.raw))
     if isinstance(given, ast.Lambda) and len(given.args.args) == 1 and not given.args.defaults:
         return SeriesValue(bound(reader, given.args.args[0].arg, series, given.body, None))
+    if isinstance(given, ast.Constant) and given.value in ("shift", "diff", "pct_change"):
+        return SeriesValue(_lagged(reader, node, series.raw, given.value, arguments))
+    if given is not None and isinstance(cases := _cases(reader, given), Mapped):
+        return SeriesValue(_by_cases(reader, node, series.raw, cases))
     function = reader.names.get(given.id) if isinstance(given, ast.Name) else None
     if isinstance(function, Function) and isinstance(given, ast.Name):
         # As if it were called with the column.
@@ -213,22 +244,68 @@ def _applied(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arg
     raise reader.places.fault(node, "only np functions and one-line lambdas are applied", "write the steps out")
 
 
-def _lambda_across(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> Value:
-    """`groupby('date')['x'].transform(lambda x: (x - x.mean()) / x.std())`: one of the known forms."""
-    given = arguments.places.pop(0)
+def _cases(reader: Reader, given: ast.expr) -> Value | None:
+    """Return a dictionary that a column is mapped by."""
+    if isinstance(given, ast.Dict):
+        return mapping(reader, given)
+    return reader.names.get(given.id) if isinstance(given, ast.Name) else None
+
+
+def _by_cases(reader: Reader, node: ast.AST, x: Raw, cases: Mapped) -> Raw:
+    """`c.map({True: 1, False: -1})`: one value where a condition holds, and another where it does not."""
+    values = {bool(key): number_of(value) for key, value in cases.parts.items() if key in (True, False)}
+    if len(values) != 2 or len(cases.parts) != 2 or None in values.values() or not is_condition(x):
+        raise reader.places.fault(node, "map is read for conditions", "write .map({True: 1, False: -1})")
+    yes, no = (bars_of(reader, node, values[key] or 0.0) for key in (True, False))
+    return reader.ours("if_else", node, x, yes, no)
+
+
+def _piped(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> Value:
+    """`x.pipe(f, 15)`: f with the column for its first argument."""
+    given = node.args[0] if node.args else None
+    arguments.places.clear()
+    if given is None or isinstance(given, ast.Lambda):
+        return _applied(reader, node, series, Arguments(reader, node))
+    stand_in = "the column of"
+    column = ast.copy_location(ast.Name(stand_in, ast.Load()), node)
+    call = ast.copy_location(ast.Call(given, [column, *node.args[1:]], node.keywords), node)
+    arguments.named.clear()
+    before = reader.names.get(stand_in)
+    reader.names[stand_in] = series
+    found = reader.expr(call)
+    reader.names.pop(stand_in)
+    if before is not None:
+        reader.names[stand_in] = before
+    return found
+
+
+def by_rows(reader: Reader, node: ast.Call, frame: FrameValue) -> Value:
+    """`df.apply(lambda row: row['close'] - row['open'], axis=1)`: bar by bar, with the row for the frame."""
+    arguments = Arguments(reader, node)
+    body, name = body_of(reader, arguments.node_of("func"))
+    if body is None or arguments.plain("axis") not in (1.0, "columns"):
+        why = "df.apply is read with axis=1 and a function of a row"
+        raise reader.places.fault(node, why, "work on columns, such as df['close']")
     arguments.done()
-    assert isinstance(given, ast.Lambda)
-    names = [arg.arg for arg in given.args.args]
-    if len(names) == 1:
-        renamed = Renamed(names[0]).visit(ast.parse(ast.unparse(given.body), mode="eval"))
-        word = LAMBDAS_ACROSS.get(ast.unparse(renamed).replace(" ", ""))
+    return SeriesValue(bound(reader, name, frame, body, None))
+
+
+def _across(reader: Reader, node: ast.Call, series: SeriesValue, arguments: Arguments) -> Value:
+    """`groupby('date')['x'].transform(f)` and `wide.apply(f, axis=1)`: f of the assets of a bar."""
+    given = arguments.node_of("func")
+    body, name = body_of(reader, given)
+    if body is None:
+        raise reader.places.fault(node, "a function across assets has one argument", "write lambda x: x - x.mean()")
+    arguments.done()
+    if isinstance(body, ast.expr):
+        renamed = Renamed(name).visit(ast.parse(code_of(body), mode="eval"))
+        word = LAMBDAS_ACROSS.get(code_of(renamed).replace(" ", ""))
         if word is not None:
             return SeriesValue(reader.ours(word, node, series.raw))
-        return SeriesValue(bound(reader, names[0], series, given.body, Whole()))
-    raise reader.places.fault(given, "a lambda across assets has one argument", "write lambda x: x - x.mean()")
+    return SeriesValue(bound(reader, name, series, body, Whole()))
 
 
-def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Grouped:
+def groupby(reader: Reader, node: ast.Call, of: SeriesValue | FrameValue) -> Grouped:
     """Return groups of the frame, or of a column, by asset or by time."""
     arguments = Arguments(reader, node)
     key: object = arguments.plain("level")
@@ -243,31 +320,55 @@ def groupby(reader: Reader, node: ast.Call, series: SeriesValue | None) -> Group
         arguments.named.pop(ignored, None)
     arguments.done()
     word = str(key).lower()
+    series, frame = (None, of) if isinstance(of, FrameValue) else (of, None)
     if word in ASSET_KEYS:
-        return Grouped("asset", series)
+        return Grouped("asset", series, frame)
     if word in TIME_KEYS:
-        return Grouped("time", series)
+        return Grouped("time", series, frame)
     raise reader.places.fault(node, f"groups by {word[:40]!r} are not read", "group by the asset or by the time")
+
+
+def _of_one_asset(reader: Reader, name: str, frame: FrameValue, body: Body) -> Value:
+    """`df.groupby('symbol').apply(f)`: f of the frame of one asset."""
+    outside, reader.by_asset = reader.by_asset, True
+    before = dict(reader.names)
+    reader.names[name] = frame
+    try:
+        found = reader.expr(body) if isinstance(body, ast.expr) else reader.body(body)
+    finally:
+        reader.by_asset = outside
+        reader.names.clear()
+        reader.names.update(before)
+    return found if found is not None else frame
 
 
 def across_group(reader: Reader, node: ast.Call, grouped: Grouped, method: str) -> Value:
     """Return what a method of grouped values stands for: over time by asset, across assets by time."""
-    if grouped.series is None and method == "apply" and node.args and isinstance(node.args[0], ast.Lambda):
-        given = node.args[0]
-        if len(given.args.args) == 1:
-            whole = None if grouped.by == "asset" else Whole()
-            return SeriesValue(bound(reader, given.args.args[0].arg, FrameValue(), given.body, whole))
+    if grouped.series is None and method == "apply":
+        arguments = Arguments(reader, node)
+        body, name = body_of(reader, arguments.node_of("func"))
+        arguments.plain("include_groups")
+        arguments.done()
+        if body is not None and grouped.frame is not None:
+            inner = grouped.frame.copy()
+            if grouped.by == "asset":
+                return _of_one_asset(reader, name, inner, body)
+            return SeriesValue(bound(reader, name, inner, body, Whole()))
     if grouped.series is None:
         raise reader.places.fault(node, "take a column of the groups", "write df.groupby('symbol')['close']")
     if grouped.by == "asset":
         if method in WHOLE_COLUMN or method == "rank":
             why = f".{method}() of an asset's whole history sees its future"
             raise reader.places.fault(node, why, f"use .rolling(n).{method}()", "look_ahead")
-        return method_of(reader, node, grouped.series, method)
+        outside, reader.by_asset = reader.by_asset, True
+        try:
+            return method_of(reader, node, grouped.series, method)
+        finally:
+            reader.by_asset = outside
     arguments = Arguments(reader, node)
     if method in ("transform", "apply") and arguments.places:
-        if isinstance(arguments.places[0], ast.Lambda):
-            return _lambda_across(reader, node, grouped.series, arguments)
+        if body_of(reader, arguments.places[0])[0] is not None:
+            return _across(reader, node, grouped.series, arguments)
         what = reader.expr(arguments.places.pop(0))
         method = str(what.value) if isinstance(what, Plain) else method
     if method == "rank":

@@ -6,7 +6,7 @@ import ast
 import math
 
 from factors.pycode.arguments import Arguments
-from factors.pycode.values import Reader
+from factors.pycode.values import Reader, code_of
 from factors.syntax import NATIVE, Raw, RawCall, RawNumber
 
 _CONDITIONS = frozenset({"gt", "ge", "lt", "le", "eq", "ne", "and_", "or_", "not_"})
@@ -18,7 +18,7 @@ _BOOLEANS = frozenset({"bool", "bool_", "boolean"})
 def cast(reader: Reader, node: ast.AST, x: Raw, target: ast.expr) -> Raw:
     """Return `x` as another type: a float is itself, an integer cuts towards zero, a bool is whether it is not 0."""
     word = _type_word(target)
-    if word in _FLOATS or (word in _INTEGERS | _BOOLEANS and _is_condition(x)):
+    if word in _FLOATS or (word in _INTEGERS | _BOOLEANS and is_condition(x)):
         return x
     if word in _INTEGERS:
         if isinstance(x, RawNumber):
@@ -29,7 +29,7 @@ def cast(reader: Reader, node: ast.AST, x: Raw, target: ast.expr) -> Raw:
     if word in _BOOLEANS:
         reader.notes.append(f"{word}: 1 where it is not 0; what is missing stays missing, where pandas has True")
         return reader.ours("ne", node, x, RawNumber(0.0, "", reader.places.at(node)))
-    shown = ast.unparse(target)[:40]
+    shown = code_of(target)[:40]
     raise reader.places.fault(node, f"the type {shown} is not read", "columns are numbers: float, int or bool")
 
 
@@ -43,7 +43,8 @@ def _type_word(target: ast.expr) -> str:
     return ""
 
 
-def _is_condition(x: Raw) -> bool:
+def is_condition(x: Raw) -> bool:
+    """Whether a value is a comparison, or made of such."""
     return isinstance(x, RawCall) and x.name.removeprefix(NATIVE) in _CONDITIONS
 
 

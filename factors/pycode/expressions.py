@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from factors.dialects.base import ours
 from factors.pycode.arguments import refused_method
 from factors.pycode.calls import call, subscript
+from factors.pycode.constants import chosen_part, comprehended, formatted, mapping, of_constants, truth_of
+from factors.pycode.conversions import is_condition
 from factors.pycode.functions import CallCount
 from factors.pycode.methods import CONSTANTS, FOLD, NODE_WORDS, OPERATOR_WORDS
 from factors.pycode.values import (
@@ -16,6 +18,7 @@ from factors.pycode.values import (
     Columns,
     FrameValue,
     Function,
+    Grouped,
     Listed,
     Module,
     Places,
@@ -23,10 +26,13 @@ from factors.pycode.values import (
     SeriesValue,
     Value,
     Whole,
+    code_of,
 )
-from factors.syntax import Fault, Raw, RawCall, RawName, RawNumber
+from factors.syntax import NATIVE, Fault, Raw, RawCall, RawName, RawNumber
 
 DEEPEST = 64
+# The smallest step of a float, which is added to divisors.
+_SMALLEST = ("np.finfo(float).eps", "np.finfo(np.float64).eps", "numpy.finfo(float).eps", "sys.float_info.epsilon")
 
 
 class ExpressionReader(ABC):
@@ -36,8 +42,13 @@ class ExpressionReader(ABC):
         self.places = places
         self.notes = notes
         self.names: dict[str, Value] = {"np": Module("np"), "numpy": Module("np"), "pd": Module("pd"),
-                                        "pandas": Module("pd"), "df": FrameValue(), "data": FrameValue()}  # fmt: skip
-        self.columns: dict[str, SeriesValue] = {}
+                                        "pandas": Module("pd"), "math": Module("np")}  # fmt: skip
+        self.names["df"] = self.names["data"] = FrameValue()
+        # Of the object whose methods are read: what `self.name` stands for.
+        self.attributes: dict[str, Value] = {}
+        self.by_asset = False
+        # Columns of the data that were read: they are there, whatever their names.
+        self.looked_at: set[str] = set()
         self.depth = 0
         self.whole: Whole | None = None
         self.calls = CallCount()
@@ -47,7 +58,15 @@ class ExpressionReader(ABC):
         """Return what a function of the text returns for the arguments of a call."""
 
     @abstractmethod
-    def assigned(self, node: ast.Call) -> Value:
+    def body(self, statements: list[ast.stmt]) -> Value | None:
+        """Read statements; return what is returned, or the last expression."""
+
+    @abstractmethod
+    def assign(self, target: ast.expr, value: Value) -> Value:
+        """Bind a name or a new column of the frame."""
+
+    @abstractmethod
+    def assigned(self, node: ast.Call, frame: FrameValue) -> Value:
         """Return the frame with the columns of `df.assign(name=...)`."""
 
     def expr(self, node: ast.expr) -> Value:
@@ -78,6 +97,8 @@ class ExpressionReader(ABC):
                 if len(node.ops) != 1:
                     raise self.places.fault(node, "comparisons do not chain", "write (a < b) & (b < c)")
                 return self.operation(node, type(node.ops[0]).__name__, node.left, node.comparators[0])
+            case ast.BoolOp() if (known_part := chosen_part(self, node)) is not None:
+                return known_part
             case ast.BoolOp():
                 word = "and_" if isinstance(node.op, ast.And) else "or_"
                 parts = [self.series(value).raw for value in node.values]
@@ -86,6 +107,9 @@ class ExpressionReader(ABC):
                     found = self.ours(word, node, found, other)
                 return SeriesValue(found)
             case ast.IfExp():
+                known = truth_of(self, node.test)
+                if known is not None:
+                    return self.expr(node.body if known else node.orelse)
                 parts = [self.series(node.test).raw, self.branch(node.body), self.branch(node.orelse)]
                 return SeriesValue(self.ours("if_else", node, *parts))
             case ast.Call():
@@ -94,6 +118,12 @@ class ExpressionReader(ABC):
                 return Function(node)
             case ast.List() | ast.Tuple():
                 return Listed(tuple(self.expr(part) for part in node.elts))
+            case ast.Dict():
+                return mapping(self, node)
+            case ast.ListComp() | ast.GeneratorExp():
+                return comprehended(self, node)
+            case ast.JoinedStr():
+                return formatted(self, node)
         raise self.refused(node)
 
     def constant(self, node: ast.expr, value: object) -> Value:
@@ -119,6 +149,13 @@ class ExpressionReader(ABC):
 
     def attribute(self, node: ast.Attribute) -> Value:
         """Return df.close, np.pi and the like."""
+        if node.attr in ("eps", "epsilon") and code_of(node) in _SMALLEST:
+            return SeriesValue(RawNumber(2.0**-52, "", self.places.at(node)))
+        if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
+            if node.attr in self.attributes:
+                return self.attributes[node.attr]
+            why = f"self.{node.attr[:40]} is set nowhere that is read"
+            raise self.places.fault(node, why, "give it a number in __init__, or write it out")
         if node.attr.startswith("_"):
             raise self.places.fault(node, f"{node.attr[:40]} is not read", "use the columns of df")
         owner = self.expr(node.value)
@@ -132,8 +169,10 @@ class ExpressionReader(ABC):
             if node.attr == "index":
                 return Plain("index")
             if node.attr == "loc":
-                return AllRows()
-            return self.column(node, node.attr)
+                return AllRows(owner)
+            return self.column(node, node.attr, owner)
+        if isinstance(owner, Grouped) and owner.series is None:
+            return Grouped(owner.by, self.column(node, node.attr, owner.frame))
         if isinstance(owner, SeriesValue) and (node.attr == "values" or (node.attr == "iloc" and self.whole)):
             return owner
         if isinstance(owner, SeriesValue) and node.attr in ("index", "columns"):
@@ -142,13 +181,14 @@ class ExpressionReader(ABC):
             raise self.places.fault(node, "tables are not turned", "use axis=1")
         raise refused_method(self, node, node.attr)
 
-    def column(self, node: ast.expr, name: str) -> SeriesValue:
-        """Return a column of the frame: one that the code made, or a field."""
-        if name in self.columns:
-            return self.columns[name]
+    def column(self, node: ast.expr, name: str, frame: FrameValue | None = None) -> SeriesValue:
+        """Return a column of a frame: one that the code made, or a field."""
+        if frame is not None and name in frame.columns:
+            return SeriesValue(frame.columns[name].raw)
         name = name.removeprefix("$")
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) is None:
             raise self.places.fault(node, f"{name[:40]!r} is no column name", "name a field, such as close")
+        self.looked_at.add(name)
         return SeriesValue(RawName(name, self.places.at(node)))
 
     def binary(self, node: ast.BinOp) -> Value:
@@ -157,14 +197,21 @@ class ExpressionReader(ABC):
 
     def operation(self, node: ast.expr, kind: str, left: ast.expr, right: ast.expr) -> Value:
         """Return an arithmetic operation or comparison."""
+        lists = of_constants(self, node, kind, left, right)
+        if lists is not None:
+            return lists
         word = OPERATOR_WORDS.get(kind)
         if word is None:
             if kind == "FloorDiv":
-                whole = self.ours("div", node, self.series(left).raw, self.series(right).raw)
-                return SeriesValue(self.ours("floor", node, whole))
+                over, under = self.series(left).raw, self.series(right).raw
+                if isinstance(over, RawNumber) and isinstance(under, RawNumber) and under.value:
+                    return SeriesValue(RawNumber(float(over.value // under.value), "", self.places.at(node)))
+                return SeriesValue(self.ours("floor", node, self.ours("div", node, over, under)))
             hints = {"BitXor": "use ** for powers, != for one of two conditions"}
             raise self.places.fault(node, f"the operator {kind} is not read", hints.get(kind, "use + - * / **"))
         x, y = self.series(left).raw, self.series(right).raw
+        if word in ("and_", "or_"):
+            x, y = self.shifted_condition(node, x), self.shifted_condition(node, y)
         divides = word == "div" and isinstance(y, RawNumber) and y.value == 0
         if word in FOLD and not divides and isinstance(x, RawNumber) and isinstance(y, RawNumber):
             # Constants stay numbers, so that they may be windows.
@@ -181,6 +228,12 @@ class ExpressionReader(ABC):
                 return SeriesValue(RawNumber(-inner.value, "", self.places.at(node)))
             return SeriesValue(self.ours("neg", node, inner))
         return SeriesValue(self.ours("not_", node, inner))
+
+    def shifted_condition(self, node: ast.AST, x: Raw) -> Raw:
+        """Return a condition of an earlier bar as a condition: `up.shift(1)` is 1 or 0."""
+        if isinstance(x, RawCall) and x.name == f"{NATIVE}ts_delay" and is_condition(x.args[0]):
+            return self.ours("ne", node, x, RawNumber(0.0, "", self.places.at(node)))
+        return x
 
     def branch(self, node: ast.expr) -> Raw:
         """Return one of two values to choose from; it may be missing."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from factors.pycode.methods import ASSET_KEYS, TIME_KEYS
-from factors.pycode.values import Listed, Plain, Reader, SeriesValue, Value
+from factors.pycode.values import Listed, Plain, Reader, SeriesValue, Value, code_of
 from factors.syntax import RawName, RawNumber
 
 _KEYS = TIME_KEYS | ASSET_KEYS
@@ -57,6 +57,10 @@ FRAME_METHODS: Mapping[str, Harmless] = {
         frozenset({"inplace", "kind", "na_position", "ignore_index"}),
         {**_SORTS, "by": frozenset(_KEYS)}, _ORDER, _ORDER_HINT, reorders=True,
     ),
+    "set_index": Harmless(
+        ("keys", "drop", "append", "inplace"), frozenset({"drop", "append", "inplace", "verify_integrity"}),
+        {"keys": frozenset(_KEYS)}, "rows are labelled by their asset and time only", "leave it out",
+    ),
 }  # fmt: skip
 COLUMN_METHODS: Mapping[str, Harmless] = {
     "copy": FRAME_METHODS["copy"],
@@ -94,7 +98,7 @@ def check_harmless(reader: Reader, node: ast.Call, method: str, rules: Harmless)
     for name, value in given.items():
         if name in rules.anything or _allowed(reader, method, name, value, rules):
             continue
-        shown = f"{method}({name}={ast.unparse(value)[:40]})"
+        shown = f"{method}({name}={code_of(value)[:40]})"
         code = "look_ahead" if rules.reorders else "python"
         raise reader.places.fault(node, f"{shown}: {rules.why}", rules.hint, code)
 

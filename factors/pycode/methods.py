@@ -61,8 +61,8 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "iat": ("cells cannot be picked", "use .shift(n)"),
     "iterrows": ("loops are not read", "use .rolling(n)"),
     "eval": ("eval runs text", "write the expression out"),
+    "T": ("tables are not turned", "use axis=1"),
     "query": ("query runs text", "use np.where(condition, x, y)"),
-    "pipe": ("pipe calls other code", "write the steps out"),
 }
 # Statistics of a whole column see its future.
 WHOLE_COLUMN = frozenset({

@@ -9,21 +9,25 @@ import textwrap
 import warnings
 
 from factors.limits import Limits
-from factors.pycode.choices import is_guard, masked
-from factors.pycode.expressions import DEEPEST, ExpressionReader
-from factors.pycode.functions import bind, factor_among, first_value, unwrapped
+from factors.pycode.assignments import AssigningReader
+from factors.pycode.choices import is_guard
+from factors.pycode.constants import items_of, truth_of
+from factors.pycode.expressions import DEEPEST
+from factors.pycode.functions import bind, called_names, factor_among, first_value, unwrapped
 from factors.pycode.values import (
     Columns,
     FrameValue,
     Function,
     Listed,
+    Mapped,
     Module,
     Places,
     Plain,
     SeriesValue,
     Value,
+    dotted,
 )
-from factors.syntax import Fault, Raw, RawName, RawNumber
+from factors.syntax import Fault, Raw, RawNumber
 
 _LOOKS_LIKE = re.compile(
     r"\bdef\s+\w+\s*\(|\bdf\s*[\[.]|\bnp\.\w|\bpd\.\w|(?<![$\w])return[ \t(]|\bimport\b"
@@ -35,6 +39,9 @@ _WORDS = ("def", "df", "np.", "pd.", "return", "import", "lambda", "else", "for 
 _SAID = re.compile(r"#[^\n]*|\"\"\"[\s\S]*?\"\"\"|\'\'\'[\s\S]*?\'\'\'|\"(?:\\.|[^\"\\\n])*\"|\'(?:\\.|[^\'\\\n])*\'")
 _FOREIGN = re.compile(r"[^\x00-\x7e]")
 _MOST_SIGNS = 30
+_MOST_STEPS = 300
+# Imports that change no value here.
+_SILENT = frozenset({"typing", "__future__", "collections.abc", "dataclasses", "abc", "warnings", "logging", "sys"})
 _SIGNS = re.compile(r"(?:[-+~]\s*){31,}|(?:\bnot\s+){31,}|(?:\*\*\s*[-+~]?\s*\w+\s*){31,}")
 
 
@@ -93,17 +100,25 @@ def _bounded(text: str) -> None:
         raise Fault("too_deep", f"more than {_MOST_SIGNS} signs in a row", "one is enough", found.start())
 
 
-class StatementReader(ExpressionReader):
+class StatementReader(AssigningReader):
     """Walks the statements of one factor."""
+
+    def __init__(self, places: Places, notes: list[str]) -> None:
+        super().__init__(places, notes)
+        self.steps = 0
 
     def module(self, module: ast.Module) -> Raw:
         """Return the tree of a whole text."""
-        body = unwrapped(module.body)
+        body = self.objects(module.body)
         functions = [node for node in body if isinstance(node, ast.FunctionDef)]
         value: Value | None
         if functions:
             factor = factor_among(functions)
+            free = [node for node in functions if node.name not in called_names(functions)]
+            if len(free) > 1:
+                self.notes.append(f"of {len(free)} functions that no other calls, the last is read: {factor.name}")
             self.names.update({node.name: Function(node) for node in functions if node is not factor})
+            self.attributes.update({node.name: Function(node) for node in functions if node is not factor})
             for node in body:
                 if not isinstance(node, ast.FunctionDef) and not _calls_it(node, factor.name):
                     self.beside(node, factor.name)
@@ -116,8 +131,8 @@ class StatementReader(ExpressionReader):
             raise Fault("python", "the code returns nothing", "end with `return factor` or an expression")
         if isinstance(value, Columns) and len(value.parts) == 1:
             value = value.parts[0]
-        if isinstance(value, FrameValue) and self.columns:
-            name, value = next(reversed(self.columns.items()))
+        if isinstance(value, FrameValue) and value.columns:
+            name, value = next(reversed(value.columns.items()))
             self.notes.append(f"the frame is returned: its last column, {name}, is the factor")
         if not isinstance(value, SeriesValue):
             raise Fault("python", "the code does not return one column", "return df['close'].shift(1), say")
@@ -127,7 +142,7 @@ class StatementReader(ExpressionReader):
         """Read a statement beside the function: a constant that it may use; what else is there would be lost."""
         uses = any(isinstance(part, ast.Name) and part.id == function for part in ast.walk(node))
         found = None if uses else self.statement(node)
-        if not uses and (found is None or isinstance(found, Plain | Listed | FrameValue | Module)):
+        if not uses and (found is None or isinstance(found, Plain | Listed | Mapped | FrameValue | Module)):
             return
         if isinstance(found, SeriesValue) and isinstance(found.raw, RawNumber) and isinstance(node, ast.Assign):
             return
@@ -139,7 +154,7 @@ class StatementReader(ExpressionReader):
         inner = function.node
         if self.whole is not None and isinstance(inner, ast.FunctionDef):
             raise self.places.fault(node, "functions are not followed inside a lambda of a whole", "write it out")
-        if isinstance(inner, ast.FunctionDef) and inner.decorator_list:
+        if isinstance(inner, ast.FunctionDef) and not _plain_decorators(inner):
             raise self.places.fault(inner, "decorators are not read", "leave it out")
         given, outside = bind(self, node, function), dict(self.names)
         self.names.update(given)
@@ -151,33 +166,51 @@ class StatementReader(ExpressionReader):
             raise self.places.fault(node, "this function returns nothing", "return a column")
         return value
 
-    def assigned(self, node: ast.Call) -> Value:
+    def assigned(self, node: ast.Call, frame: FrameValue) -> Value:
         """Return the frame with the columns of `df.assign(name=...)`."""
+        frame = frame.copy()
         for keyword in node.keywords:
             if keyword.arg is None:
                 raise self.places.fault(node, "stars are not read", "write the columns out")
             value = self.expr(keyword.value)
             if isinstance(value, Function) and isinstance(value.node, ast.Lambda):
-                value = self.function(value.node) or value
+                before = dict(self.names)
+                value = self.function(value.node, frame) or value
+                self.names = before
             if not isinstance(value, SeriesValue):
                 raise self.places.fault(node, "assign takes columns", "write df.assign(r=df['close'].diff())")
-            self.columns.pop(keyword.arg, None)
-            self.columns[keyword.arg] = value
-        return FrameValue()
+            frame.columns.pop(keyword.arg, None)
+            frame.columns[keyword.arg] = value
+        return frame
 
-    def function(self, node: ast.FunctionDef | ast.Lambda) -> Value | None:
+    def function(self, node: ast.FunctionDef | ast.Lambda, frame: FrameValue | None = None) -> Value | None:
         """Return what a function returns; its first argument without a default is the frame."""
-        if isinstance(node, ast.FunctionDef) and node.decorator_list:
+        if isinstance(node, ast.FunctionDef) and not _plain_decorators(node):
             raise self.places.fault(node, "decorators are not read", "leave it out")
         arguments = node.args
         if arguments.vararg or arguments.kwarg or arguments.posonlyargs:
             raise self.places.fault(node, "the function takes one frame and constants", "write def factor(df):")
-        names = [arg.arg for arg in (*arguments.args, *arguments.kwonlyargs) if arg.arg != "self"]
+        self.parameters(node, frame)
+        return self.expr(node.body) if isinstance(node, ast.Lambda) else self.body(node.body)
+
+    def parameters(self, node: ast.FunctionDef | ast.Lambda, frame: FrameValue | None = None) -> None:
+        """Bind the arguments of a function that the text does not call: defaults, columns by name, and one frame."""
+        arguments = node.args
+        names = [arg.arg for arg in (*arguments.args, *arguments.kwonlyargs) if arg.arg not in ("self", "cls")]
         given = [*arguments.defaults, *(value for value in arguments.kw_defaults if value is not None)]
+        free = names[: len(names) - len(given)]
         for place, name in enumerate(names):
             behind = len(names) - place
-            self.names[name] = self.expr(given[-behind]) if behind <= len(given) else first_value(self, name, node)
-        return self.expr(node.body) if isinstance(node, ast.Lambda) else self.body(node.body)
+            if behind <= len(given):
+                self.names[name] = self.expr(given[-behind])
+                continue
+            value = first_value(self, name, node, several=len(free) > 1)
+            if isinstance(value, FrameValue):
+                if frame is not None and not isinstance(node, ast.Lambda):
+                    why = f"{name[:40]} would be a second table of data"
+                    raise self.places.fault(node, why, "take one frame, and columns by their names")
+                frame = value = frame or value
+            self.names[name] = value
 
     def body(self, statements: list[ast.stmt]) -> Value | None:
         """Read statements; return what is returned, or the last expression."""
@@ -187,9 +220,10 @@ class StatementReader(ExpressionReader):
                 if node.value is None:
                     raise self.places.fault(node, "nothing is returned", "return the factor")
                 return self.expr(_without_dropna(node.value))
-            if isinstance(node, ast.Try) and self.tries(node):
-                found = self.body(node.body)
-                if any(isinstance(part, ast.Return) for part in node.body):
+            inside = self.followed(node)
+            if inside is not None:
+                found = self.body(inside)
+                if self.returns(inside):
                     return found
             else:
                 found = self.statement(node)
@@ -200,13 +234,12 @@ class StatementReader(ExpressionReader):
         """Read one statement; return what a bare expression or an assignment stands for."""
         if isinstance(node, ast.Expr):
             # A docstring says nothing here.
-            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            if isinstance(node.value, ast.Constant):
                 return None
-            return self.expr(node.value)
+            return self.in_place(node.value)
         if isinstance(node, ast.Assign):
-            if len(node.targets) != 1:
-                raise self.places.fault(node, "chained assignments are not read", "assign one name a line")
-            return self.assign(node.targets[0], self.expr(node.value))
+            value = self.expr(node.value)
+            return [self.assign(target, value) for target in node.targets][-1]
         if isinstance(node, ast.AnnAssign) and node.value is not None:
             return self.assign(node.target, self.expr(node.value))
         if isinstance(node, ast.AugAssign):
@@ -214,15 +247,87 @@ class StatementReader(ExpressionReader):
             return self.assign(node.target, self.expr(changed))
         if isinstance(node, ast.Pass) or (isinstance(node, ast.Import) and self.imported(node)):
             return None
+        if isinstance(node, ast.For) and not node.orelse:
+            last: Value | None = None
+            for item in items_of(self, node.iter):
+                self.assign(node.target, item)
+                for part in node.body:
+                    last = self.nested(part) or last
+            return last
+        if isinstance(node, ast.If) and (holds := truth_of(self, node.test)) is not None:
+            taken = [self.nested(part) for part in (node.body if holds else node.orelse)]
+            return next((value for value in reversed(taken) if value is not None), None)
+        if isinstance(node, ast.Assert):
+            self.notes.append(f"line {node.lineno}: a check of the data is not followed; data are checked at import")
+            return None
         if isinstance(node, ast.If) and is_guard(node):
             self.notes.append(f"line {node.lineno}: a check of the data is not followed; data are checked at import")
             return None
-        if isinstance(node, ast.ImportFrom) and node.module in ("typing", "__future__", "collections.abc"):
+        if isinstance(node, ast.ImportFrom) and node.module in _SILENT:
+            return None
+        if isinstance(node, ast.ImportFrom) and node.module in ("scipy", "scipy.stats"):
+            # What is read of them is read by name, inside windows.
             return None
         if isinstance(node, ast.FunctionDef):
             self.names[node.name] = Function(node)
             return None
         raise self.refused(node)
+
+    def nested(self, node: ast.stmt) -> Value | None:
+        """Read a statement of a loop, or of a branch that is taken."""
+        self.steps += 1
+        if self.steps > _MOST_STEPS:
+            raise self.places.fault(node, "too many steps of loops", "write less of them", "too_large")
+        if isinstance(node, ast.Return | ast.Try | ast.With):
+            raise self.refused(node)
+        return self.statement(node)
+
+    def returns(self, statements: list[ast.stmt]) -> bool:
+        """Whether what is read of some statements ends with a value that is returned."""
+        for node in statements:
+            if isinstance(node, ast.Return) or (isinstance(node, ast.With | ast.Try) and self.returns(node.body)):
+                return True
+            if isinstance(node, ast.If) and not is_guard(node):
+                holds = truth_of(self, node.test)
+                if holds is None:
+                    found = self.returns(node.body) or self.returns(node.orelse)
+                else:
+                    found = self.returns(node.body if holds else node.orelse)
+                if found:
+                    return True
+        return False
+
+    def followed(self, node: ast.stmt) -> list[ast.stmt] | None:
+        """Return the statements that stand for one that only holds others; None of all else."""
+        if isinstance(node, ast.Try) and self.tries(node):
+            return node.body
+        if isinstance(node, ast.If):
+            holds = truth_of(self, node.test)
+            branch = node.body if holds else node.orelse
+            return branch if holds is not None and self.returns(branch) else None
+        quiet = ("np.errstate", "warnings.catch_warnings", "pd.option_context")
+        if isinstance(node, ast.With) and all(_called(item.context_expr) in quiet for item in node.items):
+            return node.body
+        return None
+
+    def objects(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Return statements with the methods of classes in their place; what their objects hold is remembered."""
+        for node in body:
+            if isinstance(node, ast.Import | ast.ImportFrom) and any(isinstance(part, ast.ClassDef) for part in body):
+                self.statement(node)
+            for part in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(part, ast.Assign | ast.AnnAssign):
+                    self.constant_of_class(part)
+                elif isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                    self.parameters(part)
+                    self.body(part.body)
+        return unwrapped(body)
+
+    def constant_of_class(self, node: ast.Assign | ast.AnnAssign) -> None:
+        """`LOOKBACK = 10` in a class: an attribute of its objects."""
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if isinstance(target, ast.Name) and node.value is not None:
+            self.attributes[target.id] = self.names[target.id] = self.expr(node.value)
 
     def tries(self, node: ast.Try) -> bool:
         """Whether a try only guards its body: its handlers compute nothing."""
@@ -234,53 +339,22 @@ class StatementReader(ExpressionReader):
 
     def imported(self, node: ast.Import) -> bool:
         """Bind numpy and pandas under the names that they are imported by; others are refused."""
-        modules = {"numpy": "np", "pandas": "pd"}
+        modules = {"numpy": "np", "pandas": "pd", "math": "np"}
         for alias in node.names:
+            if alias.name in _SILENT:
+                continue
             if alias.name not in modules:
                 return False
             self.names[alias.asname or alias.name] = Module(modules[alias.name])
         return True
 
-    def assign(self, target: ast.expr, value: Value) -> Value:
-        """Bind a name or a new column of the frame."""
-        if isinstance(target, ast.Name):
-            self.names[target.id] = value
-            return value
-        if isinstance(target, ast.Attribute) and target.attr == "name" and isinstance(value, Plain):
-            return self.expr(target.value)
-        if isinstance(target, ast.Subscript) and (found := self.mask(target, value)) is not None:
-            return found
-        if isinstance(target, ast.Subscript) and isinstance(self.expr(target.value), FrameValue):
-            name = self.expr(target.slice)
-            if isinstance(name, Plain) and isinstance(name.value, str) and isinstance(value, SeriesValue):
-                # The newest comes last.
-                self.columns.pop(name.value, None)
-                self.columns[name.value] = value
-                return value
-        raise self.places.fault(target, "this cannot be assigned to", "assign to a name or to df['name']")
 
-    def mask(self, target: ast.Subscript, value: Value) -> Value | None:
-        """`x[c] = v` and `df.loc[c, 'name'] = v`; None where it is another assignment."""
-        if isinstance(target.value, ast.Name):
-            old = self.names.get(target.value.id)
-            found = masked(self, target, old, value)
-            if found is not None:
-                self.names[target.value.id] = found
-            return found
-        key = target.slice
-        at_rows = isinstance(target.value, ast.Attribute) and target.value.attr == "loc"
-        if not at_rows or not isinstance(key, ast.Tuple) or len(key.elts) != 2:
-            return None
-        name = self.expr(key.elts[1])
-        if isinstance(key.elts[0], ast.Slice) or not (isinstance(name, Plain) and isinstance(name.value, str)):
-            return None
-        rows = ast.copy_location(ast.Subscript(target.value, key.elts[0], ast.Store()), target)
-        before = self.columns.get(name.value) or SeriesValue(RawName("nan", self.places.at(target)))
-        found = masked(self, rows, before, value)
-        if isinstance(found, SeriesValue):
-            self.columns.pop(name.value, None)
-            self.columns[name.value] = found
-        return found
+def _called(node: ast.expr) -> str:
+    return dotted(node.func) if isinstance(node, ast.Call) else ""
+
+
+def _plain_decorators(node: ast.FunctionDef) -> bool:
+    return all(dotted(part) in ("staticmethod", "classmethod") for part in node.decorator_list)
 
 
 def _without_dropna(node: ast.expr) -> ast.expr:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from factors.syntax import Fault, Raw, RawCall
@@ -18,12 +19,20 @@ class SeriesValue:
 
 @dataclass(frozen=True, slots=True)
 class FrameValue:
-    """The frame that the code was given."""
+    """The frame that the code was given, or a copy of it; with the columns that the code has put into it."""
+
+    columns: dict[str, SeriesValue] = field(default_factory=dict, compare=False)
+
+    def copy(self) -> FrameValue:
+        """Return a frame that later columns are put into without changing this one."""
+        return FrameValue(dict(self.columns))
 
 
 @dataclass(frozen=True, slots=True)
 class AllRows:
     """`df.loc`, waiting for its column."""
+
+    frame: FrameValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class Grouped:
 
     by: str
     series: SeriesValue | None = None
+    frame: FrameValue | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +78,14 @@ class Whole:
         The window, None where it is all assets of a bar.
     has_index
         Whether the values are a Series, whose deviations have ddof 1; those of an array have 0.
+    single
+        Trees, known by identity, that are one number of the window (a statistic, its newest value), and parts of the
+        window with how many bars they have.
     """
 
     bars: Raw | None = None
     has_index: bool = True
+    single: list[tuple[Raw, float | None]] = field(default_factory=list, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,39 @@ class Listed:
     parts: tuple[Value, ...]
 
 
-Value = SeriesValue | FrameValue | AllRows | Columns | Module | WindowValue | Grouped | Function | Plain | Listed
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A dictionary whose keys are texts or numbers."""
+
+    parts: Mapping[object, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """`self`: the object whose methods are read."""
+
+
+Value = (
+    SeriesValue | FrameValue | AllRows | Columns | Module | WindowValue | Grouped | Function | Plain | Listed | Mapped
+    | Itself
+)  # fmt: skip
+
+
+def dotted(node: ast.AST) -> str:
+    """Return a name with dots, such as np.maximum.reduce; "" of all else."""
+    words: list[str] = []
+    while isinstance(node, ast.Attribute) and len(words) < 4:
+        words.append(node.attr)
+        node = node.value
+    return ".".join(reversed([*words, node.id])) if isinstance(node, ast.Name) else ""
+
+
+def code_of(node: ast.AST) -> str:
+    """Return the code of a node in Python's own spelling; "" where it is nested too deeply."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return ""
 
 
 class Places:
@@ -126,9 +172,11 @@ class Reader(Protocol):
     places: Places
     notes: list[str]
     names: dict[str, Value]
+    attributes: dict[str, Value]
     whole: Whole | None
+    by_asset: bool
 
-    def assigned(self, node: ast.Call) -> Value:
+    def assigned(self, node: ast.Call, frame: FrameValue) -> Value:
         """Return the frame with the columns of `df.assign(name=...)`."""
 
     def called(self, node: ast.Call, function: Function) -> Value:
@@ -143,8 +191,14 @@ class Reader(Protocol):
     def series(self, node: ast.expr) -> SeriesValue:
         """Return an expression that must be a column or a number."""
 
-    def column(self, node: ast.expr, name: str) -> SeriesValue:
-        """Return a column of the frame: one that the code made, or a field."""
+    def body(self, statements: list[ast.stmt]) -> Value | None:
+        """Read statements; return what is returned, or the last expression."""
+
+    def assign(self, target: ast.expr, value: Value) -> Value:
+        """Bind a name or a new column of the frame."""
+
+    def column(self, node: ast.expr, name: str, frame: FrameValue | None = None) -> SeriesValue:
+        """Return a column of a frame: one that the code made, or a field."""
 
     def ours(self, name: str, node: ast.AST, *args: Raw) -> RawCall:
         """Return a call of an operator of the language, at the place of `node`."""

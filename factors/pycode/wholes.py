@@ -8,8 +8,32 @@ from collections.abc import Mapping
 
 from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of
-from factors.pycode.values import Function, Module, Plain, Reader, SeriesValue, Value, Whole
+from factors.pycode.constants import number_of
+from factors.pycode.values import (
+    Function,
+    Listed,
+    Mapped,
+    Module,
+    Plain,
+    Reader,
+    SeriesValue,
+    Value,
+    Whole,
+    code_of,
+    dotted,
+)
+from factors.pycode.window_numbers import (
+    around_number,
+    holds_number,
+    is_number_of,
+    keep_number,
+    part_size,
+    same_but_other,
+)
 from factors.syntax import Raw, RawNumber
+
+# Of a lambda an expression, of a function its statements.
+Body = ast.expr | list[ast.stmt]
 
 # Of all assets at a bar: their group is one part of all.
 ACROSS: Mapping[str, str] = {
@@ -50,17 +74,28 @@ def statistic_of(
     at = reader.places.at(node)
     given: dict[str, Raw] = {"x": x, "q": RawNumber(level, "", at)}
     if whole.bars is not None:
-        given["d"] = whole.bars
+        size = part_size(whole, x)
+        given["d"] = whole.bars if size is None else RawNumber(size, "", at)
     if method in ("argmax", "argmin"):
         reader.notes.append(f"{method}: {_TIES}")
-    found = formula((ACROSS if whole.bars is None else ALONG)[method], at, given)
+    if whole.bars is not None and whole is reader.whole and part_size(whole, x) is None and holds_number(whole, x):
+        of_number = around_number(reader, node, x, method, dict(ALONG)) if method != "quantile" else None
+        if of_number is None:
+            why = f"the {method} of what was made with another statistic of the window"
+            raise reader.places.fault(node, why, "write the steps out, each with .rolling(n)")
+        found = of_number
+    else:
+        found = formula((ACROSS if whole.bars is None else ALONG)[method], at, given)
+    if whole.bars is not None:
+        keep_number(whole, found)
     if ddof in (None, 1.0):
         return found
     if ddof != 0:
         raise reader.places.fault(node, "ddof is 0 or 1", "leave it out")
-    size = "group_count(x, bucket(x, 1))" if whole.bars is None else "d"
-    share = f"(1 - 1 / {size})" if method == "var" else f"sqrt(1 - 1 / {size})"
-    return formula(f"{share} * y", at, {**given, "y": found})
+    count = "group_count(x, bucket(x, 1))" if whole.bars is None else "d"
+    share = f"(1 - 1 / {count})" if method == "var" else f"sqrt(1 - 1 / {count})"
+    found = formula(f"{share} * y", at, {**given, "y": found})
+    return found if whole.bars is None else keep_number(whole, found)
 
 
 def numpy_statistic(reader: Reader, node: ast.Call, name: str, arguments: Arguments) -> Value | None:
@@ -91,33 +126,78 @@ def applied_to_windows(reader: Reader, node: ast.Call, x: Raw, bars: Raw, argume
         method = _NUMPY.get(given.attr, given.attr)
         if method in ALONG:
             return statistic_of(reader, node, x, method, whole, 0.0 if method in ("std", "var") else None)
-    body, name = _body_of(reader, given)
+    body, name = body_of(reader, given)
     if body is None:
-        why = "rolling().apply is read of numpy's functions and of one-line lambdas"
+        why = "rolling().apply is read of numpy's functions and of functions of one argument"
         raise reader.places.fault(node, why, "use .rolling(n).mean() and the like")
-    known = _known_body(body, name, int(bars.value))
+    known = _known_body(_value_of(body), name, int(bars.value))
     if known is not None:
+        if "ts_rank" in known:
+            reader.notes.append("a rank in the window: equal values share their rank here")
         return formula(known, reader.places.at(node), {"x": x, "d": bars})
-    return bound(reader, name, SeriesValue(x), body, whole)
+    found = bound(reader, name, SeriesValue(x), body, whole)
+    if not is_number_of(whole, found):
+        raise reader.places.fault(
+            node, "this function gives no number of its window", "return one number, such as x[-1]"
+        )
+    return found
 
 
-def _body_of(reader: Reader, given: ast.expr | None) -> tuple[ast.expr | None, str]:
+def body_of(reader: Reader, given: ast.expr | None) -> tuple[Body | None, str]:
+    """Return the body of a function of one argument, and the name of that; None of all else."""
+    function: ast.expr | ast.FunctionDef | ast.Lambda | None = given
     if isinstance(given, ast.Name):
         found = reader.names.get(given.id)
-        given = found.value if isinstance(found, Plain) and isinstance(found.value, ast.Lambda) else None
-    if isinstance(given, ast.Lambda) and len(given.args.args) == 1 and not given.args.defaults:
-        return given.body, given.args.args[0].arg
-    return None, ""
+        function = found.node if isinstance(found, Function) else None
+    elif isinstance(given, ast.Attribute) and dotted(given.value) in ("self", "cls"):
+        found = reader.attributes.get(given.attr)
+        function = found.node if isinstance(found, Function) else None
+    if not isinstance(function, ast.Lambda | ast.FunctionDef):
+        return None, ""
+    names = [arg.arg for arg in function.args.args if arg.arg != "self"]
+    given_all = function.args
+    if len(names) != 1 or given_all.defaults or given_all.kwonlyargs or given_all.vararg or given_all.kwarg:
+        return None, ""
+    return function.body, names[0]
+
+
+def _value_of(body: Body) -> ast.expr:
+    """Return what a body of one statement returns; of others, a name that is known nowhere."""
+    if isinstance(body, ast.expr):
+        return body
+    said = [part for part in body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+    only = said[0].value if len(said) == 1 and isinstance(said[0], ast.Return) else None
+    return only if only is not None else ast.Name("unknown", ast.Load())
 
 
 # Bodies that are known as they stand, of the window x.
 _RANKS = ("pd.Series(x).rank(pct=True).iloc[-1]", "x.rank(pct=True).iloc[-1]", "pd.Series(x).rank(pct=True).values[-1]",
           "x.rank(pct=True)[-1]", "(x.argsort().argsort()[-1]+1)/len(x)")  # fmt: skip
 _SLOPES = ("np.polyfit(np.arange(len(x)),x,1)[0]", "np.polyfit(range(len(x)),x,1)[0]",
-           "np.polyfit(np.arange(d),x,1)[0]", "np.polyfit(range(d),x,1)[0]")  # fmt: skip
+           "np.polyfit(np.arange(d),x,1)[0]", "np.polyfit(range(d),x,1)[0]",
+           *(f"{owner}linregress(np.arange({size}),x){part}" for owner in ("", "stats.", "scipy.stats.")
+             for size in ("len(x)", "d") for part in ("[0]", ".slope")))  # fmt: skip
+_BELOW = ("(x<x[-1]).mean()", "(x[-1]>x).mean()", "np.mean(x<x[-1])", "np.mean(x[-1]>x)", "(x<x[-1]).sum()/len(x)",
+          "(x<x.iloc[-1]).mean()", "(x.iloc[-1]>x).mean()", "np.sum(x<x[-1])/len(x)")  # fmt: skip
+_UP_TO = ("(x<=x[-1]).mean()", "(x[-1]>=x).mean()", "np.mean(x<=x[-1])", "(x<=x[-1]).sum()/len(x)",
+          "(x<=x.iloc[-1]).mean()", "(x.iloc[-1]>=x).mean()", "np.mean(x[-1]>=x)",
+          "np.sum(x<=x[-1])/len(x)")  # fmt: skip
+_BELOW_OTHERS = ("(x[:-1]<x[-1]).mean()", "(x[-1]>x[:-1]).mean()", "np.mean(x[:-1]<x[-1])", "np.mean(x[-1]>x[:-1])",
+                 "(x.iloc[:-1]<x.iloc[-1]).mean()", "(x.iloc[-1]>x.iloc[:-1]).mean()",
+                 "(x<x[-1]).sum()/(len(x)-1)", "(x[-1]>x[:-1]).sum()/(len(x)-1)")  # fmt: skip
+_AUTO = ("pd.Series(x).autocorr(lag=1)", "pd.Series(x).autocorr()", "x.autocorr()", "x.autocorr(lag=1)",
+         "x.autocorr(1)", "pd.Series(x).autocorr(1)", "np.corrcoef(x[:-1],x[1:])[0,1]",
+         "np.corrcoef(x[1:],x[:-1])[0,1]")  # fmt: skip
+_WITH_TIME = ("np.corrcoef(x,np.arange(len(x)))[0,1]", "np.corrcoef(np.arange(len(x)),x)[0,1]",
+              "np.corrcoef(x,np.arange(d))[0,1]", "np.corrcoef(np.arange(d),x)[0,1]")  # fmt: skip
 _KNOWN = {
     **dict.fromkeys(_RANKS, "ts_rank(x, d)"),
     **dict.fromkeys(_SLOPES, "ts_slope(x, d)"),
+    **dict.fromkeys(_BELOW, "ts_rank(x, d) - 1 / d"),
+    **dict.fromkeys(_UP_TO, "ts_rank(x, d)"),
+    **dict.fromkeys(_BELOW_OTHERS, "(d * ts_rank(x, d) - 1) / (d - 1)"),
+    **dict.fromkeys(_AUTO, "ts_corr(x, ts_delay(x, 1), d - 1)"),
+    **dict.fromkeys(_WITH_TIME, "sign(ts_slope(x, d)) * sqrt(ts_rsquare(x, d))"),
     "np.abs(x-x.mean()).mean()": "ts_mad(x, d)",
     "np.mean(np.abs(x-np.mean(x)))": "ts_mad(x, d)",
     "np.fabs(x-x.mean()).mean()": "ts_mad(x, d)",
@@ -126,8 +206,8 @@ _KNOWN = {
 
 
 def _known_body(body: ast.expr, name: str, bars: int) -> str | None:
-    text = ast.unparse(Renamed(name).visit(ast.parse(ast.unparse(body), mode="eval"))).replace(" ", "")
-    return _KNOWN.get(text.replace(f"({bars})", "(d)"))
+    text = code_of(Renamed(name).visit(ast.parse(code_of(body), mode="eval"))).replace(" ", "")
+    return _KNOWN.get(text.replace("sps.", "stats.").replace(f"({bars})", "(d)"))
 
 
 class Renamed(ast.NodeTransformer):
@@ -141,31 +221,39 @@ class Renamed(ast.NodeTransformer):
         return ast.Name("x", node.ctx) if node.id == self.name else node
 
 
-def bound(reader: Reader, name: str, value: Value, body: ast.expr, whole: Whole | None) -> Raw:
+def bound(reader: Reader, name: str, value: Value, body: Body, whole: Whole | None) -> Raw:
     """Return a body read with `name` for a value, inside a whole."""
     if whole is not None:
         _stays_inside(reader, name, body)
-    before, outside = reader.names.get(name), reader.whole
+    before, outside = dict(reader.names), reader.whole
     reader.names[name], reader.whole = value, whole
     try:
-        return reader.series(body).raw
+        if isinstance(body, ast.expr):
+            return reader.series(body).raw
+        found = reader.body(body)
+        if not isinstance(found, SeriesValue):
+            raise reader.places.fault(body[0], "this function returns no column or number", "return one")
+        return found.raw
     finally:
         reader.whole = outside
-        reader.names.pop(name)
-        if before is not None:
-            reader.names[name] = before
+        reader.names.clear()
+        reader.names.update(before)
 
 
-def _stays_inside(reader: Reader, name: str, body: ast.expr) -> None:
-    """Refuse a lambda that takes in other columns: a statistic of those would be of all their rows."""
-    for part in ast.walk(body):
-        if not isinstance(part, ast.Name) or part.id in (name, "len", "abs", "max", "min", "float", "int", "round"):
+_BUILT_IN = frozenset({"len", "abs", "max", "min", "float", "int", "round", "sum", "range", "self", "cls"})
+
+
+def _stays_inside(reader: Reader, name: str, body: Body) -> None:
+    """Refuse a function that takes in other columns: a statistic of those would be of all their rows."""
+    parts = [part for top in ([body] if isinstance(body, ast.expr) else body) for part in ast.walk(top)]
+    own = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    for part in parts:
+        if not isinstance(part, ast.Name) or part.id in _BUILT_IN or part.id in own or part.id == name:
             continue
         known = reader.names.get(part.id)
-        number = isinstance(known, SeriesValue) and isinstance(known.raw, RawNumber)
-        if not number and not isinstance(known, Module | Plain | Function):
+        if number_of(known) is None and not isinstance(known, Module | Plain | Function | Listed | Mapped):
             why = f"this lambda takes in {part.id[:40]} beside its argument"
-            raise reader.places.fault(body, why, "do that in a step of its own")
+            raise reader.places.fault(part, why, "do that in a step of its own")
 
 
 def element(reader: Reader, node: ast.Subscript, x: Raw) -> Raw | None:
@@ -173,6 +261,10 @@ def element(reader: Reader, node: ast.Subscript, x: Raw) -> Raw | None:
     whole = reader.whole
     if whole is None or not isinstance(whole.bars, RawNumber):
         return None
+    if holds_number(whole, x):
+        raise reader.places.fault(node, "a value of what was made with a statistic", "take x[-1] first")
+    if isinstance(node.slice, ast.Slice):
+        return _part(reader, node, node.slice, x, int(whole.bars.value))
     try:
         place = ast.literal_eval(node.slice)
     except ValueError:
@@ -182,12 +274,30 @@ def element(reader: Reader, node: ast.Subscript, x: Raw) -> Raw | None:
     back = -1 - place if place < 0 else int(whole.bars.value) - 1 - place
     if not 0 <= back < whole.bars.value:
         raise reader.places.fault(node, f"the window has no value {place}", "write x[-1] for the newest")
-    return x if back == 0 else reader.ours("ts_delay", node, x, bars_of(reader, node, back))
+    found = same_but_other(x) if back == 0 else reader.ours("ts_delay", node, x, bars_of(reader, node, back))
+    return keep_number(whole, found)
+
+
+def _part(reader: Reader, node: ast.Subscript, cut: ast.Slice, x: Raw, bars: int) -> Raw:
+    """`x[:-1]`, `x[-3:]`, `x[:5]` of a window: some of its values, in their order."""
+    ends = [0 if end is None else number_of(reader.expr(end)) for end in (cut.lower, cut.upper)]
+    if cut.step is not None or any(end is None or end != int(end) for end in ends):
+        raise reader.places.fault(node, "this part of the window is not read", "write x[-5:] or x[:-1]")
+    places = range(bars)[slice(*(None if end is None else int(number or 0)
+                                 for end, number in zip((cut.lower, cut.upper), ends, strict=True)))]  # fmt: skip
+    if len(places) < 1:
+        raise reader.places.fault(node, "this part of the window is empty", "write x[-5:] or x[:-1]")
+    back = bars - 1 - places[-1]
+    found = same_but_other(x) if back == 0 else reader.ours("ts_delay", node, x, bars_of(reader, node, back))
+    assert reader.whole is not None
+    reader.whole.single.append((found, float(len(places))))
+    return found
 
 
 def size_of(reader: Reader, node: ast.Call) -> Value | None:
-    """`len(x)` of a window."""
+    """`len(x)` of a window, or of a part of it."""
     whole = reader.whole
-    if whole is None or not isinstance(whole.bars, RawNumber) or math.isnan(whole.bars.value):
+    if whole is None or not isinstance(whole.bars, RawNumber) or math.isnan(whole.bars.value) or len(node.args) != 1:
         return None
-    return SeriesValue(bars_of(reader, node, whole.bars.value))
+    size = part_size(whole, reader.series(node.args[0]).raw)
+    return SeriesValue(bars_of(reader, node, whole.bars.value if size is None else size))

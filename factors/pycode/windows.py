@@ -6,6 +6,7 @@ import ast
 import math
 import re
 
+from factors.dialects.templates import formula
 from factors.pycode.arguments import Arguments, bars_of, refused_method
 from factors.pycode.methods import EXPANDING, ROLLING
 from factors.pycode.values import Reader, SeriesValue, Value, WindowValue
@@ -94,32 +95,66 @@ def statistic(reader: Reader, node: ast.Call, window: WindowValue, method: str) 
         arguments.done()
         return SeriesValue(reader.ours(EXPANDING[method], node, x))
     if window.kind == "ewm":
-        if method != "mean":
-            raise reader.places.fault(node, f"ewm().{method[:40]} is not read", "only ewm().mean() is")
+        if method not in ("mean", "std", "var"):
+            raise reader.places.fault(node, f"ewm().{method[:40]} is not read", "mean, std and var are")
+        biased = method != "mean" and arguments.flag("bias", False)
         arguments.done()
-        if window.alpha is None:
-            assert window.bars is not None
-            return SeriesValue(reader.ours("ts_ema", node, x, window.bars))
-        # alpha = m / n, with the n whose span it is: this many bars does it need before its first value.
-        span = float(max(1, min(10_000, round(2.0 / window.alpha - 1.0))))
-        size, weight = bars_of(reader, node, span), bars_of(reader, node, window.alpha * span)
-        return SeriesValue(reader.ours("ts_sma", node, x, size, weight))
+        if method != "mean":
+            return SeriesValue(_spread(reader, node, x, window, method, biased=biased))
+        return SeriesValue(_faded(reader, node, x, window))
     assert window.bars is not None
     found = _rolled(reader, node, x, window.bars, method, arguments)
     arguments.done()
     return SeriesValue(found)
 
 
+def _faded(reader: Reader, node: ast.Call, x: Raw, window: WindowValue) -> Raw:
+    """`ewm(...).mean()`."""
+    if window.alpha is None:
+        assert window.bars is not None
+        return reader.ours("ts_ema", node, x, window.bars)
+    # alpha = m / n, with the n whose span it is: this many bars does it need before its first value.
+    span = float(max(1, min(10_000, round(2.0 / window.alpha - 1.0))))
+    size, weight = bars_of(reader, node, span), bars_of(reader, node, window.alpha * span)
+    return reader.ours("ts_sma", node, x, size, weight)
+
+
+def _spread(reader: Reader, node: ast.Call, x: Raw, window: WindowValue, method: str, *, biased: bool) -> Raw:
+    """`ewm(...).std()` and `.var()`: the faded mean of squares less the squared mean, corrected for bias if asked.
+
+    With weights alpha (1 - alpha)^i the sum of squared weights tends to alpha / (2 - alpha), and the correction to
+    1 / (1 - that). It is exact but for the warm-up.
+    """
+    assert window.bars is None or isinstance(window.bars, RawNumber)
+    alpha = window.alpha if window.bars is None else 2.0 / (window.bars.value + 1.0)
+    if alpha is None or alpha >= 1:
+        raise reader.places.fault(node, "a deviation of one value", "write a longer span")
+    squares = _faded(reader, node, reader.ours("mul", node, x, x), window)
+    mean = _faded(reader, node, x, window)
+    factor = 1.0 if biased else (2.0 - alpha) / (2.0 - 2.0 * alpha)
+    reader.notes.append(
+        f"ewm().{method}: the correction for bias is that of a long history; it differs while warming up"
+    )
+    text = "k * max(s - m * m, 0)" if method == "var" else "sqrt(k * max(s - m * m, 0))"
+    return formula(text, reader.places.at(node), {"k": bars_of(reader, node, factor), "s": squares, "m": mean})
+
+
 def _rolled(reader: Reader, node: ast.Call, x: Raw, bars: Raw, method: str, arguments: Arguments) -> Raw:
     if method in ("agg", "aggregate") and arguments.places:
         what = arguments.places[0]
-        if isinstance(what, ast.Constant) and isinstance(what.value, str):
+        if isinstance(what, ast.Attribute) and what.attr in ROLLING and what.attr not in ("std", "var"):
+            arguments.places.pop(0)
+            method = what.attr
+        elif isinstance(what, ast.Constant) and isinstance(what.value, str):
             arguments.places.pop(0)
             method = what.value
         else:
             method = "apply"
     if method == "apply":
         return applied_to_windows(reader, node, x, bars, arguments)
+    if method == "sem":
+        names = {"x": x, "d": bars}
+        return formula("ts_std(x, d) / sqrt(d)", reader.places.at(node), names)
     if method not in ROLLING:
         hint = f"one of {', '.join(ROLLING)}"
         raise reader.places.fault(node, f".rolling().{method[:40]} is not read", hint)

@@ -105,7 +105,7 @@ def test_values_are_those_of_pandas(code: str) -> None:
         ("df['close'].bfill()", "look_ahead", 1),
         ("import os\ndf['close']", "python", 1),
         ("from os import system\nsystem('ls')", "python", 1),
-        ("x = df['close']\nfor i in range(5):\n    x = x + i", "python", 2),
+        ("x = df['close']\nfor i in df.index:\n    x = x + i", "python", 2),
         ("while True:\n    pass", "python", 1),
         ("[c for c in df['close']]", "python", 1),
         ("df['close'].__class__", "python", 1),
