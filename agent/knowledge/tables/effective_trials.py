@@ -52,7 +52,6 @@ _SCORES = text(
 ).bindparams(_PANELS)
 # Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
 SAME_RETURNS = 1.0 - 1e-6
-_CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
 _LIKE = text(
     "SELECT t.attempt_id, t.fingerprint, a.factor_id, a.canonical FROM trial_returns t "
     "JOIN attempts a ON a.id = t.attempt_id WHERE t.likeness IN :numbers AND t.panel_id || '' = :panel "
@@ -158,11 +157,6 @@ def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> in
     # As it will be read again: clusters must not depend on when they were computed.
     leader, near = leaders.nearest(unpacked(packed))
     return leader if abs(near) >= SAME_TRIAL else attempt_id
-
-
-def stored_clusters(connection: Connection, panels: tuple[str, ...]) -> dict[int, int]:
-    """Return the cluster of each attempt with a fingerprint, as they are stored."""
-    return {row[0]: row[1] for row in connection.execute(_CLUSTERS, {"panels": panels})}
 
 
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:
