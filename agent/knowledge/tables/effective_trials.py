@@ -41,9 +41,11 @@ _FINGERPRINTS = "SELECT t.attempt_id, t.seq, t.fingerprint FROM trial_returns t"
 _NEW = "t.panel_id IN :panels AND t.seq > :after"
 _LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq").bindparams(_PANELS)
 _ALL = text(f"{_FINGERPRINTS} WHERE t.panel_id = :panel AND t.seq > :after ORDER BY t.seq")
+# By the index of what was accepted: since the last one, many trials may have come.
 _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
-    f"WHERE e.panel_id IN :panels AND e.accepted AND e.attempt_id > :after AND {_NEW} ORDER BY t.seq, t.attempt_id"
+    "WHERE e.panel_id IN :panels AND e.accepted AND e.attempt_id > :after "
+    "AND t.panel_id || '' IN :panels AND t.seq + 0 > :after ORDER BY t.seq, t.attempt_id"
 ).bindparams(_PANELS)
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id IN :panels").bindparams(_PANELS)
 _SCORES = text(
