@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from backtest.luck import q_values
 from backtest.mean_test import one_sided_p
+from backtest.normal_law import ndtr, ndtri
 from market.panel import FloatArray
 
 _NONE = np.empty(0)

@@ -12,9 +12,9 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from backtest import metrics
+from backtest.normal_law import ndtri
 from market.errors import InputError
 from market.panel import FloatArray
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from backtest.mean_test import one_sided_p
+from backtest.normal_law import ndtri
 from market.panel import FloatArray
 
 DRAWS = 2_000
@@ -134,7 +134,8 @@ class LargestScores:
         if more <= 0:
             return self.largest
         u = np.random.default_rng([self.seed, 2]).random(self.draws)
-        return np.maximum(self.largest, ndtri(u ** (1.0 / more)))
+        found: FloatArray = np.maximum(self.largest, ndtri(u ** (1.0 / more)))
+        return found
 
     def hurdle(self, level: float = 0.05, more: float = 0.0) -> float:
         """Return the score that the best of all these, and of `more`, exceeds with probability `level` by luck."""

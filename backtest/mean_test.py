@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri, stdtr
 
+from backtest.normal_law import ndtri, stdtr
 from market.panel import FloatArray
 
 # Fewer payoffs than this decide nothing.

@@ -13,7 +13,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from backtest.luck import sharpe_variance_factor
 from backtest.result_types import SegmentScore
@@ -118,12 +117,17 @@ def shrink(own: Ratio, values: FloatArray, errors: FloatArray, weights: FloatArr
     return ShrunkSharpe(own.value, float(chance @ means), low, high, count)
 
 
+def _normal_share(scores: FloatArray) -> FloatArray:
+    """Return the share of a normal below scores (N,): of few, and without SciPy, which takes long to import."""
+    return np.array([0.5 * math.erfc(-score / math.sqrt(2.0)) for score in scores.tolist()], dtype=np.float64)
+
+
 def _quantile(means: FloatArray, deviations: FloatArray, chance: FloatArray, level: float) -> float:
     """Return a quantile of a mixture of normals, by bisection."""
     low = float((means - 9.0 * deviations).min())
     high = float((means + 9.0 * deviations).max())
     for _ in range(60):
         middle = 0.5 * (low + high)
-        below = float(chance @ ndtr((middle - means) / deviations))
+        below = float(chance @ _normal_share((middle - means) / deviations))
         low, high = (middle, high) if below < level else (low, middle)
     return 0.5 * (low + high)

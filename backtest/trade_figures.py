@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backtest.result_types import NAN, SegmentScore
-from backtest.trade_list import TradeList
 from market.panel import BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    # It loads a compiler, which what only prints figures does not need.
+    from backtest.trade_list import TradeList
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from agent.evidence.run_luck import RunLuck
-    from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.looking_up import LookingUp
     from agent.knowledge.records import AttemptRecord, JudgeVerdict
 
 # Older lessons have been replaced by newer ones of the same subject, or by what was learned since.
@@ -58,7 +58,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
     from factors.plain_words import read_aloud
     from factors.tree import Expression
 
-    with workspace_of(ctx).knowledge() as knowledge:
+    with workspace_of(ctx).listing() as knowledge:
         record = knowledge.get_factor(factor)
         attempt, forward = record.attempt, None
         if attempt.evaluation is not None:
@@ -94,7 +94,7 @@ def show(ctx: click.Context, factor: str, as_json: bool) -> None:
         _print_since(knowledge, record.factor_id, attempt)
 
 
-def _print_since(knowledge: KnowledgeBase, factor_id: str, attempt: AttemptRecord) -> None:
+def _print_since(knowledge: LookingUp, factor_id: str, attempt: AttemptRecord) -> None:
     """Print what became of a factor after its verdict: later verdicts, the holdout, how it did when it was watched."""
     later = knowledge.later_verdicts().get(attempt.id)
     if later is not None:
@@ -239,15 +239,15 @@ def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -
 
     A lesson that a newer one of the same kind and subject replaces is left out; --json shows all.
     """
-    from agent.mining.lessons import latest
+    from agent.mining.lesson_subjects import latest
 
-    with workspace_of(ctx).knowledge() as knowledge:
+    with workspace_of(ctx).listing() as knowledge:
         run = knowledge.get_run(run_id).id if run_id else None
         if as_json:
-            print_json([lesson.to_dict() for lesson in knowledge.lessons(run_id=run, limit=limit)])
+            print_json([lesson.to_dict() for lesson in knowledge.newest_lessons(run, limit)])
             return
         panels = {one.id: one.panel_id for one in knowledge.runs()}
-        found = latest(knowledge.lessons(run_id=run, limit=max(_NEWEST_LESSONS, limit)), panels)[:limit]
+        found = latest(knowledge.newest_lessons(run, max(_NEWEST_LESSONS, limit)), panels)[:limit]
         rows = [[f"{x.run_id[:8]}/{x.round}", x.kind, x.text, ", ".join(map(str, x.evidence[:6]))] for x in found]
         stdout().print(text_table("Lessons", ["run/round", "about", "lesson", "attempts"], rows, left=4))
 
@@ -258,7 +258,7 @@ def lessons(ctx: click.Context, run_id: str | None, limit: int, as_json: bool) -
 @click.pass_context
 def lineage(ctx: click.Context, factor: str, as_json: bool) -> None:
     """Show what FACTOR was built on, back to the first ideas, and what was built on it."""
-    with workspace_of(ctx).knowledge() as knowledge:
+    with workspace_of(ctx).listing() as knowledge:
         root = knowledge.get_factor(factor)
         above = _relatives(knowledge, root.factor_id, "parents")
         below = _relatives(knowledge, root.factor_id, "children")
@@ -277,7 +277,7 @@ def lineage(ctx: click.Context, factor: str, as_json: bool) -> None:
     stdout().print(tree)
 
 
-def _relatives(knowledge: KnowledgeBase, factor_id: str, side: str, seen: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def _relatives(knowledge: LookingUp, factor_id: str, side: str, seen: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Return the parents (or children) of a factor with theirs; a circle is cut where it closes."""
     from agent.knowledge.attempt_figures import verdict_of
 

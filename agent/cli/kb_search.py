@@ -13,6 +13,7 @@ from market.errors import InputError
 if TYPE_CHECKING:
     from agent.knowledge.factor_records import Found
     from agent.knowledge.knowledge_base import KnowledgeBase
+    from agent.knowledge.looking_up import LookingUp
     from agent.knowledge.records import CallRecord
 
 _REPLY_SHOWN = 100
@@ -37,8 +38,13 @@ def search(
     said = " ".join(words)
     if not (said or like or theme):
         raise InputError("what is to be found?", "say WORDS, --like FACTOR or --theme NAME")
-    with workspace_of(ctx).knowledge() as knowledge:
-        found = _found(knowledge, said, like, theme, limit)
+    workspace = workspace_of(ctx)
+    if like is not None:
+        with workspace.knowledge() as knowledge:
+            found = _found(knowledge, said, _alike(knowledge, like, 1000 if said or theme else limit), theme, limit)
+    else:
+        with workspace.listing() as listing:
+            found = _found(listing, said, None, theme, limit)
     if as_json:
         print_json([{**one.attempt.to_dict(), "match": one.score, "shared": one.shared} for one in found])
         return
@@ -69,22 +75,22 @@ def search(
     )
 
 
-def _found(knowledge: KnowledgeBase, said: str, like: str | None, theme: str | None, limit: int) -> list[Found]:
+def _found(knowledge: LookingUp, said: str, alike: list[Found] | None, theme: str | None, limit: int) -> list[Found]:
+    """Return what has the words and the theme, of what is `alike` where that was asked for."""
     from agent.knowledge.factor_records import Found
     from agent.knowledge.paging import newest_with_theme
     from agent.mining.search.themes import THEMES, is_theme, theme_of
 
     if theme is not None and theme not in THEMES:
         raise InputError(f"no theme {theme!r}", f"there are {', '.join(THEMES)}")
-    # Where a theme is asked for too, it is looked for among all that match.
-    most = limit if theme is None else None
-    if like is not None:
-        found = _alike(knowledge, like, 1000 if said or theme else limit)
+    if alike is not None:
+        found = alike
         if said:
             named = {one.attempt.id for one in knowledge.search_text(said, limit=None)}
             found = [one for one in found if one.attempt.id in named]
     elif said:
-        found = knowledge.search_text(said, limit=most)
+        # Where a theme is asked for too, it is looked for among all that match.
+        found = knowledge.search_text(said, limit=limit if theme is None else None)
     else:
         with knowledge.asking() as ask:
             newest = newest_with_theme(ask, partial(is_theme, str(theme)), limit)

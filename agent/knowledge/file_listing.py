@@ -9,14 +9,20 @@ from typing import Any
 
 from agent.knowledge.database.database_errors import file_in_words
 from agent.knowledge.file_query import open_read_only
-from agent.knowledge.listing import Ask, Listing
+from agent.knowledge.listing import Ask
+from agent.knowledge.looking_up import LookingUp
 
 
-class FileListing(Listing):
+class FileListing(LookingUp):
     """A file of the newest revision (see `agent.knowledge.file_query.current_file`), which is only read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @property
+    def on_server(self) -> bool:
+        """It is a file."""
+        return False
 
     @contextmanager
     def asking(self) -> Iterator[Ask]:

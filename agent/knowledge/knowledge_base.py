@@ -15,10 +15,11 @@ from sqlalchemy import Connection, select
 
 from agent.knowledge.database import schema
 from agent.knowledge.dataset_records import SAME_DATA
-from agent.knowledge.factor_records import FactorRecord, Found
+from agent.knowledge.factor_records import Found
 from agent.knowledge.library_records import NewLibraryEntry
 from agent.knowledge.lineage_access import LineageAccess
-from agent.knowledge.listing import Ask, Listing, list_attempts
+from agent.knowledge.listing import Ask, list_attempts
+from agent.knowledge.looking_up import LookingUp, list_lessons
 from agent.knowledge.pool_records import PoolRecord
 from agent.knowledge.reassessments import Reassessments
 from agent.knowledge.recalling import Recalling
@@ -42,11 +43,10 @@ from agent.knowledge.run_config import RunConfig
 from agent.knowledge.run_journal import RunJournal
 from agent.knowledge.score_documents import Document
 from agent.knowledge.tables import attempts, datasets, pools, runs
-from agent.knowledge.tables import full_text as words
 from agent.knowledge.tables import novelty_index as novelty
-from agent.knowledge.tables.convert import call_record, lesson_record, plain_dict
+from agent.knowledge.tables.convert import call_record, plain_dict
 from agent.knowledge.tables.row_cache import load_attempts
-from agent.knowledge.watch_records import Watches
+from agent.knowledge.watch_keeping import Watches
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Watches, Listing):
+class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Watches, LookingUp):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager
@@ -68,6 +68,11 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         """Lend what runs a SELECT in one transaction."""
         with self._reading() as session:
             yield attempts.ask_of(session)
+
+    @property
+    def on_server(self) -> bool:
+        """Whether it lies on a server."""
+        return self.place.on_server
 
     # Data sets, runs and rounds
 
@@ -216,30 +221,12 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         with self._reading() as session:
             return load_attempts(session, [number])[0]
 
-    def get_factor(self, what: str, *, run_id: str | None = None, panel_id: str | None = None) -> FactorRecord:
-        """Return a factor by its id or a unique beginning of it, with verdicts, scores, parents and children.
-
-        `run_id` and `panel_id` narrow down which attempt is shown. Unknown or ambiguous: `InputError`.
-        """
-        with self._reading() as session:
-            return attempts.get_factor(session, what, run_id, panel_id)
-
     def evaluated(
         self, factor_id: str, panel_id: str, *, rules: str | None = None, code: str | None = None
     ) -> list[AttemptRecord]:
         """Return what was scored of a factor on a panel, oldest first: under these rules, by this code."""
         with self._reading() as session:
             return attempts.evaluated(session, factor_id, panel_id, rules, code)
-
-    def search_text(self, said: str, panel_id: str | None = None, limit: int | None = 30) -> list[Found]:
-        """Return attempts in whose name, reason, claims, text or refusal all these words occur, the best first.
-
-        A word stands for every word that it begins; ``ts_mean(close`` is three words.
-        """
-        with self._reading() as session:
-            matches = words.ranked_matches(session, said, panel_id, limit)
-            found = {record.id: record for record in load_attempts(session, [number for number, _ in matches])}
-        return [Found(found[number], score) for number, score in matches if number in found]
 
     def alike(self, expression: Expression, panel_id: str | None = None, limit: int = 10) -> list[Found]:
         """Return attempts at other factors that share parts with an expression, the most alike first."""
@@ -258,7 +245,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         """Return lessons, the newest round's first, in each round the most useful first; `related` as of `attempts`."""
         with self._reading() as session:
             panels = None if panel_id is None else datasets.chosen_ids(session, panel_id, related)
-            return [lesson_record(row) for row in runs.list_lessons(session, panels, run_id, limit)]
+            return list_lessons(attempts.ask_of(session), panels, run_id, limit)
 
     # Pools
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from agent.knowledge.database.transactions import Handle
 from agent.knowledge.dataset_records import DatasetRecord, RelatedData, SeenSpan
+from agent.knowledge.opening_records import seen_spans
 from agent.knowledge.records import HoldoutRecord
 from agent.knowledge.run_config import ScoringRules
 from agent.knowledge.tables import datasets, effective_trials, openings, pools, related_trials
+from agent.knowledge.tables.attempts import ask_of
 from agent.knowledge.trial_counts import TrialCount
 from backtest.max_test import LargestScores
 from backtest.result_types import SegmentScore
@@ -64,16 +66,10 @@ class LineageAccess(Handle):
             found.add(pools.returns_fingerprints(connection, panels))
             return found
 
-    def holdout_openings(self, factor_id: str, panel_id: str) -> list[HoldoutRecord]:
-        """Return every time that this factor saw the holdout of a panel or of a related one, oldest first."""
-        with self._reading() as session:
-            panels = datasets.related_ids(session.connection(), panel_id)
-            return openings.list_openings(session, factor_id, panels)
-
     def seen_spans(self, factor_id: str, panel_id: str) -> tuple[SeenSpan, ...]:
         """Return which bars of a panel and of related ones openings have shown to a factor, the oldest first."""
         with self._reading() as session:
-            return openings.seen_spans(session, factor_id, datasets.related_ids(session.connection(), panel_id))
+            return seen_spans(ask_of(session), factor_id, datasets.related_ids(session.connection(), panel_id))
 
     def seen_until(self, factor_id: str, panel_id: str) -> str | None:
         """Return the time of the last bar that an opening has shown to a factor, or None: bars after it are fresh."""

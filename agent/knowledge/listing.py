@@ -28,7 +28,7 @@ _AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class Columns:
     """The columns of a table that are read; `documents` are those that hold JSON."""
 
     table: str
@@ -36,8 +36,8 @@ class _Columns:
     documents: tuple[str, ...]
 
 
-_RUNS = _Columns("runs", ("id", "panel_id", "config", "seed", "status", "created", "finished", "process"), ("config",))
-_ATTEMPTS = _Columns(
+_RUNS = Columns("runs", ("id", "panel_id", "config", "seed", "status", "created", "finished", "process"), ("config",))
+_ATTEMPTS = Columns(
     "attempts",
     (
         *("id", "run_id", "round", "slot", "text", "canonical", "factor_id", "parent_ids", "stage", "code", "message"),
@@ -45,23 +45,25 @@ _ATTEMPTS = _Columns(
     ),
     ("parent_ids", "claims"),
 )
-_VERDICTS = _Columns("verdicts", ("attempt_id", "turn", "accept", "score", "critique", "scores"), ("scores",))
-_EVALUATIONS = _Columns(
+_VERDICTS = Columns("verdicts", ("attempt_id", "turn", "accept", "score", "critique", "scores"), ("scores",))
+_EVALUATIONS = Columns(
     "evaluations",
     ("attempt_id", "scorecard", "evidence", "sharpe_per_bar", "accepted", "rules", "code"),
     ("scorecard", "evidence"),
 )
-_LIBRARY = _Columns(
+_LIBRARY = Columns(
     "library",
     ("name", "source", "dialect", "text", "status", "canonical", "factor_id", "message", "notes", "id"),
     ("notes",),
 )
 
 
-def _rows(ask: Ask, columns: _Columns, rest: str, given: Mapping[str, object] | None = None) -> list[Any]:
+def read_rows(ask: Ask, columns: Columns, rest: str, given: Mapping[str, object] | None = None) -> list[Any]:
     """Return rows by the names of their columns, as the functions of `convert` read them."""
     found = []
-    for row in ask(f"SELECT {', '.join(columns.names)} FROM {columns.table} {rest}", given or {}):
+    # Quoted: `end` is a word of SQL.
+    named = ", ".join(f'"{name}"' for name in columns.names)
+    for row in ask(f"SELECT {named} FROM {columns.table} {rest}", given or {}):
         values = dict(zip(columns.names, row, strict=True))
         for name in columns.documents:
             # A driver of PostgreSQL hands over JSON already read.
@@ -73,6 +75,12 @@ def _rows(ask: Ask, columns: _Columns, rest: str, given: Mapping[str, object] | 
     return found
 
 
+def listed(name: str, values: Iterable[object]) -> tuple[str, dict[str, object]]:
+    """Return a list of values as a query names them, and the values by these names."""
+    given = {f"{name}{k}": value for k, value in enumerate(values)}
+    return ", ".join(f":{one}" for one in given), given
+
+
 def factor_id_of(canonical: str) -> str:
     """Return the id of a factor by its canonical text."""
     return f"{TAG}{sha256(canonical.encode('utf-8', 'replace')).hexdigest()[:16]}"
@@ -81,10 +89,12 @@ def factor_id_of(canonical: str) -> str:
 def list_runs(ask: Ask, panel_id: str | None = None, *, newest: int | None = None) -> list[RunRecord]:
     """Return runs, oldest first: of a panel, or the `newest` alone."""
     if newest is not None:
-        return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq DESC LIMIT :most", {"most": newest})][::-1]
-    if panel_id is None:
-        return [run_record(row) for row in _rows(ask, _RUNS, "ORDER BY seq")]
-    return [run_record(row) for row in _rows(ask, _RUNS, "WHERE panel_id = :panel ORDER BY seq", {"panel": panel_id})]
+        rows = read_rows(ask, _RUNS, "ORDER BY seq DESC LIMIT :most", {"most": newest})[::-1]
+    elif panel_id is None:
+        rows = read_rows(ask, _RUNS, "ORDER BY seq")
+    else:
+        rows = read_rows(ask, _RUNS, "WHERE panel_id = :panel ORDER BY seq", {"panel": panel_id})
+    return [run_record(row) for row in rows]
 
 
 def find_run(ask: Ask, what: str) -> RunRecord | None:
@@ -92,7 +102,7 @@ def find_run(ask: Ask, what: str) -> RunRecord | None:
     if not what:
         return None
     begins = {"length": len(what), "what": what}
-    rows = _rows(ask, _RUNS, "WHERE substr(id, 1, :length) = :what ORDER BY seq", begins)
+    rows = read_rows(ask, _RUNS, "WHERE substr(id, 1, :length) = :what ORDER BY seq", begins)
     exact = [row for row in rows if row.id == what]
     if len(rows) > 1 and not exact:
         shown = ", ".join(row.id for row in rows[:5])
@@ -114,7 +124,7 @@ def list_attempts(ask: Ask, run_id: str | None = None, round_: int | None = None
     """Return all attempts, or those of a run or a round, in the order in which they were recorded."""
     given = {name: value for name, value in (("run_id", run_id), ("round", round_)) if value is not None}
     where = "WHERE " + " AND ".join(f"{name} = :{name}" for name in given) if given else ""
-    return _attempts(ask, where, given)
+    return attempts_where(ask, where, given)
 
 
 def list_numbered(ask: Ask, numbers: Iterable[int]) -> list[AttemptRecord]:
@@ -122,8 +132,8 @@ def list_numbered(ask: Ask, numbers: Iterable[int]) -> list[AttemptRecord]:
     found: list[AttemptRecord] = []
     wanted = sorted({int(number) for number in numbers})
     for start in range(0, len(wanted), _AT_ONCE):
-        listed = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
-        found += _attempts(ask, f"WHERE id IN ({listed})", {})
+        among = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
+        found += attempts_where(ask, f"WHERE id IN ({among})", {})
     return found
 
 
@@ -132,16 +142,16 @@ def list_accepted(ask: Ask, panel_id: str) -> list[AttemptRecord]:
     related = "SELECT other_id FROM related_datasets WHERE panel_id = :panel"
     here = f"(panel_id = :panel OR panel_id IN ({related}))"
     where = f"WHERE id IN (SELECT attempt_id FROM evaluations WHERE {here} AND accepted)"
-    return _attempts(ask, where, {"panel": panel_id})
+    return attempts_where(ask, where, {"panel": panel_id})
 
 
-def _attempts(ask: Ask, where: str, given: Mapping[str, object]) -> list[AttemptRecord]:
+def attempts_where(ask: Ask, where: str, given: Mapping[str, object]) -> list[AttemptRecord]:
     """Return the attempts that a condition chooses, with their verdicts and evaluations."""
-    attempts = _rows(ask, _ATTEMPTS, f"{where} ORDER BY id", given)
+    attempts = read_rows(ask, _ATTEMPTS, f"{where} ORDER BY id", given)
     theirs = f"WHERE attempt_id IN (SELECT id FROM attempts {where})"
-    scored = {row.attempt_id: row for row in _rows(ask, _EVALUATIONS, theirs, given)}
+    scored = {row.attempt_id: row for row in read_rows(ask, _EVALUATIONS, theirs, given)}
     said: dict[int, list[Any]] = {}
-    for row in _rows(ask, _VERDICTS, f"{theirs} ORDER BY id", given):
+    for row in read_rows(ask, _VERDICTS, f"{theirs} ORDER BY id", given):
         said.setdefault(row.attempt_id, []).append(row)
     panels = _panels(ask, {row.run_id for row in attempts})
     found = []
@@ -156,15 +166,14 @@ def _panels(ask: Ask, run_ids: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     wanted = list(run_ids)
     for start in range(0, len(wanted), _AT_ONCE):
-        given = {f"run{k}": run_id for k, run_id in enumerate(wanted[start : start + _AT_ONCE])}
-        listed = ", ".join(f":{name}" for name in given)
-        found |= {row[0]: str(row[1]) for row in ask(f"SELECT id, panel_id FROM runs WHERE id IN ({listed})", given)}
+        among, given = listed("run", wanted[start : start + _AT_ONCE])
+        found |= {row[0]: str(row[1]) for row in ask(f"SELECT id, panel_id FROM runs WHERE id IN ({among})", given)}
     return found
 
 
 def list_library(ask: Ask) -> list[LibraryRecord]:
     """Return the published factors in the order in which they were added."""
-    return [library_record(row) for row in _rows(ask, _LIBRARY, "ORDER BY id")]
+    return [library_record(row) for row in read_rows(ask, _LIBRARY, "ORDER BY id")]
 
 
 def which_factor(ask: Ask, what: str, run_id: str | None = None, panel_id: str | None = None) -> str:

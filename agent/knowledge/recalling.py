@@ -12,6 +12,7 @@ from agent.knowledge.database.transactions import Handle
 from agent.knowledge.listing import factor_id_of
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.tables import chosen_attempts, datasets
+from agent.knowledge.tables.attempts import ask_of
 from agent.knowledge.tables.row_cache import load_attempts
 
 Related = Literal["none", "earlier", "all"]
@@ -73,8 +74,7 @@ class Recalling(Handle):
         """
         with self._memory.reading(), self._reading() as session:
             panels = datasets.chosen_ids(session, panel_id, related)
-            least = chosen_attempts.WHOLE if whole is None else whole
-            chosen = chosen_attempts.choose_attempts(session.connection(), panels, until, least)
+            chosen = chosen_attempts.choose_attempts(ask_of(session), panels, until, whole)
             if chosen.numbers is not None and chosen.typical is not None:
                 attempts = self._memory.chosen(session, panel_id, chosen.numbers)
                 return RecalledAttempts(attempts, [a for a in attempts if a.id in chosen.typical], chosen.total)
@@ -84,11 +84,15 @@ class Recalling(Handle):
         found = [attempt for attempt in found if until is None or attempt.id <= until]
         return RecalledAttempts(found, found, len(found))
 
+    def typical_attempts(self, panel_id: str) -> Sequence[AttemptRecord]:
+        """Return the attempts on a panel, oldest first; of very many, the newest and a random sample."""
+        return self.recalled(panel_id, related="none").typical
+
     def newest_attempt(self, panel_id: str) -> int:
         """Return the newest attempt on a panel or on earlier related ones; 0 for none."""
         with self._reading() as session:
             panels = datasets.chosen_ids(session, panel_id, "earlier")
-            return chosen_attempts.newest_attempt(session.connection(), panels)
+            return chosen_attempts.newest_attempt(ask_of(session), panels)
 
     def slots(self, run_id: str, round: int) -> set[int]:
         """Return the slots of a round that are recorded."""

@@ -36,11 +36,6 @@ class RelatedReturns(Handle):
         with self._memory.reading(), self.lend() as connection:
             return effective_trials.confirmed_trials(connection, datasets.related_ids(connection, panel_id))
 
-    def trial_clusters(self, panel_id: str) -> dict[int, int]:
-        """Return the cluster of each attempt with known returns, on this panel or a related one: an effective trial."""
-        with self.lend() as connection:
-            return effective_trials.stored_clusters(connection, datasets.related_ids(connection, panel_id))
-
     def same_returns(self, panel_id: str, fingerprint: FloatArray, *, but: str) -> tuple[int, str] | None:
         """Return attempt and text of a factor, but `but`, that earned the same before costs at every bar of train."""
         with self._asking_directly() as connection:

@@ -9,9 +9,8 @@ that is at most `SAID`. Train alone enters (DESIGN, evidence).
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -19,7 +18,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from agent.knowledge.attempt_figures import or_none, train_of
-from agent.knowledge.records import AttemptRecord, LessonRecord, NewLesson
+from agent.knowledge.records import AttemptRecord, NewLesson
 from agent.knowledge.stored_returns import StoredReturns
 from agent.llm.facts import LessonFacts
 from agent.mining.comparisons import LEAST, LEVEL, Comparison, one_group, share_interval, two_groups, with_q_values
@@ -90,28 +89,6 @@ def draw_lessons(
         *_refusals(attempts),
     ]
     return sorted(lessons, key=lambda lesson: newest.isdisjoint(lesson.evidence))
-
-
-def subject_of(lesson: NewLesson | LessonRecord) -> str:
-    """Return what a stored lesson is about, beside its kind: ingredients, a factor, a refusal; else nothing."""
-    if lesson.kind == "ingredient":
-        return " ".join(re.findall(r"`([^`]+)`", lesson.text))
-    if lesson.kind == "sign":
-        return re.split(r" (?:pays the other|predicts the wrong) way", lesson.text)[0]
-    if lesson.kind == "refusal":
-        return re.sub(r"^\d+ attempts? ", "", lesson.text).split(")")[0]
-    return ""
-
-
-def latest(lessons: Sequence[LessonRecord], panels: Mapping[str, str]) -> list[LessonRecord]:
-    """Return lessons, the newest first, without those that a newer one of the same kind and subject replaces.
-
-    `panels` has the data of each run: lessons of other data stand apart.
-    """
-    found: dict[tuple[str, str, str], LessonRecord] = {}
-    for lesson in lessons:
-        found.setdefault((panels.get(lesson.run_id, ""), lesson.kind, subject_of(lesson)), lesson)
-    return list(found.values())
 
 
 def _firsts(ideas: Sequence[Idea]) -> tuple[int, ...]:

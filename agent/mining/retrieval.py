@@ -72,12 +72,12 @@ def example_of(attempt: AttemptRecord, added: float | None = None, *, validated:
 
 
 @lru_cache(maxsize=100_000)
-def _parts(text: str) -> tuple[tuple[int, int], ...]:
-    """Return hash and size of each part of a factor, the largest first; of what cannot be read, none."""
+def _parts(text: str) -> tuple[str, ...]:
+    """Return the texts of the parts of a factor, the largest first; of what cannot be read, none."""
     read = parse(text, dialect="native", fields=set(_WORD.findall(text)))
     if not isinstance(read, Expression):
         return ()
-    return tuple((part.hash, part.size) for part in fingerprint(read.root).subtrees)
+    return tuple(part.text for part in fingerprint(read.root).subtrees)
 
 
 class AttemptIndex:
@@ -92,21 +92,20 @@ class AttemptIndex:
         self.show = show
         unique = {a.canonical: a for a in attempts if a.evaluation is not None and a.canonical}
         self.attempts = sorted(unique.values(), key=lambda a: a.id)
-        self._holders: dict[int, list[AttemptRecord]] = defaultdict(list)
-        for attempt in self.attempts:
-            for part, _ in _parts(attempt.canonical or ""):
-                self._holders[part].append(attempt)
+        self._shortest_first = sorted(self.attempts, key=lambda a: (len(a.canonical or ""), a.id))
 
     def near(self, text: str, limit: int = RELATED) -> list[AttemptRecord]:
         """Return factors that share the largest parts with a factor, itself left out; the smallest such first."""
         found: dict[int, AttemptRecord] = {}
-        for part, _ in _parts(text):
-            holders = [a for a in self._holders.get(part, ()) if a.canonical != text]
-            for attempt in sorted(holders, key=lambda a: (len(a.canonical or ""), a.id)):
-                found.setdefault(attempt.id, attempt)
-            if len(found) >= limit:
-                break
-        return list(found.values())[:limit]
+        for part in _parts(text):
+            for attempt in self._shortest_first:
+                said = attempt.canonical or ""
+                # A part stands in the text as it is printed alone: few of many need be taken apart, which takes long.
+                if part in said and said != text and part in _parts(said):
+                    found.setdefault(attempt.id, attempt)
+                    if len(found) == limit:
+                        return list(found.values())
+        return list(found.values())
 
     def children(self, text: str, limit: int = RELATED) -> list[AttemptRecord]:
         """Return what was made of a factor, the newest first."""

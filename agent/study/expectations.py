@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from agent.knowledge.knowledge_base import KnowledgeBase
-from agent.knowledge.stored_returns import stored_returns
+from agent.knowledge.looking_up import LookingUp
 from backtest.result_types import Scorecard
 from backtest.shrunk_sharpe import LEAST_FACTORS, ShrunkSharpe, net_ratio, payoff_ratio, shrink
 from market.panel import BoolArray, FloatArray
@@ -37,15 +35,11 @@ class TriedFactors:
         return kept, np.array(weights, dtype=np.float64)
 
 
-def tried_factors(dataset: str, knowledge: KnowledgeBase) -> TriedFactors:
+def tried_factors(dataset: str, knowledge: LookingUp) -> TriedFactors:
     """Return the factors that were scored on a data set; of many attempts, a random sample and the newest."""
-    known = knowledge.recalled(dataset, related="none")
-    clusters: Mapping[int, int]
-    if known.is_whole:
-        clusters = knowledge.trial_clusters(dataset)
-    else:
-        clusters = stored_returns(knowledge, [dataset], [a.id for a in known.typical]).clusters
-    scored = [(one, one.evaluation.scorecard) for one in known.typical if one.evaluation is not None]
+    typical = knowledge.typical_attempts(dataset)
+    clusters = knowledge.clusters_among(dataset, [one.id for one in typical])
+    scored = [(one, one.evaluation.scorecard) for one in typical if one.evaluation is not None]
     net = [net_ratio(card.train, card.validation) for _, card in scored]
     payoff = [payoff_ratio(card.train, card.validation) for _, card in scored]
     return TriedFactors(
@@ -56,7 +50,7 @@ def tried_factors(dataset: str, knowledge: KnowledgeBase) -> TriedFactors:
     )
 
 
-def expected_sharpe(card: Scorecard, factor_id: str, dataset: str, knowledge: KnowledgeBase) -> ShrunkSharpe:
+def expected_sharpe(card: Scorecard, factor_id: str, dataset: str, knowledge: LookingUp) -> ShrunkSharpe:
     """Return the shrunk net Sharpe ratio a year of a factor, by all others that were scored on a data set.
 
     Clones, by the clusters of their returns, count as one factor; the factor's own attempts are left out. Of many

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from agent.knowledge.knowledge_base import KnowledgeBase
-    from agent.knowledge.listing import Listing
+    from agent.knowledge.looking_up import LookingUp
     from agent.study.settings import Settings
     from market.panel import Panel
     from market.panel_part import PanelPart
@@ -65,7 +65,7 @@ class Workspace:
         return knowledge
 
     @contextmanager
-    def listing(self) -> Iterator[Listing]:
+    def listing(self) -> Iterator[LookingUp]:
         """Lend what lists and looks up: the file itself where it is up to date, else the knowledge base, opened."""
         from agent.knowledge.file_query import current_file
 

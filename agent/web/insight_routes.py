@@ -17,7 +17,7 @@ _LESSONS, _ATTEMPTS, _FILLS = 60, 5_000, 30
 def knowledge(request: Request) -> HTMLResponse:
     """Show the lessons that stand, and what the judge's forecasts were worth over the newest attempts."""
     from agent.mining.judge_skill import judge_skill
-    from agent.mining.lessons import latest
+    from agent.mining.lesson_subjects import latest
 
     site = site_of(request)
     with site.workspace.knowledge() as base:

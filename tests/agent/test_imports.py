@@ -15,6 +15,7 @@ import pytest
 
 from agent.cli.discovery import own_commands
 from agent.cli.main import cli, main
+from agent.knowledge.listing import factor_id_of
 from tests.agent import commands
 
 _MODELS = {"torch", "openai", "ccxt"}
@@ -81,7 +82,11 @@ _PROCESSES: list[list[tuple[list[str], int, set[str]]]] = [
         (["kb", "list", "--all", "--json"], 0, _ALL | _REFUSAL),
         (["kb", "list"], 0, _ALL | _LOOP),
         (["kb", "list", "--library"], 0, _ALL | _LOOP),
-        (["kb", "judge"], 0, _ALL - {"sqlalchemy"}),
+        (["kb", "lessons"], 0, _ALL | _LOOP),
+        (["kb", "search", "volume"], 0, _ALL | _LOOP),
+        (["kb", "search", "--theme", "volume"], 0, _ALL | _LOOP),
+        (["kb", "show", "nothing"], 2, _ALL | (_LOOP - {"numpy"})),
+        (["kb", "judge"], 0, _ALL - {"sqlalchemy"} | {"scipy"}),
     ],
     [(["kb", "sql", "SELECT 1"], 0, _ALL | _LOOP | {"agent.knowledge.records"})],
     [
@@ -99,6 +104,13 @@ def test_a_command_imports_only_what_it_uses(home: Path, commands: list[tuple[li
     for (argv, code, forbidden), (ended, modules) in zip(commands, found, strict=True):
         assert ended == code, argv
         assert not forbidden & modules, argv
+
+
+def test_a_factor_is_shown_without_database_compiler_or_tables(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert commands.run(capsys, "-w", str(home), "eval", "cs_rank(high)", "--data", "s")[0] == 0
+    code, modules = run("-w", str(home), "kb", "show", factor_id_of("cs_rank(high)"))
+    assert code == 0
+    assert not (_ALL | {"scipy", "asyncio", "jinja2"}) & modules
 
 
 def _paths(group: click.Group, before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

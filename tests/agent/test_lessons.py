@@ -12,7 +12,8 @@ from agent.knowledge.records import AttemptRecord, LessonRecord
 from agent.knowledge.stored_returns import StoredReturns
 from agent.mining.comparisons import one_group, two_groups, with_q_values
 from agent.mining.ideas import distinct_ideas, ingredients
-from agent.mining.lessons import SAID, DrawnLesson, draw_lessons, latest
+from agent.mining.lesson_subjects import latest
+from agent.mining.lessons import SAID, DrawnLesson, draw_lessons
 from tests.helpers import scored_attempt
 
 

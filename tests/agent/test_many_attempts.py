@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from agent.knowledge.attempt_figures import factor_order
+from agent.knowledge.file_listing import FileListing
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.packed_json import StoredDocument, pack_json
 from agent.knowledge.paging import attempt_pages, best_scored, count_attempts, newest_unscored, newest_with_theme
+from agent.knowledge.records import NewLesson
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.tables import chosen_attempts
 from agent.knowledge.verifying import find_faults
@@ -97,7 +99,7 @@ def test_of_many_attempts_the_newest_the_best_and_a_sample_are_recalled(
     everything = knowledge.attempts(panel_id=panel)
     best = max(everything, key=lambda a: merit(a) or -9.0)
     assert best.id in ids
-    clusters = knowledge.trial_clusters(panel)
+    clusters = knowledge.clusters_among(panel, ids)
     chosen = [clusters[a.id] for a in known.attempts if a.id not in {t.id for t in known.typical}]
     assert max(chosen.count(cluster) for cluster in chosen) <= 5
     # A resumed round recalls what it began with, whatever came since.
@@ -109,6 +111,29 @@ def test_of_many_attempts_the_newest_the_best_and_a_sample_are_recalled(
     knowledge.record_attempts([variants.draw(run, 90 * ROUND + k).attempt for k in range(8)])
     again = knowledge.recalled(panel, until=200, whole=100)
     assert (again.attempts, again.typical) == (then.attempts, then.typical)
+
+
+def test_the_file_alone_answers_as_the_open_base_does(
+    knowledge: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert knowledge.place.path is not None
+    panel, file = make_panel().id, FileListing(knowledge.place.path)
+    run = knowledge.runs()[0].id
+    knowledge.finish_round(run, 1, [NewLesson("theme", "volume tells", (1, 2)), NewLesson("sign", "it pays", (3,))])
+    child = next(a for a in knowledge.attempts() if a.parent_ids and a.parent_ids != (a.factor_id,))
+    assert child.factor_id is not None
+    assert file.get_factor(child.factor_id) == knowledge.get_factor(child.factor_id)
+    assert file.get_factor(child.factor_id).parents
+    assert (found := file.search_text("idea crowds", limit=20)) == knowledge.search_text("idea crowds", limit=20)
+    assert len(found) == 20
+    assert [one.text for one in file.newest_lessons(None, 5)] == ["volume tells", "it pays"]
+    assert file.newest_lessons(run, None) == knowledge.lessons(run_id=run, limit=None)
+    assert file.typical_attempts(panel) == knowledge.typical_attempts(panel)
+    monkeypatch.setattr(chosen_attempts, "WHOLE", 100)
+    monkeypatch.setattr(chosen_attempts, "_NEWEST", 20)
+    monkeypatch.setattr(chosen_attempts, "_SAMPLE", 30)
+    assert file.typical_attempts(panel) == knowledge.typical_attempts(panel)
+    assert len(file.typical_attempts(panel)) < SIZE
 
 
 def test_a_page_lists_what_the_whole_would(knowledge: KnowledgeBase) -> None:

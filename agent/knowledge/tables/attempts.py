@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from agent.knowledge.attempt_figures import net_score, or_none, traded_sharpe
 from agent.knowledge.database import schema
 from agent.knowledge.database.direct_connection import direct
-from agent.knowledge.factor_records import FactorRecord, Found
-from agent.knowledge.listing import TAG, Ask, factor_id_of, which_factor
+from agent.knowledge.factor_records import Found
+from agent.knowledge.listing import TAG, Ask, factor_id_of
+from agent.knowledge.looking_up import one_each
 from agent.knowledge.packed_json import whole
 from agent.knowledge.records import AttemptRecord, EvaluationRecord, JudgeVerdict, NewAttempt, NewEvaluation
 from agent.knowledge.score_documents import Document, read_flat, read_train, read_verdict
@@ -249,43 +250,6 @@ def scored_twin(
     return None if found is None else int(found[0])
 
 
-def get_factor(session: Session, what: str, run_id: str | None, panel_id: str | None) -> FactorRecord:
-    """Return the factor meant by `what`: its id, with or without ``factor:``, or the beginning of one.
-
-    Raises
-    ------
-    InputError
-        When nothing begins with `what`, or more than one factor does.
-    """
-    factor_id = which_factor(ask_of(session), what, run_id, panel_id)
-    own = _records(session, _select().where(_Attempt.factor_id == factor_id).order_by(_Attempt.id))
-    here = [a for a in own if (run_id is None or a.run_id == run_id) and (panel_id is None or a.panel_id == panel_id)]
-    chosen = max(here, key=lambda a: (a.evaluation is not None, a.id))
-    named = {parent for attempt in own for parent in attempt.parent_ids} - {factor_id}
-    parents = _records(session, _select().where(_Attempt.factor_id.in_(named)).order_by(_Attempt.id))
-    names_it = select(schema.AttemptParent.attempt_id).where(schema.AttemptParent.parent == factor_id)
-    query = _select().where(_Attempt.id.in_(names_it), _Attempt.factor_id.is_not(None))
-    children = _records(session, query.order_by(_Attempt.id))
-    return FactorRecord(
-        factor_id=factor_id,
-        canonical=chosen.canonical or "",
-        attempt=chosen,
-        attempts=tuple(a.id for a in own),
-        parents=_one_each(parents),
-        children=_one_each(a for a in children if a.factor_id != factor_id),
-    )
-
-
-def _one_each(attempts: Iterable[AttemptRecord]) -> tuple[AttemptRecord, ...]:
-    """Keep one attempt a factor, in order of first appearance: the newest scored, else the newest."""
-    chosen: dict[str, AttemptRecord] = {}
-    for attempt in attempts:
-        known = chosen.get(attempt.factor_id or "")
-        if known is None or attempt.evaluation is not None or known.evaluation is None:
-            chosen[attempt.factor_id or ""] = attempt
-    return tuple(chosen.values())
-
-
 def evaluated(
     session: Session, factor_id: str, panel_id: str, rules: str | None, code: str | None
 ) -> list[AttemptRecord]:
@@ -313,5 +277,5 @@ def alike(session: Session, expression: Expression, panel_id: str | None, limit:
             best[factor_id] = (share, part)
     chosen = sorted(best, key=lambda name: (-best[name][0], name))[:limit]
     query = _select(panel_id=panel_id).where(_Attempt.factor_id.in_(chosen)).order_by(_Attempt.id)
-    attempts = {attempt.factor_id: attempt for attempt in _one_each(_records(session, query))}
+    attempts = {attempt.factor_id: attempt for attempt in one_each(_records(session, query))}
     return [Found(attempts[name], *best[name]) for name in chosen if name in attempts]

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from sqlalchemy import BindParameter, Connection, bindparam, text
+from agent.knowledge.listing import Ask, listed
 
 # Up to this many attempts on the data, all are recalled.
 WHOLE = 2_000
@@ -22,22 +21,20 @@ _LOOKED_AT = 10
 # Most places that a sample looks at: of a base that holds much else, less is found.
 _PLACES = 20_000
 _AT_ONCE = 500
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_PANELS: BindParameter[str] = bindparam("panels", expanding=True)
-_NUMBERS: BindParameter[int] = bindparam("numbers", expanding=True)
-_COUNT = text("SELECT COALESCE(SUM(attempts), 0) FROM tallies WHERE panel_id IN :panels").bindparams(_PANELS)
+_MIX, _WORD = 0x9E3779B97F4A7C15, 2**64
+_COUNT = "SELECT COALESCE(SUM(attempts), 0) FROM tallies WHERE panel_id IN ({})"
 # No index may be used for the panel: the newest are found from the end of the table.
-_OURS = "FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.panel_id || '' IN :panels"
-_LATER = text(f"SELECT count(*) {_OURS} AND a.id > :until").bindparams(_PANELS)
-_NEW = text(f"SELECT a.id {_OURS} AND a.id <= :until ORDER BY a.id DESC LIMIT :most").bindparams(_PANELS)
-_THESE = text(f"SELECT a.id {_OURS} AND a.id IN :numbers ORDER BY a.id").bindparams(_PANELS, _NUMBERS)
+_OURS = "FROM attempts a JOIN runs r ON r.id = a.run_id WHERE r.panel_id || '' IN ({})"
+_LATER = f"SELECT count(*) {_OURS} AND a.id > :until"
+_NEW = f"SELECT a.id {_OURS} AND a.id <= :until ORDER BY a.id DESC LIMIT :most"
+_THESE = f"SELECT a.id {_OURS} AND a.id IN "
 _RANKED = (
     "SELECT e.attempt_id, e.{0}, COALESCE(t.cluster, -e.attempt_id) FROM evaluations e "
     "LEFT JOIN trial_returns t ON t.attempt_id = e.attempt_id WHERE e.panel_id = :panel AND e.attempt_id <= :until "
     "AND e.{0} IS NOT NULL ORDER BY e.{0} {1}, e.attempt_id {1} LIMIT :most"
 )
-_BY_NET = text(_RANKED.format("train_net_z", "DESC"))
-_BY_PAYOFF = text(_RANKED.format("train_payoff_z", "ASC"))
+_BY_NET = _RANKED.format("train_net_z", "DESC")
+_BY_PAYOFF = _RANKED.format("train_payoff_z", "ASC")
 _NO_END = 2**31 - 1
 
 
@@ -54,53 +51,53 @@ class ChosenAttempts:
 
 
 def choose_attempts(
-    connection: Connection, panels: Sequence[str], until: int | None = None, whole: int = WHOLE
+    ask: Ask, panels: Sequence[str], until: int | None = None, whole: int | None = None
 ) -> ChosenAttempts:
     """Return which attempts on some panels are recalled, of those up to `until`; of `whole` or fewer, all."""
-    asked = {"panels": list(panels), "until": _NO_END if until is None else until}
-    total = int(connection.execute(_COUNT, asked).scalar() or 0)
-    if until is not None and total > whole:
-        total -= int(connection.execute(_LATER, asked).scalar() or 0)
-    if total <= whole:
+    among, given = listed("panel", panels)
+    last = _NO_END if until is None else until
+    least = WHOLE if whole is None else whole
+    total = int(ask(_COUNT.format(among), given)[0][0])
+    if until is not None and total > least:
+        total -= int(ask(_LATER.format(among), {**given, "until": last})[0][0])
+    if total <= least:
         return ChosenAttempts(None, None, total)
-    newest = list(connection.execute(_NEW, {**asked, "most": _NEWEST}).scalars())
-    typical = frozenset([*newest, *_sample(connection, panels, newest[0], total)])
-    best = _ranked(connection, panels, asked["until"], _BEST)
-    lowest = _ranked(connection, panels, asked["until"], _LOWEST, lowest=True)
+    newest = _newest(ask, panels, last, _NEWEST)
+    typical = frozenset([*newest, *_sample(ask, panels, newest[0], total)])
+    best = _ranked(ask, panels, last, _BEST)
+    lowest = _ranked(ask, panels, last, _LOWEST, lowest=True)
     return ChosenAttempts(tuple(sorted({*typical, *best, *lowest})), typical, total)
 
 
-def newest_attempt(connection: Connection, panels: Sequence[str]) -> int:
+def newest_attempt(ask: Ask, panels: Sequence[str]) -> int:
     """Return the newest attempt on some panels; 0 for none."""
-    asked = {"panels": list(panels), "until": _NO_END, "most": 1}
-    return int(connection.execute(_NEW, asked).scalar() or 0)
+    return next(iter(_newest(ask, panels, _NO_END, 1)), 0)
 
 
-def _sample(connection: Connection, panels: Sequence[str], newest: int, total: int) -> list[int]:
+def _newest(ask: Ask, panels: Sequence[str], until: int, most: int) -> list[int]:
+    among, given = listed("panel", panels)
+    return [int(row[0]) for row in ask(_NEW.format(among), {**given, "until": until, "most": most})]
+
+
+def _sample(ask: Ask, panels: Sequence[str], newest: int, total: int) -> list[int]:
     """Return one attempt at random of each stretch of ids; stretches double as the base grows."""
     step = 1
     while step < max(total / _SAMPLE, newest / _PLACES):
         step *= 2
-    stretch = np.arange(newest // step + 1, dtype=np.uint64)
-    places = stretch * np.uint64(step) + 1 + (((stretch + np.uint64(1)) * _MIX) >> np.uint64(32)) % np.uint64(step)
-    wanted = [int(place) for place in places if place <= newest]
+    places = (k * step + 1 + ((k + 1) * _MIX % _WORD >> 32) % step for k in range(newest // step + 1))
+    wanted = [place for place in places if place <= newest]
+    among, given = listed("panel", panels)
     found: list[int] = []
     for start in range(0, len(wanted), _AT_ONCE):
-        asked = {"panels": list(panels), "numbers": wanted[start : start + _AT_ONCE]}
-        found += connection.execute(_THESE, asked).scalars()
+        numbers = ", ".join(map(str, wanted[start : start + _AT_ONCE]))
+        found += [int(row[0]) for row in ask(f"{_THESE.format(among)} ({numbers}) ORDER BY a.id", given)]
     return found
 
 
-def _ranked(
-    connection: Connection, panels: Sequence[str], until: object, most: int, *, lowest: bool = False
-) -> list[int]:
+def _ranked(ask: Ask, panels: Sequence[str], until: int, most: int, *, lowest: bool = False) -> list[int]:
     """Return the attempts that net most on train, a few of each idea; or the `lowest` payoff of each idea."""
     asked = {"until": until, "most": most * _LOOKED_AT}
-    rows = [
-        tuple(row)
-        for panel in panels
-        for row in connection.execute(_BY_PAYOFF if lowest else _BY_NET, {**asked, "panel": panel})
-    ]
+    rows = [tuple(row) for panel in panels for row in ask(_BY_PAYOFF if lowest else _BY_NET, {**asked, "panel": panel})]
     rows.sort(key=lambda row: (row[1] if lowest else -row[1], row[0]))
     taken: dict[int, int] = {}
     found: list[int] = []

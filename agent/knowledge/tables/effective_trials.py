@@ -41,9 +41,11 @@ _FINGERPRINTS = "SELECT t.attempt_id, t.seq, t.fingerprint FROM trial_returns t"
 _NEW = "t.panel_id IN :panels AND t.seq > :after"
 _LEADERS = text(f"{_FINGERPRINTS} WHERE {_NEW} AND t.cluster = t.attempt_id ORDER BY t.seq").bindparams(_PANELS)
 _ALL = text(f"{_FINGERPRINTS} WHERE t.panel_id = :panel AND t.seq > :after ORDER BY t.seq")
+# By the index of what was accepted: since the last one, many trials may have come.
 _ACCEPTED = text(
     f"{_FINGERPRINTS} JOIN evaluations e ON e.attempt_id = t.attempt_id "
-    f"WHERE e.panel_id IN :panels AND e.accepted AND e.attempt_id > :after AND {_NEW} ORDER BY t.seq, t.attempt_id"
+    "WHERE e.panel_id IN :panels AND e.accepted AND e.attempt_id > :after "
+    "AND t.panel_id || '' IN :panels AND t.seq + 0 > :after ORDER BY t.seq, t.attempt_id"
 ).bindparams(_PANELS)
 _OWN = text("SELECT attempt_id FROM evaluations WHERE factor_id = :factor AND panel_id IN :panels").bindparams(_PANELS)
 _SCORES = text(
@@ -52,7 +54,6 @@ _SCORES = text(
 ).bindparams(_PANELS)
 # Correlation from which on returns are the same: kept with three digits, equal ones miss 1 by some 1e-8.
 SAME_RETURNS = 1.0 - 1e-6
-_CLUSTERS = text("SELECT attempt_id, cluster FROM trial_returns WHERE panel_id IN :panels").bindparams(_PANELS)
 _LIKE = text(
     "SELECT t.attempt_id, t.fingerprint, a.factor_id, a.canonical FROM trial_returns t "
     "JOIN attempts a ON a.id = t.attempt_id WHERE t.likeness IN :numbers AND t.panel_id || '' = :panel "
@@ -158,11 +159,6 @@ def _cluster(leaders: ReturnsFingerprints, attempt_id: int, packed: bytes) -> in
     # As it will be read again: clusters must not depend on when they were computed.
     leader, near = leaders.nearest(unpacked(packed))
     return leader if abs(near) >= SAME_TRIAL else attempt_id
-
-
-def stored_clusters(connection: Connection, panels: tuple[str, ...]) -> dict[int, int]:
-    """Return the cluster of each attempt with a fingerprint, as they are stored."""
-    return {row[0]: row[1] for row in connection.execute(_CLUSTERS, {"panels": panels})}
 
 
 def clusters_of(session: Session, panel_id: str, order: list[int] | None = None) -> dict[int, int]:

@@ -7,37 +7,20 @@ letters is several words.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Double, Integer, Select, cast, column, func, literal_column, select, table, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from agent.knowledge.database import schema
 from agent.knowledge.database.direct_connection import direct
+from agent.knowledge.word_search import WEIGHTS, searched_words
 
-_WORD = re.compile(r"[^\W_]{1,100}")
-# What is said where, and the weight of a word there on a server and in a file.
-_WEIGHTS = {
-    "name": ("A", 8.0),
-    "text": ("B", 4.0),
-    "rationale": ("B", 4.0),
-    "claims": ("C", 2.0),
-    "message": ("D", 1.0),
-}
-# Characters; nothing is read beyond them.
-_LONGEST = 20_000
 _MOST_POSITIONS = 16_000
 INTO_FILE = text(
     "INSERT INTO attempt_words (rowid, name, text, rationale, claims, message) "
     "VALUES (:id, :name, :text, :rationale, :claims, :message)"
 )
 INTO_SERVER = text("INSERT INTO attempt_words (attempt_id, words) VALUES (:id, CAST(:words AS tsvector))")
-
-
-def searched_words(said: str) -> list[str]:
-    """Return the words of a text, in order."""
-    return _WORD.findall(said[:_LONGEST].lower())
 
 
 def add_words(session: Session, attempt_id: int, row: Mapping[str, object]) -> None:
@@ -71,37 +54,5 @@ def file_row(attempt_id: int, said: Mapping[str, Sequence[str]]) -> dict[str, ob
 
 def vector_of(said: Mapping[str, Sequence[str]]) -> str:
     """Return words with their places and weights, as a tsvector is written."""
-    placed = [(word, _WEIGHTS[name][0]) for name, words in said.items() for word in words][:_MOST_POSITIONS]
+    placed = [(word, WEIGHTS[name][0]) for name, words in said.items() for word in words][:_MOST_POSITIONS]
     return " ".join(f"'{word}':{place}{weight}" for place, (word, weight) in enumerate(placed, start=1))
-
-
-def ranked_matches(session: Session, words: str, panel_id: str | None, limit: int | None) -> list[tuple[int, float]]:
-    """Return the ids of attempts with all these words, and how well they match, the best first; no words: none."""
-    wanted = searched_words(words)
-    if not wanted:
-        return []
-    query = _in_file(wanted) if session.get_bind().dialect.name == "sqlite" else _on_server(wanted)
-    if panel_id is not None:
-        attempt, run = schema.Attempt, schema.Run
-        query = query.join(attempt, attempt.id == query.selected_columns[0]).join(run, run.id == attempt.run_id)
-        query = query.where(run.panel_id == panel_id)
-    number, score = query.selected_columns
-    query = query.order_by(score.desc(), number.desc()).limit(limit)
-    return [(int(row[0]), float(row[1])) for row in session.execute(query)]
-
-
-def _in_file(wanted: Sequence[str]) -> Select[int, float]:
-    index = table("attempt_words", column("rowid", Integer))
-    weights = ", ".join(str(weight) for _, weight in _WEIGHTS.values())
-    score = literal_column(f"-bm25(attempt_words, {weights})", Double).label("score")
-    asked = " ".join(f'"{word}"*' for word in wanted)
-    return select(index.c.rowid, score).where(text("attempt_words MATCH :asked").bindparams(asked=asked))
-
-
-def _on_server(wanted: Sequence[str]) -> Select[int, float]:
-    from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
-
-    index = table("attempt_words", column("attempt_id", Integer), column("words", TSVECTOR))
-    asked = cast(" & ".join(f"'{word}':*" for word in wanted), TSQUERY)
-    score = func.ts_rank(index.c.words, asked, type_=Double).label("score")
-    return select(index.c.attempt_id, score).where(index.c.words.op("@@")(asked))

@@ -105,21 +105,6 @@ def close_round(session: Session, run_id: str, number: int, lessons: Sequence[Ne
         )
 
 
-def list_lessons(
-    session: Session, panels: tuple[str, ...] | None, run_id: str | None, limit: int | None
-) -> list[schema.Lesson]:
-    """Return lessons, the newest round's first, in each round the most useful first."""
-    query = select(schema.Lesson).join(schema.Run, schema.Run.id == schema.Lesson.run_id)
-    if panels is not None:
-        query = query.where(schema.Run.panel_id.in_(panels))
-    if run_id is not None:
-        query = query.where(schema.Lesson.run_id == run_id)
-    # A round's lessons are written in one transaction, so their ids are consecutive and this difference
-    # is one number for all of them.
-    batch = schema.Lesson.id - schema.Lesson.position
-    return list(session.scalars(query.order_by(batch.desc(), schema.Lesson.position).limit(limit)))
-
-
 def get_call(session: Session, run_id: str, key: str) -> CallRecord | None:
     """Return the newest call journalled under `key`, or None."""
     query = select(schema.LLMCall).where(schema.LLMCall.run_id == run_id, schema.LLMCall.key == key)
