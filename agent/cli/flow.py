@@ -94,10 +94,12 @@ def fit(ctx: click.Context, asked: FitOptions) -> None:
 
     A fit that is stopped (Ctrl-C) goes on from its last epoch when it is asked for again.
     """
+    from agent.cli.plain_progress import plain_progress
     from agent.study.gates import gate_path, train_gate
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
+    tell = plain_progress("fitting a flow: reading bars, then market states, then training")
     opened = open_data(workspace, asked.data_name)
     with progress_bar() as bar:
         task = bar.add_task("market states", total=None)
@@ -105,6 +107,7 @@ def fit(ctx: click.Context, asked: FitOptions) -> None:
         def tick(epoch: int, epochs: int, nll_train: float, nll_validation: float) -> None:
             text = f"NLL {nll_train:.3f} train, {nll_validation:.3f} held out (nats)"
             bar.update(task, description=text, completed=epoch, total=epochs)
+            tell(text, epoch, epochs)
 
         trained = train_gate(opened.whole, workspace, opened.name, tick, asked.asked(), opened.frozen)
     facts = trained.summary()

@@ -205,15 +205,18 @@ def ridge(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - opti
 def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> None:
     """Train a kind of model as the options of `learn_options` say, record the factor, and print what became of it."""
     from agent.cli.learn_print import show_learned
+    from agent.cli.plain_progress import plain_progress
     from agent.learned.learning import learn_factor, predict_unseen
 
     workspace = workspace_of(ctx)
+    tell = plain_progress(f"learning {learner.kind}: reading bars and channels, then training fold by fold")
     lesson = lesson_of(ctx, learner, options)
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("reading channels", total=None)
 
         def tick(what: str, done: int, of: int) -> None:
             bar.update(task, description=what, completed=done, total=of)
+            tell(what, done, of)
 
         try:
             found = learn_factor(lesson, knowledge, tick)

@@ -10,6 +10,7 @@ import click
 
 from agent.cli.common import format_number, print_json, progress_bar, stderr, stdout, text_table, workspace_of
 from agent.cli.learn import document_of, learn, learn_options, lesson_of, net_options
+from agent.cli.plain_progress import plain_progress
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -97,12 +98,14 @@ def _trained(
     )
     kinds: tuple[Reads, ...] = READS if asked.reads == "each" else tuple(one for one in READS if one == asked.reads)
     found: list[tuple[Learned, LearningTask]] = []
+    tell = plain_progress("learning fusion: reading channels, then training fold by fold")
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("reading channels", total=None)
         for kind in kinds:
 
             def tick(what: str, done: int, of: int, kind: str = kind) -> None:
                 bar.update(task, description=f"{kind}: {what}", completed=done, total=of)
+                tell(f"{kind}: {what}", done, of)
 
             part = replace(lesson, learner=FusionLearner(memory, kind, training=training))
             try:

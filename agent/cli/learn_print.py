@@ -91,7 +91,12 @@ def _print_calls(fact: Mapping[str, Any], confidence: float, cap: float) -> None
     sure = said[np.arange(len(said)), sides]
     called = np.where(sure >= confidence, np.where(sides == 2, "long", "short"), "hold")
     rows = [
-        [names[k], str(called[k]), *(format_number(p, 3) for p in (sure[k], *said[k])), format_number(sizes[k], 4)]
+        [
+            names[k],
+            str(called[k]),
+            *(format_number(p, 3) for p in (sure[k], *said[k])),
+            format_number(sizes[k], 4) if called[k] != "hold" else "–",
+        ]
         for k in np.argsort(-sure)[:_LISTED]
     ]
     columns = ["asset", "call", "confidence", "p short", "p hold", "p long", "half-Kelly"]

@@ -44,4 +44,5 @@ def half_kelly(probabilities: FloatArray, ratio: float, cap: float) -> FloatArra
     with np.errstate(invalid="ignore", divide="ignore"):
         full = np.where(p + q > 0, (p * ratio - q) / ((p + q) * ratio), 0.0)
     size = np.clip(HALF * full, 0.0, cap)
-    return np.asarray(np.sign(probabilities[:, 2] - probabilities[:, 0]) * size, dtype=np.float64)
+    # Plus 0: there is no short position of size nothing.
+    return np.asarray(np.sign(probabilities[:, 2] - probabilities[:, 0]) * size + 0.0, dtype=np.float64)
