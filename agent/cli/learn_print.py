@@ -90,15 +90,10 @@ def _print_calls(fact: Mapping[str, Any], confidence: float, cap: float) -> None
     sides = np.where(said[:, 2] > said[:, 0], 2, 0)
     sure = said[np.arange(len(said)), sides]
     called = np.where(sure >= confidence, np.where(sides == 2, "long", "short"), "hold")
-    rows = [
-        [
-            names[k],
-            str(called[k]),
-            *(format_number(p, 3) for p in (sure[k], *said[k])),
-            format_number(sizes[k], 4) if called[k] != "hold" else "–",
-        ]
-        for k in np.argsort(-sure)[:_LISTED]
-    ]
+    rows = []
+    for k in np.argsort(-sure)[:_LISTED]:
+        size = "–" if called[k] == "hold" else format_number(sizes[k], 4)
+        rows.append([names[k], str(called[k]), *(format_number(p, 3) for p in (sure[k], *said[k])), size])
     columns = ["asset", "call", "confidence", "p short", "p hold", "p long", "half-Kelly"]
     counts = ", ".join(f"{int((called == one).sum())} {one}" for one in ("long", "short", "hold"))
     stdout().print(text_table(f"At {newest['time']}: {counts}", columns, rows, left=2))
