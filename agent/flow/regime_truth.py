@@ -42,7 +42,7 @@ def regime_truth(data: Path, labels: Labels, rows: slice) -> dict[str, Any] | No
 def truth_sentence(found: dict[str, Any]) -> str:
     """Say how well found regimes agree with the true ones."""
     return (
-        f"the market is simulated and its {found['true_regimes']} true regimes are known: of {found['bars']} bars held "
-        f"out {found['accuracy']:.0%} have the right one (always the commonest: {found['commonest']:.0%}), "
+        f"the market is simulated and its {found['true_regimes']} true regimes are known: of {found['bars']} "
+        f"validation bars {found['accuracy']:.0%} have the right one (always the commonest: {found['commonest']:.0%}), "
         f"adjusted Rand index {found['ari']:.2f}"
     )
