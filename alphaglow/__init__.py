@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alphaglow.panels import demo_panel, panel
     from alphaglow.results import Result
     from alphaglow.run_face import Run
+    from alphaglow.state_face import state_features
     from alphaglow.verify_face import verify
     from alphaglow.workspace_face import Workspace
     from market.errors import InputError
@@ -38,6 +39,7 @@ __all__ = [
     "factor",
     "from_qlib",
     "panel",
+    "state_features",
     "sweep",
     "verify",
 ]
@@ -59,6 +61,7 @@ _HOMES = {
     "factor": "alphaglow.factor_face",
     "from_qlib": "alphaglow.interop",
     "panel": "alphaglow.panels",
+    "state_features": "alphaglow.state_face",
     "sweep": "alphaglow.judging",
     "verify": "alphaglow.verify_face",
 }

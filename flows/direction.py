@@ -83,3 +83,16 @@ def positions(along: FloatArray, sure: FloatArray, dead_zone: float = DEAD_ZONE)
     with np.errstate(invalid="ignore"):
         side = np.where(np.abs(along) > dead_zone, np.sign(along), 0.0)
     return np.where(np.isfinite(along), side, 0.0) * sure
+
+
+def against_the_unusual(likelihood: FloatArray, returns: FloatArray, usual: slice, percentile: float) -> FloatArray:
+    """Return positions (T, N) in {-1, 0, 1} against the last return of states whose likelihood is below a percentile.
+
+    The percentile is of likelihoods (T, N) on the rows `usual`; NaN is no state, and no position.
+    """
+    known = likelihood[usual][np.isfinite(likelihood[usual])]
+    if not len(known):
+        return np.zeros(likelihood.shape)
+    with np.errstate(invalid="ignore"):
+        rare = likelihood < np.percentile(known, percentile)
+    return np.where(rare & np.isfinite(returns), -np.sign(returns), 0.0)

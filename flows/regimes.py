@@ -15,8 +15,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.cluster.vq import kmeans2
-from scipy.optimize import linear_sum_assignment
 
 from flows.exposure import smoothed
 from market.errors import InputError
@@ -145,6 +143,9 @@ def fit_projection(states: FloatArray) -> Projection:
 
 def cluster(points: FloatArray, count: int, rng: np.random.Generator) -> Labels:
     """Return (T,) k-means labels of points (T, P), the best of several starts; -1 where a point has a NaN."""
+    # Here, since `flow signal` needs regimes, and no search for them.
+    from scipy.cluster.vq import kmeans2
+
     known = np.isfinite(points).all(axis=1)
     rows = points[known]
     best, labels = np.inf, np.zeros(len(rows), dtype=np.int64)
@@ -238,6 +239,8 @@ def match(new: RegimeModel, old: RegimeModel) -> RegimeModel:
     if ahead.shape[1] != behind.shape[1]:
         return new
     distance = ((ahead[:, None] - behind[None]) ** 2).sum(axis=2)
+    from scipy.optimize import linear_sum_assignment
+
     mine, theirs = linear_sum_assignment(distance)
     place = {int(m): int(t) for m, t in zip(mine, theirs, strict=True)}
     order = sorted(range(new.count), key=lambda k: (place.get(k, old.count), k))

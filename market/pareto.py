@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from market.panel import FloatArray
 
@@ -25,6 +24,9 @@ def fit_pareto(over: FloatArray) -> tuple[float, float]:
     def loss(log_ratio: float) -> float:
         shape = float(np.log1p(np.exp(log_ratio) * over / mean).mean())
         return float(np.log(shape * mean) - log_ratio + shape)
+
+    # Only a fit needs it, and its import takes a quarter of a second.
+    from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(loss, bounds=(np.log(1e-4), np.log(1e3)), method="bounded")
     ratio = float(np.exp(found.x)) / mean

@@ -240,7 +240,7 @@ def _from_spec(
 
     from market.synthetic.make import make_synthetic
     from market.synthetic.market_spec import read_spec
-    from market.synthetic.truth import save_truth, tell_truth
+    from market.synthetic.truth import save_truth, tell_truth, truth_path
 
     workspace = workspace_of(ctx)
     spec = dataclasses.replace(read_spec(file), **given)
@@ -248,7 +248,7 @@ def _from_spec(
         market = make_synthetic(spec)
     origin = Origin("simulated", {"spec": dataclasses.asdict(spec)})
     save_data(workspace, market.panel, name, replace=replace, as_json=as_json, origin=origin)
-    path = save_truth(market, workspace.data_path(name).with_suffix(".truth.npz"))
+    path = save_truth(market, truth_path(workspace.data_path(name)))
     if not as_json:
         for line in tell_truth(market):
             stderr().print(line, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 COMMANDS = {"flow": ("flow", 80, "Fit the flow and its gate; find regimes, scenarios and risk.")}
 
+# Days that a flow should have seen.
+_YEAR = 365
 METHODS: tuple[Method, ...] = ("features", "latents", "mixture", "hmm")
 
 
@@ -51,46 +53,65 @@ def flow() -> None:
     """Fit the flow and its regime gate; ask it for regimes, signals, scenarios and risk."""
 
 
+@dataclass(frozen=True, slots=True)
+class FitOptions:
+    """What `flow fit` was asked for; what is None is as in the settings."""
+
+    data_name: str | None
+    as_json: bool
+    model: str | None
+    actnorm: bool | None
+    epochs: int | None
+    lr: float | None
+    members: int | None
+    refit_days: float | None
+    threads: int | None
+    device: str | None
+
+    def asked(self) -> dict[str, object]:
+        """Return what takes the place of settings of the gate."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: value for name, value in given.items() if value is not None and name not in ("data_name", "as_json")
+        }
+
+
 @flow.command()
 @panel_option
 @json_option
 @click.option("--model", metavar="NAME", callback=_known_model, help="Instead of [gate] model.")
+@click.option("--actnorm/--no-actnorm", default=None, help="Instead of [gate] actnorm; only realnvp may do without.")
+@click.option("--epochs", type=click.IntRange(1, 10_000), help="Instead of [gate] epochs.")
+@click.option("--lr", type=click.FloatRange(0, 1, min_open=True), help="Learning rate, instead of [gate] lr.")
 @click.option("--members", type=click.IntRange(1, 32), help="Flows of the ensemble, instead of [gate] members.")
 @click.option("--refit-days", type=click.FloatRange(min=0), help="Between dated refits, instead of [gate] refit_days.")
 @click.option("--threads", type=click.IntRange(1, 256), help="Of torch, instead of [gate] threads.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), help="Instead of [gate] device.")
 @click.pass_context
-def fit(
-    ctx: click.Context,
-    data_name: str | None,
-    as_json: bool,
-    model: str | None,
-    members: int | None,
-    refit_days: float | None,
-    threads: int | None,
-    device: str | None,
-) -> None:
+@recorded(FitOptions)
+def fit(ctx: click.Context, asked: FitOptions) -> None:
     """Fit the flow on train, calibrate its gate on validation, and store both.
 
     A fit that is stopped (Ctrl-C) goes on from its last epoch when it is asked for again.
     """
+    from agent.cli.plain_progress import plain_progress
     from agent.study.gates import gate_path, train_gate
     from agent.study.opening import open_data
 
     workspace = workspace_of(ctx)
-    opened = open_data(workspace, data_name)
-    asked = {"model": model, "members": members, "refit_days": refit_days, "threads": threads, "device": device}
+    tell = plain_progress("fitting a flow: reading bars, then market states, then training")
+    opened = open_data(workspace, asked.data_name)
     with progress_bar() as bar:
         task = bar.add_task("market states", total=None)
 
         def tick(epoch: int, epochs: int, nll_train: float, nll_validation: float) -> None:
             text = f"NLL {nll_train:.3f} train, {nll_validation:.3f} held out (nats)"
             bar.update(task, description=text, completed=epoch, total=epochs)
+            tell(text, epoch, epochs)
 
-        given = {key: value for key, value in asked.items() if value is not None}
-        trained = train_gate(opened.whole, workspace, opened.name, tick, given, opened.frozen)
+        trained = train_gate(opened.whole, workspace, opened.name, tick, asked.asked(), opened.frozen)
     facts = trained.summary()
-    if as_json:
+    if asked.as_json:
         print_json({"checkpoint": str(gate_path(workspace, opened.name)), **facts})
         return
     for sentence in _fit_sentences(opened.name, trained):
@@ -110,8 +131,21 @@ def _fit_sentences(name: str, gate: RegimeGate) -> list[str]:
         f"{format_number(density.nll_train, 3)} on train: less is better, and the two should be near each other.",
         _gate_sentence(gate),
         *(f"Features: {note}." for note in density.notes),
+        *_short_history(gate),
         f"Next: alphaglow flow eval --data {name} says what it notices, alphaglow flow backtest --data {name} whether "
         "its gate is worth more than a plain one. --json has all figures.",
+    ]
+
+
+def _short_history(gate: RegimeGate) -> list[str]:
+    """Warn of a flow that has seen less than a year: seasons and falls that come once a year are unknown to it."""
+    first, last = gate.fits[0].trained[0], gate.latest.trained[1]
+    days = int((last - first).astype("timedelta64[D]").astype(int))
+    if days >= _YEAR:
+        return []
+    return [
+        f"Warning: it was trained on {days} days. What comes once a year is unknown to it, and unusual states will be "
+        "called so too often: bring a year of bars or more."
     ]
 
 
@@ -280,6 +314,13 @@ def scenarios(ctx: click.Context, asked: ScenarioOptions) -> None:
     "--asset", "positions", multiple=True, help="A position in it; may be repeated (default: the most traded)."
 )
 @click.option("--neighbours", default=1500, show_default=True, type=click.IntRange(100, 100_000), help="Nearest dates.")
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    type=click.FloatRange(0.5, 0.999, min_open=True),
+    help="Of VaR and CVaR, such as 0.975; may be repeated (default: 0.95 and 0.99).",
+)
 @click.pass_context
 def risk(
     ctx: click.Context,
@@ -288,10 +329,11 @@ def risk(
     as_json: bool,
     positions: tuple[str, ...],
     neighbours: int,
+    levels: tuple[float, ...],
 ) -> None:
     """Forecast VaR and CVaR of positions and factor portfolios (EXPRESSIONS), and test the forecasts."""
     from agent.flow.opened import open_flow
-    from agent.flow.risk_study import measure_risk
+    from agent.flow.risk_study import LEVELS, measure_risk
 
     with stderr().status("reading states"):
         opened = open_flow(workspace_of(ctx), data_name, say)
@@ -301,7 +343,8 @@ def risk(
         def tick(what: str, done: int, of: int) -> None:
             bar.update(task, description=what, completed=done, total=of)
 
-        found = measure_risk(opened, expressions, positions, neighbours=neighbours, tick=tick)
+        beyond = tuple(sorted({round(1.0 - level, 6) for level in levels}, reverse=True)) or LEVELS
+        found = measure_risk(opened, expressions, positions, neighbours=neighbours, levels=beyond, tick=tick)
     show_findings(ctx, found, as_json, f"{opened.name}-flow-risk.html")
 
 

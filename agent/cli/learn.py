@@ -1,9 +1,9 @@
-"""`alphaglow learn convnext|boosting|ridge`."""
+"""`alphaglow learn convnext|boosting|lightgbm|ridge`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,11 @@ import click
 
 from agent.cli.common import (
     Command,
-    format_number,
-    headed,
     json_option,
     panel_option,
     print_json,
     progress_bar,
     stderr,
-    stdout,
-    text_table,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -27,11 +23,8 @@ from agent.cli.running import say
 from market.errors import InputError
 
 if TYPE_CHECKING:
-    from agent.learned.convnext import Size
     from agent.learned.learning import Learned, LearningTask
     from agent.learned.protocol import Learner
-    from agent.learned.skill import Skill
-    from agent.learned.training import Loss
 
 _OPTIONS = (
     panel_option,
@@ -62,6 +55,30 @@ _OPTIONS = (
     click.option(
         "--max-windows", default=12_000, show_default=True, type=click.IntRange(min=200), help="Examples of a fold."
     ),
+    click.option(
+        "--sizing",
+        type=click.Choice(["difference", "half-kelly"]),
+        default="difference",
+        show_default=True,
+        help="The signal of classes: p(long) - p(short), or half of Kelly's share of capital, a size a signal.",
+    ),
+    click.option(
+        "--cap",
+        default=0.02,
+        show_default=True,
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Of a half-Kelly size, as a share of capital.",
+    ),
+    click.option(
+        "--confidence",
+        default=0.4,
+        show_default=True,
+        type=click.FloatRange(0, 1),
+        help="Show as long or short what is called so with this probability or more, and all else as hold.",
+    ),
+    click.option(
+        "--last-fold", is_flag=True, help="Also ask a last model for the bars after, which the holdout needs to open."
+    ),
     click.option("--seed", type=click.IntRange(min=0), help="Instead of [loop] seed."),
     click.option("--no-gate", is_flag=True, help="Score without the regime gate."),
     json_option,
@@ -73,6 +90,41 @@ def learn_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def net_options(command: Command) -> Command:
+    """Add the options of a network's training."""
+    for option in reversed(_NET_OPTIONS):
+        command = option(command)
+    return command
+
+
+def boosting_options(command: Command) -> Command:
+    """Add the options of gradient boosting."""
+    for option in reversed(_BOOSTING_OPTIONS):
+        command = option(command)
+    return command
+
+
+_RATE = click.FloatRange(0, 1, min_open=True)
+_NET_OPTIONS = (
+    click.option("--lr", default=4e-3, show_default=True, type=_RATE, help="Learning rate at its highest."),
+    click.option(
+        "--smoothing", default=0.1, show_default=True, type=click.FloatRange(0, 1, max_open=True), help="Of labels."
+    ),
+    click.option(
+        "--patience",
+        default=5,
+        show_default=True,
+        type=click.IntRange(1, 10_000),
+        help="Epochs without a lower calibration loss after which it stops.",
+    ),
+)
+_BOOSTING_OPTIONS = (
+    click.option("--rounds", default=300, show_default=True, type=click.IntRange(1, 100_000), help="Trees at most."),
+    click.option("--lr", default=0.03, show_default=True, type=_RATE, help="Learning rate."),
+    click.option("--leaves", default=15, show_default=True, type=click.IntRange(2, 1000), help="Of a tree, at most."),
+)
 
 
 @click.group(cls=Group)
@@ -100,37 +152,44 @@ def learn() -> None:
 )
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most.")
 @click.option("--loss", type=click.Choice(["huber", "mse"]), default="huber", show_default=True, help="Of returns.")
+@net_options
+@click.option("--drop-path", type=click.FloatRange(0, 1, max_open=True), help="Share of blocks, instead of the size's.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of torch.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
 @click.pass_context
-def convnext(
-    ctx: click.Context,
-    /,
-    size: Size,
-    epochs: int,
-    loss: Loss,
-    threads: int,
-    device: str,
-    **options: Any,  # noqa: ANN401
-) -> None:
+def convnext(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - of `learn_options` and its own
     """Train a ConvNeXt on windows of channels."""
     from agent.learned.network import ConvNextLearner
     from agent.learned.training import NetTraining
 
     if options["picture"] is not None and options["target"] == "return":
         raise InputError("returns have no probabilities to draw", "--picture is for --target barrier or threshold")
-    training = NetTraining(epochs=epochs, loss=loss, threads=threads, device=device)
-    learn_and_show(ctx, ConvNextLearner(size, training), options)
+    names = ("epochs", "loss", "lr", "smoothing", "patience", "threads", "device")
+    training = NetTraining(**{name: options[name] for name in names})
+    learn_and_show(ctx, ConvNextLearner(options["size"], training, options["drop_path"]), options)
 
 
 @learn.command()
 @learn_options
+@boosting_options
 @click.pass_context
-def boosting(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - options of `learn_options`
+def boosting(ctx: click.Context, /, rounds: int, lr: float, leaves: int, **options: Any) -> None:  # noqa: ANN401
     """Train scikit-learn's gradient boosting on the channels of the newest bar."""
     from agent.learned.rivals import Boosting
 
-    learn_and_show(ctx, Boosting(), options)
+    learn_and_show(ctx, Boosting(rounds=rounds, lr=lr, leaves=leaves), options)
+
+
+@learn.command()
+@learn_options
+@boosting_options
+@click.pass_context
+def lightgbm(ctx: click.Context, /, rounds: int, lr: float, leaves: int, **options: Any) -> None:  # noqa: ANN401
+    """Train LightGBM's gradient boosting on the channels of the newest bar."""
+    from agent.learned.rivals import LightGbm, require_lightgbm
+
+    require_lightgbm()
+    learn_and_show(ctx, LightGbm(rounds=rounds, lr=lr, leaves=leaves), options)
 
 
 @learn.command()
@@ -145,27 +204,32 @@ def ridge(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - opti
 
 def learn_and_show(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) -> None:
     """Train a kind of model as the options of `learn_options` say, record the factor, and print what became of it."""
-    from agent.learned.learning import learn_factor
+    from agent.cli.learn_print import show_learned
+    from agent.cli.plain_progress import plain_progress
+    from agent.learned.learning import learn_factor, predict_unseen
 
     workspace = workspace_of(ctx)
+    tell = plain_progress(f"learning {learner.kind}: reading bars and channels, then training fold by fold")
     lesson = lesson_of(ctx, learner, options)
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("reading channels", total=None)
 
         def tick(what: str, done: int, of: int) -> None:
             bar.update(task, description=what, completed=done, total=of)
+            tell(what, done, of)
 
         try:
             found = learn_factor(lesson, knowledge, tick)
+            last = predict_unseen(lesson, tick) if lesson.unseen is not None else None
         except KeyboardInterrupt:
             stderr().print("stopped; the same command goes on from the last epoch")
             raise
     if options.get("picture") is not None:
         _draw(found, options["picture"])
     if options["as_json"]:
-        print_json(document_of(found, lesson))
+        print_json(document_of(found, lesson) | {"last_fold": last})
         return
-    show_learned(found)
+    show_learned(found, last, confidence=options["confidence"], cap=lesson.plan.cap)
 
 
 def _draw(found: Learned, path: Path) -> None:
@@ -188,9 +252,12 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
     from agent.mining.screening import require_cross_section
     from agent.study.blocks import slug
     from agent.study.opening import open_data
+    from agent.study.study import narrowed
 
     if learner.kind in ("ridge", "boosting"):
         require_sklearn()
+    if learner.kind == "ridge" and options["sizing"] == "half-kelly":
+        raise InputError("ridge tells no probabilities, which half-Kelly needs", "learn boosting, lightgbm or convnext")
     workspace = workspace_of(ctx)
     settings = workspace.settings
     # A learned factor is keyed by the panel without those that were learned before it.
@@ -207,16 +274,21 @@ def lesson_of(ctx: click.Context, learner: Learner, options: Mapping[str, Any]) 
         seed=settings.loop.seed if options["seed"] is None else options["seed"],
         relative=study.spec.is_cross_sectional,
         fill=study.spec.fill,
+        sizing=options["sizing"],
+        cap=options["cap"],
     )
     name = slug(options["name"]) if options["name"] else ""
-    return LearningTask(study, opened.whole, learner, plan, workspace.learned, opened.name, opened.recorded(), name)
+    task = LearningTask(study, opened.whole, learner, plan, workspace.learned, opened.name, opened.recorded(), name)
+    return replace(task, unseen=narrowed(opened.whole, opened.settings)) if options["last_fold"] else task
 
 
 def document_of(found: Learned, lesson: LearningTask) -> dict[str, object]:
     """Return what became of a lesson, as JSON types."""
+    from agent.learned.learning import trades_of_learned
     from agent.learned.skill import skill_of
 
     attempt, skill = found.attempt, skill_of(found.facts)
+    traded = trades_of_learned(found)
     evaluation = attempt.evaluation
     return {
         "factor": attempt.factor_id,
@@ -226,61 +298,8 @@ def document_of(found: Learned, lesson: LearningTask) -> dict[str, object]:
         "recipe": lesson.recipe.to_dict(),
         "folds": [dict(fact) for fact in found.facts],
         "skill": None if skill is None else {**asdict(skill), "better_than_guessing": skill.better},
+        "trades": None if traded is None else {name: asdict(one) for name, one in traded.figures.items()},
         "scorecard": None if evaluation is None else dict(evaluation.scorecard_document),
         "evidence": None if evaluation is None else dict(evaluation.evidence_document),
         "refused": attempt.message,
     }
-
-
-def show_learned(found: Learned) -> None:
-    """Print the folds, the scorecard and the verdict of a learned factor."""
-    from agent.cli.scorecard_print import print_gates, print_profile, print_scorecard
-    from agent.knowledge.attempt_figures import reasons_of, verdict_of
-    from agent.learned.skill import skill_of
-
-    out, attempt = stdout(), found.attempt
-    out.print(headed(found.field, f"   {attempt.factor_id}, run {attempt.run_id}"), soft_wrap=True)
-    skill = skill_of(found.facts)
-    if skill is not None:
-        out.print(skill.sentence(), soft_wrap=True, markup=False)
-    if found.known:
-        out.print("Learned before: nothing was trained, and no trial was added.")
-    shown = [name for name in found.facts[0] if name not in ("trained", "predicted", "reliability", "skill")]
-    rows = [
-        [" to ".join(_dates(fact["predicted"])), *(_cell(fact.get(name)) for name in shown)] for fact in found.facts
-    ]
-    out.print(text_table("Folds", ["predicts", *(name.replace("_", " ") for name in shown)], rows))
-    if skill is not None and skill.confusion:
-        _print_confusion(skill)
-    judged = [fact["reliability"] for fact in found.facts if isinstance(fact.get("reliability"), dict)]
-    if judged:
-        errors = ", ".join(format_number(fact["error"], 3) for fact in judged)  # type: ignore[index]  # a dict, see above
-        out.print(f"Probabilities out of fold are off by {errors} on average (expected calibration error, by fold).")
-    if attempt.evaluation is None:
-        out.print(f"not scored: {attempt.stage} {attempt.code}: {attempt.message}", soft_wrap=True)
-        return
-    print_scorecard(attempt.evaluation.scorecard)
-    print_profile(attempt.evaluation.scorecard)
-    print_gates(attempt.evaluation.evidence)
-    out.print(headed(verdict_of(attempt), f": {reasons_of(attempt)}"), soft_wrap=True)
-    out.print(f"Use it in expressions on this data: {found.field}", soft_wrap=True)
-
-
-def _print_confusion(skill: Skill) -> None:
-    from agent.learned.skill import CLASSES
-
-    rows = [[name, *map(str, row)] for name, row in zip(CLASSES, skill.confusion, strict=True)]
-    rows.append(["right when called", *(format_number(share, 3) for share in skill.precision())])
-    stdout().print(text_table("Out of fold: what came, by what was called", ["came", *CLASSES], rows))
-    sides = "" if skill.direction is None else f"; of long and short, {format_number(skill.direction, 3)}"
-    stdout().print(f"The likeliest class came in {format_number(skill.accuracy, 3)} of places{sides}.")
-
-
-def _dates(span: object) -> list[str]:
-    return [str(time)[:10] for time in span] if isinstance(span, (list, tuple)) else []
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return format_number(value, 4)
-    return "–" if value is None else str(value)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.common import format_number, print_json, progress_bar, stderr, stdout, text_table, workspace_of
-from agent.cli.learn import document_of, learn, learn_options, lesson_of, show_learned
+from agent.cli.learn import document_of, learn, learn_options, lesson_of, net_options
+from agent.cli.plain_progress import plain_progress
+from market.errors import InputError
 
 if TYPE_CHECKING:
     from agent.learned.learning import Learned, LearningTask
@@ -28,6 +30,9 @@ class FusionOptions:
     count: int
     reach: int
     epochs: int
+    lr: float
+    smoothing: float
+    patience: int
     threads: int
     device: str
 
@@ -46,6 +51,7 @@ class FusionOptions:
 @click.option("--count", default=8, show_default=True, type=click.IntRange(1, 100), help="Texts read at a bar at most.")
 @click.option("--reach", default=72, show_default=True, type=click.IntRange(1, 10_000), help="Their age in bars.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most.")
+@net_options
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Of torch.")
 @click.option("--device", type=click.Choice(["cpu", "cuda", "auto"]), default="cpu", show_default=True)
 @click.pass_context
@@ -54,6 +60,10 @@ def fusion(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - of 
 
     A text is read from the first bar that closes after it was known; a bar without texts is read as such.
     """
+    from agent.cli.learn_print import show_learned
+
+    if options["last_fold"]:
+        raise InputError("fusion reads the texts of its study's bars alone", "leave out --last-fold")
     asked = FusionOptions(**{field.name: options[field.name] for field in fields(FusionOptions)})
     found = _trained(ctx, asked, options)
     if options["as_json"]:
@@ -63,7 +73,7 @@ def fusion(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - of 
     if asked.reads == "each":
         _beside(found)
     else:
-        show_learned(found[0][0])
+        show_learned(found[0][0], confidence=options["confidence"], cap=options["cap"])
 
 
 def _trained(
@@ -78,15 +88,24 @@ def _trained(
     lesson, memory = _with_texts(ctx, asked, options)
     if not len(memory.keys):
         stderr().print("no text is about an asset of these bars: the network reads numbers alone", soft_wrap=True)
-    training = NetTraining(epochs=asked.epochs, threads=asked.threads, device=asked.device)
+    training = NetTraining(
+        epochs=asked.epochs,
+        lr=asked.lr,
+        smoothing=asked.smoothing,
+        patience=asked.patience,
+        threads=asked.threads,
+        device=asked.device,
+    )
     kinds: tuple[Reads, ...] = READS if asked.reads == "each" else tuple(one for one in READS if one == asked.reads)
     found: list[tuple[Learned, LearningTask]] = []
+    tell = plain_progress("learning fusion: reading channels, then training fold by fold")
     with workspace.knowledge() as knowledge, progress_bar() as bar:
         task = bar.add_task("reading channels", total=None)
         for kind in kinds:
 
             def tick(what: str, done: int, of: int, kind: str = kind) -> None:
                 bar.update(task, description=f"{kind}: {what}", completed=done, total=of)
+                tell(f"{kind}: {what}", done, of)
 
             part = replace(lesson, learner=FusionLearner(memory, kind, training=training))
             try:

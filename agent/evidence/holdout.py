@@ -14,10 +14,11 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import HoldoutRecord
 from agent.knowledge.tables.openings import opened_already
 from agent.pools.fitting import pool_values
+from agent.study.learned_fields import learned_names, unseen_field
 from agent.study.lineage_notes import bar_time, meet_data
 from agent.study.opening import Note, OpenData, RecordedRules, no_note, open_data
 from agent.study.study import group_values, make_spec, narrowed
-from agent.study.workspace import LEARNED_PREFIX, Workspace
+from agent.study.workspace import Workspace
 from backtest.rule_grid import TradingRule
 from backtest.rule_words import chosen_rule
 from backtest.scorecard import segment_score
@@ -140,16 +141,13 @@ def _subject(workspace: Workspace, data: str | None, knowledge: KnowledgeBase, w
         opened = open_data(workspace, data or opened.name, rules, learned=False, note=note)
     evaluation = record.attempt.evaluation
     rule = None if evaluation is None or panel_id is None else chosen_rule(evaluation.scorecard)
-    return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel), rule)
+    return _Subject(record.factor_id, opened, lambda panel: _factor_values(record, panel, workspace), rule)
 
 
-def _factor_values(record: FactorRecord, panel: Panel) -> FloatArray:
-    if LEARNED_PREFIX in record.canonical:
-        raise InputError(
-            f"{record.factor_id} reads what a model predicted, and no model was asked for the bars of the holdout",
-            "the holdout stays closed; judge it by validation, predicted out of fold as well",
-        )
-    return factor_values(record.factor_id, record.canonical, panel)
+def _factor_values(record: FactorRecord, panel: Panel, workspace: Workspace) -> FloatArray:
+    """Return (T, N) a factor's values; what it reads of learned factors was predicted before anything is opened."""
+    learned = {name: unseen_field(workspace.learned, name, panel) for name in learned_names(record.canonical)}
+    return factor_values(record.factor_id, record.canonical, panel.with_fields(learned) if learned else panel)
 
 
 def factor_values(factor_id: str, canonical: str, panel: Panel) -> FloatArray:

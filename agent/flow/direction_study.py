@@ -19,7 +19,7 @@ from flows.regime_store import load_regimes, regimes_path
 from flows.regimes import market_states
 from flows.scenarios import Library
 from market.errors import InputError
-from market.panel import FloatArray, Panel
+from market.panel import BoolArray, FloatArray, Panel
 
 # A return is known two bars after its decision; none that reaches beyond train is learned from.
 _LABEL = 2
@@ -38,24 +38,47 @@ class Directed:
     positions: FloatArray
 
 
-def direct(opened: OpenFlow, kind: Kind, panel: Panel | None = None) -> Directed:
-    """Fit a direction on the rows that the flow was trained on, and read a panel (train and validation) along it."""
+def find_direction(opened: OpenFlow, kind: Kind) -> Direction:
+    """Fit a direction on the rows that the flow was trained on."""
     rows = opened.trained_rows
     paid = slice(rows.start, rows.stop - _LABEL)
     forward = forward_returns(opened.panel, 1, opened.study.spec.fill)
-    latents = opened.latents
-    direction = fit_direction(latents[paid], forward[paid], kind)
-    shown = opened.panel if panel is None else panel
-    if panel is not None:
-        latents = opened.density.latents(opened.density.states(panel))
-    likelihood = opened.study.log_likelihood if panel is None else opened.gate.log_likelihood(panel)
+    return fit_direction(opened.latents[paid], forward[paid], kind)
+
+
+def direct(opened: OpenFlow, kind: Kind, direction: Direction | None = None) -> Directed:
+    """Read train and validation along a direction, fitted here unless it is given."""
+    along = find_direction(opened, kind) if direction is None else direction
+    likelihood = opened.study.log_likelihood
     assert likelihood is not None
-    calibration = (opened.study.log_likelihood if opened.study.log_likelihood is not None else likelihood)[
-        opened.calibration_rows
-    ]
-    sure = confidence(likelihood, opened.gate.latest.thresholds, float(np.nanmedian(calibration)))
-    along = np.where(shown.universe, direction.project(latents), np.nan)
+    return _directed(opened, along, opened.latents, likelihood, opened.panel.universe)
+
+
+def _directed(
+    opened: OpenFlow, direction: Direction, latents: FloatArray, likelihood: FloatArray, inside: BoolArray
+) -> Directed:
+    judged = opened.study.log_likelihood
+    usual = float(np.nanmedian((likelihood if judged is None else judged)[opened.calibration_rows]))
+    sure = confidence(likelihood, opened.gate.latest.thresholds, usual)
+    along = np.where(inside, direction.project(latents), np.nan)
     return Directed(direction, along, sure, positions(along, sure))
+
+
+@dataclass(frozen=True, eq=False)
+class _Now:
+    """The newest bars: what is judged (T, N), states (T, N, D), and the last bar (1, N) along a direction."""
+
+    panel: Panel
+    judged: FloatArray
+    states: FloatArray
+    directed: Directed
+
+
+def _read_now(opened: OpenFlow, kind: Kind, newest: Panel) -> _Now:
+    judged, states = opened.gate.log_likelihood(newest), opened.density.states(newest)
+    last = opened.density.latents(states[-1:])
+    direction = find_direction(opened, kind)
+    return _Now(newest, judged, states, _directed(opened, direction, last, judged[-1:], newest.universe[-1:]))
 
 
 def directed_targets(directed: Directed, panel: Panel) -> FloatArray:
@@ -71,12 +94,13 @@ def signals_now(opened: OpenFlow, kind: Kind, bars: int = 240, only: Sequence[st
     Only states of the newest bars are read, and no return of theirs: this opens no holdout.
     """
     newest = opened.whole.rows(max(0, len(opened.whole.times) - bars), len(opened.whole.times))
-    directed = direct(opened, kind, newest)
-    rows = _only(_signal_rows(opened, directed, newest), only, newest)
+    now = _read_now(opened, kind, newest)
+    directed = now.directed
+    rows = _only(_signal_rows(opened, now), only, newest)
     at = str(newest.times[-1])[:16]
-    earned = _earned(opened, kind)
+    earned = _earned(opened, kind, directed.direction)
     flat = sum(row["signal"] == "no trade" for row in rows)
-    regime = _regime_now(opened, newest)
+    regime = _regime_now(opened, now.states)
     return Findings(
         title=f"Signals of {opened.name} at {at}",
         lead=f"{len(rows) - flat} of {len(rows)} assets have a signal. Out of sample, on the calibration bars, the "
@@ -123,14 +147,14 @@ def _only(rows: list[dict[str, object]], only: Sequence[str], panel: Panel) -> l
     return found
 
 
-def _signal_rows(opened: OpenFlow, directed: Directed, newest: Panel) -> list[dict[str, object]]:
+def _signal_rows(opened: OpenFlow, now: _Now) -> list[dict[str, object]]:
     """Return a row for each asset of the universe with a state at the newest bar, the longest position first."""
-    every = opened.gate.log_likelihood(newest)
+    newest, directed, every = now.panel, now.directed, now.judged
     likelihood, exposure = every[-1], opened.gate.exposures_of(every, newest)[-1]
     calibration = opened.study.log_likelihood
     assert calibration is not None
     ordered = np.sort(calibration[opened.calibration_rows][np.isfinite(calibration[opened.calibration_rows])])
-    states = opened.density.states(newest)[-1]
+    states = now.states[-1]
     own = opened.density.likelihood(states)
     usual = np.sort(opened.density.likelihood(opened.sample_rows(opened.calibration_rows, _RANKED, 5)))
     mean, deviation = _what_followed(opened, states)
@@ -184,11 +208,11 @@ def _now_grid(rows: Sequence[Mapping[str, object]], kind: Kind) -> Grid:
     return grid("Now", columns, drawn, left=2, note=note)
 
 
-def _earned(opened: OpenFlow, kind: Kind) -> dict[str, float]:
+def _earned(opened: OpenFlow, kind: Kind, direction: Direction) -> dict[str, float]:
     """Return Sharpe ratios a year of the direction, traded on the calibration bars: `gross` and `net` of costs."""
     part, target = opened.calibration_rows, opened.study.target
     spec, year = replace(target.spec, weighting="timeseries"), opened.panel.bars_per_year
-    weights = directed_targets(direct(opened, kind), opened.panel)[part]
+    weights = directed_targets(direct(opened, kind, direction), opened.panel)[part]
     made = trade(weights, target.market.rows(part), spec, None, bars_per_year=year)
     # The last two bars' returns are not known.
     return {"gross": metrics.sharpe(made.gross[:-2], year), "net": metrics.sharpe(made.net[:-2], year)}
@@ -248,12 +272,12 @@ def _gate_now(opened: OpenFlow, rows: Sequence[Mapping[str, object]]) -> dict[st
 _NO_REGIMES = "no regimes are known: find them by alphaglow flow regimes"
 
 
-def _regime_now(opened: OpenFlow, newest: Panel) -> str | None:
+def _regime_now(opened: OpenFlow, states: FloatArray) -> str | None:
     """Return the name of the newest bar's regime, or None where none were found."""
     path = regimes_path(opened.gate_file)
     if not path.is_file():
         return None
     model, _, _ = load_regimes(path)
-    labels = model.labels(market_states(opened.density.states(newest), opened.gate.rules.window))
+    labels = model.labels(market_states(states, opened.gate.rules.window))
     name: str = model.names[int(labels[-1])]
     return name

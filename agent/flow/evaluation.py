@@ -11,6 +11,7 @@ from agent.drawing import svg
 from agent.drawing.axes import format_number
 from agent.flow.flow_pictures import noticed_map
 from agent.flow.opened import OpenFlow
+from agent.flow.usual_states import latent_levels, levels_grid, usual_grid, usual_states
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
@@ -37,11 +38,15 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
     over_time = _over_time(opened, likelihood, exposures, periods)
     anomalies = _anomalies(opened, gmm, places)
     calibration = _calibration(opened, week)
+    usual = usual_states(opened, {"train": opened.trained_rows, "calibration": opened.calibration_rows})
+    levels = latent_levels(opened)
     return Findings(
         title=f"Flow of {opened.name}",
         lead=_lead(opened),
         grids=[
             _likelihood_grid(densities, len(opened.density.features)),
+            usual_grid(usual),
+            levels_grid(levels),
             _calibration_grid(calibration),
             anomaly_grid(anomalies),
             _time_grid(opened, over_time),
@@ -55,6 +60,8 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
             "data": opened.study.dataset,
             "gate": opened.gate.summary(),
             "nll_nats": densities,
+            "usual": usual,
+            "levels": levels,
             "calibration": calibration,
             "anomalies": anomalies,
             "periods": over_time,
@@ -67,10 +74,13 @@ def evaluate_flow(opened: OpenFlow, *, periods: int = 24, places: int = _PLACES)
 def _lead(opened: OpenFlow) -> str:
     density, rules = opened.density, opened.gate.rules
     members = "one flow" if len(density.members) == 1 else f"{len(density.members)} flows"
-    judged = rules.measure.replace("_", " ") + (" of the whole market" if rules.scope == "market" else " of each asset")
+    whose = "of the whole market" if rules.scope == "market" else "of each asset"
+    said = f"{members} ({density.flow.config.kind}) on {len(density.features)} features"
+    if rules.measure == "drawdown":
+        return f"{said}; the gate's exposure follows the drawdown {whose} that is expected of the next day."
     return (
-        f"{members} ({density.flow.config.kind}) on {len(density.features)} features; {rules.percentile:g} % of "
-        f"calibration states shut the gate, by the {judged}, averaged over {rules.window} bars."
+        f"{said}; {rules.percentile:g} % of calibration states shut the gate, by the "
+        f"{rules.measure.replace('_', ' ')} {whose}, averaged over {rules.window} bars."
     )
 
 

@@ -15,6 +15,7 @@ from agent.drawing.axes import format_number
 from agent.flow.evaluation import market_index
 from agent.flow.flow_pictures import regime_areas
 from agent.flow.opened import OpenFlow
+from agent.flow.regime_truth import regime_truth, truth_sentence
 from agent.review.findings import Findings, Grid, grid
 from backtest.bar_regimes import market_return
 from flows.fit_rules import TrainConfig
@@ -190,6 +191,7 @@ def _findings(
     newest = opened.whole.rows(max(0, len(opened.whole.times) - _NEWEST), len(opened.whole.times))
     at_end = chosen.labels(market_states(opened.density.states(newest), opened.gate.rules.window))[-1]
     now = chosen.names[at_end] if at_end >= 0 else "unknown"
+    truth = regime_truth(opened.workspace.data_path(opened.name), labels, opened.calibration_rows)
     kept = "" if earlier is None else "; matched to those stored before"
     said = f"at {str(newest.times[-1])[:16]}, the newest bar, the market is {now}{kept}"
     return Findings(
@@ -209,7 +211,7 @@ def _findings(
                 "The equally weighted market in the colour of each regime; below, each one's share of the last bars.",
             )
         ],
-        sentences=[said, *_reserves(models, missing)],
+        sentences=[said, *([] if truth is None else [truth_sentence(truth)]), *_reserves(models, missing)],
         document={
             "data": opened.study.dataset,
             "method": chosen.method,
@@ -219,6 +221,7 @@ def _findings(
             "now": now,
             "now_at": str(newest.times[-1])[:16],
             "candidates": [_candidate_figures(model) for model in models],
+            "truth": truth,
         },
         simulated=opened.panel.simulated,
     )

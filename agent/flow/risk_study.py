@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.drawing import svg
-from agent.drawing.axes import format_number
 from agent.flow.flow_pictures import risk_dots
 from agent.flow.opened import OpenFlow
 from agent.flow.risk_now import (
@@ -25,7 +24,8 @@ from agent.flow.risk_now import (
     stress_grids,
     weights_now,
 )
-from agent.review.findings import Findings, Grid, grid
+from agent.flow.risk_tables import level_key, level_percent, now_grid, stress_grid, tests_grid
+from agent.review.findings import Findings
 from backtest.portfolio_risk import History, forecast_risk
 from backtest.risk_tests import check_risk, tail_risk
 from flows.portfolio import PastDates, past_dates, portfolio_scenarios
@@ -70,17 +70,26 @@ class _World:
         return past_dates(self.market[rows], self.returns[rows], (self.volatility if scaled else flat)[rows])
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Nearest dates that a forecast draws on, and shares of bars beyond VaR."""
+
+    neighbours: int
+    levels: tuple[float, ...]
+
+
 def _tested(
-    opened: OpenFlow, world: _World, name: str, weights: FloatArray, rows: NDArray[np.int64], neighbours: int
+    opened: OpenFlow, world: _World, portfolio: tuple[str, FloatArray], rows: NDArray[np.int64], asked: _Asked
 ) -> list[dict[str, Any]]:
     """Return the tests of a portfolio's forecasts at `rows`, by method and level."""
+    name, weights = portfolio
     came = np.nansum(weights[rows] * np.nan_to_num(world.returns[rows + 1]), axis=1)
     active = np.abs(weights[rows]).sum(axis=1) > 0
     if active.sum() < 100:
         raise InputError(f"{name} has positions at fewer than 100 of the held-out bars", "choose another portfolio")
     found = []
-    for method, scenarios in _scenarios(opened, world, weights, rows[active], neighbours).items():
-        for level in LEVELS:
+    for method, scenarios in _scenarios(opened, world, weights, rows[active], asked.neighbours).items():
+        for level in asked.levels:
             result = check_risk(came[active], scenarios, level, opened.rng(7))
             found.append({"portfolio": name, "method": method, **asdict(result)})
     return found
@@ -92,12 +101,15 @@ def measure_risk(
     assets: Sequence[str],
     *,
     neighbours: int = NEIGHBOURS,
+    levels: Sequence[float] = LEVELS,
     tick: Tick = lambda *_: None,
 ) -> Findings:
     """Forecast VaR and ES of portfolios at the newest bar, test the forecasts on held-out bars, and put stress beside.
 
-    What is said of the newest bar is of weights held then; no factor's return of the holdout is read for it.
+    What is said of the newest bar is of weights held then; no factor's return of the holdout is read for it. `levels`
+    are shares of bars whose loss is beyond VaR.
     """
+    asked = _Asked(neighbours, tuple(levels))
     check_assets(opened.panel, assets)
     world, newest = _world(opened), read_newest(opened)
     portfolios = _portfolios(opened, world, expressions, assets)
@@ -108,9 +120,9 @@ def measure_risk(
     tested: list[dict[str, Any]] = []
     for place, (name, weights) in enumerate(portfolios.items()):
         tick(name, place, len(portfolios))
-        tested += _tested(opened, world, name, weights, rows, neighbours)
+        tested += _tested(opened, world, (name, weights), rows, asked)
     held = {name: weights_now(opened, name, expressions) for name in portfolios}
-    now = _now(opened, world, newest, held, neighbours)
+    now = _now(opened, world, newest, held, asked)
     stressed = _stress(opened, world, portfolios, neighbours)
     declared = declared_stress(opened, newest, held)
     first = next(iter(portfolios))
@@ -118,13 +130,13 @@ def measure_risk(
         title=f"Risk of {opened.name}",
         lead=_lead(tested, len(rows)),
         grids=[
-            _now_grid(now),
-            _test_grid(tested),
-            *([_stress_grid(stressed)] if stressed else []),
+            now_grid(now, levels),
+            tests_grid(tested),
+            *([stress_grid(stressed, TEMPERATURES)] if stressed else []),
             *stress_grids(declared),
         ],
         charts=[
-            risk_dots(now, "var_0.95", "VaR 95 %"),
+            risk_dots(now, f"var_{level_key(levels[0])}", f"VaR {level_percent(levels[0])}"),
             _chart(opened, world, first, portfolios[first], rows, neighbours),
         ],
         sentences=[
@@ -227,7 +239,7 @@ def _known(market: FloatArray) -> FloatArray:
 
 
 def _now(
-    opened: OpenFlow, world: _World, newest: Newest, held: Mapping[str, FloatArray], neighbours: int
+    opened: OpenFlow, world: _World, newest: Newest, held: Mapping[str, FloatArray], asked: _Asked
 ) -> list[dict[str, Any]]:
     """Return tail risk of the bar after the newest one, of weights held at it, by each method."""
     whole = opened.whole
@@ -243,7 +255,7 @@ def _now(
         load = weights[None, seen]
         scenarios = {
             OWN: filtered_now(newest, weights),
-            NEAREST: portfolio_scenarios(scaled, market, load, volatility, neighbours),
+            NEAREST: portfolio_scenarios(scaled, market, load, volatility, asked.neighbours),
             SCALED: portfolio_scenarios(scaled, market, load, volatility, None),
             PAST: portfolio_scenarios(plain, market, load, world.typical[None], None),
         }
@@ -253,9 +265,9 @@ def _now(
             if drawn is None:
                 continue
             figures: dict[str, Any] = {"portfolio": name, "method": method, "time": newest.time}
-            for level in LEVELS:
+            for level in asked.levels:
                 value, shortfall = tail_risk(drawn, level)
-                figures |= {f"var_{1 - level:.2f}": float(value[0]), f"cvar_{1 - level:.2f}": float(shortfall[0])}
+                figures |= {f"var_{level_key(level)}": float(value[0]), f"cvar_{level_key(level)}": float(shortfall[0])}
             found.append(figures)
     return found
 
@@ -323,50 +335,6 @@ def _lead(tested: Sequence[Mapping[str, Any]], bars: int) -> str:
         words.append(f"{method} {passed} of {len(rows)}")
     passed_by = f"Kupiec's and Christoffersen's tests are both passed at 5 % by: {', '.join(words)}"
     return f"Next-bar VaR on up to {bars} held-out bars; {passed_by}."
-
-
-def _now_grid(now: Sequence[Mapping[str, Any]]) -> Grid:
-    keys = ["var_0.95", "cvar_0.95", "var_0.99", "cvar_0.99"]
-    rows = [
-        [r["portfolio"], r["method"], r["time"], *(format_number(r[key], "fine_percent") for key in keys)] for r in now
-    ]
-    columns = ["portfolio", "method", "at", "VaR 95 %", "CVaR 95 %", "VaR 99 %", "CVaR 99 %"]
-    return grid("Now: of the next bar, in shares of capital", columns, rows, left=3)
-
-
-def _test_grid(tested: Sequence[Mapping[str, Any]]) -> Grid:
-    rows = []
-    for row in tested:
-        meant = row["bars"] * row["level"]
-        ps = [format_number(row[key], "probability") for key in ("kupiec", "christoffersen", "coverage")]
-        tail = [format_number(row["shortfall"]), format_number(row["shortfall_p"], "probability")]
-        level = format_number(1 - row["level"], "share")
-        rows.append([row["portfolio"], row["method"], level, f"{row['exceptions']} / {meant:.0f}", *ps, *tail])
-    columns = ["portfolio", "method", "VaR", "beyond / meant", "Kupiec p", "Christoffersen p", "both p", "ES: Z2", "p"]
-    note = (
-        "Kupiec: as many losses beyond VaR as meant; Christoffersen: not one after the other; Z2 (Acerbi, Szekely): 0 "
-        "is meant, below 0 losses beyond VaR are larger than expected shortfall says."
-    )
-    return grid("Tests on the bars held out", columns, rows, left=3, note=note)
-
-
-def _stress_grid(stressed: Sequence[Mapping[str, Any]]) -> Grid:
-    portfolios = list(dict.fromkeys(str(row["portfolio"]) for row in stressed))
-    cells = {(row["portfolio"], row["temperature"]): row for row in stressed}
-    rows = []
-    for portfolio in portfolios:
-        pairs = [cells[portfolio, temperature] for temperature in TEMPERATURES]
-        rows.append(
-            [
-                portfolio,
-                *(
-                    f"{format_number(p['var_0.95'], 'fine_percent')} / {format_number(p['cvar_0.95'], 'fine_percent')}"
-                    for p in pairs
-                ),
-            ]
-        )
-    columns = ["portfolio", *(f"temperature {temperature:g}" for temperature in TEMPERATURES)]
-    return grid("Stress: VaR / CVaR 95 % of the next bar", columns, rows)
 
 
 def _chart(

@@ -23,6 +23,7 @@ from agent.flow.gate_purpose import (
     purpose_verdict,
 )
 from agent.flow.opened import OpenFlow
+from agent.flow.usual_states import usual_grid, usual_states
 from agent.review.charts import shut_spans
 from agent.review.findings import Findings, Grid, grid
 from backtest import metrics
@@ -30,7 +31,7 @@ from backtest.bar_regimes import market_return
 from backtest.gate_value import gate_value
 from backtest.run import trade
 from backtest.target import Target
-from flows.direction import KINDS
+from flows.direction import KINDS, against_the_unusual
 from flows.exposure import judged, ramp, steadied, thresholds_at
 from flows.gate import GateFit, rows_of, twin_exposures
 from flows.reference import fit_gaussian, fit_reference, measured
@@ -79,7 +80,7 @@ def trade_gates(
     purpose = judge_purpose(held, both, part, opened.rng(51), min(shifts, MOST_SHIFTS))
     falls = judge_falls(opened.panel, both, part)
     weeks, performance = _worst_weeks(opened, gates, part), _performances(opened, portfolios, gates[OWN], part)
-    times = opened.panel.times[part]
+    times, usual = opened.panel.times[part], usual_states(opened, {"traded": part})
     dated = f"{len(opened.gate.fits)} dated fits" if len(opened.gate.fits) > 1 else "one fit"
     return Findings(
         title=f"What the gate of {opened.name} is worth",
@@ -88,6 +89,7 @@ def trade_gates(
         grids=[
             *purpose_grids(purpose, falls),
             *(_value_grid(found, shifts), _performance_grid(performance), _weeks_grid(weeks, list(gates))),
+            usual_grid(usual),
         ],
         charts=[
             gate_dots(found, OWN),
@@ -101,7 +103,7 @@ def trade_gates(
         ],
         sentences=opened.warnings(),
         document=_document(
-            opened, part, purpose=purpose, falls=falls, values=found, performance=performance, weeks=weeks
+            opened, part, purpose=purpose, falls=falls, values=found, performance=performance, weeks=weeks, usual=usual
         ),
         simulated=opened.panel.simulated,
     )
@@ -214,9 +216,18 @@ def _portfolios(opened: OpenFlow, expressions: Sequence[str]) -> list[_Portfolio
     own = [
         _Portfolio(f"direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS
     ]
+    # The documents' other answer to an unusual state: against its last move, where the gate would only hold less.
+    unusual = against_the_unusual(*_moves(opened), opened.gate.rules.percentile)
+    own.append(_Portfolio("reversal of the unusual", unusual / count, directional))
     bars = int(0.9 * study.max_lookback)
     named = {text: text for text in expressions} or {name: text.format(bars=bars) for name, text in PORTFOLIOS.items()}
     return [market, *own, *(_Portfolio(name, opened.factor_weights(text), target) for name, text in named.items())]
+
+
+def _moves(opened: OpenFlow) -> tuple[FloatArray, FloatArray, slice]:
+    """Return (T, N) states' own likelihood inside the universe, last returns, and the rows of calibration."""
+    inside = np.where(opened.panel.universe, opened.density.likelihood(opened.states), np.nan)
+    return inside, opened.values_of("returns"), opened.calibration_rows
 
 
 def _verdict(found: Sequence[Mapping[str, Any]]) -> str:

@@ -11,11 +11,20 @@ from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord, RunRecord
 from agent.knowledge.run_config import RunConfig, ScoringRules
 from agent.learned.protocol import Learner
-from agent.learned.walk import Walked, WalkPlan, check_walk, walk_panel
-from agent.study.learned_fields import LearnedRecipe, clear_work, factor_path, read_field, store_field, work_folder
+from agent.learned.walk import Walked, WalkPlan, check_walk, predict_after, walk_panel
+from agent.study.learned_fields import (
+    LearnedRecipe,
+    clear_work,
+    factor_path,
+    read_field,
+    store_field,
+    store_unseen,
+    work_folder,
+)
 from agent.study.progress import Progress, no_progress
 from agent.study.scoring import attempt_of, evaluate_expression
 from agent.study.study import Scoring, Study, attach, read_expression
+from agent.study.trade_frame import TradeTable, table_of_trades
 from market.errors import InputError, Rejection
 from market.panel import Panel
 
@@ -40,6 +49,9 @@ class LearningTask:
         What it is scored under, as runs record it.
     name
         What the factor is called, instead of its model's kind.
+    unseen
+        The data up to the newest bar, with the study's universe rules: where a last model is to predict the bars after
+        the study.
     """
 
     study: Study
@@ -50,6 +62,7 @@ class LearningTask:
     data: str
     rules: ScoringRules
     name: str = ""
+    unseen: Panel | None = None
 
     @property
     def recipe(self) -> LearnedRecipe:
@@ -113,6 +126,34 @@ def learn_factor(lesson: LearningTask, knowledge: KnowledgeBase, progress: Progr
     knowledge.finish_round(run.id, ROUND, [])
     knowledge.set_run_status(run.id, "finished")
     return made
+
+
+def predict_unseen(lesson: LearningTask, progress: Progress = no_progress) -> dict[str, object]:
+    """Fit a last model on all bars of the study, and store what it predicts of those after it; return its facts.
+
+    The predictions are read where the holdout is opened, and nowhere else. No return after the study is read here, and
+    the model is not judged on it.
+    """
+    assert lesson.unseen is not None
+    work = work_folder(lesson.folder, lesson.field)
+    seen, panel = lesson.study.panel, lesson.unseen
+
+    def report(what: str, done: int, of: int) -> None:
+        progress(f"last fold, {what}", done, of)
+
+    report("reading channels", 0, 1)
+    values, facts = predict_after(panel, lesson.plan, lesson.learner, len(seen.times), report, work)
+    store_unseen(lesson.folder, lesson.field, panel, seen, values, facts)
+    clear_work(lesson.folder, lesson.field)
+    return facts
+
+
+def trades_of_learned(found: Learned) -> TradeTable | None:
+    """Return the trades of a learned factor, behind its gate where there is one; None where it was not scored now."""
+    if found.scoring is None:
+        return None
+    scored = found.scoring.scored
+    return table_of_trades(scored.backtest if scored.gated is None else scored.gated, found.study)
 
 
 def _score(lesson: LearningTask, walked: Walked, run: RunRecord, knowledge: KnowledgeBase) -> Learned:

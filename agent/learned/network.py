@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from agent.learned.convnext import SIZES, Size, build, count_parameters
+from agent.learned.convnext import SIZES, ConvNextConfig, Size, build, count_parameters
 from agent.learned.protocol import Examples
 from agent.learned.sample_windows import Windows
 from agent.learned.targets import CLASSES
@@ -20,10 +20,17 @@ from market.panel import FloatArray
 
 @dataclass(frozen=True)
 class ConvNextLearner:
-    """A ConvNeXt of a size, and how it is trained."""
+    """A ConvNeXt of a size, and how it is trained; `drop_path` takes the place of the size's own."""
 
     size: Size = "nano"
     training: NetTraining = field(default_factory=NetTraining)
+    drop_path: float | None = None
+
+    @property
+    def config(self) -> ConvNextConfig:
+        """The shape of the net."""
+        shape = SIZES[self.size]
+        return shape if self.drop_path is None else replace(shape, drop_path=self.drop_path)
 
     @property
     def kind(self) -> str:
@@ -32,7 +39,7 @@ class ConvNextLearner:
 
     def recipe(self) -> dict[str, object]:
         """Return its settings; threads and device decide how long it takes, and the last digits."""
-        return {"size": self.size, **asdict(SIZES[self.size]), "training": training_recipe(self.training)}
+        return {"size": self.size, **asdict(self.config), "training": training_recipe(self.training)}
 
     def fit(
         self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
@@ -40,7 +47,7 @@ class ConvNextLearner:
         """Train a network from new weights, and calibrate it on the calibration examples."""
         build_seed, seed = (int(number) for number in rng.integers(2**31, size=2))
         count = len(CLASSES) if train.is_class else 1
-        model = build(train.windows.channels, count, SIZES[self.size], build_seed)
+        model = build(train.windows.channels, count, self.config, build_seed)
         return fit_net(model, train, calibration, self.training, seed, progress, resume)
 
 

@@ -40,6 +40,8 @@ class Skill:
         Share of places whose likeliest class came; `direction` of those that were short or long and called so.
     confusion
         (3, 3) places by what came and what was called, or ().
+    direction_error
+        Standard error of `direction`, over stretches of time; None where it is not known.
     """
 
     log_loss: float | None
@@ -51,6 +53,7 @@ class Skill:
     accuracy: float | None
     direction: float | None
     confusion: tuple[tuple[int, ...], ...]
+    direction_error: float | None = None
 
     @property
     def better(self) -> bool:
@@ -70,6 +73,19 @@ class Skill:
             f"(ln 3 is {np.log(3):.4f}), a gain of {self.gain:+.4f} ± {self.error:.4f}; Brier score {self.brier:.4f}, "
             f"the guess {self.guess_brier:.4f} (2/3 is {2 / 3:.4f})."
         )
+
+    def direction_sentence(self) -> str:
+        """Say how often the side was right, with an error; empty where no side was called or came."""
+        if self.direction is None:
+            return ""
+        said = f"Of places that came and were called long or short, {self.direction:.3f} had the right side"
+        if self.direction_error is None:
+            return f"{said} (guessing is 0.5)."
+        sure = self.direction - 0.5 > SURE * self.direction_error
+        meant = "better than guessing, 0.5" if sure else "no better than guessing, 0.5"
+        if self.better and not sure:
+            meant += ": it knows whether something moves, not which way"
+        return f"{said}, ± {self.direction_error:.3f}: {meant}."
 
     def precision(self) -> tuple[float, ...]:
         """Return how often each class came when it was called; NaN where it never was."""
@@ -98,6 +114,7 @@ def judge_probabilities(said: FloatArray, labels: NDArray[np.int64], fitted: Flo
         "brier": float(((said - came) ** 2).sum(axis=1).mean()),
         "guess_brier": float(((guess - came) ** 2).sum(axis=1).mean()),
         "gains": [float(part.mean()) for part in _stretches(theirs - ours)],
+        "sides": _sides(labels, said.argmax(axis=1), said.shape[1] - 1),
         "confusion": table.tolist(),
     }
 
@@ -108,6 +125,15 @@ def judge_signal(signal: FloatArray, labels: FloatArray) -> dict[str, object]:
     pairs = zip(_stretches(signal[known]), _stretches(labels[known]), strict=True)
     gains = [float(np.corrcoef(s, y)[0, 1]) for s, y in pairs if np.ptp(s) > 0 and np.ptp(y) > 0]
     return {"count": int(known.sum()), "gains": gains}
+
+
+def _sides(labels: NDArray[np.int64], called: NDArray[np.int64], long: int) -> list[list[int]]:
+    """Return, of each stretch of time, places called and come long or short with the right side, and all of them."""
+    sided = np.isin(labels, (0, long)) & np.isin(called, (0, long))
+    pairs = zip(
+        _stretches((sided & (labels == called)).astype(np.float64)), _stretches(sided.astype(np.float64)), strict=True
+    )
+    return [[int(one.sum()), int(every.sum())] for one, every in pairs]
 
 
 def _stretches(values: FloatArray) -> list[FloatArray]:
@@ -140,4 +166,14 @@ def skill_of(facts: Sequence[Mapping[str, object]]) -> Skill | None:
         accuracy=float(np.trace(table) / table.sum()) if table.size else None,
         direction=float(np.trace(sided) / sided.sum()) if sided.size and sided.sum() else None,
         confusion=tuple(tuple(int(n) for n in row) for row in table),
+        direction_error=_direction_error([pair for fold in folds for pair in fold.get("sides", ())]),
     )
+
+
+def _direction_error(sides: Sequence[Sequence[int]]) -> float | None:
+    """Return the standard error of the share of right sides: of a ratio of sums over stretches of time."""
+    right, every = (np.array([pair[k] for pair in sides], dtype=np.float64) for k in (0, 1))
+    if len(sides) < 2 or not every.sum():
+        return None
+    left = right - every * right.sum() / every.sum()
+    return float(np.sqrt((left**2).sum() * len(sides) / (len(sides) - 1)) / every.sum())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.learned.channels import CHANNELS, channel_values, read_channels
+from agent.learned.half_kelly import half_kelly, win_loss_ratio
 from agent.learned.protocol import Calibrated, Examples, Fitted, Learner
 from agent.learned.sample_windows import FloatGrid, Scaling, Windows, seen_places
 from agent.learned.skill import judge_probabilities, judge_signal
@@ -24,6 +26,7 @@ from market.errors import InputError
 from market.panel import BoolArray, FloatArray, Panel
 from market.split import Fold, walk_forward
 
+Sizing = Literal["difference", "half-kelly"]
 # A model of fewer examples says nothing.
 LEAST_EXAMPLES = 200
 _LEAST_CALIBRATION = 50
@@ -47,6 +50,9 @@ class WalkPlan:
         Examples of a fold at most, drawn at random; a quarter of it of the calibration ones.
     relative, fill
         Of the labels, as the trading rules have it: see `agent.learned.targets.make_labels`.
+    sizing, cap
+        What a signal of classes is: ``difference``, p(long) - p(short); or ``half-kelly``, the share of capital that
+        half of Kelly's rule gives it, at most `cap`.
     """
 
     features: tuple[Feature, ...] = CHANNELS
@@ -59,9 +65,15 @@ class WalkPlan:
     seed: int = 7
     relative: bool = True
     fill: Fill = "open"
+    sizing: Sizing = "difference"
+    cap: float = 0.02
 
     def __post_init__(self) -> None:
         """Refuse what cannot be walked."""
+        if self.sizing == "half-kelly" and not self.target.is_class:
+            raise InputError("half-Kelly needs probabilities, and a return has none", "--target barrier or threshold")
+        if not 0 < self.cap <= 1:
+            raise InputError(f"a cap of {self.cap:g} of capital", "above 0, 1 at most")
         if not 1 <= self.window <= 10_000 or not 0 < self.first < 1 or not 0 < self.calibration < 0.5:
             raise InputError(f"a window of {self.window} bars, first {self.first:g}, calibration {self.calibration:g}")
 
@@ -72,7 +84,9 @@ class WalkPlan:
 
     def recipe(self) -> dict[str, object]:
         """Return the plan as JSON types; features by their texts."""
-        raw = {name: value for name, value in asdict(self).items() if name != "features"}
+        # What is sized as it always was has the name that it always had.
+        left_out = ("features", "sizing", "cap") if self.sizing == "difference" else ("features",)
+        raw = {name: value for name, value in asdict(self).items() if name not in left_out}
         return {**raw, "features": [feature.text for feature in self.features]}
 
 
@@ -98,19 +112,27 @@ class Walked:
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What all folds read: (N, T, C) channels, (T, N) labels, and where something may be said."""
+    """What all folds read: (N, T, C) channels, (T, N) labels, and where something may be said.
+
+    `returns` (T, N) are over the labels' horizon, in deviations, where labels are classes: sizes are made of them.
+    """
 
     panel: Panel
     channels: FloatGrid
     labels: Labels
     seen: BoolArray
+    returns: FloatArray | None = None
 
 
 def gather_material(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> Material:
     """Evaluate channels and labels of a panel; labels come from `outcomes` where given (controls)."""
     channels = channel_values(read_channels(plan.features, panel), panel)
     labels = make_labels(outcomes or panel, plan.target, fill=plan.fill, relative=plan.relative)
-    return Material(panel, channels, labels, seen_places(channels, panel.universe))
+    returns = None
+    if plan.target.is_class:
+        whole = replace(plan.target, kind="return")
+        returns = make_labels(outcomes or panel, whole, fill=plan.fill, relative=plan.relative).values
+    return Material(panel, channels, labels, seen_places(channels, panel.universe), returns)
 
 
 def walk_folds(n_bars: int, plan: WalkPlan) -> tuple[Fold, ...]:
@@ -163,13 +185,14 @@ def walk_panel(
 
 @dataclass(frozen=True, eq=False)
 class _Fold:
-    """One model: what it is fitted on, and the stretch it predicts."""
+    """One model: what it is fitted on, and the stretch it predicts; one of unseen bars is not judged on them."""
 
     material: Material
     plan: WalkPlan
     learner: Learner
     fold: Fold
     number: int
+    judges: bool = True
 
     def run(self, progress: Progress, resume: Path | None) -> tuple[FloatArray, dict[str, object]]:
         """Return the predictions of the stretch and the facts of the fold."""
@@ -186,17 +209,43 @@ class _Fold:
         test = self.fold.test
         rows, assets = np.nonzero(self.material.seen[test])
         predicted = np.full((test.stop - test.start, self.material.panel.shape[1]), np.nan)
-        predicted[rows, assets] = fitted.predict(Windows(grid, assets, rows + test.start, self.plan.window))
+        asked = Windows(grid, assets, rows + test.start, self.plan.window)
+        predicted[rows, assets], sized = self._signals(fitted, calibration, asked)
         facts = {
             **self._dates(),
             "train": len(train),
             "calibration": len(calibration),
             **fitted.facts(),
-            **self._judged(fitted, grid, train.labels, predicted),
+            **sized,
+            **self._newest(fitted, asked),
+            **(self._judged(fitted, grid, train.labels, predicted) if self.judges else {}),
         }
         if done is not None:
             write_archive(done, {"identity": identity, "facts": facts}, {"values": predicted})
         return predicted, facts
+
+    def _signals(self, fitted: Fitted, calibration: Examples, asked: Windows) -> tuple[FloatArray, dict[str, object]]:
+        """Return signals (M,) of what is asked, and what wins pay over what losses cost, where that is known."""
+        half = self.plan.sizing == "half-kelly"
+        if not isinstance(fitted, Calibrated) or self.material.returns is None:
+            if half:
+                raise InputError(f"{self.learner.kind} tells no probabilities", "half-Kelly needs some: learn boosting")
+            return fitted.predict(asked), {}
+        places = calibration.windows
+        ratio = win_loss_ratio(fitted.probabilities(places), self.material.returns[places.bars, places.assets])
+        signals = half_kelly(fitted.probabilities(asked), ratio, self.plan.cap) if half else fitted.predict(asked)
+        return signals, {"win_loss_ratio": ratio}
+
+    def _newest(self, fitted: Fitted, asked: Windows) -> dict[str, object]:
+        """Return the probabilities of the stretch's last bar, by asset, where the model tells some."""
+        if not (isinstance(fitted, Calibrated) and self.plan.target.is_class) or not len(asked):
+            return {}
+        last = np.flatnonzero(asked.bars == asked.bars.max())
+        said = fitted.probabilities(asked.take(last))
+        panel = self.material.panel
+        names = [panel.assets[k] for k in asked.assets[last]]
+        rows = {name: [float(p) for p in row] for name, row in zip(names, said, strict=True)}
+        return {"newest": {"time": str(panel.times[asked.bars[last[0]]])[:16], "probabilities": rows}}
 
     def _judged(
         self, fitted: Fitted, grid: FloatGrid, train_labels: FloatArray, predicted: FloatArray
@@ -276,6 +325,32 @@ class _Fold:
                 digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(np.ascontiguousarray(train.windows.grid[:, : self.fold.test.stop]).tobytes())
         return digest.hexdigest()
+
+
+def predict_after(
+    panel: Panel, plan: WalkPlan, learner: Learner, start: int, progress: Progress, resume: Path | None = None
+) -> tuple[FloatArray, dict[str, object]]:
+    """Fit one more model on the bars before a row, and predict those from it on; no return of theirs is read.
+
+    Returns
+    -------
+    tuple
+        (T - start, N) signals, and the facts of the model, without a judgement.
+
+    Raises
+    ------
+    InputError
+        For too few examples, or when something before `start` changes as the bars from it on are cut off.
+    """
+    material = gather_material(panel, plan)
+    part = gather_material(panel.rows(0, start), plan).channels
+    if not np.array_equal(material.channels[:, :start], part, equal_nan=True):
+        raise InputError("what the last model reads changes when later bars are cut off: a feature looks ahead")
+    before = (np.arange(len(panel.times)) < start)[:, None]
+    known = replace(material.labels, values=np.where(before, material.labels.values, np.nan))
+    fold = Fold(slice(0, start - plan.embargo), slice(start, len(panel.times)))
+    one = _Fold(replace(material, labels=known), plan, learner, fold, plan.folds, judges=False)
+    return one.run(progress, resume)
 
 
 def check_walk(panel: Panel, plan: WalkPlan, *, outcomes: Panel | None = None) -> None:

@@ -32,9 +32,12 @@ def gate_plan(settings: Settings, panel: Panel) -> GatePlan:
     names = ("percentile", "side", "hysteresis", "window", "scope", "measure", "exposure")
     return GatePlan(
         GateRules(**{name: getattr(gate, name) for name in names}),
-        FlowConfig(kind=gate.model, base=gate.base, steps=gate.steps, hidden=gate.hidden, seed=seed),
+        FlowConfig(
+            kind=gate.model, base=gate.base, steps=gate.steps, hidden=gate.hidden, actnorm=gate.actnorm, seed=seed
+        ),
         TrainConfig(
             epochs=gate.epochs,
+            lr=gate.lr,
             max_rows=gate.max_rows,
             ema=gate.ema,
             threads=gate.threads,

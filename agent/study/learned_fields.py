@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +74,7 @@ def store_field(folder: Path, field: str, panel: Panel, values: FloatArray, docu
     return path
 
 
-def read_field(folder: Path, field: str) -> tuple[dict[str, object], FloatArray]:
+def read_field(folder: Path, field: str) -> tuple[dict[str, Any], FloatArray]:
     """Return what is stored of a learned factor; none is an `InputError`."""
     document, arrays = read_archive(factor_path(folder, field), _WHAT, "learn it again: alphaglow learn")
     return document, np.asarray(arrays["values"], dtype=np.float64)
@@ -89,9 +91,55 @@ def stored_fields(folder: Path, panel: Panel) -> dict[str, FloatArray]:
     return found
 
 
+def unseen_path(folder: Path, field: str) -> Path:
+    """Return where the predictions of a learned factor for bars after its study are stored."""
+    return folder / "unseen" / f"{field}.npz"
+
+
+def store_unseen(
+    folder: Path, field: str, panel: Panel, study: Panel, values: FloatArray, facts: Mapping[str, object]
+) -> Path:
+    """Store (T - S, N) predictions of a panel's bars after the S bars of a study; only an opened holdout reads them."""
+    path = unseen_path(folder, field)
+    _made(path.parent)
+    header = {"field": field, "whole": panel.id, "panel": study.id, "assets": list(panel.assets), "facts": dict(facts)}
+    write_archive(path, header, {"values": values})
+    return path
+
+
+def unseen_field(folder: Path, field: str, panel: Panel) -> FloatArray:
+    """Return (T, N) a learned factor on all bars of a panel: out of fold in its study, by its last model after it.
+
+    Raises
+    ------
+    InputError
+        Where no model was asked for the bars after the study, or for others than those that there are now.
+    """
+    remedy = f"the command that learned {field} asks one when --last-fold is added; nothing else is trained again"
+    path = unseen_path(folder, field)
+    if not path.is_file():
+        raise InputError(f"{field} is what a model predicted, and none was asked for the bars of the holdout", remedy)
+    document, inside = read_field(folder, field)
+    header, arrays = read_archive(path, _WHAT, remedy)
+    if header.get("whole") != panel.id or header.get("panel") != document.get("panel"):
+        raise InputError(f"the data changed since a model was asked for the bars of {field} after its study", remedy)
+    values = np.full(panel.shape, np.nan)
+    values[: len(inside), [panel.assets.index(asset) for asset in document["assets"]]] = inside
+    values[len(inside) :] = arrays["values"]
+    return values
+
+
+def learned_names(text: str) -> tuple[str, ...]:
+    """Return the names of learned factors in an expression, each once."""
+    return tuple(dict.fromkeys(re.findall(rf"\b{LEARNED_PREFIX}\w+", text)))
+
+
 def work_folder(folder: Path, field: str) -> Path:
     """Return where a walk under way is kept, made if missing."""
-    path = folder / f"{field}.training"
+    return _made(folder / f"{field}.training")
+
+
+def _made(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

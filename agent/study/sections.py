@@ -359,12 +359,14 @@ class GateSettings(Section):
         _FLOW["steps"], "Steps of each level of the flow; [12, 2, 2] is multi-scale.", min_length=1, max_length=4
     )
     hidden: int = setting(_FLOW["hidden"], "Hidden units of each coupling.", unit="units", ge=4, le=2048)
+    actnorm: bool = setting(_FLOW["actnorm"], "Whether steps begin with an ActNorm; only realnvp may do without.")
     features: tuple[str, ...] = setting(
         (),
         "Expressions that a market state is made of; unset: the 16 standard ones.",
         written='["ts_returns(close, 24)", "log(ts_std(returns, 24))"]',
     )
     epochs: int = setting(_TRAIN["epochs"], "Passes over the training rows.", unit="epochs", ge=1, le=10_000)
+    lr: float = setting(_TRAIN["lr"], "Learning rate at its highest, after the warm-up.", gt=0, le=1)
     max_rows: int = setting(_TRAIN["max_rows"], "Most training rows; more are sampled down.", unit="rows", ge=500)
     ema: float = setting(_TRAIN["ema"], "Decay a step of an average of the weights; 0: no average.", ge=0, lt=1)
     threads: int = setting(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from market.errors import InputError
 from market.panel_store import write_atomically
 from market.synthetic.market_spec import DRIVERS, SyntheticMarket
 
@@ -35,6 +38,29 @@ def save_truth(market: SyntheticMarket, path: Path) -> Path:
 
     write_atomically(path, write)
     return path
+
+
+def truth_path(data: Path) -> Path:
+    """Return where the truth of a stored data set lies, beside it."""
+    return data.with_suffix(".truth.npz")
+
+
+def load_regime_truth(data: Path) -> NDArray[np.int64] | None:
+    """Return (T,) the true regime of each bar of a stored data set; None where nothing was stored.
+
+    Raises
+    ------
+    InputError
+        For a file that is no truth.
+    """
+    path = truth_path(data)
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as archive:
+            return np.asarray(archive["regimes"], dtype=np.int64)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not the truth of a synthetic market", "remove it, or simulate again") from error
 
 
 def tell_truth(market: SyntheticMarket) -> list[str]:

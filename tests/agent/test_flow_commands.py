@@ -47,7 +47,10 @@ def fitted(with_gate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_command_tells_a_machine_and_draws_a_page(fitted: Path, capsys: pytest.CaptureFixture[str]) -> None:
     backtest = as_json(capsys, "flow", "backtest", "-ts_returns(close, 5)", "--shifts", "20")
     portfolios = {row["portfolio"] for row in backtest["values"]}
-    assert portfolios == {"the market", "direction, fitted", "direction, first", "-ts_returns(close, 5)"}
+    own = {"the market", "direction, fitted", "direction, first", "reversal of the unusual"}
+    assert portfolios == own | {"-ts_returns(close, 5)"}
+    assert 0 < backtest["usual"][0]["in_distribution_ratio"] <= 1
+    assert 0 <= backtest["usual"][0]["avg_confidence"] <= 1
     assert all(0 < row["p_value"] <= 1 and 0 <= row["exposure"] <= 1 for row in backtest["values"])
     signal = as_json(capsys, "flow", "signal")
     assert {row["signal"] for row in signal["signals"]} <= {"long", "short", "no trade"}
@@ -69,7 +72,9 @@ def test_every_command_tells_a_machine_and_draws_a_page(fitted: Path, capsys: py
     written = pd.read_csv("paths.csv")
     assert len(written) == 1000
     assert list(written.columns[:3]) == ["path", "step", "return_1"]
-    risk = as_json(capsys, "flow", "risk", "--neighbours", "200")
+    risk = as_json(capsys, "flow", "risk", "--neighbours", "200", "--level", "0.975", "--level", "0.95")
+    assert {key for row in risk["now"] for key in row if key.startswith("var_")} == {"var_0.95", "var_0.975"}
+    assert all(row["var_0.975"] >= row["var_0.95"] for row in risk["now"])
     assert {row["method"] for row in risk["now"]} >= {"nearest latents", "all dates", "flow, unconditional"}
     assert all(row["cvar_0.95"] >= row["var_0.95"] for row in risk["now"])
     for made in (backtest, signal, regimes, scenarios, risk):

@@ -154,15 +154,31 @@ def test_learn_records_a_factor_that_the_other_commands_know(home: Path, capsys:
     code, out, err = run(capsys, "report", again["factor"])
     assert code == 0, err
     assert list((home / "reports").glob("*.html"))
-    # A look at the holdout would need values that were never predicted.
-    assert "holdout" in refused(capsys, "holdout", again["factor"], "--yes")
+    # A look at the holdout needs values that were predicted: a last model is asked for them, and nothing is counted.
+    assert "--last-fold" in refused(capsys, "holdout", again["factor"], "--yes")
+    last = as_json(capsys, *asked, "--last-fold")
+    assert last["known"]
+    assert last["last_fold"]["predicted"][0] > last["folds"][-1]["predicted"][1]
+    assert "skill" not in last["last_fold"]
+    opened = as_json(capsys, "holdout", again["factor"], "--yes")
+    assert opened["start"][:16] >= last["last_fold"]["predicted"][0]
+    assert opened["n_bars"] > 30
+    assert as_json(capsys, "eval", f"ts_mean({field}, 4)")["trials"] == 2
 
 
 def test_convnext_is_learned_from_the_command_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(
         capsys, "learn", "convnext", "--window", "16", "--folds", "2", "--epochs", "1", "--max-windows", "400",
-        "--feature", "returns", "--feature", "rsi(close, 14)",
+        "--feature", "returns", "--feature", "rsi(close, 14)", "--lr", "0.002", "--smoothing", "0.05",
+        "--drop-path", "0", "--sizing", "half-kelly", "--cap", "0.01",
     )  # fmt: skip
+    model = found["recipe"]["model"]
+    assert (model["training"]["lr"], model["training"]["smoothing"], model["drop_path"]) == (0.002, 0.05, 0.0)
+    assert (found["recipe"]["plan"]["sizing"], found["recipe"]["plan"]["cap"]) == ("half-kelly", 0.01)
+    assert found["folds"][0]["win_loss_ratio"] > 0
+    said = np.array(list(found["folds"][-1]["newest"]["probabilities"].values()))
+    np.testing.assert_allclose(said.sum(axis=1), 1.0)
+    assert found["trades"] is None or found["trades"]["validation"]["trades"] >= 0
     assert found["text"].startswith("learned_convnext_")
     assert found["recipe"]["plan"]["features"] == ["returns", "rsi(close, 14)"]
     assert found["folds"][0]["temperature"] > 0
@@ -173,6 +189,8 @@ def test_bad_requests_are_refused_and_lose_nothing(home: Path, capsys: pytest.Ca
     assert "unknown field" in refused(capsys, "learn", "ridge", "--feature", "sentiment")
     assert "--width" in refused(capsys, "learn", "ridge", "--width", "1e9", "--target", "threshold")
     assert "too few" in refused(capsys, "learn", "ridge", "--window", "2000")
+    assert "no probabilities" in refused(capsys, "learn", "ridge", "--sizing", "half-kelly")
+    assert "half-Kelly" in refused(capsys, "learn", "boosting", "--sizing", "half-kelly", "--target", "return")
     assert not list((home / "learned").glob("*.npz"))
 
 
@@ -183,6 +201,8 @@ def test_without_scikit_learn_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     assert "alphaglow[flows]" in refused(capsys, "learn", "boosting")
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    assert "alphaglow[lightgbm]" in refused(capsys, "learn", "lightgbm")
 
 
 def test_a_stopped_training_goes_on(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from agent.learned.channels import given_channels
+from agent.learned.half_kelly import half_kelly, win_loss_ratio
 from agent.learned.rivals import Boosting
 from agent.learned.skill import judge_probabilities, judge_signal, skill_of
 from agent.learned.targets import TargetSpec
@@ -56,6 +57,48 @@ def test_knowing_how_often_classes_come_is_guessing() -> None:
     # Brier scores by hand: of the guess, the sum of the squared distances of (1/4, 1/2, 1/4) from what came.
     share = (labels == 1).mean()
     assert skill.guess_brier == pytest.approx(share * 0.375 + (1 - share) * 0.875, abs=0.01)
+
+
+def test_a_learner_that_knows_whether_but_not_which_way_is_said_to() -> None:
+    rng = np.random.default_rng(5)
+    moves = rng.random(6000) < 0.5
+    labels = np.where(moves, rng.choice([0, 2], size=6000), 1)
+    # It sees whether something moves, and guesses the side.
+    side = rng.choice([0, 2], size=6000)
+    said = np.where(np.arange(3) == np.where(moves, side, 1)[:, None], 0.5, 0.25)
+    skill = skill_of([{"skill": judge_probabilities(said, labels, labels.astype(float))}])
+    assert skill is not None
+    assert skill.better
+    assert skill.direction_error == pytest.approx(0.5 / np.sqrt(moves.sum()), rel=0.5)
+    assert "it knows whether something moves, not which way" in skill.direction_sentence()
+    # One that sees the side is not spoken of so.
+    seen = np.where(np.arange(3) == np.where(rng.random(6000) < 0.3, labels, side)[:, None], 0.5, 0.25)
+    sided = skill_of([{"skill": judge_probabilities(seen, labels, labels.astype(float))}])
+    assert sided is not None
+    assert "better than guessing, 0.5." in sided.direction_sentence()
+
+
+def test_half_kelly_is_half_of_what_lets_capital_grow_fastest() -> None:
+    grid = np.linspace(0.0, 0.99, 100_000)
+    for p, q, ratio in ((0.5, 0.3, 1.0), (0.4, 0.35, 1.5), (0.6, 0.1, 0.8)):
+        growth = p * np.log1p(grid * ratio) + q * np.log1p(-grid)
+        said = np.array([[q, 1 - p - q, p], [p, 1 - p - q, q]])
+        long, short = half_kelly(said, ratio, 1.0)
+        assert long == pytest.approx(0.5 * grid[growth.argmax()], abs=1e-4)
+        assert short == -long
+    assert half_kelly(np.array([[0.1, 0.1, 0.8]]), 1.0, 0.02)[0] == 0.02
+    # Wins that pay too little are not taken, and where nothing moves nothing is.
+    assert half_kelly(np.array([[0.4, 0.1, 0.5], [0.0, 1.0, 0.0]]), 0.5, 1.0).tolist() == [0.0, 0.0]
+
+
+def test_wins_over_losses_are_of_the_side_that_is_called() -> None:
+    said = np.tile([[0.2, 0.2, 0.6], [0.6, 0.2, 0.2]], (40, 1))
+    returns = np.where(np.arange(80) % 4 < 2, 0.03, -0.01)
+    # Long wins 3 of 4 or loses 1; short wins 1 where it falls, loses 3 where it rises.
+    assert win_loss_ratio(said, returns) == pytest.approx(1.0)
+    assert win_loss_ratio(said[::2], np.tile([0.03, -0.01], 40)[: len(said[::2])][:40]) == 1.0
+    long = np.tile([[0.2, 0.2, 0.6]], (80, 1))
+    assert win_loss_ratio(long, returns) == pytest.approx(3.0)
 
 
 def test_signals_are_judged_by_how_they_go_with_what_came() -> None:

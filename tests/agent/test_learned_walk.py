@@ -14,10 +14,10 @@ from agent.knowledge.run_config import ScoringRules
 from agent.learned.channels import CHANNELS, channel_values, given_channels, read_channels
 from agent.learned.learning import LearningTask, learn_factor
 from agent.learned.protocol import Examples
-from agent.learned.rivals import Ridge
+from agent.learned.rivals import Boosting, LightGbm, Ridge
 from agent.learned.sample_windows import Scaling, Windows
 from agent.learned.targets import TargetKind, TargetSpec, make_labels, uniqueness
-from agent.learned.walk import WalkPlan, check_walk, gather_material, walk_folds, walk_panel
+from agent.learned.walk import WalkPlan, check_walk, gather_material, predict_after, walk_folds, walk_panel
 from agent.study.learned_fields import factor_path
 from agent.study.progress import Progress
 from agent.study.scoring import evaluate_expression
@@ -307,3 +307,34 @@ def test_channels_stay_apart_from_what_is_learned_from_them(market: Panel) -> No
     mine, theirs = gather_material(study.panel, PLAN), gather_material(study.panel, PLAN, outcomes=other.outcomes)
     assert np.array_equal(mine.channels, theirs.channels, equal_nan=True)
     assert not np.array_equal(mine.labels.values, theirs.labels.values, equal_nan=True)
+
+
+def test_a_last_model_reads_no_return_after_its_study() -> None:
+    pytest.importorskip("sklearn")
+    panel = make_market(SynthSpec(bars=900, assets=6)).panel
+    plan = replace(PLAN, target=TargetSpec("barrier", horizon=3))
+    start = 800
+    said, facts = predict_after(panel, plan, Ridge(), start, lambda *_: None)
+    assert said.shape == (100, 6)
+    assert np.isfinite(said[0]).all()
+    assert "skill" not in facts
+    # Other prices from the next bar on: what is said at the first bar stays.
+    fields = {name: panel[name].copy() for name in panel.fields}
+    for name in ("open", "high", "low", "close"):
+        fields[name][start + 1 :] *= 1.5
+    other, _ = predict_after(panel.with_fields(fields), plan, Ridge(), start, lambda *_: None)
+    np.testing.assert_array_equal(other[0], said[0])
+    assert not np.array_equal(other[1:], said[1:])
+
+
+def test_lightgbm_finds_what_boosting_finds() -> None:
+    pytest.importorskip("lightgbm")
+    panel = make_market(SynthSpec(bars=900, assets=6)).panel
+    plan = replace(PLAN, target=TargetSpec("barrier", horizon=3), folds=2)
+    walked = walk_panel(panel, plan, LightGbm(rounds=20))
+    again = walk_panel(panel, plan, LightGbm(rounds=20, threads=2))
+    np.testing.assert_array_equal(walked.values, again.values)
+    assert walked.facts[0]["temperature"] > 0
+    plain = walk_panel(panel, plan, Boosting(rounds=20))
+    both = np.isfinite(walked.values) & np.isfinite(plain.values)
+    assert np.corrcoef(walked.values[both], plain.values[both])[0, 1] > 0.3
