@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtest.asset_facts import asset_facts
 from backtest.ic import MIN_PAIRS
 from backtest.ledger import BIAS, COST, EXPOSURE, FUNDING, GROSS, HELD, IMPACT, NET, OPENED, TURNOVER, keep_ledger
 from backtest.market_rows import MarketRows, market_rows
@@ -84,7 +85,8 @@ def run_backtest(
         return refused
     market = market_rows(panel, spec)
     signal = np.where(panel.universe, values, np.nan)
-    targets = target_weights(signal, spec, market.volatility, groups)
+    facts = asset_facts(panel, spec) if spec.reads_facts else None
+    targets = target_weights(signal, spec, market.volatility, groups, facts=facts)
     return trade(targets, market, spec, gate, bars_per_year=panel.bars_per_year)
 
 
@@ -92,15 +94,22 @@ def small_universe(values: FloatArray, panel: Panel, spec: BacktestSpec, until: 
     """Return why a cross-section of this panel (of its bars before the row `until`) means nothing, or None."""
     if not spec.is_cross_sectional:
         return None
-    widest = int(np.max((np.isfinite(values[:until]) & panel.universe[:until]).sum(axis=1), initial=0))
-    if panel.shape[1] > MAX_SMALL_UNIVERSE and widest >= MIN_PAIRS:
+    inside = np.isfinite(values[:until]) & panel.universe[:until]
+    widest = compared(spec, int(np.max(inside.sum(axis=1), initial=0)))
+    there = compared(spec, panel.shape[1])
+    if there > MAX_SMALL_UNIVERSE and widest >= MIN_PAIRS:
         return None
     return Rejection(
         "backtest",
         "small_universe",
-        f"a cross-section over {min(panel.shape[1], widest)} assets says nothing: ranks of so few are mostly noise",
+        f"a cross-section over {min(there, widest)} assets says nothing: ranks of so few are mostly noise",
         'set weighting = "timeseries" in alphaglow.toml [backtest], or use more than 10 assets',
     )
+
+
+def compared(spec: BacktestSpec, assets: int) -> int:
+    """Return how many of a number of assets the rules compare with one another."""
+    return (assets + 1) // 2 if spec.liquid_half else assets
 
 
 def trade(

@@ -38,6 +38,7 @@ from backtest.planted_payoffs import plant_payoff
 from backtest.rule_choice import RuleChoice, choose_rule, rule_series
 from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.rule_test import chosen_score
+from backtest.rule_words import rule_of
 from backtest.run import trade
 from backtest.scorecard import score_signal
 from backtest.target import Target, prepare_target
@@ -128,8 +129,7 @@ def _net(choice: RuleChoice, name: str) -> FloatArray:
 
 
 def _place(choice: RuleChoice) -> int:
-    rules = [TradingRule(f.rate, f.band, f.holding, f.volatility_scaled) for f in choice.figures]
-    return rules.index(choice.rule)
+    return [rule_of(one) for one in choice.figures].index(choice.rule)
 
 
 def nulls_table(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -223,8 +223,7 @@ def _against_best(
     choice = choose_rule(inside, target, train, GRID)
     ratios = []
     for figures in choice.figures:
-        rule = TradingRule(figures.rate, figures.band, figures.holding, figures.volatility_scaled)
-        own = rule.applied(spec)
+        own = rule_of(figures).applied(spec)
         weights = target.weights(inside, spec=own)
         result = trade(weights, target.market, own, None, bars_per_year=panel.bars_per_year)
         expected = (result.weights * drift).sum(axis=1) - result.cost

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agent.live.feed import Bar
+from backtest.asset_facts import AssetFacts, facts_of
 from backtest.market_rows import VOLATILITY_BARS, MarketRows, filled, market_rows
 from backtest.trading_rules import BacktestSpec
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
@@ -59,6 +62,16 @@ class Recent:
         # A price from before these bars is carried into them, as in the whole panel; nothing is traded at it.
         price[0] = np.where(np.isfinite(price[0]), price[0], self._price)
         return market_rows(self._panel.with_fields({self._spec.fill: price}), self._spec)
+
+    def facts(self, inside: BoolArray) -> AssetFacts:
+        """Return what the rules read of the assets at the newest bar, a row of each.
+
+        `inside` (rows, N) says which assets were in the universe at it and at the bars that facts are made of.
+        """
+        bars = len(self._panel.times)
+        part = replace(self._panel.rows(bars - len(inside), bars), universe=inside)
+        found = facts_of(part, self._spec)
+        return AssetFacts(found.beta[-1:], found.liquid[-1:])
 
     def time(self, back: int) -> np.datetime64:
         """Return when the bar this many bars ago opened."""
