@@ -180,6 +180,7 @@ def test_weights_without_the_market_and_of_the_liquid_half_are_those_of_the_back
 ) -> None:
     panel, group, groups, volatility = grid_market()
     same = {"weighting": weighting, "volatility_scaled": scaled, "market_neutral": True, "liquid_half": half}
+    same["quantiles"] = 2
     spec = BacktestSpec(**same)  # type: ignore[arg-type]
     facts = asset_facts(panel, spec)
     wanted = target_weights(odd_signal(panel), spec, volatility, groups if grouped else None, facts=facts)
