@@ -51,7 +51,7 @@ class BacktestSpec:
         Positions are divided by the asset's trailing volatility before they are brought to size.
     market_neutral
         What the market explains is taken out of the weights: less their fit on the assets' trailing betas, so that the
-        portfolio's beta is 0 and longs and shorts still weigh the same (see `backtest.asset_facts`). For the neutral
+        portfolio's beta is 0 and longs equal shorts (see `backtest.asset_facts`). For the neutral
         weightings alone.
     liquid_half
         Only the half of the universe that traded most money of late is traded; the rest has no position.
