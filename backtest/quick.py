@@ -1,8 +1,8 @@
 """Quick scores: rank IC, IC, turnover and net return of a signal, fed piece by piece while it is being computed.
 
 The figures are those of `backtest.run` and `backtest.ic` without a gate; most candidates fail on them and never
-need a scorecard. Rules that need the whole signal first (time series, Kelly's size, capped risk) are scored when the
-last bar is there.
+need a scorecard. Rules that need more than a bar of the signal (time series, Kelly's size, capped risk, facts of
+assets) are scored when the last bar is there.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class QuickScorer:
 
 def _by_bar(spec: BacktestSpec) -> bool:
     """Whether a bar can be scored as soon as its signal is there."""
-    return spec.is_cross_sectional and spec.kelly == 0 and np.isinf(spec.max_risk)
+    return spec.is_cross_sectional and spec.kelly == 0 and np.isinf(spec.max_risk) and not spec.reads_facts
 
 
 def _market_of(target: Target) -> MarketRows:

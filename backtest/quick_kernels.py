@@ -185,7 +185,7 @@ def _set_targets(
     line, nothing = piece.signal[row], np.zeros(0)
     group = piece.groups[row] if len(piece.groups) else nothing
     scale = market.volatility[row] if len(market.volatility) else nothing
-    target_row(line, scratch.ranks, count_finite(line), weighting, group, scale, scratch.targets)
+    target_row(line, scratch.ranks, count_finite(line), weighting, (group, scale, nothing), scratch.targets)
     _hold(scratch.targets, ring, (piece.first + row) % len(ring))
 
 

@@ -49,6 +49,8 @@ class RuleFigures:
     net_z: float = NAN
     sharpe_net: float = NAN
     turnover: float = NAN
+    market_neutral: bool = False
+    liquid_half: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,8 +224,9 @@ class Scorecard:
 
     `profiles` has what goes into tables (by horizon, year, regime, quantile, asset), by segment. `after_cutoff` is what
     the factor did on the bars after the model's knowledge cutoff, where one is set: for people, never for prompts, as
-    it reaches into validation. `holding`, `rate`, `band` and `volatility_scaled` are the trading rule. Where that was
-    chosen for the factor by itself, `rules` has every rule that was tried, that of the settings first.
+    it reaches into validation. `holding`, `rate`, `band`, `volatility_scaled`, `market_neutral` and `liquid_half` are
+    the trading rule. Where that was chosen for the factor by itself, `rules` has every rule that was tried, that of the
+    settings first.
     """
 
     train: SegmentScore
@@ -240,6 +243,8 @@ class Scorecard:
     band: float = 0.0
     volatility_scaled: bool = False
     rules: tuple[RuleFigures, ...] = ()
+    market_neutral: bool = False
+    liquid_half: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """Return plain JSON types, NaN as None."""

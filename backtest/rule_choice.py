@@ -17,8 +17,9 @@ from backtest.rule_kernels import RULE_GROSS, RULE_NET, RULE_TURNOVER, keep_ledg
 from backtest.run import trade
 from backtest.target import Target
 from backtest.trading_rules import BacktestSpec
-from backtest.weights import target_weights
 from market.panel import FloatArray
+
+TargetsKey = tuple[int, bool, bool, bool]
 
 # Scores that differ by less are equal: then the rule that trades less is taken.
 _EQUAL = 1e-9
@@ -85,30 +86,30 @@ def choose_rule(
     paid, year = slice(train.start, train.stop - 2), target.panel.bars_per_year
     figures = tuple(_figures(rule, one, paid, year) for rule, one in zip(rules, series, strict=True))
     best = _best(figures)
-    weights = variants[(rules[best].holding, rules[best].volatility_scaled)]
+    weights = variants[rules[best].targets_key]
     return RuleChoice(rules[best], figures, series[:, RULE_NET], series[0, RULE_GROSS], weights)
 
 
 def rule_series(
     signal: FloatArray, target: Target, rules: tuple[TradingRule, ...], ranks: FloatArray | None = None
-) -> tuple[FloatArray, dict[tuple[int, bool], FloatArray]]:
+) -> tuple[FloatArray, dict[TargetsKey, FloatArray]]:
     """Return (K, 3, T) gross, net and turnover of a signal under each rule, and target weights by what decides them.
 
-    Weights are keyed by holding and volatility scaling. The last two bars are not paid yet: their returns are NaN.
+    Weights are keyed by `TradingRule.targets_key`. The last two bars are not paid yet: their returns are NaN.
     """
-    spec, market, year = target.spec, target.market, target.panel.bars_per_year
-    weights: dict[tuple[int, bool], FloatArray] = {}
+    spec, year = target.spec, target.panel.bars_per_year
+    weights: dict[TargetsKey, FloatArray] = {}
     for rule in rules:
-        key = (rule.holding, rule.volatility_scaled)
+        key = rule.targets_key
         if key not in weights:
-            weights[key] = target_weights(signal, rule.applied(spec), market.volatility, target.groups, ranks)
+            weights[key] = target.weights(signal, ranks, rule.applied(spec))
     if spec.kelly > 0 or not math.isinf(spec.max_risk):
         series = np.stack([_one_by_one(weights, target, rule) for rule in rules])
     else:
         keys = list(weights)
         series = keep_ledgers(
             np.stack([weights[key] for key in keys]),
-            np.array([keys.index((rule.holding, rule.volatility_scaled)) for rule in rules], dtype=np.int64),
+            np.array([keys.index(rule.targets_key) for rule in rules], dtype=np.int64),
             np.array([rule.rate for rule in rules]),
             np.array([rule.band for rule in rules]),
             _needed(target),
@@ -124,10 +125,10 @@ def _needed(target: Target) -> MarketRows:
     return market if target.spec.costs.capital > 0 else market._replace(impact=market.returns[:0])
 
 
-def _one_by_one(weights: dict[tuple[int, bool], FloatArray], target: Target, rule: TradingRule) -> FloatArray:
+def _one_by_one(weights: dict[TargetsKey, FloatArray], target: Target, rule: TradingRule) -> FloatArray:
     """Trade a rule by itself: sizes that follow the record of the portfolio need all of it first."""
     spec: BacktestSpec = rule.applied(target.spec)
-    own = weights[(rule.holding, rule.volatility_scaled)]
+    own = weights[rule.targets_key]
     found = trade(own, target.market, spec, None, bars_per_year=target.panel.bars_per_year)
     return np.stack([found.gross, found.net, found.turnover])
 

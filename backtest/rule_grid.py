@@ -29,23 +29,32 @@ class TradingRule:
         Targets are averaged over this many bars.
     volatility_scaled
         Whether positions are divided by the trailing volatility of their asset.
+    market_neutral
+        Whether what the market explains is taken out of the weights.
+    liquid_half
+        Whether only the half of the universe that trades most is traded.
     """
 
     rate: float = 1.0
     band: float = 0.0
     holding: int = 1
     volatility_scaled: bool = False
+    market_neutral: bool = False
+    liquid_half: bool = False
 
     def applied(self, spec: BacktestSpec) -> BacktestSpec:
         """Return `spec` under this rule; an `InputError` for a rule that means nothing."""
-        return replace(
-            spec, rate=self.rate, band=self.band, holding=self.holding, volatility_scaled=self.volatility_scaled
-        )
+        return replace(spec, **asdict(self))
 
     @classmethod
     def of(cls, spec: BacktestSpec) -> TradingRule:
         """Return the rule that `spec` holds."""
-        return cls(spec.rate, spec.band, spec.holding, spec.volatility_scaled)
+        return cls(**{f.name: getattr(spec, f.name) for f in fields(cls)})
+
+    @property
+    def targets_key(self) -> tuple[int, bool, bool, bool]:
+        """What of the rule decides the targets: rules that agree in it differ in how they are traded alone."""
+        return self.holding, self.volatility_scaled, self.market_neutral, self.liquid_half
 
     def to_dict(self) -> dict[str, float | int | bool]:
         """Return plain JSON types."""
@@ -58,6 +67,8 @@ class TradingRule:
         said += [f"outside a band of {self.band:.2%}"] if self.band > 0 else []
         said += [f"targets averaged over {self.holding} bars"] if self.holding > 1 else []
         said += ["scaled by volatility"] if self.volatility_scaled else []
+        said += ["neutral to the market"] if self.market_neutral else []
+        said += ["the liquid half alone"] if self.liquid_half else []
         return ", ".join(said)
 
 
@@ -120,14 +131,17 @@ class RuleGrid:
 
     Attributes
     ----------
-    rates, bands, holdings, scalings
-        See `TradingRule`.
+    rates, bands, holdings, scalings, neutrals, halves
+        See `TradingRule`. The market's part and illiquid assets are taken out of no weights unless the settings do so:
+        as further rules they did not pay (see docs/trading-rules.md).
     """
 
     rates: tuple[float, ...] = _RATES[0][1]
     bands: tuple[float, ...] = (0.0,)
     holdings: tuple[int, ...] = (1,)
     scalings: tuple[bool, ...] = (False, True)
+    neutrals: tuple[bool, ...] = (False,)
+    halves: tuple[bool, ...] = (False,)
 
     @classmethod
     def around(cls, spec: BacktestSpec, bars_a_year: float = _DAYS) -> RuleGrid:
@@ -141,12 +155,15 @@ class RuleGrid:
             bands=cls().bands if spec.band == usual.band else (spec.band,),
             holdings=cls().holdings if spec.holding == usual.holding else (spec.holding,),
             scalings=(True,) if spec.volatility_scaled else cls().scalings,
+            neutrals=(True,) if spec.market_neutral else cls().neutrals,
+            halves=(True,) if spec.liquid_half else cls().halves,
         )
 
     def rules(self) -> tuple[TradingRule, ...]:
         """Return the rules of the grid, each once, the quickest first; an `InputError` where there are none."""
-        every = product(self.scalings, self.holdings, self.bands, self.rates)
-        found = tuple(dict.fromkeys(TradingRule(rate, band, hold, scaled) for scaled, hold, band, rate in every))
+        every = product(self.halves, self.neutrals, self.scalings, self.holdings, self.bands, self.rates)
+        made = (TradingRule(rate, band, hold, scaled, free, half) for half, free, scaled, hold, band, rate in every)
+        found = tuple(dict.fromkeys(made))
         if not found:
             raise InputError("the grid of trading rules is empty", "give at least one value of each of its parts")
         for rule in found:

@@ -11,7 +11,9 @@ from backtest.rule_grid import RuleGrid, TradingRule
 
 def rule_of(card: Scorecard | RuleFigures) -> TradingRule:
     """Return the trading rule that a scorecard, or a row of its rules, is of."""
-    return TradingRule(card.rate, card.band, card.holding, card.volatility_scaled)
+    return TradingRule(
+        card.rate, card.band, card.holding, card.volatility_scaled, card.market_neutral, card.liquid_half
+    )
 
 
 def chosen_rule(card: Scorecard) -> TradingRule | None:

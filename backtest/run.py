@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backtest.asset_facts import asset_facts
 from backtest.ic import MIN_PAIRS
 from backtest.ledger import BIAS, COST, EXPOSURE, FUNDING, GROSS, HELD, IMPACT, NET, OPENED, TURNOVER, keep_ledger
 from backtest.market_rows import MarketRows, market_rows
@@ -84,7 +85,8 @@ def run_backtest(
         return refused
     market = market_rows(panel, spec)
     signal = np.where(panel.universe, values, np.nan)
-    targets = target_weights(signal, spec, market.volatility, groups)
+    facts = asset_facts(panel, spec) if spec.reads_facts else None
+    targets = target_weights(signal, spec, market.volatility, groups, facts=facts)
     return trade(targets, market, spec, gate, bars_per_year=panel.bars_per_year)
 
 
@@ -110,14 +112,15 @@ def too_few_assets(spec: BacktestSpec, assets: int, widest: int | None = None) -
     if not spec.is_cross_sectional:
         return None
     alone = 'set weighting = "timeseries" in alphaglow.toml [backtest]'
-    if assets <= MAX_SMALL_UNIVERSE:
+    there = compared(spec, assets)
+    if there <= MAX_SMALL_UNIVERSE:
         return Rejection(
             "backtest",
             "small_universe",
-            f"a cross-section over {assets} assets says nothing: ranks of so few are mostly noise",
+            f"a cross-section over {there} assets says nothing: ranks of so few are mostly noise",
             f"{alone}, or use more than {MAX_SMALL_UNIVERSE} assets",
         )
-    if widest is None or widest >= MIN_PAIRS:
+    if widest is None or compared(spec, widest) >= MIN_PAIRS:
         return None
     return Rejection(
         "backtest",
@@ -125,6 +128,11 @@ def too_few_assets(spec: BacktestSpec, assets: int, widest: int | None = None) -
         f"the factor has values for at most {widest} of {assets} assets in any bar: ranks of so few are mostly noise",
         f"loosen its conditions, or [universe], until {MIN_PAIRS} assets or more have values; or {alone}",
     )
+
+
+def compared(spec: BacktestSpec, assets: int) -> int:
+    """Return how many of a number of assets the rules compare with one another."""
+    return (assets + 1) // 2 if spec.liquid_half else assets
 
 
 def trade(

@@ -136,6 +136,8 @@ def _scorecard(run: _Run, split: Split, rng: np.random.Generator, cutoff: np.dat
         rate=spec.rate,
         band=spec.band,
         volatility_scaled=spec.volatility_scaled,
+        market_neutral=spec.market_neutral,
+        liquid_half=spec.liquid_half,
         rules=() if run.choice is None else run.choice.figures,
         profiles={name: profile_of(run.signals, run.plain, target, part, known[name]) for name, part in names.items()},
         after_cutoff=_since(run, cutoff),

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from backtest.asset_facts import AssetFacts
 from backtest.combine import UNKNOWN, Members
 from backtest.market_rows import MarketRows
 from backtest.trading_rules import BacktestSpec
@@ -59,11 +60,13 @@ def slow_payoffs(
     *,
     part: slice,
     rates: Sequence[float],
+    facts: AssetFacts | None = None,
 ) -> SlowPayoffs:
     """Trade each member alone at each rate.
 
     Targets are a member's centred ranks over the sum of their sizes (divided by volatility first, where the rules say
-    so), averaged over `holding` bars and traded at every `rebalance`-th. Correlations of trades are read from bars of
+    so), averaged over `holding` bars and traded at every `rebalance`-th; without what the market explains, and of the
+    liquid half alone, where the rules say so: they need `facts` then. Correlations of trades are read from bars of
     `part`: no return is in them.
     """
     count, length, width = members.ranks.shape
@@ -71,14 +74,19 @@ def slow_payoffs(
     if spec.volatility_scaled:
         with np.errstate(all="ignore"):
             scale = np.nan_to_num(1.0 / market.volatility, nan=0.0, posinf=0.0)
+    ranks, beta = members.ranks, np.zeros((0, width))
+    if facts is not None and spec.liquid_half:
+        ranks = np.where(facts.liquid, ranks, np.int16(UNKNOWN))
+    if facts is not None and spec.market_neutral:
+        beta = facts.beta
     earned = market.returns - market.funding if len(market.funding) else market.returns
     sampled = max(2, min(_SAMPLED_CELLS // (max(count, 1) * len(rates) * width), part.stop - part.start))
     at = np.full(length, -1)
     at[np.linspace(part.start, part.stop - 1, sampled).astype(int)] = np.arange(sampled)
     gross, costs, changes = _slow(
-        members.ranks,
+        ranks,
         np.ascontiguousarray(earned),
-        scale,
+        (scale, beta),
         np.asarray(rates, dtype=np.float64),
         np.array([spec.costs.per_trade, spec.costs.borrow_bp_year * 1e-4 / bars_per_year]),
         np.array([spec.holding, spec.rebalance]),
@@ -98,19 +106,30 @@ def _alike(rows: NDArray[np.float32]) -> FloatArray:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def _target(line: NDArray[np.int16], scale: FloatArray, t: int, out: FloatArray) -> None:
-    """Write (N,) the target of a bar: gross 1 and neutral, or nothing where all assets are alike or unknown."""
-    total, mean, count = 0.0, 0.0, 0
+def _target(line: NDArray[np.int16], known: tuple[FloatArray, FloatArray], t: int, out: FloatArray) -> None:
+    """Write (N,) the target of a bar: gross 1 and neutral, or nothing where all assets are alike or unknown.
+
+    `known` are what weights are multiplied by, and betas that are taken out of them, (T, N) or without rows.
+    """
+    scale, beta = known
+    total, mean, count, centre, free = 0.0, 0.0, 0, 0.0, len(beta) > 0
     for i in range(len(line)):
         out[i] = 0.0
-        if line[i] != UNKNOWN:
+        if line[i] != UNKNOWN and not (free and beta[t, i] != beta[t, i]):
             out[i] = line[i] * scale[t, i] if len(scale) else 1.0 * line[i]
             mean += out[i]
+            centre += beta[t, i] if free else 0.0
             count += 1
-    mean /= max(count, 1)
+    mean, centre = mean / max(count, 1), centre / max(count, 1)
+    shared, square = 0.0, 0.0
     for i in range(len(line)):
-        if line[i] != UNKNOWN:
-            out[i] -= mean
+        if line[i] != UNKNOWN and free and beta[t, i] == beta[t, i]:
+            shared += (out[i] - mean) * (beta[t, i] - centre)
+            square += (beta[t, i] - centre) ** 2
+    share = shared / square if square > 1e-9 else 0.0
+    for i in range(len(line)):
+        if line[i] != UNKNOWN and not (free and beta[t, i] != beta[t, i]):
+            out[i] -= mean + (share * (beta[t, i] - centre) if free else 0.0)
             total += abs(out[i])
     for i in range(len(line)):
         out[i] = out[i] / total if total > 1e-12 else 0.0
@@ -120,7 +139,7 @@ def _target(line: NDArray[np.int16], scale: FloatArray, t: int, out: FloatArray)
 def _slow(
     ranks: NDArray[np.int16],
     earned: FloatArray,
-    scale: FloatArray,
+    known: tuple[FloatArray, FloatArray],
     rates: FloatArray,
     charged: FloatArray,
     bars: NDArray[np.int64],
@@ -143,7 +162,7 @@ def _slow(
         recent[:] = 0.0
         total[:] = 0.0
         for t in range(length):
-            _target(ranks[k, t], scale, t, target)
+            _target(ranks[k, t], known, t, target)
             place = t % holding
             for i in range(width):
                 total[i] += target[i] - recent[place, i]

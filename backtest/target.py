@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from backtest.asset_facts import AssetFacts, asset_facts
 from backtest.bar_regimes import market_regimes
 from backtest.ic import centred_rows, forward_returns
 from backtest.known import KnownFactors, known_factors
@@ -69,7 +70,21 @@ class Target:
 
         `spec` is this target's under a factor's own trading rule, where it has one.
         """
-        return target_weights(signal, spec or self.spec, self.market.volatility, self.groups, ranks)
+        chosen = spec or self.spec
+        return target_weights(signal, chosen, self.market.volatility, self.groups, ranks, facts=self.facts(chosen))
+
+    @cached_property
+    def _facts(self) -> dict[tuple[bool, bool], AssetFacts]:
+        return {}
+
+    def facts(self, spec: BacktestSpec) -> AssetFacts | None:
+        """Return what trading rules read of the assets beside a signal, computed once; None where they read nothing."""
+        if not spec.reads_facts:
+            return None
+        key = (spec.market_neutral, spec.liquid_half)
+        if key not in self._facts:
+            self._facts[key] = asset_facts(self.panel, spec)
+        return self._facts[key]
 
     @cached_property
     def horizons(self) -> dict[int, Ranked]:

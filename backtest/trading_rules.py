@@ -49,6 +49,12 @@ class BacktestSpec:
         How many parts the assets of a bar fall into, for ``quantile`` and ``long_only``.
     volatility_scaled
         Positions are divided by the asset's trailing volatility before they are brought to size.
+    market_neutral
+        What the market explains is taken out of the weights: less their fit on the assets' trailing betas, so that the
+        portfolio's beta is 0 and longs equal shorts (see `backtest.asset_facts`). For the neutral
+        weightings alone.
+    liquid_half
+        Only the half of the universe that traded most money of late is traded; the rest has no position.
     kelly
         Size of the portfolio as a fraction of Kelly's mean / variance of its own trailing net returns (0.5 is
         half-Kelly), between 0 and `max_leverage`. 0 is fixed size.
@@ -71,6 +77,8 @@ class BacktestSpec:
     max_weight: float = 1.0
     quantiles: int = 5
     volatility_scaled: bool = False
+    market_neutral: bool = False
+    liquid_half: bool = False
     kelly: float = 0.0
     max_leverage: float = 1.0
     max_risk: float = math.inf
@@ -98,6 +106,10 @@ class BacktestSpec:
         ]
         fault = residual_fault(self.residual_to)
         wrong += [f"residual_to: {fault}"] if fault else []
+        if self.market_neutral and self.weighting not in NEUTRAL:
+            wrong += [
+                f"market_neutral needs weights that are long and short ({', '.join(NEUTRAL)}), not {self.weighting}"
+            ]
         if wrong:
             raise InputError("; ".join(wrong), "correct it in alphaglow.toml [backtest]")
 
@@ -120,6 +132,11 @@ class BacktestSpec:
         longer is not in it.
         """
         return self.holding + self.rebalance
+
+    @property
+    def reads_facts(self) -> bool:
+        """Whether weights need `backtest.asset_facts`."""
+        return self.market_neutral or self.liquid_half
 
     @property
     def is_cross_sectional(self) -> bool:

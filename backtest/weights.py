@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from backtest.asset_facts import AssetFacts
 from backtest.kernel_rules import LONG_ONLY, QUANTILE, ZSCORE, WeightRules, weight_rules
 from backtest.trading_rules import BacktestSpec
 from market.panel import FloatArray
@@ -16,6 +17,8 @@ ZSCORE_CAP = 3.0
 SERIES_WINDOW = 240
 # Kelly's fraction is read from this many bars, and positions have unit size until the fewer of them are known.
 _KELLY_BARS, _KELLY_LEAST = 2000, 250
+# Rounding leaves less than this of a weight, as a share of what it was made of.
+_NO_WEIGHT = 1e-9
 
 
 def target_weights(
@@ -24,6 +27,8 @@ def target_weights(
     volatility: FloatArray | None = None,
     groups: FloatArray | None = None,
     ranks: FloatArray | None = None,
+    *,
+    facts: AssetFacts | None = None,
 ) -> FloatArray:
     """Return (T, N) target weights from a signal, before the gate; 0 where there is no opinion.
 
@@ -37,22 +42,34 @@ def target_weights(
         (T, N) group numbers known at the bar: positions are neutral within each; NaN is no group and no position.
     ranks
         (T, N) average ranks of `signal` over each bar, where they are known already.
+    facts
+        Of the assets at each bar; rules that read any cannot do without (`BacktestSpec.reads_facts`).
     """
+    if spec.reads_facts and facts is None:
+        raise ValueError("these rules read facts of the assets, and none are given")
     none = np.zeros((0, signal.shape[1]))
     scale = volatility if spec.volatility_scaled and volatility is not None else none
+    liquid = facts.liquid if facts is not None and spec.liquid_half else None
     if spec.is_cross_sectional:
+        if liquid is not None:
+            signal, ranks = np.where(liquid, signal, np.nan), None
         ranks = average_ranks(signal) if ranks is None else ranks
         by_group = none if groups is None else groups
-        weights = _cross_section(signal, ranks, weight_rules(spec), by_group, scale)
+        beta = facts.beta if facts is not None and spec.market_neutral else none
+        weights = _cross_section(signal, ranks, weight_rules(spec), (by_group, scale, beta))
     else:
         weights = _time_series(signal, scale)
+        # Its own past is read all the same: an asset that joins the half is not new.
+        weights = weights if liquid is None else np.where(liquid, weights, 0.0)
     return average_over(weights, spec.holding) if spec.holding > 1 else weights
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def _cross_section(
-    signal: FloatArray, ranks: FloatArray, rules: WeightRules, groups: FloatArray, volatility: FloatArray
+    signal: FloatArray, ranks: FloatArray, rules: WeightRules, known: tuple[FloatArray, FloatArray, FloatArray]
 ) -> FloatArray:
+    """Return the target weights of each bar; `known` are groups, volatility and beta, each perhaps without rows."""
+    groups, volatility, beta = known
     out = np.zeros(signal.shape)
     nothing = np.zeros(0)
     for t in range(len(signal)):
@@ -61,7 +78,8 @@ def _cross_section(
             count += 1 if signal[t, i] == signal[t, i] else 0
         group = groups[t] if len(groups) else nothing
         scale = volatility[t] if len(volatility) else nothing
-        target_row(signal[t], ranks[t], count, rules, group, scale, out[t])
+        slope = beta[t] if len(beta) else nothing
+        target_row(signal[t], ranks[t], count, rules, (group, scale, slope), out[t])
     return out
 
 
@@ -71,27 +89,24 @@ def target_row(
     ranks: FloatArray,
     count: int,
     rules: WeightRules,
-    group: FloatArray,
-    volatility: FloatArray,
+    known: tuple[FloatArray, FloatArray, FloatArray],
     out: FloatArray,
 ) -> None:
     """Write the target weights of one bar to `out`: gross 1, all 0 where no portfolio can be made.
 
-    `line` (N,) has `count` finite values; `ranks` are their average ranks, `group` and `volatility` may be empty.
+    `line` (N,) has `count` finite values; `ranks` are their average ranks. `known` are group, volatility and beta of
+    each asset, (N,) or empty.
     """
     kind = rules.kind
-    middle = 0.5 * (count + 1)
-    for i in range(len(line)):
-        out[i] = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
-    if kind == ZSCORE:
-        _standardise(line, count, out)
-    elif kind >= QUANTILE:
-        _ends(ranks, count, rules.quantiles, kind == LONG_ONLY, out)
+    group, volatility, beta = known
+    _spread_out(line, ranks, count, rules, out)
     if len(group):
         _demean_groups(line, group, out)
     if len(volatility):
         for i in range(len(line)):
             out[i] = out[i] / volatility[i] if volatility[i] > 0.0 else 0.0
+    if len(beta):
+        _free_of_market(line, group, beta, kind == QUANTILE, out)
     ups = 0.0
     downs = 0.0
     for i in range(len(line)):
@@ -101,7 +116,7 @@ def target_row(
     whole = count > 1 and 1e-9 < ups + downs < np.inf and (kind == LONG_ONLY or min(ups, downs) > 0.0)
     if kind == LONG_ONLY:
         up, down = 1.0 / ups if whole else 0.0, 0.0
-    elif len(volatility) or kind == QUANTILE:
+    elif (len(volatility) or kind == QUANTILE) and not len(beta):
         up, down = (0.5 / ups, 0.5 / downs) if whole else (0.0, 0.0)
     else:
         up = 1.0 / (ups + downs) if whole else 0.0
@@ -110,6 +125,51 @@ def target_row(
         out[i] = (out[i] * up if out[i] > 0.0 else out[i] * down) if up > 0.0 else 0.0
     if rules.max_weight < 1.0:
         _cap(rules.max_weight, kind != LONG_ONLY, out)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _spread_out(line: FloatArray, ranks: FloatArray, count: int, rules: WeightRules, out: FloatArray) -> None:
+    """Write weights of any size by the kind of weighting; what has no opinion has none."""
+    kind = rules.kind
+    middle = 0.5 * (count + 1)
+    for i in range(len(line)):
+        out[i] = ranks[i] - middle if ranks[i] == ranks[i] else 0.0
+    if kind == ZSCORE:
+        _standardise(line, count, out)
+    elif kind >= QUANTILE:
+        _ends(ranks, count, rules.quantiles, kind == LONG_ONLY, out)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _free_of_market(line: FloatArray, group: FloatArray, beta: FloatArray, held_only: bool, out: FloatArray) -> None:
+    """Take from weights their fit on a constant and on beta, within groups where there are any.
+
+    The fit is over the assets with an opinion and a beta or, `held_only`, over those of them with a weight; others have
+    no position. What is left sums to 0, times beta as well; where the fit leaves nothing, nothing is left.
+    """
+    members, slope = np.full(len(line), np.nan), np.zeros(len(line))
+    one = np.zeros(len(line))
+    for i in range(len(line)):
+        if line[i] == line[i] and beta[i] == beta[i] and not (held_only and abs(out[i]) <= _NO_WEIGHT):
+            members[i] = line[i]
+            slope[i] = beta[i]
+        else:
+            out[i] = 0.0
+    groups = group if len(group) else one
+    _demean_groups(members, groups, out)
+    _demean_groups(members, groups, slope)
+    shared, square, before = 0.0, 0.0, 0.0
+    for i in range(len(line)):
+        shared += out[i] * slope[i]
+        square += slope[i] * slope[i]
+        before += abs(out[i])
+    share = shared / square if square > _NO_WEIGHT else 0.0
+    after = 0.0
+    for i in range(len(line)):
+        out[i] -= share * slope[i]
+        after += abs(out[i])
+    if after <= _NO_WEIGHT * before:
+        out[:] = 0.0
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

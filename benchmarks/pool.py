@@ -123,14 +123,14 @@ def _net(values: FloatArray, study: Study, rule: TradingRule | None) -> FloatArr
 def best_rule(values: FloatArray, measured: MeasuredFactors) -> TradingRule:
     """Return the rule of the grid under which a signal has the best score of its net return on train."""
     train = paid_rows(measured.study.split.train)
-    rules = rules_of_aim(measured.study.spec)
+    rules = rules_of_aim(measured.study)
     return max(rules, key=lambda rule: np.nan_to_num(mean_test(_net(values, measured.study, rule)[train]).z, nan=-99.0))
 
 
 def best_alone(measured: MeasuredFactors) -> tuple[TradingRule, int]:
     """Return the rule and the number of the member that nets most surely on train by itself."""
-    train, best = paid_rows(measured.study.split.train), (-math.inf, rules_of_aim(measured.study.spec)[0], 0)
-    for rule in rules_of_aim(measured.study.spec):
+    train, best = paid_rows(measured.study.split.train), (-math.inf, rules_of_aim(measured.study)[0], 0)
+    for rule in rules_of_aim(measured.study):
         slow = measured.slow(scaled=rule.volatility_scaled)
         at = slow.rates.index(rule.rate)
         for number in range(len(measured.candidates)):

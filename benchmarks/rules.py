@@ -1,13 +1,12 @@
 """A trading rule for each factor: what choosing it on train earns, what it costs in evidence and in time.
 
-    python -m benchmarks.rules [--quick] [--only alphas|nulls|planted|time|wider] [--data FOLDER] [--corpora FOLDER]
+    python -m benchmarks.rules [--quick] [--only alphas|nulls|planted|time] [--data FOLDER] [--corpora FOLDER]
 
 alphas: the WorldQuant 101, and the pool of their ranks with equal weights, under the default rule and under rules that
 are chosen on train. nulls: on markets without skill, how often a factor under its chosen rule passes the test of
 *earns*, with and without the allowance for the choice, free of costs (where luck has most room) and at 10 bp.
 planted: where it is known what pays, the expected net score of the chosen rule over that of the best one of the grid.
-time: all rules of the grid against one, interleaved. wider: whether neutrality within groups of like liquidity and the
-most traded half of the assets, as further rules of the grid, earn more on validation. The last line is JSON.
+time: all rules of the grid against one, interleaved. The last line is JSON. Wider grids: `benchmarks.wider_grid`.
 """
 
 from __future__ import annotations
@@ -16,18 +15,17 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from agent.study.settings import Settings
-from agent.study.study import Study, group_values, open_study
+from agent.study.study import Study, open_study
 from backtest import metrics
 from backtest.binomial import Share
 from backtest.costs import Costs
@@ -38,6 +36,7 @@ from backtest.planted_payoffs import plant_payoff
 from backtest.rule_choice import RuleChoice, choose_rule, rule_series
 from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.rule_test import chosen_score
+from backtest.rule_words import rule_of
 from backtest.run import trade
 from backtest.scorecard import score_signal
 from backtest.target import Target, prepare_target
@@ -48,7 +47,7 @@ from factors.engine import evaluate
 from factors.parse import parse
 from market.errors import Rejection
 from market.files import import_files
-from market.panel import BoolArray, FloatArray, Panel
+from market.panel import FloatArray, Panel
 from market.ranking import rank_panel
 from market.split import make_split
 
@@ -128,8 +127,7 @@ def _net(choice: RuleChoice, name: str) -> FloatArray:
 
 
 def _place(choice: RuleChoice) -> int:
-    rules = [TradingRule(f.rate, f.band, f.holding, f.volatility_scaled) for f in choice.figures]
-    return rules.index(choice.rule)
+    return [rule_of(one) for one in choice.figures].index(choice.rule)
 
 
 def nulls_table(args: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -223,8 +221,7 @@ def _against_best(
     choice = choose_rule(inside, target, train, GRID)
     ratios = []
     for figures in choice.figures:
-        rule = TradingRule(figures.rate, figures.band, figures.holding, figures.volatility_scaled)
-        own = rule.applied(spec)
+        own = rule_of(figures).applied(spec)
         weights = target.weights(inside, spec=own)
         result = trade(weights, target.market, own, None, bars_per_year=panel.bars_per_year)
         expected = (result.weights * drift).sum(axis=1) - result.cost
@@ -267,51 +264,6 @@ def _ranked(signal: FloatArray, target: Target, rules: tuple[TradingRule, ...]) 
     rule_series(signal, target, rules, rank_panel(signal).ranks)
 
 
-def wider_table(args: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Choose on train from the grid, and from the grid with two kinds of further rules; compare on validation."""
-    columns = ("market", "alphas", "grid: validation", "wider: validation", "mean change", "better", "worse", "time")
-    table = Table(*columns, title="net Sharpe, medians; time is wider / grid")
-    texts = read_corpus(args.corpora / "worldquant_alpha101.txt")[:: 12 if args.quick else 4]
-    found: dict[str, Any] = {}
-    for title, market, top, cost in ALPHAS[1 : 2 if args.quick else None] + ALPHAS[: 0 if args.quick else 1]:
-        study = open_alphas(title, market, top, cost, args.data)
-        groups = replace(study.target, groups=group_values("liquidity_group", study.panel))
-        liquid = most_traded_half(study.panel)
-        pairs, spent = [], np.zeros(2)
-        for alpha in texts:
-            expression = parse(alpha.text, fields=study.fields, bar=study.panel.bar, dialect=alpha.dialect)
-            assert not isinstance(expression, Rejection), expression
-            signal = np.where(study.panel.universe, evaluate(expression, study.panel).values, np.nan)
-            begun = time.process_time()
-            plain = choose_rule(signal, study.target, study.split.train, GRID)
-            chosen = time.process_time()
-            others = [
-                choose_rule(values, target, study.split.train, SLOW)
-                for values, target in ((signal, groups), (np.where(liquid, signal, np.nan), study.target))
-            ]
-            spent += chosen - begun, time.process_time() - begun
-            best = max((plain, *others), key=lambda one: np.nan_to_num(one.figures[_place(one)].net_z, nan=-np.inf))
-            pairs.append([pair_of(one.net[_place(one)], study).validation for one in (plain, best)])
-        before, after = np.array(pairs).T
-        change = after - before
-        found[title] = {
-            "grid": float(np.nanmedian(before)), "wider": float(np.nanmedian(after)),
-            "change": float(np.nanmean(change)), "better": int((change > 0).sum()), "worse": int((change < 0).sum()),
-            "time": float(spent[1] / spent[0]),
-        }  # fmt: skip
-        table.add_row(title, str(len(pairs)), *(f"{value:.2f}" for value in found[title].values()))
-    console.print(table)
-    return found
-
-
-def most_traded_half(panel: Panel) -> BoolArray:
-    """Return (T, N) whether an asset is among the half of the universe that traded most over 30 bars, known then."""
-    money = pd.DataFrame(np.where(panel.universe, panel.money, np.nan)).rolling(30, min_periods=10).mean().to_numpy()
-    ranked = rank_panel(np.where(panel.universe, money, np.nan))
-    inside: BoolArray = ranked.ranks > 0.5 * ranked.counts[:, None]
-    return inside
-
-
 def timed(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, FloatArray]:
     """Return (rounds,) processor seconds of each way, run in turn; the first round only warms up."""
     spent: dict[str, list[float]] = {name: [] for name in ways}
@@ -324,7 +276,7 @@ def timed(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, Float
 
 
 TABLES = {
-    "alphas": alphas_table, "nulls": nulls_table, "planted": planted_table, "time": time_table, "wider": wider_table,
+    "alphas": alphas_table, "nulls": nulls_table, "planted": planted_table, "time": time_table,
 }  # fmt: skip
 
 

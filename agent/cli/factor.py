@@ -119,7 +119,8 @@ class EvalOptions:
 @click.option(
     "--rule",
     metavar="auto|as set|FILE",
-    help="Trading rule: auto chooses it on train; FILE (TOML) has rate, band, holding or volatility_scaled.",
+    help="Trading rule: auto chooses it on train; FILE (TOML) has rate, band, holding, volatility_scaled, "
+    "market_neutral or liquid_half.",
 )
 @click.option(
     "--ledger",

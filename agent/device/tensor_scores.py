@@ -43,7 +43,7 @@ def scorable(target: Target) -> bool:
     plain = spec.weighting == "rank" and spec.holding == 1 and spec.rebalance == 1 and spec.band == 0.0
     unsized = spec.kelly == 0.0 and np.isinf(spec.max_risk) and spec.max_weight >= 1.0 and not spec.volatility_scaled
     nothing_lost = spec.delisting_return == 0.0 and spec.costs.capital == 0
-    return bool(plain and unsized and nothing_lost and target.groups is None)
+    return bool(plain and unsized and nothing_lost and target.groups is None and not spec.reads_facts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -211,7 +211,8 @@ def _now_grid(rows: Sequence[Mapping[str, object]], kind: Kind) -> Grid:
 def _earned(opened: OpenFlow, kind: Kind, direction: Direction) -> dict[str, float]:
     """Return Sharpe ratios a year of the direction, traded on the calibration bars: `gross` and `net` of costs."""
     part, target = opened.calibration_rows, opened.study.target
-    spec, year = replace(target.spec, weighting="timeseries"), opened.panel.bars_per_year
+    spec = replace(target.spec, weighting="timeseries", market_neutral=False)
+    year = opened.panel.bars_per_year
     weights = directed_targets(direct(opened, kind, direction), opened.panel)[part]
     made = trade(weights, target.market.rows(part), spec, None, bars_per_year=year)
     # The last two bars' returns are not known.

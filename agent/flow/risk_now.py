@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.drawing.axes import format_number
 from agent.flow.opened import OpenFlow
 from agent.review.findings import Grid, grid
+from backtest.asset_facts import asset_facts
 from backtest.market_rows import market_rows
 from backtest.portfolio_risk import LEAST, History, forecast_risk, once_in
 from backtest.weights import target_weights
@@ -99,7 +100,9 @@ def weights_now(opened: OpenFlow, name: str, expressions: Sequence[str]) -> Floa
         # Groups of the last bar that the loop knows: they rarely change.
         within = None if groups is None else np.repeat(groups[-1:], len(rows.times), axis=0)
         volatility = market_rows(rows, spec).volatility
-        last: FloatArray = target_weights(np.where(rows.universe, values, np.nan), spec, volatility, within)[-1]
+        facts = asset_facts(rows, spec) if spec.reads_facts else None
+        signal = np.where(rows.universe, values, np.nan)
+        last: FloatArray = target_weights(signal, spec, volatility, within, facts=facts)[-1]
         return last
     if name in whole.assets:
         alone = np.zeros(len(whole.assets))

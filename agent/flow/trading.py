@@ -211,7 +211,7 @@ def _portfolios(opened: OpenFlow, expressions: Sequence[str]) -> list[_Portfolio
     study = opened.study
     panel, target = study.panel, study.target
     count = np.maximum(panel.universe.sum(axis=1, keepdims=True), 1)
-    directional = replace(target, spec=replace(study.spec, weighting="timeseries"))
+    directional = replace(target, spec=replace(study.spec, weighting="timeseries", market_neutral=False))
     market = _Portfolio("the market", np.where(panel.universe, 1.0, 0.0) / count, directional)
     own = [
         _Portfolio(f"direction, {kind}", directed_targets(direct(opened, kind), panel), directional) for kind in KINDS

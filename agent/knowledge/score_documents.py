@@ -91,6 +91,8 @@ def read_scorecard(stored: Document) -> Scorecard:
         rate=_rate(stored.get("rate")),
         band=_zero(stored.get("band")),
         volatility_scaled=stored.get("volatility_scaled") is True,
+        market_neutral=stored.get("market_neutral") is True,
+        liquid_half=stored.get("liquid_half") is True,
         rules=tuple(read_flat(RuleFigures, row) for row in _rows(stored.get("rules"))),
     )
 

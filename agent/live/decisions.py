@@ -21,6 +21,7 @@ from agent.live.recent_bars import Liquid, Recent
 from agent.live.signal_source import TradedSignal, batch_of
 from agent.live.value_at_risk import LiveRisk, volatility_expression
 from agent.study.study import group_expression
+from backtest.asset_facts import FACT_BARS
 from backtest.ledger import NET, keep_ledger
 from backtest.market_rows import MarketRows
 from backtest.run import too_few_assets
@@ -132,6 +133,7 @@ class DecisionMaker:
         rules = chosen.model_dump()
         self._liquid = Liquid(whole, **rules)
         self._recent = Recent(whole, portfolio.spec)
+        self._inside = LastRows(FACT_BARS + 1)
         self._row = len(whole.times)
         self._plain_spec = replace(portfolio.spec, holding=1)
         self._net: list[float] | None = None
@@ -152,6 +154,8 @@ class DecisionMaker:
         self._terms = slice(first, first + len(self.terms))
         self._features = slice(first + len(self.terms), -1)
         panel = replace(whole, universe=liquid_mask(whole, **rules))
+        for row in panel.universe[-FACT_BARS - 1 :]:
+            self._inside.put(row)
         asked = [*portfolio.expressions, *groups, *self.terms, *features, volatility_expression(whole)]
         self._live = LiveFactors(asked, panel)
         self._signals = LastRows(2 * SERIES_WINDOW)
@@ -188,6 +192,7 @@ class DecisionMaker:
         portfolio, spec = self.portfolio, self.portfolio.spec
         inside = self._liquid.put(bar)
         self._recent.put(bar)
+        self._inside.put(inside)
         values = self._live.append(bar.fields, inside)
         signal, parts = portfolio.signal(values[self._members], inside)
         volatility = self._recent.volatility()
@@ -235,13 +240,14 @@ class DecisionMaker:
     def _target(self, signal: FloatArray, volatility: FloatArray, groups: FloatArray | None) -> FloatArray:
         spec = self.portfolio.spec
         self._signals.put(signal)
+        facts = self._recent.facts(self._inside.all()) if spec.reads_facts else None
         if spec.is_cross_sectional:
-            plain: FloatArray = target_weights(signal[None], self._plain_spec, volatility, groups)[0]
+            plain: FloatArray = target_weights(signal[None], self._plain_spec, volatility, groups, facts=facts)[0]
         else:
             # The z-score sums its window again every 240 bars: rows from the one before that on decide it.
             rows = self._signals.all()[-(SERIES_WINDOW + self._row % SERIES_WINDOW + 1) :]
             wide = np.broadcast_to(volatility, rows.shape)
-            plain = target_weights(rows, self._plain_spec, np.ascontiguousarray(wide), groups)[-1]
+            plain = target_weights(rows, self._plain_spec, np.ascontiguousarray(wide), groups, facts=facts)[-1]
         if spec.holding == 1:
             return plain
         self._targets.put(plain)

@@ -210,6 +210,8 @@ def export_rules(settings: Settings, panel: Panel, spec: BacktestSpec) -> Rules:
         quantiles=spec.quantiles,
         group=group,
         volatility_scaled=spec.volatility_scaled,
+        market_neutral=spec.market_neutral,
+        liquid_half=spec.liquid_half,
         max_risk=spec.max_risk,
         rebalance=spec.rebalance,
         rate=spec.rate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent.live.feed import Bar
+from backtest.asset_facts import AssetFacts, facts_of
 from backtest.market_rows import VOLATILITY_BARS, MarketRows, filled, market_rows, trailing_volatility
 from backtest.trading_rules import BacktestSpec
 from market.panel import OHLCV, BoolArray, FloatArray, Panel
@@ -60,6 +61,18 @@ class Recent:
         universe = np.ones((len(self._times), len(self._like.assets)), dtype=bool)
         like = self._like
         return market_rows(Panel(self._times, like.assets, fields, universe, like.bar, like.calendar), self._spec)
+
+    def facts(self, inside: BoolArray) -> AssetFacts:
+        """Return what the rules read of the assets at the newest bar, a row of each.
+
+        `inside` (rows, N) says which assets were in the universe at it and at the bars that facts are made of.
+        """
+        spec, like, count = self._spec, self._like, len(inside)
+        if not (spec.market_neutral or spec.liquid_half):
+            return AssetFacts(np.zeros((0, len(like.assets))), np.zeros((0, len(like.assets)), dtype=bool))
+        fields = {name: values[-count:] for name, values in self._fields.items()}
+        found = facts_of(Panel(self._times[-count:], like.assets, fields, inside, like.bar, like.calendar), spec)
+        return AssetFacts(found.beta[-1:], found.liquid[-1:])
 
     def time(self, back: int) -> np.datetime64:
         """Return when the bar this many bars ago opened."""

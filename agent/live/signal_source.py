@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from agent.study.rule_differences import scored_otherwise
 from agent.study.settings import Settings
 from agent.study.study import group_values, make_spec, narrowed
 from agent.study.workspace import Workspace
+from backtest.asset_facts import asset_facts
 from backtest.combine import Members, combine, equal_weights
 from backtest.market_rows import MarketRows, market_rows
 from backtest.rule_grid import TradingRule
@@ -268,6 +269,11 @@ def _gate_notes(gate: RegimeGate, panel: Panel) -> tuple[str, ...]:
     return (f"never seen by the gate, judged by the states of others: {', '.join(unseen)}",) if unseen else ()
 
 
+def _asked(rules: Mapping[str, object]) -> dict[str, object]:
+    """Return rules without those that earlier versions had not, where they ask for nothing: ids stay as they were."""
+    return {name: value for name, value in rules.items() if value or name not in ("market_neutral", "liquid_half")}
+
+
 def _portfolio_id(
     expressions: Sequence[Expression],
     weights: FloatArray,
@@ -276,11 +282,11 @@ def _portfolio_id(
     panel: Panel,
     rule: TradingRule | None,
 ) -> str:
-    rules = {name: dict(section) for name, section in settings.rules().items()}
+    rules = {name: _asked(section) for name, section in settings.rules().items()}
     if rule is None and settings.backtest.rate == 1.0:
         # Portfolios of before there was a choice keep their ids, and their ledgers.
         rules["backtest"] = {k: v for k, v in rules["backtest"].items() if k not in ("rule", "rate")}
-    content: dict[str, object] = {} if rule is None else {"rule": rule.to_dict()}
+    content: dict[str, object] = {} if rule is None else {"rule": _asked(rule.to_dict())}
     content |= {
         "members": [[e.text, w] for e, w in zip(expressions, weights.tolist(), strict=True)],
         "rules": {name: rules[name] for name in ("backtest", "universe")},
@@ -326,7 +332,8 @@ def batch_of(portfolio: TradedSignal, whole: Panel) -> Batch:
     ledger_rows = market_rows(panel, portfolio.spec)
     neutral = portfolio.settings.backtest.group_neutral
     groups = group_values(neutral, panel) if neutral else None
-    targets = target_weights(signal, portfolio.spec, ledger_rows.volatility, groups)
+    facts = asset_facts(panel, portfolio.spec) if portfolio.spec.reads_facts else None
+    targets = target_weights(signal, portfolio.spec, ledger_rows.volatility, groups, facts=facts)
     exposures = None
     if portfolio.gate is not None:
         from flows.train import torch_threads

@@ -17,7 +17,10 @@ _OF_EVAL = (
     "factor", "text", "reading", "notes", "warnings", "remarks", "dimension", "novelty", "copy", "lookback", "data",
     "gated", "rule", "rule_says", "recorded", "attempt", "run", "trials",
 )  # fmt: skip
-_OF_SCORECARD = ("weighting", "holding", "cost_bp", "fill", "rate", "band", "volatility_scaled", "bars_per_year")
+_OF_SCORECARD = (
+    "weighting", "holding", "cost_bp", "fill", "rate", "band", "volatility_scaled", "market_neutral", "liquid_half",
+    "bars_per_year",
+)  # fmt: skip
 _FIGURES = (
     "n_bars", "start", "end", "rank_ic", "ic_tstat", "payoff", "payoff_error", "payoff_z", "net_z", "sharpe_gross",
     "sharpe_net", "sharpe_gated", "turnover", "annual_return_net", "max_drawdown", "break_even_bp", "capacity",

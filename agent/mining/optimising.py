@@ -26,7 +26,7 @@ from agent.study.study import Study, backtest_expression, read_expression
 from backtest.ic import newey_west_t
 from backtest.luck import sharpe_variance_factor
 from backtest.result_types import SegmentScore
-from backtest.rule_grid import TradingRule
+from backtest.rule_words import rule_of
 from backtest.scorecard import Scored
 from factors.tree import Expression
 from market.errors import InputError, Rejection
@@ -85,7 +85,7 @@ def _step(attempt: AttemptRecord) -> TrailStep:
     claims, train = attempt.claims, train_of(attempt)
     change = claims.theme or claims.operation
     card = None if attempt.evaluation is None else attempt.evaluation.scorecard
-    rule = None if card is None else TradingRule(card.rate, card.band, card.holding, card.volatility_scaled)
+    rule = None if card is None else rule_of(card)
     reason = attempt.rationale or about(claims.theme) or (Task(claims.operation).words if claims.operation else "")  # type: ignore[arg-type]
     return TrailStep(
         attempt.round,

@@ -137,6 +137,7 @@ class MeasuredFactors:
                 study.panel.bars_per_year,
                 part=self.rows,
                 rates=sorted({*rates_for(study.panel.bars_per_year), spec.rate}, reverse=True),
+                facts=study.target.facts(spec),
             )
         return self._slow[scaled]
 

@@ -240,6 +240,10 @@ def rules_sentence(study: Study, card: Scorecard) -> str:
         words.append(f"outside a band of {spec.band:.2%}")
     if spec.volatility_scaled:
         words.append("scaled by volatility")
+    if spec.market_neutral:
+        words.append("neutral to the market")
+    if spec.liquid_half:
+        words.append("the liquid half of the universe alone")
     if spec.styles:
         words.append(f"payoffs residual to {', '.join(spec.residual_to)}")
     if spec.costs.capital > 0:

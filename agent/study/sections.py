@@ -43,7 +43,7 @@ class BacktestSettings(Section):
 
     rule: RuleChoosing = setting(
         "auto",
-        "as set: all factors are traded by rate, band, holding and volatility_scaled. auto: what of rate and "
+        "as set: all factors are traded by the same rule. auto: what of rate and "
         "volatility_scaled is left at its default is chosen for each factor on train, by its net payoff; each rule "
         "tried counts.",
     )
@@ -94,6 +94,8 @@ class BacktestSettings(Section):
     volatility_scaled: bool = setting(
         _TRADED["volatility_scaled"], "Positions are divided by the trailing volatility of their asset."
     )
+    market_neutral: bool = setting(_TRADED["market_neutral"], "The market's part is taken out: no beta is left.")
+    liquid_half: bool = setting(_TRADED["liquid_half"], "Only the half of the universe that trades most is traded.")
     kelly: float = setting(
         _TRADED["kelly"],
         "Total size as a share of the Kelly size of the portfolio's own past returns; 0: fixed size, 0.5: half-Kelly.",

@@ -11,7 +11,7 @@ from agent.verify.aligning import Aligned
 from backtest.ic import forward_returns
 from backtest.payoff import market_part, rank_payoffs, risk_returns, trailing_risk
 from backtest.rule_choice import RuleChoice, choose_rule
-from backtest.rule_grid import RuleGrid
+from backtest.rule_grid import RuleGrid, TradingRule
 from backtest.run import Backtest, small_universe, trade
 from backtest.scorecard import paid_rows
 from backtest.target import Target, prepare_target
@@ -133,14 +133,14 @@ def take_positions(aligned: Aligned, panel: Panel, spec: BacktestSpec) -> Positi
     values[: part.start] = np.nan
     wide = small_universe(values, panel, replace(spec, weighting="rank")) is None
     if not wide and aligned.is_signal:
-        spec = replace(spec, weighting="timeseries")
+        spec = replace(spec, weighting="timeseries", market_neutral=False)
     target = prepare_target(panel, spec)
     if aligned.is_signal:
         ranks = rank_panel(values).ranks
         choice = choose_rule(values, target, part, RuleGrid.around(spec), ranks)
         rule, targets = choice.rule.applied(spec), choice.targets
     else:
-        choice, rule = None, replace(spec, rate=1.0, band=0.0, holding=1, volatility_scaled=False)
+        choice, rule = None, TradingRule().applied(spec)
         targets = np.nan_to_num(values)
     traded = trade(targets, target.market, rule, None, bars_per_year=panel.bars_per_year)
     if not np.any(traded.exposure[part] > 0):

@@ -50,7 +50,7 @@ def require_candles(exported: Exported, carried: frozenset[str] = frozenset()) -
             else "leave them out of the factor, or export --to pandas and feed it what your own data have"
         )
         raise InputError(f"freqtrade's candles have no {', '.join(foreign)}", hint)
-    given = sorted(_sources(named) & carried)
+    given = sorted((_sources(named) | ({"amount"} if exported.rules.liquid_half else set())) & carried)
     if given:
         raise InputError(
             f"the data carry {', '.join(given)}, which freqtrade would make of its candles: values would differ",

@@ -40,6 +40,8 @@ class Rules:
     quantiles: int = 5
     group: Node | None = None
     volatility_scaled: bool = False
+    market_neutral: bool = False
+    liquid_half: bool = False
     max_risk: float = math.inf
     rebalance: int = 1
     rate: float = 1.0
@@ -64,7 +66,8 @@ class Rules:
     @property
     def memory(self) -> int:
         """Bars before the current one that the weights need, those before the values' own not counted."""
-        longest = 60 if self.volatility_scaled or not math.isinf(self.max_risk) else 0
+        measured = self.volatility_scaled or self.market_neutral or self.liquid_half
+        longest = 60 if measured or not math.isinf(self.max_risk) else 0
         own_past = 240 if self.weighting == "timeseries" else 0
         return max(longest, own_past, self.group_lookback) + self.holding - 1
 
@@ -169,6 +172,10 @@ def how(rules: Rules) -> str:
         said.append("neutral within groups")
     if rules.volatility_scaled:
         said.append("over volatility")
+    if rules.market_neutral:
+        said.append("without the part that the market explains")
+    if rules.liquid_half:
+        said.append("the half that trades most alone")
     if rules.max_weight < 1 and rules.weighting != "timeseries":
         said.append(f"none above {number_text(rules.max_weight)}")
     if rules.holding > 1:
@@ -183,6 +190,9 @@ def _weight_lines(rules: Rules, steps: Steps) -> list[str]:
     scaled = rules.volatility_scaled or not math.isinf(rules.max_risk)
     groups = None if rules.group is None or rules.weighting == "timeseries" else steps.step(rules.group)
     lines = list(steps.lines)
+    if rules.liquid_half:
+        steps.fields |= {"close", "volume"}
+        lines.append(f"half = {_call(steps, 'liquid_half', 'frames, inside')}")
     if scaled:
         lines.append(f"spread = {_call(steps, 'volatility', 'frames')}")
     if rules.weighting == "timeseries":
@@ -193,8 +203,10 @@ def _weight_lines(rules: Rules, steps: Steps) -> list[str]:
             lines.append("out = out * np.where(total > 0, share / np.where(total > 0, total, 1.0), 0.0)")
         else:
             lines.append("out = out / x.shape[1]")
+        lines += ["out = np.where(half, out, 0.0)"] if rules.liquid_half else []
     else:
         long_only = rules.weighting == "long_only"
+        lines += ["x = np.where(half, x, np.nan)"] if rules.liquid_half else []
         if rules.weighting in ("rank", "zscore"):
             lines.append(f"out = {_call(steps, f'by_{rules.weighting}', 'x')}")
         else:
@@ -203,7 +215,12 @@ def _weight_lines(rules: Rules, steps: Steps) -> list[str]:
             lines.append(f"out = {_call(steps, 'within_groups', f'out, x, {groups}')}")
         if rules.volatility_scaled:
             lines.append("out = np.where(spread > 0, out / np.where(spread > 0, spread, 1.0), 0.0)")
-        each = rules.volatility_scaled or rules.weighting == "quantile"
+        if rules.market_neutral:
+            beta = _call(steps, "market_beta", "frames, inside")
+            held_only = rules.weighting == "quantile"
+            among = f"out, x, {beta}, {groups or 'np.zeros(x.shape)'}, {held_only}"
+            lines.append(f"out = {_call(steps, 'free_of_market', among)}")
+        each = (rules.volatility_scaled or rules.weighting == "quantile") and not rules.market_neutral
         sides = "long" if long_only else "each" if each else "both"
         lines.append(f"out = {_call(steps, 'to_size', f'out, x, {sides!r}')}")
         if rules.max_weight < 1:

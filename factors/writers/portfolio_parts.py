@@ -106,6 +106,56 @@ def volatility(frames):
     moves = np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0])
     return spread_of_last(finite(moves), 60, 20)[1]
 """),
+    "newest_sum": ((), """
+def newest_sum(x, bars):
+    # Over the last bars, the oldest first, each row by itself; what is not known has to be 0.
+    total = np.zeros(x.shape)
+    for back in range(min(bars, len(x)) - 1, -1, -1):
+        total[back:] += x[: len(x) - back]
+    return total
+"""),
+    "market_beta": (("newest_sum", "finite"), """
+def market_beta(frames, inside):
+    # Of the last 60 returns to the mean return of the assets inside, a third of the way to 1; NaN below 20 of them.
+    close = finite(frames["close"].to_numpy())
+    moves = finite(np.vstack([np.full((1, close.shape[1]), np.nan), close[1:] / close[:-1] - 1.0]))
+    known = np.isfinite(moves)
+    moves = np.where(known, moves, 0.0)
+    there = known & inside
+    market = (np.where(there, moves, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1))[:, None]
+    shared, square = newest_sum(moves * market, 60), newest_sum(np.where(known, market**2, 0.0), 60)
+    own = np.where(square > 0.0, shared / np.where(square > 0.0, square, 1.0), 1.0)
+    beta = np.clip((1.0 - 1.0 / 3.0) * own + 1.0 / 3.0, 0.0, 3.0)
+    return np.where(newest_sum(known.astype(float), 60) >= 20, beta, np.nan)
+"""),
+    "free_of_market": (("within_groups",), """
+def free_of_market(out, x, beta, groups, held_only):
+    # Less the fit on beta, within groups, among assets with an opinion and a beta (and a weight, if held_only).
+    member = np.isfinite(x) & np.isfinite(beta)
+    if held_only:
+        member &= np.abs(out) > 1e-9
+    among = np.where(member, x, np.nan)
+    out = within_groups(np.where(member, out, 0.0), among, groups)
+    slope = within_groups(np.where(member, beta, 0.0), among, groups)
+    square = (slope**2).sum(axis=1, keepdims=True)
+    share = (out * slope).sum(axis=1, keepdims=True) / np.where(square > 1e-9, square, np.inf)
+    found = out - share * slope
+    # A fit that leaves nothing leaves rounding dust; that is not a position.
+    left = np.abs(found).sum(axis=1, keepdims=True) > 1e-9 * np.abs(out).sum(axis=1, keepdims=True)
+    return np.where(left, found, 0.0)
+"""),
+    "liquid_half": (("newest_sum", "finite"), """
+def liquid_half(frames, inside):
+    # Which assets are in the upper half by money traded over the last 60 bars, 20 of them known.
+    money = frames["amount"] if "amount" in frames else frames["volume"] * frames["close"]
+    money = finite(money.to_numpy())
+    known = np.isfinite(money)
+    count = newest_sum(known.astype(float), 60)
+    mean = newest_sum(np.where(known, money, 0.0), 60) / np.maximum(count, 1.0)
+    mean = np.where(inside & (count >= 20), mean, np.nan)
+    middle = np.isfinite(mean).sum(axis=1, keepdims=True) // 2
+    return mean >= np.take_along_axis(np.sort(mean, axis=1), middle, axis=1)
+"""),
     "by_own_past": (("spread_of_last",), """
 def by_own_past(x):
     # Each asset by its z-score against its last 240 values (20 at least), within three deviations, over three.

@@ -17,6 +17,8 @@ from backtest.trading_rules import BacktestSpec
 from tests.agent.commands import as_json, refused, run
 
 FACTOR = "ts_mean(returns, 48)"
+_LATER = ("rate", "band", "volatility_scaled", "rules", "market_neutral", "liquid_half")
+_FIRST = ("rate", "band", "holding", "volatility_scaled", "net_z", "sharpe_net", "turnover")
 # What is chosen from on bars of an hour.
 HOURLY = RuleGrid.around(BacktestSpec(), 8766.0).rules()
 
@@ -81,6 +83,16 @@ def test_a_rule_of_a_file_and_what_is_refused(home: Path, capsys: pytest.Capture
     assert slow["rule"] == TradingRule(0.1, volatility_scaled=True).to_dict()
     assert slow["scorecard"]["rules"] == []
     assert slow["evidence"]["earns"]["rules"] == 0
+    free = "market_neutral = true\n"
+    Path("free.toml").write_text(free)
+    neutral = as_json(capsys, "eval", FACTOR, "--rule", "free.toml")
+    assert neutral["rule"] == TradingRule(market_neutral=True).to_dict()
+    assert rule_of(read_scorecard(neutral["scorecard"])) == TradingRule(market_neutral=True)
+    (home / "alphaglow.toml").write_text(f"[backtest]\n{free}")
+    chosen = as_json(capsys, "eval", FACTOR)
+    assert chosen["rule"]["market_neutral"] is True
+    assert "neutral to the market" in chosen["rule_says"]
+    assert "free_of_market" in as_json(capsys, "export", chosen["factor"], "--to", "pandas")["source"]
     Path("old.toml").write_text("[rule]\nspeed = 3\n")
     assert "old.toml: a trading rule has no speed" in refused(capsys, "eval", FACTOR, "--rule", "old.toml")
     assert "cannot read the rule gone.toml" in refused(capsys, "eval", FACTOR, "--rule", "gone.toml")
@@ -110,7 +122,12 @@ def test_what_is_unknown_of_a_rule_is_left_out_of_its_sentence(home: Path, capsy
 
 def test_scorecards_of_before_there_was_a_choice_are_read(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     card = as_json(capsys, "eval", FACTOR)["scorecard"]
-    old = {k: v for k, v in card.items() if k not in ("rate", "band", "volatility_scaled", "rules")}
+    old = {k: v for k, v in card.items() if k not in _LATER}
     found = read_scorecard(old)
     assert (found.rate, found.band, found.rules, chosen_rule(found)) == (1.0, 0.0, (), None)
     assert rule_sentence(found) == ""
+    # A chosen rule of before rules knew the market and the liquid half.
+    bare = {k: v for k, v in card.items() if k not in ("market_neutral", "liquid_half")}
+    bare["rules"] = [{k: v for k, v in row.items() if k in _FIRST} for row in card["rules"]]
+    assert chosen_rule(read_scorecard(bare)) == chosen_rule(read_scorecard(card))
+    assert read_scorecard(bare) == read_scorecard(card)

@@ -38,6 +38,8 @@ RULES = {
     "long only": '[backtest]\nweighting = "long_only"\n',
     "z-score": '[backtest]\nweighting = "zscore"\nvolatility_scaled = true\n',
     "in groups": '[backtest]\ngroup_neutral = "bucket(volume, 3)"\n',
+    "free of the market": '[backtest]\nmarket_neutral = true\nweighting = "zscore"\nholding = 3\n',
+    "the half, one by one": '[backtest]\nliquid_half = true\nweighting = "timeseries"\n',
     "Kelly": f"[backtest]\nkelly = 0.5\nmax_leverage = 2.0\n{FREE}",
     "Kelly at the close": f'[backtest]\nkelly = 0.5\nfill = "close"\nholding = 3\n{FREE}',
     "risk capped": "[backtest]\nmax_risk = 0.0004\n",
@@ -76,6 +78,19 @@ def test_a_bar_at_a_time_is_the_batch(name: str, gappy: Panel, tmp_path: Path) -
     signs = "-" if name in ("Kelly", "impact") else ""
     portfolio = signal_on(gappy, tmp_path, RULES[name], [f"{signs}({text})" for text in FACTORS])
     assert largest_gap(portfolio, gappy, 1090) <= 1e-12
+
+
+@pytest.mark.parametrize("universe", ["", "[universe]\ntop = 24\ndays = 5.0\nrefresh_days = 2.0\n"])
+def test_the_liquid_half_without_the_market_is_the_batch_one(universe: str, tmp_path: Path) -> None:
+    panel = random_panel(760, 28, seed=6, gaps=0.01)
+    rules = "[backtest]\nmarket_neutral = true\nliquid_half = true\nrate = 0.1\n"
+    portfolio = signal_on(panel, tmp_path, rules + universe)
+    assert largest_gap(portfolio, panel, 700) <= 1e-12
+    # From the first bars on, when no fact is known yet.
+    assert largest_gap(portfolio, panel.rows(0, 150), 10) <= 1e-12
+    few = signal_on(panel, tmp_path, rules + universe)
+    with pytest.raises(InputError, match="a cross-section over 10 assets"):
+        DecisionMaker(few, random_panel(300, 20))
 
 
 def test_a_single_factor_and_a_short_history(gappy: Panel, tmp_path: Path) -> None:

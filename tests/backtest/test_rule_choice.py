@@ -27,6 +27,11 @@ from market.split import make_split
 from tests.helpers import random_panel
 
 WIDE = RuleGrid(rates=(1.0, 0.3, 0.02), bands=(0.0, 0.01), holdings=(1, 3), scalings=(False, True))
+OTHERS = (
+    TradingRule(0.3, market_neutral=True),
+    TradingRule(0.02, 0.01, 3, True, True, True),
+    TradingRule(liquid_half=True),
+)
 
 
 def within(values: FloatArray, panel: Panel) -> FloatArray:
@@ -35,7 +40,7 @@ def within(values: FloatArray, panel: Panel) -> FloatArray:
 
 def market_with_deaths(seed: int, funding: bool) -> Panel:
     rng = np.random.default_rng(seed)
-    panel = random_panel(150, 14, seed, gaps=0.03)
+    panel = random_panel(150, 22, seed, gaps=0.03)
     alive = np.ones(panel.shape, dtype=bool)
     alive[60:, :2] = False
     alive[:40, 3] = False
@@ -59,7 +64,7 @@ def test_each_rule_of_a_grid_is_what_its_own_ledger_gives(
     panel = market_with_deaths(seed, funding)
     spec = BacktestSpec(weighting, rebalance=rebalance, costs=costs, delisting_return=-0.5)  # type: ignore[arg-type]
     values = np.random.default_rng(seed).normal(size=panel.shape).cumsum(axis=0)
-    rules = WIDE.rules()
+    rules = WIDE.rules() + tuple(one for one in OTHERS if spec.is_neutral or not one.market_neutral)
     series, _ = rule_series(within(values, panel), prepare_target(panel, spec), rules)
     for rule, found in zip(rules, series, strict=True):
         alone = run_backtest(values, panel, rule.applied(spec))

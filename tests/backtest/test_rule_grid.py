@@ -18,7 +18,7 @@ def test_a_rule_changes_what_is_its_own_and_nothing_else() -> None:
 
 
 def test_a_rule_survives_being_stored() -> None:
-    rule = TradingRule(0.03, 0.002, 5, True)
+    rule = TradingRule(0.03, 0.002, 5, True, True, True)
     assert read_rule(rule.to_dict(), "attempt 7") == rule
     assert read_rule({}, "rule.toml") == TradingRule()
 
@@ -31,6 +31,7 @@ def test_a_rule_survives_being_stored() -> None:
         ({"rate": True}, "not a number"),
         ({"holding": 2.5}, "not a whole number"),
         ({"volatility_scaled": 1}, "not true or false"),
+        ({"market_neutral": "yes"}, "not true or false"),
         ({"rate": 0.001}, "between 0.002 and 1"),
     ],
 )
@@ -45,6 +46,12 @@ def test_what_the_settings_fix_stays_fixed() -> None:
     assert {(rule.holding, rule.band, rule.volatility_scaled) for rule in fixed} == {(7, 0.001, True)}
     assert len({rule.rate for rule in fixed}) == len(RuleGrid().rates)
     assert RuleGrid.around(BacktestSpec(rate=0.05)).rates == (0.05,)
+    # Neither is tried unless it is set: then each rule has it.
+    assert not any(rule.market_neutral or rule.liquid_half for rule in RuleGrid().rules())
+    both = RuleGrid.around(BacktestSpec(market_neutral=True, liquid_half=True))
+    assert len(both.rules()) == len(RuleGrid().rules())
+    assert all(rule.market_neutral and rule.liquid_half for rule in both.rules())
+    assert str(both.rules()[-1]).endswith("neutral to the market, the liquid half alone")
 
 
 def test_more_bars_a_day_are_traded_more_slowly() -> None:

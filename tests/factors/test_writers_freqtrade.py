@@ -13,6 +13,7 @@ import pytest
 
 from agent.live.exporting import fills_are_gaps
 from agent.pools.fitting import combine_expressions
+from backtest.asset_facts import asset_facts
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import target_weights
 from factors.engine import evaluate
@@ -69,6 +70,19 @@ def test_real_coins_each_pair_has_our_signal(fill: bool, coins_by_hour: Panel, t
     np.testing.assert_allclose(aligned(frames, "weight", panel), seen(panel, target), atol=NEAR)
     # All pairs' candles were read once for each pair that was handed over, and once for all.
     assert strategy.dp.asked == 2 * len(frames)
+
+
+def test_targets_free_of_the_market_and_of_the_liquid_half_are_our_own(tmp_path: Path) -> None:
+    panel = random_panel(300, 24)
+    exported = replace(factor_of("-ts_mean(returns, 5)"), rules=Rules(market_neutral=True, liquid_half=True))
+    spec = BacktestSpec(market_neutral=True, liquid_half=True)
+    values = np.where(panel.universe, evaluate(exported.expressions[0], panel).values, np.nan)
+    target = target_weights(values, spec, facts=asset_facts(panel, spec))
+    frames = analyse(strategy_of(exported, panel, tmp_path))
+    np.testing.assert_allclose(aligned(frames, "weight", panel), seen(panel, target), atol=NEAR)
+    assert np.abs(target).sum() > 100
+    with pytest.raises(InputError, match="amount, which freqtrade would make of its candles"):
+        require_candles(exported, frozenset({"amount"}))
 
 
 def test_gaps_that_freqtrade_fills_are_gaps_again(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from agent.pools.fitting import combine_expressions
+from backtest.asset_facts import asset_facts
 from backtest.market_rows import trailing_volatility
 from backtest.trading_rules import BacktestSpec
 from backtest.weights import cap_risk, target_weights
@@ -120,6 +121,17 @@ def odd_signal(panel: Panel) -> FloatArray:
     return np.where(panel.universe, signal, np.nan)
 
 
+def weights_of(rules: Rules, panel: Panel) -> FloatArray:
+    """Return the weights (T, N) that an exported module gives the odd signal of a panel."""
+    space: dict[str, object] = {"__name__": "exported"}
+    exec(compile(to_module(named(read("close"), rules)), "exported", "exec"), space)
+    frames = {name: pd.DataFrame(values, columns=panel.assets) for name, values in panel.fields.items()}
+    weights = space["weights"]
+    assert callable(weights)
+    found: FloatArray = weights(pd.DataFrame(odd_signal(panel), columns=panel.assets), frames).to_numpy()
+    return found
+
+
 GRID = list(
     itertools.product(
         ["rank", "zscore", "quantile", "long_only", "timeseries"],
@@ -151,12 +163,39 @@ def test_weights_are_those_of_the_backtest(
     wanted = target_weights(odd_signal(panel), spec, volatility, groups if grouped else None)
     wanted = cap_risk(wanted, volatility, risk, neutral=spec.is_neutral)
     rules = Rules(**same, group=group if grouped else None, max_risk=risk)  # type: ignore[arg-type]
-    space: dict[str, object] = {"__name__": "exported"}
-    exec(compile(to_module(named(read("close"), rules)), "exported", "exec"), space)
-    frames = {name: pd.DataFrame(values, columns=panel.assets) for name, values in panel.fields.items()}
-    reach_verdict = space["weights"]
-    assert callable(reach_verdict)
-    found = reach_verdict(pd.DataFrame(odd_signal(panel), columns=panel.assets), frames).to_numpy()
+    found = weights_of(rules, panel)
+    assert np.abs(wanted).sum() > 1
+    np.testing.assert_allclose(found, wanted, rtol=NEAR, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weighting", "grouped", "scaled", "half"),
+    [
+        ("rank", False, False, True), ("rank", True, True, False), ("zscore", True, False, True),
+        ("zscore", False, True, False), ("quantile", False, True, True), ("quantile", True, False, False),
+    ],
+)  # fmt: skip
+def test_weights_without_the_market_and_of_the_liquid_half_are_those_of_the_backtest(
+    weighting: str, grouped: bool, scaled: bool, half: bool
+) -> None:
+    panel, group, groups, volatility = grid_market()
+    same = {"weighting": weighting, "volatility_scaled": scaled, "market_neutral": True, "liquid_half": half}
+    same["quantiles"] = 2
+    spec = BacktestSpec(**same)  # type: ignore[arg-type]
+    facts = asset_facts(panel, spec)
+    wanted = target_weights(odd_signal(panel), spec, volatility, groups if grouped else None, facts=facts)
+    rules = Rules(**same, group=group if grouped else None)  # type: ignore[arg-type]
+    found = weights_of(rules, panel)
+    assert np.abs(wanted).sum() > 1
+    np.testing.assert_allclose(found, wanted, rtol=NEAR, atol=1e-12)
+
+
+@pytest.mark.parametrize("weighting", ["long_only", "timeseries"])
+def test_weights_of_one_side_and_of_single_assets_keep_to_the_liquid_half(weighting: str) -> None:
+    panel, _, _, volatility = grid_market()
+    spec = BacktestSpec(weighting, liquid_half=True)  # type: ignore[arg-type]
+    wanted = target_weights(odd_signal(panel), spec, volatility, facts=asset_facts(panel, spec))
+    found = weights_of(Rules(weighting, liquid_half=True), panel)
     assert np.abs(wanted).sum() > 1
     np.testing.assert_allclose(found, wanted, rtol=NEAR, atol=1e-12)
 
