@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from agent.cli.main import main
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.verifying import find_faults
 from tests.forked import start
 
-ROUNDS, CANDIDATES = 2, 5
+ROUNDS, CANDIDATES = 2, 3
 
 
-def alphaglow(*argv: str) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(list(argv))
-    assert not stop.value.code
-
-
-@pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_processes_mine_into_one_knowledge_base(tmp_path: Path, place: str, processes: int) -> None:
+@pytest.mark.parametrize("processes", [2, pytest.param(5, marks=pytest.mark.slow)])
+def test_processes_mine_into_one_knowledge_base(prepared: Path, tmp_path: Path, place: str, processes: int) -> None:
     home = tmp_path / "home"
-    alphaglow("init", str(home))
-    alphaglow("-w", str(home), "data", "synth", "--bars", "2500", "--name", "toy")
+    shutil.copytree(prepared, home)
     words = ("mine", "--llm", "mock", "--rounds", str(ROUNDS), "--candidates", str(CANDIDATES), "--no-gate", "--json")
     # The base is not there yet: making it is a race as well.
     miners = [

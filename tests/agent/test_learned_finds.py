@@ -124,10 +124,10 @@ def test_a_leak_into_drawn_blocks_is_found(learner: Learner) -> None:
 @pytest.mark.slow
 @LEARNERS
 def test_on_drawn_blocks_nothing_is_found(learner: Learner) -> None:
-    found = np.array([in_noise(learner, seed) for seed in range(10)])
-    # Ten draws of a normal: none beyond 3.3, and their mean within 1, but once in a thousand.
+    found = np.array([in_noise(learner, seed) for seed in range(6)])
+    # Six draws of a normal: none beyond 3.3, and their mean within 1.3, but once in a thousand.
     assert np.abs(found).max() < 3.3
-    assert abs(found.mean()) < 1.0
+    assert abs(found.mean()) < 1.3
 
 
 # The command
