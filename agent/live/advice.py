@@ -170,11 +170,15 @@ def reasons_of(contributions: Mapping[str, float | None], exposure: float, rank:
     return [f"{name} {parts[name]:+.3g}" for name in largest] + found
 
 
-def change_of_side(signal: FloatArray, asset: int, *, relative: bool) -> str:
-    """Return what would turn an asset's side, in a phrase."""
+def change_of_side(signal: FloatArray, asset: int, *, relative: bool, spec: BacktestSpec | None = None) -> str:
+    """Return what would turn an asset's side, in a phrase; `spec` has the rules, where they may compare otherwise."""
     value = signal[asset]
     if not np.isfinite(value):
         return "its signal becomes known"
+    if relative and spec is not None and spec.market_neutral:
+        return "its rank passes what assets of its beta have"
+    if relative and spec is not None and spec.liquid_half:
+        return "it passes the middle of the liquid half"
     if not relative:
         return f"its signal, now {value:+.3g}, passes 0"
     known = signal[np.isfinite(signal)]

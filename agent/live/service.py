@@ -296,7 +296,7 @@ class SignalService:
             "confidence": None if self._confidence is None else self._confidence.of(rank),
             "terms": terms,
             "reasons": reasons_of(terms or parts, float(decision.exposure[asset]), place),
-            "changes_when": change_of_side(values, asset, relative=relative),
+            "changes_when": change_of_side(values, asset, relative=relative, spec=self.portfolio.spec),
         }
 
 

@@ -76,6 +76,14 @@ def test_a_side_changes_when_enough_others_pass() -> None:
     assert "becomes known" in change_of_side(signal, 5, relative=True)
 
 
+def test_a_side_is_said_to_change_by_what_the_rules_compare() -> None:
+    signal = np.array([1.0, 2.0, 3.0])
+    assert "of the 2 others" in change_of_side(signal, 2, relative=True, spec=BacktestSpec())
+    half, free = BacktestSpec(liquid_half=True), BacktestSpec(market_neutral=True)
+    assert change_of_side(signal, 2, relative=True, spec=half) == "it passes the middle of the liquid half"
+    assert "of its beta" in change_of_side(signal, 2, relative=True, spec=free)
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(-3, "0 s"), (90, "90 s"), (2700, "45 min"), (108000, "30 h"), (77351751, "895 days")]
 )
