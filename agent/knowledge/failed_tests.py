@@ -18,7 +18,8 @@ _TESTS: tuple[tuple[str, str, str], ...] = (
     ("known", "known already, or a copy of a known factor", "another theme (mine --context), or a second --writer"),
     ("judge", "refused by the judge", "mine --no-judge, which scores them all"),
     ("cost", "too slow, or a look-back too long for these data", "more bars, or a higher [loop] max_seconds"),
-    ("values", "values that cannot be traded: constant, mostly missing, or of too few assets", "other fields; alphaglow data check"),
+    ("values", "values that cannot be traded: constant, mostly missing, or of too few assets",
+     "other fields; alphaglow data check"),
     ("sanity", "too few positions, or too close to an accepted factor", "fields that fewer factors use"),
     ("predicts", "pay nothing before costs that luck would not", "other fields (data join), other bar sizes"
      " (data resample), longer look-backs"),
