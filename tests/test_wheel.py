@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,23 @@ import pytest
 
 from tests.pages import ROOT
 
+END = "-- ended --"
+EACH = f"""
+import json, sys
+from agent.cli import main
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as ended:
+        assert not ended.code, words
+    print({END!r})
+"""
+COMMANDS = [
+    ["init", "study"],
+    ["-w", "study", "kb", "search", "alpha101_001"],
+    ["-w", "study", "data", "synth", "--bars", "400", "--assets", "3"],
+    ["-w", "study", "data", "show"],
+]
 PACKAGES = ("alphaglow", "market", "factors", "flows", "backtest", "agent")
 
 
@@ -55,19 +73,18 @@ def test_an_installed_wheel_works_anywhere(wheel: Path, tmp_path: Path) -> None:
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"], encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    def ran(*words: str) -> str:
-        start = [str(place / "bin" / "python"), "-c", "import sys; from agent.cli import main; main(sys.argv[1:])"]
-        done = subprocess.run([*start, *words], cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     where = "import alphaglow, agent; print(agent.__file__); print(alphaglow.factor('-ts_mean(returns, 5)').lookback)"
     shown = subprocess.run(
         [str(place / "bin" / "python"), "-c", where], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert shown.stdout.split() == [str(site / "agent" / "__init__.py"), "5"], shown.stderr
-    ran("init", "study")
+    # One process for all commands: each would import everything again.
+    done = subprocess.run(
+        [str(place / "bin" / "python"), "-c", EACH, json.dumps(COMMANDS)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.split(END)
     # The starter base came along: published factors are known.
-    assert "alpha101" in ran("-w", "study", "kb", "search", "alpha101_001")
-    ran("-w", "study", "data", "synth", "--bars", "400", "--assets", "3")
-    assert "synth" in ran("-w", "study", "data", "show")
+    assert "alpha101" in said[1]
+    assert "synth" in said[3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from market.checks.finding import CheckLimits, Finding, Severity
-from market.checks.tracks import Track
+from market.checks.tracks import Track, known_median
 from market.panel import FloatArray
 
 # Bars on each side of a jump whose medians tell whether level and volume stayed changed.
@@ -95,7 +95,7 @@ def find_breaks(track: Track, limits: CheckLimits, touched: set[int]) -> list[Fi
         if bar in touched or bar - 1 in touched:
             continue
         before, after = slice(max(0, bar - _SIDE), bar), slice(bar, bar + _SIDE)
-        level = _median(track.excess_close[after]) - _median(track.excess_close[before])
+        level = known_median(track.excess_close[after]) - known_median(track.excess_close[before])
         jump = float(gap[place])
         if not abs(level - jump) < 0.5 * abs(jump):
             continue
@@ -166,10 +166,5 @@ def _finding(kind: str, track: Track, first: int, last: int, severity: Severity,
 
 def _shift(values: FloatArray, bar: int) -> float:
     """Return the median of the bars from `bar` on less that of those before, log; 0 where one side is unknown."""
-    moved = _median(values[bar : bar + 2 * _SIDE]) - _median(values[max(0, bar - 2 * _SIDE) : bar])
+    moved = known_median(values[bar : bar + 2 * _SIDE]) - known_median(values[max(0, bar - 2 * _SIDE) : bar])
     return moved if np.isfinite(moved) else 0.0
-
-
-def _median(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if len(known) else np.nan

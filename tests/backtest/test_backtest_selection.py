@@ -106,5 +106,5 @@ def test_superior_ability_knows_how_many_were_looked_at() -> None:
 
 @pytest.mark.slow
 def test_superior_ability_errs_as_often_as_it_says() -> None:
-    wrong = sum(superior_ability(noise(20, 300, seed), seed=seed, draws=200).p_value < 0.05 for seed in range(100))
+    wrong = sum(superior_ability(noise(20, 300, seed), seed=seed, draws=100).p_value < 0.05 for seed in range(100))
     assert wrong <= 11

@@ -122,10 +122,9 @@ def test_printing_and_reading_are_inverse(seed: int, depth: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
-def test_printing_and_reading_are_inverse_for_many(seed: int, depth: int) -> None:
-    _assert_printed_is_read(seed, depth)
+def test_printing_and_reading_are_inverse_for_many() -> None:
+    for seed in range(1000):
+        _assert_printed_is_read(seed, 1 + seed % 9)
 
 
 def test_constants_too_large_to_multiply_are_left_alone() -> None:

@@ -243,11 +243,20 @@ def test_any_text_is_an_answer_and_never_a_crash(text: str) -> None:
     _assert_answered(text)
 
 
+def _any_text(rng: np.random.Generator) -> str:
+    """Draw a text of up to 80 characters, each from a part of Unicode: 7 bits, the first plane, or all of it."""
+    ends = rng.choice([0x80, 0x3000, 0x110000], int(rng.integers(81)), p=[0.6, 0.2, 0.2])
+    points = (rng.random(len(ends)) * ends).astype(int)
+    # Surrogates are no characters of their own.
+    return "".join(map(chr, np.where((points >= 0xD800) & (points < 0xE000), 0xFFFD, points).tolist()))
+
+
 @pytest.mark.slow
-@settings(max_examples=1500, deadline=None)
-@given(st.text(max_size=80))
-def test_any_of_many_texts_is_an_answer(text: str) -> None:
-    _assert_answered(text)
+def test_any_of_many_texts_is_an_answer() -> None:
+    # Drawn here: Hypothesis takes ten times as long to draw a text as we take to read it.
+    rng = np.random.default_rng(1)
+    for _ in range(1500):
+        _assert_answered(_any_text(rng))
 
 
 PIECES = [
@@ -276,26 +285,32 @@ PIECES = [
 
 
 MIXED = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
-DIALECTS = st.sampled_from(["auto", "native", "gtja", "qlib", "worldquant"])
+DIALECTS = ["auto", "native", "gtja", "qlib", "worldquant"]
 
 
-def _assert_read_again(text: str, dialect: str) -> None:
+def _assert_read_again(text: str, dialect: str) -> bool:
+    """Return whether the text is an expression: then what is printed of it is the same one."""
     found = parse(text, dialect=dialect)  # type: ignore[arg-type]
     if isinstance(found, Expression):
         assert read(found.text, dialect="native").root == found.root
+    return isinstance(found, Expression)
 
 
 @settings(max_examples=800, deadline=None)
-@given(MIXED, DIALECTS)
+@given(MIXED, st.sampled_from(DIALECTS))
 def test_any_mixture_of_words_is_an_answer(text: str, dialect: str) -> None:
     _assert_read_again(text, dialect)
 
 
 @pytest.mark.slow
-@settings(max_examples=3000, deadline=None)
-@given(MIXED, DIALECTS)
-def test_any_of_many_mixtures_is_an_answer(text: str, dialect: str) -> None:
-    _assert_read_again(text, dialect)
+def test_any_of_many_mixtures_is_an_answer() -> None:
+    rng = np.random.default_rng(2)
+    read_again = 0
+    for length in np.minimum(rng.geometric(0.15, 4000), 30):
+        text = "".join(rng.choice(PIECES, int(length)))
+        read_again += _assert_read_again(text, str(rng.choice(DIALECTS)))
+    # Most mixtures are refused, not all.
+    assert read_again > 30
 
 
 def test_the_table_documents_every_operator() -> None:
