@@ -84,7 +84,7 @@ def test_running_volume_is_not_taken_for_volume(tmp_path: Path) -> None:
     assert outcome(tmp_path / "x.csv", "\n".join(rows), {"x": MINUTE}) == ""
 
 
-def test_open_and_close_without_a_header_are_told_apart_by_time(tmp_path: Path) -> None:
+def test_open_and_close_without_a_header_differ_by_time(tmp_path: Path) -> None:
     opened = HOUR["close"].shift(fill_value=1300.0) + 0.01
     highest, lowest = np.maximum(opened, HOUR["close"]) + 1, np.minimum(opened, HOUR["close"]) - 1
     whole = HOUR.assign(open=opened.round(2), high=highest.round(2), low=lowest.round(2))
