@@ -21,7 +21,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "unix timestamp", "unix_timestamp", "published", "published_at", "close_time", "timeclose", "closetime",
         "datum", "zeit", "fecha", "data", "t", "日期", "时间", "交易日期", "交易时间", "日時", "日付", "일자",
         "날짜", "дата",
-        "日付け", "tarih", "dates", "time_period_start", "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
+        "日付け", "tarih", "dates", "time_period_start", "time_key", "created_at",
+        "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
         "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter",
     ),
     "symbol": (
@@ -36,7 +37,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "startprice", "start_price",
         "openprice", "px_open", "op", "eroeffnung", "eroffnung", "erster", "apertura",
         "abertura", "ouverture", "ouv", "开盘", "开盘价", "今开", "始値", "시가", "открытие", "откр.",
-        "eroffn.", "otwarcie", "acılıs", "開盤價", "price_open", "opening_price", "opnprc", "opnpric", "openprc",
+        "eroffn.", "otwarcie", "acılıs", "開盤價", "開市價",
+        "price_open", "opening_price", "opnprc", "opnpric", "openprc",
         "first_trade_price", "prcod",
     ),
     "high": (
@@ -61,7 +63,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "closeprice", "px_last", "cl", "last", "close/last", "close*", "last price",
         "last_price", "schluss", "schlusskurs", "cierre", "ultimo", "chiusura", "fechamento", "cloture", "clot",
         "dernier", "收盘", "收盘价", "終値", "종가", "закрытие", "цена", "zuletzt",
-        "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "price_close", "closing_price", "clsprc",
+        "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "收市價",
+        "price_close", "closing_price", "clsprc",
         "clspric", "last_trade_price", "prccd", "prc",
     ),
     "volume": (
@@ -85,7 +88,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 # Words in brackets behind a name that say a unit, and names that hold one: what a figure has to be multiplied by.
 _SCALES: Mapping[str, float] = {
     "手": 100.0, "百股": 100.0, "千股": 1e3, "千元": 1e3, "千": 1e3, "万股": 1e4, "万元": 1e4, "万": 1e4, "亿元": 1e8,
-    "亿": 1e8, "k": 1e3, "thousand": 1e3, "thousands": 1e3, "in thousands": 1e3, "000": 1e3, "000s": 1e3, "'000": 1e3,
+    "亿": 1e8, "萬": 1e4, "萬股": 1e4, "萬元": 1e4, "百万股": 1e6, "百萬股": 1e6, "百萬元": 1e6, "億元": 1e8,
+    "k": 1e3, "thousand": 1e3, "thousands": 1e3, "in thousands": 1e3, "000": 1e3, "000s": 1e3, "'000": 1e3,
     "tsd.": 1e3, "mio": 1e6, "mio.": 1e6, "mn": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "bn": 1e9,
     "lacs": 1e5, "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "cr": 1e7,
 }  # fmt: skip
@@ -221,6 +225,11 @@ def is_noise(name: object) -> bool:
 def field_name(name: object) -> str:
     """Return a column name as a field name: lower case, letters, digits and underscores."""
     return re.sub(r"\W+", "_", plain_name(name))
+
+
+def quoted(name: str) -> str:
+    """Return a column name as a shell takes it for one word."""
+    return f"'{name}'" if re.search(r"[^\w.]", name) else name
 
 
 def symbol_of(path: Path) -> str:

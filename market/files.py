@@ -64,9 +64,6 @@ def _import(
     said: list[str] = []
     where = str(tables[0][0]) if len(tables) == 1 else f"{len(tables)} files"
     long = long_of(tables, reading, said)
-    # Names are compared and sorted many times from here on: as codes that is quick.
-    codes, names = pd.factorize(long["symbol"], sort=True)
-    long = long.assign(symbol=pd.Categorical.from_codes(codes, categories=pd.Index(names)))
     long, done = sound_rows(
         long, where, said.append, repair=repair, several=lambda rows: _refuse_several(rows, tables, reading)
     )

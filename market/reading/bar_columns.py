@@ -14,8 +14,10 @@ _LEAST_ROWS = 20
 _MOST_COLUMNS = 24
 
 
-def likely_prices(frame: pd.DataFrame, stamp: str | None) -> dict[str, str]:
-    """Return open, high, low and close to the columns that may be them; empty where nothing points at four.
+def likely_prices(frame: pd.DataFrame, stamp: str | None) -> tuple[dict[str, str], bool]:
+    """Return open, high, low and close to the columns that may be them, and whether time decides what is the open.
+
+    Empty where nothing points at four.
 
     First by names that differ in one word only ("bidopen", "bidhigh", …), then by figures: one column is never below
     three others of nearly the same size, and one never above them. What comes first, open or close, is decided by
@@ -25,7 +27,8 @@ def likely_prices(frame: pd.DataFrame, stamp: str | None) -> dict[str, str]:
         str(c) for c in frame.columns
         if str(c) != stamp and pd.api.types.is_numeric_dtype(frame[c]) and not pd.api.types.is_bool_dtype(frame[c])
     ]  # fmt: skip
-    return _by_name(numeric) or _by_figures(frame, numeric[:_MOST_COLUMNS], stamp)
+    named = _by_name(numeric)
+    return (named, True) if named else _by_figures(frame, numeric[:_MOST_COLUMNS], stamp)
 
 
 def _by_name(columns: Sequence[str]) -> dict[str, str]:
@@ -39,9 +42,9 @@ def _by_name(columns: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def _by_figures(frame: pd.DataFrame, columns: Sequence[str], stamp: str | None) -> dict[str, str]:
+def _by_figures(frame: pd.DataFrame, columns: Sequence[str], stamp: str | None) -> tuple[dict[str, str], bool]:
     if len(frame) < _LEAST_ROWS:
-        return {}
+        return {}, False
     values = {column: frame[column].to_numpy(dtype=np.float64) for column in columns}
     values = {c: v for c, v in values.items() if np.isfinite(v).mean() > 0.9 and not (v <= 0).any() and np.ptp(v) > 0}
     for first in values:
@@ -51,9 +54,9 @@ def _by_figures(frame: pd.DataFrame, columns: Sequence[str], stamp: str | None) 
         between = [c for c in near if c not in (high, low)]
         if high is None or low is None or high == low or len(between) < 2:
             continue
-        opened, close = _in_time(frame, stamp, values, between)
-        return {"open": opened, "high": high, "low": low, "close": close}
-    return {}
+        (opened, close), decided = _in_time(frame, stamp, values, between)
+        return {"open": opened, "high": high, "low": low, "close": close}, decided
+    return {}, False
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:
@@ -68,15 +71,16 @@ def _never_below(one: np.ndarray, other: np.ndarray) -> bool:
 
 def _in_time(
     frame: pd.DataFrame, stamp: str | None, values: dict[str, np.ndarray], between: Sequence[str]
-) -> tuple[str, str]:
-    """Return the two of the columns of which the one, a bar later, lies nearest to the other."""
+) -> tuple[tuple[str, str], bool]:
+    """Return the two columns of which the one, a bar later, lies nearest to the other, and whether far nearer."""
     backward = stamp in frame.columns and newest_first(*frame[stamp].iloc[[0, -1]].astype(str))
     gaps = {
         (a, b): open_gap(values[a], values[b], backward=backward) for a in between for b in between if a != b
     }  # fmt: skip
     best = min(gaps, key=lambda pair: gaps[pair])
     # Where time says little, the one that stands first is the open.
-    return best if gaps[best] < 0.7 * gaps[best[::-1]] else (between[0], between[1])
+    decided = gaps[best] < 0.7 * gaps[best[::-1]]
+    return (best if decided else (between[0], between[1])), decided
 
 
 def newest_first(first: str, last: str) -> bool:

@@ -45,13 +45,8 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
         for order in _ORDERS
         if are_ordered_prices([table[:, start + order.index(name)] for name in ("open", "high", "low", "close")])
     ]
-    if not fits and width - after in (2, 3):
-        raise InputError(
-            f"{path} has no header, and behind the time {width - after} columns: trades or quotes, not bars?",
-            "get bars from where it came; if each row is a bar, name the columns, such as --names ts,close,volume",
-        )
     if not fits:
-        raise _unnamed(path, width, "no four columns of prices, high and low around open and close")
+        raise _no_prices(path, width, width - after)
     start = fits[0][0]
     order: tuple[str, ...] = fits[0][1]
     if _swapped(table, start, order, rows[0][place], rows[-1][place]):
@@ -73,6 +68,15 @@ def guess_names(rows: Sequence[Sequence[str]], path: Path) -> tuple[str, ...]:
     elif rest:
         names[next((n for n in rest[1:] if _adds_up(table[:, rest[0]], table[:, n])), rest[0])] = "volume"
     return tuple(names)
+
+
+def _no_prices(path: Path, width: int, behind: int) -> InputError:
+    if behind in (2, 3):
+        return InputError(
+            f"{path} has no header, and behind the time {behind} columns: trades or quotes, not bars?",
+            "get bars from where it came; if each row is a bar, name the columns, such as --names ts,close,volume",
+        )
+    return _unnamed(path, width, "no four columns of prices, high and low around open and close")
 
 
 def _swapped(table: np.ndarray, start: int, order: Sequence[str], first: str, last: str) -> bool:

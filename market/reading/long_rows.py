@@ -10,22 +10,34 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from market.columns import ALIASES, DAY_FIRST, KEYS, field_name, find, is_noise, plain_name, symbol_of, understand
+from market.columns import (
+    ALIASES,
+    DAY_FIRST,
+    KEYS,
+    field_name,
+    find,
+    is_noise,
+    plain_name,
+    quoted,
+    symbol_of,
+    understand,
+)
 from market.errors import InputError
 from market.panel import OHLCV
 from market.reading.bar_columns import likely_prices
 from market.reading.conventions import FileConventions, TimeForm
 from market.reading.not_bars import refuse_others
-from market.reading.numbers import are_thirty_seconds, figures_of, from_thirty_seconds, reads_as_number
+from market.reading.numbers import are_thirty_seconds, figures_of, from_thirty_seconds
 from market.reading.recipe import Recipe
 from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
 from market.reading.units import units_of
+from market.reading.unnamed_columns import refuse_unnamed
 from market.reading.zones import zone_beside
 
 Tell = Callable[[str], None]
-_DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date", "dtyyyymmdd")
-_CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time", "timebarstart")
+_DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date", "dtyyyymmdd", "bar_date")
+_CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time", "timebarstart", "bar_time")
 # What a column is called that holds what comes after the bar.
 _FUTURE = re.compile(
     r"(target|label|fwd|forward|future|y|next)([_ .-].*|\d*)|(ret|return|returns)[_ .-]?(fwd|forward|next|future).*"
@@ -35,13 +47,6 @@ _DATE_ALONE = (
     r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
 )
 _CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
-# Prices that are none of a bar's four.
-_OTHER_PRICES = (
-    r"(adj|pre|prev|settle|taker|turnover|vwap|avg|average|mean|weighted|w\.?a\.?p|mid|bid|ask|last|ma\d|ema|sma|limit"
-    r"|change)"
-)
-# Cells that show whether a column of texts holds numbers.
-_MANY = 2000
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
 
 
@@ -118,7 +123,7 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
         )
     theirs = {ours: str(column) for column, ours in names.items()}
     renamed = _priced(renamed, theirs, path, tell)
-    _refuse_unnamed_prices(renamed, theirs, path, tell)
+    refuse_unnamed(renamed, theirs, path, tell)
     renamed = _without_future(renamed, reading, tell)
     extra = _extra_names(renamed, path)
     kept = renamed[["ts", "symbol", *[c for c in OHLCV if c in renamed.columns], *extra]].rename(columns=extra)
@@ -161,7 +166,7 @@ def _extra_names(renamed: pd.DataFrame, path: Path) -> dict[str, str]:
         theirs_too = next(str(c) for c, name in extra.items() if name == again)
         raise InputError(
             f"{path}: two columns would be called {again}",
-            f"give one another name: --column other_{again.strip('_')}={_quoted(theirs_too)}",
+            f"give one another name: --column other_{again.strip('_')}={quoted(theirs_too)}",
         )
     return extra
 
@@ -255,13 +260,14 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
             lacks = f"{path} has no column for {', '.join(absent)}"
             hint = f"say --column ts=NAME with --date-format FORMAT; it has {has}"
             return InputError(f"{lacks}: none holds times throughout", hint)
-        option = f"--column ts={_quoted(times)} "
+        option = f"--column ts={quoted(times)} "
         numeric = [name for name in numeric if name != times]
     if "close" in absent:
-        prices = likely_prices(frame, times if "ts" in absent else find(frame, "ts", {}))
+        prices, decided = likely_prices(frame, times if "ts" in absent else find(frame, "ts", {}))
         lone = {"close": str(guess if guess is not None else numeric[0] if numeric else "NAME")}
         pairs = {ours: name for ours, name in prices.items() if known.get(name) != ours} or lone
-        option += " ".join(f"--column {ours}={_quoted(name)}" for ours, name in pairs.items())
+        option += " ".join(f"--column {ours}={quoted(name)}" for ours, name in pairs.items())
+        option += "" if decided or not {"open", "close"} <= set(pairs) else " (open and close may change places)"
         if is_close_matrix(frame, {}, by_name=False):
             option += ", or say --wide close if each column is an asset"
     option = option.strip()
@@ -276,10 +282,6 @@ def _holds_times(column: pd.Series, path: Path) -> bool:
     except InputError as error:
         return "?" in error.message
     return len(column) > 0
-
-
-def _quoted(name: str) -> str:
-    return f"'{name}'" if re.search(r"[^\w.]", name) else name
 
 
 def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: Tell) -> pd.DataFrame:
@@ -304,46 +306,6 @@ def _priced(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: 
     return renamed
 
 
-def _few_are_no_numbers(column: pd.Series) -> bool:
-    """Whether a column of texts holds numbers but for a few cells."""
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
-        return False
-    cells = column.dropna().head(_MANY).astype(str)
-    numbers = sum(map(reads_as_number, cells))
-    return 0.8 * len(cells) <= numbers < len(cells)
-
-
-def _refuse_unnamed_prices(renamed: pd.DataFrame, theirs: Mapping[str, str], path: Path, tell: Tell) -> None:
-    """Refuse a table that lacks a price or the volume while a column of an unknown name may well be it."""
-    absent = [name for name in OHLCV if name not in renamed.columns]
-    free = [c for c in renamed.columns if c not in (*OHLCV, *KEYS, "amount", *theirs)]
-    others = [c for c in free if pd.api.types.is_numeric_dtype(renamed[c])]
-    for column in (c for c in free if c not in others and _few_are_no_numbers(renamed[c])):
-        if absent:
-            # One bad cell made it text: that cell is named.
-            figures_of(renamed[column], path)
-        tell(f"{column} is left out: some of its cells are no numbers")
-    close = renamed["close"].to_numpy(dtype=np.float64)
-    for name in absent:
-        for column in others:
-            word = plain_name(column)
-            called = name in word or (
-                name == "volume" and any(part in word for part in ("vol", "qty", "quantity", "shares", "size"))
-            )
-            # A price alone is missing, beside others that are there: a column of any name may be it.
-            lone = name != "volume" and 0 < sum(one in renamed.columns for one in OHLCV[:3]) < 3
-            if not (called or lone) or re.match(_OTHER_PRICES, word):
-                continue
-            values = renamed[column].to_numpy(dtype=np.float64)
-            near = np.nanmedian(np.abs(values / close - 1)) < 0.5 if np.isfinite(values).any() else False
-            if name == "volume" or near:
-                raise InputError(
-                    f"{path} has no column for {name}; {column!r} may be it",
-                    f"say --column {name}={_quoted(str(column))}, or --column other_{field_name(column)}="
-                    f"{_quoted(str(column))} if it is not",
-                )
-
-
 def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell) -> pd.DataFrame:
     """Leave out columns named after what comes later, unless they were asked for by name."""
     asked = {plain_name(one) for one in (*reading.columns, *reading.columns.values())}
@@ -353,7 +315,7 @@ def _without_future(renamed: pd.DataFrame, reading: FileConventions, tell: Tell)
     for column in drop:
         tell(
             f"{column} is left out: by its name it holds what comes after the bar "
-            f"(to keep it: --column {field_name(column)}={_quoted(str(column))})"
+            f"(to keep it: --column {field_name(column)}={quoted(str(column))})"
         )
     return renamed.drop(columns=drop)
 
@@ -379,4 +341,4 @@ def is_close_matrix(frame: pd.DataFrame, mapping: Mapping[str, str], *, by_name:
     if not bool(np.isfinite(moves).any()) or float(np.nanmedian(moves)) >= 0.2:
         return False
     # Four columns that are ordered as a bar's prices throughout are a bar's in words that are not known.
-    return not by_name or (named and not likely_prices(frame, stamp))
+    return not by_name or (named and not likely_prices(frame, stamp)[0])

@@ -11,7 +11,7 @@ from market.columns import plain_name
 from market.errors import InputError
 
 _SIZES = frozenset({"size", "qty", "quantity", "amount", "volume", "quantity_traded", "base_qty"})
-_MARKS = frozenset(
+_TRADES_ONLY = frozenset(
     {"side", "trdmatchid", "tid", "trade_id", "tradeid", "agg_trade_id", "is_buyer_maker", "tickdirection", "exec_id"}
 )
 # Columns beside the times that are none of a bar's.
@@ -36,7 +36,7 @@ def refuse_others(path: Path, frame: pd.DataFrame, names: Mapping[str, str]) -> 
     if ours & {"high", "low"}:
         return
     lowered = {plain_name(column) for column in frame.columns}
-    if "price" in lowered and lowered & _SIZES and (lowered & _MARKS or _several_a_moment(frame, names)):
+    if "price" in lowered and lowered & _SIZES and (lowered & _TRADES_ONLY or _several_a_moment(frame, names)):
         raise InputError(f"{path} holds trades, not bars", _HINT.format("trades"))
     if {"bid", "ask"} <= lowered and "close" not in ours:
         raise InputError(f"{path} holds quotes, not bars", _HINT.format("quotes"))

@@ -120,8 +120,8 @@ def _read_json(path: Path, source: IO[bytes] | Path, encoding: str, names: tuple
         return ReadTable(json_lines(text.splitlines(), path, names))
     frame = json_table(text, path, names)
     if "symbol" in frame and '"symbol"' not in text:
-        told = f"the names of tables are taken for symbols: {', '.join(map(str, frame['symbol'].unique()[:4]))}"
-        return ReadTable(frame, (told,))
+        said = f"the names of tables are taken for symbols: {', '.join(map(str, frame['symbol'].unique()[:4]))}"
+        return ReadTable(frame, (said,))
     first = str(frame.columns[0])
     unnamed = first in ("ts", "open_time") and f'"{first}"' not in text[:100_000] and text.lstrip()[:1] in "[{"
     listed = unnamed and "[[" in text[:100_000].replace(" ", "").replace("\n", "")

@@ -39,6 +39,9 @@ _CHANGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)D(?=\d)"), r"\1-\2-\3 "),
     # 03-FEB-20 09.30.00.000000000 AM, of Oracle
     (re.compile(r" (\d{1,2})\.(\d\d)\.(\d\d)(?:\.0+)? ?([AaPp][Mm])$"), r" \1:\2:\3 \4"),
+    # 20JAN2020:09:30:00, of SAS; 2020.01.20., of Hungary
+    (re.compile(r"^(\d{1,2}[A-Za-z]{3}\d{4}):(?=\d)"), r"\1 "),
+    (re.compile(r"^(\d{4}\. ?\d{1,2}\. ?\d{1,2})\.$"), r"\1"),
     (re.compile(r"\b(\d{1,2})(?:st|nd|rd|th|º|er)\b"), r"\1"),
 )  # fmt: skip
 _PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (

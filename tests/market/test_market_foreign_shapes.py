@@ -84,7 +84,7 @@ def test_running_volume_is_not_taken_for_volume(tmp_path: Path) -> None:
     assert outcome(tmp_path / "x.csv", "\n".join(rows), {"x": MINUTE}) == ""
 
 
-def test_open_and_close_without_a_header_are_told_apart_by_time(tmp_path: Path) -> None:
+def test_open_and_close_without_a_header_differ_by_time(tmp_path: Path) -> None:
     opened = HOUR["close"].shift(fill_value=1300.0) + 0.01
     highest, lowest = np.maximum(opened, HOUR["close"]) + 1, np.minimum(opened, HOUR["close"]) - 1
     whole = HOUR.assign(open=opened.round(2), high=highest.round(2), low=lowest.round(2))
@@ -147,3 +147,18 @@ def test_units_of_a_name_are_said_and_may_be_denied(tmp_path: Path) -> None:
     assert wrong_with(done.panel, {"x": DAY}) == ""
     plain = import_as([tmp_path / "x.csv"], FileConventions(units={"volume": 1.0}))
     np.testing.assert_allclose(plain.panel["volume"][:, 0], DAY["volume"] / 1000)
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        ("Datum,Eröffnungskurs,Höchst,Tiefst,Schlusskurs,volume", "open=Eröffnungskurs --column high=Höchst"),
+        ("date,open,high,low,close,Objem", "--column volume=Objem, or --column other_objem=Objem"),
+    ],
+)
+def test_prices_and_volumes_of_unknown_names_beside_known_ones_are_asked_for(
+    tmp_path: Path, head: str, says: str
+) -> None:
+    (tmp_path / "x.csv").write_bytes(text(head, lines(DAY, "%Y-%m-%d")))
+    with pytest.raises(InputError, match=says):
+        import_as([tmp_path / "x.csv"], AUTO)
