@@ -32,7 +32,7 @@ from factors.tree import Expression
 from market.panel import Panel
 
 # Bars and assets.
-SHAPES = ((1_000, 400), (20_000, 22), (6_000, 68))
+SHAPES = ((17_520, 50), (2_520, 500), (1_500, 22))
 WINDOWS = (5, 20, 60, 250, 1_000)
 LONG = 5_000
 _SERIES = ("close", "volume", "high", "open")

@@ -17,6 +17,8 @@ _ADV_NS = 8.0
 # Powers that are products or roots, and what those take.
 _PLAIN_POWERS, _PRODUCT_NS = (0.5, 1.0, 2.0, 3.0), 1.5
 _BYTES = 8
+# What a node costs beside its cells: seen on small panels alone.
+_SECONDS_A_NODE = 2.5e-6
 # Cells (rows x assets) of a piece: 256 KiB of float64; a handful of them fit a core's caches (benchmarks.engine).
 PIECE_CELLS = 32_768
 _LEAST_ROWS = 8
@@ -213,4 +215,5 @@ def estimate_work(root: Node, bars: int, assets: int) -> WorkEstimate:
     """Return the work and memory of evaluating `root` on a panel of that shape."""
     cells = bars * assets
     work = work_bytes(root, assets, piece_rows(assets))
-    return WorkEstimate(1e-9 * cell_cost(root) * cells, cells * _BYTES + work)
+    seconds = 1e-9 * cell_cost(root) * cells + _SECONDS_A_NODE * measure(root).size
+    return WorkEstimate(seconds, cells * _BYTES + work)

@@ -94,9 +94,24 @@ def parse(
         frozenset(STANDARD_FIELDS if fields is None else fields), bar, limits or Limits(), blocks, strict, session
     )
     found = _parsed(text, setting, dialect)
+    if dialect == "auto" and isinstance(found, Expression):
+        return _with_money_said(found, setting)
     if dialect == "auto" and isinstance(found, Rejection) and found.code in _MAY_BE_ANOTHER:
         return _in_another(text, setting, found)
     return found
+
+
+_AVERAGE_MONEY = re.compile(r"adv\d+")
+
+
+def _with_money_said(found: Expression, setting: _Setting) -> Expression:
+    """Add which average `adv20` is, where the text is not in our language: in BRAIN's it is one of shares."""
+    names = [name for name in sorted(found.fields) if _AVERAGE_MONEY.fullmatch(name) and name not in setting.fields]
+    if not names or isinstance(_parsed(found.source, setting, "native"), Expression):
+        return found
+    shares = f"ts_mean(volume, {names[0][3:]})"
+    said = f"{names[0]} is an average of money here; in shares, as --from brain reads it, it is {shares}"
+    return replace(found, notes=(*found.notes, said))
 
 
 @dataclass(frozen=True, slots=True)

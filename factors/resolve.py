@@ -244,7 +244,7 @@ class Resolver:
             return self._literal(operator, param, node, raw)
         kind = kind_of(node)
         if param.kind == "group" and kind != "group":
-            raise Fault("type", f"{operator.name} groups by a group for {param.name}", _GROUP_HINT, raw.at)
+            raise Fault("type", f"{operator.name} needs groups for {param.name}, not numbers", _GROUP_HINT, raw.at)
         if param.kind != "group" and kind == "group":
             raise Fault(
                 "type", f"{to_text(node)} names groups and cannot be computed with", "use it as a group", raw.at
@@ -279,12 +279,17 @@ class Resolver:
             self.notes.append("non-integer windows are floored, as the paper says")
             value = float(int(value))
         if value != int(value):
-            raise Fault("window", f"a window is a whole number of bars, not {value:g}", "round it", raw.at)
+            raise Fault(
+                "window",
+                f"a window is a whole number of bars, not {value:g}",
+                f"round it: write {max(1, round(value))}",
+                raw.at,
+            )
         if not 1 <= value <= self.limits.max_window:
             raise Fault(
                 "window",
                 f"a window lies between 1 and {self.limits.max_window} bars, not {value:g}",
-                "choose another",
+                "write a number of bars, such as 20",
                 raw.at,
             )
         return Number(value)
@@ -334,7 +339,7 @@ def _too_short(operator: Operator, value: float, raw: RawCall) -> Fault:
     return Fault(
         "window",
         f"{operator.name} needs a window of at least {operator.least}, not {value:g}",
-        "choose a longer one",
+        f"write {operator.least} or more",
         raw.at,
     )
 

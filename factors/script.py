@@ -52,7 +52,12 @@ def read_script(text: str, limits: Limits, notes: list[str]) -> Raw:
         name = found[1]
         if name in STANDARD_FIELDS or name in GROUP_FIELDS or name in OPERATORS:
             what = "an operator" if name in OPERATORS else "a field"
-            raise Fault("syntax", f"{name} is {what} and cannot be given another meaning", "choose another name", start)
+            raise Fault(
+                "syntax",
+                f"{name} is {what} and cannot be given another meaning",
+                "choose another name, such as x",
+                start,
+            )
         known[name] = tree
         used.discard(name)
     raise Fault("empty", "the expression is empty", "an expression looks like ts_mean(close, 20) / close")

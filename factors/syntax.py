@@ -166,7 +166,10 @@ class _Reader:
     def expect(self, sign: str, why: str) -> None:
         if self.now.text != sign:
             raise Fault(
-                "syntax", f"expected {sign!r} {why}, found {self.found()}", "check the parentheses", self.now.at
+                "syntax",
+                f"expected {sign!r} {why}, found {self.found()}",
+                "check the parentheses, and the commas between arguments",
+                self.now.at,
             )
         self.take()
 

@@ -167,6 +167,9 @@ def _scale(raw: RawCall, _notes: list[str]) -> Raw:
     if "longscale" not in given and "shortscale" not in given:
         return formula("s * cs_scale(x)", raw.at, {"x": given["x"], "s": given.get("scale", number_node(1.0, raw))})
     one = number_node(1.0, raw)
+    if all(isinstance(side := given.get(name, one), RawNumber) and side.value == 1 for name in names[2:]):
+        # What is said are the defaults.
+        return formula("s * cs_scale(x)", raw.at, {"x": given["x"], "s": given.get("scale", one)})
     sides = {"x": given["x"], "l": given.get("longscale", one), "s": given.get("shortscale", one)}
     return formula(
         "if_else(is_nan(x), x, l * fill_nan(cs_scale(max(x, 0)), 0) + s * fill_nan(cs_scale(min(x, 0)), 0))",
@@ -266,9 +269,15 @@ def _bucket(raw: RawCall, notes: list[str]) -> Raw:
     given = _by_name(raw, ("x", "range", "buckets", "skipboth", "skipbegin", "skipend", "nangroup"))
     ends = [float(part) for part in shown(given["range"]).split(",") if part.strip()] if "range" in given else []
     by_rank = isinstance(given["x"], RawCall) and given["x"].name.lower() in ("rank", "group_rank", "ts_rank")
-    if len(ends) != 3 or ends[2] <= 0 or ends[:2] != [0.0, 1.0] or not by_rank:
-        why = 'only bucket(rank(x), range="0, 1, step") is read: its steps are equal parts'
+    # What lies below the first end is a part of its own: "0.1, 1, 0.1" are the ten parts of "0, 1, 0.1".
+    equal = len(ends) == 3 and ends[2] > 0 and ends[1] == 1.0 and ends[0] in (0.0, ends[2])
+    if not equal or not by_rank:
+        why = 'only bucket(rank(x), range="0, 1, step") and range="step, 1, step" are read: they are equal parts'
         raise Fault("dialect", why, "write bucket(x, 10)", raw.at)
+    for name in ("skipboth", "skipbegin", "skipend", "nangroup", "buckets"):
+        if name in given and shown(given[name]).lower() not in ("false", "0"):
+            why = f"{raw.name}: {name} = {shown(given[name])} is not read here, every asset with a value is in a part"
+            raise Fault("dialect", why, f"leave {name} out", given[name].at)
     notes.append("bucket: assets on the edge of two parts may fall into the other one, for ranks count from 0 in BRAIN")
     assert isinstance(given["x"], RawCall)
     inner = given["x"].args[0] if given["x"].name.lower() == "rank" else given["x"]

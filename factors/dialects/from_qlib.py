@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from factors.dialects.base import Dialect, Rewrite, exactly, from_oldest, number_node, ours, refused, same, whole
-from factors.syntax import Fault, Raw, RawCall, RawNumber
+from factors.dialects.templates import CONDITIONS, formula
+from factors.syntax import NATIVE, Fault, Raw, RawCall, RawNumber
 
 _ELEMENTWISE = {
     "greater": "max", "less": "min", "power": "power", "if": "if_else", "gt": "gt", "ge": "ge", "lt": "lt", "le": "le",
@@ -57,7 +58,14 @@ def _ema(raw: RawCall, notes: list[str]) -> Raw:
     return ours("ts_ema", raw, *raw.args)
 
 
+def is_condition(raw: Raw) -> bool:
+    """Whether a value is a comparison, or made of such."""
+    return isinstance(raw, RawCall) and raw.name.removeprefix(NATIVE).lower() in CONDITIONS
+
+
 def _count(raw: RawCall, notes: list[str]) -> Raw:
+    if len(raw.args) == 2 and not is_condition(raw.args[0]):
+        return formula("d - ts_count_nan(x, d)", raw.at, {"x": raw.args[0], "d": raw.args[1]})
     notes.append("Qlib's Count counts what is not missing, whatever it says; read as how often the condition is true")
     return ours("ts_count", raw, *raw.args)
 

@@ -75,6 +75,7 @@ _WORDS: dict[str, list[str]] = {
     "cum_min": ["cummin"],
     "clip": ["clamp"],
     "sqrt": ["square_root"],
+    "ceil": ["ceiling"],
     "neg": ["reverse", "negate"],
     "add": ["add"],
     "sub": ["subtract"],
@@ -139,12 +140,27 @@ def _above_mean(raw: RawCall, _notes: list[str]) -> Raw:
     return ours("sub", raw, raw.args[0], ours("ts_mean", raw, *raw.args))
 
 
+def _natural_log(raw: RawCall, notes: list[str]) -> Raw:
+    """`LOG($close)`, written as AlphaAgent writes it, has two meanings; `log(close)` has one."""
+    if raw.name.isupper():
+        notes.append(f"{raw.name}: the natural logarithm; AlphaAgent's is of 1 + x (--from alphaagent)")
+    return ours("log", raw, *raw.args)
+
+
+def _mean_deviation(raw: RawCall, notes: list[str]) -> Raw:
+    if raw.name.isupper():
+        notes.append(f"{raw.name}: the mean deviation from the mean; AlphaAgent's is the median one from the median")
+    return ours("ts_mad", raw, *raw.args)
+
+
 def _winsorized(raw: RawCall, notes: list[str]) -> Raw:
     """`winsorize(x, k)` cuts at k deviations; elsewhere a small number is the share to cut at each end."""
     size = raw.args[1] if len(raw.args) > 1 else None
     if isinstance(size, RawNumber) and size.value < 0.5:
         why = f"{raw.name}(x, {size.value:g}) cuts a share of the values elsewhere; here it cuts at deviations"
         raise Fault("bad_number", why, "write cs_winsorize(x, 3)", size.at)
+    if size is None:
+        notes.append(f"{raw.name} without a width cuts at 3 deviations; WorldQuant BRAIN's default is 4")
     return same("cs_winsorize", defaults=(3.0,))(raw, notes)
 
 
@@ -193,6 +209,8 @@ LOOSE: dict[str, Rewrite] = {
     ),
     "tsargmax": same("ts_argmax", "bars since the largest, 0 is now; some sources count from the oldest bar"),
     "tsargmin": same("ts_argmin", "bars since the smallest, 0 is now; some sources count from the oldest bar"),
+    "log": _natural_log,
+    "ts_mad": _mean_deviation,
     "wma": same("ts_decay_linear", "weights are linear; in AlphaAgent and GTJA 0.9^i, and Qlib divides by n once more"),
     "vwap": _vwap,
     "slog1p": _signed_log,

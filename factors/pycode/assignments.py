@@ -62,6 +62,8 @@ class AssigningReader(ExpressionReader):
         owner, name = self.expr(target.value), self.expr(target.slice)
         if isinstance(value, Columns) and len(value.parts) == 1:
             value = value.parts[0]
+        if isinstance(value, Plain) and value.value in ("nan", None):
+            value = SeriesValue(RawName("nan", self.places.at(target)))
         by_name = isinstance(owner, FrameValue) and isinstance(name, Plain) and isinstance(name.value, str)
         if not by_name or not isinstance(value, SeriesValue):
             return False
@@ -92,7 +94,8 @@ class AssigningReader(ExpressionReader):
             return None
         rows = ast.copy_location(ast.Subscript(target.value, key.elts[0], ast.Store()), target)
         old = SeriesValue(RawName("nan", self.places.at(target)))
-        if name.value in frame.columns or name.value in STANDARD_FIELDS or name.value in self.looked_at:
+        of_data = not frame.made and (name.value in STANDARD_FIELDS or name.value in self.looked_at)
+        if name.value in frame.columns or of_data:
             old = self.column(target, name.value, frame)
         found = masked(self, rows, old, value)
         if isinstance(found, SeriesValue):

@@ -190,7 +190,9 @@ def _constant(reader: Reader, node: ast.Call, name: str) -> Value:
 def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
     arguments = Arguments(reader, node)
     if name == "Series":
-        raw = arguments.raw("data")
+        given = arguments.node_of("data")
+        # Without data every value is missing, until a condition fills some in.
+        raw = RawName("nan", reader.places.at(node)) if given is None else reader.branch(given)
         index, dtype = arguments.named.pop("index", None), arguments.named.pop("dtype", None)
         arguments.named.pop("name", None)
         arguments.done()
@@ -198,7 +200,9 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
             raise reader.places.fault(
                 node, "rows cannot be given other labels", "write index=df.index, or leave it out"
             )
-        return SeriesValue(raw if dtype is None else cast(reader, node, raw, dtype))
+        return SeriesValue(raw if dtype is None or given is None else cast(reader, node, raw, dtype))
+    if name == "DataFrame":
+        return _table(reader, node, arguments)
     if name == "concat":
         parts = arguments.value("objs")
         if arguments.plain("axis") not in (1, "columns"):
@@ -207,6 +211,19 @@ def _pandas(reader: Reader, node: ast.Call, name: str) -> Value:
         if isinstance(parts, Listed) and parts.parts and all(isinstance(part, SeriesValue) for part in parts.parts):
             return Columns(tuple(part for part in parts.parts if isinstance(part, SeriesValue)))
     raise reader.places.fault(node, f"pd.{name[:40]} is not read so", "use methods of columns")
+
+
+def _table(reader: Reader, node: ast.Call, arguments: Arguments) -> Value:
+    """`pd.DataFrame({'factor': f})`: a frame of these columns alone."""
+    parts = arguments.value("data", Mapped({}))
+    index = arguments.named.pop("index", None)
+    arguments.done()
+    labelled = index is None or reader.expr(index) == Plain("index")
+    columns = parts.parts if isinstance(parts, Mapped) and labelled else {}
+    made = {str(name): column for name, column in columns.items() if isinstance(column, SeriesValue)}
+    if len(made) != len(columns) or not labelled or not isinstance(parts, Mapped):
+        raise reader.places.fault(node, "a table is read of columns by their names", "write pd.DataFrame({'a': a})")
+    return FrameValue(made, made=True)
 
 
 def _frame(reader: Reader, node: ast.Call, frame: FrameValue, method: str) -> Value:

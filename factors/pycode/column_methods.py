@@ -164,7 +164,10 @@ def _lagged(reader: Reader, node: ast.Call, x: Raw, method: str, arguments: Argu
     assert periods is not None
     if periods < 0:
         raise reader.places.fault(
-            node, f".{method}({periods:g}) would look into the future", "only the past is known", "look_ahead"
+            node,
+            f".{method}({periods:g}) would look into the future",
+            f"only the past is known: write .{method}(1)",
+            "look_ahead",
         )
     if method == "shift" and periods == 0:
         return x

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from factors.pycode.values import Listed, Mapped, Plain, Reader, SeriesValue, Value, dotted
 from factors.syntax import Fault, RawNumber
+from factors.table import STANDARD_FIELDS
 
 # Of a loop or a list: more are refused.
 _LONGEST = 60
@@ -79,6 +80,13 @@ def _compared(reader: Reader, test: ast.Compare) -> bool | None:
         if not all(each for each, _ in parts):
             return None
         return (left in [value for _, value in parts]) == isinstance(test.ops[0], ast.In)
+    if isinstance(test.ops[0], ast.In | ast.NotIn):
+        # A standard column is there, or made of those that are.
+        named = isinstance(other, ast.Attribute) and other.attr == "columns" and isinstance(left, str)
+        if not named or str(left).lower() not in STANDARD_FIELDS:
+            return None
+        reader.notes.append(f"the data are taken to have {left}")
+        return isinstance(test.ops[0], ast.In)
     also, right = constant_of(reader, other)
     compare = _COMPARED.get(type(test.ops[0]))
     if not also or compare is None:

@@ -185,6 +185,8 @@ class ExpressionReader(ABC):
         """Return a column of a frame: one that the code made, or a field."""
         if frame is not None and name in frame.columns:
             return SeriesValue(frame.columns[name].raw)
+        if frame is not None and frame.made:
+            raise self.places.fault(node, f"this table has no column {name[:40]}", "put it there first")
         name = name.removeprefix("$")
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", name) is None:
             raise self.places.fault(node, f"{name[:40]!r} is no column name", "name a field, such as close")

@@ -1,4 +1,4 @@
-"""Functions of lists in pandas code: several columns added, averaged or compared, and numbers that weigh a window."""
+"""Functions of lists in pandas code: several columns added, averaged or compared, and weights of a window."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FOLDED: Mapping[str, str] = {"sum": "add", "nansum": "add", "mean": "add", "nan
                               "amin": "min"}  # fmt: skip
 _REDUCED: Mapping[str, str] = {"maximum": "max", "minimum": "min", "add": "add", "multiply": "mul", "fmax": "max",
                                "fmin": "min", "logical_and": "and_", "logical_or": "or_"}  # fmt: skip
-# Up to so many bars, a window is weighed bar by bar.
-_WEIGHED = 30
+# The longest window whose weights are written out bar by bar.
+_LONGEST_WEIGHTS = 30
 
 
 def folded(reader: Reader, node: ast.AST, word: str, parts: Sequence[Value]) -> Raw:
@@ -70,9 +70,9 @@ def numpy_of_list(reader: Reader, node: ast.Call, name: str) -> Value | None:
             raise reader.places.fault(node, "reduce is read of a list of columns", "write np.maximum.reduce([a, b])")
         return SeriesValue(folded(reader, node, word, given.parts))
     if name in ("dot", "inner") and len(node.args) == 2 and not node.keywords:
-        return weighed(reader, node, node.args[0], node.args[1])
+        return with_weights(reader, node, node.args[0], node.args[1])
     if name == "average" and len(node.args) == 1 and [word.arg for word in node.keywords] == ["weights"]:
-        found = weighed(reader, node, node.args[0], node.keywords[0].value)
+        found = with_weights(reader, node, node.args[0], node.keywords[0].value)
         weights = numbers_of(reader.expr(node.keywords[0].value)) or [0.0]
         if found is None or not isinstance(found, SeriesValue) or not math.fsum(weights):
             return None
@@ -129,7 +129,7 @@ def method_of_list(reader: Reader, node: ast.Call, given: Listed, method: str) -
     return listed_numbers(reader, node, numbers) if method in ("copy", "astype", "tolist") else None
 
 
-def weighed(reader: Reader, node: ast.Call, one: ast.expr, other: ast.expr) -> Value | None:
+def with_weights(reader: Reader, node: ast.Call, one: ast.expr, other: ast.expr) -> Value | None:
     """Return the window times weights of its length, oldest first, added up; None where it is no such product."""
     whole = reader.whole
     values = [reader.expr(part) for part in (one, other)]
@@ -148,9 +148,9 @@ def weighed(reader: Reader, node: ast.Call, one: ast.expr, other: ast.expr) -> V
     if all(math.isclose(weight, weights[0] * (place + 1), rel_tol=1e-9) for place, weight in enumerate(weights)):
         total = RawNumber(math.fsum(weights), "", at)
         return _one_number(reader, formula("s * ts_decay_linear(x, d)", at, {**names, "s": total}))
-    if d > _WEIGHED:
+    if d > _LONGEST_WEIGHTS:
         why = f"weights of {d} bars are read where they rise evenly from the first on"
-        raise reader.places.fault(node, why, f"use at most {_WEIGHED} bars, or ts_decay_linear(x, d)")
+        raise reader.places.fault(node, why, f"use at most {_LONGEST_WEIGHTS} bars, or ts_decay_linear(x, d)")
     found: Raw | None = None
     for place, weight in enumerate(weights):
         back = d - 1 - place

@@ -19,13 +19,17 @@ class SeriesValue:
 
 @dataclass(frozen=True, slots=True)
 class FrameValue:
-    """The frame that the code was given, or a copy of it; with the columns that the code has put into it."""
+    """The frame that the code was given, or a copy of it; with the columns that the code has put into it.
+
+    One that the code has `made` has these columns alone, and none of the data.
+    """
 
     columns: dict[str, SeriesValue] = field(default_factory=dict, compare=False)
+    made: bool = field(default=False, compare=False)
 
     def copy(self) -> FrameValue:
         """Return a frame that later columns are put into without changing this one."""
-        return FrameValue(dict(self.columns))
+        return FrameValue(dict(self.columns), self.made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def applied_to_windows(reader: Reader, node: ast.Call, x: Raw, bars: Raw, argume
     body, name = body_of(reader, given)
     if body is None:
         why = "rolling().apply is read of numpy's functions and of functions of one argument"
-        raise reader.places.fault(node, why, "use .rolling(n).mean() and the like")
+        raise reader.places.fault(node, why, "write the function into the text, or use .rolling(n).mean()")
     known = _known_body(_value_of(body), name, int(bars.value))
     if known is not None:
         if "ts_rank" in known:

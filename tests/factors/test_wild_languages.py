@@ -195,7 +195,7 @@ SAID_ALIKE = ("SIGN(DELTA(", "Div(Cov(", "Mul(Sqrt(")
         ("Mask($close, 'SH000300')", "qlib", "Mask reads another instrument"),
         ("ChangeInstrument('SH000300', $close)", "qlib", "market_close"),
         ("ts_entropy(close, 20)", "brain", "not in the language"),
-        ("bucket(rank(close), range='0.1, 1, 0.1')", "brain", "range"),
+        ("bucket(rank(close), range='0.2, 1, 0.1')", "brain", "range"),
         ("ts_regression(close, open, 20, rettype=12)", "brain", "rettype"),
         ("ts_backfill(close, 20, k=2)", "brain", "only 1"),
         ("scale(close, nonsense=3)", "brain", "nonsense"),
