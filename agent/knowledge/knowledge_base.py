@@ -178,7 +178,7 @@ class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Rem
         """Return the newest sequence number, or None where something is not indexed."""
         with self._memory.reading():
             latest, written = novelty.newest(connection)
-            if written != self._memory.indexed and novelty.missing(connection, self._memory.indexed):
+            if written != self._memory.indexed and novelty.is_behind(connection, self._memory.indexed):
                 return None
             self._memory.indexed = written
             return latest
