@@ -80,6 +80,12 @@ class Yahoo(requests.adapters.BaseAdapter):
         """Nothing is open."""
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all: yfinance keeps what it opened first, also where a later call names another folder."""
+    return tmp_path_factory.mktemp("yahoo")
+
+
 def fetch(cache: Path, tickers: tuple[str, ...] = ("AAA",), now: float | None = None, **options: Any) -> YahooBars:
     session = requests.Session()
     adapter = Yahoo(now if now is not None else OPENS[-1].timestamp() + 7 * 86_400)
@@ -90,29 +96,29 @@ def fetch(cache: Path, tickers: tuple[str, ...] = ("AAA",), now: float | None = 
     return fetch_yahoo(request, **{"adjust": "splits", "session": session, **options})
 
 
-def test_prices_as_traded_have_the_split_in_them(tmp_path: Path) -> None:
-    found = fetch(tmp_path, adjust="none")
+def test_prices_as_traded_have_the_split_in_them(cache: Path) -> None:
+    found = fetch(cache, adjust="none")
     np.testing.assert_allclose(found.panel["close"][:, 0], RAW)
     np.testing.assert_allclose(found.panel["volume"][:, 0], 1000.0)
     assert found.splits == {"AAA": [(str(DAYS[SPLIT])[:10], 2.0)]}
     assert found.dividends == {"AAA": [(str(DAYS[PAID])[:10], 1.0)]}
     # A split after the last bar asked for is in Yahoo's prices all the same.
-    early = fetch(tmp_path, adjust="none", until=datetime(2024, 1, 20, tzinfo=UTC))
+    early = fetch(cache, adjust="none", until=datetime(2024, 1, 20, tzinfo=UTC))
     np.testing.assert_allclose(early.panel["close"][:, 0], RAW[: early.panel.shape[0]])
     assert early.panel.shape[0] == 14
     assert "neither splits nor dividends" in found.panel.name
 
 
-def test_split_adjusted_prices_are_as_yahoo_states_them(tmp_path: Path) -> None:
-    found = fetch(tmp_path)
+def test_split_adjusted_prices_are_as_yahoo_states_them(cache: Path) -> None:
+    found = fetch(cache)
     np.testing.assert_allclose(found.panel["close"][:, 0], np.where(np.arange(60) < SPLIT, RAW / 2, RAW))
     # Dates are the exchange's; a trading day is a bar.
     assert [str(moment)[:10] for moment in found.panel.times] == [str(day)[:10] for day in DAYS]
     assert (found.panel.calendar, found.panel.bars_per_year) == ("exchange", 252)
 
 
-def test_fully_adjusted_returns_hold_the_dividend(tmp_path: Path) -> None:
-    traded, all_in = fetch(tmp_path, adjust="none").panel, fetch(tmp_path, adjust="all").panel
+def test_fully_adjusted_returns_hold_the_dividend(cache: Path) -> None:
+    traded, all_in = fetch(cache, adjust="none").panel, fetch(cache, adjust="all").panel
     close, whole = traded["close"][:, 0], all_in["close"][:, 0]
     # The usual rule: the day's return is reckoned from the close before it less the dividend.
     expected = close[PAID] / (close[PAID - 1] - 1.0)
@@ -124,21 +130,21 @@ def test_fully_adjusted_returns_hold_the_dividend(tmp_path: Path) -> None:
         np.testing.assert_allclose(all_in[name] / all_in["close"], traded[name] / traded["close"])
 
 
-def test_the_session_under_way_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_session_under_way_is_left_out(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noon = OPENS[50].timestamp() + 9000
     monkeypatch.setattr("market.yahoo.time.time", lambda: noon)
-    assert fetch(tmp_path, now=noon).panel.shape[0] == 50
+    assert fetch(cache, now=noon).panel.shape[0] == 50
     evening = OPENS[50].timestamp() + 30_000
     monkeypatch.setattr("market.yahoo.time.time", lambda: evening)
-    assert fetch(tmp_path, now=evening).panel.shape[0] == 51
+    assert fetch(cache, now=evening).panel.shape[0] == 51
 
 
-def test_an_unknown_ticker_is_named(tmp_path: Path) -> None:
+def test_an_unknown_ticker_is_named(cache: Path) -> None:
     with pytest.raises(InputError, match="ZZZ"):
-        fetch(tmp_path, tickers=("AAA", "ZZZ"))
+        fetch(cache, tickers=("AAA", "ZZZ"))
 
 
-def test_without_yfinance_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_yfinance_the_extra_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "yfinance", None)
     with pytest.raises(InputError, match=r"alphaglow\[yahoo\]"):
-        fetch(tmp_path)
+        fetch(cache)
