@@ -20,8 +20,10 @@ from agent.live.paper_check import against_backtest
 from agent.live.service import SignalService
 from agent.live.signal_journal import FILE, SignalJournal
 from agent.live.signal_source import batch_of
+from market.bar_source import ExchangeOptions
 from market.exchange import Client, Venue
 from market.fetch import Job, assemble, run
+from market.paged_source import PagedSource
 from market.panel import Panel
 from tests.agent.commands import as_json
 from tests.agent.commands import run as run_command
@@ -34,6 +36,15 @@ BEGIN = int(pd.Timestamp("2023-03-01", tz="UTC").timestamp() * 1000)
 # The first bar that is waited for.
 START = BEGIN + 40 * DAY
 LIMITS = WaitLimits(grace=2.0, bound=60.0, poll=5.0)
+
+
+def hasty(place: Venue, options: ExchangeOptions) -> Client:
+    """The real client, which pauses for milliseconds after a fault in the place of seconds."""
+    rng = np.random.default_rng(0)
+    return Client(place, rng, paced=options.paced, retries=options.retries, first_pause=0.005)
+
+
+HASTY = PagedSource(hasty)
 
 
 @dataclass
@@ -82,7 +93,7 @@ def test_live_is_batch(market: ExchangeData, exchange: str, faults: tuple[str, .
         portfolio = signal_on(base, tmp_path / "w", factors=["-ts_mean(funding_rate, 24)", "-ts_returns(close, 12)"])
         server.faults = Faults(faults, share=0.1, seed=2)
         clock = ServerClock(server)
-        with ExchangeFeed(job, base.assets, "x", paced=False) as feed:
+        with ExchangeFeed(job, base.assets, "x", source=HASTY, paced=False) as feed:
             service = SignalService(portfolio, base, SignalJournal.open(tmp_path / FILE), feed.name)
             watching = Arrivals(feed, clock, service.newest, base.bar, LIMITS)
             documents = list(itertools.islice(service.work(watching.watch()), count))
@@ -103,7 +114,7 @@ def test_an_exchange_that_is_gone_is_down_and_comes_back(market: ExchangeData, t
         job = Job(Venue("bybit", "swap", server.url), symbols, "1h", BEGIN)
         panel = fetched(job, tmp_path / "raw")
         server.clock = START + HOUR + 5000
-        with ExchangeFeed(job, panel.assets, "x", paced=False) as feed:
+        with ExchangeFeed(job, panel.assets, "x", source=HASTY, paced=False) as feed:
             server.down_after = server.pages()
             with pytest.raises(FeedDown):
                 feed.newer(panel.times[-1])
@@ -113,7 +124,7 @@ def test_an_exchange_that_is_gone_is_down_and_comes_back(market: ExchangeData, t
             assert bars[0].present.all()
             assert not bars[0].late.any()
     nobody = Job(Venue("bybit", "swap", "http://127.0.0.1:9"), symbols, "1h", BEGIN)
-    with ExchangeFeed(nobody, panel.assets, "x", paced=False) as feed, pytest.raises(FeedDown):
+    with ExchangeFeed(nobody, panel.assets, "x", source=HASTY, paced=False) as feed, pytest.raises(FeedDown):
         feed.time()
 
 
