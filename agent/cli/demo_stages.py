@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -28,6 +29,14 @@ from market.synthetic.demo_market import SynthSpec, make_market
 
 DATA = "simulated"
 _STAMP = ".alphaglow-demo"
+# Smaller than the defaults: the whole demo has to fit in three minutes on two cores. The planted signal breaks in
+# crashes: there a gate by likelihood is worth something to a neutral portfolio, too.
+_SETTINGS = {
+    "epochs = 30": "epochs = 12",
+    "max_rows = 40000": "max_rows = 30000",
+    'measure = "drawdown"': 'measure = "likelihood"',
+    "neutral = false": "neutral = true",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,17 +83,20 @@ def prepare(folder: Path, *, seed: int, rounds: int, candidates: int) -> Stage:
         raise InputError(f"cannot make {folder}: {error.strerror}", "choose another folder with --dir") from error
     workspace = init_workspace(folder)
     settings = workspace.root / MARKER
-    # Smaller than the defaults: the whole demo has to fit in three minutes on two cores.
-    text = settings.read_text(encoding="utf-8").replace("epochs = 30", "epochs = 12")
-    text = text.replace("max_rows = 40000", "max_rows = 30000")
-    # The planted signal breaks in crashes: there a gate by likelihood is worth something to a neutral portfolio, too.
-    text = text.replace('measure = "drawdown"', 'measure = "likelihood"').replace("neutral = false", "neutral = true")
-    settings.write_text(text, encoding="utf-8")
+    settings.write_text(_demo_settings(settings.read_text(encoding="utf-8")), encoding="utf-8")
     market = make_market(SynthSpec(seed=seed))
     save_panel(market.panel, workspace.data_path(DATA))
     stage = Stage(workspace, market.panel, market.truth, int(np.sum(market.crash)), seed, rounds, candidates)
     stage.clock["market"] = time.perf_counter() - started
     return stage
+
+
+def _demo_settings(text: str) -> str:
+    """Return the default settings with those of the demo, whole lines each."""
+    for line, ours in _SETTINGS.items():
+        text, count = re.subn(rf"^{re.escape(line)}$", ours, text, flags=re.MULTILINE)
+        assert count == 1, line
+    return text
 
 
 def train_demo_gate(stage: Stage, progress: Callable[[int, int, float, float], None]) -> None:

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agent.cli import demo_stages
 from agent.flow import evaluation
+from agent.study.settings import Settings
 from tests.agent.commands import as_json, refused, run
 
 
@@ -233,3 +235,20 @@ def test_a_read_only_workspace_is_one_line(home: Path, capsys: pytest.CaptureFix
     assert "toy2" in refused(capsys, "data", "synth", "--name", "toy2", "--bars", "500", "--replace")
     (home / "knowledge.db").write_bytes(b"this is not a database, whatever its name says" * 50)
     assert "knowledge.db" in refused(capsys, "kb", "list")
+
+
+def test_the_demo_sets_what_it_needs_and_leaves_every_other_default(tmp_path: Path) -> None:
+    stage = demo_stages.prepare(tmp_path / "demo", seed=3, rounds=1, candidates=1)
+    ours, theirs = stage.workspace.settings.model_dump(), Settings().model_dump()
+    apart = {
+        (section, name): value
+        for section, values in ours.items()
+        for name, value in values.items()
+        if value != theirs[section][name]
+    }
+    assert apart == {
+        ("gate", "epochs"): 12,
+        ("gate", "max_rows"): 30000,
+        ("gate", "measure"): "likelihood",
+        ("gate", "neutral"): True,
+    }
