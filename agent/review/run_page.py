@@ -46,7 +46,7 @@ def run_sentence(run: RunReview) -> str:
     failed = Counter(row.failed for row in run.factors if row.failed)
     if failed:
         test, count = failed.most_common(1)[0]
-        said += f" Most often: {test} ({count} of {len(run.factors)})."
+        said += f" Most frequent reason to refuse one: {test} ({count} of {len(run.factors)})."
     return said
 
 
