@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import Command
+from agent.cli.common import Command, with_options
 
 if TYPE_CHECKING:
     from agent.asking.model_access import ModelChoice
@@ -53,16 +53,12 @@ class AskingOptions:
 
 def request_options(command: Command) -> Command:
     """Add what a factor has to keep to: keywords `kind`, `lookback`, `context` and `only_fields`."""
-    for option in reversed(_REQUEST):
-        command = option(command)
-    return command
+    return with_options(command, _REQUEST)
 
 
 def model_options(command: Command) -> Command:
     """Add which model is asked: fields of `AskingOptions`."""
-    for option in reversed(_MODEL):
-        command = option(command)
-    return command
+    return with_options(command, _MODEL)
 
 
 def request_of(

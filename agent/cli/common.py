@@ -90,6 +90,13 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command)
 
 
+def with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    """Add options to a command, in the order in which its help lists them."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def target_options(default: str, what: str = "data set") -> Callable[[Command], Command]:
     """Add `--name` and `--replace`, of what a command stores; `default` says what it is called without."""
     named = click.option("--name", help=f"Name of the {what} (default: {default}).")

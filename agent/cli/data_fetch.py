@@ -18,6 +18,7 @@ from agent.cli.common import (
     stderr,
     stdout,
     target_options,
+    with_options,
     workspace_of,
 )
 from agent.cli.option_record import recorded
@@ -76,9 +77,7 @@ _ASKING = (
 
 def _asking(command: Command) -> Command:
     """Add the options of how an exchange is asked."""
-    for option in reversed(_ASKING):
-        command = option(command)
-    return command
+    return with_options(command, _ASKING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from agent.cli.common import (
     print_json,
     progress_bar,
     stderr,
+    with_options,
     workspace_of,
 )
 from agent.cli.groups import Group
@@ -87,23 +88,17 @@ _OPTIONS = (
 
 def learn_options(command: Command) -> Command:
     """Add the options that every kind of model has; the command gets them as keywords, for `learn_and_show`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def net_options(command: Command) -> Command:
     """Add the options of a network's training."""
-    for option in reversed(_NET_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _NET_OPTIONS)
 
 
 def boosting_options(command: Command) -> Command:
     """Add the options of gradient boosting."""
-    for option in reversed(_BOOSTING_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _BOOSTING_OPTIONS)
 
 
 _RATE = click.FloatRange(0, 1, min_open=True)

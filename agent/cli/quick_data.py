@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agent.cli.common import Command
+from agent.cli.common import Command, with_options
 from agent.cli.running import say
 from market.errors import InputError
 
@@ -37,7 +37,8 @@ class QuickData:
 
 def quick_options(command: Command) -> Command:
     """Add `--symbol`, `--days`, `--exchange`, `--timeframe`; the command gets them for `quick_data`."""
-    for option in reversed(
+    return with_options(
+        command,
         (
             click.option(
                 "--symbol", "symbols", metavar="A,B", help="In the place of --data: fetch these from --exchange."
@@ -46,10 +47,8 @@ def quick_options(command: Command) -> Command:
             click.option("--exchange", metavar="NAME", help="With --symbol: any that ccxt knows (default: bybit)."),
             click.option("--timeframe", metavar="BAR", help="With --symbol: length of a bar (default: 1h)."),
             click.option("--base-url", hidden=True, help="Send every request to this server in the exchange's place."),
-        )
-    ):
-        command = option(command)
-    return command
+        ),
+    )
 
 
 def quick_data(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.cluster_option import cluster_of, cluster_option
-from agent.cli.common import Command, graceful_stop, living, panel_option, require_positive, stderr
+from agent.cli.common import Command, graceful_stop, living, panel_option, require_positive, stderr, with_options
 from market.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,9 +60,7 @@ _OPTIONS = (
 
 def loop_options(command: Command) -> Command:
     """Add the options of a command that runs the loops; it gets them as keywords, for `Asked.of`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,10 @@ class Ridge:
         return RowModel(best, False, {"alpha": alpha, "calibration_error": error})
 
 
+def _without_threads(settings: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if name != "threads"}
+
+
 @dataclass(frozen=True)
 class Boosting:
     """Gradient boosting of shallow trees on histograms, stopped early on the calibration examples.
@@ -93,7 +97,7 @@ class Boosting:
 
     def recipe(self) -> dict[str, object]:
         """Return its settings; threads do not change the outcome."""
-        return {name: value for name, value in asdict(self).items() if name != "threads"}
+        return _without_threads(asdict(self))
 
     def fit(
         self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None
@@ -155,7 +159,7 @@ class LightGbm:
 
     def recipe(self) -> dict[str, object]:
         """Return its settings; threads do not change the outcome."""
-        return {name: value for name, value in asdict(self).items() if name != "threads"}
+        return _without_threads(asdict(self))
 
     def fit(
         self, train: Examples, calibration: Examples, rng: np.random.Generator, progress: Progress, resume: Path | None

@@ -20,7 +20,7 @@ from tests.helpers import random_panel
 
 FOUND = Path(__file__).parent / "found"
 BARS, LATE, ASSETS = 420, 340, 12
-# Of a language: texts, at least this share read, and at most so many that the oracle cannot compute.
+# By language: the least share of texts that is read, and the largest number that the oracle cannot compute.
 LANGUAGES: dict[DialectName, tuple[float, int]] = {"brain": (0.9, 22), "alphaagent": (0.98, 6), "qlib": (0.95, 2)}
 
 
