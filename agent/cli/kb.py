@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import kb_calibration, kb_files, kb_list, kb_reassess, kb_search
+from agent.cli import kb_calibration, kb_files, kb_list, kb_reassess, kb_roles, kb_search
 from agent.cli.common import (
     format_number,
     headed,
@@ -317,5 +317,6 @@ for _command in (
     kb_files.export,
     kb_files.import_,
     kb_files.merge,
+    kb_roles.roles,
 ):
     kb.add_command(_command)

@@ -52,8 +52,10 @@ def open_holdout(
     Raises
     ------
     InputError
-        When its holdout was opened and too few bars came since, before anything is computed.
+        When its holdout was opened and too few bars came since, or when the user may not record an opening: before
+        anything is computed.
     """
+    knowledge.require_writable("holdout_openings")
     subject = _subject(workspace, data, knowledge, what, note)
     opened = subject.opened
     whole, settings = opened.whole, opened.settings

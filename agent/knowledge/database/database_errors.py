@@ -47,7 +47,10 @@ _SERVER = {
     "08": _GONE,
     "58": ("cannot be read or written: the server reports a system error", "see the server's log"),
     "25006": ("is read-only", "name the primary server, or a user who may write"),
-    "42501": ("may not be used like this by this user", "grant the user CREATE on the schema, and the tables"),
+    "42501": (
+        "may not be used like this by this user",
+        "ask its owner for a role that may: alphaglow kb roles; of an older version, its owner opens it first",
+    ),
     "XX": ("is damaged, or the server is", "see the server's log"),
 }
 # A connection that fails has no SQLSTATE; libpq tells in words.

@@ -147,8 +147,20 @@ class Handle:
             driver.execute("BEGIN")
             yield cast(Connection, DirectConnection(driver, self._engine.dialect))
 
-    def require_writable(self) -> None:
-        """Refuse, as an `InputError`, a file that may be read and not be written, before work is spent on it."""
+    def require_writable(self, table: str = "attempts") -> None:
+        """Refuse, as an `InputError`, what may be read and not be written, before work is spent on it.
+
+        That is a file that is read-only, or a server's table into which its user may not write.
+        """
+        if self.place.on_server:
+            with self.lend() as connection:
+                right = connection.exec_driver_sql("SELECT has_table_privilege(%s, 'INSERT'), current_user", (table,))
+                may, user = right.one()
+            if not may:
+                raise InputError(
+                    f"the user {user} of the knowledge base {self.place} may not write into {table}",
+                    "ask its owner for a role that may: alphaglow kb roles",
+                )
         if self.place.path is not None and is_sealed(self.place.path):
             raise InputError(
                 f"the knowledge base {self.place} is read-only",
