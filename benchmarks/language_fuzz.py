@@ -49,11 +49,13 @@ class Tally:
 
 def listen() -> None:
     """Begin to watch audit events; a hook cannot be taken away, so it is switched."""
+    # It is still called while Python ends, when names of modules are gone already.
+    listening, heard, watched, nothing = _listening, _heard, WATCHED, os.devnull
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         # Python's parser opens the null device for the text of its own errors.
-        if _listening[0] and event.startswith(WATCHED) and os.devnull not in arguments:
-            _heard.append(event)
+        if listening[0] and event.startswith(watched) and nothing not in arguments:
+            heard.append(event)
 
     sys.addaudithook(hook)
 

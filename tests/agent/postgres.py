@@ -104,7 +104,8 @@ def start_server() -> Iterator[Server]:
     assert binaries is not None
     # It refuses to run as root: there, the user that its package made runs it.
     who: dict[str, object] = {}
-    folder = Path(tempfile.mkdtemp(prefix="alphaglow-pg-"))
+    # A database is a thousand files, which a disk takes half a minute to delete for all tests.
+    folder = Path(tempfile.mkdtemp(prefix="alphaglow-pg-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     if os.geteuid() == 0:
         try:
             shutil.chown(folder, "postgres", "postgres")
