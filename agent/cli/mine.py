@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli.asking_options import REQUEST_NAMES, request_of, request_options
-from agent.cli.common import stderr, stdout, workspace_of
-from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options
+from agent.cli.common import print_json, stderr, stdout, workspace_of
+from agent.cli.running import GOING_ON, Asked, Conducted, Note, conduct, loop_options, say
+from market.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agent.knowledge.knowledge_base import KnowledgeBase
     from agent.mining.session import Session
 
@@ -23,8 +26,17 @@ COMMANDS = {"mine": ("mine", 100, "Run the writer and judge loops.")}
 @loop_options
 @click.option("--replay", type=click.Path(dir_okay=False, path_type=Path), help="Run a cassette again, offline.")
 @click.option("--resume", metavar="RUN", help="Go on with this run; budgets given here replace its own.")
+@click.option("--queue", is_flag=True, help="Only put the run into the queue: a worker does it (alphaglow worker).")
 @click.pass_context
-def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **options: Any) -> None:  # noqa: ANN401
+def mine(
+    ctx: click.Context,
+    /,
+    replay: Path | None,
+    resume: str | None,
+    *,
+    queue: bool,
+    **options: Any,  # noqa: ANN401 - those of the loops
+) -> None:
     """Run the writer and judge loops on a data set.
 
     Ctrl-C, or a file named STOP in the workspace, stops after the calls under way; `alphaglow mine --resume RUN`
@@ -59,6 +71,11 @@ def mine(ctx: click.Context, /, replay: Path | None, resume: str | None, **optio
                 return start_run(workspace, knowledge, replay_request(replay), note=note)
             return start_run(workspace, knowledge, asked.request(asked=request_of(*said)), note=note)
 
+        if queue:
+            _put_into_queue(knowledge, begin, asked)
+            return
+        if resume is not None:
+            knowledge.require_free(knowledge.get_run(resume).id)
         found = conduct(workspace, begin, asked)
         if not found.summary(knowledge, "mine"):
             _tell(found, knowledge)
@@ -96,3 +113,21 @@ def _tell(found: Conducted, knowledge: KnowledgeBase) -> None:
     if outcome != "finished":
         out.print(f"Go on with: alphaglow mine --resume {session.run.id}")
     out.print(f"Report: alphaglow report {session.run.id}")
+
+
+def _put_into_queue(knowledge: KnowledgeBase, begin: Callable[[Note], Session], asked: Asked) -> None:
+    """Record the run, checked as ever, and leave its work to a worker."""
+    from agent.evidence.holdout import who
+
+    if asked.record is not None or asked.cluster is not None:
+        raise InputError(
+            "--record and --cluster are said where the work is done, not where it is asked for",
+            "say --cluster to the worker: alphaglow worker --cluster ADDRESS",
+        )
+    run = begin(say).run
+    knowledge.enqueue(run.id, who())
+    waiting = sum(one.state == "waiting" for one in knowledge.queue())
+    if asked.as_json:
+        print_json({"run": run.id, "waiting": waiting})
+        return
+    stdout().print(f"run {run.id} waits in the queue, {waiting} with it. Work on it: alphaglow worker")

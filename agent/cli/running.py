@@ -90,6 +90,13 @@ class Asked:
     as_json: bool
 
     @classmethod
+    def nothing(cls, *, as_json: bool) -> Asked:
+        """Return what is asked where all was said before: of a run that goes on."""
+        said: dict[str, Any] = {field.name: None for field in fields(cls)}
+        said |= {"writers": (), "fallback": (), "no_judge": False, "no_gate": False, "as_json": as_json}
+        return cls(**said)
+
+    @classmethod
     def of(cls, options: Mapping[str, Any]) -> Asked:
         """Read the keywords of a command."""
         asked = cls(**{field.name: options[field.name] for field in fields(cls)})
@@ -175,8 +182,17 @@ class Conducted:
         return True
 
 
-def conduct(workspace: Workspace, begin: Callable[[Note], Session], asked: Asked) -> Conducted:
+def never() -> bool:
+    """Ask for no stop."""
+    return False
+
+
+def conduct(
+    workspace: Workspace, begin: Callable[[Note], Session], asked: Asked, stop: Callable[[], bool] = never
+) -> Conducted:
     """Begin a run, say which it is and what it is expected to take, and drive it, on a cluster where one is asked for.
+
+    `stop` is asked as well as Ctrl-C and the file STOP.
 
     A cluster that cannot be joined is refused before anything is recorded.
     """
@@ -186,10 +202,12 @@ def conduct(workspace: Workspace, begin: Callable[[Note], Session], asked: Asked
             session = begin(note)
             return session if cluster is None else replace(session, machines=cluster)
 
-        return _conduct(workspace, on_cluster, as_json=asked.as_json)
+        return _conduct(workspace, on_cluster, stop, as_json=asked.as_json)
 
 
-def _conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json: bool) -> Conducted:
+def _conduct(
+    workspace: Workspace, begin: Callable[[Note], Session], stop: Callable[[], bool], *, as_json: bool
+) -> Conducted:
     from agent.cli.events import Lines
     from agent.cli.live_table import LiveTable
 
@@ -213,7 +231,7 @@ def _conduct(workspace: Workspace, begin: Callable[[Note], Session], *, as_json:
         if session.expected is not None:
             stderr().print(session.expected.sentence(), soft_wrap=not stderr().is_terminal)
     try:
-        outcome = drive(session, workspace.root / "STOP", lines, table)
+        outcome = drive(session, workspace.root / "STOP", lines, table, stop)
     except InputError:
         say(f"What was paid for is kept; go on with --resume {session.run.id}")
         _alert_stopped(workspace, session)
@@ -250,12 +268,16 @@ def _alert_ended(workspace: Workspace, session: Session, outcome: str) -> None:
 
 
 def drive(
-    session: Session, stop_file: Path | None = None, lines: Lines | None = None, table: LiveTable | None = None
+    session: Session,
+    stop_file: Path | None = None,
+    lines: Lines | None = None,
+    table: LiveTable | None = None,
+    also_stop: Callable[[], bool] = never,
 ) -> str:
     """Run a mining session; the first Ctrl-C asks it to stop, the second insists.
 
-    A `stop_file` asks as well, as long as it is there, and so do `lines` that nobody reads any more. A terminal shows a
-    table that lives (`table`, which may have begun before the run); elsewhere each event is a line.
+    A `stop_file` asks as well, as long as it is there, and so do `also_stop` and `lines` that nobody reads any more.
+    A terminal shows a table that lives (`table`, which may have begun before the run); elsewhere each event is a line.
     """
     import asyncio
 
@@ -271,7 +293,7 @@ def drive(
 
         def stop() -> bool:
             unread = lines is not None and lines.closed
-            return asked() or unread or (stop_file is not None and stop_file.exists())
+            return asked() or unread or also_stop() or (stop_file is not None and stop_file.exists())
 
         def show(event: Event, _total: int) -> None:
             live.take(event)

@@ -78,7 +78,7 @@ def open_holdout(
         subject.content_id,
         whole.id,
         scored,
-        opened_by=_who(),
+        opened_by=who(),
         rules=opened.recorded(),
         again=again,
         span=(bar_time(whole, rows.start), bar_time(whole, rows.stop - 1)),
@@ -179,7 +179,7 @@ def _exposures(opened: OpenData, panel: Panel) -> FloatArray | None:
     return load_gate(opened.gate_file).exposures(panel)
 
 
-def _who() -> str:
+def who() -> str:
     """Return who is at the keyboard, as far as the system knows."""
     try:
         name = getpass.getuser()

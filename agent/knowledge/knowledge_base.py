@@ -41,6 +41,7 @@ from agent.knowledge.related_returns import RelatedReturns
 from agent.knowledge.remarks import Remarks
 from agent.knowledge.run_config import RunConfig
 from agent.knowledge.run_journal import RunJournal
+from agent.knowledge.run_queue import RunQueue
 from agent.knowledge.score_documents import Document
 from agent.knowledge.tables import attempts, datasets, pools, runs
 from agent.knowledge.tables import novelty_index as novelty
@@ -60,7 +61,7 @@ def _silent(_what: str, _done: int) -> None:
     """Show nothing of the progress."""
 
 
-class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Watches, LookingUp):
+class KnowledgeBase(LineageAccess, RelatedReturns, Reassessments, Recalling, Remarks, Watches, RunQueue, LookingUp):
     """An open knowledge base; use `open`, and close it or use it as a context manager."""
 
     @contextmanager

@@ -20,7 +20,7 @@ PREFIX = "alphaglow"
 READER, RESEARCHER, OWNER = "reader", "researcher", "holdout_owner"
 OPENINGS, WORDS = "holdout_openings", "attempt_words"
 # What the program itself changes after it was written, beside adding rows.
-_CHANGED = ("datasets", "library", "llm_calls", "rounds", "runs", "tallies", "watches")
+_CHANGED = ("datasets", "library", "llm_calls", "queued_runs", "rounds", "runs", "tallies", "watches")
 # A verdict is given in two steps, of which the second fills these; figures and returns stay as they were written.
 _CONFIRMED = "accepted, predicts_z, earns_z, confirmed, verdict, evidence"
 # What it writes again or takes back: pairs of related data sets, later verdicts, states of watches, tags of people.

@@ -91,3 +91,26 @@ def test_killed_run_resumes_to_the_same_end(tmp_path: Path, home: Path, whole: P
     assert rows(killed, ATTEMPTS)[: len(before)] == before
     assert rows(killed, CALLS) == rows(whole, CALLS)
     assert set(paid) <= set(rows(killed, CALLS))
+
+
+def test_a_worker_that_is_killed_loses_its_run_to_another(tmp_path: Path, home: Path, whole: Path) -> None:
+    queued = tmp_path / "queued"
+    shutil.copytree(home, queued)
+    asked = alphaglow(queued, *MINE, "--queue")
+    assert asked["waiting"] == 1
+    assert rows(queued, ATTEMPTS) == [], "who asks does no work"
+    process = start(["6", "worker", "--name", "first", "--once"], cwd=queued, quiet=True, function=mine_until)
+    assert process.wait() == -signal.SIGKILL
+    assert len(rows(queued, ATTEMPTS)) == 6
+    code, _, err = run(["mine", "--resume", str(asked["run"])], cwd=queued)
+    assert (code, "the worker first has run" in err) == (2, True), "its lease has not ended"
+    # Nothing is to be done as long as the lease lasts; then another worker goes on.
+    assert run(["worker", "--once", "--name", "second"], cwd=queued)[0] == 0
+    assert len(rows(queued, ATTEMPTS)) == 6
+    with sqlite3.connect(queued / "knowledge.db") as base:
+        base.execute("update queued_runs set lease = '2020-01-01T00:00:00.000000Z'")
+    base.close()
+    assert run(["worker", "--once", "--name", "second"], cwd=queued)[0] == 0
+    assert rows(queued, ATTEMPTS) == rows(whole, ATTEMPTS)
+    assert rows(queued, CALLS) == rows(whole, CALLS)
+    assert rows(queued, "select worker, message from queued_runs where ended is not null") == [("second", "")]

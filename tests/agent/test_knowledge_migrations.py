@@ -48,7 +48,7 @@ INSERT INTO holdout_openings VALUES ('factor:aa', 'panel:1', '2024-01-01T00:00:0
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision, down_revision, branch_labels, depends_on = "9998", "0013", None, None
+revision, down_revision, branch_labels, depends_on = "9998", "0014", None, None
 
 def upgrade() -> None:
     with op.batch_alter_table("attempts", recreate="always") as table:

@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from agent.knowledge.database.column_types import PackedDocument, Squeezed, rows_where
 
 # The newest revision under migrations/versions: a file that has it is opened without loading alembic.
-HEAD = "0013"
+HEAD = "0014"
 
 
 class Base(DeclarativeBase):

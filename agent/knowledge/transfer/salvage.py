@@ -34,7 +34,17 @@ from market.errors import InputError
 # What stands in other rows comes first. Indexes, words and counts are made again.
 _TABLES = (
     *("datasets", "related_datasets", "runs", "rounds", "attempts", "verdicts", "evaluations", "trial_returns"),
-    *("lessons", "llm_calls", "library", "pools", "holdout_openings", "reassessments", "remarks", "watches"),
+    *(
+        "lessons",
+        "llm_calls",
+        "library",
+        "pools",
+        "holdout_openings",
+        "reassessments",
+        "remarks",
+        "watches",
+        "queued_runs",
+    ),
 )
 _PACKED = {("evaluations", "scorecard"), ("evaluations", "evidence")}
 _SQUEEZED = {("llm_calls", "request"), ("llm_calls", "response")}
