@@ -62,7 +62,7 @@ def market_rows(panel: Panel, spec: BacktestSpec) -> MarketRows:
     returns = np.zeros(panel.shape)
     with np.errstate(all="ignore"):
         returns[:-2] = known[2:] / known[1:-1] - 1.0
-    volatility = trailing_volatility(panel["close"], VOLATILITY_BARS)
+    volatility = trailing_volatility(panel["close"], VOLATILITY_BARS, 0)
     impact = np.zeros((0, panel.shape[1]))
     if has_volume and spec.costs.impact > 0:
         impact = np.zeros(panel.shape)
@@ -98,8 +98,11 @@ def _settled(panel: Panel, fill: Fill) -> FloatArray:
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def trailing_volatility(close: FloatArray, bars: int) -> FloatArray:
-    """Return (T, N) standard deviation (ddof 1) of the last `bars` returns; NaN below 20 finite ones."""
+def trailing_volatility(close: FloatArray, bars: int, first: int) -> FloatArray:
+    """Return (T, N) standard deviation (ddof 1) of the last `bars` returns; NaN below 20 finite ones.
+
+    Rows before `first` stay NaN: whoever asks for the newest alone need not wait for all.
+    """
     length, width = close.shape
     out = np.full((length, width), np.nan)
     returns = np.full(length, np.nan)
@@ -107,7 +110,7 @@ def trailing_volatility(close: FloatArray, bars: int) -> FloatArray:
         for t in range(1, length):
             move = close[t, i] / close[t - 1, i] - 1.0
             returns[t] = move if abs(move) < np.inf else np.nan
-        for t in range(_LEAST_VOLATILITY, length):
+        for t in range(max(first, _LEAST_VOLATILITY), length):
             count = 0
             total = 0.0
             for s in range(max(1, t - bars + 1), t + 1):

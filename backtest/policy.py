@@ -117,7 +117,7 @@ def train_words(payoff_z: float) -> str:
     if payoff_z <= -SEEN:
         return f"it pays the other way on train (score {payoff_z:.1f}): negate it"
     if payoff_z <= SEEN:
-        return f"what it pays on train cannot be told from nothing (score {payoff_z:.1f})"
+        return f"what it pays on train does not differ from chance (score {payoff_z:.1f})"
     return f"it pays on train before costs (score {payoff_z:.1f})"
 
 

@@ -8,14 +8,18 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from market.endpoints import BadPage, Endpoint, What, ccxt_bar_ms, ccxt_endpoint
 from market.errors import InputError
+
+if TYPE_CHECKING:
+    import ssl
 
 T = TypeVar("T")
 MarketType = Literal["spot", "swap"]
@@ -136,6 +140,7 @@ class Client:
             exchange.set_sandbox_mode(True)
         if self.source.base_url is not None:
             exchange.urls["api"] = _redirect(exchange.urls["api"], _checked_url(self.source.base_url))
+        exchange.ssl_context = _tls(exchange.cafile)
         exchange.on_rest_response = self._on_response
         exchange.parse_json = self._parse_json
         return exchange
@@ -326,6 +331,14 @@ def _refuse_final(name: str, error: Exception) -> None:
     found = re.search(r"https?://\S+ (\d{3}) ", str(error))
     if found and found[1] in _FINAL:
         raise InputError(f"{name} {_FINAL[found[1]]} (HTTP {found[1]})", "is the address right?") from error
+
+
+@cache
+def _tls(certificates: str) -> ssl.SSLContext:
+    """Return what connections are encrypted by, read once: ccxt would read some 150 certificates for each client."""
+    import ssl
+
+    return ssl.create_default_context(cafile=certificates)
 
 
 def _checked_url(url: str) -> str:

@@ -139,9 +139,6 @@ def test_pages_use_no_private_words(page: Path) -> None:
 
 # What earlier versions wrote is read by its names of then; `told` is a name in the frozen wording; `bench` is an extra.
 FORMER = {
-    # A sentence of stored verdicts and one of briefs: the simulated model's draws are seeded by what they say.
-    "agent/mining/briefing.py": {"book"},
-    "backtest/policy.py": {"told"},
     "agent/knowledge/pool_records.py": {"told"},
     "agent/knowledge/transfer/table_rows.py": {"sketch"},
     "agent/live/journal_schema.py": {"book", "books"},

@@ -49,7 +49,7 @@ class Recent:
         """Return (1, N) volatility at the newest bar, as `ledger_rows` has it in its last row."""
         # That row reads no more; at most bars the rest of the market rows is asked of nobody.
         newest = self._fields["close"][-(VOLATILITY_BARS + 1) :]
-        volatility: FloatArray = trailing_volatility(newest, VOLATILITY_BARS)[-1:]
+        volatility: FloatArray = trailing_volatility(newest, VOLATILITY_BARS, len(newest) - 1)[-1:]
         return volatility
 
     def ledger_rows(self) -> MarketRows:

@@ -200,9 +200,8 @@ def describe_market(study: Study) -> str:
 
 def _dear(study: Study) -> str:
     """Say what trading costs a year."""
-    # The market's description is part of what the mock's draws are seeded by, so its words stay.
     yearly = study.yearly_cost(0.1)
-    return f" (trading a tenth of the book every bar costs {yearly:.0%} of it a year)" if yearly >= 0.005 else ""
+    return f" (trading a tenth of the capital every bar costs {yearly:.0%} of it a year)" if yearly >= 0.005 else ""
 
 
 def _regimes(study: Study) -> str:

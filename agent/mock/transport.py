@@ -19,6 +19,7 @@ import numpy as np
 from agent.llm.answer import Answer, Ask
 from agent.llm.facts import JudgeFacts, NoteFacts, ReaderFacts, RepairFacts, RequestFacts
 from agent.llm.openai_connection import OpenAIConnection, connect_to
+from agent.mock.former_words import in_former_words
 from agent.mock.judge import judge_reply
 from agent.mock.news_reader import reader_reply
 from agent.mock.note_reader import note_reply
@@ -54,10 +55,11 @@ def answer(request: httpx2.Request, seed: int) -> httpx2.Response:
     facts, repairing = ask.facts, ask.repair is not None
     if facts is None:
         return httpx2.Response(400, json={"error": {"message": "the simulated model was given no facts"}})
-    if isinstance(facts, (RequestFacts, NoteFacts)):
-        seeded: object = _plain(facts, ask.repair)
+    then, repair = in_former_words(facts), in_former_words(ask.repair)
+    if isinstance(then, (RequestFacts, NoteFacts)):
+        seeded: object = _plain(then, repair)
     else:
-        seeded = seed_messages(facts, ask.repair)
+        seeded = seed_messages(then, repair)
     digest = hashlib.sha256(json.dumps(seeded, sort_keys=True).encode()).digest()
     rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
     if isinstance(facts, RequestFacts):

@@ -13,25 +13,30 @@ import pytest
 
 from agent.llm.budget import Budget
 from agent.llm.client import LanguageModel, ModelName, Speaking
-from agent.llm.facts import LessonFacts
+from agent.llm.facts import FactorShown, LessonFacts
 from agent.llm.patience import RetryRules
 from agent.llm.providers import Connection
 from agent.mining import brief as briefs
+from agent.mining import briefing
 from agent.mining.brief import Brief, Forecast, judge_facts, writer_facts
 from agent.mining.inner_loop import propose, propose_together
 from agent.mining.lessons import draw_lessons
 from agent.mining.replies import JudgeReply, Proposal, Proposals
 from agent.mining.search.tasks import Task
+from agent.mock.former_words import in_former_words
 from agent.mock.judge import judge_reply
 from agent.mock.seed_text import sentence_of
 from agent.mock.transport import connect_mock
 from agent.mock.writer import writer_reply
+from agent.study.settings import Settings
+from agent.study.study import open_study
+from backtest.policy import train_words
 from factors.parse import parse
 from factors.tree import Expression
 from tests.agent.example_briefs import brief, shown
 from tests.agent.test_inner_and_mock import both
 from tests.agent.test_llm_client import MemoryJournal
-from tests.helpers import scored_attempt
+from tests.helpers import random_panel, scored_attempt
 
 
 def mock_expressions(what: Brief, n: int = 200) -> list[str]:
@@ -249,3 +254,12 @@ def test_every_lesson_is_data_that_the_frozen_wording_can_say() -> None:
     assert all(sentence_of(one) == sentence_of(replace(one, text="other words")) for one in facts)
     read = json.loads(json.dumps(asdict(writer_facts(learned(*facts), [0]))))
     assert [LessonFacts.from_dict(one) for one in read["lessons"]] == list(facts)
+
+
+def test_sentences_of_today_seed_the_draws_by_what_they_said() -> None:
+    now = (train_words(0.4), f"assets{briefing._dear(open_study(random_panel(400), Settings()))}")
+    said = in_former_words(FactorShown("close", now[1], {}, now[0]))
+    assert said.reason == "what it pays on train cannot be told from nothing (score 0.4)"
+    assert said.verdict.startswith("assets (trading a tenth of the book every bar costs ")
+    # What an old base holds is in those words already, and nothing else is touched.
+    assert in_former_words((said, "its own", None)) == (said, "its own", None)

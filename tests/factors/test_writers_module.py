@@ -150,7 +150,7 @@ def grid_market() -> tuple[Panel, Node, FloatArray, FloatArray]:
     group = read("group_mean(close, bucket(ts_mean(amount, 20), 3))").root
     assert isinstance(group, Call)
     node = Lowering(panel.fields)(group.args[1])
-    return panel, group.args[1], compute([node], panel)[node], trailing_volatility(panel["close"], 60)
+    return panel, group.args[1], compute([node], panel)[node], trailing_volatility(panel["close"], 60, 0)
 
 
 @pytest.mark.parametrize(("weighting", "size", "grouped", "scaled", "risk"), GRID)
