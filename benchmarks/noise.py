@@ -2,7 +2,7 @@
 
     python -m benchmarks.noise [--quick] [--only drawn|real] [--market NAME] [--panels N]
 
-Drawn: returns per bar without skill, a hundred and a thousand factors (`--trials N` takes others): independent, with fat
+Drawn: returns per bar without skill, a hundred and a thousand factors (`--trials N`: others): independent, with fat
 tails, in blocks that correlate by 0.9, and clones. The best one is tested against all of them, as mining does, at a
 level of 5 %. Peers, on the same draws: Bonferroni, the Deflated Sharpe Ratio (Bailey & López de Prado 2014), and the
 bare t statistic.
