@@ -84,7 +84,7 @@ def filtered_history(panel: Panel, rng: np.random.Generator) -> NullMarket:
     bars = _Bars.of(panel)
     rows = bars.sources(rng.integers(1, len(panel.times), len(panel.times)), rng)
     sizes = _variances(bars.moves, bars.typical)
-    gap, through = (_centred(part / np.sqrt(sizes)) for part in (bars.gap, bars.through))
+    gap, through = _standard(*(_centred(part / np.sqrt(sizes)) for part in (bars.gap, bars.through)))
     gap, through, scale = simulate(_take(gap, rows), _take(through, rows), bars.typical)
     shadows = scale / np.sqrt(_take(sizes, rows))
     made = bars.rebuild(gap, through, rows, shadows)
@@ -209,6 +209,19 @@ def _centred(x: FloatArray) -> FloatArray:
     mean = np.where(known, x, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     centred: FloatArray = x - mean
     return centred
+
+
+def _standard(gap: FloatArray, through: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return both parts of moves (T, N) in units of a volatility so that the mean square of their sum is 1.
+
+    GARCH multiplies what is above 1: the variance it returns to is `1 - _ARCH - _GARCH` over
+    `1 - _GARCH - _ARCH * mean square`, twice the record's at 1.125.
+    """
+    square = (gap + through) ** 2
+    known = np.isfinite(square)
+    mean = np.where(known, square, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    root = np.sqrt(np.where(mean > 0.0, mean, 1.0))
+    return gap / root, through / root
 
 
 @njit(cache=True, error_model="numpy", nogil=True)

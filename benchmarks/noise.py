@@ -2,9 +2,10 @@
 
     python -m benchmarks.noise [--quick] [--only drawn|real] [--market NAME] [--panels N]
 
-Drawn: returns per bar without skill, a hundred and a thousand factors: independent, with fat tails, in blocks that
-correlate by 0.9, and clones. The best one is tested against all of them, as mining does, at a level of 5 %. Peers, on
-the same draws: Bonferroni, the Deflated Sharpe Ratio (Bailey & López de Prado 2014), and the bare t statistic.
+Drawn: returns per bar without skill, a hundred and a thousand factors (`--trials N`: others): independent, with fat
+tails, in blocks that correlate by 0.9, and clones. The best one is tested against all of them, as mining does, at a
+level of 5 %. Peers, on the same draws: Bonferroni, the Deflated Sharpe Ratio (Bailey & López de Prado 2014), and the
+bare t statistic.
 
 Real: null markets (see `backtest.nulls`) made of daily coins, of the S&P 500 and of hourly coins. Of common factors:
 the share beyond two standard errors, the mean and the deviation of their scores, and how often the best of all passes.
@@ -81,8 +82,9 @@ def drawn_table(args: argparse.Namespace, console: Console) -> dict[str, dict[st
         "returns", "trials", "bars", "maximum", "Bonferroni", "DSR", "undeflated", "FDR", title="passes without skill"
     )
     figures = {}
-    sizes = ((100, (91, 1_000)),) if args.quick else ((100, (91, 250, 1_000, 5_000)), (1_000, (91, 250, 1_000, 5_000)))
-    cells = [(kind, trials, bars) for trials, lengths in sizes for bars in lengths for kind in KINDS]
+    counts = args.trials or ((100,) if args.quick else (100, 1_000))
+    lengths = args.bars or ((91, 1_000) if args.quick else (91, 250, 1_000, 5_000))
+    cells = [(kind, trials, bars) for trials in counts for bars in lengths for kind in KINDS]
     for kind, trials, bars in track(cells, description="drawn", console=console, transient=True):
         repetitions = max(40, args.repetitions // (4 if trials > 100 else 1))
         found = [
@@ -117,11 +119,11 @@ def real_table(args: argparse.Namespace, console: Console) -> dict[str, dict[str
         panel = open_panel(title, args.data)
         factors = factors_of(panel, args.factors)
         own = [evaluate(one, panel).values for one in factors]
-        for kind, make in NULLS.items():
+        for kind in args.null or NULLS:
             scores, ranks, best = [], [], []
             for number in track(range(args.panels), description=f"{title}, {kind}", console=console, transient=True):
                 # Seeds by kind: with the same ones `history` and `bars` draw the same rows, and are no two markets.
-                null = make(panel, np.random.default_rng([1, list(NULLS).index(kind), number]))
+                null = NULLS[kind](panel, np.random.default_rng([1, list(NULLS).index(kind), number]))
                 values = own if null.panel is panel else [evaluate(one, null.panel).values for one in factors]
                 found = on_null(market_of(null.outcomes), values, number)
                 scores.append(found[0])

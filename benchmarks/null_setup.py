@@ -14,6 +14,7 @@ from rich.console import Console
 
 from agent.mock.grammar import compose
 from backtest.ic import forward_returns
+from backtest.nulls import NULLS
 from backtest.payoff import rank_payoffs, risk_returns
 from factors.parse import parse
 from factors.table import STANDARD_FIELDS
@@ -99,6 +100,9 @@ def run_tables(
     parser.add_argument("--only", choices=list(tables), help="This table alone.")
     parser.add_argument("--market", choices=list(MARKETS), action="append", help="Real: this market alone.")
     parser.add_argument("--repetitions", type=int, help="Drawn: repetitions.")
+    parser.add_argument("--trials", type=int, action="append", help="Drawn: cells of this many trials alone.")
+    parser.add_argument("--bars", type=int, action="append", help="Drawn: cells of this many bars alone.")
+    parser.add_argument("--null", choices=list(NULLS), action="append", help="Noise, real: this kind alone.")
     parser.add_argument("--panels", type=int, help="Real: panels of each kind.")
     parser.add_argument("--factors", type=int, help="Real: common factors.")
     parser.add_argument("--data", type=Path, default=DATA)

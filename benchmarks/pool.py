@@ -60,9 +60,9 @@ MARKETS: Mapping[str, PoolMarket] = {
 }
 
 
-def open_market(name: str, data: Path, bars: int) -> Study:
-    """Open a data set under its market's rules; of `bars` last bars, where that is not 0."""
-    market = MARKETS[name]
+def open_market(name: str, data: Path, bars: int, *, whole: bool = False) -> Study:
+    """Open a data set under its market's rules; its `bars` last bars (0: as the market says); `whole`: all assets."""
+    market = replace(MARKETS[name], top=0) if whole else MARKETS[name]
     panel = import_files(
         [data / market.file], calendar="exchange" if market.exchange else "continuous", repair=True, name=name
     )

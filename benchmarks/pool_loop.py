@@ -1,13 +1,15 @@
 """Mining for a pool: reward by what a factor adds against reward by what it pays alone, where five signals pay.
 
-    python -m benchmarks.pool_loop [--quick] [--seeds N] [--results FOLDER]
+    python -m benchmarks.pool_loop [--quick] [--market NAME [--whole]] [--seeds N] [--results FOLDER]
 
 On simulated markets without skill of their own, five independent signals that the mock could write are planted, each
 worth a score of 6. The same mock mines under both rewards (``[loop] marginal``), free of costs. Of each run: how many
 of the five were found (a factor that predicts and earns on train puts assets in that order, or its opposite, by a half
 or more), different ideas among all that pass on train (returns that correlate by half or more are one), both per 100
-calls; and the net Sharpe ratio on validation of the pool of what passes on train (the aim). Each run is a file in the
-folder of results: a stopped benchmark goes on where it was.
+calls; and the net Sharpe ratio on validation of the pool of what passes on train (the aim). With `--market` the same on
+a real market of `benchmarks.pool`, where nobody knows what pays: at the costs of its venue, and of what *predicts* on
+train, a score of its payoff before costs above 1.645. Each run is a file in the folder of results: a stopped benchmark
+goes on where it was.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import asyncio
 import json
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agent.knowledge.attempt_figures import passed_on_train
+from agent.knowledge.attempt_figures import passed_on_train, train_of
 from agent.knowledge.knowledge_base import KnowledgeBase
 from agent.knowledge.records import AttemptRecord
 from agent.knowledge.run_config import RunConfig, ScoringRules
@@ -41,6 +43,7 @@ from backtest.ic import rank_ic
 from backtest.metrics import sharpe
 from backtest.planted_payoffs import plant_payoff
 from backtest.scorecard import paid_rows
+from benchmarks.pool import MARKETS, SHARED, open_market
 from factors.engine import evaluate
 from factors.tree import Expression
 from market.errors import Rejection
@@ -50,6 +53,7 @@ from market.synthetic.demo_market import SynthSpec, make_market
 SIGNALS, STRENGTH = 5, 6.0
 _FOUND, _APART = 0.5, 0.2
 _MOST = 40
+LEAST_SCORE = 1.645
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,34 @@ def _alike(one: FloatArray, other: FloatArray) -> float:
     return float(abs(np.nanmean(found))) if np.isfinite(found).any() else 0.0
 
 
-def mined(seed: int, *, marginal: bool, rounds: int, candidates: int, bars: int) -> LoopRun:
-    """Mine once, in a knowledge base of its own."""
+def planted_run(seed: int, *, marginal: bool, rounds: int, candidates: int, bars: int) -> LoopRun:
+    """Mine once where five signals pay."""
     free = {"backtest": {"fee_bp": 0.0, "slippage_bp": 0.0}, "split": {"max_lookback": 120}}
     loop = {"rounds": rounds, "candidates": candidates, "seed": seed, "marginal": marginal}
     settings = Settings.model_validate({**free, "loop": loop})
     study, values = planted_study(seed, bars, settings)
+    return mined(study, values, settings, passed_on_train)
+
+
+def real_run(options: argparse.Namespace, seed: int, *, marginal: bool, rounds: int, candidates: int) -> LoopRun:
+    """Mine once on a real market, at the costs of its venue."""
+    market = MARKETS[options.market]
+    loop = {"rounds": rounds, "candidates": candidates, "seed": seed, "marginal": marginal}
+    universe = {"top": 0 if options.whole else market.top}
+    settings = Settings.model_validate({"backtest": {"preset": market.preset}, "universe": universe, "loop": loop})
+    return mined(open_market(options.market, options.data, 0, whole=options.whole), [], settings, predicts)
+
+
+def predicts(attempt: AttemptRecord) -> bool:
+    """Whether a factor pays before costs on train, more surely than one in twenty without skill would."""
+    return attempt.evaluation is not None and train_of(attempt).payoff_z > LEAST_SCORE
+
+
+def mined(
+    study: Study, values: Sequence[FloatArray], settings: Settings, chosen: Callable[[AttemptRecord], bool]
+) -> LoopRun:
+    """Mine once, in a knowledge base of its own, and count what is `chosen` of the attempts."""
+    seed, marginal = settings.loop.seed, settings.loop.marginal
     config = RunConfig(
         llm="mock", model=MOCK_MODEL, simulated=True, rules=ScoringRules({"loop": settings.loop.model_dump()})
     )
@@ -105,7 +131,7 @@ def mined(seed: int, *, marginal: bool, rounds: int, candidates: int, bars: int)
         run = knowledge.create_run(study.panel.id, config, seed)
         session = Session(run, study, knowledge, settings, config, Budget(), simulated=True)
         asyncio.run(session.go(lambda: False, lambda _event, _total: None))
-        passed = [a for a in knowledge.attempts(run_id=run.id) if a.canonical and passed_on_train(a)]
+        passed = [a for a in knowledge.attempts(run_id=run.id) if a.canonical and chosen(a)]
         stored = stored_returns(knowledge, [study.panel.id])
         own = [evaluate(expression, study.panel).values for expression in _read(passed, study)]
         found = sum(any(_alike(one, value) >= _FOUND for one in own) for value in values)
@@ -136,6 +162,12 @@ def _pooled(passed: Sequence[AttemptRecord], study: Study) -> float:
     return sharpe(net[paid_rows(study.split.validation)], study.panel.bars_per_year)
 
 
+def _figures(run: LoopRun) -> dict[str, float]:
+    hundred = max(1, run.calls) / 100
+    ideas = {"found_per_100": run.found / hundred, "found": run.found, "ideas_per_100": run.ideas / hundred}
+    return {**ideas, "sharpe": run.sharpe}
+
+
 def _spread(values: Sequence[float]) -> str:
     known = np.array([v for v in values if math.isfinite(v)])
     if len(known) < 2:
@@ -148,6 +180,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=None)
+    parser.add_argument("--market", choices=list(MARKETS), help="A real market, in the place of planted signals.")
+    parser.add_argument("--whole", action="store_true", help="With --market: all assets, not the most traded alone.")
+    parser.add_argument("--data", type=Path, default=SHARED / "data")
     parser.add_argument("--results", type=Path, default=Path("results"))
     options = parser.parse_args(argv)
     options.results.mkdir(parents=True, exist_ok=True)
@@ -156,24 +191,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     runs: list[LoopRun] = []
     for seed in range(seeds):
         for marginal in (True, False):
-            file = options.results / f"pool-loop-{rounds}x{candidates}-{seed}-{marginal}.json"
+            place = f"{options.market.replace(' ', '-')}{'-whole' * options.whole}-" if options.market else ""
+            file = options.results / f"pool-loop-{place}{rounds}x{candidates}-{seed}-{marginal}.json"
             if not file.is_file():
-                one = mined(seed, marginal=marginal, rounds=rounds, candidates=candidates, bars=bars)
+                size = {"marginal": marginal, "rounds": rounds, "candidates": candidates}
+                one = real_run(options, seed, **size) if options.market else planted_run(seed, bars=bars, **size)
                 file.write_text(json.dumps(asdict(one)), encoding="utf-8")
             runs.append(LoopRun(**json.loads(file.read_text(encoding="utf-8"))))
     table = Table("reward", "found of 5, per 100 calls", "found of 5", "ideas per 100 calls", "pool: validation Sharpe")
-    figures: dict[str, dict[str, str]] = {}
-    for marginal in (True, False):
-        own = [one for one in runs if one.marginal is marginal]
-        cells = {
-            "found_per_100": _spread([100 * one.found / max(1, one.calls) for one in own]),
-            "found": _spread([one.found for one in own]),
-            "ideas_per_100": _spread([100 * one.ideas / max(1, one.calls) for one in own]),
-            "sharpe": _spread([one.sharpe for one in own]),
-        }
-        label = "what it adds" if marginal else "what it pays alone"
+    added, alone = ([_figures(one) for one in runs if one.marginal is marginal] for marginal in (True, False))
+    rows = {
+        "what it adds": added,
+        "what it pays alone": alone,
+        "difference, by seed": [
+            {name: one[name] - other[name] for name in one} for one, other in zip(added, alone, strict=True)
+        ],
+    }
+    figures = {label: {name: _spread([one[name] for one in row]) for name in row[0]} for label, row in rows.items()}
+    for label, cells in figures.items():
         table.add_row(label, *cells.values())
-        figures[label] = cells
     Console(width=130).print(table)
     print(json.dumps({"benchmark": "pool_loop", "seeds": seeds, "attempts": rounds * candidates, **figures}))
 

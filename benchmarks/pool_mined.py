@@ -31,10 +31,10 @@ from agent.pools.weighting import fit_weights
 from agent.study.settings import Settings
 from agent.study.study import Study, read_expression
 from benchmarks.pool import MARKETS, SHARED, compare, no_worse, open_market
-from benchmarks.pool_loop import planted_study
+from benchmarks.pool_loop import LEAST_SCORE, planted_study
 from market.errors import Rejection
 
-_MOST, _LEAST_SCORE = 40, 1.645
+_MOST = 40
 
 
 def mined_members(study: Study, settings: Settings, seed: int) -> MeasuredFactors | None:
@@ -47,7 +47,7 @@ def mined_members(study: Study, settings: Settings, seed: int) -> MeasuredFactor
         run = knowledge.create_run(study.panel.id, config, seed)
         session = Session(run, study, knowledge, settings, config, Budget(), simulated=True)
         asyncio.run(session.go(lambda: False, lambda _event, _total: None))
-        attempts = [one for one in knowledge.attempts(run_id=run.id) if _score(one) > _LEAST_SCORE]
+        attempts = [one for one in knowledge.attempts(run_id=run.id) if _score(one) > LEAST_SCORE]
     found: dict[str, PoolCandidate] = {}
     for attempt in sorted(attempts, key=_score, reverse=True):
         expression = read_expression(attempt.canonical or "", study, dialect="native")

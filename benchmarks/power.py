@@ -76,7 +76,12 @@ def drawn_table(args: argparse.Namespace, console: Console) -> list[dict[str, ob
         "others", "trials", "bars", "Sharpe", "related", "maximum", "Bonferroni", "DSR", "FDR", "best valid test"
     )
     lines: list[dict[str, object]] = []
-    for kind, trials, bars, sharpe, share in track(drawn_cells(quick=args.quick), console=console, transient=True):
+    cells = [
+        cell
+        for cell in drawn_cells(quick=args.quick)
+        if cell[1] in (args.trials or [cell[1]]) and cell[2] in (args.bars or [cell[2]])
+    ]
+    for kind, trials, bars, sharpe, share in track(cells, console=console, transient=True):
         repetitions = max(20, min(args.repetitions, args.repetitions * 200 // trials))
         found = []
         for number in range(repetitions):

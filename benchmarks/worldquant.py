@@ -170,7 +170,7 @@ def page(found: dict[str, tuple[Study, Found]], words: str) -> str:
     parts = [
         "# The WorldQuant 101 on real markets",
         "",
-        "Written by `python -m benchmarks.worldquant --daily --write docs/worldquant.md`.",
+        "Written by `python -m benchmarks.worldquant --write docs/worldquant.md`.",
         "",
         words.strip(),
         "",
@@ -224,7 +224,8 @@ def sentence(title: str, study: Study, found: Found) -> str:
 WORDS = """
 Each alpha is ranked across assets, dollar-neutral, and filled at the next open, with 10 bp of what is traded for coins
 and perpetuals and 4.5 bp for stocks: once as published, traded all the way to its target at every bar (gross 1), and
-once under a trading rule of its own, which is chosen on train among eight (see [trading-rules.md](trading-rules.md)).
+once under a trading rule of its own, which is chosen on train among eight, ten on hourly bars (see
+[trading-rules.md](trading-rules.md)).
 The pool is the mean of all ranks, traded the same two ways. Figures are annual Sharpe ratios of train and of
 validation, which chose nothing; the last 15 % of time stay sealed. The train figure of a chosen rule is the best of
 eight, and so flatters. Coins and perpetuals outside the 50 most traded cost more than 10 bp to trade in any size:

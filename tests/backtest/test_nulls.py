@@ -121,6 +121,17 @@ def test_no_volatility_of_filtered_history_grows_beyond_all_numbers() -> None:
     assert sizes.max() == 1.0
 
 
+def test_filtered_history_is_as_wild_as_its_record_where_tails_are_fat() -> None:
+    rng = np.random.default_rng(6)
+    moves = 0.01 * np.clip(rng.standard_t(3, (600, 40)), -20, 20)
+    close = 100 * np.cumprod(1.0 + moves, axis=0)
+    prices = {"open": np.vstack([close[:1], close[:-1]]), "close": close, "high": 1.1 * close, "low": 0.9 * close}
+    panel = random_panel(600, 40, 6).with_fields(prices)
+    own = np.nanmean(close_returns(panel) ** 2)
+    made = [close_returns(NULLS["history"](panel, np.random.default_rng([n, 8])).panel) ** 2 for n in range(20)]
+    assert np.nanmean(made) == pytest.approx(own, rel=0.15)
+
+
 @pytest.mark.parametrize("kind", list(NULLS))
 def test_the_same_seed_gives_the_same_null(kind: str) -> None:
     panel = random_panel(120, 12, 1, gaps=0.1)
