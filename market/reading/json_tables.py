@@ -181,7 +181,7 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
         ]
         if deep:
             raise InputError(f"{path}: {deep[0]!r} holds tables inside records", "keep one list of records in the file")
-        return pd.DataFrame.from_records([_flat(row) for row in rows] if _inside(rows[0]) else rows)
+        return pd.DataFrame.from_records([_flat(row) for row in rows] if _is_deep(rows[0]) else rows)
     if all(isinstance(row, list) for row in rows) and len({len(row) for row in rows}) == 1:
         first = rows[0]
         if (
@@ -195,6 +195,10 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
     raise InputError(f"{path} is a list of unlike things", "give a list of records")
 
 
+def _is_deep(row: Mapping[str, object]) -> bool:
+    return bool(_inside(row)) or sum(isinstance(one, dict) and {"bid", "ask"} <= set(one) for one in row.values()) >= 4
+
+
 def _inside(row: Mapping[str, object]) -> str:
     """Return the key under which a record holds its figures in a record of their own; of several, the mid prices'."""
     keys = [key for key, value in row.items() if isinstance(value, dict) and len(value) >= 4 and _is_flat(value)]
@@ -202,6 +206,11 @@ def _inside(row: Mapping[str, object]) -> str:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {key: value for key, value in row.items() if isinstance(value, dict) and {"bid", "ask"} <= set(value)}
+    if len(sides) >= 4:
+        # {"openPrice": {"bid": 1, "ask": 2}}: openPrice_bid, openPrice_ask.
+        flat = {f"{key}_{side}": one for key, value in sides.items() for side, one in value.items()}
+        return {**{key: value for key, value in row.items() if key not in sides}, **flat}
     key = _inside(row)
     return {**{name: value for name, value in row.items() if not isinstance(value, dict)}, **row.get(key, {})}
 
