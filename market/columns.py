@@ -23,7 +23,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "날짜", "дата",
         "日付け", "tarih", "dates", "time_period_start", "time_key", "created_at",
         "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
-        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter", "datenum",
+        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter", "datenum", "ngay",
+        "tanggal", "التاريخ",
     ),
     "symbol": (
         "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
@@ -39,7 +40,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "abertura", "ouverture", "ouv", "开盘", "开盘价", "今开", "始値", "시가", "открытие", "откр.", "откр",
         "eroffn.", "otwarcie", "acılıs", "開盤價", "開市價",
         "price_open", "opening_price", "opnprc", "opnpric", "openprc",
-        "first_trade_price", "prcod", "open_prc",
+        "first_trade_price", "prcod", "open_prc", "mo cua", "pembukaan", "oppningskurs", "oteviraci", "apning",
+        "avaus", "nyito", "الافتتاح",
     ),
     "high": (
         "high", "h", "high_price",
@@ -47,7 +49,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "highprice", "px_high", "hi", "hoch", "tageshoch", "maximo", "maxima", "massimo",
         "plus haut", "haut", "+haut", "最高", "最高价", "高値", "고가", "максимум", "макс.", "макс", "high_1",
         "高", "najwyzszy", "yuksek", "hoog", "最高價", "price_high", "hiprc", "hghpric", "askhi",
-        "high_trade_price", "prchd", "max.",
+        "high_trade_price", "prchd", "max.", "en yuksek", "cao nhat", "tertinggi", "hogsta",
+        "maximum", "ylin", "الأعلى",
     ),
     "low": (
         "low", "l", "low_price",
@@ -55,7 +58,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "lowprice", "px_low", "lo", "tief", "tagestief", "minimo", "minima", "plus bas", "bas",
         "+bas", "最低", "最低价", "安値", "저가", "минимум", "мин.", "мин", "low_1",
         "低", "najnizszy", "dusuk", "laag", "最低價", "price_low", "loprc", "lwpric", "bidlo", "low_trade_price",
-        "prcld", "min.",
+        "prcld", "min.", "en dusuk", "thap nhat", "terendah", "lagsta", "minimum", "alin", "الأدنى",
     ),
     "close": (
         "close", "c", "close_price",
@@ -65,7 +68,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "dernier", "收盘", "收盘价", "終値", "종가", "закрытие", "закр.", "закр", "цена", "zuletzt", "trdprc_1",
         "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "收市價",
         "price_close", "closing_price", "clsprc",
-        "clspric", "last_trade_price", "prccd", "prc",
+        "clspric", "last_trade_price", "prccd", "prc", "kapanıs", "kapanis", "đong cua", "penutupan",
+        "stangningskurs", "zaver", "paatos", "zaro", "الإغلاق",
     ),
     "volume": (
         "volume", "v", "vol",
@@ -76,14 +80,15 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "wolumen", "wol.", "hac.", "成交股數", "总手", "total_volume", "volume_traded", "number_of_shares",
         "no_of_shares", "ttl_trd_qnty", "ttltradgvol", "dnshrtrd", "cshtrd", "base_token_volume",
         "candle_acc_trade_volume", "tickqty", "last_traded_volume", "売買高", "acvol_uns", "acvol_1",
-        "quantita", "quantidade", "quantite", "cantidad",
+        "quantita", "quantidade", "quantite", "cantidad", "hacim", "khoi luong", "omsatt antal", "objem",
+        "vaihto", "forgalom", "الحجم",
     ),
     "amount": (
         "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval",
         "volumeto",
         "quotevolume", "total_turnover", "dollar_volume", "成交额", "成交金额", "売買代金", "거래대금", "umsatz",
         "成交金額", "金额", "total_turnover_rs", "turnover_lacs", "ttltrfval", "dnvaltrd", "usd_volume",
-        "candle_acc_trade_price",
+        "candle_acc_trade_price", "omsattning", "omsattning sek", "turnovervalue",
     ),
 }  # fmt: skip
 # Words in brackets behind a name that say a unit, and names that hold one: what a figure has to be multiplied by.
@@ -135,6 +140,8 @@ DAY_FIRST = frozenset(
         "slot",
         "tarih",
         "otwarcie",
+        "ngay",
+        "tanggal",
     ]
 )
 KEYS = ("ts", "symbol")
@@ -151,7 +158,7 @@ _NOISE = frozenset(
 # What a file name says beside the symbol: BTCUSDT_1h, AAPL_data, Binance_BTCUSDT_d, BTCUSDT-1h-2024-01.
 _SUFFIX = re.compile(
     r"(_(\d+(s|m|min|h|d|w|mo)|[dh]|minute|daily|hourly|data|ohlcv|candles|bars|prices)"
-    r"|-\d+(s|m|h|d|w|mo)-\d{4}(-\d{2}){0,2}|-\d+(m|h|d|w|M)-(funding_rate|futures|mark|spot)|-fundingRate-\d{4}(-\d{2}){0,2})$",
+    r"|_Candlestick_\d+_[A-Za-z]+_(BID|ASK)(_[-.\d]+)?|-\d+(s|m|h|d|w|mo)-\d{4}(-\d{2}){0,2}|-\d+(m|h|d|w|M)-(funding_rate|futures|mark|spot)|-fundingRate-\d{4}(-\d{2}){0,2})$",
     re.IGNORECASE,
 )
 # TradingView: "BINANCE_BTCUSDT, 60"; HistData: "DAT_ASCII_EURUSD_M1_2012".

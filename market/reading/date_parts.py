@@ -67,7 +67,12 @@ def _with_parts(frame: pd.DataFrame, lowered: dict[str, str]) -> pd.DataFrame:
         taken.append(column)
     if not taken:
         return frame
-    text = frame[taken[0]].astype("int64").astype(str)
+    week = lowered.get("week")
+    if len(taken) == 1 and week is not None and _whole_within(frame[week], 1, 53):
+        out = frame.drop(columns=[taken[0], week])
+        out.insert(0, "ts", _whole(frame[taken[0]]).astype(str) + "-W" + _two(frame[week]))
+        return out
+    text = _whole(frame[taken[0]]).astype(str)
     for place, first in enumerate(("-01", "-01"), 1):
         text = text + ("-" + _two(frame[taken[place]]) if len(taken) > place else first)
     if len(taken) > 3:
@@ -81,13 +86,18 @@ def _with_parts(frame: pd.DataFrame, lowered: dict[str, str]) -> pd.DataFrame:
 
 
 def _two(column: pd.Series) -> pd.Series:
-    return column.astype("int64").astype(str).str.zfill(2)
+    return _whole(column).astype(str).str.zfill(2)
+
+
+def _whole(column: pd.Series) -> pd.Series:
+    """Return figures, or digits such as 03, as whole numbers."""
+    return pd.to_numeric(column).astype("int64")
 
 
 def _whole_within(column: pd.Series, low: int, high: int) -> bool:
-    if not pd.api.types.is_numeric_dtype(column) or column.isna().any():
+    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_bool_dtype(column):
         return False
-    values = column.to_numpy(dtype=np.float64)
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
     return bool((values % 1 == 0).all() and (values >= low).all() and (values <= high).all())
 
 

@@ -33,7 +33,7 @@ from market.reading.recipe import Recipe
 from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
 from market.reading.units import units_of, with_money, with_own_volume
-from market.reading.unnamed_columns import refuse_unnamed
+from market.reading.unnamed_columns import counts, refuse_unnamed
 from market.reading.zones import zone_beside
 
 Tell = Callable[[str], None]
@@ -250,6 +250,9 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
         prices, decided = likely_prices(frame, times if "ts" in absent else find(frame, "ts", {}))
         lone = {"close": str(guess if guess is not None else numeric[0] if numeric else "NAME")}
         pairs = {ours: name for ours, name in prices.items() if known.get(name) != ours} or lone
+        if len(prices) == 4 and "volume" not in known.values():
+            rest = [name for name in numeric if name not in prices.values() and counts(frame[name].dropna())]
+            pairs |= {"volume": rest[0]} if len(rest) == 1 else {}
         option += " ".join(f"--column {ours}={quoted(name)}" for ours, name in pairs.items())
         option += "" if decided or not {"open", "close"} <= set(pairs) else " (open and close may change places)"
         if is_close_matrix(frame, {}, by_name=False):
@@ -264,7 +267,7 @@ def _holds_times(column: pd.Series, path: Path) -> bool:
     try:
         parse_times(column.tail(500), path)
     except InputError as error:
-        return "?" in error.message
+        return "?" in error.message or "fiscal" in error.message
     return len(column) > 0
 
 

@@ -76,7 +76,7 @@ def _named_by_codes(header: Sequence[str], row: Sequence[str]) -> tuple[str, ...
     if len(header) != len(row) or not hits or not all(hits):
         return ()
     codes = [hit for hit in hits if hit is not None]
-    return (header[0], *(f"{hit[1]}_{_DATASTREAM.get(hit[2], hit[2])}" for hit in codes))
+    return ("date", *(f"{hit[1]}_{_DATASTREAM.get(hit[2], hit[2])}" for hit in codes))
 
 
 def _are_units(header: Sequence[str], row: Sequence[str]) -> bool:

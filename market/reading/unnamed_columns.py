@@ -74,12 +74,12 @@ def _ask_for_bars(renamed: pd.DataFrame, others: Sequence[str], path: Path) -> N
             options = " ".join(f"--column {ours}={quoted(name)}" for ours, name in prices.items())
             raise InputError(f"{path} has no column for open, high, low; {', '.join(prices.values())} may be", options)
     if there == list(OHLCV[:4]):
-        counts = [c for c in others if not re.search(_OTHER_COUNTS, plain_name(c)) and _counts(renamed[c].dropna())]
+        counts = [c for c in others if not re.search(_OTHER_COUNTS, plain_name(c)) and counts(renamed[c].dropna())]
         if len(counts) == 1:
             raise _may_be("volume", str(counts[0]), path)
 
 
-def _counts(values: pd.Series) -> bool:
+def counts(values: pd.Series) -> bool:
     """Whether figures are whole, not below 0, and of many values, as volumes are."""
     whole = len(values) >= _FEW and bool(((values >= 0) & (values % 1 == 0)).all())
     return whole and values.nunique() > len(values) / 2

@@ -53,6 +53,8 @@ _PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"Q([1-4])[-/ ]?(\d{4})"), lambda hit: f"{hit[2]}-{3 * int(hit[1]) - 2:02d}-01"),
     (re.compile(r"([1-4])Q[-/' ]?(\d{4}|\d\d)"), lambda hit: _of_quarter(hit[2], hit[1])),
     (re.compile(r"Q([1-4])[-/' ]+(\d\d)"), lambda hit: _of_quarter(hit[2], hit[1])),
+    (re.compile(r"(\d{4})[- ]?H([12])"), lambda hit: f"{hit[1]}-{6 * int(hit[2]) - 5:02d}-01"),
+    (re.compile(r"H([12])[- ]?(\d{4})"), lambda hit: f"{hit[2]}-{6 * int(hit[1]) - 5:02d}-01"),
     (re.compile(r"(\d{4})-?(\d{3})"), lambda hit: _of_year(hit[1], hit[2])),
     (re.compile(r"(\d{4})-?W(\d{1,2})(?:-?([1-7]))?"), lambda hit: _of_week(hit[1], hit[2], hit[3] or "1")),
     (re.compile(r"([A-Za-z]{3})[-/' ](\d{2}|\d{4})"), lambda hit: f"01-{hit[1]}-{hit[2]}"),
