@@ -23,49 +23,53 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "날짜", "дата",
         "日付け", "tarih", "dates", "time_period_start", "time_key", "created_at",
         "started_at", "begin", "ticks", "_time", "dtyyyymmdd",
-        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter",
+        "trddt", "traddt", "date1", "datadate", "candle_date_time_utc", "week", "month", "quarter", "datenum", "ngay",
+        "tanggal", "التاريخ",
     ),
     "symbol": (
         "symbol", "ticker", "tic", "asset", "pair", "instrument", "code", "ts_code", "order_book_id", "stock_code",
         "stkcd", "permno", "sid", "secid", "act_symbol", "asset_id", "coin", "sym", "ric", "tckrsymb", "name",
         "isin", "股票代码", "代码",
         "证券代码",
-        "コード", "종목코드", "тикер",
+        "コード", "종목코드", "тикер", "securitiescode", "securities_code", "銘柄コード", "ativo",
     ),
     "open": (
         "open", "o", "open_price",
         "startprice", "start_price",
         "openprice", "px_open", "op", "eroeffnung", "eroffnung", "erster", "apertura",
-        "abertura", "ouverture", "ouv", "开盘", "开盘价", "今开", "始値", "시가", "открытие", "откр.",
+        "abertura", "ouverture", "ouv", "开盘", "开盘价", "今开", "始値", "시가", "открытие", "откр.", "откр",
         "eroffn.", "otwarcie", "acılıs", "開盤價", "開市價",
         "price_open", "opening_price", "opnprc", "opnpric", "openprc",
-        "first_trade_price", "prcod",
+        "first_trade_price", "prcod", "open_prc", "mo cua", "pembukaan", "oppningskurs", "oteviraci", "apning",
+        "avaus", "nyito", "الافتتاح",
     ),
     "high": (
         "high", "h", "high_price",
         "maxprice", "max_price",
         "highprice", "px_high", "hi", "hoch", "tageshoch", "maximo", "maxima", "massimo",
-        "plus haut", "haut", "+haut", "最高", "最高价", "高値", "고가", "максимум", "макс.",
+        "plus haut", "haut", "+haut", "最高", "最高价", "高値", "고가", "максимум", "макс.", "макс", "high_1",
         "高", "najwyzszy", "yuksek", "hoog", "最高價", "price_high", "hiprc", "hghpric", "askhi",
-        "high_trade_price", "prchd", "max.",
+        "high_trade_price", "prchd", "max.", "en yuksek", "cao nhat", "tertinggi", "hogsta",
+        "maximum", "ylin", "الأعلى",
     ),
     "low": (
         "low", "l", "low_price",
         "minprice", "min_price",
         "lowprice", "px_low", "lo", "tief", "tagestief", "minimo", "minima", "plus bas", "bas",
-        "+bas", "最低", "最低价", "安値", "저가", "минимум", "мин.",
+        "+bas", "最低", "最低价", "安値", "저가", "минимум", "мин.", "мин", "low_1",
         "低", "najnizszy", "dusuk", "laag", "最低價", "price_low", "loprc", "lwpric", "bidlo", "low_trade_price",
-        "prcld", "min.",
+        "prcld", "min.", "en dusuk", "thap nhat", "terendah", "lagsta", "minimum", "alin", "الأدنى",
     ),
     "close": (
         "close", "c", "close_price",
         "endprice", "end_price",
         "closeprice", "px_last", "cl", "last", "close/last", "close*", "last price",
         "last_price", "schluss", "schlusskurs", "cierre", "ultimo", "chiusura", "fechamento", "cloture", "clot",
-        "dernier", "收盘", "收盘价", "終値", "종가", "закрытие", "цена", "zuletzt",
+        "dernier", "收盘", "收盘价", "終値", "종가", "закрытие", "закр.", "закр", "цена", "zuletzt", "trdprc_1",
         "zamkniecie", "ostatnio", "simdi", "laatste", "slot", "收盤價", "收市價",
         "price_close", "closing_price", "clsprc",
-        "clspric", "last_trade_price", "prccd", "prc",
+        "clspric", "last_trade_price", "prccd", "prc", "kapanıs", "kapanis", "đong cua", "penutupan",
+        "stangningskurs", "zaver", "paatos", "zaro", "الإغلاق",
     ),
     "volume": (
         "volume", "v", "vol",
@@ -75,14 +79,16 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
         "deliverable volume", "stuck", "stuecke", "成交量", "交易量", "出来高", "거래량", "объем", "объём", "px_volume",
         "wolumen", "wol.", "hac.", "成交股數", "总手", "total_volume", "volume_traded", "number_of_shares",
         "no_of_shares", "ttl_trd_qnty", "ttltradgvol", "dnshrtrd", "cshtrd", "base_token_volume",
-        "candle_acc_trade_volume", "tickqty",
+        "candle_acc_trade_volume", "tickqty", "last_traded_volume", "売買高", "acvol_uns", "acvol_1",
+        "quantita", "quantidade", "quantite", "cantidad", "hacim", "khoi luong", "omsatt antal", "objem",
+        "vaihto", "forgalom", "الحجم",
     ),
     "amount": (
         "amount", "quote_volume", "quote_asset_volume", "quote asset volume", "turnover", "money", "tottrdval",
         "volumeto",
         "quotevolume", "total_turnover", "dollar_volume", "成交额", "成交金额", "売買代金", "거래대금", "umsatz",
         "成交金額", "金额", "total_turnover_rs", "turnover_lacs", "ttltrfval", "dnvaltrd", "usd_volume",
-        "candle_acc_trade_price",
+        "candle_acc_trade_price", "omsattning", "omsattning sek", "turnovervalue",
     ),
 }  # fmt: skip
 # Words in brackets behind a name that say a unit, and names that hold one: what a figure has to be multiplied by.
@@ -90,10 +96,15 @@ _SCALES: Mapping[str, float] = {
     "手": 100.0, "百股": 100.0, "千股": 1e3, "千元": 1e3, "千": 1e3, "万股": 1e4, "万元": 1e4, "万": 1e4, "亿元": 1e8,
     "亿": 1e8, "萬": 1e4, "萬股": 1e4, "萬元": 1e4, "百万股": 1e6, "百萬股": 1e6, "百萬元": 1e6, "億元": 1e8,
     "k": 1e3, "thousand": 1e3, "thousands": 1e3, "in thousands": 1e3, "000": 1e3, "000s": 1e3, "'000": 1e3,
-    "tsd.": 1e3, "mio": 1e6, "mio.": 1e6, "mn": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "bn": 1e9,
+    "tsd.": 1e3, "mio": 1e6, "mio.": 1e6, "mn": 1e6, "mm": 1e6, "mln": 1e6, "million": 1e6, "millions": 1e6, "bn": 1e9,
     "lacs": 1e5, "lakh": 1e5, "lakhs": 1e5, "crore": 1e7, "crores": 1e7, "cr": 1e7,
 }  # fmt: skip
 _BRACKETS = re.compile(r"[(（](.*?)[)）]")
+# Words in brackets that say whether a turnover is of money or of pieces: "Umsatz (€)", "Umsatz (Stück)".
+_OF_MONEY = frozenset(
+    {"€", "$", "£", "¥", "₽", "₹", "₩", "eur", "usd", "gbp", "jpy", "rub", "inr", "chf", "元", "円", "원"}
+)
+_OF_PIECES = frozenset({"stuck", "stk", "stk.", "shares", "pieces", "titres", "株", "股", "주", "шт", "шт."})
 # A last resort, where nothing is called a close.
 PRICE_WORDS = ("price", "adj close", "adj_close", "adjclose", "value", "nav", "kurs", "precio", "prix", "prezzo")
 # Words of languages whose dates begin with the day.
@@ -129,6 +140,8 @@ DAY_FIRST = frozenset(
         "slot",
         "tarih",
         "otwarcie",
+        "ngay",
+        "tanggal",
     ]
 )
 KEYS = ("ts", "symbol")
@@ -145,7 +158,7 @@ _NOISE = frozenset(
 # What a file name says beside the symbol: BTCUSDT_1h, AAPL_data, Binance_BTCUSDT_d, BTCUSDT-1h-2024-01.
 _SUFFIX = re.compile(
     r"(_(\d+(s|m|min|h|d|w|mo)|[dh]|minute|daily|hourly|data|ohlcv|candles|bars|prices)"
-    r"|-\d+(s|m|h|d|w|mo)-\d{4}(-\d{2}){0,2}|-\d+(m|h|d|w|M)-(funding_rate|futures|mark|spot)|-fundingRate-\d{4}(-\d{2}){0,2})$",
+    r"|_Candlestick_\d+_[A-Za-z]+_(BID|ASK)(_[-.\d]+)?|-\d+(s|m|h|d|w|mo)-\d{4}(-\d{2}){0,2}|-\d+(m|h|d|w|M)-(funding_rate|futures|mark|spot)|-fundingRate-\d{4}(-\d{2}){0,2})$",
     re.IGNORECASE,
 )
 # TradingView: "BINANCE_BTCUSDT, 60"; HistData: "DAT_ASCII_EURUSD_M1_2012".
@@ -202,9 +215,20 @@ def understand(frame: pd.DataFrame, mapping: Mapping[str, str]) -> dict[str, str
     """Return the frame's columns to ours, for those that are recognised or mapped."""
     found = {ours: find(frame, ours, mapping) for ours in ALIASES}
     if found["volume"] is None:
-        found |= _volumes(frame, found["symbol"])
+        found |= _turnovers(frame) or _volumes(frame, found["symbol"])
     names = {theirs: ours for ours, theirs in found.items() if theirs is not None}
     return names | {theirs: ours for ours, theirs in mapping.items() if ours not in ALIASES}
+
+
+def _turnovers(frame: pd.DataFrame) -> dict[str, str | None]:
+    """Return volume and amount among columns such as "Umsatz (Stück)" and "Umsatz (€)"; nothing without both."""
+    out: dict[str, str | None] = {}
+    for column in map(str, frame.columns):
+        plain = plain_name(column)
+        hit = _BRACKETS.search(plain) or _BRACKETS.search(f"{plain})")
+        if hit is not None and _bare(plain.split("(")[0]) in (*_BARE_ALIASES["volume"], *_BARE_ALIASES["amount"]):
+            out |= {"amount": column} if hit[1] in _OF_MONEY else {"volume": column} if hit[1] in _OF_PIECES else {}
+    return out if len(out) == 2 else {}
 
 
 def _volumes(frame: pd.DataFrame, symbol: str | None) -> dict[str, str | None]:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from market.calendars import calendar_of
-from market.columns import ALIASES, KEYS, find, plain_name
+from market.columns import ALIASES, KEYS, find, plain_name, quoted
 from market.errors import InputError
 from market.panel import OHLCV, BoolArray, Calendar, Panel
 from market.quality import MOST_DEFECTS, sound_rows
@@ -244,7 +244,7 @@ def _refuse_several(long: pd.DataFrame, tables: Sequence[tuple[Path, ReadTable]]
         if column:
             raise InputError(
                 f"{path}: {int(again.sum())} of {len(rows)} rows repeat a time; {column!r} tells them apart",
-                f"say --column symbol={column}",
+                f"say --column symbol={quoted(column)}",
             )
 
 

@@ -54,7 +54,11 @@ def _from_melted(frame: pd.DataFrame, mapping: Mapping[str, str]) -> pd.DataFram
         return frame
     for column in frame.columns.drop([stamp, *values]):
         words = frame[column].drop_duplicates()
-        if len(words) > _MOST_FIELDS or not words.notna().all() or "close" not in {str(one).lower() for one in words}:
+        if (
+            len(words) > _MOST_FIELDS
+            or not words.notna().all()
+            or "close" not in {_FIELDS.get(plain_name(one)) for one in words}
+        ):
             continue
         if len({_FIELDS.get(plain_name(one)) for one in words} - {None}) < 2:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from market.reading.headerless import guess_names
 from market.reading.recipe import by_rows
 
 _ROWS_CHECKED = 300
+_ASSET = re.compile(r"(?!DATA|RESULT|CANDLES|BARS|ROWS|VALUES|OHLC|KLINES|PRICES|QUOTES|ITEMS)[A-Z][A-Z0-9./:_-]{4,}")
 # What stands beside a table and is none.
 _NOTES = frozenset({"meta", "metadata", "schema", "fields", "columns", "statistics", "pagination", "query"})
 
@@ -104,7 +106,9 @@ def _table(data: Any, path: Path, names: Sequence[str], beside: Mapping[str, obj
             for key, one in data.items()
             if isinstance(one, str) and key not in ("status", "request_id", "next_url")
         }
-        return _table(inner[0][1], path, names, {**beside, **single})
+        # {"XXBTZUSD": [[...]], "last": 1}: the key of the rows is the asset.
+        asset = {"symbol": inner[0][0]} if _ASSET.fullmatch(inner[0][0]) and isinstance(inner[0][1], list) else {}
+        return _table(inner[0][1], path, names, {**asset, **beside, **single})
     what = f"several: {', '.join(key for key, _ in inner[:5])}" if inner else "none"
     raise InputError(f"{path} should hold one table and holds {what}", "keep one list of records in the file")
 
@@ -179,9 +183,13 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
         deep = [
             key for key, value in rows[0].items() if isinstance(value, list) and value and isinstance(value[0], dict)
         ]
+        if len(deep) == 1:
+            # [{"ticker": "btcusd", "priceData": [...]}]: a table an asset.
+            tables = [_from_list(row[deep[0]], path, names).assign(**_kept(row)) for row in rows if row.get(deep[0])]
+            return pd.concat(tables, ignore_index=True)
         if deep:
             raise InputError(f"{path}: {deep[0]!r} holds tables inside records", "keep one list of records in the file")
-        return pd.DataFrame.from_records([_flat(row) for row in rows] if _inside(rows[0]) else rows)
+        return pd.DataFrame.from_records([_flat(row) for row in rows] if _is_deep(rows[0]) else rows)
     if all(isinstance(row, list) for row in rows) and len({len(row) for row in rows}) == 1:
         first = rows[0]
         if (
@@ -195,6 +203,10 @@ def _from_list(rows: list[Any], path: Path, names: Sequence[str]) -> pd.DataFram
     raise InputError(f"{path} is a list of unlike things", "give a list of records")
 
 
+def _is_deep(row: Mapping[str, object]) -> bool:
+    return bool(_inside(row)) or sum(isinstance(one, dict) and {"bid", "ask"} <= set(one) for one in row.values()) >= 4
+
+
 def _inside(row: Mapping[str, object]) -> str:
     """Return the key under which a record holds its figures in a record of their own; of several, the mid prices'."""
     keys = [key for key, value in row.items() if isinstance(value, dict) and len(value) >= 4 and _is_flat(value)]
@@ -202,6 +214,11 @@ def _inside(row: Mapping[str, object]) -> str:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {key: value for key, value in row.items() if isinstance(value, dict) and {"bid", "ask"} <= set(value)}
+    if len(sides) >= 4:
+        # {"openPrice": {"bid": 1, "ask": 2}}: openPrice_bid, openPrice_ask.
+        flat = {f"{key}_{side}": one for key, value in sides.items() for side, one in value.items()}
+        return {**{key: value for key, value in row.items() if key not in sides}, **flat}
     key = _inside(row)
     return {**{name: value for name, value in row.items() if not isinstance(value, dict)}, **row.get(key, {})}
 

@@ -19,7 +19,7 @@ _ROWS = 300
 _TIME = re.compile(
     r"\d{4}[-/年]\d{1,2}([-/月]\d{1,2}.*)?|\d{4}\.\d{1,2}\.\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*"
     r"|\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?"
-    r"|\d{8}[ T]+\d.*|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}.*|[A-Z][a-z]{2,8}\.? \d{1,2},? \d{4}.*"
+    r"|\d{8}[ T]+\d.*|\d{1,2}[- ][A-Za-z]{3,9}[- ,]+\d{2,4}.*|[A-Z][a-z]{2,8}\.?[ -]\d{1,2}(,? |-)\d{4}.*"
 )
 
 
@@ -88,10 +88,18 @@ def layout_of(text: str, whole: bool, form: TextForm, path: object) -> TableLayo
     body = body[1:] if named else body
     usual = Counter(len(row) for row in body).most_common(1)[0][0] if body else width
     above = next((" ".join(row).strip() for row in rows[:start] if any(row)), "")
-    return TableLayout(
-        sep, lines[start], above, header, tuple(tuple(row) for row in body if len(row) == usual) or ((),),
-        bool(header) and usual == len(header) + 1,
-    )  # fmt: skip
+    if len(header) == usual + 1 and header[0].strip() == "#":
+        # numpy.savetxt puts a mark before the names.
+        header = header[1:]
+    rows_of = tuple(tuple(row) for row in body if len(row) == usual) or ((),)
+    short = bool(header) and (usual == len(header) + 1 or (usual == len(header) + 2 and clock_place(rows_of[0]) > 0))
+    return TableLayout(sep, lines[start], above, header, rows_of, short)
+
+
+def clock_place(row: Sequence[str]) -> int:
+    """Return the cell that holds a date behind which a cell holds a time of day; -1 where none does."""
+    kinds = [cell_kind(cell) if ":" not in cell else "clock" if looks_like_time(cell) else "" for cell in row]
+    return next((n for n in range(len(row) - 1) if kinds[n : n + 2] == ["time", "clock"]), -1)
 
 
 def _cells(text: str, sep: str, whole: bool) -> tuple[list[list[str]], list[int]]:
@@ -116,10 +124,12 @@ def _cells(text: str, sep: str, whole: bool) -> tuple[list[list[str]], list[int]
 
 def _separator(text: str, whole: bool) -> str:
     """Return what cuts most rows into the same number of cells, the rarer signs first."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if not any(sep in first for sep in _SEPARATORS) and len(first.split()) >= 5:
+    filled = [line for line in text.splitlines()[:_ROWS] if line.strip()]
+    words = sorted(len(line.split()) for line in filled)
+    # A title of many words stands above rows that commas cut.
+    if not any(sep in filled[0] for sep in _SEPARATORS) and len(filled[0].split()) >= 5 <= words[len(words) // 2]:
         return " "
-    best, most = ",", 0.0
+    best, most, cells = ",", 0.0, 0
     for sep in _SEPARATORS:
         if sep not in text[: 1 << 16]:
             continue
@@ -129,8 +139,10 @@ def _separator(text: str, whole: bool) -> str:
         # A header row may have a cell less.
         often += counts.get(width - 1, 0) if width > 2 else 0
         share = often / len(rows)
-        if width > 1 and (share > most + 0.15 or (share > 0.9 and most < 0.9)):
-            best, most = sep, share
+        # What cuts a row in two or three stands within a cell: "20230307;143000".
+        finer = share > 0.9 and width >= 5 > cells + 1
+        if width > 1 and (share > most + 0.15 or (share > 0.9 and most < 0.9) or finer):
+            best, most, cells = sep, share, width
     return best
 
 
@@ -142,7 +154,9 @@ def _start(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
     # The first table counts where two follow each other; a title has fewer cells than what it stands above.
     wide = max(Counter(len(row) for row in filled).items(), key=lambda item: (item[1] * (item[0] > 1), item[0]))[0]
     for place, row in enumerate(rows):
-        if len(row) >= wide - 1 and len(row) > 1 and sum(bool(cell.strip()) for cell in row) > max(1, (wide - 1) // 2):
+        # R's write.table names neither its rows nor the time of day that a blank cuts off a date.
+        least = wide - 2 if place + 1 < len(rows) and clock_place(rows[place + 1]) > 0 else wide - 1
+        if len(row) >= least and len(row) > 1 and sum(bool(cell.strip()) for cell in row) > max(1, (wide - 1) // 2):
             return place, wide
     first = next(place for place, row in enumerate(rows) if any(cell.strip() for cell in row))
     return first, wide
@@ -172,25 +186,35 @@ def _sums_up(cells: Sequence[str], usual: str) -> bool:
     return bool(words) and (not first or first == words[0].strip())
 
 
+def _has_words(cells: Sequence[str], layout: TableLayout) -> bool:
+    """Whether a short row has a word where no row has one: "!ENDMSG!"."""
+    return any(
+        cell_kind(cell) == "text" and all(cell_kind(row[n]) != "text" for row in layout.rows[:50])
+        for n, cell in enumerate(cells)
+    )
+
+
 def unquoted_tail(tail: str, layout: TableLayout) -> tuple[int, str]:
     """Return how many of the last lines are no rows of the table, and the first of them.
 
-    A line below the table has too few cells, and its first is neither a time nor a number; a last line that was cut
-    has too few as well, but begins as a row does.
+    A line below the table has too few cells, and its first is neither a time nor a number, or another is a word; a last
+    line that was cut has too few as well, but begins as a row does.
     """
     lines = tail.splitlines()
     firsts = Counter(cell_kind(row[0]) for row in layout.rows if row)
     usual = firsts.most_common(1)[0][0] if firsts else "text"
     extra, first = 0, ""
     for line in reversed(lines):
-        if not line.strip():
+        if not line.strip(f' \t"{layout.sep}'):
             extra += 1
             continue
         cells = next(csv.reader([line], delimiter=layout.sep), [])
         if _sums_up(cells, usual):
             extra, first = extra + 1, line.strip()
             continue
-        if len(cells) >= max(2, layout.width - 1) or (len(cells) > 1 and cell_kind(cells[0]) == usual):
+        if len(cells) >= max(2, layout.width - 1):
+            break
+        if len(cells) > 1 and cell_kind(cells[0]) == usual and not _has_words(cells, layout):
             break
         extra, first = extra + 1, line.strip()
     return (extra, first) if first and extra < len(lines) else (0, "")

@@ -26,70 +26,22 @@ from market.errors import InputError
 from market.panel import OHLCV
 from market.reading.bar_columns import likely_prices
 from market.reading.conventions import FileConventions, TimeForm
+from market.reading.date_parts import with_times
 from market.reading.not_bars import refuse_others
 from market.reading.numbers import are_thirty_seconds, figures_of, from_thirty_seconds
 from market.reading.recipe import Recipe
 from market.reading.text_table import ReadTable
 from market.reading.times import parse_times, zone_of
-from market.reading.units import units_of
-from market.reading.unnamed_columns import refuse_unnamed
+from market.reading.units import units_of, with_money, with_own_volume
+from market.reading.unnamed_columns import counts, refuse_unnamed
 from market.reading.zones import zone_beside
 
 Tell = Callable[[str], None]
-_DATE_NAMES = ("date", "day", "trade_date", "datum", "日期", "dt", "trading_date", "dtyyyymmdd", "bar_date")
-_CLOCK_NAMES = ("time", "hour", "zeit", "时间", "timestamp", "trade_time", "timebarstart", "bar_time")
 # What a column is called that holds what comes after the bar.
 _FUTURE = re.compile(
     r"(target|label|fwd|forward|future|y|next)([_ .-].*|\d*)|(ret|return|returns)[_ .-]?(fwd|forward|next|future).*"
 )
-_DATE_ALONE = (
-    r"\d{8}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T]00:00(:00)?)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}|\d{6}"
-    r"|\d{1,2}[- ][A-Za-z]{3}[- ]\d{2,4}"
-)
-_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp][Mm])?|\d{4}|\d{6}"
 _FUNDING = ("funding_rate", "fundingrate", "last_funding_rate")
-
-
-def with_times(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with a date and a time of day in two columns made one, called ts."""
-    lowered = {plain_name(column): column for column in frame.columns}
-    date = next((lowered[name] for name in _DATE_NAMES if name in lowered), None)
-    clock = next((lowered[name] for name in _CLOCK_NAMES if name in lowered), None)
-    if date is None or clock is None or "ts" in lowered or not len(frame):
-        return frame
-    dates, clocks = frame[date], frame[clock]
-    if not _are_dates_alone(dates) or not _are_clocks(clocks):
-        return frame
-    days = dates.astype(str).str.strip().str.replace(r"[ T]00:00(:00)?$", "", regex=True)
-    if pd.api.types.is_numeric_dtype(clocks):
-        most = int(clocks.max())
-        # 93000 is half past nine, 930 too; 0 throughout is a day's bar.
-        width = 6 if most > 2400 else 4
-        if most == 0:
-            return frame.drop(columns=[clock])
-        texts = clocks.astype("int64").astype(str).str.zfill(width)
-    else:
-        texts = clocks.astype(str).str.strip()
-        if texts.str.fullmatch(r"0+|00:00(:00)?").all():
-            return frame.drop(columns=[clock])
-    joined = (days + " " + texts).where(dates.notna() & clocks.notna())
-    out = frame.drop(columns=[date, clock])
-    out.insert(0, "ts", joined)
-    return out
-
-
-def _are_dates_alone(column: pd.Series) -> bool:
-    sample = column.dropna().head(200).astype(str).str.strip()
-    return bool(len(sample)) and bool(sample.str.fullmatch(_DATE_ALONE).all())
-
-
-def _are_clocks(column: pd.Series) -> bool:
-    known = column.dropna()
-    if pd.api.types.is_numeric_dtype(known):
-        values = known.to_numpy(dtype=np.float64)
-        return bool(len(values)) and bool(((values >= 0) & (values < 240_000) & (values % 1 == 0)).all())
-    sample = known.head(200).astype(str).str.strip()
-    return bool(len(sample)) and bool(sample.str.fullmatch(_CLOCK).all())
 
 
 def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell) -> pd.DataFrame:
@@ -106,6 +58,7 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
     frame = _without(frame, recipe, reading)
     names = understand(frame, mapping)
     names = _with_index(frame, names, path)
+    names = _with_lone_times(frame, names, path, tell)
     refuse_others(path, frame, names)
     absent = [ours for ours in ("ts", "close") if ours not in names.values()]
     if absent:
@@ -141,7 +94,7 @@ def long_rows(path: Path, table: ReadTable, reading: FileConventions, tell: Tell
         if name not in out.columns:
             raise InputError(f"--unit {name}: there is no such field", f"the file gives {', '.join(out.columns[2:])}")
         out[name] = out[name] * factor
-    return out
+    return out if {"amount", "volume"} & set(mapping) else with_money(with_own_volume(out, tell), tell)
 
 
 def _without_stamps(renamed: pd.DataFrame) -> pd.DataFrame:
@@ -235,10 +188,20 @@ def _without(frame: pd.DataFrame, recipe: Recipe | None, reading: FileConvention
 
 
 def _with_index(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> dict[str, str]:
-    """Return the names with a first column without one taken for the times, where nothing else is and it holds some."""
+    """Return the names with a first column without one taken for the times, or for the assets of repeated times."""
     first = frame.columns[0] if len(frame.columns) else ""
-    if "ts" in names.values() or not str(first).startswith("Unnamed:"):
+    if not str(first).startswith("Unnamed:"):
         return dict(names)
+    stamp = next((column for column, ours in names.items() if ours == "ts"), None)
+    if stamp is not None:
+        # pandas.concat of a dict of frames writes its keys so.
+        keys = (
+            not pd.api.types.is_numeric_dtype(frame[first])
+            and frame[first].notna().all()
+            and "symbol" not in names.values()
+        )
+        assets = keys and frame[stamp].duplicated().any() and not frame.duplicated([first, stamp]).any()
+        return {**names, str(first): "symbol"} if assets else dict(names)
     try:
         parse_times(frame[first].head(1000), path)
     except InputError as error:
@@ -246,6 +209,27 @@ def _with_index(frame: pd.DataFrame, names: Mapping[str, str], path: Path) -> di
             raise
         return dict(names)
     return {**names, str(first): "ts"}
+
+
+def _with_lone_times(frame: pd.DataFrame, names: Mapping[str, str], path: Path, tell: Tell) -> dict[str, str]:
+    """Return the names with the one column that holds times throughout taken for them, where no name says which."""
+    if "ts" in names.values() or "close" not in names.values():
+        return dict(names)
+    free = [c for c in frame.columns if str(c) not in names]
+    # Numbers may look like times; those of bars rise or fall from row to row.
+    lone = [
+        str(c) for c in free
+        if frame[c].nunique() > 1 and (not pd.api.types.is_numeric_dtype(frame[c]) or _is_ordered(frame[c]))
+        and _holds_times(frame[c], path)
+    ]  # fmt: skip
+    if len(lone) != 1:
+        return dict(names)
+    tell(f"times are taken from {lone[0]}, the one column that holds some")
+    return {**names, lone[0]: "ts"}
+
+
+def _is_ordered(column: pd.Series) -> bool:
+    return bool(column.is_monotonic_increasing or column.is_monotonic_decreasing)
 
 
 def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Sequence[str]) -> InputError:
@@ -266,6 +250,9 @@ def _no_column(path: Path, frame: pd.DataFrame, absent: Sequence[str], notes: Se
         prices, decided = likely_prices(frame, times if "ts" in absent else find(frame, "ts", {}))
         lone = {"close": str(guess if guess is not None else numeric[0] if numeric else "NAME")}
         pairs = {ours: name for ours, name in prices.items() if known.get(name) != ours} or lone
+        if len(prices) == 4 and "volume" not in known.values():
+            rest = [name for name in numeric if name not in prices.values() and counts(frame[name].dropna())]
+            pairs |= {"volume": rest[0]} if len(rest) == 1 else {}
         option += " ".join(f"--column {ours}={quoted(name)}" for ours, name in pairs.items())
         option += "" if decided or not {"open", "close"} <= set(pairs) else " (open and close may change places)"
         if is_close_matrix(frame, {}, by_name=False):
@@ -280,7 +267,7 @@ def _holds_times(column: pd.Series, path: Path) -> bool:
     try:
         parse_times(column.tail(500), path)
     except InputError as error:
-        return "?" in error.message
+        return "?" in error.message or "fiscal" in error.message
     return len(column) > 0
 
 

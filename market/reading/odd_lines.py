@@ -17,16 +17,30 @@ from market.reading.layout import TableLayout, cell_kind
 # +-----+-----+ of MySQL, ----+---- of PostgreSQL, ---- ---- of SQL Server, |:---|---:| of Markdown, #group of InfluxDB.
 _RULE = re.compile(r"\s*[|+]?[\s:]*-{2,}[-\s|+:=]*|#(?:group|datatype|default)[,;\t].*")
 _LOOKED_AT = 40
+_CODE = re.compile(r"(.+)\(([A-Z]{1,3})\)")
+_DATASTREAM = {"PO": "open", "PH": "high", "PL": "low", "P": "close", "UP": "unadjusted", "VO": "volume"}
 
 
 def without_rules(source: IO[bytes] | Path, text: str, encoding: str) -> tuple[IO[bytes] | Path, str, str]:
     """Return a text without lines that only draw or annotate a table, its beginning, and its encoding."""
-    if not any(_RULE.fullmatch(line) for line in text.splitlines()[:_LOOKED_AT]):
+    index = _name_of_index(text)
+    if not index and not any(_RULE.fullmatch(line) for line in text.splitlines()[:_LOOKED_AT]):
         return source, text, encoding
     data = source.read_bytes() if isinstance(source, Path) else _all_of(source)
     kept = [line for line in data.decode(encoding, errors="replace").splitlines() if not _RULE.fullmatch(line)]
+    if index:
+        kept[:2] = [f"{index} {kept[0]}"]
     whole = "\n".join(kept) + "\n"
     return io.BytesIO(whole.encode()), whole[: len(text)], "utf-8"
+
+
+def _name_of_index(text: str) -> str:
+    """Return the name of the index where pandas prints a frame: alone in the line under those of the columns."""
+    words = [line.split() for line in text.splitlines()[:3]]
+    if len(words) < 3 or len(words[1]) != 1 or len(words[0]) < 2 or cell_kind(words[1][0]) != "text":
+        return ""
+    more = len(words[2]) - len(words[0])
+    return words[1][0] if more == 1 or (more == 2 and ":" in words[2][1]) else ""
 
 
 def _all_of(source: IO[bytes]) -> bytes:
@@ -37,20 +51,32 @@ def _all_of(source: IO[bytes]) -> bytes:
 def without_units(
     source: IO[bytes] | Path, layout: TableLayout, encoding: str, notes: list[str]
 ) -> tuple[IO[bytes] | Path, TableLayout]:
-    """Return a table without a second row that names units, which are put behind the columns' names."""
-    if not layout.header or len(layout.rows) < 2 or not _are_units(layout.header, layout.rows[0]):
+    """Return a table without a second row of units or codes, which go into the columns' names."""
+    if not layout.header or len(layout.rows) < 2:
         return source, layout
     row = layout.rows[0]
+    named = _named_by_codes(layout.header, row)
+    if not named and not _are_units(layout.header, row):
+        return source, layout
     data = source.read_bytes() if isinstance(source, Path) else _all_of(source)
     lines = data.decode(encoding, errors="replace").splitlines()
     del lines[layout.skip + 1]
-    notes.append(f"left out a row of units: {', '.join(cell for cell in row if cell.strip())[:60]}")
-    named = tuple(
+    notes.append(f"left out a row of {'codes' if named else 'units'}: {', '.join(filter(str.strip, row))[:60]}")
+    named = named or tuple(
         f"{name} ({unit.strip('()[] ')})" if scale_of(f"x ({unit.strip('()[] ')})") != 1 else name
         for name, unit in zip(layout.header, row, strict=True)
     )
     raw = ("\n".join(lines) + "\n").encode("utf-8" if encoding.startswith("utf-16") else encoding, errors="replace")
     return io.BytesIO(raw), replace(layout, header=named, rows=layout.rows[1:])
+
+
+def _named_by_codes(header: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
+    """Return names such as ``@AAPL_open`` of codes such as ``@AAPL(PO)`` (Datastream); nothing where there are none."""
+    hits = [_CODE.fullmatch(cell.strip()) for cell in row[1:]]
+    if len(header) != len(row) or not hits or not all(hits):
+        return ()
+    codes = [hit for hit in hits if hit is not None]
+    return ("date", *(f"{hit[1]}_{_DATASTREAM.get(hit[2], hit[2])}" for hit in codes))
 
 
 def _are_units(header: Sequence[str], row: Sequence[str]) -> bool:

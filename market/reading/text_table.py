@@ -18,7 +18,7 @@ from market.reading.encodings import encoding_of
 from market.reading.files_on_disk import opened_for_reading
 from market.reading.headerless import guess_names
 from market.reading.json_tables import json_lines, json_table
-from market.reading.layout import TableLayout, cell_kind, layout_of, unquoted_tail
+from market.reading.layout import TableLayout, cell_kind, clock_place, layout_of, unquoted_tail
 from market.reading.numbers import (
     NumberStyle,
     are_thirty_seconds,
@@ -157,12 +157,19 @@ def _names(
         return guess_names(layout.rows, path), None
     if not layout.shifted:
         return _distinct(layout.header), recipe
-    first = layout.rows[0]
-    if all(not row[-1].strip() for row in layout.rows):
+    if layout.width == len(layout.header) + 1 and all(not row[-1].strip() for row in layout.rows):
         return _distinct((*layout.header, "")), recipe
-    if cell_kind(first[0]) == "time" and ":" not in first[0] and cell_kind(first[1]) == "time" and ":" in first[1]:
-        return _distinct((layout.header[0], "Time", *layout.header[1:])), recipe
-    return _distinct(("", *layout.header)), recipe
+    return _distinct(_names_of_longer_rows(layout)), recipe
+
+
+def _names_of_longer_rows(layout: TableLayout) -> tuple[str, ...]:
+    """Return names of rows that have a cell or two more than the header: a row's name, or a time of day cut off."""
+    header, more, place = layout.header, layout.width - len(layout.header), clock_place(layout.rows[0])
+    if place < 0 or (more == 1 and place > 0 and plain_name(header[place]) in ("time", "hour", "clock")):
+        return ("", *header)
+    # R's write.table: a row's name without one, and date and time of day apart though one column.
+    names = header if more == 1 else ("", *header)
+    return (*names[:place], "date", "Time", *names[place + 1 :])
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -335,7 +342,11 @@ def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
         )
         if column.isna().all() or counts:
             drop.append(name)
-    return frame.drop(columns=drop)
+    frame = frame.drop(columns=drop)
+    if len(frame.columns) and frame.iloc[:, 0].isna().any():
+        # ",,,,," of spreadsheets.
+        frame = frame[frame.notna().any(axis=1)].reset_index(drop=True)
+    return frame
 
 
 def _two_headers(rows: list[tuple[str, ...]]) -> bool:

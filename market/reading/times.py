@@ -18,6 +18,8 @@ from market.reading.zones import localized, named_zone
 _AUTO = TimeForm()
 FIRST, _EARLIEST = np.datetime64("1980-01-01"), np.datetime64("1800-01-01")
 _DAY_NS = 86_400_000_000_000
+# Days that Matlab's numbers of days are ahead of Excel's.
+_MATLAB = 693_960
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z| ?UTC|[+-]\d{2}:?\d{2})?)?")
 # Nanoseconds in one, and what the unit is called, longest first.
 _UNITS = ((1_000_000_000, "seconds"), (1_000_000, "milliseconds"), (1_000, "microseconds"), (1, "nanoseconds"))
@@ -216,12 +218,14 @@ def _numbers(column: pd.Series, path: Path, zone: str, tell: Callable[[str], Non
         return _plausible(
             localized(read, zone or "UTC").astype("datetime64[ns, UTC]").reindex(column.index), column, path
         )
-    if _are_serials(known):
-        counted = np.round(known.to_numpy(dtype=np.float64) * 86_400) * 1_000_000_000
+    matlab = _are_serials(known - _MATLAB)
+    if matlab or _are_serials(known):
+        counted = np.round((known - _MATLAB * matlab).to_numpy(dtype=np.float64) * 86_400) * 1_000_000_000
         read = pd.Series(
             counted.astype(np.int64).astype("datetime64[ns]") - np.timedelta64(25_569, "D"), index=known.index
         )
-        tell(f"times such as {known.iloc[0]:g} are read as days of Excel: {str(read.iloc[0])[:19]}")
+        kind = "Matlab" if matlab else "Excel"
+        tell(f"times such as {known.iloc[0]:.10g} are read as days of {kind}: {str(read.iloc[0])[:19]}")
         return localized(read, zone or "UTC").astype("datetime64[ns, UTC]").reindex(column.index)
     numbers = column.astype(np.float64).replace([np.inf, -np.inf], np.nan)
     factors = _factors(numbers.fillna(1e9).to_numpy())

@@ -73,15 +73,16 @@ def _ask_for_bars(renamed: pd.DataFrame, others: Sequence[str], path: Path) -> N
             prices = {"open": opened, "high": found["high"], "low": found["low"]}
             options = " ".join(f"--column {ours}={quoted(name)}" for ours, name in prices.items())
             raise InputError(f"{path} has no column for open, high, low; {', '.join(prices.values())} may be", options)
-    if there == list(OHLCV[:4]) and len(others) == 1 and not re.search(_OTHER_COUNTS, plain_name(others[0])):
-        values = renamed[others[0]].dropna()
-        if (
-            len(values) >= _FEW
-            and (values >= 0).all()
-            and (values % 1 == 0).all()
-            and values.nunique() > len(values) / 2
-        ):
-            raise _may_be("volume", str(others[0]), path)
+    if there == list(OHLCV[:4]):
+        counts = [c for c in others if not re.search(_OTHER_COUNTS, plain_name(c)) and counts(renamed[c].dropna())]
+        if len(counts) == 1:
+            raise _may_be("volume", str(counts[0]), path)
+
+
+def counts(values: pd.Series) -> bool:
+    """Whether figures are whole, not below 0, and of many values, as volumes are."""
+    whole = len(values) >= _FEW and bool(((values >= 0) & (values % 1 == 0)).all())
+    return whole and values.nunique() > len(values) / 2
 
 
 def _few_are_no_numbers(column: pd.Series) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 
 from market.columns import plain_name
+from market.errors import InputError
 
 _ENGLISH = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 # Beginnings of names of months in German, French, Spanish, Italian, Portuguese and Dutch, without accents.
@@ -39,6 +40,8 @@ _CHANGES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"^(\d{4})\.(\d\d)\.(\d\d)D(?=\d)"), r"\1-\2-\3 "),
     # 03-FEB-20 09.30.00.000000000 AM, of Oracle
     (re.compile(r" (\d{1,2})\.(\d\d)\.(\d\d)(?:\.0+)? ?([AaPp][Mm])$"), r" \1:\2:\3 \4"),
+    # 20230307;143000, of Interactive Brokers
+    (re.compile(r"^(\d{8});(?=\d{6}$)"), r"\1 "),
     # 20JAN2020:09:30:00, of SAS; 2020.01.20., of Hungary
     (re.compile(r"^(\d{1,2}[A-Za-z]{3}\d{4}):(?=\d)"), r"\1 "),
     (re.compile(r"^(\d{4}\. ?\d{1,2}\. ?\d{1,2})\.$"), r"\1"),
@@ -48,12 +51,18 @@ _PERIODS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(\d{4})[- ]?M(\d{1,2})"), lambda hit: f"{hit[1]}-{int(hit[2]):02d}-01"),
     (re.compile(r"(\d{4})[- ]?Q([1-4])"), lambda hit: f"{hit[1]}-{3 * int(hit[2]) - 2:02d}-01"),
     (re.compile(r"Q([1-4])[-/ ]?(\d{4})"), lambda hit: f"{hit[2]}-{3 * int(hit[1]) - 2:02d}-01"),
+    (re.compile(r"([1-4])Q[-/' ]?(\d{4}|\d\d)"), lambda hit: _of_quarter(hit[2], hit[1])),
+    (re.compile(r"Q([1-4])[-/' ]+(\d\d)"), lambda hit: _of_quarter(hit[2], hit[1])),
+    (re.compile(r"(\d{4})[- ]?H([12])"), lambda hit: f"{hit[1]}-{6 * int(hit[2]) - 5:02d}-01"),
+    (re.compile(r"H([12])[- ]?(\d{4})"), lambda hit: f"{hit[2]}-{6 * int(hit[1]) - 5:02d}-01"),
+    (re.compile(r"(\d{4})-?(\d{3})"), lambda hit: _of_year(hit[1], hit[2])),
     (re.compile(r"(\d{4})-?W(\d{1,2})(?:-?([1-7]))?"), lambda hit: _of_week(hit[1], hit[2], hit[3] or "1")),
     (re.compile(r"([A-Za-z]{3})[-/' ](\d{2}|\d{4})"), lambda hit: f"01-{hit[1]}-{hit[2]}"),
     (re.compile(r"([A-Za-z]{4,9})[-/ ](\d{4})"), lambda hit: f"01-{hit[1][:3]}-{hit[2]}"),
 )
 # Years since 1911, of Taiwan: three digits, which no other date has.
 _REPUBLIC = re.compile(r"(1\d\d)([-/.])(\d{1,2})\2(\d{1,2})")
+_FISCAL = re.compile(r"FY'? ?(\d{4}|\d\d)([- ]?[QH]\d)?|[QH]\d[- ]?FY'? ?(\d{4}|\d\d)")
 _SAMPLE = 50
 
 
@@ -68,8 +77,14 @@ def usual_forms(texts: pd.Series, tell: Callable[[str], None]) -> pd.Series:
         return texts
     periods = [period(_in_english(one)) for one in sample]
     if all(periods):
-        tell(f"times such as {sample[0]} are read as its first day, {periods[0]}")
+        first = "" if re.search(r"\d{3}$", sample[0]) and "Q" not in sample[0] else "its first day, "
+        tell(f"times such as {sample[0]} are read as {first}{periods[0]}")
         return texts.map(lambda one: period(_in_english(str(one))) or one, na_action="ignore")
+    if all(_FISCAL.fullmatch(one) for one in sample):
+        raise InputError(
+            f"{sample[0]!r} is of a fiscal year, whose first month the file does not say",
+            "write dates into the file, such as the first day of each period",
+        )
     if all(_REPUBLIC.fullmatch(one) for one in sample):
         texts = texts.map(lambda one: _REPUBLIC.sub(_since_1911, str(one)), na_action="ignore")
         tell(f"years are counted from 1911: {sample[0]} is {texts.dropna().iloc[0]}")
@@ -86,6 +101,19 @@ def period(text: str) -> str:
         if hit is not None:
             return first(hit)
     return ""
+
+
+def _of_quarter(year: str, quarter: str) -> str:
+    whole = year if len(year) == 4 else f"{'19' if int(year) >= 80 else '20'}{year}"
+    return f"{whole}-{3 * int(quarter) - 2:02d}-01"
+
+
+def _of_year(year: str, day: str) -> str:
+    """Return the date of a day of a year, 2023-065; empty where there is none."""
+    if not 1900 <= int(year) <= 2100 or not 1 <= int(day) <= 366:
+        return ""
+    found = date(int(year), 1, 1) + timedelta(days=int(day) - 1)
+    return found.isoformat() if found.year == int(year) else ""
 
 
 def _of_week(year: str, week: str, day: str) -> str:
